@@ -1,0 +1,35 @@
+# `make demo` and `make test` are all a newcomer needs; both build .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint unit bench format clean
+
+demo: .venv/ready
+	$(BIN)/bot demo
+
+test: lint unit
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+unit: .venv/ready
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+bench: .venv/ready
+	for script in bench/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# torch is pinned exactly and installed with the rest, so the resolver never looks for another build.
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,sandbox,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,48 @@
+"""Names and facts of Numerai's columns that everything else shares."""
+
+import re
+
+ID = "id"
+ERA = "era"
+DATA_TYPE = "data_type"
+PREDICTION = "prediction"
+FEATURE_PREFIX = "feature_"
+TARGET_PREFIX = "target_"
+
+LIVE_ERA = "X"
+"""The era label of live rows."""
+
+FEATURE_VALUES = (0, 1, 2, 3, 4)
+"""Five equal bins per era; a feature that is missing in an era is 2 in all of its rows."""
+
+TARGET_VALUES = (0.0, 0.25, 0.5, 0.75, 1.0)
+TARGET_SHARES = (0.05, 0.20, 0.50, 0.20, 0.05)
+
+ERAS_PER_WEEK = 1
+"""Historical eras are weekly; live rounds are daily."""
+
+HISTORY_LAG = {20: 6, 60: 14}
+"""Eras between a row and the newest era whose realised target its history may use, by horizon in market days.
+
+20D resolves after 20 + 2 + 2 market days (5 weekly eras), 60D after 64 (12.8); one era is added for safety.
+"""
+
+EMBARGO = {20: 8, 60: 16}
+"""Eras dropped between training and validation, by horizon in market days (Numerai's own walk-forward)."""
+
+_HORIZON = re.compile(r"^target_[a-z0-9]+_(20|60)$")
+
+
+def horizon(target: str) -> int:
+    """
+    Return the horizon of *target* in market days, 20 or 60, read from its name.
+
+    Raises:
+        ValueError: The name has no horizon, as the moving alias ``target`` has none.
+    """
+    match = _HORIZON.match(target)
+    if match is None:
+        raise ValueError(
+            f"{target!r} has no horizon in its name; use a full name such as target_ender_60, never the alias 'target'"
+        )
+    return int(match.group(1))

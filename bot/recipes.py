@@ -1,0 +1,147 @@
+"""What a slot submits: features, targets, members, weights. Values only; a recipe's digest goes into its artifact."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from bot.errors import BadConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkRecipe:
+    """
+    Size and schedule of the TSMixer-Ext member.
+
+    Attributes:
+        lookback: Resolved eras on the historical axis; 0 switches history off.
+        history_targets: Targets whose realised feature returns make the historical channels.
+        encoder: Widths of the static encoder.
+        hidden: Channels inside the mixer.
+        feed_forward: Width inside feature mixing.
+        blocks: Mixer blocks, exactly this many.
+        dropout: Inside the mixer.
+        input_dropout: On the row's own features.
+        history_dropout: Share of eras trained with history masked, so that a stale history can be masked live.
+        loss: What training minimises.
+        epochs: Passes over the training eras at most; early stopping ends sooner.
+        learning_rate: Peak of the one-cycle schedule.
+        weight_decay: Of AdamW.
+        patience: Evaluations without a better validation CORR before training stops.
+        evaluations_per_epoch: How often validation CORR is measured.
+        batch_rows: Rows per optimizer step, all of one era.
+        seed: Of initial weights, era order and dropout.
+    """
+
+    lookback: int = 52
+    history_targets: tuple[str, ...] = (
+        "target_ender_20",
+        "target_ender_60",
+        "target_jasper_60",
+        "target_teager2b_60",
+    )
+    encoder: tuple[int, ...] = (512, 256)
+    hidden: int = 128
+    feed_forward: int = 256
+    blocks: int = 4
+    dropout: float = 0.1
+    input_dropout: float = 0.2
+    history_dropout: float = 0.2
+    loss: Literal["cross_entropy", "mse", "pearson"] = "cross_entropy"
+    epochs: int = 3
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-3
+    patience: int = 6
+    evaluations_per_epoch: int = 4
+    batch_rows: int = 4096
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """
+    One way to turn a live file into a submission.
+
+    Attributes:
+        name: How settings and the champion pointer call it.
+        targets: Every target the network predicts; the main target is added when absent.
+        missing: ``median_bin`` fills with the middle bin, ``category`` keeps a missing value apart.
+        normalize: How features enter the network.
+        engineered: Families of row aggregates per feature group.
+        weights: Share of each member in the ensemble.
+        neutralize: Proportion of the ensemble's linear feature part that is removed, 0 to 1.
+        neutralizers: Feature set it is removed for.
+        validation_eras: Newest labelled eras kept for early stopping and scores.
+        every: Train on every *n*-th era (1 = all); neighbours share three quarters of a 20D target.
+    """
+
+    name: str
+    targets: tuple[str, ...]
+    network: NetworkRecipe
+    gbm: str
+    missing: Literal["median_bin", "category"] = "median_bin"
+    normalize: Literal["centre", "standard", "none"] = "centre"
+    engineered: tuple[str, ...] = ("group_mean", "group_std", "group_extremes")
+    weights: tuple[tuple[str, float], ...] = (("tsmixer", 0.5), ("gbm", 0.5))
+    neutralize: float = 0.0
+    neutralizers: str = "small"
+    validation_eras: int = 100
+    every: int = 1
+
+    @property
+    def digest(self) -> str:
+        """Return the sha256 of the recipe in canonical JSON; equal recipes have equal digests."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+STANDARD = Recipe(
+    name="standard",
+    targets=(
+        "target_ender_20",
+        "target_ender_60",
+        "target_jasper_20",
+        "target_jasper_60",
+        "target_teager2b_20",
+        "target_teager2b_60",
+        "target_cyrusd_20",
+        "target_xerxes_20",
+        "target_victor_20",
+        "target_waldo_20",
+    ),
+    network=NetworkRecipe(),
+    gbm="small",
+)
+"""Mapping A at its default size beside Numerai's small LightGBM."""
+
+DEMO = Recipe(
+    name="demo",
+    targets=("target_ender_20", "target_ender_60", "target_jasper_60", "target_teager2b_60"),
+    network=NetworkRecipe(
+        lookback=16,
+        history_targets=("target_ender_20", "target_ender_60"),
+        encoder=(64,),
+        hidden=32,
+        feed_forward=64,
+        blocks=2,
+        learning_rate=3e-3,
+    ),
+    gbm="demo",
+    validation_eras=24,
+)
+"""The same shape in small: trains in seconds on the sandbox's tiny world."""
+
+RECIPES = {recipe.name: recipe for recipe in (STANDARD, DEMO)}
+
+
+def recipe(name: str) -> Recipe:
+    """
+    Return the built-in recipe called *name*.
+
+    Raises:
+        BadConfig: There is none of that name.
+    """
+    try:
+        return RECIPES[name]
+    except KeyError:
+        raise BadConfig(f"recipe {name!r} is unknown; known recipes: {', '.join(sorted(RECIPES))}") from None

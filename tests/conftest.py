@@ -1,0 +1,23 @@
+"""What every test may rely on: no settings from the outside, and the real samples where they are at hand."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch):
+    """Keep the developer's own keys and settings out of every test."""
+    for name in list(os.environ):
+        if name.startswith(("BOT_", "NUMERAI_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real Numerai samples beside the repository, or skip."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real Numerai samples are not beside this checkout")
+    return folder
