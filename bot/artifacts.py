@@ -1,0 +1,194 @@
+"""
+Artifacts: finished training runs, written once, verified before every use, and one champion pointer per recipe.
+
+::
+
+    artifacts/
+      2026-11-24T1018Z-3f9c/     manifest.json and the files it lists with their sha256
+      champions/standard.json    {"champion": id, "previous": [ids, newest first]}
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bot.errors import ArtifactInvalid, BadConfig, NoChampion
+
+MANIFEST = "manifest.json"
+KEPT = 5
+"""Champions that stay on disk for a rollback, the current one included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """An artifact whose files all match their recorded sha256."""
+
+    id: str
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    def path(self, name: str) -> Path:
+        """Return the path of one of the artifact's files."""
+        return self.folder / name
+
+
+class ArtifactStore:
+    """The ``artifacts`` folder of a state directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, *, files: Mapping[str, bytes | Path], manifest: Mapping[str, Any], at: datetime) -> Artifact:
+        """
+        Publish a finished training run under a new id; a crash before the last step leaves nothing visible.
+
+        Args:
+            files: Content, or a file to take over, by name.
+            manifest: What the run was; ``files`` with sha256 and size is added here.
+            at: Aware UTC; the id begins with it, so that ids sort by time.
+        """
+        identity = f"{at:%Y-%m-%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        staging = self.root / f".{identity}"
+        staging.mkdir(parents=True)
+        listed = {}
+        for name, content in sorted(files.items()):
+            target = staging / name
+            if isinstance(content, Path):
+                shutil.copyfile(content, target)
+            else:
+                target.write_bytes(content)
+            _sync(target)
+            listed[name] = {"sha256": sha256_of(target), "bytes": target.stat().st_size}
+        full = {**manifest, "id": identity, "created_at": at.isoformat(), "files": listed}
+        full["digest"] = _digest(full)
+        (staging / MANIFEST).write_text(json.dumps(full, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        _sync(staging / MANIFEST)
+        _sync(staging)
+        staging.rename(self.root / identity)
+        _sync(self.root)
+        return self.open(identity)
+
+    def open(self, identity: str) -> Artifact:
+        """
+        Verify every file of an artifact against its manifest and return it.
+
+        Raises:
+            ArtifactInvalid: The artifact is absent, or a file is missing or differs by a single bit.
+        """
+        folder = self.root / identity
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            listed = manifest["files"]
+            if manifest["id"] != identity or manifest["digest"] != _digest(manifest):
+                raise ArtifactInvalid(f"artifact {identity}: {MANIFEST} is damaged or belongs to another artifact")
+        except FileNotFoundError:
+            raise ArtifactInvalid(f"artifact {identity} is not in {self.root}") from None
+        except (ValueError, KeyError, TypeError):
+            raise ArtifactInvalid(f"artifact {identity}: {MANIFEST} is damaged") from None
+        for name, expected in listed.items():
+            path = folder / name
+            if not path.is_file():
+                raise ArtifactInvalid(f"artifact {identity}: {name} is missing")
+            if sha256_of(path) != expected["sha256"]:
+                raise ArtifactInvalid(f"artifact {identity}: {name} differs from its recorded sha256")
+        return Artifact(id=identity, folder=folder, manifest=manifest)
+
+    def champions(self, recipe: str) -> tuple[str, ...]:
+        """
+        Return the recipe's champion and the ones before it, newest first.
+
+        Raises:
+            NoChampion: Nothing has been promoted yet.
+        """
+        try:
+            pointer = json.loads(self._pointer(recipe).read_text(encoding="utf-8"))
+            return (pointer["champion"], *pointer["previous"])
+        except FileNotFoundError:
+            raise NoChampion(f"recipe {recipe!r} has no champion yet; run `bot retrain` first") from None
+        except (ValueError, KeyError, TypeError):
+            raise ArtifactInvalid(
+                f"{self._pointer(recipe)} is damaged; point it at an artifact with `bot promote ID`"
+            ) from None
+
+    def promote(self, recipe: str, identity: str) -> None:
+        """
+        Make an artifact the recipe's champion in one atomic step, and keep the last five.
+
+        Raises:
+            ArtifactInvalid: The artifact does not verify.
+            BadConfig: It was trained for another recipe.
+        """
+        artifact = self.open(identity)
+        trained_for = artifact.manifest["recipe"]["name"]
+        if trained_for != recipe:
+            raise BadConfig(f"artifact {identity} was trained for recipe {trained_for!r}, not {recipe!r}")
+        try:
+            before = self.champions(recipe)
+        except (NoChampion, ArtifactInvalid):
+            before = ()
+        self._point(recipe, [identity, *(one for one in before if one != identity)][:KEPT])
+        self._prune()
+
+    def rollback(self, recipe: str) -> str:
+        """
+        Make the champion before the current one the champion again; return its id.
+
+        Raises:
+            NoChampion: There is none before the current one.
+        """
+        before = self.champions(recipe)[1:]
+        if not before:
+            raise NoChampion(f"recipe {recipe!r} has no champion before the current one to go back to")
+        self.open(before[0])
+        self._point(recipe, before)
+        return before[0]
+
+    def _pointer(self, recipe: str) -> Path:
+        return self.root / "champions" / f"{recipe}.json"
+
+    def _point(self, recipe: str, order: Sequence[str]) -> None:
+        pointer = self._pointer(recipe)
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        staging = pointer.with_suffix(".tmp")
+        staging.write_text(json.dumps({"champion": order[0], "previous": list(order[1:])}), encoding="utf-8")
+        _sync(staging)
+        staging.replace(pointer)
+        _sync(pointer.parent)
+
+    def _prune(self) -> None:
+        """Remove artifacts that are older than every kept champion; a run still being judged is newer."""
+        kept: set[str] = set()
+        for pointer in (self.root / "champions").glob("*.json"):
+            kept.update(self.champions(pointer.stem))
+        oldest = min(kept, default="")
+        for folder in self.root.iterdir():
+            if folder.name[0].isdigit() and folder.name < oldest and folder.name not in kept:
+                shutil.rmtree(folder)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """Return the sha256 of the manifest's content without its own digest."""
+    content = {key: value for key, value in manifest.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Make a file's content, or a folder's entries, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,210 @@
+"""Settings from the environment, ``bot.toml`` and secret files, checked once at the start."""
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from bot.columns import horizon
+from bot.errors import BadConfig
+from bot.recipes import RECIPES
+
+SECRET_FOLDER = Path("/run/secrets")
+CONFIG_FILE = "bot.toml"
+_SECRETS = ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY")
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set. Every setting is ``BOT_<NAME>`` in the environment or ``<name>`` in ``bot.toml``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BOT_", extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True
+    )
+
+    numerai_public_id: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("NUMERAI_PUBLIC_ID", "numerai_public_id"),
+        description="Public half of the API key; scopes upload_submission and read_submission_info are enough.",
+    )
+    numerai_secret_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("NUMERAI_SECRET_KEY", "numerai_secret_key"),
+        description="Secret half of the API key.",
+    )
+    mode: Literal["dry-run", "live"] = Field(
+        default="dry-run", description="`live` uploads; `dry-run` does everything else. Each mode has its own ledger."
+    )
+    api_url: str = Field(default="https://api-tournament.numer.ai", description="Base URL of the tournament API.")
+    state_dir: Path = Field(default=Path("state"), description="Everything the bot writes.")
+    data_version: str = Field(default="v5.3", description="Data set version; pinned in every artifact.")
+    feature_set: str = Field(default="medium", description="A feature set of features.json; pinned in every artifact.")
+    target: str = Field(
+        default="target_ender_60", description="Main target by its full name; the alias `target` is refused."
+    )
+    slots: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="Model name to recipe, `name=recipe,name=recipe`; empty means the account's only model.",
+    )
+    recipe: str = Field(default="standard", description="Recipe of the account's only model when `slots` is empty.")
+    retrain: str = Field(
+        default="weekly",
+        description="When `bot run` retrains: `weekly`, `daily`, `off`, or an interval as `90s`, `6h`.",
+    )
+    tick_s: float = Field(default=20.0, gt=0, le=20, description="Seconds between two looks at the open round.")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the network trains.")
+    threads: int = Field(default=1, ge=1, description="Threads for scoring a round.")
+    max_exposure: float = Field(
+        default=0.45, gt=0, le=1, description="Gate: largest absolute correlation of the submission with a feature."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="`auto` writes JSON unless standard error is a terminal."
+    )
+
+    @field_validator("slots", mode="before")
+    @classmethod
+    def _parse_slots(cls, value: Any) -> Any:  # noqa: ANN401 - outside data, checked here
+        if not isinstance(value, str):
+            return value
+        slots = {}
+        for part in filter(None, (piece.strip() for piece in value.split(","))):
+            name, separator, recipe = (piece.strip() for piece in part.partition("="))
+            if not name or not separator or not recipe:
+                raise ValueError("must read name=recipe,name=recipe")
+            slots[name] = recipe
+        return slots
+
+    @field_validator("slots")
+    @classmethod
+    def _know_recipes(cls, value: dict[str, str]) -> dict[str, str]:
+        for recipe in value.values():
+            cls._know_recipe(recipe)
+        return value
+
+    @field_validator("recipe")
+    @classmethod
+    def _know_recipe(cls, value: str) -> str:
+        if value not in RECIPES:
+            raise ValueError(f"unknown recipe {value!r}; known recipes: {', '.join(sorted(RECIPES))}")
+        return value
+
+    @field_validator("target")
+    @classmethod
+    def _name_the_target(cls, value: str) -> str:
+        horizon(value)
+        return value
+
+    @field_validator("retrain")
+    @classmethod
+    def _parse_retrain(cls, value: str) -> str:
+        retrain_interval_s(value)
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the library's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over ``bot.toml``; secret files are read by :func:`load`."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=CONFIG_FILE)
+
+    @property
+    def ledger_path(self) -> Path:
+        """Return the ledger of this mode, so that a dry run never counts as a submission."""
+        name = "ledger.sqlite" if self.mode == "live" else "ledger-dry-run.sqlite"
+        return self.state_dir / name
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Return the values that must never be shown."""
+        keys = (self.numerai_public_id, self.numerai_secret_key)
+        return tuple(key.get_secret_value() for key in keys if key is not None)
+
+
+def retrain_interval_s(text: str) -> float | None:
+    """
+    Read the retrain schedule; return seconds, or ``None`` for ``off``.
+
+    Raises:
+        ValueError: *text* is neither ``weekly``, ``daily``, ``off`` nor a number with ``s``, ``m``, ``h`` or ``d``.
+    """
+    named = {"weekly": 7 * 86400.0, "daily": 86400.0, "off": None}
+    if text in named:
+        return named[text]
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
+    if unit is None or not text[:-1].isdigit() or int(text[:-1]) == 0:
+        raise ValueError("must be weekly, daily, off, or an interval such as 90s, 30m, 6h, 2d")
+    return float(int(text[:-1]) * unit)
+
+
+def load(**overrides: object) -> Settings:
+    """
+    Read the settings from *overrides*, the environment, secret files and ``bot.toml``, in this order of precedence.
+
+    Raises:
+        BadConfig: Something is unknown, missing or malformed; the message names the variable, never its value.
+    """
+    _refuse_unknown_environment()
+    values: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
+    for name in _SECRETS:
+        secret = _secret_from_file(name)
+        if secret is not None:
+            values.setdefault(name.lower(), SecretStr(secret))
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        problems = "; ".join(f"{_variable(item['loc'])}: {_reason(item)}" for item in error.errors(include_input=False))
+        raise BadConfig(f"settings are not usable: {problems}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadConfig(f"{CONFIG_FILE} is not valid TOML: {error}") from None
+
+
+def _secret_from_file(name: str) -> str | None:
+    """Read a secret from ``<NAME>_FILE`` or the container's secret folder; the plain variable wins over the folder."""
+    named = os.environ.get(f"{name}_FILE")
+    if named:
+        try:
+            return Path(named).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise BadConfig(f"{name}_FILE names {named}, which cannot be read: {error.strerror}") from None
+    mounted = SECRET_FOLDER / name
+    if name not in os.environ and mounted.is_file():
+        return mounted.read_text(encoding="utf-8").strip()
+    return None
+
+
+def _refuse_unknown_environment() -> None:
+    """Refuse ``BOT_*`` variables that mean nothing: a typo must not silently fall back to a default."""
+    known = {f"BOT_{name.upper()}" for name in Settings.model_fields if not name.startswith("numerai_")}
+    for name in sorted(os.environ):
+        if name.startswith("BOT_") and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
+            raise BadConfig(f"the environment variable {name} is unknown{hint}")
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    first = str(location[0]) if location else "settings"
+    if first.upper() in _SECRETS:
+        return first.upper()
+    return f"BOT_{first.upper()}" if first in Settings.model_fields else f"{CONFIG_FILE} key {first!r}"
+
+
+def _reason(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails is a TypedDict without our keys
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(item["loc"][0]), Settings.model_fields, n=1)
+        return "is unknown" + (f"; did you mean {near[0]}?" if near else "")
+    return str(item["msg"]).removeprefix("Value error, ")
