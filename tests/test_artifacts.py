@@ -1,0 +1,142 @@
+"""Artifacts: written once, verified before use, promoted in one step."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.artifacts import KEPT, ArtifactStore
+from bot.errors import ArtifactInvalid, BadConfig, NoChampion
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def write(store, number=0, recipe="standard"):
+    return store.write(
+        files={"gbm.txt": b"tree", "tsmixer.onnx": bytes(range(64))},
+        manifest={"recipe": {"name": recipe}, "note": "n"},
+        at=NOW + timedelta(minutes=number),
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ArtifactStore(tmp_path / "artifacts")
+
+
+def test_written_artifact_opens(store):
+    """What was written verifies and carries its manifest."""
+    artifact = write(store)
+
+    assert store.open(artifact.id).manifest["note"] == "n"
+
+
+def test_files_may_be_taken_over_from_disk(store, tmp_path):
+    """A large file is copied, not read into memory first."""
+    (tmp_path / "model").write_bytes(b"model")
+    artifact = store.write(files={"gbm.txt": tmp_path / "model"}, manifest={"recipe": {"name": "demo"}}, at=NOW)
+
+    assert artifact.path("gbm.txt").read_bytes() == b"model"
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_flipped_bit_is_found(tmp_path_factory, data):
+    """A single flipped bit anywhere in an artifact is refused, or leaves the same content."""
+    store = ArtifactStore(tmp_path_factory.mktemp("store"))
+    artifact = write(store)
+    before = artifact.manifest
+    path = artifact.path(data.draw(st.sampled_from(["gbm.txt", "tsmixer.onnx", "manifest.json"])))
+    content = bytearray(path.read_bytes())
+    bit = data.draw(st.integers(0, len(content) * 8 - 1))
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(bytes(content))
+    try:
+        opened = store.open(artifact.id)
+    except ArtifactInvalid:
+        return
+
+    assert path.name == "manifest.json"
+    assert opened.manifest == before
+
+
+def test_missing_file_is_named(store):
+    """An artifact that lost a file says which."""
+    artifact = write(store)
+    artifact.path("gbm.txt").unlink()
+
+    with pytest.raises(ArtifactInvalid, match=r"gbm\.txt is missing"):
+        store.open(artifact.id)
+
+
+def test_nothing_is_champion_at_first(store):
+    """Before the first promotion the way out is to retrain."""
+    with pytest.raises(NoChampion, match="bot retrain"):
+        store.champions("standard")
+
+
+def test_promotion_keeps_the_champions_before(store):
+    """The newest champion comes first, the ones before it follow."""
+    first, second = write(store, 0), write(store, 1)
+    store.promote("standard", first.id)
+    store.promote("standard", second.id)
+
+    assert store.champions("standard") == (second.id, first.id)
+
+
+def test_rollback_returns_to_the_champion_before(store):
+    """One step back is one call."""
+    first, second = write(store, 0), write(store, 1)
+    store.promote("standard", first.id)
+    store.promote("standard", second.id)
+
+    assert store.rollback("standard") == first.id
+    assert store.champions("standard") == (first.id,)
+
+
+def test_rollback_without_history_is_refused(store):
+    """The only champion stays."""
+    store.promote("standard", write(store).id)
+
+    with pytest.raises(NoChampion, match="before the current one"):
+        store.rollback("standard")
+
+
+def test_damaged_artifact_is_not_promoted(store):
+    """Promotion verifies first."""
+    artifact = write(store)
+    artifact.path("gbm.txt").write_bytes(b"trEe")
+
+    with pytest.raises(ArtifactInvalid, match=r"gbm\.txt differs"):
+        store.promote("standard", artifact.id)
+
+
+def test_artifact_of_another_recipe_is_not_promoted(store):
+    """A recipe's champion was trained for that recipe."""
+    with pytest.raises(BadConfig, match="recipe 'demo'"):
+        store.promote("standard", write(store, recipe="demo").id)
+
+
+def test_only_the_last_champions_stay_on_disk(store):
+    """Old champions are removed; the kept ones are those a rollback can reach."""
+    written = [write(store, number) for number in range(KEPT + 3)]
+    for artifact in written:
+        store.promote("standard", artifact.id)
+    left = sorted(folder.name for folder in store.root.iterdir() if folder.name != "champions")
+
+    assert left == [artifact.id for artifact in written[-KEPT:]]
+
+
+def test_damaged_pointer_is_repaired_by_promotion(store):
+    """A broken champion pointer is named, and promoting mends it."""
+    artifact = write(store)
+    store.promote("standard", artifact.id)
+    pointer = store.root / "champions" / "standard.json"
+    pointer.write_text("{")
+    with pytest.raises(ArtifactInvalid, match="bot promote"):
+        store.champions("standard")
+    store.promote("standard", artifact.id)
+
+    assert json.loads(pointer.read_text())["champion"] == artifact.id

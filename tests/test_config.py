@@ -1,0 +1,126 @@
+"""Settings: what is unknown is refused, what is secret stays hidden."""
+
+import pytest
+
+from bot.config import load, retrain_interval_s
+from bot.errors import BadConfig
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_defaults_do_not_upload():
+    """Without any setting the bot runs dry."""
+    settings = load()
+
+    assert settings.mode == "dry-run"
+    assert settings.ledger_path.name == "ledger-dry-run.sqlite"
+
+
+def test_each_mode_has_its_own_ledger(monkeypatch):
+    """A dry run never counts as a submission of the live mode."""
+    monkeypatch.setenv("BOT_MODE", "live")
+
+    assert load().ledger_path.name == "ledger.sqlite"
+
+
+def test_unknown_environment_variable_names_its_neighbour(monkeypatch):
+    """A misspelt variable is refused with the one that was probably meant."""
+    monkeypatch.setenv("BOT_STATEDIR", "elsewhere")
+
+    with pytest.raises(BadConfig, match="BOT_STATEDIR is unknown; did you mean BOT_STATE_DIR"):
+        load()
+
+
+def test_unknown_toml_key_is_refused(tmp_path):
+    """A misspelt key of bot.toml is refused as well."""
+    (tmp_path / "bot.toml").write_text('featureset = "all"\n')
+
+    with pytest.raises(BadConfig, match="featureset"):
+        load()
+
+
+def test_broken_toml_is_one_line(tmp_path):
+    """A bot.toml that does not parse is one clear error."""
+    (tmp_path / "bot.toml").write_text("mode = \n")
+
+    with pytest.raises(BadConfig, match="not valid TOML"):
+        load()
+
+
+def test_environment_wins_over_toml(tmp_path, monkeypatch):
+    """The environment has the last word."""
+    (tmp_path / "bot.toml").write_text('feature_set = "all"\n')
+    monkeypatch.setenv("BOT_FEATURE_SET", "small")
+
+    assert load().feature_set == "small"
+
+
+def test_the_alias_target_is_refused(monkeypatch):
+    """The moving alias can never be trained on."""
+    monkeypatch.setenv("BOT_TARGET", "target")
+
+    with pytest.raises(BadConfig, match=r"BOT_TARGET.*alias"):
+        load()
+
+
+def test_slots_read_from_one_line(monkeypatch):
+    """Slots are written as name=recipe pairs."""
+    monkeypatch.setenv("BOT_SLOTS", "mixer=standard, little = demo")
+
+    assert load().slots == {"mixer": "standard", "little": "demo"}
+
+
+@pytest.mark.parametrize("value", ["mixer", "mixer=", "=demo", "mixer=nothing"])
+def test_malformed_slots_are_refused(monkeypatch, value):
+    """A slot without a known recipe is refused."""
+    monkeypatch.setenv("BOT_SLOTS", value)
+
+    with pytest.raises(BadConfig, match="BOT_SLOTS"):
+        load()
+
+
+def test_secrets_come_from_files(tmp_path, monkeypatch):
+    """A key in a file is read without its line end."""
+    (tmp_path / "key").write_text("very-secret\n")
+    monkeypatch.setenv("NUMERAI_SECRET_KEY_FILE", str(tmp_path / "key"))
+
+    assert load().secrets == ("very-secret",)
+
+
+def test_missing_secret_file_is_named(tmp_path, monkeypatch):
+    """A secret file that is not there is an operator's error."""
+    monkeypatch.setenv("NUMERAI_SECRET_KEY_FILE", str(tmp_path / "absent"))
+
+    with pytest.raises(BadConfig, match="NUMERAI_SECRET_KEY_FILE"):
+        load()
+
+
+def test_secrets_never_show(monkeypatch):
+    """Neither the settings' text nor an error shows a key."""
+    monkeypatch.setenv("NUMERAI_PUBLIC_ID", "CANARYPUBLIC")
+    monkeypatch.setenv("NUMERAI_SECRET_KEY", "CANARYSECRET")
+    shown = repr(load())
+    monkeypatch.setenv("BOT_MODE", "sometimes")
+
+    with pytest.raises(BadConfig) as caught:
+        load()
+
+    assert "CANARY" not in shown + str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("weekly", 604800), ("daily", 86400), ("off", None), ("90s", 90), ("6h", 21600)]
+)
+def test_retrain_schedule_reads_words_and_intervals(text, seconds):
+    """The schedule is a word or an interval with its unit."""
+    assert retrain_interval_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "often", "0s", "-5m", "h"])
+def test_unreadable_retrain_schedule_is_refused(text):
+    """Anything else is refused."""
+    with pytest.raises(ValueError, match="weekly"):
+        retrain_interval_s(text)
