@@ -1,0 +1,256 @@
+import json
+from dataclasses import fields, replace
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+
+from models.classes import CLASS_PRIOR, CORR_VALUES, MMC_VALUES, TARGET_VALUES
+from models.export import random_inputs
+from models.losses import cross_entropy, expected_value, mean_squared_error, pearson
+from models.network import Network
+from models.network_config import MISSING_CODE, NetworkConfig
+
+TARGETS = ("target_ender_20", "target_ender_60", "target_jasper_60")
+CONFIG = NetworkConfig(
+    features=7,
+    engineered=2,
+    targets=TARGETS,
+    history_channels=4,
+    lookback=5,
+    encoder=(6, 5),
+    hidden=8,
+    feed_forward=9,
+    blocks=2,
+    engineered_offset=(1.0, -2.0),
+    engineered_scale=(2.0, 0.5),
+)
+
+CONFIG_ARGUMENTS = {
+    "features": st.integers(1, 5),
+    "targets": st.permutations(TARGETS).flatmap(lambda names: st.integers(1, 3).map(lambda n: tuple(names[:n]))),
+    "engineered": st.just(2),
+    "history_channels": st.integers(1, 3),
+    "lookback": st.integers(1, 4),
+    "missing_category": st.booleans(),
+    "input_offset": st.floats(0, 3),
+    "input_scale": st.floats(0.5, 2),
+    "engineered_offset": st.tuples(st.floats(-1, 1), st.floats(-1, 1)),
+    "engineered_scale": st.tuples(st.floats(0.5, 2), st.floats(0.5, 2)),
+    "encoder": st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple),
+    "hidden": st.integers(1, 4),
+    "feed_forward": st.integers(1, 4),
+    "blocks": st.integers(1, 3),
+    "descriptor": st.integers(1, 3),
+    "dropout": st.floats(0, 0.5),
+    "input_dropout": st.floats(0, 0.5),
+    "history_dropout": st.floats(0, 0.5),
+    "z_dropout": st.floats(0, 0.5),
+    "norm": st.sampled_from(["layer", "batch"]),
+    "static_mixing": st.sampled_from(["fm", "linear"]),
+}
+
+
+def network(config=CONFIG, seed=1):
+    torch.manual_seed(seed)
+    return Network(config).eval()
+
+
+def score(net, features, engineered, history):
+    with torch.no_grad():
+        return net(features, engineered, history)
+
+
+def test_every_config_argument_is_drawn():
+    """The property test below varies every argument there is."""
+    assert set(CONFIG_ARGUMENTS) == {field.name for field in fields(NetworkConfig)}
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.fixed_dictionaries(CONFIG_ARGUMENTS), st.booleans(), st.booleans())
+def test_any_config_travels_in_json_and_scores(drawn, with_history, with_engineered):
+    """JSON gives an equal config back, and its network gives logits of every target for every row."""
+    if not with_history:
+        drawn |= {"history_channels": 0, "lookback": 0}
+    if not with_engineered:
+        drawn |= {"engineered": 0, "engineered_offset": (), "engineered_scale": ()}
+    config = NetworkConfig(**drawn)
+
+    again = NetworkConfig.from_json(json.loads(json.dumps(config.to_json())))
+    inputs = random_inputs(config, 4, seed=0)
+    logits = network(again).train()(inputs["features"], inputs.get("engineered"), inputs.get("history"))
+
+    assert again == config
+    assert config.inputs == tuple(inputs)
+    assert logits.shape == (4, len(config.targets), 5)
+    assert torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"targets": ()}, "at least one feature, one target"),
+        ({"targets": ("target_ender_20", "target_ender_20")}, "named twice"),
+        ({"lookback": 0}, "both be 0"),
+        ({"engineered_scale": (1.0,)}, "1 values; expected 2"),
+        ({"engineered_scale": (1.0, 0.0)}, "positive and finite"),
+        ({"history_dropout": 1.0}, "history_dropout is 1.0"),
+        ({"blocks": 0}, "blocks is 0"),
+    ],
+)
+def test_a_config_that_makes_no_network_is_refused(change, message):
+    """The message names what is wrong."""
+    with pytest.raises(ValueError, match=message):
+        Network(replace(CONFIG, **change))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [({"features": 1, "targets": ["a"], "layers": 2}, "unknown keys.*layers"), ({"features": 1}, "missing.*targets")],
+)
+def test_json_with_unknown_or_missing_keys_is_refused(value, message):
+    """A config of another version is not read as something it is not."""
+    with pytest.raises(ValueError, match=message):
+        NetworkConfig.from_json(value)
+
+
+def test_a_fresh_network_predicts_about_the_class_prior():
+    """Training starts at the entropy of the targets, 1.29 nats, not at noise around it."""
+    inputs = random_inputs(CONFIG, 400, seed=2)
+    classes = np.random.default_rng(0).choice(5, size=(400, 3), p=CLASS_PRIOR)
+    targets = torch.from_numpy(np.array(TARGET_VALUES, dtype=np.float32)[classes])
+
+    logits = score(network(), *inputs.values())
+
+    assert abs(logits.softmax(-1).mean(dim=(0, 1)) - torch.tensor(CLASS_PRIOR)).max() < 0.03
+    assert float(cross_entropy(logits, targets)) == pytest.approx(1.29, abs=0.06)
+
+
+def test_no_history_is_the_same_as_zeros():
+    """Leaving the history out masks it."""
+    features, engineered, history = random_inputs(CONFIG, 6, seed=3).values()
+    net = network()
+
+    masked = score(net, features, engineered, None)
+
+    assert torch.equal(masked, score(net, features, engineered, torch.zeros_like(history)))
+    assert not torch.equal(masked, score(net, features, engineered, history))
+
+
+def test_rows_do_not_see_each_other():
+    """A row's logits do not depend on the rows it is scored with."""
+    inputs = random_inputs(CONFIG, 30, seed=4)
+    net = network()
+    order = torch.randperm(30, generator=torch.Generator().manual_seed(0))
+
+    together = score(net, *inputs.values())
+    shuffled = score(net, *(value[order][:11] for value in inputs.values()))
+
+    assert torch.allclose(together[order][:11], shuffled, atol=1e-6)
+
+
+def test_a_missing_feature_is_a_category_with_weights_of_its_own():
+    """Code 5 is the middle bin plus the feature's missing weight, not a code above 4."""
+    net = network(replace(CONFIG, missing_category=True))
+    features, engineered, history = random_inputs(CONFIG, 3, seed=5).values()
+    missing, middle = features.clone(), features.clone()
+    missing[:, 2], middle[:, 2] = MISSING_CODE, 2
+
+    with_weight = score(net, missing, engineered, history)
+    with torch.no_grad():
+        net.missing_input.weight[:, 2] = 0
+
+    assert not torch.allclose(with_weight, score(net, middle, engineered, history))
+    assert torch.equal(score(net, missing, engineered, history), score(net, middle, engineered, history))
+
+
+def test_aggregates_are_scaled_inside_the_network():
+    """Offset and scale of the config act as if the caller had applied them."""
+    scaled = network()
+    plain = network(replace(CONFIG, engineered_offset=(), engineered_scale=()))
+    features, engineered, history = random_inputs(CONFIG, 5, seed=6).values()
+    by_hand = (engineered - torch.tensor([1.0, -2.0])) / torch.tensor([2.0, 0.5])
+
+    assert torch.equal(score(scaled, features, engineered, history), score(plain, features, by_hand, history))
+
+
+def test_history_dropout_masks_a_whole_batch():
+    """In training the history of all rows is there, or of none, in the share asked for."""
+    net = network(replace(CONFIG, dropout=0.0, input_dropout=0.0, history_dropout=0.3)).train()
+    features, engineered, history = random_inputs(CONFIG, 8, seed=7).values()
+    kept, masked = score(net.eval(), features, engineered, history), score(net, features, engineered, None)
+
+    net.train()
+    torch.manual_seed(0)
+    draws = [score(net, features, engineered, history) for _ in range(300)]
+    share = sum(torch.allclose(draw, masked, atol=1e-6) for draw in draws) / len(draws)
+
+    assert all(torch.allclose(d, masked, atol=1e-6) or torch.allclose(d, kept, atol=1e-6) for d in draws)
+    assert share == pytest.approx(0.3, abs=0.08)
+
+
+def test_missing_or_unexpected_aggregates_are_refused():
+    """Engineered columns are there exactly when the config has them."""
+    features, engineered, history = random_inputs(CONFIG, 2, seed=8).values()
+
+    with pytest.raises(ValueError, match="takes 2 engineered columns"):
+        network()(features, None, history)
+    with pytest.raises(ValueError, match="takes 0 engineered columns"):
+        network(replace(CONFIG, engineered=0, engineered_offset=(), engineered_scale=()))(features, engineered, history)
+
+
+def test_class_values_are_the_scores_own_transforms():
+    """CORR is worth sign(v - .5)|v - .5|^1.5 of a class, MMC its value."""
+    v = np.array(TARGET_VALUES)
+
+    assert np.allclose(CORR_VALUES, np.sign(v - 0.5) * np.abs(v - 0.5) ** 1.5, atol=1e-15)
+    assert MMC_VALUES == TARGET_VALUES
+    assert sum(CLASS_PRIOR) == pytest.approx(1)
+
+
+def test_losses_equal_their_definitions():
+    """On four rows with one unknown target each loss equals the formula written out in numpy."""
+    logits = torch.randn(4, 2, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    targets = torch.tensor([[0.25, 1.0], [0.5, float("nan")], [0.0, 0.5], [0.75, 0.0]], dtype=torch.float64)
+    p = torch.softmax(logits, -1).numpy()
+    known = [(0, 0, 1), (1, 0, 2), (2, 0, 0), (3, 0, 3), (0, 1, 4), (2, 1, 2), (3, 1, 0)]  # row, target, class
+
+    nats = np.mean([-np.log(p[r, t, c]) for r, t, c in known])
+    squares = np.mean([(p[r, t] @ TARGET_VALUES - TARGET_VALUES[c]) ** 2 for r, t, c in known])
+    per_target = []
+    for target in range(2):
+        rows = [(r, c) for r, t, c in known if t == target]
+        per_target.append(
+            np.corrcoef([p[r, target] @ CORR_VALUES for r, _ in rows], [CORR_VALUES[c] for _, c in rows])[0, 1]
+        )
+
+    assert float(cross_entropy(logits, targets)) == pytest.approx(nats, rel=1e-12)
+    assert float(mean_squared_error(logits, targets)) == pytest.approx(squares, rel=1e-12)
+    assert float(pearson(logits, targets)) == pytest.approx(1 - np.mean(per_target), rel=1e-5)
+    assert expected_value(logits, CORR_VALUES).numpy() == pytest.approx(p @ CORR_VALUES)
+
+
+def test_cross_entropy_shares_a_target_between_two_classes():
+    """A sixth (of seven bins) lies two thirds of the way from class 0 to class 1."""
+    logits = torch.randn(1, 1, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    log_p = torch.log_softmax(logits, -1)[0, 0]
+
+    loss = cross_entropy(logits, torch.tensor([[1 / 6]], dtype=torch.float64))
+
+    assert float(loss) == pytest.approx(float(-(log_p[0] / 3 + 2 * log_p[1] / 3)))
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, mean_squared_error, pearson])
+def test_unknown_targets_leave_no_gradient(loss):
+    """A NaN target changes no weight, and gradients stay finite."""
+    logits = torch.randn(6, 2, 5, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    targets = torch.full((6, 2), float("nan"))
+    targets[:, 0] = torch.tensor([0.0, 0.25, 0.5, 0.5, 0.75, 1.0])
+
+    loss(logits, targets).backward()
+
+    assert torch.isfinite(logits.grad).all()
+    assert (logits.grad[:, 1] == 0).all()
+    assert (logits.grad[:, 0] != 0).any()
