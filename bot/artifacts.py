@@ -100,6 +100,12 @@ class ArtifactStore:
                 raise ArtifactInvalid(f"artifact {identity}: {name} differs from its recorded sha256")
         return Artifact(id=identity, folder=folder, manifest=manifest)
 
+    def identities(self) -> tuple[str, ...]:
+        """Return the ids of all artifacts, oldest first."""
+        if not self.root.is_dir():
+            return ()
+        return tuple(sorted(folder.name for folder in self.root.iterdir() if folder.name[0].isdigit()))
+
     def champions(self, recipe: str) -> tuple[str, ...]:
         """
         Return the recipe's champion and the ones before it, newest first.
@@ -168,9 +174,9 @@ class ArtifactStore:
         for pointer in (self.root / "champions").glob("*.json"):
             kept.update(self.champions(pointer.stem))
         oldest = min(kept, default="")
-        for folder in self.root.iterdir():
-            if folder.name[0].isdigit() and folder.name < oldest and folder.name not in kept:
-                shutil.rmtree(folder)
+        for identity in self.identities():
+            if identity < oldest:
+                shutil.rmtree(self.root / identity)
 
 
 def sha256_of(path: Path) -> str:

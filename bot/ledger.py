@@ -2,7 +2,7 @@
 The ledger: what the bot owes, intends and has proven, in one SQLite file per mode.
 
 A row of ``submission`` is written *before* the first effect on the server (``intended``) and becomes ``confirmed``
-only after the uploaded bytes were read back. ``event`` is append-only.
+only after the uploaded bytes were read back; a dry run leaves ``rehearsed``. ``event`` is append-only.
 """
 
 import json
@@ -23,7 +23,7 @@ _MIGRATIONS = (
     CREATE TABLE submission (
         round INTEGER NOT NULL,
         slot TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('intended', 'confirmed', 'foreign')),
+        state TEXT NOT NULL CHECK (state IN ('intended', 'confirmed', 'rehearsed')),
         token TEXT NOT NULL,
         csv_sha256 TEXT NOT NULL,
         data_sha256 TEXT NOT NULL,
@@ -61,7 +61,7 @@ _MIGRATIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One round of one slot as the ledger knows it; ``state`` is intended, confirmed or foreign."""
+    """One round of one slot as the ledger knows it; ``state`` is intended, confirmed, or rehearsed in a dry run."""
 
     round: int
     slot: str
@@ -187,8 +187,8 @@ class Ledger:
         """Record that a chore began."""
         with self._transaction():
             self._db.execute(
-                "INSERT INTO chore (name, started_at) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET started_at = ?",
-                (name, at.isoformat(), at.isoformat()),
+                "INSERT OR REPLACE INTO chore (name, started_at) VALUES (?, ?)",
+                (name, at.isoformat()),
             )
             self._event("chore.started", at.isoformat(), None, None, {"chore": name})
 

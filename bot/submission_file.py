@@ -1,24 +1,45 @@
 """
-Numerai's own validation of a submission file, in a process of its own.
+The file that is sent: written, read back from disk, and validated by Numerai's own function.
 
-``numerai_tools`` pulls in scikit-learn and scipy.stats, which the submitting process never loads.
+That function runs in a process of its own: ``numerai_tools`` pulls in scikit-learn and scipy.stats, which the
+submitting process never loads.
 """
 
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from bot.errors import RetryLater
 
 _TIMEOUT_S = 120
 
 
+def render(ids: Sequence[str], predictions: np.ndarray) -> bytes:
+    """Return the file as Numerai wants it: ``id,prediction`` in this order and nothing else."""
+    rows = [f"{identity},{value:.9f}" for identity, value in zip(ids, predictions.tolist(), strict=True)]
+    return ("\n".join(["id,prediction", *rows]) + "\n").encode()
+
+
+def reread(path: Path) -> tuple[list[str], np.ndarray]:
+    """Return ids and predictions as they lie on disk, so that the gates judge what would be sent."""
+    lines = path.read_text(encoding="utf-8").splitlines()[1:]
+    pairs = [line.split(",") for line in lines]
+    return [pair[0] for pair in pairs], np.array([float(pair[1]) for pair in pairs])
+
+
 class OfficialValidation:
     """The official check, started in the background; :meth:`verdict` waits for it."""
 
     def __init__(self, live: Path, csv: Path) -> None:
+        # numerai_tools checks with assert, which PYTHONOPTIMIZE would switch off.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, this module, two paths of ours
-            [sys.executable, "-m", "bot.official", str(live), str(csv)],
+            [sys.executable, "-m", "bot.submission_file", str(live), str(csv)],
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,0 +1,89 @@
+"""What a person sees on the terminal: one table for a submission, one for a retrain, a bar while training."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from bot.gates import Finding
+from bot.submit import Receipt
+
+WIDTH = 100
+"""Columns used off a terminal, where rich would guess 80 and fold the gates."""
+
+
+def console() -> Console:
+    """Return a console on standard output."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=WIDTH)
+
+
+def show_receipt(receipt: Receipt) -> None:
+    """Print everything that is to be known about one submission."""
+    out = console()
+    if receipt.outcome == "already confirmed":
+        out.print(
+            f"round {receipt.round.number}, slot {receipt.slot}: already confirmed, nothing to do"
+            f" (submission {receipt.submission_id})",
+            soft_wrap=True,
+        )
+        return
+    table = Table(title=f"Round {receipt.round.number}, slot {receipt.slot}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    table.add_row("opens", f"{receipt.round.opens_at:%a %Y-%m-%d %H:%M:%S} UTC")
+    table.add_row("closes", f"{receipt.round.closes_at:%a %Y-%m-%d %H:%M:%S} UTC")
+    table.add_row("data", f"{receipt.data_version}, sha256 {receipt.data_sha256[:12]}")
+    table.add_row("artifact", receipt.artifact)
+    for finding in receipt.findings:
+        table.add_row(f"gate {finding.gate}", _gate(finding))
+    table.add_row("predictions", f"sha256 {receipt.csv_sha256[:12]}")
+    table.add_row("submission", receipt.submission_id or "none: dry run, set BOT_MODE=live to upload")
+    table.add_row("outcome", f"[bold green]{receipt.outcome}[/]" if receipt.submission_id else receipt.outcome)
+    table.add_row("seconds", f"{receipt.seconds_used:.1f} used, {receipt.seconds_left:.0f} left until the close")
+    out.print(table)
+
+
+def show_scores(artifact: str, scores: Mapping[str, Any], seconds: float, note: str) -> None:
+    """Print the held-out scores of a retrain and what became of its artifact."""
+    table = Table(title=f"Artifact {artifact}", title_justify="left")
+    for name in ("member", "CORR mean", "Sharpe", "max drawdown", "eras"):
+        table.add_column(name, justify="left" if name == "member" else "right")
+    for member, score in scores.items():
+        table.add_row(member, f"{score.mean:.4f}", f"{score.sharpe:.2f}", f"{score.max_drawdown:.3f}", str(score.eras))
+    out = console()
+    out.print(table)
+    out.print(f"{note} in {seconds:.1f} s", soft_wrap=True)
+
+
+@contextmanager
+def training_bar() -> Iterator[Callable[[str, float, str], None]]:
+    """Show a bar on a terminal; off a terminal print a line whenever a new stage begins."""
+    out = Console(stderr=True, highlight=False)
+    if not out.is_terminal:
+        seen: set[str] = set()
+
+        def line(stage: str, _share: float, note: str) -> None:
+            if stage not in seen:
+                seen.add(stage)
+                out.print(f"{stage}: {note}", soft_wrap=True)
+
+        yield line
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.fields[stage]:<8}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=out, transient=True) as bar:
+        task = bar.add_task("", total=1.0, stage="", note="")
+
+        def show(stage: str, share: float, note: str) -> None:
+            bar.update(task, completed=share, stage=stage, note=note)
+
+        yield show
+
+
+def _gate(finding: Finding) -> str:
+    value = f"{finding.value:.4f}" if isinstance(finding.value, float) else str(finding.value)
+    mark = "[green]ok[/]" if finding.ok else "[red]refused[/]"
+    return f"{mark}  {value} (limit {finding.limit})"

@@ -1,0 +1,138 @@
+"""
+The last steps of a round: reconcile, guard, upload, read back, confirm.
+
+A create can be committed although its answer was lost, so nothing is ever retried blindly: every attempt begins by
+asking the server what it holds. Two creates of one round can then only carry byte-identical content, of which Numerai
+selects the latest.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import stamina
+import structlog
+
+from bot.errors import NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
+from bot.ledger import Entry, Ledger
+from bot.numerai import NumeraiClient, ServerSubmission
+from bot.rounds import CLOSE_GUARD, Round
+
+ATTEMPTS = 6
+LONGEST_WAIT_S = 20
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """One of the account's models and the recipe that fills it."""
+
+    name: str
+    model_id: str
+    recipe: str
+
+
+def token(round_number: int, slot: str, csv_sha256: str) -> str:
+    """Return the file name stem that identifies a submission on the server: round, slot and content."""
+    return f"r{round_number}-{slot}-{csv_sha256[:8]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Brings intended bytes to the server and proves that they are there."""
+
+    client: NumeraiClient
+    ledger: Ledger
+
+    def deliver(self, round_: Round, slot: Slot, entry: Entry, content: bytes, *, force: bool) -> None:
+        """
+        Upload until the server is seen to hold exactly *content*; transient failures are retried until the close.
+
+        Raises:
+            RoundNotOpen: The round closed or rolled over; nothing was uploaded after that.
+            RefuseToSubmit: The slot holds somebody else's submission, or the server refused the file.
+            NumeraiUnavailable: The server failed throughout.
+        """
+        seconds = round_.seconds_left(self.client.server_now()) - CLOSE_GUARD.total_seconds()
+        for attempt in stamina.retry_context(
+            on=NumeraiUnavailable, attempts=ATTEMPTS, timeout=max(seconds, 1.0), wait_max=LONGEST_WAIT_S
+        ):
+            with attempt:
+                if self.reconcile(entry, slot, force=force):
+                    return
+                self._guard(round_)
+                self.client.upload(model_id=slot.model_id, filename=f"{entry.token}.csv", content=content)
+                log.info("submission.uploaded", sha256=entry.csv_sha256[:12])
+                if not self.reconcile(entry, slot, force=force):
+                    raise NumeraiUnavailable("the upload was acknowledged, but the server does not list it")
+
+    def reconcile(self, entry: Entry, slot: Slot, *, force: bool) -> bool:
+        """
+        Ask the server what it holds for the round, and confirm what is ours, byte for byte.
+
+        Returns:
+            Whether the round is confirmed now.
+
+        Raises:
+            RefuseToSubmit: The slot holds a submission for this round that the bot did not make, and not *force*.
+        """
+        held = [one for one in self.client.submissions(slot.model_id) if one.round == entry.round and one.error is None]
+        for one in held:
+            if one.filename.startswith(entry.token) and self._content_sha256(one) == entry.csv_sha256:
+                self._confirm(entry, one)
+                return True
+        return not force and any(self._adopt(entry, one) for one in held)
+
+    def same_round(self, round_: Round) -> datetime:
+        """
+        Make sure that *round_* is still the current one; return the server's time.
+
+        Raises:
+            RoundNotOpen: The tournament has moved on.
+        """
+        current = self.client.current_round()
+        if current.number != round_.number:
+            raise RoundNotOpen(f"round {round_.number} gave way to round {current.number}; nothing was uploaded for it")
+        return self.client.server_now()
+
+    def _guard(self, round_: Round) -> None:
+        """Refuse an upload that would be late: Numerai queues it for the next round instead of rejecting it."""
+        if not round_.accepts_upload(self.same_round(round_)):
+            raise RoundNotOpen(f"round {round_.number} closes at {round_.closes_at:%H:%M:%S} UTC: too late to upload")
+
+    def _adopt(self, entry: Entry, one: ServerSubmission) -> bool:
+        """
+        Take over a submission that this bot made for this round and no longer remembers.
+
+        A file that was queued from an earlier round is not adopted: fresh predictions replace it.
+        """
+        ours = re.compile(rf"r(?P<round>\d+)-{re.escape(entry.slot)}-(?P<sha8>[0-9a-f]{{8}})")
+        match = ours.match(one.filename)
+        if match is None:
+            raise RefuseToSubmit(
+                f"slot {entry.slot} already holds {one.filename} for round {entry.round}, which this bot did not make;"
+                " use --force to replace it"
+            )
+        if int(match["round"]) != entry.round:
+            return False
+        sha256 = self._content_sha256(one)
+        if not sha256.startswith(match["sha8"]):
+            return False
+        # The state directory was lost, or the champion changed after the upload: what was sent stands.
+        self.ledger.intend(replace(entry, token=match.group(), csv_sha256=sha256))
+        self._confirm(entry, one)
+        return True
+
+    def _content_sha256(self, submission: ServerSubmission) -> str:
+        return hashlib.sha256(self.client.read_back(submission.id)).hexdigest()
+
+    def _confirm(self, entry: Entry, submission: ServerSubmission) -> None:
+        self.ledger.confirm(
+            entry.round,
+            entry.slot,
+            submission_id=submission.id,
+            filename=submission.filename,
+            at=self.client.server_now(),
+        )
+        log.info("submission.confirmed", submission=submission.id, file=submission.filename)

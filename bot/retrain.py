@@ -1,0 +1,277 @@
+"""
+Train a challenger, prove that it serves what it learned, and make it the champion.
+
+The story: sync -> read -> split with an embargo -> network -> trees -> export -> score on held-out eras -> write the
+artifact -> replay its golden batch -> promote.
+"""
+
+import platform
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from bot import __version__
+from bot.artifacts import Artifact, ArtifactStore
+from bot.datasets import sync
+from bot.history import HistoryState
+from bot.numerai import NumeraiClient
+from bot.preprocess import Preprocess, engineered_scaling, network_scaling, prepare
+from bot.recipes import NetworkRecipe, Recipe
+from bot.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, Members, Scorer, ensemble, golden_batch
+from bot.scoring import corr, max_drawdown, sharpe
+from bot.splits import Split, holdout
+from bot.store import EraStore, FeatureMetadata
+from bot.training_set import TrainingSet
+from models.export import export
+from models.gbm import PRESETS, train_gbm
+from models.network_config import NetworkConfig
+from models.training import Progress, TrainingOptions, train
+
+GOLDEN_ROWS = 128
+log = structlog.get_logger()
+Watcher = Callable[[str, float, str], None]
+"""Called with what is being done, the share that is done, and a few words about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """Held-out CORR of one member: per-era mean, Sharpe and largest drawdown of the cumulative sum."""
+
+    mean: float
+    sharpe: float
+    max_drawdown: float
+    eras: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrained:
+    """What a retrain produced."""
+
+    artifact: Artifact
+    scores: Mapping[str, Score]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrainer:
+    """Everything a retrain needs, wired once; values mirror the settings of the same names."""
+
+    client: NumeraiClient
+    artifacts: ArtifactStore
+    state_dir: Path
+    data_version: str
+    feature_set: str
+    target: str
+    device: str = "auto"
+    watch: Watcher = lambda _stage, _share, _note: None
+
+    def retrain(self, recipe: Recipe) -> Retrained:
+        """
+        Run the whole story for one recipe and promote the result.
+
+        Raises:
+            SchemaMismatch: The data lack what the recipe names.
+            RetryLater: The data could not be synced.
+            ArtifactInvalid: The artifact does not replay its own golden batch; the champion stays.
+        """
+        began = time.perf_counter()
+        folder = self.state_dir / "data"
+        self.watch("sync", 0.0, self.data_version)
+        sync(self.client, folder, self.data_version)
+        data = self._read(folder / self.data_version, recipe)
+        split = holdout(
+            data.store.eras,
+            labelled=data.store.labelled(self.target),
+            targets=data.targets,
+            validation_eras=recipe.validation_eras,
+            every=recipe.every,
+        )
+        with tempfile.TemporaryDirectory(prefix="retrain-", dir=self.state_dir) as scratch:
+            folder = Path(scratch)
+            self._fit(data, split, recipe, folder)
+            scores = self._judge(data, split, recipe, folder)
+            artifact = self.artifacts.write(
+                files={path.name: path for path in folder.iterdir()},
+                manifest=self._manifest(data, split, recipe, scores),
+                at=datetime.now(UTC),
+            )
+        Scorer(artifact)
+        self.artifacts.promote(recipe.name, artifact.id)
+        log.info("artifact.promoted", artifact=artifact.id, recipe=recipe.name)
+        return Retrained(artifact=artifact, scores=scores, seconds=time.perf_counter() - began)
+
+    def _read(self, folder: Path, recipe: Recipe) -> TrainingSet:
+        self.watch("read", 0.0, str(folder.name))
+        metadata = FeatureMetadata.read(folder / "features.json")
+        features = metadata.members(self.feature_set)
+        targets = tuple(dict.fromkeys((self.target, *recipe.targets)))
+        wanted = tuple(dict.fromkeys((*targets, *recipe.network.history_targets)))
+        store = EraStore.read(
+            [folder / "train.parquet", folder / "validation.parquet"], features=features, targets=wanted
+        )
+        manifest = Preprocess(
+            features=features,
+            groups=metadata.groups(features),
+            missing=recipe.missing,
+            normalize=recipe.normalize,
+            engineered=recipe.engineered,
+        )
+        return TrainingSet.build(
+            store,
+            manifest,
+            targets=targets,
+            history_targets=recipe.network.history_targets,
+            lookback=recipe.network.lookback,
+        )
+
+    def _fit(self, data: TrainingSet, split: Split, recipe: Recipe, folder: Path) -> None:
+        """Train both members on the training eras and write everything that serves them to *folder*."""
+        (folder / PREPROCESS).write_text(data.manifest.to_json(), encoding="utf-8")
+        live = data.live_window()
+        if live is not None:
+            values, newest = live
+            state = HistoryState(
+                features=data.manifest.features,
+                targets=recipe.network.history_targets,
+                window=values,
+                newest_era=newest,
+                built_from_era=data.store.eras[-1],
+            )
+            (folder / HISTORY).write_bytes(state.to_bytes())
+        trained = train(
+            network_config(data, recipe.network),
+            data.eras(split.train),
+            data.eras(split.validation),
+            training_options(recipe.network, target=self.target, device=self.device),
+            score=corr,
+            on_progress=lambda now: self.watch("network", now.step / now.steps, _note(now)),
+        )
+        log.info("network.trained", best_step=trained.best_step, best_corr=round(trained.best_corr, 4))
+        self.watch("export", 0.0, "ONNX, with the parity gate")
+        report = export(trained.network, folder / NETWORK)
+        log.info("network.exported", max_abs=report.max_abs)
+        X, y = data.matrix(split.train, self.target)
+        names = (*data.manifest.features, *data.manifest.engineered_names)
+        self.watch("trees", 0.0, f"{recipe.gbm} preset, {len(y)} rows")
+        text = train_gbm(
+            X,
+            y,
+            PRESETS[recipe.gbm],
+            names,
+            on_progress=lambda done, total: self.watch("trees", done / total, f"{done} of {total}"),
+        )
+        (folder / "gbm.txt").write_text(text, encoding="utf-8")
+
+    def _judge(self, data: TrainingSet, split: Split, recipe: Recipe, folder: Path) -> dict[str, Score]:
+        """Score the members, as served, on the held-out eras; leave the golden batch in *folder*."""
+        self.watch("judge", 0.0, f"{len(split.validation)} held-out eras")
+        members = Members(folder, tuple(name for name, _ in recipe.weights), target=self.target)
+        neutralizers = [data.manifest.features.index(name) for name in self._neutralizers(data, recipe)]
+        per_era: dict[str, list[float]] = defaultdict(list)
+        for position in split.validation:
+            rows = data.prepared(position)
+            scores = members.score(rows, window=data.window(position))
+            blended = ensemble(
+                scores, dict(recipe.weights), rows.features[:, neutralizers], proportion=recipe.neutralize
+            )
+            truth = data.target(position, self.target)
+            for name, values in {**scores, "ensemble": blended}.items():
+                per_era[name].append(corr(values, truth))
+        newest = data.store.features[data.store.rows(len(data.store.eras) - 1)][:GOLDEN_ROWS]
+        replayed = members.score(prepare(data.manifest, data.manifest.features, newest))
+        (folder / GOLDEN).write_bytes(golden_batch(newest, replayed))
+        return {
+            name: Score(
+                mean=float(np.mean(series)),
+                sharpe=sharpe(np.array(series)),
+                max_drawdown=max_drawdown(np.array(series)),
+                eras=len(series),
+            )
+            for name, series in per_era.items()
+        }
+
+    def _neutralizers(self, data: TrainingSet, recipe: Recipe) -> tuple[str, ...]:
+        """Return the recipe's neutralizers among the pinned features, in the manifest's order."""
+        metadata = FeatureMetadata.read(self.state_dir / "data" / self.data_version / "features.json")
+        wanted = set(metadata.members(recipe.neutralizers))
+        return tuple(name for name in data.manifest.features if name in wanted)
+
+    def _manifest(self, data: TrainingSet, split: Split, recipe: Recipe, scores: Mapping[str, Score]) -> dict[str, Any]:
+        eras = data.store.eras
+        return {
+            "bot": __version__,
+            "recipe": asdict(recipe),
+            "recipe_sha256": recipe.digest,
+            "data_version": self.data_version,
+            "feature_set": self.feature_set,
+            "features": len(data.manifest.features),
+            "preprocess_sha256": data.manifest.digest,
+            "target": self.target,
+            "targets": list(data.targets),
+            "neutralizers": list(self._neutralizers(data, recipe)),
+            "eras": {
+                "train": [eras[split.train[0]], eras[split.train[-1]]],
+                "validation": [eras[split.validation[0]], eras[split.validation[-1]]],
+                "newest": eras[-1],
+            },
+            "scores": {name: asdict(score) for name, score in scores.items()},
+            "packages": {name: version(name) for name in ("torch", "onnx", "onnxruntime", "lightgbm", "numpy")},
+            "machine": platform.machine(),
+        }
+
+
+def network_config(data: TrainingSet, recipe: NetworkRecipe) -> NetworkConfig:
+    """Return the network that fits the data's columns and the recipe's sizes."""
+    manifest = data.manifest
+    offset, scale = network_scaling(manifest)
+    made_offset, made_scale = engineered_scaling(manifest)
+    channels = 0 if data.returns is None else len(manifest.groups) * len(data.returns.targets)
+    return NetworkConfig(
+        features=len(manifest.features),
+        targets=data.targets,
+        engineered=len(manifest.engineered_names),
+        history_channels=channels,
+        lookback=data.lookback if channels else 0,
+        missing_category=manifest.missing == "category",
+        input_offset=offset,
+        input_scale=scale,
+        engineered_offset=tuple(float(value) for value in made_offset),
+        engineered_scale=tuple(float(value) for value in made_scale),
+        encoder=recipe.encoder,
+        hidden=recipe.hidden,
+        feed_forward=recipe.feed_forward,
+        blocks=recipe.blocks,
+        dropout=recipe.dropout,
+        input_dropout=recipe.input_dropout,
+        history_dropout=recipe.history_dropout,
+    )
+
+
+def training_options(recipe: NetworkRecipe, *, target: str, device: str) -> TrainingOptions:
+    """Return the recipe's schedule as the training loop takes it."""
+    return TrainingOptions(
+        epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        patience=recipe.patience,
+        evaluations_per_epoch=recipe.evaluations_per_epoch,
+        batch_rows=recipe.batch_rows,
+        seed=recipe.seed,
+        loss=recipe.loss,
+        device=device,
+        main_target=target,
+    )
+
+
+def _note(now: Progress) -> str:
+    held_out = "" if now.corr is None else f", CORR {now.corr:.4f}"
+    return f"loss {now.loss:.4f}{held_out}, {now.rows_per_s:,.0f} rows/s, {now.seconds_left:.0f} s left"

@@ -1,0 +1,174 @@
+"""From an artifact and raw live rows to a submission's predictions; the same code replays the golden batch."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bot.artifacts import Artifact
+from bot.errors import ArtifactInvalid
+from bot.history import HistoryBuilder, HistoryState
+from bot.neutralize import neutralize
+from bot.preprocess import Prepared, Preprocess, prepare
+from models.ensemble import blend, expected_score
+from models.runtime import OnnxNetwork
+from models.trees import TreeModel
+
+PREPROCESS, NETWORK, HISTORY, GOLDEN = "preprocess.json", "tsmixer.onnx", "history.npz", "golden.npz"
+GOLDEN_TOLERANCE = 1e-5
+"""Largest difference of a replayed golden score; another processor sums float32 in another order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """
+    One era, scored.
+
+    Attributes:
+        predictions: The ensemble, uniform in (0, 1). Shape ``(rows,)``, float64.
+        members: Raw score of each member. Shape ``(rows,)`` each.
+        prepared: The rows as the members saw them.
+        neutralizers: Raw features that exposures are measured against. Shape ``(rows, k)``, int8.
+    """
+
+    predictions: np.ndarray
+    members: dict[str, np.ndarray]
+    prepared: Prepared
+    neutralizers: np.ndarray
+
+
+class Members:
+    """
+    The models of one folder: a network in ONNX, tree models as text, and the history state they share.
+
+    Raises:
+        ValueError: A file does not load, or a model asks for inputs the preprocessing does not make.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], *, target: str, threads: int = 1) -> None:
+        self.manifest = Preprocess.from_json((folder / PREPROCESS).read_text(encoding="utf-8"))
+        self._known = (*self.manifest.features, *self.manifest.engineered_names)
+        self._network = OnnxNetwork(folder / NETWORK, threads=threads) if "tsmixer" in names else None
+        self._target = 0 if self._network is None else self._network.targets.index(target)
+        self._trees = {name: TreeModel(folder / f"{name}.txt", threads=threads) for name in names if name != "tsmixer"}
+        state = folder / HISTORY
+        self._window = HistoryState.from_bytes(state.read_bytes()).window if state.is_file() else None
+
+    def score(self, prepared: Prepared, *, window: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """
+        Score prepared rows of one era.
+
+        Args:
+            prepared: The rows.
+            window: Realised feature returns that were resolved at the era; ``None`` takes the stored, newest ones.
+                Shape ``(L, F, T)``.
+
+        Returns:
+            Raw score of each member. Shape ``(rows,)`` each.
+        """
+        scores = {}
+        if self._network is not None:
+            seen = self._window if window is None else window
+            past = None if seen is None else HistoryBuilder(seen, self.manifest.groups).bind(prepared.features)
+            logits = self._network.logits(prepared.features, prepared.engineered, past)
+            scores["tsmixer"] = expected_score(logits, kind="corr")[:, self._target]
+        for name, trees in self._trees.items():
+            scores[name] = trees.predict(*_columns(prepared, self._known, trees.feature_names))
+        return scores
+
+
+class Scorer:
+    """
+    An artifact ready to score; opening it replays the golden batch.
+
+    Raises:
+        ArtifactInvalid: A file does not load, or the golden batch does not replay on this machine.
+    """
+
+    def __init__(self, artifact: Artifact, *, threads: int = 1) -> None:
+        self.artifact = artifact
+        recipe = artifact.manifest["recipe"]
+        self._weights = {str(name): float(weight) for name, weight in recipe["weights"] if weight}
+        self._proportion = float(recipe["neutralize"])
+        try:
+            self._members = Members(
+                artifact.folder, tuple(self._weights), target=artifact.manifest["target"], threads=threads
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ArtifactInvalid(f"artifact {artifact.id} does not load: {error}") from None
+        self.manifest = self._members.manifest
+        names = {name: index for index, name in enumerate(self.manifest.features)}
+        self._neutralizers = [names[name] for name in artifact.manifest["neutralizers"]]
+        self._replay(artifact.path(GOLDEN))
+
+    def score(self, names: Sequence[str], values: np.ndarray) -> Scored:
+        """
+        Score the rows of one era.
+
+        Args:
+            names: Columns of *values*; features the artifact does not know are ignored.
+            values: Raw codes. Shape ``(rows, columns)``, int8.
+
+        Raises:
+            SchemaMismatch: A feature the artifact was trained with is missing.
+        """
+        prepared = prepare(self.manifest, names, values)
+        members = self._members.score(prepared)
+        neutralizers = prepared.features[:, self._neutralizers]
+        predictions = ensemble(members, self._weights, neutralizers, proportion=self._proportion)
+        return Scored(predictions=predictions, members=members, prepared=prepared, neutralizers=neutralizers)
+
+    def _replay(self, path: Path) -> None:
+        try:
+            golden = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+            values = golden["values"]
+            expected = {name: golden[name] for name in self._weights}
+        except (OSError, ValueError, KeyError) as error:
+            raise ArtifactInvalid(f"artifact {self.artifact.id}: the golden batch does not load: {error}") from None
+        replayed = self._members.score(prepare(self.manifest, self.manifest.features, values))
+        for name, scores in expected.items():
+            worst = float(np.abs(replayed[name] - scores).max())
+            if not worst <= GOLDEN_TOLERANCE:
+                raise ArtifactInvalid(
+                    f"artifact {self.artifact.id}: member {name} replays the golden batch {worst:.2g} off"
+                    f" (limit {GOLDEN_TOLERANCE:g}); retrain on a machine of this kind, or roll back"
+                )
+
+
+def ensemble(
+    members: Mapping[str, np.ndarray], weights: Mapping[str, float], neutralizers: np.ndarray, *, proportion: float
+) -> np.ndarray:
+    """Blend the members of one era, neutralized to *neutralizers* where *proportion* is above 0. Shape ``(rows,)``."""
+    return blend(
+        members,
+        weights,
+        neutralizers=neutralizers if proportion else None,
+        proportion=proportion,
+        neutralize=neutralize,
+    )
+
+
+def golden_batch(values: np.ndarray, members: dict[str, np.ndarray]) -> bytes:
+    """Pack raw rows and the scores each member must give them again. Shapes ``(rows, F)`` and ``(rows,)``."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, values=values, **members)
+    return buffer.getvalue()
+
+
+def _columns(prepared: Prepared, known: Sequence[str], wanted: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Hand a tree model its own inputs: everything where it saw everything, else its features by name."""
+    if tuple(wanted) == tuple(known):
+        return prepared.features, prepared.engineered
+    position = {name: index for index, name in enumerate(known)}
+    features = len(prepared.features.T)
+    try:
+        chosen = [position[name] for name in wanted]
+    except KeyError as error:
+        raise ValueError(f"a tree model asks for {error}, which the preprocessing does not make") from None
+    plain = [index for index in chosen if index < features]
+    made = [index - features for index in chosen if index >= features]
+    if chosen != plain + [index + features for index in made]:
+        raise ValueError("a tree model takes engineered columns before features, which nobody trains")
+    return np.ascontiguousarray(prepared.features[:, plain]), np.ascontiguousarray(prepared.engineered[:, made])

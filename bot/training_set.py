@@ -1,0 +1,129 @@
+"""The history as training sees it: prepared rows, lagged factor history and targets of one era at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bot.history import FeatureReturns, feature_returns, history, latest_window, window
+from bot.preprocess import Prepared, Preprocess, prepare
+from bot.store import EraStore
+from models.training import EraBatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSet:
+    """
+    A store, the preprocessing that training and live share, and the table of realised feature returns.
+
+    Attributes:
+        store: Raw history.
+        manifest: Preprocessing.
+        targets: What the network predicts, in order.
+        returns: Realised feature returns of the history targets; empty when the history is switched off.
+        lookback: Resolved eras on the historical axis.
+    """
+
+    store: EraStore
+    manifest: Preprocess
+    targets: tuple[str, ...]
+    returns: FeatureReturns | None
+    lookback: int
+
+    @classmethod
+    def build(
+        cls,
+        store: EraStore,
+        manifest: Preprocess,
+        *,
+        targets: Sequence[str],
+        history_targets: Sequence[str],
+        lookback: int,
+    ) -> "TrainingSet":
+        """Measure each era's feature returns once; see :mod:`bot.history` for what a later era may see of them."""
+        returns = None
+        if lookback and history_targets:
+            columns = [store.target_names.index(name) for name in history_targets]
+            values = np.stack(
+                [
+                    feature_returns(
+                        prepare(manifest, store.feature_names, store.features[rows]).features,
+                        store.targets[rows][:, columns],
+                    )
+                    for rows in map(store.rows, range(len(store.eras)))
+                ]
+            )
+            returns = FeatureReturns(eras=store.eras, targets=tuple(history_targets), values=values)
+        return cls(store=store, manifest=manifest, targets=tuple(targets), returns=returns, lookback=lookback)
+
+    def prepared(self, position: int) -> Prepared:
+        """Return the prepared rows of the era at *position*."""
+        return prepare(self.manifest, self.store.feature_names, self.store.features[self.store.rows(position)])
+
+    def window(self, position: int) -> np.ndarray | None:
+        """Return the feature returns that were resolved when the era at *position* was live. Shape ``(L, F, T)``."""
+        return None if self.returns is None else window(self.returns, position, self.lookback)
+
+    def live_window(self) -> tuple[np.ndarray, dict[str, str]] | None:
+        """Return the newest resolved feature returns, and the newest era of each target in them."""
+        if self.returns is None:
+            return None
+        values, newest = latest_window(self.returns, self.lookback)
+        return values, dict(zip(self.returns.targets, newest, strict=True))
+
+    def target(self, position: int, name: str) -> np.ndarray:
+        """Return one target of the era at *position*, NaN where unknown. Shape ``(rows,)``, float32."""
+        return self.store.targets[self.store.rows(position), self.store.target_names.index(name)]
+
+    def eras(self, positions: Sequence[int]) -> "Eras":
+        """Return the eras at *positions* as batches."""
+        return Eras(data=self, positions=tuple(positions))
+
+    def matrix(self, positions: Sequence[int], target: str) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Return the labelled rows of the eras at *positions* for a tree model.
+
+        Returns:
+            Features and engineered columns side by side, shape ``(rows, F + E)``, float32, and the target, ``(rows,)``.
+        """
+        blocks, labels = [], []
+        for position in positions:
+            rows = self.prepared(position)
+            known = self.target(position, target)
+            keep = np.isfinite(known)
+            blocks.append(np.concatenate([rows.features, rows.engineered], axis=1, dtype=np.float32)[keep])
+            labels.append(known[keep])
+        return np.concatenate(blocks), np.concatenate(labels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eras:
+    """Some eras of a training set, batch by batch, for :func:`models.training.train`."""
+
+    data: TrainingSet
+    positions: tuple[int, ...]
+
+    @property
+    def eras(self) -> tuple[str, ...]:
+        """Return the labels of the eras."""
+        return tuple(self.data.store.eras[position] for position in self.positions)
+
+    def batch(self, index: int) -> EraBatch:
+        """Return the *index*-th of the eras."""
+        position = self.positions[index]
+        data = self.data
+        rows = data.prepared(position)
+        seen = data.window(position)
+        columns = [data.store.target_names.index(name) for name in data.targets]
+        past = (
+            np.zeros((len(rows.features), 0, 0), dtype=np.float32)
+            if seen is None
+            else history(rows.features, seen, data.manifest.groups)
+        )
+        return EraBatch(
+            era=data.store.eras[position],
+            features=rows.features,
+            engineered=rows.engineered,
+            history=past,
+            targets=data.store.targets[data.store.rows(position)][:, columns],
+        )

@@ -1,0 +1,41 @@
+"""Promises about the house itself: what is loaded when, and how long a file may be."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FORBIDDEN_LIVE = ("torch", "sklearn", "scipy.stats", "lightgbm", "matplotlib", "bot.sandbox", "bot.retrain")
+
+
+def loaded_by(module: str) -> set[str]:
+    script = f"import sys, {module}; print('\\n'.join(sys.modules))"
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(output.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["bot.submit", "bot.daemon", "bot.assembly", "models.runtime", "models.ensemble"])
+def test_serving_never_loads_training_libraries(module):
+    """What submits a round loads neither torch nor scikit-learn nor scipy.stats."""
+    assert not loaded_by(module).intersection(FORBIDDEN_LIVE)
+
+
+def test_command_line_starts_light():
+    """`bot --help` loads no library that a command alone needs."""
+    heavy = {"numpy", "pandas", "pyarrow", "numerapi", "pydantic_settings", *FORBIDDEN_LIVE}
+
+    assert not loaded_by("bot.cli").intersection(heavy)
+
+
+def test_files_stay_readable():
+    """No source file is longer than 300 lines."""
+    long = {
+        path.relative_to(ROOT): lines
+        for folder in ("bot", "models", "tests", "bench")
+        for path in (ROOT / folder).rglob("*.py")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 300
+    }
+
+    assert not long
