@@ -1,0 +1,92 @@
+"""
+Ranks that keep ties, and the normal scores they stand for, from one table per number of rows.
+
+A tie-kept rank is ``k / 2`` with a whole *k* from 2 to 2n, so a gaussianized score takes one of 2n - 1 values: the
+table holds them all, and gaussianizing is one sort and one look-up. scipy is not needed and never imported.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+# Wichura (1988), algorithm AS 241 (PPND16): numerator and denominator, highest power first, relative error < 1e-16.
+# The standard library has the same formula for one number at a time, ten times slower on a table; eras differ in
+# their number of rows, so tables are made often.
+_CENTRE = (
+    (2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4, 4.5921953931549871457e4,
+     1.3731693765509461125e4, 1.9715909503065514427e3, 1.3314166789178437745e2, 3.3871328727963666080e0),
+    (5.2264952788528545610e3, 2.8729085735721942674e4, 3.9307895800092710610e4, 2.1213794301586595867e4,
+     5.3941960214247511077e3, 6.8718700749205790830e2, 4.2313330701600911252e1, 1.0),
+)  # fmt: skip
+_TAIL = (
+    (7.74545014278341407640e-4, 2.27238449892691845833e-2, 2.41780725177450611770e-1, 1.27045825245236838258e0,
+     3.64784832476320460504e0, 5.76949722146069140550e0, 4.63033784615654529590e0, 1.42343711074968357734e0),
+    (1.05075007164441684324e-9, 5.47593808499534494600e-4, 1.51986665636164571966e-2, 1.48103976427480074590e-1,
+     6.89767334985100004550e-1, 1.67638483018380384940e0, 2.05319162663775882187e0, 1.0),
+)  # fmt: skip
+_FAR_TAIL = (
+    (2.01033439929228813265e-7, 2.71155556874348757815e-5, 1.24266094738807843860e-3, 2.65321895265761230930e-2,
+     2.96560571828504891230e-1, 1.78482653991729133580e0, 5.46378491116411436990e0, 6.65790464350110377720e0),
+    (2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.84631831751005468180e-5, 7.86869131145613259100e-4,
+     1.48753612908506148525e-2, 1.36929880922735805310e-1, 5.99832206555887937690e-1, 1.0),
+)  # fmt: skip
+
+
+def double_ranks(values: npt.NDArray[np.generic]) -> npt.NDArray[np.intp]:
+    """
+    Return twice the average rank of each value, a whole number from 2 to 2n; without ties 2, 4, ..., 2n.
+
+    Ranks are taken in the type the values come in: a cast to float32 can create ties.
+
+    Args:
+        values: Finite numbers. Shape ``(rows,)``.
+
+    Raises:
+        ValueError: A value is NaN; it has no rank.
+    """
+    order = np.argsort(values)
+    ascending = values[order]
+    if len(ascending) and np.isnan(ascending[-1]):
+        raise ValueError(f"{int(np.isnan(values).sum())} of {len(values)} values are NaN and cannot be ranked")
+    starts = np.flatnonzero(np.concatenate([[True], ascending[1:] != ascending[:-1], [True]]))
+    ranks = np.empty(len(values), dtype=np.intp)
+    ranks[order] = np.repeat(starts[:-1] + 1 + starts[1:], np.diff(starts))
+    return ranks
+
+
+@lru_cache(maxsize=64)
+def normal_scores(rows: int) -> Floats:
+    """
+    Return the normal quantile of ``(k / 2 - 0.5) / rows`` for every double rank *k*, 0 to ``2 * rows``.
+
+    Entries 0 and 1 stand for no rank and are 0. The table is shared and therefore read-only.
+    """
+    table = np.zeros(2 * rows + 1)
+    lower = _lower_quantile(np.arange(1, rows + 1) / (2 * rows))
+    table[2 : rows + 2] = lower
+    table[rows + 1 :] = -lower[::-1]
+    table.flags.writeable = False
+    return table
+
+
+def _lower_quantile(share: Floats) -> Floats:
+    """Return the standard normal quantile of ascending shares in (0, 0.5]."""
+    cut = int(np.searchsorted(share, 0.075))
+    centre = share[cut:] - 0.5
+    root = np.sqrt(-np.log(share[:cut]))
+    far = int(np.count_nonzero(root > 5))
+    return np.concatenate(
+        [
+            -_ratio(_FAR_TAIL, root[:far] - 5),
+            -_ratio(_TAIL, root[far:] - 1.6),
+            _ratio(_CENTRE, 0.180625 - centre * centre) * centre,
+        ]
+    )
+
+
+def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: Floats) -> Floats:
+    numerator, denominator = (np.polyval(np.array(powers), x) for powers in coefficients)
+    return np.asarray(numerator / denominator)
