@@ -8,6 +8,8 @@ covariates. Future-known covariates describe each target. Suffixes of tensors::
     B rows   F features   E engineered   L lookback   C history channels   T targets   Z descriptor   S static   K classes
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -66,6 +68,9 @@ class Network(nn.Module):
             )
         )
         with torch.no_grad():
+            if self.mixer.temporal_projection is not None:
+                self.mixer.temporal_projection.weight.copy_(exponential_averages(config.lookback, len(config.targets)))
+                self.mixer.temporal_projection.bias.zero_()
             self.mixer.head.weight.mul_(HEAD_GAIN)
             self.mixer.head.bias.copy_(torch.tensor(CLASS_PRIOR).log())
 
@@ -119,6 +124,21 @@ class Network(nn.Module):
             first = first + self.missing_input(self.input_dropout(missing_BF))
         static_BS: Tensor = self.encoder(first)
         return static_BS
+
+
+def exponential_averages(lookback: int, count: int) -> Tensor:
+    """
+    Return weights of *count* exponential averages over the lookback, half-lives from a thirteenth of it to all of it.
+
+    Where feature returns persist weakly, such an average beats a mixer that starts from noise, so the mixer starts
+    from the averages. Each row has norm 1, which keeps the variance of steps that are independent of each other.
+    Shape ``[count, lookback]``.
+    """
+    step_L = torch.arange(lookback, dtype=torch.float32)
+    shortest = math.log(max(1.0, lookback / 13))
+    half_life_T1 = torch.linspace(shortest, math.log(lookback), count).exp().unsqueeze(1)
+    weights_TL: Tensor = torch.exp2(-step_L / half_life_T1)
+    return weights_TL / weights_TL.square().sum(dim=1, keepdim=True).sqrt()
 
 
 def _mask_batch(tensor: Tensor, share: float) -> Tensor:

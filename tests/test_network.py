@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from models.classes import CLASS_PRIOR, CORR_VALUES, MMC_VALUES, TARGET_VALUES
 from models.export import random_inputs
 from models.losses import cross_entropy, expected_value, mean_squared_error, pearson
-from models.network import Network
+from models.network import Network, exponential_averages
 from models.network_config import MISSING_CODE, NetworkConfig
 
 TARGETS = ("target_ender_20", "target_ender_60", "target_jasper_60")
@@ -254,3 +254,13 @@ def test_unknown_targets_leave_no_gradient(loss):
     assert torch.isfinite(logits.grad).all()
     assert (logits.grad[:, 1] == 0).all()
     assert (logits.grad[:, 0] != 0).any()
+
+
+def test_the_temporal_projection_starts_as_exponential_averages():
+    """Rows of norm 1 that fall by half every half-life, from a thirteenth of the lookback to all of it."""
+    weights = exponential_averages(26, 3)
+    half_lives = -1 / torch.log2(weights[:, 1] / weights[:, 0])
+
+    assert half_lives.tolist() == pytest.approx([2, 52**0.5, 26], rel=1e-4)
+    assert weights.norm(dim=1).tolist() == pytest.approx([1, 1, 1])
+    assert torch.equal(network().mixer.temporal_projection.weight, exponential_averages(5, 3))
