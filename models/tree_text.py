@@ -1,0 +1,178 @@
+"""
+Read a LightGBM model file into arrays, and believe nothing of it unchecked.
+
+LightGBM's own reader walks wherever a damaged file points it, out of its memory if need be. Here every number is
+parsed, every count compared and every child visited once before anything is evaluated, so damage is a ValueError.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float64]
+
+_CATEGORICAL = 1
+_MISSING_ZERO = 4
+"""Bits of a decision type: the split lists categories; zero counts as missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forest:
+    """
+    A regression forest with numeric splits; all trees in one row of arrays, tree after tree.
+
+    Attributes:
+        feature_names: Inputs, in the order of the columns.
+        objective: As LightGBM wrote it.
+        averaged: Trees are averaged (random forest) instead of summed.
+        leaves: Leaves of each tree. A tree has one split fewer.
+        split_feature: Column each split looks at.
+        threshold: A row goes right where its value is greater.
+        left: Child of each split within its tree: a split, or ``~leaf``.
+        right: Likewise.
+        leaf_value: Output of each leaf.
+        depth: Splits from the root to the deepest leaf of any tree.
+    """
+
+    feature_names: tuple[str, ...]
+    objective: str
+    averaged: bool
+    leaves: Ints
+    split_feature: Ints
+    threshold: Floats
+    left: Ints
+    right: Ints
+    leaf_value: Floats
+    depth: int
+
+    @property
+    def split_starts(self) -> npt.NDArray[np.int64]:
+        """Return the position of each tree's first split."""
+        return np.cumsum(self.leaves - 1, dtype=np.int64) - (self.leaves - 1)
+
+    @property
+    def leaf_starts(self) -> npt.NDArray[np.int64]:
+        """Return the position of each tree's first leaf."""
+        return np.cumsum(self.leaves, dtype=np.int64) - self.leaves
+
+
+def parse(data: bytes) -> Forest:
+    """
+    Parse the text that ``Booster.save_model`` writes.
+
+    Raises:
+        ValueError: The text is damaged, or the model is not a regression on numeric splits.
+    """
+    head, _, _ = data.partition(b"\nTree=")
+    header = _fields(head)
+    sizes = _whole(_need(header, b"tree_sizes").split()).tolist()
+    if _need(header, b"num_class") != b"1" or _need(header, b"num_tree_per_iteration") != b"1":
+        raise ValueError("the model has several outputs; only a regression with one is served")
+    names = tuple(_need(header, b"feature_names").decode("utf-8").split())
+    if len(names) != int(_need(header, b"max_feature_idx")) + 1:
+        raise ValueError(f"the model names {len(names)} features, but its highest is another")
+    trees = []
+    position = len(head) + 1
+    for number, size in enumerate(sizes):
+        block = data[position : position + size]
+        if not block.startswith(b"Tree=%d\n" % number) or not block.endswith(b"\n"):
+            raise ValueError(f"tree {number} of {len(sizes)} is damaged: it is not where the header says")
+        trees.append(_fields(block))
+        position += size
+    if not trees or not data[position:].startswith(b"end of trees"):
+        raise ValueError(f"the model does not end after its {len(sizes)} trees: it is truncated or damaged")
+    return _forest(trees, names, header)
+
+
+def _forest(trees: list[dict[bytes, bytes]], names: tuple[str, ...], header: dict[bytes, bytes]) -> Forest:
+    if any(tree.get(b"num_cat") != b"0" or tree.get(b"is_linear", b"0") != b"0" for tree in trees):
+        raise ValueError("the model has categorical splits or linear leaves; only numeric splits are served")
+    leaves = _whole([_need(tree, b"num_leaves") for tree in trees])
+    if leaves.min() < 1:
+        raise ValueError("the model has a tree without leaves")
+    splitting = [tree for tree, count in zip(trees, leaves, strict=True) if count > 1]
+    splits = int((leaves - 1).sum())
+    kinds = _whole(list(set(_words(splitting, b"decision_type", splits))))
+    if (kinds & (_CATEGORICAL | _MISSING_ZERO)).any():
+        raise ValueError("the model treats categories or zeros specially; only numeric splits are served")
+    features = _whole(_words(splitting, b"split_feature", splits))
+    if splits and not 0 <= features.min() <= features.max() < len(names):
+        raise ValueError(f"a split looks at feature {features.max()} of {len(names)}")
+    left = _whole(_words(splitting, b"left_child", splits))
+    right = _whole(_words(splitting, b"right_child", splits))
+    thresholds = _words(splitting, b"threshold", splits)
+    distinct = list(set(thresholds))  # features of five values have few, which is why each is parsed once
+    value = dict(zip(distinct, _exact(distinct).tolist(), strict=True))
+    return Forest(
+        feature_names=names,
+        objective=header.get(b"objective", b"").decode("utf-8"),
+        averaged=b"average_output" in header,
+        leaves=leaves,
+        split_feature=features,
+        threshold=np.fromiter(map(value.__getitem__, thresholds), dtype=np.float64, count=splits),
+        left=left,
+        right=right,
+        leaf_value=_exact(_words(trees, b"leaf_value", int(leaves.sum()))),
+        depth=_depth(leaves, left, right),
+    )
+
+
+def _depth(leaves: Ints, left: Ints, right: Ints) -> int:
+    """Walk all trees level by level; return the number of levels, or raise where they are not trees."""
+    starts = np.cumsum(leaves - 1, dtype=np.int64) - (leaves - 1)
+    tree = np.flatnonzero(leaves > 1)
+    node = np.zeros(len(tree), dtype=np.int32)
+    seen_splits = np.zeros(len(left), dtype=np.int32)
+    reached = (leaves == 1).astype(np.int64)
+    depth = 0
+    while len(node):
+        depth += 1
+        at = starts[tree] + node
+        np.add.at(seen_splits, at, 1)
+        child = np.concatenate([left[at], right[at]])
+        tree = np.concatenate([tree, tree])
+        if (child >= leaves[tree] - 1).any() or (~child >= leaves[tree]).any() or seen_splits.max() > 1:
+            raise ValueError("the splits of a tree do not form a tree")
+        inner = child >= 0
+        np.add.at(reached, tree[~inner], 1)
+        tree, node = tree[inner], child[inner]
+    if (reached != leaves).any() or not (seen_splits == 1).all():
+        raise ValueError("the splits of a tree do not form a tree")
+    return depth
+
+
+def _fields(block: bytes) -> dict[bytes, bytes]:
+    """Return the ``key=value`` lines of a block; a line without a value maps to an empty one."""
+    return {key: value for key, _, value in (line.partition(b"=") for line in block.split(b"\n"))}
+
+
+def _need(fields: dict[bytes, bytes], key: bytes) -> bytes:
+    try:
+        return fields[key]
+    except KeyError:
+        raise ValueError(f"not a LightGBM model, or a damaged one: {key.decode()} is missing") from None
+
+
+def _words(trees: list[dict[bytes, bytes]], key: bytes, count: int) -> list[bytes]:
+    """Return one field of all trees, number by number."""
+    words = b" ".join([_need(tree, key) for tree in trees]).split()
+    if len(words) != count:
+        raise ValueError(f"the model's {key.decode()} has {len(words)} numbers where {count} belong")
+    return words
+
+
+def _whole(words: list[bytes]) -> Ints:
+    try:
+        return np.fromiter(map(int, words), dtype=np.int32, count=len(words))
+    except OverflowError:
+        raise ValueError("the model counts beyond its own size") from None
+
+
+def _exact(words: list[bytes]) -> Floats:
+    """Parse decimals; ``float`` reads back exactly what LightGBM printed with 17 digits."""
+    values = np.fromiter(map(float, words), dtype=np.float64, count=len(words))
+    if not np.isfinite(values).all():
+        raise ValueError("the model holds numbers that are not finite")
+    return values

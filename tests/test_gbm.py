@@ -1,0 +1,108 @@
+"""Training the trees: the same data give the same model, however they are laid out."""
+
+import lightgbm
+import numpy as np
+import pytest
+
+from models.gbm import PRESETS, GbmOptions, train_gbm
+
+TINY = GbmOptions(
+    num_trees=12, learning_rate=0.1, max_depth=3, num_leaves=7, colsample_bytree=0.5, min_data_in_leaf=20, threads=1
+)
+NAMES = [f"feature_{index}" for index in range(8)] + ["mean_a", "mean_b"]
+
+
+def data(rows=800):
+    rng = np.random.default_rng(1)
+    features = rng.integers(0, 5, size=(rows, 8), dtype=np.int8)
+    engineered = rng.normal(size=(rows, 2)).astype(np.float32)
+    y = 0.5 + 0.05 * (features[:, 0] - 2) + 0.05 * engineered[:, 1] + 0.1 * rng.normal(size=rows)
+    return features, engineered, y
+
+
+def test_it_learns_what_is_there():
+    """Predictions of unseen rows follow the target."""
+    features, engineered, y = data()
+    text = train_gbm([features[:600], engineered[:600]], y[:600], TINY, NAMES)
+
+    unseen = np.concatenate([features, engineered], axis=1, dtype=np.float64)[600:]
+    assert np.corrcoef(lightgbm.Booster(model_str=text).predict(unseen), y[600:])[0, 1] > 0.4
+
+
+def test_column_blocks_and_one_matrix_give_one_model():
+    """int8 and float32 blocks, read in place or copied, are the same data."""
+    features, engineered, y = data()
+
+    blocks = train_gbm([np.asfortranarray(features), engineered], y, TINY, NAMES)
+    matrix = train_gbm(np.concatenate([features, engineered], axis=1, dtype=np.float32), y, TINY, NAMES)
+
+    assert blocks == matrix
+
+
+def test_the_number_of_threads_does_not_matter():
+    """One core and two train the same trees."""
+    features, engineered, y = data()
+    one, two = (
+        train_gbm([features, engineered], y, GbmOptions(**{**_fields(TINY), "threads": threads}), NAMES)
+        for threads in (1, 2)
+    )
+
+    assert one.replace("[num_threads: 1]", "") == two.replace("[num_threads: 2]", "")
+
+
+def _fields(options):
+    return {name: getattr(options, name) for name in options.__slots__}
+
+
+def test_names_and_size_are_in_the_model():
+    """The model knows its columns and holds every tree it was asked for."""
+    features, engineered, y = data()
+
+    booster = lightgbm.Booster(model_str=train_gbm([features, engineered], y, TINY, NAMES))
+
+    assert booster.feature_name() == NAMES
+    assert booster.num_trees() == 12
+
+
+def test_progress_counts_every_tree():
+    """The caller hears of each tree once."""
+    features, engineered, y = data()
+    heard = []
+
+    train_gbm([features, engineered], y, TINY, NAMES, lambda done, total: heard.append((done, total)))
+
+    assert heard == [(number, 12) for number in range(1, 13)]
+
+
+@pytest.mark.parametrize(
+    ("names", "y", "message"),
+    [
+        (NAMES[1:], np.zeros(800), "10 columns have 9 names"),
+        (NAMES, np.zeros(799), "needs its row"),
+        (NAMES, np.full(800, np.nan), "finite"),
+    ],
+)
+def test_what_does_not_match_is_refused(names, y, message):
+    """Names, rows and targets belong together before hours are spent."""
+    features, engineered, _ = data()
+
+    with pytest.raises(ValueError, match=message):
+        train_gbm([features, engineered], y, TINY, names)
+
+
+def test_doubles_are_refused():
+    """Columns are int8 or float32, as they are when served."""
+    with pytest.raises(ValueError, match="float64"):
+        train_gbm(np.zeros((800, 10)), np.zeros(800), TINY, NAMES)
+
+
+def test_presets_carry_numerais_numbers():
+    """The published sizes are not changed by accident."""
+    sizes = {name: (p.num_trees, p.learning_rate, p.max_depth, p.num_leaves) for name, p in PRESETS.items()}
+
+    assert sizes == {
+        "demo": (100, 0.05, 5, 15),
+        "small": (2_000, 0.01, 5, 31),
+        "large": (20_000, 0.001, 6, 64),
+        "deep": (30_000, 0.001, 10, 1_024),
+    }
