@@ -1,17 +1,17 @@
 """
 A LightGBM model ready to score, equal to ``lightgbm.Booster.predict`` to the last bit, without importing lightgbm.
 
-CPU milliseconds of one thread for 7,000 rows x 3,594 columns and 2,000 trees of depth 5 and 31 leaves, measured
-2026-11-24 on two shared cores; every way gives the same float64 numbers but the last:
+CPU milliseconds of one thread for 7,000 rows x 3,594 columns and 2,000 trees of depth 5 and 31 leaves, measured warm
+on 2026-11-24 on two shared cores (a cold process adds 30 to the first line); all but the last give equal float64 sums:
 
-====================================================  =====  =======  =========
-way                                                    load  predict  ratio
-====================================================  =====  =======  =========
-:mod:`models.tree_bits` (used up to depth 10)            76       92  6.4 x
-:mod:`models.lightgbm_c`, all rows as float32            26    1,055  1
-:mod:`models.lightgbm_c`, 512 rows at a time             26    1,077  1
-onnxruntime, float32 (6,000 rows; inexact by 3e-6)       60      452  about 2 x
-====================================================  =====  =======  =========
+====================================================  ====  =======  =====
+way                                                   load  predict  both
+====================================================  ====  =======  =====
+:mod:`models.tree_bits` (used up to depth 10)           79       86    165
+:mod:`models.lightgbm_c`, all rows as float32           26    1,055  1,081
+:mod:`models.lightgbm_c`, 512 rows at a time            26    1,077  1,103
+onnxruntime, float32 (6,000 rows; off by up to 3e-6)    60      452    512
+====================================================  ====  =======  =====
 """
 
 from pathlib import Path
