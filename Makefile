@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint unit bench format clean
+.PHONY: demo test lint unit bench docs format clean
 
 demo: .venv/ready
 	$(BIN)/bot demo
@@ -20,6 +20,9 @@ unit: .venv/ready
 
 bench: .venv/ready
 	for script in bench/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+docs: .venv/ready
+	$(BIN)/python tests/test_docs.py
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

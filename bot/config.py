@@ -208,3 +208,16 @@ def _reason(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails is a Ty
         near = difflib.get_close_matches(str(item["loc"][0]), Settings.model_fields, n=1)
         return "is unknown" + (f"; did you mean {near[0]}?" if near else "")
     return str(item["msg"]).removeprefix("Value error, ")
+
+
+def reference() -> str:
+    """Return the settings as the README's Markdown table, in the order they are declared."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        variable = name.upper() if name.startswith("numerai_") else f"BOT_{name.upper()}"
+        default = field.get_default(call_default_factory=True)
+        shown = "-" if default is None or default == {} else f"`{default}`"
+        if name.startswith("numerai_"):
+            variable = f"{variable}`, `{variable}_FILE"
+        rows.append(f"| `{variable}` | {shown} | {field.description} |")
+    return "\n".join(rows)

@@ -1,0 +1,72 @@
+"""The README tells the truth: its settings, commands and sample are those of the code."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from bot import config, errors
+from bot.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- end of settings -->)", re.DOTALL)
+
+
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> set[str]:
+    return {command.name or command.callback.__name__ for command in app.registered_commands}
+
+
+def test_settings_reference_is_current():
+    """The README's table of settings is the one the settings generate; `make docs` writes it."""
+    assert SETTINGS.search(readme()).group() == config.reference() + "\n"
+
+
+def test_readme_names_only_commands_that_exist():
+    """Every `bot something` in the README's code is a command."""
+    code = re.findall(r"```.*?```|`[^`\n]+`", readme(), re.DOTALL)
+    named = {name for block in code for name in re.findall(r"(?<![\w/.])bot ([a-z]+)\b", block)}
+
+    assert {"retrain", "submit", "run"} <= named <= commands()
+
+
+def test_every_command_explains_itself():
+    """Every command has a help text of its own."""
+    runner = CliRunner()
+
+    for command in sorted(commands()):
+        result = runner.invoke(app, [command, "--help"])
+        assert result.exit_code == 0
+        assert len(result.stdout.split("Usage")[-1].strip()) > 60
+
+
+def test_sample_settings_are_accepted(tmp_path, monkeypatch):
+    """The README's bot.toml is a complete, valid configuration."""
+    sample = re.search(r"```toml\n(.*?)```", readme(), re.DOTALL).group(1)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bot.toml").write_text(sample, encoding="utf-8")
+
+    assert config.load().slots == tomllib.loads(sample)["slots"]
+
+
+def test_exit_codes_are_documented():
+    """Every exit code of the error tree is in the README's table."""
+    codes = {error.exit_code for error in (errors.RetryLater, errors.RefuseToSubmit, errors.OperatorNeeded)}
+
+    assert codes <= {int(code) for code in re.findall(r"^\| (\d+) \|", readme(), re.MULTILINE)}
+
+
+def test_changelog_has_room_for_the_next_release():
+    """What is not released yet has its place."""
+    assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    text = SETTINGS.sub(lambda _: config.reference() + "\n", readme())
+    (ROOT / "README.md").write_text(text, encoding="utf-8")
+    sys.exit(0)
