@@ -1,0 +1,118 @@
+"""What a round looked like: one value, its JSON, and the line it leaves in the log."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.gates import Finding, rank_correlation
+from bot.neutralize import exposures
+
+SCHEMA = 1
+TOP = 10
+"""Exposures that are listed by position, largest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundReport:
+    """
+    One submission of one slot.
+
+    Attributes:
+        round: Numerai's number.
+        slot: Model name.
+        artifact: Id.
+        data_sha256: Of the live file.
+        submission_id: Of the server, once confirmed.
+        rows: Scored.
+        validation: Held-out scores of each member and the ensemble, from the artifact.
+        member_correlation: Rank correlation of each pair of members, and of each member with the ensemble.
+        drift: Rank correlation with the last submission's artifact on the same rows.
+        max_exposure: Largest absolute correlation with a feature.
+        exposures: Position and correlation of the most exposed features.
+        gates: What the gates said.
+        seconds: Of each stage.
+    """
+
+    round: int
+    slot: str
+    artifact: str
+    data_sha256: str
+    submission_id: str | None
+    rows: int
+    validation: Mapping[str, Any]
+    member_correlation: Mapping[str, float]
+    drift: float | None
+    max_exposure: float
+    exposures: tuple[tuple[int, float], ...]
+    gates: tuple[Finding, ...]
+    seconds: Mapping[str, float]
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        round: int,  # noqa: A002 - the field's own word
+        slot: str,
+        artifact: str,
+        data_sha256: str,
+        submission_id: str | None,
+        predictions: npt.NDArray[np.float64],
+        members: Mapping[str, npt.NDArray[np.float64]],
+        features: npt.NDArray[np.int8],
+        validation: Mapping[str, Any],
+        drift: float | None,
+        findings: Sequence[Finding],
+        seconds: Mapping[str, float],
+    ) -> "RoundReport":
+        """Measure a submission. Shapes: *predictions* and members ``(rows,)``, *features* ``(rows, k)``."""
+        series = {**members, "ensemble": predictions}
+        names = list(series)
+        pairs = {
+            f"{first}~{second}": round_(rank_correlation(series[first], series[second]))
+            for index, first in enumerate(names)
+            for second in names[index + 1 :]
+        }
+        exposed = exposures(predictions, features)
+        order = np.argsort(-np.abs(exposed), kind="stable")[:TOP]
+        return cls(
+            round=round,
+            slot=slot,
+            artifact=artifact,
+            data_sha256=data_sha256,
+            submission_id=submission_id,
+            rows=len(predictions),
+            validation=validation,
+            member_correlation=pairs,
+            drift=None if drift is None else round_(drift),
+            max_exposure=round_(float(np.abs(exposed).max(initial=0.0))),
+            exposures=tuple((int(position), round_(float(exposed[position]))) for position in order),
+            gates=tuple(findings),
+            seconds=dict(seconds),
+        )
+
+    def to_json(self) -> str:
+        """Return the report as JSON with its schema number."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1, sort_keys=True) + "\n"
+
+    def summary(self) -> dict[str, Any]:
+        """Return the fields of the one log line that a finished round leaves."""
+        return {
+            "artifact": self.artifact,
+            "submission": self.submission_id,
+            "rows": self.rows,
+            "validation_corr": {name: score["mean"] for name, score in self.validation.items()},
+            "member_correlation": dict(self.member_correlation),
+            "drift": self.drift,
+            "max_exposure": self.max_exposure,
+            "refused": [finding.gate for finding in self.gates if not finding.ok],
+            "seconds": dict(self.seconds),
+        }
+
+
+def round_(value: float) -> float:
+    """Round to the four places that mean something."""
+    return float(np.round(value, 4))

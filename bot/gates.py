@@ -1,0 +1,169 @@
+"""
+Checks on a finished submission: pure functions that return findings and decide nothing else.
+
+The first five repeat Numerai's own rules (numerai-tools 0.7.2, ``submissions.py``) and are a little stricter, so that
+whatever passes here is accepted there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.neutralize import exposures
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """
+    Where each gate refuses.
+
+    Attributes:
+        min_rows: A live era has 6,700 to 7,300 rows; the sandbox's smallest has a hundred or more.
+        min_distinct: Share of distinct predictions. A tree ensemble ties rows; ties of half the rows mean it broke.
+        min_std: Deviation of the predictions; ranks spread evenly over (0, 1) have .289.
+        max_exposure: Largest absolute correlation with a feature. Numerai's own small example model reaches .30.
+        min_drift: Rank correlation with the last submission's artifact on the same rows; a retrain that turns the
+            predictions around is broken.
+    """
+
+    min_rows: int = 50
+    min_distinct: float = 0.5
+    min_std: float = 0.1
+    max_exposure: float = 0.45
+    min_drift: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a gate says: its value, its limit, and for a refusal the way out."""
+
+    gate: str
+    ok: bool
+    value: float | str
+    limit: str
+    message: str
+
+
+def check_submission(
+    ids: Sequence[str],
+    predictions: Floats,
+    *,
+    live_ids: Sequence[str],
+    features: npt.NDArray[np.int8] | None = None,
+    drift: float | None = None,
+    limits: Limits | None = None,
+) -> tuple[Finding, ...]:
+    """
+    Judge a submission.
+
+    Args:
+        ids: As in the file.
+        predictions: As in the file. Shape ``(rows,)``.
+        live_ids: Of the round's live file.
+        features: Codes of the same rows, to measure exposure. Shape ``(rows, k)``.
+        drift: Rank correlation with the last submission's artifact; ``None`` where there is none or it is the same.
+        limits: Where to refuse.
+
+    Returns:
+        One finding per gate, in a fixed order.
+    """
+    limits = limits or Limits()
+    values = np.asarray(predictions, dtype=np.float64)
+    usable = bool(len(values)) and bool(np.isfinite(values).all())
+    findings = [
+        _ids(ids, live_ids, limits.min_rows),
+        _at_least("finite", _share(np.isfinite(values)), 1.0, "predictions are not all finite; the artifact is broken"),
+        _range(values),
+        _at_least("std", float(values.std()) if usable else 0.0, limits.min_std, "predictions hardly differ"),
+        _at_least(
+            "distinct", len(np.unique(values)) / len(values) if usable else 0.0, limits.min_distinct, "too many ties"
+        ),
+    ]
+    if features is not None:
+        findings.append(_exposure(values if usable else None, features, limits.max_exposure))
+    findings.append(_drift(drift, limits.min_drift))
+    return tuple(findings)
+
+
+def rank_correlation(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> float:
+    """Return Spearman's correlation, ties averaged; NaN where one side is constant. Shapes ``(rows,)``."""
+    ranks = [_average_ranks(np.asarray(values, dtype=np.float64)) for values in (a, b)]
+    centred = [values - values.mean() for values in ranks]
+    scale = float(np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum()))
+    return float(centred[0] @ centred[1]) / scale if scale else float("nan")
+
+
+def _ids(ids: Sequence[str], live_ids: Sequence[str], min_rows: int) -> Finding:
+    sent, live = set(ids), set(live_ids)
+    absent, unknown, repeated = len(live - sent), len(sent - live), len(ids) - len(sent)
+    ok = not (absent or unknown or repeated) and len(ids) >= min_rows
+    return Finding(
+        gate="ids",
+        ok=ok,
+        value=f"{len(ids)} rows",
+        limit=f"the live ids, at least {min_rows}",
+        message=f"ids: {absent} live ids missing, {unknown} unknown, {repeated} repeated, {len(ids)} rows"
+        f" (at least {min_rows}); fetch the live file again",
+    )
+
+
+def _range(values: Floats) -> Finding:
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+    return Finding(
+        gate="range",
+        ok=low > 0.0 and high < 1.0,
+        value=f"{low:.6f} to {high:.6f}",
+        limit="inside (0, 1)",
+        message=f"range: predictions run from {low:.6g} to {high:.6g}, not inside (0, 1); the ensemble is broken",
+    )
+
+
+def _exposure(values: Floats | None, features: npt.NDArray[np.int8], limit: float) -> Finding:
+    largest = float(np.abs(exposures(values, features)).max(initial=0.0)) if values is not None else float("nan")
+    return Finding(
+        gate="exposure",
+        ok=largest <= limit,
+        value=largest,
+        limit=f"at most {limit:g}",
+        message=f"exposure: {largest:.3f} to one feature is over {limit:g}; neutralize more or raise BOT_MAX_EXPOSURE",
+    )
+
+
+def _drift(drift: float | None, limit: float) -> Finding:
+    if drift is None:
+        return Finding(
+            gate="drift", ok=True, value="same artifact or none before", limit=f"over {limit:g}", message="drift: -"
+        )
+    return Finding(
+        gate="drift",
+        ok=drift > limit,
+        value=drift,
+        limit=f"over {limit:g}",
+        message=f"drift: rank correlation {drift:.3f} with the last submission's artifact is not over {limit:g};"
+        " go back with `bot rollback`",
+    )
+
+
+def _at_least(gate: str, value: float, limit: float, what: str) -> Finding:
+    return Finding(
+        gate=gate,
+        ok=value >= limit,
+        value=value,
+        limit=f"at least {limit:g}",
+        message=f"{gate}: {what} ({value:.4g}, at least {limit:g}); go back with `bot rollback`",
+    )
+
+
+def _share(flags: npt.NDArray[np.bool_]) -> float:
+    return float(flags.mean()) if len(flags) else 0.0
+
+
+def _average_ranks(values: Floats) -> Floats:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    upper = np.cumsum(counts)
+    middle: Floats = upper - (counts - 1) / 2
+    return middle[inverse]

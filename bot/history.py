@@ -1,0 +1,236 @@
+"""
+Lagged factor history: the historical covariates of a row that has no history of its own.
+
+Ids are new in every era, so no stock can be followed. What can be followed is what each feature *earned*: its
+correlation with a target inside each era whose targets are resolved. One step of the historical axis is one resolved
+era, newest first; channel (group, target) is what that era's factor model of the group says about this row::
+
+    x[i, l, (g, k)] = SCALE / sqrt(|g|) * sum over j in g of (f[i, j] - 2) * r[l, j, k]
+
+Everything here that could leak takes a position and refuses a lag shorter than the target's horizon plus settlement.
+"""
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.columns import HISTORY_LAG, horizon
+from bot.errors import ArtifactInvalid, LeakageRefused
+
+Codes = npt.NDArray[np.int8]
+Floats = npt.NDArray[np.float32]
+
+SCALE = 50.0
+"""Brings the channels to unit size: a feature's correlation with a target has a deviation near .02 within an era, a
+centred feature one of sqrt(2), and sqrt(|g|) evens out how many are added."""
+
+CENTRE = 2
+_MISSING_CATEGORY = 5
+
+
+def feature_returns(features: Codes, targets: npt.NDArray[np.floating]) -> Floats:
+    """
+    Return what each feature earned in one era: its Pearson correlation with each target.
+
+    Args:
+        features: Codes of one era. Shape ``(rows, F)``, int8; code 5 counts as the middle bin.
+        targets: NaN where unknown; those rows are left out, target by target. Shape ``(rows, T)``.
+
+    Returns:
+        Shape ``(F, T)``, float32: 0 for a constant feature, NaN for a target without two known, different values.
+    """
+    returns = np.full((features.shape[1], targets.shape[1]), np.nan, dtype=np.float32)
+    for column in range(targets.shape[1]):
+        known = np.isfinite(targets[:, column])
+        y = targets[known, column].astype(np.float64)
+        if len(y) < 2 or np.ptp(y) == 0:
+            continue
+        x = _centred(features[known] if not known.all() else features)
+        y = (y - y.mean()).astype(np.float32)
+        mean = x.mean(axis=0, dtype=np.float64)
+        deviation = np.sqrt(np.maximum(np.einsum("rf,rf->f", x, x, dtype=np.float64) / len(x) - mean**2, 0.0))
+        covariance = (y @ x).astype(np.float64) / len(x) - mean * y.mean(dtype=np.float64)
+        scale = deviation * y.std(dtype=np.float64)
+        moved = deviation > 1e-9
+        returns[:, column] = np.divide(covariance, scale, out=np.zeros(len(scale)), where=moved)
+    return returns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureReturns:
+    """
+    What every feature earned in every era.
+
+    Attributes:
+        eras: Labels in order; consecutive positions are consecutive weeks.
+        targets: Full names, whose horizons set the lags.
+        values: NaN where a target is not resolved. Shape ``(eras, F, T)``, float32.
+    """
+
+    eras: tuple[str, ...]
+    targets: tuple[str, ...]
+    values: Floats
+
+
+def window(table: FeatureReturns, position: int, lookback: int, *, lags: Mapping[str, int] | None = None) -> Floats:
+    """
+    Return the feature returns that were resolved when the era at *position* was live.
+
+    Args:
+        table: Of all eras. Nothing newer than the lag is read.
+        position: Of the era that is scored; ``len(table.eras)`` is the first live one.
+        lookback: Steps of the historical axis.
+        lags: Eras between the scored era and the newest one used, by target; the default is the minimum.
+
+    Returns:
+        Newest first, 0 where there is no resolved era. Shape ``(lookback, F, T)``, float32.
+
+    Raises:
+        LeakageRefused: A lag is shorter than the target takes to resolve.
+    """
+    features = table.values.shape[1]
+    seen = np.zeros((lookback, features, len(table.targets)), dtype=np.float32)
+    for column, target in enumerate(table.targets):
+        lag = minimum_lag(target) if lags is None else lags[target]
+        if lag < minimum_lag(target):
+            raise LeakageRefused(
+                f"{target} is known {minimum_lag(target)} eras later; a history with lag {lag} would see the future"
+            )
+        newest = position - lag
+        oldest = max(newest - lookback + 1, 0)
+        if newest < 0:
+            continue
+        past = table.values[oldest : newest + 1, :, column][::-1]
+        seen[: len(past), :, column] = np.nan_to_num(past, nan=0.0)
+    return seen
+
+
+def minimum_lag(target: str) -> int:
+    """Return how many eras lie at least between a row and the newest era whose *target* its history may use."""
+    return HISTORY_LAG[horizon(target)]
+
+
+def latest_window(table: FeatureReturns, lookback: int) -> tuple[Floats, tuple[str, ...]]:
+    """
+    Return the newest resolved feature returns, for live rows, and the newest era of each target among them.
+
+    Live rows come after every era of the table, so an era that is resolved in the data was resolved before them; the
+    minimum lag is kept all the same.
+    """
+    position = len(table.eras)
+    seen = window(table, position, lookback)
+    newest = []
+    for column, target in enumerate(table.targets):
+        resolved = np.flatnonzero(~np.isnan(table.values[: position - minimum_lag(target) + 1, :, column]).all(axis=1))
+        newest.append(table.eras[resolved[-1]] if len(resolved) else "")
+    return seen, tuple(newest)
+
+
+class HistoryBuilder:
+    """
+    Makes historical covariates chunk by chunk, so that they never exist for all rows at once.
+
+    Args:
+        seen: Feature returns. Shape ``(L, F, T)``.
+        groups: Positions of each group's features; channels are in this order, targets within a group.
+    """
+
+    def __init__(self, seen: Floats, groups: Mapping[str, Sequence[int]]) -> None:
+        self._lookback, _, targets = seen.shape
+        self._channels = len(groups) * targets
+        self._targets = targets
+        # One matrix for all groups: a row's features meet a block that is zero outside the group's own features.
+        self._groups = [np.asarray(positions) for positions in groups.values()]
+        self._loadings = [
+            np.ascontiguousarray(seen[:, positions, :].transpose(1, 0, 2).reshape(len(positions), -1))
+            * np.float32(SCALE / np.sqrt(len(positions)))
+            for positions in self._groups
+        ]
+
+    def chunk(self, features: Codes) -> Floats:
+        """Return the historical covariates of some rows. Shape ``(rows, L, groups * T)``, float32."""
+        x = _centred(features)
+        made = np.empty((len(x), self._lookback, self._channels), dtype=np.float32)
+        for index, (positions, loadings) in enumerate(zip(self._groups, self._loadings, strict=True)):
+            block = (x[:, positions] @ loadings).reshape(len(x), self._lookback, self._targets)
+            made[:, :, index * self._targets : (index + 1) * self._targets] = block
+        return made
+
+    def bind(self, features: Codes) -> Callable[[slice], Floats]:
+        """Return a function from a slice of *features*' rows to their historical covariates."""
+        return lambda rows: self.chunk(features[rows])
+
+
+def history(features: Codes, seen: Floats, groups: Mapping[str, Sequence[int]]) -> Floats:
+    """Return the historical covariates of all rows at once. Shape ``(rows, L, groups * T)``, float32."""
+    return HistoryBuilder(seen, groups).chunk(features)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryState:
+    """
+    The window that live rows see, as it travels in an artifact.
+
+    Attributes:
+        features: Of the window's second axis.
+        targets: Of its third.
+        window: Newest resolved era first. Shape ``(L, F, T)``, float32.
+        newest_era: Newest resolved era by target.
+        built_from_era: Newest era of the data it was built from, resolved or not.
+    """
+
+    features: tuple[str, ...]
+    targets: tuple[str, ...]
+    window: Floats
+    newest_era: Mapping[str, str]
+    built_from_era: str
+
+    def to_bytes(self) -> bytes:
+        """Return the state as an npz archive without pickles."""
+        about = {
+            "features": self.features,
+            "targets": self.targets,
+            "newest_era": dict(self.newest_era),
+            "built_from_era": self.built_from_era,
+        }
+        buffer = io.BytesIO()
+        np.savez(buffer, window=self.window, about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8))
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "HistoryState":
+        """
+        Read a state back.
+
+        Raises:
+            ArtifactInvalid: The bytes are no history state.
+        """
+        try:
+            archive = np.load(io.BytesIO(content), allow_pickle=False)
+            about = json.loads(archive["about"].tobytes())
+            state = cls(
+                features=tuple(about["features"]),
+                targets=tuple(about["targets"]),
+                window=archive["window"],
+                newest_era=about["newest_era"],
+                built_from_era=about["built_from_era"],
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactInvalid(f"the history state is damaged: {error}") from None
+        if state.window.ndim != 3 or state.window.shape[1:] != (len(state.features), len(state.targets)):
+            raise ArtifactInvalid(
+                f"the history state's window has shape {state.window.shape}, which fits no feature list"
+            )
+        return state
+
+
+def _centred(features: Codes) -> Floats:
+    """Return codes minus 2 as float32, a missing category as 0."""
+    x = features.astype(np.float32)
+    x -= CENTRE
+    x[features == _MISSING_CATEGORY] = 0.0
+    return x

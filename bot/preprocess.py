@@ -1,0 +1,254 @@
+"""
+One way from raw columns to what the models see, shared by training and live.
+
+A :class:`Preprocess` is the manifest: feature names in order, value set, what missing means, how features enter the
+network and which row aggregates are made. :func:`prepare` applies it to the rows of one era; it looks at nothing but
+those rows, and at their order not at all.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.columns import FEATURE_VALUES
+from bot.errors import SchemaMismatch
+
+Codes = npt.NDArray[np.int8]
+Floats = npt.NDArray[np.float32]
+
+MISSING = -1
+"""The code readers use for a value that is not in the file."""
+
+MISSING_CATEGORY = 5
+"""The code of a missing value where missing is a category of its own."""
+
+MIDDLE = 2
+"""The median bin. Numerai itself writes it in every row of an era in which a feature is missing."""
+
+WHOLE_ERA_ROWS = 5
+"""Rows from which on a column that is 2 throughout means "missing in this era": five bins would otherwise show."""
+
+CHUNK = 1024
+"""Rows whose aggregates are made together; bounds the float copy, changes no result."""
+
+Missing = Literal["median_bin", "category"]
+Normalize = Literal["centre", "standard", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocess:
+    """
+    The manifest of a preprocessing; equal manifests have equal digests.
+
+    Attributes:
+        features: Names in the order the models know them.
+        groups: Positions in *features* of each feature group's members.
+        missing: ``median_bin`` fills with the middle bin, ``category`` keeps missing apart as code 5.
+        normalize: ``centre`` feeds the network x - 2, ``standard`` also divides by the bins' deviation, ``none`` feeds x.
+        engineered: Families of row aggregates per group, by name; see :data:`FAMILIES`.
+
+    Raises:
+        SchemaMismatch: A name or position that makes no sense.
+    """
+
+    features: tuple[str, ...]
+    groups: Mapping[str, tuple[int, ...]]
+    missing: Missing = "median_bin"
+    normalize: Normalize = "centre"
+    engineered: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later."""
+        if not self.features or len(set(self.features)) != len(self.features):
+            raise SchemaMismatch("a preprocessing needs features, each named once")
+        if self.missing not in get_args(Missing) or self.normalize not in get_args(Normalize):
+            raise SchemaMismatch(f"missing {self.missing!r} or normalize {self.normalize!r} is unknown")
+        unknown = [family for family in self.engineered if family not in FAMILIES]
+        if unknown:
+            raise SchemaMismatch(f"engineered features {', '.join(unknown)} are unknown; known: {', '.join(FAMILIES)}")
+        for group, positions in self.groups.items():
+            if not positions or min(positions) < 0 or max(positions) >= len(self.features):
+                raise SchemaMismatch(f"group {group} has no members or names a feature that is not there")
+
+    @property
+    def engineered_names(self) -> tuple[str, ...]:
+        """Return the names of the engineered columns in order, ``<family>_<group>``."""
+        return tuple(f"{family}_{group}" for family in self.engineered for group in self.groups)
+
+    @property
+    def digest(self) -> str:
+        """Return the sha256 of the manifest in canonical JSON."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """Return the manifest as canonical JSON."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Preprocess":
+        """
+        Read a manifest back.
+
+        Raises:
+            SchemaMismatch: A key is missing or unknown, or the text is no manifest.
+        """
+        try:
+            content = json.loads(text)
+            return cls(
+                features=tuple(content.pop("features")),
+                groups={group: tuple(positions) for group, positions in content.pop("groups").items()},
+                engineered=tuple(content.pop("engineered")),
+                **content,
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SchemaMismatch(f"the preprocessing manifest is not usable: {error}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """
+    Rows of one era as the models see them.
+
+    Attributes:
+        features: Codes 0 to 4, and 5 where missing is a category. Shape ``(rows, F)``, int8, C-contiguous.
+        engineered: Row aggregates. Shape ``(rows, E)``, float32.
+        missing: Values that were absent.
+        out_of_range: Values outside 0 to 4, treated as absent.
+        findings: What somebody should know, in words.
+    """
+
+    features: Codes
+    engineered: Floats
+    missing: int
+    out_of_range: int
+    findings: tuple[str, ...]
+
+
+def prepare(manifest: Preprocess, names: Sequence[str], values: Codes) -> Prepared:
+    """
+    Turn the raw columns of one era into what the models see.
+
+    Args:
+        manifest: What the models were trained on.
+        names: Columns of *values*; those the manifest does not know are ignored.
+        values: Raw codes, :data:`MISSING` where absent. Shape ``(rows, columns)``, int8; not changed.
+
+    Raises:
+        SchemaMismatch: A feature is missing, or there are no rows.
+    """
+    if len(values) == 0:
+        raise SchemaMismatch("there are no rows to prepare")
+    features = _select(manifest.features, names, values)
+    absent = features < FEATURE_VALUES[0]
+    absent |= features > FEATURE_VALUES[-1]
+    strange = int(absent.sum())
+    missing = int(np.count_nonzero(features == MISSING)) if strange else 0
+    code = MISSING_CATEGORY if manifest.missing == "category" else MIDDLE
+    if strange:
+        features[absent] = code
+    if manifest.missing == "category" and len(features) >= WHOLE_ERA_ROWS:
+        features[:, ((features == MIDDLE) | absent).all(axis=0)] = code
+    findings = []
+    if missing:
+        findings.append(f"{missing} feature values are missing and count as {manifest.missing}")
+    if strange > missing:
+        findings.append(f"{strange - missing} feature values lie outside 0 to 4 and count as missing")
+    return Prepared(
+        features=features,
+        engineered=_aggregate(manifest, features),
+        missing=missing,
+        out_of_range=strange - missing,
+        findings=tuple(findings),
+    )
+
+
+def network_scaling(manifest: Preprocess) -> tuple[float, float]:
+    """Return what the network subtracts from a code and divides by; five equal bins have deviation sqrt(2)."""
+    return {"none": (0.0, 1.0), "centre": (2.0, 1.0), "standard": (2.0, float(np.sqrt(2.0)))}[manifest.normalize]
+
+
+def engineered_scaling(manifest: Preprocess) -> tuple[Floats, Floats]:
+    """
+    Return what the network subtracts from each engineered column and divides by. Shape ``(E,)`` each.
+
+    The constants are those of independent features in five equal bins, so they never depend on an era.
+    """
+    if manifest.normalize == "none":
+        count = len(manifest.engineered_names)
+        return np.zeros(count, dtype=np.float32), np.ones(count, dtype=np.float32)
+    pairs = [
+        FAMILIES[family].scaling(len(positions))
+        for family in manifest.engineered
+        for positions in manifest.groups.values()
+    ]
+    offsets, scales = zip(*pairs, strict=True) if pairs else ((), ())
+    return np.array(offsets, dtype=np.float32), np.array(scales, dtype=np.float32)
+
+
+def _select(wanted: Sequence[str], names: Sequence[str], values: Codes) -> Codes:
+    """Copy the wanted columns in their order; a run of neighbours, the usual case, is one slice."""
+    position = {name: index for index, name in enumerate(names)}
+    absent = [name for name in wanted if name not in position]
+    if absent:
+        shown = ", ".join(absent[:10]) + (", ..." if len(absent) > 10 else "")
+        raise SchemaMismatch(
+            f"{len(absent)} of {len(wanted)} features are missing: {shown}; retrain on this data version"
+        )
+    chosen = np.array([position[name] for name in wanted])
+    if (np.diff(chosen) == 1).all():
+        return np.array(values[:, chosen[0] : chosen[-1] + 1], dtype=np.int8, order="C")
+    return np.ascontiguousarray(np.take(values, chosen, axis=1), dtype=np.int8)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """
+    A kind of row aggregate over a group's features.
+
+    Attributes:
+        of: From sums over the group of x, x squared and "x is 0 or 4", and the group's size, to the aggregate.
+        scaling: From the group's size to the offset and scale that the network applies.
+    """
+
+    of: Callable[[Floats, Floats, Floats, Floats], Floats]
+    scaling: Callable[[int], tuple[float, float]]
+
+
+FAMILIES: Mapping[str, Family] = {
+    "group_mean": Family(lambda x, _xx, _extreme, n: x / n, lambda n: (2.0, (2.0 / n) ** 0.5)),
+    "group_std": Family(
+        lambda x, xx, _extreme, n: np.sqrt(np.maximum(xx / n - (x / n) ** 2, 0.0)),
+        lambda n: (2.0**0.5, (0.35 / n) ** 0.5),
+    ),
+    "group_extremes": Family(lambda _x, _xx, extreme, _n: extreme, lambda n: (0.4 * n, (0.24 * n) ** 0.5)),
+}
+"""Engineered features by name; add one here to make it available to recipes."""
+
+
+def _aggregate(manifest: Preprocess, features: Codes) -> Floats:
+    """Make the engineered columns by one product with the groups' indicator matrix per sum. Shape ``(rows, E)``."""
+    made = np.empty((len(features), len(manifest.engineered_names)), dtype=np.float32)
+    if made.shape[1] == 0:
+        return made
+    groups = list(manifest.groups.values())
+    member = np.zeros((len(manifest.features), len(groups)), dtype=np.float32)
+    for index, positions in enumerate(groups):
+        member[list(positions), index] = 1.0
+    size = member.sum(axis=0)
+    for start in range(0, len(features), CHUNK):
+        rows = features[start : start + CHUNK]
+        x = (
+            np.where(rows == MISSING_CATEGORY, MIDDLE, rows).astype(np.float32)
+            if manifest.missing == "category"
+            else rows.astype(np.float32)
+        )
+        sums, squares = x @ member, np.square(x) @ member
+        extremes = (np.abs(x - MIDDLE) == MIDDLE).astype(np.float32) @ member
+        blocks = [FAMILIES[family].of(sums, squares, extremes, size) for family in manifest.engineered]
+        made[start : start + CHUNK] = np.concatenate(blocks, axis=1)
+    return made
