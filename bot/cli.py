@@ -34,14 +34,15 @@ def sandbox(
         "sandbox-state"
     ),
     size: Annotated[str, typer.Option(help="Size of a new world: tiny, small or full.")] = "tiny",
-    port: Annotated[int, typer.Option(help="Port on the loopback interface.")] = 8008,
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8008,
     every_s: Annotated[float, typer.Option(help="Seconds from one round's opening to the next.")] = 60.0,
     window_s: Annotated[float, typer.Option(help="Seconds a round stays open.")] = 50.0,
+    host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine only.")] = "127.0.0.1",
 ) -> None:
     """Serve a stand-in tournament that numerapi and the bot can talk to."""
     from bot.sandbox.demo import serve  # noqa: PLC0415
 
-    serve(datasets=datasets, world=world, size=size, port=port, every_s=every_s, window_s=window_s)
+    serve(datasets=datasets, world=world, size=size, port=port, every_s=every_s, window_s=window_s, host=host)
 
 
 @app.command()

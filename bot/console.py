@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from bot.gates import Finding
-from bot.submit import Receipt
+from bot.receipt import Receipt
 
 WIDTH = 100
 """Columns used off a terminal, where rich would guess 80 and fold the gates."""

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import structlog
@@ -38,6 +38,7 @@ from models.training import Progress, TrainingOptions, train
 
 GOLDEN_ROWS = 128
 log = structlog.get_logger()
+Device = Literal["auto", "cpu", "cuda"]
 Watcher = Callable[[str, float, str], None]
 """Called with what is being done, the share that is done, and a few words about it."""
 
@@ -71,7 +72,7 @@ class Retrainer:
     data_version: str
     feature_set: str
     target: str
-    device: str = "auto"
+    device: Device = "auto"
     watch: Watcher = lambda _stage, _share, _note: None
 
     def retrain(self, recipe: Recipe) -> Retrained:
@@ -256,7 +257,7 @@ def network_config(data: TrainingSet, recipe: NetworkRecipe) -> NetworkConfig:
     )
 
 
-def training_options(recipe: NetworkRecipe, *, target: str, device: str) -> TrainingOptions:
+def training_options(recipe: NetworkRecipe, *, target: str, device: Device) -> TrainingOptions:
     """Return the recipe's schedule as the training loop takes it."""
     return TrainingOptions(
         epochs=recipe.epochs,

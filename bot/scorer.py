@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -153,7 +154,8 @@ def ensemble(
 def golden_batch(values: np.ndarray, members: dict[str, np.ndarray]) -> bytes:
     """Pack raw rows and the scores each member must give them again. Shapes ``(rows, F)`` and ``(rows,)``."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, values=values, **members)
+    arrays: dict[str, Any] = {"values": values, **members}
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 

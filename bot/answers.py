@@ -1,0 +1,79 @@
+"""What the API's answers mean: errors by what happens next, rounds as values."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.errors import BadCredentials, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
+from bot.rounds import Payout, Round
+
+
+def raise_errors(answer: dict[str, Any]) -> None:
+    """
+    Turn the errors of a GraphQL answer into ours; an unknown one counts as transient.
+
+    Raises:
+        BadCredentials: The server does not take the key.
+        RoundNotOpen: It says that no round is open.
+        RefuseToSubmit: It refused a submission's content.
+        NumeraiUnavailable: Anything else.
+    """
+    errors = answer.get("errors")
+    if not errors:
+        return
+    listed = errors if isinstance(errors, list) else [errors]
+    message = "; ".join(str(one.get("message", one)) if isinstance(one, dict) else str(one) for one in listed)
+    plain = message.lower()
+    if any(word in plain for word in ("session is invalid", "unauthorized", "not authorized", "permission", "api key")):
+        raise BadCredentials(
+            f"Numerai refuses the API key ({message}); check NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY and the key's scopes"
+        )
+    if "round not open" in plain:
+        raise RoundNotOpen(f"Numerai: {message}")
+    if "invalid_submission" in plain:
+        raise RefuseToSubmit(f"Numerai refused the submission: {message}")
+    raise NumeraiUnavailable(f"Numerai answered an error: {message}")
+
+
+def field(answer: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON
+    """
+    Return one field of a GraphQL answer's data.
+
+    Raises:
+        NumeraiUnavailable: It is absent or null.
+    """
+    data = answer.get("data")
+    if not isinstance(data, dict) or data.get(name) is None:
+        raise NumeraiUnavailable(f"the API's answer has no {name!r}")
+    return data[name]
+
+
+def to_round(listed: dict[str, Any]) -> Round:
+    """
+    Read a round as the API lists it; it closes at the earlier of its two closing times.
+
+    Raises:
+        NumeraiUnavailable: A number or time is missing or unreadable.
+    """
+    try:
+        closings = [_time(listed[name]) for name in ("closeTime", "closeStakingTime") if listed.get(name)]
+        return Round(
+            number=int(listed["number"]),
+            opens_at=_time(listed["openTime"]),
+            closes_at=min(closings),
+            payouts=tuple(
+                Payout(
+                    score=str(one.get("displayName") or one.get("name")),
+                    multiplier=float(one["defaultMultiplier"]),
+                    clip=None if one.get("clipThreshold") is None else float(one["clipThreshold"]),
+                )
+                for one in listed.get("roundScoreConfigs") or ()
+                if one.get("isPayout") and one.get("defaultMultiplier") is not None
+            ),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise NumeraiUnavailable(f"the API describes a round without a usable {error}") from None
+
+
+def _time(value: str | datetime) -> datetime:
+    told = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)

@@ -1,0 +1,266 @@
+"""
+Numerai's tournament API, made safe for nobody watching.
+
+The only module that knows numerapi. numerapi 3.1.1 has no timeout on GraphQL, turns every failure into
+``KeyError: 'data'``, repeats mutations after a 5xx, ignores the storage's answer to an upload and resumes downloads
+without verifying TLS. So its transport (``raw_query``, through which its methods go) is replaced, and its transfers
+are not used at all.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+import stamina
+from numerapi import NumerAPI
+
+from bot.answers import field, raise_errors, to_round
+from bot.errors import BadCredentials, NumeraiUnavailable, RoundNotOpen
+from bot.rounds import Round
+from bot.transport import Transport
+
+CLASSIC = 8
+"""Numerai's id of the Classic tournament."""
+
+ATTEMPTS, PATIENCE_S = 4, 30.0
+"""Attempts of a query, and the seconds after which no further one begins."""
+
+T = TypeVar("T")
+
+_ROUND = """
+    number openTime closeTime closeStakingTime
+    roundScoreConfigs { displayName name isPayout defaultMultiplier clipThreshold }
+"""
+_CURRENT = f"query($tournament: Int!) {{ rounds(tournament: $tournament number: 0) {{ {_ROUND} }} }}"
+_SUBMISSIONS = """
+    query($modelId: String!) {
+      submissions(modelId: $modelId) {
+        id filename insertedAt selected status errorInfo round { number tournament }
+      }
+    }
+"""
+_UPLOAD_AUTH = """
+    query($filename: String! $tournament: Int! $modelId: String) {
+      submission_upload_auth(filename: $filename tournament: $tournament modelId: $modelId) { filename url }
+    }
+"""
+_CREATE = """
+    mutation($filename: String! $tournament: Int! $modelId: String $triggerId: String $dataDatestamp: Int) {
+      create_submission(filename: $filename tournament: $tournament modelId: $modelId triggerId: $triggerId
+                        source: "numerapi" dataDatestamp: $dataDatestamp) { id }
+    }
+"""
+_DOWNLOAD_AUTH = "query($id: String) { submissionDownloadAuth(id: $id) { filename url } }"
+_TOKEN = "query { account { username apiTokens { name public_id scopes } } }"  # noqa: S105 - a query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSubmission:
+    """A submission as the server lists it; ``error`` is what its validation said, ``None`` if it was accepted."""
+
+    id: str
+    filename: str
+    round: int
+    status: str | None
+    selected: bool
+    inserted_at: str
+    error: str | None
+
+
+class _Api(NumerAPI):  # type: ignore[misc]  # numerapi carries no types
+    """numerapi with our transport under it."""
+
+    def __init__(self, url: str, key: tuple[str, str] | None, transport: Transport) -> None:
+        # The original constructor configures the root logger and reads keys from the environment and .env files.
+        self.logger = logging.getLogger("numerapi")
+        self.token = key
+        self.tournament_id = CLASSIC
+        self.show_progress_bars = False
+        self.global_data_dir = "."
+        self._url = url
+        self._transport = transport
+
+    def raw_query(
+        self,
+        query: str,
+        variables: dict[str, Any] | None = None,
+        authorization: bool = False,  # noqa: FBT001, FBT002 - numerapi's signature
+        *,
+        retries: int = ATTEMPTS,
+        delay: int = 0,  # noqa: ARG002 - numerapi's signature
+        backoff: int = 0,  # noqa: ARG002 - numerapi's signature
+    ) -> dict[str, Any]:
+        """Send a query, again after a transient failure; a mutation is sent exactly once."""
+        headers = {"Content-type": "application/json", "Accept": "application/json"}
+        if authorization:
+            if self.token is None:
+                raise BadCredentials("no API key: set NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY, or their _FILE forms")
+            headers["Authorization"] = f"Token {self.token[0]}${self.token[1]}"
+        attempts = 1 if query.lstrip().startswith("mutation") else retries
+        for attempt in stamina.retry_context(
+            on=_worth_another_try, attempts=attempts, timeout=PATIENCE_S, wait_initial=0.2, wait_max=5.0
+        ):
+            with attempt:
+                answer = self._transport.post(self._url, {"query": query, "variables": variables}, headers)
+                raise_errors(answer)
+        return answer
+
+
+class NumeraiClient:
+    """
+    What the bot asks of Numerai, as values.
+
+    Every method may raise :class:`~bot.errors.NumeraiUnavailable`; those that need the key, also
+    :class:`~bot.errors.BadCredentials`.
+
+    Args:
+        api_url: Base URL of the tournament API.
+        public_id: Public half of the key, or ``None``.
+        secret_key: Secret half of the key, or ``None``.
+        transport: HTTP; the default has the production timeouts.
+
+    Raises:
+        BadCredentials: Only one half of the key is given.
+    """
+
+    def __init__(
+        self, *, api_url: str, public_id: str | None, secret_key: str | None, transport: Transport | None = None
+    ) -> None:
+        if bool(public_id) != bool(secret_key):
+            absent = "NUMERAI_SECRET_KEY" if public_id else "NUMERAI_PUBLIC_ID"
+            raise BadCredentials(f"{absent} is not set, though the other half of the API key is")
+        self._transport = transport or Transport()
+        key = (public_id, secret_key) if public_id and secret_key else None
+        self._public_id = public_id
+        self._api = _Api(api_url, key, self._transport)
+
+    def server_now(self) -> datetime:
+        """Return the server's time, aware UTC, from the ``Date`` of its last answer; asks once if there was none."""
+        now = self._transport.server_now()
+        if now is None:
+            self._api.raw_query(_CURRENT, {"tournament": CLASSIC})
+            now = self._transport.server_now()
+        return now if now is not None else datetime.now(UTC)
+
+    def current_round(self) -> Round:
+        """
+        Return the open round.
+
+        Raises:
+            RoundNotOpen: None is open; the message names the next one where the API knows it.
+        """
+        listed = field(self._api.raw_query(_CURRENT, {"tournament": CLASSIC}), "rounds")
+        current = to_round(listed[0]) if listed and listed[0] else None
+        now = self.server_now()
+        if current is not None and current.is_open(now):
+            return current
+        later = [one for one in self._upcoming() if one.opens_at > now]
+        if later:
+            next_one = min(later, key=lambda one: one.opens_at)
+            raise RoundNotOpen(
+                f"no round is open; round {next_one.number} opens {next_one.opens_at:%a %Y-%m-%d %H:%M:%S} UTC"
+            )
+        last = f"; the last was {current.number}" if current else ""
+        raise RoundNotOpen(f"no round is open{last}, and the API does not say when the next one opens")
+
+    def slots(self) -> dict[str, str]:
+        """Return the ids of the account's models in this tournament, by name."""
+        return {str(name): str(identity) for name, identity in self._wrapped(self._api.get_models).items()}
+
+    def scopes(self) -> frozenset[str]:
+        """Return the scopes of the key in use."""
+        account = field(self._api.raw_query(_TOKEN, authorization=True), "account")
+        tokens = [token for token in account["apiTokens"] if token["public_id"] == self._public_id]
+        return frozenset(scope for token in tokens for scope in token["scopes"])
+
+    def datasets(self) -> tuple[str, ...]:
+        """Return the names of all files the server offers."""
+        return tuple(self._wrapped(self._api.list_datasets))
+
+    @contextmanager
+    def download(
+        self, filename: str, headers: dict[str, str] | None = None
+    ) -> Iterator[tuple[requests.Response, Iterator[bytes]]]:
+        """Open a dataset file through a fresh presigned URL; yield the response and its body piece by piece."""
+        query = """
+            query ($filename: String! $tournament: Int) { dataset(filename: $filename tournament: $tournament) }
+        """
+        url = field(self._api.raw_query(query, {"filename": filename, "tournament": CLASSIC}), "dataset")
+        with self._transport.download(str(url), headers) as opened:
+            yield opened
+
+    def submissions(self, model_id: str) -> tuple[ServerSubmission, ...]:
+        """Return every submission the server holds for a model, as it lists them."""
+        listed = field(self._api.raw_query(_SUBMISSIONS, {"modelId": model_id}, authorization=True), "submissions")
+        return tuple(
+            ServerSubmission(
+                id=str(one["id"]),
+                filename=str(one["filename"]),
+                round=int(one["round"]["number"]),
+                status=one["status"],
+                selected=bool(one["selected"]),
+                inserted_at=str(one["insertedAt"]),
+                error=one["errorInfo"] or None,
+            )
+            for one in listed
+            if one["round"] is not None
+        )
+
+    def upload(self, *, model_id: str, filename: str, content: bytes) -> str:
+        """
+        Send a submission, once; return the id the server gives it.
+
+        Nothing here is repeated: after any error the caller asks :meth:`submissions` what arrived.
+
+        Args:
+            model_id: Of the slot.
+            filename: Its stem survives on the server.
+            content: The CSV.
+
+        Raises:
+            RoundNotOpen: The server says that no round is open.
+            RefuseToSubmit: The server refused the content.
+        """
+        about = {"filename": filename, "tournament": CLASSIC, "modelId": model_id}
+        granted = field(self._api.raw_query(_UPLOAD_AUTH, about, authorization=True), "submission_upload_auth")
+        self._transport.upload(str(granted["url"]), content)
+        create = {**about, "filename": granted["filename"], "triggerId": None, "dataDatestamp": None}
+        return str(field(self._api.raw_query(_CREATE, create, authorization=True), "create_submission")["id"])
+
+    def read_back(self, submission_id: str) -> bytes:
+        """Return the bytes the server holds of a submission."""
+        granted = field(
+            self._api.raw_query(_DOWNLOAD_AUTH, {"id": submission_id}, authorization=True), "submissionDownloadAuth"
+        )
+        with self._transport.download(str(granted["url"])) as (response, pieces):
+            content = b"".join(pieces)
+            length = response.headers.get("Content-Length")
+        if length is not None and int(length) != len(content):
+            raise NumeraiUnavailable(f"{urlsplit(str(granted['url'])).hostname} sent {len(content)} of {length} bytes")
+        return content
+
+    def _upcoming(self) -> tuple[Round, ...]:
+        try:
+            return tuple(to_round(one) for one in self._wrapped(lambda: self._api.list_rounds(status="upcoming")))
+        except NumeraiUnavailable:
+            return ()
+
+    @staticmethod
+    def _wrapped(call: Callable[[], T]) -> T:
+        """Call one of numerapi's own methods; what it cannot make sense of is an unavailable server."""
+        try:
+            return call()
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise NumeraiUnavailable(f"the API's answer lacks {error}") from None
+
+
+def _worth_another_try(error: Exception) -> bool | float:
+    """Retry what the server may do better in a moment, no sooner than it asks for."""
+    if not isinstance(error, NumeraiUnavailable):
+        return False
+    return error.retry_after_s if error.retry_after_s is not None else True
