@@ -12,6 +12,7 @@ Everything here that could leak takes a position and refuses a lag shorter than 
 
 import io
 import json
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -219,7 +220,7 @@ class HistoryState:
                 newest_era=about["newest_era"],
                 built_from_era=about["built_from_era"],
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise ArtifactInvalid(f"the history state is damaged: {error}") from None
         if state.window.ndim != 3 or state.window.shape[1:] != (len(state.features), len(state.targets)):
             raise ArtifactInvalid(

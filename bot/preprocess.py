@@ -223,7 +223,7 @@ FAMILIES: Mapping[str, Family] = {
     "group_mean": Family(lambda x, _xx, _extreme, n: x / n, lambda n: (2.0, (2.0 / n) ** 0.5)),
     "group_std": Family(
         lambda x, xx, _extreme, n: np.sqrt(np.maximum(xx / n - (x / n) ** 2, 0.0)),
-        lambda n: (2.0**0.5, (0.35 / n) ** 0.5),
+        lambda n: ((2.0 * (n - 1) / n) ** 0.5, (0.35 / n) ** 0.5),
     ),
     "group_extremes": Family(lambda _x, _xx, extreme, _n: extreme, lambda n: (0.4 * n, (0.24 * n) ** 0.5)),
 }

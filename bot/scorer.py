@@ -1,6 +1,7 @@
 """From an artifact and raw live rows to a submission's predictions; the same code replays the golden batch."""
 
 import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ class Scorer:
             golden = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
             values = golden["values"]
             expected = {name: golden[name] for name in self._weights}
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ArtifactInvalid(f"artifact {self.artifact.id}: the golden batch does not load: {error}") from None
         replayed = self._members.score(prepare(self.manifest, self.manifest.features, values))
         for name, scores in expected.items():
