@@ -86,8 +86,9 @@ class Preprocess:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
-        """Return the manifest as canonical JSON."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """Return the manifest as canonical JSON; groups are a list, because their order is that of the columns."""
+        content = {**asdict(self), "groups": [[group, list(positions)] for group, positions in self.groups.items()]}
+        return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Preprocess":
@@ -101,7 +102,7 @@ class Preprocess:
             content = json.loads(text)
             return cls(
                 features=tuple(content.pop("features")),
-                groups={group: tuple(positions) for group, positions in content.pop("groups").items()},
+                groups={str(group): tuple(positions) for group, positions in content.pop("groups")},
                 engineered=tuple(content.pop("engineered")),
                 **content,
             )

@@ -142,6 +142,7 @@ def test_manifest_survives_json():
 
     assert Preprocess.from_json(one.to_json()) == one
     assert Preprocess.from_json(one.to_json()).digest == one.digest
+    assert Preprocess.from_json(one.to_json()).engineered_names == one.engineered_names
 
 
 @pytest.mark.parametrize(
@@ -150,8 +151,8 @@ def test_manifest_survives_json():
         "",
         "[]",
         "{}",
-        '{"features":["a"],"groups":{},"engineered":["magic"]}',
-        '{"features":["a"],"groups":{},"engineered":[],"more":1}',
+        '{"features":["a"],"groups":[],"engineered":["magic"]}',
+        '{"features":["a"],"groups":[],"engineered":[],"more":1}',
     ],
 )
 def test_damaged_manifest_is_refused(text):
