@@ -41,8 +41,8 @@ class NetworkRecipe:
         "target_teager2b_60",
     )
     encoder: tuple[int, ...] = (512, 256)
-    hidden: int = 128
-    feed_forward: int = 256
+    hidden: int = 64
+    feed_forward: int = 128
     blocks: int = 4
     dropout: float = 0.1
     input_dropout: float = 0.2
