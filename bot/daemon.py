@@ -58,6 +58,7 @@ class Daemon:
     _round: int | None = None
     _done: set[str] = field(default_factory=set)
     _held: dict[str, float] = field(default_factory=dict)
+    _said: dict[str, str] = field(default_factory=dict)
 
     def run(self, stop: threading.Event) -> None:
         """Take steps until *stop* is set."""
@@ -85,7 +86,7 @@ class Daemon:
     def _step(self) -> None:
         round_ = self.submitter.client.current_round()
         if round_.number != self._round:
-            self._slots, self._done, self._held = self.find_slots(), set(), {}
+            self._slots, self._done, self._held, self._said = self.find_slots(), set(), {}, {}
             self._round = round_.number
             log.info("round.open", round=round_.number, closes_at=round_.closes_at.isoformat())
         for slot in self._slots:
@@ -93,16 +94,20 @@ class Daemon:
                 continue
             try:
                 receipt = self.submitter.submit(round_, slot)
-            except NoChampion as error:
-                log.info("round.untrained", slot=slot.name, reason=str(error))
-            except RetryLater as error:
-                log.warning("round.delayed", round=round_.number, slot=slot.name, reason=str(error))
+            except (NoChampion, RetryLater) as error:
+                self._wait(slot, str(error))
             except BotError as error:
                 self._held[slot.name] = time.monotonic() + HOLD_S
                 log.error("round.refused", round=round_.number, slot=slot.name, reason=str(error))  # noqa: TRY400 - one line
             else:
                 self._done.add(slot.name)
                 log.info("round.settled", round=round_.number, slot=slot.name, outcome=receipt.outcome)
+
+    def _wait(self, slot: Slot, reason: str) -> None:
+        """Log why a slot has to wait, once until the reason changes."""
+        if self._said.get(slot.name) != reason:
+            log.warning("round.delayed", round=self._round, slot=slot.name, reason=reason)
+        self._said[slot.name] = reason
 
 
 @dataclass(slots=True, kw_only=True)

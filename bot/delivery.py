@@ -17,7 +17,7 @@ import structlog
 from bot.errors import NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.ledger import Entry, Ledger
 from bot.numerai import NumeraiClient, ServerSubmission
-from bot.rounds import CLOSE_GUARD, Round
+from bot.rounds import Round
 
 ATTEMPTS = 6
 LONGEST_WAIT_S = 20
@@ -54,7 +54,7 @@ class Delivery:
             RefuseToSubmit: The slot holds somebody else's submission, or the server refused the file.
             NumeraiUnavailable: The server failed throughout.
         """
-        seconds = round_.seconds_left(self.client.server_now()) - CLOSE_GUARD.total_seconds()
+        seconds = round_.seconds_left(self.client.server_now()) - round_.guard.total_seconds()
         for attempt in stamina.retry_context(
             on=NumeraiUnavailable, attempts=ATTEMPTS, timeout=max(seconds, 1.0), wait_max=LONGEST_WAIT_S
         ):

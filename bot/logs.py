@@ -32,7 +32,9 @@ def configure(*, log_format: str = "auto", secrets: tuple[str, ...] = ()) -> Non
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             redact,
-            structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(default=str),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+            if console
+            else structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),

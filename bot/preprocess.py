@@ -252,7 +252,9 @@ def _aggregate(manifest: Preprocess, features: Codes) -> Floats:
         squares = centred @ member
         # Of the centred codes only -2 and 2 differ in second and fourth power: by 12.
         centred *= centred
-        extremes = (centred @ member - squares) / 12
+        extremes = centred @ member
+        extremes -= squares
+        extremes /= 12
         blocks = [FAMILIES[family].of(sums, squares, extremes, size) for family in manifest.engineered]
         made[start : start + CHUNK] = np.concatenate(blocks, axis=1)
     return made

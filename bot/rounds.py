@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 CLOSE_GUARD = timedelta(seconds=60)
 """Nothing is uploaded in the last minute: a submission that arrives late is queued for the next round."""
 
+GUARD_SHARE = 0.1
+"""The guard is at most this share of a window, so that a window of a minute is not all guard."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payout:
@@ -39,8 +42,13 @@ class Round:
         return self.opens_at <= now < self.closes_at
 
     def accepts_upload(self, now: datetime) -> bool:
-        """Say whether an upload started at *now* would still be on time, with a minute to spare."""
-        return self.opens_at <= now < self.closes_at - CLOSE_GUARD
+        """Say whether an upload started at *now* would still be on time, with the guard to spare."""
+        return self.opens_at <= now < self.closes_at - self.guard
+
+    @property
+    def guard(self) -> timedelta:
+        """Return how long before the close nothing is uploaded any more."""
+        return min(CLOSE_GUARD, (self.closes_at - self.opens_at) * GUARD_SHARE)
 
     def seconds_left(self, now: datetime) -> float:
         """Return the seconds until the round closes; negative once it has."""

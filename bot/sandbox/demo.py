@@ -1,0 +1,135 @@
+"""``bot demo`` and ``bot sandbox``: the tournament in a box, played or served."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+
+from bot.errors import BotError, RefuseToSubmit
+from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock, Schedule
+from bot.sandbox.world import World, generate
+
+OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+"""When the demo's round opens in the sandbox's own time: a Tuesday noon."""
+
+
+FIRST_ROUND = 1405
+SLOT = next(iter(DEMO_ACCOUNT.models))
+
+
+def play(keep: Path | None) -> None:
+    """
+    Play one round: a world is made, the bot retrains, submits, and is compared with the sandbox's own record.
+
+    Args:
+        keep: Folder for world and state; a temporary one when absent.
+
+    Raises:
+        BotError: A command of the bot failed; its own message came before.
+        RefuseToSubmit: The bot's receipt and the sandbox's record disagree.
+    """
+    out = Console(highlight=False, width=100)
+    began = time.perf_counter()
+    with _folder(keep) as root:
+        out.print("[bold]A tournament in a box[/]: world of size tiny, one round, no keys, no network.")
+        world = generate(root / "world", size="tiny")
+        clock = SandboxClock(OPENED + timedelta(minutes=1))
+        with Sandbox(world, clock=clock, schedule=Schedule(first_round=FIRST_ROUND, first_open=OPENED)) as sandbox:
+            environment = {**_outside(), **settings_for(sandbox.url, root / "state")}
+            environment["BOT_LOG_FORMAT"] = "console"
+            for command in ("retrain", "submit --round latest", "submit --round latest"):
+                out.print(f"\n[bold]$ bot {command}[/]")
+                _run(command, environment, root)
+            held = [one for one in sandbox.tournament.submissions if one.accepted]
+        out.print("\n[bold]The sandbox's own record[/]")
+        for one in held:
+            out.print(f"round {one.round}, {one.slot}: {one.filename}, sha256 {one.sha256[:12]}", soft_wrap=True)
+        sent = root / "state" / "rounds" / str(FIRST_ROUND) / SLOT / "predictions.csv"
+        if [one.content for one in held] != [sent.read_bytes()]:
+            raise RefuseToSubmit("the sandbox's record is not what the bot says it sent")
+        out.print(f"It holds exactly one submission, byte for byte the bot's own. {time.perf_counter() - began:.0f} s.")
+
+
+def serve(
+    *, datasets: Path | None, world: Path, size: str, port: int, every_s: float, window_s: float, host: str
+) -> None:
+    """
+    Serve a tournament until interrupted, and say how to reach it.
+
+    Args:
+        datasets: Folder of given files that are every round's data; a generated world when absent.
+        world: Folder of the generated world.
+        size: Of a new world.
+        port: To listen on.
+        every_s: Seconds from opening to opening.
+        window_s: Seconds a round stays open.
+        host: Address to listen on.
+    """
+    out = Console(highlight=False, width=100)
+    source: Path | World
+    if datasets is not None:
+        source = datasets
+    elif (world / "truth").is_dir():
+        source = World.open(world)
+    else:
+        out.print(f"making a {size} world in {world}", soft_wrap=True)
+        source = generate(world, size=size)
+    schedule = Schedule.every(
+        timedelta(seconds=every_s),
+        window=timedelta(seconds=window_s),
+        first_round=FIRST_ROUND,
+        first_open=datetime.now(UTC).replace(microsecond=0),
+    )
+    with Sandbox(source, clock=SandboxClock(datetime.now(UTC)), schedule=schedule, host=host, port=port) as sandbox:
+        out.print(f"tournament at {sandbox.url}, record at {sandbox.url}sandbox/record", soft_wrap=True)
+        for name, value in settings_for(sandbox.url, Path("state")).items():
+            out.print(f"export {name}='{value}'", soft_wrap=True)
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        stop.wait()
+
+
+def settings_for(url: str, state: Path) -> dict[str, str]:
+    """Return the environment in which the bot plays against a sandbox at *url*."""
+    return {
+        "NUMERAI_PUBLIC_ID": DEMO_ACCOUNT.public_id,
+        "NUMERAI_SECRET_KEY": DEMO_ACCOUNT.secret_key,
+        "BOT_API_URL": url,
+        "BOT_STATE_DIR": str(state),
+        "BOT_MODE": "live",
+        "BOT_RECIPE": "demo",
+    }
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="bot-demo-") as folder:
+        yield Path(folder)
+
+
+def _run(command: str, environment: dict[str, str], folder: Path) -> None:
+    """Run a command of the bot as a person would, in a process of its own."""
+    result = subprocess.run(  # noqa: S603 - this interpreter and our own words
+        [sys.executable, "-m", "bot", *command.split()], env=environment, cwd=folder, check=False
+    )
+    if result.returncode != 0:
+        raise BotError(f"`bot {command}` ended with exit code {result.returncode}")
+
+
+def _outside() -> dict[str, str]:
+    """Return the environment without anybody's own settings and keys."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("BOT_", "NUMERAI_"))}

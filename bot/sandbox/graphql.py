@@ -1,0 +1,84 @@
+"""
+A lenient GraphQL executor over plain values.
+
+Numerapi declares ``String`` where the schema says ``ID``, leaves out commas, and mixes camel and snake case; the real
+server takes it all and answers under the very names the client wrote. So does this one: graphql-core parses the
+document, and the selection is projected from dictionaries.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from graphql import GraphQLError, parse, value_from_ast_untyped
+from graphql.language import FieldNode, OperationDefinitionNode, SelectionSetNode
+
+Resolve = Callable[[str, dict[str, Any]], Any]
+_CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
+
+
+class Refused(Exception):
+    """An operation that the tournament answers with a GraphQL error."""
+
+
+def snake(name: str) -> str:
+    """Return a GraphQL name in snake case."""
+    return _CAPITAL.sub(r"_\1", name).lower()
+
+
+def operations(query: str) -> tuple[str, ...]:
+    """Return the top-level fields of a document in snake case; empty when it does not parse."""
+    try:
+        return tuple(snake(field.name.value) for field in _fields(query))
+    except GraphQLError:
+        return ()
+
+
+def execute(query: str, variables: Mapping[str, Any], resolve: Resolve) -> dict[str, Any]:
+    """
+    Answer a GraphQL document.
+
+    Args:
+        query: The document.
+        variables: By name.
+        resolve: From a field in snake case and its arguments to a value; :class:`Refused` becomes an error.
+    """
+    try:
+        fields = _fields(query)
+    except GraphQLError as error:
+        return {"data": None, "errors": [{"message": error.message, "locations": []}]}
+    data: dict[str, Any] = {}
+    errors = []
+    for field in fields:
+        key = field.alias.value if field.alias else field.name.value
+        arguments = {
+            snake(one.name.value): value_from_ast_untyped(one.value, dict(variables)) for one in field.arguments or ()
+        }
+        try:
+            data[key] = _project(resolve(snake(field.name.value), arguments), field.selection_set)
+        except Refused as refusal:
+            data[key] = None
+            errors.append({"message": str(refusal), "path": [key], "locations": []})
+    return {"data": data, "errors": errors} if errors else {"data": data}
+
+
+def _fields(query: str) -> list[FieldNode]:
+    document = parse(query, no_location=True)
+    operation = next((one for one in document.definitions if isinstance(one, OperationDefinitionNode)), None)
+    if operation is None:
+        raise GraphQLError("the document holds no operation")
+    return [one for one in operation.selection_set.selections if isinstance(one, FieldNode)]
+
+
+def _project(value: Any, selection: SelectionSetNode | None) -> Any:  # noqa: ANN401 - JSON
+    """Pick the selected fields; a field the sandbox knows nothing of is null, as an empty one is on the server."""
+    if value is None or selection is None:
+        return value
+    if isinstance(value, list | tuple):
+        return [_project(one, selection) for one in value]
+    picked = {}
+    for field in selection.selections:
+        if isinstance(field, FieldNode):
+            key = field.alias.value if field.alias else field.name.value
+            picked[key] = _project(value.get(snake(field.name.value)), field.selection_set)
+    return picked

@@ -1,0 +1,259 @@
+"""Every query and mutation that numerapi 3.1.1 sends, answered from the tournament's state."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from bot.sandbox.graphql import Refused
+from bot.sandbox.listing import iso, performance_json, round_json, score_json, submission_json
+from bot.sandbox.schedule import Window
+from bot.sandbox.scores import diagnose, score, validation_rows
+from bot.sandbox.storage import Storage
+from bot.sandbox.tournament import CLASSIC, Account, Submission, Tournament, stored_name
+
+Arguments = dict[str, Any]
+PUBLIC = frozenset(
+    {
+        "rounds", "list_datasets", "dataset", "submission_scores", "v2_round_model_performances", "pipeline_status",
+        "v3_user_profile", "pending_model_payouts",
+    }
+)  # fmt: skip
+NEEDS = {
+    "submission_upload_auth": "upload_submission",
+    "create_submission": "upload_submission",
+    "diagnostics_upload_auth": "upload_submission",
+    "create_diagnostics": "upload_submission",
+    "submissions": "read_submission_info",
+    "diagnostics": "read_submission_info",
+    "submission_download_auth": "download_submission",
+    "account": "read_user_info",
+    "v2_change_stake": "stake",
+    "release_stake": "stake",
+}
+
+
+class Queries:
+    """
+    Resolves one request.
+
+    Args:
+        tournament: State.
+        storage: Where presigned URLs lead.
+        url: Base URL under which the client reaches the server.
+    """
+
+    def __init__(self, tournament: Tournament, storage: Storage, url: str) -> None:
+        self.tournament, self.storage, self.url = tournament, storage, url
+
+    def resolve(self, account: Account | None, name: str, arguments: Arguments) -> Any:  # noqa: ANN401 - JSON
+        """
+        Answer one field.
+
+        Raises:
+            Refused: The field is unknown, needs a key, or the tournament refuses.
+        """
+        method: Callable[..., Any] | None = getattr(self, f"_{name}", None)
+        if method is None:
+            raise Refused(f'Cannot query field "{name}" on type "RootQueryType".')
+        if name in PUBLIC:
+            return method(arguments)
+        if account is None:
+            raise Refused("Your session is invalid or has expired.")
+        if name in NEEDS and NEEDS[name] not in account.scopes:
+            raise Refused(f"Insufficient permissions: the API key lacks the scope {NEEDS[name]}")
+        return method(arguments, account)
+
+    def _rounds(self, arguments: Arguments) -> list[dict[str, Any] | None]:
+        schedule, now = self.tournament.schedule, self.tournament.clock.now()
+        if arguments.get("number") == 0:
+            current = self.tournament.current()
+            return [None if current is None else round_json(current, self._status(current))]
+        newest = schedule.opened(now)
+        numbers = [] if newest is None else list(range(newest, max(newest - 150, schedule.first_round - 1), -1))
+        listed = [self.tournament.upcoming(), *(schedule.round(number) for number in numbers)]
+        if arguments.get("number") is not None:
+            listed = [one for one in listed if one.number == arguments["number"]]
+        if arguments.get("status") is not None:
+            listed = [one for one in listed if self._status(one) == str(arguments["status"]).upper()]
+        return [round_json(one, self._status(one)) for one in listed[: arguments.get("limit")]]
+
+    def _status(self, window: Window) -> str:
+        now = self.tournament.clock.now()
+        if now < window.opens_at:
+            return "UPCOMING"
+        if now < window.closes_at:
+            return "OPEN"
+        return "RESOLVED" if now >= window.resolves_at else "RESOLVING"
+
+    def _list_datasets(self, _: Arguments) -> list[str]:
+        root = self.tournament.directory
+        static = {str(path.relative_to(root)) for path in root.glob("v*/*") if path.is_file()}
+        if self.tournament.schedule.opened(self.tournament.clock.now()) is not None:
+            static |= {f"{version}/{name}" for version in _versions(static) for name in self._live_files()}
+        return sorted(static)
+
+    def _live_files(self) -> list[str]:
+        number = self.tournament.schedule.opened(self.tournament.clock.now())
+        era = None if number is None else self.tournament.live_era(number)
+        return [] if era is None else [path.name for path in era.folder.iterdir() if path.name != "truth.npz"]
+
+    def _dataset(self, arguments: Arguments) -> str:
+        version, _, name = str(arguments["filename"]).partition("/")
+        number = self.tournament.schedule.opened(self.tournament.clock.now())
+        path = self.tournament.directory / version / name
+        if name.startswith("live") and number is not None and "/" not in name:
+            era = self.tournament.live_era(number)
+            path = path if era is None else era.folder / name
+        if ".." in path.parts:
+            raise Refused("no such dataset")
+        return f"{self.url}storage/{self.storage.grant_get(path)}/{version}/{name}"
+
+    def _account(self, _: Arguments, account: Account) -> dict[str, Any]:
+        token = {"name": "bot", "public_id": account.public_id, "scopes": list(account.scopes)}
+        return {
+            "username": account.username, "wallet_address": None, "available_nmr": "0.0", "email": None,
+            "id": account.username, "mfa_enabled": True, "status": "VERIFIED", "inserted_at": "2026-01-01T00:00:00Z",
+            "models": [
+                {
+                    "id": identity, "name": name, "tournament": CLASSIC, "v2_stake": None,
+                    "submissions": [submission_json(one) for one in self.tournament.of(identity)],
+                }
+                for name, identity in account.models.items()
+            ],
+            "api_tokens": [token], "wallet_txns": [],
+        }  # fmt: skip
+
+    def _model(self, arguments: Arguments, account: Account) -> dict[str, Any]:
+        name, identity = self.tournament.slot(account, arguments["model_id"])
+        return {
+            "name": name,
+            "id": identity,
+            "submissions": [submission_json(one) for one in self.tournament.of(identity)],
+        }
+
+    def _submission_upload_auth(self, arguments: Arguments, account: Account) -> dict[str, str]:
+        self.tournament.slot(account, arguments.get("model_id"))
+        name = stored_name(str(arguments["filename"]))
+        return {"filename": name, "url": f"{self.url}storage/{self.storage.grant_put(name)}/{name}"}
+
+    _diagnostics_upload_auth = _submission_upload_auth
+    _compute_pickle_upload_auth = _submission_upload_auth
+
+    def _create_submission(self, arguments: Arguments, account: Account) -> dict[str, str]:
+        created = self.tournament.create(
+            account,
+            filename=str(arguments["filename"]),
+            model_id=arguments.get("model_id"),
+            trigger_id=arguments.get("trigger_id"),
+        )
+        return {"id": created.id}
+
+    def _submissions(self, arguments: Arguments, account: Account) -> list[dict[str, Any]]:
+        _, identity = self.tournament.slot(account, arguments["model_id"])
+        return [submission_json(one) for one in self.tournament.of(identity)]
+
+    def _submission_download_auth(self, arguments: Arguments, account: Account) -> dict[str, str]:
+        for one in self.tournament.submissions:
+            if one.id == arguments["id"] and one.model_id in account.models.values():
+                token = self.storage.grant_get(one.content)
+                return {"filename": one.filename, "url": f"{self.url}storage/{token}/{one.filename}"}
+        raise Refused("Submission not found")
+
+    def _submission_scores(self, arguments: Arguments) -> list[dict[str, Any]]:
+        wanted = arguments.get("display_name")
+        return [
+            score_json(one, self.tournament.schedule.round(one.round), name, value)
+            for one in self.tournament.of(str(arguments["model_id"]))
+            for name, value in self.scored(one).items()
+            if wanted in (None, name)
+        ]
+
+    def scored(self, submission: Submission) -> dict[str, float]:
+        """Return a selected submission's scores once its round has resolved; computed once."""
+        window = self.tournament.schedule.round(submission.round)
+        era = self.tournament.live_era(submission.round)
+        if era is None or not submission.selected or self.tournament.clock.now() < window.resolves_at:
+            return {}
+        if not submission.scores:
+            submission.scores = score(submission, era)
+        return submission.scores
+
+    def _v2_round_model_performances(self, arguments: Arguments) -> list[dict[str, Any]]:
+        return [
+            performance_json(one, self.tournament.schedule.round(one.round), self.scored(one))
+            for one in self.tournament.of(str(arguments["model_id"]))
+        ]
+
+    def _pipeline_status(self, arguments: Arguments) -> dict[str, Any]:
+        number = self.tournament.schedule.opened(self.tournament.clock.now())
+        ready = None if number is None else iso(self.tournament.schedule.round(number).opens_at)
+        return {"data_ready_at": ready, "is_scoring_day": True, "resolved_at": None, "scored_at": ready,
+                "started_at": ready, "tournament": arguments.get("tournament")}  # fmt: skip
+
+    def _create_diagnostics(self, arguments: Arguments, account: Account) -> dict[str, str]:
+        self.tournament.slot(account, arguments.get("model_id"))
+        content = self.tournament.uploaded.get(str(arguments["filename"]))
+        if content is None:
+            raise Refused(f"FileNotFoundError {arguments['filename']}")
+        identity = str(uuid.uuid4())
+        self.tournament.diagnostics[identity] = {"status": "pending", "content": content}
+        return {"id": identity}
+
+    def _diagnostics(self, arguments: Arguments, _: Account) -> list[dict[str, Any]]:
+        wanted = arguments.get("id")
+        return [
+            self._diagnosed(held)
+            for identity, held in self.tournament.diagnostics.items()
+            if wanted in (None, identity)
+        ]
+
+    def _diagnosed(self, held: dict[str, Any]) -> dict[str, Any]:
+        if held["status"] == "pending":
+            # Pending once, done when asked again: a client that does not poll never sees a result.
+            held["status"] = "running"
+            return {"status": "pending", "message": None}
+        if "result" not in held:
+            held["result"] = diagnose(held["content"], *validation_rows(self.tournament.directory))
+        result: dict[str, Any] = held["result"]
+        return result
+
+    def _set_submission_webhook(self, arguments: Arguments, account: Account) -> str:
+        _, identity = self.tournament.slot(account, arguments["model_id"])
+        self.tournament.webhooks[identity] = arguments.get("new_submission_webhook")
+        return "true"
+
+    def _trigger_model_webhook(self, arguments: Arguments, account: Account) -> str:
+        self.tournament.slot(account, arguments["model_id"])
+        return str(uuid.uuid4())
+
+    def _compute_pickle_data_versions(self, _: Arguments, __: Account) -> list[dict[str, str]]:
+        return [{"name": "v5.3", "id": "data-version"}]
+
+    def _compute_pickle_docker_images(self, _: Arguments, __: Account) -> list[dict[str, str]]:
+        return [{"name": "Python 3.11", "id": "docker-image"}]
+
+    def _create_compute_pickle_upload(self, arguments: Arguments, account: Account) -> dict[str, str]:
+        self.tournament.slot(account, arguments.get("model_id"))
+        return {"id": str(uuid.uuid4())}
+
+    def _v3_user_profile(self, arguments: Arguments) -> dict[str, Any]:
+        return {"id": str(arguments["model_name"]), "start_date": "2026-01-01T00:00:00Z", "bio": None,
+                "username": str(arguments["model_name"]), "nmr_staked": "0.0", "stake_value": "0.0"}  # fmt: skip
+
+    def _pending_model_payouts(self, _: Arguments) -> dict[str, list[Any]]:
+        return {"actual": [], "pending": []}
+
+    def _v3_stake_config(self, _: Arguments, __: Account) -> dict[str, Any]:
+        return {"address": "0x0", "authorization_signer": "0x0", "nmr_address": "0x0", "owner": "0x0", "paused": False,
+                "pending_owner": None, "service_wallet": "0x0"}  # fmt: skip
+
+    def _v2_change_stake(self, arguments: Arguments, _: Account) -> dict[str, Any]:
+        return {"due_date": None, "requested_amount": str(arguments["value"]), "status": "", "type": arguments["type"]}
+
+    def _release_stake(self, arguments: Arguments, _: Account) -> dict[str, Any]:
+        return {"id": None, "due_date": None, "status": "", "type": "drain", "drain": True,
+                "requested_amount": str(arguments.get("amount"))}  # fmt: skip
+
+
+def _versions(names: set[str]) -> set[str]:
+    return {name.partition("/")[0] for name in names}

@@ -1,0 +1,282 @@
+"""The tournament over HTTP: GraphQL at ``/``, presigned storage, and the sandbox's own record and clock."""
+
+import json
+import socket
+import struct
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.faults import Fault, Faults, Phase
+from bot.sandbox.faulty import deliver
+from bot.sandbox.graphql import execute, operations
+from bot.sandbox.listing import iso
+from bot.sandbox.queries import Queries
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.storage import Storage
+from bot.sandbox.tournament import DEMO_ACCOUNT, Account, Tournament
+from bot.sandbox.world import World
+
+LINGER = struct.pack("ii", 1, 0)
+"""Closing a socket with this option sends a reset instead of an end."""
+
+DRIPS = 50
+PIECE = 1 << 20
+
+
+class Sandbox:
+    """
+    A running tournament; use it as a context manager.
+
+    Args:
+        datasets: A generated world, or a folder of given files (``v5.3/live.parquet``) that every round serves.
+        clock: Its time; real time from now on when absent.
+        schedule: Its rounds; Numerai's week when absent.
+        accounts: Who has a key.
+        host: Address to listen on.
+        port: To listen on; 0 takes a free one.
+        journal: File to append every effect to as JSON, or ``None``.
+    """
+
+    def __init__(
+        self,
+        datasets: Path | World,
+        *,
+        clock: SandboxClock | None = None,
+        schedule: Schedule | None = None,
+        accounts: Sequence[Account] = (DEMO_ACCOUNT,),
+        host: str = "127.0.0.1",
+        port: int = 0,
+        journal: Path | None = None,
+    ) -> None:
+        self.clock = clock or SandboxClock()
+        self.tournament = Tournament(
+            datasets, clock=self.clock, schedule=schedule or Schedule(), accounts=accounts, journal=journal
+        )
+        self.storage, self.faults = Storage(), Faults()
+        self.closing = threading.Event()
+        self._server = _Server((host, port), self)
+        self.url = f"http://{host}:{self._server.server_address[1]}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Answer requests from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Break off every exchange and listen no more."""
+        self.closing.set()
+        self._server.shutdown()
+        self._server.break_off()
+        self._server.server_close()
+        self._thread.join()
+
+    def record(self, url: str) -> dict[str, Any]:
+        """Return what the sandbox holds, as JSON: its time, its open round and every submission with its scores."""
+        queries = Queries(self.tournament, self.storage, url)
+        current = self.tournament.current()
+        held = [
+            {
+                "id": one.id, "round": one.round, "slot": one.slot, "filename": one.filename, "sha256": one.sha256,
+                "at": iso(one.inserted_at), "late": one.late, "status": one.status, "selected": one.selected,
+                "scores": queries.scored(one),
+            }
+            for one in self.tournament.submissions
+        ]  # fmt: skip
+        return {
+            "now": iso(self.clock.now()),
+            "open_round": None if current is None else current.number,
+            "submissions": held,
+        }
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's signature
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - the base class's signature
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def break_off(self) -> None:
+        """End the connections that are still open, idle ones among them."""
+        with self._lock:
+            for one in self._open:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's signature
+        """Say nothing: a client that went away is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return self.server.sandbox
+
+    @property
+    def url(self) -> str:
+        """The address under which this client reaches the sandbox, so that presigned URLs lead back here."""
+        return f"http://{self.headers['Host']}/" if self.headers.get("Host") else self.sandbox.url
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        now = self.sandbox.clock.now() if timestamp is None else datetime.fromtimestamp(timestamp, UTC)
+        return format_datetime(now, usegmt=True)
+
+    def do_POST(self) -> None:
+        body = self._body()
+        if urlsplit(self.path).path == "/sandbox/clock":
+            self._move_clock(body)
+            return
+        try:
+            asked = json.loads(body)
+            query, variables = str(asked["query"]), asked.get("variables") or {}
+        except (ValueError, KeyError, TypeError):
+            self._json({"errors": [{"message": "no query"}]}, HTTPStatus.BAD_REQUEST)
+            return
+        names = operations(query)
+        if self._misbehave(names, "before"):
+            return
+        queries = Queries(self.sandbox.tournament, self.sandbox.storage, self.url)
+        account = self._account()
+        answer = execute(query, variables, lambda name, arguments: queries.resolve(account, name, arguments))
+        if not self._misbehave(names, "after"):
+            self._json(answer)
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path).path
+        if path == "/sandbox/record":
+            self._json(self.sandbox.record(self.url))
+            return
+        fault = self.sandbox.faults.take("GET", "before")
+        if fault is not None and self._spoil(fault):
+            return
+        delivery = deliver(
+            self.sandbox.storage.content(_token(path)),
+            wanted=self.headers.get("Range"),
+            condition=self.headers.get("If-Range"),
+            fault=fault,
+            tournament=self.sandbox.tournament,
+        )
+        reply = delivery.reply
+        self._head(reply.status, len(reply.body), reply.headers)
+        step = max(len(reply.body) // DRIPS, 1) if delivery.seconds else PIECE
+        for start in range(0, delivery.sent, step):
+            if delivery.seconds and self.sandbox.closing.wait(delivery.seconds / DRIPS):
+                break
+            self.wfile.write(reply.body[start : min(start + step, delivery.sent)])
+        if delivery.sent < len(reply.body):
+            self.close_connection = True
+
+    def do_PUT(self) -> None:
+        content = self._body()
+        if self._misbehave(("PUT",), "before"):
+            return
+        name = self.sandbox.storage.writable(_token(urlsplit(self.path).path))
+        if name is None:
+            self._plain(HTTPStatus.FORBIDDEN, b"")
+            return
+        self.sandbox.tournament.uploaded[name] = content
+        self.sandbox.tournament.note("put", filename=name, bytes=len(content))
+        if not self._misbehave(("PUT",), "after"):
+            self._plain(HTTPStatus.OK, b"")
+
+    def _move_clock(self, body: bytes) -> None:
+        asked = json.loads(body)
+        if "now" in asked:
+            self.sandbox.clock.set(datetime.fromisoformat(asked["now"]).astimezone(UTC))
+        if "advance_s" in asked:
+            self.sandbox.clock.advance(timedelta(seconds=asked["advance_s"]))
+        if "rate" in asked:
+            self.sandbox.clock.set_rate(float(asked["rate"]))
+        self._json({"now": iso(self.sandbox.clock.now())})
+
+    def _account(self) -> Account | None:
+        key = self.headers.get("Authorization", "").removeprefix("Token ")
+        known = {f"{one.public_id}${one.secret_key}": one for one in self.sandbox.tournament.accounts}
+        return known.get(key)
+
+    def _misbehave(self, names: Sequence[str], phase: Phase) -> bool:
+        """Apply the next fault of one of the operations; return whether the request is thereby answered."""
+        for name in names:
+            fault = self.sandbox.faults.take(name, phase)
+            if fault is not None and self._spoil(fault):
+                return True
+        return False
+
+    def _spoil(self, fault: Fault) -> bool:
+        """Answer as the fault says; return whether it answers at all."""
+        match fault.kind:
+            case "status":
+                self._plain(fault.status, b"sandbox fault", fault.headers)
+            case "hang":
+                self.sandbox.closing.wait(fault.seconds)
+                self.close_connection = True
+            case "reset":
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
+                self.connection.close()
+                self.close_connection = True
+            case "html":
+                self._plain(HTTPStatus.OK, b"<html><body>Bad gateway</body></html>", {"Content-Type": "text/html"})
+            case "empty":
+                self._plain(HTTPStatus.OK, b"")
+            case "graphql_error":
+                self._json({"data": None, "errors": [{"message": fault.message}]})
+            case _:
+                return False
+        return True
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def _json(self, content: Any, status: int = HTTPStatus.OK) -> None:  # noqa: ANN401 - JSON
+        self._plain(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
+
+    def _plain(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self._head(status, len(body), headers or {})
+        self.wfile.write(body)
+
+    def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(length)}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+
+def _token(path: str) -> str:
+    parts = path.split("/")
+    return parts[2] if path.startswith("/storage/") and len(parts) > 2 else ""

@@ -1,0 +1,105 @@
+"""Presigned storage: files that can be fetched and put by whoever holds the URL, and by nobody else."""
+
+import hashlib
+import mmap
+import os
+import secrets
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+ACCESS_DENIED = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code></Error>'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An HTTP answer of the storage."""
+
+    status: int
+    body: memoryview
+    headers: dict[str, str]
+
+
+class Storage:
+    """Grants of single URLs; a file is read when it is fetched."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readable: dict[str, Path | bytes] = {}
+        self._writable: dict[str, str] = {}
+
+    def grant_get(self, content: Path | bytes) -> str:
+        """Return the token of a URL under which *content* can be fetched; a missing file is refused when it is."""
+        token = secrets.token_hex(16)
+        with self._lock:
+            self._readable[token] = content
+        return token
+
+    def grant_put(self, name: str) -> str:
+        """Return the token of a URL under which a file called *name* can be put."""
+        token = secrets.token_hex(16)
+        with self._lock:
+            self._writable[token] = name
+        return token
+
+    def writable(self, token: str) -> str | None:
+        """Return the name that may be put under *token*."""
+        return self._writable.get(token)
+
+    def content(self, token: str) -> "Content | None":
+        """Return what can be fetched under *token*, or ``None``."""
+        source = self._readable.get(token)
+        if source is None or isinstance(source, bytes):
+            return None if source is None else Content.of(source)
+        return Content.map(source)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """A file's bytes, mapped rather than read, and the name of this version of them."""
+
+    view: memoryview
+    etag: str
+    path: Path | None = None
+
+    @classmethod
+    def of(cls, content: bytes) -> "Content":
+        """Return content that lies in memory."""
+        return cls(view=memoryview(content), etag=f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+    @classmethod
+    def map(cls, path: Path) -> "Content | None":
+        """Return a file's content, or ``None`` if there is none."""
+        try:
+            with path.open("rb") as file:
+                about = os.fstat(file.fileno())
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):
+            return None
+        version = f"{about.st_ino} {about.st_size} {about.st_mtime_ns}"
+        return cls(view=memoryview(mapped), etag=f'"{hashlib.sha256(version.encode()).hexdigest()[:32]}"', path=path)
+
+
+def answer(content: Content | None, *, wanted: str | None, condition: str | None) -> Reply:
+    """
+    Answer a GET.
+
+    Args:
+        content: The file; ``None`` is refused with 403, as S3 refuses what is not there.
+        wanted: ``Range`` header.
+        condition: ``If-Range`` header; another content than it names is sent whole.
+    """
+    if content is None:
+        return Reply(status=403, body=memoryview(ACCESS_DENIED), headers={"Content-Type": "application/xml"})
+    view, size = content.view, len(content.view)
+    headers = {"ETag": content.etag, "Accept-Ranges": "bytes", "Content-Type": "binary/octet-stream"}
+    if wanted is None or (condition is not None and condition != content.etag):
+        return Reply(status=200, body=view, headers=headers)
+    first, _, last = wanted.removeprefix("bytes=").partition("-")
+    begin = int(first) if first.isdigit() else max(size - int(last or 0), 0)
+    end = int(last) if first.isdigit() and last.isdigit() else size - 1
+    if begin >= size:
+        return Reply(status=416, body=memoryview(b""), headers={"Content-Range": f"bytes */{size}"})
+    part = view[begin : end + 1]
+    headers["Content-Range"] = f"bytes {begin}-{begin + len(part) - 1}/{size}"
+    return Reply(status=206, body=part, headers=headers)

@@ -1,0 +1,261 @@
+"""
+The tournament itself: accounts, rounds, and what was submitted to them.
+
+Rules follow the real one as far as it is known: submissions are validated at once by numerai-tools, the latest valid
+one of a slot is selected, a late one is queued for the next round, and ids of the round before are mapped silently.
+"""
+
+import hashlib
+import io
+import json
+import secrets
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.graphql import Refused
+from bot.sandbox.schedule import Schedule, Window
+from bot.sandbox.world import LiveEra, World
+
+CLASSIC = 8
+SCOPES = ("upload_submission", "read_submission_info", "read_user_info", "download_submission")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Somebody with a key and models."""
+
+    username: str
+    public_id: str
+    secret_key: str
+    models: Mapping[str, str]
+    scopes: tuple[str, ...] = SCOPES
+
+
+DEMO_ACCOUNT = Account(
+    username="sandbox",
+    public_id="SANDBOXPUBLICIDSANDBOXPUBLICID00",
+    secret_key="SANDBOXSECRETKEY" * 4,
+    models={"sandbox_mixer": "5a9db0c5-0000-4000-8000-000000000001"},
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Submission:
+    """One accepted file; ``round`` is the round it counts for, ``late`` whether it was queued for it."""
+
+    id: str
+    round: int
+    slot: str
+    model_id: str
+    filename: str
+    content: bytes
+    inserted_at: datetime
+    late: bool
+    trigger_id: str | None = None
+    selected: bool = True
+    accepted: bool = True
+    status: str = "success"
+    scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def sha256(self) -> str:
+        """Return the sha256 of the file."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+class Tournament:
+    """
+    State and rules.
+
+    Args:
+        source: A world, or a directory of given files that every round serves.
+        clock: The tournament's time.
+        schedule: Its rounds.
+        accounts: Who takes part.
+        journal: File that every effect is appended to as JSON, or ``None``.
+    """
+
+    def __init__(
+        self,
+        source: World | Path,
+        *,
+        clock: SandboxClock,
+        schedule: Schedule,
+        accounts: Sequence[Account] = (DEMO_ACCOUNT,),
+        journal: Path | None = None,
+    ) -> None:
+        self.source, self.clock, self.schedule, self.accounts = source, clock, schedule, tuple(accounts)
+        self.submissions: list[Submission] = []
+        self.uploaded: dict[str, bytes] = {}
+        self.diagnostics: dict[str, dict[str, Any]] = {}
+        self.webhooks: dict[str, str | None] = {}
+        self._journal = journal
+        self.changed = threading.Condition(threading.RLock())
+
+    @property
+    def directory(self) -> Path:
+        """Return the folder that holds the data versions."""
+        return self.source if isinstance(self.source, Path) else self.source.directory
+
+    def current(self) -> Window | None:
+        """Return the round that is open now, or ``None``."""
+        number = self.schedule.opened(self.clock.now())
+        if number is None:
+            return None
+        window = self.schedule.round(number)
+        return window if self.clock.now() < window.closes_at else None
+
+    def upcoming(self) -> Window:
+        """Return the next round to open."""
+        number = self.schedule.opened(self.clock.now())
+        return self.schedule.round(self.schedule.first_round if number is None else number + 1)
+
+    def live_era(self, number: int) -> LiveEra | None:
+        """Return the live era of a round, or ``None`` where given files are served."""
+        if isinstance(self.source, Path):
+            return None
+        with self.changed:
+            return self.source.live(number - self.schedule.first_round)
+
+    def live_ids(self, number: int) -> list[str]:
+        """Return the ids a submission to the round must have."""
+        era = self.live_era(number)
+        if era is not None:
+            return era.ids
+        path = next(self.directory.glob("*/live.parquet"))
+        return [str(one) for one in pq.ParquetFile(path).read(columns=["id"]).column(0).to_pylist()]
+
+    def slot(self, account: Account, model_id: str | None) -> tuple[str, str]:
+        """
+        Return name and id of a model of *account*; its only one when *model_id* is ``None``.
+
+        Raises:
+            Refused: The account has no such model.
+        """
+        for name, identity in account.models.items():
+            if identity == model_id or (model_id is None and len(account.models) == 1):
+                return name, identity
+        raise Refused("Model not found")
+
+    def create(self, account: Account, *, filename: str, model_id: str | None, trigger_id: str | None) -> Submission:
+        """
+        Take a submission whose file has been put.
+
+        Raises:
+            Refused: Its file never arrived, or Numerai's validation refuses it.
+        """
+        slot, identity = self.slot(account, model_id)
+        content = self.uploaded.get(filename)
+        if content is None:
+            raise Refused(f"FileNotFoundError {filename}")
+        opened = self.schedule.opened(self.clock.now())
+        if opened is None:
+            raise Refused("Current round not open for submissions")
+        late = self.clock.now() >= self.schedule.round(opened).closes_at
+        number = opened + 1 if late else opened
+        content = self._fitted(content, opened)
+        message = validate(content, self.live_ids(opened))
+        if message is not None:
+            self.note("refused", slot=slot, filename=filename, message=message)
+            raise Refused(message)
+        return self._add(number, slot, identity, filename, content, late=late, trigger_id=trigger_id)
+
+    def place(self, slot: str, *, filename: str, content: bytes) -> Submission:
+        """Put a submission into the open round by another hand than the bot's."""
+        current = self.current()
+        if current is None:
+            raise Refused("Current round not open for submissions")
+        account = next(one for one in self.accounts if slot in one.models)
+        return self._add(current.number, slot, account.models[slot], filename, content, late=False, trigger_id=None)
+
+    def of(self, model_id: str) -> list[Submission]:
+        """Return a model's submissions, newest first."""
+        with self.changed:
+            return [one for one in reversed(self.submissions) if one.model_id == model_id]
+
+    def wait_for(self, predicate: Callable[[], bool], *, timeout_s: float) -> bool:
+        """Wait until *predicate* holds after some effect; return whether it does."""
+        with self.changed:
+            return self.changed.wait_for(predicate, timeout=timeout_s)
+
+    def note(self, event: str, **detail: Any) -> None:  # noqa: ANN401 - JSON
+        """Append an effect to the journal, and wake whoever waits for one."""
+        with self.changed:
+            if self._journal is not None:
+                line = {"at": self.clock.now().isoformat(), "event": event, **detail}
+                with self._journal.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+            self.changed.notify_all()
+
+    def _add(
+        self,
+        number: int,
+        slot: str,
+        model_id: str,
+        filename: str,
+        content: bytes,
+        *,
+        late: bool,
+        trigger_id: str | None,
+    ) -> Submission:
+        with self.changed:
+            for one in self.submissions:
+                if one.model_id == model_id and one.round == number:
+                    one.selected = False
+            added = Submission(
+                id=str(uuid.uuid4()),
+                round=number,
+                slot=slot,
+                model_id=model_id,
+                filename=filename,
+                content=content,
+                inserted_at=self.clock.now(),
+                late=late,
+                trigger_id=trigger_id,
+            )
+            self.submissions.append(added)
+            self.note(
+                "created", id=added.id, round=number, slot=slot, filename=filename, sha256=added.sha256, late=late
+            )
+        return added
+
+    def _fitted(self, content: bytes, number: int) -> bytes:
+        """Map ids of the round before onto this round's, in order, as the server does without a word."""
+        if number == self.schedule.first_round or isinstance(self.source, Path):
+            return content
+        before, now = self.live_ids(number - 1), self.live_ids(number)
+        lines = content.decode("utf-8", errors="replace").splitlines()
+        sent = [line.partition(",") for line in lines[1:]]
+        if {identity for identity, _, _ in sent} != set(before):
+            return content
+        values = [value for _, _, value in sent]
+        filled = (values * (len(now) // max(len(values), 1) + 1))[: len(now)]
+        mapped = [f"{identity},{value}" for identity, value in zip(now, filled, strict=True)]
+        return ("\n".join([lines[0], *mapped]) + "\n").encode()
+
+
+def stored_name(filename: str) -> str:
+    """Return the name the server gives an upload: its stem, 12 random characters, its ending."""
+    stem, dot, ending = filename.rpartition(".")
+    suffix = secrets.token_urlsafe(12).replace("_", "x").replace("-", "y")[:12]
+    return f"{stem}-{suffix}.{ending}" if dot else f"{filename}-{suffix}"
+
+
+def validate(content: bytes, live_ids: Sequence[str]) -> str | None:
+    """Return what Numerai's own validation says against a file, or ``None`` if it accepts it."""
+    import pandas as pd  # noqa: PLC0415 - loads scikit-learn too, so only a server that judges pays for it
+    from numerai_tools.submissions import validate_submission_numerai  # noqa: PLC0415
+
+    try:
+        validate_submission_numerai(pd.Series(live_ids, name="id"), pd.read_csv(io.BytesIO(content)))
+    except (AssertionError, ValueError, TypeError, KeyError) as error:
+        return str(error) or type(error).__name__
+    return None

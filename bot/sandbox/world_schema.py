@@ -1,0 +1,175 @@
+"""Names, groups and sets of a generated world: the shape of v5.3 at any width."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bot.columns import EMBARGO
+
+TARGET_NAMES = (
+    "agnes", "alpha", "bravo", "caroline", "charlie", "claudia", "cyrusd", "delta", "echo", "ender",
+    "jasper", "jeremy", "ralph", "rowan", "sam", "teager2b", "tyler", "victor", "waldo", "xerxes",
+)  # fmt: skip
+HORIZONS = {20: 4, 60: 12}
+"""Weekly eras that a target's return spans."""
+
+MAIN_TARGET = "target_ender_60"
+TARGETS = ("target", *(f"target_{name}_{days}" for name in TARGET_NAMES for days in HORIZONS))
+
+GROUP_SIZES = {
+    "intelligence": 35, "charisma": 290, "strength": 135, "dexterity": 51, "constitution": 335, "wisdom": 140,
+    "agility": 145, "serenity": 95, "sunshine": 325, "rain": 666, "midnight": 244, "faith": 372, "quantum": 807,
+}  # fmt: skip
+"""Members of each feature group of v5.3 (facts of 2026-08)."""
+
+_SYLLABLES = (
+    "ba",
+    "co",
+    "di",
+    "fe",
+    "gu",
+    "ha",
+    "jo",
+    "ki",
+    "lo",
+    "mu",
+    "na",
+    "po",
+    "ri",
+    "se",
+    "tu",
+    "vo",
+    "wa",
+    "zi",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldSize:
+    """
+    How large a world is, and how much there is to learn in it.
+
+    Attributes:
+        train_eras: Of train.parquet.
+        validation_eras: Of validation.parquet, the unresolved tail included.
+        rows: Stocks in the first and the last era; between them it grows evenly.
+        small: Features in the small set.
+        medium: Features in the medium set.
+        all: Features.
+        signal: Weekly correlation of returns with the fixed linear signal; real data have about .006.
+        factors: Weekly deviation of returns that features explain in each era anew.
+    """
+
+    train_eras: int
+    validation_eras: int
+    rows: tuple[int, int]
+    small: int
+    medium: int
+    all: int
+    signal: float
+    factors: float
+
+    def __post_init__(self) -> None:
+        """Refuse worlds whose validation is all unresolved."""
+        if self.validation_eras <= EMBARGO[60] or not len(GROUP_SIZES) <= self.small <= self.medium <= self.all:
+            raise ValueError("a world needs more than 16 validation eras, and small <= medium <= all features")
+
+
+SIZES: Mapping[str, WorldSize] = {
+    "tiny": WorldSize(
+        train_eras=80, validation_eras=60, rows=(190, 230), small=42, medium=84, all=120, signal=0.06, factors=0.10
+    ),
+    "small": WorldSize(
+        train_eras=180, validation_eras=120, rows=(900, 1100), small=42, medium=240, all=600, signal=0.03, factors=0.06
+    ),
+    "full": WorldSize(
+        train_eras=574,
+        validation_eras=657,
+        rows=(2314, 7200),
+        small=42,
+        medium=780,
+        all=3555,
+        signal=0.008,
+        factors=0.03,
+    ),
+}
+"""``tiny`` is far easier than reality, so that a minute of training shows; ``full`` has v5.3's width, eras and rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """
+    Features of a world.
+
+    Attributes:
+        features: Names in file order.
+        group: Index of each feature's group. Shape ``(F,)``.
+        sets: ``features.json``'s feature sets.
+        first_era: Eras at the start in which each feature is missing, 2 in all rows. Shape ``(F,)``.
+    """
+
+    features: tuple[str, ...]
+    group: np.ndarray
+    sets: Mapping[str, tuple[str, ...]]
+    first_era: np.ndarray
+
+
+def make_schema(size: WorldSize, seed: int) -> Schema:
+    """Lay out features, groups, sets and late beginnings; the same *size* and *seed* give the same schema."""
+    random = np.random.default_rng([seed, 1])
+    features = _names(size.all, random)
+    group = np.sort(_spread(size.all))
+    sets: dict[str, tuple[str, ...]] = {}
+    for name, count in (("small", size.small), ("medium", size.medium), ("all", size.all)):
+        chosen = _nested(group, count)
+        sets[name] = tuple(features[index] for index in chosen)
+    for index, name in enumerate(GROUP_SIZES):
+        members = [features[position] for position in np.flatnonzero(group == index)]
+        if name == "sunshine":
+            # Real groups overlap, charisma and sunshine most of all.
+            members += [features[position] for position in np.flatnonzero(group == 1)[: max(size.all // 65, 1)]]
+        sets[name] = tuple(members)
+    sets["fncv3_features"] = tuple(features[index] for index in _nested(group, min(400, size.medium)))
+    sets["v2_equivalent_features"] = tuple(features[index] for index in _nested(group, min(304, size.medium)))
+    sets["v3_equivalent_features"] = tuple(features[index] for index in _nested(group, min(1000, size.all)))
+    return Schema(features=features, group=group, sets=sets, first_era=_beginnings(size, random))
+
+
+def _names(count: int, random: np.random.Generator) -> tuple[str, ...]:
+    words: set[str] = set()
+    names: list[str] = []
+    while len(names) < count:
+        parts = ["".join(random.choice(_SYLLABLES, size=3)) for _ in range(3)]
+        name = f"feature_{'_'.join(parts)}"
+        if name not in words:
+            words.add(name)
+            names.append(name)
+    return tuple(sorted(names))
+
+
+def _spread(count: int) -> np.ndarray:
+    """Give every group members in proportion to its real size, three at least where the width allows it."""
+    shares = np.array(list(GROUP_SIZES.values()), dtype=float)
+    least = min(3, count // len(shares))
+    counts = least + np.floor((count - least * len(shares)) * shares / shares.sum()).astype(int)
+    counts[-1] += count - counts.sum()
+    return np.repeat(np.arange(len(shares)), counts)
+
+
+def _nested(group: np.ndarray, count: int) -> list[int]:
+    """Choose features so that every group is present and smaller sets lie inside larger ones; in file order."""
+    rank = np.zeros(len(group))
+    for index in range(len(GROUP_SIZES)):
+        members = np.flatnonzero(group == index)
+        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+        rank[members[:2]] -= 2.0
+    return sorted(np.argsort(rank, kind="stable")[:count].tolist())
+
+
+def _beginnings(size: WorldSize, random: np.random.Generator) -> np.ndarray:
+    """Let over half of the features begin late, a few of them only after training ends, as in v5.3."""
+    share = random.random(size.all)
+    late = random.integers(1, max(size.train_eras // 2, 2), size=size.all)
+    beginnings = np.where(share < 0.44, 0, late)
+    return np.where(share > 0.97, size.train_eras + random.integers(0, 10, size=size.all), beginnings)

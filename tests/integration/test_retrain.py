@@ -1,0 +1,96 @@
+"""A retrain on the tiny world, and what its artifact promises."""
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from bot.artifacts import ArtifactStore
+from bot.errors import ArtifactInvalid
+from bot.scorer import Scorer
+from bot.store import EraStore
+from bot.submission_file import render
+
+
+@pytest.fixture(scope="module")
+def store(trained):
+    return ArtifactStore(trained / "artifacts")
+
+
+@pytest.fixture(scope="module")
+def artifact(store):
+    return store.open(store.champions("demo")[0])
+
+
+def test_both_members_learn_the_planted_signal(artifact):
+    """On held-out eras each member and the ensemble rank better than chance."""
+    scores = artifact.manifest["scores"]
+
+    assert set(scores) == {"tsmixer", "gbm", "ensemble"}
+    assert min(score["mean"] for score in scores.values()) > 0.01
+
+
+def test_manifest_pins_what_was_trained(artifact):
+    """The manifest names data version, target, features, eras and recipe."""
+    manifest = artifact.manifest
+
+    assert (manifest["data_version"], manifest["target"], manifest["recipe"]["name"]) == (
+        "v5.3",
+        "target_ender_60",
+        "demo",
+    )
+    assert manifest["eras"]["train"][1] < manifest["eras"]["validation"][0] < manifest["eras"]["newest"]
+
+
+def test_embargo_lies_between_training_and_validation(artifact):
+    """At least sixteen eras separate the last training era from the first held-out one."""
+    eras = artifact.manifest["eras"]
+
+    assert int(eras["validation"][0]) - int(eras["train"][1]) > 16
+
+
+def test_artifact_holds_no_pickle(artifact):
+    """Everything that serves is ONNX, text, JSON or plain arrays."""
+    assert set(artifact.manifest["files"]) == {
+        "tsmixer.onnx",
+        "gbm.txt",
+        "preprocess.json",
+        "history.npz",
+        "golden.npz",
+    }
+
+
+def test_golden_batch_that_does_not_replay_refuses(store, artifact, tmp_path):
+    """An artifact whose members no longer say what they said is refused."""
+    golden = dict(np.load(artifact.path("golden.npz")))
+    golden["gbm"] = golden["gbm"] + 1e-3
+    np.savez(tmp_path / "golden.npz", **golden)
+    files = {name: artifact.path(name) for name in artifact.manifest["files"]}
+    content = json.loads(artifact.path("manifest.json").read_text())
+    other = ArtifactStore(tmp_path / "artifacts")
+    written = other.write(
+        files={**files, "golden.npz": tmp_path / "golden.npz"}, manifest=content, at=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+
+    with pytest.raises(ArtifactInvalid, match="member gbm replays the golden batch"):
+        Scorer(written)
+
+
+def test_scores_follow_the_rows_when_they_are_shuffled(artifact, trained):
+    """Shuffled rows get the same predictions, shuffled."""
+    scorer = Scorer(artifact)
+    names = scorer.manifest.features
+    data = EraStore.read([trained / "data" / "v5.3" / "validation.parquet"], features=names, targets=())
+    values = data.features[data.rows(0)]
+    order = np.random.default_rng(3).permutation(len(values))
+
+    straight, shuffled = scorer.score(names, values), scorer.score(names, values[order])
+
+    np.testing.assert_allclose(straight.members["tsmixer"][order], shuffled.members["tsmixer"], atol=1e-6)
+    np.testing.assert_array_equal(straight.members["gbm"][order], shuffled.members["gbm"])
+
+
+def test_rendered_file_has_numerais_form():
+    """The file is id and prediction, in this order, and nothing else."""
+    assert render(["n1", "n2"], np.array([0.25, 0.75])) == b"id,prediction\nn1,0.250000000\nn2,0.750000000\n"

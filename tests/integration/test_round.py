@@ -1,0 +1,202 @@
+"""Whole rounds by the command line: real numerapi, real HTTP, real SQLite, real models."""
+
+import hashlib
+import shutil
+import signal
+import subprocess
+from datetime import timedelta
+
+import pytest
+
+from bot.sandbox import Fault
+from tests.integration.conftest import FIRST_ROUND, SLOT
+
+
+def held(sandbox):
+    return [one for one in sandbox.tournament.submissions if one.accepted]
+
+
+def predictions(installation):
+    return (installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "predictions.csv").read_bytes()
+
+
+def test_open_round_ends_confirmed(installation, sandbox):
+    """One command brings the open round to a confirmed submission that holds the bot's very bytes."""
+    result = installation.bot("submit", "--round", "latest")
+
+    assert result.returncode == 0, result.stderr
+    assert "confirmed" in result.stdout
+    assert [one.content for one in held(sandbox)] == [predictions(installation)]
+
+
+def test_second_run_has_nothing_to_do(installation, sandbox):
+    """Running again uploads nothing and says so with exit code 0."""
+    installation.bot("submit", "--round", "latest")
+    result = installation.bot("submit", "--round", "latest")
+
+    assert (result.returncode, len(held(sandbox))) == (0, 1)
+    assert "already confirmed, nothing to do" in result.stdout
+
+
+def test_dry_run_touches_nothing_on_the_server(installation, sandbox):
+    """A dry run does everything but the effects on the server."""
+    result = installation.bot("submit", "--round", "latest", "--dry-run")
+
+    assert result.returncode == 0, result.stderr
+    assert "official_validation" in result.stdout
+    assert not sandbox.tournament.submissions
+
+
+def test_lost_answer_to_the_create_is_found_on_the_server(installation, sandbox):
+    """A create that was committed but answered with an error is confirmed, not repeated."""
+    sandbox.faults.add(Fault(operation="create_submission", kind="status", phase="after", status=502))
+    result = installation.bot("submit", "--round", "latest")
+
+    assert result.returncode == 0, result.stderr
+    assert len(sandbox.tournament.submissions) == 1
+
+
+def test_refused_storage_is_tried_again_with_a_new_url(installation, sandbox):
+    """An upload that the storage refuses is never reported as sent; the next attempt gets through."""
+    sandbox.faults.add(Fault(operation="PUT", kind="status", phase="before", status=403))
+    result = installation.bot("submit", "--round", "latest")
+
+    assert result.returncode == 0, result.stderr
+    assert [one.content for one in held(sandbox)] == [predictions(installation)]
+
+
+def test_kill_after_the_upload_ends_confirmed_without_a_second_one(installation, sandbox):
+    """A process killed between upload and ledger leaves an intent; the next run finds the submission and confirms it."""
+    sandbox.faults.add(Fault(operation="create_submission", kind="hang", phase="after", seconds=60))
+    with subprocess.Popen(
+        installation.command("submit", "--round", "latest"),
+        env=installation.environment,
+        cwd=installation.root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as first:
+        assert sandbox.tournament.wait_for(lambda: len(sandbox.tournament.submissions) == 1, timeout_s=60)
+        first.send_signal(signal.SIGKILL)
+    result = installation.bot("submit", "--round", "latest")
+
+    assert result.returncode == 0, result.stderr
+    assert [one.content for one in sandbox.tournament.submissions] == [predictions(installation)]
+
+
+def test_lost_state_directory_does_not_upload_twice(installation, sandbox, trained):
+    """The server remembers what the bot forgot: its own submission is adopted by its token."""
+    installation.bot("submit", "--round", "latest")
+    before = held(sandbox)[0].id
+    for name in installation.state.glob("ledger.sqlite*"):
+        name.unlink()
+    shutil.rmtree(installation.state / "rounds")
+    result = installation.bot("submit", "--round", "latest")
+
+    assert result.returncode == 0, result.stderr
+    assert [one.id for one in sandbox.tournament.submissions] == [before]
+
+
+def test_foreign_submission_is_respected(installation, sandbox):
+    """A submission the bot did not make stays, unless the operator forces a replacement."""
+    content = installation.bot("submit", "--round", "latest", "--dry-run") and predictions(installation)
+    sandbox.tournament.place(SLOT, filename="by-hand.csv", content=content)
+    refused = installation.bot("submit", "--round", "latest")
+    forced = installation.bot("submit", "--round", "latest", "--force")
+
+    assert (refused.returncode, forced.returncode) == (65, 0)
+    assert "by-hand" in refused.stderr
+    assert len(held(sandbox)) == 2
+
+
+def test_wrong_key_names_the_variable(installation):
+    """A key the server does not know is the operator's business."""
+    result = installation.bot("submit", "--round", "latest", NUMERAI_SECRET_KEY="CANARYWRONG")
+
+    assert result.returncode == 78
+    assert "NUMERAI_SECRET_KEY" in result.stderr
+    assert "CANARYWRONG" not in result.stderr + result.stdout
+
+
+def test_unknown_slot_lists_the_accounts_slots(installation):
+    """A slot the account does not have is answered with those it has."""
+    result = installation.bot("submit", "--round", "latest", BOT_SLOTS="stranger=demo")
+
+    assert result.returncode == 78
+    assert SLOT in result.stderr
+
+
+def test_closed_tournament_names_the_next_round(installation, sandbox):
+    """Between rounds there is nothing to do but wait."""
+    sandbox.clock.advance(timedelta(hours=3))
+    result = installation.bot("submit", "--round", "latest")
+
+    assert result.returncode == 75
+    assert str(FIRST_ROUND + 1) in result.stderr
+
+
+def test_stale_live_file_is_never_uploaded(installation, sandbox):
+    """The file of the round before, still served after the next opening, is refused until it is replaced."""
+    installation.bot("submit", "--round", "latest")
+    sandbox.clock.advance(timedelta(days=1))
+    sandbox.faults.add(Fault(operation="GET", kind="stale_live", times=99))
+    result = installation.bot("submit", "--round", "latest")
+
+    assert result.returncode == 75, result.stderr
+    assert [one.round for one in sandbox.tournament.submissions] == [FIRST_ROUND]
+
+
+def test_truncated_live_file_is_never_uploaded(installation, sandbox):
+    """A download that ends early is refused."""
+    sandbox.faults.add(Fault(operation="GET", kind="truncate", times=99))
+    result = installation.bot("submit", "--round", "latest")
+
+    assert result.returncode == 75, result.stderr
+    assert not sandbox.tournament.submissions
+
+
+def test_flipped_byte_in_the_only_artifact_refuses(installation, sandbox):
+    """A damaged artifact without a champion before it submits nothing."""
+    network = next((installation.state / "artifacts").glob("2*/tsmixer.onnx"))
+    content = bytearray(network.read_bytes())
+    content[len(content) // 2] ^= 1
+    network.write_bytes(bytes(content))
+    result = installation.bot("submit", "--round", "latest")
+
+    assert result.returncode == 65
+    assert "tsmixer.onnx differs" in result.stderr
+    assert not sandbox.tournament.submissions
+
+
+def test_missing_features_are_named(installation, sandbox, tmp_path):
+    """A live file without a feature the artifact was trained on is refused by name."""
+    sandbox.faults.add(Fault(operation="GET", kind="drop_features", times=99))
+    result = installation.bot("submit", "--round", "latest")
+
+    assert result.returncode == 65
+    assert "feature_" in result.stderr
+
+
+def test_nothing_trained_is_said_so(installation):
+    """Without a champion the way out is named."""
+    shutil.rmtree(installation.state / "artifacts")
+    result = installation.bot("submit", "--round", "latest")
+
+    assert result.returncode == 78
+    assert "bot retrain" in result.stderr
+
+
+def test_no_error_shows_a_traceback(installation, sandbox):
+    """Errors raised on purpose are one line."""
+    sandbox.clock.advance(timedelta(hours=3))
+    result = installation.bot("submit", "--round", "latest")
+
+    assert "Traceback" not in result.stderr
+    assert len([line for line in result.stderr.splitlines() if line.startswith("error:")]) == 1
+
+
+@pytest.mark.parametrize("name", ["live.parquet", f"{SLOT}/predictions.csv", f"{SLOT}/report.json"])
+def test_round_leaves_its_evidence(installation, name):
+    """What a round saw and sent stays on disk."""
+    installation.bot("submit", "--round", "latest")
+
+    assert hashlib.sha256((installation.state / "rounds" / str(FIRST_ROUND) / name).read_bytes()).hexdigest()
