@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import stamina
 from filelock import FileLock
 
 from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock, Schedule
@@ -110,3 +111,10 @@ def installation(sandbox, trained, tmp_path) -> Installation:
     """A bot with a champion, ready to submit to the open round."""
     shutil.copytree(trained / "artifacts", tmp_path / "state" / "artifacts")
     return Installation(sandbox=sandbox, root=tmp_path)
+
+
+@pytest.fixture
+def no_backoff():
+    """Repeat at once, for tests that are not about how long to wait."""
+    with stamina.set_testing(True, attempts=4, cap=True):
+        yield

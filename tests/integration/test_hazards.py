@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 import numerapi
 import pytest
 import requests
-import stamina
 
 from bot.datasets import fetch, prove_fresh, read_live
 from bot.delivery import Delivery, Slot, token
@@ -21,14 +20,8 @@ from bot.transport import Transport
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
 
 LIVE = "v5.3/live.parquet"
+pytestmark = pytest.mark.usefixtures("no_backoff")
 MODEL = DEMO_ACCOUNT.models[SLOT]
-
-
-@pytest.fixture(autouse=True)
-def _no_backoff():
-    """Repeat at once: how long to wait is not what these tests are about."""
-    with stamina.set_testing(True, attempts=4, cap=True):
-        yield
 
 
 @pytest.fixture

@@ -1,0 +1,153 @@
+"""The client of the tournament API, against the sandbox over HTTP."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+
+from bot.errors import BadCredentials, NumeraiUnavailable, RefuseToSubmit, RetryLater
+from bot.numerai import NumeraiClient
+from bot.sandbox import DEMO_ACCOUNT, Account, Fault, Sandbox
+from bot.transport import Transport
+from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
+
+pytestmark = pytest.mark.usefixtures("no_backoff")
+MODEL = DEMO_ACCOUNT.models[SLOT]
+
+
+def client_of(sandbox, *, secret=DEMO_ACCOUNT.secret_key, exchange_s=2.0, read_s=1.0):
+    return NumeraiClient(
+        api_url=sandbox.url,
+        public_id=DEMO_ACCOUNT.public_id,
+        secret_key=secret,
+        transport=Transport(connect_s=2, read_s=read_s, exchange_s=exchange_s),
+    )
+
+
+@pytest.fixture
+def client(sandbox):
+    return client_of(sandbox)
+
+
+@pytest.fixture
+def answer(sandbox):
+    """A submission that the open round accepts."""
+    ids = sandbox.tournament.live_ids(FIRST_ROUND)
+    rows = [f"{identity},{(index + 1) / (len(ids) + 1):.6f}" for index, identity in enumerate(ids)]
+    return ("\n".join(["id,prediction", *rows]) + "\n").encode()
+
+
+def test_open_round_carries_its_times_and_payouts(client):
+    """The round comes with its opening, its close and what it pays for."""
+    current = client.current_round()
+
+    assert (current.number, current.opens_at, current.closes_at) == (FIRST_ROUND, OPENED, OPENED + timedelta(hours=1))
+    assert {payout.score: (payout.multiplier, payout.clip) for payout in current.payouts} == {
+        "corr60": (3.0, 1.0),
+        "mmc60": (15.0, 1.0),
+    }
+
+
+def test_servers_clock_runs_on_between_answers(sandbox, client):
+    """The client's time is the server's, to the second that the protocol carries."""
+    assert abs(client.server_now() - sandbox.clock.now()) < timedelta(seconds=2)
+
+
+def test_slots_are_the_accounts_models(client):
+    """Slots come by name with their ids."""
+    assert client.slots() == dict(DEMO_ACCOUNT.models)
+
+
+def test_scopes_are_those_of_the_key(client):
+    """The scopes are those of the key in use."""
+    assert client.scopes() == frozenset(DEMO_ACCOUNT.scopes)
+
+
+@pytest.mark.parametrize("kind", ["status", "html", "empty", "reset", "graphql_error"])
+def test_query_is_repeated_after_a_passing_failure(sandbox, client, kind):
+    """A query that fails once is asked again, and nobody notices."""
+    sandbox.faults.add(Fault(operation="account", kind=kind, status=503, times=2))
+
+    assert client.slots() == dict(DEMO_ACCOUNT.models)
+
+
+def test_servers_own_wish_is_kept(sandbox, client):
+    """An answer of 429 hands on how long the server wants to be left alone."""
+    sandbox.faults.add(
+        Fault(operation="submissions", kind="status", status=429, headers={"Retry-After": "7"}, times=99)
+    )
+    with pytest.raises(NumeraiUnavailable) as caught:
+        client.submissions(MODEL)
+
+    assert caught.value.retry_after_s == 7
+
+
+def test_dripping_answer_is_given_up(sandbox):
+    """An answer that trickles is given up at the deadline although no single read times out."""
+    impatient = client_of(sandbox, exchange_s=0.3)
+    sandbox.faults.add(Fault(operation="GET", kind="drip", seconds=5))
+    impatient_download = impatient.download("v5.3/live.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bot.transport.TRANSFER_S", 0.3)
+        with pytest.raises(NumeraiUnavailable, match="too slowly"), impatient_download as (_, pieces):
+            b"".join(pieces)
+
+
+def test_wrong_key_is_the_operators_business(sandbox):
+    """A key the server does not know names the variables, and is not tried again."""
+    with pytest.raises(BadCredentials, match="NUMERAI_SECRET_KEY"):
+        client_of(sandbox, secret="WRONG").slots()
+
+
+def test_missing_key_is_only_missed_where_it_is_needed(sandbox):
+    """Without a key the open round can be asked for, the account cannot."""
+    keyless = NumeraiClient(api_url=sandbox.url, public_id=None, secret_key=None)
+
+    assert keyless.current_round().number == FIRST_ROUND
+    with pytest.raises(BadCredentials, match="no API key"):
+        keyless.slots()
+
+
+def test_missing_scope_is_named(world_folder):
+    """A key that may not upload says which scope it lacks."""
+    reader = Account(
+        username="reader", public_id="R", secret_key="S", models={"m": MODEL}, scopes=("read_submission_info",)
+    )
+    with Sandbox(world_folder, accounts=(reader,)) as other:
+        limited = NumeraiClient(api_url=other.url, public_id="R", secret_key="S")
+        with pytest.raises(BadCredentials, match="upload_submission"):
+            limited.upload(model_id=MODEL, filename="p.csv", content=b"")
+
+
+def test_upload_is_listed_and_read_back(client, answer):
+    """What was uploaded is listed under the name it was given, and comes back byte for byte."""
+    identity = client.upload(model_id=MODEL, filename="token.csv", content=answer)
+    (listed,) = client.submissions(MODEL)
+
+    assert (listed.id, listed.round, listed.selected, listed.error) == (identity, FIRST_ROUND, True, None)
+    assert listed.filename.startswith("token-")
+    assert client.read_back(identity) == answer
+
+
+def test_refused_content_is_a_refusal(client, answer):
+    """A file that Numerai's validation refuses is not worth another try."""
+    with pytest.raises(RefuseToSubmit):
+        client.upload(model_id=MODEL, filename="p.csv", content=answer.replace(b"0.5", b"7.5"))
+
+
+def test_errors_carry_no_signature_and_no_key(sandbox, client, caplog):
+    """What is said about a failure names host and path, never a presigned token's query or the key."""
+    caplog.set_level(logging.DEBUG)
+    sandbox.faults.add(Fault(operation="account", kind="status", status=500, times=99))
+    with pytest.raises(NumeraiUnavailable) as caught:
+        client.slots()
+
+    assert DEMO_ACCOUNT.secret_key not in f"{caught.value} {caplog.text}"
+
+
+@pytest.mark.parametrize("answered", [[], [None], [{"number": "x"}]])
+def test_answers_without_sense_are_an_unavailable_server(sandbox, client, monkeypatch, answered):
+    """A round list that is empty, null or unreadable is never an uncaught error."""
+    monkeypatch.setattr("bot.sandbox.queries.Queries._rounds", lambda *_: answered)
+    with pytest.raises(RetryLater):
+        client.current_round()

@@ -1,0 +1,225 @@
+"""Downloads that can be trusted, and the live file that is proven."""
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bot.datasets import fetch, prove_fresh, read_live, sync
+from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
+from bot.numerai import NumeraiClient
+from bot.sandbox import Fault
+from bot.sandbox.world import World
+from tests.integration.conftest import FIRST_ROUND
+
+pytestmark = pytest.mark.usefixtures("no_backoff")
+LIVE = "v5.3/live.parquet"
+
+
+@pytest.fixture
+def client(sandbox):
+    return NumeraiClient(api_url=sandbox.url, public_id=None, secret_key=None)
+
+
+@pytest.fixture
+def truth(sandbox):
+    """Path of the open round's live file on the server."""
+    return sandbox.tournament.live_era(FIRST_ROUND).folder / "live.parquet"
+
+
+def test_file_arrives_whole_with_its_digest(client, truth, tmp_path):
+    """What is published is what the server holds, with size and sha256."""
+    fetched = fetch(client, LIVE, tmp_path / "live.parquet")
+
+    assert fetched.path.read_bytes() == truth.read_bytes()
+    assert fetched.size == truth.stat().st_size
+
+
+def test_nothing_but_the_file_is_left(client, tmp_path):
+    """No staging file survives a download."""
+    fetch(client, LIVE, tmp_path / "live.parquet")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["live.parquet"]
+
+
+def test_failed_download_keeps_the_file_before(sandbox, client, tmp_path):
+    """A broken download leaves the older file as it was."""
+    path = tmp_path / "live.parquet"
+    path.write_bytes(b"older")
+    sandbox.faults.add(Fault(operation="GET", kind="truncate", times=99))
+    with pytest.raises(NumeraiUnavailable):
+        fetch(client, LIVE, path)
+
+    assert path.read_bytes() == b"older"
+
+
+def test_interrupted_download_goes_on_where_it_stopped(sandbox, client, tmp_path):
+    """A large file that broke off is continued, and is the same file in the end."""
+    path = tmp_path / "train.parquet"
+    sandbox.faults.add(Fault(operation="GET", kind="truncate"))
+    with pytest.raises(NumeraiUnavailable):
+        fetch(client, "v5.3/train.parquet", path, resume=True)
+    begun = (tmp_path / ".train.parquet.part").stat().st_size
+    seen = []
+    fetch(client, "v5.3/train.parquet", path, resume=True, watch=lambda done, _: seen.append(done))
+
+    assert seen[0] > begun > 0
+    assert path.read_bytes() == (sandbox.tournament.directory / "v5.3" / "train.parquet").read_bytes()
+
+
+def test_full_disk_is_the_operators_business(client, tmp_path, monkeypatch):
+    """Without room for the file nothing is begun, and the message says how much is missing."""
+    monkeypatch.setattr("bot.datasets.shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
+    with pytest.raises(OperatorNeeded, match="make room"):
+        fetch(client, LIVE, tmp_path / "live.parquet")
+
+
+def test_file_that_is_not_there_says_so(client, tmp_path):
+    """A file the server does not have is an unavailable server, as its storage only says 403."""
+    with pytest.raises(NumeraiUnavailable, match="403"):
+        fetch(client, "v5.3/nothing.parquet", tmp_path / "nothing.parquet")
+
+
+def test_live_file_is_read_as_it_is(truth):
+    """Ids, names and codes are those of the file."""
+    table = pq.ParquetFile(truth).read()
+    live = read_live(truth)
+
+    assert list(live.ids) == table.column("id").to_pylist()
+    assert (live.era, live.missing, live.strange) == ("X", 0, 0)
+    for name, column in zip(live.names[:5], live.values.T, strict=False):
+        np.testing.assert_array_equal(column, table.column(name).to_numpy())
+
+
+def test_live_file_in_several_row_groups_is_read_whole(truth, tmp_path):
+    """A file in many row groups gives the same rows."""
+    pq.write_table(pq.ParquetFile(truth).read(), tmp_path / "split.parquet", row_group_size=50)
+
+    np.testing.assert_array_equal(read_live(tmp_path / "split.parquet").values, read_live(truth).values)
+
+
+def test_nulls_floats_and_nonsense_are_told_apart(truth, tmp_path):
+    """A null counts as missing, 2.5 as strange, and 3.0 as the code 3."""
+    table = pq.ParquetFile(truth).read()
+    name = read_live(truth).names[0]
+    rows = table.num_rows
+    column = pa.array([None, 2.5, 3.0, *[1.0] * (rows - 3)], type=pa.float64())
+    table = table.set_column(table.column_names.index(name), name, column)
+    pq.write_table(table, tmp_path / "odd.parquet")
+    live = read_live(tmp_path / "odd.parquet")
+
+    assert (live.missing, live.strange) == (1, 1)
+    assert live.values[:4, 0].tolist() == [-1, -1, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda table: table.drop_columns(["id"]), "no column 'id'"),
+        (lambda table: table.slice(0, 0), "0 rows"),
+        (lambda table: pa.concat_tables([table, retitled(table, "0001")]), "2 eras"),
+    ],
+)
+def test_what_is_no_live_file_is_refused(truth, tmp_path, change, reason):
+    """A file without ids, without rows or of several eras is refused."""
+    pq.write_table(change(pq.ParquetFile(truth).read()), tmp_path / "bad.parquet")
+    with pytest.raises(DatasetIncomplete, match=reason):
+        read_live(tmp_path / "bad.parquet")
+
+
+def retitled(table, era):
+    return table.set_column(table.column_names.index("era"), "era", pa.array([era] * table.num_rows))
+
+
+def test_damaged_file_is_refused(truth, tmp_path):
+    """A file with a torn footer is refused, not half read."""
+    (tmp_path / "torn.parquet").write_bytes(truth.read_bytes()[:-100])
+    with pytest.raises(DatasetIncomplete):
+        read_live(tmp_path / "torn.parquet")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda table: retitled(table, "0575"), "era '0575'"),
+        (lambda table: pa.concat_tables([table, table]), "repeats ids"),
+    ],
+)
+def test_rows_that_are_not_this_rounds_are_refused(truth, tmp_path, change, reason):
+    """Past eras and repeated ids are never scored."""
+    pq.write_table(change(pq.ParquetFile(truth).read()), tmp_path / "bad.parquet")
+    with pytest.raises(DatasetIncomplete, match=reason):
+        prove_fresh(read_live(tmp_path / "bad.parquet"), previous_ids_sha256=frozenset(), previous_rows=None)
+
+
+def test_odd_number_of_rows_is_refused(truth):
+    """A file a fifth smaller or larger than the last round's is not believed."""
+    live = read_live(truth)
+    with pytest.raises(DatasetIncomplete, match="rows"):
+        prove_fresh(live, previous_ids_sha256=frozenset(), previous_rows=len(live.ids) * 2)
+
+
+def test_next_rounds_file_is_fresh(world_folder, truth):
+    """A new round's file has new ids and a believable size."""
+    before = read_live(truth)
+    after = read_live(World.open(world_folder).live(1).folder / "live.parquet")
+    prove_fresh(after, previous_ids_sha256={before.ids_sha256}, previous_rows=len(before.ids))
+
+    assert before.ids_sha256 != after.ids_sha256
+
+
+def test_sync_fetches_once(client, tmp_path):
+    """Training files are fetched the first time and left alone while they are current."""
+    first, second = sync(client, tmp_path, "v5.3"), sync(client, tmp_path, "v5.3")
+
+    assert {"features.json", "train.parquet", "validation.parquet"} <= set(first)
+    assert second == ()
+
+
+def test_sync_mends_what_was_damaged(client, tmp_path):
+    """A file of another size than recorded is fetched again."""
+    sync(client, tmp_path, "v5.3")
+    (tmp_path / "v5.3" / "train.parquet").write_bytes(b"damaged")
+
+    assert sync(client, tmp_path, "v5.3") == ("train.parquet",)
+
+
+def test_sync_follows_the_servers_content(sandbox, client, tmp_path):
+    """A file that changed on the server is fetched again."""
+    sync(client, tmp_path, "v5.3")
+    recorded = tmp_path / "v5.3" / "sync.json"
+    content = json.loads(recorded.read_text())
+    content["validation.parquet"]["etag"] = '"last week"'
+    recorded.write_text(json.dumps(content))
+
+    assert sync(client, tmp_path, "v5.3") == ("validation.parquet",)
+
+
+def test_unknown_data_version_is_named(client, tmp_path):
+    """A version the server does not offer points to the setting."""
+    with pytest.raises(DatasetIncomplete, match="BOT_DATA_VERSION"):
+        sync(client, tmp_path, "v9.9")
+
+
+def test_fetched_between_rounds_is_the_last_rounds(sandbox, client, truth, tmp_path):
+    """After the close the server still serves the round's file, byte for byte."""
+    sandbox.clock.advance(timedelta(hours=5))
+    fetch(client, LIVE, tmp_path / "live.parquet")
+
+    assert (tmp_path / "live.parquet").read_bytes() == truth.read_bytes()
+
+
+def test_reading_loads_no_pandas(truth):
+    """Reading the live file imports neither pandas nor numerapi: a quarter of a second each round."""
+    script = f"import sys; from bot.livefile import read_live; read_live(__import__('pathlib').Path({str(truth)!r})); "
+    script += "print(sorted({'pandas', 'numerapi', 'requests'} & set(sys.modules)))"
+    folder = Path(__file__).resolve().parents[2]
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=folder)
+
+    assert output.stdout.strip() == "[]"
