@@ -1,0 +1,129 @@
+"""What is not resolved yet must not show: not in training rows, not in predictions, not in the worlds that prove it."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from bot.columns import EMBARGO
+from bot.history import minimum_lag, window
+from bot.preprocess import Preprocess
+from bot.sandbox.world import generate
+from bot.sandbox.world_schema import SIZES
+from bot.scoring import corr
+from bot.splits import holdout
+from bot.store import EraStore, FeatureMetadata
+from bot.training_set import TrainingSet
+
+TARGETS = ("target_ender_60", "target_ender_20")
+MAIN = TARGETS[0]
+LOOKBACK = 8
+SEEDS = (1, 2)
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """Return a function that reads a generated world as a training set, each world made once."""
+
+    @cache
+    def made(persistence, seed):
+        folder = tmp_path_factory.mktemp("world") / "world"
+        size = replace(SIZES["tiny"], train_eras=100, rows=(200, 200), signal=0.0)
+        generate(folder, size=size, persistence=persistence, seed=seed)
+        metadata = FeatureMetadata.read(folder / "v5.3" / "features.json")
+        features = metadata.members("medium")
+        paths = [folder / "v5.3" / "train.parquet", folder / "v5.3" / "validation.parquet"]
+        store = EraStore.read(paths, features=features, targets=TARGETS)
+        return training_set(store, metadata)
+
+    return made
+
+
+def training_set(store, metadata):
+    manifest = Preprocess(
+        features=store.feature_names,
+        groups=metadata.groups(store.feature_names),
+        missing="median_bin",
+        normalize="centre",
+        engineered=("group_mean",),
+    )
+    return TrainingSet.build(store, manifest, targets=TARGETS, history_targets=TARGETS, lookback=LOOKBACK)
+
+
+def with_garbage(data, eras):
+    """Return the training set with other targets in some eras."""
+    targets = data.store.targets.copy()
+    for position in eras:
+        rows = data.store.rows(position)
+        targets[rows] = np.random.default_rng(position).choice([0.0, 0.25, 0.5, 0.75, 1.0], size=targets[rows].shape)
+    store = replace(data.store, targets=targets)
+    returns = TrainingSet.build(
+        store, data.manifest, targets=TARGETS, history_targets=TARGETS, lookback=LOOKBACK
+    ).returns
+    return replace(data, store=store, returns=returns)
+
+
+@pytest.mark.parametrize("position", [60, 90, 130])
+def test_garbage_in_unresolved_targets_changes_no_input(build, position):
+    """Whatever stands in the targets that an era could not know, its rows are bitwise the same."""
+    data = build(0.0, 1)
+    unresolved = range(position - minimum_lag("target_ender_20") + 1, len(data.store.eras))
+    before, after = data.eras([position]).batch(0), with_garbage(data, unresolved).eras([position]).batch(0)
+
+    assert before.history.tobytes() == after.history.tobytes()
+    assert before.engineered.tobytes() == after.engineered.tobytes()
+
+
+def test_garbage_in_the_held_out_eras_changes_no_training_row(build):
+    """Embargo and held-out eras are invisible to what is trained: inputs, network targets and the trees' matrix."""
+    data = build(0.0, 1)
+    split = holdout(data.store.eras, labelled=data.store.labelled(MAIN), targets=TARGETS, validation_eras=20, every=1)
+    other = with_garbage(data, range(split.train[-1] + 1, len(data.store.eras)))
+    pairs = [
+        (getattr(data.eras(split.train).batch(index), part), getattr(other.eras(split.train).batch(index), part))
+        for index in (0, len(split.train) - 1)
+        for part in ("history", "engineered", "targets")
+    ]
+    matrices = zip(data.matrix(split.train, MAIN), other.matrix(split.train, MAIN), strict=True)
+
+    assert all(one.tobytes() == two.tobytes() for one, two in [*pairs, *matrices])
+
+
+def test_no_label_of_a_training_era_overlaps_a_held_out_one(build):
+    """Between the last training era and the first held-out one lies the embargo of the longest horizon."""
+    data = build(0.0, 1)
+    split = holdout(data.store.eras, labelled=data.store.labelled(MAIN), targets=TARGETS, validation_eras=20, every=1)
+
+    assert split.validation[0] - split.train[-1] > EMBARGO[60]
+
+
+def timing_corr(data, *, lag):
+    """Return the mean CORR of the bare history: each feature weighted with what it earned up to *lag* eras before."""
+    scores = []
+    for position in range(40, len(data.store.eras) - EMBARGO[60]):
+        seen = window(data.returns, position + minimum_lag(MAIN) - lag, LOOKBACK)[:, :, 0].mean(axis=0)
+        rows = data.prepared(position).features.astype(np.float32) - 2
+        scores.append(corr((rows @ seen).astype(np.float64), data.target(position, MAIN).astype(np.float64)))
+    return float(np.mean(scores))
+
+
+def test_history_earns_nothing_where_nothing_lasts(build):
+    """In worlds whose factor returns do not persist, an honest history is worth nothing."""
+    earned = [timing_corr(build(0.0, seed), lag=minimum_lag(MAIN)) for seed in SEEDS]
+
+    assert abs(np.mean(earned)) < 0.03
+
+
+def test_leak_would_be_seen(build):
+    """In the same worlds a lag of one era fakes a CORR that no honest one comes near: the canary sings."""
+    faked = [timing_corr(build(0.0, seed), lag=1) for seed in SEEDS]
+
+    assert min(faked) > 0.15
+
+
+def test_history_earns_where_factors_last(build):
+    """Where factor returns persist, the same history is worth something."""
+    earned = [timing_corr(build(0.8, seed), lag=minimum_lag(MAIN)) for seed in SEEDS]
+
+    assert np.mean(earned) > 0.05
