@@ -1,0 +1,124 @@
+"""A real Numerai cross-section as the round, and Numerai's own model as a member of the ensemble."""
+
+import csv
+import json
+import shutil
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from bot.artifacts import ArtifactStore
+from bot.preprocess import Preprocess, engineered_scaling, network_scaling, prepare
+from bot.recipes import DEMO
+from bot.sandbox import Sandbox, SandboxClock, Schedule
+from bot.scorer import GOLDEN, NETWORK, PREPROCESS, Members, golden_batch
+from bot.store import FeatureMetadata
+from models.export import export
+from models.network import Network
+from models.network_config import NetworkConfig
+from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation
+
+OFFICIAL = "official_lgbm_small42_v5.0_cyrusd20.txt"
+ERA = "v5_small42_era0575_halfsample.parquet"
+TARGET = "target_cyrusd_20"
+
+
+@pytest.fixture(scope="module")
+def round_(tmp_path_factory, shared_data):
+    """A bot whose ensemble is a network and the official model, and a sandbox that serves the real era as live."""
+    root = tmp_path_factory.mktemp("real")
+    served = root / "datasets" / "v5.3"
+    served.mkdir(parents=True)
+    table = pq.read_table(shared_data / ERA)
+    for name, value in (("era", "X"), ("data_type", "live")):
+        table = table.set_column(table.column_names.index(name), name, pa.array([value] * table.num_rows))
+    pq.write_table(table, served / "live.parquet")
+    shutil.copy(shared_data / "v5.2_features.json", served / "features.json")
+    clock = SandboxClock(OPENED + timedelta(minutes=1), rate=0)
+    schedule = Schedule(first_round=FIRST_ROUND, first_open=OPENED)
+    with Sandbox(root / "datasets", clock=clock, schedule=schedule) as sandbox:
+        champion(root, shared_data, table)
+        installation = Installation(sandbox=sandbox, root=root)
+        yield installation, installation.bot("submit", "--round", "latest"), table
+
+
+def champion(root, shared_data, table):
+    """Promote an artifact of an untrained network and the official model's text."""
+    names = tuple(name for name in table.column_names if name.startswith("feature_"))
+    metadata = FeatureMetadata.read(shared_data / "v5.2_features.json")
+    manifest = Preprocess(
+        features=names,
+        groups=metadata.groups(names),
+        missing="median_bin",
+        normalize="centre",
+        engineered=("group_mean",),
+    )
+    offset, scale = network_scaling(manifest)
+    made_offset, made_scale = engineered_scaling(manifest)
+    torch.manual_seed(7)
+    config = NetworkConfig(
+        features=len(names),
+        targets=(TARGET,),
+        engineered=len(manifest.engineered_names),
+        history_channels=0,
+        lookback=0,
+        hidden=16,
+        feed_forward=16,
+        encoder=(32,),
+        input_offset=offset,
+        input_scale=scale,
+        engineered_offset=tuple(map(float, made_offset)),
+        engineered_scale=tuple(map(float, made_scale)),
+    )
+    folder = root / "made"
+    folder.mkdir()
+    (folder / PREPROCESS).write_text(manifest.to_json())
+    export(Network(config).eval(), folder / NETWORK)
+    shutil.copy(shared_data / OFFICIAL, folder / "official.txt")
+    # An untrained network leans on few features; neutralizing keeps it under the exposure gate.
+    recipe = replace(DEMO, weights=(("tsmixer", 0.5), ("official", 0.5)), neutralize=0.5)
+    values = np.stack([table.column(name).to_numpy() for name in names], axis=1)[:64]
+    members = Members(folder, ("tsmixer", "official"), target=TARGET)
+    (folder / GOLDEN).write_bytes(golden_batch(values, members.score(prepare(manifest, names, values))))
+    store = ArtifactStore(root / "state" / "artifacts")
+    about = {"recipe": asdict(recipe), "target": TARGET, "neutralizers": names, "scores": {}}
+    artifact = store.write(files={path.name: path for path in folder.iterdir()}, manifest=about, at=datetime.now(UTC))
+    store.promote(recipe.name, artifact.id)
+
+
+def test_every_real_row_is_scored_and_accepted(round_):
+    """The server accepts one prediction for each of the era's real ids."""
+    installation, result, table = round_
+    held = installation.sandbox.tournament.submissions
+
+    assert result.returncode == 0, result.stderr
+    rows = list(csv.DictReader(held[0].content.decode().splitlines()))
+    assert [row["id"] for row in rows] == table.column("id").to_pylist()
+    assert (len(rows), held[0].accepted, held[0].round) == (2836, True, FIRST_ROUND)
+
+
+def test_official_model_scores_as_lightgbm_does(round_, shared_data):
+    """The official text gives through our evaluator exactly what LightGBM itself computes from it."""
+    import lightgbm
+
+    installation, _, table = round_
+    booster = lightgbm.Booster(model_file=shared_data / OFFICIAL)
+    expected = booster.predict(np.stack([table.column(name).to_numpy() for name in booster.feature_name()], axis=1))
+    members = Members(installation.root / "made", ("official",), target=TARGET)
+    names = members.manifest.features
+    values = np.stack([table.column(name).to_numpy() for name in names], axis=1)
+
+    np.testing.assert_array_equal(members.score(prepare(members.manifest, names, values))["official"], expected)
+
+
+def test_report_names_both_members(round_):
+    """The round's report tells how far the network and the official model agree."""
+    installation, _, _ = round_
+    report = json.loads((installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "report.json").read_text())
+
+    assert {"tsmixer~official", "tsmixer~ensemble", "official~ensemble"} <= set(report["member_correlation"])
