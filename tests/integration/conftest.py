@@ -51,8 +51,12 @@ class Installation:
 
     def bot(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the bot as an operator would."""
+        return self.python("-m", "bot", *arguments, **settings)
+
+    def python(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run Python in the bot's folder and with its settings."""
         return subprocess.run(
-            self.command(*arguments),
+            [sys.executable, *arguments],
             env={**self.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **settings},
             cwd=self.root,
             capture_output=True,

@@ -200,3 +200,17 @@ def test_round_leaves_its_evidence(installation, name):
     installation.bot("submit", "--round", "latest")
 
     assert hashlib.sha256((installation.state / "rounds" / str(FIRST_ROUND) / name).read_bytes()).hexdigest()
+
+
+def test_a_submission_never_loads_training_libraries(installation):
+    """From start to confirmed, `bot submit` loads neither torch nor scikit-learn nor scipy.stats."""
+    script = (
+        "import sys, bot.cli\n"
+        "sys.argv = ['bot', 'submit', '--round', 'latest']\n"
+        "try:\n    bot.cli.main()\n"
+        "finally:\n    print('LOADED', sorted({'torch', 'sklearn', 'scipy.stats', 'lightgbm'} & set(sys.modules)))\n"
+    )
+    result = installation.python("-c", script)
+
+    assert "confirmed" in result.stdout
+    assert "LOADED []" in result.stdout
