@@ -1,10 +1,12 @@
 """Whole rounds by the command line: real numerapi, real HTTP, real SQLite, real models."""
 
 import hashlib
+import re
 import shutil
 import signal
 import subprocess
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -214,3 +216,17 @@ def test_a_submission_never_loads_training_libraries(installation):
 
     assert "confirmed" in result.stdout
     assert "LOADED []" in result.stdout
+
+
+def test_readme_shows_the_receipt_that_is_printed(installation):
+    """The receipt in the README has the rows that a submission prints today."""
+    printed = labels(installation.bot("submit", "--round", "latest").stdout)
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+
+    assert printed
+    assert labels(readme) == printed
+
+
+def labels(text):
+    """Return the first cells of a receipt's rows."""
+    return re.findall(r"^│ (\w[\w ]*?) +│ (?!CORR| *-?\d\.\d+ │)", text, re.MULTILINE)
