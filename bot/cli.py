@@ -29,7 +29,9 @@ def demo(
 
 @app.command()
 def sandbox(
-    datasets: Annotated[Path | None, typer.Option(help="Serve the files of this folder as every round's data.")] = None,
+    datasets: Annotated[
+        Path | None, typer.Option(help="Serve the files of this folder, such as v5.3/live.parquet, as the round's.")
+    ] = None,
     world: Annotated[Path, typer.Option(help="Folder of the generated world; made when absent.")] = Path(
         "sandbox-state"
     ),
@@ -176,6 +178,8 @@ def verify() -> None:
     from bot import assembly, config  # noqa: PLC0415
 
     store = assembly.open_artifacts(config.load())
+    if not store.identities():
+        typer.echo("no artifacts yet; `bot retrain` makes one")
     for identity in store.identities():
         store.open(identity)
         typer.echo(f"{identity}: intact")

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bot.errors import BotError, RefuseToSubmit
+from bot.errors import BadConfig, BotError, RefuseToSubmit
 from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World, generate
+from bot.sandbox.world_schema import SIZES
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 """When the demo's round opens in the sandbox's own time: a Tuesday noon."""
@@ -73,23 +74,25 @@ def serve(
         every_s: Seconds from opening to opening.
         window_s: Seconds a round stays open.
         host: Address to listen on.
+
+    Raises:
+        BadConfig: Nothing can be served from these arguments, or not there.
     """
     out = Console(highlight=False, width=100)
-    source: Path | World
-    if datasets is not None:
-        source = datasets
-    elif (world / "truth").is_dir():
-        source = World.open(world)
-    else:
-        out.print(f"making a {size} world in {world}", soft_wrap=True)
-        source = generate(world, size=size)
+    if not 0 < window_s <= every_s:
+        raise BadConfig(f"--window-s {window_s:g} must be over 0 and at most --every-s {every_s:g}")
+    source = _source(datasets, world, size, out)
     schedule = Schedule.every(
         timedelta(seconds=every_s),
         window=timedelta(seconds=window_s),
         first_round=FIRST_ROUND,
         first_open=datetime.now(UTC).replace(microsecond=0),
     )
-    with Sandbox(source, clock=SandboxClock(datetime.now(UTC)), schedule=schedule, host=host, port=port) as sandbox:
+    try:
+        served = Sandbox(source, clock=SandboxClock(datetime.now(UTC)), schedule=schedule, host=host, port=port)
+    except OSError as error:
+        raise BadConfig(f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port") from None
+    with served as sandbox:
         out.print(f"tournament at {sandbox.url}, record at {sandbox.url}sandbox/record", soft_wrap=True)
         for name, value in settings_for(sandbox.url, Path("state")).items():
             out.print(f"export {name}='{value}'", soft_wrap=True)
@@ -97,6 +100,22 @@ def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         stop.wait()
+
+
+def _source(datasets: Path | None, world: Path, size: str, out: Console) -> Path | World:
+    """Return what to serve: given files, an existing world, or a new one."""
+    if datasets is not None:
+        if not list(datasets.glob("*/live.parquet")):
+            raise BadConfig(
+                f"{datasets} holds no <version>/live.parquet, such as v5.3/live.parquet, to serve as a round"
+            )
+        return datasets
+    if (world / "truth" / "world.json").is_file():
+        return World.open(world)
+    if size not in SIZES:
+        raise BadConfig(f"--size {size!r} is unknown; sizes: {', '.join(SIZES)}")
+    out.print(f"making a {size} world in {world}", soft_wrap=True)
+    return generate(world, size=size)
 
 
 def settings_for(url: str, state: Path) -> dict[str, str]:

@@ -144,11 +144,18 @@ def generate(directory: Path, *, size: str | WorldSize = "tiny", seed: int = 1, 
     Make a world.
 
     Args:
-        directory: Where; must not hold a world yet.
+        directory: Where; what an interrupted call left there is replaced.
         size: ``tiny``, ``small``, ``full``, or a size of your own.
         seed: Same seed, same files.
         persistence: Share of factor returns' variance that lasts; 0 makes every history of them worthless.
+
+    Raises:
+        FileExistsError: There is a whole world already.
     """
+    if (directory / "truth" / "world.json").exists():
+        raise FileExistsError(f"{directory} holds a world already")
+    for name in (VERSION, "rounds", "truth"):
+        shutil.rmtree(directory / name, ignore_errors=True)
     chosen = SIZES[size] if isinstance(size, str) else size
     world = World(directory, chosen, seed=seed, persistence=persistence)
     world._write_history(chosen)  # noqa: SLF001 - its own
@@ -156,6 +163,7 @@ def generate(directory: Path, *, size: str | WorldSize = "tiny", seed: int = 1, 
     truth.mkdir()
     np.savez(truth / "market.npz", **world._market.state())  # noqa: SLF001 - its own
     about = {"size": asdict(chosen), "seed": seed, "persistence": persistence}
+    # Written last: a world is whole once it has this file.
     (truth / "world.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
     return world
 

@@ -1,0 +1,71 @@
+"""`bot sandbox` and `bot demo` as commands."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+import requests
+from typer.testing import CliRunner
+
+from bot.cli import app
+from bot.errors import BadConfig
+from bot.sandbox.world import generate
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--datasets", "nowhere"], "live.parquet"),
+        (["--size", "huge"], "tiny, small, full"),
+        (["--every-s", "0"], "--window-s"),
+        (["--host", "256.0.0.1"], "cannot listen"),
+    ],
+)
+def test_arguments_that_cannot_be_served_are_explained(tmp_path, monkeypatch, world_folder, arguments, reason):
+    """A folder, size, rhythm or address that makes no sense is one line."""
+    monkeypatch.chdir(tmp_path)
+    if "--size" not in arguments:
+        arguments = ["--world", str(world_folder), *arguments]
+    result = CliRunner().invoke(app, ["sandbox", *arguments])
+
+    assert isinstance(result.exception, BadConfig)
+    assert reason in str(result.exception)
+
+
+def test_interrupted_world_is_made_anew(tmp_path):
+    """What a killed generation left behind does not stand in the way."""
+    (tmp_path / "v5.3").mkdir()
+    (tmp_path / "v5.3" / "train.parquet").write_bytes(b"half")
+    world = generate(tmp_path)
+
+    assert world.live(0).ids
+
+
+def test_whole_world_is_never_overwritten(world_folder):
+    """A generated world is not replaced by another."""
+    with pytest.raises(FileExistsError):
+        generate(world_folder)
+
+
+def test_served_tournament_can_be_asked_for_its_record(tmp_path, world_folder):
+    """The printed address answers with the open round, and SIGTERM ends the server with exit code 0."""
+    command = [sys.executable, "-m", "bot", "sandbox", "--world", str(world_folder), "--port", "0"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment) as server:
+        url = re.search(r"record at (\S+)", server.stdout.readline()).group(1)
+        record = requests.get(url, timeout=10).json()
+        server.send_signal(signal.SIGTERM)
+        status = server.wait(timeout=10)
+
+    assert (record["open_round"], record["submissions"], status) == (1405, [], 0)
+
+
+def test_clock_of_a_running_sandbox_can_be_moved(sandbox):
+    """Anybody with the address can move the sandbox's time on."""
+    moved = requests.post(f"{sandbox.url}sandbox/clock", json={"advance_s": 7200}, timeout=10).json()
+
+    assert moved["now"] == "2026-11-24T14:01:00Z"
+    assert requests.get(f"{sandbox.url}sandbox/record", timeout=10).json()["open_round"] is None
