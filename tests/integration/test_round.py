@@ -5,11 +5,12 @@ import re
 import shutil
 import signal
 import subprocess
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from bot.artifacts import ArtifactStore
 from bot.sandbox import Fault
 from tests.integration.conftest import FIRST_ROUND, SLOT
 
@@ -167,6 +168,22 @@ def test_flipped_byte_in_the_only_artifact_refuses(installation, sandbox):
     assert result.returncode == 65
     assert "tsmixer.onnx differs" in result.stderr
     assert not sandbox.tournament.submissions
+
+
+def test_damaged_champion_gives_way_to_the_one_before(installation, sandbox):
+    """With a sound champion before the damaged one, the round is submitted all the same."""
+    store = ArtifactStore(installation.state / "artifacts")
+    (sound,) = store.champions("demo")
+    whole = store.open(sound)
+    files = {name: whole.path(name) for name in whole.manifest["files"]}
+    newer = store.write(files=files, manifest=dict(whole.manifest), at=datetime(2026, 12, 1, tzinfo=UTC))
+    store.promote("demo", newer.id)
+    newer.path("gbm.txt").write_bytes(b"tree")
+    result = installation.bot("submit", "--round", "latest")
+
+    assert result.returncode == 0, result.stderr
+    assert sound in result.stdout
+    assert "artifact.refused" in result.stderr
 
 
 def test_missing_features_are_named(installation, sandbox, tmp_path):
