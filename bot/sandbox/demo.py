@@ -82,14 +82,17 @@ def serve(
     if not 0 < window_s <= every_s:
         raise BadConfig(f"--window-s {window_s:g} must be over 0 and at most --every-s {every_s:g}")
     source = _source(datasets, world, size, out)
+    # A bot that has seen rounds of this world before must find new ones, under new numbers.
+    played = source.played if isinstance(source, World) else 0
     schedule = Schedule.every(
         timedelta(seconds=every_s),
         window=timedelta(seconds=window_s),
-        first_round=FIRST_ROUND,
+        first_round=FIRST_ROUND + played,
         first_open=datetime.now(UTC).replace(microsecond=0),
     )
     try:
-        served = Sandbox(source, clock=SandboxClock(datetime.now(UTC)), schedule=schedule, host=host, port=port)
+        clock = SandboxClock(datetime.now(UTC))
+        served = Sandbox(source, clock=clock, schedule=schedule, host=host, port=port, first_era=played)
     except OSError as error:
         raise BadConfig(f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port") from None
     with served as sandbox:

@@ -44,6 +44,7 @@ class Sandbox:
         host: Address to listen on.
         port: To listen on; 0 takes a free one.
         journal: File to append every effect to as JSON, or ``None``.
+        first_era: Which of the world's live eras the first round is.
     """
 
     def __init__(
@@ -56,10 +57,16 @@ class Sandbox:
         host: str = "127.0.0.1",
         port: int = 0,
         journal: Path | None = None,
+        first_era: int = 0,
     ) -> None:
         self.clock = clock or SandboxClock()
         self.tournament = Tournament(
-            datasets, clock=self.clock, schedule=schedule or Schedule(), accounts=accounts, journal=journal
+            datasets,
+            clock=self.clock,
+            schedule=schedule or Schedule(),
+            accounts=accounts,
+            journal=journal,
+            first_era=first_era,
         )
         self.storage, self.faults = Storage(), Faults()
         self.closing = threading.Event()

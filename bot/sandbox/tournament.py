@@ -81,6 +81,7 @@ class Tournament:
         schedule: Its rounds.
         accounts: Who takes part.
         journal: File that every effect is appended to as JSON, or ``None``.
+        first_era: Which of the world's live eras the first round is.
     """
 
     def __init__(
@@ -91,13 +92,14 @@ class Tournament:
         schedule: Schedule,
         accounts: Sequence[Account] = (DEMO_ACCOUNT,),
         journal: Path | None = None,
+        first_era: int = 0,
     ) -> None:
         self.source, self.clock, self.schedule, self.accounts = source, clock, schedule, tuple(accounts)
         self.submissions: list[Submission] = []
         self.uploaded: dict[str, bytes] = {}
         self.diagnostics: dict[str, dict[str, Any]] = {}
         self.webhooks: dict[str, str | None] = {}
-        self._journal = journal
+        self._journal, self._first_era = journal, first_era
         self.changed = threading.Condition(threading.RLock())
 
     @property
@@ -123,7 +125,7 @@ class Tournament:
         if isinstance(self.source, Path):
             return None
         with self.changed:
-            return self.source.live(number - self.schedule.first_round)
+            return self.source.live(self._first_era + number - self.schedule.first_round)
 
     def live_ids(self, number: int) -> list[str]:
         """Return the ids a submission to the round must have."""

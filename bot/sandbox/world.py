@@ -74,6 +74,11 @@ class World:
         world._rewind()
         return world
 
+    @property
+    def played(self) -> int:
+        """Return how many live eras have been asked for; the next one is new to everybody."""
+        return sum(1 for folder in self.directory.glob("rounds/[0-9]*") if (folder / "truth.npz").is_file())
+
     def live(self, k: int) -> LiveEra:
         """Return the *k*-th live era after the history, made when it is asked for; the same whatever the order."""
         folder = self.directory / "rounds" / str(k)
