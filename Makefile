@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint unit bench docs format clean
+.PHONY: demo test lint unit bench container docs format clean
 
 demo: .venv/ready
 	$(BIN)/bot demo
@@ -20,6 +20,9 @@ unit: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python bench/live_path.py
+
+container:
+	tests/container.sh
 
 docs: .venv/ready
 	$(BIN)/python tests/test_docs.py

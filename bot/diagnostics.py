@@ -104,7 +104,7 @@ class RoundReport:
             "artifact": self.artifact,
             "submission": self.submission_id,
             "rows": self.rows,
-            "validation_corr": {name: score["mean"] for name, score in self.validation.items()},
+            "validation_corr": {name: round_(score["mean"]) for name, score in self.validation.items()},
             "member_correlation": dict(self.member_correlation),
             "drift": self.drift,
             "max_exposure": self.max_exposure,
