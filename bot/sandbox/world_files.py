@@ -17,7 +17,7 @@ from bot.columns import DATA_TYPE, ERA, ID, LIVE_ERA
 from bot.sandbox.world_market import Era
 from bot.sandbox.world_schema import TARGETS, Schema
 
-ROW_GROUP = 131_072
+ROW_GROUP = 65_536
 """Rows of a row group; groups of one era each would make the footer larger than some files."""
 
 _ID = {"name": ID, "field_name": ID, "pandas_type": "unicode", "numpy_type": "object", "metadata": None}

@@ -27,6 +27,9 @@ INNOVATION = np.float32(np.sqrt(1 - SLOW**2))
 LOADING = 0.45
 """Share of a feature's deviation that its group has in common; features of a group correlate by its square."""
 
+BLOCK = 256
+"""Feature columns binned at a time."""
+
 OWN = 0.2
 """Share of a target's variance that no other target of its horizon has; gives correlations near .75 after binning."""
 
@@ -146,8 +149,9 @@ class Market:
         expected = first + (last - first) * min(self.week / self.history, 1.0)
         count = int(expected * (1 + 0.02 * np.sin(self.week / 7.0)))
         present = random.permutation(np.argsort(-self.listed)[:count])
-        ranks = np.argsort(np.argsort(exposure[present], axis=0), axis=0)
-        codes = (ranks * len(FEATURE_VALUES) // count).astype(np.int8)
+        codes = np.empty((count, exposure.shape[1]), dtype=np.int8)
+        for start in range(0, exposure.shape[1], BLOCK):
+            codes[:, start : start + BLOCK] = _equal_bins(exposure[:, start : start + BLOCK][present])
         codes[:, self.schema.first_era > self.week] = FEATURE_VALUES[len(FEATURE_VALUES) // 2]
         return present, codes, self._signal(exposure)[present]
 
@@ -177,6 +181,19 @@ class Market:
         numbers = random.integers(0, 1 << 60, size=count * 2, dtype=np.int64)
         numbers = np.unique(numbers)[: count * 2]
         return [f"n{number:015x}" for number in np.sort(random.permutation(numbers)[:count])]
+
+
+def _equal_bins(values: Floats) -> npt.NDArray[np.int8]:
+    """Cut each column into five bins whose counts differ by one at most; shape ``(rows, columns)``."""
+    by_column = np.ascontiguousarray(values.T)
+    bins = len(FEATURE_VALUES)
+    edges = [-(-len(values) * number // bins) for number in range(1, bins)]
+    # Four order statistics per column: a tenth of the time of sorting them.
+    limits = np.partition(by_column, edges, axis=1)[:, edges]
+    codes = np.zeros(by_column.shape, dtype=np.int8)
+    for limit in limits.T:
+        codes += by_column >= limit[:, None]
+    return codes.T
 
 
 def _standard(values: Floats) -> Floats:
