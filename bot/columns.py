@@ -7,7 +7,8 @@ ERA = "era"
 DATA_TYPE = "data_type"
 PREDICTION = "prediction"
 FEATURE_PREFIX = "feature_"
-TARGET_PREFIX = "target_"
+ALIAS = "target"
+"""Numerai's moving alias of one of the targets."""
 
 LIVE_ERA = "X"
 """The era label of live rows."""
@@ -46,3 +47,8 @@ def horizon(target: str) -> int:
             f"{target!r} has no horizon in its name; use a full name such as target_ender_60, never the alias 'target'"
         )
     return int(match.group(1))
+
+
+def is_target(name: str) -> bool:
+    """Say whether a column is a target, or the alias of one."""
+    return name == ALIAS or name.startswith(f"{ALIAS}_")

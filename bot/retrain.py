@@ -22,14 +22,15 @@ import structlog
 from bot import __version__
 from bot.artifacts import Artifact, ArtifactStore
 from bot.datasets import sync
+from bot.feature_sets import FeatureMetadata
 from bot.history import HistoryState
+from bot.ingest import update
 from bot.numerai import NumeraiClient
 from bot.preprocess import Preprocess, engineered_scaling, network_scaling, prepare
 from bot.recipes import NetworkRecipe, Recipe
 from bot.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, Members, Scorer, ensemble, golden_batch
 from bot.scoring import corr, max_drawdown, sharpe
 from bot.splits import Split, holdout
-from bot.store import EraStore, FeatureMetadata
 from bot.training_set import TrainingSet
 from models.export import export
 from models.gbm import PRESETS, train_gbm
@@ -116,9 +117,17 @@ class Retrainer:
         features = metadata.members(self.feature_set)
         targets = tuple(dict.fromkeys((self.target, *recipe.targets)))
         wanted = tuple(dict.fromkeys((*targets, *recipe.network.history_targets)))
-        store = EraStore.read(
-            [folder / "train.parquet", folder / "validation.parquet"], features=features, targets=wanted
+        sources = [folder / "train.parquet", folder / "validation.parquet"]
+        whole = update(
+            self.state_dir / "store",
+            sources,
+            version=self.data_version,
+            watch=lambda done, total: self.watch("store", done / total, f"{done:,} of {total:,} rows"),
         )
+        whole.verify(
+            lambda done, total: self.watch("verify", done / total, f"{done / 1e9:.2f} of {total / 1e9:.2f} GB")
+        )
+        store = whole.select(features, wanted)
         manifest = Preprocess(
             features=features,
             groups=metadata.groups(features),
@@ -160,11 +169,11 @@ class Retrainer:
         self.watch("export", 0.0, "ONNX, with the parity gate")
         report = export(trained.network, folder / NETWORK)
         log.info("network.exported", max_abs=report.max_abs)
-        X, y = data.matrix(split.train, self.target)
+        chunks, y = data.table(split.train, self.target)
         names = (*data.manifest.features, *data.manifest.engineered_names)
         self.watch("trees", 0.0, f"{recipe.gbm} preset, {len(y)} rows")
         text = train_gbm(
-            X,
+            chunks,
             y,
             PRESETS[recipe.gbm],
             names,
@@ -187,7 +196,7 @@ class Retrainer:
             truth = data.target(position, self.target)
             for name, values in {**scores, "ensemble": blended}.items():
                 per_era[name].append(corr(values, truth))
-        newest = data.store.features[data.store.rows(len(data.store.eras) - 1)][:GOLDEN_ROWS]
+        newest = np.ascontiguousarray(data.store.features(len(data.store.eras) - 1)[:GOLDEN_ROWS])
         replayed = members.score(prepare(data.manifest, data.manifest.features, newest))
         (folder / GOLDEN).write_bytes(golden_batch(newest, replayed))
         return {

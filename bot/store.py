@@ -1,165 +1,308 @@
 """
-The labelled history as int8 features and float32 targets, era by era.
+The complete history on disk, memory-mapped: opened in milliseconds, read era by era, never loaded.
 
-This first form holds the selected columns in memory; readers see eras, never files.
+::
+
+    store/<version>-<schema>/
+      manifest.json            features, targets, eras, and every file's size and sha256
+      blocks/<n>.features      int8, column after column: shape (F, rows)
+      blocks/<n>.targets.<k>   float32, column after column: shape (T, rows); written anew when a target arrives late
+      blocks/<n>.ids           16 bytes a row
+
+A block holds whole eras, some 65,000 rows. Within it a column's values stand together, so an era's rows of one column
+are one run of bytes: trees read columns in place, networks copy an era at the speed of memory, and a feature set
+touches no byte of the features it leaves out. :mod:`bot.ingest` writes it.
 """
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import numpy.typing as npt
 
-from bot.columns import DATA_TYPE, ERA
 from bot.errors import DatasetIncomplete, SchemaMismatch
-from bot.preprocess import MISSING
 
-CHUNK = 128
-"""Feature columns decoded at a time: pandas' speed at a sixteenth of its memory."""
+MANIFEST = "manifest.json"
+FORMAT = 1
+ID_BYTES = 16
+"""Length of an id: ``n`` and fifteen hex digits."""
+
+FEATURES, TARGETS, IDS = "features", "targets", "ids"
+_DTYPES: Mapping[str, np.dtype[Any]] = {
+    FEATURES: np.dtype(np.int8),
+    TARGETS: np.dtype(np.float32),
+    IDS: np.dtype(f"S{ID_BYTES}"),
+}
+Codes = npt.NDArray[np.int8]
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureMetadata:
-    """What ``features.json`` says: members of every feature set (groups among them) and the targets."""
+class StoredFile:
+    """A file of a block; it is never changed once the manifest names it."""
 
-    feature_sets: Mapping[str, tuple[str, ...]]
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """
+    Consecutive eras that share files.
+
+    Attributes:
+        source: Name of the parquet file they came from.
+        eras: Labels in order.
+        rows: Of each era.
+        kinds: ``data_type`` of each era.
+        files: ``features``, ``targets`` and ``ids``.
+    """
+
+    source: str
+    eras: tuple[str, ...]
+    rows: tuple[int, ...]
+    kinds: tuple[str, ...]
+    files: Mapping[str, StoredFile]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """
+    What a store holds.
+
+    Attributes:
+        data_version: Such as ``v5.3``.
+        features: Columns of the features in file order.
+        targets: Columns of the targets in file order.
+        blocks: In the order of their eras.
+        sources: sha256 of each parquet file that is contained completely, by name.
+        serial: Number of the next block.
+    """
+
+    data_version: str
+    features: tuple[str, ...]
     targets: tuple[str, ...]
+    blocks: tuple[Block, ...] = ()
+    sources: Mapping[str, str]
+    serial: int = 0
 
-    GROUPS = (
-        "intelligence",
-        "charisma",
-        "strength",
-        "dexterity",
-        "constitution",
-        "wisdom",
-        "agility",
-        "serenity",
-        "sunshine",
-        "rain",
-        "midnight",
-        "faith",
-        "quantum",
-    )
+    def to_json(self) -> str:
+        """Return the manifest as JSON with a digest of its own content."""
+        content = {"format": FORMAT, **asdict(self)}
+        return json.dumps({"digest": _digest(content), **content}, indent=1)
 
     @classmethod
-    def read(cls, path: Path) -> "FeatureMetadata":
+    def read(cls, path: Path) -> "Manifest":
         """
-        Read ``features.json``.
+        Read a store's manifest.
 
         Raises:
-            DatasetIncomplete: The file is not what Numerai publishes.
+            DatasetIncomplete: It is absent, damaged, or of another format.
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            sets = {name: tuple(members) for name, members in content["feature_sets"].items()}
-            return cls(feature_sets=sets, targets=tuple(content["targets"]))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise DatasetIncomplete(f"{path} is damaged; delete it and run `bot sync`") from None
-
-    def members(self, feature_set: str) -> tuple[str, ...]:
-        """
-        Return the features of a set in the file's order.
-
-        Raises:
-            SchemaMismatch: The data version has no such set.
-        """
-        try:
-            return self.feature_sets[feature_set]
-        except KeyError:
-            known = ", ".join(sorted(self.feature_sets))
-            raise SchemaMismatch(f"feature set {feature_set!r} is not in this data version; it has: {known}") from None
-
-    def groups(self, features: Sequence[str]) -> dict[str, tuple[int, ...]]:
-        """Return the positions in *features* of every group that has at least one member there."""
-        position = {name: index for index, name in enumerate(features)}
-        found = {
-            group: tuple(position[name] for name in self.feature_sets.get(group, ()) if name in position)
-            for group in self.GROUPS
-        }
-        return {group: positions for group, positions in found.items() if positions}
+            _expect(content.pop("digest") == _digest(content) and content.pop("format") == FORMAT)
+            blocks = tuple(
+                Block(
+                    source=block["source"],
+                    eras=tuple(block["eras"]),
+                    rows=tuple(block["rows"]),
+                    kinds=tuple(block["kinds"]),
+                    files={part: StoredFile(**file) for part, file in block["files"].items()},
+                )
+                for block in content.pop("blocks")
+            )
+            features, targets = tuple(content.pop("features")), tuple(content.pop("targets"))
+            return cls(features=features, targets=targets, blocks=blocks, **content)
+        except FileNotFoundError:
+            raise DatasetIncomplete(f"there is no era store in {path.parent}; run `bot sync`") from None
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):
+            raise DatasetIncomplete(f"{path} is damaged; `bot sync` makes the store anew") from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EraStore:
     """
-    Rows of the history, sorted by era.
+    A store, open for reading.
 
     Attributes:
-        eras: Labels in order; ``E`` of them.
+        folder: Where it lies.
+        manifest: What it holds.
+        eras: Labels in order.
+        kinds: ``data_type`` of each era.
         offsets: First row of each era and the total. Shape ``(E + 1,)``.
-        features: Raw codes 0 to 4, -1 where the file has no value. Shape ``(rows, F)``, int8.
-        feature_names: Of the columns of ``features``.
-        targets: NaN where unknown. Shape ``(rows, T)``, float32.
-        target_names: Of the columns of ``targets``.
     """
 
-    eras: tuple[str, ...]
-    offsets: np.ndarray
-    features: np.ndarray
-    feature_names: tuple[str, ...]
-    targets: np.ndarray
-    target_names: tuple[str, ...]
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder, self.manifest = folder, manifest
+        self.eras = tuple(era for block in manifest.blocks for era in block.eras)
+        self.kinds = tuple(kind for block in manifest.blocks for kind in block.kinds)
+        self.offsets = np.cumsum([0, *(rows for block in manifest.blocks for rows in block.rows)])
+        self._maps: dict[str, npt.NDArray[Any]] = {}
 
     @classmethod
-    def read(cls, paths: Sequence[Path], *, features: Sequence[str], targets: Sequence[str]) -> "EraStore":
+    def open(cls, folder: Path) -> "EraStore":
         """
-        Read the selected columns of the history's parquet files.
+        Open a store; its files are mapped when they are first read.
 
         Raises:
-            SchemaMismatch: A file lacks a feature or target.
-            DatasetIncomplete: Eras are not in order or a file is damaged.
+            DatasetIncomplete: The manifest is absent or damaged, or a file is missing or has another size.
         """
-        parts = [_read(path, features=features, targets=targets) for path in paths]
-        eras = np.concatenate([part[0] for part in parts])
-        if len(eras) == 0:
-            raise DatasetIncomplete(f"{', '.join(path.name for path in paths)}: no rows; run `bot sync` again")
-        starts = np.flatnonzero(np.concatenate([[True], eras[1:] != eras[:-1]]))
-        labels = tuple(str(label) for label in eras[starts])
-        if list(labels) != sorted(set(labels)):
-            raise DatasetIncomplete(
-                "the history's eras are not in ascending order; delete the files and run `bot sync`"
-            )
-        return cls(
-            eras=labels,
-            offsets=np.append(starts, len(eras)),
-            features=np.concatenate([part[1] for part in parts]),
-            feature_names=tuple(features),
-            targets=np.concatenate([part[2] for part in parts]),
-            target_names=tuple(targets),
-        )
+        store = cls(folder, Manifest.read(folder / MANIFEST))
+        for file in store.files():
+            path = folder / "blocks" / file.name
+            if not path.is_file() or path.stat().st_size != file.bytes:
+                raise DatasetIncomplete(f"{path} is missing or has another size; `bot sync` repairs the store")
+        return store
 
-    def rows(self, position: int) -> slice:
-        """Return the rows of the era at *position*."""
-        return slice(int(self.offsets[position]), int(self.offsets[position + 1]))
+    def files(self) -> Iterator[StoredFile]:
+        """Yield every file of every block."""
+        for block in self.manifest.blocks:
+            yield from block.files.values()
 
-    def labelled(self, target: str) -> np.ndarray:
-        """Say for each era whether *target* is known in it. Shape ``(E,)``, bool."""
-        known = np.isfinite(self.targets[:, self.target_names.index(target)])
-        return np.add.reduceat(known, self.offsets[:-1]) > 0
+    def verify(self, watch: Callable[[int, int], None] | None = None) -> None:
+        """
+        Read every byte and compare it with what was written.
+
+        Args:
+            watch: Called with bytes done and bytes in all.
+
+        Raises:
+            DatasetIncomplete: A file differs by a single bit.
+        """
+        files = list(self.files())
+        total, done = sum(file.bytes for file in files), 0
+        for file in files:
+            path = self.folder / "blocks" / file.name
+            with path.open("rb") as content:
+                if hashlib.file_digest(content, "sha256").hexdigest() != file.sha256:
+                    raise DatasetIncomplete(f"{path} differs from its recorded sha256; `bot sync` repairs the store")
+            done += file.bytes
+            if watch is not None:
+                watch(done, total)
+
+    def select(self, features: Sequence[str], targets: Sequence[str]) -> "Columns":
+        """
+        Return a view of some columns; nothing is copied.
+
+        Raises:
+            SchemaMismatch: The data version lacks one of them.
+        """
+        return Columns(self, tuple(features), tuple(targets))
+
+    def ids(self, position: int) -> npt.NDArray[np.bytes_]:
+        """Return the ids of an era in file order. Shape ``(rows,)``."""
+        block, rows = self.place(position)
+        return self.part(block, IDS)[0, rows]
+
+    def place(self, position: int) -> tuple[Block, slice]:
+        """Return the block of the era at *position*, and the era's rows in it."""
+        index, first = self._places[position]
+        block = self.manifest.blocks[index]
+        start = sum(block.rows[: position - first])
+        return block, slice(start, start + block.rows[position - first])
+
+    def part(self, block: Block, part: str) -> npt.NDArray[Any]:
+        """Return one of a block's files, mapped. Shape ``(columns, rows)``."""
+        file = block.files[part]
+        if file.name not in self._maps:
+            dtype, rows = _DTYPES[part], sum(block.rows)
+            shape = (file.bytes // dtype.itemsize // max(rows, 1), rows)
+            self._maps[file.name] = np.memmap(self.folder / "blocks" / file.name, dtype=dtype, mode="r", shape=shape)
+        return self._maps[file.name]
+
+    @cached_property
+    def _places(self) -> list[tuple[int, int]]:
+        """For each era: the number of its block, and the position of the block's first era."""
+        places, first = [], 0
+        for index, block in enumerate(self.manifest.blocks):
+            places += [(index, first)] * len(block.eras)
+            first += len(block.eras)
+        return places
 
 
-def _read(path: Path, *, features: Sequence[str], targets: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    try:
-        file = pq.ParquetFile(path, memory_map=True)
-        names = set(file.schema_arrow.names)
-        absent = [name for name in (ERA, DATA_TYPE, *features, *targets) if name not in names]
-        if absent:
-            raise SchemaMismatch(f"{path.name} lacks {len(absent)} columns, among them {', '.join(absent[:5])}")
-        eras = file.read(columns=[ERA]).column(0).cast(pa.string()).to_numpy()
-        matrix = np.empty((len(eras), len(features)), dtype=np.int8)
-        for start in range(0, len(features), CHUNK):
-            chunk = file.read(columns=list(features[start : start + CHUNK]))
-            for index, name in enumerate(features[start : start + CHUNK]):
-                column = chunk.column(name)
-                matrix[:, start + index] = pc.fill_null(column, MISSING).to_numpy()
-        labels = np.empty((len(eras), len(targets)), dtype=np.float32)
-        known = file.read(columns=list(targets))
-        for index, name in enumerate(targets):
-            labels[:, index] = known.column(name).to_numpy()
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetIncomplete(f"{path} cannot be read ({error}); delete it and run `bot sync`") from None
-    return eras.astype(str), matrix, labels
+class Columns:
+    """
+    Some features and targets of a store, era by era.
+
+    Attributes:
+        eras: Labels in order.
+        offsets: First row of each era and the total. Shape ``(E + 1,)``.
+        feature_names: Selected features, in this order.
+        target_names: Selected targets, in this order.
+    """
+
+    def __init__(self, store: EraStore, features: tuple[str, ...], targets: tuple[str, ...]) -> None:
+        self.store, self.eras, self.offsets = store, store.eras, store.offsets
+        self.feature_names, self.target_names = features, targets
+        self._features = _positions(features, store.manifest.features)
+        self._targets = _positions(targets, store.manifest.targets)
+        self._together = bool(len(features)) and bool((np.diff(self._features) == 1).all())
+
+    def features(self, position: int) -> Codes:
+        """
+        Return the codes of one era, -1 where the file has none.
+
+        Returns:
+            Shape ``(rows, F)``, int8; column-major, and a view of the file where the columns are neighbours there.
+        """
+        block, rows = self.store.place(position)
+        columns = self.store.part(block, FEATURES)[:, rows]
+        if self._together:
+            return columns[self._features[0] : self._features[-1] + 1].T
+        return np.take(columns, self._features, axis=0).T
+
+    def targets(self, position: int) -> Floats:
+        """Return the targets of one era, NaN where unknown. Shape ``(rows, T)``, float32."""
+        block, rows = self.store.place(position)
+        return np.take(self.store.part(block, TARGETS)[:, rows], self._targets, axis=0).T
+
+    def target(self, position: int, name: str) -> Floats:
+        """Return one target of one era, NaN where unknown. Shape ``(rows,)``, float32."""
+        block, rows = self.store.place(position)
+        return self.store.part(block, TARGETS)[self._targets[self.target_names.index(name)], rows]
+
+    def labelled(self, target: str) -> npt.NDArray[np.bool_]:
+        """Say for each era whether *target* is known in it. Shape ``(E,)``."""
+        return np.array([bool(np.isfinite(self.target(one, target)).any()) for one in range(len(self.eras))])
+
+    def runs(self, positions: Sequence[int]) -> list[tuple[int, ...]]:
+        """Gather ascending positions into runs of neighbours that share a block."""
+        runs: list[list[int]] = []
+        for position in positions:
+            block = self.store.place(position)[0]
+            if runs and runs[-1][-1] == position - 1 and self.store.place(position - 1)[0] is block:
+                runs[-1].append(position)
+            else:
+                runs.append([position])
+        return [tuple(run) for run in runs]
+
+    def in_place(self, run: Sequence[int]) -> list[Codes]:
+        """Return each feature of a run of eras as a view of the file. ``F`` arrays of shape ``(rows,)``."""
+        block, first = self.store.place(run[0])
+        rows = slice(first.start, self.store.place(run[-1])[1].stop)
+        content = self.store.part(block, FEATURES)
+        return [content[index, rows] for index in self._features]
+
+
+def _positions(wanted: Sequence[str], known: Sequence[str]) -> npt.NDArray[np.intp]:
+    position = {name: index for index, name in enumerate(known)}
+    absent = [name for name in wanted if name not in position]
+    if absent:
+        shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+        raise SchemaMismatch(f"the data lack {len(absent)} columns: {shown}; is BOT_DATA_VERSION right?")
+    return np.array([position[name] for name in wanted], dtype=np.intp)
+
+
+def _digest(content: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _expect(holds: bool) -> None:  # noqa: FBT001 - a condition
+    if not holds:
+        raise ValueError

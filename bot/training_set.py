@@ -1,4 +1,8 @@
-"""The history as training sees it: prepared rows, lagged factor history and targets of one era at a time."""
+"""
+The history as training sees it: prepared rows, lagged factor history and targets of one era at a time.
+
+Nothing here holds more than an era, except what a tree model reads: columns of the store itself, in place.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +11,8 @@ import numpy as np
 
 from bot.history import FeatureReturns, feature_returns, history, latest_window, window
 from bot.preprocess import Prepared, Preprocess, prepare
-from bot.store import EraStore
+from bot.store import Columns
+from models.gbm import Chunks
 from models.training import EraBatch
 
 
@@ -17,14 +22,14 @@ class TrainingSet:
     A store, the preprocessing that training and live share, and the table of realised feature returns.
 
     Attributes:
-        store: Raw history.
+        store: The raw columns that are trained on.
         manifest: Preprocessing.
         targets: What the network predicts, in order.
         returns: Realised feature returns of the history targets; empty when the history is switched off.
         lookback: Resolved eras on the historical axis.
     """
 
-    store: EraStore
+    store: Columns
     manifest: Preprocess
     targets: tuple[str, ...]
     returns: FeatureReturns | None
@@ -33,7 +38,7 @@ class TrainingSet:
     @classmethod
     def build(
         cls,
-        store: EraStore,
+        store: Columns,
         manifest: Preprocess,
         *,
         targets: Sequence[str],
@@ -47,10 +52,10 @@ class TrainingSet:
             values = np.stack(
                 [
                     feature_returns(
-                        prepare(manifest, store.feature_names, store.features[rows]).features,
-                        store.targets[rows][:, columns],
+                        prepare(manifest, store.feature_names, store.features(position)).features,
+                        store.targets(position)[:, columns],
                     )
-                    for rows in map(store.rows, range(len(store.eras)))
+                    for position in range(len(store.eras))
                 ]
             )
             returns = FeatureReturns(eras=store.eras, targets=tuple(history_targets), values=values)
@@ -58,7 +63,7 @@ class TrainingSet:
 
     def prepared(self, position: int) -> Prepared:
         """Return the prepared rows of the era at *position*."""
-        return prepare(self.manifest, self.store.feature_names, self.store.features[self.store.rows(position)])
+        return prepare(self.manifest, self.store.feature_names, self.store.features(position))
 
     def window(self, position: int) -> np.ndarray | None:
         """Return the feature returns that were resolved when the era at *position* was live. Shape ``(L, F, T)``."""
@@ -73,27 +78,35 @@ class TrainingSet:
 
     def target(self, position: int, name: str) -> np.ndarray:
         """Return one target of the era at *position*, NaN where unknown. Shape ``(rows,)``, float32."""
-        return self.store.targets[self.store.rows(position), self.store.target_names.index(name)]
+        return self.store.target(position, name)
 
     def eras(self, positions: Sequence[int]) -> "Eras":
         """Return the eras at *positions* as batches."""
         return Eras(data=self, positions=tuple(positions))
 
-    def matrix(self, positions: Sequence[int], target: str) -> tuple[np.ndarray, np.ndarray]:
+    def table(self, positions: Sequence[int], target: str) -> tuple[Chunks, np.ndarray]:
         """
         Return the labelled rows of the eras at *positions* for a tree model.
 
+        Features are views of the store wherever the models see the raw codes; what the preprocessing changes is
+        copied as int8, and engineered columns are made as float32.
+
         Returns:
-            Features and engineered columns side by side, shape ``(rows, F + E)``, float32, and the target, ``(rows,)``.
+            Runs of eras with their columns, features before engineered ones; and the target, shape ``(rows,)``.
         """
-        blocks, labels = [], []
-        for position in positions:
-            rows = self.prepared(position)
-            known = self.target(position, target)
+        chunks, labels = [], []
+        for run in self.store.runs(positions):
+            eras = [self.prepared(position) for position in run]
+            known = np.concatenate([self.target(position, target) for position in run])
             keep = np.isfinite(known)
-            blocks.append(np.concatenate([rows.features, rows.engineered], axis=1, dtype=np.float32)[keep])
+            columns = [
+                stored if np.array_equal(stored, seen) else seen
+                for stored, seen in zip(self.store.in_place(run), _joined([era.features for era in eras]), strict=True)
+            ]
+            columns += _joined([era.engineered for era in eras])
+            chunks.append(columns if keep.all() else [column[keep] for column in columns])
             labels.append(known[keep])
-        return np.concatenate(blocks), np.concatenate(labels)
+        return chunks, np.concatenate(labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,5 +138,10 @@ class Eras:
             features=rows.features,
             engineered=rows.engineered,
             history=past,
-            targets=data.store.targets[data.store.rows(position)][:, columns],
+            targets=data.store.targets(position)[:, columns],
         )
+
+
+def _joined(eras: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the columns of matrices that follow one another, each in one piece."""
+    return list(np.ascontiguousarray(np.concatenate(eras).T))

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-Block = npt.NDArray[np.generic]
+Column = npt.NDArray[np.generic]
+Chunks = Sequence[Sequence[Column]]
+"""Rows in chunks, each a list of columns: int8 codes or float32. Each column of shape ``(rows of the chunk,)``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ PRESETS = {
 
 
 def train_gbm(
-    X: Block | Sequence[Block],
+    chunks: Chunks,
     y: npt.NDArray[np.floating],
     options: GbmOptions,
     feature_names: Sequence[str],
@@ -70,8 +72,7 @@ def train_gbm(
     Train on labelled rows and return the model as LightGBM's text.
 
     Args:
-        X: One matrix, or column blocks to be set side by side: int8 codes as they are and float32 engineered columns.
-            Shapes ``(rows, k)``. Column-major blocks are read in place, row-major ones are copied column by column.
+        chunks: The rows; columns whose values stand together are read in place, and nothing is cast.
         y: The target of each row, none of them NaN. Shape ``(rows,)``.
         options: Size and seed.
         feature_names: Of all columns in order.
@@ -80,13 +81,13 @@ def train_gbm(
     Raises:
         ValueError: Names and columns, or rows and targets, do not match, or a target is not finite.
     """
-    blocks = [X] if isinstance(X, np.ndarray) else list(X)
-    columns = [block[:, index] for block in blocks for index in range(block.shape[1])]
-    if len(columns) != len(feature_names):
-        raise ValueError(f"{len(columns)} columns have {len(feature_names)} names")
-    if any(len(block) != len(y) for block in blocks) or not np.isfinite(y).all():
+    if any(len(columns) != len(feature_names) for columns in chunks):
+        raise ValueError(f"a chunk has another number of columns than the {len(feature_names)} names")
+    rows = sum(len(columns[0]) for columns in chunks)
+    if rows != len(y) or not np.isfinite(y).all():
         raise ValueError(f"every one of the {len(y)} targets needs its row, and must be finite")
-    table = pa.Table.from_arrays([_arrow(column) for column in columns], names=list(feature_names))
+    columns = [pa.chunked_array([_arrow(one[index]) for one in chunks]) for index in range(len(feature_names))]
+    table = pa.Table.from_arrays(columns, names=list(feature_names))
     parameters: dict[str, Any] = {
         "objective": "regression",
         "learning_rate": options.learning_rate,
@@ -112,7 +113,7 @@ def train_gbm(
     return str(booster.model_to_string(num_iteration=-1))
 
 
-def _arrow(column: Block) -> pa.Array:
+def _arrow(column: Column) -> pa.Array:
     """Wrap one column without copying it, where its values stand together."""
     values = np.ascontiguousarray(column)
     kind = pa.int8() if values.dtype == np.int8 else pa.float32()

@@ -1,52 +1,101 @@
 #!/usr/bin/env bash
-# Builds the image and lets the compose file's sandbox profile play: five rounds confirmed in a row, the bot killed in
-# the middle, a retrain promoted, one submission per round, and a stop within ten seconds. Needs podman-compose (or
-# COMPOSE="docker compose"); EVERY_S is the seconds from round to round.
+# Builds the image and lets the compose file's sandbox profile play until five rounds in a row are confirmed, with the
+# bot killed in the middle and a retrained model in use at the end; then stops it. Needs podman and podman-compose, or
+# COMPOSE="docker compose". EVERY_S: seconds from round to round. pip's settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL,
+# PIP_FIND_LINKS) are handed to the build, BUILD_OPTIONS too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 compose=${COMPOSE:-podman-compose}
 engine=${compose%%[- ]*}
-rounds=5
-export SANDBOX_EVERY_S=${EVERY_S:-60} SANDBOX_HOST=${SANDBOX_HOST:-sandbox} SANDBOX_RETRAIN=${SANDBOX_RETRAIN:-150s}
+for program in "$engine" "${compose%% *}"; do
+  command -v "$program" >/dev/null || { echo "skipped: $program is not installed"; exit 0; }
+done
+# Names of its own: whatever runs here already keeps its containers, volumes, image and port.
+export COMPOSE_PROJECT_NAME=numerai-bot-check IMAGE=numerai-bot-check SANDBOX_PORT=${SANDBOX_PORT:-18008}
+export SANDBOX_EVERY_S=${EVERY_S:-60} SANDBOX_HOST=${SANDBOX_HOST:-sandbox} SANDBOX_RETRAIN=${SANDBOX_RETRAIN:-90s}
 export SANDBOX_WINDOW_S=$((SANDBOX_EVERY_S * 9 / 10))
-command -v "$engine" >/dev/null || { echo "skipped: $engine is not installed"; exit 0; }
+rounds=5
 
-up() { $compose --profile sandbox up --detach --no-build "$@" >/dev/null; }
-record() { python3 -c 'import json,sys,urllib.request as u; r=json.load(u.urlopen("http://127.0.0.1:8008/sandbox/record",timeout=10)); print(eval(sys.argv[1],{"r":r}))' "$1" 2>/dev/null || echo 0; }
-held() { record 'len({s["round"] for s in r["submissions"]})'; }
-logs() { $compose --profile sandbox logs bot-sandbox 2>&1; }
-fail() { echo "failed: $1"; logs | tail -n 30; exit 1; }
+bot=
+inside() { $engine exec "$bot" "$@"; }
+fail() {
+  echo "failed: $1"
+  [ -z "$bot" ] || $engine logs "$bot" 2>&1 | tail -n 30
+  exit 1
+}
+down() { $compose --profile sandbox down --volumes >/dev/null 2>&1 || true; }
+record() { python3 -c 'import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=10).read().decode())' "http://127.0.0.1:$SANDBOX_PORT/sandbox/record" 2>/dev/null || echo '{"submissions": []}'; }
+# The sandbox's record beside the bot's own ledger; prints "<confirmed rounds in a row> <artifacts they used>".
+judge() {
+  python3 - "$1" "$(record)" "$2" <<'PY'
+import json, sys
+
+say, record, status = sys.argv[1] == "say", json.loads(sys.argv[2])["submissions"], sys.argv[3]
+ledger = [line.split() for line in status.splitlines() if line.startswith("round ")]
+confirmed = {int(number): (artifact, submission) for _, number, _, state, artifact, submission in ledger if state == "confirmed"}
+held = {}
+for one in record:
+    if one["round"] in held:
+        sys.exit(f"round {one['round']} holds more than one submission")
+    if one["late"] or not one["selected"] or one["status"] != "success":
+        sys.exit(f"round {one['round']} was late or not taken: {one}")
+    held[one["round"]] = one
+for number, (artifact, submission) in sorted(confirmed.items()):
+    if held.get(number, {}).get("id") != submission:
+        sys.exit(f"round {number} is confirmed by the bot as {submission}, but the sandbox holds {held.get(number)}")
+    if number != min(confirmed) and number - 1 not in confirmed:
+        sys.exit(f"round {number - 1} was missed")
+    if say:
+        print(f"round {number}  at {held[number]['at']}  confirmed  sha256 {held[number]['sha256'][:12]}  artifact {artifact}")
+if not say:
+    print(len(confirmed), len({artifact for artifact, _ in confirmed.values()}))
+PY
+}
+# Waits for so many confirmed rounds from so many artifacts. Training is niced: on a busy machine it takes minutes.
 await() {
-  local deadline=$((SECONDS + $2 * SANDBOX_EVERY_S + 120))
-  until [ "$(held)" -ge "$1" ]; do
-    [ $SECONDS -lt $deadline ] || fail "$(held) of $1 rounds after $SECONDS s"
-    sleep 1
+  local deadline=$((SECONDS + $1 * SANDBOX_EVERY_S + 600)) verdict=
+  while :; do
+    verdict=$(judge count "$(inside bot status 2>/dev/null || true)") || fail "the record and the ledger"
+    [ "${verdict% *}" -lt "$1" ] || [ "${verdict#* }" -lt "$2" ] || return 0
+    [ $SECONDS -lt $deadline ] || fail "after $SECONDS s: $verdict (confirmed rounds, artifacts in use), wanted $1 $2"
+    sleep 2
   done
 }
 
-$engine build ${BUILD_OPTIONS:-} --tag numerai-bot .
-trap '$compose --profile sandbox down --volumes >/dev/null 2>&1 || true' EXIT
-up sandbox bot-sandbox
-bot=$($engine ps --format '{{.Names}}' | grep bot-sandbox)
-[ "$($engine exec "$bot" id -u)" = 10001 ] || fail "the bot does not run as its own user"
-$engine exec "$bot" touch /opt/bot/x 2>/dev/null && fail "the bot can write outside its volume"
+handed=()
+for name in PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS; do
+  [ -z "${!name:-}" ] || handed+=(--build-arg "$name")
+done
+# shellcheck disable=SC2086 # several options
+$engine build ${BUILD_OPTIONS:-} ${handed[@]+"${handed[@]}"} --tag "$IMAGE" .
+trap down EXIT
+down
+$compose --profile sandbox up --detach --no-build sandbox bot-sandbox >/dev/null
+bot=$($engine ps --all --format '{{.Names}}' | grep "$COMPOSE_PROJECT_NAME.bot-sandbox") || fail "the bot did not start"
 
-await 2 2
-$engine kill --signal KILL "$bot" >/dev/null
-echo "killed after round $(record 'r["submissions"][-1]["round"]')"
-$engine start "$bot" >/dev/null
-await $rounds $rounds
+[ "$(inside id -u)" = 10001 ] || fail "the bot does not run as its own user"
+[ "$(inside sed -n 's/^CapEff:\t//p' /proc/self/status)" = 0000000000000000 ] || fail "the bot has capabilities"
+for path in /opt/bot/x /x; do
+  ! inside touch "$path" 2>/dev/null || fail "the bot can write $path, outside its volume"
+done
 
+await 2 1
+judge say "$(inside bot status)"
+echo "killed"
+inside sh -c 'kill -KILL -1' || true
+await $rounds 2
+restarts=$($engine inspect --format '{{.RestartCount}}' "$bot")
+[ "$restarts" -ge 1 ] || fail "the bot was not restarted, so it was not killed"
+
+status=$(inside bot status)
 began=$SECONDS
 $engine stop "$bot" >/dev/null
 stopped=$((SECONDS - began))
-status=$($engine inspect --format '{{.State.ExitCode}}' "$bot")
-[ $stopped -le 10 ] && [ "$status" = 0 ] || fail "stopped after $stopped s with exit code $status"
-[ "$(record 'len(r["submissions"])')" = "$(held)" ] || fail "a round holds more than one submission"
-[ "$(record 'max(s["round"] for s in r["submissions"])-min(s["round"] for s in r["submissions"])+1')" = "$(held)" ] || fail "a round was missed"
-[ "$(record 'all(s["selected"] and s["status"]=="success" and not s["late"] for s in r["submissions"])')" = True ] || fail "a submission was late or not taken"
-promoted=$(logs | grep -c artifact.promoted) || fail "no retrain was promoted"
-
-record '"\n".join("round %d  %s  %s  %s" % (s["round"], s["at"], s["sha256"][:12], s["status"]) for s in r["submissions"])'
-echo "ok: $(held) rounds in a row, one submission each; $promoted retrains promoted; stopped in $stopped s with exit code $status"
+code=$($engine inspect --format '{{.State.ExitCode}}' "$bot")
+[ $stopped -le 10 ] && [ "$code" = 0 ] || fail "stopped after $stopped s with exit code $code"
+$engine logs "$bot" 2>&1 | grep -q daemon.stopped || fail "the bot was ended before it had stopped"
+judge say "$status" || fail "the record and the ledger"
+verdict=$(judge count "$status")
+promoted=$($engine logs "$bot" 2>&1 | grep -c artifact.promoted)
+echo "ok: ${verdict% *} rounds in a row, one submission each, from ${verdict#* } artifacts; $promoted promoted; restarts: $restarts; stopped in $stopped s with exit code $code"

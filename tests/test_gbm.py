@@ -20,21 +20,28 @@ def data(rows=800):
     return features, engineered, y
 
 
+def columns(features, engineered):
+    """Return the columns of one chunk of rows."""
+    return [*features.T, *engineered.T]
+
+
 def test_it_learns_what_is_there():
     """Predictions of unseen rows follow the target."""
     features, engineered, y = data()
-    text = train_gbm([features[:600], engineered[:600]], y[:600], TINY, NAMES)
+    text = train_gbm([columns(features[:600], engineered[:600])], y[:600], TINY, NAMES)
 
     unseen = np.concatenate([features, engineered], axis=1, dtype=np.float64)[600:]
     assert np.corrcoef(lightgbm.Booster(model_str=text).predict(unseen), y[600:])[0, 1] > 0.4
 
 
-def test_column_blocks_and_one_matrix_give_one_model():
-    """int8 and float32 blocks, read in place or copied, are the same data."""
+def test_chunks_and_types_give_one_model():
+    """Rows in one chunk or several, as int8 or float32, are the same data."""
     features, engineered, y = data()
 
-    blocks = train_gbm([np.asfortranarray(features), engineered], y, TINY, NAMES)
-    matrix = train_gbm(np.concatenate([features, engineered], axis=1, dtype=np.float32), y, TINY, NAMES)
+    blocks = train_gbm(
+        [columns(features[:300], engineered[:300]), columns(features[300:], engineered[300:])], y, TINY, NAMES
+    )
+    matrix = train_gbm([columns(features.astype(np.float32), engineered)], y, TINY, NAMES)
 
     assert blocks == matrix
 
@@ -43,7 +50,7 @@ def test_the_number_of_threads_does_not_matter():
     """One core and two train the same trees."""
     features, engineered, y = data()
     one, two = (
-        train_gbm([features, engineered], y, GbmOptions(**{**_fields(TINY), "threads": threads}), NAMES)
+        train_gbm([columns(features, engineered)], y, GbmOptions(**{**_fields(TINY), "threads": threads}), NAMES)
         for threads in (1, 2)
     )
 
@@ -58,7 +65,7 @@ def test_names_and_size_are_in_the_model():
     """The model knows its columns and holds every tree it was asked for."""
     features, engineered, y = data()
 
-    booster = lightgbm.Booster(model_str=train_gbm([features, engineered], y, TINY, NAMES))
+    booster = lightgbm.Booster(model_str=train_gbm([columns(features, engineered)], y, TINY, NAMES))
 
     assert booster.feature_name() == NAMES
     assert booster.num_trees() == 12
@@ -69,7 +76,7 @@ def test_progress_counts_every_tree():
     features, engineered, y = data()
     heard = []
 
-    train_gbm([features, engineered], y, TINY, NAMES, lambda done, total: heard.append((done, total)))
+    train_gbm([columns(features, engineered)], y, TINY, NAMES, lambda done, total: heard.append((done, total)))
 
     assert heard == [(number, 12) for number in range(1, 13)]
 
@@ -77,7 +84,7 @@ def test_progress_counts_every_tree():
 @pytest.mark.parametrize(
     ("names", "y", "message"),
     [
-        (NAMES[1:], np.zeros(800), "10 columns have 9 names"),
+        (NAMES[1:], np.zeros(800), "another number of columns than the 9 names"),
         (NAMES, np.zeros(799), "needs its row"),
         (NAMES, np.full(800, np.nan), "finite"),
     ],
@@ -87,13 +94,13 @@ def test_what_does_not_match_is_refused(names, y, message):
     features, engineered, _ = data()
 
     with pytest.raises(ValueError, match=message):
-        train_gbm([features, engineered], y, TINY, names)
+        train_gbm([columns(features, engineered)], y, TINY, names)
 
 
 def test_doubles_are_refused():
     """Columns are int8 or float32, as they are when served."""
     with pytest.raises(ValueError, match="float64"):
-        train_gbm(np.zeros((800, 10)), np.zeros(800), TINY, NAMES)
+        train_gbm([list(np.zeros((10, 800)))], np.zeros(800), TINY, NAMES)
 
 
 def test_presets_carry_numerais_numbers():

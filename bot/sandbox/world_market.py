@@ -28,7 +28,7 @@ LOADING = 0.45
 """Share of a feature's deviation that its group has in common; features of a group correlate by its square."""
 
 BLOCK = 256
-"""Feature columns binned at a time."""
+"""Feature columns binned, or stocks moved, at a time."""
 
 OWN = 0.2
 """Share of a target's variance that no other target of its horizon has; gives correlations near .75 after binning."""
@@ -132,14 +132,22 @@ class Market:
     def _step(self) -> None:
         """Let one week pass: note this week's era, then move prices and features."""
         random = np.random.default_rng([self.seed, 3, self.week])
-        exposure = LOADING * self.common[:, self.schema.group] + np.sqrt(1 - LOADING**2) * self.own
+        exposure = np.take(self.common, self.schema.group, axis=1)
+        for rows in self._parts():
+            exposure[rows] *= LOADING
+            exposure[rows] += np.float32(np.sqrt(1 - LOADING**2)) * self.own[rows]
         self._eras.append(self._observe(exposure, random))
         # Returns of the week that follows: the era just noted has them as its first.
         self._returns.append(self._move(exposure, random))
         for slow in (self.common, self.own, self.listed, self.drift):
-            np.multiply(slow, SLOW, out=slow)
-            np.add(slow, INNOVATION * random.standard_normal(slow.shape, dtype=np.float32), out=slow)
+            for rows in self._parts() if slow is self.own else [slice(None)]:
+                slow[rows] *= SLOW
+                slow[rows] += INNOVATION * random.standard_normal(slow[rows].shape, dtype=np.float32)
         self.week += 1
+
+    def _parts(self) -> list[slice]:
+        """Return the stocks in parts: copies of everything at full width would be a hundred megabytes each."""
+        return [slice(start, start + BLOCK) for start in range(0, self._stocks, BLOCK)]
 
     def _observe(
         self, exposure: Floats, random: np.random.Generator

@@ -81,8 +81,9 @@ def test_scores_follow_the_rows_when_they_are_shuffled(artifact, trained):
     """Shuffled rows get the same predictions, shuffled."""
     scorer = Scorer(artifact)
     names = scorer.manifest.features
-    data = EraStore.read([trained / "data" / "v5.3" / "validation.parquet"], features=names, targets=())
-    values = data.features[data.rows(0)]
+    (folder,) = (trained / "store").iterdir()
+    store = EraStore.open(folder)
+    values = store.select(names, ()).features(len(store.eras) - 1)
     order = np.random.default_rng(3).permutation(len(values))
 
     straight, shuffled = scorer.score(names, values), scorer.score(names, values[order])

@@ -1,0 +1,275 @@
+"""
+From Numerai's parquet files to the era store: streaming, appending, and never half done.
+
+Files are decoded row group by row group and a few columns at a time, and written column by column to where they
+belong, so memory does not grow with the data. Blocks are published by replacing the manifest, after each row group;
+an interrupted run leaves a valid store of fewer eras, which the next run completes. Nothing that a manifest names is
+ever written again.
+"""
+
+import errno
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from bot.artifacts import sha256_of
+from bot.block_draft import Draft, sync_to_disk
+from bot.columns import FEATURE_PREFIX, is_target
+from bot.errors import DatasetIncomplete, OperatorNeeded
+from bot.parquet import Era, ParquetSource
+from bot.store import FEATURES, IDS, MANIFEST, TARGETS, Block, EraStore, Manifest, StoredFile
+
+BLOCK_ROWS = 65_536
+"""Rows after which a block is full."""
+
+SAMPLED = 16
+"""Features of eras that are stored already which are compared with a newer file."""
+
+Watcher = Callable[[int, int], None]
+"""Called with rows done and rows in all."""
+
+log = structlog.get_logger()
+
+
+def update(
+    root: Path,
+    sources: Sequence[Path],
+    *,
+    version: str,
+    expected: Mapping[str, str] | None = None,
+    watch: Watcher | None = None,
+) -> EraStore:
+    """
+    Bring the store of a data version up to date with its parquet files, and open it.
+
+    Eras that are stored already are not written again: only targets that have arrived since. Eras whose rows or
+    features differ from the stored ones are replaced, and a schema of other columns starts a store of its own.
+
+    Args:
+        root: Folder of all stores.
+        sources: Parquet files in the order of their eras.
+        version: Data version.
+        expected: sha256 that each file had when it was downloaded, by name; one that differs now is removed.
+        watch: Told about progress.
+
+    Raises:
+        DatasetIncomplete: A file is damaged, or its eras are not in order.
+        SchemaMismatch: The files do not have the same columns, or columns of another type.
+        OperatorNeeded: The disk is full; the store is what it was before, or has some of the new eras.
+    """
+    digests = {path.name: _sound(path, (expected or {}).get(path.name)) for path in sources}
+    opened = [ParquetSource.open(path) for path in sources]
+    schema = opened[0].columns
+    for one in opened[1:]:
+        one.demand(schema)
+    features = tuple(name for name in schema if name.startswith(FEATURE_PREFIX))
+    targets = tuple(name for name in schema if is_target(name))
+    digest = hashlib.sha256("\n".join([*features, *targets]).encode()).hexdigest()[:8]
+    folder = root / f"{version}-{digest}"
+    (folder / "blocks").mkdir(parents=True, exist_ok=True)
+    empty = Manifest(data_version=version, features=features, targets=targets, sources={})
+    try:
+        store = EraStore.open(folder)
+    except DatasetIncomplete as error:
+        if (folder / MANIFEST).exists():
+            log.warning("store.rebuilt", reason=str(error))
+        store = EraStore(folder, empty)
+    writer = _Writer(store, watch)
+    try:
+        for source in opened:
+            writer.take(source, digests[source.name])
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OperatorNeeded(f"the disk is full while writing {folder}; make room and run `bot sync` again") from None
+    writer.sweep()
+    return EraStore.open(folder)
+
+
+class _Writer:
+    """Adds sources to a store; ``manifest`` is always what is published on disk."""
+
+    def __init__(self, store: EraStore, watch: Watcher | None) -> None:
+        self.folder, self.manifest, self.watch = store.folder, store.manifest, watch
+
+    def take(self, source: ParquetSource, sha256: str) -> None:
+        """Append a source's new eras and update the targets of the others."""
+        if self.manifest.sources.get(source.name) == sha256:
+            return
+        eras = source.eras()
+        self._drop_changed(source, eras)
+        holder = {era: block.source for block in self.manifest.blocks for era in block.eras}
+        fresh = [era for era in eras if holder.get(era.label) != source.name]
+        last = self.manifest.blocks[-1].eras[-1] if self.manifest.blocks else ""
+        if fresh and fresh[0].label <= last:
+            raise DatasetIncomplete(
+                f"{source.path}: era {fresh[0].label} does not come after era {last}, which is stored already;"
+                " delete the file and run `bot sync`"
+            )
+        self._update_targets(source, eras)
+        if fresh:
+            self._demand_space(sum(era.rows for era in fresh))
+            self._append(source, fresh)
+        self._publish(replace(self.manifest, sources={**self.manifest.sources, source.name: sha256}))
+        log.info("store.updated", source=source.name, eras=len(eras), added=len(fresh))
+
+    def sweep(self) -> None:
+        """Remove files of blocks that no manifest names any more."""
+        named = {file.name for file in EraStore(self.folder, self.manifest).files()}
+        for path in (self.folder / "blocks").iterdir():
+            if path.name not in named:
+                path.unlink()
+
+    def _drop_changed(self, source: ParquetSource, eras: Sequence[Era]) -> None:
+        """Forget the stored eras of a source from the first one on that its file now has otherwise."""
+        mine = [index for index, block in enumerate(self.manifest.blocks) if block.source == source.name]
+        if not mine:
+            return
+        store = EraStore(self.folder, self.manifest)
+        where = {era.label: era for era in eras}
+        sample = np.sort(
+            np.random.default_rng(len(eras)).choice(
+                len(self.manifest.features), size=min(SAMPLED, len(self.manifest.features)), replace=False
+            )
+        )
+        ids = source.ids()
+        codes = np.stack([source.codes(self.manifest.features[index]) for index in sample])
+        for index in mine:
+            block = self.manifest.blocks[index]
+            place = [where.get(label) for label in block.eras]
+            if all(era is not None and era.rows == rows for era, rows in zip(place, block.rows, strict=True)):
+                rows = _span([era for era in place if era is not None])
+                same_ids = np.array_equal(store.part(block, IDS)[0], ids[rows])
+                if same_ids and np.array_equal(store.part(block, FEATURES)[sample], codes[:, rows]):
+                    continue
+            log.warning("store.changed", source=source.name, first_era=block.eras[0], reason="the server rewrote it")
+            self.manifest = replace(self.manifest, blocks=self.manifest.blocks[:index])
+            return
+
+    def _update_targets(self, source: ParquetSource, eras: Sequence[Era]) -> None:
+        """Write the targets of stored blocks anew where the file knows others."""
+        where = {era.label: era for era in eras}
+        mine = [index for index, block in enumerate(self.manifest.blocks) if block.source == source.name]
+        if not mine:
+            return
+        store = EraStore(self.folder, self.manifest)
+        values = np.stack([source.floats(name) for name in self.manifest.targets])
+        blocks = list(self.manifest.blocks)
+        for index in mine:
+            block = blocks[index]
+            now = np.ascontiguousarray(values[:, _span([where[label] for label in block.eras])])
+            if now.tobytes() == store.part(block, TARGETS).tobytes():
+                continue
+            stem, _, count = block.files[TARGETS].name.rpartition(".")
+            file = self._write(f"{stem}.{int(count) + 1}", now)
+            blocks[index] = replace(block, files={**block.files, TARGETS: file})
+        self._publish(replace(self.manifest, blocks=tuple(blocks)))
+
+    def _append(self, source: ParquetSource, fresh: Sequence[Era]) -> None:
+        """Stream the new eras into blocks; publish those that are whole after each row group."""
+        drafts = self._plan(fresh)
+        ids = source.ids()
+        targets = [source.floats(name) for name in self.manifest.targets]
+        total, done = sum(era.rows for era in fresh), 0
+        for start, stop in source.groups():
+            near = [draft for draft in drafts if draft.start < stop and draft.stop > start]
+            if not near:
+                continue
+            with ExitStack() as stack:
+                for draft in near:
+                    stack.enter_context(draft.open())
+                for column, codes in source.chunks(self.manifest.features, start, stop):
+                    for draft in near:
+                        draft.put(column, codes, start)
+            whole = [draft for draft in drafts if draft.stop <= stop]
+            drafts = drafts[len(whole) :]
+            blocks = [self._finish(draft, source, ids, targets) for draft in whole]
+            self._publish(
+                replace(
+                    self.manifest,
+                    blocks=(*self.manifest.blocks, *blocks),
+                    serial=self.manifest.serial + len(blocks),
+                )
+            )
+            done += sum(draft.stop - draft.start for draft in whole)
+            if self.watch is not None:
+                self.watch(done, total)
+
+    def _plan(self, fresh: Sequence[Era]) -> list[Draft]:
+        """Gather consecutive eras into blocks of the usual size."""
+        drafts: list[Draft] = []
+        held: list[Era] = []
+        for era in fresh:
+            held.append(era)
+            if sum(one.rows for one in held) >= BLOCK_ROWS or era is fresh[-1]:
+                name = f"{self.manifest.serial + len(drafts):05d}"
+                path = self.folder / "blocks" / f"{name}.{FEATURES}"
+                path.unlink(missing_ok=True)
+                drafts.append(Draft(name=name, path=path, eras=tuple(held), columns=len(self.manifest.features)))
+                held = []
+        return drafts
+
+    def _finish(
+        self, draft: Draft, source: ParquetSource, ids: npt.NDArray[np.bytes_], targets: Sequence[np.ndarray]
+    ) -> Block:
+        rows = slice(draft.start, draft.stop)
+        with draft.path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sync_to_disk(draft.path)
+        return Block(
+            source=source.name,
+            eras=tuple(era.label for era in draft.eras),
+            rows=tuple(era.rows for era in draft.eras),
+            kinds=tuple(era.kind for era in draft.eras),
+            files={
+                FEATURES: StoredFile(name=draft.path.name, bytes=draft.path.stat().st_size, sha256=sha256),
+                TARGETS: self._write(f"{draft.name}.{TARGETS}.0", np.stack([values[rows] for values in targets])),
+                IDS: self._write(f"{draft.name}.{IDS}", ids[rows]),
+            },
+        )
+
+    def _write(self, name: str, values: np.ndarray) -> StoredFile:
+        path = self.folder / "blocks" / name
+        content = np.ascontiguousarray(values).tobytes()
+        path.write_bytes(content)
+        sync_to_disk(path)
+        return StoredFile(name=name, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+    def _publish(self, manifest: Manifest) -> None:
+        path = self.folder / MANIFEST
+        staging = path.with_suffix(".tmp")
+        staging.write_text(manifest.to_json(), encoding="utf-8")
+        sync_to_disk(staging)
+        staging.replace(path)
+        sync_to_disk(self.folder)
+        self.manifest = manifest
+
+    def _demand_space(self, rows: int) -> None:
+        needed = rows * (len(self.manifest.features) + 4 * len(self.manifest.targets) + 16)
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise OperatorNeeded(f"the era store needs {needed:,} bytes in {self.folder}, {free:,} are free; make room")
+
+
+def _span(eras: Sequence[Era]) -> slice:
+    """Return the rows of consecutive eras in their file."""
+    return slice(eras[0].start, eras[-1].start + eras[-1].rows)
+
+
+def _sound(path: Path, expected: str | None) -> str:
+    """Return a file's sha256; one that changed since its download is removed, so that it is fetched again."""
+    try:
+        found = sha256_of(path)
+    except FileNotFoundError:
+        raise DatasetIncomplete(f"{path} is not there; run `bot sync`") from None
+    if expected is not None and found != expected:
+        path.unlink()
+        raise DatasetIncomplete(f"{path} was damaged since its download and is removed; run `bot sync` again")
+    return found

@@ -1,0 +1,168 @@
+"""
+Numerai's parquet files, decoded a few columns at a time.
+
+polars decodes int8 columns at half the cost of pyarrow (which goes through int32); see ``bench/ingest.py``. It comes
+with the extra ``train``, for only training needs the history.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bot.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, is_target
+from bot.errors import DatasetIncomplete, SchemaMismatch
+from bot.preprocess import MISSING
+from bot.store import ID_BYTES
+
+CELLS = 1 << 25
+"""Values decoded at a time: 32 MiB, whatever the size of the file's row groups."""
+
+Codes = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Era:
+    """Consecutive rows of a file that share an era label."""
+
+    label: str
+    kind: str
+    start: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParquetSource:
+    """
+    A file of the history.
+
+    Attributes:
+        path: The file.
+        columns: All of its columns in order.
+        bounds: First row of each row group, and the number of rows.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    bounds: tuple[int, ...]
+
+    @classmethod
+    def open(cls, path: Path) -> "ParquetSource":
+        """
+        Read a file's footer.
+
+        Raises:
+            DatasetIncomplete: It is absent or no parquet file.
+            SchemaMismatch: Features are not int8, or targets no floats.
+        """
+        try:
+            with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+                schema, metadata = file.schema_arrow, file.metadata
+                sizes = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+        except (OSError, pa.ArrowException) as error:
+            raise DatasetIncomplete(
+                f"{path} cannot be read ({type(error).__name__}); delete it and run `bot sync`"
+            ) from None
+        absent = [name for name in (ID, ERA, DATA_TYPE) if name not in schema.names]
+        wrong = [
+            f"{one.name} ({one.type})"
+            for one in schema
+            if (one.name.startswith(FEATURE_PREFIX) and one.type != pa.int8())
+            or (is_target(one.name) and not pa.types.is_floating(one.type))
+        ]
+        if absent or wrong:
+            what = f"lacks {', '.join(absent)}" if absent else f"has columns of another type: {', '.join(wrong[:5])}"
+            raise SchemaMismatch(f"{path.name} {what}; is BOT_DATA_VERSION one of v5?")
+        bounds = tuple(int(row) for row in np.cumsum([0, *sizes]))
+        return cls(path=path, columns=tuple(schema.names), bounds=bounds)
+
+    @property
+    def name(self) -> str:
+        """Return the file's name."""
+        return self.path.name
+
+    def demand(self, columns: Sequence[str]) -> None:
+        """
+        Make sure that the file has just these columns.
+
+        Raises:
+            SchemaMismatch: It has others.
+        """
+        odd = sorted(set(columns) ^ set(self.columns))
+        if odd or tuple(columns) != self.columns:
+            shown = ", ".join(odd[:5]) or "in another order"
+            raise SchemaMismatch(f"{self.name} has other columns than the file before it: {shown}; run `bot sync`")
+
+    def eras(self) -> list[Era]:
+        """
+        Return the eras in the order of their rows.
+
+        Raises:
+            DatasetIncomplete: An era comes twice, or before an earlier one.
+        """
+        frame = self._read([ERA, DATA_TYPE], 0, self.bounds[-1])
+        runs = frame[ERA].rle().struct
+        sizes, labels = runs.field("len").to_list(), runs.field("value").to_list()
+        if not labels or labels != sorted(set(labels)):
+            raise DatasetIncomplete(f"{self.path} has no eras in ascending order; delete it and run `bot sync`")
+        starts = [int(start) for start in np.cumsum([0, *sizes[:-1]])]
+        kinds = frame[DATA_TYPE].gather(starts).to_list()
+        return [
+            Era(label=str(label), kind=str(kind), start=start, rows=int(rows))
+            for label, kind, start, rows in zip(labels, kinds, starts, sizes, strict=True)
+        ]
+
+    def ids(self) -> npt.NDArray[np.bytes_]:
+        """
+        Return the ids of all rows. Shape ``(rows,)``, 16 bytes each.
+
+        Raises:
+            SchemaMismatch: An id has another length.
+        """
+        column = self._read([ID], 0, self.bounds[-1])[ID]
+        if column.null_count() or (column.str.len_bytes() != ID_BYTES).any():
+            raise SchemaMismatch(f"{self.name} has ids that are not {ID_BYTES} characters long")
+        text = column.str.join("").item().encode()
+        return np.frombuffer(text, dtype=f"S{ID_BYTES}")
+
+    def codes(self, name: str) -> Codes:
+        """Return one feature of all rows, -1 where absent. Shape ``(rows,)``, int8."""
+        return _codes(self._read([name], 0, self.bounds[-1])[name])
+
+    def floats(self, name: str) -> npt.NDArray[np.float32]:
+        """Return one target of all rows, NaN where unknown. Shape ``(rows,)``, float32."""
+        column = self._read([name], 0, self.bounds[-1])[name]
+        values: npt.NDArray[np.float32] = column.fill_null(float("nan")).to_numpy().astype(np.float32, copy=False)
+        return values
+
+    def groups(self) -> list[tuple[int, int]]:
+        """Return first and last row of each row group; decoding others decodes a group twice."""
+        return list(zip(self.bounds[:-1], self.bounds[1:], strict=True))
+
+    def chunks(self, names: Sequence[str], start: int, stop: int) -> Iterator[tuple[int, Codes]]:
+        """Yield the position and values of each of *names* in the rows from *start* to *stop*."""
+        width = max(CELLS // max(stop - start, 1), 16)
+        for first in range(0, len(names), width):
+            part = list(names[first : first + width])
+            for offset, column in enumerate(self._read(part, start, stop)):
+                yield first + offset, _codes(column)
+
+    def _read(self, names: Sequence[str], start: int, stop: int) -> pl.DataFrame:
+        try:
+            scan = pl.scan_parquet(self.path, low_memory=True, glob=False)
+            return scan.select(list(names)).slice(start, stop - start).collect()
+        except pl.exceptions.PolarsError as error:
+            raise DatasetIncomplete(
+                f"{self.path} cannot be read ({type(error).__name__}); delete it and run `bot sync`"
+            ) from None
+
+
+def _codes(column: pl.Series) -> Codes:
+    filled = column.fill_null(MISSING) if column.null_count() else column
+    values: Codes = filled.rechunk().to_numpy()
+    return np.ascontiguousarray(values)

@@ -1,0 +1,297 @@
+"""The era store holds what the files hold, through every way of being interrupted."""
+
+import errno
+import hashlib
+import os
+import shutil
+from contextlib import suppress
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bot import ingest
+from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
+from bot.ingest import update
+from bot.store import EraStore
+
+NAMES = tuple(f"feature_{index:02d}" for index in range(9))
+TARGETS = ("target", "target_ender_20", "target_ender_60")
+ROWS = 13
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch):
+    """Let three eras fill a block, and a handful of values a read."""
+    monkeypatch.setattr(ingest, "BLOCK_ROWS", 3 * ROWS)
+    monkeypatch.setattr("bot.parquet.CELLS", 64)
+
+
+def table(first, last, *, unresolved=2, names=NAMES, kind=None):
+    """Return the eras from *first* to *last* as Numerai's files have them."""
+    parts = []
+    for era in range(first, last + 1):
+        random = np.random.default_rng(era)
+        columns = {
+            "id": [f"n{era:07x}{row:08x}" for row in range(ROWS)],
+            "era": [f"{era:04d}"] * ROWS,
+            "data_type": ["test" if era > last - unresolved else "validation"] * ROWS,
+        }
+        columns |= {name: pa.array(random.integers(0, 5, ROWS), type=kind or pa.int8()) for name in names}
+        values = random.choice([0.0, 0.25, 0.5, 0.75, 1.0], size=(len(TARGETS), ROWS)).astype(np.float32)
+        values[0] = values[2]
+        if era > last - unresolved:
+            values[:] = np.nan
+        columns |= dict(zip(TARGETS, values, strict=True))
+        parts.append(pa.table(columns))
+    return pa.concat_tables(parts)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Paths of a train and a validation file of eras 1 to 5 and 6 to 12."""
+    train, validation = tmp_path / "train.parquet", tmp_path / "validation.parquet"
+    pq.write_table(table(1, 5, unresolved=0), train, row_group_size=20)
+    pq.write_table(table(6, 12), validation, row_group_size=50)
+    return [train, validation]
+
+
+def build(tmp_path, files, **options):
+    return update(tmp_path / "store", files, version="v5.3", **options)
+
+
+def content(store):
+    """Return everything a reader can see of a store."""
+    columns = store.select(NAMES, TARGETS)
+    parts = (store.ids, columns.features, columns.targets)
+    return [
+        (store.eras[one], store.kinds[one], *(part(one).tobytes("C") for part in parts))
+        for one in range(len(store.eras))
+    ]
+
+
+def same_as(store, *tables):
+    """Say whether a store holds just the rows of the tables."""
+    whole = pa.concat_tables(tables)
+    columns = store.select(NAMES, TARGETS)
+    features = np.concatenate([columns.features(one) for one in range(len(store.eras))])
+    targets = np.concatenate([columns.targets(one) for one in range(len(store.eras))])
+    ids = np.concatenate([store.ids(one) for one in range(len(store.eras))])
+    return (
+        [identity.decode() for identity in ids] == whole.column("id").to_pylist()
+        and np.array_equal(features, np.stack([whole.column(name).to_numpy() for name in NAMES], axis=1))
+        and np.array_equal(
+            targets, np.stack([whole.column(name).to_numpy() for name in TARGETS], axis=1), equal_nan=True
+        )
+    )
+
+
+@pytest.mark.parametrize("group", [1, 7, 13, 40, 1000])
+def test_store_holds_what_the_files_hold(tmp_path, files, group):
+    """Ids, features and targets come back as they were, whatever the row groups."""
+    pq.write_table(table(6, 12), files[1], row_group_size=group)
+    store = build(tmp_path, files)
+
+    assert same_as(store, table(1, 5, unresolved=0), table(6, 12))
+    assert store.eras == tuple(f"{era:04d}" for era in range(1, 13))
+    assert store.kinds[-3:] == ("validation", "test", "test")
+
+
+def test_opening_reads_no_rows(tmp_path, files):
+    """An opened store has touched nothing but its manifest; a feature is a view of the file."""
+    build(tmp_path, files)
+    (folder,) = (tmp_path / "store").iterdir()
+    store = EraStore.open(folder)
+    columns = store.select(NAMES[2:5], TARGETS)
+
+    assert store._maps == {}
+    assert isinstance(columns.in_place([1])[0].base, np.memmap)
+    assert not columns.features(1).flags.owndata
+
+
+def test_columns_come_in_the_order_they_were_asked_for(tmp_path, files):
+    """A selection keeps its own order."""
+    columns = build(tmp_path, files).select(NAMES[::-2], TARGETS[:1])
+    whole = table(6, 6, unresolved=0)
+
+    np.testing.assert_array_equal(
+        columns.features(5), np.stack([whole.column(name).to_numpy() for name in NAMES[::-2]], axis=1)
+    )
+
+
+def test_runs_stay_within_a_block(tmp_path, files):
+    """Neighbouring eras of one block are one run, in place."""
+    columns = build(tmp_path, files).select(NAMES, TARGETS)
+
+    assert columns.runs([0, 1, 2, 3, 5, 7]) == [(0, 1, 2), (3,), (5,), (7,)]
+    assert [len(column) for column in columns.in_place((0, 1, 2))] == [3 * ROWS] * len(NAMES)
+
+
+def test_nothing_new_writes_nothing(tmp_path, files):
+    """Files that were taken in completely are left alone."""
+    build(tmp_path, files)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*") if path.is_file()}
+    build(tmp_path, files)
+
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*") if path.is_file()} == before
+
+
+def test_new_eras_are_appended(tmp_path, files):
+    """A longer file adds its eras; features that are stored already are not written again."""
+    store = build(tmp_path, files)
+    old = {file.name: (store.folder / "blocks" / file.name).stat().st_ino for file in store.files()}
+    pq.write_table(table(6, 15), files[1], row_group_size=50)
+    longer = build(tmp_path, files)
+    kept = {file.name for file in longer.files()} & set(old)
+
+    assert same_as(longer, table(1, 5, unresolved=0), table(6, 15))
+    assert {name for name in old if name.endswith("features")} <= kept
+    assert all((longer.folder / "blocks" / name).stat().st_ino == old[name] for name in kept)
+
+
+def test_late_targets_replace_only_targets(tmp_path, files):
+    """A target that resolves later is written under a new name, and the old file goes."""
+    store = build(tmp_path, files)
+    before = {file.name for file in store.files()}
+    pq.write_table(table(6, 12, unresolved=0), files[1])
+    resolved = build(tmp_path, files)
+    after = {file.name for file in resolved.files()}
+
+    assert np.isfinite(resolved.select(NAMES, TARGETS).target(11, "target_ender_60")).all()
+    assert {name.split(".")[1] for name in before ^ after} == {"targets"}
+    assert {path.name for path in (resolved.folder / "blocks").iterdir()} == after
+
+
+def test_rewritten_history_is_noticed(tmp_path, files):
+    """Eras whose features the server changed are replaced from there on."""
+    build(tmp_path, files)
+    changed = table(6, 12)
+    column = changed.column(NAMES[4]).to_numpy().copy()
+    column[70] = (column[70] + 1) % 5
+    changed = changed.set_column(changed.column_names.index(NAMES[4]), NAMES[4], pa.array(column, type=pa.int8()))
+    pq.write_table(changed, files[1])
+
+    assert same_as(build(tmp_path, files), table(1, 5, unresolved=0), changed)
+
+
+def test_nulls_are_missing_codes(tmp_path, files):
+    """A feature value that the file does not have is stored as -1."""
+    holed = table(6, 12)
+    values = holed.column(NAMES[0]).to_pylist()
+    values[3] = None
+    pq.write_table(holed.set_column(3, NAMES[0], pa.array(values, type=pa.int8())), files[1])
+
+    assert build(tmp_path, files).select(NAMES, ()).features(5)[3, 0] == -1
+
+
+def test_other_columns_start_a_store_of_their_own(tmp_path, files):
+    """A version with other features leaves the old store where it is."""
+    first = build(tmp_path, files)
+    wider = (*NAMES, "feature_new")
+    pq.write_table(table(1, 5, unresolved=0, names=wider), files[0])
+    pq.write_table(table(6, 12, names=wider), files[1])
+    second = build(tmp_path, files)
+
+    assert first.folder != second.folder
+    assert EraStore.open(first.folder).eras == second.eras
+
+
+@pytest.mark.parametrize("writes", [1, 5, 20, 60])
+@pytest.mark.parametrize("call", ["pwrite", "fsync"])
+def test_full_disk_loses_nothing(tmp_path, files, monkeypatch, call, writes):
+    """A disk that fills at any write is the operator's business; what was published stays, and a rerun completes it."""
+    whole = content(update(tmp_path / "other", files, version="v5.3"))
+    real, left = getattr(os, call), [writes]
+
+    def fills(*arguments):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fills)
+        with suppress(OperatorNeeded):
+            build(tmp_path, files)
+    folders = [folder for folder in (tmp_path / "store").iterdir() if (folder / "manifest.json").exists()]
+    held = [content(EraStore.open(folder)) for folder in folders]
+
+    assert all(part == whole[: len(part)] for part in held)
+    assert content(build(tmp_path, files)) == whole
+
+
+def test_too_little_room_is_said_beforehand(tmp_path, files, monkeypatch):
+    """Before anything is written the needed and the free bytes are named."""
+    monkeypatch.setattr("bot.ingest.shutil.disk_usage", lambda _: type("Usage", (), {"free": 100}))
+    with pytest.raises(OperatorNeeded, match=r"needs [\d,]+ bytes .* 100 are free"):
+        build(tmp_path, files)
+
+
+def test_no_flipped_bit_of_a_store_is_used(tmp_path, files):
+    """One flipped bit, in whichever file, is found by opening or verifying, and repaired by the next update."""
+    store = build(tmp_path, files)
+    random = np.random.default_rng(5)
+    paths = sorted(path for path in store.folder.rglob("*") if path.is_file())
+    used = 0
+    for number in range(400):
+        path = paths[number % len(paths)]
+        good = path.read_bytes()
+        bad = bytearray(good)
+        bad[random.integers(len(bad))] ^= 1 << int(random.integers(8))
+        path.write_bytes(bad)
+        try:
+            EraStore.open(store.folder).verify()
+            used += 1
+        except DatasetIncomplete:
+            pass
+        path.write_bytes(good)
+
+    assert used == 0
+
+
+def test_no_flipped_bit_of_a_file_is_used(tmp_path, files):
+    """A file that changed since its download is removed instead of taken in."""
+    expected = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    bad = bytearray(files[1].read_bytes())
+    bad[len(bad) // 2] ^= 4
+    files[1].write_bytes(bad)
+    with pytest.raises(DatasetIncomplete, match="damaged since its download"):
+        build(tmp_path, files, expected=expected)
+
+    assert not files[1].exists()
+
+
+def test_damaged_manifest_is_rebuilt(tmp_path, files):
+    """A store without a sound manifest is made anew."""
+    store = build(tmp_path, files)
+    whole = content(store)
+    (store.folder / "manifest.json").write_text("{")
+
+    assert content(build(tmp_path, files)) == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "reason"),
+    [
+        (lambda: table(6, 12, kind=pa.float32()), SchemaMismatch, "another type"),
+        (lambda: table(6, 12).drop_columns(["data_type"]), SchemaMismatch, "data_type"),
+        (lambda: table(6, 12).drop_columns([NAMES[3]]), SchemaMismatch, NAMES[3]),
+        (lambda: pa.concat_tables([table(9, 12), table(6, 8)]), DatasetIncomplete, "ascending"),
+        (lambda: table(4, 12), DatasetIncomplete, "does not come after"),
+    ],
+    ids=["floats", "no data_type", "a feature less", "disorder", "overlap"],
+)
+def test_files_of_another_kind_are_refused(tmp_path, files, change, error, reason):
+    """Types, columns and order that are not Numerai's are named."""
+    shutil.copy(files[1], tmp_path / "good.parquet")
+    pq.write_table(change(), files[1])
+    with pytest.raises(error, match=reason):
+        build(tmp_path, files)
+
+
+def test_truncated_file_is_refused(tmp_path, files):
+    """Half a parquet file is no source."""
+    files[1].write_bytes(files[1].read_bytes()[:-40])
+    with pytest.raises(DatasetIncomplete, match="cannot be read"):
+        build(tmp_path, files)
