@@ -160,7 +160,7 @@ class _Writer:
         if not mine:
             return
         store = EraStore(self.folder, self.manifest)
-        values = np.stack([source.floats(name) for name in self.manifest.targets])
+        values = source.floats(self.manifest.targets)
         blocks = list(self.manifest.blocks)
         for index in mine:
             block = blocks[index]
@@ -176,7 +176,7 @@ class _Writer:
         """Stream the new eras into blocks; publish those that are whole after each row group."""
         drafts = self._plan(fresh)
         ids = source.ids()
-        targets = [source.floats(name) for name in self.manifest.targets]
+        targets = source.floats(self.manifest.targets)
         total, done = sum(era.rows for era in fresh), 0
         for start, stop in source.groups():
             near = [draft for draft in drafts if draft.start < stop and draft.stop > start]
@@ -217,7 +217,7 @@ class _Writer:
         return drafts
 
     def _finish(
-        self, draft: Draft, source: ParquetSource, ids: npt.NDArray[np.bytes_], targets: Sequence[np.ndarray]
+        self, draft: Draft, source: ParquetSource, ids: npt.NDArray[np.bytes_], targets: npt.NDArray[np.float32]
     ) -> Block:
         rows = slice(draft.start, draft.stop)
         with draft.path.open("rb") as file:
@@ -230,7 +230,7 @@ class _Writer:
             kinds=tuple(era.kind for era in draft.eras),
             files={
                 FEATURES: StoredFile(name=draft.path.name, bytes=draft.path.stat().st_size, sha256=sha256),
-                TARGETS: self._write(f"{draft.name}.{TARGETS}.0", np.stack([values[rows] for values in targets])),
+                TARGETS: self._write(f"{draft.name}.{TARGETS}.0", targets[:, rows]),
                 IDS: self._write(f"{draft.name}.{IDS}", ids[rows]),
             },
         )

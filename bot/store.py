@@ -17,7 +17,7 @@ touches no byte of the features it leaves out. :mod:`bot.ingest` writes it.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -94,8 +94,12 @@ class Manifest:
 
     def to_json(self) -> str:
         """Return the manifest as JSON with a digest of its own content."""
-        content = {"format": FORMAT, **asdict(self)}
-        return json.dumps({"digest": _digest(content), **content}, indent=1)
+        blocks = [
+            {**_fields(block), "files": {part: _fields(file) for part, file in block.files.items()}}
+            for block in self.blocks
+        ]
+        content = {"format": FORMAT, **_fields(self), "blocks": blocks}
+        return json.dumps({"digest": _digest(content), **content})
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
@@ -297,6 +301,11 @@ def _positions(wanted: Sequence[str], known: Sequence[str]) -> npt.NDArray[np.in
         shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
         raise SchemaMismatch(f"the data lack {len(absent)} columns: {shown}; is BOT_DATA_VERSION right?")
     return np.array([position[name] for name in wanted], dtype=np.intp)
+
+
+def _fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    """Return a dataclass's fields without copying them, as ``asdict`` would, name by name."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def _digest(content: Mapping[str, object]) -> str:
