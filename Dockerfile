@@ -31,9 +31,11 @@ COPY --from=dependencies /opt/bot /opt/bot
 # A layer of its own, so that new code does not copy the dependencies again.
 RUN --mount=type=bind,from=code,source=/dist,target=/dist \
     /opt/bot/bin/pip install --no-cache-dir --disable-pip-version-check --no-index --no-deps /dist/*.whl
+# onnxruntime would report every session it opens, hashes of the model included, and keep a device id in the volume.
 ENV PATH=/opt/bot/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     BOT_STATE_DIR=/data
 USER 10001:10001
 WORKDIR /data

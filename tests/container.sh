@@ -87,6 +87,7 @@ inside sh -c 'kill -KILL -1' || true
 await $rounds 2
 restarts=$($engine inspect --format '{{.RestartCount}}' "$bot")
 [ "$restarts" -ge 1 ] || fail "the bot was not restarted, so it was not killed"
+! inside test -e /data/.cache || fail "something keeps a cache in the volume: $(inside find /data/.cache -type f)"
 
 status=$(inside bot status)
 began=$SECONDS
