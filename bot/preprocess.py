@@ -116,7 +116,8 @@ class Prepared:
     Rows of one era as the models see them.
 
     Attributes:
-        features: Codes 0 to 4, and 5 where missing is a category. Shape ``(rows, F)``, int8, C-contiguous.
+        features: Codes 0 to 4, and 5 where missing is a category; in the memory order of the raw values, and a view of
+            them where nothing had to be changed. Shape ``(rows, F)``, int8.
         engineered: Row aggregates. Shape ``(rows, E)``, float32.
         missing: Values that were absent.
         out_of_range: Values outside 0 to 4, treated as absent.
@@ -145,15 +146,19 @@ def prepare(manifest: Preprocess, names: Sequence[str], values: Codes) -> Prepar
     if len(values) == 0:
         raise SchemaMismatch("there are no rows to prepare")
     features = _select(manifest.features, names, values)
-    absent = features < FEATURE_VALUES[0]
-    absent |= features > FEATURE_VALUES[-1]
-    strange = int(absent.sum())
+    # Seen as unsigned, a negative code is a large one: one comparison finds both ends.
+    absent = features.view(np.uint8) > FEATURE_VALUES[-1]
+    strange = int(np.count_nonzero(absent))
     missing = int(np.count_nonzero(features == MISSING)) if strange else 0
     code = MISSING_CATEGORY if manifest.missing == "category" else MIDDLE
     if strange:
+        features = features.copy(order="K")
         features[absent] = code
     if manifest.missing == "category" and len(features) >= WHOLE_ERA_ROWS:
-        features[:, ((features == MIDDLE) | absent).all(axis=0)] = code
+        whole = ((features == MIDDLE) | absent).all(axis=0)
+        if whole.any():
+            features = features.copy(order="K")
+            features[:, whole] = code
     findings = []
     if missing:
         findings.append(f"{missing} feature values are missing and count as {manifest.missing}")
@@ -192,7 +197,7 @@ def engineered_scaling(manifest: Preprocess) -> tuple[Floats, Floats]:
 
 
 def _select(wanted: Sequence[str], names: Sequence[str], values: Codes) -> Codes:
-    """Copy the wanted columns in their order; a run of neighbours, the usual case, is one slice."""
+    """Return the wanted columns in their order and the order in memory they have; a view where they are neighbours."""
     position = {name: index for index, name in enumerate(names)}
     absent = [name for name in wanted if name not in position]
     if absent:
@@ -202,8 +207,9 @@ def _select(wanted: Sequence[str], names: Sequence[str], values: Codes) -> Codes
         )
     chosen = np.array([position[name] for name in wanted])
     if (np.diff(chosen) == 1).all():
-        return np.array(values[:, chosen[0] : chosen[-1] + 1], dtype=np.int8, order="C")
-    return np.ascontiguousarray(np.take(values, chosen, axis=1), dtype=np.int8)
+        return values[:, chosen[0] : chosen[-1] + 1]
+    by_column = values.strides[0] < values.strides[1]
+    return values.T[chosen].T if by_column else np.take(values, chosen, axis=1)
 
 
 @dataclass(frozen=True, slots=True)

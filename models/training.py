@@ -207,7 +207,7 @@ class _Fit:
     def _tensor(self, array: npt.NDArray[np.generic], rows: Rows) -> Tensor:
         part = array[rows]
         # torch warns about memory it must not write to, such as a memory-mapped store's.
-        return torch.from_numpy(part if part.flags.writeable else part.copy()).to(self.device)
+        return torch.from_numpy(part if part.flags.writeable else part.copy(order="K")).to(self.device)
 
     def _evaluate(self, step: int, loss: float, earlier: list[Evaluation], best: _Best) -> Evaluation:
         """Measure CORR on every validation era, and take the weights where the smoothed mean is a new best."""

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# The suite runs in as many processes as there are cores; a thread for every core in each of them would only spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch):
