@@ -83,7 +83,7 @@ done
 await 2 1
 judge say "$(inside bot status)"
 echo "killed"
-inside sh -c 'kill -KILL -1' || true
+inside sh -c 'kill -KILL -1' >/dev/null 2>&1 || true
 await $rounds 2
 restarts=$($engine inspect --format '{{.RestartCount}}' "$bot")
 [ "$restarts" -ge 1 ] || fail "the bot was not restarted, so it was not killed"
