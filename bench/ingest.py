@@ -10,14 +10,13 @@ import argparse
 import os
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
+from full_width import FILES, world
 from measure import run
 
 V53_ROWS, V53_COLUMNS = 6_853_308, 41
 CPU_GOAL, MEMORY_GOAL, FULL_GOAL_MIB = 1 / 2, 1 / 12, 2048
-FILES = ("train.parquet", "validation.parquet")
 
 
 def pandas(folder: Path) -> None:
@@ -85,22 +84,6 @@ def main() -> None:
     ]
     if missed:
         sys.exit(f"missed: {', '.join(missed)}")
-
-
-def world(folder: Path, eras: int) -> None:
-    """Make the world, unless it is there."""
-    from bot.sandbox.world import generate
-    from bot.sandbox.world_schema import SIZES
-
-    if (folder / "truth" / "world.json").exists():
-        return
-    full = SIZES["full"]
-    share = eras / (full.train_eras + full.validation_eras)
-    size = full
-    if share < 1:
-        validation = max(int(full.validation_eras * share), 20)
-        size = replace(full, train_eras=eras - validation, validation_eras=validation, rows=(5_500, 5_600))
-    generate(folder, size=size)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Promises about the house itself: what is loaded when, and how long a file may be."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,23 @@ def loaded_by(module: str) -> set[str]:
 def test_serving_never_loads_training_libraries(module):
     """What submits a round loads neither torch nor scikit-learn nor scipy.stats."""
     assert not loaded_by(module).intersection(FORBIDDEN_LIVE)
+
+
+def test_nothing_is_reported_to_anybody(tmp_path):
+    """onnxruntime's telemetry is off before it is imported, and leaves nothing in the home directory."""
+    script = "import os, models.runtime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    output = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**environment, "HOME": str(tmp_path)},
+    )
+
+    assert output.stdout.strip() == "1"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_command_line_starts_light():

@@ -1,0 +1,30 @@
+"""A generated world with v5.3's 3,555 features, and its era store."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from bot.ingest import update
+from bot.sandbox.world import generate
+from bot.sandbox.world_schema import SIZES
+from bot.store import EraStore
+
+FILES = ("train.parquet", "validation.parquet")
+
+
+def world(folder: Path, eras: int) -> None:
+    """Make the world, unless it is there."""
+    if (folder / "truth" / "world.json").exists():
+        return
+    full = SIZES["full"]
+    share = eras / (full.train_eras + full.validation_eras)
+    size = full
+    if share < 1:
+        validation = max(int(full.validation_eras * share), 20)
+        size = replace(full, train_eras=eras - validation, validation_eras=validation, rows=(5_500, 5_600))
+    generate(folder, size=size)
+
+
+def store(folder: Path, eras: int) -> EraStore:
+    """Return the era store of such a world, made where it is not there."""
+    world(folder, eras)
+    return update(folder / "store", [folder / "v5.3" / name for name in FILES], version="v5.3")

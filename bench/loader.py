@@ -1,0 +1,86 @@
+"""
+Batches of one era for torch: int8 from the era store, beside a DataLoader over rows.
+
+Both in this process on one thread, files in the page cache, after one warm-up; thousand rows per CPU second.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import torch
+from full_width import store
+from torch.utils.data import DataLoader, Dataset
+
+GOAL_KROWS, GOAL_RATIO = 2000.0, 20.0
+WARM, ERAS, BATCH, ROWS = 1, 12, 4096, 16_384
+
+
+class PerRow(Dataset[tuple[torch.Tensor, float]]):
+    """What tutorials do: one row at a time out of an array in memory."""
+
+    def __init__(self, features: np.ndarray, targets: np.ndarray) -> None:
+        self.features, self.targets = features, targets
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.features)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, float]:
+        """Return one row as float32, and its target."""
+        return torch.from_numpy(self.features[index]).to(torch.float32), float(self.targets[index])
+
+
+def rate(batches: Callable[[], int]) -> float:
+    """Return thousand rows per CPU second of *batches*, which returns how many rows it made."""
+    began = time.process_time()
+    rows = batches()
+    return rows / (time.process_time() - began) / 1e3
+
+
+def main() -> None:
+    """Measure, print the table, and fail where a goal is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--eras", type=int, default=60)
+    parser.add_argument("--folder", type=Path, help="keep the world here and use it again")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(prefix="loader-") as scratch:
+        held = store(options.folder or Path(scratch), options.eras)
+        columns = held.select(held.manifest.features, ("target_ender_60",))
+        buffer = torch.empty((len(columns.feature_names), 8192), dtype=torch.int8)
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+
+        def eras() -> int:
+            rows = 0
+            for position in range(WARM, WARM + ERAS):
+                mapped = torch.from_numpy(columns.features(position)).T
+                batch = buffer[:, : mapped.shape[1]].copy_(mapped)
+                rows += batch.shape[1]
+            return rows
+
+        first = np.concatenate([columns.features(position) for position in range(WARM, WARM + 3)])[:ROWS]
+        targets = np.concatenate([columns.target(position, "target_ender_60") for position in range(WARM, WARM + 3)])
+        loader = DataLoader(PerRow(np.ascontiguousarray(first), targets[:ROWS]), batch_size=BATCH, shuffle=True)
+        eras()
+        ours = max(rate(eras) for _ in range(5))
+        theirs = max(rate(lambda: sum(len(features) for features, _ in loader)) for _ in range(2))
+    print(f"{len(columns.feature_names):,} features, one thread, krows per CPU second")
+    print(
+        f"era batches, int8 {ours:,.0f} (goal {GOAL_KROWS:,.0f}); DataLoader per row, float32 {theirs:,.1f};", end=" "
+    )
+    print(f"ratio {ours / theirs:.0f} (goal {GOAL_RATIO:.0f})")
+    if ours < GOAL_KROWS or ours < GOAL_RATIO * theirs:
+        sys.exit("missed")
+
+
+if __name__ == "__main__":
+    main()
