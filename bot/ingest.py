@@ -24,7 +24,8 @@ from bot.block_draft import Draft, sync_to_disk
 from bot.columns import FEATURE_PREFIX, is_target
 from bot.errors import DatasetIncomplete, OperatorNeeded
 from bot.parquet import Era, ParquetSource
-from bot.store import FEATURES, IDS, MANIFEST, TARGETS, Block, EraStore, Manifest, StoredFile
+from bot.store import FEATURES, IDS, MANIFEST, TARGETS, EraStore
+from bot.store_manifest import Block, Manifest, StoredFile
 
 BLOCK_ROWS = 65_536
 """Rows after which a block is full."""

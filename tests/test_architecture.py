@@ -24,7 +24,7 @@ def test_serving_never_loads_training_libraries(module):
 
 
 def test_nothing_is_reported_to_anybody(tmp_path):
-    """onnxruntime's telemetry is off before it is imported, and leaves nothing in the home directory."""
+    """Telemetry of onnxruntime is off before it is imported, and leaves nothing in the home directory."""
     script = "import os, models.runtime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     output = subprocess.run(
