@@ -1,7 +1,8 @@
 """From settings to wired use cases; the only place below the daemon that reads settings."""
 
 from bot.artifacts import ArtifactStore
-from bot.config import Settings
+from bot.config import Settings, interval_s
+from bot.daemon import Chore
 from bot.delivery import Slot
 from bot.errors import BadConfig
 from bot.gates import Limits
@@ -68,3 +69,14 @@ def recipes_in_use(settings: Settings) -> tuple[str, ...]:
 
 def _listed(models: dict[str, str]) -> str:
     return ", ".join(sorted(models)) or "none"
+
+
+def chores(settings: Settings) -> tuple[Chore, ...]:
+    """Return what the daemon does beside the rounds; a retrain syncs too, so it comes first."""
+    retrain = tuple(("retrain", "--recipe", name) for name in recipes_in_use(settings))
+    planned = (("retrain", retrain, settings.retrain), ("sync", (("sync",),), settings.sync))
+    return tuple(
+        Chore(name=name, commands=commands, ledger_path=settings.ledger_path, every_s=every_s)
+        for name, commands, schedule in planned
+        if (every_s := interval_s(schedule)) is not None
+    )

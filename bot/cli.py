@@ -49,12 +49,35 @@ def sandbox(
 
 @app.command()
 def sync() -> None:
-    """Download the training files of the pinned data version, verified, where they have changed."""
-    from bot import assembly, config, datasets  # noqa: PLC0415
+    """Bring data, era store and history of the pinned data version up to date, verified."""
+    from bot import assembly, config, logs, recipes  # noqa: PLC0415
+    from bot.console import training_bar  # noqa: PLC0415
 
     settings = config.load()
-    changed = datasets.sync(assembly.open_client(settings), settings.state_dir / "data", settings.data_version)
-    typer.echo(f"{settings.data_version}: {', '.join(changed) if changed else 'everything is current'}")
+    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    try:
+        from bot.refresh import refresh  # noqa: PLC0415 - decodes with what only training installs
+    except ModuleNotFoundError as error:
+        raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to keep history") from None
+    targets, lookback = recipes.history_needs()
+    with training_bar() as watch:
+        fresh = refresh(
+            assembly.open_client(settings),
+            settings.state_dir,
+            settings.data_version,
+            history_targets=targets,
+            lookback=lookback,
+            watch=watch,
+        )
+    typer.echo(f"{settings.data_version}: {', '.join(fresh.changed) if fresh.changed else 'every file is current'}")
+    rows, eras = int(fresh.store.offsets[-1]), fresh.store.eras
+    typer.echo(
+        f"store: {len(eras)} eras, {eras[0]} to {eras[-1]}, {rows:,} rows, {len(fresh.store.manifest.features)} features"
+    )
+    newest = ", ".join(f"{name} {era}" for name, era in fresh.history.newest_era.items())
+    typer.echo(f"history: resolved to {newest}; stale after {fresh.history.stale_after:%Y-%m-%d}")
+    for finding in fresh.findings:
+        typer.echo(f"finding: {finding}")
 
 
 @app.command()
@@ -133,7 +156,6 @@ def run() -> None:
 
     settings = config.load()
     logs.configure(log_format=settings.log_format, secrets=settings.secrets)
-    interval = config.retrain_interval_s(settings.retrain)
     with state_lock(settings.state_dir):
         ledger = Ledger(settings.ledger_path)
         client = assembly.open_client(settings)
@@ -142,12 +164,7 @@ def run() -> None:
             find_slots=lambda: assembly.find_slots(settings, client),
             tick_s=settings.tick_s,
         )
-        chore = None
-        if interval is not None:
-            chore = daemon.RetrainChore(
-                recipes=assembly.recipes_in_use(settings), ledger_path=settings.ledger_path, every_s=interval
-            )
-        daemon.run(loop, chore)
+        daemon.run(loop, assembly.chores(settings))
 
 
 @app.command()

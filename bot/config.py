@@ -60,6 +60,10 @@ class Settings(BaseSettings):
         default="weekly",
         description="When `bot run` retrains: `weekly`, `daily`, `off`, or an interval as `90s`, `6h`.",
     )
+    sync: str = Field(
+        default="daily",
+        description="When `bot run` syncs data and history between retrains: `weekly`, `daily`, `off`, or an interval.",
+    )
     tick_s: float = Field(default=20.0, gt=0, le=20, description="Seconds between two looks at the open round.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the network trains.")
     threads: int = Field(default=1, ge=1, description="Threads for scoring a round.")
@@ -103,10 +107,10 @@ class Settings(BaseSettings):
         horizon(value)
         return value
 
-    @field_validator("retrain")
+    @field_validator("retrain", "sync")
     @classmethod
-    def _parse_retrain(cls, value: str) -> str:
-        retrain_interval_s(value)
+    def _parse_schedule(cls, value: str) -> str:
+        interval_s(value)
         return value
 
     @classmethod
@@ -134,9 +138,9 @@ class Settings(BaseSettings):
         return tuple(key.get_secret_value() for key in keys if key is not None)
 
 
-def retrain_interval_s(text: str) -> float | None:
+def interval_s(text: str) -> float | None:
     """
-    Read the retrain schedule; return seconds, or ``None`` for ``off``.
+    Read a schedule; return seconds, or ``None`` for ``off``.
 
     Raises:
         ValueError: *text* is neither ``weekly``, ``daily``, ``off`` nor a number with ``s``, ``m``, ``h`` or ``d``.

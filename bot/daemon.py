@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,12 +31,12 @@ HOLD_S = 300.0
 STOP_S = 8.0
 """Seconds a step may go on after SIGTERM before the process ends itself; every step survives that."""
 
-RETRAIN_LIMIT_S = 12 * 3600
+CHORE_LIMIT_S = 12 * 3600
 RETRY_S = 900.0
-"""Seconds after which a failed retrain is tried again."""
+"""Seconds after which a failed chore is tried again."""
 
 LOOK_S = 60.0
-"""Seconds between two looks whether a retrain is due; dueness itself comes from the ledger and survives restarts."""
+"""Seconds between two looks whether a chore is due; dueness itself comes from the ledger and survives restarts."""
 log = structlog.get_logger()
 
 
@@ -111,17 +111,19 @@ class Daemon:
 
 
 @dataclass(slots=True, kw_only=True)
-class RetrainChore:
+class Chore:
     """
-    Retraining as a child process, so that neither its memory nor its crash reaches the loop.
+    Commands of the bot on a schedule, as child processes, so that neither their memory nor a crash reaches the loop.
 
     Attributes:
-        recipes: Trained one after another.
+        name: Under which the ledger remembers the last run.
+        commands: Arguments of each command, run one after another.
         ledger_path: Where the chore remembers its last run.
         every_s: Seconds between two runs, from success to success.
     """
 
-    recipes: tuple[str, ...]
+    name: str
+    commands: tuple[tuple[str, ...], ...]
     ledger_path: Path
     every_s: float
     _child: subprocess.Popen[bytes] | None = None
@@ -131,7 +133,7 @@ class RetrainChore:
         """Say whether to run: never ran, was cut off, failed a while ago, or succeeded long enough ago."""
         ledger = Ledger(self.ledger_path)
         try:
-            last = ledger.chore("retrain")
+            last = ledger.chore(self.name)
         finally:
             ledger.close()
         if last is None or last["finished_at"] is None:
@@ -140,23 +142,23 @@ class RetrainChore:
         return (now - datetime.fromisoformat(last["finished_at"])).total_seconds() >= pause_s
 
     def run(self) -> None:
-        """Retrain every recipe if it is time to; the outcome goes to the ledger and the log."""
-        if not self.is_due(datetime.now(UTC)):
+        """Run the commands if it is time to; the outcome goes to the ledger and the log."""
+        if self._stopping or not self.is_due(datetime.now(UTC)):
             return
         ledger = Ledger(self.ledger_path)
         try:
-            ledger.start_chore("retrain", datetime.now(UTC))
-            outcomes = [self._train(recipe) for recipe in self.recipes]
+            ledger.start_chore(self.name, datetime.now(UTC))
+            outcomes = [self._run(command) for command in self.commands]
             outcome = next((one for one in outcomes if one != "ok"), "ok")
             if self._stopping:
                 return
-            ledger.finish_chore("retrain", datetime.now(UTC), outcome)
-            log.info("retrain.finished", outcome=outcome)
+            ledger.finish_chore(self.name, datetime.now(UTC), outcome)
+            log.info("chore.finished", chore=self.name, outcome=outcome)
         finally:
             ledger.close()
 
     def stop(self) -> None:
-        """End a training that is under way; the champion stays what it was."""
+        """End a command that is under way; everything it publishes, it publishes in one step."""
         self._stopping = True
         child = self._child
         if child is None or child.poll() is not None:
@@ -168,21 +170,21 @@ class RetrainChore:
             child.kill()
             child.wait()
 
-    def _train(self, recipe: str) -> str:
+    def _run(self, command: tuple[str, ...]) -> str:
         if self._stopping:
             return "stopped"
-        # Training needs no key, so it does not get one.
+        # Neither training nor data need the key, so they do not get it.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMERAI_")}
-        log.info("retrain.started", recipe=recipe)
-        command = [sys.executable, "-m", "bot", "retrain", "--recipe", recipe]
-        self._child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603 - ourselves
+        log.info("chore.started", command=" ".join(command))
+        arguments = [sys.executable, "-m", "bot", *command]
+        self._child = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603 - ourselves
         os.setpriority(os.PRIO_PROCESS, self._child.pid, 10)
         try:
-            status = self._child.wait(timeout=RETRAIN_LIMIT_S)
+            status = self._child.wait(timeout=CHORE_LIMIT_S)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
-            return f"not done within {RETRAIN_LIMIT_S} s"
+            return f"not done within {CHORE_LIMIT_S} s"
         return "ok" if status == 0 else f"exit status {status}"
 
 
@@ -193,8 +195,12 @@ def make_scheduler() -> BackgroundScheduler:
     )
 
 
-def run(daemon: Daemon, chore: RetrainChore | None) -> None:
-    """Run loop and chores until SIGTERM or SIGINT; return within ten seconds of it."""
+def run(daemon: Daemon, chores: Sequence[Chore]) -> None:
+    """
+    Run loop and chores until SIGTERM or SIGINT; return within ten seconds of it.
+
+    Chores that are due at once run one after another, in their order: they share data and cores.
+    """
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
@@ -202,19 +208,22 @@ def run(daemon: Daemon, chore: RetrainChore | None) -> None:
             threading.Thread(target=_end_for_sure, daemon=True).start()
         stop.set()
 
+    def do_chores() -> None:
+        for chore in chores:
+            chore.run()
+
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     scheduler = make_scheduler()
-    if chore is not None:
-        scheduler.add_job(
-            chore.run, "interval", seconds=min(chore.every_s, LOOK_S), id="retrain", next_run_time=datetime.now(UTC)
-        )
+    if chores:
+        seconds = min(LOOK_S, *(chore.every_s for chore in chores))
+        scheduler.add_job(do_chores, "interval", seconds=seconds, id="chores", next_run_time=datetime.now(UTC))
     scheduler.start()
-    log.info("daemon.started", tick_s=daemon.tick_s, retrain_every_s=chore.every_s if chore else None)
+    log.info("daemon.started", tick_s=daemon.tick_s, chores={chore.name: chore.every_s for chore in chores})
     try:
         daemon.run(stop)
     finally:
-        if chore is not None:
+        for chore in chores:
             chore.stop()
         scheduler.shutdown(wait=False)
         log.info("daemon.stopped")

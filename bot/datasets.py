@@ -22,7 +22,7 @@ from bot.errors import DatasetIncomplete, OperatorNeeded
 from bot.livefile import LiveFile, prove_fresh, read_live
 from bot.numerai import NumeraiClient
 
-__all__ = ["FetchedFile", "LiveFile", "fetch", "prove_fresh", "read_live", "sync"]
+__all__ = ["FetchedFile", "LiveFile", "fetch", "prove_fresh", "read_live", "recorded", "sync"]
 
 TRAINING_FILES = ("features.json", "train.parquet", "validation.parquet")
 OPTIONAL_FILES = ("meta_model.parquet", "train_benchmark_models.parquet", "validation_benchmark_models.parquet")
@@ -112,10 +112,10 @@ def sync(client: NumeraiClient, folder: Path, version: str, *, watch: Watcher | 
     absent = [name for name in TRAINING_FILES if f"{version}/{name}" not in offered]
     if absent:
         raise DatasetIncomplete(f"the server offers no {version}/{absent[0]}; is BOT_DATA_VERSION right?")
-    recorded = _recorded(home)
+    known_files = recorded(home)
     changed = []
     for name in (*TRAINING_FILES, *(name for name in OPTIONAL_FILES if f"{version}/{name}" in offered)):
-        known = recorded.get(name)
+        known = known_files.get(name)
         path = home / name
         if known is not None and path.is_file() and path.stat().st_size == known["bytes"]:
             with client.download(f"{version}/{name}") as (response, _):
@@ -123,15 +123,16 @@ def sync(client: NumeraiClient, folder: Path, version: str, *, watch: Watcher | 
             if same:
                 continue
         fetched = fetch(client, f"{version}/{name}", path, resume=True, watch=watch)
-        recorded[name] = {"bytes": fetched.size, "etag": fetched.etag, "sha256": fetched.sha256}
+        known_files[name] = {"bytes": fetched.size, "etag": fetched.etag, "sha256": fetched.sha256}
         staging = home / f".{_SYNCED}"
-        staging.write_text(json.dumps(recorded, indent=1, sort_keys=True), encoding="utf-8")
+        staging.write_text(json.dumps(known_files, indent=1, sort_keys=True), encoding="utf-8")
         staging.replace(home / _SYNCED)
         changed.append(name)
     return tuple(changed)
 
 
-def _recorded(home: Path) -> dict[str, dict[str, object]]:
+def recorded(home: Path) -> dict[str, dict[str, object]]:
+    """Return ``bytes``, ``etag`` and ``sha256`` of each synced file by name, as they were when it was fetched."""
     try:
         content = json.loads((home / _SYNCED).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

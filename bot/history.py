@@ -15,19 +15,26 @@ import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from bot.columns import HISTORY_LAG, horizon
-from bot.errors import ArtifactInvalid, LeakageRefused
+from bot.errors import ArtifactInvalid, LeakageRefused, SchemaMismatch
 
 Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]
+Window = Floats | Literal["stored", "masked"]
+"""What a network sees of the past: feature returns of shape ``(L, F, T)``, those it was published with, or none."""
 
 SCALE = 50.0
 """Brings the channels to unit size: a feature's correlation with a target has a deviation near .02 within an era, a
 centred feature one of sqrt(2), and sqrt(|g|) evens out how many are added."""
+
+MOVED = 1e-9
+"""Deviation below which a feature counts as constant."""
 
 CENTRE = 2
 _MISSING_CATEGORY = 5
@@ -38,26 +45,32 @@ def feature_returns(features: Codes, targets: npt.NDArray[np.floating]) -> Float
     Return what each feature earned in one era: its Pearson correlation with each target.
 
     Args:
-        features: Codes of one era. Shape ``(rows, F)``, int8; code 5 counts as the middle bin.
+        features: Codes of one era. Shape ``(rows, F)``, int8; -1 and 5, missing, count as the middle bin.
         targets: NaN where unknown; those rows are left out, target by target. Shape ``(rows, T)``.
 
     Returns:
         Shape ``(F, T)``, float32: 0 for a constant feature, NaN for a target without two known, different values.
     """
     returns = np.full((features.shape[1], targets.shape[1]), np.nan, dtype=np.float32)
-    for column in range(targets.shape[1]):
-        known = np.isfinite(targets[:, column])
-        y = targets[known, column].astype(np.float64)
-        if len(y) < 2 or np.ptp(y) == 0:
+    known = np.isfinite(targets)
+    # Targets of one horizon are mostly known in the same rows, which then are cast and summed once for all of them.
+    for mask in np.unique(known, axis=1).T:
+        columns = [column for column in range(targets.shape[1]) if np.array_equal(known[:, column], mask)]
+        y = targets[mask][:, columns].astype(np.float64)
+        if len(y) < 2:
             continue
-        x = _centred(features[known] if not known.all() else features)
-        y = (y - y.mean()).astype(np.float32)
-        mean = x.mean(axis=0, dtype=np.float64)
-        deviation = np.sqrt(np.maximum(np.einsum("rf,rf->f", x, x, dtype=np.float64) / len(x) - mean**2, 0.0))
-        covariance = (y @ x).astype(np.float64) / len(x) - mean * y.mean(dtype=np.float64)
-        scale = deviation * y.std(dtype=np.float64)
-        moved = deviation > 1e-9
-        returns[:, column] = np.divide(covariance, scale, out=np.zeros(len(scale)), where=moved)
+        x = _centred(features if mask.all() else features[mask])
+        # Sums of small whole numbers are exact in float32, whatever their order.
+        mean = x.sum(axis=0).astype(np.float64) / len(x)
+        x_scale = np.sqrt(np.maximum(np.einsum("rf,rf->f", x, x).astype(np.float64) / len(x) - mean**2, 0.0))
+        y -= y.mean(axis=0)
+        y_scale = y.std(axis=0)
+        covariance = ((y / len(x)).astype(np.float32).T @ x).astype(np.float64)
+        covariance -= np.outer(y.mean(axis=0), mean)
+        scale = np.outer(y_scale, x_scale)
+        earned = np.divide(covariance, scale, out=np.zeros(scale.shape), where=x_scale > MOVED)
+        moving = np.ptp(y, axis=0) > 0
+        returns[:, np.array(columns)[moving]] = earned[moving].T
     return returns
 
 
@@ -75,6 +88,12 @@ class FeatureReturns:
     eras: tuple[str, ...]
     targets: tuple[str, ...]
     values: Floats
+
+    def select(self, features: Sequence[int], targets: Sequence[str]) -> "FeatureReturns":
+        """Return the table of some features, by position, and some targets, by name."""
+        columns = [self.targets.index(name) for name in targets]
+        chosen = self.values[:, list(features)][:, :, columns]
+        return FeatureReturns(eras=self.eras, targets=tuple(targets), values=chosen)
 
 
 def window(table: FeatureReturns, position: int, lookback: int, *, lags: Mapping[str, int] | None = None) -> Floats:
@@ -182,6 +201,7 @@ class HistoryState:
         window: Newest resolved era first. Shape ``(L, F, T)``, float32.
         newest_era: Newest resolved era by target.
         built_from_era: Newest era of the data it was built from, resolved or not.
+        stale_after: Time after which newer eras must have resolved, aware; ``None`` for a state that is never served.
     """
 
     features: tuple[str, ...]
@@ -189,6 +209,23 @@ class HistoryState:
     window: Floats
     newest_era: Mapping[str, str]
     built_from_era: str
+    stale_after: datetime | None = None
+
+    def select(self, features: Sequence[str], targets: Sequence[str], lookback: int) -> Floats:
+        """
+        Return the window as an artifact was trained to see it. Shape ``(lookback, features, targets)``.
+
+        Raises:
+            SchemaMismatch: The state lacks a feature, a target or an era of it.
+        """
+        rows = {name: index for index, name in enumerate(self.features)}
+        columns = {name: index for index, name in enumerate(self.targets)}
+        absent = [name for name in features if name not in rows] + [name for name in targets if name not in columns]
+        if absent or lookback > len(self.window):
+            what = absent[0] if absent else f"{lookback} eras"
+            raise SchemaMismatch(f"the history state has no {what}; run `bot sync`")
+        chosen = np.ix_(range(lookback), [rows[name] for name in features], [columns[name] for name in targets])
+        return np.ascontiguousarray(self.window[chosen])
 
     def to_bytes(self) -> bytes:
         """Return the state as an npz archive without pickles."""
@@ -197,6 +234,7 @@ class HistoryState:
             "targets": self.targets,
             "newest_era": dict(self.newest_era),
             "built_from_era": self.built_from_era,
+            "stale_after": None if self.stale_after is None else self.stale_after.isoformat(),
         }
         buffer = io.BytesIO()
         np.savez(buffer, window=self.window, about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8))
@@ -219,6 +257,7 @@ class HistoryState:
                 window=archive["window"],
                 newest_era=about["newest_era"],
                 built_from_era=about["built_from_era"],
+                stale_after=datetime.fromisoformat(about["stale_after"]) if about["stale_after"] else None,
             )
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise ArtifactInvalid(f"the history state is damaged: {error}") from None
@@ -230,8 +269,10 @@ class HistoryState:
 
 
 def _centred(features: Codes) -> Floats:
-    """Return codes minus 2 as float32, a missing category as 0."""
+    """Return codes minus 2 as float32, a missing one as 0."""
     x = features.astype(np.float32)
     x -= CENTRE
-    x[features == _MISSING_CATEGORY] = 0.0
+    missing = features.view(np.uint8) >= _MISSING_CATEGORY
+    if missing.any():
+        x[missing] = 0.0
     return x

@@ -145,3 +145,10 @@ def recipe(name: str) -> Recipe:
         return RECIPES[name]
     except KeyError:
         raise BadConfig(f"recipe {name!r} is unknown; known recipes: {', '.join(sorted(RECIPES))}") from None
+
+
+def history_needs() -> tuple[tuple[str, ...], int]:
+    """Return the history targets of all recipes, each once, and the longest lookback."""
+    networks = [one.network for one in RECIPES.values()]
+    targets = dict.fromkeys(name for network in networks for name in network.history_targets)
+    return tuple(targets), max(network.lookback for network in networks)

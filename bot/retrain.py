@@ -21,13 +21,12 @@ import structlog
 
 from bot import __version__
 from bot.artifacts import Artifact, ArtifactStore
-from bot.datasets import sync
 from bot.feature_sets import FeatureMetadata
-from bot.history import HistoryState
-from bot.ingest import update
+from bot.history import SCALE, HistoryState, minimum_lag
 from bot.numerai import NumeraiClient
 from bot.preprocess import Preprocess, engineered_scaling, network_scaling, prepare
-from bot.recipes import NetworkRecipe, Recipe
+from bot.recipes import NetworkRecipe, Recipe, history_needs
+from bot.refresh import Refreshed, refresh
 from bot.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, Members, Scorer, ensemble, golden_batch
 from bot.scoring import corr, max_drawdown, sharpe
 from bot.splits import Split, holdout
@@ -86,10 +85,16 @@ class Retrainer:
             ArtifactInvalid: The artifact does not replay its own golden batch; the champion stays.
         """
         began = time.perf_counter()
-        folder = self.state_dir / "data"
-        self.watch("sync", 0.0, self.data_version)
-        sync(self.client, folder, self.data_version)
-        data = self._read(folder / self.data_version, recipe)
+        targets, lookback = history_needs()
+        fresh = refresh(
+            self.client,
+            self.state_dir,
+            self.data_version,
+            history_targets=targets,
+            lookback=lookback,
+            watch=self.watch,
+        )
+        data = self._read(fresh, recipe)
         split = holdout(
             data.store.eras,
             labelled=data.store.labelled(self.target),
@@ -99,7 +104,7 @@ class Retrainer:
         )
         with tempfile.TemporaryDirectory(prefix="retrain-", dir=self.state_dir) as scratch:
             folder = Path(scratch)
-            self._fit(data, split, recipe, folder)
+            self._fit(data, split, recipe, folder, stale_after=fresh.history.stale_after)
             scores = self._judge(data, split, recipe, folder)
             artifact = self.artifacts.write(
                 files={path.name: path for path in folder.iterdir()},
@@ -111,23 +116,16 @@ class Retrainer:
         log.info("artifact.promoted", artifact=artifact.id, recipe=recipe.name)
         return Retrained(artifact=artifact, scores=scores, seconds=time.perf_counter() - began)
 
-    def _read(self, folder: Path, recipe: Recipe) -> TrainingSet:
-        self.watch("read", 0.0, str(folder.name))
-        metadata = FeatureMetadata.read(folder / "features.json")
+    def _read(self, fresh: Refreshed, recipe: Recipe) -> TrainingSet:
+        """Verify the store and select what the recipe trains on."""
+        metadata = self._metadata()
         features = metadata.members(self.feature_set)
         targets = tuple(dict.fromkeys((self.target, *recipe.targets)))
-        wanted = tuple(dict.fromkeys((*targets, *recipe.network.history_targets)))
-        sources = [folder / "train.parquet", folder / "validation.parquet"]
-        whole = update(
-            self.state_dir / "store",
-            sources,
-            version=self.data_version,
-            watch=lambda done, total: self.watch("store", done / total, f"{done:,} of {total:,} rows"),
-        )
-        whole.verify(
+        history_targets = recipe.network.history_targets if recipe.network.lookback else ()
+        fresh.store.verify(
             lambda done, total: self.watch("verify", done / total, f"{done / 1e9:.2f} of {total / 1e9:.2f} GB")
         )
-        store = whole.select(features, wanted)
+        columns = fresh.store.select(features, tuple(dict.fromkeys((*targets, *history_targets))))
         manifest = Preprocess(
             features=features,
             groups=metadata.groups(features),
@@ -135,15 +133,23 @@ class Retrainer:
             normalize=recipe.normalize,
             engineered=recipe.engineered,
         )
+        position = {name: index for index, name in enumerate(fresh.store.manifest.features)}
+        returns = fresh.returns.select([position[name] for name in features], history_targets)
         return TrainingSet.build(
-            store,
+            columns,
             manifest,
             targets=targets,
-            history_targets=recipe.network.history_targets,
+            history_targets=history_targets,
             lookback=recipe.network.lookback,
+            returns=returns if history_targets else None,
         )
 
-    def _fit(self, data: TrainingSet, split: Split, recipe: Recipe, folder: Path) -> None:
+    def _metadata(self) -> FeatureMetadata:
+        return FeatureMetadata.read(self.state_dir / "data" / self.data_version / "features.json")
+
+    def _fit(
+        self, data: TrainingSet, split: Split, recipe: Recipe, folder: Path, *, stale_after: datetime | None
+    ) -> None:
         """Train both members on the training eras and write everything that serves them to *folder*."""
         (folder / PREPROCESS).write_text(data.manifest.to_json(), encoding="utf-8")
         live = data.live_window()
@@ -155,6 +161,7 @@ class Retrainer:
                 window=values,
                 newest_era=newest,
                 built_from_era=data.store.eras[-1],
+                stale_after=stale_after,
             )
             (folder / HISTORY).write_bytes(state.to_bytes())
         trained = train(
@@ -189,7 +196,8 @@ class Retrainer:
         per_era: dict[str, list[float]] = defaultdict(list)
         for position in split.validation:
             rows = data.prepared(position)
-            scores = members.score(rows, window=data.window(position))
+            seen = data.window(position)
+            scores = members.score(rows, window="masked" if seen is None else seen)
             blended = ensemble(
                 scores, dict(recipe.weights), rows.features[:, neutralizers], proportion=recipe.neutralize
             )
@@ -211,8 +219,7 @@ class Retrainer:
 
     def _neutralizers(self, data: TrainingSet, recipe: Recipe) -> tuple[str, ...]:
         """Return the recipe's neutralizers among the pinned features, in the manifest's order."""
-        metadata = FeatureMetadata.read(self.state_dir / "data" / self.data_version / "features.json")
-        wanted = set(metadata.members(recipe.neutralizers))
+        wanted = set(self._metadata().members(recipe.neutralizers))
         return tuple(name for name in data.manifest.features if name in wanted)
 
     def _manifest(self, data: TrainingSet, split: Split, recipe: Recipe, scores: Mapping[str, Score]) -> dict[str, Any]:
@@ -228,6 +235,12 @@ class Retrainer:
             "target": self.target,
             "targets": list(data.targets),
             "neutralizers": list(self._neutralizers(data, recipe)),
+            "history": {
+                "targets": list(recipe.network.history_targets),
+                "lookback": recipe.network.lookback,
+                "lags": {name: minimum_lag(name) for name in recipe.network.history_targets},
+                "scale": SCALE,
+            },
             "eras": {
                 "train": [eras[split.train[0]], eras[split.train[-1]]],
                 "validation": [eras[split.validation[0]], eras[split.validation[-1]]],

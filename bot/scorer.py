@@ -11,7 +11,7 @@ import numpy as np
 
 from bot.artifacts import Artifact
 from bot.errors import ArtifactInvalid
-from bot.history import HistoryBuilder, HistoryState
+from bot.history import HistoryBuilder, HistoryState, Window
 from bot.neutralize import neutralize
 from bot.preprocess import Prepared, Preprocess, prepare
 from models.ensemble import blend, expected_score
@@ -56,23 +56,28 @@ class Members:
         self._target = 0 if self._network is None else self._network.targets.index(target)
         self._trees = {name: TreeModel(folder / f"{name}.txt", threads=threads) for name in names if name != "tsmixer"}
         state = folder / HISTORY
-        self._window = HistoryState.from_bytes(state.read_bytes()).window if state.is_file() else None
+        self.history = HistoryState.from_bytes(state.read_bytes()) if state.is_file() else None
 
-    def score(self, prepared: Prepared, *, window: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    def score(self, prepared: Prepared, *, window: Window = "stored") -> dict[str, np.ndarray]:
         """
         Score prepared rows of one era.
 
         Args:
             prepared: The rows.
-            window: Realised feature returns that were resolved at the era; ``None`` takes the stored, newest ones.
-                Shape ``(L, F, T)``.
+            window: Realised feature returns that were resolved at the era, shape ``(L, F, T)``; or the ``stored`` ones,
+                those of the artifact; or none, ``masked``.
 
         Returns:
             Raw score of each member. Shape ``(rows,)`` each.
         """
         scores = {}
         if self._network is not None:
-            seen = self._window if window is None else window
+            stored = (
+                None
+                if self.history is None or (isinstance(window, str) and window == "masked")
+                else self.history.window
+            )
+            seen = stored if isinstance(window, str) else window
             past = None if seen is None else HistoryBuilder(seen, self.manifest.groups).bind(prepared.features)
             logits = self._network.logits(prepared.features, prepared.engineered, past)
             scores["tsmixer"] = expected_score(logits, kind="corr")[:, self._target]
@@ -105,19 +110,25 @@ class Scorer:
         self._neutralizers = [names[name] for name in artifact.manifest["neutralizers"]]
         self._replay(artifact.path(GOLDEN))
 
-    def score(self, names: Sequence[str], values: np.ndarray) -> Scored:
+    @property
+    def history(self) -> HistoryState | None:
+        """Return the history that the artifact was published with, ``None`` if its network has none."""
+        return self._members.history
+
+    def score(self, names: Sequence[str], values: np.ndarray, *, window: Window = "stored") -> Scored:
         """
         Score the rows of one era.
 
         Args:
             names: Columns of *values*; features the artifact does not know are ignored.
             values: Raw codes. Shape ``(rows, columns)``, int8.
+            window: What the network sees of the past; see :meth:`Members.score`.
 
         Raises:
             SchemaMismatch: A feature the artifact was trained with is missing.
         """
         prepared = prepare(self.manifest, names, values)
-        members = self._members.score(prepared)
+        members = self._members.score(prepared, window=window)
         neutralizers = prepared.features[:, self._neutralizers]
         predictions = ensemble(members, self._weights, neutralizers, proportion=self._proportion)
         return Scored(predictions=predictions, members=members, prepared=prepared, neutralizers=neutralizers)

@@ -19,6 +19,8 @@ from bot.delivery import Delivery, Slot, token
 from bot.diagnostics import RoundReport
 from bot.errors import ArtifactInvalid, GateFailed, RefuseToSubmit
 from bot.gates import Finding, Limits, check_submission, rank_correlation
+from bot.history import Window
+from bot.history_file import choose, history_path
 from bot.ledger import Entry, Ledger, LiveRecord
 from bot.numerai import NumeraiClient
 from bot.receipt import Outcome, Receipt, Stages
@@ -192,8 +194,11 @@ class Submitter:
                 log.error("artifact.refused", artifact=identity, reason=str(error))  # noqa: TRY400 - one line, no trace
                 damaged = damaged or error
                 continue
-            return scorer, scorer.score(live.names, live.values)
+            return scorer, scorer.score(live.names, live.values, window=self._window(scorer))
         raise damaged or ArtifactInvalid(f"recipe {slot.recipe!r} has no artifact")
+
+    def _window(self, scorer: Scorer) -> Window:
+        return choose(scorer.history, history_path(self.state_dir, self.data_version), now=self.client.server_now())
 
     def _scorer(self, identity: str) -> Scorer:
         """Open an artifact, verifying its files every time even when the models are loaded already."""
@@ -225,7 +230,8 @@ class Submitter:
         if last is None or last.artifact == scorer.artifact.id:
             return None
         try:
-            before = self._scorer(last.artifact).score(live.names, live.values)
+            earlier = self._scorer(last.artifact)
+            before = earlier.score(live.names, live.values, window=self._window(earlier))
         except RefuseToSubmit as error:
             log.warning("drift.unknown", artifact=last.artifact, reason=str(error))
             return None

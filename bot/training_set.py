@@ -44,10 +44,14 @@ class TrainingSet:
         targets: Sequence[str],
         history_targets: Sequence[str],
         lookback: int,
+        returns: FeatureReturns | None = None,
     ) -> "TrainingSet":
-        """Measure each era's feature returns once; see :mod:`bot.history` for what a later era may see of them."""
-        returns = None
-        if lookback and history_targets:
+        """
+        Take the realised *returns* of these features and targets, or measure them era by era where there are none.
+
+        See :mod:`bot.history` for what a later era may see of them.
+        """
+        if returns is None and lookback and history_targets:
             columns = [store.target_names.index(name) for name in history_targets]
             values = np.stack(
                 [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.config import load, retrain_interval_s
+from bot.config import interval_s, load
 from bot.errors import BadConfig
 
 
@@ -116,11 +116,11 @@ def test_secrets_never_show(monkeypatch):
 )
 def test_retrain_schedule_reads_words_and_intervals(text, seconds):
     """The schedule is a word or an interval with its unit."""
-    assert retrain_interval_s(text) == seconds
+    assert interval_s(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "often", "0s", "-5m", "h"])
 def test_unreadable_retrain_schedule_is_refused(text):
     """Anything else is refused."""
     with pytest.raises(ValueError, match="weekly"):
-        retrain_interval_s(text)
+        interval_s(text)

@@ -1,0 +1,106 @@
+"""
+`bot sync`: data, era store, feature returns and the published history brought up to date, in this order.
+
+Each step builds on files the one before has published, so it can be interrupted anywhere and run again.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from bot import history_file, returns_table
+from bot.datasets import recorded, sync
+from bot.history import FeatureReturns, HistoryState
+from bot.ingest import update
+from bot.ledger import state_lock
+from bot.numerai import NumeraiClient
+from bot.store import EraStore
+from bot.truth import Truth, compare
+
+SOURCES = ("train.parquet", "validation.parquet")
+Watcher = Callable[[str, float, str], None]
+"""Called with what is being done, the share that is done, and a few words about it."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshed:
+    """
+    What there is now.
+
+    Attributes:
+        changed: Names of the files that were fetched.
+        store: The complete history.
+        returns: Realised returns of all features for the history targets.
+        history: What live rows may see.
+        findings: What somebody should know about the data, in words.
+    """
+
+    changed: tuple[str, ...]
+    store: EraStore
+    returns: FeatureReturns
+    history: HistoryState
+    findings: tuple[str, ...]
+
+
+def refresh(
+    client: NumeraiClient,
+    state_dir: Path,
+    version: str,
+    *,
+    history_targets: Sequence[str],
+    lookback: int,
+    watch: Watcher,
+) -> Refreshed:
+    """
+    Bring everything that is derived from Numerai's files up to date.
+
+    Args:
+        client: Of the API.
+        state_dir: Holds ``data``, ``store`` and ``history``.
+        version: Data version.
+        history_targets: Whose returns live rows see; those the data lack are left out.
+        lookback: Most eras that any recipe looks back.
+        watch: Told about progress.
+
+    Raises:
+        StateLocked: Another process is at it.
+        RetryLater: Something could not be fetched, or was damaged and is fetched again next time.
+        SchemaMismatch: The files are of a kind that the bot does not know.
+        OperatorNeeded: The disk is full.
+    """
+    with state_lock(state_dir, "sync"):
+        home = state_dir / "data" / version
+        watch("sync", 0.0, version)
+        changed = sync(
+            client,
+            state_dir / "data",
+            version,
+            watch=lambda done, total: watch("sync", done / total, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB"),
+        )
+        digests = {name: str(about["sha256"]) for name, about in recorded(home).items()}
+        store = update(
+            state_dir / "store",
+            [home / name for name in SOURCES],
+            version=version,
+            expected=digests,
+            watch=lambda done, total: watch("store", done / total, f"{done:,} of {total:,} rows"),
+        )
+        targets = tuple(name for name in history_targets if name in store.manifest.targets)
+        table = returns_table.update(
+            store, targets, watch=lambda done, total: watch("returns", done / total, f"{done} of {total} eras")
+        )
+        state = history_file.publish(
+            history_file.history_path(state_dir, version),
+            table,
+            store.manifest.features,
+            lookback=lookback,
+            now=client.server_now(),
+        )
+        findings = compare(state_dir / "data" / f"{version}.json", Truth.of(store), client.datasets())
+        for finding in findings:
+            log.warning("data.finding", finding=finding)
+    return Refreshed(changed=changed, store=store, returns=table, history=state, findings=findings)
