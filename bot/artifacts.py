@@ -106,6 +106,16 @@ class ArtifactStore:
             return ()
         return tuple(sorted(folder.name for folder in self.root.iterdir() if folder.name[0].isdigit()))
 
+    def pinned(self, key: str) -> set[str]:
+        """Return what the artifacts' manifests say under *key*; a damaged artifact says nothing."""
+        said = set()
+        for identity in self.identities():
+            try:
+                said.add(str(json.loads((self.root / identity / MANIFEST).read_text(encoding="utf-8"))[key]))
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return said
+
     def champions(self, recipe: str) -> tuple[str, ...]:
         """
         Return the recipe's champion and the ones before it, newest first.

@@ -67,6 +67,7 @@ def sync() -> None:
             settings.data_version,
             history_targets=targets,
             lookback=lookback,
+            pinned=assembly.open_artifacts(settings).pinned("store"),
             watch=watch,
         )
     typer.echo(f"{settings.data_version}: {', '.join(fresh.changed) if fresh.changed else 'every file is current'}")

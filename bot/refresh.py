@@ -4,7 +4,8 @@
 Each step builds on files the one before has published, so it can be interrupted anywhere and run again.
 """
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def refresh(
     *,
     history_targets: Sequence[str],
     lookback: int,
+    pinned: Collection[str],
     watch: Watcher,
 ) -> Refreshed:
     """
@@ -64,6 +66,7 @@ def refresh(
         version: Data version.
         history_targets: Whose returns live rows see; those the data lack are left out.
         lookback: Most eras that any recipe looks back.
+        pinned: Names of stores that artifacts were trained on; others than these and the current one are removed.
         watch: Told about progress.
 
     Raises:
@@ -103,4 +106,8 @@ def refresh(
         findings = compare(state_dir / "data" / f"{version}.json", Truth.of(store), client.datasets())
         for finding in findings:
             log.warning("data.finding", finding=finding)
+        for old in store.folder.parent.iterdir():
+            if old != store.folder and old.name not in pinned:
+                shutil.rmtree(old)
+                log.info("store.removed", store=old.name)
     return Refreshed(changed=changed, store=store, returns=table, history=state, findings=findings)

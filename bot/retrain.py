@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import structlog
@@ -24,21 +24,20 @@ from bot.artifacts import Artifact, ArtifactStore
 from bot.feature_sets import FeatureMetadata
 from bot.history import SCALE, HistoryState, minimum_lag
 from bot.numerai import NumeraiClient
-from bot.preprocess import Preprocess, engineered_scaling, network_scaling, prepare
-from bot.recipes import NetworkRecipe, Recipe, history_needs
+from bot.preprocess import Preprocess, prepare
+from bot.recipes import Recipe, history_needs
 from bot.refresh import Refreshed, refresh
 from bot.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, Members, Scorer, ensemble, golden_batch
 from bot.scoring import corr, max_drawdown, sharpe
 from bot.splits import Split, holdout
+from bot.training_plan import Device, network_config, training_options
 from bot.training_set import TrainingSet
 from models.export import export
 from models.gbm import PRESETS, train_gbm
-from models.network_config import NetworkConfig
-from models.training import Progress, TrainingOptions, train
+from models.training import Progress, train
 
 GOLDEN_ROWS = 128
 log = structlog.get_logger()
-Device = Literal["auto", "cpu", "cuda"]
 Watcher = Callable[[str, float, str], None]
 """Called with what is being done, the share that is done, and a few words about it."""
 
@@ -92,6 +91,7 @@ class Retrainer:
             self.data_version,
             history_targets=targets,
             lookback=lookback,
+            pinned=self.artifacts.pinned("store"),
             watch=self.watch,
         )
         data = self._read(fresh, recipe)
@@ -230,6 +230,7 @@ class Retrainer:
             "recipe_sha256": recipe.digest,
             "data_version": self.data_version,
             "feature_set": self.feature_set,
+            "store": data.store.store.folder.name,
             "features": len(data.manifest.features),
             "preprocess_sha256": data.manifest.digest,
             "target": self.target,
@@ -250,49 +251,6 @@ class Retrainer:
             "packages": {name: version(name) for name in ("torch", "onnx", "onnxruntime", "lightgbm", "numpy")},
             "machine": platform.machine(),
         }
-
-
-def network_config(data: TrainingSet, recipe: NetworkRecipe) -> NetworkConfig:
-    """Return the network that fits the data's columns and the recipe's sizes."""
-    manifest = data.manifest
-    offset, scale = network_scaling(manifest)
-    made_offset, made_scale = engineered_scaling(manifest)
-    channels = 0 if data.returns is None else len(manifest.groups) * len(data.returns.targets)
-    return NetworkConfig(
-        features=len(manifest.features),
-        targets=data.targets,
-        engineered=len(manifest.engineered_names),
-        history_channels=channels,
-        lookback=data.lookback if channels else 0,
-        missing_category=manifest.missing == "category",
-        input_offset=offset,
-        input_scale=scale,
-        engineered_offset=tuple(float(value) for value in made_offset),
-        engineered_scale=tuple(float(value) for value in made_scale),
-        encoder=recipe.encoder,
-        hidden=recipe.hidden,
-        feed_forward=recipe.feed_forward,
-        blocks=recipe.blocks,
-        dropout=recipe.dropout,
-        input_dropout=recipe.input_dropout,
-        history_dropout=recipe.history_dropout,
-    )
-
-
-def training_options(recipe: NetworkRecipe, *, target: str, device: Device) -> TrainingOptions:
-    """Return the recipe's schedule as the training loop takes it."""
-    return TrainingOptions(
-        epochs=recipe.epochs,
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        patience=recipe.patience,
-        evaluations_per_epoch=recipe.evaluations_per_epoch,
-        batch_rows=recipe.batch_rows,
-        seed=recipe.seed,
-        loss=recipe.loss,
-        device=device,
-        main_target=target,
-    )
 
 
 def _note(now: Progress) -> str:

@@ -1,10 +1,13 @@
 """`bot sync` as a command, and what a round makes of it."""
 
 import numpy as np
+import pytest
 
 from bot.history import HistoryState
 from bot.history_file import history_path, read
-from tests.integration.conftest import OPENED
+from bot.sandbox import Sandbox, SandboxClock
+from bot.sandbox.world import generate
+from tests.integration.conftest import OPENED, Installation
 
 
 def test_sync_says_what_there_is(installation):
@@ -66,3 +69,29 @@ def test_published_history_covers_every_feature(installation):
 
     assert state.window.shape[1] == len(state.features) == 120
     assert np.isfinite(state.window).all()
+
+
+def test_stores_are_kept_while_an_artifact_needs_them(installation):
+    """A store that an artifact was trained on stays, another old one goes."""
+    installation.bot("sync")
+    (current,) = (installation.state / "store").iterdir()
+    (artifact,) = (installation.state / "artifacts").glob("2*/manifest.json")
+    needed, idle = current.parent / "v5.2-pinned", current.parent / "v5.1-idle"
+    needed.mkdir()
+    idle.mkdir()
+    artifact.write_text(artifact.read_text().replace(current.name, needed.name))
+    installation.bot("sync")
+
+    assert {folder.name for folder in current.parent.iterdir()} == {current.name, needed.name}
+
+
+@pytest.mark.slow
+def test_larger_history_is_trained_on_through_the_store(tmp_path):
+    """Three hundred eras of the small world are synced, stored, verified, trained on and promoted."""
+    world = generate(tmp_path / "world", size="small")
+    with Sandbox(world, clock=SandboxClock(OPENED)) as sandbox:
+        result = Installation(sandbox=sandbox, root=tmp_path).bot("retrain", BOT_FEATURE_SET="small")
+
+    assert result.returncode == 0, result.stderr
+    assert "promoted" in result.stdout
+    assert [folder.name[:5] for folder in (tmp_path / "state" / "store").iterdir()] == ["v5.3-"]
