@@ -10,26 +10,34 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from graphql import GraphQLError, parse, value_from_ast_untyped
+from graphql import GraphQLError, Undefined, parse, value_from_ast_untyped
 from graphql.language import FieldNode, OperationDefinitionNode, SelectionSetNode
 
 Resolve = Callable[[str, dict[str, Any]], Any]
-_CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class Refused(Exception):
     """An operation that the tournament answers with a GraphQL error."""
 
 
+class Arguments(dict[str, Any]):
+    """Arguments of a field by snake case name; asking for one that the client left out refuses the field."""
+
+    def __missing__(self, name: str) -> Any:  # noqa: ANN401 - JSON
+        """Refuse, as a schema would, what needs the argument."""
+        raise Refused(f'Argument "{name}" is required but it was not provided.')
+
+
 def snake(name: str) -> str:
     """Return a GraphQL name in snake case."""
-    return _CAPITAL.sub(r"_\1", name).lower()
+    return _WORD.sub("_", name).lower()
 
 
 def operations(query: str) -> tuple[str, ...]:
     """Return the top-level fields of a document in snake case; empty when it does not parse."""
     try:
-        return tuple(snake(field.name.value) for field in _fields(query))
+        return tuple(snake(field.name.value) for field in _selected(_operation(query)))
     except GraphQLError:
         return ()
 
@@ -44,16 +52,19 @@ def execute(query: str, variables: Mapping[str, Any], resolve: Resolve) -> dict[
         resolve: From a field in snake case and its arguments to a value; :class:`Refused` becomes an error.
     """
     try:
-        fields = _fields(query)
+        operation = _operation(query)
     except GraphQLError as error:
         return {"data": None, "errors": [{"message": error.message, "locations": []}]}
+    if not isinstance(variables, Mapping):
+        return {"data": None, "errors": [{"message": "Variables must be an object.", "locations": []}]}
+    given = {**_defaults(operation), **variables}
     data: dict[str, Any] = {}
     errors = []
-    for field in fields:
+    for field in _selected(operation):
         key = field.alias.value if field.alias else field.name.value
-        arguments = {
-            snake(one.name.value): value_from_ast_untyped(one.value, dict(variables)) for one in field.arguments or ()
-        }
+        values = ((one.name.value, value_from_ast_untyped(one.value, given)) for one in field.arguments or ())
+        # A variable that was never given leaves its argument out.
+        arguments = Arguments({snake(name): value for name, value in values if value is not Undefined})
         try:
             data[key] = _project(resolve(snake(field.name.value), arguments), field.selection_set)
         except Refused as refusal:
@@ -62,20 +73,29 @@ def execute(query: str, variables: Mapping[str, Any], resolve: Resolve) -> dict[
     return {"data": data, "errors": errors} if errors else {"data": data}
 
 
-def _fields(query: str) -> list[FieldNode]:
+def _operation(query: str) -> OperationDefinitionNode:
     document = parse(query, no_location=True)
     operation = next((one for one in document.definitions if isinstance(one, OperationDefinitionNode)), None)
     if operation is None:
         raise GraphQLError("the document holds no operation")
+    return operation
+
+
+def _selected(operation: OperationDefinitionNode) -> list[FieldNode]:
     return [one for one in operation.selection_set.selections if isinstance(one, FieldNode)]
+
+
+def _defaults(operation: OperationDefinitionNode) -> dict[str, Any]:
+    declared = operation.variable_definitions or ()
+    return {one.variable.name.value: value_from_ast_untyped(one.default_value) for one in declared if one.default_value}
 
 
 def _project(value: Any, selection: SelectionSetNode | None) -> Any:  # noqa: ANN401 - JSON
     """Pick the selected fields; a field the sandbox knows nothing of is null, as an empty one is on the server."""
-    if value is None or selection is None:
-        return value
     if isinstance(value, list | tuple):
         return [_project(one, selection) for one in value]
+    if selection is None or not isinstance(value, Mapping):
+        return value
     picked = {}
     for field in selection.selections:
         if isinstance(field, FieldNode):

@@ -4,14 +4,13 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from bot.sandbox.graphql import Refused
+from bot.sandbox.graphql import Arguments, Refused
 from bot.sandbox.listing import iso, performance_json, round_json, score_json, submission_json
 from bot.sandbox.schedule import Window
 from bot.sandbox.scores import diagnose, score, validation_rows
 from bot.sandbox.storage import Storage
 from bot.sandbox.tournament import CLASSIC, Account, Submission, Tournament, stored_name
 
-Arguments = dict[str, Any]
 PUBLIC = frozenset(
     {
         "rounds", "list_datasets", "dataset", "submission_scores", "v2_round_model_performances", "pipeline_status",
@@ -52,7 +51,8 @@ class Queries:
         Raises:
             Refused: The field is unknown, needs a key, or the tournament refuses.
         """
-        method: Callable[..., Any] | None = getattr(self, f"_{name}", None)
+        # Fields are the methods with one leading underscore; helpers have none, dunders two.
+        method: Callable[..., Any] | None = None if name.startswith("_") else getattr(self, f"_{name}", None)
         if method is None:
             raise Refused(f'Cannot query field "{name}" on type "RootQueryType".')
         if name in PUBLIC:
@@ -65,19 +65,21 @@ class Queries:
 
     def _rounds(self, arguments: Arguments) -> list[dict[str, Any] | None]:
         schedule, now = self.tournament.schedule, self.tournament.clock.now()
-        if arguments.get("number") == 0:
+        wanted, limit = _whole(arguments, "number"), _whole(arguments, "limit")
+        if wanted == 0:
             current = self.tournament.current()
-            return [None if current is None else round_json(current, self._status(current))]
+            return [None if current is None else round_json(current, self.status(current))]
         newest = schedule.opened(now)
         numbers = [] if newest is None else list(range(newest, max(newest - 150, schedule.first_round - 1), -1))
         listed = [self.tournament.upcoming(), *(schedule.round(number) for number in numbers)]
-        if arguments.get("number") is not None:
-            listed = [one for one in listed if one.number == arguments["number"]]
+        if wanted is not None:
+            listed = [one for one in listed if one.number == wanted]
         if arguments.get("status") is not None:
-            listed = [one for one in listed if self._status(one) == str(arguments["status"]).upper()]
-        return [round_json(one, self._status(one)) for one in listed[: arguments.get("limit")]]
+            listed = [one for one in listed if self.status(one) == str(arguments["status"]).upper()]
+        return [round_json(one, self.status(one)) for one in listed[:limit]]
 
-    def _status(self, window: Window) -> str:
+    def status(self, window: Window) -> str:
+        """Return where a round stands, in the words of the API."""
         now = self.tournament.clock.now()
         if now < window.opens_at:
             return "UPCOMING"
@@ -89,10 +91,11 @@ class Queries:
         root = self.tournament.directory
         static = {str(path.relative_to(root)) for path in root.glob("v*/*") if path.is_file()}
         if self.tournament.schedule.opened(self.tournament.clock.now()) is not None:
-            static |= {f"{version}/{name}" for version in _versions(static) for name in self._live_files()}
+            static |= {f"{version}/{name}" for version in _versions(static) for name in self.live_files()}
         return sorted(static)
 
-    def _live_files(self) -> list[str]:
+    def live_files(self) -> list[str]:
+        """Return the names of the open round's files."""
         number = self.tournament.schedule.opened(self.tournament.clock.now())
         era = None if number is None else self.tournament.live_era(number)
         return [] if era is None else [path.name for path in era.folder.iterdir() if path.name != "truth.npz"]
@@ -160,10 +163,13 @@ class Queries:
         raise Refused("Submission not found")
 
     def _submission_scores(self, arguments: Arguments) -> list[dict[str, Any]]:
-        wanted = arguments.get("display_name")
+        wanted, rounds = arguments.get("display_name"), _whole(arguments, "last_n_rounds")
+        held = self.tournament.of(str(arguments["model_id"]))
+        newest = sorted({one.round for one in held}, reverse=True)[:rounds]
         return [
             score_json(one, self.tournament.schedule.round(one.round), name, value)
-            for one in self.tournament.of(str(arguments["model_id"]))
+            for one in held
+            if one.round in newest
             for name, value in self.scored(one).items()
             if wanted in (None, name)
         ]
@@ -191,23 +197,25 @@ class Queries:
                 "started_at": ready, "tournament": arguments.get("tournament")}  # fmt: skip
 
     def _create_diagnostics(self, arguments: Arguments, account: Account) -> dict[str, str]:
-        self.tournament.slot(account, arguments.get("model_id"))
+        _, model = self.tournament.slot(account, arguments.get("model_id"))
         content = self.tournament.uploaded.get(str(arguments["filename"]))
         if content is None:
             raise Refused(f"FileNotFoundError {arguments['filename']}")
         identity = str(uuid.uuid4())
-        self.tournament.diagnostics[identity] = {"status": "pending", "content": content}
+        self.tournament.diagnostics[identity] = {"status": "pending", "content": content, "model": model}
         return {"id": identity}
 
-    def _diagnostics(self, arguments: Arguments, _: Account) -> list[dict[str, Any]]:
+    def _diagnostics(self, arguments: Arguments, account: Account) -> list[dict[str, Any]]:
         wanted = arguments.get("id")
+        _, model = self.tournament.slot(account, arguments["model_id"])
         return [
-            self._diagnosed(held)
+            self.diagnosed(held)
             for identity, held in self.tournament.diagnostics.items()
-            if wanted in (None, identity)
+            if held["model"] == model and wanted in (None, identity)
         ]
 
-    def _diagnosed(self, held: dict[str, Any]) -> dict[str, Any]:
+    def diagnosed(self, held: dict[str, Any]) -> dict[str, Any]:
+        """Return diagnostics as far as they have come."""
         if held["status"] == "pending":
             # Pending once, done when asked again: a client that does not poll never sees a result.
             held["status"] = "running"
@@ -253,6 +261,14 @@ class Queries:
     def _release_stake(self, arguments: Arguments, _: Account) -> dict[str, Any]:
         return {"id": None, "due_date": None, "status": "", "type": "drain", "drain": True,
                 "requested_amount": str(arguments.get("amount"))}  # fmt: skip
+
+
+def _whole(arguments: Arguments, name: str) -> int | None:
+    """Return an argument as a whole number, however the client wrote it; ``None`` when it is null or left out."""
+    value = arguments.get(name)
+    if value is not None and not str(value).removeprefix("-").isdecimal():
+        raise Refused(f'Argument "{name}" has invalid value {value}.')
+    return None if value is None else int(value)
 
 
 def _versions(names: set[str]) -> set[str]:

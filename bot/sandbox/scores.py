@@ -18,8 +18,10 @@ def score(submission: Submission, era: LiveEra) -> dict[str, float]:
     import pandas as pd  # noqa: PLC0415 - with numerai-tools half a second; only scoring pays for it
     from numerai_tools.scoring import correlation_contribution, numerai_corr  # noqa: PLC0415
 
-    sent = pd.read_csv(io.BytesIO(submission.content)).set_index("id")["prediction"].reindex(era.ids)
-    predictions = sent.to_frame("prediction")
+    file = pd.read_csv(io.BytesIO(submission.content)).set_index("id")["prediction"]
+    # A late file bears the ids of the round before; its values are mapped in order, as those of a file on time are.
+    sent = np.resize(file.to_numpy(), len(era.ids)) if submission.late else file.reindex(era.ids).to_numpy()
+    predictions = pd.DataFrame({"prediction": sent}, index=era.ids)
     truth = pd.Series(era.targets[MAIN], index=era.ids, name="target")
     return {
         "corr60": float(numerai_corr(predictions, truth).iloc[0]),

@@ -3,12 +3,14 @@
 import hashlib
 import mmap
 import os
+import re
 import secrets
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 ACCESS_DENIED = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code></Error>'
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,18 +88,20 @@ def answer(content: Content | None, *, wanted: str | None, condition: str | None
 
     Args:
         content: The file; ``None`` is refused with 403, as S3 refuses what is not there.
-        wanted: ``Range`` header.
+        wanted: ``Range`` header; one that is malformed, or asks for several parts, is ignored.
         condition: ``If-Range`` header; another content than it names is sent whole.
     """
     if content is None:
         return Reply(status=403, body=memoryview(ACCESS_DENIED), headers={"Content-Type": "application/xml"})
     view, size = content.view, len(content.view)
     headers = {"ETag": content.etag, "Accept-Ranges": "bytes", "Content-Type": "binary/octet-stream"}
-    if wanted is None or (condition is not None and condition != content.etag):
+    asked = _RANGE.fullmatch(wanted or "")
+    first, last = asked.groups() if asked else ("", "")
+    malformed = not (first or last) or (first and last and int(last) < int(first))
+    if malformed or (condition is not None and condition != content.etag):
         return Reply(status=200, body=view, headers=headers)
-    first, _, last = wanted.removeprefix("bytes=").partition("-")
-    begin = int(first) if first.isdigit() else max(size - int(last or 0), 0)
-    end = int(last) if first.isdigit() and last.isdigit() else size - 1
+    begin = int(first) if first else max(size - int(last), 0)
+    end = int(last) if first and last else size - 1
     if begin >= size:
         return Reply(status=416, body=memoryview(b""), headers={"Content-Range": f"bytes */{size}"})
     part = view[begin : end + 1]
