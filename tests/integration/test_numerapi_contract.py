@@ -1,41 +1,36 @@
 """Everything unmodified numerapi 3.1.1 can ask, answered by the sandbox."""
 
-import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import numerapi
 import pandas as pd
 import pytest
+import requests
 
-from bot.sandbox import DEMO_ACCOUNT, Account, Sandbox, SandboxClock, Schedule
+from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World
 from tests.integration.conftest import FIRST_ROUND, SLOT
 
 MODEL = DEMO_ACCOUNT.models[SLOT]
-OWNER = Account(
-    username="owner",
-    public_id=DEMO_ACCOUNT.public_id,
-    secret_key=DEMO_ACCOUNT.secret_key,
-    models=DEMO_ACCOUNT.models,
-    scopes=(*DEMO_ACCOUNT.scopes, "stake"),
-)
+ANOTHER = "5a9db0c5-0000-4000-8000-00000000000f"
+OWNER = replace(DEMO_ACCOUNT, username="owner", scopes=(*DEMO_ACCOUNT.scopes, "stake"))
+CLI = """query ( $modelId: String! ) { submissions( modelId: $modelId ){ round{ number, tournament }, triggerId
+    insertedAt } }"""
+READ_BACK = """query($modelId: String!) { submissions(modelId: $modelId) { id filename insertedAt selected status
+    errorInfo triggerId round { number tournament } } }"""
+TRIGGER = "mutation ( $modelId: String! ) { triggerModelWebhook( modelId: $modelId ) }"
 
 
 @pytest.fixture
 def sandbox(world_folder):
     """A tournament around the present moment, since numerapi asks the local clock."""
     now = datetime.now(UTC).replace(microsecond=0)
-    schedule = Schedule.every(
-        timedelta(days=1),
-        window=timedelta(hours=2),
-        first_round=FIRST_ROUND,
-        first_open=now - timedelta(minutes=5),
-        resolve_after=2,
-    )
-    with Sandbox(
-        World.open(world_folder), clock=SandboxClock(now, rate=0), schedule=schedule, accounts=(OWNER,)
-    ) as running:
+    first = {"first_round": FIRST_ROUND, "first_open": now - timedelta(minutes=5)}
+    schedule = Schedule.every(timedelta(days=1), window=timedelta(hours=2), resolve_after=2, **first)
+    world, clock = World.open(world_folder), SandboxClock(now, rate=0)
+    with Sandbox(world, clock=clock, schedule=schedule, accounts=(OWNER,)) as running:
         yield running
 
 
@@ -58,26 +53,45 @@ def submitted(api, predictions):
     return api.upload_predictions("p.csv", model_id=MODEL, df=predictions)
 
 
-def test_get_current_round(api):
-    """The open round's number."""
-    assert api.get_current_round() == FIRST_ROUND
+@pytest.mark.parametrize(
+    ("method", "arguments", "expected"),
+    [
+        ("get_current_round", (), FIRST_ROUND),
+        ("check_round_open", (), True),
+        ("check_new_round", (), True),
+        ("get_models", (), {SLOT: MODEL}),
+        ("get_models", (11,), {}),
+        ("modelid_to_modelname", (MODEL,), SLOT),
+        ("wallet_transactions", (), []),
+        ("pending_model_payouts", (), {"actual": [], "pending": []}),
+        ("stake_get", (SLOT,), Decimal(0)),
+        ("stake_set", (0, MODEL), None),
+        ("submission_ids", (MODEL,), []),
+        ("submission_scores", (MODEL,), []),
+        ("diagnostics", (MODEL,), []),
+        ("model_upload_data_versions", (), {"v5.3": "data-version"}),
+        ("model_upload_docker_images", (), {"Python 3.11": "docker-image"}),
+    ],
+)
+def test_plain_answers(api, method, arguments, expected):
+    """What is asked without an upload before it is answered as numerapi documents it."""
+    assert getattr(api, method)(*arguments) == expected
 
 
-def test_check_round_open(api):
-    """Whether the round is open by the local clock."""
-    assert api.check_round_open() is True
+def test_between_rounds(api, sandbox):
+    """After the close numerapi finds no round, and says so without an error."""
+    sandbox.clock.advance(timedelta(hours=3))
 
-
-def test_check_new_round(api):
-    """Whether a round opened lately."""
-    assert api.check_new_round() is True
+    assert (api.get_current_round(), api.check_round_open(), api.check_new_round()) == (None, False, False)
 
 
 def test_list_rounds(api, sandbox):
     """A round with its times as datetimes and its score configurations."""
     (listed,) = api.list_rounds(number=FIRST_ROUND)
+    window = sandbox.tournament.schedule.round(FIRST_ROUND)
 
-    assert listed["openTime"] == sandbox.tournament.schedule.round(FIRST_ROUND).opens_at
+    assert (listed["number"], listed["tournament"], listed["target"]) == (FIRST_ROUND, 8, "target_ender_60")
+    assert (listed["openTime"], listed["closeStakingTime"]) == (window.opens_at, window.closes_at)
     assert isinstance(listed["payoutFactor"], Decimal)
     assert {one["displayName"]: one["defaultMultiplier"] for one in listed["roundScoreConfigs"]} == {
         "corr60": 3.0,
@@ -107,9 +121,10 @@ def test_download_dataset(api, sandbox, tmp_path):
     assert frame["era"].unique().tolist() == ["X"]
 
 
-def test_get_models(api):
-    """The account's models by name."""
-    assert api.get_models() == {SLOT: MODEL}
+def test_download_of_what_is_not_there(api, tmp_path):
+    """A missing file has an address like any other, and is forbidden when it is fetched."""
+    with pytest.raises(requests.HTTPError, match="403"):
+        api.download_dataset("v5.3/nothing.parquet", dest_path=str(tmp_path / "nothing.parquet"))
 
 
 def test_get_account(api):
@@ -118,11 +133,6 @@ def test_get_account(api):
 
     assert (account["username"], account["models"][0]["name"]) == ("owner", SLOT)
     assert account["apiTokens"][0]["scopes"] == list(OWNER.scopes)
-
-
-def test_modelid_to_modelname(api):
-    """A model's name by its id."""
-    assert api.modelid_to_modelname(MODEL) == SLOT
 
 
 def test_upload_predictions(sandbox, submitted):
@@ -142,15 +152,23 @@ def test_upload_of_a_file(api, sandbox, predictions, tmp_path):
 
 def test_upload_that_is_refused(api, predictions):
     """Numerai's own validation speaks through the create mutation."""
-    with pytest.raises(ValueError, match="invalid_submission"):
+    with pytest.raises(ValueError, match="invalid_submission_values: values must be between 0 and 1 exclusive"):
         api.upload_predictions("p.csv", model_id=MODEL, df=predictions.assign(prediction=2.0))
 
 
-def test_upload_to_the_only_model(api, sandbox, predictions):
-    """An account with one model need not name it."""
+def test_upload_to_the_only_model(api, sandbox, predictions, monkeypatch):
+    """An account with one model need not name it; a trigger's id is kept."""
+    monkeypatch.setenv("TRIGGER_ID", "trigger")
     api.upload_predictions("p.csv", df=predictions)
+    (held,) = sandbox.tournament.submissions
 
-    assert sandbox.tournament.submissions[0].slot == SLOT
+    assert (held.slot, held.trigger_id) == (SLOT, "trigger")
+
+
+def test_upload_to_a_foreign_model(api, predictions):
+    """A model of nobody, or of somebody else, is not found."""
+    with pytest.raises(ValueError, match="Model not found"):
+        api.upload_predictions("p.csv", model_id=ANOTHER, df=predictions)
 
 
 def test_submission_ids(api, submitted):
@@ -168,53 +186,56 @@ def test_download_submission(api, submitted, predictions, tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(path), predictions)
 
 
-@pytest.mark.usefixtures("submitted")
-def test_get_submission_filenames(api):
-    """A model's file names by round."""
+def test_get_submission_filenames(api, submitted, predictions):
+    """Of a model's files only the selected one of each round is listed."""
+    api.upload_predictions("q.csv", model_id=MODEL, df=predictions)
     (listed,) = api.get_submission_filenames(model_id=MODEL)
 
     assert (listed["round_num"], listed["tournament"]) == (FIRST_ROUND, 8)
-    assert listed["filename"].startswith("p-")
+    assert listed["filename"].startswith("q-")
 
 
-@pytest.mark.usefixtures("submitted")
-def test_submissions_as_numerai_cli_asks(api):
-    """The listing with the fields that numerai-cli asks for."""
-    query = """query ( $modelId: String! ) {
-        submissions( modelId: $modelId ){ round{ number, tournament }, triggerId insertedAt } }"""
+@pytest.mark.parametrize("query", [CLI, READ_BACK], ids=["numerai-cli", "read back"])
+def test_submissions(api, submitted, query):
+    """The listing that numerapi has no method for, as numerai-cli and the bot ask for it."""
     (listed,) = api.raw_query(query, {"modelId": MODEL}, authorization=True)["data"]["submissions"]
+    known = {"triggerId": None, "round": {"number": FIRST_ROUND, "tournament": 8}}
+    more = {"id": submitted, "selected": True, "status": "success", "errorInfo": None}
 
-    assert listed["round"] == {"number": FIRST_ROUND, "tournament": 8}
-    assert set(listed) == {"round", "triggerId", "insertedAt"}
+    assert listed.items() >= (known if query is CLI else known | more).items()
+    assert datetime.fromisoformat(listed["insertedAt"]) <= datetime.now(UTC)
 
 
 @pytest.mark.usefixtures("submitted")
 def test_submission_scores(api, sandbox):
-    """Scores appear once the round has resolved, and not before."""
-    before = api.submission_scores(MODEL)
+    """Scores appear once the round has resolved, all of them or the one that is asked for."""
     sandbox.clock.advance(timedelta(days=2))
-    after = {one["displayName"]: one for one in api.submission_scores(MODEL)}
+    listed = {one["displayName"]: one for one in api.submission_scores(MODEL)}
+    (alone,) = api.submission_scores(MODEL, display_name="mmc60")
 
-    assert before == []
-    assert {"corr60", "mmc60"} <= set(after)
-    assert (after["corr60"]["roundNumber"], after["corr60"]["resolved"]) == (FIRST_ROUND, True)
+    assert {"corr60", "mmc60"} <= set(listed)
+    assert (listed["corr60"]["roundNumber"], listed["corr60"]["resolved"]) == (FIRST_ROUND, True)
+    assert alone == listed["mmc60"]
+
+
+def test_scores_of_the_last_rounds(api, sandbox, submitted, predictions):
+    """Older rounds than asked for are left out."""
+    sandbox.clock.advance(timedelta(days=1))
+    api.upload_predictions("q.csv", model_id=MODEL, df=predictions)
+    sandbox.clock.advance(timedelta(days=5))
+
+    assert {one["roundNumber"] for one in api.submission_scores(MODEL)} == {FIRST_ROUND, FIRST_ROUND + 1}
+    assert {one["roundNumber"] for one in api.submission_scores(MODEL, last_n_rounds=1)} == {FIRST_ROUND + 1}
 
 
 @pytest.mark.usefixtures("submitted")
-def test_round_model_performances_v2(api):
-    """The older listing of rounds and scores."""
+def test_older_listings_of_scores(api):
+    """The deprecated listings know the round, too."""
     with pytest.warns(DeprecationWarning, match="v2RoundModelPerformances"):
         (listed,) = api.round_model_performances_v2(MODEL)
 
     assert (listed["roundNumber"], listed["roundResolved"]) == (FIRST_ROUND, False)
-
-
-@pytest.mark.usefixtures("submitted")
-def test_intra_round_scores(api):
-    """The oldest listing of scores."""
-    (listed,) = api.intra_round_scores(MODEL)
-
-    assert listed["roundNumber"] == FIRST_ROUND
+    assert api.intra_round_scores(MODEL) == [{"roundNumber": FIRST_ROUND, "intraRoundSubmissionScores": []}]
 
 
 def test_pipeline_status(api, sandbox):
@@ -235,16 +256,14 @@ def test_diagnostics(api, sandbox, world_folder):
 
 
 def test_set_submission_webhook(api, sandbox):
-    """A webhook can be set and cleared."""
+    """A webhook can be set and cleared, and numerai-cli's trigger of it answers with an id."""
+    triggered = api.raw_query(TRIGGER, {"modelId": MODEL}, authorization=True)["data"]["triggerModelWebhook"]
+
+    assert len(triggered) == 36
     assert api.set_submission_webhook(MODEL, "https://example.org/hook") is True
     assert sandbox.tournament.webhooks == {MODEL: "https://example.org/hook"}
-
-
-def test_trigger_model_webhook(api):
-    """numerai-cli's trigger answers with an id."""
-    query = "mutation ( $modelId: String! ) { triggerModelWebhook( modelId: $modelId ) }"
-
-    assert len(api.raw_query(query, {"modelId": MODEL}, authorization=True)["data"]["triggerModelWebhook"]) == 36
+    assert api.set_submission_webhook(MODEL) is True
+    assert sandbox.tournament.webhooks == {MODEL: None}
 
 
 def test_model_upload(api, sandbox, tmp_path):
@@ -256,31 +275,21 @@ def test_model_upload(api, sandbox, tmp_path):
     assert b"pickle" in sandbox.tournament.uploaded.values()
 
 
-def test_model_upload_choices(api):
-    """Data versions and images to choose from."""
-    assert api.model_upload_data_versions() == {"v5.3": "data-version"}
-    assert api.model_upload_docker_images() == {"Python 3.11": "docker-image"}
-
-
-def test_money_is_not_played_for(api):
-    """Nothing is staked, paid or pending."""
-    assert api.wallet_transactions() == []
-    assert api.stake_get(SLOT) == 0
-    assert api.pending_model_payouts() == {"actual": [], "pending": []}
-
-
 def test_stake_changes_are_acknowledged(api):
     """Stake mutations answer in their own form."""
-    assert api.stake_increase(1, model_id=MODEL)["type"] == "increase"
-    assert api.stake_drain(model_id=MODEL)["type"] == "drain"
+    up, down, drained = api.stake_increase(1, MODEL), api.stake_decrease("2.5", MODEL), api.stake_drain(MODEL)
+
+    assert (up["type"], up["requestedAmount"]) == ("increase", Decimal(1))
+    assert (down["type"], down["requestedAmount"]) == ("decrease", Decimal("2.5"))
+    assert (drained["drain"], drained["requestedAmount"]) == (True, "11000000")
 
 
 def test_public_profile_and_staking_contract(api):
     """Public lookups answer in their own form."""
-    config = api.raw_query("query { v3StakeConfig { address owner paused } }", authorization=True)["data"]
+    profile = api.public_user_profile(SLOT)
 
-    assert api.public_user_profile(SLOT)["username"] == SLOT
-    assert config["v3StakeConfig"]["paused"] is False
+    assert (profile["username"], profile["nmrStaked"]) == (SLOT, Decimal(0))
+    assert api.v3_stake_config()["paused"] is False
 
 
 def test_wrong_key_is_refused(sandbox, monkeypatch):
@@ -289,10 +298,3 @@ def test_wrong_key_is_refused(sandbox, monkeypatch):
     stranger = numerapi.NumerAPI("A", "B", verbosity="CRITICAL")
     with pytest.raises(ValueError, match="session"):
         stranger.get_models()
-
-
-def test_csv_is_what_was_meant(sandbox, submitted, predictions):
-    """The held file reads back as the frame that was uploaded."""
-    frame = pd.read_csv(io.BytesIO(sandbox.tournament.submissions[0].content))
-
-    pd.testing.assert_frame_equal(frame, predictions)
