@@ -1,5 +1,7 @@
 """The tournament's own rules, as far as the real one's are known."""
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -18,8 +20,8 @@ MODEL = DEMO_ACCOUNT.models[SLOT]
 HOUR = timedelta(hours=1)
 
 
-def predictions(ids, *, shift=0.0):
-    rows = [f"{identity},{(index + 1) / (len(ids) + 1) + shift:.9f}" for index, identity in enumerate(ids)]
+def predictions(ids):
+    rows = [f"{identity},{rank / (len(ids) + 1):.9f}" for rank, identity in enumerate(ids, start=1)]
     return ("\n".join(["id,prediction", *rows]) + "\n").encode()
 
 
@@ -33,35 +35,58 @@ def ids(sandbox):
     return sandbox.tournament.live_ids(FIRST_ROUND)
 
 
-def post(sandbox, query, variables=None):
-    return requests.post(sandbox.url, json={"query": query, "variables": variables}, timeout=10).json()
+def post(sandbox, query, variables=None, account=None):
+    key = {"Authorization": f"Token {account.public_id}${account.secret_key}"} if account else {}
+    return requests.post(sandbox.url, json={"query": query, "variables": variables}, headers=key, timeout=10).json()
+
+
+def numbers(sandbox, query, variables=None):
+    return [one["number"] for one in post(sandbox, query, variables)["data"]["rounds"]]
 
 
 def test_answers_come_under_the_names_that_were_asked_for(sandbox):
-    """Camel case, snake case and aliases are echoed as they were written."""
-    data = post(sandbox, "query { rounds(tournament: 8 number: 0) { n: number openTime close_time } }")["data"]
+    """Camel case, snake case and aliases are echoed; an unknown query is an error beside the answer to a known one."""
+    reply = post(sandbox, "{ nonsense r: rounds(tournament: 8 number: 0) { n: number openTime close_time } }")
+    times = {"openTime": "2026-11-24T12:00:00Z", "close_time": "2026-11-24T13:00:00Z"}
 
-    assert set(data["rounds"][0]) == {"n", "openTime", "close_time"}
-
-
-def test_declared_types_are_not_checked(sandbox):
-    """A String where the schema has an ID, and missing commas, are taken."""
-    query = "query($x: ID! $y: Banana) { submissionScores(modelId: $x lastNRounds: $y) { value } }"
-
-    assert post(sandbox, query, {"x": MODEL, "y": 1})["data"] == {"submissionScores": []}
+    assert reply["data"] == {"nonsense": None, "r": [{"n": FIRST_ROUND, **times}]}
+    assert [error["path"] for error in reply["errors"]] == [["nonsense"]]
 
 
-def test_unknown_field_is_an_error_beside_the_others(sandbox):
-    """An unknown query is an error with its path, the known one beside it is answered."""
-    reply = post(sandbox, "query { nonsense rounds(number: 0) { number } }")
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("{ dataset }", 'Argument "filename" is required'),
+        ("query($f: String!) { dataset(filename: $f) }", 'Argument "filename" is required'),
+        ('{ rounds(limit: "many") { number } }', 'Argument "limit" has invalid value many'),
+        ("{ status }", 'Cannot query field "status"'),
+        ("{ _class__ }", 'Cannot query field "_class__"'),
+        ("{ rounds( }", "Syntax Error"),
+        ('mutation { createSubmission(filename: "gone.csv") { id } }', "FileNotFoundError gone.csv"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(sandbox, query, message):
+    """A field that lacks an argument, has an unusable one or asks for what does not exist is null, with an error."""
+    reply = post(sandbox, query, {}, DEMO_ACCOUNT)
 
-    assert reply["data"] == {"nonsense": None, "rounds": [{"number": FIRST_ROUND}]}
-    assert reply["errors"][0]["path"] == ["nonsense"]
+    assert not any((reply["data"] or {}).values())
+    assert message in reply["errors"][0]["message"]
 
 
-def test_broken_document_is_a_syntax_error(sandbox):
-    """What is no GraphQL is answered with a syntax error, not a crash."""
-    assert "Syntax Error" in post(sandbox, "query { rounds( }")["errors"][0]["message"]
+@pytest.mark.parametrize(
+    ("query", "variables", "expected"),
+    [
+        ('{ rounds(number: "1405") { number } }', None, [FIRST_ROUND]),
+        ("query($n: Banana $unused: ID!) { rounds(number: $n) { number } }", {"n": FIRST_ROUND}, [FIRST_ROUND]),
+        ("query($n: Int = 0) { rounds(number: $n) { number } }", {}, [FIRST_ROUND]),
+        ("query($n: Int) { rounds(number: $n) { number } }", {}, [FIRST_ROUND + 1, FIRST_ROUND]),
+        ("query($n: Int) { rounds(limit: $n) { number { digits } } }", {"n": 1}, [FIRST_ROUND + 1]),
+    ],
+    ids=["number as string", "foreign type", "default", "absent variable", "fields of a number"],
+)
+def test_loose_questions_are_understood(sandbox, query, variables, expected):
+    """Loosely typed values and variables, defaults, absent variables and needless selections are no reason to fail."""
+    assert numbers(sandbox, query, variables) == expected
 
 
 def test_request_without_a_query_is_a_bad_request(sandbox):
@@ -69,26 +94,27 @@ def test_request_without_a_query_is_a_bad_request(sandbox):
     assert requests.post(sandbox.url, data=b"nonsense", timeout=10).status_code == 400
 
 
-def test_operations_are_named_in_snake_case():
-    """Faults name the operations of a document in snake case."""
-    assert operations("mutation { createSubmission { id } create_x }") == ("create_submission", "create_x")
+def test_fields_are_named_in_snake_case():
+    """Inside, fields and arguments have snake case names; a selected field that is not known is null."""
+    query = "mutation { createSubmission(lastNRounds: 1) { b { c } } create_x }"
+    asked = []
+    answered = execute(query, {}, lambda name, arguments: asked.append((name, arguments)) or {"b": {}})
 
-
-def test_fields_the_sandbox_does_not_know_are_null():
-    """A selected field without a value is null."""
-    assert execute("{ a { b c } }", {}, lambda *_: {"b": 1}) == {"data": {"a": {"b": 1, "c": None}}}
+    assert operations(query) == ("create_submission", "create_x")
+    assert asked == [("create_submission", {"last_n_rounds": 1}), ("create_x", {})]
+    assert answered["data"]["createSubmission"] == {"b": {"c": None}}
 
 
 @pytest.mark.parametrize(
     ("after", "status"),
-    [(timedelta(0), "OPEN"), (timedelta(hours=2), "RESOLVING"), (timedelta(days=90), "RESOLVED")],
+    [(-HOUR, "UPCOMING"), (0 * HOUR, "OPEN"), (HOUR, "RESOLVING"), (timedelta(days=89), "RESOLVED")],
 )
 def test_a_rounds_status_follows_the_clock(sandbox, after, status):
-    """A round is open, resolving and resolved in turn."""
+    """A round is upcoming, open, resolving and resolved in turn."""
     sandbox.clock.set(OPENED + after)
-    query = "query($s: RoundStatus $n: Int) { rounds(status: $s number: $n) { number } }"
+    query = f"{{ rounds(status: {status} number: {FIRST_ROUND}) {{ number }} }}"
 
-    assert post(sandbox, query, {"s": status, "n": FIRST_ROUND})["data"]["rounds"] == [{"number": FIRST_ROUND}]
+    assert numbers(sandbox, query) == [FIRST_ROUND]
 
 
 def test_a_week_has_five_rounds():
@@ -100,54 +126,45 @@ def test_a_week_has_five_rounds():
     assert [window.closes_at - window.opens_at for window in windows] == [HOUR] * 4 + [26 * HOUR, HOUR]
 
 
-def test_between_rounds_none_is_current(sandbox):
-    """After the close the list of current rounds holds a null."""
-    sandbox.clock.advance(5 * HOUR)
+def test_before_the_first_round():
+    """Nothing has opened before the first round; from then on one round follows the other."""
+    schedule = Schedule.every(HOUR, first_round=7, first_open=OPENED)
 
-    assert post(sandbox, "{ rounds(number: 0) { number } }")["data"] == {"rounds": [None]}
-
-
-def test_the_latest_submission_is_selected(sandbox, ids):
-    """A second submission to the round takes the first one's place."""
-    first = submit(sandbox, predictions(ids), "a.csv")
-    second = submit(sandbox, predictions(ids, shift=1e-6), "b.csv")
-
-    assert (first.selected, second.selected) == (False, True)
+    assert [schedule.opened(OPENED + after) for after in (-HOUR, 0 * HOUR, 1.5 * HOUR)] == [None, 7, 8]
 
 
 def test_a_late_submission_waits_for_the_next_round(sandbox, ids):
-    """A file that comes after the close counts for the next round."""
+    """A file that comes after the close counts for the next round, until one comes there in time."""
+    punctual = submit(sandbox, predictions(ids), "a.csv")
     sandbox.clock.advance(2 * HOUR)
-    late = submit(sandbox, predictions(ids))
+    late = submit(sandbox, predictions(ids), "b.csv")
+    waiting = (late.round, late.late, late.selected)
+    sandbox.clock.advance(timedelta(days=1) - 2 * HOUR)
+    submit(sandbox, predictions(sandbox.tournament.live_ids(FIRST_ROUND + 1)), "c.csv")
 
-    assert (late.round, late.late) == (FIRST_ROUND + 1, True)
+    assert waiting == (FIRST_ROUND + 1, True, True)
+    assert (punctual.selected, late.selected) == (True, False)
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "message"),
     [
-        lambda lines: lines[:-5],
-        lambda lines: [*lines, lines[-1]],
-        lambda lines: ["id,wrong", *lines[1:]],
-        lambda lines: [*lines[:-1], lines[-1].split(",")[0] + ",1.5"],
-        lambda lines: [*lines[:-1], lines[-1].split(",")[0] + ","],
-        lambda lines: [lines[0], *(line.split(",")[0] + ",0.5" for line in lines[1:])],
+        (lambda lines: lines[:-5], "invalid_submission_ids: Not enough stocks submitted"),
+        (lambda lines: [*lines, lines[-1]], "invalid_submission_ids: Duplicates detected in id for live period"),
+        (lambda lines: ["id,wrong", *lines[1:]], "invalid_submission_headers: headers must be one of"),
+        (lambda lines: [*lines[:-1], lines[-1].split(",")[0] + ",1.5"], "values must be between 0 and 1 exclusive"),
+        (lambda lines: [*lines[:-1], lines[-1].split(",")[0] + ","], "invalid_submission_values: .* NaNs"),
+        (lambda lines: [lines[0], *(line.split(",")[0] + ",0.5" for line in lines[1:])], "non-zero standard deviation"),
     ],
     ids=["missing ids", "repeated id", "wrong column", "out of range", "no value", "constant"],
 )
-def test_wrong_files_are_refused(sandbox, ids, change):
-    """What Numerai's validation refuses is refused here, and not held."""
+def test_wrong_files_are_refused(sandbox, ids, change, message):
+    """What Numerai's validation refuses is refused here in its words, and not held."""
     lines = predictions(ids).decode().splitlines()
-    with pytest.raises(Refused):
+    with pytest.raises(Refused, match=message):
         submit(sandbox, ("\n".join(change(lines)) + "\n").encode())
 
     assert sandbox.tournament.submissions == []
-
-
-def test_a_file_that_never_arrived_is_named(sandbox):
-    """Creating a submission without its file fails as the real server's storage does."""
-    with pytest.raises(Refused, match=r"FileNotFoundError gone\.csv"):
-        sandbox.tournament.create(DEMO_ACCOUNT, filename="gone.csv", model_id=MODEL, trigger_id=None)
 
 
 def test_ids_of_the_round_before_are_mapped_silently(sandbox, ids):
@@ -159,10 +176,21 @@ def test_ids_of_the_round_before_are_mapped_silently(sandbox, ids):
     assert taken.content.decode().splitlines()[1].split(",")[0] == sandbox.tournament.live_ids(FIRST_ROUND + 1)[0]
 
 
-def test_foreign_models_are_not_found(sandbox, ids):
-    """A model of another account cannot be submitted to."""
-    with pytest.raises(Refused, match="Model not found"):
-        sandbox.tournament.create(DEMO_ACCOUNT, filename="p.csv", model_id="another", trigger_id=None)
+@pytest.mark.parametrize(
+    ("field", "scope"),
+    [
+        ('submissionUploadAuth(filename: "p.csv") { url }', "upload_submission"),
+        ("submissions(modelId: null) { id }", "read_submission_info"),
+        ("account { username }", "read_user_info"),
+        ('releaseStake(amount: "1") { id }', "stake"),
+    ],
+)
+def test_a_key_needs_its_scopes(sandbox, field, scope):
+    """A field is refused to a key without its scope, and to everybody without a key."""
+    sandbox.tournament.accounts = (DEMO_ACCOUNT, narrow := replace(DEMO_ACCOUNT, public_id="NARROW", scopes=()))
+
+    assert post(sandbox, f"{{ {field} }}", None, narrow)["errors"][0]["message"].endswith(scope)
+    assert "session" in post(sandbox, f"{{ {field} }}")["errors"][0]["message"]
 
 
 def test_uploads_get_a_name_of_their_own():
@@ -170,61 +198,98 @@ def test_uploads_get_a_name_of_their_own():
     names = {stored_name("r1405-slot-0123.csv") for _ in range(20)}
 
     assert len(names) == 20
-    assert all(name.startswith("r1405-slot-0123-") and name.endswith(".csv") for name in names)
-    assert {len(name) for name in names} == {len("r1405-slot-0123.csv") + 13}
+    assert all(re.fullmatch(r"r1405-slot-0123-[A-Za-z0-9]{12}\.csv", name) for name in names)
 
 
-def test_scores_are_numerais(sandbox, ids):
-    """A resolved round is scored by numerai-tools on the world's own truth."""
+@pytest.mark.parametrize("after", [0 * HOUR, 2 * HOUR], ids=["on time", "late"])
+def test_scores_are_numerais(sandbox, ids, after):
+    """A resolved round is scored by numerai-tools on the world's truth; a late file's values count in their order."""
+    sandbox.clock.advance(after)
     held = submit(sandbox, predictions(ids))
-    sandbox.clock.advance(timedelta(days=90))
+    sandbox.clock.advance(timedelta(days=92))
     (recorded,) = requests.get(f"{sandbox.url}sandbox/record", timeout=30).json()["submissions"]
-    era = sandbox.tournament.live_era(FIRST_ROUND)
-    sent = pd.DataFrame({"prediction": np.arange(1, len(ids) + 1) / (len(ids) + 1)}, index=ids)
-    truth = pd.Series(era.targets["target_ender_60"], index=ids, name="target")
-    meta = pd.Series(era.meta_model, index=ids)
+    era = sandbox.tournament.live_era(held.round)
+    sent = np.resize(np.arange(1, len(ids) + 1) / (len(ids) + 1), len(era.ids))
+    frame = pd.DataFrame({"prediction": sent}, index=era.ids)
+    truth = pd.Series(era.targets["target_ender_60"], index=era.ids, name="target")
+    mmc = correlation_contribution(frame, pd.Series(era.meta_model, index=era.ids), truth)
 
-    assert recorded["id"] == held.id
-    assert recorded["scores"]["corr60"] == pytest.approx(float(numerai_corr(sent, truth).iloc[0]), abs=1e-9)
-    assert recorded["scores"]["mmc60"] == pytest.approx(
-        float(correlation_contribution(sent, meta, truth).iloc[0]), abs=1e-9
-    )
+    assert recorded["late"] == (after > 0 * HOUR)
+    assert recorded["scores"]["corr60"] == pytest.approx(float(numerai_corr(frame, truth).iloc[0]), abs=1e-9)
+    assert recorded["scores"]["mmc60"] == pytest.approx(float(mmc.iloc[0]), abs=1e-9)
+
+
+def test_only_the_latest_file_is_scored(sandbox, ids):
+    """The latest file is selected, and scored once its round resolves; what it replaced is not."""
+    first = submit(sandbox, predictions(ids), "a.csv")
+    newest = submit(sandbox, predictions(ids), "b.csv")
+    query = "query($m: String!) { submissionScores(modelId: $m displayName: corr60) { submissionId } }"
+    before = post(sandbox, query, {"m": MODEL})
+    sandbox.clock.advance(timedelta(days=90))
+
+    assert (first.selected, newest.selected, before["data"]) == (False, True, {"submissionScores": []})
+    assert post(sandbox, query, {"m": MODEL})["data"] == {"submissionScores": [{"submissionId": newest.id}]}
+
+
+def test_diagnostics_are_numerais(sandbox, world_folder):
+    """Diagnostics are pending once, then numerai-tools' figures, and nobody else's model has them."""
+    rows = pd.read_parquet(world_folder / "v5.3/validation.parquet", columns=["era", "target_ender_60"]).dropna()
+    sent = pd.read_parquet(world_folder / "v5.3/validation_example_preds.parquet").loc[rows.index]
+    sandbox.tournament.uploaded["d.csv"] = sent.to_csv().encode()
+    neighbour = replace(DEMO_ACCOUNT, public_id="NEIGHBOUR", models={"other": "another"})
+    sandbox.tournament.accounts = (DEMO_ACCOUNT, neighbour)
+    post(sandbox, 'mutation { createDiagnostics(filename: "d.csv") { id } }', None, DEMO_ACCOUNT)
+    query = "{ diagnostics(modelId: null) { status validationCorrMean perEraDiagnostics { era validationCorr } } }"
+    (pending,) = post(sandbox, query, None, DEMO_ACCOUNT)["data"]["diagnostics"]
+    (done,) = post(sandbox, query, None, DEMO_ACCOUNT)["data"]["diagnostics"]
+    expected = {
+        label: float(numerai_corr(sent.loc[era.index], era["target_ender_60"].rename("target")).iloc[0])
+        for label, era in rows.groupby("era")
+    }
+
+    assert (pending["status"], done["status"]) == ("pending", "done")
+    assert {one["era"]: one["validationCorr"] for one in done["perEraDiagnostics"]} == pytest.approx(expected)
+    assert done["validationCorrMean"] == pytest.approx(np.mean(list(expected.values())))
+    assert post(sandbox, query, None, neighbour)["data"]["diagnostics"] == []
 
 
 FILE = Content.of(bytes(range(100)))
 
 
-def test_whole_file():
-    """Without a range the whole file comes, with a name for its content."""
-    reply = answer(FILE, wanted=None, condition=None)
-
-    assert (reply.status, len(reply.body), reply.headers["ETag"]) == (200, 100, FILE.etag)
-
-
 @pytest.mark.parametrize(
-    ("wanted", "first", "size"), [("bytes=90-", 90, 10), ("bytes=10-19", 10, 10), ("bytes=-5", 95, 5)]
+    ("wanted", "condition", "status", "part"),
+    [
+        (None, None, 200, range(100)),
+        ("bytes=90-", FILE.etag, 206, range(90, 100)),
+        ("bytes=10-19", None, 206, range(10, 20)),
+        ("bytes=-5", None, 206, range(95, 100)),
+        ("bytes=90-900", None, 206, range(90, 100)),
+        ("bytes=90-", '"another"', 200, range(100)),
+        ("bytes=100-", None, 416, range(0)),
+        *((unusable, None, 200, range(100)) for unusable in ("bytes=5-2", "bytes=-", "items=0-5", "bytes=0-1,3-4")),
+    ],
 )
-def test_part_of_a_file(wanted, first, size):
-    """A range is answered with 206 and says which part it is."""
-    reply = answer(FILE, wanted=wanted, condition=FILE.etag)
+def test_ranges(wanted, condition, status, part):
+    """A range of the content that is meant comes alone, an unusable one is as none, one after the end is an error."""
+    reply = answer(FILE, wanted=wanted, condition=condition)
+    where = {200: None, 206: f"bytes {part.start}-{part.stop - 1}/100", 416: "bytes */100"}[status]
 
-    assert (reply.status, reply.body[0], len(reply.body)) == (206, first, size)
-    assert reply.headers["Content-Range"] == f"bytes {first}-{first + size - 1}/100"
-
-
-def test_range_of_another_content():
-    """With If-Range naming another content the whole file comes."""
-    assert answer(FILE, wanted="bytes=90-", condition='"another"').status == 200
+    assert (reply.status, bytes(reply.body), reply.headers.get("Content-Range")) == (status, bytes(part), where)
+    assert status == 416 or reply.headers["ETag"] == FILE.etag
 
 
-def test_range_beyond_the_end():
-    """A range that begins after the end is not satisfiable."""
-    assert answer(FILE, wanted="bytes=100-", condition=None).status == 416
+def test_a_download_is_resumed_while_the_round_lasts(sandbox):
+    """The rest of a live file comes under its own tag; with the next round's file the whole of that one comes."""
+    query = '{ dataset(filename: "v5.3/live.parquet") }'
+    whole = requests.get(url := post(sandbox, query)["data"]["dataset"], timeout=10)
+    resume = {"Range": f"bytes={len(whole.content) - 7}-", "If-Range": whole.headers["ETag"]}
+    rest = requests.get(url, headers=resume, timeout=10)
+    sandbox.clock.advance(timedelta(days=1))
+    newer = requests.get(post(sandbox, query)["data"]["dataset"], headers=resume, timeout=10)
 
-
-def test_missing_file():
-    """What is not there is forbidden, as the real storage has it."""
-    assert answer(None, wanted=None, condition=None).status == 403
+    assert (whole.status_code, rest.status_code, newer.status_code) == (200, 206, 200)
+    assert rest.content == whole.content[-7:]
+    assert (newer.content[:4], newer.headers["ETag"] != whole.headers["ETag"]) == (b"PAR1", True)
 
 
 def test_unknown_tokens_open_nothing(sandbox):
