@@ -59,15 +59,15 @@ def feature_returns(features: Codes, targets: npt.NDArray[np.floating]) -> Float
         y = targets[mask][:, columns].astype(np.float64)
         if len(y) < 2:
             continue
-        x = _centred(features if mask.all() else features[mask])
-        # Sums of small whole numbers are exact in float32, whatever their order.
-        mean = x.sum(axis=0).astype(np.float64) / len(x)
-        x_scale = np.sqrt(np.maximum(np.einsum("rf,rf->f", x, x).astype(np.float64) / len(x) - mean**2, 0.0))
+        x = _filled(features if mask.all() else features[mask])
         y -= y.mean(axis=0)
-        y_scale = y.std(axis=0)
-        covariance = ((y / len(x)).astype(np.float32).T @ x).astype(np.float64)
-        covariance -= np.outer(y.mean(axis=0), mean)
-        scale = np.outer(y_scale, x_scale)
+        # One product for covariances and sums. Sums of small whole numbers are exact in float32, whatever their order.
+        made = np.column_stack([y, np.ones(len(y))]).astype(np.float32).T @ x
+        mean = made[-1].astype(np.float64) / len(x)
+        x_scale = np.sqrt(np.maximum(np.einsum("rf,rf->f", x, x).astype(np.float64) / len(x) - mean**2, 0.0))
+        covariance = made[:-1].astype(np.float64) / len(x)
+        covariance -= np.outer(y.astype(np.float32).mean(axis=0, dtype=np.float64), mean)
+        scale = np.outer(y.std(axis=0), x_scale)
         earned = np.divide(covariance, scale, out=np.zeros(scale.shape), where=x_scale > MOVED)
         moving = np.ptp(y, axis=0) > 0
         returns[:, np.array(columns)[moving]] = earned[moving].T
@@ -266,6 +266,13 @@ class HistoryState:
                 f"the history state's window has shape {state.window.shape}, which fits no feature list"
             )
         return state
+
+
+def _filled(features: Codes) -> Floats:
+    """Return codes as float32, a missing one as the middle bin."""
+    if features.view(np.uint8).max(initial=0) < _MISSING_CATEGORY:
+        return features.astype(np.float32)
+    return _centred(features) + CENTRE
 
 
 def _centred(features: Codes) -> Floats:
