@@ -13,7 +13,6 @@ from typing import Any
 from graphql import GraphQLError, Undefined, parse, value_from_ast_untyped
 from graphql.language import FieldNode, OperationDefinitionNode, SelectionSetNode
 
-Resolve = Callable[[str, dict[str, Any]], Any]
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -27,6 +26,9 @@ class Arguments(dict[str, Any]):
     def __missing__(self, name: str) -> Any:  # noqa: ANN401 - JSON
         """Refuse, as a schema would, what needs the argument."""
         raise Refused(f'Argument "{name}" is required but it was not provided.')
+
+
+Resolve = Callable[[str, Arguments], Any]
 
 
 def snake(name: str) -> str:
