@@ -9,18 +9,20 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import structlog
 
 from bot.artifacts import sha256_of
 from bot.errors import DatasetIncomplete, OperatorNeeded
 from bot.livefile import LiveFile, prove_fresh, read_live
 from bot.numerai import NumeraiClient
+from bot.tail_fetch import Unsuited, fetch_tail
 
 __all__ = ["FetchedFile", "LiveFile", "fetch", "prove_fresh", "read_live", "recorded", "sync"]
 
@@ -30,6 +32,7 @@ _SYNCED = "sync.json"
 _FREE = 1.1
 """Free space demanded before a download, in multiples of the file's size."""
 
+log = structlog.get_logger()
 Watcher = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
@@ -122,13 +125,33 @@ def sync(client: NumeraiClient, folder: Path, version: str, *, watch: Watcher | 
                 same = response.headers.get("ETag") == known["etag"] and known["etag"]
             if same:
                 continue
-        fetched = fetch(client, f"{version}/{name}", path, resume=True, watch=watch)
+        fetched = _refetch(client, f"{version}/{name}", path, known, watch)
         known_files[name] = {"bytes": fetched.size, "etag": fetched.etag, "sha256": fetched.sha256}
         staging = home / f".{_SYNCED}"
         staging.write_text(json.dumps(known_files, indent=1, sort_keys=True), encoding="utf-8")
         staging.replace(home / _SYNCED)
         changed.append(name)
     return tuple(changed)
+
+
+def _refetch(
+    client: NumeraiClient, filename: str, path: Path, known: Mapping[str, object] | None, watch: Watcher | None
+) -> FetchedFile:
+    """Fetch what is new in a parquet file whose older version is at hand and sound, else the whole file."""
+    if known is None or path.suffix != ".parquet" or not path.is_file() or sha256_of(path) != known["sha256"]:
+        return fetch(client, filename, path, resume=True, watch=watch)
+    staging = path.with_name(f".{path.name}.tail")
+    try:
+        size, etag = fetch_tail(client, filename, path, staging, watch=watch)
+        _verify(staging, filename, size)
+    except (Unsuited, DatasetIncomplete) as reason:
+        log.info("dataset.whole", file=filename, reason=str(reason))
+        staging.unlink(missing_ok=True)
+        return fetch(client, filename, path, resume=True, watch=watch)
+    sha256 = sha256_of(staging)
+    staging.replace(path)
+    _sync_folder(path.parent)
+    return FetchedFile(path=path, size=size, sha256=sha256, etag=etag)
 
 
 def recorded(home: Path) -> dict[str, dict[str, object]]:

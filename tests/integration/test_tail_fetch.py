@@ -1,0 +1,163 @@
+"""A file that grows at its end is completed, not fetched again."""
+
+import hashlib
+import json
+from datetime import timedelta
+
+import pyarrow.parquet as pq
+import pytest
+
+from bot.datasets import sync
+from bot.errors import RetryLater
+from bot.numerai import NumeraiClient
+from bot.sandbox import Fault, Sandbox, SandboxClock
+from tests.integration.conftest import OPENED
+from tests.test_ingest import ROWS, table
+
+pytestmark = pytest.mark.usefixtures("no_backoff")
+VALIDATION = "v5.3/validation.parquet"
+
+
+class Counting(NumeraiClient):
+    """A client that counts the bytes of a file it was sent."""
+
+    taken = 0
+
+    def download(self, filename, headers=None):
+        inner = super().download(filename, headers)
+        if filename == VALIDATION:
+            return _Counted(self, inner)
+        return inner
+
+
+class _Counted:
+    def __init__(self, client, inner):
+        self._client, self._inner = client, inner
+
+    def __enter__(self):
+        response, pieces = self._inner.__enter__()
+
+        def counted():
+            for piece in pieces:
+                self._client.taken += len(piece)
+                yield piece
+
+        return response, counted()
+
+    def __exit__(self, *error):
+        return self._inner.__exit__(*error)
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Folder of a tournament's files: features.json, train, and validation up to era 46."""
+    folder = tmp_path / "served" / "v5.3"
+    folder.mkdir(parents=True)
+    (folder / "features.json").write_text(json.dumps({"feature_sets": {}, "targets": []}))
+    pq.write_table(table(1, 5, unresolved=0), folder / "train.parquet")
+    write(folder, 46)
+    pq.write_table(table(90, 90), folder / "live.parquet")
+    return folder
+
+
+def write(folder, last, **options):
+    pq.write_table(table(6, last), folder / "validation.parquet", row_group_size=4 * ROWS, **options)
+
+
+@pytest.fixture
+def client(served):
+    clock = SandboxClock(OPENED + timedelta(minutes=1), rate=0)
+    with Sandbox(served.parent, clock=clock) as sandbox:
+        made = Counting(api_url=sandbox.url, public_id=None, secret_key=None)
+        made.faults = sandbox.faults
+        yield made
+
+
+def again(client, tmp_path):
+    """Sync once more; return the bytes of validation that came, and whether the file is the server's."""
+    client.taken = 0
+    sync(client, tmp_path / "data", "v5.3")
+    ours = (tmp_path / "data" / VALIDATION).read_bytes()
+    return client.taken, ours == (tmp_path / "served" / VALIDATION).read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def _small_pieces(monkeypatch):
+    """Make the probes small beside these small files."""
+    monkeypatch.setattr("bot.tail_fetch.GUESS", 1 << 10)
+    monkeypatch.setattr("bot.tail_fetch.SPAN", 1 << 8)
+
+
+def test_only_what_is_new_is_fetched(client, served, tmp_path):
+    """New eras and late targets cost their own row groups and the footer."""
+    whole, _ = again(client, tmp_path)
+    write(served, 48)
+    taken, equal = again(client, tmp_path)
+    footer = int.from_bytes((served / "validation.parquet").read_bytes()[-8:-4], "little")
+
+    assert equal
+    assert taken < footer + 0.5 * whole
+
+
+def test_file_written_otherwise_is_fetched_whole(client, served, tmp_path):
+    """Another compression leaves nothing to keep."""
+    again(client, tmp_path)
+    write(served, 48, compression="zstd")
+
+    taken, equal = again(client, tmp_path)
+
+    assert equal
+    assert taken >= (served / "validation.parquet").stat().st_size
+
+
+def test_server_without_ranges_is_no_obstacle(client, served, tmp_path):
+    """Where a range is answered with the whole file, the whole file is taken."""
+    again(client, tmp_path)
+    write(served, 48)
+    client.faults.add(Fault(operation="GET", kind="ignore_range", times=99))
+
+    assert again(client, tmp_path)[1]
+
+
+def test_damaged_file_at_hand_is_not_built_upon(client, served, tmp_path):
+    """A local file that is not what was fetched is replaced whole."""
+    again(client, tmp_path)
+    path = tmp_path / "data" / VALIDATION
+    bad = bytearray(path.read_bytes())
+    bad[100] ^= 1
+    path.write_bytes(bad)
+    write(served, 48)
+
+    assert again(client, tmp_path)[1]
+
+
+def test_same_description_with_other_bytes_is_noticed(client, served, tmp_path, monkeypatch):
+    """Row groups that only look the same are compared, and then the whole file is fetched."""
+    again(client, tmp_path)
+    write(served, 48)
+    monkeypatch.setattr("bot.tail_fetch.SPAN", 1 << 20)
+    path = tmp_path / "data" / VALIDATION
+    bad = bytearray(path.read_bytes())
+    bad[100] ^= 1
+    path.write_bytes(bad)
+    recorded = tmp_path / "data" / "v5.3" / "sync.json"
+    content = json.loads(recorded.read_text())
+    content["validation.parquet"]["sha256"] = hashlib.sha256(bad).hexdigest()
+    recorded.write_text(json.dumps(content))
+
+    assert again(client, tmp_path)[1]
+
+
+def test_interrupted_completion_is_begun_again(client, served, tmp_path):
+    """A line that breaks while the new part comes leaves the old file, and the next sync completes it."""
+    again(client, tmp_path)
+    old = (tmp_path / "data" / VALIDATION).read_bytes()
+    write(served, 48)
+    client.faults.add(Fault(operation="GET", kind="truncate", times=99))
+    with pytest.raises(RetryLater):
+        sync(client, tmp_path / "data", "v5.3")
+    kept = (tmp_path / "data" / VALIDATION).read_bytes()
+    client.faults.clear()
+
+    assert kept == old
+    assert again(client, tmp_path)[1]
