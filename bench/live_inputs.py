@@ -14,7 +14,7 @@ import torch
 
 from bot.artifacts import ArtifactStore
 from bot.columns import HISTORY_LAG
-from bot.history import HistoryState
+from bot.history import SCALE, HistoryState
 from bot.preprocess import Prepared, Preprocess, engineered_scaling, network_scaling
 from bot.preprocess import prepare as prepared
 from bot.recipes import STANDARD
@@ -95,8 +95,10 @@ def _network(manifest: Preprocess) -> Network:
         features=len(manifest.features),
         targets=STANDARD.targets,
         engineered=len(manifest.engineered_names),
-        history_channels=len(manifest.groups) * len(recipe.history_targets),
         lookback=recipe.lookback,
+        groups=tuple(manifest.groups.values()),
+        history_targets=len(recipe.history_targets),
+        history_scale=SCALE,
         hidden=recipe.hidden,
         feed_forward=recipe.feed_forward,
         input_offset=offset,

@@ -84,7 +84,7 @@ def plain(folder: Path, csv: Path) -> None:
     history = plain_history(centred, window, manifest["groups"])
     with torch.no_grad():
         codes = torch.tensor(live[features].to_numpy())
-        logits = network(codes, torch.from_numpy(engineered), history)
+        logits = network.from_history(codes, torch.from_numpy(engineered), history)
     main = list(config.targets).index("target_ender_60")
     scores = torch.softmax(logits[:, main], dim=-1) @ torch.tensor(CORR_VALUES, dtype=torch.float32)
     trees = booster.predict(np.concatenate([X.to_numpy(), engineered], axis=1))

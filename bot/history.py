@@ -3,9 +3,8 @@ Lagged factor history: the historical covariates of a row that has no history of
 
 Ids are new in every era, so no stock can be followed. What can be followed is what each feature *earned*: its
 correlation with a target inside each era whose targets are resolved. One step of the historical axis is one resolved
-era, newest first; channel (group, target) is what that era's factor model of the group says about this row::
-
-    x[i, l, (g, k)] = SCALE / sqrt(|g|) * sum over j in g of (f[i, j] - 2) * r[l, j, k]
+era, newest first. This module makes the window of feature returns that rows of an era may see; what it says about a row
+is worked out inside the network (:mod:`models.factor_history`), by the same graph in training and live.
 
 Everything here that could leak takes a position and refuses a lag shorter than the target's horizon plus settlement.
 """
@@ -13,7 +12,7 @@ Everything here that could leak takes a position and refuses a lag shorter than 
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -148,46 +147,6 @@ def latest_window(table: FeatureReturns, lookback: int) -> tuple[Floats, tuple[s
         resolved = np.flatnonzero(~np.isnan(table.values[: position - minimum_lag(target) + 1, :, column]).all(axis=1))
         newest.append(table.eras[resolved[-1]] if len(resolved) else "")
     return seen, tuple(newest)
-
-
-class HistoryBuilder:
-    """
-    Makes historical covariates chunk by chunk, so that they never exist for all rows at once.
-
-    Args:
-        seen: Feature returns. Shape ``(L, F, T)``.
-        groups: Positions of each group's features; channels are in this order, targets within a group.
-    """
-
-    def __init__(self, seen: Floats, groups: Mapping[str, Sequence[int]]) -> None:
-        self._lookback, _, targets = seen.shape
-        self._channels = len(groups) * targets
-        self._targets = targets
-        # One matrix for all groups: a row's features meet a block that is zero outside the group's own features.
-        self._groups = [np.asarray(positions) for positions in groups.values()]
-        self._loadings = [
-            np.ascontiguousarray(seen[:, positions, :].transpose(1, 0, 2).reshape(len(positions), -1))
-            * np.float32(SCALE / np.sqrt(len(positions)))
-            for positions in self._groups
-        ]
-
-    def chunk(self, features: Codes) -> Floats:
-        """Return the historical covariates of some rows. Shape ``(rows, L, groups * T)``, float32."""
-        x = _centred(features)
-        made = np.empty((len(x), self._lookback, self._channels), dtype=np.float32)
-        for index, (positions, loadings) in enumerate(zip(self._groups, self._loadings, strict=True)):
-            block = (x[:, positions] @ loadings).reshape(len(x), self._lookback, self._targets)
-            made[:, :, index * self._targets : (index + 1) * self._targets] = block
-        return made
-
-    def bind(self, features: Codes) -> Callable[[slice], Floats]:
-        """Return a function from a slice of *features*' rows to their historical covariates."""
-        return lambda rows: self.chunk(features[rows])
-
-
-def history(features: Codes, seen: Floats, groups: Mapping[str, Sequence[int]]) -> Floats:
-    """Return the historical covariates of all rows at once. Shape ``(rows, L, groups * T)``, float32."""
-    return HistoryBuilder(seen, groups).chunk(features)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,8 @@ class NetworkRecipe:
     Size and schedule of the TSMixer-Ext member.
 
     Attributes:
+        mixing: ``row`` mixes every row's own history, ``era`` mixes each era once and conditions its rows, ``none`` is
+            a plain perceptron.
         lookback: Resolved eras on the historical axis; 0 switches history off.
         history_targets: Targets whose realised feature returns make the historical channels.
         encoder: Widths of the static encoder.
@@ -23,16 +25,24 @@ class NetworkRecipe:
         dropout: Inside the mixer.
         input_dropout: On the row's own features.
         history_dropout: Share of eras trained with history masked, so that a stale history can be masked live.
+        z_dropout: Share of eras trained with stacked predictions masked.
         loss: What training minimises.
+        pearson_weight: How much of the per-era correlation loss is added to it.
         epochs: Passes over the training eras at most; early stopping ends sooner.
         learning_rate: Peak of the one-cycle schedule.
         weight_decay: Of AdamW.
         patience: Evaluations without a better validation CORR before training stops.
         evaluations_per_epoch: How often validation CORR is measured.
-        batch_rows: Rows per optimizer step, all of one era.
-        seed: Of initial weights, era order and dropout.
+        eras_per_step: Eras whose mean gradient makes one optimizer step.
+        era_stride: An epoch takes every *n*-th era, each epoch with the next offset.
+        batch_rows: Rows on the device at once; an era with more is added up in parts.
+        precision: ``auto`` computes matrix products in bfloat16 on CUDA.
+        compiled: Let ``torch.compile`` fuse the network.
+        seeds: Networks that are averaged; each is trained in full.
+        seed: Of the first one's initial weights, era order and dropout; the others count up.
     """
 
+    mixing: Literal["row", "era", "none"] = "row"
     lookback: int = 52
     history_targets: tuple[str, ...] = (
         "target_ender_20",
@@ -47,13 +57,20 @@ class NetworkRecipe:
     dropout: float = 0.1
     input_dropout: float = 0.2
     history_dropout: float = 0.2
+    z_dropout: float = 0.2
     loss: Literal["cross_entropy", "mse", "pearson"] = "cross_entropy"
+    pearson_weight: float = 0.0
     epochs: int = 3
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
     patience: int = 6
     evaluations_per_epoch: int = 4
-    batch_rows: int = 4096
+    eras_per_step: int = 1
+    era_stride: int = 1
+    batch_rows: int = 8192
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compiled: bool = False
+    seeds: int = 1
     seed: int = 7
 
 
@@ -73,6 +90,8 @@ class Recipe:
         neutralizers: Feature set it is removed for.
         validation_eras: Newest labelled eras kept for early stopping and scores.
         every: Train on every *n*-th era (1 = all); neighbours share three quarters of a 20D target.
+        refit: Serve members trained again on all resolved eras, the held-out ones included; the scores are those of
+            the members that had not seen them.
     """
 
     name: str
@@ -87,6 +106,7 @@ class Recipe:
     neutralizers: str = "small"
     validation_eras: int = 100
     every: int = 1
+    refit: bool = True
 
     @property
     def digest(self) -> str:

@@ -1,15 +1,16 @@
 """
 Train a challenger, prove that it serves what it learned, and make it the champion.
 
-The story: sync -> read -> split with an embargo -> network -> trees -> export -> score on held-out eras -> write the
-artifact -> replay its golden batch -> promote.
+The story: sync -> read -> split with an embargo -> fit network and trees -> score them on held-out eras -> fit again on
+all resolved eras -> export -> write the artifact -> replay its golden batch -> promote.
 """
 
 import platform
+import shutil
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from bot import __version__
 from bot.artifacts import Artifact, ArtifactStore
 from bot.feature_sets import FeatureMetadata
 from bot.history import SCALE, HistoryState, minimum_lag
+from bot.network_fit import FittedNetwork, NetworkFitter, Watcher
 from bot.numerai import NumeraiClient
 from bot.preprocess import Preprocess, prepare
 from bot.recipes import Recipe, history_needs
@@ -30,16 +32,14 @@ from bot.refresh import Refreshed, refresh
 from bot.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, Members, Scorer, ensemble, golden_batch
 from bot.scoring import corr, max_drawdown, sharpe
 from bot.splits import Split, holdout
-from bot.training_plan import Device, network_config, training_options
+from bot.training_plan import Device
 from bot.training_set import TrainingSet
 from models.export import export
 from models.gbm import PRESETS, train_gbm
-from models.training import Progress, train
 
 GOLDEN_ROWS = 128
+TREES = "gbm.txt"
 log = structlog.get_logger()
-Watcher = Callable[[str, float, str], None]
-"""Called with what is being done, the share that is done, and a few words about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,7 @@ class Retrainer:
     target: str
     device: Device = "auto"
     watch: Watcher = lambda _stage, _share, _note: None
+    should_stop: Callable[[], bool] = lambda: False
 
     def retrain(self, recipe: Recipe) -> Retrained:
         """
@@ -82,6 +83,7 @@ class Retrainer:
             SchemaMismatch: The data lack what the recipe names.
             RetryLater: The data could not be synced.
             ArtifactInvalid: The artifact does not replay its own golden batch; the champion stays.
+            TrainingStopped: *should_stop* said so; the next retrain goes on from there while the data are the same.
         """
         began = time.perf_counter()
         targets, lookback = history_needs()
@@ -102,13 +104,26 @@ class Retrainer:
             validation_eras=recipe.validation_eras,
             every=recipe.every,
         )
+        resolved = tuple(np.flatnonzero(data.store.labelled(self.target))[:: -recipe.every][::-1].tolist())
         with tempfile.TemporaryDirectory(prefix="retrain-", dir=self.state_dir) as scratch:
-            folder = Path(scratch)
-            self._fit(data, split, recipe, folder, stale_after=fresh.history.stale_after)
-            scores = self._judge(data, split, recipe, folder)
+            judged, served = Path(scratch) / "judged", Path(scratch) / "served"
+            for folder in (judged, served):
+                self._prepare(data, recipe, folder, stale_after=fresh.history.stale_after)
+            network = self._fit_network(data, split, resolved, recipe)
+            for folder, average in ((judged, network.judged), (served, network.served)):
+                self.watch("export", 0.0, "ONNX, with the parity gate")
+                report = export(average, folder / NETWORK)
+                log.info("network.exported", max_abs=report.max_abs)
+            self._fit_trees(data, split.train, recipe, judged)
+            if recipe.refit:
+                self._fit_trees(data, resolved, recipe, served)
+            else:
+                shutil.copyfile(judged / TREES, served / TREES)
+            scores = self._judge(data, split, recipe, judged)
+            self._seal(data, recipe, served)
             artifact = self.artifacts.write(
-                files={path.name: path for path in folder.iterdir()},
-                manifest=self._manifest(data, split, recipe, scores),
+                files={path.name: path for path in served.iterdir()},
+                manifest=self._manifest(data, split, recipe, scores, network),
                 at=datetime.now(UTC),
             )
         Scorer(artifact)
@@ -147,10 +162,9 @@ class Retrainer:
     def _metadata(self) -> FeatureMetadata:
         return FeatureMetadata.read(self.state_dir / "data" / self.data_version / "features.json")
 
-    def _fit(
-        self, data: TrainingSet, split: Split, recipe: Recipe, folder: Path, *, stale_after: datetime | None
-    ) -> None:
-        """Train both members on the training eras and write everything that serves them to *folder*."""
+    def _prepare(self, data: TrainingSet, recipe: Recipe, folder: Path, *, stale_after: datetime | None) -> None:
+        """Write what every member of *folder* is served with."""
+        folder.mkdir()
         (folder / PREPROCESS).write_text(data.manifest.to_json(), encoding="utf-8")
         live = data.live_window()
         if live is not None:
@@ -164,32 +178,35 @@ class Retrainer:
                 stale_after=stale_after,
             )
             (folder / HISTORY).write_bytes(state.to_bytes())
-        trained = train(
-            network_config(data, recipe.network),
-            data.eras(split.train),
-            data.eras(split.validation),
-            training_options(recipe.network, target=self.target, device=self.device),
-            score=corr,
-            on_progress=lambda now: self.watch("network", now.step / now.steps, _note(now)),
+
+    def _fit_network(self, data: TrainingSet, split: Split, resolved: Sequence[int], recipe: Recipe) -> FittedNetwork:
+        """Fit the network, and write down where it is when it is asked to stop."""
+        fitter = NetworkFitter(
+            data=data,
+            recipe=recipe,
+            target=self.target,
+            device=self.device,
+            checkpoints=self.state_dir / "training",
+            watch=self.watch,
+            should_stop=self.should_stop,
         )
-        log.info("network.trained", best_step=trained.best_step, best_corr=round(trained.best_corr, 4))
-        self.watch("export", 0.0, "ONNX, with the parity gate")
-        report = export(trained.network, folder / NETWORK)
-        log.info("network.exported", max_abs=report.max_abs)
-        chunks, y = data.table(split.train, self.target)
-        names = (*data.manifest.features, *data.manifest.engineered_names)
+        return fitter.fit(split, resolved)
+
+    def _fit_trees(self, data: TrainingSet, positions: Sequence[int], recipe: Recipe, folder: Path) -> None:
+        """Train the tree member on the eras at *positions*."""
+        chunks, y = data.table(positions, self.target)
         self.watch("trees", 0.0, f"{recipe.gbm} preset, {len(y)} rows")
         text = train_gbm(
             chunks,
             y,
             PRESETS[recipe.gbm],
-            names,
+            (*data.manifest.features, *data.manifest.engineered_names),
             on_progress=lambda done, total: self.watch("trees", done / total, f"{done} of {total}"),
         )
-        (folder / "gbm.txt").write_text(text, encoding="utf-8")
+        (folder / TREES).write_text(text, encoding="utf-8")
 
     def _judge(self, data: TrainingSet, split: Split, recipe: Recipe, folder: Path) -> dict[str, Score]:
-        """Score the members, as served, on the held-out eras; leave the golden batch in *folder*."""
+        """Score the members that have not seen the held-out eras on them, by the code that serves."""
         self.watch("judge", 0.0, f"{len(split.validation)} held-out eras")
         members = Members(folder, tuple(name for name, _ in recipe.weights), target=self.target)
         neutralizers = [data.manifest.features.index(name) for name in self._neutralizers(data, recipe)]
@@ -204,9 +221,6 @@ class Retrainer:
             truth = data.target(position, self.target)
             for name, values in {**scores, "ensemble": blended}.items():
                 per_era[name].append(corr(values, truth))
-        newest = np.ascontiguousarray(data.store.features(len(data.store.eras) - 1)[:GOLDEN_ROWS])
-        replayed = members.score(prepare(data.manifest, data.manifest.features, newest))
-        (folder / GOLDEN).write_bytes(golden_batch(newest, replayed))
         return {
             name: Score(
                 mean=float(np.mean(series)),
@@ -217,12 +231,21 @@ class Retrainer:
             for name, series in per_era.items()
         }
 
+    def _seal(self, data: TrainingSet, recipe: Recipe, folder: Path) -> None:
+        """Leave rows in *folder* with the scores that its members must give them wherever they are served."""
+        members = Members(folder, tuple(name for name, _ in recipe.weights), target=self.target)
+        newest = np.ascontiguousarray(data.store.features(len(data.store.eras) - 1)[:GOLDEN_ROWS])
+        replayed = members.score(prepare(data.manifest, data.manifest.features, newest))
+        (folder / GOLDEN).write_bytes(golden_batch(newest, replayed))
+
     def _neutralizers(self, data: TrainingSet, recipe: Recipe) -> tuple[str, ...]:
         """Return the recipe's neutralizers among the pinned features, in the manifest's order."""
         wanted = set(self._metadata().members(recipe.neutralizers))
         return tuple(name for name in data.manifest.features if name in wanted)
 
-    def _manifest(self, data: TrainingSet, split: Split, recipe: Recipe, scores: Mapping[str, Score]) -> dict[str, Any]:
+    def _manifest(
+        self, data: TrainingSet, split: Split, recipe: Recipe, scores: Mapping[str, Score], network: FittedNetwork
+    ) -> dict[str, Any]:
         eras = data.store.eras
         return {
             "bot": __version__,
@@ -247,12 +270,8 @@ class Retrainer:
                 "validation": [eras[split.validation[0]], eras[split.validation[-1]]],
                 "newest": eras[-1],
             },
+            "network": {"best_steps": list(network.best_steps), "best_corr": list(network.best_corr)},
             "scores": {name: asdict(score) for name, score in scores.items()},
             "packages": {name: version(name) for name in ("torch", "onnx", "onnxruntime", "lightgbm", "numpy")},
             "machine": platform.machine(),
         }
-
-
-def _note(now: Progress) -> str:
-    held_out = "" if now.corr is None else f", CORR {now.corr:.4f}"
-    return f"loss {now.loss:.4f}{held_out}, {now.rows_per_s:,.0f} rows/s, {now.seconds_left:.0f} s left"

@@ -11,7 +11,7 @@ import numpy as np
 
 from bot.artifacts import Artifact
 from bot.errors import ArtifactInvalid
-from bot.history import HistoryBuilder, HistoryState, Window
+from bot.history import HistoryState, Window
 from bot.neutralize import neutralize
 from bot.preprocess import Prepared, Preprocess, prepare
 from models.ensemble import blend, expected_score
@@ -78,8 +78,7 @@ class Members:
                 else self.history.window
             )
             seen = stored if isinstance(window, str) else window
-            past = None if seen is None else HistoryBuilder(seen, self.manifest.groups).bind(prepared.features)
-            logits = self._network.logits(prepared.features, prepared.engineered, past)
+            logits = self._network.logits(prepared.features, prepared.engineered, seen)
             scores["tsmixer"] = expected_score(logits, kind="corr")[:, self._target]
         for name, trees in self._trees.items():
             scores[name] = trees.predict(*_columns(prepared, self._known, trees.feature_names))

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from bot.history import SCALE
 from bot.preprocess import engineered_scaling, network_scaling
 from bot.recipes import NetworkRecipe
 from bot.training_set import TrainingSet
@@ -16,13 +17,16 @@ def network_config(data: TrainingSet, recipe: NetworkRecipe) -> NetworkConfig:
     manifest = data.manifest
     offset, scale = network_scaling(manifest)
     made_offset, made_scale = engineered_scaling(manifest)
-    channels = 0 if data.returns is None else len(manifest.groups) * len(data.returns.targets)
+    past = data.returns is not None and data.lookback > 0 and recipe.mixing != "none"
     return NetworkConfig(
         features=len(manifest.features),
         targets=data.targets,
         engineered=len(manifest.engineered_names),
-        history_channels=channels,
-        lookback=data.lookback if channels else 0,
+        mixing=recipe.mixing,
+        lookback=data.lookback if past else 0,
+        groups=tuple(manifest.groups.values()) if past else (),
+        history_targets=len(data.returns.targets) if past and data.returns is not None else 0,
+        history_scale=SCALE,
         missing_category=manifest.missing == "category",
         input_offset=offset,
         input_scale=scale,
@@ -35,20 +39,29 @@ def network_config(data: TrainingSet, recipe: NetworkRecipe) -> NetworkConfig:
         dropout=recipe.dropout,
         input_dropout=recipe.input_dropout,
         history_dropout=recipe.history_dropout,
+        z_dropout=recipe.z_dropout,
     )
 
 
-def training_options(recipe: NetworkRecipe, *, target: str, device: Device) -> TrainingOptions:
+def training_options(
+    recipe: NetworkRecipe, *, target: str, device: Device, seed: int, stop_after: int = 0
+) -> TrainingOptions:
     """Return the recipe's schedule as the training loop takes it."""
     return TrainingOptions(
+        main_target=target,
         epochs=recipe.epochs,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
+        eras_per_step=recipe.eras_per_step,
+        era_stride=recipe.era_stride,
+        batch_rows=recipe.batch_rows,
         patience=recipe.patience,
         evaluations_per_epoch=recipe.evaluations_per_epoch,
-        batch_rows=recipe.batch_rows,
-        seed=recipe.seed,
-        loss=recipe.loss,
+        stop_after=stop_after,
+        seed=seed,
         device=device,
-        main_target=target,
+        precision=recipe.precision,
+        compiled=recipe.compiled,
+        loss=recipe.loss,
+        pearson_weight=recipe.pearson_weight,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bot.history import FeatureReturns, feature_returns, history, latest_window, window
+from bot.history import FeatureReturns, feature_returns, latest_window, window
 from bot.preprocess import Prepared, Preprocess, prepare
 from bot.store import Columns
 from models.gbm import Chunks
@@ -130,20 +130,17 @@ class Eras:
         position = self.positions[index]
         data = self.data
         rows = data.prepared(position)
-        seen = data.window(position)
         columns = [data.store.target_names.index(name) for name in data.targets]
-        past = (
-            np.zeros((len(rows.features), 0, 0), dtype=np.float32)
-            if seen is None
-            else history(rows.features, seen, data.manifest.groups)
-        )
         return EraBatch(
             era=data.store.eras[position],
             features=rows.features,
             engineered=rows.engineered,
-            history=past,
             targets=data.store.targets(position)[:, columns],
         )
+
+    def window(self, index: int) -> np.ndarray | None:
+        """Return the feature returns that were resolved when the *index*-th era was live."""
+        return self.data.window(self.positions[index])
 
 
 def _joined(eras: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from models.classes import CORR_VALUES
 from models.network import Network
 from models.network_config import MISSING_CODE, NetworkConfig
+from models.seeds import SeedAverage
 
 OPSET = 20
 """The newest opset that torch 2.13's exporter writes and that needs no conversion."""
@@ -33,6 +34,14 @@ CHUNK = 256
 
 METADATA_KEY = "network"
 """Where the ONNX file keeps the network's config as JSON."""
+
+_ARGUMENTS = {
+    "features": "features_BF",
+    "engineered": "engineered_BE",
+    "window": "window_LFK",
+    "predictions": "predictions_BT",
+}
+"""The network's arguments by the names its inputs have in the graph."""
 
 Floats = npt.NDArray[np.float32]
 Inputs = dict[str, Tensor]
@@ -62,12 +71,12 @@ class ExportReport:
     size: int
 
 
-def export(network: Network, path: Path, *, rows: int = 6000, seed: int = 1) -> ExportReport:
+def export(network: Network | SeedAverage, path: Path, *, rows: int = 6000, seed: int = 1) -> ExportReport:
     """
     Write *network* to *path* and compare it with torch on random rows.
 
     The graph takes int8 features and centres them itself; the batch axis is dynamic; weights are inside the file.
-    Inputs are ``features``, ``engineered`` and ``history`` where the network has them, the output is ``logits``.
+    Inputs are those of ``config.inputs``, the output is ``logits``; the window has no batch axis.
 
     Args:
         network: Any network; it is exported in evaluation mode and left as it was.
@@ -100,26 +109,30 @@ def export(network: Network, path: Path, *, rows: int = 6000, seed: int = 1) -> 
 
 
 def random_inputs(config: NetworkConfig, rows: int, *, seed: int) -> Inputs:
-    """Return random inputs of *config*'s shapes: all codes, aggregates around their offset, history of unit scale."""
+    """Return random inputs of *config*'s shapes: all codes, aggregates around their offset, a history of unit scale."""
     generator = np.random.default_rng(seed)
     codes = MISSING_CODE + 1 if config.missing_category else MISSING_CODE
     values: dict[str, npt.NDArray[np.int8] | Floats] = {
-        "features": generator.integers(0, codes, (rows, config.features), dtype=np.int8),
-        "engineered": generator.standard_normal((rows, config.engineered), dtype=np.float32),
-        "history": generator.standard_normal((rows, config.lookback, config.history_channels), dtype=np.float32),
+        name: generator.standard_normal(
+            config.shape(name) if name == "window" else (rows, *config.shape(name)), dtype=np.float32
+        )
+        for name in config.inputs
+        if name != "features"
     }
+    values["features"] = generator.integers(0, codes, (rows, config.features), dtype=np.int8)
+    if config.has_history:
+        values["window"] *= np.float32(1 / (config.history_scale * 2**0.5))
     if config.engineered:
         scale = np.array(config.engineered_scale or 1, dtype=np.float32)
         values["engineered"] = values["engineered"] * scale + np.array(config.engineered_offset or 0, dtype=np.float32)
     return {name: torch.from_numpy(values[name]) for name in config.inputs}
 
 
-def _write(network: Network, path: Path) -> None:
+def _write(network: Network | SeedAverage, path: Path) -> None:
     """Run torch's exporter without its chatter."""
     config = network.config
     inputs = random_inputs(config, 2, seed=0)
-    names = {"features": "features_BF", "engineered": "engineered_BE", "history": "history_BLC"}
-    arguments = {names[name]: value for name, value in inputs.items()}
+    arguments = {_ARGUMENTS[name]: value for name, value in inputs.items()}
     batch = torch.export.Dim("batch")
     with _quiet():
         program = torch.onnx.export(
@@ -129,7 +142,7 @@ def _write(network: Network, path: Path) -> None:
             opset_version=OPSET,
             input_names=list(config.inputs),
             output_names=["logits"],
-            dynamic_shapes={name: {0: batch} for name in arguments},
+            dynamic_shapes={name: None if name == _ARGUMENTS["window"] else {0: batch} for name in arguments},
             external_data=False,
             verbose=False,
         )
@@ -156,7 +169,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _compare(network: Network, path: Path, *, rows: int, seed: int) -> ExportReport:
+def _compare(network: Network | SeedAverage, path: Path, *, rows: int, seed: int) -> ExportReport:
     """Score random rows both ways, in batches around a chunk's size and with all rows in chunks."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -169,13 +182,13 @@ def _compare(network: Network, path: Path, *, rows: int, seed: int) -> ExportRep
         step = CHUNK if count == rows else count
         actual, expected = [], []
         for start in range(0, count, step):
-            part = {name: value[start : min(start + step, count)] for name, value in inputs.items()}
-            if start == 0 and count > 1 and "history" in part:
-                part["history"] = part["history"].clone()
-                part["history"][: count // 2] = 0  # masked history is a state of its own
+            rows_of = slice(start, min(start + step, count))
+            part = {name: value if name == "window" else value[rows_of] for name, value in inputs.items()}
+            if count % 2 and "window" in part:
+                part["window"] = torch.zeros_like(part["window"])  # a masked history is a state of its own
             actual.append(session.run(["logits"], {name: value.numpy() for name, value in part.items()})[0])
             with torch.no_grad():
-                expected.append(network(part["features"], part.get("engineered"), part.get("history")).numpy())
+                expected.append(network(**{_ARGUMENTS[name]: value for name, value in part.items()}).numpy())
         ours, theirs = np.concatenate(actual), np.concatenate(expected)
         max_abs = max(max_abs, float(np.abs(ours - theirs).max()))
         if not np.isfinite(ours).all():

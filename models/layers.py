@@ -42,18 +42,31 @@ class LayerOptions:
     time_norm_before: bool = False
 
 
+def in_full(x: Tensor) -> Tensor:
+    """Return *x* in float32 where it has less; statistics of half-precision values lose too much."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+class TimeLayerNorm(nn.LayerNorm):
+    """Layer norm over (time, channel), never in half precision."""
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """Normalize each sample. Shape ``[B, T, C]`` in and out."""
+        return super().forward(in_full(x_BTC))
+
+
 class TimeBatchNorm(nn.BatchNorm1d):
     """Batch norm with affine parameters and statistics of their own for every (time, channel)."""
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         """Normalize over the batch. Shape ``[B, T, C]`` in and out."""
-        return super().forward(x_BTC.flatten(1)).view(x_BTC.shape)
+        return super().forward(in_full(x_BTC).flatten(1)).view(x_BTC.shape)
 
 
 def time_norm(steps: int, channels: int, options: LayerOptions) -> nn.Module:
     """Return the 2-D norm that *options* ask for, over ``[*, steps, channels]``."""
     if options.norm == "layer":
-        return nn.LayerNorm((steps, channels), eps=options.eps)
+        return TimeLayerNorm((steps, channels), eps=options.eps)
     return TimeBatchNorm(steps * channels, eps=options.eps, momentum=options.momentum)
 
 

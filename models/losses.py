@@ -35,14 +35,14 @@ def cross_entropy(logits_BTK: Tensor, targets_BT: Tensor) -> Tensor:
     at_below = log_BTK.gather(-1, below_BT.long().unsqueeze(-1)).squeeze(-1)
     at_above = log_BTK.gather(-1, place_BT.ceil().long().unsqueeze(-1)).squeeze(-1)
     nats_BT = (share_BT - 1) * at_below - share_BT * at_above
-    return (nats_BT * known_BT).sum() / known_BT.sum()
+    return (nats_BT * known_BT).sum() / known_BT.sum().clamp(min=1)
 
 
 def mean_squared_error(logits_BTK: Tensor, targets_BT: Tensor) -> Tensor:
     """Return the mean squared difference of expected and realised target, both centred at 0.5, over the known ones."""
     known_BT = ~targets_BT.isnan()
     error_BT = expected_value(logits_BTK, [value - 0.5 for value in TARGET_VALUES]) - (targets_BT.nan_to_num(0.5) - 0.5)
-    return (error_BT.square() * known_BT).sum() / known_BT.sum()
+    return (error_BT.square() * known_BT).sum() / known_BT.sum().clamp(min=1)
 
 
 def pearson(logits_BTK: Tensor, targets_BT: Tensor) -> Tensor:
@@ -64,8 +64,25 @@ def pearson(logits_BTK: Tensor, targets_BT: Tensor) -> Tensor:
     )
     correlation_T = (score_BT * actual_BT).sum(dim=0) / scale_T
     usable_T = known_BT.any(dim=0)
-    return 1 - (correlation_T * usable_T).sum() / usable_T.sum()
+    return 1 - (correlation_T * usable_T).sum() / usable_T.sum().clamp(min=1)
 
 
 LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "mse": mean_squared_error, "pearson": pearson}
 """Every loss by the name settings use: ``loss(logits [B, T, K], targets [B, T]) -> scalar``."""
+
+
+def loss(name: str, *, pearson_weight: float = 0.0) -> Loss:
+    """
+    Return the loss of that name, plus *pearson_weight* times the per-era correlation loss.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if name not in LOSSES:
+        raise ValueError(f"loss {name!r} is unknown; known: {', '.join(LOSSES)}")
+    base = LOSSES[name]
+    if not pearson_weight:
+        return base
+    return lambda logits_BTK, targets_BT: (
+        base(logits_BTK, targets_BT) + pearson_weight * pearson(logits_BTK, targets_BT)
+    )

@@ -2,22 +2,30 @@
 Fit a network era by era; the newest eras decide when to stop.
 
 Cross-entropy cannot drive early stopping: a model with CORR .03 gains half a thousandth of a nat. So validation is
-mean per-era CORR, measured several times an epoch and smoothed. Nothing here touches a file.
+mean per-era CORR, measured several times an epoch and smoothed. Everything random is a function of seed and step, so
+that a run that was interrupted goes on exactly where it was, and several processes do together what one would.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from models.classes import CORR_VALUES
-from models.losses import LOSSES, expected_value
+from models.checkpoint import Checkpoint
+from models.distributed import Team
+from models.era_feed import DeviceEra, EraFeed
+from models.era_order import EraOrder
+from models.losses import loss
 from models.network import Network
 from models.network_config import NetworkConfig
+from models.training_setup import device_named, optimizer, room_for_eras
+from models.training_state import TrainingState
 from models.training_values import (
     EraBatch,
     EraSource,
@@ -27,7 +35,9 @@ from models.training_values import (
     TrainedNetwork,
     TrainingDiverged,
     TrainingOptions,
+    TrainingStopped,
 )
+from models.validation import Validation
 
 __all__ = [
     "EraBatch",
@@ -38,24 +48,14 @@ __all__ = [
     "TrainedNetwork",
     "TrainingDiverged",
     "TrainingOptions",
+    "TrainingStopped",
     "train",
 ]
 
-EVALUATION_ROWS = 4096
-"""Rows scored at once while evaluating; bounds memory, changes no result."""
+SMALLEST_BATCH = 64
+"""Rows on the device at once below which a lack of memory is not the batch's fault."""
 
-Rows = npt.NDArray[np.intp] | slice
-
-
-@dataclass(slots=True)
-class _Best:
-    """The weights of the best evaluation so far, and how long ago it was."""
-
-    state: dict[str, Tensor] = field(default_factory=dict)
-    corr: dict[str, float] = field(default_factory=dict)
-    smoothed: float = float("-inf")
-    step: int = 0
-    age: int = 0
+Rows = npt.NDArray[np.intp]
 
 
 def train(
@@ -66,12 +66,15 @@ def train(
     *,
     score: Score,
     on_progress: Callable[[Progress], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainedNetwork:
     """
     Fit a network to *training* and keep the weights that rank *validation* best.
 
-    Two runs on one CPU with equal arguments and threads give equal weights bit for bit. An empty *validation* trains
-    all epochs and keeps the last weights.
+    Two runs on one CPU with equal arguments and threads give equal weights bit for bit, whether one of them was
+    interrupted or not. Among processes that ``torchrun`` started, every one calls this with equal arguments and gets
+    equal weights. An empty *validation* trains all steps and keeps the last weights.
 
     Args:
         config: The network.
@@ -79,20 +82,23 @@ def train(
         validation: Eras to measure on; the embargo between the two is the caller's.
         options: How.
         score: CORR of one era: predictions and targets, float64, shape ``[n]``, to a number (NaN is left out).
-        on_progress: Called after every training era.
+        on_progress: Called after every step.
+        checkpoint: Where to go on from, and where to save at every evaluation; the caller removes it in the end.
+        should_stop: Asked after every step; when it says so, the run is saved and given up.
 
     Raises:
-        ValueError: The main target is not the network's, or there is no era with a known target.
+        ValueError: The main target is not the network's, there is no era with a known target, or the eras of a step
+            cannot be shared among the processes.
         TrainingDiverged: The loss is not finite.
+        TrainingStopped: *should_stop* said so.
     """
     if options.main_target not in config.targets:
         raise ValueError(f"main target {options.main_target!r} is not among {', '.join(config.targets)}")
-    if not len(training.eras):
-        raise ValueError("there are no eras to train on")
-    device = _device(options.device)
+    device = device_named(options.device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(options.seed)
-        return _Fit(config, training, validation, options, score, device).run(on_progress)
+        fit = _Fit(config, training, validation, options, score, device)
+        return fit.run(on_progress, checkpoint, should_stop)
 
 
 class _Fit:
@@ -107,174 +113,177 @@ class _Fit:
         score: Score,
         device: torch.device,
     ) -> None:
-        self.config, self.options, self.score, self.device = config, options, score, device
-        self.training, self.validation = training, validation
-        self.main = config.targets.index(options.main_target)
+        self.options, self.device = options, device
+        self.team = Team.current()
+        if options.eras_per_step % self.team.size:
+            raise ValueError(
+                f"{options.eras_per_step} eras a step cannot be shared by {self.team.size} processes; set a multiple"
+            )
+        self.order = EraOrder.plan(len(training.eras), options)
         self.network = Network(config).to(device)
-        self.loss = LOSSES[options.loss]
-        self.steps = options.epochs * len(training.eras)
-        self.optimizer = torch.optim.AdamW(
-            _groups(self.network, options.weight_decay), lr=options.learning_rate, fused=True
+        self.model = self._wrapped()
+        self.loss = loss(options.loss, pearson_weight=options.pearson_weight)
+        self.optimizer, self.schedule = optimizer(self.network, options, length=self.order.length)
+        half = options.precision == "bfloat16" or (options.precision == "auto" and device.type == "cuda")
+        self.autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
+        room = room_for_eras(device, options.resident_share)
+        held_out = EraFeed(validation, device, resident_bytes=room // 8, inputs=config.inputs)
+        self.validation = Validation(
+            held_out, main=config.targets.index(options.main_target), score=score, team=self.team
         )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer,
-            max_lr=options.learning_rate,
-            total_steps=self.steps + 1,
-            pct_start=options.warm_up,
-            cycle_momentum=False,
-        )
-        self.random = np.random.default_rng(options.seed)
+        self.training = EraFeed(training, device, resident_bytes=room - room // 8, inputs=config.inputs)
+        self.state = TrainingState(batch_rows=options.batch_rows)
 
-    def run(self, on_progress: Callable[[Progress], None] | None) -> TrainedNetwork:
-        """Go through the eras until the epochs or the patience are over."""
-        started, rows = time.perf_counter(), 0
-        best, evaluations, losses = _Best(), list[Evaluation](), list[Tensor]()
-        eras, parts = len(self.training.eras), self.options.evaluations_per_epoch
-        due = {max(1, round(eras * part / parts)) for part in range(1, parts + 1)}
-        for step, index in enumerate(self._order(), start=1):
-            batch = self.training.batch(index)
-            losses += self._fit(batch)
-            rows += len(batch.features)
-            if (step - 1) % eras + 1 in due:
-                evaluations.append(self._evaluate(step, _mean(losses), evaluations, best))
-                losses.clear()
-            if on_progress is not None:
-                newest = evaluations[-1] if evaluations else None
-                seconds = time.perf_counter() - started
-                on_progress(
-                    Progress(
-                        step=step,
-                        steps=self.steps,
-                        loss=newest.loss if newest else _mean(losses),
-                        corr=newest.corr if newest else None,
-                        rows_per_s=rows / seconds,
-                        seconds_left=seconds / step * (self.steps - step),
-                    )
-                )
-            if best.age >= self.options.patience:
+    def run(
+        self,
+        on_progress: Callable[[Progress], None] | None,
+        checkpoint: Checkpoint | None,
+        should_stop: Callable[[], bool],
+    ) -> TrainedNetwork:
+        """Go through the steps until they or the patience are over."""
+        state = self.state
+        if checkpoint is not None and (saved := checkpoint.load()) is not None:
+            state.restore(saved, self.network, self.optimizer, self.schedule)
+        started, before, first = time.perf_counter(), state.seconds, state.step
+        remaining = self.order.steps[first:]
+        eras = self.training.stream(era for group in remaining for era in self.team.share(group))
+        rows = 0
+        for group in remaining:
+            if state.age >= self.options.patience:
                 break
-        if all(np.isnan(evaluation.loss) for evaluation in evaluations):
+            batch = list(islice(eras, len(self.team.share(group))))
+            state.losses += self._step(state.step + 1, batch)
+            state.step += 1
+            rows += sum(len(era.targets) for era in batch) * self.team.size
+            state.seconds = before + time.perf_counter() - started
+            evaluated = state.step in self.order.due
+            if evaluated:
+                self._evaluate()
+            stop = self.team.agree(flag=should_stop())
+            if checkpoint is not None and self.team.leads and (evaluated or stop):
+                checkpoint.save(state.saved(self.network, self.optimizer, self.schedule))
+            if on_progress is not None:
+                on_progress(self._progress(rows, time.perf_counter() - started, state.step - first))
+            if stop:
+                raise TrainingStopped(f"stopped after step {state.step} of {len(self.order.steps)}")
+        if all(np.isnan(evaluation.loss) for evaluation in state.evaluations):
             raise ValueError("no training era has a known target")
-        if best.state:
-            self.network.load_state_dict(best.state)
+        if state.best:
+            self.network.load_state_dict(state.best)
         return TrainedNetwork(
             network=self.network.cpu().eval(),
-            evaluations=tuple(evaluations),
-            best_step=best.step or evaluations[-1].step,
-            best_corr=float(np.mean(list(best.corr.values()))) if best.corr else float("nan"),
-            corr_per_era=best.corr,
-            seconds=time.perf_counter() - started,
+            evaluations=tuple(state.evaluations),
+            best_step=state.best_step or state.step,
+            best_corr=float(np.mean(list(state.corr.values()))) if state.corr else float("nan"),
+            corr_per_era=state.corr,
+            seconds=state.seconds,
         )
 
-    def _order(self) -> Iterator[int]:
-        """Yield every era once per epoch, in an order of its own."""
-        for _ in range(self.options.epochs):
-            yield from map(int, self.random.permutation(len(self.training.eras)))
+    def _wrapped(self) -> Callable[..., Tensor]:
+        """Return the network as it is trained: fused, and averaging gradients over the processes."""
+        model: nn.Module = self.network
+        if self.options.compiled:
+            model = torch.compile(model, dynamic=True)  # type: ignore[assignment]  # a module in all but name
+        if self.team.size > 1:
+            model = DistributedDataParallel(model)
+        return model
 
-    def _fit(self, batch: EraBatch) -> list[Tensor]:
-        """Take the optimizer steps of one era; return their losses, none where no target is known."""
-        known = np.asarray(np.isfinite(batch.targets).any(axis=1))
-        if not known.any():
+    def _step(self, step: int, eras: list[DeviceEra]) -> list[Tensor]:
+        """Take one optimizer step; return the losses of its eras, none where no target is known."""
+        while True:
+            try:
+                return self._attempt(step, eras)
+            except torch.OutOfMemoryError:
+                # Together with others, one process cannot go back alone.
+                if self.team.size > 1 or self.state.batch_rows <= SMALLEST_BATCH:
+                    raise
+                self.optimizer.zero_grad(set_to_none=True)
+                self.state.batch_rows = max(SMALLEST_BATCH, self.state.batch_rows // 2)
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+
+    def _attempt(self, step: int, eras: list[DeviceEra]) -> list[Tensor]:
+        known = [len(era.known) > 0 for era in eras]
+        if not self.team.agree(flag=any(known)):
             return []
         self.network.train()
+        self.optimizer.zero_grad(set_to_none=True)
         losses = []
-        for rows in self._chunks(known):
-            targets = self._tensor(batch.targets, rows)
-            loss = self.loss(self.network(*self._tensors(batch, rows)), targets)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch annotates it in part
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
-            self.optimizer.step()
-            losses.append(loss.detach())
+        for slot, era in enumerate(eras):
+            place = self.team.rank + slot * self.team.size
+            total = torch.zeros((), device=self.device)
+            parts = self._parts(era, step, place)
+            for number, part in enumerate(parts):
+                last = slot == len(eras) - 1 and number == len(parts) - 1
+                torch.manual_seed(_seed(self.options.seed, step, place, number))
+                with self._synchronised(last=last), self.autocast:
+                    inputs, targets = era.rows(part)
+                    value = self.loss(self.model(*inputs), targets) * (len(part) / max(1, len(era.known)))
+                    (value / len(eras)).backward()  # type: ignore[no-untyped-call]  # torch annotates it in part
+                total += value.detach()
+            if known[slot]:
+                losses.append(total)
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
+        self.optimizer.step()
         self.schedule.step()
         return losses
 
-    def _chunks(self, known: npt.NDArray[np.bool_]) -> list[Rows]:
+    def _parts(self, era: DeviceEra, step: int, place: int) -> list[Rows]:
         """Return the known rows whole where they fit, else in random parts of nearly equal size."""
-        parts = -(-int(known.sum()) // self.options.batch_rows)
-        if parts > 1:
-            return list(np.array_split(self.random.permutation(np.flatnonzero(known)), parts))
-        return [slice(None) if known.all() else np.flatnonzero(known)]
+        if not len(era.known):
+            return [np.zeros(1, dtype=np.intp)]  # its loss is 0; every process has to take part
+        parts = -(-len(era.known) // self.state.batch_rows)
+        if parts == 1:
+            return [era.known]
+        random = np.random.default_rng([self.options.seed, step, place])
+        return list(np.array_split(random.permutation(era.known), parts))
 
-    def _tensors(self, batch: EraBatch, rows: Rows) -> list[Tensor | None]:
-        """Return what the network reads of *rows*: features, aggregates and history, on the device."""
-        return [
-            self._tensor(batch.features, rows),
-            self._tensor(batch.engineered, rows) if self.config.engineered and batch.engineered is not None else None,
-            self._tensor(batch.history, rows) if self.config.has_history and batch.history is not None else None,
-        ]
+    def _synchronised(self, *, last: bool) -> AbstractContextManager[None]:
+        """Average gradients over the processes in the last part of a step only."""
+        if isinstance(self.model, DistributedDataParallel) and not last:
+            waiting: AbstractContextManager[None] = self.model.no_sync()
+            return waiting
+        return nullcontext()
 
-    def _tensor(self, array: npt.NDArray[np.generic], rows: Rows) -> Tensor:
-        part = array[rows]
-        # torch warns about memory it must not write to, such as a memory-mapped store's.
-        return torch.from_numpy(part if part.flags.writeable else part.copy(order="K")).to(self.device)
-
-    def _evaluate(self, step: int, loss: float, earlier: list[Evaluation], best: _Best) -> Evaluation:
+    def _evaluate(self) -> None:
         """Measure CORR on every validation era, and take the weights where the smoothed mean is a new best."""
-        corr = self._corr()
+        state = self.state
+        corr = self.validation.corr(self.network, self.autocast)
         mean = float(np.mean(list(corr.values()))) if corr else float("nan")
-        recent = [*(evaluation.corr for evaluation in earlier), mean][-self.options.smoothing :]
+        recent = [*(evaluation.corr for evaluation in state.evaluations), mean][-self.options.smoothing :]
         smoothed = float(np.mean(recent))
-        best.age += bool(len(self.validation.eras))
-        if smoothed > best.smoothed:
-            best.state = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
-            best.corr, best.smoothed, best.step, best.age = corr, smoothed, step, 0
-        return Evaluation(
-            step=step, loss=loss, corr=mean, smoothed=smoothed, learning_rate=float(self.schedule.get_last_lr()[0])
+        # One lucky evaluation is no mean: nothing is best before there are enough of them.
+        enough = len(recent) == min(self.options.smoothing, len(self.order.due))
+        state.age += enough and self.validation.eras > 0
+        if enough and smoothed > state.smoothed:
+            state.best = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
+            state.corr, state.smoothed, state.best_step, state.age = corr, smoothed, state.step, 0
+        losses = [one for one in self.team.gather(state.mean_loss()) if np.isfinite(one)]
+        state.losses.clear()
+        state.evaluations.append(
+            Evaluation(
+                step=state.step,
+                loss=float(np.mean(losses)) if losses else float("nan"),
+                corr=mean,
+                smoothed=smoothed,
+                learning_rate=float(self.schedule.get_last_lr()[0]),
+            )
         )
 
-    def _corr(self) -> dict[str, float]:
-        """Return CORR of the main target per validation era, leaving out eras that cannot be scored."""
-        self.network.eval()
-        result = {}
-        for index in range(len(self.validation.eras)):
-            batch = self.validation.batch(index)
-            targets = batch.targets[:, self.main].astype(np.float64)
-            known = ~np.isnan(targets)
-            if known.sum() < 2:
-                continue
-            parts = [slice(start, start + EVALUATION_ROWS) for start in range(0, len(targets), EVALUATION_ROWS)]
-            scores = np.concatenate([self._scores(batch, part) for part in parts])
-            corr = self.score(scores[known], targets[known])
-            if np.isfinite(corr):
-                result[batch.era] = float(corr)
-        return result
-
-    def _scores(self, batch: EraBatch, rows: slice) -> npt.NDArray[np.float64]:
-        """Return CORR's expected score of the main target for *rows*."""
-        with torch.inference_mode():
-            logits_BTK = self.network(*self._tensors(batch, rows))
-            scores: npt.NDArray[np.float64] = (
-                expected_value(logits_BTK[:, self.main], CORR_VALUES).double().cpu().numpy()
-            )
-        return scores
+    def _progress(self, rows: int, seconds: float, steps: int) -> Progress:
+        state, newest = self.state, self.state.evaluations[-1] if self.state.evaluations else None
+        return Progress(
+            step=state.step,
+            steps=len(self.order.steps),
+            loss=newest.loss if newest else state.mean_loss(),
+            corr=newest.corr if newest else None,
+            rows_per_s=rows / seconds,
+            seconds_left=seconds / steps * (len(self.order.steps) - state.step),
+            batch_rows=state.batch_rows,
+            evaluated=bool(newest and newest.step == state.step),
+        )
 
 
-def _device(name: str) -> torch.device:
-    """Return the device of that name; ``auto`` takes CUDA where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
-def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Return parameter groups that decay the matrices of linear layers and nothing else."""
-    matrices = [part.weight for part in network.modules() if isinstance(part, nn.Linear)]
-    chosen = {id(weight) for weight in matrices}
-    others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _mean(losses: list[Tensor]) -> float:
-    """
-    Return the mean loss, NaN where there is none.
-
-    Raises:
-        TrainingDiverged: It is not finite.
-    """
-    if not losses:
-        return float("nan")
-    mean = float(torch.stack(losses).mean())
-    if not np.isfinite(mean):
-        raise TrainingDiverged(f"the training loss is {mean}; lower the learning rate or the size of the network")
-    return mean
+def _seed(*parts: int) -> int:
+    """Return a seed of its own for every step, era and part."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -147,10 +147,22 @@ class TSMixerExt(nn.Module):
         _check("historical", historical_BLC, (config.lookback, config.historical))
         _check("future", future_BTC, (config.horizon, config.future))
         _check("static", static_BS, (config.static,))
+        projected_BTC: Tensor | None = None
+        if self.temporal_projection is not None and historical_BLC is not None:
+            projected_BTC = self.temporal_projection(historical_BLC.transpose(1, 2)).transpose(1, 2)
+        return self.mix(projected_BTC, future_BTC, static_BS)
+
+    def mix(self, projected_BTC: Tensor | None, future_BTC: Tensor | None, static_BS: Tensor | None) -> Tensor:
+        """
+        Return the output for a historical input that is projected to the horizon already.
+
+        The projection is linear and the same for every channel, so a caller whose history is itself a product can
+        project its smaller factor instead.
+        """
+        config = self.config
         aligned = []
-        if self.temporal_projection is not None and self.align_historical is not None and historical_BLC is not None:
-            projected_BCT = self.temporal_projection(historical_BLC.transpose(1, 2))
-            aligned.append(self.align_historical(projected_BCT.transpose(1, 2), static_BS))
+        if self.align_historical is not None:
+            aligned.append(self.align_historical(projected_BTC, static_BS))
         if self.align_future is not None:
             aligned.append(self.align_future(future_BTC, static_BS))
         if self.align_static is not None and static_BS is not None:

@@ -17,13 +17,15 @@ CONFIG = NetworkConfig(
     features=11,
     engineered=3,
     targets=("target_ender_20", "target_ender_60"),
-    history_channels=4,
     lookback=6,
+    groups=((0, 1, 2, 3), (3, 4, 10)),
+    history_targets=2,
     encoder=(8,),
     hidden=8,
     feed_forward=8,
     blocks=1,
 )
+NO_HISTORY = {"lookback": 0, "groups": (), "history_targets": 0}
 
 
 def network(config=CONFIG):
@@ -57,11 +59,12 @@ def test_the_file_stands_alone(exported):
     path, report = exported
     model = onnx.load(path, load_external_data=False)
     kinds = {i.name: i.type.tensor_type.elem_type for i in model.graph.input}
-    rows = {i.type.tensor_type.shape.dim[0].dim_param for i in [*model.graph.input, *model.graph.output]}
+    by_row = [i for i in [*model.graph.input, *model.graph.output] if i.name != "window"]
+    rows = {i.type.tensor_type.shape.dim[0].dim_param for i in by_row}
 
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     assert report.size == path.stat().st_size
-    assert kinds == {"features": onnx.TensorProto.INT8, "engineered": 1, "history": 1}
+    assert kinds == {"features": onnx.TensorProto.INT8, "engineered": 1, "window": 1}
     assert [output.name for output in model.graph.output] == ["logits"]
     assert rows == {"batch"}
     assert [entry.version for entry in model.opset_import if not entry.domain] == [20]
@@ -81,7 +84,7 @@ def test_the_config_travels_in_the_file(exported):
 @pytest.mark.parametrize(
     "change",
     [
-        {"history_channels": 0, "lookback": 0},
+        {**NO_HISTORY},
         {"engineered": 0, "missing_category": True, "norm": "batch", "encoder": (8, 6), "static_mixing": "linear"},
     ],
 )
@@ -100,7 +103,7 @@ def test_nothing_is_printed_and_no_warning_escapes(tmp_path, capfd):
     """The exporter's own progress lines and deprecations do not reach the operator."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        export(network(replace(CONFIG, history_channels=0, lookback=0)), tmp_path / "n.onnx", rows=10)
+        export(network(replace(CONFIG, **NO_HISTORY)), tmp_path / "n.onnx", rows=10)
     said = capfd.readouterr()
 
     assert (said.out, said.err) == ("", "")

@@ -8,12 +8,9 @@ from hypothesis import strategies as st
 from bot.columns import HISTORY_LAG
 from bot.errors import ArtifactInvalid, LeakageRefused
 from bot.history import (
-    SCALE,
     FeatureReturns,
-    HistoryBuilder,
     HistoryState,
     feature_returns,
-    history,
     latest_window,
     window,
 )
@@ -109,40 +106,6 @@ def test_live_window_names_its_newest_eras():
 
     assert newest == ("0035", "0027")
     np.testing.assert_array_equal(seen[0, :, 1], returns.values[26, :, 1])
-
-
-def test_history_is_the_factor_score_of_each_group():
-    """Channel (group, target) is the sum the module's docstring writes down."""
-    features, seen = rows(), window(table(), 40, 3)
-    made = history(features, seen, GROUPS)
-    channel = 0
-    for positions in GROUPS.values():
-        for target in range(len(TARGETS)):
-            expected = SCALE / len(positions) ** 0.5 * ((features[:, positions] - 2.0) @ seen[:, positions, target].T)
-            np.testing.assert_allclose(made[:, :, channel], expected, rtol=1e-4, atol=1e-5)
-            channel += 1
-
-    assert made.shape == (15, 3, channel)
-
-
-def test_missing_category_adds_nothing():
-    """A missing feature contributes as the middle bin does."""
-    features = rows()
-    middle = np.where(features == 0, 2, features).astype(np.int8)
-    apart = np.where(features == 0, 5, features).astype(np.int8)
-    seen = window(table(), 40, 3)
-
-    np.testing.assert_array_equal(history(middle, seen, GROUPS), history(apart, seen, GROUPS))
-
-
-def test_chunks_are_the_whole():
-    """Built chunk by chunk or at once, the history is the same."""
-    features, seen = rows(), window(table(), 40, 3)
-    chunk = HistoryBuilder(seen, GROUPS).bind(features)
-
-    np.testing.assert_allclose(
-        np.concatenate([chunk(slice(0, 7)), chunk(slice(7, 15))]), history(features, seen, GROUPS), rtol=1e-5, atol=1e-6
-    )
 
 
 def test_state_survives_bytes():

@@ -83,10 +83,10 @@ def test_garbage_in_unresolved_targets_changes_no_input(build, position):
     """Whatever stands in the targets that an era could not know, its rows are bitwise the same."""
     data = build(0.0, 1)
     unresolved = range(position - minimum_lag("target_ender_20") + 1, len(data.store.eras))
-    before, after = data.eras([position]).batch(0), with_garbage(data, unresolved).eras([position]).batch(0)
+    before, after = data.eras([position]), with_garbage(data, unresolved).eras([position])
 
-    assert before.history.tobytes() == after.history.tobytes()
-    assert before.engineered.tobytes() == after.engineered.tobytes()
+    assert before.window(0).tobytes() == after.window(0).tobytes()
+    assert before.batch(0).engineered.tobytes() == after.batch(0).engineered.tobytes()
 
 
 def test_garbage_in_the_held_out_eras_changes_no_training_row(build):
@@ -97,8 +97,10 @@ def test_garbage_in_the_held_out_eras_changes_no_training_row(build):
     pairs = [
         (getattr(data.eras(split.train).batch(index), part), getattr(other.eras(split.train).batch(index), part))
         for index in (0, len(split.train) - 1)
-        for part in ("history", "engineered", "targets")
+        for part in ("engineered", "targets")
     ]
+    newest = len(split.train) - 1
+    pairs.append((data.eras(split.train).window(newest), other.eras(split.train).window(newest)))
     (chunks, labels), (other_chunks, other_labels) = data.table(split.train, MAIN), other.table(split.train, MAIN)
     pairs += [(labels, other_labels), *zip(chunks[-1], other_chunks[-1], strict=True)]
 

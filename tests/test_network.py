@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from models.classes import CLASS_PRIOR, CORR_VALUES, MMC_VALUES, TARGET_VALUES
+from models.classes import CLASS_PRIOR, TARGET_VALUES
 from models.export import random_inputs
-from models.losses import cross_entropy, expected_value, mean_squared_error, pearson
+from models.losses import cross_entropy
 from models.network import Network, exponential_averages
 from models.network_config import MISSING_CODE, NetworkConfig
 
@@ -18,8 +18,10 @@ CONFIG = NetworkConfig(
     features=7,
     engineered=2,
     targets=TARGETS,
-    history_channels=4,
     lookback=5,
+    groups=((0, 1, 2), (2, 3, 4, 5, 6)),
+    history_targets=2,
+    history_scale=50.0,
     encoder=(6, 5),
     hidden=8,
     feed_forward=9,
@@ -32,8 +34,12 @@ CONFIG_ARGUMENTS = {
     "features": st.integers(1, 5),
     "targets": st.permutations(TARGETS).flatmap(lambda names: st.integers(1, 3).map(lambda n: tuple(names[:n]))),
     "engineered": st.just(2),
-    "history_channels": st.integers(1, 3),
+    "mixing": st.sampled_from(["row", "era", "none"]),
     "lookback": st.integers(1, 4),
+    "groups": st.just(((0,),)),
+    "history_targets": st.integers(1, 3),
+    "history_scale": st.floats(1, 50),
+    "stacked": st.booleans(),
     "missing_category": st.booleans(),
     "input_offset": st.floats(0, 3),
     "input_scale": st.floats(0.5, 2),
@@ -51,6 +57,7 @@ CONFIG_ARGUMENTS = {
     "norm": st.sampled_from(["layer", "batch"]),
     "static_mixing": st.sampled_from(["fm", "linear"]),
 }
+ALL_INPUTS = ("features", "engineered", "window", "predictions")
 
 
 def network(config=CONFIG, seed=1):
@@ -58,9 +65,9 @@ def network(config=CONFIG, seed=1):
     return Network(config).eval()
 
 
-def score(net, features, engineered, history):
+def score(net, *inputs):
     with torch.no_grad():
-        return net(features, engineered, history)
+        return net(*inputs)
 
 
 def test_every_config_argument_is_drawn():
@@ -72,15 +79,16 @@ def test_every_config_argument_is_drawn():
 @given(st.fixed_dictionaries(CONFIG_ARGUMENTS), st.booleans(), st.booleans())
 def test_any_config_travels_in_json_and_scores(drawn, with_history, with_engineered):
     """JSON gives an equal config back, and its network gives logits of every target for every row."""
-    if not with_history:
-        drawn |= {"history_channels": 0, "lookback": 0}
+    if not with_history or drawn["mixing"] == "none":
+        drawn |= {"groups": (), "history_targets": 0, "lookback": 0}
+        drawn["mixing"] = "none" if drawn["mixing"] == "era" else drawn["mixing"]
     if not with_engineered:
         drawn |= {"engineered": 0, "engineered_offset": (), "engineered_scale": ()}
     config = NetworkConfig(**drawn)
 
     again = NetworkConfig.from_json(json.loads(json.dumps(config.to_json())))
     inputs = random_inputs(config, 4, seed=0)
-    logits = network(again).train()(inputs["features"], inputs.get("engineered"), inputs.get("history"))
+    logits = network(again).train()(*(inputs.get(name) for name in ALL_INPUTS))
 
     assert again == config
     assert config.inputs == tuple(inputs)
@@ -93,7 +101,9 @@ def test_any_config_travels_in_json_and_scores(drawn, with_history, with_enginee
     [
         ({"targets": ()}, "at least one feature, one target"),
         ({"targets": ("target_ender_20", "target_ender_20")}, "named twice"),
-        ({"lookback": 0}, "both be 0"),
+        ({"lookback": 0}, "all be 0"),
+        ({"groups": ((0, 7),)}, "positions of the 7 features"),
+        ({"mixing": "none"}, "none has none"),
         ({"engineered_scale": (1.0,)}, "1 values; expected 2"),
         ({"engineered_scale": (1.0, 0.0)}, "positive and finite"),
         ({"history_dropout": 1.0}, "history_dropout is 1.0"),
@@ -130,13 +140,69 @@ def test_a_fresh_network_predicts_about_the_class_prior():
 
 def test_no_history_is_the_same_as_zeros():
     """Leaving the history out masks it."""
-    features, engineered, history = random_inputs(CONFIG, 6, seed=3).values()
+    features, engineered, window = random_inputs(CONFIG, 6, seed=3).values()
     net = network()
 
     masked = score(net, features, engineered, None)
 
-    assert torch.equal(masked, score(net, features, engineered, torch.zeros_like(history)))
-    assert not torch.equal(masked, score(net, features, engineered, history))
+    assert torch.equal(masked, score(net, features, engineered, torch.zeros_like(window)))
+    assert not torch.equal(masked, score(net, features, engineered, window))
+
+
+def textbook_history(features, window):
+    """Return channel (group, target) of every row and step as the sum that models.factor_history writes down."""
+    centred = np.where(features.numpy() == MISSING_CODE, 2, features.numpy()) - 2.0
+    channels = [
+        CONFIG.history_scale / len(group) ** 0.5 * centred[:, group] @ window.numpy()[:, group, target].T
+        for group in CONFIG.groups
+        for target in range(CONFIG.history_targets)
+    ]
+    return torch.from_numpy(np.stack(channels, axis=-1).astype(np.float32))
+
+
+@pytest.mark.parametrize("missing_category", [False, True])
+def test_projecting_the_window_equals_mixing_every_rows_own_history(missing_category):
+    """The network that never makes a row's history scores as the textbook form that does."""
+    net = network(replace(CONFIG, missing_category=missing_category))
+    features, engineered, window = random_inputs(net.config, 40, seed=9).values()
+    history = textbook_history(features, window)
+
+    with torch.no_grad():
+        expected = net.from_history(features, engineered, history)
+        made = net.history.scores(net._centred(features)[0], window)
+
+    assert torch.allclose(made, history, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(score(net, features, engineered, window), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_era_conditioned_network_starts_as_a_perceptron():
+    """Its modulation starts at nothing, and a step of training makes the window matter."""
+    net = network(replace(CONFIG, mixing="era"))
+    features, engineered, window = random_inputs(net.config, 20, seed=10).values()
+    before = score(net, features, engineered, window)
+
+    with torch.no_grad():
+        net.mixer.modulation.weight.normal_(std=0.1)
+
+    assert torch.equal(before, score(network(replace(CONFIG, mixing="era")), features, engineered, None))
+    assert not torch.allclose(score(net, features, engineered, window), score(net, features, engineered, None))
+
+
+@pytest.mark.parametrize("mixing", ["row", "era", "none"])
+def test_stacked_predictions_are_an_input_that_may_be_masked(mixing):
+    """Every body reads them, none is the same as zeros, and a network without them refuses them."""
+    without = {"lookback": 0, "groups": (), "history_targets": 0} if mixing == "none" else {}
+    config = replace(CONFIG, mixing=mixing, stacked=True, **without)
+    inputs = random_inputs(config, 6, seed=11)
+    given = [inputs.get(name) for name in ALL_INPUTS]
+    net = network(config)
+
+    masked = score(net, *given[:3])
+
+    assert torch.equal(masked, score(net, *given[:3], torch.zeros(6, 3)))
+    assert not torch.equal(masked, score(net, *given))
+    with pytest.raises(ValueError, match="takes no predictions"):
+        network(replace(config, stacked=False))(*given)
 
 
 def test_rows_do_not_see_each_other():
@@ -146,7 +212,7 @@ def test_rows_do_not_see_each_other():
     order = torch.randperm(30, generator=torch.Generator().manual_seed(0))
 
     together = score(net, *inputs.values())
-    shuffled = score(net, *(value[order][:11] for value in inputs.values()))
+    shuffled = score(net, *(value if name == "window" else value[order][:11] for name, value in inputs.items()))
 
     assert torch.allclose(together[order][:11], shuffled, atol=1e-6)
 
@@ -154,37 +220,37 @@ def test_rows_do_not_see_each_other():
 def test_a_missing_feature_is_a_category_with_weights_of_its_own():
     """Code 5 is the middle bin plus the feature's missing weight, not a code above 4."""
     net = network(replace(CONFIG, missing_category=True))
-    features, engineered, history = random_inputs(CONFIG, 3, seed=5).values()
+    features, engineered, window = random_inputs(CONFIG, 3, seed=5).values()
     missing, middle = features.clone(), features.clone()
     missing[:, 2], middle[:, 2] = MISSING_CODE, 2
 
-    with_weight = score(net, missing, engineered, history)
+    with_weight = score(net, missing, engineered, window)
     with torch.no_grad():
         net.missing_input.weight[:, 2] = 0
 
-    assert not torch.allclose(with_weight, score(net, middle, engineered, history))
-    assert torch.equal(score(net, missing, engineered, history), score(net, middle, engineered, history))
+    assert not torch.allclose(with_weight, score(net, middle, engineered, window))
+    assert torch.equal(score(net, missing, engineered, window), score(net, middle, engineered, window))
 
 
 def test_aggregates_are_scaled_inside_the_network():
     """Offset and scale of the config act as if the caller had applied them."""
     scaled = network()
     plain = network(replace(CONFIG, engineered_offset=(), engineered_scale=()))
-    features, engineered, history = random_inputs(CONFIG, 5, seed=6).values()
+    features, engineered, window = random_inputs(CONFIG, 5, seed=6).values()
     by_hand = (engineered - torch.tensor([1.0, -2.0])) / torch.tensor([2.0, 0.5])
 
-    assert torch.equal(score(scaled, features, engineered, history), score(plain, features, by_hand, history))
+    assert torch.equal(score(scaled, features, engineered, window), score(plain, features, by_hand, window))
 
 
 def test_history_dropout_masks_a_whole_batch():
     """In training the history of all rows is there, or of none, in the share asked for."""
     net = network(replace(CONFIG, dropout=0.0, input_dropout=0.0, history_dropout=0.3)).train()
-    features, engineered, history = random_inputs(CONFIG, 8, seed=7).values()
-    kept, masked = score(net.eval(), features, engineered, history), score(net, features, engineered, None)
+    features, engineered, window = random_inputs(CONFIG, 8, seed=7).values()
+    kept, masked = score(net.eval(), features, engineered, window), score(net, features, engineered, None)
 
     net.train()
     torch.manual_seed(0)
-    draws = [score(net, features, engineered, history) for _ in range(300)]
+    draws = [score(net, features, engineered, window) for _ in range(300)]
     share = sum(torch.allclose(draw, masked, atol=1e-6) for draw in draws) / len(draws)
 
     assert all(torch.allclose(d, masked, atol=1e-6) or torch.allclose(d, kept, atol=1e-6) for d in draws)
@@ -193,67 +259,12 @@ def test_history_dropout_masks_a_whole_batch():
 
 def test_missing_or_unexpected_aggregates_are_refused():
     """Engineered columns are there exactly when the config has them."""
-    features, engineered, history = random_inputs(CONFIG, 2, seed=8).values()
+    features, engineered, window = random_inputs(CONFIG, 2, seed=8).values()
 
     with pytest.raises(ValueError, match="takes 2 engineered columns"):
-        network()(features, None, history)
+        network()(features, None, window)
     with pytest.raises(ValueError, match="takes 0 engineered columns"):
-        network(replace(CONFIG, engineered=0, engineered_offset=(), engineered_scale=()))(features, engineered, history)
-
-
-def test_class_values_are_the_scores_own_transforms():
-    """CORR is worth sign(v - .5)|v - .5|^1.5 of a class, MMC its value."""
-    v = np.array(TARGET_VALUES)
-
-    assert np.allclose(CORR_VALUES, np.sign(v - 0.5) * np.abs(v - 0.5) ** 1.5, atol=1e-15)
-    assert MMC_VALUES == TARGET_VALUES
-    assert sum(CLASS_PRIOR) == pytest.approx(1)
-
-
-def test_losses_equal_their_definitions():
-    """On four rows with one unknown target each loss equals the formula written out in numpy."""
-    logits = torch.randn(4, 2, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    targets = torch.tensor([[0.25, 1.0], [0.5, float("nan")], [0.0, 0.5], [0.75, 0.0]], dtype=torch.float64)
-    p = torch.softmax(logits, -1).numpy()
-    known = [(0, 0, 1), (1, 0, 2), (2, 0, 0), (3, 0, 3), (0, 1, 4), (2, 1, 2), (3, 1, 0)]  # row, target, class
-
-    nats = np.mean([-np.log(p[r, t, c]) for r, t, c in known])
-    squares = np.mean([(p[r, t] @ TARGET_VALUES - TARGET_VALUES[c]) ** 2 for r, t, c in known])
-    per_target = []
-    for target in range(2):
-        rows = [(r, c) for r, t, c in known if t == target]
-        per_target.append(
-            np.corrcoef([p[r, target] @ CORR_VALUES for r, _ in rows], [CORR_VALUES[c] for _, c in rows])[0, 1]
-        )
-
-    assert float(cross_entropy(logits, targets)) == pytest.approx(nats, rel=1e-12)
-    assert float(mean_squared_error(logits, targets)) == pytest.approx(squares, rel=1e-12)
-    assert float(pearson(logits, targets)) == pytest.approx(1 - np.mean(per_target), rel=1e-5)
-    assert expected_value(logits, CORR_VALUES).numpy() == pytest.approx(p @ CORR_VALUES)
-
-
-def test_cross_entropy_shares_a_target_between_two_classes():
-    """A sixth (of seven bins) lies two thirds of the way from class 0 to class 1."""
-    logits = torch.randn(1, 1, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    log_p = torch.log_softmax(logits, -1)[0, 0]
-
-    loss = cross_entropy(logits, torch.tensor([[1 / 6]], dtype=torch.float64))
-
-    assert float(loss) == pytest.approx(float(-(log_p[0] / 3 + 2 * log_p[1] / 3)))
-
-
-@pytest.mark.parametrize("loss", [cross_entropy, mean_squared_error, pearson])
-def test_unknown_targets_leave_no_gradient(loss):
-    """A NaN target changes no weight, and gradients stay finite."""
-    logits = torch.randn(6, 2, 5, generator=torch.Generator().manual_seed(3)).requires_grad_()
-    targets = torch.full((6, 2), float("nan"))
-    targets[:, 0] = torch.tensor([0.0, 0.25, 0.5, 0.5, 0.75, 1.0])
-
-    loss(logits, targets).backward()
-
-    assert torch.isfinite(logits.grad).all()
-    assert (logits.grad[:, 1] == 0).all()
-    assert (logits.grad[:, 0] != 0).any()
+        network(replace(CONFIG, engineered=0, engineered_offset=(), engineered_scale=()))(features, engineered, window)
 
 
 def test_the_temporal_projection_starts_as_exponential_averages():

@@ -11,18 +11,18 @@ from onnx import TensorProto, helper
 
 from models.runtime import OnnxNetwork
 
-F, E, L, C = 6, 3, 4, 2
+F, E, L, K = 6, 3, 4, 2
 TARGETS = ("target_ender_20", "target_ender_60")
 
 
-def graph(path, *, inputs=("features", "engineered", "history"), metadata=None):
+def graph(path, *, inputs=("features", "engineered", "window"), metadata=None):
     """Write a graph that gives every class the sum of a row's inputs plus a constant per target and class."""
-    shapes = {"features": ["batch", F], "engineered": ["batch", E], "history": ["batch", L, C]}
+    shapes = {"features": ["batch", F], "engineered": ["batch", E], "window": [L, F, K]}
     nodes, sums = [], []
     for name in inputs:
         nodes += [
             helper.make_node("Cast", [name], [f"{name}_f"], to=TensorProto.FLOAT),
-            helper.make_node("Flatten", [f"{name}_f"], [f"{name}_2"], axis=1),
+            helper.make_node("Flatten", [f"{name}_f"], [f"{name}_2"], axis=0 if name == "window" else 1),
             helper.make_node("ReduceSum", [f"{name}_2", "axis"], [f"{name}_s"], keepdims=1),
         ]
         sums.append(f"{name}_s")
@@ -61,12 +61,13 @@ def rows(count):
     return (
         rng.integers(0, 5, size=(count, F), dtype=np.int8),
         rng.integers(-5, 5, size=(count, E)).astype(np.float32),
-        rng.integers(-5, 5, size=(count, L, C)).astype(np.float32),
+        rng.integers(-5, 5, size=(L, F, K)).astype(np.float32),
     )
 
 
 def answer(*inputs):
-    return sum(x.reshape(len(x), -1).sum(axis=1, dtype=np.float32) for x in inputs)[:, None, None] + CONSTANT
+    by_row = sum(x.reshape(len(x), -1).sum(axis=1, dtype=np.float32) for x in inputs[:2])
+    return (by_row + sum(x.sum(dtype=np.float32) for x in inputs[2:]))[:, None, None] + CONSTANT
 
 
 @pytest.fixture
@@ -75,10 +76,9 @@ def network(tmp_path):
 
 
 def test_the_file_tells_what_the_network_is(network):
-    """Targets, inputs and the shape of the history come from the file."""
+    """Targets and inputs come from the file."""
     assert network.targets == TARGETS
-    assert network.inputs == ("features", "engineered", "history")
-    assert (network.lookback, network.channels) == (L, C)
+    assert network.inputs == ("features", "engineered", "window")
 
 
 @pytest.mark.parametrize("count", [1, 255, 256, 257, 1_000])
@@ -92,21 +92,6 @@ def test_every_number_of_rows_is_scored_in_chunks(network, count):
     assert (logits == answer(*inputs)).all()
 
 
-def test_a_history_may_be_made_chunk_by_chunk(network):
-    """A function is asked for the rows of each chunk, in order, and never for all at once."""
-    features, engineered, history = rows(150)
-    asked = []
-
-    def make(part):
-        asked.append((part.start, part.stop))
-        return history[part]
-
-    logits = network.logits(features, engineered, make, chunk=64)
-
-    assert asked == [(0, 64), (64, 128), (128, 150)]
-    assert (logits == answer(features, engineered, history)).all()
-
-
 def test_no_history_is_a_masked_one(network):
     """Without history the network sees zeros, as it does at times in training."""
     features, engineered, _ = rows(300)
@@ -115,13 +100,12 @@ def test_no_history_is_a_masked_one(network):
 
 
 def test_a_network_takes_only_what_it_knows(tmp_path):
-    """Engineered columns and history are left out for a network without them."""
+    """Engineered columns and the window are left out for a network without them."""
     network = OnnxNetwork(graph(tmp_path / "n.onnx", inputs=("features",)))
-    features, engineered, history = rows(20)
+    features, engineered, window = rows(20)
 
     assert network.inputs == ("features",)
-    assert (network.lookback, network.channels) == (0, 0)
-    assert (network.logits(features, engineered, history) == answer(features)).all()
+    assert (network.logits(features, engineered, window) == answer(features)).all()
 
 
 def test_no_rows_give_no_logits(network):
@@ -137,7 +121,7 @@ def test_no_rows_give_no_logits(network):
         ((1, lambda _: None), "takes engineered"),
         ((1, lambda x: x.astype(np.float64)), "engineered: expected float32"),
         ((1, lambda x: x[:9]), "engineered"),
-        ((2, lambda x: x[:, :, :1]), "history"),
+        ((2, lambda x: x[:, :, :1]), "window"),
     ],
 )
 def test_wrong_input_is_named(network, change, message):

@@ -12,15 +12,17 @@ FEATURES, ROWS, LOOKBACK, LAG = 12, 80, 8, 6
 CONFIG = NetworkConfig(
     features=FEATURES,
     targets=TARGETS,
-    history_channels=1,
     lookback=LOOKBACK,
+    groups=(tuple(range(FEATURES)),),
+    history_targets=1,
+    history_scale=(FEATURES / 2) ** 0.5,
     encoder=(16,),
     hidden=16,
     feed_forward=16,
     blocks=1,
     input_scale=2**0.5,
 )
-PLAIN = replace(CONFIG, history_channels=0, lookback=0)
+PLAIN = replace(CONFIG, lookback=0, groups=(), history_targets=0)
 OPTIONS = TrainingOptions(main_target="target_ender_60", epochs=2, learning_rate=1e-2, evaluations_per_epoch=3)
 
 
@@ -34,6 +36,7 @@ class World:
     """Eras in memory."""
 
     batches: list
+    windows: list
 
     @property
     def eras(self):
@@ -46,7 +49,15 @@ class World:
 
     def part(self, start, stop):
         """Return some of the eras."""
-        return World(self.batches[start:stop])
+        return World(self.batches[start:stop], self.windows[start:stop])
+
+    def window(self, index):
+        """Return what an era may see of the past."""
+        return self.windows[index]
+
+    def changed(self, change):
+        """Return the world with every batch changed."""
+        return World([change(batch) for batch in self.batches], self.windows)
 
 
 def world(*, persistence=0.0, static=0.1, moving=0.0, lag=LAG, eras=70, seed=0):
@@ -57,7 +68,7 @@ def world(*, persistence=0.0, static=0.1, moving=0.0, lag=LAG, eras=70, seed=0):
     """
     rng = np.random.default_rng(seed)
     weights = static * rng.choice([-1.0, 1.0], FEATURES)
-    factor, realised, batches = np.zeros(FEATURES), [], []
+    factor, realised, batches, windows = np.zeros(FEATURES), [], [], []
     for era in range(eras):
         shock = moving * rng.standard_normal(FEATURES)
         factor = persistence * factor + np.sqrt(1 - persistence**2) * shock
@@ -70,9 +81,9 @@ def world(*, persistence=0.0, static=0.1, moving=0.0, lag=LAG, eras=70, seed=0):
         newest_first = [
             realised[past] if past >= 0 else np.zeros(FEATURES) for past in range(era - lag, era - lag - LOOKBACK, -1)
         ]
-        history = (x @ np.stack(newest_first).T)[:, :, None].astype(np.float32)
-        batches.append(EraBatch(era=f"{era:04d}", features=codes, engineered=None, history=history, targets=targets))
-    return World(batches[20:])
+        windows.append(np.stack(newest_first)[:, :, None].astype(np.float32))
+        batches.append(EraBatch(era=f"{era:04d}", features=codes, engineered=None, targets=targets))
+    return World(batches[20:], windows[20:])
 
 
 def fit(data, config=CONFIG, options=OPTIONS, *, newest=12, **changes):
@@ -134,7 +145,7 @@ def test_the_best_weights_are_kept():
 
     with torch.no_grad():
         batch = data.batches[40]
-        logits = trained.network(torch.from_numpy(batch.features), None, torch.from_numpy(batch.history))
+        logits = trained.network(torch.from_numpy(batch.features), None, torch.from_numpy(data.windows[40]))
     expected = logits[:, 1].softmax(-1) @ torch.tensor([-(0.5**1.5), -0.125, 0.0, 0.125, 0.5**1.5])
     best = max(trained.evaluations, key=lambda evaluation: evaluation.smoothed)
 
@@ -195,14 +206,15 @@ def test_evaluations_come_as_often_as_asked_and_the_rate_is_one_cycle():
 def test_unknown_targets_are_passed_over():
     """Eras and rows without any known target change nothing; a whole training set of them is refused."""
     data = world().part(0, 8)
-    unknown = World([replace(batch, targets=np.full_like(batch.targets, np.nan)) for batch in data.batches])
+    unknown = data.changed(lambda batch: replace(batch, targets=np.full_like(batch.targets, np.nan)))
     holes = [batch.targets.copy() for batch in data.batches]
     for targets in holes:
         targets[::3] = np.nan
         targets[1::3, 0] = np.nan
-    partly = World([replace(b, targets=t) for b, t in zip(data.batches, holes, strict=True)])
+    partly = [replace(b, targets=t) for b, t in zip(data.batches, holes, strict=True)]
+    mixed = World([*partly, *unknown.batches], [*data.windows, *data.windows])
 
-    trained = train(PLAIN, World([*partly.batches, *unknown.batches]), data, OPTIONS, score=score)
+    trained = train(PLAIN, mixed, data, OPTIONS, score=score)
 
     assert np.isfinite(trained.best_corr)
     with pytest.raises(ValueError, match="no training era has a known target"):
@@ -224,7 +236,7 @@ def test_without_validation_the_last_weights_are_kept():
     """A final fit on all eras runs its epochs and reports no CORR."""
     data = world().part(0, 6)
 
-    trained = train(PLAIN, data, World([]), replace(OPTIONS, patience=1), score=score)
+    trained = train(PLAIN, data, World([], []), replace(OPTIONS, patience=1), score=score)
 
     assert trained.best_step == 12
     assert np.isnan(trained.best_corr)
@@ -234,8 +246,8 @@ def test_without_validation_the_last_weights_are_kept():
 def test_a_loss_that_is_not_finite_stops_training():
     """A history full of infinities is reported, not trained on."""
     data = world().part(0, 6)
-    for batch in data.batches:
-        batch.history[:] = np.inf
+    for seen in data.windows:
+        seen[:] = np.inf
 
     with pytest.raises(TrainingDiverged, match="lower the learning rate"):
         train(replace(CONFIG, history_dropout=0.0), data, data, OPTIONS, score=score)
@@ -266,4 +278,4 @@ def test_a_main_target_that_the_network_lacks_is_refused():
 
 def test_batches_have_the_fields_callers_build():
     """The interface between the era store and training."""
-    assert [field.name for field in fields(EraBatch)] == ["era", "features", "engineered", "history", "targets"]
+    assert [field.name for field in fields(EraBatch)] == ["era", "features", "engineered", "targets", "predictions"]

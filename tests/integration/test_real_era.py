@@ -65,7 +65,6 @@ def champion(root, shared_data, table):
         features=len(names),
         targets=(TARGET,),
         engineered=len(manifest.engineered_names),
-        history_channels=0,
         lookback=0,
         hidden=16,
         feed_forward=16,

@@ -1,0 +1,176 @@
+"""Fit the network member: every seed to its own best step, then all of them again on everything that is resolved."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import structlog
+
+from bot.recipes import NetworkRecipe, Recipe
+from bot.scoring import corr
+from bot.splits import Split
+from bot.training_plan import Device, network_config, training_options
+from bot.training_set import TrainingSet
+from models.checkpoint import Checkpoint
+from models.network_config import NetworkConfig
+from models.seeds import SeedAverage
+from models.training import Progress, TrainedNetwork, TrainingOptions, train
+
+log = structlog.get_logger()
+Watcher = Callable[[str, float, str], None]
+"""Called with what is being done, the share that is done, and a few words about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedNetwork:
+    """
+    What fitting leaves.
+
+    Attributes:
+        judged: Trained without the held-out eras.
+        served: Trained on all resolved eras; *judged* itself where the recipe does not refit.
+        best_steps: Of each seed.
+        best_corr: Validation CORR of each seed at its best step.
+    """
+
+    judged: SeedAverage
+    served: SeedAverage
+    best_steps: tuple[int, ...]
+    best_corr: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkFitter:
+    """
+    Fits the network of a recipe; interrupted, the same call goes on from the last checkpoint.
+
+    Attributes:
+        data: What is learned from.
+        recipe: How.
+        target: Its CORR decides when to stop.
+        device: Where.
+        checkpoints: Folder for the state of unfinished runs; empty again when all are done.
+        watch: Told about progress.
+        should_stop: Asked after every step.
+    """
+
+    data: TrainingSet
+    recipe: Recipe
+    target: str
+    device: Device
+    checkpoints: Path
+    watch: Watcher = lambda _stage, _share, _note: None
+    should_stop: Callable[[], bool] = lambda: False
+
+    def fit(self, split: Split, resolved: Sequence[int]) -> FittedNetwork:
+        """
+        Train on the split's training eras, stop on its validation eras, and refit on the *resolved* ones.
+
+        The refit takes the median of the seeds' best steps on the same learning-rate schedule: with nothing held out
+        there is nothing to stop on.
+
+        Raises:
+            TrainingStopped: *should_stop* said so; everything is saved.
+            TrainingDiverged: The loss is not finite.
+        """
+        network = self.recipe.network
+        seeds = range(network.seed, network.seed + network.seeds)
+        config = network_config(self.data, network)
+        rounds = len(seeds) * (1 + self.recipe.refit)
+        done: list[Checkpoint] = []
+        judged = [
+            self._train(config, split.train, split.validation, self._options(network, seed), done, rounds)
+            for seed in seeds
+        ]
+        best_steps = tuple(one.best_step for one in judged)
+        served = judged
+        if self.recipe.refit:
+            steps = round(median(best_steps))
+            served = [
+                self._train(config, resolved, (), self._options(network, seed, stop_after=steps), done, rounds)
+                for seed in seeds
+            ]
+        fitted = FittedNetwork(
+            judged=SeedAverage([one.network for one in judged]),
+            served=SeedAverage([one.network for one in served]),
+            best_steps=best_steps,
+            best_corr=tuple(one.best_corr for one in judged),
+        )
+        for checkpoint in done:
+            checkpoint.remove()
+        return fitted
+
+    def _options(self, network: NetworkRecipe, seed: int, *, stop_after: int = 0) -> TrainingOptions:
+        return training_options(network, target=self.target, device=self.device, seed=seed, stop_after=stop_after)
+
+    def _train(
+        self,
+        config: NetworkConfig,
+        training: Sequence[int],
+        validation: Sequence[int],
+        options: TrainingOptions,
+        done: list[Checkpoint],
+        rounds: int,
+    ) -> TrainedNetwork:
+        key = self._key(config, training, validation, options)
+        checkpoint = Checkpoint(path=self.checkpoints / f"{key[:16]}.pt", key=key)
+        finished, stage = len(done), "network" if validation else "refit"
+
+        def report(now: Progress) -> None:
+            self.watch(stage, (finished + now.step / now.steps) / rounds, _note(now, options.seed))
+            if now.evaluated:
+                log.info(
+                    "network.evaluated",
+                    stage=stage,
+                    seed=options.seed,
+                    step=now.step,
+                    loss=round(now.loss, 5),
+                    corr=None if now.corr is None else round(now.corr, 5),
+                    rows_per_s=round(now.rows_per_s),
+                    seconds_left=round(now.seconds_left),
+                    batch_rows=now.batch_rows,
+                )
+
+        trained = train(
+            config,
+            self.data.eras(training),
+            self.data.eras(validation),
+            options,
+            score=corr,
+            on_progress=report,
+            checkpoint=checkpoint,
+            should_stop=self.should_stop,
+        )
+        done.append(checkpoint)
+        log.info(
+            "network.trained",
+            stage=stage,
+            seed=options.seed,
+            best_step=trained.best_step,
+            best_corr=None if np.isnan(trained.best_corr) else round(trained.best_corr, 5),
+            seconds=round(trained.seconds, 1),
+        )
+        return trained
+
+    def _key(
+        self, config: NetworkConfig, training: Sequence[int], validation: Sequence[int], options: TrainingOptions
+    ) -> str:
+        """Return what a run depends on; a checkpoint of anything else must not be gone on from."""
+        manifest = self.data.store.store.manifest
+        content = {
+            "config": config.to_json(),
+            "options": asdict(options),
+            "eras": [[self.data.store.eras[position] for position in part] for part in (training, validation)],
+            "blocks": [file.sha256 for block in manifest.blocks for file in block.files.values()],
+            "preprocess": self.data.manifest.digest,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _note(now: Progress, seed: int) -> str:
+    held_out = "" if now.corr is None or np.isnan(now.corr) else f", CORR {now.corr:.4f}"
+    return f"seed {seed}, loss {now.loss:.4f}{held_out}, {now.rows_per_s:,.0f} rows/s, {now.seconds_left:.0f} s left"

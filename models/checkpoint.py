@@ -1,0 +1,63 @@
+"""Where an interrupted training goes on: one file, replaced in one step, and of use to the very same run only."""
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_DIGEST = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """
+    A file that holds the state of one training run.
+
+    Attributes:
+        path: Where it is; folders are made.
+        key: What the run is (its data, network and options); a file of another run is not used.
+    """
+
+    path: Path
+    key: str
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write tensors and plain values; a crash leaves the last complete file."""
+        buffer = io.BytesIO()
+        torch.save({"key": self.key, "state": state}, buffer)
+        content = buffer.getvalue()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        staging = self.path.with_suffix(".tmp")
+        with staging.open("wb") as file:
+            file.write(hashlib.sha256(content).digest())
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        staging.replace(self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def load(self) -> dict[str, Any] | None:
+        """Return what was saved, or ``None`` where nothing was, or it is damaged or of another run."""
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
+            return None
+        held: dict[str, Any] = torch.load(io.BytesIO(content[_DIGEST:]), map_location="cpu", weights_only=True)
+        if held["key"] != self.key:
+            return None
+        state: dict[str, Any] = held["state"]
+        return state
+
+    def remove(self) -> None:
+        """Forget the run."""
+        self.path.unlink(missing_ok=True)
