@@ -1,72 +1,42 @@
-"""Train the LightGBM member; the only module that imports lightgbm's Python package, and never to serve a round."""
+"""
+Train the LightGBM member; with :mod:`models.gbm_data` all that imports lightgbm's Python package, never to serve.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+One Dataset serves all targets that are known for the same rows, is kept for the next training where a cache is given,
+and a training that was killed goes on from its last snapshot where a folder for them is given.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightgbm
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-Column = npt.NDArray[np.generic]
-Chunks = Sequence[Sequence[Column]]
-"""Rows in chunks, each a list of columns: int8 codes or float32. Each column of shape ``(rows of the chunk,)``."""
+from models.gbm_data import Chunks, Column, DatasetCache, dataset, dataset_key, select
+from models.gbm_device import choose_device
+from models.gbm_options import PRESETS, Device, GbmOptions, data_parameters, train_parameters
+from models.gbm_snapshots import Part, Progress, Snapshots, column_seed, joined
 
+__all__ = ["PRESETS", "Chunks", "Column", "DatasetCache", "GbmOptions", "Snapshots", "train_gbm", "train_targets"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GbmOptions:
-    """
-    Size of a gradient-boosted regression; names are LightGBM's.
-
-    Attributes:
-        num_trees: Trees, all of them used.
-        learning_rate: Share of each tree that counts.
-        max_depth: Splits from root to leaf at most.
-        num_leaves: Leaves of a tree at most.
-        colsample_bytree: Share of the columns that each tree may look at.
-        min_data_in_leaf: Rows a leaf must hold.
-        bin_sample: Rows that LightGBM looks at to find the values of a column. Its own default of 200,000 takes 12
-            bytes per row and column; 20,000 gave identical trees while every value has 1e-4 of the rows.
-        seed: Of the choice of columns.
-        threads: Cores, 0 for all; the model does not depend on their number.
-    """
-
-    num_trees: int
-    learning_rate: float
-    max_depth: int
-    num_leaves: int
-    colsample_bytree: float
-    min_data_in_leaf: int = 20
-    bin_sample: int = 20_000
-    seed: int = 1
-    threads: int = 0
-
-
-PRESETS = {
-    "demo": GbmOptions(
-        num_trees=100, learning_rate=0.05, max_depth=5, num_leaves=15, colsample_bytree=0.3, min_data_in_leaf=200
-    ),
-    "small": GbmOptions(num_trees=2_000, learning_rate=0.01, max_depth=5, num_leaves=31, colsample_bytree=0.1),
-    "large": GbmOptions(num_trees=20_000, learning_rate=0.001, max_depth=6, num_leaves=64, colsample_bytree=0.1),
-    "deep": GbmOptions(
-        num_trees=30_000,
-        learning_rate=0.001,
-        max_depth=10,
-        num_leaves=1_024,
-        colsample_bytree=0.1,
-        min_data_in_leaf=10_000,
-    ),
-}
-"""Numerai's published parameters (example notebook, standard large and deep), and a toy for the demo."""
+Labels = npt.NDArray[np.floating]
+Report = Callable[[int, int], None]
 
 
 def train_gbm(
     chunks: Chunks,
-    y: npt.NDArray[np.floating],
+    y: Labels,
     options: GbmOptions,
     feature_names: Sequence[str],
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Report | None = None,
+    *,
+    rows_digest: str = "",
+    cache: DatasetCache | None = None,
+    snapshots: Snapshots | None = None,
+    on_finding: Callable[[str], None] | None = None,
 ) -> str:
     """
     Train on labelled rows and return the model as LightGBM's text.
@@ -77,46 +47,219 @@ def train_gbm(
         options: Size and seed.
         feature_names: Of all columns in order.
         on_progress: Called after every tree with the number of trees done and of all trees.
+        rows_digest: Of everything that the rows were made of; needed to find them in *cache* or *snapshots*.
+        cache: Where the constructed Dataset is kept.
+        snapshots: Where progress is kept. Killed at any moment and called again, the model is that of a training
+            without interruption. Not used for ``dart``, which starts anew.
+        on_finding: Called with a sentence for the log: no GPU after all, a Dataset that could not be kept.
 
     Raises:
-        ValueError: Names and columns, or rows and targets, do not match, or a target is not finite.
+        ValueError: Names and columns, or rows and targets, do not match, or a target is not finite; or there is a
+            *cache* or *snapshots* but no *rows_digest*.
+        OSError: A snapshot cannot be written.
     """
-    if any(len(columns) != len(feature_names) for columns in chunks):
-        raise ValueError(f"a chunk has another number of columns than the {len(feature_names)} names")
-    rows = sum(len(columns[0]) for columns in chunks)
-    if rows != len(y) or not np.isfinite(y).all():
+    if not np.isfinite(y).all():
         raise ValueError(f"every one of the {len(y)} targets needs its row, and must be finite")
-    columns = [pa.chunked_array([_arrow(one[index]) for one in chunks]) for index in range(len(feature_names))]
-    table = pa.Table.from_arrays(columns, names=list(feature_names))
-    parameters: dict[str, Any] = {
-        "objective": "regression",
-        "learning_rate": options.learning_rate,
-        "max_depth": options.max_depth,
-        "num_leaves": options.num_leaves,
-        "feature_fraction": options.colsample_bytree,
-        "min_data_in_leaf": options.min_data_in_leaf,
-        "bin_construct_sample_cnt": options.bin_sample,
-        "seed": options.seed,
-        "num_threads": options.threads,
-        "deterministic": True,
-        "force_col_wise": True,
-        "verbosity": -1,
-    }
-    data = lightgbm.Dataset(table, label=np.asarray(y, dtype=np.float32), params=parameters)
-    total = options.num_trees
 
-    def report(environment: Any) -> None:  # noqa: ANN401 - lightgbm's own callback type is a private tuple
+    def report(_target: str, done: int, total: int) -> None:
         if on_progress is not None:
-            on_progress(environment.iteration + 1, total)
+            on_progress(done, total)
 
-    booster = lightgbm.train(parameters, data, num_boost_round=total, callbacks=[report])
-    return str(booster.model_to_string(num_iteration=-1))
+    inputs = _Inputs(
+        chunks=chunks,
+        targets={"": y},
+        names=feature_names,
+        rows_digest=rows_digest,
+        cache=cache,
+        snapshots=snapshots,
+        report=report,
+        finding=on_finding or _ignore,
+    )
+    return _train(inputs, options)[""]
 
 
-def _arrow(column: Column) -> pa.Array:
-    """Wrap one column without copying it, where its values stand together."""
-    values = np.ascontiguousarray(column)
-    kind = pa.int8() if values.dtype == np.int8 else pa.float32()
-    if values.dtype not in (np.int8, np.float32):
-        raise ValueError(f"columns are int8 or float32, not {values.dtype}")
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+def train_targets(
+    chunks: Chunks,
+    targets: Mapping[str, Labels],
+    options: GbmOptions,
+    feature_names: Sequence[str],
+    on_progress: Callable[[str, int, int], None] | None = None,
+    *,
+    rows_digest: str = "",
+    cache: DatasetCache | None = None,
+    snapshots: Snapshots | None = None,
+    on_finding: Callable[[str], None] | None = None,
+) -> dict[str, str]:
+    """
+    Train one model for each target; see :func:`train_gbm`.
+
+    Rows that a target leaves NaN are no part of its model: each is equal to one trained on its known rows alone.
+    Targets that are known for the same rows share a Dataset.
+
+    Args:
+        chunks: The rows.
+        targets: Values by name, NaN where unknown, each of shape ``(rows,)``.
+        options: Size and seed of every model.
+        feature_names: Of all columns in order.
+        on_progress: Called with the target, its number of trees done and of all trees.
+        rows_digest: As for :func:`train_gbm`, and of the rows alone.
+        cache: As for :func:`train_gbm`; should keep as many files as there are sets of known rows.
+        snapshots: As for :func:`train_gbm`, in a folder of each target.
+        on_finding: As for :func:`train_gbm`.
+
+    Returns:
+        LightGBM's texts by target.
+
+    Raises:
+        ValueError: As for :func:`train_gbm`, or a target is known nowhere or infinite.
+        OSError: A snapshot cannot be written.
+    """
+    inputs = _Inputs(
+        chunks=chunks,
+        targets=targets,
+        names=feature_names,
+        rows_digest=rows_digest,
+        cache=cache,
+        snapshots=snapshots,
+        report=on_progress or _ignore,
+        finding=on_finding or _ignore,
+    )
+    return _train(inputs, options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Inputs:
+    chunks: Chunks
+    targets: Mapping[str, Labels]
+    names: Sequence[str]
+    rows_digest: str
+    cache: DatasetCache | None
+    snapshots: Snapshots | None
+    report: Callable[[str, int, int], None]
+    finding: Callable[[str], None]
+
+    def check(self) -> None:
+        """Raise where something does not fit, before hours are spent."""
+        if any(len(columns) != len(self.names) for columns in self.chunks):
+            raise ValueError(f"a chunk has another number of columns than the {len(self.names)} names")
+        rows = sum(len(columns[0]) for columns in self.chunks)
+        for name, y in self.targets.items():
+            if len(y) != rows:
+                raise ValueError(f"every one of the {len(y)} targets needs its row, there are {rows}")
+            if np.isinf(y).any() or not np.isfinite(y).any():
+                raise ValueError(f"target {name} is known nowhere, or not finite")
+        if (self.cache or self.snapshots) and not self.rows_digest:
+            raise ValueError("what is kept of a training is found by the digest of its rows, which is missing")
+
+
+def _train(inputs: _Inputs, options: GbmOptions) -> dict[str, str]:
+    inputs.check()
+    choice = choose_device(options.device)
+    if choice.finding:
+        inputs.finding(choice.finding)
+    if choice.device != "cpu":
+        try:
+            return _train_on(choice.device, inputs, options)
+        except lightgbm.basic.LightGBMError as error:
+            inputs.finding(f"trees train on the CPU ({choice.device}: {error})")
+    return _train_on("cpu", inputs, options)
+
+
+def _train_on(device: Device, inputs: _Inputs, options: GbmOptions) -> dict[str, str]:
+    groups: dict[bytes, list[str]] = {}
+    for name, y in inputs.targets.items():
+        groups.setdefault(np.packbits(np.isfinite(y)).tobytes(), []).append(name)
+    models = {}
+    for names in groups.values():
+        known = np.isfinite(inputs.targets[names[0]])
+        data = _constructed(device, inputs, options, known, names[0])
+        for name in names:
+            y = np.ascontiguousarray(inputs.targets[name][known], dtype=np.float32)
+            models[name] = _grow(data, y, device, inputs, options, name)
+    return {name: models[name] for name in inputs.targets}
+
+
+def _constructed(
+    device: Device, inputs: _Inputs, options: GbmOptions, known: npt.NDArray[np.bool_], target: str
+) -> Any:  # noqa: ANN401 - lightgbm is untyped
+    """Return the Dataset of the *known* rows, from the cache where it is there."""
+    parameters = data_parameters(options, device)
+    key = dataset_key(inputs.rows_digest, known, inputs.names, parameters)
+    data = inputs.cache.load(key, parameters) if inputs.cache else None
+    if data is None:
+        chunks = inputs.chunks if known.all() else select(inputs.chunks, known)
+        data = dataset(chunks, inputs.targets[target][known], inputs.names, parameters, options.threads)
+        if inputs.cache and (reason := inputs.cache.save(key, data)):
+            inputs.finding(reason)
+    return data
+
+
+def _grow(
+    data: Any,  # noqa: ANN401 - lightgbm is untyped
+    y: npt.NDArray[np.float32],
+    device: Device,
+    inputs: _Inputs,
+    options: GbmOptions,
+    target: str,
+) -> str:
+    """Grow the trees of one target, from the last snapshot where there is one."""
+    parameters = dict(train_parameters(options, device))
+    keeper = inputs.snapshots if options.boosting != "dart" else None
+    if keeper is not None:
+        keeper = replace(keeper, folder=keeper.folder / target)
+    fingerprint = _fingerprint(parameters, y, inputs)
+    past = keeper.load(fingerprint) if keeper else None
+    if past is not None and past.rounds > options.num_trees:
+        past = None
+    data.set_label(y)
+    data.set_field("init_score", None if past is None else past.scores)
+    if past is not None:
+        seed = past.parts[0].text.partition("[feature_fraction_seed: ")[2].partition("]")[0]
+        columns = sum(data.feature_num_bin(index) > 0 for index in range(data.num_feature()))
+        parameters["feature_fraction_seed"] = column_seed(
+            int(seed), trees=past.rounds, columns=columns, share=options.colsample_bytree
+        )
+    booster = lightgbm.Booster(parameters, data)
+    parts = () if past is None else past.parts
+    first, kept, total = 0 if past is None else past.rounds, 0, options.num_trees
+    for done in range(first + 1, total + 1):
+        booster.update()
+        if keeper and (done % keeper.every == 0 or done == total) and booster.num_trees() > kept:
+            parts = (*parts, Part.of(booster.model_to_string(num_iteration=-1, start_iteration=kept)))
+            kept = booster.num_trees()
+            keeper.save(fingerprint, Progress(rounds=done, parts=parts, scores=_scores(booster)))
+        inputs.report(target, done, total)
+    if past is None:
+        return str(booster.model_to_string(num_iteration=-1))
+    # LightGBM writes the text anew, so that the columns' importance counts the trees of all parts.
+    return str(lightgbm.Booster(model_str=joined(parts)).model_to_string(num_iteration=-1))
+
+
+def _scores(booster: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401 - lightgbm is untyped
+    """Return the sum of the trees for every row of the training set, as the booster keeps it."""
+    seen = []
+
+    def look(scores: npt.NDArray[np.float64], _data: object) -> tuple[str, float, bool]:
+        seen.append(scores.copy())
+        return "scores", 0.0, True
+
+    booster.eval_train(look)
+    return seen[0]
+
+
+def _fingerprint(parameters: Mapping[str, object], y: npt.NDArray[np.float32], inputs: _Inputs) -> str:
+    """Return the name of a training: everything its trees depend on, but not how many they shall be."""
+    content = {
+        "parameters": {
+            name: value for name, value in parameters.items() if name not in {"num_iterations", "num_threads"}
+        },
+        "columns": list(inputs.names),
+        "rows": inputs.rows_digest,
+        "label": hashlib.sha256(y.tobytes()).hexdigest(),
+        "lightgbm": lightgbm.__version__,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _ignore(*_: object) -> None:
+    """Take what nobody wants to hear."""

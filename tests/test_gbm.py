@@ -46,6 +46,22 @@ def test_chunks_and_types_give_one_model():
     assert blocks == matrix
 
 
+def test_the_trees_are_those_of_lightgbms_defaults():
+    """Layout, sample and where the values lie change nothing: one thread of plain LightGBM grows the same trees."""
+    features, engineered, y = data()
+    plain = {"objective": "regression", "learning_rate": 0.1, "max_depth": 3, "num_leaves": 7, "feature_fraction": 0.5}
+    matrix = np.concatenate([features, engineered], axis=1, dtype=np.float64)
+
+    booster = lightgbm.train({**plain, "seed": 1, "num_threads": 1, "verbosity": -1}, lightgbm.Dataset(matrix, y), 12)
+
+    ours = train_gbm([columns(features, engineered)], y, TINY, NAMES)
+    assert _trees(ours) == _trees(booster.model_to_string())
+
+
+def _trees(text):
+    return text[text.index("Tree=0") : text.index("end of trees")]
+
+
 def test_the_number_of_threads_does_not_matter():
     """One core and two train the same trees."""
     features, engineered, y = data()
@@ -110,6 +126,8 @@ def test_presets_carry_numerais_numbers():
     assert sizes == {
         "demo": (100, 0.05, 5, 15),
         "small": (2_000, 0.01, 5, 31),
+        "standard": (2_000, 0.01, 5, 31),
+        "dart": (2_000, 0.05, 5, 31),
         "large": (20_000, 0.001, 6, 64),
         "deep": (30_000, 0.001, 10, 1_024),
     }
