@@ -1,0 +1,10 @@
+"""The application that every command registers with."""
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A Numerai bot that never misses a round. Settings: BOT_* variables or bot.toml; see the README.",
+)

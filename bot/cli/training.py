@@ -1,0 +1,109 @@
+"""Commands about models: data, training, and which artifact serves."""
+
+from typing import Annotated
+
+import typer
+
+from bot.cli.app import app
+from bot.errors import OperatorNeeded
+
+
+@app.command()
+def sync() -> None:
+    """Bring data, era store and history of the pinned data version up to date, verified."""
+    from bot import assembly, config, logs, recipes  # noqa: PLC0415
+    from bot.console import training_bar  # noqa: PLC0415
+
+    settings = config.load()
+    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    try:
+        from bot.refresh import refresh  # noqa: PLC0415 - decodes with what only training installs
+    except ModuleNotFoundError as error:
+        raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to keep history") from None
+    targets, lookback = recipes.history_needs()
+    with training_bar() as watch:
+        fresh = refresh(
+            assembly.open_client(settings),
+            settings.state_dir,
+            settings.data_version,
+            history_targets=targets,
+            lookback=lookback,
+            pinned=assembly.open_artifacts(settings).pinned("store"),
+            watch=watch,
+        )
+    typer.echo(f"{settings.data_version}: {', '.join(fresh.changed) if fresh.changed else 'every file is current'}")
+    rows, eras = int(fresh.store.offsets[-1]), fresh.store.eras
+    typer.echo(
+        f"store: {len(eras)} eras, {eras[0]} to {eras[-1]}, {rows:,} rows, {len(fresh.store.manifest.features)} features"
+    )
+    newest = ", ".join(f"{name} {era}" for name, era in fresh.history.newest_era.items())
+    typer.echo(f"history: resolved to {newest}; stale after {fresh.history.stale_after:%Y-%m-%d}")
+    for finding in fresh.findings:
+        typer.echo(f"finding: {finding}")
+
+
+@app.command()
+def retrain(
+    recipe: Annotated[str | None, typer.Option(help="Recipe to train; default: every recipe in use.")] = None,
+) -> None:
+    """Sync the data, train network and trees, and promote the artifact that replays its own golden batch."""
+    from bot import assembly, config, logs, recipes  # noqa: PLC0415
+    from bot.console import show_scores, training_bar  # noqa: PLC0415
+    from bot.ledger import state_lock  # noqa: PLC0415
+
+    settings = config.load()
+    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    try:
+        from bot.retrain import Retrainer  # noqa: PLC0415 - torch is loaded by this command alone
+    except ModuleNotFoundError as error:
+        raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to retrain") from None
+    chosen = [recipe] if recipe else assembly.recipes_in_use(settings)
+    with state_lock(settings.state_dir, "retrain"), training_bar() as watch:
+        retrainer = Retrainer(
+            client=assembly.open_client(settings),
+            artifacts=assembly.open_artifacts(settings),
+            state_dir=settings.state_dir,
+            data_version=settings.data_version,
+            feature_set=settings.feature_set,
+            target=settings.target,
+            device=settings.device,
+            watch=watch,
+        )
+        trained = [retrainer.retrain(recipes.recipe(name)) for name in chosen]
+    for result in trained:
+        show_scores(result.artifact.id, result.scores, result.seconds, "promoted: it replays its golden batch; trained")
+
+
+@app.command()
+def promote(artifact: Annotated[str, typer.Argument(help="Id of an artifact.")]) -> None:
+    """Make an artifact the champion of the recipe it was trained for."""
+    from bot import assembly, config  # noqa: PLC0415
+
+    store = assembly.open_artifacts(config.load())
+    recipe = store.open(artifact).manifest["recipe"]["name"]
+    store.promote(recipe, artifact)
+    typer.echo(f"recipe {recipe}: champion is {artifact}")
+
+
+@app.command()
+def rollback(recipe: Annotated[str | None, typer.Option(help="Recipe; default: every recipe in use.")] = None) -> None:
+    """Go back to the champion before the current one."""
+    from bot import assembly, config  # noqa: PLC0415
+
+    settings = config.load()
+    store = assembly.open_artifacts(settings)
+    for name in [recipe] if recipe else assembly.recipes_in_use(settings):
+        typer.echo(f"recipe {name}: champion is {store.rollback(name)}")
+
+
+@app.command()
+def verify() -> None:
+    """Check every artifact's files against their recorded sha256."""
+    from bot import assembly, config  # noqa: PLC0415
+
+    store = assembly.open_artifacts(config.load())
+    if not store.identities():
+        typer.echo("no artifacts yet; `bot retrain` makes one")
+    for identity in store.identities():
+        store.open(identity)
+        typer.echo(f"{identity}: intact")
