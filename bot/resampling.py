@@ -1,0 +1,151 @@
+"""
+How sure a figure measured over eras is, where neighbouring eras share most of their returns.
+
+Scores of weekly eras overlap: a 20-day target shares four fifths of its days with the next era's. Errors that take eras
+as independent come out half as large as they are, so everything here works in blocks of eras or with lags.
+
+Sources: D. N. Politis and J. P. Romano, *A circular block-resampling procedure for stationary data* (1992); W. K. Newey
+and K. D. West, *A simple, positive semi-definite, heteroskedasticity and autocorrelation consistent covariance matrix*,
+Econometrica 55 (1987).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+Series = npt.ArrayLike
+Floats = npt.NDArray[np.float64]
+
+
+class TooFewEras(ValueError):
+    """The series is too short for its dependence: an error estimated from it would be far too small."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """
+    An estimate and the bounds that it lies between with a given confidence.
+
+    Attributes:
+        estimate: Of the series as it is.
+        low: Lower bound; NaN where a resampled series has no such statistic.
+        high: Upper bound; NaN likewise.
+    """
+
+    estimate: float
+    low: float
+    high: float
+
+
+def mean(rows: Floats) -> float:
+    """Return the mean of a series, the default statistic."""
+    return float(rows.mean())
+
+
+def block_bootstrap(
+    series: Series,
+    *,
+    block: int,
+    draws: int = 2000,
+    seed: int = 1,
+    statistic: Callable[[Floats], float] = mean,
+    level: float = 0.95,
+) -> Interval:
+    """
+    Return a statistic of per-era values and its percentile interval under the circular block bootstrap.
+
+    Each draw joins blocks of consecutive eras, the last era followed by the first one, so that every era is as likely
+    as any other, and cuts them to the series' length.
+
+    Args:
+        series: One value per era, shape ``(eras,)``, or the paired values of each, shape ``(eras, columns)``: a draw
+            keeps the columns of an era together.
+        block: Eras that stay together; at least as many as share returns (4 for a 20-day, 12 for a 60-day target).
+        draws: Resampled series.
+        seed: Same seed, same interval.
+        statistic: From a series of the same shape to a number.
+        level: Confidence of the interval.
+
+    Raises:
+        TooFewEras: There are fewer than two blocks.
+        ValueError: A value is not finite (leave such eras out, and say so), or an argument is out of range.
+    """
+    values = _checked(series, dimensions=(1, 2))
+    if block < 1 or draws < 1 or not 0 < level < 1:
+        raise ValueError(f"block {block}, draws {draws} and level {level}: expected at least 1, at least 1, in (0, 1)")
+    count = len(values)
+    if count < 2 * block:
+        raise TooFewEras(f"{count} eras are fewer than two blocks of {block}")
+    random = np.random.default_rng(seed)
+    starts = random.integers(0, count, size=(draws, -(-count // block)))
+    within = np.arange(block)
+    drawn = [statistic(values[((row[:, None] + within).ravel()[:count]) % count]) for row in starts]
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(estimate=statistic(values), low=float(low), high=float(high))
+
+
+def newey_west_error(series: Series, *, lag: int) -> float:
+    """
+    Return the standard error of the mean of per-era values, autocovariances up to *lag* taken in with Bartlett weights.
+
+    The variance of the mean is ``(g0 + 2 * sum_j (1 - j / (lag + 1)) * gj) / n`` with ``gj = sum_t d_t d_{t-j} / n``,
+    as statsmodels' HAC covariance without its small-sample factor.
+
+    Args:
+        series: Shape ``(eras,)``; for a comparison, the paired differences.
+        lag: At least the eras that share returns (4 for a 20-day, 12 for a 60-day target); 0 takes eras as independent.
+
+    Returns:
+        The error, 0 only where all values are equal.
+
+    Raises:
+        TooFewEras: There are fewer than ``2 * (lag + 1)`` eras, of which such a long memory cannot be told.
+        ValueError: A value is not finite, or *lag* is negative.
+    """
+    values = _checked(series, dimensions=(1,))
+    if lag < 0:
+        raise ValueError(f"lag is {lag}; it must be at least 0")
+    count = len(values)
+    if count < 2 * (lag + 1):
+        raise TooFewEras(f"{count} eras are fewer than the {2 * (lag + 1)} that a lag of {lag} needs")
+    if (values == values[0]).all():
+        return 0.0
+    d = values - values.mean()
+    variance = d @ d + 2 * sum((1 - j / (lag + 1)) * (d[j:] @ d[:-j]) for j in range(1, lag + 1))
+    # Bartlett weights make this no less than 0 but for rounding.
+    return float(np.sqrt(max(variance, 0.0)) / count)
+
+
+def detectable(series: Series, *, lag: int, power: float = 0.8, level: float = 0.05) -> float:
+    """
+    Return the smallest true mean of such differences that the sample would have shown.
+
+    A two-sided test at *level* finds it with probability *power*: ``(z(1 - level / 2) + z(power)) * error``, 2.8 errors
+    by default.
+
+    Args:
+        series: Paired differences, shape ``(eras,)``.
+        lag: See :func:`newey_west_error`.
+        power: Probability of finding it.
+        level: Probability of finding something where there is nothing.
+
+    Raises:
+        TooFewEras: As :func:`newey_west_error`.
+        ValueError: As :func:`newey_west_error`, or a probability is not in (0, 1).
+    """
+    if not (0 < power < 1 and 0 < level < 1):
+        raise ValueError(f"power {power} and level {level} must be in (0, 1)")
+    normal = NormalDist()
+    return (normal.inv_cdf(1 - level / 2) + normal.inv_cdf(power)) * newey_west_error(series, lag=lag)
+
+
+def _checked(series: Series, *, dimensions: tuple[int, ...]) -> Floats:
+    values = np.asarray(series, dtype=np.float64)
+    if values.ndim not in dimensions:
+        raise ValueError(f"expected one value or one row per era, got an array of shape {values.shape}")
+    if missing := int((~np.isfinite(values)).sum()):
+        raise ValueError(f"{missing} of {values.size} values are not finite; leave their eras out")
+    return values

@@ -1,0 +1,177 @@
+"""Errors and intervals of per-era figures: closed forms, hand computation, and what overlap does to them."""
+
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from bot.resampling import TooFewEras, block_bootstrap, detectable, newey_west_error
+
+values = arrays(np.float64, st.integers(24, 60), elements=st.floats(-1, 1).map(lambda x: round(x, 6)))
+
+
+def overlapping(count, *, weeks, seed=0):
+    """Return sums of *weeks* neighbouring independent shocks: what a score of overlapping targets looks like."""
+    shocks = np.random.default_rng(seed).standard_normal(count + weeks - 1)
+    return np.convolve(shocks, np.ones(weeks), mode="valid")
+
+
+def test_newey_west_by_hand():
+    """Four eras, lag one: deviations -1.5, -.5, .5, 1.5 give g0 = 5/4 and g1 = 1.25/4, half of it counted twice."""
+    error = newey_west_error([1, 2, 3, 4], lag=1)
+
+    assert error == pytest.approx(np.sqrt((5 / 4 + 2 * 0.5 * 1.25 / 4) / 4))
+
+
+def test_newey_west_equals_the_regression_form():
+    """The sandwich (X'X)^-1 S (X'X)^-1 of a regression on a constant gives the same error."""
+    series, lag = overlapping(80, weeks=4), 6
+    residual = (series - series.mean())[:, None]
+    x = np.ones((80, 1))
+    scores = x * residual
+    meat = scores.T @ scores
+    for j in range(1, lag + 1):
+        cross = scores[j:].T @ scores[:-j]
+        meat += (1 - j / (lag + 1)) * (cross + cross.T)
+    bread = np.linalg.inv(x.T @ x)
+
+    assert newey_west_error(series, lag=lag) == pytest.approx(np.sqrt((bread @ meat @ bread)[0, 0]))
+
+
+def test_newey_west_without_lag_is_the_textbook_error():
+    """Independent eras: standard deviation over the root of their number."""
+    series = np.random.default_rng(1).standard_normal(50)
+
+    assert newey_west_error(series, lag=0) == pytest.approx(series.std() / np.sqrt(50))
+
+
+def test_overlap_is_not_mistaken_for_evidence():
+    """For sums of four weeks the true error of the mean is 4 / sqrt(n); eras taken as independent claim half of it."""
+    series = overlapping(40_000, weeks=4)
+    true = 4 / np.sqrt(len(series))
+
+    assert newey_west_error(series, lag=0) == pytest.approx(true / 2, rel=0.03)
+    assert newey_west_error(series, lag=60) == pytest.approx(true, rel=0.06)
+
+
+@settings(deadline=None, max_examples=50)
+@given(series=values, shift=st.floats(-5, 5), scale=st.floats(0.1, 10))
+def test_errors_scale_and_do_not_shift(series, shift, scale):
+    """Moving all eras changes no error; stretching them stretches it."""
+    before = newey_west_error(series, lag=6)
+
+    assert newey_west_error(series * scale + shift, lag=6) == pytest.approx(before * scale, rel=1e-6, abs=1e-9)
+
+
+def test_bootstrap_of_independent_eras_is_the_normal_interval():
+    """Blocks of one era are the ordinary bootstrap: the mean plus and minus 1.96 errors."""
+    series = np.random.default_rng(2).standard_normal(400)
+    found = block_bootstrap(series, block=1, draws=4000)
+    half = 1.96 * series.std() / np.sqrt(400)
+
+    assert found.estimate == pytest.approx(series.mean())
+    assert [found.low, found.high] == pytest.approx([series.mean() - half, series.mean() + half], abs=0.1 * half)
+
+
+def test_bootstrap_in_blocks_knows_about_overlap():
+    """Blocks that are longer than the overlap give an interval of the true width."""
+    series = overlapping(4000, weeks=4)
+    found = block_bootstrap(series, block=40, draws=1000)
+
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * 4 / np.sqrt(4000), rel=0.15)
+
+
+@settings(deadline=None, max_examples=25)
+@given(series=values, block=st.integers(1, 12), shift=st.floats(-5, 5))
+def test_bootstrap_moves_with_its_series(series, block, shift):
+    """The same seed draws the same eras: bounds hold the estimate of a mean's median and move with the values."""
+    one = block_bootstrap(series, block=block, draws=50)
+    two = block_bootstrap(series + shift, block=block, draws=50)
+
+    assert one.low <= one.high
+    assert [two.low, two.estimate, two.high] == pytest.approx(
+        [one.low + shift, one.estimate + shift, one.high + shift], abs=1e-9
+    )
+
+
+def test_paired_rows_stay_together():
+    """A statistic of two columns sees both columns of the same eras: a difference of equal columns is surely zero."""
+    series = np.random.default_rng(3).standard_normal(60)
+    found = block_bootstrap(
+        np.column_stack([series, series + 0.5]), block=6, draws=200, statistic=lambda rows: float(np.ptp(rows.mean(0)))
+    )
+
+    assert [found.low, found.estimate, found.high] == pytest.approx([0.5, 0.5, 0.5])
+
+
+def test_every_era_is_as_likely_as_any_other():
+    """Joined at its ends, the series gives its first and last eras their full weight."""
+    series = np.zeros(20)
+    series[0] = 1.0
+    drawn = []
+    block_bootstrap(series, block=5, draws=4000, statistic=lambda rows: drawn.append(rows.sum()) or 0.0)
+
+    assert np.mean(drawn[:4000]) == pytest.approx(1.0, abs=0.06)
+
+
+def test_detectable_difference_is_found_as_often_as_promised():
+    """A mean of that size is significant in four of five samples."""
+    random = np.random.default_rng(4)
+    noise = random.standard_normal((1000, 100))
+    size = detectable(noise[0] / noise[0].std(), lag=0)
+    seen = np.abs(noise.mean(axis=1) + size) > NormalDist().inv_cdf(0.975) / np.sqrt(100)
+
+    assert seen.mean() == pytest.approx(0.8, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: newey_west_error([0.1] * 13, lag=6),
+        lambda: newey_west_error([], lag=0),
+        lambda: detectable([0.1], lag=0),
+        lambda: block_bootstrap(np.arange(11.0), block=6),
+        lambda: block_bootstrap(np.empty((0, 2)), block=1),
+    ],
+    ids=["error_of_few", "error_of_none", "detectable", "less_than_two_blocks", "bootstrap_of_none"],
+)
+def test_too_few_eras_have_an_error_of_their_own(call):
+    """A series that is shorter than its memory gives no error of zero but an exception that counts."""
+    with pytest.raises(TooFewEras, match=r"\d+ eras are fewer than"):
+        call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda series: newey_west_error(series, lag=1),
+        lambda series: detectable(series, lag=1),
+        lambda series: block_bootstrap(series, block=2),
+    ],
+    ids=["newey_west", "detectable", "bootstrap"],
+)
+@pytest.mark.parametrize("hole", [np.nan, np.inf])
+def test_eras_without_a_value_are_refused(call, hole):
+    """Whoever leaves eras out does so himself, and knows how many."""
+    with pytest.raises(ValueError, match="1 of 10 values are not finite"):
+        call([0.1] * 9 + [hole])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: newey_west_error([0.1] * 9, lag=-1),
+        lambda: detectable([0.1] * 9, lag=0, power=1.0),
+        lambda: block_bootstrap([0.1] * 9, block=0),
+        lambda: block_bootstrap([0.1] * 9, block=1, level=1.0),
+        lambda: newey_west_error(np.zeros((9, 2)), lag=0),
+    ],
+    ids=["lag", "power", "block", "level", "shape"],
+)
+def test_nonsense_is_refused(call):
+    """Arguments out of range are errors, not results."""
+    with pytest.raises(ValueError, match=r"lag is|must be in|expected"):
+        call()
