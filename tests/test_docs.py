@@ -5,6 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from bot import config, errors
@@ -19,7 +20,15 @@ def readme() -> str:
 
 
 def commands() -> set[str]:
-    return {command.name or command.callback.__name__ for command in app.registered_commands}
+    return set(get_command(app).commands)
+
+
+def paths() -> list[list[str]]:
+    """Return the words of every command, groups and their members."""
+    groups = get_command(app).commands.items()
+    return [
+        [name, *member] for name, group in groups for member in ([], *([one] for one in getattr(group, "commands", ())))
+    ]
 
 
 def test_settings_reference_is_current():
@@ -39,8 +48,8 @@ def test_every_command_explains_itself():
     """Every command has a help text of its own."""
     runner = CliRunner()
 
-    for command in sorted(commands()):
-        result = runner.invoke(app, [command, "--help"])
+    for command in paths():
+        result = runner.invoke(app, [*command, "--help"])
         assert result.exit_code == 0
         assert len(result.stdout.split("Usage")[-1].strip()) > 60
 
