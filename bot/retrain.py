@@ -9,7 +9,6 @@ import platform
 import shutil
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,32 +23,22 @@ from bot import __version__
 from bot.artifacts import Artifact, ArtifactStore
 from bot.feature_sets import FeatureMetadata
 from bot.history import SCALE, HistoryState, minimum_lag
+from bot.judge import Score, judge
 from bot.network_fit import FittedNetwork, NetworkFitter, Watcher
 from bot.numerai import NumeraiClient
 from bot.preprocess import Preprocess, prepare
 from bot.recipes import Recipe, history_needs
 from bot.refresh import Refreshed, refresh
-from bot.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, Members, Scorer, ensemble, golden_batch
-from bot.scoring import corr, max_drawdown, sharpe
+from bot.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, Members, Scorer, golden_batch
 from bot.splits import Split, holdout
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
+from bot.tree_fit import fit_trees
 from models.export import export
-from models.gbm import PRESETS, train_gbm
 
 GOLDEN_ROWS = 128
 TREES = "gbm.txt"
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """Held-out CORR of one member: per-era mean, Sharpe and largest drawdown of the cumulative sum."""
-
-    mean: float
-    sharpe: float
-    max_drawdown: float
-    eras: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,42 +183,21 @@ class Retrainer:
 
     def _fit_trees(self, data: TrainingSet, positions: Sequence[int], recipe: Recipe, folder: Path) -> None:
         """Train the tree member on the eras at *positions*."""
-        chunks, y = data.table(positions, self.target)
-        self.watch("trees", 0.0, f"{recipe.gbm} preset, {len(y)} rows")
-        text = train_gbm(
-            chunks,
-            y,
-            PRESETS[recipe.gbm],
-            (*data.manifest.features, *data.manifest.engineered_names),
-            on_progress=lambda done, total: self.watch("trees", done / total, f"{done} of {total}"),
-        )
+        text = fit_trees(data, positions, recipe, self.target, self.watch)
         (folder / TREES).write_text(text, encoding="utf-8")
 
     def _judge(self, data: TrainingSet, split: Split, recipe: Recipe, folder: Path) -> dict[str, Score]:
-        """Score the members that have not seen the held-out eras on them, by the code that serves."""
+        """Score the members that have not seen the held-out eras on them."""
         self.watch("judge", 0.0, f"{len(split.validation)} held-out eras")
-        members = Members(folder, tuple(name for name, _ in recipe.weights), target=self.target)
-        neutralizers = [data.manifest.features.index(name) for name in self._neutralizers(data, recipe)]
-        per_era: dict[str, list[float]] = defaultdict(list)
-        for position in split.validation:
-            rows = data.prepared(position)
-            seen = data.window(position)
-            scores = members.score(rows, window="masked" if seen is None else seen)
-            blended = ensemble(
-                scores, dict(recipe.weights), rows.features[:, neutralizers], proportion=recipe.neutralize
-            )
-            truth = data.target(position, self.target)
-            for name, values in {**scores, "ensemble": blended}.items():
-                per_era[name].append(corr(values, truth))
-        return {
-            name: Score(
-                mean=float(np.mean(series)),
-                sharpe=sharpe(np.array(series)),
-                max_drawdown=max_drawdown(np.array(series)),
-                eras=len(series),
-            )
-            for name, series in per_era.items()
-        }
+        return judge(
+            data,
+            Members(folder, tuple(name for name, _ in recipe.weights), target=self.target),
+            split.validation,
+            target=self.target,
+            weights=dict(recipe.weights),
+            neutralizers=self._neutralizers(data, recipe),
+            proportion=recipe.neutralize,
+        )
 
     def _seal(self, data: TrainingSet, recipe: Recipe, folder: Path) -> None:
         """Leave rows in *folder* with the scores that its members must give them wherever they are served."""
