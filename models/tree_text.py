@@ -65,6 +65,36 @@ def parse(data: bytes) -> Forest:
     Raises:
         ValueError: The text is damaged, or the model is not a regression on numeric splits.
     """
+    header, names, trees = _sections(data)
+    return _forest(trees, names, header)
+
+
+def split_gains(data: bytes) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+    """
+    Return how much each tree's splits on each feature reduced the training loss.
+
+    Args:
+        data: The text that ``Booster.save_model`` writes.
+
+    Returns:
+        Names of the features, and the summed gain of each. Shape ``(trees, features)``; its sum over trees is
+        ``Booster.feature_importance("gain")``.
+
+    Raises:
+        ValueError: The text is damaged, or the model is not a regression on numeric splits.
+    """
+    header, names, trees = _sections(data)
+    forest = _forest(trees, names, header)
+    splitting = [tree for tree, count in zip(trees, forest.leaves, strict=True) if count > 1]
+    gained = np.zeros((len(trees), len(names)), dtype=np.float32)
+    tree = np.repeat(np.arange(len(trees)), forest.leaves - 1)
+    words = _words(splitting, b"split_gain", len(forest.split_feature))
+    np.add.at(gained, (tree, forest.split_feature), _exact(words).astype(np.float32))
+    return names, gained
+
+
+def _sections(data: bytes) -> tuple[dict[bytes, bytes], tuple[str, ...], list[dict[bytes, bytes]]]:
+    """Return the fields of the header, the names of the features, and the fields of each tree."""
     head, _, _ = data.partition(b"\nTree=")
     header = _fields(head)
     sizes = _whole(_need(header, b"tree_sizes").split()).tolist()
@@ -83,7 +113,7 @@ def parse(data: bytes) -> Forest:
         position += size
     if not trees or not data[position:].startswith(b"end of trees"):
         raise ValueError(f"the model does not end after its {len(sizes)} trees: it is truncated or damaged")
-    return _forest(trees, names, header)
+    return header, names, trees
 
 
 def _forest(trees: list[dict[bytes, bytes]], names: tuple[str, ...], header: dict[bytes, bytes]) -> Forest:
