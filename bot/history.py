@@ -11,7 +11,6 @@ Everything here that could leak takes a position and refuses a lag shorter than 
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +21,7 @@ import numpy.typing as npt
 
 from bot.columns import HISTORY_LAG, horizon
 from bot.errors import ArtifactInvalid, LeakageRefused, SchemaMismatch
+from bot.sealed import seal, unseal
 
 Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]
@@ -187,7 +187,7 @@ class HistoryState:
         return np.ascontiguousarray(self.window[chosen])
 
     def to_bytes(self) -> bytes:
-        """Return the state as an npz archive without pickles."""
+        """Return the state as a sealed npz archive without pickles."""
         about = {
             "features": self.features,
             "targets": self.targets,
@@ -197,7 +197,7 @@ class HistoryState:
         }
         buffer = io.BytesIO()
         np.savez(buffer, window=self.window, about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8))
-        return buffer.getvalue()
+        return seal(buffer.getvalue())
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "HistoryState":
@@ -208,7 +208,7 @@ class HistoryState:
             ArtifactInvalid: The bytes are no history state.
         """
         try:
-            archive = np.load(io.BytesIO(content), allow_pickle=False)
+            archive = np.load(io.BytesIO(unseal(content)), allow_pickle=False)
             about = json.loads(archive["about"].tobytes())
             state = cls(
                 features=tuple(about["features"]),
@@ -218,7 +218,7 @@ class HistoryState:
                 built_from_era=about["built_from_era"],
                 stale_after=datetime.fromisoformat(about["stale_after"]) if about["stale_after"] else None,
             )
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ArtifactInvalid(f"the history state is damaged: {error}") from None
         if state.window.ndim != 3 or state.window.shape[1:] != (len(state.features), len(state.targets)):
             raise ArtifactInvalid(

@@ -65,7 +65,7 @@ def read(path: Path) -> HistoryState | None:
     """Return the published history, or ``None`` where there is none or it is damaged: the artifact has its own."""
     try:
         return HistoryState.from_bytes(path.read_bytes())
-    except (FileNotFoundError, ArtifactInvalid):
+    except (OSError, ArtifactInvalid):
         return None
 
 
@@ -73,8 +73,8 @@ def choose(own: HistoryState | None, path: Path, *, now: datetime) -> Window:
     """
     Return what an artifact's network sees of the past in a live round.
 
-    The newest history that is published, else the artifact's own; nothing when it is stale, for which the network was
-    trained too.
+    The newest history that is published and fits, else the artifact's own; nothing when that is stale, for which the
+    network was trained too.
 
     Args:
         own: Of the artifact, ``None`` if its network has none.
@@ -84,12 +84,14 @@ def choose(own: HistoryState | None, path: Path, *, now: datetime) -> Window:
     if own is None:
         return "masked"
     published = read(path)
-    state = own if published is None or published.built_from_era < own.built_from_era else published
-    if state.stale_after is not None and now > state.stale_after:
+    for state in [own] if published is None or published.built_from_era < own.built_from_era else [published, own]:
+        try:
+            window = state.select(own.features, own.targets, len(own.window))
+        except SchemaMismatch as error:
+            log.warning("history.unfit", reason=str(error))
+            continue
+        if state.stale_after is None or now <= state.stale_after:
+            return window
         log.warning("history.stale", newest_era=dict(state.newest_era), stale_after=state.stale_after.isoformat())
-        return "masked"
-    try:
-        return state.select(own.features, own.targets, len(own.window))
-    except SchemaMismatch as error:
-        log.warning("history.unfit", reason=str(error))
-        return "stored"
+        break
+    return "masked"

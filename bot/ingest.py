@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def update(
     except DatasetIncomplete as error:
         if (folder / MANIFEST).exists():
             log.warning("store.rebuilt", reason=str(error))
-        store = EraStore(folder, empty)
+        store = EraStore(folder, _intact(folder) or empty)
     writer = _Writer(store, watch)
     try:
         for source in opened:
@@ -239,6 +240,7 @@ class _Writer:
     def _write(self, name: str, values: np.ndarray) -> StoredFile:
         path = self.folder / "blocks" / name
         content = np.ascontiguousarray(values).tobytes()
+        path.unlink(missing_ok=True)  # who has an older file of this name mapped keeps it
         path.write_bytes(content)
         sync_to_disk(path)
         return StoredFile(name=name, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
@@ -257,6 +259,17 @@ class _Writer:
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise OperatorNeeded(f"the era store needs {needed:,} bytes in {self.folder}, {free:,} are free; make room")
+
+
+def _intact(folder: Path) -> Manifest | None:
+    """Return what a store holds before the first block that lacks a file, ``None`` where it does not know itself."""
+    try:
+        manifest = Manifest.read(folder / MANIFEST)
+    except DatasetIncomplete:
+        return None
+    store = EraStore(folder, manifest)
+    whole = tuple(takewhile(lambda block: not store.absent(block), manifest.blocks))
+    return replace(manifest, blocks=whole, sources={})
 
 
 def _span(eras: Sequence[Era]) -> slice:

@@ -1,15 +1,16 @@
 """What every feature earned in every era, kept beside the store: computed once, and again only where data changed."""
 
 import hashlib
+import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bot.history import FeatureReturns, feature_returns
+from bot.sealed import seal, unseal
 from bot.store import TARGETS, EraStore
 
 Watcher = Callable[[int, int], None]
@@ -26,6 +27,9 @@ def update(store: EraStore, targets: Sequence[str], *, watch: Watcher | None = N
         store: The history.
         targets: Full names.
         watch: Told about progress.
+
+    Raises:
+        DatasetIncomplete: A block that has to be read differs from what was written.
     """
     digest = hashlib.sha256("\n".join(targets).encode()).hexdigest()[:8]
     path = store.folder / f"returns-{digest}.npz"
@@ -33,6 +37,10 @@ def update(store: EraStore, targets: Sequence[str], *, watch: Watcher | None = N
     known = _read(path, keys)
     columns = store.select(store.manifest.features, targets)
     values = np.empty((len(store.eras), len(columns.feature_names), len(targets)), dtype=np.float32)
+    unknown = {position for position, key in enumerate(keys) if key not in known}
+    needed = {id(block): block for block, _ in map(store.place, unknown)}
+    if needed:
+        store.verify(blocks=needed.values())
     fresh = 0
     for position, key in enumerate(keys):
         if key in known:
@@ -60,10 +68,10 @@ def _keys(store: EraStore) -> list[str]:
 def _read(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the stored returns of each key that is still wanted; a damaged table counts as none."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(io.BytesIO(unseal(path.read_bytes())), allow_pickle=False) as archive:
             held = json.loads(archive["keys"].tobytes())
             values = archive["values"]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError):
         return {}
     wanted = set(keys)
     return {key: values[index] for index, key in enumerate(held) if key in wanted}
@@ -71,9 +79,11 @@ def _read(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
 
 def _write(path: Path, keys: Sequence[str], values: np.ndarray) -> None:
     staging = path.with_suffix(".tmp")
+    buffer = io.BytesIO()
+    np.savez(buffer, keys=np.frombuffer(json.dumps(list(keys)).encode(), dtype=np.uint8), values=values)
     try:
         with staging.open("wb") as file:
-            np.savez(file, keys=np.frombuffer(json.dumps(list(keys)).encode(), dtype=np.uint8), values=values)
+            file.write(seal(buffer.getvalue()))
             file.flush()
             os.fsync(file.fileno())
     except OSError:

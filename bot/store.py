@@ -15,7 +15,7 @@ touches no byte of the features it leaves out. :mod:`bot.ingest` writes it.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -68,34 +68,49 @@ class EraStore:
             DatasetIncomplete: The manifest is absent or damaged, or a file is missing or has another size.
         """
         store = cls(folder, Manifest.read(folder / MANIFEST))
-        for file in store.files():
-            path = folder / "blocks" / file.name
-            if not path.is_file() or path.stat().st_size != file.bytes:
-                raise DatasetIncomplete(f"{path} is missing or has another size; `bot sync` repairs the store")
+        absent = [file.name for block in store.manifest.blocks for file in store.absent(block)]
+        if absent:
+            raise DatasetIncomplete(
+                f"{folder / 'blocks' / absent[0]} is missing or has another size; `bot sync` repairs the store"
+            )
         return store
+
+    def absent(self, block: Block) -> list[StoredFile]:
+        """Return the files of a block that are missing or have another size than recorded."""
+        sizes = {file: self.folder / "blocks" / file.name for file in block.files.values()}
+        return [file for file, path in sizes.items() if not path.is_file() or path.stat().st_size != file.bytes]
 
     def files(self) -> Iterator[StoredFile]:
         """Yield every file of every block."""
         for block in self.manifest.blocks:
             yield from block.files.values()
 
-    def verify(self, watch: Callable[[int, int], None] | None = None) -> None:
+    def verify(self, watch: Callable[[int, int], None] | None = None, *, blocks: Iterable[Block] | None = None) -> None:
         """
         Read every byte and compare it with what was written.
 
+        What was read stays mapped: a sync that replaces or removes files meanwhile takes nothing from this store.
+
         Args:
             watch: Called with bytes done and bytes in all.
+            blocks: Only these; all by default.
 
         Raises:
-            DatasetIncomplete: A file differs by a single bit.
+            DatasetIncomplete: A file differs by a single bit; it is removed, so that the next sync makes it anew.
         """
-        files = list(self.files())
-        total, done = sum(file.bytes for file in files), 0
-        for file in files:
+        parts = [(block, part) for block in blocks or self.manifest.blocks for part in block.files]
+        total, done = sum(block.files[part].bytes for block, part in parts), 0
+        for block, part in parts:
+            file = block.files[part]
             path = self.folder / "blocks" / file.name
-            with path.open("rb") as content:
-                if hashlib.file_digest(content, "sha256").hexdigest() != file.sha256:
-                    raise DatasetIncomplete(f"{path} differs from its recorded sha256; `bot sync` repairs the store")
+            try:
+                content = self.part(block, part).reshape(-1).view(np.uint8)
+                same = hashlib.sha256(content.data).hexdigest() == file.sha256
+            except (FileNotFoundError, ValueError):  # gone, or another size than was checked when it was opened
+                same = False
+            if not same:
+                path.unlink(missing_ok=True)
+                raise DatasetIncomplete(f"{path} differed from its recorded sha256 and is removed; run `bot sync`")
             done += file.bytes
             if watch is not None:
                 watch(done, total)

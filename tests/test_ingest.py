@@ -1,90 +1,25 @@
-"""The era store holds what the files hold, through every way of being interrupted."""
+"""The era store holds what the files hold, and grows as they grow."""
 
-import errno
-import hashlib
-import os
 import shutil
-from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bot import ingest
-from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
-from bot.ingest import update
+from bot.errors import DatasetIncomplete, SchemaMismatch
 from bot.store import EraStore
-
-NAMES = tuple(f"feature_{index:02d}" for index in range(9))
-TARGETS = ("target", "target_ender_20", "target_ender_60")
-ROWS = 13
+from tests.store_files import NAMES, ROWS, TARGETS, build, same_as, small_blocks, table, write_files
 
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
-    """Let three eras fill a block, and a handful of values a read."""
-    monkeypatch.setattr(ingest, "BLOCK_ROWS", 3 * ROWS)
-    monkeypatch.setattr("bot.parquet.CELLS", 64)
-
-
-def table(first, last, *, unresolved=2, names=NAMES, kind=None):
-    """Return the eras from *first* to *last* as Numerai's files have them."""
-    parts = []
-    for era in range(first, last + 1):
-        random = np.random.default_rng(era)
-        columns = {
-            "id": [f"n{era:07x}{row:08x}" for row in range(ROWS)],
-            "era": [f"{era:04d}"] * ROWS,
-            "data_type": ["test" if era > last - unresolved else "validation"] * ROWS,
-        }
-        columns |= {name: pa.array(random.integers(0, 5, ROWS), type=kind or pa.int8()) for name in names}
-        values = random.choice([0.0, 0.25, 0.5, 0.75, 1.0], size=(len(TARGETS), ROWS)).astype(np.float32)
-        values[0] = values[2]
-        if era > last - unresolved:
-            values[:] = np.nan
-        columns |= dict(zip(TARGETS, values, strict=True))
-        parts.append(pa.table(columns))
-    return pa.concat_tables(parts)
+    small_blocks(monkeypatch)
 
 
 @pytest.fixture
 def files(tmp_path):
-    """Paths of a train and a validation file of eras 1 to 5 and 6 to 12."""
-    train, validation = tmp_path / "train.parquet", tmp_path / "validation.parquet"
-    pq.write_table(table(1, 5, unresolved=0), train, row_group_size=20)
-    pq.write_table(table(6, 12), validation, row_group_size=50)
-    return [train, validation]
-
-
-def build(tmp_path, files, **options):
-    return update(tmp_path / "store", files, version="v5.3", **options)
-
-
-def content(store):
-    """Return everything a reader can see of a store."""
-    columns = store.select(NAMES, TARGETS)
-    parts = (store.ids, columns.features, columns.targets)
-    return [
-        (store.eras[one], store.kinds[one], *(part(one).tobytes("C") for part in parts))
-        for one in range(len(store.eras))
-    ]
-
-
-def same_as(store, *tables):
-    """Say whether a store holds just the rows of the tables."""
-    whole = pa.concat_tables(tables)
-    columns = store.select(NAMES, TARGETS)
-    features = np.concatenate([columns.features(one) for one in range(len(store.eras))])
-    targets = np.concatenate([columns.targets(one) for one in range(len(store.eras))])
-    ids = np.concatenate([store.ids(one) for one in range(len(store.eras))])
-    return (
-        [identity.decode() for identity in ids] == whole.column("id").to_pylist()
-        and np.array_equal(features, np.stack([whole.column(name).to_numpy() for name in NAMES], axis=1))
-        and np.array_equal(
-            targets, np.stack([whole.column(name).to_numpy() for name in TARGETS], axis=1), equal_nan=True
-        )
-    )
+    return write_files(tmp_path)
 
 
 @pytest.mark.parametrize("group", [1, 7, 13, 40, 1000])
@@ -195,80 +130,6 @@ def test_other_columns_start_a_store_of_their_own(tmp_path, files):
 
     assert first.folder != second.folder
     assert EraStore.open(first.folder).eras == second.eras
-
-
-@pytest.mark.parametrize("writes", [1, 5, 20, 60])
-@pytest.mark.parametrize("call", ["pwrite", "fsync"])
-def test_full_disk_loses_nothing(tmp_path, files, monkeypatch, call, writes):
-    """A disk that fills at any write is the operator's business; what was published stays, and a rerun completes it."""
-    whole = content(update(tmp_path / "other", files, version="v5.3"))
-    real, left = getattr(os, call), [writes]
-
-    def fills(*arguments):
-        left[0] -= 1
-        if left[0] < 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return real(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, call, fills)
-        with suppress(OperatorNeeded):
-            build(tmp_path, files)
-    folders = [folder for folder in (tmp_path / "store").iterdir() if (folder / "manifest.json").exists()]
-    held = [content(EraStore.open(folder)) for folder in folders]
-
-    assert all(part == whole[: len(part)] for part in held)
-    assert content(build(tmp_path, files)) == whole
-
-
-def test_too_little_room_is_said_beforehand(tmp_path, files, monkeypatch):
-    """Before anything is written the needed and the free bytes are named."""
-    monkeypatch.setattr("bot.ingest.shutil.disk_usage", lambda _: type("Usage", (), {"free": 100}))
-    with pytest.raises(OperatorNeeded, match=r"needs [\d,]+ bytes .* 100 are free"):
-        build(tmp_path, files)
-
-
-def test_no_flipped_bit_of_a_store_is_used(tmp_path, files):
-    """One flipped bit, in whichever file, is found by opening or verifying, and repaired by the next update."""
-    store = build(tmp_path, files)
-    random = np.random.default_rng(5)
-    paths = sorted(path for path in store.folder.rglob("*") if path.is_file())
-    used = 0
-    for number in range(400):
-        path = paths[number % len(paths)]
-        good = path.read_bytes()
-        bad = bytearray(good)
-        bad[random.integers(len(bad))] ^= 1 << int(random.integers(8))
-        path.write_bytes(bad)
-        try:
-            EraStore.open(store.folder).verify()
-            used += 1
-        except DatasetIncomplete:
-            pass
-        path.write_bytes(good)
-
-    assert used == 0
-
-
-def test_no_flipped_bit_of_a_file_is_used(tmp_path, files):
-    """A file that changed since its download is removed instead of taken in."""
-    expected = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-    bad = bytearray(files[1].read_bytes())
-    bad[len(bad) // 2] ^= 4
-    files[1].write_bytes(bad)
-    with pytest.raises(DatasetIncomplete, match="damaged since its download"):
-        build(tmp_path, files, expected=expected)
-
-    assert not files[1].exists()
-
-
-def test_damaged_manifest_is_rebuilt(tmp_path, files):
-    """A store without a sound manifest is made anew."""
-    store = build(tmp_path, files)
-    whole = content(store)
-    (store.folder / "manifest.json").write_text("{")
-
-    assert content(build(tmp_path, files)) == whole
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from bot.ingest import update
 from bot.truth import Truth, compare
-from tests.test_ingest import table
+from tests.store_files import table
 
 
 def store(tmp_path, content):

@@ -12,7 +12,7 @@ from bot.errors import RetryLater
 from bot.numerai import NumeraiClient
 from bot.sandbox import Fault, Sandbox, SandboxClock
 from tests.integration.conftest import OPENED
-from tests.test_ingest import ROWS, table
+from tests.store_files import ROWS, table
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 VALIDATION = "v5.3/validation.parquet"
