@@ -9,15 +9,17 @@ from bot.gates import Limits
 from bot.ledger import Ledger
 from bot.numerai import NumeraiClient
 from bot.submit import Submitter
+from bot.transport import Transport
 
 
-def open_client(settings: Settings) -> NumeraiClient:
+def open_client(settings: Settings, transport: Transport | None = None) -> NumeraiClient:
     """Return a client of the configured API with whatever key there is."""
     public, secret = settings.numerai_public_id, settings.numerai_secret_key
     return NumeraiClient(
         api_url=settings.api_url,
         public_id=public.get_secret_value() if public else None,
         secret_key=secret.get_secret_value() if secret else None,
+        transport=transport,
     )
 
 

@@ -1,13 +1,17 @@
 """What a person sees on the terminal: one table for a submission, one for a retrain, a bar while training."""
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from bot.doctor.checks import Check
 from bot.gates import Finding
 from bot.receipt import Receipt
 
@@ -45,6 +49,26 @@ def show_receipt(receipt: Receipt) -> None:
     table.add_row("outcome", f"[bold green]{receipt.outcome}[/]" if receipt.submission_id else receipt.outcome)
     table.add_row("seconds", f"{receipt.seconds_used:.1f} used, {receipt.seconds_left:.0f} left until the close")
     out.print(table)
+
+
+def show_checks(checks: Iterable[Check], *, as_json: bool = False) -> list[Check]:
+    """Print the doctor's findings as they come, each with its mend below it; return them."""
+    out, colours = console(), {"ok": "green", "note": "cyan", "warning": "yellow", "failure": "red"}
+    seen = []
+    for check in checks:
+        seen.append(check)
+        if as_json:
+            print(json.dumps(asdict(check)))  # noqa: T201 - plain lines for a program
+            continue
+        out.print(
+            f"[{colours[check.verdict]}]{check.verdict:<8}[/] {check.name:<18} ",
+            escape(check.what),
+            soft_wrap=True,
+            sep="",
+        )
+        if check.fix:
+            out.print(f"{'':<27} -> {escape(check.fix)}", soft_wrap=True)
+    return seen
 
 
 def show_scores(artifact: str, scores: Mapping[str, Any], seconds: float, note: str) -> None:

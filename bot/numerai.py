@@ -56,6 +56,7 @@ _CREATE = """
     }
 """
 _DOWNLOAD_AUTH = "query($id: String) { submissionDownloadAuth(id: $id) { filename url } }"
+_HOSTED = "query { account { models { name computePickleUpload { filename } } } }"
 _TOKEN = "query { account { username apiTokens { name public_id scopes } } }"  # noqa: S105 - a query
 
 
@@ -177,6 +178,15 @@ class NumeraiClient:
         account = field(self._api.raw_query(_TOKEN, authorization=True), "account")
         tokens = [token for token in account["apiTokens"] if token["public_id"] == self._public_id]
         return frozenset(scope for token in tokens for scope in token["scopes"])
+
+    def hosted(self) -> dict[str, str]:
+        """Return the file of each model that Numerai runs itself (a Model Upload), by the model's name."""
+        account = field(self._api.raw_query(_HOSTED, authorization=True), "account")
+        return {
+            str(model["name"]): str(model["computePickleUpload"]["filename"])
+            for model in account["models"]
+            if model.get("computePickleUpload")
+        }
 
     def datasets(self) -> tuple[str, ...]:
         """Return the names of all files the server offers."""

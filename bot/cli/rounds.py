@@ -76,3 +76,16 @@ def status() -> None:
     ledger = Ledger(settings.ledger_path)
     for entry in ledger.entries():
         typer.echo(f"round {entry.round}  {entry.slot}  {entry.state}  {entry.artifact}  {entry.submission_id or '-'}")
+
+
+@app.command()
+def doctor(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per check.")] = False,
+) -> None:
+    """Look for everything that could keep a round from being submitted; each with its cause and its mend."""
+    from bot.console import show_checks  # noqa: PLC0415
+    from bot.doctor import examine, exit_code  # noqa: PLC0415
+
+    found = list(show_checks(examine(), as_json=as_json))
+    raise typer.Exit(exit_code(found))

@@ -119,6 +119,7 @@ class Queries:
             "models": [
                 {
                     "id": identity, "name": name, "tournament": CLASSIC, "v2_stake": None,
+                    "compute_pickle_upload": self.tournament.hosted.get(identity),
                     "submissions": [submission_json(one) for one in self.tournament.of(identity)],
                 }
                 for name, identity in account.models.items()
