@@ -1,11 +1,24 @@
 """Commands that measure: what serves, and the experiments that decide what should."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from bot.cli.app import app
+from bot.errors import OperatorNeeded
+
+if TYPE_CHECKING:
+    from bot.laboratory import Laboratory
 
 evaluate = typer.Typer(help="Measure models and ideas on eras that have resolved; changes nothing that serves.")
 app.add_typer(evaluate, name="evaluate")
+
+Recipe = Annotated[str | None, typer.Option(help="Whose models are tried; default: the recipe of the settings.")]
+Eras = Annotated[int | None, typer.Option(min=1, help="Newest labelled eras to use; default: all.")]
+Every = Annotated[int, typer.Option(min=1, help="Train on every n-th era; all of a fold's eras are validated on.")]
+Chunk = Annotated[int, typer.Option(min=2, help="Eras of a walk-forward fold.")]
 
 
 @evaluate.callback(invoke_without_command=True)
@@ -13,3 +26,43 @@ def overview(context: typer.Context) -> None:
     """Measure models and ideas on eras that have resolved; changes nothing that serves."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+
+
+@evaluate.command()
+def e0(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk = 156) -> None:
+    """Ask whether feature returns last and what their momentum adds to LightGBM: go or no-go for history."""
+    with _laboratory(recipe, eras, every, chunk) as laboratory:
+        from bot import experiments  # noqa: PLC0415
+
+        found = experiments.e0(laboratory)
+    from bot.cli.tables import show_e0  # noqa: PLC0415
+
+    show_e0(found)
+
+
+@contextmanager
+def _laboratory(recipe: str | None, eras: int | None, every: int, chunk: int) -> "Iterator[Laboratory]":
+    """Open the synced history for an experiment, with a bar while it runs."""
+    from bot import config, logs, recipes  # noqa: PLC0415
+    from bot.console import training_bar  # noqa: PLC0415
+    from bot.ledger import state_lock  # noqa: PLC0415
+
+    settings = config.load()
+    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    try:
+        from bot.laboratory import Laboratory  # noqa: PLC0415 - torch is loaded by experiments alone
+    except ModuleNotFoundError as error:
+        raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to experiment") from None
+    with state_lock(settings.state_dir, "experiment"), training_bar() as watch:
+        yield Laboratory(
+            state_dir=settings.state_dir,
+            data_version=settings.data_version,
+            feature_set=settings.feature_set,
+            target=settings.target,
+            recipe=recipes.recipe(recipe or settings.recipe),
+            eras=eras,
+            every=every,
+            chunk=chunk,
+            device=settings.device,
+            watch=watch,
+        )

@@ -1,0 +1,115 @@
+"""E0 on worlds whose factor returns last, and on worlds where they do not."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from bot.errors import OperatorNeeded
+from bot.experiments import e0
+from bot.ingest import update
+from bot.laboratory import Laboratory
+from bot.notebook import plain
+from bot.recipes import DEMO
+from bot.sandbox.world import generate
+from bot.sandbox.world_schema import SIZES
+
+
+def laboratory(state, **changes):
+    return Laboratory(
+        **{
+            "state_dir": state,
+            "data_version": "v5.3",
+            "feature_set": "small",
+            "target": "target_ender_20",
+            "recipe": DEMO,
+            "eras": None,
+            "every": 1,
+            "chunk": 40,
+        }
+        | changes
+    )
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory):
+    """Return a function that makes a state directory as `bot sync` leaves it, of a world with a given persistence."""
+    made = {}
+
+    def make(persistence):
+        if persistence not in made:
+            root = tmp_path_factory.mktemp("laboratory")
+            size = replace(SIZES["tiny"], train_eras=160, rows=(200, 200), factors=0.25)
+            generate(root / "world", size=size, persistence=persistence)
+            shutil.copytree(root / "world" / "v5.3", root / "state" / "data" / "v5.3")
+            files = [root / "world" / "v5.3" / name for name in ("train.parquet", "validation.parquet")]
+            update(root / "state" / "store", files, version="v5.3")
+            made[persistence] = root / "state"
+        return made[persistence]
+
+    return make
+
+
+def test_history_goes_where_factors_last(state):
+    """Planted persistence is found: eras are alike, momentum beats LightGBM, and by timing."""
+    found = e0(laboratory(state(0.8)))
+    total, timing = found.gains[-2:]
+
+    assert found.go
+    assert found.persistence[0].cosine.low > 0.025
+    assert total.t > 2
+    assert timing.t > 2
+
+
+def test_history_stays_off_where_nothing_lasts(state):
+    """The same market without persistence is a no-go, though its fixed linear signal is there to be found."""
+    found = e0(laboratory(state(0.0)))
+
+    assert not found.go
+    assert found.persistence[0].cosine.low < 0.025
+
+
+def test_momentum_beats_a_world_without_any(state):
+    """The fastest averages earn far more where factors last than where they do not."""
+    lasting, fleeting = e0(laboratory(state(0.8))), e0(laboratory(state(0.0)))
+
+    assert lasting.gains[0].alone > fleeting.gains[0].alone + 0.05
+
+
+def test_interrupted_experiment_goes_on_from_its_last_fold(state, tmp_path):
+    """What was finished is read, not done again; the result is the same."""
+    copy = shutil.copytree(state(0.0), tmp_path / "state")
+    shutil.rmtree(copy / "experiments", ignore_errors=True)
+    done = []
+
+    def interrupt(stage, _share, note):
+        if stage == "momentum" and note.startswith("fold 2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        e0(laboratory(copy, watch=interrupt))
+    resumed = e0(laboratory(copy, watch=lambda stage, _share, note: done.append((stage, note))))
+
+    assert not any(note.startswith("fold 1") for _, note in done)
+    assert plain(resumed.gains) == plain(e0(laboratory(state(0.0))).gains)
+    assert json.loads(resumed.path.read_text())["go"] is resumed.go
+
+
+def test_other_options_are_another_experiment(state):
+    """Folds are never taken over from a run on other eras or with another stride."""
+    runs = {e0(laboratory(state(0.0), every=every)).path for every in (1, 2)}
+
+    assert len(runs) == 2
+
+
+def test_too_few_eras_say_what_to_change(state):
+    """A chunk that leaves one fold is one line for the operator."""
+    with pytest.raises(OperatorNeeded, match=r"make 1 folds, 2 are needed; choose a smaller --chunk"):
+        e0(laboratory(state(0.0), chunk=120))
+
+
+def test_without_data_the_way_to_them_is_named(tmp_path):
+    """Nothing synced is the operator's to mend."""
+    with pytest.raises(OperatorNeeded, match="run `bot sync` first"):
+        e0(laboratory(tmp_path))
