@@ -16,6 +16,7 @@ from bot.datasets import recorded, sync
 from bot.history import FeatureReturns, HistoryState
 from bot.ingest import update
 from bot.ledger import state_lock
+from bot.next_version import survey
 from bot.numerai import NumeraiClient
 from bot.store import EraStore
 from bot.truth import Truth, compare
@@ -37,6 +38,7 @@ class Refreshed:
         store: The complete history.
         returns: Realised returns of all features for the history targets.
         history: What live rows may see.
+        truth: What the data say about themselves.
         findings: What somebody should know about the data, in words.
     """
 
@@ -44,6 +46,7 @@ class Refreshed:
     store: EraStore
     returns: FeatureReturns
     history: HistoryState
+    truth: Truth
     findings: tuple[str, ...]
 
 
@@ -103,11 +106,15 @@ def refresh(
             lookback=lookback,
             now=client.server_now(),
         )
-        findings = compare(state_dir / "data" / f"{version}.json", Truth.of(store), client.datasets())
+        truth = Truth.of(store)
+        findings = (
+            *compare(state_dir / "data" / "truth.json", truth),
+            *survey(client, client.datasets(), store, state_dir / "data"),
+        )
         for finding in findings:
             log.warning("data.finding", finding=finding)
         for old in store.folder.parent.iterdir():
             if old != store.folder and old.name not in pinned:
                 shutil.rmtree(old)
                 log.info("store.removed", store=old.name)
-    return Refreshed(changed=changed, store=store, returns=table, history=state, findings=findings)
+    return Refreshed(changed=changed, store=store, returns=table, history=state, truth=truth, findings=findings)

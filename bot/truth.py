@@ -5,19 +5,18 @@ Which target the moving alias ``target`` is, how far each horizon is resolved, w
 features there are.
 """
 
-import hashlib
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bot.columns import ALIAS, horizon
+from bot.columns import ALIAS, HISTORY_LAG, horizon
 from bot.store import TARGETS, EraStore
 
-_VERSION = re.compile(r"^v(\d+)\.(\d+)$")
+DAYS_AN_ERA = 5
+"""Market days from one era to the next; a target is known no sooner than its horizon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,61 +26,69 @@ class Truth:
 
     Attributes:
         version: Data version.
-        alias: The target whose column equals ``target`` in every era; ``None`` if none does.
+        alias: The target whose column equals ``target`` in every row; ``None`` if there is not just one.
         resolved: Newest era with a known target, by horizon in market days.
+        unresolved: Eras after that one, by horizon.
+        apart: Newest era of each target that is not resolved as far as others of its horizon.
+        unnamed: Targets whose names have no horizon that the bot knows.
+        labelled: Newest era that is not marked ``test``.
         test: Eras whose ``data_type`` is ``test``.
-        features: Number of features.
-        features_sha256: Of their names in order.
+        features: Names in order.
+        targets: Names in order.
         newest: Newest era.
     """
 
     version: str
     alias: str | None
     resolved: Mapping[str, str]
+    unresolved: Mapping[str, int]
+    apart: Mapping[str, str]
+    unnamed: tuple[str, ...]
+    labelled: str
     test: int
-    features: int
-    features_sha256: str
+    features: tuple[str, ...]
+    targets: tuple[str, ...]
     newest: str
 
     @classmethod
     def of(cls, store: EraStore) -> "Truth":
-        """Read the facts from a store."""
-        names = store.manifest.targets
+        """Read the facts from a store: horizons from names and from the eras that are NaN at the end."""
+        names = tuple(name for name in store.manifest.targets if name != ALIAS)
+        days = {name: _days(name) for name in names}
+        known = {name: _resolved(store, name) for name in names}
+        resolved = {
+            str(wanted): max(known[name] for name in names if days[name] == wanted)
+            for wanted in sorted(set(days.values()) - {0})
+        }
         return cls(
             version=store.manifest.data_version,
             alias=_alias(store),
-            resolved={
-                str(days): _resolved(store, [name for name in names if name != ALIAS and horizon(name) == days])
-                for days in sorted({horizon(name) for name in names if name != ALIAS})
-            },
+            resolved=resolved,
+            unresolved={wanted: sum(era > newest for era in store.eras) for wanted, newest in resolved.items()},
+            apart={name: era for name, era in known.items() if days[name] and era != resolved[str(days[name])]},
+            unnamed=tuple(name for name in names if not days[name]),
+            labelled=max((e for e, kind in zip(store.eras, store.kinds, strict=True) if kind != "test"), default=""),
             test=store.kinds.count("test"),
-            features=len(store.manifest.features),
-            features_sha256=hashlib.sha256("\n".join(store.manifest.features).encode()).hexdigest(),
+            features=store.manifest.features,
+            targets=store.manifest.targets,
             newest=store.eras[-1],
         )
 
+    def __str__(self) -> str:
+        """Return the facts in one line."""
+        far = ", ".join(f"{days}D targets to era {era or 'none'}" for days, era in self.resolved.items())
+        return f"`target` is {self.alias or 'no single named target'}; {far}; {self.test} eras are marked test"
 
-def compare(path: Path, now: Truth, offered: Iterable[str]) -> tuple[str, ...]:
+
+def compare(path: Path, now: Truth) -> tuple[str, ...]:
     """
     Say what is odd about the data, and what has changed since *path* was written; then write it anew.
 
     Args:
-        path: Where the last facts are kept.
+        path: Where the last facts are kept, of whichever version.
         now: The facts.
-        offered: Names of all files the server offers.
     """
-    findings = []
-    if now.alias is None:
-        findings.append("the alias `target` equals no named target")
-    tails = [now.resolved[days] for days in sorted(now.resolved, key=int)]
-    if tails != sorted(tails, reverse=True):
-        findings.append(f"longer horizons are resolved further than shorter ones: {dict(now.resolved)}")
-    findings += _changes(_read(path), now)
-    newer = sorted({name.partition("/")[0] for name in offered}, key=_order)
-    if newer and _order(newer[-1]) > _order(now.version):
-        findings.append(
-            f"data version {newer[-1]} is offered; {now.version} stays pinned until BOT_DATA_VERSION and a retrain change it"
-        )
+    findings = [*_oddities(now), *_changes(_read(path), now)]
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = path.with_suffix(".tmp")
     staging.write_text(json.dumps(asdict(now), indent=1), encoding="utf-8")
@@ -89,22 +96,75 @@ def compare(path: Path, now: Truth, offered: Iterable[str]) -> tuple[str, ...]:
     return tuple(findings)
 
 
+def shown(names: Sequence[str]) -> str:
+    """Return the first of *names*, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _oddities(now: Truth) -> list[str]:
+    """Return where the values contradict the names."""
+    found = []
+    if now.alias is None:
+        found.append("the alias `target` equals no single named target; targets are taken by their full names")
+    tails = [now.resolved[days] for days in sorted(now.resolved, key=int)]
+    if tails != sorted(tails, reverse=True):
+        found.append(f"longer horizons are resolved further than shorter ones: {dict(now.resolved)}")
+    for days, count in now.unresolved.items():
+        if count * DAYS_AN_ERA < int(days):
+            found.append(f"{days}D targets are unknown in the newest {count} eras only, sooner than {days} market days")
+        if count >= HISTORY_LAG[int(days)]:
+            assumed = HISTORY_LAG[int(days)] - 1
+            found.append(f"{days}D targets are unknown in the newest {count} eras; the history assumes {assumed}")
+    for name, era in now.apart.items():
+        found.append(f"{name} is known up to era {era or 'none'}, others of its horizon up to another")
+    if now.unnamed:
+        found.append(f"targets of a horizon that the bot does not know, never used: {shown(now.unnamed)}")
+    return found
+
+
 def _changes(before: Mapping[str, object] | None, now: Truth) -> list[str]:
     if before is None:
         return []
     found = []
+    if before.get("version") != now.version:
+        found.append(f"the data version was {before.get('version')} and is {now.version}")
     if before.get("alias") != now.alias:
         found.append(f"the alias `target` was {before.get('alias')} and is {now.alias}; the pinned target stays")
-    if before.get("features_sha256") != now.features_sha256:
-        found.append(f"the features changed: {before.get('features')} before, {now.features} now; retrain to use them")
+    found += _columns("features", before.get("features"), now.features)
+    found += _columns("targets", before.get("targets"), now.targets)
     resolved = before.get("resolved")
     for days, era in now.resolved.items():
         earlier = resolved.get(days, "") if isinstance(resolved, dict) else ""
         if era < earlier:
             found.append(f"{days}D targets were known up to era {earlier} and now only up to {era}")
+    if before.get("test") != now.test:
+        found.append(
+            f"the labelled boundary moved: {before.get('test')} eras were marked test, after era"
+            f" {before.get('labelled')}; now {now.test} are, after era {now.labelled}"
+        )
     if now.newest < str(before.get("newest", "")):
         found.append(f"the history ended with era {before.get('newest')} and now ends with {now.newest}")
     return found
+
+
+def _columns(what: str, before: object, now: Sequence[str]) -> list[str]:
+    """Return which columns came and went."""
+    earlier = [str(name) for name in before] if isinstance(before, list) else []
+    if earlier == list(now):
+        return []
+    gone, new = [one for one in earlier if one not in set(now)], [one for one in now if one not in set(earlier)]
+    if not gone and not new:
+        return [f"the {what} are in another order"]
+    came, went = (f"{len(names)} are {how} ({shown(names) or 'none'})" for names, how in ((new, "new"), (gone, "gone")))
+    return [f"the {what} changed: {went}, {came}; retrain to follow"]
+
+
+def _days(target: str) -> int:
+    """Return the horizon in a target's name, 0 where there is none that is known."""
+    try:
+        return horizon(target)
+    except ValueError:
+        return 0
 
 
 def _alias(store: EraStore) -> str | None:
@@ -119,18 +179,13 @@ def _alias(store: EraStore) -> str | None:
     return names[left[0]] if len(left) == 1 else None
 
 
-def _resolved(store: EraStore, targets: list[str]) -> str:
-    """Return the newest era in which one of the targets is known, empty if there is none."""
-    columns = store.select((), targets)
+def _resolved(store: EraStore, target: str) -> str:
+    """Return the newest era in which a target is known, empty if there is none."""
+    columns = store.select((), (target,))
     for position in reversed(range(len(store.eras))):
-        if np.isfinite(columns.targets(position)).any():
+        if np.isfinite(columns.target(position, target)).any():
             return store.eras[position]
     return ""
-
-
-def _order(version: str) -> tuple[int, int]:
-    match = _VERSION.match(version)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def _read(path: Path) -> Mapping[str, object] | None:

@@ -36,6 +36,7 @@ def sync() -> None:
     typer.echo(
         f"store: {len(eras)} eras, {eras[0]} to {eras[-1]}, {rows:,} rows, {len(fresh.store.manifest.features)} features"
     )
+    typer.echo(f"truth: {fresh.truth}")
     newest = ", ".join(f"{name} {era}" for name, era in fresh.history.newest_era.items())
     typer.echo(f"history: resolved to {newest}; stale after {fresh.history.stale_after:%Y-%m-%d}")
     for finding in fresh.findings:

@@ -18,6 +18,8 @@ def test_sync_says_what_there_is(installation):
     assert "train.parquet, validation.parquet" in first.stdout
     assert "140 eras, 0001 to 0140" in first.stdout
     assert "every file is current" in second.stdout
+    assert "truth: `target` is target_ender_60; 20D targets to era 0135, 60D targets to era 0127" in first.stdout
+    assert "finding" not in first.stdout + second.stdout
 
 
 def test_sync_needs_no_key(installation):
