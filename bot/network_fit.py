@@ -53,7 +53,7 @@ class NetworkFitter:
         recipe: How.
         target: Its CORR decides when to stop.
         device: Where.
-        checkpoints: Folder for the state of unfinished runs; empty again when all are done.
+        checkpoints: Folder for the state of runs, finished ones too; the caller removes it in the end.
         watch: Told about progress.
         should_stop: Asked after every step.
     """
@@ -81,28 +81,31 @@ class NetworkFitter:
         seeds = range(network.seed, network.seed + network.seeds)
         config = network_config(self.data, network)
         rounds = len(seeds) * (1 + self.recipe.refit)
-        done: list[Checkpoint] = []
         judged = [
-            self._train(config, split.train, split.validation, self._options(network, seed), done, rounds)
-            for seed in seeds
+            self._train(config, split.train, split.validation, self._options(network, seed), number / rounds, rounds)
+            for number, seed in enumerate(seeds)
         ]
         best_steps = tuple(one.best_step for one in judged)
         served = judged
         if self.recipe.refit:
             steps = round(median(best_steps))
             served = [
-                self._train(config, resolved, (), self._options(network, seed, stop_after=steps), done, rounds)
-                for seed in seeds
+                self._train(
+                    config,
+                    resolved,
+                    (),
+                    self._options(network, seed, stop_after=steps),
+                    (len(seeds) + number) / rounds,
+                    rounds,
+                )
+                for number, seed in enumerate(seeds)
             ]
-        fitted = FittedNetwork(
+        return FittedNetwork(
             judged=SeedAverage([one.network for one in judged]),
             served=SeedAverage([one.network for one in served]),
             best_steps=best_steps,
             best_corr=tuple(one.best_corr for one in judged),
         )
-        for checkpoint in done:
-            checkpoint.remove()
-        return fitted
 
     def _options(self, network: NetworkRecipe, seed: int, *, stop_after: int = 0) -> TrainingOptions:
         return training_options(network, target=self.target, device=self.device, seed=seed, stop_after=stop_after)
@@ -113,15 +116,15 @@ class NetworkFitter:
         training: Sequence[int],
         validation: Sequence[int],
         options: TrainingOptions,
-        done: list[Checkpoint],
+        begun: float,
         rounds: int,
     ) -> TrainedNetwork:
         key = self._key(config, training, validation, options)
         checkpoint = Checkpoint(path=self.checkpoints / f"{key[:16]}.pt", key=key)
-        finished, stage = len(done), "network" if validation else "refit"
+        stage = "network" if validation else "refit"
 
         def report(now: Progress) -> None:
-            self.watch(stage, (finished + now.step / now.steps) / rounds, _note(now, options.seed))
+            self.watch(stage, begun + now.step / now.steps / rounds, _note(now, options.seed))
             if now.evaluated:
                 log.info(
                     "network.evaluated",
@@ -145,7 +148,6 @@ class NetworkFitter:
             checkpoint=checkpoint,
             should_stop=self.should_stop,
         )
-        done.append(checkpoint)
         log.info(
             "network.trained",
             stage=stage,

@@ -85,7 +85,9 @@ class Recipe:
         missing: ``median_bin`` fills with the middle bin, ``category`` keeps a missing value apart.
         normalize: How features enter the network.
         engineered: Families of row aggregates per feature group.
-        weights: Share of each member in the ensemble.
+        gbm: Preset of every tree member.
+        weights: Share of each member in the ensemble: ``tsmixer``, ``gbm`` for trees of the main target, and
+            ``gbm_<name>`` for trees of ``target_<name>``.
         neutralize: Proportion of the ensemble's linear feature part that is removed, 0 to 1.
         neutralizers: Feature set it is removed for.
         validation_eras: Newest labelled eras kept for early stopping and scores.
@@ -107,6 +109,11 @@ class Recipe:
     validation_eras: int = 100
     every: int = 1
     refit: bool = True
+
+    def trees(self, target: str) -> dict[str, str]:
+        """Return what each tree member among the weights learns, where *target* is the main one."""
+        names = [name for name, _ in self.weights if name != "tsmixer"]
+        return {name: target if name == "gbm" else f"target_{name.removeprefix('gbm_')}" for name in names}
 
     @property
     def digest(self) -> str:

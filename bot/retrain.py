@@ -37,7 +37,6 @@ from bot.tree_fit import fit_trees
 from models.export import export
 
 GOLDEN_ROWS = 128
-TREES = "gbm.txt"
 log = structlog.get_logger()
 
 
@@ -107,7 +106,8 @@ class Retrainer:
             if recipe.refit:
                 self._fit_trees(data, resolved, recipe, served)
             else:
-                shutil.copyfile(judged / TREES, served / TREES)
+                for name in recipe.trees(self.target):
+                    shutil.copyfile(judged / f"{name}.txt", served / f"{name}.txt")
             scores = self._judge(data, split, recipe, judged)
             self._seal(data, recipe, served)
             artifact = self.artifacts.write(
@@ -115,6 +115,7 @@ class Retrainer:
                 manifest=self._manifest(data, split, recipe, scores, network),
                 at=datetime.now(UTC),
             )
+        shutil.rmtree(self._kept(recipe), ignore_errors=True)
         Scorer(artifact)
         self.artifacts.promote(recipe.name, artifact.id)
         log.info("artifact.promoted", artifact=artifact.id, recipe=recipe.name)
@@ -125,11 +126,12 @@ class Retrainer:
         metadata = self._metadata()
         features = metadata.members(self.feature_set)
         targets = tuple(dict.fromkeys((self.target, *recipe.targets)))
+        learned = (*targets, *recipe.trees(self.target).values())
         history_targets = recipe.network.history_targets if recipe.network.lookback else ()
         fresh.store.verify(
             lambda done, total: self.watch("verify", done / total, f"{done / 1e9:.2f} of {total / 1e9:.2f} GB")
         )
-        columns = fresh.store.select(features, tuple(dict.fromkeys((*targets, *history_targets))))
+        columns = fresh.store.select(features, tuple(dict.fromkeys((*learned, *history_targets))))
         manifest = Preprocess(
             features=features,
             groups=metadata.groups(features),
@@ -175,16 +177,23 @@ class Retrainer:
             recipe=recipe,
             target=self.target,
             device=self.device,
-            checkpoints=self.state_dir / "training",
+            checkpoints=self._kept(recipe),
             watch=self.watch,
             should_stop=self.should_stop,
         )
         return fitter.fit(split, resolved)
 
     def _fit_trees(self, data: TrainingSet, positions: Sequence[int], recipe: Recipe, folder: Path) -> None:
-        """Train the tree member on the eras at *positions*."""
-        text = fit_trees(data, positions, recipe, self.target, self.watch)
-        (folder / TREES).write_text(text, encoding="utf-8")
+        """Train the tree members on the eras at *positions*."""
+        for name, target in recipe.trees(self.target).items():
+            text = fit_trees(
+                data, positions, recipe, target, self.watch, kept=self._kept(recipe), should_stop=self.should_stop
+            )
+            (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+
+    def _kept(self, recipe: Recipe) -> Path:
+        """Return the folder for what an interrupted retrain goes on from."""
+        return self.state_dir / "training" / recipe.name
 
     def _judge(self, data: TrainingSet, split: Split, recipe: Recipe, folder: Path) -> dict[str, Score]:
         """Score the members that have not seen the held-out eras on them."""

@@ -4,6 +4,8 @@ The history as training sees it: prepared rows, lagged factor history and target
 Nothing here holds more than an era, except what a tree model reads: columns of the store itself, in place.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ import numpy as np
 
 from bot.history import FeatureReturns, feature_returns, latest_window, window
 from bot.preprocess import Prepared, Preprocess, prepare
-from bot.store import Columns
+from bot.store import FEATURES, Columns
 from models.gbm import Chunks
 from models.training import EraBatch
 
@@ -111,6 +113,20 @@ class TrainingSet:
             chunks.append(columns if keep.all() else [column[keep] for column in columns])
             labels.append(known[keep])
         return chunks, np.concatenate(labels)
+
+    def digest(self, positions: Sequence[int], target: str) -> str:
+        """Return the sha256 of everything that the rows of :meth:`table` are made of, labels apart."""
+        places = [self.store.store.place(position) for position in positions]
+        known = [np.packbits(np.isfinite(self.target(position, target))).tobytes() for position in positions]
+        content = {
+            "preprocess": self.manifest.digest,
+            "eras": [
+                [self.store.eras[position], block.files[FEATURES].sha256, rows.start, rows.stop]
+                for position, (block, rows) in zip(positions, places, strict=True)
+            ],
+            "known": hashlib.sha256(b"".join(known)).hexdigest(),
+        }
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

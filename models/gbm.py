@@ -19,6 +19,7 @@ from models.gbm_data import Chunks, Column, DatasetCache, dataset, dataset_key, 
 from models.gbm_device import choose_device
 from models.gbm_options import PRESETS, Device, GbmOptions, data_parameters, train_parameters
 from models.gbm_snapshots import Part, Progress, Snapshots, column_seed, joined
+from models.stopping import TrainingStopped
 
 __all__ = ["PRESETS", "Chunks", "Column", "DatasetCache", "GbmOptions", "Snapshots", "train_gbm", "train_targets"]
 
@@ -37,6 +38,7 @@ def train_gbm(
     cache: DatasetCache | None = None,
     snapshots: Snapshots | None = None,
     on_finding: Callable[[str], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> str:
     """
     Train on labelled rows and return the model as LightGBM's text.
@@ -52,11 +54,13 @@ def train_gbm(
         snapshots: Where progress is kept. Killed at any moment and called again, the model is that of a training
             without interruption. Not used for ``dart``, which starts anew.
         on_finding: Called with a sentence for the log: no GPU after all, a Dataset that could not be kept.
+        should_stop: Asked after every tree; when it says so, a last snapshot is kept and training given up.
 
     Raises:
         ValueError: Names and columns, or rows and targets, do not match, or a target is not finite; or there is a
             *cache* or *snapshots* but no *rows_digest*.
         OSError: A snapshot cannot be written.
+        TrainingStopped: *should_stop* said so.
     """
     if not np.isfinite(y).all():
         raise ValueError(f"every one of the {len(y)} targets needs its row, and must be finite")
@@ -74,6 +78,7 @@ def train_gbm(
         snapshots=snapshots,
         report=report,
         finding=on_finding or _ignore,
+        should_stop=should_stop,
     )
     return _train(inputs, options)[""]
 
@@ -89,6 +94,7 @@ def train_targets(
     cache: DatasetCache | None = None,
     snapshots: Snapshots | None = None,
     on_finding: Callable[[str], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, str]:
     """
     Train one model for each target; see :func:`train_gbm`.
@@ -106,6 +112,7 @@ def train_targets(
         cache: As for :func:`train_gbm`; should keep as many files as there are sets of known rows.
         snapshots: As for :func:`train_gbm`, in a folder of each target.
         on_finding: As for :func:`train_gbm`.
+        should_stop: As for :func:`train_gbm`.
 
     Returns:
         LightGBM's texts by target.
@@ -113,6 +120,7 @@ def train_targets(
     Raises:
         ValueError: As for :func:`train_gbm`, or a target is known nowhere or infinite.
         OSError: A snapshot cannot be written.
+        TrainingStopped: *should_stop* said so.
     """
     inputs = _Inputs(
         chunks=chunks,
@@ -123,6 +131,7 @@ def train_targets(
         snapshots=snapshots,
         report=on_progress or _ignore,
         finding=on_finding or _ignore,
+        should_stop=should_stop,
     )
     return _train(inputs, options)
 
@@ -137,6 +146,7 @@ class _Inputs:
     snapshots: Snapshots | None
     report: Callable[[str, int, int], None]
     finding: Callable[[str], None]
+    should_stop: Callable[[], bool]
 
     def check(self) -> None:
         """Raise where something does not fit, before hours are spent."""
@@ -224,11 +234,14 @@ def _grow(
     first, kept, total = 0 if past is None else past.rounds, 0, options.num_trees
     for done in range(first + 1, total + 1):
         booster.update()
-        if keeper and (done % keeper.every == 0 or done == total) and booster.num_trees() > kept:
+        stop = done < total and inputs.should_stop()
+        if keeper and (done % keeper.every == 0 or done == total or stop) and booster.num_trees() > kept:
             parts = (*parts, Part.of(booster.model_to_string(num_iteration=-1, start_iteration=kept)))
             kept = booster.num_trees()
             keeper.save(fingerprint, Progress(rounds=done, parts=parts, scores=_scores(booster)))
         inputs.report(target, done, total)
+        if stop:
+            raise TrainingStopped(f"stopped after tree {done} of {total}")
     if past is None:
         return str(booster.model_to_string(num_iteration=-1))
     # LightGBM writes the text anew, so that the columns' importance counts the trees of all parts.

@@ -24,6 +24,7 @@ from models.era_order import EraOrder
 from models.losses import loss
 from models.network import Network
 from models.network_config import NetworkConfig
+from models.stopping import TrainingStopped
 from models.training_setup import device_named, optimizer, room_for_eras
 from models.training_state import TrainingState
 from models.training_values import (
@@ -35,7 +36,6 @@ from models.training_values import (
     TrainedNetwork,
     TrainingDiverged,
     TrainingOptions,
-    TrainingStopped,
 )
 from models.validation import Validation
 

@@ -20,10 +20,6 @@ class TrainingDiverged(ArithmeticError):
     """The loss became infinite or NaN; a lower learning rate or a smaller network may help."""
 
 
-class TrainingStopped(Exception):
-    """Training was asked to stop and saved where it was; the same call goes on from there."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EraBatch:
     """

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from bot.cli.app import app
-from bot.errors import OperatorNeeded
+from bot.errors import OperatorNeeded, RetryLater
 
 
 @app.command()
@@ -51,15 +51,17 @@ def retrain(
     from bot import assembly, config, logs, recipes  # noqa: PLC0415
     from bot.console import show_scores, training_bar  # noqa: PLC0415
     from bot.ledger import state_lock  # noqa: PLC0415
+    from bot.stopping import stop_on_signal  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(log_format=settings.log_format, secrets=settings.secrets)
     try:
         from bot.retrain import Retrainer  # noqa: PLC0415 - torch is loaded by this command alone
+        from models.stopping import TrainingStopped  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to retrain") from None
     chosen = [recipe] if recipe else assembly.recipes_in_use(settings)
-    with state_lock(settings.state_dir, "retrain"), training_bar() as watch:
+    with stop_on_signal() as should_stop, state_lock(settings.state_dir, "retrain"), training_bar() as watch:
         retrainer = Retrainer(
             client=assembly.open_client(settings),
             artifacts=assembly.open_artifacts(settings),
@@ -69,8 +71,12 @@ def retrain(
             target=settings.target,
             device=settings.device,
             watch=watch,
+            should_stop=should_stop,
         )
-        trained = [retrainer.retrain(recipes.recipe(name)) for name in chosen]
+        try:
+            trained = [retrainer.retrain(recipes.recipe(name)) for name in chosen]
+        except TrainingStopped as stopped:
+            raise RetryLater(f"{stopped}; run `bot retrain` again, it goes on from there") from None
     for result in trained:
         show_scores(result.artifact.id, result.scores, result.seconds, "promoted: it replays its golden batch; trained")
 

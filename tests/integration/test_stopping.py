@@ -1,0 +1,134 @@
+"""A retrain that is told to stop saves and says so; the next one goes on and ends with what none would have changed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bot.artifacts import ArtifactStore
+from bot.preprocess import Preprocess
+from bot.recipes import DEMO
+from bot.stopping import stop_on_signal
+from bot.store import EraStore
+from bot.training_set import TrainingSet
+from bot.tree_fit import fit_trees
+from models.stopping import TrainingStopped
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ("tsmixer.onnx", "gbm.txt")
+
+
+@pytest.fixture
+def untrained(installation):
+    """The same bot without a champion."""
+    shutil.rmtree(installation.state)
+    return installation
+
+
+def interrupt(installation, how, *, after):
+    """Send a signal to `bot retrain` once it has logged *after*; return its exit code, its last words, the seconds it took."""
+    environment = {**installation.environment, "PYTHONPATH": str(ROOT), "BOT_LOG_FORMAT": "json"}
+    command = installation.command("retrain")
+    with subprocess.Popen(
+        command, env=environment, cwd=installation.root, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
+        for line in process.stderr:
+            if line.startswith("{") and json.loads(line)["event"] == after:
+                break
+        asked = time.monotonic()
+        process.send_signal(how)
+        rest = process.stderr.read()
+        code = process.wait(timeout=60)
+    return code, rest.splitlines(), time.monotonic() - asked
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_retrain_goes_on(untrained, trained, how):
+    """Stopped in the middle of the network, the second run serves the very models of a run that was left alone."""
+    code, words, seconds = interrupt(untrained, how, after="network.evaluated")
+    kept = list((untrained.state / "training" / "demo").glob("*.pt"))
+    again = untrained.bot("retrain", BOT_LOG_FORMAT="json")
+    events = [json.loads(line) for line in again.stderr.splitlines() if line.startswith("{")]
+    first = next(event for event in events if event["event"] == "network.evaluated")
+    resumed, whole = (
+        store.open(store.champions("demo")[0])
+        for store in (ArtifactStore(untrained.state / "artifacts"), ArtifactStore(trained / "artifacts"))
+    )
+
+    if how == signal.SIGTERM:
+        assert code == 75
+        assert words[-1].startswith("error: stopped after step")
+        assert seconds < 30
+    assert len(kept) == 1
+    assert again.returncode == 0
+    assert first["step"] > 20
+    assert [resumed.path(name).read_bytes() == whole.path(name).read_bytes() for name in MODELS] == [True, True]
+    assert not list((untrained.state / "training").iterdir())
+
+
+def test_trees_that_were_stopped_go_on(trained, tmp_path):
+    """No tree is grown twice, the model is that of an undisturbed training, and a finished one is read back."""
+    (folder,) = (trained / "store").iterdir()
+    store = EraStore.open(folder)
+    target, heard = "target_ender_20", []
+    data = TrainingSet.build(
+        store.select(store.manifest.features[:20], (target,)),
+        Preprocess(features=store.manifest.features[:20], groups={"all": tuple(range(20))}, engineered=("group_mean",)),
+        targets=(target,),
+        history_targets=(),
+        lookback=0,
+    )
+
+    def watch(_stage, share, _note):
+        heard.append(round(share * 100))
+
+    def fit(**given):
+        return fit_trees(data, range(0, 90, 3), DEMO, target, watch, **given)
+
+    with pytest.raises(TrainingStopped, match="stopped after tree 30 of 100"):
+        fit(kept=tmp_path, should_stop=lambda: len(heard) == 30)
+    resumed = fit(kept=tmp_path)
+    grown = heard.copy()
+
+    assert grown == [*range(31), 0, *range(31, 101)]
+    assert fit(kept=tmp_path) == resumed == fit()
+    assert heard == [*grown, *range(101)]
+
+
+def test_what_never_asks_is_ended(tmp_path):
+    """A process deep inside a library ends with "try later" once its grace is over."""
+    code = (
+        "import sys; from bot.stopping import stop_on_signal\n"
+        "with stop_on_signal(grace_s=0.2):\n    print('in', flush=True); sys.stdin.read()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, **pipes) as process:
+        assert process.stdout.readline() == "in\n"
+        process.send_signal(signal.SIGTERM)
+        words = process.stderr.read()
+
+    assert process.returncode == 75
+    assert words == "error: stopped by SIGTERM after 0.2 s; run it again, it goes on\n"
+
+
+def test_the_signal_is_heard_while_it_is_listened_for():
+    """The question is answered with yes after the signal, and what handled it before does so again afterwards."""
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_on_signal() as should_stop:
+        quiet = should_stop()
+        signal.raise_signal(signal.SIGTERM)
+        for _ in range(1000):
+            if should_stop():
+                break
+            time.sleep(0.001)
+        heard = should_stop()
+
+    assert (quiet, heard) == (False, True)
+    assert signal.getsignal(signal.SIGTERM) is before
