@@ -9,18 +9,16 @@ tooltips and a legend that hides series. Without the script everything but those
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from bot.axes import TICKS, Floats, Mark, number, places, round_ticks, x_marks, y_marks
+
 WIDTH, HEIGHT = 1000, 250
 """Units of the drawing area; the height is also its CSS pixels."""
 
-TICKS = 5
-"""Labels an axis has, more or less."""
-
-Floats = Sequence[float]
 _NOTHING = Markup('<p class="none">nothing to draw</p>')
 
 
@@ -34,6 +32,7 @@ class Line:
         values: One for each label; a gap where NaN.
         low: Lower edge of a band around it, if there is one; *high* is the upper one.
         dashed: For what is only there to be compared with.
+        joined: Whether neighbours that have a value are joined over labels that have none.
         shown: Whether the legend begins with it switched on.
     """
 
@@ -42,6 +41,7 @@ class Line:
     low: Floats = ()
     high: Floats = ()
     dashed: bool = False
+    joined: bool = False
     shown: bool = True
 
 
@@ -82,10 +82,10 @@ def line_chart(
         A ``figure``.
     """
     numbers = [value for line in lines for value in (*line.values, *line.low, *line.high) if math.isfinite(value)]
-    ticks = _ticks([*numbers, *include])
+    ticks = round_ticks([*numbers, *include])
     if not numbers or not labels:
         return _figure(title, _NOTHING, note)
-    places = _spread(x or range(len(labels)))
+    where = places(x or range(len(labels)), WIDTH)
     low, high = ticks[0], ticks[-1]
 
     def at(value: float) -> float:
@@ -93,24 +93,30 @@ def line_chart(
 
     drawn = [_rule(at(tick), strong=tick == 0) for tick in ticks]
     for index, line in enumerate(lines):
-        band = _band(places, line, at)
+        band = _band(where, line, at)
         style = " dashed" if line.dashed else ""
         hidden = "" if line.shown else ' hidden=""'
-        path = f'<path class="line{style}" d="{_path(places, line.values, at)}"/>'
+        path = f'<path class="line{style}" d="{_path(where, line, at)}"/>'
         drawn.append(f'<g class="s{index}" data-series="{index}"{hidden}>{band}{path}</g>')
     about = {
-        "x": [round(place / WIDTH, 4) for place in places],
+        "x": [round(place / WIDTH, 4) for place in where],
         "labels": list(labels),
         "low": low,
         "high": high,
         "decimals": decimals,
-        "series": [{"name": line.name, "values": _rounded(line.values, decimals)} for line in lines],
+        "series": [
+            {
+                "name": line.name,
+                "values": [round(value, decimals) if math.isfinite(value) else None for value in line.values],
+            }
+            for line in lines
+        ],
     }
     # Nothing in the data ends the element that carries them.
     data = json.dumps(about, separators=(",", ":")).replace("<", "\\u003c")
     plot = (
         f'<div class="plot" tabindex="0" role="img" aria-label="{escape(title)}">{_svg(drawn, WIDTH, HEIGHT)}'
-        f"{_y_labels(ticks)}{_x_labels(labels, places)}</div>"
+        f"{_marks('y', y_marks(ticks))}{_marks('x', x_marks(labels, x))}</div>"
         f'<script type="application/json">{data}</script>'
     )
     return _figure(title, Markup(_legend(lines) + plot), note, kind="lines")  # noqa: S704 - all parts are escaped
@@ -130,7 +136,7 @@ def bar_chart(title: str, bars: Sequence[Bar], *, decimals: int = 4, note: str =
     rows = []
     for bar in bars:
         name = f'<span class="name">{escape(bar.name)}</span>'
-        value = f'<span class="value">{_number(bar.value, decimals)}</span>'
+        value = f'<span class="value">{number(bar.value, decimals)}</span>'
         tip = escape(_said(bar, decimals))
         rows.append(f'<div class="bar" tabindex="0" data-tip="{tip}">{name}{_bar(bar, at)}{value}</div>')
     return _figure(title, Markup("".join(rows)), note, kind="bars")  # noqa: S704 - all parts are escaped
@@ -166,7 +172,7 @@ def heat_chart(
             if not math.isfinite(value):
                 numbers.append("<span></span>")
                 continue
-            tip = f"{rows[y]} · {columns[x]}: {_number(value, decimals)}"
+            tip = f"{rows[y]} · {columns[x]}: {number(value, decimals)}"
             strength = min(abs(value) / full, 1.0)
             sign = "up" if value >= 0 else "down"
             cells.append(
@@ -174,15 +180,11 @@ def heat_chart(
                 f' data-tip="{escape(tip)}"/>'
             )
             strong = ' class="strong"' if strength > 0.6 else ""
-            numbers.append(f"<span{strong}>{_number(value, decimals)}</span>")
+            numbers.append(f"<span{strong}>{number(value, decimals)}</span>")
     small = len(columns) <= 8
     over = f'<div class="cells" style="--columns:{len(columns)}">{"".join(numbers)}</div>' if small else ""
     step = 1 if small else math.ceil(len(columns) / TICKS)
-    under = "".join(
-        f'<span style="left:{100 * (index + 0.5) / len(columns):.2f}%">{escape(name)}</span>'
-        for index, name in enumerate(columns)
-        if index % step == 0
-    )
+    under = _marks("x", [((index + 0.5) / len(columns), columns[index]) for index in range(0, len(columns), step)])
     names = "".join(f"<span>{escape(name)}</span>" for name in rows)
     body = (
         f'<div class="matrix" style="--rows:{len(rows)}"><div class="names">{names}</div>'
@@ -204,12 +206,12 @@ def _rule(y: float, *, strong: bool) -> str:
     return f'<path class="rule{" zero" if strong else ""}" d="M0 {y:.1f}H{WIDTH}"/>'
 
 
-def _path(places: Floats, values: Floats, at: Callable[[float], float]) -> str:
+def _path(where: Floats, line: Line, at: Callable[[float], float]) -> str:
     """Return an SVG path with a gap where a value is NaN; a value alone between gaps is a short dash."""
     drawn, pen = [], "M"
-    for place, value in zip(places, values, strict=True):
+    for place, value in zip(where, line.values, strict=True):
         if not math.isfinite(value):
-            pen = "M"
+            pen = pen if line.joined else "M"
             continue
         drawn.append(f"{pen}{place:.1f} {at(value):.1f}")
         if pen == "M":
@@ -218,10 +220,10 @@ def _path(places: Floats, values: Floats, at: Callable[[float], float]) -> str:
     return "".join(drawn)
 
 
-def _band(places: Floats, line: Line, at: Callable[[float], float]) -> str:
+def _band(where: Floats, line: Line, at: Callable[[float], float]) -> str:
     edges = [
         (place, at(low), at(high))
-        for place, low, high in zip(places, line.low, line.high, strict=False)
+        for place, low, high in zip(where, line.low, line.high, strict=False)
         if math.isfinite(low) and math.isfinite(high)
     ]
     if not edges:
@@ -243,6 +245,8 @@ def _bar(bar: Bar, at: Callable[[float], float]) -> str:
 
 
 def _legend(lines: Sequence[Line]) -> str:
+    if len(lines) == 1:
+        return ""
     buttons = "".join(
         f'<button type="button" class="s{index}{" dashed" if line.dashed else ""}" data-toggle="{index}"'
         f' aria-pressed="{"true" if line.shown else "false"}">{escape(line.name)}</button>'
@@ -251,50 +255,16 @@ def _legend(lines: Sequence[Line]) -> str:
     return f'<div class="legend">{buttons}</div>'
 
 
-def _y_labels(ticks: Floats) -> str:
-    decimals = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
-    last = len(ticks) - 1
+def _marks(axis: str, marks: Iterable[Mark]) -> str:
+    """Return words along an axis, each at its share of the length; the last of a horizontal one ends at its place."""
+    side = "top" if axis == "y" else "left"
     return "".join(
-        f'<span class="y" style="top:{100 * (1 - index / last):.2f}%">{tick:.{decimals}f}</span>'
-        for index, tick in enumerate(ticks)
+        f'<span class="{axis}{" end" if share > 0.99 and axis == "x" else ""}" style="{side}:{share:.2%}">{escape(text)}</span>'
+        for share, text in marks
     )
-
-
-def _x_labels(labels: Sequence[str], places: Floats) -> str:
-    step = max(1, math.ceil((len(labels) - 1) / TICKS))
-    return "".join(
-        f'<span class="x" style="left:{places[index] / WIDTH:.2%}">{escape(labels[index])}</span>'
-        for index in range(0, len(labels), step)
-    )
-
-
-def _ticks(values: Floats) -> list[float]:
-    """Return round numbers, evenly spaced, from at or below the smallest value to at or above the largest."""
-    low, high = min(values, default=0.0), max(values, default=0.0)
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    rough = (high - low) / TICKS
-    unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough * (1 - 1e-9))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [number * step for number in range(first, last + 1)]
-
-
-def _spread(x: Floats) -> list[float]:
-    """Return the positions on the drawing area; a single one stands in the middle."""
-    span = x[-1] - x[0]
-    return [WIDTH * (place - x[0]) / span if span else WIDTH / 2 for place in x]
 
 
 def _said(bar: Bar, decimals: int) -> str:
     known = math.isfinite(bar.low) and math.isfinite(bar.high)
-    interval = f" ({_number(bar.low, decimals)} to {_number(bar.high, decimals)})" if known else ""
-    return f"{bar.name}: {_number(bar.value, decimals)}{interval}{' · ' if bar.note else ''}{bar.note}"
-
-
-def _number(value: float, decimals: int) -> str:
-    return f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else "\N{EN DASH}"
-
-
-def _rounded(values: Floats, decimals: int) -> list[float | None]:
-    return [round(value, decimals) if math.isfinite(value) else None for value in values]
+    interval = f" ({number(bar.low, decimals)} to {number(bar.high, decimals)})" if known else ""
+    return f"{bar.name}: {number(bar.value, decimals)}{interval}{' · ' if bar.note else ''}{bar.note}"

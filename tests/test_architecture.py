@@ -1,8 +1,10 @@
 """Promises about the house itself: what is loaded when, and how long a file may be."""
 
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,19 @@ def test_files_stay_readable():
     }
 
     assert not long
+
+
+def test_wheel_carries_what_is_no_python(tmp_path):
+    """The built wheel holds templates, styles and script of the pages beside the code."""
+    pytest.importorskip("hatchling")
+    source = tmp_path / "source"
+    for name in ("bot", "models"):
+        shutil.copytree(ROOT / name, source / name)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source)
+    script = f"import hatchling.build; print(hatchling.build.build_wheel({str(tmp_path)!r}))"
+    built = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=source)
+    held = set(zipfile.ZipFile(tmp_path / built.stdout.split()[-1]).namelist())
+
+    assert {f"bot/templates/{name}" for name in ("report.html.j2", "charts.css", "charts.js")} <= held
+    assert "bot/charts.py" in held
