@@ -17,6 +17,7 @@ Every error the bot raises, sorted by what happens next.
     `- OperatorNeeded           78   only a person can mend it
        |- BadConfig                  a setting is wrong or missing
        |- BadCredentials             the key is wrong, missing or lacks a scope
+       |- CannotSplit                too few labelled eras to train, choose and judge apart
        `- NoChampion                 nothing has been trained yet
 
 Messages say what is wrong, why, and how to mend it, in one line.
@@ -93,6 +94,10 @@ class BadConfig(OperatorNeeded):
 
 class BadCredentials(OperatorNeeded):
     """The API key is missing, wrong, revoked, or lacks a scope."""
+
+
+class CannotSplit(OperatorNeeded):
+    """The labelled eras do not suffice for the blocks and embargoes that were asked for."""
 
 
 class NoChampion(OperatorNeeded):

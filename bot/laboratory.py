@@ -1,7 +1,7 @@
 """The stored history as an experiment reads it: no network, no artifact, nothing that serves is touched."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -108,24 +108,20 @@ class Laboratory:
         Raises:
             OperatorNeeded: There are fewer than *least*.
         """
-        labelled = np.flatnonzero(data.store.labelled(self.target))[-(self.eras or 0) :]
-        names = [data.store.eras[position] for position in labelled]
+        labelled = data.store.labelled(self.target).copy()
+        labelled[np.flatnonzero(labelled)[: -self.eras if self.eras else 0]] = False
+        count = int(labelled.sum())
         folds: tuple[Split, ...] = ()
-        if len(names) > self.chunk:
-            folds = tuple(walk_forward(names, targets=data.targets, chunk=self.chunk))
+        if count > self.chunk:
+            folds = walk_forward(
+                data.store.eras, labelled=labelled, targets=data.targets, chunk=self.chunk, every=self.every
+            )
         if len(folds) < least:
             raise OperatorNeeded(
-                f"{len(names)} labelled eras in chunks of {self.chunk} make {len(folds)} folds, {least} are needed;"
+                f"{count} labelled eras in chunks of {self.chunk} make {len(folds)} folds, {least} are needed;"
                 " choose a smaller --chunk or more --eras"
             )
-        return tuple(
-            replace(
-                fold,
-                train=tuple(labelled[list(fold.train)][::-1][:: self.every][::-1].tolist()),
-                validation=tuple(labelled[list(fold.validation)].tolist()),
-            )
-            for fold in folds
-        )
+        return folds
 
     def notebook(self, name: str, store: EraStore, **about: Any) -> Notebook:  # noqa: ANN401 - JSON
         """Return the notebook of an experiment on this data, recipe and these options."""

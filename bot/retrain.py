@@ -30,7 +30,7 @@ from bot.preprocess import Preprocess, prepare
 from bot.recipes import Recipe, history_needs
 from bot.refresh import Refreshed, refresh
 from bot.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, Members, Scorer, golden_batch
-from bot.splits import Split, holdout
+from bot.splits import Split, holdout, resolved
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees
@@ -92,19 +92,19 @@ class Retrainer:
             validation_eras=recipe.validation_eras,
             every=recipe.every,
         )
-        resolved = tuple(np.flatnonzero(data.store.labelled(self.target))[:: -recipe.every][::-1].tolist())
+        refitted = resolved(data.store.labelled(self.target), every=recipe.every)
         with tempfile.TemporaryDirectory(prefix="retrain-", dir=self.state_dir) as scratch:
             judged, served = Path(scratch) / "judged", Path(scratch) / "served"
             for folder in (judged, served):
                 self._prepare(data, recipe, folder, stale_after=fresh.history.stale_after)
-            network = self._fit_network(data, split, resolved, recipe)
+            network = self._fit_network(data, split, refitted, recipe)
             for folder, average in ((judged, network.judged), (served, network.served)):
                 self.watch("export", 0.0, "ONNX, with the parity gate")
                 report = export(average, folder / NETWORK)
                 log.info("network.exported", max_abs=report.max_abs)
             self._fit_trees(data, split.train, recipe, judged)
             if recipe.refit:
-                self._fit_trees(data, resolved, recipe, served)
+                self._fit_trees(data, refitted, recipe, served)
             else:
                 for name in recipe.trees(self.target):
                     shutil.copyfile(judged / f"{name}.txt", served / f"{name}.txt")

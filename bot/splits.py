@@ -1,28 +1,48 @@
-"""Training and validation eras that share no day of any target: every estimator splits here."""
+"""Eras to train, stop and judge on that share no day of any target: every estimator splits here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from bot.columns import EMBARGO, horizon
+from bot.errors import CannotSplit
 
 CHUNK = 156
 """Eras of a walk-forward fold, as in Numerai's own (three years)."""
 
+LEAST = 2
+"""Eras a block needs: the scores of a single era have no spread to judge by."""
+
+Positions = npt.NDArray[np.intp]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Positions of eras, in order; ``validation`` begins more than an embargo after ``train`` ends."""
+    """
+    Positions of eras, in order; between two blocks lies more than an embargo.
+
+    Attributes:
+        train: What parameters are learned from.
+        validation: What early stopping, weights and other choices are made on.
+        holdout: What only the last judgement sees; nothing is ever chosen on it.
+    """
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
+    holdout: tuple[int, ...] = ()
 
 
 def embargo(targets: Sequence[str]) -> int:
-    """Return the eras to leave out before validation so that no label of *targets* reaches into it."""
+    """Return the eras to leave out between two blocks so that no label of *targets* reaches from one into the next."""
     return max(EMBARGO[horizon(target)] for target in targets)
+
+
+def resolved(labelled: npt.NDArray[np.bool_], *, every: int = 1) -> tuple[int, ...]:
+    """Return the eras a refit learns from: every *n*-th whose target is known, the newest among them; none is held out."""
+    return _every(np.flatnonzero(labelled), every)
 
 
 def holdout(
@@ -31,45 +51,103 @@ def holdout(
     labelled: npt.NDArray[np.bool_],
     targets: Sequence[str],
     validation_eras: int,
+    holdout_eras: int = 0,
     every: int = 1,
+    unsafe_embargo: int | None = None,
 ) -> Split:
     """
-    Hold out the newest labelled eras.
+    Cut history into train | embargo | validation | embargo | hold-out, the newest labelled eras last.
 
     Args:
         eras: All eras in order.
         labelled: Whether the main target is known in each. Shape ``(eras,)``.
         targets: Every target that is trained on; the longest horizon sets the embargo.
-        validation_eras: Newest labelled eras to hold out.
+        validation_eras: Labelled eras to stop and choose on.
+        holdout_eras: Newest labelled eras, for the last judgement alone; 0 leaves the block and its embargo out.
         every: Keep every *n*-th of the training eras, the newest one among them.
+        unsafe_embargo: Leaks labels where it is smaller than :func:`embargo`; only for planting a leak in a test.
 
     Raises:
-        ValueError: Nothing is left to train on.
+        CannotSplit: The eras do not suffice, the target is unknown everywhere, or a block would have a single era.
     """
-    known = np.flatnonzero(labelled)
-    if len(known) < validation_eras:
-        raise ValueError(f"{len(known)} labelled eras cannot hold out {validation_eras}")
-    validation = known[len(known) - validation_eras :]
-    first = validation[0] if len(validation) else len(eras)
-    gap = embargo(targets)
-    train = known[known < first - gap][::-1][::every][::-1]
-    if len(train) == 0:
-        raise ValueError(
-            f"{len(known)} labelled eras leave none to train on after {validation_eras} held-out eras and an embargo of {gap}"
+    known = _known(eras, labelled)
+    gap = embargo(targets) if unsafe_embargo is None else unsafe_embargo
+    asked = f"{validation_eras} validation and {holdout_eras} hold-out eras with an embargo of {gap} before each"
+    if validation_eras < LEAST or (holdout_eras and holdout_eras < LEAST):
+        raise CannotSplit(f"{asked}: a block of fewer than {LEAST} eras has no spread to judge by; ask for more eras")
+    rest, judged = _cut(known, holdout_eras, gap)
+    rest, chosen = _cut(rest, validation_eras, gap)
+    train = _every(rest, every)
+    if len(judged) < holdout_eras or len(chosen) < validation_eras or len(train) < LEAST:
+        raise CannotSplit(
+            f"{len(known)} labelled eras leave {len(train)} to train on after {asked}; "
+            "hold out fewer eras, or sync a longer history"
         )
-    return Split(train=tuple(train.tolist()), validation=tuple(validation.tolist()))
+    return Split(train=train, validation=tuple(chosen.tolist()), holdout=tuple(judged.tolist()))
 
 
-def walk_forward(eras: Sequence[str], *, targets: Sequence[str], chunk: int = CHUNK) -> Iterator[Split]:
+def walk_forward(
+    eras: Sequence[str],
+    *,
+    labelled: npt.NDArray[np.bool_],
+    targets: Sequence[str],
+    chunk: int = CHUNK,
+    window: int | None = None,
+    every: int = 1,
+    unsafe_embargo: int | None = None,
+) -> tuple[Split, ...]:
     """
-    Yield expanding folds: everything up to an embargo before a chunk trains, the chunk validates.
+    Return folds through time: what lies an embargo before a chunk trains, the chunk validates.
+
+    Args:
+        eras: All eras in order.
+        labelled: Whether the main target is known in each. Shape ``(eras,)``.
+        targets: Every target that is trained on; the longest horizon sets the embargo.
+        chunk: Labelled eras a fold validates on; the oldest chunk only trains. A single era left over joins the last.
+        window: Newest eras a fold trains on; by default all of them, so that folds expand.
+        every: Keep every *n*-th of a fold's training eras, the newest one among them.
+        unsafe_embargo: Leaks labels where it is smaller than :func:`embargo`; only for planting a leak in a test.
 
     Raises:
-        ValueError: There is not one full fold.
+        CannotSplit: There is not one full fold, or the target is unknown everywhere.
     """
-    gap = embargo(targets)
-    if len(eras) <= chunk:
-        raise ValueError(f"{len(eras)} eras are not more than one chunk of {chunk}")
-    for start in range(chunk, len(eras), chunk):
-        if start - gap > 0:
-            yield Split(train=tuple(range(start - gap)), validation=tuple(range(start, min(start + chunk, len(eras)))))
+    known = _known(eras, labelled)
+    gap = embargo(targets) if unsafe_embargo is None else unsafe_embargo
+    if chunk < LEAST:
+        raise CannotSplit(f"a fold of {chunk} era has no spread to judge by; take chunks of at least {LEAST}")
+    starts = [start for start in range(chunk, len(known), chunk) if len(known) - start >= LEAST]
+    folds = []
+    for start, end in pairwise([*starts, len(known)]):
+        validation = known[start:end]
+        before = known[known < validation[0] - gap]
+        train = _every(before if window is None else before[-window:], every)
+        if len(train) >= LEAST:
+            folds.append(Split(train=train, validation=tuple(validation.tolist())))
+    if not folds:
+        raise CannotSplit(
+            f"{len(known)} labelled eras make no fold of {chunk} eras behind an embargo of {gap};"
+            " take smaller chunks, or sync a longer history"
+        )
+    return tuple(folds)
+
+
+def _known(eras: Sequence[str], labelled: npt.NDArray[np.bool_]) -> Positions:
+    """Return the positions whose target is known, at least one."""
+    if labelled.shape != (len(eras),):
+        raise ValueError(f"{len(eras)} eras, but labels of shape {labelled.shape}")
+    known = np.flatnonzero(labelled)
+    if not len(known):
+        raise CannotSplit(f"the main target is unknown in all {len(eras)} eras; choose another target, or sync again")
+    return known
+
+
+def _cut(known: Positions, count: int, gap: int) -> tuple[Positions, Positions]:
+    """Return what lies more than *gap* before the newest *count* positions, and those; all and none for a count of 0."""
+    if not count:
+        return known, known[:0]
+    newest = known[-count:]
+    return (known[known < newest[0] - gap] if len(newest) else newest), newest
+
+
+def _every(known: Positions, every: int) -> tuple[int, ...]:
+    return tuple(known[::-1][::every][::-1].tolist())
