@@ -2,17 +2,18 @@
 Downloads that can be trusted: fetched under another name, verified, and only then published.
 
 A file appears under its own name complete or not at all. Only the large training files are ever resumed, and only
-while the server proves that it still holds the same file (``If-Range``, a checked 206).
+while the server proves that it still holds the same file (``If-Range``, a checked 206) and the disk that it holds what
+came of it. Files at hand are compared with their recorded sha256 before anything is built on them.
 """
 
 import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,19 +23,20 @@ from bot.artifacts import sha256_of
 from bot.errors import DatasetIncomplete, OperatorNeeded
 from bot.livefile import LiveFile, prove_fresh, read_live
 from bot.numerai import NumeraiClient
+from bot.partial import Partial, Watcher
 from bot.tail_fetch import Unsuited, fetch_tail
 
 __all__ = ["FetchedFile", "LiveFile", "fetch", "prove_fresh", "read_live", "recorded", "sync"]
 
-TRAINING_FILES = ("features.json", "train.parquet", "validation.parquet")
+STORED_FILES = ("train.parquet", "validation.parquet")
+TRAINING_FILES = ("features.json", *STORED_FILES)
 OPTIONAL_FILES = ("meta_model.parquet", "train_benchmark_models.parquet", "validation_benchmark_models.parquet")
 _SYNCED = "sync.json"
 _FREE = 1.1
 """Free space demanded before a download, in multiples of the file's size."""
 
+PARTIAL_CONTENT = 206
 log = structlog.get_logger()
-Watcher = Callable[[int, int], None]
-"""Called with bytes done and bytes in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,37 +68,28 @@ def fetch(
         OperatorNeeded: The disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_name(f".{path.name}.part")
-    mark = path.with_name(f".{path.name}.etag")
-    begun = staging.stat().st_size if resume and staging.is_file() and mark.is_file() else 0
-    headers = {"Range": f"bytes={begun}-", "If-Range": mark.read_text(encoding="utf-8")} if begun else {}
+    part = Partial(path)
+    headers = part.resume() if resume else {}
     with client.download(filename, headers) as (response, pieces):
-        continued = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
-            f"bytes {begun}-"
-        )
-        if begun and response.status_code == 206 and not continued:
-            staging.unlink()
-            raise DatasetIncomplete(f"{filename}: the server answered another range than asked; it is fetched anew")
-        begun = begun if continued else 0
-        length = response.headers.get("Content-Length")
+        length, etag = response.headers.get("Content-Length"), response.headers.get("ETag", "")
         if length is None:
             raise DatasetIncomplete(f"{filename}: the server does not say how long the file is; it is fetched again")
-        total, etag = begun + int(length), response.headers.get("ETag", "")
-        try:
-            _demand_space(path.parent, filename, total - begun)
-            mark.write_text(etag, encoding="utf-8")
-            with staging.open("ab" if begun else "wb") as file:
-                _copy(pieces, file, begun, total, watch)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise OperatorNeeded(f"the disk is full: {filename} needs {total:,} bytes in {path.parent}") from None
-            raise
-    _verify(staging, filename, total)
-    sha256 = sha256_of(staging)
-    staging.replace(path)
-    mark.unlink(missing_ok=True)
+        if response.status_code != PARTIAL_CONTENT:
+            part.restart(etag)
+        total = part.size + int(length)
+        told = response.headers.get("Content-Range"), etag
+        if part.size and told != (f"bytes {part.size}-{total - 1}/{total}", part.etag):
+            part.remove()
+            raise DatasetIncomplete(f"{filename}: the server answered another range than asked; it is fetched anew")
+        with _enough_room(path.parent, filename, total - part.size):
+            came = part.write(pieces, total, watch)
+    _verify(part.path, filename, total)
+    if sha256_of(part.path) != came:
+        part.remove()
+        raise DatasetIncomplete(f"{filename}: the disk does not hold what arrived; it is fetched again")
+    part.publish(path)
     _sync_folder(path.parent)
-    return FetchedFile(path=path, size=total, sha256=sha256, etag=etag)
+    return FetchedFile(path=path, size=total, sha256=came, etag=etag)
 
 
 def sync(client: NumeraiClient, folder: Path, version: str, *, watch: Watcher | None = None) -> tuple[str, ...]:
@@ -104,7 +97,7 @@ def sync(client: NumeraiClient, folder: Path, version: str, *, watch: Watcher | 
     Bring the training files of a data version up to date; return the names of those that changed.
 
     A file is fetched when the server's content differs from what ``sync.json`` recorded, or when the file is gone or
-    has another size. Files that the server does not offer are passed over unless training needs them.
+    damaged. Files that the server does not offer are passed over unless training needs them.
 
     Raises:
         DatasetIncomplete: The server does not offer a file that training needs.
@@ -120,7 +113,7 @@ def sync(client: NumeraiClient, folder: Path, version: str, *, watch: Watcher | 
     for name in (*TRAINING_FILES, *(name for name in OPTIONAL_FILES if f"{version}/{name}" in offered)):
         known = known_files.get(name)
         path = home / name
-        if known is not None and path.is_file() and path.stat().st_size == known["bytes"]:
+        if known is not None and _intact(path, known):
             with client.download(f"{version}/{name}") as (response, _):
                 same = response.headers.get("ETag") == known["etag"] and known["etag"]
             if same:
@@ -142,14 +135,16 @@ def _refetch(
         return fetch(client, filename, path, resume=True, watch=watch)
     staging = path.with_name(f".{path.name}.tail")
     try:
-        size, etag = fetch_tail(client, filename, path, staging, watch=watch)
+        with _enough_room(path.parent, filename, path.stat().st_size):
+            size, etag = fetch_tail(client, filename, path, staging, watch=watch)
         _verify(staging, filename, size)
+        sha256 = sha256_of(staging)
+        staging.replace(path)
     except (Unsuited, DatasetIncomplete) as reason:
         log.info("dataset.whole", file=filename, reason=str(reason))
-        staging.unlink(missing_ok=True)
         return fetch(client, filename, path, resume=True, watch=watch)
-    sha256 = sha256_of(staging)
-    staging.replace(path)
+    finally:
+        staging.unlink(missing_ok=True)
     _sync_folder(path.parent)
     return FetchedFile(path=path, size=size, sha256=sha256, etag=etag)
 
@@ -160,18 +155,16 @@ def recorded(home: Path) -> dict[str, dict[str, object]]:
         content = json.loads((home / _SYNCED).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    whole = {"bytes", "etag", "sha256"}
+    listed = content.items() if isinstance(content, dict) else ()
+    return {name: about for name, about in listed if isinstance(about, dict) and whole <= about.keys()}
 
 
-def _copy(pieces: Iterator[bytes], file: IO[bytes], begun: int, total: int, watch: Watcher | None) -> None:
-    done = begun
-    for piece in pieces:
-        file.write(piece)
-        done += len(piece)
-        if watch is not None:
-            watch(done, total)
-    file.flush()
-    os.fsync(file.fileno())
+def _intact(path: Path, known: Mapping[str, object]) -> bool:
+    """Say whether a file is what was fetched; the store digests its two sources itself before it reads them."""
+    if not path.is_file() or path.stat().st_size != known["bytes"]:
+        return False
+    return path.name in STORED_FILES or sha256_of(path) == known["sha256"]
 
 
 def _verify(staging: Path, filename: str, total: int) -> None:
@@ -195,12 +188,18 @@ def _verify(staging: Path, filename: str, total: int) -> None:
         raise DatasetIncomplete(f"{filename}: what arrived is not a parquet file; it is fetched again") from None
 
 
-def _demand_space(folder: Path, filename: str, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed * _FREE:
-        raise OperatorNeeded(
-            f"{filename} needs {int(needed * _FREE):,} bytes in {folder}, {free:,} are free; make room"
-        )
+@contextmanager
+def _enough_room(folder: Path, filename: str, needed: int) -> Iterator[None]:
+    """Make sure of *needed* bytes and some more before a download, and say it where they are gone meanwhile."""
+    wanted, free = int(needed * _FREE), shutil.disk_usage(folder).free
+    if free < wanted:
+        raise OperatorNeeded(f"{filename} needs {wanted:,} bytes in {folder}, {free:,} are free; make room")
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OperatorNeeded(f"the disk is full: {filename} needs {needed:,} bytes in {folder}; make room") from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -156,7 +156,7 @@ class _Writer:
             return
 
     def _update_targets(self, source: ParquetSource, eras: Sequence[Era]) -> None:
-        """Write the targets of stored blocks anew where the file knows others."""
+        """Write the targets of stored blocks anew where the file knows others; eras may be marked otherwise then."""
         where = {era.label: era for era in eras}
         mine = [index for index, block in enumerate(self.manifest.blocks) if block.source == source.name]
         if not mine:
@@ -165,8 +165,9 @@ class _Writer:
         values = source.floats(self.manifest.targets)
         blocks = list(self.manifest.blocks)
         for index in mine:
-            block = blocks[index]
-            now = np.ascontiguousarray(values[:, _span([where[label] for label in block.eras])])
+            place = [where[label] for label in blocks[index].eras]
+            block = blocks[index] = replace(blocks[index], kinds=tuple(era.kind for era in place))
+            now = np.ascontiguousarray(values[:, _span(place)])
             if now.tobytes() == store.part(block, TARGETS).tobytes():
                 continue
             stem, _, count = block.files[TARGETS].name.rpartition(".")

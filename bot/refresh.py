@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from bot import history_file, returns_table
-from bot.datasets import recorded, sync
+from bot.datasets import STORED_FILES, recorded, sync
 from bot.history import FeatureReturns, HistoryState
 from bot.ingest import update
 from bot.ledger import state_lock
@@ -21,7 +21,6 @@ from bot.numerai import NumeraiClient
 from bot.store import EraStore
 from bot.truth import Truth, compare
 
-SOURCES = ("train.parquet", "validation.parquet")
 Watcher = Callable[[str, float, str], None]
 """Called with what is being done, the share that is done, and a few words about it."""
 
@@ -90,7 +89,7 @@ def refresh(
         digests = {name: str(about["sha256"]) for name, about in recorded(home).items()}
         store = update(
             state_dir / "store",
-            [home / name for name in SOURCES],
+            [home / name for name in STORED_FILES],
             version=version,
             expected=digests,
             watch=lambda done, total: watch("store", done / total, f"{done:,} of {total:,} rows"),

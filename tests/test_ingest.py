@@ -86,7 +86,7 @@ def test_new_eras_are_appended(tmp_path, files):
 
 
 def test_late_targets_replace_only_targets(tmp_path, files):
-    """A target that resolves later is written under a new name, and the old file goes."""
+    """A target that resolves later is written under a new name, the old file goes, and the era is no longer ``test``."""
     store = build(tmp_path, files)
     before = {file.name for file in store.files()}
     pq.write_table(table(6, 12, unresolved=0), files[1])
@@ -94,6 +94,7 @@ def test_late_targets_replace_only_targets(tmp_path, files):
     after = {file.name for file in resolved.files()}
 
     assert np.isfinite(resolved.select(NAMES, TARGETS).target(11, "target_ender_60")).all()
+    assert set(resolved.kinds) == {"validation"}
     assert {name.split(".")[1] for name in before ^ after} == {"targets"}
     assert {path.name for path in (resolved.folder / "blocks").iterdir()} == after
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from bot.datasets import fetch, prove_fresh, read_live, sync
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
 from bot.numerai import NumeraiClient
+from bot.partial import Partial
 from bot.sandbox import Fault
 from bot.sandbox.world import World
 from tests.integration.conftest import FIRST_ROUND
@@ -188,6 +190,42 @@ def test_sync_mends_what_was_damaged(client, tmp_path):
     (tmp_path / "v5.3" / "train.parquet").write_bytes(b"damaged")
 
     assert sync(client, tmp_path, "v5.3") == ("train.parquet",)
+
+
+@pytest.mark.parametrize("name", ["features.json", "meta_model.parquet"])
+def test_flipped_bits_of_small_files_are_mended(client, tmp_path, name):
+    """A file of the right size with other bits is fetched again."""
+    sync(client, tmp_path, "v5.3")
+    path = tmp_path / "v5.3" / name
+    good = path.read_bytes()
+    for place in np.linspace(0, len(good) - 1, 12, dtype=int).tolist():
+        bad = bytearray(good)
+        bad[place] ^= 1
+        path.write_bytes(bad)
+        sync(client, tmp_path, "v5.3")
+
+        assert path.read_bytes() == good
+
+
+def test_another_range_than_asked_is_not_used(client, tmp_path, monkeypatch):
+    """A 206 whose range is not the one that was asked for is thrown away, and the next attempt starts anew."""
+    path = tmp_path / "train.parquet"
+    download = client.download
+
+    @contextmanager
+    def elsewhere(filename, headers=None):
+        with download(filename, headers and {**headers, "Range": "bytes=7-"}) as opened:
+            yield opened
+
+    part = Partial(path)
+    with client.download("v5.3/train.parquet") as (response, pieces):
+        part.restart(response.headers["ETag"])
+        part.write([next(pieces)[:1000]], 1 << 30, None)
+    monkeypatch.setattr(client, "download", elsewhere)
+    with pytest.raises(DatasetIncomplete, match="another range"):
+        fetch(client, "v5.3/train.parquet", path, resume=True)
+
+    assert fetch(client, "v5.3/train.parquet", path, resume=True).size == path.stat().st_size
 
 
 def test_sync_follows_the_servers_content(sandbox, client, tmp_path):

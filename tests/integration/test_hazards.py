@@ -145,8 +145,7 @@ def test_the_rest_of_another_file_is_not_appended(ours, plain, truth, tmp_path):
     """Numerapi splices what an interrupted download left behind; the bot asks for the same content or all of it."""
     (tmp_path / "plain.parquet.temp").write_bytes(b"x" * 1000)
     plain.download_dataset(LIVE, dest_path=str(tmp_path / "plain.parquet"))
-    (tmp_path / ".ours.parquet.part").write_bytes(b"x" * 1000)
-    (tmp_path / ".ours.parquet.etag").write_text('"another"')
+    leave(tmp_path / "ours.parquet", b"x" * 1000, '"another"')
     fetch(ours, LIVE, tmp_path / "ours.parquet", resume=True)
 
     assert (tmp_path / "plain.parquet").read_bytes() == b"x" * 1000 + truth[1000:]
@@ -285,7 +284,13 @@ def test_logging_stays_the_applications(sandbox, monkeypatch):
 def begin(client, path, content):
     """Leave behind what an interrupted download of the file now served leaves behind."""
     with client.download(LIVE) as (response, _):
-        path.with_name(f".{path.name}.etag").write_text(response.headers["ETag"])
+        leave(path, content, response.headers["ETag"])
+
+
+def leave(path, content, etag):
+    """Leave the beginning of a download behind."""
+    note = f"{etag}\n{len(content)}\n{hashlib.sha256(content).hexdigest()}"
+    path.with_name(f".{path.name}.etag").write_text(note)
     path.with_name(f".{path.name}.part").write_bytes(content)
 
 

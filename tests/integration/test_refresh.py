@@ -1,18 +1,23 @@
 """`bot sync` on a history as small as it gets: newer versions, two at once, full disks, damaged files."""
 
+import errno
 import json
+import os
+import shutil
 from datetime import timedelta
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bot.errors import StateLocked
+from bot.errors import OperatorNeeded, RetryLater, StateLocked
 from bot.ledger import state_lock
 from bot.numerai import NumeraiClient
 from bot.refresh import refresh
 from bot.sandbox import Sandbox, SandboxClock
+from bot.store import EraStore
 from tests.integration.conftest import OPENED
-from tests.store_files import NAMES, TARGETS, small_blocks, table, write_files
+from tests.store_files import NAMES, TARGETS, content, small_blocks, table, write_files
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 
@@ -89,3 +94,77 @@ def test_second_sync_is_turned_away(sync, tmp_path):
         sync()
 
     assert sync().changed
+
+
+class Killed(BaseException):
+    """The end of the process, as far as a test can have it."""
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), Killed()], ids=["full", "killed"])
+def test_sync_that_ends_at_any_write_is_completed_by_the_next(sync, client, tmp_path, monkeypatch, error):
+    """A disk that fills, or a process that dies, at whichever write: what was published is sound, the next sync ends well."""
+    served, state = tmp_path / "served" / "v5.3", tmp_path / "state"
+    expected = [content(sync().store)]
+    pq.write_table(table(6, 16, unresolved=0), served / "validation.parquet", row_group_size=50)
+    expected.append(content(sync().store))
+    ended = 0
+    for first in range(1, 200, 13):
+        shutil.rmtree(state)
+        write_files(served)
+        left = [first]
+        with monkeypatch.context() as patch:
+            for name in ("pwrite", "fsync", "replace", "sendfile"):
+                patch.setattr(os, name, failing(getattr(os, name), left, error))
+            try:
+                sync()
+                pq.write_table(table(6, 16, unresolved=0), served / "validation.parquet", row_group_size=50)
+                sync()
+            except (OSError, OperatorNeeded, Killed):
+                ended += 1
+        for folder in (state / "store").glob("*"):
+            if (folder / "manifest.json").exists():
+                store = EraStore.open(folder)
+                store.verify()
+                assert any(content(store) == whole[: len(store.eras)] for whole in expected)
+        pq.write_table(table(6, 16, unresolved=0), served / "validation.parquet", row_group_size=50)
+
+        assert content(sync().store) == expected[1]
+        if left[0] > 0:
+            break
+
+    assert ended > 3
+
+
+def failing(call, left, error):
+    """Return *call* as it is until it, and its like, have been called often enough."""
+
+    def made(*arguments, **options):
+        left[0] -= 1
+        if left[0] <= 0:
+            raise error
+        return call(*arguments, **options)
+
+    return made
+
+
+def test_no_flipped_bit_of_what_a_sync_left_is_used(sync, tmp_path):
+    """Whatever bit of the state flips, the next sync or the one after it ends with what there was before."""
+    first = sync()
+    sound, window, truth = content(first.store), first.history.window, first.truth
+    random = np.random.default_rng(7)
+    for number in range(40):
+        paths = sorted(path for path in (tmp_path / "state").rglob("*") if path.is_file() and path.stat().st_size > 99)
+        path = paths[number % len(paths)]
+        bad = bytearray(path.read_bytes())
+        bad[random.integers(len(bad))] ^= 1 << int(random.integers(8))
+        path.write_bytes(bad)
+        try:
+            fresh = sync()
+            fresh.store.verify()
+        except RetryLater:
+            fresh = sync()
+            fresh.store.verify()
+
+        assert content(fresh.store) == sound
+        assert fresh.truth == truth
+        np.testing.assert_array_equal(fresh.history.window, window)

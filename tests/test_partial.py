@@ -1,0 +1,75 @@
+"""The beginning of a download is gone on from only where it is what the server sent."""
+
+import hashlib
+
+import pytest
+
+from bot import partial
+from bot.partial import Partial
+
+CONTENT = bytes(range(256)) * 4
+PIECES = [CONTENT[start : start + 100] for start in range(0, len(CONTENT), 100)]
+
+
+def broken(pieces):
+    """Yield some pieces, then fail as a line does."""
+    yield from pieces
+    raise ConnectionError
+
+
+def interrupted(tmp_path, etag='"a"', count=4):
+    """Leave the first pieces of a download behind; return what the next attempt finds."""
+    part = Partial(tmp_path / "train.parquet")
+    part.restart(etag)
+    with pytest.raises(ConnectionError):
+        part.write(broken(PIECES[:count]), len(CONTENT), None)
+    return Partial(tmp_path / "train.parquet")
+
+
+def test_interrupted_download_asks_for_the_rest_of_the_same_content(tmp_path):
+    """The next attempt names the content it has, and ends with the digest of all that came."""
+    part = interrupted(tmp_path)
+
+    assert part.resume() == {"Range": "bytes=400-", "If-Range": '"a"'}
+    assert part.write(PIECES[4:], len(CONTENT), None) == hashlib.sha256(CONTENT).hexdigest()
+    assert part.path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("etag", ["", 'W/"weak"'])
+def test_content_without_a_strong_name_is_fetched_anew(tmp_path, etag):
+    """A server that does not name the bytes cannot be asked for the rest of them."""
+    assert interrupted(tmp_path, etag).resume() == {}
+
+
+def test_no_flipped_bit_of_a_beginning_is_gone_on_from(tmp_path):
+    """Bytes that changed on the disk since they came are fetched again, wherever they are."""
+    part = interrupted(tmp_path)
+    good = part.path.read_bytes()
+    resumed = []
+    for place in range(0, len(good), 7):
+        bad = bytearray(good)
+        bad[place] ^= 1 << place % 8
+        part.path.write_bytes(bad)
+        resumed.append(part.resume())
+
+    assert resumed == [{}] * len(resumed)
+
+
+def test_bytes_after_the_last_note_are_fetched_again(tmp_path):
+    """A power cut leaves more, or other, bytes than were noted; only the noted ones are kept."""
+    part = interrupted(tmp_path)
+    part.path.write_bytes(part.path.read_bytes() + b"torn")
+
+    assert part.resume()["Range"] == "bytes=400-"
+    part.write(PIECES[4:], len(CONTENT), None)
+    assert part.path.read_bytes() == CONTENT
+
+
+def test_killed_before_publishing_goes_on_from_the_last_note(tmp_path, monkeypatch):
+    """A download that was complete but not published never asks for a range that does not exist."""
+    monkeypatch.setattr(partial, "NOTED", 300)
+    part = Partial(tmp_path / "train.parquet")
+    part.restart('"a"')
+    part.write(PIECES, len(CONTENT), None)
+
+    assert Partial(tmp_path / "train.parquet").resume()["Range"] == "bytes=900-"
