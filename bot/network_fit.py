@@ -79,7 +79,7 @@ class NetworkFitter:
         """
         network = self.recipe.network
         seeds = range(network.seed, network.seed + network.seeds)
-        config = network_config(self.data, network)
+        config = network_config(self.data, network, split.train)
         rounds = len(seeds) * (1 + self.recipe.refit)
         judged = [
             self._train(config, split.train, split.validation, self._options(network, seed), number / rounds, rounds)

@@ -26,7 +26,8 @@ class NetworkRecipe:
         input_dropout: On the row's own features.
         history_dropout: Share of eras trained with history masked, so that a stale history can be masked live.
         z_dropout: Share of eras trained with stacked predictions masked.
-        loss: What training minimises.
+        loss: What training minimises: ``cross_entropy`` of the five classes, ``mse`` of ranks within the era, or
+            ``pearson``, the correlation within the era.
         pearson_weight: How much of the per-era correlation loss is added to it.
         epochs: Passes over the training eras at most; early stopping ends sooner.
         learning_rate: Peak of the one-cycle schedule.

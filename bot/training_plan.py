@@ -1,19 +1,34 @@
 """From a recipe and the data it meets to what the network and its training loop take."""
 
+from collections.abc import Sequence
 from typing import Literal
+
+import numpy as np
 
 from bot.history import SCALE
 from bot.preprocess import engineered_scaling, network_scaling
 from bot.recipes import NetworkRecipe
 from bot.training_set import TrainingSet
+from models.classes import CLASS_PRIOR
 from models.network_config import NetworkConfig
 from models.training import TrainingOptions
 
 Device = Literal["auto", "cpu", "cuda"]
 
+PRIOR_ERAS, LEAST_SHARE = 60, 1e-3
+"""Eras, spread evenly, that the class prior is measured on, and what a class that never occurs is given."""
 
-def network_config(data: TrainingSet, recipe: NetworkRecipe) -> NetworkConfig:
-    """Return the network that fits the data's columns and the recipe's sizes."""
+
+def network_config(data: TrainingSet, recipe: NetworkRecipe, learned: Sequence[int] = ()) -> NetworkConfig:
+    """
+    Return the network that fits the data's columns and the recipe's sizes.
+
+    Args:
+        data: What is learned from.
+        recipe: How.
+        learned: Positions of the training eras; the head starts at the shares of their classes. Without them it starts
+            at those of Numerai's main targets.
+    """
     manifest = data.manifest
     offset, scale = network_scaling(manifest)
     made_offset, made_scale = engineered_scaling(manifest)
@@ -40,7 +55,28 @@ def network_config(data: TrainingSet, recipe: NetworkRecipe) -> NetworkConfig:
         input_dropout=recipe.input_dropout,
         history_dropout=recipe.history_dropout,
         z_dropout=recipe.z_dropout,
+        class_prior=class_prior(data, learned),
     )
+
+
+def class_prior(data: TrainingSet, positions: Sequence[int]) -> tuple[float, ...]:
+    """
+    Return the share of each class among the known labels of some of the eras at *positions*, all targets together.
+
+    A label between two classes counts for both, as in the cross-entropy: five bins give Numerai's shares, seven others.
+    """
+    counts = np.zeros(len(CLASS_PRIOR))
+    columns = [data.store.target_names.index(name) for name in data.targets]
+    for position in positions[:: -(-len(positions) // PRIOR_ERAS) or 1]:
+        labels = data.store.targets(position)[:, columns].astype(np.float64)
+        place = np.clip(labels[np.isfinite(labels)], 0, 1) * (len(counts) - 1)
+        below = np.floor(place).astype(np.intp)
+        counts += np.bincount(below, weights=below + 1 - place, minlength=len(counts))
+        counts += np.bincount(np.ceil(place).astype(np.intp), weights=place - below, minlength=len(counts))
+    if not counts.any():
+        return CLASS_PRIOR
+    shares = np.maximum(counts / counts.sum(), LEAST_SHARE)
+    return tuple((shares / shares.sum()).tolist())
 
 
 def training_options(

@@ -25,6 +25,7 @@ class DeviceEra:
         targets: float32, shape ``[n, T]``.
         predictions: float32, shape ``[n, T]``.
         window: float32, shape ``[L, F, K]``.
+        benchmark: float32, 0 where it is not known, shape ``[n]``.
     """
 
     era: str
@@ -34,6 +35,15 @@ class DeviceEra:
     targets: Tensor
     predictions: Tensor | None
     window: Tensor | None
+    benchmark: Tensor | None = None
+
+    def labels(self, positions: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor | None]:
+        """Return the targets of some rows, and the benchmark that is taken out of them."""
+        if len(positions) == len(self.targets):
+            return self.targets, self.benchmark
+        index = torch.from_numpy(positions).to(self.targets.device)
+        benchmark = None if self.benchmark is None else self.benchmark.index_select(0, index)
+        return self.targets.index_select(0, index), benchmark
 
     def rows(self, positions: npt.NDArray[np.intp] | slice) -> tuple[list[Tensor | None], Tensor]:
         """Return some rows as the network takes them, and their targets; casts are the network's, on the device."""
@@ -111,10 +121,10 @@ class EraFeed:
             if "predictions" in self._inputs and batch.predictions is not None
             else None,
             window=None,
+            benchmark=None if batch.benchmark is None else self._moved(np.nan_to_num(batch.benchmark)),
         )
-        size = sum(
-            part.nbytes for part in (era.features, era.engineered, era.targets, era.predictions) if part is not None
-        )
+        parts = (era.features, era.engineered, era.targets, era.predictions, era.benchmark)
+        size = sum(part.nbytes for part in parts if part is not None)
         if size <= self._left:
             self._left -= size
             self._resident[index] = era

@@ -64,7 +64,7 @@ class Network(nn.Module):
                 projection.weight.copy_(exponential_averages(config.lookback, len(config.targets)))
                 projection.bias.zero_()
             self.mixer.head.weight.mul_(HEAD_GAIN)
-            classes = torch.tensor(CLASS_PRIOR).log()
+            classes = torch.tensor(config.class_prior).log()
             self.mixer.head.bias.copy_(classes.repeat(len(self.mixer.head.bias) // len(classes)))
 
     def forward(

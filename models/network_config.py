@@ -5,6 +5,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from models.classes import CLASS_PRIOR
 from models.layers import Norm, Static
 
 Mixing = Literal["row", "era", "none"]
@@ -45,6 +46,7 @@ class NetworkConfig:
         z_dropout: Share of training eras whose stacked predictions are masked.
         norm: See ``TSMixerExtConfig``.
         static_mixing: See ``TSMixerExtConfig``.
+        class_prior: Share of each class among the labels, where training starts; one for all targets, as the head is.
 
     Raises:
         ValueError: Sizes, shares or scales that make no network.
@@ -75,6 +77,7 @@ class NetworkConfig:
     z_dropout: float = 0.0
     norm: Norm = "layer"
     static_mixing: Static = "fm"
+    class_prior: tuple[float, ...] = CLASS_PRIOR
 
     def __post_init__(self) -> None:
         """Refuse what makes no network."""
@@ -82,6 +85,8 @@ class NetworkConfig:
             raise ValueError("a network needs at least one feature, one target and one encoder width of at least 1")
         if len(set(self.targets)) != len(self.targets):
             raise ValueError(f"a target is named twice: {', '.join(self.targets)}")
+        if len(self.class_prior) != len(CLASS_PRIOR) or min(self.class_prior) <= 0:
+            raise ValueError(f"class_prior is {self.class_prior}; expected {len(CLASS_PRIOR)} positive shares")
         self._check_history()
         for name in ("engineered_offset", "engineered_scale"):
             if len(getattr(self, name)) not in (0, self.engineered):

@@ -217,8 +217,8 @@ class _Fit:
                 last = slot == len(eras) - 1 and number == len(parts) - 1
                 torch.manual_seed(_seed(self.options.seed, step, place, number))
                 with self._synchronised(last=last), self.autocast:
-                    inputs, targets = era.rows(part)
-                    value = self.loss(self.model(*inputs), targets) * (len(part) / max(1, len(era.known)))
+                    inputs, _ = era.rows(part)
+                    value = self.loss(self.model(*inputs), *era.labels(part)) * (len(part) / max(1, len(era.known)))
                     (value / len(eras)).backward()  # type: ignore[no-untyped-call]  # torch annotates it in part
                 total += value.detach()
             if known[slot]:

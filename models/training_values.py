@@ -31,6 +31,11 @@ class EraBatch:
         engineered: float32, shape ``[n, E]``; not read where the network takes none.
         targets: float32, shape ``[n, T]``; NaN where unknown.
         predictions: Another model's predictions of each target, float32, shape ``[n, T]``; ``None`` masks them.
+        benchmark: Gaussianized predictions whose projection is taken out of the targets before they are learned,
+            float32, shape ``[n]``; ``None`` learns the targets themselves.
+
+    Raises:
+        ValueError: A benchmark is not known for a row whose target is: it would be learned from as it is.
     """
 
     era: str
@@ -38,6 +43,12 @@ class EraBatch:
     engineered: Floats | None
     targets: Floats
     predictions: Floats | None = None
+    benchmark: Floats | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse targets that a benchmark says nothing about."""
+        if self.benchmark is not None and not np.isfinite(self.benchmark[np.isfinite(self.targets).any(axis=1)]).all():
+            raise ValueError(f"era {self.era}: rows have targets but no benchmark; leave them out")
 
 
 class EraSource(Protocol):

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from models.classes import CLASS_PRIOR, CORR_VALUES, MMC_VALUES, TARGET_VALUES
-from models.losses import cross_entropy, expected_value, loss, mean_squared_error, pearson
+from models.classes import CLASS_PRIOR, CLASS_RANKS, CORR_VALUES, MMC_VALUES, TARGET_VALUES
+from models.losses import centred_ranks, cross_entropy, expected_value, loss, mean_squared_error, pearson
+from models.ranks import double_ranks, normal_scores
 
 
 def test_class_values_are_the_scores_own_transforms():
@@ -15,6 +18,7 @@ def test_class_values_are_the_scores_own_transforms():
     assert np.allclose(CORR_VALUES, np.sign(v - 0.5) * np.abs(v - 0.5) ** 1.5, atol=1e-15)
     assert MMC_VALUES == TARGET_VALUES
     assert sum(CLASS_PRIOR) == pytest.approx(1)
+    assert np.allclose(CLASS_RANKS, np.cumsum(CLASS_PRIOR) - np.array(CLASS_PRIOR) / 2 - 0.5)
 
 
 def test_losses_equal_their_definitions():
@@ -25,7 +29,8 @@ def test_losses_equal_their_definitions():
     known = [(0, 0, 1), (1, 0, 2), (2, 0, 0), (3, 0, 3), (0, 1, 4), (2, 1, 2), (3, 1, 0)]  # row, target, class
 
     nats = np.mean([-np.log(p[r, t, c]) for r, t, c in known])
-    squares = np.mean([(p[r, t] @ TARGET_VALUES - TARGET_VALUES[c]) ** 2 for r, t, c in known])
+    ranks = {(0, 0): -0.125, (1, 0): 0.125, (2, 0): -0.375, (3, 0): 0.375, (0, 1): 1 / 3, (2, 1): 0, (3, 1): -1 / 3}
+    squares = np.mean([(p[r, t] @ CLASS_RANKS - ranks[r, t]) ** 2 for r, t, _ in known])
     per_target = []
     for target in range(2):
         rows = [(r, c) for r, t, c in known if t == target]
@@ -81,3 +86,72 @@ def test_nothing_known_is_no_loss_to_learn_from(name):
     loss(name)(logits, torch.full((3, 2), float("nan"))).backward()
 
     assert not logits.grad.any()
+
+
+@given(st.lists(st.sampled_from([0, 0.25, 0.5, 0.75, 1.0, 1 / 6, float("nan")]), min_size=1, max_size=40))
+def test_ranks_are_the_tie_kept_ones_of_known_rows(values):
+    """Whatever is tied or unknown, a known row's rank is that of all other modules, less a half."""
+    targets = np.array(values)
+    known = np.isfinite(targets)
+
+    ranks = centred_ranks(torch.tensor(values, dtype=torch.float64)[:, None])[:, 0].numpy()
+
+    assert (ranks[~known] == 0).all()
+    assert ranks[known] == pytest.approx((double_ranks(targets[known]) - 1) / (2 * known.sum()) - 0.5)
+
+
+def benchmark_world(rows=400):
+    """Return logits, targets that follow a benchmark in part, and the benchmark, all of one era."""
+    generator = torch.Generator().manual_seed(6)
+    logits = torch.randn(rows, 1, 5, generator=generator, dtype=torch.float64)
+    noise, opinion = torch.randn(2, rows, generator=generator, dtype=torch.float64)
+    benchmark = torch.from_numpy(normal_scores(rows)[double_ranks(opinion.numpy())].copy())
+    order = (0.5 * benchmark + noise).argsort().argsort() / rows
+    targets = torch.bucketize(order, torch.tensor([0.05, 0.25, 0.75, 0.95], dtype=torch.float64))[:, None] / 4
+    return logits, targets.double(), benchmark
+
+
+def test_losses_against_a_benchmark_equal_their_definitions():
+    """Each label loses its projection on the benchmark; what the correlation is taken with is MMC's own remainder."""
+    logits, targets, benchmark = benchmark_world()
+    p = torch.softmax(logits, -1).numpy()[:, 0]
+    y, b = targets.numpy()[:, 0], benchmark.numpy()
+
+    def left(label):
+        centred = label - label.mean()
+        return label - (centred @ b) / (b @ b) * b
+
+    value, ranked = left(y), left((double_ranks(y) - 1) / (2 * len(y)) - 0.5)
+    place = np.clip(value, 0, 1) * 4
+    low = np.floor(place).astype(int)
+    rows = np.arange(len(y))
+    nats = -np.log(p[rows, low]) * (low + 1 - place) - np.log(p[rows, np.ceil(place).astype(int)]) * (place - low)
+
+    assert abs(np.corrcoef(value, b)[0, 1]) < 1e-12 < abs(np.corrcoef(y, b)[0, 1])
+    assert float(cross_entropy(logits, targets, benchmark)) == pytest.approx(nats.mean())
+    assert float(mean_squared_error(logits, targets, benchmark)) == pytest.approx(
+        ((p @ CLASS_RANKS - ranked) ** 2).mean()
+    )
+    expected = 1 - np.corrcoef(p @ TARGET_VALUES, value)[0, 1]
+    assert float(pearson(logits, targets, benchmark)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_rows_without_a_target_take_no_part_in_the_projection():
+    """What the benchmark says of unknown rows changes no loss."""
+    logits, targets, benchmark = benchmark_world()
+    targets[::3] = float("nan")
+    other = benchmark.clone()
+    other[::3] = 7.0
+
+    for name in ("cross_entropy", "mse", "pearson"):
+        assert loss(name)(logits, targets, benchmark) == loss(name)(logits, targets, other)
+
+
+def test_half_precision_does_not_reach_the_score():
+    """Under autocast to bfloat16 the expected value is that of float32, or rows would be tied by the hundred."""
+    logits = torch.randn(50, 2, 5, generator=torch.Generator().manual_seed(7))
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = expected_value(logits, CORR_VALUES)
+
+    assert torch.equal(half, expected_value(logits, CORR_VALUES))

@@ -56,6 +56,7 @@ CONFIG_ARGUMENTS = {
     "z_dropout": st.floats(0, 0.5),
     "norm": st.sampled_from(["layer", "batch"]),
     "static_mixing": st.sampled_from(["fm", "linear"]),
+    "class_prior": st.sampled_from([(0.05, 0.2, 0.5, 0.2, 0.05), (0.1, 0.2, 0.3, 0.25, 0.15)]),
 }
 ALL_INPUTS = ("features", "engineered", "window", "predictions")
 
@@ -107,6 +108,7 @@ def test_any_config_travels_in_json_and_scores(drawn, with_history, with_enginee
         ({"engineered_scale": (1.0,)}, "1 values; expected 2"),
         ({"engineered_scale": (1.0, 0.0)}, "positive and finite"),
         ({"history_dropout": 1.0}, "history_dropout is 1.0"),
+        ({"class_prior": (0.5, 0.5)}, "expected 5 positive shares"),
         ({"blocks": 0}, "blocks is 0"),
     ],
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.ranks import double_ranks, normal_scores
 from models.training import EraBatch, TrainingDiverged, train
 from tests.era_world import CONFIG, OPTIONS, PLAIN, World, fit, score, world
 
@@ -195,4 +196,31 @@ def test_a_main_target_that_the_network_lacks_is_refused():
 
 def test_batches_have_the_fields_callers_build():
     """The interface between the era store and training."""
-    assert [field.name for field in fields(EraBatch)] == ["era", "features", "engineered", "targets", "predictions"]
+    names = [field.name for field in fields(EraBatch)]
+
+    assert names == ["era", "features", "engineered", "targets", "predictions", "benchmark"]
+
+
+def test_a_benchmark_is_taken_out_of_what_is_learned():
+    """Against a benchmark that knows the linear effects, the network learns what that leaves, not the same again."""
+    data = world(static=0.25)
+    x = [batch.features - 2.0 for batch in data.batches]
+    labels = np.concatenate([batch.targets.mean(axis=1) - 0.5 for batch in data.batches])
+    weights = np.linalg.lstsq(np.concatenate(x), labels)[0]
+
+    def benchmark(batch):
+        ranks = double_ranks((batch.features - 2.0) @ weights)
+        return replace(batch, benchmark=normal_scores(len(ranks))[ranks].astype(np.float32))
+
+    with_it, without = (fit(one, PLAIN, loss="pearson").best_corr for one in (data.changed(benchmark), data))
+
+    assert without > 0.4
+    assert with_it < without / 2
+
+
+def test_rows_with_targets_need_their_benchmark():
+    """A row that would be learned as it is, among others that are not, is refused."""
+    batch = world().batches[0]
+
+    with pytest.raises(ValueError, match="era 0020: rows have targets but no benchmark"):
+        replace(batch, benchmark=np.full(len(batch.targets), np.nan, dtype=np.float32))
