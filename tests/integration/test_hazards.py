@@ -289,8 +289,7 @@ def begin(client, path, content):
 
 def leave(path, content, etag):
     """Leave the beginning of a download behind."""
-    note = f"{etag}\n{len(content)}\n{hashlib.sha256(content).hexdigest()}"
-    path.with_name(f".{path.name}.etag").write_text(note)
+    path.with_name(f".{path.name}.etag").write_text(f"{etag}\n{len(content)}\n{hashlib.sha256(content).hexdigest()}")
     path.with_name(f".{path.name}.part").write_bytes(content)
 
 
