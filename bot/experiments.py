@@ -138,7 +138,9 @@ def _fold(
         lab.watch(stage, (number + share) / len(folds), f"fold {number + 1} of {len(folds)}: {note}")
 
     fold = folds[number]
-    model = notebook.text(f"trees-{number}.txt", lambda: fit_trees(data, fold.train, lab.recipe, lab.target, watch))
+    model = notebook.text(
+        f"trees-{number}.txt", lambda: fit_trees(data, lab.thinned(fold.train), lab.recipe, lab.target, watch)
+    )
     kept = notebook.piece(
         f"fold-{number}",
         lambda: _scored(data, table, candidates, fold.validation, lab.target, TreeModel(model), watch),

@@ -103,7 +103,7 @@ class Laboratory:
 
     def folds(self, data: TrainingSet, *, least: int) -> tuple[Split, ...]:
         """
-        Return walk-forward folds over the labelled eras, as positions in the store.
+        Return walk-forward folds over the labelled eras, as positions in the store, none left out.
 
         Raises:
             OperatorNeeded: There are fewer than *least*.
@@ -113,15 +113,17 @@ class Laboratory:
         count = int(labelled.sum())
         folds: tuple[Split, ...] = ()
         if count > self.chunk:
-            folds = walk_forward(
-                data.store.eras, labelled=labelled, targets=data.targets, chunk=self.chunk, every=self.every
-            )
+            folds = walk_forward(data.store.eras, labelled=labelled, targets=data.targets, chunk=self.chunk)
         if len(folds) < least:
             raise OperatorNeeded(
                 f"{count} labelled eras in chunks of {self.chunk} make {len(folds)} folds, {least} are needed;"
                 " choose a smaller --chunk or more --eras"
             )
         return folds
+
+    def thinned(self, positions: Sequence[int]) -> tuple[int, ...]:
+        """Return every *n*-th of the eras at *positions*, the newest among them."""
+        return tuple(positions[:: -self.every][::-1])
 
     def notebook(self, name: str, store: EraStore, **about: Any) -> Notebook:  # noqa: ANN401 - JSON
         """Return the notebook of an experiment on this data, recipe and these options."""

@@ -42,6 +42,7 @@ def network_config(data: TrainingSet, recipe: NetworkRecipe, learned: Sequence[i
         groups=tuple(manifest.groups.values()) if past else (),
         history_targets=len(data.returns.targets) if past and data.returns is not None else 0,
         history_scale=SCALE,
+        stacked=data.predictions is not None,
         missing_category=manifest.missing == "category",
         input_offset=offset,
         input_scale=scale,

@@ -6,7 +6,7 @@ Nothing here holds more than an era, except what a tree model reads: columns of 
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,8 @@ class TrainingSet:
         targets: What the network predicts, in order.
         returns: Realised feature returns of the history targets; empty when the history is switched off.
         lookback: Resolved eras on the historical axis.
+        predictions: Returns another model's predictions of each target in the era at a position, made without having
+            seen it, float32, shape ``(rows, T)``; or ``None`` where there are none. ``None`` itself: not stacked.
     """
 
     store: Columns
@@ -36,6 +38,7 @@ class TrainingSet:
     targets: tuple[str, ...]
     returns: FeatureReturns | None
     lookback: int
+    predictions: Callable[[int], np.ndarray | None] | None = None
 
     @classmethod
     def build(
@@ -152,6 +155,7 @@ class Eras:
             features=rows.features,
             engineered=rows.engineered,
             targets=data.store.targets(position)[:, columns],
+            predictions=None if data.predictions is None else data.predictions(position),
         )
 
     def window(self, index: int) -> np.ndarray | None:

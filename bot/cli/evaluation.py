@@ -40,6 +40,18 @@ def e0(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk 
     show_e0(found)
 
 
+@evaluate.command()
+def e1(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk = 156) -> None:
+    """Climb the ladder: what heads, stacked predictions and history each add to the network, beside LightGBM."""
+    with _laboratory(recipe, eras, every, chunk) as laboratory:
+        from bot import ladder  # noqa: PLC0415
+
+        found = ladder.e1(laboratory)
+    from bot.cli.tables import show_e1  # noqa: PLC0415
+
+    show_e1(found)
+
+
 @contextmanager
 def _laboratory(recipe: str | None, eras: int | None, every: int, chunk: int) -> "Iterator[Laboratory]":
     """Open the synced history for an experiment, with a bar while it runs."""

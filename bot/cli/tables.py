@@ -7,6 +7,7 @@ from rich.table import Table
 from bot.console import console
 from bot.experiments import E0
 from bot.factor_momentum import WEIGHTS
+from bot.ladder import E1
 
 
 def show_e0(found: E0) -> None:
@@ -32,4 +33,28 @@ def show_e0(found: E0) -> None:
     weights = ", ".join(f"{weight:g}" for weight in WEIGHTS)
     out.print(f"weights ({weights}) and half-lives are chosen on the folds before the one they are measured on")
     out.print(found.sentence, soft_wrap=True, style="bold")
+    out.print(f"{found.path} ({found.seconds:.1f} s)", soft_wrap=True)
+
+
+def show_e1(found: E1) -> None:
+    """Print every rung's scores, and how each differs from the one below."""
+    out = console()
+    title = f"The ladder, {found.folds} folds, {found.seeds} seeds a network ({found.target})"
+    scores = Table(title=title, title_justify="left")
+    for name in ("model", "CORR mean", "Sharpe", "max drawdown", "BMC mean", "eras"):
+        scores.add_column(name, justify="left" if name == "model" else "right")
+    for one in found.rungs:
+        contribution = "" if math.isnan(one.bmc) else f"{one.bmc:.4f}"
+        scores.add_row(
+            one.name, f"{one.corr:.4f}", f"{one.sharpe:.2f}", f"{one.max_drawdown:.3f}", contribution, str(one.eras)
+        )
+    out.print(scores)
+    steps = Table(title="Paired differences by era", title_justify="left")
+    for name in ("score", "model", "less", "mean", "error", "t", "detectable", "eras"):
+        steps.add_column(name, justify="left" if name in ("score", "model", "less") else "right")
+    for step in found.differences:
+        figures = (f"{step.mean:+.4f}", f"{step.error:.4f}", f"{step.t:.1f}", f"{step.detectable:.4f}", str(step.eras))
+        steps.add_row(step.score, step.late, step.early, *figures)
+    out.print(steps)
+    out.print("error: Newey-West; detectable: what these eras would have shown in four of five cases")
     out.print(f"{found.path} ({found.seconds:.1f} s)", soft_wrap=True)

@@ -1,0 +1,61 @@
+"""Paired comparisons: per-era differences, and only of eras that both models were scored in."""
+
+import numpy as np
+import pytest
+
+from bot.comparison import Measured, compare
+from bot.resampling import TooFewEras, detectable, newey_west_error
+
+NOTHING = np.full(60, np.nan)
+
+
+def scores(seed, *, shift=0.0, bmc=NOTHING):
+    return {"CORR": 0.02 + shift + 0.01 * np.random.default_rng(seed).standard_normal(60), "BMC": bmc}
+
+
+def test_difference_is_paired():
+    """What is hard for both models cancels; error and power are those of the differences."""
+    hard = scores(1)
+    better = {**hard, "CORR": hard["CORR"] + 0.001 * (1 + 0.1 * np.random.default_rng(2).standard_normal(60))}
+    (found,) = compare({"a": hard, "b": better}, [("b", "a")], lag=6)
+    difference = better["CORR"] - hard["CORR"]
+
+    assert found.mean == pytest.approx(difference.mean())
+    assert found.error == newey_west_error(difference, lag=6) < newey_west_error(hard["CORR"], lag=6) / 10
+    assert found.detectable == detectable(difference, lag=6)
+    assert (found.score, found.late, found.early, found.eras) == ("CORR", "b", "a", 60)
+
+
+def test_eras_that_one_model_lacks_are_left_out():
+    """An era without a score on either side counts on neither."""
+    one, two = scores(1), scores(2)
+    one["CORR"][3] = two["CORR"][7] = np.nan
+    (found,) = compare({"a": one, "b": two}, [("b", "a")], lag=6)
+
+    assert found.eras == 58
+
+
+def test_contribution_is_compared_where_it_is_known():
+    """BMC of a few eras is left out, of enough eras it is compared."""
+    some = np.where(np.arange(60) < 20, 0.01, np.nan)
+    few = np.where(np.arange(60) < 10, 0.01, np.nan)
+    found = [compare({"a": scores(1, bmc=bmc), "b": scores(2, bmc=bmc)}, [("b", "a")], lag=6) for bmc in (some, few)]
+
+    assert [[one.score for one in differences] for differences in found] == [["CORR", "BMC"], ["CORR"]]
+    assert found[0][1].t == 0.0
+
+
+def test_too_few_eras_are_no_comparison():
+    """CORR of too few eras is an error with a name."""
+    with pytest.raises(TooFewEras):
+        compare({"a": scores(1), "b": scores(2)}, [("b", "a")], lag=30)
+
+
+def test_summary_leaves_out_what_is_unknown():
+    """Mean, Sharpe and drawdown are those of the scored eras; without a benchmark there is no BMC."""
+    one = scores(1)
+    one["CORR"][:2] = np.nan
+    measured = Measured.of("a", one)
+
+    assert (measured.corr, measured.eras) == (pytest.approx(np.nanmean(one["CORR"])), 58)
+    assert np.isnan(measured.bmc)
