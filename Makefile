@@ -19,7 +19,7 @@ unit: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: .venv/ready
-	for name in live_path ingest open loader history lightgbm_train; do $(BIN)/python bench/$$name.py || exit 1; done
+	for name in live_path ingest open loader history lightgbm_train gpu_epoch cpu_epoch; do $(BIN)/python bench/$$name.py || exit 1; done
 
 container:
 	tests/container.sh

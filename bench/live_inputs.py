@@ -21,7 +21,7 @@ from bot.recipes import STANDARD
 from bot.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, Members, golden_batch
 from models.export import export
 from models.network import Network
-from models.network_config import NetworkConfig
+from models.network_config import Mixing, NetworkConfig
 
 RANDOM = np.random.default_rng(1)
 TARGET = "target_ender_60"
@@ -38,21 +38,16 @@ def prepare(folder: Path, *, rows: int, features: int, trees: int) -> None:
         state/artifacts/             the artifact, promoted
         network.pt, network.json     the network as torch has it
     """
-    names = tuple(f"feature_{index:04d}" for index in range(features))
-    manifest = Preprocess(
-        features=names,
-        groups={f"group_{index}": tuple(range(index, features, 13)) for index in range(13)},
-        missing="median_bin",
-        normalize="centre",
-        engineered=STANDARD.engineered,
-    )
+    manifest = standard_manifest(features)
+    names = manifest.features
     values = RANDOM.integers(0, 5, size=(rows, features), dtype=np.int8)
     _write_live(folder / "datasets" / "v5.3", names, values)
     made = folder / "models"
     made.mkdir()
     (made / PREPROCESS).write_text(manifest.to_json())
     (made / HISTORY).write_bytes(_history(names).to_bytes())
-    network = _network(manifest)
+    torch.manual_seed(1)
+    network = Network(standard_network(manifest)).eval()
     export(network, made / NETWORK)
     torch.save(network.state_dict(), folder / "network.pt")
     (folder / "network.json").write_text(json.dumps(network.config.to_json()))
@@ -63,6 +58,46 @@ def prepare(folder: Path, *, rows: int, features: int, trees: int) -> None:
     about = {"recipe": asdict(STANDARD), "target": TARGET, "neutralizers": names[:42], "scores": {}}
     artifact = store.write(files={path.name: path for path in made.iterdir()}, manifest=about, at=datetime.now(UTC))
     store.promote(STANDARD.name, artifact.id)
+
+
+def standard_manifest(features: int) -> Preprocess:
+    """Return the standard recipe's preprocessing of *features* columns in thirteen groups."""
+    return Preprocess(
+        features=tuple(f"feature_{index:04d}" for index in range(features)),
+        groups={f"group_{index}": tuple(range(index, features, 13)) for index in range(13)},
+        missing=STANDARD.missing,
+        normalize=STANDARD.normalize,
+        engineered=STANDARD.engineered,
+    )
+
+
+def standard_network(manifest: Preprocess, mixing: Mixing = "row") -> NetworkConfig:
+    """Return the standard recipe's network for such columns, with its own body or another one."""
+    recipe = STANDARD.network
+    offset, scale = network_scaling(manifest)
+    made_offset, made_scale = engineered_scaling(manifest)
+    past = mixing != "none"
+    return NetworkConfig(
+        features=len(manifest.features),
+        targets=STANDARD.targets,
+        engineered=len(manifest.engineered_names),
+        mixing=mixing,
+        lookback=recipe.lookback if past else 0,
+        groups=tuple(manifest.groups.values()) if past else (),
+        history_targets=len(recipe.history_targets) if past else 0,
+        history_scale=SCALE,
+        encoder=recipe.encoder,
+        hidden=recipe.hidden,
+        feed_forward=recipe.feed_forward,
+        blocks=recipe.blocks,
+        dropout=recipe.dropout,
+        input_dropout=recipe.input_dropout,
+        history_dropout=recipe.history_dropout,
+        input_offset=offset,
+        input_scale=scale,
+        engineered_offset=tuple(map(float, made_offset)),
+        engineered_scale=tuple(map(float, made_scale)),
+    )
 
 
 def _write_live(folder: Path, names: tuple[str, ...], values: npt.NDArray[np.int8]) -> None:
@@ -84,29 +119,6 @@ def _history(names: tuple[str, ...]) -> HistoryState:
         newest_era=dict.fromkeys(targets, "1230"),
         built_from_era=str(1230 + HISTORY_LAG[60]),
     )
-
-
-def _network(manifest: Preprocess) -> Network:
-    recipe = STANDARD.network
-    offset, scale = network_scaling(manifest)
-    made_offset, made_scale = engineered_scaling(manifest)
-    torch.manual_seed(1)
-    config = NetworkConfig(
-        features=len(manifest.features),
-        targets=STANDARD.targets,
-        engineered=len(manifest.engineered_names),
-        lookback=recipe.lookback,
-        groups=tuple(manifest.groups.values()),
-        history_targets=len(recipe.history_targets),
-        history_scale=SCALE,
-        hidden=recipe.hidden,
-        feed_forward=recipe.feed_forward,
-        input_offset=offset,
-        input_scale=scale,
-        engineered_offset=tuple(map(float, made_offset)),
-        engineered_scale=tuple(map(float, made_scale)),
-    )
-    return Network(config).eval()
 
 
 def _trees(rows: Prepared, manifest: Preprocess, trees: int) -> str:

@@ -47,6 +47,18 @@ def in_full(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
+class StepLinear(nn.Linear):
+    """
+    A linear map of the channels of every step, as one product of a matrix.
+
+    Runtimes add the bias inside a product of matrices, and in a pass of its own after one of stacks of matrices.
+    """
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """Return the mapped tensor. Shapes ``[B, T, C]`` to ``[B, T, H]``."""
+        return super().forward(x_BTC.flatten(0, 1)).view(-1, x_BTC.shape[1], self.out_features)
+
+
 class TimeLayerNorm(nn.LayerNorm):
     """Layer norm over (time, channel), never in half precision."""
 
@@ -104,9 +116,9 @@ class FeatureMixing(nn.Module):
         before = options.normalize_before
         self.norm_before = time_norm(steps, channels, options) if before else nn.Identity()
         self.norm_after = nn.Identity() if before else time_norm(steps, outputs, options)
-        self.fc1 = nn.Linear(channels, options.feed_forward)
-        self.fc2 = nn.Linear(options.feed_forward, outputs)
-        self.projection = nn.Linear(channels, outputs) if channels != outputs else nn.Identity()
+        self.fc1 = StepLinear(channels, options.feed_forward)
+        self.fc2 = StepLinear(options.feed_forward, outputs)
+        self.projection = StepLinear(channels, outputs) if channels != outputs else nn.Identity()
         self.dropout = nn.Dropout(options.dropout)
 
     def body(self, x_BTC: Tensor) -> Tensor:

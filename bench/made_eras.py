@@ -1,0 +1,110 @@
+"""
+Eras of v5.3's shape made in memory, and how fast the training loop learns from them.
+
+Rows and features are v5.3's ``all``: 3,555 features, 2,746,268 rows in the 574 eras of train, 6,853,308 rows in the 1,231
+eras of train and validation together, of which a refit sees all that are resolved.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.classes import CLASS_PRIOR, TARGET_VALUES
+from models.export import random_inputs
+from models.network import Network
+from models.network_config import NetworkConfig
+from models.training import EraBatch, Progress, TrainingOptions, train
+
+FEATURES = 3_555
+TRAIN_ROWS = 2_746_268
+ALL_ROWS, ALL_ERAS = 6_853_308, 1_231
+ERA_ROWS = ALL_ROWS // ALL_ERAS
+DISTINCT = 4
+"""Eras that are really made; the others repeat them, so that making numbers is no part of what is measured."""
+
+
+@dataclass
+class MadeEras:
+    """Eras of random codes and targets for :func:`models.training.train`."""
+
+    config: NetworkConfig
+    count: int
+    rows: int = ERA_ROWS
+    made: list[tuple[EraBatch, np.ndarray | None]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the distinct ones."""
+        self.made = [self._era(number) for number in range(min(DISTINCT, self.count))]
+
+    @property
+    def eras(self) -> list[str]:
+        """Return the names of the eras."""
+        return [f"{number:04d}" for number in range(self.count)]
+
+    def batch(self, index: int) -> EraBatch:
+        """Return an era."""
+        return self.made[index % len(self.made)][0]
+
+    def window(self, index: int) -> np.ndarray | None:
+        """Return what its rows see of the past."""
+        return self.made[index % len(self.made)][1]
+
+    def _era(self, number: int) -> tuple[EraBatch, np.ndarray | None]:
+        inputs = {name: value.numpy() for name, value in random_inputs(self.config, self.rows, seed=number).items()}
+        shape = (self.rows, len(self.config.targets))
+        classes = np.random.default_rng(number).choice(len(TARGET_VALUES), size=shape, p=CLASS_PRIOR)
+        batch = EraBatch(
+            era=str(number),
+            features=inputs["features"],
+            engineered=inputs.get("engineered"),
+            targets=np.array(TARGET_VALUES, dtype=np.float32)[classes],
+        )
+        return batch, inputs.get("window")
+
+
+def rows_per_s(config: NetworkConfig, eras: MadeEras, options: TrainingOptions, *, device: torch.device) -> float:
+    """
+    Return rows learned from per second in the second of two epochs, when everything is warm and what fits is resident.
+
+    Wall time on a GPU, this process's CPU time on a CPU, which others may be using too.
+    """
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    ends = []
+
+    def watch(progress: Progress) -> None:
+        if progress.step in (eras.count, 2 * eras.count):
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            ends.append(clock())
+
+    train(config, eras, MadeEras(config, 0), options, score=lambda _predictions, _targets: 0.0, on_progress=watch)
+    return eras.count * eras.rows / (ends[1] - ends[0])
+
+
+def training_flops(config: NetworkConfig) -> float:
+    """Return the floating-point operations of the matrix products of one row's forward and backward pass."""
+    network, rows = Network(config).train(), 256
+    with FlopCounterMode(display=False) as counter:
+        inputs = random_inputs(config, rows, seed=0)
+        given = [inputs.get(name) for name in ("features", "engineered", "window")]
+        network(*given).sum().backward()
+    return counter.get_total_flops() / rows
+
+
+def product_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the operations per second of a large square matrix product on this device, the best of several runs."""
+    size = 8192 if device.type == "cuda" else 2048
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    best = float("inf")
+    for _ in range(5):
+        began = clock()
+        for _ in range(10 if device.type == "cuda" else 1):
+            left @ right
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, (clock() - began) / (10 if device.type == "cuda" else 1))
+    return 2 * size**3 / best
