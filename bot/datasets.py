@@ -20,7 +20,9 @@ import pyarrow.parquet as pq
 import structlog
 
 from bot.artifacts import sha256_of
+from bot.boundaries import boundary
 from bot.errors import DatasetIncomplete, OperatorNeeded
+from bot.files import publish, sync_folder
 from bot.livefile import LiveFile, prove_fresh, read_live
 from bot.numerai import NumeraiClient
 from bot.partial import Partial, Watcher
@@ -67,12 +69,13 @@ def fetch(
         NumeraiUnavailable: The server broke off or refused.
         OperatorNeeded: The disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with boundary("fetch.folder"):
+        path.parent.mkdir(parents=True, exist_ok=True)
     part = Partial(path)
     headers = part.resume() if resume else {}
     with client.download(filename, headers) as (response, pieces):
-        length, etag = response.headers.get("Content-Length"), response.headers.get("ETag", "")
-        if length is None:
+        length, etag = response.headers.get("Content-Length", ""), response.headers.get("ETag", "")
+        if not length.isdecimal():
             raise DatasetIncomplete(f"{filename}: the server does not say how long the file is; it is fetched again")
         if response.status_code != PARTIAL_CONTENT:
             part.restart(etag)
@@ -88,7 +91,7 @@ def fetch(
         part.remove()
         raise DatasetIncomplete(f"{filename}: the disk does not hold what arrived; it is fetched again")
     part.publish(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return FetchedFile(path=path, size=total, sha256=came, etag=etag)
 
 
@@ -120,9 +123,7 @@ def sync(client: NumeraiClient, folder: Path, version: str, *, watch: Watcher | 
                 continue
         fetched = _refetch(client, f"{version}/{name}", path, known, watch)
         known_files[name] = {"bytes": fetched.size, "etag": fetched.etag, "sha256": fetched.sha256}
-        staging = home / f".{_SYNCED}"
-        staging.write_text(json.dumps(known_files, indent=1, sort_keys=True), encoding="utf-8")
-        staging.replace(home / _SYNCED)
+        publish(home / _SYNCED, json.dumps(known_files, indent=1, sort_keys=True).encode())
         changed.append(name)
     return tuple(changed)
 
@@ -145,7 +146,7 @@ def _refetch(
         return fetch(client, filename, path, resume=True, watch=watch)
     finally:
         staging.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return FetchedFile(path=path, size=size, sha256=sha256, etag=etag)
 
 
@@ -171,21 +172,26 @@ def _verify(staging: Path, filename: str, total: int) -> None:
     """Check length, and for parquet the magic at both ends and the footer; a failed file is removed."""
     size = staging.stat().st_size
     if size != total:
-        staging.unlink()
+        _discard(staging)
         raise DatasetIncomplete(f"{filename}: {size:,} of {total:,} bytes arrived; it is fetched again")
     if not filename.endswith(".parquet"):
         return
-    with staging.open("rb") as file:
-        head = file.read(4)
-        file.seek(-4, os.SEEK_END)
-        tail = file.read(4)
     try:
+        with staging.open("rb") as file:
+            head = file.read(4)
+            file.seek(-4, os.SEEK_END)
+            tail = file.read(4)
         if (head, tail) != (b"PAR1", b"PAR1"):
             raise pa.ArrowInvalid("no magic")
         pq.ParquetFile(staging, pre_buffer=False)
     except (pa.ArrowException, OSError):
-        staging.unlink()
+        _discard(staging)
         raise DatasetIncomplete(f"{filename}: what arrived is not a parquet file; it is fetched again") from None
+
+
+def _discard(staging: Path) -> None:
+    with boundary("fetch.discard"):
+        staging.unlink()
 
 
 @contextmanager
@@ -200,11 +206,3 @@ def _enough_room(folder: Path, filename: str, needed: int) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise OperatorNeeded(f"the disk is full: {filename} needs {needed:,} bytes in {folder}; make room") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

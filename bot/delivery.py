@@ -61,8 +61,14 @@ class Delivery:
             with attempt:
                 if self.reconcile(entry, slot, force=force):
                     return
-                self._guard(round_)
-                self.client.upload(model_id=slot.model_id, filename=f"{entry.token}.csv", content=content)
+                self._on_time(round_, self.client.server_now())
+                self.client.upload(
+                    model_id=slot.model_id,
+                    filename=f"{entry.token}.csv",
+                    content=content,
+                    # A slow upload may have reached the close, and the close may have been moved.
+                    check=lambda: self._on_time(round_, self.same_round(round_)),
+                )
                 log.info("submission.uploaded", sha256=entry.csv_sha256[:12])
                 if not self.reconcile(entry, slot, force=force):
                     raise NumeraiUnavailable("the upload was acknowledged, but the server does not list it")
@@ -96,9 +102,9 @@ class Delivery:
             raise RoundNotOpen(f"round {round_.number} gave way to round {current.number}; nothing was uploaded for it")
         return self.client.server_now()
 
-    def _guard(self, round_: Round) -> None:
+    def _on_time(self, round_: Round, now: datetime) -> None:
         """Refuse an upload that would be late: Numerai queues it for the next round instead of rejecting it."""
-        if not round_.accepts_upload(self.same_round(round_)):
+        if not round_.accepts_upload(now):
             raise RoundNotOpen(f"round {round_.number} closes at {round_.closes_at:%H:%M:%S} UTC: too late to upload")
 
     def _adopt(self, entry: Entry, one: ServerSubmission) -> bool:

@@ -8,7 +8,8 @@ Every error the bot raises, sorted by what happens next.
     |  |- NumeraiUnavailable         the API or the storage did not answer as it should
     |  |- RoundNotOpen               there is nothing to submit to right now
     |  |- DatasetIncomplete          a file is truncated, stale or not there yet
-    |  `- StateLocked                another process holds the state directory
+    |  |- StateLocked                another process holds the state directory
+    |  `- StateUnwritable            the disk is full or failing, or the ledger is busy
     |- RefuseToSubmit           65   uploading would be wrong
     |  |- SchemaMismatch             the data do not fit the artifact
     |  |- GateFailed                 a check on the submission failed
@@ -58,6 +59,10 @@ class DatasetIncomplete(RetryLater):
 
 class StateLocked(RetryLater):
     """Another process of the bot holds the state directory."""
+
+
+class StateUnwritable(RetryLater):
+    """The state directory did not take what had to be written; nothing was uploaded on the strength of it."""
 
 
 class RefuseToSubmit(BotError):

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bot.errors import BadConfig, StateLocked
+from bot.boundaries import boundary
+from bot.errors import BadConfig, StateLocked, StateUnwritable
 
 _MIGRATIONS = (
     """
@@ -95,18 +96,16 @@ class Ledger:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        self._path = path
+        with boundary("ledger.open"), self._failing():
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None)
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute("PRAGMA foreign_keys=ON")
+        with boundary("ledger.migrate"), self._failing():
             self._migrate(path)
-        except sqlite3.DatabaseError as error:
-            raise BadConfig(
-                f"the ledger {path} cannot be used: {error}; restore it from a backup or move it away"
-            ) from None
 
     def close(self) -> None:
         """Close the file."""
@@ -114,25 +113,26 @@ class Ledger:
 
     def entry(self, round_number: int, slot: str) -> Entry | None:
         """Return what is known of *slot* in the round, or ``None``."""
-        row = self._db.execute("SELECT * FROM submission WHERE round = ? AND slot = ?", (round_number, slot)).fetchone()
-        return Entry(**row) if row else None
+        rows = self._select("SELECT * FROM submission WHERE round = ? AND slot = ?", round_number, slot)
+        return Entry(**rows[0]) if rows else None
 
     def entries(self, *, limit: int = 20) -> tuple[Entry, ...]:
         """Return the newest entries first."""
-        rows = self._db.execute("SELECT * FROM submission ORDER BY round DESC, slot LIMIT ?", (limit,)).fetchall()
+        rows = self._select("SELECT * FROM submission ORDER BY round DESC, slot LIMIT ?", limit)
         return tuple(Entry(**row) for row in rows)
 
     def last_confirmed(self, slot: str, *, before: int) -> Entry | None:
         """Return the newest confirmed entry of *slot* in a round earlier than *before*."""
-        row = self._db.execute(
+        rows = self._select(
             "SELECT * FROM submission WHERE slot = ? AND round < ? AND state = 'confirmed' ORDER BY round DESC LIMIT 1",
-            (slot, before),
-        ).fetchone()
-        return Entry(**row) if row else None
+            slot,
+            before,
+        )
+        return Entry(**rows[0]) if rows else None
 
     def intend(self, entry: Entry) -> None:
         """Record what is about to be uploaded; a later intent for the same round and slot replaces it."""
-        with self._transaction():
+        with boundary("ledger.intend"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO submission (round, slot, state, token, csv_sha256, data_sha256, artifact,"
                 " submission_id, filename, intended_at, confirmed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -154,7 +154,7 @@ class Ledger:
 
     def confirm(self, round_number: int, slot: str, *, submission_id: str, filename: str, at: datetime) -> None:
         """Record that the server holds exactly the intended bytes."""
-        with self._transaction():
+        with boundary("ledger.confirm"), self._transaction():
             self._db.execute(
                 "UPDATE submission SET state = 'confirmed', submission_id = ?, filename = ?, confirmed_at = ?"
                 " WHERE round = ? AND slot = ?",
@@ -164,7 +164,7 @@ class Ledger:
 
     def record_live(self, record: LiveRecord) -> None:
         """Remember the live file of a round, so that a later round can be proven to have a new one."""
-        with self._transaction():
+        with boundary("ledger.record_live"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO live_file (round, sha256, ids_sha256, rows, fetched_at) VALUES (?, ?, ?, ?, ?)",
                 (record.round, record.sha256, record.ids_sha256, record.rows, record.fetched_at),
@@ -173,19 +173,17 @@ class Ledger:
 
     def live(self, round_number: int) -> LiveRecord | None:
         """Return the live file recorded for the round, or ``None``."""
-        row = self._db.execute("SELECT * FROM live_file WHERE round = ?", (round_number,)).fetchone()
-        return LiveRecord(**row) if row else None
+        rows = self._select("SELECT * FROM live_file WHERE round = ?", round_number)
+        return LiveRecord(**rows[0]) if rows else None
 
     def earlier_live(self, round_number: int) -> tuple[LiveRecord, ...]:
         """Return the live files of earlier rounds, newest first."""
-        rows = self._db.execute(
-            "SELECT * FROM live_file WHERE round < ? ORDER BY round DESC LIMIT 50", (round_number,)
-        ).fetchall()
+        rows = self._select("SELECT * FROM live_file WHERE round < ? ORDER BY round DESC LIMIT 50", round_number)
         return tuple(LiveRecord(**row) for row in rows)
 
     def start_chore(self, name: str, at: datetime) -> None:
         """Record that a chore began."""
-        with self._transaction():
+        with boundary("ledger.start_chore"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO chore (name, started_at) VALUES (?, ?)",
                 (name, at.isoformat()),
@@ -194,7 +192,7 @@ class Ledger:
 
     def finish_chore(self, name: str, at: datetime, outcome: str) -> None:
         """Record how a chore ended: ``ok`` or a reason."""
-        with self._transaction():
+        with boundary("ledger.finish_chore"), self._transaction():
             self._db.execute(
                 "UPDATE chore SET finished_at = ?, outcome = ? WHERE name = ?", (at.isoformat(), outcome, name)
             )
@@ -202,12 +200,12 @@ class Ledger:
 
     def chore(self, name: str) -> dict[str, str | None] | None:
         """Return start, end and outcome of a chore's last run, or ``None``."""
-        row = self._db.execute("SELECT * FROM chore WHERE name = ?", (name,)).fetchone()
-        return dict(row) if row else None
+        rows = self._select("SELECT * FROM chore WHERE name = ?", name)
+        return dict(rows[0]) if rows else None
 
     def events(self, round_number: int) -> tuple[tuple[str, str], ...]:
         """Return (time, name) of everything recorded for a round, oldest first."""
-        rows = self._db.execute("SELECT at, name FROM event WHERE round = ? ORDER BY id", (round_number,)).fetchall()
+        rows = self._select("SELECT at, name FROM event WHERE round = ? ORDER BY id", round_number)
         return tuple((row["at"], row["name"]) for row in rows)
 
     def _event(self, name: str, at: str, round_number: int | None, slot: str | None, detail: dict[str, str]) -> None:
@@ -216,15 +214,33 @@ class Ledger:
             (at, name, round_number, slot, json.dumps(detail, sort_keys=True)),
         )
 
+    def _select(self, query: str, *values: int | str) -> list[sqlite3.Row]:
+        with self._failing():
+            return self._db.execute(query, values).fetchall()
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            with self._failing():
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+                self._db.execute("COMMIT")
+        finally:
+            # SQLite ends some failed transactions by itself; one that a full disk kept from committing, it does not.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Tell a disk that is full, failing or busy, which may pass, from a file that is damaged."""
         try:
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        except (sqlite3.OperationalError, OSError) as error:
+            raise StateUnwritable(f"the ledger {self._path} cannot be used now: {error}; is the disk full?") from None
+        except sqlite3.DatabaseError as error:
+            raise BadConfig(
+                f"the ledger {self._path} cannot be used: {error}; restore it from a backup or move it away"
+            ) from None
 
     def _migrate(self, path: Path) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -246,16 +262,19 @@ def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
     Raises:
         StateLocked: Another process holds it; the message names its process id.
     """
-    state_dir.mkdir(parents=True, exist_ok=True)
+    with boundary("lock.folder"):
+        state_dir.mkdir(parents=True, exist_ok=True)
     holder = state_dir / f"{name}.holder"
     lock = FileLock(state_dir / f"{name}.lock")
     try:
-        lock.acquire(timeout=0)
+        with boundary("lock.acquire"):
+            lock.acquire(timeout=0)
     except Timeout:
         pid = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
         raise StateLocked(f"{state_dir} is held by process {pid}; stop it, or wait until it is done") from None
     try:
-        holder.write_text(str(os.getpid()), encoding="utf-8")
+        with boundary("lock.holder"):
+            holder.write_text(str(os.getpid()), encoding="utf-8")
         yield
     finally:
         lock.release()

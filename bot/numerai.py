@@ -20,6 +20,7 @@ import stamina
 from numerapi import NumerAPI
 
 from bot.answers import field, raise_errors, to_round
+from bot.boundaries import boundary
 from bot.errors import BadCredentials, NumeraiUnavailable, RoundNotOpen
 from bot.rounds import Round
 from bot.transport import Transport
@@ -221,7 +222,9 @@ class NumeraiClient:
             if one["round"] is not None
         )
 
-    def upload(self, *, model_id: str, filename: str, content: bytes) -> str:
+    def upload(
+        self, *, model_id: str, filename: str, content: bytes, check: Callable[[], object] = lambda: None
+    ) -> str:
         """
         Send a submission, once; return the id the server gives it.
 
@@ -231,16 +234,22 @@ class NumeraiClient:
             model_id: Of the slot.
             filename: Its stem survives on the server.
             content: The CSV.
+            check: Called when the file is stored, right before it becomes a submission; what it raises prevents that.
 
         Raises:
             RoundNotOpen: The server says that no round is open.
             RefuseToSubmit: The server refused the content.
         """
         about = {"filename": filename, "tournament": CLASSIC, "modelId": model_id}
-        granted = field(self._api.raw_query(_UPLOAD_AUTH, about, authorization=True), "submission_upload_auth")
-        self._transport.upload(str(granted["url"]), content)
+        with boundary("upload.grant"):
+            granted = field(self._api.raw_query(_UPLOAD_AUTH, about, authorization=True), "submission_upload_auth")
+        with boundary("upload.put"):
+            self._transport.upload(str(granted["url"]), content)
+        check()
         create = {**about, "filename": granted["filename"], "triggerId": None, "dataDatestamp": None}
-        return str(field(self._api.raw_query(_CREATE, create, authorization=True), "create_submission")["id"])
+        with boundary("upload.create"):
+            created = field(self._api.raw_query(_CREATE, create, authorization=True), "create_submission")
+        return str(created["id"])
 
     def read_back(self, submission_id: str) -> bytes:
         """Return the bytes the server holds of a submission."""

@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from bot.boundaries import boundary
+
 NOTED = 1 << 26
 """Bytes after which it is noted how far a download is: no more than these are fetched again after a power cut."""
 
@@ -58,13 +60,14 @@ class Partial:
             total: Bytes of the whole file.
             watch: Told about progress.
         """
-        with self.path.open("r+b" if self.size else "wb") as file:
+        with boundary("part.open"), self.path.open("r+b" if self.size else "wb") as file:
             file.seek(self.size)
             file.truncate()
             noted = self.size
             try:
                 for piece in pieces:
-                    file.write(piece)
+                    with boundary("part.piece"):
+                        file.write(piece)
                     self._digest.update(piece)
                     self.size += len(piece)
                     if watch is not None:
@@ -76,20 +79,25 @@ class Partial:
             finally:
                 file.flush()
                 self._take_note(total)
-            os.fsync(file.fileno())
+            with boundary("part.sync"):
+                os.fsync(file.fileno())
         return self._digest.hexdigest()
 
     def publish(self, path: Path) -> None:
         """Give the file its own name."""
-        self.path.replace(path)
-        self._note.unlink(missing_ok=True)
+        with boundary("part.rename"):
+            self.path.replace(path)
+        with boundary("part.unmark"):
+            self._note.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Leave nothing behind."""
-        self.path.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
+        with boundary("part.remove"):
+            self.path.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
 
     def _take_note(self, total: int) -> None:
         """Note how far it is, where the server named the content strongly enough to ask for the rest of it."""
         if 0 < self.size < total and self.etag and not self.etag.startswith("W/"):
-            self._note.write_text(f"{self.etag}\n{self.size}\n{self._digest.hexdigest()}", encoding="utf-8")
+            with boundary("part.mark"):
+                self._note.write_text(f"{self.etag}\n{self.size}\n{self._digest.hexdigest()}", encoding="utf-8")

@@ -17,7 +17,8 @@ from bot.artifacts import ArtifactStore
 from bot.datasets import LiveFile, fetch, prove_fresh, read_live
 from bot.delivery import Delivery, Slot, token
 from bot.diagnostics import RoundReport
-from bot.errors import ArtifactInvalid, GateFailed, RefuseToSubmit
+from bot.errors import ArtifactInvalid, GateFailed, RefuseToSubmit, StateUnwritable
+from bot.files import publish
 from bot.gates import Finding, Limits, check_submission, rank_correlation
 from bot.history import Window
 from bot.history_file import choose, history_path
@@ -76,6 +77,12 @@ class Submitter:
             RefuseToSubmit: Uploading would be wrong; nothing was uploaded.
             RetryLater: The same call may succeed later.
         """
+        try:
+            return self._submit(round_, slot, force=force)
+        except OSError as error:
+            raise StateUnwritable(f"{self.state_dir} cannot be used now: {error}; is the disk full?") from None
+
+    def _submit(self, round_: Round, slot: Slot, *, force: bool) -> Receipt:
         with structlog.contextvars.bound_contextvars(round=round_.number, slot=slot.name):
             stages = Stages()
             entry = self.ledger.entry(round_.number, slot.name)
@@ -124,11 +131,10 @@ class Submitter:
             scorer, scored = self._score(live, slot)
         with stages.stage("gates"):
             content = render(live.ids, scored.predictions)
-            folder = self._folder(round_, slot)
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "predictions.csv").write_bytes(content)
+            csv = self._folder(round_, slot) / "predictions.csv"
+            publish(csv, content)
             drift = self._drift(live, scored, scorer, slot, round_)
-            findings = self._gate(live, scored, folder / "predictions.csv", drift)
+            findings = self._gate(live, scored, csv, drift)
         sha256 = hashlib.sha256(content).hexdigest()
         entry = Entry(
             round=round_.number,
@@ -255,7 +261,7 @@ class Submitter:
             seconds=stages.seconds,
         )
         path = self.state_dir / "rounds" / str(entry.round) / entry.slot / "report.json"
-        path.write_text(report.to_json(), encoding="utf-8")
+        publish(path, report.to_json().encode())
         if entry.state == "confirmed":
             log.info("round.finished", **report.summary())
 

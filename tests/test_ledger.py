@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.errors import BadConfig, StateLocked
+from bot.errors import BadConfig, StateLocked, StateUnwritable
 from bot.ledger import Entry, Ledger, LiveRecord, state_lock
 
 NOW = datetime(2026, 11, 24, 12, 1, tzinfo=UTC)
@@ -27,6 +27,11 @@ def entry(round_number=1404, slot="mixer", state="intended", artifact="a"):
         intended_at=NOW.isoformat(),
         confirmed_at=None,
     )
+
+
+def intend_all(ledger, numbers):
+    for number in numbers:
+        ledger.intend(entry(number))
 
 
 @pytest.fixture
@@ -115,6 +120,57 @@ def test_damaged_ledger_is_one_clear_error(tmp_path):
 
     with pytest.raises(BadConfig, match="backup"):
         Ledger(tmp_path / "ledger.sqlite")
+
+
+def test_full_disk_loses_nothing_and_passes(ledger):
+    """A commit that finds no room is one error that may pass; what was there stays, and the next commit works."""
+    ledger.intend(entry(1403))
+    pages = ledger._db.execute("PRAGMA page_count").fetchone()[0]
+    ledger._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StateUnwritable, match="is the disk full"):
+        intend_all(ledger, range(1404, 1500))
+    kept = len(ledger.entries(limit=200))
+    ledger._db.execute(f"PRAGMA max_page_count = {pages + 100}")
+    ledger.intend(entry(1600))
+
+    assert ledger.entry(1403, "mixer") == entry(1403)
+    assert len(ledger.entries(limit=200)) == kept + 1
+
+
+def test_ledger_that_another_process_writes_is_waited_for(tmp_path, ledger):
+    """A ledger that stays busy is an error that may pass, not a crash."""
+    other = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    ledger._db.execute("PRAGMA busy_timeout = 10")
+    with pytest.raises(StateUnwritable, match="locked"):
+        ledger.intend(entry())
+    other.execute("ROLLBACK")
+    other.close()
+    ledger.intend(entry())
+
+    assert ledger.entry(1404, "mixer") == entry()
+
+
+def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
+    """Where the ledger's folder cannot be, the error says which ledger."""
+    (tmp_path / "state").write_text("a file")
+
+    with pytest.raises(StateUnwritable, match=r"state/ledger\.sqlite"):
+        Ledger(tmp_path / "state" / "ledger.sqlite")
+
+
+def test_page_that_rotted_is_one_clear_error(tmp_path):
+    """Damage that shows only when rows are read names the file and the way out."""
+    first = Ledger(tmp_path / "ledger.sqlite")
+    intend_all(first, range(1000, 1400))
+    first.close()
+    content = (tmp_path / "ledger.sqlite").read_bytes()
+    (tmp_path / "ledger.sqlite").write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    second = Ledger(tmp_path / "ledger.sqlite")
+
+    with pytest.raises(BadConfig, match="backup"):
+        second.entries()
+    second.close()
 
 
 def test_state_directory_has_one_holder(tmp_path):

@@ -46,7 +46,7 @@ def submission_json(one: Submission) -> dict[str, Any]:
     """Return a submission as the API lists it."""
     return {
         "id": one.id, "filename": one.filename, "inserted_at": iso(one.inserted_at), "selected": one.selected,
-        "status": one.status, "error_info": None, "trigger_id": one.trigger_id,
+        "status": one.status, "error_info": None if one.accepted else "invalid", "trigger_id": one.trigger_id,
         "round": {"number": one.round, "tournament": CLASSIC},
     }  # fmt: skip
 

@@ -1,0 +1,39 @@
+"""Files that appear under their own name whole or not at all, and survive a power cut once they have."""
+
+import os
+from pathlib import Path
+
+from bot.boundaries import boundary
+
+
+def publish(path: Path, content: bytes) -> None:
+    """
+    Write a small file in one atomic step; what lay there before stays until the new content is safe.
+
+    Args:
+        path: Its folder is made where absent.
+        content: All of it.
+
+    Raises:
+        OSError: The disk is full or failing; *path* is as it was.
+    """
+    staging = path.with_name(f".{path.name}.tmp")
+    with boundary("file.folder"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with boundary("file.write"), staging.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    with boundary("file.rename"):
+        staging.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with boundary("folder.sync"):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

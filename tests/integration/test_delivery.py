@@ -1,0 +1,208 @@
+"""The last steps of a round, step by step: reconcile, guard, upload, read back, confirm."""
+
+import hashlib
+from datetime import timedelta
+
+import pytest
+
+from bot.boundaries import watching
+from bot.delivery import Delivery, Slot, token
+from bot.errors import NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
+from bot.ledger import Entry, Ledger
+from bot.numerai import NumeraiClient
+from bot.sandbox import DEMO_ACCOUNT, Fault
+from bot.transport import Transport
+from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
+
+pytestmark = pytest.mark.usefixtures("no_backoff")
+MINE = Slot(name=SLOT, model_id=DEMO_ACCOUNT.models[SLOT], recipe="demo")
+
+
+@pytest.fixture
+def client(sandbox):
+    return NumeraiClient(
+        api_url=sandbox.url,
+        public_id=DEMO_ACCOUNT.public_id,
+        secret_key=DEMO_ACCOUNT.secret_key,
+        transport=Transport(connect_s=2, read_s=1, exchange_s=2),
+    )
+
+
+@pytest.fixture
+def delivery(client, tmp_path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    yield Delivery(client=client, ledger=ledger)
+    ledger.close()
+
+
+@pytest.fixture
+def content(sandbox):
+    return predictions(sandbox.tournament.live_ids(FIRST_ROUND))
+
+
+def predictions(ids, shift=0.0):
+    rows = [f"{identity},{(index + 1 + shift) / (len(ids) + 2):.6f}" for index, identity in enumerate(ids)]
+    return ("\n".join(["id,prediction", *rows]) + "\n").encode()
+
+
+def intent(content, round_number=FIRST_ROUND, slot=SLOT):
+    sha256 = hashlib.sha256(content).hexdigest()
+    known = {"round": round_number, "slot": slot, "state": "intended", "token": token(round_number, slot, sha256)}
+    unknown = dict.fromkeys(("submission_id", "filename", "confirmed_at"))
+    return Entry(csv_sha256=sha256, data_sha256="", artifact="a", intended_at=OPENED.isoformat(), **known, **unknown)
+
+
+def bring(delivery, content, *, force=False):
+    entry = intent(content)
+    delivery.ledger.intend(entry)
+    delivery.deliver(delivery.client.current_round(), MINE, entry, content, force=force)
+    return delivery.ledger.entry(FIRST_ROUND, SLOT)
+
+
+@pytest.mark.parametrize("gone", [timedelta(hours=2), timedelta(minutes=58, seconds=30), timedelta(days=1)])
+def test_a_close_during_the_upload_is_noticed(sandbox, delivery, content, gone):
+    """A round that closes, nearly closes, or gives way to the next while the file is sent gets no submission."""
+
+    def pass_time(name):
+        if name == "upload.put:after":
+            sandbox.clock.advance(gone)
+
+    with watching(pass_time), pytest.raises(RoundNotOpen):
+        bring(delivery, content)
+
+    assert sandbox.tournament.uploaded
+    assert not sandbox.tournament.submissions
+
+
+def test_a_late_upload_is_not_even_begun(sandbox, delivery, content):
+    """In the last minute before the close nothing is stored either."""
+    round_ = delivery.client.current_round()
+    sandbox.clock.advance(timedelta(minutes=58, seconds=1))
+    delivery.client.current_round()
+    with pytest.raises(RoundNotOpen, match=rf"^round {FIRST_ROUND} closes at 13:00:00 UTC: too late to upload$"):
+        delivery.deliver(round_, MINE, intent(content), content, force=False)
+
+    assert not sandbox.tournament.uploaded
+
+
+def test_confirmed_means_read_back(sandbox, delivery, content):
+    """The ledger names the server's own submission once its bytes were compared."""
+    entry = bring(delivery, content)
+    (held,) = sandbox.tournament.submissions
+
+    assert (entry.state, entry.submission_id, entry.filename) == ("confirmed", held.id, held.filename)
+    assert held.content == content
+    assert entry.confirmed_at.startswith("2026-11-24T12:01:")
+
+
+def test_bytes_that_changed_on_the_way_are_replaced(sandbox, delivery, content):
+    """A stored file that is not what was sent is not taken for ours; the right one follows."""
+
+    def corrupt(name):
+        if name == "upload.put:after" and not sandbox.tournament.submissions:
+            (stored,) = sandbox.tournament.uploaded
+            sandbox.tournament.uploaded[stored] = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
+
+    with watching(corrupt):
+        bring(delivery, content)
+
+    assert [one.content == content for one in sandbox.tournament.submissions] == [False, True]
+
+
+def test_an_upload_that_is_never_listed_is_an_error(sandbox, delivery, content):
+    """Acknowledged is not proven: without being listed, a submission is not confirmed."""
+
+    def forget(name):
+        if name == "upload.create:after":
+            sandbox.tournament.submissions.clear()
+
+    with watching(forget), pytest.raises(NumeraiUnavailable, match="does not list it"):
+        bring(delivery, content)
+
+    assert delivery.ledger.entry(FIRST_ROUND, SLOT).state == "intended"
+
+
+def test_own_submission_of_a_lost_ledger_is_adopted(sandbox, delivery, content):
+    """What this bot sent for this round stands, also under other predictions than it would send now."""
+    name = f"{intent(content).token}-server.csv"
+    held = sandbox.tournament.place(SLOT, filename=name, content=content)
+    now = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
+    entry = bring(delivery, now)
+
+    assert (entry.state, entry.submission_id, entry.csv_sha256) == ("confirmed", held.id, intent(content).csv_sha256)
+    assert entry.token == intent(content).token
+    assert len(sandbox.tournament.submissions) == 1
+
+
+def test_own_name_over_other_bytes_is_not_adopted(sandbox, delivery, content):
+    """A submission under a token of this bot that does not hold the bytes the token names is replaced."""
+    other = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
+    sandbox.tournament.place(SLOT, filename=f"{intent(b'').token}-x.csv", content=other)
+    bring(delivery, content)
+
+    assert [one.content for one in sandbox.tournament.submissions] == [other, content]
+
+
+def test_file_queued_from_the_round_before_is_replaced(sandbox, delivery, content):
+    """What was queued for this round under the last one's token gives way to fresh predictions."""
+    old = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
+    sandbox.tournament.place(SLOT, filename=f"{intent(old, FIRST_ROUND - 1).token}-x.csv", content=old)
+    bring(delivery, content)
+
+    assert [one.content for one in sandbox.tournament.submissions] == [old, content]
+
+
+@pytest.mark.parametrize("name", ["by-hand.csv", f"r{FIRST_ROUND}-other-01234567.csv", f"xr{FIRST_ROUND}-{SLOT}-0.csv"])
+def test_foreign_submission_is_named_and_left_alone(sandbox, delivery, content, name):
+    """A file that this slot's bot did not name is somebody else's, unless the operator forces a replacement."""
+    other = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
+    sandbox.tournament.place(SLOT, filename=name, content=other)
+    with pytest.raises(RefuseToSubmit, match=f"slot {SLOT} already holds {name} for round {FIRST_ROUND}.*--force"):
+        bring(delivery, content)
+    before = len(sandbox.tournament.submissions)
+    bring(delivery, content, force=True)
+
+    assert (before, [one.content for one in sandbox.tournament.submissions]) == (1, [other, content])
+
+
+def test_force_does_not_adopt(sandbox, delivery, content):
+    """Who forces wants these very bytes there, whatever this bot sent before."""
+    old = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
+    sandbox.tournament.place(SLOT, filename=f"{intent(old).token}-x.csv", content=old)
+    entry = bring(delivery, content, force=True)
+
+    assert entry.csv_sha256 == intent(content).csv_sha256
+    assert len(sandbox.tournament.submissions) == 2
+
+
+def test_submissions_of_other_rounds_and_refused_ones_do_not_count(sandbox, delivery, content):
+    """Only what counts for this round, and was accepted, is what the server holds."""
+    refused = sandbox.tournament.place(SLOT, filename=f"{intent(content).token}-x.csv", content=content)
+    refused.accepted = False
+    other = sandbox.tournament.place(SLOT, filename=f"{intent(content).token}-y.csv", content=content)
+    other.round = FIRST_ROUND + 1
+    entry = bring(delivery, content)
+
+    assert entry.submission_id not in (refused.id, other.id)
+    assert len(sandbox.tournament.submissions) == 3
+
+
+def test_transient_failures_are_outlived(sandbox, delivery, content):
+    """Every step may fail a few times; the round is confirmed with one submission."""
+    for operation in ("submissions", "submission_upload_auth", "PUT", "rounds", "submission_download_auth"):
+        sandbox.faults.add(Fault(operation=operation, kind="status", status=503))
+    entry = bring(delivery, content)
+
+    assert entry.state == "confirmed"
+    assert len(sandbox.tournament.submissions) == 1
+
+
+def test_round_that_gave_way_is_named(sandbox, delivery):
+    """After the next opening, the round in hand is over, and the message names both."""
+    round_ = delivery.client.current_round()
+    same = delivery.same_round(round_)
+    sandbox.clock.advance(timedelta(days=1))
+    with pytest.raises(RoundNotOpen, match=f"round {FIRST_ROUND} gave way to round {FIRST_ROUND + 1}"):
+        delivery.same_round(round_)
+
+    assert abs(same - OPENED - timedelta(minutes=1)) < timedelta(seconds=30)
