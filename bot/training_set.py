@@ -1,18 +1,22 @@
 """
 The history as training sees it: prepared rows, lagged factor history and targets of one era at a time.
 
-Nothing here holds more than an era, except what a tree model reads: columns of the store itself, in place.
+Nothing here holds more than an era, except what a tree model reads: columns of the store itself, in place, and beside
+them on disk what the store does not hold.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from bot.history import FeatureReturns, feature_returns, latest_window, window
 from bot.preprocess import Prepared, Preprocess, prepare
+from bot.spill import Spill
 from bot.store import FEATURES, Columns
 from models.gbm import Chunks
 from models.training import EraBatch
@@ -93,28 +97,37 @@ class TrainingSet:
         """Return the eras at *positions* as batches."""
         return Eras(data=self, positions=tuple(positions))
 
-    def table(self, positions: Sequence[int], target: str) -> tuple[Chunks, np.ndarray]:
+    def table(self, positions: Sequence[int], target: str, *, spill: Path | None = None) -> tuple[Chunks, np.ndarray]:
         """
         Return the labelled rows of the eras at *positions* for a tree model.
 
         Features are views of the store wherever the models see the raw codes; what the preprocessing changes is
-        copied as int8, and engineered columns are made as float32.
+        copied as int8, and engineered columns are made as float32: with a missing category, that is most of the data.
+
+        Args:
+            positions: Of the eras, ascending.
+            target: Full name.
+            spill: Folder on whose disk the copies go, so that one block of the store at a time is in memory.
 
         Returns:
             Runs of eras with their columns, features before engineered ones; and the target, shape ``(rows,)``.
         """
         chunks, labels = [], []
-        for run in self.store.runs(positions):
-            eras = [self.prepared(position) for position in run]
-            known = np.concatenate([self.target(position, target) for position in run])
-            keep = np.isfinite(known)
-            columns = [
-                stored if np.array_equal(stored, seen) else seen
-                for stored, seen in zip(self.store.in_place(run), _joined([era.features for era in eras]), strict=True)
-            ]
-            columns += _joined([era.engineered for era in eras])
-            chunks.append(columns if keep.all() else [column[keep] for column in columns])
-            labels.append(known[keep])
+        with nullcontext() if spill is None else Spill(spill) as disk:
+            for run in self.store.runs(positions):
+                eras = [self.prepared(position) for position in run]
+                known = np.concatenate([self.target(position, target) for position in run])
+                keep = np.isfinite(known)
+                columns = [
+                    stored if np.array_equal(stored, seen) else seen
+                    for stored, seen in zip(
+                        self.store.in_place(run), _joined([era.features for era in eras]), strict=True
+                    )
+                ]
+                columns += _joined([era.engineered for era in eras])
+                columns = columns if keep.all() else [column[keep] for column in columns]
+                chunks.append(columns if disk is None else disk.keep(columns))
+                labels.append(known[keep])
         return chunks, np.concatenate(labels)
 
     def digest(self, positions: Sequence[int], target: str) -> str:

@@ -39,7 +39,7 @@ def fit_trees(
         recipe: Names the preset.
         target: What is learned.
         watch: Told about progress.
-        kept: Folder for Datasets, snapshots and finished models. Called again with equal arguments, what was finished
+        kept: Folder for Datasets, snapshots, finished models and copied columns. Called again with equal arguments, what was finished
             is read from there and what was interrupted goes on; the caller removes it in the end.
         should_stop: Asked after every tree.
 
@@ -52,7 +52,7 @@ def fit_trees(
     """
     options = PRESETS[recipe.gbm]
     names = (*data.manifest.features, *data.manifest.engineered_names)
-    chunks, y = data.table(positions, target)
+    chunks, y = data.table(positions, target, spill=kept)
     rows = data.digest(positions, target)
     content = [rows, hashlib.sha256(y.tobytes()).hexdigest(), names, asdict(options), version("lightgbm")]
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
