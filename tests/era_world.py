@@ -1,5 +1,6 @@
 """A world of eras in memory, small enough to train on in a second: what the training tests share."""
 
+from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,24 +61,26 @@ class World:
         return World([change(batch) for batch in self.batches], self.windows)
 
 
-def world(*, persistence=0.0, static=0.1, moving=0.0, lag=LAG, eras=70, seed=0):
+def world(*, persistence=0.0, static=0.1, moving=0.0, lag=LAG, weeks=1, rows=ROWS, eras=70, seed=0):
     """
     Return eras whose targets follow linear factor returns, a static and a moving part, and one interaction.
 
-    History is one channel: the row's features times the realised feature returns of *lag* and more eras ago.
+    History is one channel: the row's features times the realised feature returns of *lag* and more eras ago. A target
+    covers the factor returns of *weeks* eras up to its own, so that a lag shorter than that sees part of what it predicts.
     """
     rng = np.random.default_rng(seed)
     weights = static * rng.choice([-1.0, 1.0], FEATURES)
-    factor, realised, batches, windows = np.zeros(FEATURES), [], [], []
+    factor, covered, realised, batches, windows = np.zeros(FEATURES), deque(maxlen=weeks), [], [], []
     for era in range(eras):
         shock = moving * rng.standard_normal(FEATURES)
         factor = persistence * factor + np.sqrt(1 - persistence**2) * shock
-        codes = rng.integers(0, 5, (ROWS, FEATURES), dtype=np.int8)
+        covered.append(factor)
+        codes = rng.integers(0, 5, (rows, FEATURES), dtype=np.int8)
         x = (codes - 2) / np.sqrt(2)
-        signal = x @ (weights + factor) + static * x[:, 0] * x[:, 1]
-        ranks = np.argsort(np.argsort(signal[:, None] + rng.standard_normal((ROWS, 2)), axis=0), axis=0) / ROWS
+        signal = x @ (weights + sum(covered)) + static * x[:, 0] * x[:, 1]
+        ranks = np.argsort(np.argsort(signal[:, None] + rng.standard_normal((rows, 2)), axis=0), axis=0) / rows
         targets = (np.digitize(ranks, [0.05, 0.25, 0.75, 0.95]) / 4).astype(np.float32)
-        realised.append(x.T @ (targets[:, 0] - 0.5) * 4 / np.sqrt(ROWS * FEATURES))
+        realised.append(x.T @ (targets[:, 0] - 0.5) * 4 / np.sqrt(rows * FEATURES))
         newest_first = [
             realised[past] if past >= 0 else np.zeros(FEATURES) for past in range(era - lag, era - lag - LOOKBACK, -1)
         ]

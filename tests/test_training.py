@@ -11,11 +11,6 @@ from models.training import EraBatch, TrainingDiverged, train
 from tests.era_world import CONFIG, OPTIONS, PLAIN, World, fit, score, world
 
 
-def gain(data):
-    """Return how much history adds to CORR on the newest forty eras."""
-    return fit(data, newest=40).best_corr - fit(data, PLAIN, newest=40).best_corr
-
-
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse", "pearson"])
 def test_every_loss_learns_a_planted_signal(loss):
     """Validation CORR is far above zero on a world with linear and interacting effects."""
@@ -23,21 +18,6 @@ def test_every_loss_learns_a_planted_signal(loss):
 
     assert trained.best_corr > 0.2
     assert trained.best_corr == pytest.approx(np.mean(list(trained.corr_per_era.values())))
-
-
-def test_history_is_used_where_factor_returns_persist():
-    """With persistent factor returns the lagged history adds much to what features alone can say."""
-    assert gain(world(persistence=0.95, static=0.0, moving=0.35, eras=210)) > 0.1
-
-
-def test_history_is_worth_nothing_where_factor_returns_are_independent():
-    """The leakage canary: nothing can be timed, so the network with history scores as the one without."""
-    assert abs(gain(world(moving=0.2, eras=150))) < 0.03
-
-
-def test_the_canary_sings_when_an_era_sees_its_own_returns():
-    """History that overlaps the predicted era fakes a gain that the canary's limit catches."""
-    assert gain(world(moving=0.2, lag=0, eras=150)) > 0.1
 
 
 def test_the_same_seed_gives_the_same_bits():
