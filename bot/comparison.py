@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.resampling import TooFewEras, detectable, newey_west_error
-from bot.scoring import max_drawdown, sharpe
+from bot.summaries import max_drawdown, sharpe
 
 Floats = npt.NDArray[np.float64]
 

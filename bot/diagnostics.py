@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bot.gates import Finding, rank_correlation
+from bot.gates import Finding
 from bot.neutralize import exposures
+from models.ranks import rank_correlation
 
 SCHEMA = 1
 TOP = 10

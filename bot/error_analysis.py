@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.columns import FEATURE_VALUES
-from bot.gates import rank_correlation
 from bot.resampling import Interval, TooFewEras, block_bootstrap
-from models.ranks import double_ranks
+from models.ranks import double_ranks, rank_correlation
 
 BINS = 10
 """Bins of equal size that predictions and probabilities are sorted into within an era."""

@@ -89,14 +89,6 @@ def check_submission(
     return tuple(findings)
 
 
-def rank_correlation(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> float:
-    """Return Spearman's correlation, ties averaged; NaN where one side is constant. Shapes ``(rows,)``."""
-    ranks = [_average_ranks(np.asarray(values, dtype=np.float64)) for values in (a, b)]
-    centred = [values - values.mean() for values in ranks]
-    scale = float(np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum()))
-    return float(centred[0] @ centred[1]) / scale if scale else float("nan")
-
-
 def _ids(ids: Sequence[str], live_ids: Sequence[str], min_rows: int) -> Finding:
     sent, live = set(ids), set(live_ids)
     absent, unknown, repeated = len(live - sent), len(sent - live), len(ids) - len(sent)
@@ -160,10 +152,3 @@ def _at_least(gate: str, value: float, limit: float, what: str) -> Finding:
 
 def _share(flags: npt.NDArray[np.bool_]) -> float:
     return float(flags.mean()) if len(flags) else 0.0
-
-
-def _average_ranks(values: Floats) -> Floats:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    upper = np.cumsum(counts)
-    middle: Floats = upper - (counts - 1) / 2
-    return middle[inverse]

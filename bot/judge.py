@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bot.scorer import Members, ensemble
-from bot.scoring import corr, max_drawdown, sharpe
+from bot.scoring import corr
+from bot.summaries import max_drawdown, sharpe
 from bot.training_set import TrainingSet
 
 

@@ -57,16 +57,31 @@ def neutralize(scores: npt.NDArray[np.floating], features: Codes, *, proportion:
         raise ValueError(f"proportion {proportion} must be within 0 and 1, and every score finite")
     if not proportion:
         return p
-    varying = np.flatnonzero(np.ptp(features, axis=0))
-    columns = features if len(varying) == features.shape[1] else features[:, varying]
-    residual = _residual(p, columns)
+    residual = residuals(p[:, None], features)[:, 0]
     spread = float(np.linalg.norm(p - p.mean()))
     if proportion == 1 and float(np.linalg.norm(residual)) <= 1e-9 * spread:
         raise GateFailed(
-            f"neutralize: {columns.shape[1]} features explain the scores of {len(p)} rows completely;"
+            f"neutralize: {features.shape[1]} features explain the scores of {len(p)} rows completely;"
             " neutralize less, or against fewer features"
         )
     return np.asarray(p - proportion * (p - residual))
+
+
+def residuals(scores: Floats, features: Codes) -> Floats:
+    """
+    Return what *features* and a constant leave of each column of *scores*; the features are factored once.
+
+    Args:
+        scores: Of one era, finite. Shape ``(rows, columns)``.
+        features: Codes of the same rows. Shape ``(rows, k)``, int8.
+
+    Returns:
+        Shape ``(rows, columns)``; only rounding is left of a column that the features explain completely.
+    """
+    if len(scores) != len(features):
+        raise ValueError(f"scores {scores.shape} and features {features.shape} do not belong together")
+    varying = np.flatnonzero(np.ptp(features, axis=0)) if len(features) else np.arange(0)
+    return _residual(scores, features if len(varying) == features.shape[1] else features[:, varying])
 
 
 def exposures(scores: npt.NDArray[np.floating], features: Codes) -> Floats:
@@ -95,7 +110,7 @@ def exposures(scores: npt.NDArray[np.floating], features: Codes) -> Floats:
 def _residual(p: Floats, features: Codes) -> Floats:
     """Return what *features* and a constant leave of *p*, by the cheapest way that proves right."""
     if not features.shape[1]:
-        return np.asarray(p - p.mean())
+        return np.asarray(p - p.mean(axis=0))
     gram = _gram(features)
     for factor in (_cholesky, _eliminate):
         found = factor(gram)
@@ -104,10 +119,10 @@ def _residual(p: Floats, features: Codes) -> Floats:
         lower, kept = found
         r = p
         for _ in range(2):
-            weights = np.zeros(len(gram))
+            weights = np.zeros((len(gram), p.shape[1]))
             weights[kept] = _solve(lower, _products(features, r)[kept])
             r = r - _fitted(features, weights)
-        if np.abs(_products(features, r)).max() <= 1e-10 * len(p) * np.abs(p).max():
+        if (np.abs(_products(features, r)).max(axis=0) <= 1e-10 * len(p) * np.abs(p).max(axis=0)).all():
             return r
     block = np.column_stack([features, np.ones(len(p))]).astype(np.float64)
     return np.asarray(p - block @ np.linalg.lstsq(block, p, rcond=1e-6)[0])
@@ -161,7 +176,7 @@ def _eliminate(gram: Floats) -> Factor:
 
 
 def _solve(lower: Floats, b: Floats) -> Floats:
-    """Solve ``lower @ lower.T @ x = b``; numpy has no triangular solve, and a general one costs as much as factoring."""
+    """Solve ``lower @ lower.T @ x = b`` for the columns of *b*; numpy has no triangular solve, and a general one costs as much as factoring."""
     x = b.copy()
     starts = range(0, len(x), PANEL)
     for start in starts:
@@ -181,13 +196,13 @@ def _blocks(features: Codes) -> Iterator[tuple[slice, Floats]]:
 
 
 def _products(features: Codes, r: Floats) -> Floats:
-    """Return the products of *r* with each centred feature and with the constant. Shape ``(k + 1,)``."""
-    total = np.zeros(features.shape[1])
+    """Return the products of the columns of *r* with each centred feature and with the constant. Shape ``(k + 1, columns)``."""
+    total = np.zeros((features.shape[1], r.shape[1]))
     for rows, block in _blocks(features):
-        total += r[rows] @ block
-    return np.append(total, r.sum())
+        total += block.T @ r[rows]
+    return np.concatenate([total, r.sum(axis=0, keepdims=True)])
 
 
 def _fitted(features: Codes, weights: Floats) -> Floats:
-    """Return the weighted sum of the centred features and the constant. Shape ``(rows,)``."""
+    """Return the weighted sums of the centred features and the constant. Shape ``(rows, columns)``."""
     return np.asarray(np.concatenate([block @ weights[:-1] for _, block in _blocks(features)]) + weights[-1])

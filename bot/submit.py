@@ -19,7 +19,7 @@ from bot.delivery import Delivery, Slot, token
 from bot.diagnostics import RoundReport
 from bot.errors import ArtifactInvalid, GateFailed, RefuseToSubmit, StateUnwritable
 from bot.files import publish
-from bot.gates import Finding, Limits, check_submission, rank_correlation
+from bot.gates import Finding, Limits, check_submission
 from bot.history import Window
 from bot.history_file import choose, history_path
 from bot.ledger import Entry, Ledger, LiveRecord
@@ -28,6 +28,7 @@ from bot.receipt import Outcome, Receipt, Stages
 from bot.rounds import Round
 from bot.scorer import Scored, Scorer
 from bot.submission_file import OfficialValidation, render, reread
+from models.ranks import rank_correlation
 
 log = structlog.get_logger()
 

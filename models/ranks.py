@@ -47,14 +47,29 @@ def double_ranks(values: npt.NDArray[np.generic]) -> npt.NDArray[np.intp]:
     Raises:
         ValueError: A value is NaN; it has no rank.
     """
-    order = np.argsort(values)
+    rows = len(values)
+    order = _order(values)
     ascending = values[order]
-    if len(ascending) and np.isnan(ascending[-1]):
-        raise ValueError(f"{int(np.isnan(values).sum())} of {len(values)} values are NaN and cannot be ranked")
-    starts = np.flatnonzero(np.concatenate([[True], ascending[1:] != ascending[:-1], [True]]))
-    ranks = np.empty(len(values), dtype=np.intp)
-    ranks[order] = np.repeat(starts[:-1] + 1 + starts[1:], np.diff(starts))
+    if rows and (np.isnan(ascending[-1]) or np.isnan(ascending[0])):
+        raise ValueError(f"{int(np.isnan(values).sum())} of {rows} values are NaN and cannot be ranked")
+    doubled = np.arange(2, 2 * rows + 2, 2)
+    tied = np.flatnonzero(ascending[1:] == ascending[:-1])
+    if len(tied):
+        breaks = np.flatnonzero(np.diff(tied) > 1)
+        first, last = tied[np.append(0, breaks + 1)], tied[np.append(breaks, -1)] + 1
+        sizes = last - first + 1
+        inside = np.arange(sizes.sum()) + np.repeat(last + 1 - np.cumsum(sizes), sizes)
+        doubled[inside] = np.repeat(first + last + 2, sizes)
+    ranks = np.empty(rows, dtype=np.intp)
+    ranks[order] = doubled
     return ranks
+
+
+def rank_correlation(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic]) -> float:
+    """Return Spearman's correlation, ties averaged; NaN where one side is constant. Shapes ``(rows,)``."""
+    centred = [ranks - ranks.mean() for ranks in (double_ranks(a), double_ranks(b))]
+    scale = float(np.sqrt((centred[0] @ centred[0]) * (centred[1] @ centred[1])))
+    return float(centred[0] @ centred[1]) / scale if scale else float("nan")
 
 
 @lru_cache(maxsize=64)
@@ -70,6 +85,26 @@ def normal_scores(rows: int) -> Floats:
     table[rows + 1 :] = -lower[::-1]
     table.flags.writeable = False
     return table
+
+
+def _order(values: npt.NDArray[np.generic]) -> npt.NDArray[np.intp]:
+    """
+    Return the positions of *values* in ascending order, NaN at an end.
+
+    Numbers are ordered by their bits, sixteen at a time from the lowest: numpy sorts so short ones by counting, which
+    takes a third of the time that comparing float32 takes, and half of float64.
+    """
+    if values.dtype not in (np.float32, np.float64):
+        return np.argsort(values)
+    width = 8 * values.dtype.itemsize
+    bits = np.ascontiguousarray(values).view(f"i{values.dtype.itemsize}")
+    # The bits of negative numbers run backwards; all but their sign are turned.
+    bits = bits ^ ((bits >> (width - 1)) & np.iinfo(bits.dtype).max)
+    order = np.argsort(bits.astype(np.uint16), kind="stable")
+    for shift in range(16, width, 16):
+        digits = (bits >> shift).astype(np.int16 if shift == width - 16 else np.uint16)
+        order = order[np.argsort(digits[order], kind="stable")]
+    return order
 
 
 def _lower_quantile(share: Floats) -> Floats:

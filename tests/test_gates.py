@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numerai_tools.submissions import validate_submission_numerai
 
-from bot.gates import Limits, check_submission, rank_correlation
+from bot.gates import Limits, check_submission
+from models.ranks import rank_correlation
 
 ROWS = 120
 IDS = [f"n{index:015x}" for index in range(ROWS)]

@@ -1,5 +1,6 @@
 """Scores must be Numerai's own, to the last digits, on clean and on awkward input."""
 
+import json
 import subprocess
 import sys
 
@@ -11,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numerai_tools import scoring as official
 
-from bot.scoring import autocorrelation, bmc, corr, max_drawdown, mmc, per_era, sharpe
-from models.ranks import normal_scores
+from bot.scoring import FNC_SET, bmc, corr, corr_table, exposure, fnc_table, mmc, mmc_table, per_era
 
 TOLERANCE = 1e-12
 
@@ -128,7 +128,131 @@ def test_the_real_2020_file_gives_the_published_scores(shared_data):
     assert [round(scores[f"era{number}"], 6) for number in (121, 122, 123)] == [0.058111, 0.033344, 0.046498]
     assert np.mean(list(scores.values())) == pytest.approx(0.041160, abs=5e-7)
     assert np.std(list(scores.values())) == pytest.approx(0.030393, abs=5e-7)
-    assert max_drawdown(scores.values()) == pytest.approx(0.024724, abs=5e-7)
+
+
+def test_every_era_of_the_real_2020_file_equals_numerai_tools(shared_data):
+    """On each real era CORR of several columns and the contribution to a meta model are numerai-tools' own."""
+    frame = pq.read_table(shared_data / "legacy2020_target_examplepred_eras121-132.parquet").to_pandas()
+    rng = np.random.default_rng(12)
+    frame["rounded"] = frame["example_prediction"].round(3)
+    frame["mixed"] = frame["example_prediction"] + rng.normal(0, 0.02, size=len(frame))
+    names, y = ["example_prediction", "rounded", "mixed"], frame["target"].to_numpy(np.float64)
+    p, m = frame[names].to_numpy(), frame["mixed"].to_numpy()
+
+    corrs, contributions = (
+        per_era(corr_table, frame["era"].to_numpy(), p, y),
+        per_era(mmc_table, frame["era"].to_numpy(), p, m, y),
+    )
+
+    assert len(corrs) == 12
+    for label, part in frame.sort_index().groupby("era"):
+        truth = part["target"].astype(np.float64)
+        assert corrs[label][:, 0] == pytest.approx(official.numerai_corr(part[names], truth).to_numpy(), abs=TOLERANCE)
+        assert contributions[label][:, 0] == pytest.approx(
+            official.correlation_contribution(part[names], part["mixed"], truth).to_numpy(), abs=TOLERANCE
+        )
+
+
+def table_of(seed, rows, levels, gaps):
+    """Return three columns, a meta model, features and two targets, each with its own missing rows."""
+    rng = np.random.default_rng(seed)
+    sides = [era(seed + index, rows, levels) for index in range(3)]
+    p, y = np.stack([side[0] for side in sides], axis=1), np.stack([side[2] for side in sides[:2]], axis=1)
+    m = sides[0][1]
+    for values in (p[:, 1], y[:, 1], m):
+        values[rng.random(rows) < gaps] = np.nan
+    return p, m, rng.integers(0, 5, size=(rows, 12), dtype=np.int8), y
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    seed=st.integers(0, 10_000),
+    rows=st.integers(30, 400),
+    levels=st.sampled_from([None, 3]),
+    gaps=st.sampled_from([0.0, 0.04]),
+)
+def test_tables_equal_numerai_tools_column_by_column(seed, rows, levels, gaps):
+    """Many columns, several targets and partial coverage on every side: each entry is the official score."""
+    p, m, features, y = table_of(seed, rows, levels, gaps)
+    found = {"corr": corr_table(p, y), "mmc": mmc_table(p, m, y), "fnc": fnc_table(p, features, y)}
+
+    for column in range(3):
+        for target in range(2):
+            sent, meta, truth = frames(p[:, column], m, y[:, target])
+            present = sent.dropna()
+            neutralizers = pd.DataFrame(features, sent.index).loc[present.index]
+            expected = {
+                "corr": official.numerai_corr(sent, truth)["p"],
+                "mmc": official.correlation_contribution(sent, meta, truth)["p"],
+                "fnc": official.feature_neutral_corr(present, neutralizers, truth)["p"],
+            }
+            for name, score in expected.items():
+                assert found[name][column, target] == pytest.approx(score, abs=1e-9 if name == "fnc" else TOLERANCE)
+
+
+def test_fnc_of_the_real_cross_section_equals_numerai_tools(shared_data):
+    """Real, correlated features leave the official feature-neutral score."""
+    frame = pq.read_table(shared_data / "v5_small42_era0575_halfsample.parquet").to_pandas().sort_index()
+    names = [name for name in frame.columns if name.startswith("feature_")]
+    p, _, y = era(13, len(frame))
+    p += frame[names].to_numpy() @ np.linspace(-0.2, 0.2, len(names))
+
+    found = fnc_table(p, frame[names].to_numpy(np.int8), y)[0, 0]
+
+    sent, truth = pd.DataFrame({"p": p}, frame.index), pd.Series(y, frame.index, name="y")
+    assert found == pytest.approx(official.feature_neutral_corr(sent, frame[names], truth)["p"], abs=1e-9)
+    assert found != pytest.approx(corr(p, y), abs=1e-3)
+
+
+def test_the_set_that_fnc_leaves_out_is_numerais(shared_data):
+    """The features of FNC are a set of the real features.json, 400 of them."""
+    for version in ("v5.0", "v5.2"):
+        sets = json.loads((shared_data / f"{version}_features.json").read_text())["feature_sets"]
+        assert len(sets[FNC_SET]) == 400
+
+
+def test_an_era_that_is_covered_too_little_is_not_computed():
+    """Where numerai-tools refuses, below four fifths of the rows, a table holds NaN; at four fifths, a score."""
+    p, m, y = era(14, 100)
+    late = np.where(np.arange(100) < 21, np.nan, m)
+    nearly = np.where(np.arange(100) < 20, np.nan, m)
+
+    assert np.isnan(mmc_table(p, late, y)).all()
+    assert np.isnan(mmc_table(p, np.full(100, np.nan), y)).all()
+    assert np.isnan(corr_table(late, y)).all()
+    assert np.isfinite(mmc_table(p, nearly, y)).all()
+    assert corr_table(nearly, y)[0, 0] == pytest.approx(official_corr(nearly, m, y), abs=TOLERANCE)
+
+
+def test_constants_in_tables_are_not_computed():
+    """A constant column, a constant target or features that explain everything leave NaN, and only there."""
+    p, m, y = era(15, 200)
+    flat = np.full(200, 0.5)
+    features = np.random.default_rng(15).integers(0, 5, size=(200, 3), dtype=np.int8)
+    stepped = np.where(features[:, 0] > 2, 1.0, 0.0)
+
+    corrs = corr_table(np.stack([p, flat], axis=1), np.stack([y, flat], axis=1))
+    fncs = fnc_table(np.stack([p, flat, stepped], axis=1), np.eye(3, dtype=np.int8)[[0, 1] * 100] + features * 0, y)
+
+    assert np.isnan(corrs).tolist() == [[False, True], [True, True]]
+    assert corrs[0, 0] == corr(p, y)
+    assert np.isnan(mmc_table(p, flat, y)).all()
+    assert mmc_table(flat, m, y)[0, 0] == 0
+    assert np.isnan(fncs[:, 0]).tolist() == [False, True, False]
+    assert np.isnan(fnc_table(stepped, (stepped[:, None] * 4).astype(np.int8), y)).all()
+
+
+def test_exposure_is_the_feature_with_the_largest_correlation():
+    """Largest and root mean square over features; the largest is numerai-tools' own."""
+    p, _, _ = era(16, 500)
+    features = np.random.default_rng(16).integers(0, 5, size=(500, 6), dtype=np.int8)
+    p = p + 0.3 * features[:, 4]
+
+    found = exposure(p, features)
+
+    name, largest = official.max_feature_correlation(pd.Series(p), pd.DataFrame(features).rename(columns=str))
+    assert (str(found.feature), found.max_abs) == (name, pytest.approx(largest, abs=1e-12))
+    assert found.rms == pytest.approx(np.sqrt(np.mean([np.corrcoef(p, f)[0, 1] ** 2 for f in features.T])), abs=1e-12)
 
 
 def test_per_era_scores_each_era_alone():
@@ -145,44 +269,6 @@ def test_per_era_refuses_scattered_eras():
     """Rows of one era in two places would be two half eras."""
     with pytest.raises(ValueError, match="sort them"):
         per_era(corr, ["0001", "0002", "0001"], np.arange(3.0), np.arange(3.0))
-
-
-def test_sharpe_equals_numerai_tools():
-    """Mean over standard deviation with ddof 0."""
-    scores = np.random.default_rng(8).normal(0.02, 0.03, size=50)
-
-    assert sharpe(scores) == pytest.approx(official.sharpe_ratio(pd.Series(scores)), abs=TOLERANCE)
-
-
-def test_summaries_leave_out_unknown_eras():
-    """An era without a score changes no summary."""
-    known = [0.03, -0.02, 0.01, -0.03, 0.02]
-    with_gap = [0.03, -0.02, float("nan"), 0.01, -0.03, 0.02]
-
-    assert sharpe(with_gap) == sharpe(known)
-    assert max_drawdown(with_gap) == max_drawdown(known) == pytest.approx(0.04)
-    assert autocorrelation(with_gap) == autocorrelation(known)
-
-
-def test_autocorrelation_is_the_correlation_with_the_era_before():
-    """A series that swings evenly has autocorrelation -1; too short a series has none."""
-    assert autocorrelation([1.0, -1.0, 1.0, -1.0, 1.0]) == pytest.approx(-1)
-    assert np.isnan(autocorrelation([1.0, 2.0]))
-    assert np.isnan(sharpe([0.01, 0.01]))
-    assert np.isnan(sharpe([]))
-    assert max_drawdown([]) == 0
-
-
-@pytest.mark.parametrize("rows", [1, 2, 3, 10, 5_000, 100_000])
-def test_the_table_of_normal_scores_is_the_normal_quantile(rows):
-    """A rank of the lower half gets scipy's quantile to 2e-15; the upper half is its exact mirror."""
-    from scipy.special import ndtri
-
-    table = normal_scores(rows)[2:]
-    ranks = np.arange(2, rows + 2)
-
-    np.testing.assert_allclose(table[:rows], ndtri((ranks / 2 - 0.5) / rows), rtol=2e-15, atol=1e-15)
-    np.testing.assert_array_equal(table, -table[::-1])
 
 
 def test_scoring_imports_neither_scipy_nor_pandas():
