@@ -23,7 +23,7 @@ import structlog
 from bot.artifacts import sha256_of
 from bot.block_draft import Draft, sync_to_disk
 from bot.columns import FEATURE_PREFIX, is_target
-from bot.errors import DatasetIncomplete, OperatorNeeded
+from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
 from bot.parquet import Era, ParquetSource
 from bot.store import FEATURES, IDS, MANIFEST, TARGETS, EraStore
 from bot.store_manifest import Block, Manifest, StoredFile
@@ -73,6 +73,10 @@ def update(
         one.demand(schema)
     features = tuple(name for name in schema if name.startswith(FEATURE_PREFIX))
     targets = tuple(name for name in schema if is_target(name))
+    if not features or not targets:
+        raise SchemaMismatch(
+            f"{sources[0].name} has {len(features)} features and {len(targets)} targets, and needs both"
+        )
     digest = hashlib.sha256("\n".join([*features, *targets]).encode()).hexdigest()[:8]
     folder = root / f"{version}-{digest}"
     (folder / "blocks").mkdir(parents=True, exist_ok=True)

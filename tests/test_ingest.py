@@ -157,3 +157,11 @@ def test_truncated_file_is_refused(tmp_path, files):
     files[1].write_bytes(files[1].read_bytes()[:-40])
     with pytest.raises(DatasetIncomplete, match="cannot be read"):
         build(tmp_path, files)
+
+
+def test_files_without_targets_are_refused(tmp_path, files):
+    """A live file, say, is no history."""
+    for path in files:
+        pq.write_table(pq.read_table(path).drop_columns(list(TARGETS)), path)
+    with pytest.raises(SchemaMismatch, match="9 features and 0 targets"):
+        build(tmp_path, files)
