@@ -31,8 +31,22 @@ def sandbox(
     every_s: Annotated[float, typer.Option(help="Seconds from one round's opening to the next.")] = 60.0,
     window_s: Annotated[float, typer.Option(help="Seconds a round stays open.")] = 50.0,
     host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine only.")] = "127.0.0.1",
+    faults: Annotated[Path | None, typer.Option(help="JSON plan of what goes wrong: seed, share, faults.")] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="File to append every effect and fault to, for the judge.")
+    ] = None,
 ) -> None:
     """Serve a stand-in tournament that numerapi and the bot can talk to."""
     from bot.sandbox.demo import serve  # noqa: PLC0415
 
-    serve(datasets=datasets, world=world, size=size, port=port, every_s=every_s, window_s=window_s, host=host)
+    serve(
+        datasets=datasets,
+        world=world,
+        size=size,
+        port=port,
+        every_s=every_s,
+        window_s=window_s,
+        host=host,
+        faults=faults,
+        history=history,
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bot.errors import BadConfig, BotError, RefuseToSubmit
-from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock, Schedule
+from bot.sandbox import DEMO_ACCOUNT, Plan, Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World, generate
 from bot.sandbox.world_schema import SIZES
 
@@ -61,7 +61,16 @@ def play(keep: Path | None) -> None:
 
 
 def serve(
-    *, datasets: Path | None, world: Path, size: str, port: int, every_s: float, window_s: float, host: str
+    *,
+    datasets: Path | None,
+    world: Path,
+    size: str,
+    port: int,
+    every_s: float,
+    window_s: float,
+    host: str,
+    faults: Path | None = None,
+    history: Path | None = None,
 ) -> None:
     """
     Serve a tournament until interrupted, and say how to reach it.
@@ -74,6 +83,8 @@ def serve(
         every_s: Seconds from opening to opening.
         window_s: Seconds a round stays open.
         host: Address to listen on.
+        faults: A plan of what goes wrong.
+        history: File that every effect, fault and event is appended to.
 
     Raises:
         BadConfig: Nothing can be served from these arguments, or not there.
@@ -81,6 +92,7 @@ def serve(
     out = Console(highlight=False, width=100)
     if not 0 < window_s <= every_s:
         raise BadConfig(f"--window-s {window_s:g} must be over 0 and at most --every-s {every_s:g}")
+    plan = _plan(faults)
     source = _source(datasets, world, size, out)
     # A bot that has seen rounds of this world before must find new ones, under new numbers.
     played = source.played if isinstance(source, World) else 0
@@ -92,16 +104,18 @@ def serve(
     )
     try:
         clock = SandboxClock(datetime.now(UTC))
-        served = Sandbox(source, clock=clock, schedule=schedule, host=host, port=port, first_era=played)
+        served = Sandbox(
+            source, clock=clock, schedule=schedule, host=host, port=port, first_era=played, plan=plan, journal=history
+        )
     except OSError as error:
         raise BadConfig(f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port") from None
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     with served as sandbox:
         out.print(f"tournament at {sandbox.url}, record at {sandbox.url}sandbox/record", soft_wrap=True)
         for name, value in settings_for(sandbox.url, Path("state")).items():
             out.print(f"export {name}='{value}'", soft_wrap=True)
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
         stop.wait()
 
 
@@ -119,6 +133,13 @@ def _source(datasets: Path | None, world: Path, size: str, out: Console) -> Path
         raise BadConfig(f"--size {size!r} is unknown; sizes: {', '.join(SIZES)}")
     out.print(f"making a {size} world in {world}", soft_wrap=True)
     return generate(world, size=size)
+
+
+def _plan(path: Path | None) -> Plan | None:
+    try:
+        return None if path is None else Plan.load(path)
+    except (OSError, ValueError, TypeError) as error:
+        raise BadConfig(f"--faults {path}: {error}") from None
 
 
 def settings_for(url: str, state: Path) -> dict[str, str]:

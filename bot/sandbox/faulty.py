@@ -1,26 +1,26 @@
 """What a misbehaving storage sends instead of a file."""
 
 import json
+import threading
 from dataclasses import dataclass, replace
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from bot.sandbox.faults import Fault
+from bot.sandbox.mutations import mutate
 from bot.sandbox.storage import ACCESS_DENIED, Content, Reply, answer
 from bot.sandbox.tournament import Tournament
+from bot.sandbox.wire import DRIPS, Wire
 
-DROPPED = 3
-"""Features that ``drop_features`` takes out of a file, from the end of the smallest feature set."""
+PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A reply, how much of its body is sent before the line goes dead, and over how many seconds."""
+    """A reply, how much of its body is sent before the line goes dead, over how many seconds, and whether it says how much."""
 
     reply: Reply
     sent: int
     seconds: float = 0.0
+    length: bool = True
 
 
 def deliver(
@@ -37,10 +37,11 @@ def deliver(
         tournament: Knows the live file of the round before.
     """
     kind = None if fault is None else fault.kind
-    if kind == "stale_live":
-        content = _stale(content, tournament)
-    elif kind == "drop_features":
-        content = _narrow(content, tournament)
+    content = _troubled(content, fault, tournament)
+    if kind == "flip" and content is not None:
+        flipped = bytearray(content.view)
+        flipped[len(flipped) // 2] ^= 1
+        content = Content.of(bytes(flipped))
     elif kind == "ignore_range":
         wanted = None
     reply = answer(content, wanted=wanted, condition=condition)
@@ -51,9 +52,38 @@ def deliver(
     if kind == "short":
         reply = replace(reply, body=reply.body[: whole // 2])
         return Delivery(reply=reply, sent=len(reply.body))
+    if kind == "no_length":
+        return Delivery(reply=reply, sent=whole // 2, length=False)
     if kind == "truncate":
         return Delivery(reply=reply, sent=whole // 2)
     return Delivery(reply=reply, sent=whole, seconds=fault.seconds if fault is not None and kind == "drip" else 0.0)
+
+
+def _troubled(content: Content | None, fault: Fault | None, tournament: Tournament) -> Content | None:
+    """Return what a live file has become: late, the round before's, or of another schema."""
+    if content is None or content.path is None or content.path.name != "live.parquet":
+        return content
+    kind, message = ("", "") if fault is None else (fault.kind, fault.message)
+    if tournament.trouble("data_late") is not None:
+        return None
+    if kind == "stale_live" or tournament.trouble("data_stale") is not None:
+        return _stale(content, tournament)
+    schema = "last_dropped" if kind == "drop_features" else message if kind == "schema" else None
+    schema = schema or tournament.trouble("schema_change")
+    return content if schema is None else Content.of(mutate(content.path, schema, features=_small(tournament)))
+
+
+def pour(wire: Wire, delivery: Delivery, closing: threading.Event) -> None:
+    """Send a delivery, as much of it as is to be sent."""
+    body = delivery.reply.body
+    wire.head(delivery.reply.status, len(body) if delivery.length else None, delivery.reply.headers)
+    step = max(len(body) // DRIPS, 1) if delivery.seconds else PIECE
+    for start in range(0, delivery.sent, step):
+        if delivery.seconds and closing.wait(delivery.seconds / DRIPS):
+            break
+        wire.body(bytes(body[start : min(start + step, delivery.sent)]))
+    if delivery.sent < len(body):
+        wire.close_connection = True
 
 
 def _stale(content: Content | None, tournament: Tournament) -> Content | None:
@@ -67,13 +97,8 @@ def _stale(content: Content | None, tournament: Tournament) -> Content | None:
     return Content.map(before.folder / content.path.name)
 
 
-def _narrow(content: Content | None, tournament: Tournament) -> Content | None:
-    """Return a parquet file without some of its features."""
-    if content is None or content.path is None or content.path.suffix != ".parquet":
-        return content
-    table = pq.read_table(content.path)
+def _small(tournament: Tournament) -> list[str]:
+    """Return the smallest feature set, which every artifact uses."""
     about = max(tournament.directory.glob("*/features.json"))
-    small = json.loads(about.read_text(encoding="utf-8"))["feature_sets"]["small"]
-    sink = pa.BufferOutputStream()
-    pq.write_table(table.drop_columns(small[-DROPPED:]), sink)
-    return Content.of(sink.getvalue().to_pybytes())
+    small: list[str] = json.loads(about.read_text(encoding="utf-8"))["feature_sets"]["small"]
+    return small

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from bot.sandbox.graphql import Arguments, Refused
@@ -39,10 +40,12 @@ class Queries:
         tournament: State.
         storage: Where presigned URLs lead.
         url: Base URL under which the client reaches the server.
+        stale_s: Sandbox seconds by which lists of submissions lag behind.
     """
 
-    def __init__(self, tournament: Tournament, storage: Storage, url: str) -> None:
+    def __init__(self, tournament: Tournament, storage: Storage, url: str, *, stale_s: float = 0.0) -> None:
         self.tournament, self.storage, self.url = tournament, storage, url
+        self._stale_s = stale_s
 
     def resolve(self, account: Account | None, name: str, arguments: Arguments) -> Any:  # noqa: ANN401 - JSON
         """
@@ -57,7 +60,7 @@ class Queries:
             raise Refused(f'Cannot query field "{name}" on type "RootQueryType".')
         if name in PUBLIC:
             return method(arguments)
-        if account is None:
+        if account is None or self.tournament.trouble("key_revoked") is not None:
             raise Refused("Your session is invalid or has expired.")
         if name in NEEDS and NEEDS[name] not in account.scopes:
             raise Refused(f"Insufficient permissions: the API key lacks the scope {NEEDS[name]}")
@@ -89,7 +92,8 @@ class Queries:
 
     def _list_datasets(self, _: Arguments) -> list[str]:
         root = self.tournament.directory
-        static = {str(path.relative_to(root)) for path in root.glob("v*/*") if path.is_file()}
+        gone = self.tournament.trouble("version_removed") is not None
+        static = set() if gone else {str(path.relative_to(root)) for path in root.glob("v*/*") if path.is_file()}
         if self.tournament.schedule.opened(self.tournament.clock.now()) is not None:
             static |= {f"{version}/{name}" for version in _versions(static) for name in self.live_files()}
         return sorted(static)
@@ -154,7 +158,8 @@ class Queries:
 
     def _submissions(self, arguments: Arguments, account: Account) -> list[dict[str, Any]]:
         _, identity = self.tournament.slot(account, arguments["model_id"])
-        return [submission_json(one) for one in self.tournament.of(identity)]
+        seen_until = self.tournament.clock.now() - timedelta(seconds=self._stale_s)
+        return [submission_json(one) for one in self.tournament.of(identity) if one.inserted_at <= seen_until]
 
     def _submission_download_auth(self, arguments: Arguments, account: Account) -> dict[str, str]:
         for one in self.tournament.submissions:

@@ -1,7 +1,7 @@
 """When the sandbox's rounds open, close and resolve."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 TUESDAY_NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -25,7 +25,7 @@ class Schedule:
     Numbers rounds from *first_round*, the first of which opens at *first_open*.
 
     Without *interval* it is Numerai's week: a round a day from Tuesday to Saturday, open for an hour, Saturday's for
-    26, resolved 89 days later.
+    26, resolved 89 days later. Rounds in *moved* have times of their own.
     """
 
     first_round: int = 1405
@@ -34,6 +34,7 @@ class Schedule:
     window: timedelta = timedelta(hours=1)
     weekend: timedelta = timedelta(hours=26)
     resolution: timedelta = timedelta(days=89)
+    moved: Mapping[int, Window] = field(default_factory=dict)
 
     @classmethod
     def every(
@@ -76,7 +77,8 @@ class Schedule:
         if now < self.first_open:
             return None
         if self.interval is not None:
-            return self.first_round + (now - self.first_open) // self.interval
+            number = self.first_round + (now - self.first_open) // self.interval
+            return number if self.round(number).opens_at <= now else max(number - 1, self.first_round)
         newest = None
         for window in self._days():
             if window.opens_at > now:
@@ -93,5 +95,7 @@ class Schedule:
                 opens += timedelta(days=1)
 
     def _window(self, number: int, opens: datetime) -> Window:
+        if number in self.moved:
+            return self.moved[number]
         length = self.weekend if self.interval is None and opens.weekday() == SATURDAY else self.window
         return Window(number=number, opens_at=opens, closes_at=opens + length, resolves_at=opens + self.resolution)

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import struct
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,21 +14,21 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from bot.sandbox.clock import SandboxClock
-from bot.sandbox.faults import Fault, Faults, Phase
-from bot.sandbox.faulty import deliver
+from bot.sandbox.events import befall
+from bot.sandbox.faults import EVENTS, FILES, Fault, Faults, Phase, Plan
+from bot.sandbox.faulty import deliver, pour
 from bot.sandbox.graphql import execute, operations
 from bot.sandbox.listing import iso
 from bot.sandbox.queries import Queries
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.storage import Storage
 from bot.sandbox.tournament import DEMO_ACCOUNT, Account, Tournament
+from bot.sandbox.wire import spoil
 from bot.sandbox.world import World
 
-LINGER = struct.pack("ii", 1, 0)
-"""Closing a socket with this option sends a reset instead of an end."""
-
-DRIPS = 50
-PIECE = 1 << 20
+NOTHING = b'{"data": null}'
+NOWHERE = "http://storage.invalid/"
+"""A name that no name server knows, by RFC 2606."""
 
 
 class Sandbox:
@@ -45,6 +44,7 @@ class Sandbox:
         port: To listen on; 0 takes a free one.
         journal: File to append every effect to as JSON, or ``None``.
         first_era: Which of the world's live eras the first round is.
+        plan: What goes wrong.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Sandbox:
         port: int = 0,
         journal: Path | None = None,
         first_era: int = 0,
+        plan: Plan | None = None,
     ) -> None:
         self.clock = clock or SandboxClock()
         self.tournament = Tournament(
@@ -68,7 +69,7 @@ class Sandbox:
             journal=journal,
             first_era=first_era,
         )
-        self.storage, self.faults = Storage(), Faults()
+        self.storage, self.faults = Storage(), Faults(plan)
         self.closing = threading.Event()
         self._server = _Server((host, port), self)
         self.url = f"http://{host}:{self._server.server_address[1]}/"
@@ -161,7 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing."""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        now = self.sandbox.clock.now() if timestamp is None else datetime.fromtimestamp(timestamp, UTC)
+        told = self.sandbox.clock.now() + self.sandbox.tournament.skew
+        now = told if timestamp is None else datetime.fromtimestamp(timestamp, UTC)
         return format_datetime(now, usegmt=True)
 
     def do_POST(self) -> None:
@@ -176,21 +178,46 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"errors": [{"message": "no query"}]}, HTTPStatus.BAD_REQUEST)
             return
         names = operations(query)
-        if self._misbehave(names, "before"):
+        self.sandbox.tournament.settle()
+        granted = self._granted(names)
+        if granted is None:
             return
-        queries = Queries(self.sandbox.tournament, self.sandbox.storage, self.url)
+        stale = self._take(names, "stale")
+        queries = Queries(
+            self.sandbox.tournament, self.sandbox.storage, granted, stale_s=stale.seconds if stale else 0.0
+        )
         account = self._account()
-        answer = execute(query, variables, lambda name, arguments: queries.resolve(account, name, arguments))
-        if not self._misbehave(names, "after"):
-            self._json(answer)
+
+        def answer() -> dict[str, Any]:
+            return execute(query, variables, lambda name, arguments: queries.resolve(account, name, arguments))
+
+        delayed = self._take(names, "delayed")
+        if delayed is not None:
+            self.sandbox.tournament.later(delayed.seconds, answer)
+            self._plain(HTTPStatus.GATEWAY_TIMEOUT, b"")
+            return
+        said = json.dumps(answer()).encode()
+        if not self._misbehave(names, "after", said):
+            self._plain(HTTPStatus.OK, said, {"Content-Type": "application/json"})
+
+    def _granted(self, names: Sequence[str]) -> str | None:
+        """Return where presigned URLs of this request lead; ``None`` if a fault has answered it already."""
+        fault = self._take(names, "before")
+        if fault is not None and fault.kind == "dns":
+            return NOWHERE
+        if fault is not None and fault.kind == "tls":
+            return self.url.replace("http:", "https:")
+        answered = fault is not None and spoil(self, fault, NOTHING, self.sandbox.closing)
+        return None if answered else self.url
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         if path == "/sandbox/record":
             self._json(self.sandbox.record(self.url))
             return
-        fault = self.sandbox.faults.take("GET", "before")
-        if fault is not None and self._spoil(fault):
+        self.sandbox.tournament.settle()
+        fault = self._take(("GET",), "before")
+        if fault is not None and fault.kind not in FILES and spoil(self, fault, NOTHING, self.sandbox.closing):
             return
         delivery = deliver(
             self.sandbox.storage.content(_token(path)),
@@ -199,19 +226,12 @@ class _Handler(BaseHTTPRequestHandler):
             fault=fault,
             tournament=self.sandbox.tournament,
         )
-        reply = delivery.reply
-        self._head(reply.status, len(reply.body), reply.headers)
-        step = max(len(reply.body) // DRIPS, 1) if delivery.seconds else PIECE
-        for start in range(0, delivery.sent, step):
-            if delivery.seconds and self.sandbox.closing.wait(delivery.seconds / DRIPS):
-                break
-            self.wfile.write(reply.body[start : min(start + step, delivery.sent)])
-        if delivery.sent < len(reply.body):
-            self.close_connection = True
+        pour(self, delivery, self.sandbox.closing)
 
     def do_PUT(self) -> None:
         content = self._body()
-        if self._misbehave(("PUT",), "before"):
+        self.sandbox.tournament.settle()
+        if self._misbehave(("PUT",), "before", NOTHING):
             return
         name = self.sandbox.storage.writable(_token(urlsplit(self.path).path))
         if name is None:
@@ -219,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.sandbox.tournament.uploaded[name] = content
         self.sandbox.tournament.note("put", filename=name, bytes=len(content))
-        if not self._misbehave(("PUT",), "after"):
+        if not self._misbehave(("PUT",), "after", NOTHING):
             self._plain(HTTPStatus.OK, b"")
 
     def _move_clock(self, body: bytes) -> None:
@@ -237,35 +257,20 @@ class _Handler(BaseHTTPRequestHandler):
         known = {f"{one.public_id}${one.secret_key}": one for one in self.sandbox.tournament.accounts}
         return known.get(key)
 
-    def _misbehave(self, names: Sequence[str], phase: Phase) -> bool:
-        """Apply the next fault of one of the operations; return whether the request is thereby answered."""
+    def _take(self, names: Sequence[str], phase: Phase) -> Fault | None:
+        """Return the next fault of one of the operations; events on the way happen to the tournament."""
         for name in names:
-            fault = self.sandbox.faults.take(name, phase)
-            if fault is not None and self._spoil(fault):
-                return True
-        return False
+            while (fault := self.sandbox.faults.take(name, phase)) is not None:
+                self.sandbox.tournament.note("fault", operation=name, phase=phase, kind=fault.kind)
+                if fault.kind not in EVENTS:
+                    return fault
+                befall(self.sandbox.tournament, fault)
+        return None
 
-    def _spoil(self, fault: Fault) -> bool:
-        """Answer as the fault says; return whether it answers at all."""
-        match fault.kind:
-            case "status":
-                self._plain(fault.status, b"sandbox fault", fault.headers)
-            case "hang":
-                self.sandbox.closing.wait(fault.seconds)
-                self.close_connection = True
-            case "reset":
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
-                self.connection.close()
-                self.close_connection = True
-            case "html":
-                self._plain(HTTPStatus.OK, b"<html><body>Bad gateway</body></html>", {"Content-Type": "text/html"})
-            case "empty":
-                self._plain(HTTPStatus.OK, b"")
-            case "graphql_error":
-                self._json({"data": None, "errors": [{"message": fault.message}]})
-            case _:
-                return False
-        return True
+    def _misbehave(self, names: Sequence[str], phase: Phase, answer: bytes) -> bool:
+        """Apply the next fault of one of the operations; return whether the request is thereby answered."""
+        fault = self._take(names, phase)
+        return fault is not None and spoil(self, fault, answer, self.sandbox.closing)
 
     def _body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -274,14 +279,18 @@ class _Handler(BaseHTTPRequestHandler):
         self._plain(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
     def _plain(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self._head(status, len(body), headers or {})
+        self.head(status, len(body), headers or {})
         self.wfile.write(body)
 
-    def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
+    def head(self, status: int, length: int | None, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(length)}.items():
+        told = {} if length is None else {"Content-Length": str(length)}
+        for name, value in {**headers, **told}.items():
             self.send_header(name, value)
         self.end_headers()
+
+    def body(self, content: bytes) -> None:
+        self.wfile.write(content)
 
 
 def _token(path: str) -> str:

@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,9 @@ class Tournament:
         self.hosted: dict[str, dict[str, str]] = {}
         self._journal, self._first_era = journal, first_era
         self.changed = threading.Condition(threading.RLock())
+        self.troubles: dict[str, tuple[datetime, str]] = {}
+        self.skew = timedelta(0)
+        self._delayed: list[tuple[datetime, Callable[[], object]]] = []
 
     @property
     def directory(self) -> Path:
@@ -136,6 +139,24 @@ class Tournament:
         path = next(self.directory.glob("*/live.parquet"))
         return [str(one) for one in pq.ParquetFile(path).read(columns=["id"]).column(0).to_pylist()]
 
+    def trouble(self, kind: str) -> str | None:
+        """Return the message of a trouble that the tournament is in now, ``None`` if it is not."""
+        until, message = self.troubles.get(kind, (self.clock.now(), ""))
+        return message if self.clock.now() < until else None
+
+    def later(self, seconds: float, effect: Callable[[], object]) -> None:
+        """Let *effect* take place some sandbox seconds from now."""
+        with self.changed:
+            self._delayed.append((self.clock.now() + timedelta(seconds=seconds), effect))
+
+    def settle(self) -> None:
+        """Let what was delayed until now take place."""
+        with self.changed:
+            due = [effect for at, effect in self._delayed if at <= self.clock.now()]
+            self._delayed = [one for one in self._delayed if one[0] > self.clock.now()]
+        for effect in due:
+            effect()
+
     def slot(self, account: Account, model_id: str | None) -> tuple[str, str]:
         """
         Return name and id of a model of *account*; its only one when *model_id* is ``None``.
@@ -156,6 +177,8 @@ class Tournament:
             Refused: Its file never arrived, or Numerai's validation refuses it.
         """
         slot, identity = self.slot(account, model_id)
+        if self.trouble("slot_disabled") is not None:
+            raise Refused("This model has an active model upload: submissions over the API are disabled")
         content = self.uploaded.get(filename)
         if content is None:
             raise Refused(f"FileNotFoundError {filename}")
@@ -164,12 +187,20 @@ class Tournament:
             raise Refused("Current round not open for submissions")
         late = self.clock.now() >= self.schedule.round(opened).closes_at
         number = opened + 1 if late else opened
+        sent = _ids_sha256(content)
         content = self._fitted(content, opened)
         message = validate(content, self.live_ids(opened))
         if message is not None:
             self.note("refused", slot=slot, filename=filename, message=message)
             raise Refused(message)
-        return self._add(number, slot, identity, filename, content, late=late, trigger_id=trigger_id)
+        added = self._add(number, slot, identity, filename, content, late=late, trigger_id=trigger_id)
+        window = self.schedule.round(opened)
+        self.note(
+            "created", id=added.id, round=number, slot=slot, filename=filename, sha256=added.sha256, late=late,
+            opens_at=window.opens_at.isoformat(), closes_at=window.closes_at.isoformat(), ids_sha256=sent,
+            live_sha256=hashlib.sha256("\n".join(sorted(self.live_ids(opened))).encode()).hexdigest(),
+        )  # fmt: skip
+        return added
 
     def place(self, slot: str, *, filename: str, content: bytes) -> Submission:
         """Put a submission into the open round by another hand than the bot's."""
@@ -177,7 +208,9 @@ class Tournament:
         if current is None:
             raise Refused("Current round not open for submissions")
         account = next(one for one in self.accounts if slot in one.models)
-        return self._add(current.number, slot, account.models[slot], filename, content, late=False, trigger_id=None)
+        added = self._add(current.number, slot, account.models[slot], filename, content, late=False, trigger_id=None)
+        self.note("placed", id=added.id, round=current.number, slot=slot, filename=filename, sha256=added.sha256)
+        return added
 
     def of(self, model_id: str) -> list[Submission]:
         """Return a model's submissions, newest first."""
@@ -225,9 +258,6 @@ class Tournament:
                 trigger_id=trigger_id,
             )
             self.submissions.append(added)
-            self.note(
-                "created", id=added.id, round=number, slot=slot, filename=filename, sha256=added.sha256, late=late
-            )
         return added
 
     def _fitted(self, content: bytes, number: int) -> bytes:
@@ -243,6 +273,12 @@ class Tournament:
         filled = (values * (len(now) // max(len(values), 1) + 1))[: len(now)]
         mapped = [f"{identity},{value}" for identity, value in zip(now, filled, strict=True)]
         return ("\n".join([lines[0], *mapped]) + "\n").encode()
+
+
+def _ids_sha256(content: bytes) -> str:
+    """Return a digest of the set of ids in a submission, as it was sent."""
+    ids = [line.partition(",")[0] for line in content.decode("utf-8", errors="replace").splitlines()[1:]]
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
 def stored_name(filename: str) -> str:

@@ -24,7 +24,7 @@ def client(sandbox):
         api_url=sandbox.url,
         public_id=DEMO_ACCOUNT.public_id,
         secret_key=DEMO_ACCOUNT.secret_key,
-        transport=Transport(connect_s=2, read_s=1, exchange_s=2),
+        transport=Transport(connect_s=20, read_s=30, exchange_s=60),
     )
 
 

@@ -1,0 +1,103 @@
+"""How a misbehaving server looks from the other end of the connection."""
+
+import gzip
+import json
+import socket
+import struct
+import threading
+from http import HTTPStatus
+from typing import Protocol
+
+from bot.sandbox.faults import Fault
+from bot.sandbox.storage import ACCESS_DENIED
+
+LINGER = struct.pack("ii", 1, 0)
+"""Closing a socket with this option sends a reset instead of an end."""
+
+DRIPS = 50
+PAGE = b"<html><head><title>502 Bad Gateway</title></head><body>Bad gateway</body></html>"
+RETRY_AFTER = {"Retry-After": "1"}
+JSON = {"Content-Type": "application/json"}
+HTML = {"Content-Type": "text/html"}
+
+
+class Wire(Protocol):
+    """What of a request handler is needed here."""
+
+    connection: socket.socket
+    close_connection: bool
+
+    def head(self, status: int, length: int | None, headers: dict[str, str]) -> None:
+        """Send status line and headers."""
+
+    def body(self, content: bytes) -> None:
+        """Send bytes."""
+
+
+def spoil(wire: Wire, fault: Fault, answer: bytes, closing: threading.Event) -> bool:
+    """
+    Answer as the fault says.
+
+    Args:
+        wire: Of the request.
+        fault: Of ``ANSWERS``; another kind is none of this function's business.
+        answer: What a healthy server would say.
+        closing: Set when the sandbox stops; ends every wait.
+
+    Returns:
+        Whether the request is thereby answered.
+    """
+    whole: dict[str, tuple[int, bytes, dict[str, str]]] = {
+        "status": (fault.status, b"sandbox fault", fault.headers),
+        "bad_gateway": (HTTPStatus.BAD_GATEWAY, PAGE, HTML),
+        "unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, b"", RETRY_AFTER),
+        "throttled": (HTTPStatus.TOO_MANY_REQUESTS, b"", RETRY_AFTER),
+        "unauthorized": (HTTPStatus.UNAUTHORIZED, b"", {}),
+        "expired": (HTTPStatus.FORBIDDEN, ACCESS_DENIED, {"Content-Type": "application/xml"}),
+        "html": (HTTPStatus.OK, PAGE, HTML),
+        "empty": (HTTPStatus.OK, b"", {}),
+        "wrong_type": (HTTPStatus.OK, b"OK", {"Content-Type": "text/plain"}),
+        "graphql_error": (
+            HTTPStatus.OK, json.dumps({"data": None, "errors": [{"message": fault.message}]}).encode(), JSON,
+        ),
+        "gzip": (HTTPStatus.OK, gzip.compress(answer)[: len(answer) // 2], {**JSON, "Content-Encoding": "gzip"}),
+    }  # fmt: skip
+    if fault.kind in whole:
+        status, body, headers = whole[fault.kind]
+        wire.head(status, len(body), headers)
+        wire.body(body)
+        return True
+    return _break(wire, fault, answer, closing)
+
+
+def _break(wire: Wire, fault: Fault, answer: bytes, closing: threading.Event) -> bool:
+    """Let the connection itself misbehave."""
+    match fault.kind:
+        case "slow":
+            closing.wait(fault.seconds)
+            return False
+        case "hang":
+            closing.wait(fault.seconds)
+        case "reset":
+            wire.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
+            wire.connection.close()
+        case "fin":
+            wire.head(HTTPStatus.OK, len(answer), JSON)
+            wire.body(answer[: len(answer) // 2])
+        case "short_length":
+            wire.head(HTTPStatus.OK, len(answer) // 2, JSON)
+            wire.body(answer)
+        case "long":
+            wire.head(HTTPStatus.OK, len(answer) + 100, JSON)
+            wire.body(answer)
+            closing.wait(fault.seconds)
+        case "trickle":
+            wire.head(HTTPStatus.OK, DRIPS, JSON)
+            for _ in range(DRIPS):
+                if closing.wait(fault.seconds / DRIPS):
+                    break
+                wire.body(b" ")
+        case _:
+            return False
+    wire.close_connection = True
+    return True
