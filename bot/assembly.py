@@ -1,15 +1,19 @@
-"""From settings to wired use cases; the only place below the daemon that reads settings."""
+"""From settings to wired use cases; with :mod:`bot.wiring` the only place below the command line that reads settings."""
+
+import os
+from typing import TYPE_CHECKING
 
 from bot.artifacts import ArtifactStore
-from bot.config import Settings, interval_s
-from bot.daemon import Chore
+from bot.config import Settings
 from bot.delivery import Slot
 from bot.errors import BadConfig
 from bot.gates import Limits
 from bot.ledger import Ledger
 from bot.numerai import NumeraiClient
-from bot.submit import Submitter
 from bot.transport import Transport
+
+if TYPE_CHECKING:
+    from bot.submit import Submitter
 
 
 def open_client(settings: Settings, transport: Transport | None = None) -> NumeraiClient:
@@ -20,6 +24,7 @@ def open_client(settings: Settings, transport: Transport | None = None) -> Numer
         public_id=public.get_secret_value() if public else None,
         secret_key=secret.get_secret_value() if secret else None,
         transport=transport,
+        trigger_id=os.environ.get("TRIGGER_ID"),
     )
 
 
@@ -28,8 +33,10 @@ def open_artifacts(settings: Settings) -> ArtifactStore:
     return ArtifactStore(settings.state_dir / "artifacts")
 
 
-def open_submitter(settings: Settings, client: NumeraiClient, ledger: Ledger) -> Submitter:
+def open_submitter(settings: Settings, client: NumeraiClient, ledger: Ledger) -> "Submitter":
     """Return a submitter that uploads in live mode only."""
+    from bot.submit import Submitter  # noqa: PLC0415 - brings what scoring needs, which the daemon never does itself
+
     return Submitter(
         client=client,
         ledger=ledger,
@@ -71,14 +78,3 @@ def recipes_in_use(settings: Settings) -> tuple[str, ...]:
 
 def _listed(models: dict[str, str]) -> str:
     return ", ".join(sorted(models)) or "none"
-
-
-def chores(settings: Settings) -> tuple[Chore, ...]:
-    """Return what the daemon does beside the rounds; a retrain syncs too, so it comes first."""
-    retrain = tuple(("retrain", "--recipe", name) for name in recipes_in_use(settings))
-    planned = (("retrain", retrain, settings.retrain), ("sync", (("sync",),), settings.sync))
-    return tuple(
-        Chore(name=name, commands=commands, ledger_path=settings.ledger_path, every_s=every_s)
-        for name, commands, schedule in planned
-        if (every_s := interval_s(schedule)) is not None
-    )

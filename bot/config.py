@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -21,7 +21,18 @@ from bot.recipes import RECIPES
 
 SECRET_FOLDER = Path("/run/secrets")
 CONFIG_FILE = "bot.toml"
-_SECRETS = ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY")
+_SECRETS = ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY", "BOT_ALERT_URLS", "BOT_PING_URL", "BOT_WEBHOOK_TOKEN")
+"""Variables that may also be given as a file: ``<NAME>_FILE``, or mounted in the container's secret folder."""
+
+
+class AccountSettings(BaseModel):
+    """A further account: where its key lies, and which of its models are filled."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    public_id_file: Path
+    secret_key_file: Path
+    slots: dict[str, str]
 
 
 class Settings(BaseSettings):
@@ -56,6 +67,11 @@ class Settings(BaseSettings):
         description="Model name to recipe, `name=recipe,name=recipe`; empty means the account's only model.",
     )
     recipe: str = Field(default="standard", description="Recipe of the account's only model when `slots` is empty.")
+    accounts: dict[str, AccountSettings] = Field(
+        default_factory=dict,
+        description="Several accounts, instead of one key: tables `[accounts.NAME]` with `public_id_file`,"
+        " `secret_key_file` and `slots`.",
+    )
     retrain: str = Field(
         default="weekly",
         description="When `bot run` retrains: `weekly`, `daily`, `off`, or an interval as `90s`, `6h`.",
@@ -64,11 +80,38 @@ class Settings(BaseSettings):
         default="daily",
         description="When `bot run` syncs data and history between retrains: `weekly`, `daily`, `off`, or an interval.",
     )
+    backup: str = Field(
+        default="daily", description="When `bot run` backs the ledger up and prunes old rounds: as `BOT_SYNC`."
+    )
     tick_s: float = Field(default=20.0, gt=0, le=20, description="Seconds between two looks at the open round.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the network trains.")
     threads: int = Field(default=1, ge=1, description="Threads for scoring a round.")
     max_exposure: float = Field(
         default=0.45, gt=0, le=1, description="Gate: largest absolute correlation of the submission with a feature."
+    )
+    late_policy: Literal["skip", "queue"] = Field(
+        default="skip",
+        description="After the close: `skip` uploads nothing; `queue` lets Numerai keep a late file for the next round.",
+    )
+    fallback: str = Field(default="", description="Recipe that fills a slot when no champion of its own can score.")
+    reuse_last_round: bool = Field(
+        default=False, description="When nothing can score: send the last round's predictions, mapped to the new ids."
+    )
+    alert_urls: SecretStr | None = Field(
+        default=None, description="Where alerts go: URLs of apprise's services, separated by spaces."
+    )
+    ping_url: SecretStr | None = Field(
+        default=None, description="Pinged after every confirmed round, in the manner of healthchecks.io."
+    )
+    http_host: str = Field(default="127.0.0.1", description="Address of the daemon's pages.")
+    http_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of the daemon's pages, `/healthz` and `/metrics`; none without it.",
+    )
+    webhook_token: SecretStr | None = Field(
+        default=None, description="A POST to `/hook/<token>` wakes the loop and hands on Numerai's trigger id."
     )
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="`auto` writes JSON unless standard error is a terminal."
@@ -107,7 +150,7 @@ class Settings(BaseSettings):
         horizon(value)
         return value
 
-    @field_validator("retrain", "sync")
+    @field_validator("retrain", "sync", "backup")
     @classmethod
     def _parse_schedule(cls, value: str) -> str:
         interval_s(value)
@@ -125,6 +168,24 @@ class Settings(BaseSettings):
         """Let the environment win over ``bot.toml``; secret files are read by :func:`load`."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=CONFIG_FILE)
 
+    def of_account(self, name: str) -> "Settings":
+        """
+        Return the settings as they are for one of several accounts; for an empty name, themselves.
+
+        Raises:
+            BadConfig: There is no such account, or its key cannot be read.
+        """
+        if not name:
+            return self
+        if name not in self.accounts:
+            raise BadConfig(f"account {name!r} is unknown; accounts: {', '.join(self.accounts) or 'none'}")
+        account = self.accounts[name]
+        key = {
+            "numerai_public_id": SecretStr(_read_secret(account.public_id_file, f"accounts.{name}")),
+            "numerai_secret_key": SecretStr(_read_secret(account.secret_key_file, f"accounts.{name}")),
+        }
+        return self.model_copy(update={**key, "slots": account.slots})
+
     @property
     def ledger_path(self) -> Path:
         """Return the ledger of this mode, so that a dry run never counts as a submission."""
@@ -134,8 +195,9 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Return the values that must never be shown."""
-        keys = (self.numerai_public_id, self.numerai_secret_key)
-        return tuple(key.get_secret_value() for key in keys if key is not None)
+        keys = (self.numerai_public_id, self.numerai_secret_key, self.alert_urls, self.ping_url, self.webhook_token)
+        values = (key.get_secret_value() for key in keys if key is not None)
+        return tuple(part for value in values for part in value.split())
 
 
 def interval_s(text: str) -> float | None:
@@ -166,7 +228,7 @@ def load(**overrides: object) -> Settings:
     for name in _SECRETS:
         secret = _secret_from_file(name)
         if secret is not None:
-            values.setdefault(name.lower(), SecretStr(secret))
+            values.setdefault(name.lower().removeprefix("bot_"), SecretStr(secret))
     try:
         return Settings(**values)
     except ValidationError as error:
@@ -180,19 +242,24 @@ def _secret_from_file(name: str) -> str | None:
     """Read a secret from ``<NAME>_FILE`` or the container's secret folder; the plain variable wins over the folder."""
     named = os.environ.get(f"{name}_FILE")
     if named:
-        try:
-            return Path(named).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise BadConfig(f"{name}_FILE names {named}, which cannot be read: {error.strerror}") from None
+        return _read_secret(Path(named), f"{name}_FILE")
     mounted = SECRET_FOLDER / name
     if name not in os.environ and mounted.is_file():
         return mounted.read_text(encoding="utf-8").strip()
     return None
 
 
+def _read_secret(path: Path, name: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise BadConfig(f"{name} names {path}, which cannot be read: {error.strerror}") from None
+
+
 def _refuse_unknown_environment() -> None:
     """Refuse ``BOT_*`` variables that mean nothing: a typo must not silently fall back to a default."""
     known = {f"BOT_{name.upper()}" for name in Settings.model_fields if not name.startswith("numerai_")}
+    known |= {f"{name}_FILE" for name in _SECRETS}
     for name in sorted(os.environ):
         if name.startswith("BOT_") and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -221,7 +288,7 @@ def reference() -> str:
         variable = name.upper() if name.startswith("numerai_") else f"BOT_{name.upper()}"
         default = field.get_default(call_default_factory=True)
         shown = "-" if default is None or default == {} else f"`{default}`"
-        if name.startswith("numerai_"):
+        if variable in _SECRETS:
             variable = f"{variable}`, `{variable}_FILE"
         rows.append(f"| `{variable}` | {shown} | {field.description} |")
     return "\n".join(rows)

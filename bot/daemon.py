@@ -1,236 +1,299 @@
 """
-``bot run``: the submit step in a loop, and the calendar chores beside it.
+``bot run``: the loop over rounds.
 
-Rounds are levels, not events: each step asks what the open round still owes and does it, with the code of
-``bot submit``. APScheduler runs chores only; a chore that fails or hangs cannot stop the loop.
+Rounds are levels, not events: each look asks what the open round still owes and starts ``bot submit`` for it, as a child
+process with a deadline, so that what hangs or crashes while scoring costs one attempt and not the round. The ledger says
+what came of it. Nothing here depends on what was true at the last look.
 """
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from types import FrameType
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import structlog
-from apscheduler.schedulers.background import BackgroundScheduler
 
-from bot.delivery import Slot
-from bot.errors import BotError, NoChampion, RetryLater, RoundNotOpen
-from bot.ledger import Ledger
-from bot.submit import Submitter
+from bot.children import Child
+from bot.errors import BotError, OperatorNeeded, RoundNotOpen, StateUnwritable
+from bot.openings import pause_s
+from bot.outbox import Outbox
+from bot.pulse import Pulse
+from bot.rounds import Round
 
 HOLD_S = 300.0
-"""Seconds before a slot that was refused, or that needs the operator, is tried again in the same round."""
+"""Seconds before a round that was refused, or that needs the operator, is tried again."""
 
-STOP_S = 8.0
-"""Seconds a step may go on after SIGTERM before the process ends itself; every step survives that."""
+ATTEMPT_S = 900.0
+"""Seconds an attempt may take; a slow network alone may take minutes, and the deadline of a round comes on top."""
 
-CHORE_LIMIT_S = 12 * 3600
-RETRY_S = 900.0
-"""Seconds after which a failed chore is tried again."""
+AFTER_CLOSE_S = 5.0
+"""Seconds after the close at which an attempt is ended."""
 
-LOOK_S = 60.0
-"""Seconds between two looks whether a chore is due; dueness itself comes from the ledger and survives restarts."""
+AGAIN_S = 5.0
+"""Seconds before an attempt that may succeed later is made again."""
+
+STOP_S = 6.0
+"""Seconds an attempt may go on after SIGTERM; it survives being ended anywhere."""
+
+WATCH_S = 0.5
+"""Seconds between two looks at an attempt under way."""
+
+WARN = timedelta(minutes=20)
+"""How long before a close a person is told that a round is not confirmed; half the window where that is less."""
+
+OUTAGE_S = 300.0
+"""Seconds without an answer from Numerai after which a person is told."""
+
+LEFT = {75: "later", 65: "refused", 78: "needs the operator"}
+"""What an attempt's exit status means."""
+
 log = structlog.get_logger()
+
+
+class Tournament(Protocol):
+    """What the loop asks Numerai."""
+
+    def current_round(self) -> Round:
+        """Return the open round; raises ``RoundNotOpen`` where there is none."""
+
+    def server_now(self) -> datetime:
+        """Return the server's time, aware UTC."""
+
+
+class Book(Protocol):
+    """What the loop reads and writes of the ledger."""
+
+    def settled(self, round_number: int, slot: str) -> bool:
+        """Say whether the slot's round is confirmed, or rehearsed in a dry run."""
+
+    def see(self, round_: Round) -> None:
+        """Remember when a round opened and closes."""
+
+    def openings(self) -> tuple[datetime, ...]:
+        """Return when the last rounds opened."""
+
+    def probe(self) -> None:
+        """Take the lock that every write needs and give it back."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Party:
+    """
+    One account and where it stands in the open round.
+
+    Attributes:
+        find_slots: Returns the names of the slots to fill; asked again for every round.
+        attempt: Returns the command that brings them to a confirmed submission within so many seconds, not yet started;
+            it is handed Numerai's trigger id where there is one.
+        slots: Of the open round; ``None`` while they are not known.
+        trigger: Numerai's id of the webhook call that the next attempt answers.
+        running: The attempt under way.
+        hold_until: Monotonic time before which no other attempt begins.
+    """
+
+    find_slots: Callable[[], tuple[str, ...]]
+    attempt: Callable[[Round, float, str | None], Child]
+    slots: tuple[str, ...] | None = None
+    trigger: str | None = None
+    running: Child | None = None
+    hold_until: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Daemon:
     """
-    The loop over rounds.
+    The loop.
 
     Attributes:
-        submitter: Does a round for a slot.
-        find_slots: Asks the account which slots there are; asked again for every round.
-        tick_s: Seconds between two looks.
+        tournament: Whose rounds are played.
+        parties: The accounts.
+        book: What is known of rounds.
+        pulse: Told that the loop lives.
+        outbox: What a person is told.
+        confirmed: Called when a round has become settled.
+        helped: Says whether something is under way that may give a slot what it lacks, such as a first training.
+        tick_s: Longest pause between two looks.
+        wake: Set to bring the next look forward.
     """
 
-    submitter: Submitter
-    find_slots: Callable[[], tuple[Slot, ...]]
+    tournament: Tournament
+    parties: Sequence[Party]
+    book: Book
+    pulse: Pulse
+    outbox: Outbox
+    confirmed: Callable[[], None]
+    helped: Callable[[], bool]
     tick_s: float
-    _slots: tuple[Slot, ...] = ()
-    _round: int | None = None
-    _done: set[str] = field(default_factory=set)
-    _held: dict[str, float] = field(default_factory=dict)
-    _said: dict[str, str] = field(default_factory=dict)
+    wake: threading.Event = field(default_factory=threading.Event)
+    _round: Round | None = None
+    _settled: bool = False
+    _said: str = ""
+    _silent_since: float | None = None
+    _look_at: float = 0.0
 
     def run(self, stop: threading.Event) -> None:
-        """Take steps until *stop* is set."""
+        """Look until *stop* is set, then end the attempts under way."""
         while not stop.is_set():
-            stop.wait(self.step())
+            self.wake.wait(self.step())
+            self.wake.clear()
+        for party in self.parties:
+            if party.running is not None:
+                party.running.stop(grace_s=STOP_S)
+
+    def try_again(self) -> None:
+        """Forget why accounts are held, since something has changed, and look now."""
+        for party in self.parties:
+            party.hold_until = 0.0
+        self.wake.set()
 
     def step(self) -> float:
         """
-        Do what the open round still owes; return the seconds to wait before the next look.
+        Look once and do what is owed; return the seconds to wait before the next look.
 
-        No error leaves this method: whatever happens in one step, the next one is taken.
+        No error leaves this method: whatever happens in one look, the next one is taken.
         """
+        pause = self.tick_s
         try:
-            self._step()
-        except RoundNotOpen as waiting:
-            if self._round != 0:
-                log.info("round.waiting", reason=str(waiting))
-            self._round = 0
-        except BotError as error:
-            log.warning("step.failed", reason=str(error), kind=type(error).__name__)
+            pause = self._step()
         except Exception:
             log.exception("step.crashed")
-        return self.tick_s
+        try:
+            number = None if self._round is None else self._round.number
+            self.pulse.beat(round=number, settled=self._settled, tick_s=self.tick_s)
+        except OSError as error:
+            log.error("pulse.failed", reason=str(error))  # noqa: TRY400 - one line
+        return pause
 
-    def _step(self) -> None:
-        round_ = self.submitter.client.current_round()
-        if round_.number != self._round:
-            self._slots, self._done, self._held, self._said = self.find_slots(), set(), {}, {}
-            self._round = round_.number
-            log.info("round.open", round=round_.number, closes_at=round_.closes_at.isoformat())
-        for slot in self._slots:
-            if slot.name in self._done or self._held.get(slot.name, 0.0) > time.monotonic():
+    def _step(self) -> float:
+        ended = [party for party in self.parties if self._watch(party)]
+        if not ended and any(party.running for party in self.parties) and time.monotonic() < self._look_at:
+            return WATCH_S
+        self._look_at = time.monotonic() + self.tick_s
+        try:
+            self.book.probe()
+            self.pulse.mark("state", None)
+            pause = self._look()
+        except RoundNotOpen as waiting:
+            self._answered()
+            self._leave()
+            self._say("round.waiting", str(waiting))
+            pause = self._pause()
+        except StateUnwritable as error:
+            self.pulse.mark("state", str(error))
+            self._say("state.unwritable", str(error))
+            pause = self.tick_s
+        except BotError as error:
+            self._say("step.failed", str(error))
+            self._silent(error)
+            pause = self.tick_s
+        return min(pause, WATCH_S) if any(party.running for party in self.parties) else pause
+
+    def _look(self) -> float:
+        current = self.tournament.current_round()
+        self._answered()
+        if self._round is None or current.number != self._round.number:
+            self._leave()
+            self.book.see(current)
+            log.info("round.open", round=current.number, closes_at=current.closes_at.isoformat())
+        self._round = current
+        if self._settled:
+            return self._pause()
+        now = self.tournament.server_now()
+        self._warn(current, now)
+        for party in self.parties:
+            if party.slots is None:
+                party.slots = party.find_slots()
+            if not self._owes(party, current) or party.running is not None or time.monotonic() < party.hold_until:
                 continue
-            try:
-                receipt = self.submitter.submit(round_, slot)
-            except (NoChampion, RetryLater) as error:
-                self._wait(slot, str(error))
-            except BotError as error:
-                self._held[slot.name] = time.monotonic() + HOLD_S
-                log.error("round.refused", round=round_.number, slot=slot.name, reason=str(error))  # noqa: TRY400 - one line
-            else:
-                self._done.add(slot.name)
-                log.info("round.settled", round=round_.number, slot=slot.name, outcome=receipt.outcome)
+            limit_s = min(ATTEMPT_S, current.seconds_left(now) + AFTER_CLOSE_S)
+            party.running, party.trigger = party.attempt(current, limit_s, party.trigger), None
+            party.running.start()
+        self._settle(current)
+        if self._settled:
+            return self._pause()
+        holds = [party.hold_until - time.monotonic() for party in self.parties]
+        return min(self.tick_s, max(WATCH_S, *holds))
 
-    def _wait(self, slot: Slot, reason: str) -> None:
-        """Log why a slot has to wait, once until the reason changes."""
-        if self._said.get(slot.name) != reason:
-            log.warning("round.delayed", round=self._round, slot=slot.name, reason=reason)
-        self._said[slot.name] = reason
+    def _owes(self, party: Party, current: Round) -> bool:
+        """Say whether a slot of the account is not known to be confirmed; unknown slots are owed."""
+        return party.slots is None or not all(self.book.settled(current.number, slot) for slot in party.slots)
 
+    def _settle(self, current: Round) -> None:
+        """See whether nothing is owed any more, and tell the world."""
+        if any(party.running is not None or self._owes(party, current) for party in self.parties):
+            return
+        self._settled = True
+        log.info("round.settled", round=current.number)
+        self.pulse.mark("round", None)
+        self.outbox.over("round", f"round {current.number} is confirmed", at=datetime.now(UTC))
+        self.confirmed()
 
-@dataclass(slots=True, kw_only=True)
-class Chore:
-    """
-    Commands of the bot on a schedule, as child processes, so that neither their memory nor a crash reaches the loop.
-
-    Attributes:
-        name: Under which the ledger remembers the last run.
-        commands: Arguments of each command, run one after another.
-        ledger_path: Where the chore remembers its last run.
-        every_s: Seconds between two runs, from success to success.
-    """
-
-    name: str
-    commands: tuple[tuple[str, ...], ...]
-    ledger_path: Path
-    every_s: float
-    _child: subprocess.Popen[bytes] | None = None
-    _stopping: bool = False
-
-    def is_due(self, now: datetime) -> bool:
-        """Say whether to run: never ran, was cut off, failed a while ago, or succeeded long enough ago."""
-        ledger = Ledger(self.ledger_path)
-        try:
-            last = ledger.chore(self.name)
-        finally:
-            ledger.close()
-        if last is None or last["finished_at"] is None:
+    def _watch(self, party: Party) -> bool:
+        """See what became of an attempt, and end it when its time is up; say whether it is over."""
+        attempt = party.running
+        if attempt is None:
+            return False
+        status = attempt.poll()
+        number = None if self._round is None else self._round.number
+        if status is None and not attempt.is_overdue:
+            return False
+        party.running = None
+        party.hold_until = time.monotonic() + min(self.tick_s, AGAIN_S)
+        if status is None:
+            attempt.stop(grace_s=0.0)
+            log.error("round.hung", round=number, seconds=round(attempt.seconds))
             return True
-        pause_s = self.every_s if last["outcome"] == "ok" else min(self.every_s, RETRY_S)
-        return (now - datetime.fromisoformat(last["finished_at"])).total_seconds() >= pause_s
+        if status == 0:
+            return True
+        reason = LEFT.get(status, f"failing with exit status {status}")
+        log.warning("round.delayed", round=number, reason=reason)
+        if status in (65, 78) and not self.helped():
+            party.hold_until = time.monotonic() + HOLD_S
+            self._trouble("round", f"round {number} is {reason}", "the log has the reason; see `bot doctor`")
+        return True
 
-    def run(self) -> None:
-        """Run the commands if it is time to; the outcome goes to the ledger and the log."""
-        if self._stopping or not self.is_due(datetime.now(UTC)):
-            return
-        ledger = Ledger(self.ledger_path)
-        try:
-            ledger.start_chore(self.name, datetime.now(UTC))
-            outcomes = [self._run(command) for command in self.commands]
-            outcome = next((one for one in outcomes if one != "ok"), "ok")
-            if self._stopping:
-                return
-            ledger.finish_chore(self.name, datetime.now(UTC), outcome)
-            log.info("chore.finished", chore=self.name, outcome=outcome)
-        finally:
-            ledger.close()
+    def _warn(self, current: Round, now: datetime) -> None:
+        """Tell a person while there is still time to do something."""
+        window = current.closes_at - current.opens_at
+        if current.closes_at - now <= min(WARN, window / 2):
+            minutes = current.seconds_left(now) / 60
+            title = f"round {current.number} is not confirmed, {minutes:.0f} minutes left"
+            self._trouble("round", title, "the bot goes on trying; see `bot doctor`")
 
-    def stop(self) -> None:
-        """End a command that is under way; everything it publishes, it publishes in one step."""
-        self._stopping = True
-        child = self._child
-        if child is None or child.poll() is not None:
-            return
-        child.terminate()
-        try:
-            child.wait(timeout=STOP_S / 2)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+    def _leave(self) -> None:
+        """Close the book on the round before; one that was not settled stays a trouble until another one is."""
+        missed, self._round = self._round, None
+        if missed is not None and not self._settled:
+            self._settle(missed)
+        if missed is not None and not self._settled:
+            log.error("round.missed", round=missed.number)
+            self.pulse.mark("round", f"round {missed.number} closed without a confirmed submission")
+            self._trouble("round", f"round {missed.number} was missed", "see `bot status` and the log")
+        self._settled = False
+        for party in self.parties:
+            party.slots, party.hold_until = None, 0.0
 
-    def _run(self, command: tuple[str, ...]) -> str:
-        if self._stopping:
-            return "stopped"
-        # Neither training nor data need the key, so they do not get it.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMERAI_")}
-        log.info("chore.started", command=" ".join(command))
-        arguments = [sys.executable, "-m", "bot", *command]
-        self._child = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603 - ourselves
-        os.setpriority(os.PRIO_PROCESS, self._child.pid, 10)
-        try:
-            status = self._child.wait(timeout=CHORE_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
-            return f"not done within {CHORE_LIMIT_S} s"
-        return "ok" if status == 0 else f"exit status {status}"
+    def _silent(self, error: BotError) -> None:
+        """Tell a person once nothing usable has been heard from Numerai for minutes."""
+        self._silent_since = self._silent_since or time.monotonic()
+        if time.monotonic() - self._silent_since >= OUTAGE_S or isinstance(error, OperatorNeeded):
+            self._trouble("numerai", "no usable answer from Numerai", str(error))
 
+    def _answered(self) -> None:
+        if self._silent_since is not None:
+            self._silent_since = None
+            self.outbox.over("numerai", "Numerai answers again", at=datetime.now(UTC))
 
-def make_scheduler() -> BackgroundScheduler:
-    """Return a scheduler for chores: in memory, UTC, late runs are made up for once and never overlap."""
-    return BackgroundScheduler(
-        timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-    )
+    def _trouble(self, name: str, title: str, body: str) -> None:
+        self.outbox.trouble(name, title, body, at=datetime.now(UTC))
 
+    def _pause(self) -> float:
+        return pause_s(self.tournament.server_now(), self.book.openings(), tick_s=self.tick_s)
 
-def run(daemon: Daemon, chores: Sequence[Chore]) -> None:
-    """
-    Run loop and chores until SIGTERM or SIGINT; return within ten seconds of it.
-
-    Chores that are due at once run one after another, in their order: they share data and cores.
-    """
-    stop = threading.Event()
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        if not stop.is_set():
-            threading.Thread(target=_end_for_sure, daemon=True).start()
-        stop.set()
-
-    def do_chores() -> None:
-        for chore in chores:
-            chore.run()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    scheduler = make_scheduler()
-    if chores:
-        seconds = min(LOOK_S, *(chore.every_s for chore in chores))
-        scheduler.add_job(do_chores, "interval", seconds=seconds, id="chores", next_run_time=datetime.now(UTC))
-    scheduler.start()
-    log.info("daemon.started", tick_s=daemon.tick_s, chores={chore.name: chore.every_s for chore in chores})
-    try:
-        daemon.run(stop)
-    finally:
-        for chore in chores:
-            chore.stop()
-        scheduler.shutdown(wait=False)
-        log.info("daemon.stopped")
-
-
-def _end_for_sure() -> None:
-    """End the process when a step outlasts its grace; the ledger and the server know where it was."""
-    time.sleep(STOP_S)
-    log.warning("daemon.killed", reason=f"a step went on for {STOP_S:g} s after the signal")
-    os._exit(0)
+    def _say(self, event: str, reason: str) -> None:
+        """Log why the loop waits, once until the reason changes."""
+        if reason != self._said:
+            log.info(event, reason=reason)
+        self._said = reason

@@ -7,7 +7,6 @@ only after the uploaded bytes were read back; a dry run leaves ``rehearsed``. ``
 
 import json
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,48 +15,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from bot import children
 from bot.boundaries import boundary
-from bot.errors import BadConfig, StateLocked, StateUnwritable
-
-_MIGRATIONS = (
-    """
-    CREATE TABLE submission (
-        round INTEGER NOT NULL,
-        slot TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('intended', 'confirmed', 'rehearsed')),
-        token TEXT NOT NULL,
-        csv_sha256 TEXT NOT NULL,
-        data_sha256 TEXT NOT NULL,
-        artifact TEXT NOT NULL,
-        submission_id TEXT,
-        filename TEXT,
-        intended_at TEXT NOT NULL,
-        confirmed_at TEXT,
-        PRIMARY KEY (round, slot)
-    ) STRICT;
-    CREATE TABLE live_file (
-        round INTEGER PRIMARY KEY,
-        sha256 TEXT NOT NULL,
-        ids_sha256 TEXT NOT NULL,
-        rows INTEGER NOT NULL,
-        fetched_at TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE chore (
-        name TEXT PRIMARY KEY,
-        started_at TEXT NOT NULL,
-        finished_at TEXT,
-        outcome TEXT
-    ) STRICT;
-    CREATE TABLE event (
-        id INTEGER PRIMARY KEY,
-        at TEXT NOT NULL,
-        name TEXT NOT NULL,
-        round INTEGER,
-        slot TEXT,
-        detail TEXT NOT NULL
-    ) STRICT;
-    """,
-)
+from bot.database import Database
+from bot.errors import StateLocked
+from bot.rounds import Round
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,28 +50,8 @@ class LiveRecord:
     fetched_at: str
 
 
-class Ledger:
-    """
-    Durable memory of rounds, slots and chores.
-
-    Commits are synchronous (WAL, ``synchronous=FULL``): what a method returned from survives a power cut.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with boundary("ledger.open"), self._failing():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA foreign_keys=ON")
-        with boundary("ledger.migrate"), self._failing():
-            self._migrate(path)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+class Ledger(Database):
+    """Durable memory of rounds, slots and chores."""
 
     def entry(self, round_number: int, slot: str) -> Entry | None:
         """Return what is known of *slot* in the round, or ``None``."""
@@ -181,6 +123,24 @@ class Ledger:
         rows = self._select("SELECT * FROM live_file WHERE round < ? ORDER BY round DESC LIMIT 50", round_number)
         return tuple(LiveRecord(**row) for row in rows)
 
+    def settled(self, round_number: int, slot: str) -> bool:
+        """Say whether nothing is left to do for *slot* in the round: confirmed, or rehearsed in a dry run."""
+        entry = self.entry(round_number, slot)
+        return entry is not None and entry.state != "intended"
+
+    def see(self, round_: Round) -> None:
+        """Remember when a round opened and closes; what it looked like last counts."""
+        with boundary("ledger.see"), self._transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO round (number, opens_at, closes_at) VALUES (?, ?, ?)",
+                (round_.number, round_.opens_at.isoformat(), round_.closes_at.isoformat()),
+            )
+
+    def openings(self, *, limit: int = 15) -> tuple[datetime, ...]:
+        """Return when the newest rounds that were seen opened."""
+        rows = self._select("SELECT opens_at FROM round ORDER BY number DESC LIMIT ?", limit)
+        return tuple(datetime.fromisoformat(row["opens_at"]) for row in rows)
+
     def start_chore(self, name: str, at: datetime) -> None:
         """Record that a chore began."""
         with boundary("ledger.start_chore"), self._transaction():
@@ -203,6 +163,10 @@ class Ledger:
         rows = self._select("SELECT * FROM chore WHERE name = ?", name)
         return dict(rows[0]) if rows else None
 
+    def chores(self) -> tuple[dict[str, str | None], ...]:
+        """Return the last run of every chore."""
+        return tuple(dict(row) for row in self._select("SELECT * FROM chore ORDER BY name"))
+
     def events(self, round_number: int) -> tuple[tuple[str, str], ...]:
         """Return (time, name) of everything recorded for a round, oldest first."""
         rows = self._select("SELECT at, name FROM event WHERE round = ? ORDER BY id", round_number)
@@ -214,46 +178,13 @@ class Ledger:
             (at, name, round_number, slot, json.dumps(detail, sort_keys=True)),
         )
 
-    def _select(self, query: str, *values: int | str) -> list[sqlite3.Row]:
-        with self._failing():
-            return self._db.execute(query, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            with self._failing():
-                self._db.execute("BEGIN IMMEDIATE")
-                yield
-                self._db.execute("COMMIT")
-        finally:
-            # SQLite ends some failed transactions by itself; one that a full disk kept from committing, it does not.
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-
-    @contextmanager
-    def _failing(self) -> Iterator[None]:
-        """Tell a disk that is full, failing or busy, which may pass, from a file that is damaged."""
-        try:
-            yield
-        except (sqlite3.OperationalError, OSError) as error:
-            raise StateUnwritable(f"the ledger {self._path} cannot be used now: {error}; is the disk full?") from None
-        except sqlite3.DatabaseError as error:
-            raise BadConfig(
-                f"the ledger {self._path} cannot be used: {error}; restore it from a backup or move it away"
-            ) from None
-
-    def _migrate(self, path: Path) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(_MIGRATIONS):
-            raise BadConfig(f"the ledger {path} was written by a newer bot (schema {version}); upgrade the bot")
-        for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
-            self._db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
-
 
 @contextmanager
 def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
     """
     Hold the state directory for this process; the kernel frees it however the process ends.
+
+    A child of the process that holds it is let in, but only one at a time.
 
     Args:
         state_dir: Directory to hold.
@@ -262,6 +193,7 @@ def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
     Raises:
         StateLocked: Another process holds it; the message names its process id.
     """
+    name = f"{name}.child" if children.holder() is not None else name
     with boundary("lock.folder"):
         state_dir.mkdir(parents=True, exist_ok=True)
     holder = state_dir / f"{name}.holder"

@@ -125,20 +125,27 @@ class NumeraiClient:
         public_id: Public half of the key, or ``None``.
         secret_key: Secret half of the key, or ``None``.
         transport: HTTP; the default has the production timeouts.
+        trigger_id: Of the webhook call that submissions answer, ``None`` where there was none.
 
     Raises:
         BadCredentials: Only one half of the key is given.
     """
 
     def __init__(
-        self, *, api_url: str, public_id: str | None, secret_key: str | None, transport: Transport | None = None
+        self,
+        *,
+        api_url: str,
+        public_id: str | None,
+        secret_key: str | None,
+        transport: Transport | None = None,
+        trigger_id: str | None = None,
     ) -> None:
         if bool(public_id) != bool(secret_key):
             absent = "NUMERAI_SECRET_KEY" if public_id else "NUMERAI_PUBLIC_ID"
             raise BadCredentials(f"{absent} is not set, though the other half of the API key is")
         self._transport = transport or Transport()
         key = (public_id, secret_key) if public_id and secret_key else None
-        self._public_id = public_id
+        self._public_id, self._trigger_id = public_id, trigger_id
         self._api = _Api(api_url, key, self._transport)
 
     def server_now(self) -> datetime:
@@ -246,7 +253,7 @@ class NumeraiClient:
         with boundary("upload.put"):
             self._transport.upload(str(granted["url"]), content)
         check()
-        create = {**about, "filename": granted["filename"], "triggerId": None, "dataDatestamp": None}
+        create = {**about, "filename": granted["filename"], "triggerId": self._trigger_id, "dataDatestamp": None}
         with boundary("upload.create"):
             created = field(self._api.raw_query(_CREATE, create, authorization=True), "create_submission")
         return str(created["id"])

@@ -1,11 +1,14 @@
 """Commands about rounds: submit one, run them all, show them."""
 
+import os
+import tomllib
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bot.cli.app import app
-from bot.errors import BadConfig, RoundNotOpen
+from bot.errors import BadConfig, BotError, RoundNotOpen
 
 
 @app.command()
@@ -14,6 +17,7 @@ def submit(
     slot: Annotated[
         str | None, typer.Option(help="One of the account's models; default: every configured slot.")
     ] = None,
+    account: Annotated[str, typer.Option(help="One of several accounts in bot.toml.")] = "",
     *,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Everything but the upload, whatever BOT_MODE says.")
@@ -25,8 +29,9 @@ def submit(
     from bot.console import show_receipt  # noqa: PLC0415
     from bot.ledger import Ledger, state_lock  # noqa: PLC0415
 
-    settings = config.load(mode="dry-run" if dry_run else None)
+    settings = config.load(mode="dry-run" if dry_run else None).of_account(account)
     logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    failed: list[BotError] = []
     with state_lock(settings.state_dir):
         ledger = Ledger(settings.ledger_path)
         client = assembly.open_client(settings)
@@ -41,26 +46,39 @@ def submit(
         if round_ not in ("latest", str(current.number)):
             raise RoundNotOpen(f"round {round_} is not open; the open round is {current.number}")
         for one in slots:
-            show_receipt(submitter.submit(current, one, force=force))
+            try:
+                show_receipt(submitter.submit(current, one, force=force))
+            except BotError as error:
+                failed.append(error)
+    for other in failed[1:]:
+        typer.echo(f"error: {other}", err=True)
+    if failed:
+        raise failed[0]
 
 
 @app.command()
 def run() -> None:
-    """Submit every round as it opens and retrain on schedule, until stopped."""
-    from bot import assembly, config, daemon, logs  # noqa: PLC0415
-    from bot.ledger import Ledger, state_lock  # noqa: PLC0415
+    """Submit every round as it opens and do all chores on schedule, until stopped."""
+    from bot import config, logs, service, wiring  # noqa: PLC0415
+    from bot.ledger import state_lock  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(log_format=settings.log_format, secrets=settings.secrets)
     with state_lock(settings.state_dir):
-        ledger = Ledger(settings.ledger_path)
-        client = assembly.open_client(settings)
-        loop = daemon.Daemon(
-            submitter=assembly.open_submitter(settings, client, ledger),
-            find_slots=lambda: assembly.find_slots(settings, client),
-            tick_s=settings.tick_s,
-        )
-        daemon.run(loop, assembly.chores(settings))
+        service.serve(*wiring.open_service(settings))
+
+
+@app.command()
+def health() -> None:
+    """Say whether the daemon of the state directory is well; exit code 0, or 75 with the reasons."""
+    from bot.pulse import ailments  # noqa: PLC0415
+
+    found = ailments(_state_dir())
+    for reason in found:
+        typer.echo(reason, err=True)
+    if found:
+        raise typer.Exit(75)
+    typer.echo("healthy")
 
 
 @app.command()
@@ -89,3 +107,26 @@ def doctor(
 
     found = list(show_checks(examine(), as_json=as_json))
     raise typer.Exit(exit_code(found))
+
+
+@app.command()
+def backup() -> None:
+    """Back the ledger up, and remove files of rounds long gone; `bot run` does it daily."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from bot import config, housekeeping  # noqa: PLC0415
+
+    settings = config.load()
+    if settings.ledger_path.is_file():
+        made = housekeeping.back_up(settings.ledger_path, settings.state_dir / "backups", at=datetime.now(UTC))
+        typer.echo(f"ledger: backed up to {made}")
+    freed = housekeeping.prune(settings.state_dir / "rounds")
+    typer.echo(f"rounds: {freed / 1e6:.1f} MB freed")
+
+
+def _state_dir() -> Path:
+    """Return the state directory without reading all settings: a health check runs every half minute."""
+    named = os.environ.get("BOT_STATE_DIR")
+    if named is None and (file := Path("bot.toml")).is_file():
+        named = tomllib.loads(file.read_text(encoding="utf-8")).get("state_dir")
+    return Path(named or "state")

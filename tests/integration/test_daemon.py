@@ -1,34 +1,41 @@
-"""`bot run`: rounds that open one after another, restarts, and a retrain beside them."""
+"""`bot run`: rounds that open one after another, restarts, several accounts, alerts, and a retrain beside them."""
 
+import json
 import shutil
 import signal
 import subprocess
+import threading
+import time
 from contextlib import contextmanager
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+import requests
 
-from bot.sandbox import Sandbox, SandboxClock, Schedule
+from bot.sandbox import DEMO_ACCOUNT, Account, Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World
-from tests.integration.conftest import FIRST_ROUND, OPENED, Installation
+from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation
 
-ROUND_S = 60
-RATE = 5.0
-"""Sandbox seconds per real second: a round a minute passes in twelve seconds."""
+ROUND = timedelta(minutes=30)
+OTHER = Account(
+    username="other",
+    public_id="OTHERPUBLICIDOTHERPUBLICIDOTHER0",
+    secret_key="OTHERSECRETKEY" * 4,
+    models={"other_mixer": "22222222-0000-0000-0000-000000000000"},
+)
 
 
 @pytest.fixture
 def season(world_folder, trained, tmp_path):
-    """A tournament that opens a round every minute of its own clock, and a bot with a champion."""
-    schedule = Schedule.every(
-        timedelta(seconds=ROUND_S),
-        window=timedelta(seconds=ROUND_S - 1),
-        first_round=FIRST_ROUND,
-        first_open=OPENED,
-    )
+    """A tournament with a round every half hour of a clock that the test moves, and a bot with a champion."""
+    schedule = Schedule.every(ROUND, window=ROUND - timedelta(seconds=1), first_round=FIRST_ROUND, first_open=OPENED)
     shutil.copytree(trained / "artifacts", tmp_path / "state" / "artifacts")
-    with Sandbox(World.open(world_folder), clock=SandboxClock(OPENED, rate=RATE), schedule=schedule) as sandbox:
-        yield Installation(sandbox=sandbox, root=tmp_path, settings={"BOT_TICK_S": "0.3", "BOT_RETRAIN": "off"})
+    clock = SandboxClock(OPENED + timedelta(seconds=1), rate=0)
+    world = World.open(world_folder)
+    with Sandbox(world, clock=clock, schedule=schedule, accounts=(DEMO_ACCOUNT, OTHER)) as sandbox:
+        settings = {"BOT_TICK_S": "0.3", "BOT_RETRAIN": "off", "BOT_SYNC": "off", "BOT_BACKUP": "off"}
+        yield Installation(sandbox=sandbox, root=tmp_path, settings=settings)
 
 
 @contextmanager
@@ -47,55 +54,201 @@ def running(installation, **settings):
             process.wait()
 
 
+def log(installation):
+    return (installation.root / "log").read_text()
+
+
+def events(installation, name):
+    lines = [json.loads(line) for line in log(installation).splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == name]
+
+
 def confirmed_rounds(sandbox):
     return [one.round for one in sandbox.tournament.submissions if one.accepted]
 
 
-def until(sandbox, rounds, timeout_s=90):
+def until(sandbox, rounds, timeout_s=120):
     """Wait until the sandbox holds submissions of so many rounds."""
     return sandbox.tournament.wait_for(lambda: len(set(confirmed_rounds(sandbox))) >= rounds, timeout_s=timeout_s)
+
+
+def seen(look, timeout_s=60):
+    """Wait until *look* answers with something; return it."""
+    end = time.monotonic() + timeout_s
+    while not (found := look()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
 
 
 @pytest.mark.slow
 def test_rounds_in_a_row_with_a_restart_have_one_submission_each(season):
     """Each round gets exactly one submission, also across a kill and a restart in the middle."""
     with running(season) as first:
-        assert until(season.sandbox, 2), (season.root / "log").read_text()
+        assert until(season.sandbox, 1), log(season)
+        season.sandbox.clock.advance(ROUND)
         first.send_signal(signal.SIGKILL)
     with running(season):
-        assert until(season.sandbox, 4), (season.root / "log").read_text()
-    rounds = confirmed_rounds(season.sandbox)
+        assert until(season.sandbox, 2), log(season)
+        season.sandbox.clock.advance(ROUND)
+        assert until(season.sandbox, 3), log(season)
 
-    assert rounds == sorted(set(rounds))
-    assert rounds == list(range(rounds[0], rounds[0] + len(rounds)))
+    assert confirmed_rounds(season.sandbox) == [FIRST_ROUND, FIRST_ROUND + 1, FIRST_ROUND + 2]
 
 
 def test_second_instance_is_turned_away(season):
     """A second bot on the same state directory exits 75 and names the first."""
     with running(season) as first:
-        assert until(season.sandbox, 1), (season.root / "log").read_text()
+        assert until(season.sandbox, 1), log(season)
         second = season.bot("run")
 
     assert second.returncode == 75
     assert str(first.pid) in second.stderr
 
 
-def test_stops_at_once_when_told_to(season):
-    """SIGTERM ends the loop with exit code 0 within ten seconds."""
+def test_stops_at_once_when_told_to_and_is_well_until_then(season):
+    """SIGTERM ends the loop with exit code 0 within ten seconds; `bot health` says which of both it is."""
     with running(season) as process:
-        assert until(season.sandbox, 1), (season.root / "log").read_text()
+        assert until(season.sandbox, 1), log(season)
+        alive = season.bot("health")
         process.send_signal(signal.SIGTERM)
 
         assert process.wait(timeout=10) == 0
+    gone = season.bot("health")
+
+    assert (alive.returncode, alive.stdout) == (0, "healthy\n")
+    assert gone.returncode == 75
+    assert f"process {process.pid} is gone" in gone.stderr
 
 
 @pytest.mark.slow
 def test_first_retrain_makes_the_first_submission_possible(season):
     """A bot that starts with nothing retrains, promotes and submits, all by itself."""
     shutil.rmtree(season.state / "artifacts")
-    season.sandbox.clock.set_rate(0.0)
     with running(season, BOT_RETRAIN="weekly"):
-        assert until(season.sandbox, 1, timeout_s=150), (season.root / "log").read_text()
+        assert until(season.sandbox, 1, timeout_s=150), log(season)
     champions = list((season.state / "artifacts" / "champions").glob("demo.json"))
 
     assert len(champions) == 1
+
+
+def test_several_accounts_fill_their_own_slots(season):
+    """Each account's key is read from its files and fills its own models, in the same round."""
+    tables = []
+    for account in (DEMO_ACCOUNT, OTHER):
+        for name in ("public_id", "secret_key"):
+            (season.root / f"{account.username}_{name}").write_text(getattr(account, name))
+        slots = ", ".join(f'{name} = "demo"' for name in account.models)
+        tables.append(
+            f'[accounts.{account.username}]\npublic_id_file = "{account.username}_public_id"\n'
+            f'secret_key_file = "{account.username}_secret_key"\nslots = {{ {slots} }}\n'
+        )
+    (season.root / "bot.toml").write_text("\n".join(tables))
+    with running(season, NUMERAI_PUBLIC_ID="", NUMERAI_SECRET_KEY=""):
+        both = season.sandbox.tournament.wait_for(
+            lambda: len([one for one in season.sandbox.tournament.submissions if one.accepted]) == 2, timeout_s=120
+        )
+        settled = both and seen(lambda: events(season, "round.settled"))
+
+    assert settled, log(season)
+    assert {one.slot for one in season.sandbox.tournament.submissions} == {SLOT, *OTHER.models}
+
+
+def test_a_rotated_key_needs_no_restart(season):
+    """A key that is refused is read again from its file; with the new one the round is confirmed."""
+    secret = season.root / "secret"
+    secret.write_text("revoked")
+    secret.chmod(0o600)
+    season.settings["BOT_SLOTS"] = f"{SLOT}=demo"
+    environment = {"NUMERAI_SECRET_KEY_FILE": str(secret), "NUMERAI_SECRET_KEY": ""}
+    with running(season, **environment):
+        refused = seen(lambda: events(season, "round.delayed"))
+        secret.write_text(DEMO_ACCOUNT.secret_key)
+        season.sandbox.clock.advance(ROUND)
+        assert until(season.sandbox, 1), log(season)
+
+    assert refused[0]["reason"] == "needs the operator"
+    assert confirmed_rounds(season.sandbox) == [FIRST_ROUND + 1]
+
+
+class Services:
+    """What a person would be told: an alert service that speaks JSON, and a dead man's switch."""
+
+    def __init__(self):
+        self.told, self.pings = [], []
+        services = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                services.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def do_GET(self):
+                services.pings.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+
+@pytest.fixture
+def services():
+    running = Services()
+    yield running
+    running.server.shutdown()
+    running.server.server_close()
+
+
+def test_a_trouble_is_told_once_and_its_end_once(season, services):
+    """A round that nothing can score is one alert, however often it is tried; the next confirmed one is one recovery."""
+    shutil.move(season.state / "artifacts", season.root / "hidden")
+    settings = {
+        "BOT_ALERT_URLS": f"json://127.0.0.1:{services.port}/",
+        "BOT_PING_URL": f"http://127.0.0.1:{services.port}/ping/secret-check",
+        "BOT_HTTP_PORT": "0",
+    }
+    with running(season, **settings):
+        first = seen(lambda: services.told)
+        season.sandbox.clock.advance(ROUND)
+        missed = seen(lambda: events(season, "round.missed"))
+        unwell = season.bot("health")
+        shutil.move(season.root / "hidden", season.state / "artifacts")
+        season.sandbox.clock.advance(ROUND)
+        recovered = until(season.sandbox, 1) and seen(lambda: len(services.told) == 2)
+        pinged = seen(lambda: services.pings)
+
+    assert first, log(season)
+    assert missed, log(season)
+    assert recovered, log(season)
+    assert "needs the operator" in services.told[0]["title"]
+    assert services.told[1]["title"].startswith("numerai-bot: over")
+    assert "closed without a confirmed submission" in unwell.stderr
+    assert pinged == ["/ping/secret-check"]
+    assert "secret-check" not in log(season)
+
+
+def test_pages_answer_on_the_loopback_port(season):
+    """`/healthz` and `/metrics` answer, the hook wakes the loop with Numerai's trigger id, and all else is not found."""
+    with running(season, BOT_HTTP_PORT="0", BOT_WEBHOOK_TOKEN="knock", BOT_TICK_S="20"):
+        started = seen(lambda: events(season, "web.started"))
+        base = f"http://127.0.0.1:{started[0]['port']}"
+        assert until(season.sandbox, 1), log(season)
+        seen(lambda: events(season, "round.settled"))
+        season.sandbox.clock.advance(ROUND)
+        answered = requests.post(f"{base}/hook/knock", json={"triggerId": "t-1"}, timeout=10)
+        assert until(season.sandbox, 2), log(season)
+        health = requests.get(f"{base}/healthz", timeout=10)
+        metrics = requests.get(f"{base}/metrics", timeout=10).text
+        lost = requests.post(f"{base}/hook/other", timeout=10)
+
+    assert (answered.status_code, lost.status_code) == (200, 404)
+    assert (health.status_code, health.text) == (200, "healthy\n")
+    assert f"numerai_bot_round_number {FIRST_ROUND + 1:.1f}" in metrics
+    assert 'numerai_bot_gate_ok{gate="ids"} 1.0' in metrics
+    assert SLOT not in metrics
+    assert season.sandbox.tournament.submissions[1].trigger_id == "t-1"

@@ -1,0 +1,153 @@
+"""
+The bot's one SQLite file: how it is opened, brought up to date, and what its failures mean.
+
+Commits are synchronous (WAL, ``synchronous=FULL``): what a method returned from survives a power cut.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bot.boundaries import boundary
+from bot.errors import BadConfig, StateUnwritable
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE submission (
+        round INTEGER NOT NULL,
+        slot TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('intended', 'confirmed', 'rehearsed')),
+        token TEXT NOT NULL,
+        csv_sha256 TEXT NOT NULL,
+        data_sha256 TEXT NOT NULL,
+        artifact TEXT NOT NULL,
+        submission_id TEXT,
+        filename TEXT,
+        intended_at TEXT NOT NULL,
+        confirmed_at TEXT,
+        PRIMARY KEY (round, slot)
+    ) STRICT;
+    CREATE TABLE live_file (
+        round INTEGER PRIMARY KEY,
+        sha256 TEXT NOT NULL,
+        ids_sha256 TEXT NOT NULL,
+        rows INTEGER NOT NULL,
+        fetched_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE chore (
+        name TEXT PRIMARY KEY,
+        started_at TEXT NOT NULL,
+        finished_at TEXT,
+        outcome TEXT
+    ) STRICT;
+    CREATE TABLE event (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        name TEXT NOT NULL,
+        round INTEGER,
+        slot TEXT,
+        detail TEXT NOT NULL
+    ) STRICT;
+    """,
+    """
+    CREATE TABLE round (
+        number INTEGER PRIMARY KEY,
+        opens_at TEXT NOT NULL,
+        closes_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE trouble (
+        name TEXT PRIMARY KEY,
+        since TEXT NOT NULL,
+        title TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE message (
+        id INTEGER PRIMARY KEY,
+        trouble TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('alert', 'recovery')),
+        title TEXT NOT NULL,
+        body TEXT NOT NULL,
+        queued_at TEXT NOT NULL,
+        next_at TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        sent_at TEXT
+    ) STRICT;
+    """,
+)
+
+
+class Database:
+    """
+    A connection to the file, for one thread.
+
+    Args:
+        path: Of the file; it and its folder are made where absent.
+
+    Raises:
+        BadConfig: The file is damaged, or was written by a newer bot.
+        StateUnwritable: The disk is full or failing, or the file is busy.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with boundary("ledger.open"), self._failing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA foreign_keys=ON")
+        with boundary("ledger.migrate"), self._failing():
+            self._migrate(path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def probe(self) -> None:
+        """
+        Take the lock that every write needs and give it back.
+
+        Raises:
+            StateUnwritable: Another process has held it for seconds.
+        """
+        with boundary("ledger.probe"), self._transaction():
+            pass
+
+    def _select(self, query: str, *values: int | str) -> list[sqlite3.Row]:
+        with self._failing():
+            return self._db.execute(query, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            with self._failing():
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+                self._db.execute("COMMIT")
+        finally:
+            # SQLite ends some failed transactions by itself; one that a full disk kept from committing, it does not.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Tell a disk that is full, failing or busy, which may pass, from a file that is damaged."""
+        try:
+            yield
+        except (sqlite3.OperationalError, OSError) as error:
+            raise StateUnwritable(f"the ledger {self._path} cannot be used now: {error}; is the disk full?") from None
+        except sqlite3.DatabaseError as error:
+            raise BadConfig(
+                f"the ledger {self._path} cannot be used: {error}; restore it from a backup or move it away"
+            ) from None
+
+    def _migrate(self, path: Path) -> None:
+        with self._transaction():  # so that of two processes that open a new file, one waits for the other
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version > len(_MIGRATIONS):
+                raise BadConfig(f"the ledger {path} was written by a newer bot (schema {version}); upgrade the bot")
+            for script in _MIGRATIONS[version:]:
+                for statement in filter(str.strip, script.split(";")):
+                    self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")

@@ -1,0 +1,108 @@
+"""Figures for Prometheus and the health page: read from ledger, round reports and heartbeat when they are asked for."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
+
+from bot.ledger import Ledger
+from bot.outbox import Outbox
+from bot.pulse import Pulse, ailments
+from bot.web import Answer
+
+PREFIX = "numerai_bot"
+
+
+class Metrics:
+    """
+    What `/metrics` and `/healthz` say; no name of a slot or an account is in it.
+
+    Args:
+        ledger_path: Where rounds and messages are.
+        state_dir: Where reports and the heartbeat are.
+        pulse: Of the daemon in this process.
+    """
+
+    def __init__(self, ledger_path: Path, state_dir: Path, pulse: Pulse) -> None:
+        self._ledger_path, self._state_dir, self._pulse = ledger_path, state_dir, pulse
+
+    def page(self) -> Answer:
+        """Return the figures as Prometheus reads them."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        return Answer(body=generate_latest(registry), kind=CONTENT_TYPE_LATEST)
+
+    def ailments(self) -> tuple[str, ...]:
+        """Return what is wrong with the daemon."""
+        return ailments(self._state_dir)
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield nothing: names are known once figures are asked for."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every figure as it is now."""
+        troubles = self._pulse.troubles
+        yield _gauge("tick_age_seconds", "Seconds since the loop last came round.", self._pulse.age_s)
+        yield _gauge("healthy", "1 while nothing is wrong with the daemon.", float(not self.ailments()))
+        yield _labelled("trouble", "1 for what is wrong now.", "name", dict.fromkeys(troubles, 1.0))
+        ledger, outbox = Ledger(self._ledger_path), Outbox(self._ledger_path)
+        try:
+            entries = ledger.entries(limit=50)
+            yield _gauge("messages_waiting", "Messages that could not be sent yet.", float(outbox.waiting()))
+            chores = ledger.chores()
+        finally:
+            ledger.close()
+            outbox.close()
+        yield _labelled(
+            "chore_ok", "Whether a chore's last run succeeded.", "chore",
+            {str(one["name"]): float(one["outcome"] == "ok") for one in chores if one["finished_at"]},
+        )  # fmt: skip
+        if not entries:
+            return
+        newest = entries[0].round
+        states: dict[str, float] = {}
+        for entry in entries:
+            if entry.round == newest:
+                states[entry.state] = states.get(entry.state, 0.0) + 1
+        yield _gauge("round_number", "The newest round the ledger knows.", float(newest))
+        yield _labelled("round_slots", "Slots of the newest round by state.", "state", states)
+        confirmed = [entry.confirmed_at for entry in entries if entry.confirmed_at]
+        if confirmed:
+            yield _gauge(
+                "last_success_timestamp_seconds", "When a submission was last confirmed.",
+                max(datetime.fromisoformat(at).timestamp() for at in confirmed),
+            )  # fmt: skip
+        yield InfoMetricFamily(
+            f"{PREFIX}_artifact", "What scored the newest round.", value={"artifact": entries[0].artifact}
+        )
+        yield from self._reported(entries[0].round, entries[0].slot)
+
+    def _reported(self, number: int, slot: str) -> Iterator[Metric]:
+        """Yield gates and durations of a round's report."""
+        path = self._state_dir / "rounds" / str(number) / slot / "report.json"
+        try:
+            report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            gates = {str(gate["gate"]): float(gate["ok"]) for gate in report["gates"]}
+            seconds = {str(stage): float(value) for stage, value in report["seconds"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return
+        yield _labelled("gate_ok", "Whether a gate let the newest submission pass.", "gate", gates)
+        yield _labelled("stage_seconds", "Seconds each stage of the newest submission took.", "stage", seconds)
+
+
+def _gauge(name: str, about: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", about, value=value)
+
+
+def _labelled(name: str, about: str, label: str, values: dict[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"{PREFIX}_{name}", about, labels=[label])
+    for key, value in sorted(values.items()):
+        family.add_metric([key], value)
+    return family

@@ -1,0 +1,83 @@
+"""The life of the daemon's process: everything started, signals heard, everything ended, and an end when it is stuck."""
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from types import FrameType
+
+import structlog
+
+from bot.chores import LOOK_S, Calendar
+from bot.daemon import Daemon
+from bot.messenger import Messenger
+from bot.pulse import HOPELESS_S, Pulse
+
+STOP_S = 9.0
+"""Seconds after SIGTERM at which the process ends itself, if no training has to save where it is."""
+
+TRAINING_STOP_S = 40.0
+"""The same while a command is saving a checkpoint."""
+
+LOOK_AFTER_S = 5.0
+"""Seconds between two looks of the watchdog."""
+
+SILENT_S = 2 * LOOK_S
+"""Seconds without a sign from the scheduler after which it counts as dead."""
+
+RESTART = 75
+"""Exit status of a process that ends because it cannot recover: whoever started it should start it again."""
+
+log = structlog.get_logger()
+
+
+def serve(loop: Daemon, calendar: Calendar, messenger: Messenger, web: AbstractContextManager[object] | None) -> None:
+    """
+    Run loop, chores, messages and pages until SIGTERM or SIGINT, and end within ten seconds of it.
+
+    A training under way gets half a minute to save where it is.
+    """
+    stop = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        if not stop.is_set():
+            threading.Thread(target=_end_for_sure, args=(calendar,), daemon=True).start()
+        stop.set()
+        loop.wake.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    threading.Thread(target=_watch, args=(loop.pulse, calendar, stop), daemon=True, name="watchdog").start()
+    with ExitStack() as running:
+        running.enter_context(web or nullcontext())
+        messenger.start()
+        running.callback(messenger.stop)
+        calendar.start()
+        running.callback(calendar.stop)
+        log.info("daemon.started", tick_s=loop.tick_s, chores=calendar.names, accounts=len(loop.parties))
+        loop.run(stop)
+        log.info("daemon.stopping")
+    log.info("daemon.stopped")
+
+
+def _watch(pulse: Pulse, calendar: Calendar, stop: threading.Event) -> None:
+    """End the process when the loop or the scheduler has died: an unhealthy container is not restarted, an ended one is."""
+    while not stop.wait(LOOK_AFTER_S):
+        silent = calendar.silent_s > SILENT_S
+        pulse.mark("scheduler", f"no sign of it for {calendar.silent_s:.0f} s" if silent else None)
+        if pulse.age_s > HOPELESS_S or calendar.silent_s > SILENT_S + HOPELESS_S:
+            log.critical("daemon.stuck", loop_s=round(pulse.age_s), scheduler_s=round(calendar.silent_s))
+            faulthandler.dump_traceback(file=sys.stderr)
+            os._exit(RESTART)
+
+
+def _end_for_sure(calendar: Calendar) -> None:
+    """End the process when stopping outlasts its grace; ledger and server know where everything was."""
+    began = time.monotonic()
+    while time.monotonic() - began < (TRAINING_STOP_S if calendar.is_busy else STOP_S):
+        time.sleep(0.2)
+    log.warning("daemon.killed", reason="something went on after the signal")
+    os._exit(0)

@@ -1,0 +1,105 @@
+"""From settings to the parts of `bot run`; light, since the daemon itself neither scores nor trains."""
+
+from bot import assembly, config
+from bot.children import Child
+from bot.chores import Calendar, Chore
+from bot.config import Settings, interval_s
+from bot.daemon import Daemon, Party
+from bot.ledger import Ledger
+from bot.messenger import Messenger
+from bot.metrics import Metrics
+from bot.numerai import NumeraiClient
+from bot.outbox import Outbox
+from bot.pulse import Pulse
+from bot.rounds import Round
+from bot.transport import Transport
+from bot.web import Answer, Web
+
+CONNECT_S, READ_S, EXCHANGE_S = 5.0, 10.0, 15.0
+"""Seconds for each of the loop's own questions: an answer that takes longer is worth less than the next look."""
+
+
+def open_service(settings: Settings) -> tuple[Daemon, Calendar, Messenger, Web | None]:
+    """Return loop, chores, messages and pages of `bot run`, wired and not yet started."""
+    pulse = Pulse(folder=settings.state_dir)
+    messenger = Messenger(
+        ledger_path=settings.ledger_path,
+        urls=tuple(settings.alert_urls.get_secret_value().split()) if settings.alert_urls else (),
+        ping_url=settings.ping_url.get_secret_value() if settings.ping_url else None,
+    )
+    loop = Daemon(
+        tournament=NumeraiClient(
+            api_url=settings.api_url,
+            public_id=None,
+            secret_key=None,
+            transport=Transport(connect_s=CONNECT_S, read_s=READ_S, exchange_s=EXCHANGE_S),
+        ),
+        parties=[_party(name) for name in settings.accounts or ("",)],
+        book=Ledger(settings.ledger_path),
+        pulse=pulse,
+        outbox=Outbox(settings.ledger_path),
+        confirmed=messenger.ping,
+        helped=lambda: calendar.is_busy,
+        tick_s=settings.tick_s,
+    )
+    calendar = Calendar(_chores(settings), done=loop.try_again)
+    return loop, calendar, messenger, _web(settings, loop)
+
+
+def _party(account: str) -> Party:
+    """Return an account whose key is read again for every round, so that a rotated one needs no restart."""
+
+    def find_slots() -> tuple[str, ...]:
+        current = config.load().of_account(account)
+        return tuple(current.slots) or tuple(
+            slot.name for slot in assembly.find_slots(current, assembly.open_client(current))
+        )
+
+    def attempt(round_: Round, limit_s: float, trigger: str | None) -> Child:
+        command = ["submit", "--round", str(round_.number), *(["--account", account] if account else [])]
+        return Child(
+            command=command, limit_s=limit_s, with_key=True, environment={"TRIGGER_ID": trigger} if trigger else {}
+        )
+
+    return Party(find_slots=find_slots, attempt=attempt)
+
+
+def _chores(settings: Settings) -> tuple[Chore, ...]:
+    """Return what the daemon does beside the rounds; a retrain syncs too, so it comes first."""
+    recipes = dict.fromkeys(
+        recipe for name in settings.accounts or ("",) for recipe in assembly.recipes_in_use(settings.of_account(name))
+    )
+    retrain = tuple(("retrain", "--recipe", name) for name in recipes)
+    planned = (
+        ("retrain", retrain, settings.retrain),
+        ("sync", (("sync",),), settings.sync),
+        ("backup", (("backup",),), settings.backup),
+    )
+    return tuple(
+        Chore(name=name, commands=commands, ledger_path=settings.ledger_path, every_s=every_s)
+        for name, commands, schedule in planned
+        if (every_s := interval_s(schedule)) is not None
+    )
+
+
+def _web(settings: Settings, loop: Daemon) -> Web | None:
+    if settings.http_port is None:
+        return None
+    metrics = Metrics(settings.ledger_path, settings.state_dir, loop.pulse)
+
+    def healthz(_path: str) -> Answer:
+        found = metrics.ailments()
+        return Answer(body=("\n".join(found or ("healthy",)) + "\n").encode(), status=503 if found else 200)
+
+    def hook(trigger: str | None) -> None:
+        for party in loop.parties:
+            party.trigger = trigger
+        loop.wake.set()
+
+    return Web(
+        host=settings.http_host,
+        port=settings.http_port,
+        pages={"/healthz": healthz, "/metrics": lambda _path: metrics.page()},
+        hook=hook,
+        token=settings.webhook_token.get_secret_value() if settings.webhook_token else None,
+    )

@@ -1,0 +1,68 @@
+"""A backup is a whole ledger even while it is written to; pruning takes what is old and big and nothing else."""
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot import housekeeping
+from bot.errors import StateUnwritable
+from bot.housekeeping import BACKUPS, LIVE_FILES, PREDICTIONS, back_up, prune
+from bot.ledger import Ledger
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def test_a_backup_opens_as_a_ledger_with_everything_in_it(tmp_path):
+    """The copy of a ledger in use holds what was committed, and the bot can go on from it."""
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.start_chore("sync", NOW)
+
+    path = back_up(tmp_path / "ledger.sqlite", tmp_path / "backups", at=NOW)
+    restored = Ledger(path)
+
+    assert restored.chore("sync")["started_at"] == NOW.isoformat()
+    assert [one.name for one in (tmp_path / "backups").glob("*.sqlite")] == ["ledger-20261124T120000Z.sqlite"]
+
+
+def test_the_newest_backups_stay(tmp_path):
+    """Two weeks of them, each ledger for itself."""
+    Ledger(tmp_path / "ledger.sqlite").close()
+    Ledger(tmp_path / "ledger-dry-run.sqlite").close()
+    for day in range(BACKUPS + 3):
+        back_up(tmp_path / "ledger.sqlite", tmp_path / "backups", at=NOW + timedelta(days=day))
+    back_up(tmp_path / "ledger-dry-run.sqlite", tmp_path / "backups", at=NOW)
+
+    kept = sorted(path.name for path in (tmp_path / "backups").glob("ledger-2*.sqlite"))
+    assert len(kept) == BACKUPS
+    assert kept[0] == "ledger-20261127T120000Z.sqlite"
+
+
+def test_a_damaged_ledger_replaces_no_backup(tmp_path):
+    """What cannot be read is an error, and the backups before stay."""
+    Ledger(tmp_path / "ledger.sqlite").close()
+    good = back_up(tmp_path / "ledger.sqlite", tmp_path / "backups", at=NOW)
+    (tmp_path / "ledger.sqlite").write_bytes(b"no database" * 1000)
+
+    with pytest.raises(StateUnwritable):
+        back_up(tmp_path / "ledger.sqlite", tmp_path / "backups", at=NOW + timedelta(days=1))
+    with sqlite3.connect(good) as database:
+        assert database.execute("PRAGMA quick_check").fetchone() == ("ok",)
+
+
+def test_old_rounds_keep_their_reports(tmp_path):
+    """Live files and predictions of rounds long gone are removed; reports and everything recent stay."""
+    for number in range(1000, 1000 + PREDICTIONS + 10):
+        slot = tmp_path / str(number) / "slot"
+        slot.mkdir(parents=True)
+        (tmp_path / str(number) / "live.parquet").write_bytes(b"x" * 100)
+        (slot / "predictions.csv").write_bytes(b"y" * 10)
+        (slot / "report.json").write_bytes(b"{}")
+
+    freed = prune(tmp_path)
+
+    assert len(list(tmp_path.glob("*/live.parquet"))) == LIVE_FILES
+    assert len(list(tmp_path.glob("*/slot/predictions.csv"))) == PREDICTIONS
+    assert len(list(tmp_path.glob("*/slot/report.json"))) == PREDICTIONS + 10
+    assert freed == (PREDICTIONS + 5) * 100 + 10 * 10
+    assert prune(tmp_path / "nowhere") == housekeeping.prune(tmp_path) == 0

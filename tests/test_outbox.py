@@ -1,0 +1,92 @@
+"""A trouble is told once, its end once, in order, and nothing is lost while nobody can be told."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.ledger import Ledger
+from bot.outbox import LONGEST_PAUSE_S, Outbox
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    return Outbox(tmp_path / "ledger.sqlite")
+
+
+def sent(outbox, now=NOW):
+    told = []
+    outbox.deliver(lambda message: told.append((message.kind, message.title)) or True, now=now)
+    return told
+
+
+def test_one_alert_and_one_recovery_however_often_it_shows(outbox):
+    """A thousand sightings are one message, and so is their end."""
+    news = [outbox.trouble("round", f"round 1405, sighting {number}", "", at=NOW) for number in range(1000)]
+    over = [outbox.over("round", "round 1406 is confirmed", at=NOW) for _ in range(10)]
+
+    assert (sum(news), sum(over)) == (1, 1)
+    assert sent(outbox) == [("alert", "round 1405, sighting 0"), ("recovery", "over: round 1405, sighting 0")]
+    assert sent(outbox) == []
+
+
+def test_a_messenger_that_is_down_delays_and_loses_nothing(outbox):
+    """Attempts become rarer up to an hour; once it is back, alert and recovery arrive once, in their order."""
+    outbox.trouble("numerai", "no answer", "", at=NOW)
+    outbox.over("numerai", "answers again", at=NOW)
+    tries, now = [], NOW
+    for _ in range(3 * 60):
+        outbox.deliver(lambda message: tries.append(message.kind) and False, now=now)
+        now += timedelta(minutes=1)
+
+    assert set(tries) == {"alert"}
+    assert 5 <= len(tries) <= 12
+    assert [kind for kind, _ in sent(outbox, now + timedelta(seconds=LONGEST_PAUSE_S))] == ["alert", "recovery"]
+
+
+def test_a_crash_between_sending_and_noting_it_repeats_the_message(outbox, tmp_path):
+    """What was sent and could not be noted is sent again: rather twice than never."""
+
+    def dies(_message):
+        raise KeyboardInterrupt
+
+    outbox.trouble("round", "missed", "", at=NOW)
+    with pytest.raises(KeyboardInterrupt):
+        outbox.deliver(dies, now=NOW)
+
+    assert sent(Outbox(tmp_path / "ledger.sqlite")) == [("alert", "missed")]
+
+
+@settings(deadline=None, max_examples=40)
+@given(steps=st.lists(st.tuples(st.sampled_from(["a", "b"]), st.booleans()), max_size=30), up=st.data())
+def test_alerts_and_recoveries_alternate(tmp_path_factory, steps, up):
+    """Whatever comes and goes while the messenger comes and goes: of each trouble, alert and recovery take turns."""
+    outbox = Outbox(tmp_path_factory.mktemp("outbox") / "ledger.sqlite")
+    told, now = [], NOW
+    for name, begins in steps:
+        outbox.trouble(name, name, "", at=now) if begins else outbox.over(name, "", at=now)
+        works = up.draw(st.booleans())
+        outbox.deliver(
+            lambda message, works=works: works and (told.append((message.trouble, message.kind)) or True), now=now
+        )
+        now += timedelta(hours=2)
+    outbox.deliver(lambda message: told.append((message.trouble, message.kind)) or True, now=now)
+
+    for name in ("a", "b"):
+        kinds = [kind for trouble, kind in told if trouble == name]
+        assert kinds == ["alert", "recovery"] * (len(kinds) // 2) + ["alert"] * (len(kinds) % 2)
+    assert outbox.waiting() == 0
+    outbox.close()
+
+
+def test_two_processes_may_open_a_new_ledger_at_once(tmp_path):
+    """The second waits for the first to bring the file up to date, and finds it so."""
+    path = tmp_path / "ledger.sqlite"
+    first, second = Ledger(path), Outbox(path)
+    second.trouble("round", "missed", "", at=NOW)
+
+    assert first.entries() == ()
+    assert second.troubles() == {"round": "missed"}

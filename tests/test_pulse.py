@@ -1,0 +1,89 @@
+"""Dead states are told from the heartbeat alone, and a healthy daemon is never called ill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from bot.pulse import FILE, STUCK_S, Pulse, ailments
+
+
+@pytest.fixture
+def beating(tmp_path):
+    pulse = Pulse(folder=tmp_path)
+    pulse.beat(round=1405)
+    return pulse
+
+
+def change(folder, **fields):
+    path = folder / FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def test_a_daemon_that_beats_is_well(beating, tmp_path):
+    """Nothing is wrong right after a beat."""
+    assert ailments(tmp_path) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("round", "round 1405 was missed"), ("state", "disk full"), ("scheduler", "no sign of it")]
+)
+def test_a_trouble_makes_it_ill_until_it_is_over(beating, tmp_path, name, reason):
+    """What the loop itself reports is in the verdict with the next beat, and leaves it with the one after its end."""
+    beating.mark(name, reason)
+    beating.beat()
+    ill = ailments(tmp_path)
+    beating.mark(name, None)
+    beating.beat()
+
+    assert ill == (f"{name}: {reason}",)
+    assert ailments(tmp_path) == ()
+
+
+def test_a_loop_that_does_not_come_round_is_stuck(beating, tmp_path):
+    """An old beat is a stuck loop, whatever the wall clock says."""
+    record = json.loads((tmp_path / FILE).read_text())
+    change(tmp_path, beat=record["beat"] - STUCK_S - 1, at="2099-01-01T00:00:00+00:00")
+
+    assert "has not come round for 91 s" in ailments(tmp_path)[0]
+
+
+def test_a_beat_of_another_boot_is_a_daemon_that_is_gone(beating, tmp_path):
+    """Monotonic times of before a restart of the machine prove nothing."""
+    change(tmp_path, boot="another")
+
+    assert "is gone" in ailments(tmp_path)[0]
+
+
+def test_a_killed_daemon_is_gone(tmp_path):
+    """The process is looked for, not asked."""
+    script = "import sys, time; from pathlib import Path; from bot.pulse import Pulse; Pulse(folder=Path(sys.argv[1])).beat(); print('beats', flush=True); time.sleep(60)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, env=environment
+    ) as process:
+        process.stdout.readline()
+        before = ailments(tmp_path)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    assert before == ()
+    assert f"process {process.pid} is gone" in ailments(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"pid": 1}', b'{"pid": 1, "boot": "x", "beat": "?", "troubles": {}}']
+)
+def test_a_damaged_heartbeat_is_no_sign_of_life(tmp_path, content):
+    """Neither an empty file nor half a one counts as a beat."""
+    (tmp_path / FILE).write_bytes(content)
+
+    assert "cannot be read" in ailments(tmp_path)[0]
+
+
+def test_no_heartbeat_is_no_daemon(tmp_path):
+    """Where none has run, that is said, with what to do."""
+    assert "start it with `bot run`" in ailments(tmp_path)[0]
