@@ -1,0 +1,203 @@
+"""Ensemble weights: what evidence may move, what it may not, and what is said when it cannot tell."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.scoring import corr, mmc
+from bot.weights import EraScores, weigh
+
+TERMS = {"corr_multiplier": 3.0, "mmc_multiplier": 15.0, "lag": 4}
+RULES = ["inverse_variance", "constrained"]
+
+
+def series(seed, skill, *, count=80, rows=400, common=0.0, meta_from=0):
+    """
+    Return out-of-fold eras of members with a given skill, NaN skill for pure noise.
+
+    Args:
+        seed: Of everything.
+        skill: How much of the target each member sees.
+        count: Eras.
+        rows: Of an era.
+        common: Noise that skilled members share.
+        meta_from: First era with a meta model.
+    """
+    rng = np.random.default_rng(seed)
+    eras = []
+    for number in range(count):
+        y = rng.choice([0.0, 0.25, 0.5, 0.75, 1.0], size=rows, p=[0.05, 0.2, 0.5, 0.2, 0.05])
+        shared, own = rng.normal(size=rows), rng.normal(size=(rows, len(skill) + 2))
+        members = {
+            f"m{i}": own[:, i] if np.isnan(s) else s * (y - 0.5) * 4 + common * shared + own[:, i]
+            for i, s in enumerate(skill)
+        }
+        meta, benchmark = (0.1 * (y - 0.5) * 4 + own[:, -k] for k in (1, 2))
+        eras.append(EraScores.of(members, y, meta_model=meta if number >= meta_from else None, benchmark=benchmark))
+    return eras
+
+
+def names(count):
+    return [f"m{i}" for i in range(count)]
+
+
+def test_scores_of_an_era_are_the_judges_own():
+    """CORR, MMC, BMC and similarity of the members are those of the scoring module."""
+    rng = np.random.default_rng(1)
+    y = rng.choice([0.0, 0.5, 1.0], size=200)
+    a, b, meta = rng.normal(size=(3, 200)) + y
+
+    found = EraScores.of({"a": a, "b": b}, y, meta_model=meta, benchmark=None)
+
+    assert found.corr.tolist() == [corr(a, y), corr(b, y)]
+    assert found.mmc.tolist() == [mmc(a, meta, y), mmc(b, meta, y)]
+    assert np.isnan(found.bmc).all()
+    assert found.similarity.diagonal() == pytest.approx(1)
+    assert found.similarity[0, 1] == pytest.approx(np.corrcoef(a, b)[0, 1], abs=0.05)
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    seed=st.integers(0, 10_000),
+    rule=st.sampled_from(RULES),
+    skill=st.lists(st.floats(0.05, 0.3), min_size=2, max_size=5),
+    order=st.randoms(use_true_random=False),
+)
+def test_members_in_another_order_get_the_same_weights(seed, rule, skill, order):
+    """A weight belongs to a member, not to its place; weights are shares of one."""
+    eras = series(seed, skill, count=30, rows=120, common=0.5)
+    places = list(range(len(skill)))
+    order.shuffle(places)
+    moved = [
+        EraScores(
+            corr=era.corr[places],
+            mmc=era.mmc[places],
+            bmc=era.bmc[places],
+            similarity=era.similarity[np.ix_(places, places)],
+        )
+        for era in eras
+    ]
+
+    before = weigh(rule, names(len(skill)), eras, **TERMS).weights
+    after = weigh(rule, [f"m{place}" for place in places], moved, **TERMS).weights
+
+    assert after == pytest.approx(before, abs=1e-9)
+    assert sum(before.values()) == pytest.approx(1)
+    assert min(before.values()) >= 0
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    seed=st.integers(0, 10_000),
+    rule=st.sampled_from(RULES),
+    others=st.lists(st.floats(0.15, 0.3), min_size=1, max_size=4),
+    common=st.sampled_from([0.0, 1.0]),
+    shrink=st.sampled_from([0.0, 0.5]),
+)
+def test_a_useless_member_gets_no_more_than_an_equal_share(seed, rule, others, common, shrink):
+    """Pure noise is steady and unlike the others, which a naive optimum rewards; here it cannot gain by that."""
+    eras = series(seed, [*others, float("nan")], count=40, rows=150, common=common)
+
+    weights = weigh(rule, names(len(others) + 1), eras, **TERMS, shrink=shrink).weights
+
+    assert weights[f"m{len(others)}"] <= 1 / (len(others) + 1) + 1e-12
+
+
+def test_a_member_that_is_clearly_better_gets_more():
+    """Evidence beyond its own error moves weights, half way to the optimum by default."""
+    eras = series(2, [0.05, 0.05, 0.4])
+
+    free = weigh("constrained", names(3), eras, **TERMS, shrink=0.0).weights
+    shrunk = weigh("constrained", names(3), eras, **TERMS).weights
+
+    assert free["m2"] > shrunk["m2"] > 0.5
+    assert shrunk["m2"] == pytest.approx((free["m2"] + 1 / 3) / 2, abs=1e-9)
+
+
+def test_members_that_cannot_be_told_apart_stay_equal():
+    """Three members of the same skill differ by luck alone, and luck earns nothing."""
+    found = [weigh("constrained", names(3), series(seed, [0.2] * 3), **TERMS).weights for seed in range(6)]
+
+    assert sum(weights == pytest.approx(dict.fromkeys(names(3), 1 / 3), abs=0.08) for weights in found) >= 4
+    assert max(max(weights.values()) for weights in found) < 0.5
+
+
+def test_a_copy_of_a_member_shares_its_weight():
+    """Two identical members count together hardly more than the one that is different."""
+    eras = series(3, [0.3, 0.3], common=0.0)
+    twice = [
+        EraScores(
+            corr=era.corr[[0, 0, 1]],
+            mmc=era.mmc[[0, 0, 1]],
+            bmc=era.bmc[[0, 0, 1]],
+            similarity=era.similarity[np.ix_([0, 0, 1], [0, 0, 1])],
+        )
+        for era in eras
+    ]
+
+    weights = weigh("constrained", names(3), twice, **TERMS).weights
+
+    assert weights["m0"] == pytest.approx(weights["m1"])
+
+
+def test_benchmark_stands_in_before_the_meta_model_begins():
+    """Eras without a meta model are paid by BMC, and that is said; eras without either are left out, and that is said."""
+    eras = series(4, [0.1, 0.3], meta_from=50)
+    bare = EraScores(corr=eras[0].corr, mmc=eras[0].mmc, bmc=np.full(2, np.nan), similarity=eras[0].similarity)
+
+    stood_in = weigh("constrained", names(2), eras, **TERMS)
+    without = weigh("constrained", names(2), [bare, *eras[50:]], **TERMS)
+
+    assert stood_in.findings == ("BMC stands in for MMC in 50 of 80 eras, which have no meta model",)
+    assert without.findings == ("1 of 31 eras lack a score of some member and are left out",)
+    assert without.weights == weigh("constrained", names(2), eras[50:], **TERMS).weights
+
+
+def constant_member():
+    rng = np.random.default_rng(6)
+    return [
+        EraScores.of(
+            {"m0": rng.normal(size=60), "m1": np.full(60, 0.5)},
+            rng.choice([0.0, 0.5, 1.0], size=60),
+            meta_model=rng.normal(size=60),
+            benchmark=None,
+        )
+        for _ in range(40)
+    ]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("eras", "reason"),
+    [
+        ([], "0 eras are fewer"),
+        (series(5, [0.1, 0.3], count=9, rows=60), "9 eras are fewer"),
+        (series(5, [0.1, 0.3], count=1, rows=60), "1 eras are fewer"),
+        (constant_member(), "40 of 40 eras lack a score"),
+        (series(5, [-0.3, -0.3], count=40, rows=60), "worth more"),
+    ],
+    ids=["none", "few", "one", "constant", "losing"],
+)
+def test_what_cannot_be_told_gives_equal_weights_and_says_so(rule, eras, reason):
+    """No, one or few eras, a constant member, and members that all lose money: equal, with the reason."""
+    found = weigh(rule, names(2), eras, **TERMS)
+
+    if "worth" in reason and rule == "inverse_variance":
+        assert max(found.weights.values()) < 0.75
+        return
+    assert found.weights == {"m0": 0.5, "m1": 0.5}
+    assert reason in " ".join(found.findings)
+
+
+def test_equal_needs_no_evidence():
+    """The rule for those who do not believe in weights, and the only member of one."""
+    assert weigh("equal", names(4), [], **TERMS).weights == dict.fromkeys(names(4), 0.25)
+    assert weigh("constrained", ["alone"], [], **TERMS).weights == {"alone": 1.0}
+
+
+@pytest.mark.parametrize(("members", "shrink"), [([], 0.5), (["a"], 0.5), (["a", "b"], 1.5)])
+def test_what_does_not_fit_together_is_an_error(members, shrink):
+    """No members, another number of them, or a share outside 0 and 1."""
+    with pytest.raises(ValueError, match="do not fit"):
+        weigh("constrained", members, series(7, [0.1, 0.1], count=2, rows=60), **TERMS, shrink=shrink)
