@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bot.doctor.checks import Check
 from bot.gates import Finding
+from bot.promotion import Decision
 from bot.receipt import Receipt
 
 WIDTH = 100
@@ -71,16 +72,21 @@ def show_checks(checks: Iterable[Check], *, as_json: bool = False) -> list[Check
     return seen
 
 
-def show_scores(artifact: str, scores: Mapping[str, Any], seconds: float, note: str) -> None:
-    """Print the held-out scores of a retrain and what became of its artifact."""
+def show_scores(artifact: str, scores: Mapping[str, Any], decision: Decision, seconds: float) -> None:
+    """Print a retrain's scores on the hold-out, what was looked at, and what became of its artifact."""
     table = Table(title=f"Artifact {artifact}", title_justify="left")
     for name in ("member", "CORR mean", "Sharpe", "max drawdown", "eras"):
         table.add_column(name, justify="left" if name == "member" else "right")
     for member, score in scores.items():
         table.add_row(member, f"{score.mean:.4f}", f"{score.sharpe:.2f}", f"{score.max_drawdown:.3f}", str(score.eras))
+    looked = Table(title="Against the floors and the champion", title_justify="left", show_header=False)
+    for finding in decision.findings:
+        looked.add_row(finding.gate, _gate(finding))
     out = console()
     out.print(table)
-    out.print(f"{note} in {seconds:.1f} s", soft_wrap=True)
+    out.print(looked)
+    verdict = "promoted" if decision.promote else "not promoted, the champion stays"
+    out.print(f"{verdict}: {decision.reason}; trained in {seconds:.1f} s", soft_wrap=True)
 
 
 @contextmanager

@@ -1,68 +1,134 @@
-"""Score members on eras they have not seen, by the code that serves."""
+"""
+Score members on eras they have not seen, by the code that serves, and keep every era's number.
+
+Challenger and champion are scored on the same rows; the champion's members here are the ones it was judged by, which
+had never seen anything later than the embargo before its own hold-out.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from bot.history import Window
+from bot.network_fit import Watcher
+from bot.neutralize import exposures
+from bot.opinions import Opinions
+from bot.preprocess import Prepared
 from bot.scorer import Members, ensemble
-from bot.scoring import corr
-from bot.summaries import max_drawdown, sharpe
+from bot.scoring import corr, mmc
 from bot.training_set import TrainingSet
+from models.ranks import rank_correlation
+
+ENSEMBLE = "ensemble"
+KNOWN_SHARE = 0.8
+"""Least share of an era's rows for which a benchmark or the meta model must speak (numerai-tools refuses under it)."""
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """CORR of one member over eras: mean, Sharpe and largest drawdown of the cumulative sum."""
+class Candidate:
+    """
+    A set of members with what makes one prediction of theirs.
 
-    mean: float
-    sharpe: float
-    max_drawdown: float
-    eras: int
+    Attributes:
+        data: The eras with the features these members take.
+        members: The models.
+        weights: Share of each.
+        neutralizers: Features that the ensemble is neutralized to.
+        proportion: How much of their linear part is removed.
+    """
+
+    data: TrainingSet
+    members: Members
+    weights: Mapping[str, float]
+    neutralizers: Sequence[str]
+    proportion: float
+
+    def score(self, position: int) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
+        """Return the scores of members and ensemble for an era, and the features that exposure is measured to."""
+        seen = self.data.window(position)
+        return self.score_rows(self.data.prepared(position), "masked" if seen is None else seen)
+
+    def score_rows(self, rows: Prepared, window: Window) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
+        """Return the same for any prepared rows; *window* as in :meth:`bot.scorer.Members.score`."""
+        columns = rows.features[:, [self.data.manifest.features.index(name) for name in self.neutralizers]]
+        scores = self.members.score(rows, window=window)
+        blended = ensemble(scores, self.weights, columns, proportion=self.proportion)
+        return {**scores, ENSEMBLE: blended}, columns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """
+    Scores of some eras.
+
+    Attributes:
+        eras: Their labels.
+        rows: Rows with a target in each. Shape ``(eras,)``.
+        scores: ``corr``, ``bmc`` and ``mmc`` by member, NaN where there is none; each of shape ``(eras,)``.
+        exposure: Largest absolute correlation of the ensemble with a neutralizer. Shape ``(eras,)``.
+    """
+
+    eras: tuple[str, ...]
+    rows: npt.NDArray[np.int64]
+    scores: Mapping[str, Mapping[str, Floats]]
+    exposure: Floats
 
 
 def judge(
-    data: TrainingSet,
-    members: Members,
-    positions: Sequence[int],
-    *,
-    target: str,
-    weights: Mapping[str, float],
-    neutralizers: Sequence[str],
-    proportion: float,
-) -> dict[str, Score]:
+    candidate: Candidate, positions: Sequence[int], *, target: str, opinions: Opinions, watch: Watcher
+) -> tuple[Judged, dict[int, Floats]]:
     """
-    Score *members* and their ensemble on the eras at *positions*.
+    Score a candidate on the eras at *positions*.
 
     Args:
-        data: The eras.
-        members: Models that have not seen them.
+        candidate: Models that have not seen them.
         positions: Of the eras.
         target: The truth.
-        weights: Share of each member.
-        neutralizers: Features that the ensemble is neutralized to.
-        proportion: How much of their linear part is removed.
+        opinions: What contributions are measured to.
+        watch: Told about progress.
 
     Returns:
-        Score by member, and of the ``ensemble``.
+        The scores, and the ensemble's predictions by position.
     """
-    columns = [data.manifest.features.index(name) for name in neutralizers]
-    per_era: dict[str, list[float]] = defaultdict(list)
-    for position in positions:
-        rows = data.prepared(position)
-        seen = data.window(position)
-        scores = members.score(rows, window="masked" if seen is None else seen)
-        blended = ensemble(scores, weights, rows.features[:, columns], proportion=proportion)
-        truth = data.target(position, target)
-        for name, values in {**scores, "ensemble": blended}.items():
-            per_era[name].append(corr(values, truth))
-    return {
-        name: Score(
-            mean=float(np.mean(series)),
-            sharpe=sharpe(np.array(series)),
-            max_drawdown=max_drawdown(np.array(series)),
-            eras=len(series),
-        )
-        for name, series in per_era.items()
-    }
+    series: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    rows, exposure, predictions = [], [], {}
+    for done, position in enumerate(positions):
+        watch("judge", done / len(positions), f"{len(positions)} eras")
+        scores, columns = candidate.score(position)
+        truth = candidate.data.target(position, target)
+        for name, values in scores.items():
+            series["corr"][name].append(corr(values, truth))
+            for kind, opinion in opinions.by_era.items():
+                series[kind][name].append(_contribution(values, opinion.get(position), truth))
+        predictions[position] = scores[ENSEMBLE]
+        rows.append(int(np.isfinite(truth).sum()))
+        exposure.append(float(np.abs(exposures(scores[ENSEMBLE], columns)).max(initial=0.0)))
+    judged = Judged(
+        eras=tuple(candidate.data.store.eras[position] for position in positions),
+        rows=np.array(rows, dtype=np.int64),
+        scores={kind: {name: np.array(one) for name, one in by.items()} for kind, by in series.items()},
+        exposure=np.array(exposure),
+    )
+    return judged, predictions
+
+
+def correlations(ours: Mapping[int, Floats], theirs: Mapping[int, Floats]) -> Floats:
+    """Return the rank correlation of two sets of predictions for each era that both have. Shape ``(eras,)``."""
+    return np.array(
+        [rank_correlation(values, theirs[position]) for position, values in ours.items() if position in theirs]
+    )
+
+
+def _contribution(values: Floats, opinion: Floats | None, truth: npt.NDArray[np.float32]) -> float:
+    """Return the contribution of an era where enough of its rows are spoken for, else NaN."""
+    if opinion is None:
+        return float("nan")
+    spoken = np.isfinite(opinion)
+    if spoken.mean() < KNOWN_SHARE:
+        return float("nan")
+    return mmc(values[spoken], opinion[spoken], truth[spoken])

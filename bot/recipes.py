@@ -76,6 +76,34 @@ class NetworkRecipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Floors:
+    """
+    What a challenger must reach on the hold-out to become champion; :mod:`bot.promotion` applies them.
+
+    Attributes:
+        confidence: Of every interval; the larger, the more may count as noise.
+        min_skill: Deviations of mean CORR from that of shuffled rows; 3.5 lets 0.023 % of models through that know
+            nothing.
+        min_corr: CORR's lower bound must be over it.
+        min_contribution: BMC's and MMC's upper bounds must reach it, where they can be computed.
+        max_drawdown: Largest fall of cumulative CORR.
+        max_exposure: Largest absolute correlation with a neutralizer, mean over eras; the default is that of the gate
+            that every submission passes.
+        min_champion_correlation: Rank correlation with the champion, mean over eras.
+        max_latency_s: Seconds to score 7,200 rows, as many as the largest live era so far has.
+    """
+
+    confidence: float = 0.95
+    min_skill: float = 3.5
+    min_corr: float = 0.0
+    min_contribution: float = 0.0
+    max_drawdown: float = 1.0
+    max_exposure: float = 0.45
+    min_champion_correlation: float = 0.2
+    max_latency_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """
     One way to turn a live file into a submission.
@@ -91,10 +119,13 @@ class Recipe:
             ``gbm_<name>`` for trees of ``target_<name>``.
         neutralize: Proportion of the ensemble's linear feature part that is removed, 0 to 1.
         neutralizers: Feature set it is removed for.
-        validation_eras: Newest labelled eras kept for early stopping and scores.
+        validation_eras: Eras for early stopping and the weights of members, an embargo after the training eras.
+        holdout_eras: Newest labelled eras, an embargo after the validation eras: challenger and champion are judged on
+            them, and nothing else looks at them.
         every: Train on every *n*-th era (1 = all); neighbours share three quarters of a 20D target.
         refit: Serve members trained again on all resolved eras, the held-out ones included; the scores are those of
             the members that had not seen them.
+        floors: What a challenger must reach.
     """
 
     name: str
@@ -107,9 +138,11 @@ class Recipe:
     weights: tuple[tuple[str, float], ...] = (("tsmixer", 0.5), ("gbm", 0.5))
     neutralize: float = 0.0
     neutralizers: str = "small"
-    validation_eras: int = 100
+    validation_eras: int = 52
+    holdout_eras: int = 104
     every: int = 1
     refit: bool = True
+    floors: Floors = Floors()
 
     def trees(self, target: str) -> dict[str, str]:
         """Return what each tree member among the weights learns, where *target* is the main one."""
@@ -152,10 +185,12 @@ DEMO = Recipe(
         hidden=32,
         feed_forward=64,
         blocks=2,
+        epochs=2,
         learning_rate=3e-3,
     ),
     gbm="demo",
-    validation_eras=24,
+    validation_eras=16,
+    holdout_eras=96,
 )
 """The same shape in small: trains in seconds on the sandbox's tiny world."""
 

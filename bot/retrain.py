@@ -1,8 +1,9 @@
 """
-Train a challenger, prove that it serves what it learned, and make it the champion.
+Train a challenger, prove that it serves what it learned, and let it replace the champion where it has earned that.
 
-The story: sync -> read -> split with an embargo -> fit network and trees -> score them on held-out eras -> fit again on
-all resolved eras -> export -> write the artifact -> replay its golden batch -> promote.
+The story: sync -> read -> split into training, validation and hold-out, an embargo between each -> fit network and
+trees -> score them and the champion on the hold-out -> fit again on all resolved eras -> export -> replay the golden
+batch -> decide -> write the artifact, its scores and the decision -> promote.
 """
 
 import platform
@@ -21,31 +22,39 @@ import structlog
 
 from bot import __version__
 from bot.artifacts import Artifact, ArtifactStore
+from bot.contest import JUDGED, hold
+from bot.evaluation import EVALUATION, Score, summary, to_json
 from bot.feature_sets import FeatureMetadata
-from bot.history import SCALE, HistoryState, minimum_lag
-from bot.judge import Score, judge
+from bot.history import SCALE, minimum_lag
+from bot.judge import Candidate, judge
 from bot.network_fit import FittedNetwork, NetworkFitter, Watcher
 from bot.numerai import NumeraiClient
-from bot.preprocess import Preprocess, prepare
+from bot.opinions import Opinions
+from bot.preprocess import prepare
+from bot.promotion import Decision, decide
 from bot.recipes import Recipe, history_needs
-from bot.refresh import Refreshed, refresh
-from bot.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, Members, Scorer, golden_batch
-from bot.splits import Split, holdout, resolved
+from bot.refresh import refresh
+from bot.scorer import GOLDEN, NETWORK, Members, Scorer, golden_batch, replay
+from bot.splits import Split
+from bot.training_data import part, read, write_inputs
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees
 from models.export import export
 
 GOLDEN_ROWS = 128
+LIVE_ROWS = 7_200
+"""Of the largest live era so far (6,700 to 7,200 in 2026)."""
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrained:
-    """What a retrain produced."""
+    """What a retrain produced: an artifact, its scores on the hold-out, and whether it became champion."""
 
     artifact: Artifact
     scores: Mapping[str, Score]
+    decision: Decision
     seconds: float
 
 
@@ -65,10 +74,11 @@ class Retrainer:
 
     def retrain(self, recipe: Recipe) -> Retrained:
         """
-        Run the whole story for one recipe and promote the result.
+        Run the whole story for one recipe; the champion changes only where the decision says so.
 
         Raises:
             SchemaMismatch: The data lack what the recipe names.
+            CannotSplit: The data have too few eras for the recipe's blocks.
             RetryLater: The data could not be synced.
             ArtifactInvalid: The artifact does not replay its own golden batch; the champion stays.
             TrainingStopped: *should_stop* said so; the next retrain goes on from there while the data are the same.
@@ -84,91 +94,73 @@ class Retrainer:
             pinned=self.artifacts.pinned("store"),
             watch=self.watch,
         )
-        data = self._read(fresh, recipe)
-        split = holdout(
-            data.store.eras,
-            labelled=data.store.labelled(self.target),
-            targets=data.targets,
-            validation_eras=recipe.validation_eras,
-            every=recipe.every,
-        )
-        refitted = resolved(data.store.labelled(self.target), every=recipe.every)
+        metadata = FeatureMetadata.read(self._data_folder / "features.json")
+        data = read(fresh, recipe, metadata, feature_set=self.feature_set, target=self.target, watch=self.watch)
+        split, resolved = part(data, recipe, self.target)
         with tempfile.TemporaryDirectory(prefix="retrain-", dir=self.state_dir) as scratch:
             judged, served = Path(scratch) / "judged", Path(scratch) / "served"
             for folder in (judged, served):
-                self._prepare(data, recipe, folder, stale_after=fresh.history.stale_after)
-            network = self._fit_network(data, split, refitted, recipe)
+                write_inputs(data, recipe, folder, stale_after=fresh.history.stale_after)
+            network = self._fit_network(data, split, resolved, recipe)
             for folder, average in ((judged, network.judged), (served, network.served)):
                 self.watch("export", 0.0, "ONNX, with the parity gate")
                 report = export(average, folder / NETWORK)
                 log.info("network.exported", max_abs=report.max_abs)
             self._fit_trees(data, split.train, recipe, judged)
             if recipe.refit:
-                self._fit_trees(data, refitted, recipe, served)
+                self._fit_trees(data, resolved, recipe, served)
             else:
                 for name in recipe.trees(self.target):
                     shutil.copyfile(judged / f"{name}.txt", served / f"{name}.txt")
-            scores = self._judge(data, split, recipe, judged)
-            self._seal(data, recipe, served)
-            artifact = self.artifacts.write(
-                files={path.name: path for path in served.iterdir()},
-                manifest=self._manifest(data, split, recipe, scores, network),
-                at=datetime.now(UTC),
+            weights = dict(recipe.weights)
+            challenger = self._candidate(data, recipe, judged, weights)
+            validation, _ = judge(
+                challenger,
+                split.validation,
+                target=self.target,
+                opinions=Opinions.read(self._data_folder, fresh.store, split.validation, target=self.target),
+                watch=self.watch,
             )
+            contest = hold(
+                challenger,
+                split.holdout,
+                target=self.target,
+                fresh=fresh,
+                data_folder=self._data_folder,
+                artifacts=self.artifacts,
+                recipe=recipe.name,
+                served=self._seal(data, recipe, served, weights),
+                watch=self.watch,
+            )
+            decision = decide(contest.evidence, recipe.floors, target=self.target)
+            scores = summary(contest.challenger)
+            evaluation = to_json(contest, validation, target=self.target).encode()
+            files: dict[str, bytes | Path] = {EVALUATION: evaluation, **{one.name: one for one in served.iterdir()}}
+            if recipe.refit:
+                models = (NETWORK, *(f"{name}.txt" for name in recipe.trees(self.target)))
+                files.update({f"{JUDGED}{name}": judged / name for name in models})
+            about = self._manifest(data, split, recipe, network) | {
+                "weights": weights,
+                "judged_prefix": JUDGED if recipe.refit else "",
+                "scores": {name: asdict(score) for name, score in scores.items()},
+                "decision": {"champion": contest.champion_id, **asdict(decision)},
+            }
+            artifact = self.artifacts.write(files=files, manifest=about, at=datetime.now(UTC))
         shutil.rmtree(self._kept(recipe), ignore_errors=True)
         Scorer(artifact)
-        self.artifacts.promote(recipe.name, artifact.id)
-        log.info("artifact.promoted", artifact=artifact.id, recipe=recipe.name)
-        return Retrained(artifact=artifact, scores=scores, seconds=time.perf_counter() - began)
-
-    def _read(self, fresh: Refreshed, recipe: Recipe) -> TrainingSet:
-        """Verify the store and select what the recipe trains on."""
-        metadata = self._metadata()
-        features = metadata.members(self.feature_set)
-        targets = tuple(dict.fromkeys((self.target, *recipe.targets)))
-        learned = (*targets, *recipe.trees(self.target).values())
-        history_targets = recipe.network.history_targets if recipe.network.lookback else ()
-        fresh.store.verify(
-            lambda done, total: self.watch("verify", done / total, f"{done / 1e9:.2f} of {total / 1e9:.2f} GB")
+        if decision.promote:
+            self.artifacts.promote(recipe.name, artifact.id)
+        log.info(
+            "artifact.promoted" if decision.promote else "artifact.kept_back",
+            artifact=artifact.id,
+            recipe=recipe.name,
+            reason=decision.reason,
         )
-        columns = fresh.store.select(features, tuple(dict.fromkeys((*learned, *history_targets))))
-        manifest = Preprocess(
-            features=features,
-            groups=metadata.groups(features),
-            missing=recipe.missing,
-            normalize=recipe.normalize,
-            engineered=recipe.engineered,
-        )
-        position = {name: index for index, name in enumerate(fresh.store.manifest.features)}
-        returns = fresh.returns.select([position[name] for name in features], history_targets)
-        return TrainingSet.build(
-            columns,
-            manifest,
-            targets=targets,
-            history_targets=history_targets,
-            lookback=recipe.network.lookback,
-            returns=returns if history_targets else None,
-        )
+        return Retrained(artifact=artifact, scores=scores, decision=decision, seconds=time.perf_counter() - began)
 
-    def _metadata(self) -> FeatureMetadata:
-        return FeatureMetadata.read(self.state_dir / "data" / self.data_version / "features.json")
-
-    def _prepare(self, data: TrainingSet, recipe: Recipe, folder: Path, *, stale_after: datetime | None) -> None:
-        """Write what every member of *folder* is served with."""
-        folder.mkdir()
-        (folder / PREPROCESS).write_text(data.manifest.to_json(), encoding="utf-8")
-        live = data.live_window()
-        if live is not None:
-            values, newest = live
-            state = HistoryState(
-                features=data.manifest.features,
-                targets=recipe.network.history_targets,
-                window=values,
-                newest_era=newest,
-                built_from_era=data.store.eras[-1],
-                stale_after=stale_after,
-            )
-            (folder / HISTORY).write_bytes(state.to_bytes())
+    @property
+    def _data_folder(self) -> Path:
+        return self.state_dir / "data" / self.data_version
 
     def _fit_network(self, data: TrainingSet, split: Split, resolved: Sequence[int], recipe: Recipe) -> FittedNetwork:
         """Fit the network, and write down where it is when it is asked to stop."""
@@ -195,34 +187,43 @@ class Retrainer:
         """Return the folder for what an interrupted retrain goes on from."""
         return self.state_dir / "training" / recipe.name
 
-    def _judge(self, data: TrainingSet, split: Split, recipe: Recipe, folder: Path) -> dict[str, Score]:
-        """Score the members that have not seen the held-out eras on them."""
-        self.watch("judge", 0.0, f"{len(split.validation)} held-out eras")
-        return judge(
-            data,
-            Members(folder, tuple(name for name, _ in recipe.weights), target=self.target),
-            split.validation,
-            target=self.target,
-            weights=dict(recipe.weights),
+    def _candidate(self, data: TrainingSet, recipe: Recipe, folder: Path, weights: Mapping[str, float]) -> Candidate:
+        """Return the members of *folder* with what makes one prediction of theirs."""
+        return Candidate(
+            data=data,
+            members=Members(folder, tuple(weights), target=self.target),
+            weights=weights,
             neutralizers=self._neutralizers(data, recipe),
             proportion=recipe.neutralize,
         )
 
-    def _seal(self, data: TrainingSet, recipe: Recipe, folder: Path) -> None:
-        """Leave rows in *folder* with the scores that its members must give them wherever they are served."""
-        members = Members(folder, tuple(name for name, _ in recipe.weights), target=self.target)
-        newest = np.ascontiguousarray(data.store.features(len(data.store.eras) - 1)[:GOLDEN_ROWS])
-        replayed = members.score(prepare(data.manifest, data.manifest.features, newest))
-        (folder / GOLDEN).write_bytes(golden_batch(newest, replayed))
+    def _seal(self, data: TrainingSet, recipe: Recipe, folder: Path, weights: Mapping[str, float]) -> dict[str, float]:
+        """
+        Leave rows in *folder* with the scores that its members must give them wherever they are served.
+
+        Returns:
+            ``golden``, how far the files loaded afresh are off; ``latency_s``, in which they score a live era.
+        """
+        newest = np.ascontiguousarray(data.store.features(len(data.store.eras) - 1))
+        rows = newest[:GOLDEN_ROWS]
+        sealed = Members(folder, tuple(weights), target=self.target).score(
+            prepare(data.manifest, data.manifest.features, rows)
+        )
+        (folder / GOLDEN).write_bytes(golden_batch(rows, sealed))
+        loaded = self._candidate(data, recipe, folder, weights)
+        live = np.resize(newest, (LIVE_ROWS, newest.shape[1]))
+        began = time.perf_counter()
+        loaded.score_rows(prepare(data.manifest, data.manifest.features, live), "stored")
+        latency_s = time.perf_counter() - began
+        off = replay(loaded.members, (folder / GOLDEN).read_bytes())
+        return {"golden": max(off.values()), "latency_s": latency_s}
 
     def _neutralizers(self, data: TrainingSet, recipe: Recipe) -> tuple[str, ...]:
         """Return the recipe's neutralizers among the pinned features, in the manifest's order."""
-        wanted = set(self._metadata().members(recipe.neutralizers))
+        wanted = set(FeatureMetadata.read(self._data_folder / "features.json").members(recipe.neutralizers))
         return tuple(name for name in data.manifest.features if name in wanted)
 
-    def _manifest(
-        self, data: TrainingSet, split: Split, recipe: Recipe, scores: Mapping[str, Score], network: FittedNetwork
-    ) -> dict[str, Any]:
+    def _manifest(self, data: TrainingSet, split: Split, recipe: Recipe, network: FittedNetwork) -> dict[str, Any]:
         eras = data.store.eras
         return {
             "bot": __version__,
@@ -245,10 +246,10 @@ class Retrainer:
             "eras": {
                 "train": [eras[split.train[0]], eras[split.train[-1]]],
                 "validation": [eras[split.validation[0]], eras[split.validation[-1]]],
+                "holdout": [eras[split.holdout[0]], eras[split.holdout[-1]]],
                 "newest": eras[-1],
             },
             "network": {"best_steps": list(network.best_steps), "best_corr": list(network.best_corr)},
-            "scores": {name: asdict(score) for name, score in scores.items()},
             "packages": {name: version(name) for name in ("torch", "onnx", "onnxruntime", "lightgbm", "numpy")},
             "machine": platform.machine(),
         }

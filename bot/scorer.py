@@ -45,16 +45,29 @@ class Members:
     """
     The models of one folder: a network in ONNX, tree models as text, and the history state they share.
 
+    Attributes:
+        manifest: The preprocessing all of them share.
+        history: What the network sees of the past when nothing else is given.
+
+    Args:
+        folder: Holds the files.
+        names: Of the members.
+        target: What ``tsmixer`` is asked for.
+        prefix: Of the models' file names.
+        threads: For scoring.
+
     Raises:
         ValueError: A file does not load, or a model asks for inputs the preprocessing does not make.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], *, target: str, threads: int = 1) -> None:
+    def __init__(self, folder: Path, names: Sequence[str], *, target: str, prefix: str = "", threads: int = 1) -> None:
         self.manifest = Preprocess.from_json((folder / PREPROCESS).read_text(encoding="utf-8"))
         self._known = (*self.manifest.features, *self.manifest.engineered_names)
-        self._network = OnnxNetwork(folder / NETWORK, threads=threads) if "tsmixer" in names else None
+        self._network = OnnxNetwork(folder / f"{prefix}{NETWORK}", threads=threads) if "tsmixer" in names else None
         self._target = 0 if self._network is None else self._network.targets.index(target)
-        self._trees = {name: TreeModel(folder / f"{name}.txt", threads=threads) for name in names if name != "tsmixer"}
+        self._trees = {
+            name: TreeModel(folder / f"{prefix}{name}.txt", threads=threads) for name in names if name != "tsmixer"
+        }
         state = folder / HISTORY
         self.history = HistoryState.from_bytes(state.read_bytes()) if state.is_file() else None
 
@@ -96,7 +109,8 @@ class Scorer:
     def __init__(self, artifact: Artifact, *, threads: int = 1) -> None:
         self.artifact = artifact
         recipe = artifact.manifest["recipe"]
-        self._weights = {str(name): float(weight) for name, weight in recipe["weights"] if weight}
+        weights = dict(artifact.manifest.get("weights", recipe["weights"]))
+        self._weights = {str(name): float(weight) for name, weight in weights.items() if weight}
         self._proportion = float(recipe["neutralize"])
         try:
             self._members = Members(
@@ -134,19 +148,27 @@ class Scorer:
 
     def _replay(self, path: Path) -> None:
         try:
-            golden = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-            values = golden["values"]
-            expected = {name: golden[name] for name in self._weights}
+            differences = replay(self._members, path.read_bytes())
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ArtifactInvalid(f"artifact {self.artifact.id}: the golden batch does not load: {error}") from None
-        replayed = self._members.score(prepare(self.manifest, self.manifest.features, values))
-        for name, scores in expected.items():
-            worst = float(np.abs(replayed[name] - scores).max())
+        for name, worst in differences.items():
             if not worst <= GOLDEN_TOLERANCE:
                 raise ArtifactInvalid(
                     f"artifact {self.artifact.id}: member {name} replays the golden batch {worst:.2g} off"
                     f" (limit {GOLDEN_TOLERANCE:g}); retrain on a machine of this kind, or roll back"
                 )
+
+
+def replay(members: Members, golden: bytes) -> dict[str, float]:
+    """
+    Score a golden batch again; return the largest difference of each member.
+
+    Raises:
+        ValueError, KeyError, EOFError, BadZipFile: It is no golden batch of these members.
+    """
+    content = np.load(io.BytesIO(golden), allow_pickle=False)
+    again = members.score(prepare(members.manifest, members.manifest.features, content["values"]))
+    return {name: float(np.abs(scores - content[name]).max()) for name, scores in again.items()}
 
 
 def ensemble(

@@ -17,7 +17,7 @@ import numpy as np
 from bot.history import FeatureReturns, feature_returns, latest_window, window
 from bot.preprocess import Prepared, Preprocess, prepare
 from bot.spill import Spill
-from bot.store import FEATURES, Columns
+from bot.store import FEATURES, Columns, EraStore
 from models.gbm import Chunks
 from models.training import EraBatch
 
@@ -73,6 +73,38 @@ class TrainingSet:
             )
             returns = FeatureReturns(eras=store.eras, targets=tuple(history_targets), values=values)
         return cls(store=store, manifest=manifest, targets=tuple(targets), returns=returns, lookback=lookback)
+
+    @classmethod
+    def select(
+        cls,
+        store: EraStore,
+        manifest: Preprocess,
+        *,
+        targets: Sequence[str],
+        tree_targets: Sequence[str] = (),
+        history_targets: Sequence[str],
+        lookback: int,
+        table: FeatureReturns,
+    ) -> "TrainingSet":
+        """
+        Select the columns of *manifest* from a store, and their realised returns from the *table* of all features.
+
+        Targets that the table lacks are measured from the store.
+
+        Raises:
+            SchemaMismatch: The store lacks a feature or a target.
+        """
+        columns = store.select(manifest.features, tuple(dict.fromkeys((*targets, *tree_targets, *history_targets))))
+        position = {name: index for index, name in enumerate(store.manifest.features)}
+        known = bool(history_targets) and set(history_targets) <= set(table.targets)
+        return cls.build(
+            columns,
+            manifest,
+            targets=targets,
+            history_targets=history_targets,
+            lookback=lookback,
+            returns=table.select([position[name] for name in manifest.features], history_targets) if known else None,
+        )
 
     def prepared(self, position: int) -> Prepared:
         """Return the prepared rows of the era at *position*."""

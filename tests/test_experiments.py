@@ -40,7 +40,7 @@ def state(tmp_path_factory):
     def make(persistence):
         if persistence not in made:
             root = tmp_path_factory.mktemp("laboratory")
-            size = replace(SIZES["tiny"], train_eras=160, rows=(200, 200), factors=0.25)
+            size = replace(SIZES["tiny"], train_eras=160, validation_eras=60, rows=(200, 200), factors=0.25)
             generate(root / "world", size=size, persistence=persistence)
             shutil.copytree(root / "world" / "v5.3", root / "state" / "data" / "v5.3")
             files = [root / "world" / "v5.3" / name for name in ("train.parquet", "validation.parquet")]

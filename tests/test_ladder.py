@@ -31,7 +31,11 @@ SMALL = replace(
 def state(tmp_path_factory):
     """A state directory as `bot sync` leaves it."""
     root = tmp_path_factory.mktemp("ladder")
-    generate(root / "world", size=replace(SIZES["tiny"], rows=(60, 60), factors=0.25), persistence=0.8)
+    generate(
+        root / "world",
+        size=replace(SIZES["tiny"], train_eras=80, validation_eras=60, rows=(60, 60), factors=0.25),
+        persistence=0.8,
+    )
     shutil.copytree(root / "world" / "v5.3", root / "state" / "data" / "v5.3")
     files = [root / "world" / "v5.3" / name for name in ("train.parquet", "validation.parquet")]
     update(root / "state" / "store", files, version="v5.3")

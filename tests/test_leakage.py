@@ -30,7 +30,7 @@ def build(tmp_path_factory):
     @cache
     def made(persistence, seed):
         folder = tmp_path_factory.mktemp("world") / "world"
-        size = replace(SIZES["tiny"], train_eras=100, rows=(200, 200), signal=0.0)
+        size = replace(SIZES["tiny"], train_eras=100, validation_eras=60, rows=(200, 200), signal=0.0)
         generate(folder, size=size, persistence=persistence, seed=seed)
         metadata = FeatureMetadata.read(folder / "v5.3" / "features.json")
         features = metadata.members("medium")

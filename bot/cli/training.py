@@ -78,7 +78,7 @@ def retrain(
         except TrainingStopped as stopped:
             raise RetryLater(f"{stopped}; run `bot retrain` again, it goes on from there") from None
     for result in trained:
-        show_scores(result.artifact.id, result.scores, result.seconds, "promoted: it replays its golden batch; trained")
+        show_scores(result.artifact.id, result.scores, result.decision, result.seconds)
 
 
 @app.command()

@@ -78,7 +78,7 @@ class WorldSize:
 
 SIZES: Mapping[str, WorldSize] = {
     "tiny": WorldSize(
-        train_eras=80, validation_eras=60, rows=(190, 230), small=42, medium=84, all=120, signal=0.06, factors=0.10
+        train_eras=160, validation_eras=100, rows=(190, 230), small=42, medium=84, all=120, signal=0.06, factors=0.10
     ),
     "small": WorldSize(
         train_eras=180, validation_eras=120, rows=(900, 1100), small=42, medium=240, all=600, signal=0.03, factors=0.06

@@ -40,14 +40,36 @@ def test_manifest_pins_what_was_trained(artifact):
         "target_ender_60",
         "demo",
     )
-    assert manifest["eras"]["train"][1] < manifest["eras"]["validation"][0] < manifest["eras"]["newest"]
+    assert manifest["eras"]["validation"][1] < manifest["eras"]["holdout"][0] < manifest["eras"]["newest"]
 
 
-def test_embargo_lies_between_training_and_validation(artifact):
-    """At least sixteen eras separate the last training era from the first held-out one."""
+def test_embargo_lies_between_the_blocks(artifact):
+    """At least sixteen eras separate training from validation, and validation from the hold-out."""
     eras = artifact.manifest["eras"]
 
     assert int(eras["validation"][0]) - int(eras["train"][1]) > 16
+    assert int(eras["holdout"][0]) - int(eras["validation"][1]) > 16
+
+
+def test_every_era_of_the_judgement_is_kept(artifact):
+    """The stored scores of the hold-out are those the manifest sums up, era by era, contributions included."""
+    kept = json.loads(artifact.path("evaluation.json").read_text())["holdout"]
+    corr = kept["scores"]["corr"]["ensemble"]
+
+    assert len(corr) == len(kept["eras"]) == artifact.manifest["recipe"]["holdout_eras"]
+    assert np.mean(corr) == pytest.approx(artifact.manifest["scores"]["ensemble"]["mean"])
+    assert set(kept["scores"]) == {"corr", "bmc", "mmc"}
+    assert sum(score is None for score in kept["scores"]["mmc"]["ensemble"]) == 96 - 27
+
+
+def test_decision_is_kept_with_its_reasons(artifact):
+    """The manifest says that this first challenger was promoted, and what was looked at."""
+    decision = artifact.manifest["decision"]
+
+    assert decision["promote"]
+    assert {"skill", "corr", "bmc", "mmc", "drawdown", "exposure", "golden", "latency", "champion"} == {
+        finding["gate"] for finding in decision["findings"]
+    }
 
 
 def test_artifact_holds_no_pickle(artifact):
@@ -55,6 +77,9 @@ def test_artifact_holds_no_pickle(artifact):
     assert set(artifact.manifest["files"]) == {
         "tsmixer.onnx",
         "gbm.txt",
+        "judged-tsmixer.onnx",
+        "judged-gbm.txt",
+        "evaluation.json",
         "preprocess.json",
         "history.npz",
         "golden.npz",

@@ -16,9 +16,9 @@ def test_sync_says_what_there_is(installation):
 
     assert (first.returncode, second.returncode) == (0, 0), first.stderr
     assert "train.parquet, validation.parquet" in first.stdout
-    assert "140 eras, 0001 to 0140" in first.stdout
+    assert "260 eras, 0001 to 0260" in first.stdout
     assert "every file is current" in second.stdout
-    assert "truth: `target` is target_ender_60; 20D targets to era 0135, 60D targets to era 0127" in first.stdout
+    assert "truth: `target` is target_ender_60; 20D targets to era 0255, 60D targets to era 0247" in first.stdout
     assert "finding" not in first.stdout + second.stdout
 
 

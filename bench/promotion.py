@@ -1,0 +1,119 @@
+"""
+Does the gate promote what has learned something, and nothing else? Retrains on healthy and on shuffled targets, counted.
+
+Every pair of retrains has a generated world of its own. ``healthy``: the world as it is, first without a champion, then
+with another seed against the champion that came of it. ``shuffled``: the rows' targets are exchanged at random within
+every era, so that there is nothing to learn and nothing to find on the hold-out; again first without a champion, then
+against the healthy one.
+
+Goals: no shuffled challenger is promoted; nine in ten healthy ones are.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from contextlib import redirect_stdout
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bot.artifacts import ArtifactStore
+from bot.numerai import NumeraiClient
+from bot.recipes import DEMO, Recipe
+from bot.retrain import Retrainer
+from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock
+from bot.sandbox.world import World, generate
+from bot.sandbox.world_schema import SIZES, WorldSize
+
+OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+KINDS = ("healthy, first", "healthy, against champion", "shuffled, first", "shuffled, against champion")
+
+
+def shuffle_targets(folder: Path, seed: int) -> None:
+    """Exchange the targets of a world's rows within every era; a row's targets stay together."""
+    random = np.random.default_rng(seed)
+    for name in ("train.parquet", "validation.parquet"):
+        file = pq.ParquetFile(folder / name)
+        table, group_rows = file.read(), file.metadata.row_group(0).num_rows
+        eras = np.asarray(table["era"].to_pylist())
+        order = np.arange(len(eras))
+        for era in np.unique(eras):
+            rows = np.flatnonzero(eras == era)
+            order[rows] = random.permutation(rows)
+        for index, column in enumerate(table.column_names):
+            if column.startswith("target"):
+                table = table.set_column(index, table.schema.field(index), table[column].take(pa.array(order)))
+        pq.write_table(table, folder / name, row_group_size=group_rows)
+
+
+def retrain(world: Path, state: Path, recipe: Recipe) -> tuple[bool, str]:
+    """Retrain once against a sandbox that serves *world*; say whether the challenger was promoted, and why."""
+    state.mkdir(exist_ok=True)
+    with Sandbox(World.open(world), clock=SandboxClock(OPENED + timedelta(minutes=1))) as sandbox:
+        retrainer = Retrainer(
+            client=NumeraiClient(
+                api_url=sandbox.url, public_id=DEMO_ACCOUNT.public_id, secret_key=DEMO_ACCOUNT.secret_key
+            ),
+            artifacts=ArtifactStore(state / "artifacts"),
+            state_dir=state,
+            data_version="v5.3",
+            feature_set="medium",
+            target="target_ender_60",
+            device="cpu",
+        )
+        result = retrainer.retrain(recipe)
+    shown = "; ".join(f"{finding.gate} {finding.value}" for finding in result.decision.findings)
+    return result.decision.promote, f"{result.decision.reason} | {shown}"
+
+
+def world_round(root: Path, seed: int, size: WorldSize) -> dict[str, tuple[bool, str]]:
+    """Return what became of the four retrains on the world of one *seed*."""
+    healthy, shuffled = root / "healthy", root / "shuffled"
+    generate(healthy, size=size, seed=seed)
+    shutil.copytree(healthy, shuffled)
+    shuffle_targets(shuffled / "v5.3", seed)
+    other = replace(DEMO, network=replace(DEMO.network, seed=DEMO.network.seed + seed))
+    runs = {
+        KINDS[0]: (healthy, root / "a", DEMO),
+        KINDS[1]: (healthy, root / "a", other),
+        KINDS[2]: (shuffled, root / "b", DEMO),
+        KINDS[3]: (shuffled, root / "a", DEMO),
+    }
+    return {kind: retrain(*arguments) for kind, arguments in runs.items()}
+
+
+def main() -> int:
+    """Count, print, and say whether the goals were met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--worlds", type=int, default=10, help="each gives two healthy and two shuffled retrains")
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    promoted: Counter[str] = Counter()
+    log = []
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.worlds):
+        with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
+            outcome = world_round(Path(folder), seed, SIZES["tiny"])
+        for kind, (done, why) in outcome.items():
+            promoted[kind] += done
+            log.append({"seed": seed, "kind": kind, "promoted": done, "why": why})
+            print(f"world {seed}, {kind}: {'promoted' if done else 'kept back'} | {why}", file=sys.stderr, flush=True)
+    print(f"{'retrains':<28}{'promoted':>10}{'of':>6}  goal")
+    for kind in KINDS:
+        goal = "none" if kind.startswith("shuffled") else "nine in ten"
+        print(f"{kind:<28}{promoted[kind]:>10}{arguments.worlds:>6}  {goal}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(log, indent=1), encoding="utf-8")
+    healthy = sum(promoted[kind] for kind in KINDS[:2])
+    return int(promoted[KINDS[2]] + promoted[KINDS[3]] > 0 or healthy < 0.9 * 2 * arguments.worlds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""What a retrain learns from: the recipe's columns of the store, its three blocks of eras, and what serving will need."""
+
+from datetime import datetime
+from pathlib import Path
+
+from bot.feature_sets import FeatureMetadata
+from bot.history import HistoryState
+from bot.network_fit import Watcher
+from bot.preprocess import Preprocess
+from bot.recipes import Recipe
+from bot.refresh import Refreshed
+from bot.scorer import HISTORY, PREPROCESS
+from bot.splits import Split, holdout, resolved
+from bot.training_set import TrainingSet
+
+
+def read(
+    fresh: Refreshed, recipe: Recipe, metadata: FeatureMetadata, *, feature_set: str, target: str, watch: Watcher
+) -> TrainingSet:
+    """
+    Verify the store and select what the recipe trains on.
+
+    Raises:
+        DatasetIncomplete: The store differs from what was written.
+        SchemaMismatch: The data lack what the recipe names.
+    """
+    features = metadata.members(feature_set)
+    fresh.store.verify(lambda done, total: watch("verify", done / total, f"{done / 1e9:.2f} of {total / 1e9:.2f} GB"))
+    return TrainingSet.select(
+        fresh.store,
+        Preprocess(
+            features=features,
+            groups=metadata.groups(features),
+            missing=recipe.missing,
+            normalize=recipe.normalize,
+            engineered=recipe.engineered,
+        ),
+        targets=tuple(dict.fromkeys((target, *recipe.targets))),
+        tree_targets=tuple(recipe.trees(target).values()),
+        history_targets=recipe.network.history_targets if recipe.network.lookback else (),
+        lookback=recipe.network.lookback,
+        table=fresh.returns,
+    )
+
+
+def part(data: TrainingSet, recipe: Recipe, target: str) -> tuple[Split, tuple[int, ...]]:
+    """
+    Return the recipe's three blocks, and all eras that are resolved.
+
+    Raises:
+        CannotSplit: The data have too few eras for them.
+    """
+    labelled = data.store.labelled(target)
+    split = holdout(
+        data.store.eras,
+        labelled=labelled,
+        targets=data.targets,
+        validation_eras=recipe.validation_eras,
+        holdout_eras=recipe.holdout_eras,
+        every=recipe.every,
+    )
+    return split, resolved(labelled, every=recipe.every)
+
+
+def write_inputs(data: TrainingSet, recipe: Recipe, folder: Path, *, stale_after: datetime | None) -> None:
+    """Make *folder*, with what every member of it is served with: preprocessing and history."""
+    folder.mkdir()
+    (folder / PREPROCESS).write_text(data.manifest.to_json(), encoding="utf-8")
+    live = data.live_window()
+    if live is not None:
+        values, newest = live
+        state = HistoryState(
+            features=data.manifest.features,
+            targets=recipe.network.history_targets,
+            window=values,
+            newest_era=newest,
+            built_from_era=data.store.eras[-1],
+            stale_after=stale_after,
+        )
+        (folder / HISTORY).write_bytes(state.to_bytes())

@@ -1,0 +1,179 @@
+"""The gate of champions: what is promoted, what is not, and why."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.promotion import Comparison, Evidence, Series, decide, interval, skill
+from bot.recipes import Floors
+from bot.scoring import corr
+
+TARGET = "target_ender_60"
+ERAS, ROWS = 96, 200
+
+
+def series(mean, *, seed=0, deviation=0.05, eras=ERAS):
+    values = mean + deviation * np.random.default_rng(seed).standard_normal(eras)
+    return Series(values=values, noise=np.full(eras, 1 / np.sqrt(ROWS - 1)))
+
+
+def evidence(mean=0.05, **changes):
+    plain = Evidence(
+        corr=series(mean),
+        contributions={"bmc": series(0.01, seed=1), "mmc": series(0.01, seed=2)},
+        drawdown=0.2,
+        exposure=0.3,
+        golden=0.0,
+        golden_limit=1e-5,
+        latency_s=0.1,
+        comparison=None,
+        not_computed={},
+    )
+    return replace(plain, **changes)
+
+
+def against(difference, *, correlation=0.9, deviation=0.02):
+    return Comparison(
+        champion="2026-01-01T000000Z-aaaa",
+        differences={"corr": series(difference, seed=3, deviation=deviation)},
+        correlation=np.full(ERAS, correlation),
+    )
+
+
+def refused(decision):
+    return [finding.gate for finding in decision.findings if not finding.ok]
+
+
+def test_first_challenger_with_skill_is_promoted():
+    """Without a champion, skill and the floors decide."""
+    decision = decide(evidence(), Floors(), target=TARGET)
+
+    assert decision.promote
+    assert "no champion to beat" in decision.reason
+
+
+def test_challenger_without_skill_is_not():
+    """A mean that shuffled rows reach is no reason to promote, champion or not."""
+    decision = decide(evidence(0.0), Floors(), target=TARGET)
+
+    assert not decision.promote
+    assert refused(decision) == ["skill", "corr"]
+
+
+def test_significance_of_skill_counts_rows_not_eras():
+    """The same mean over eras of few rows is chance; over eras of many it is not."""
+    few = Series(values=np.full(30, 0.02), noise=np.full(30, 1 / np.sqrt(99)))
+    many = Series(values=np.full(30, 0.02), noise=np.full(30, 1 / np.sqrt(5_999)))
+
+    assert skill(few) == pytest.approx(0.02 * np.sqrt(30 * 99))
+    assert skill(few) < 3.5 < skill(many)
+
+
+def test_shuffled_rows_have_the_skill_of_a_standard_normal():
+    """Two thousand models that know nothing, scored by CORR itself: mean 0, deviation 1, hardly one over the floor."""
+    random = np.random.default_rng(4)
+    truth = np.repeat(np.linspace(0, 1, 5), [4, 16, 40, 16, 4])
+    noise = np.full(12, 1 / np.sqrt(len(truth) - 1))
+    found = [
+        skill(Series(values=np.array([corr(random.random(80), truth) for _ in range(12)]), noise=noise))
+        for _ in range(2_000)
+    ]
+
+    assert abs(np.mean(found)) < 0.07
+    assert np.std(found) == pytest.approx(1, abs=0.05)
+    assert sum(one > Floors().min_skill for one in found) <= 3
+
+
+def test_skill_of_overlapping_eras_alone_is_not_enough():
+    """A run of luck that returns shared by neighbouring eras make is inside the interval, whatever the rows say."""
+    values = np.repeat([0.2, -0.1, 0.2, -0.15, 0.2, -0.1, 0.15, -0.12], 12)
+    decision = decide(
+        evidence(corr=Series(values=values, noise=np.full(96, 0.02))), Floors(max_drawdown=9), target=TARGET
+    )
+
+    assert skill(Series(values=values, noise=np.full(96, 0.02))) > 3.5
+    assert refused(decision) == ["corr"]
+
+
+def test_worse_challenger_is_kept_back():
+    """Worse than the champion beyond noise is said with both numbers."""
+    decision = decide(evidence(comparison=against(-0.02)), Floors(), target=TARGET)
+
+    assert refused(decision) == ["corr_vs_champion"]
+    assert "worse beyond noise" in decision.reason
+
+
+@pytest.mark.parametrize("difference", [0.02, 0.0, -0.002])
+def test_challenger_that_is_no_worse_replaces_the_champion(difference):
+    """Better, equal, or worse by less than noise is promoted: it has learned from newer eras."""
+    assert decide(evidence(comparison=against(difference)), Floors(), target=TARGET).promote
+
+
+def test_predictions_turned_around_are_kept_back():
+    """A challenger unlike the champion waits for a person."""
+    decision = decide(evidence(comparison=against(0.0, correlation=-0.4)), Floors(), target=TARGET)
+
+    assert refused(decision) == ["like_champion"]
+    assert "by hand" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("gate", "changes"),
+    [
+        ("drawdown", {"drawdown": 1.2}),
+        ("exposure", {"exposure": 0.5}),
+        ("golden", {"golden": 1e-3}),
+        ("golden", {"golden": float("nan")}),
+        ("latency", {"latency_s": 61.0}),
+        ("bmc", {"contributions": {"bmc": series(-0.05)}}),
+        ("mmc", {"contributions": {"mmc": series(-0.05)}}),
+    ],
+)
+def test_each_floor_refuses_alone(gate, changes):
+    """What falls through one floor is kept back by that floor's name."""
+    assert refused(decide(evidence(**changes), Floors(), target=TARGET)) == [gate]
+
+
+def test_contribution_without_predictions_says_so_and_refuses_nothing():
+    """A missing benchmark is an explicit "not computed", never a zero."""
+    decision = decide(
+        evidence(contributions={}, not_computed={"bmc": "no validation_benchmark_models.parquet"}),
+        Floors(),
+        target=TARGET,
+    )
+    values = {finding.gate: finding.value for finding in decision.findings}
+
+    assert decision.promote
+    assert values["bmc"] == "not computed: no validation_benchmark_models.parquet"
+
+
+def test_contribution_of_a_few_eras_is_not_computed():
+    """Eras without a score are left out, and too few left are said."""
+    few = series(0.01)
+    few.values[:80] = np.nan
+    decision = decide(evidence(contributions={"mmc": few}), Floors(), target=TARGET)
+    values = {finding.gate: finding.value for finding in decision.findings}
+
+    assert values["mmc"] == "not computed: 16 eras are fewer than two blocks of 12"
+
+
+def test_hold_out_too_short_to_judge_refuses():
+    """Fewer than two independent stretches promote nothing."""
+    decision = decide(evidence(corr=series(0.2, eras=20)), Floors(), target=TARGET)
+
+    assert refused(decision) == ["corr"]
+    assert "raise holdout_eras" in decision.reason
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000), confidence=st.floats(0.5, 0.99))
+def test_interval_is_never_narrower_than_finite_rows_make_it(seed, confidence):
+    """However alike the eras, their rows are finite."""
+    flat = Series(values=np.full(48, 0.03) + 1e-9 * seed, noise=np.full(48, 0.07))
+    found = interval(flat, confidence=confidence, block=12)
+
+    assert found.high - found.low >= 2 * 0.6 * 0.07 / np.sqrt(48)
+    assert found.low < found.estimate < found.high
