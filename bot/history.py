@@ -52,11 +52,13 @@ def feature_returns(features: Codes, targets: npt.NDArray[np.floating]) -> Float
     """
     returns = np.full((features.shape[1], targets.shape[1]), np.nan, dtype=np.float32)
     known = np.isfinite(targets)
-    # Targets of one horizon are mostly known in the same rows, which then are cast and summed once for all of them.
+    # Targets of one horizon are mostly known in the same rows, which then are cast and summed once for all of them. The
+    # others are 0 meanwhile and keep their place: the last bits of a product depend on its shape, and what a target
+    # earned must not depend on which others were known.
     for mask in np.unique(known, axis=1).T:
-        columns = [column for column in range(targets.shape[1]) if np.array_equal(known[:, column], mask)]
-        y = targets[mask][:, columns].astype(np.float64)
-        if len(y) < 2:
+        y = np.where((known == mask[:, np.newaxis]).all(axis=0), targets[mask], 0.0).astype(np.float64)
+        moving = np.ptp(y, axis=0) > 0 if len(y) > 1 else np.zeros(y.shape[1], dtype=np.bool_)
+        if not moving.any():
             continue
         x = _filled(features if mask.all() else features[mask])
         y -= y.mean(axis=0)
@@ -66,10 +68,9 @@ def feature_returns(features: Codes, targets: npt.NDArray[np.floating]) -> Float
         x_scale = np.sqrt(np.maximum(np.einsum("rf,rf->f", x, x).astype(np.float64) / len(x) - mean**2, 0.0))
         covariance = made[:-1].astype(np.float64) / len(x)
         covariance -= np.outer(y.astype(np.float32).mean(axis=0, dtype=np.float64), mean)
-        scale = np.outer(y.std(axis=0), x_scale)
-        earned = np.divide(covariance, scale, out=np.zeros(scale.shape), where=x_scale > MOVED)
-        moving = np.ptp(y, axis=0) > 0
-        returns[:, np.array(columns)[moving]] = earned[moving].T
+        scale = np.outer(y.std(axis=0)[moving], x_scale)
+        earned = np.divide(covariance[moving], scale, out=np.zeros(scale.shape), where=x_scale > MOVED)
+        returns[:, moving] = earned.T
     return returns
 
 

@@ -128,3 +128,16 @@ def test_damaged_state_is_refused(content):
     """Bytes that are no state are an invalid artifact."""
     with pytest.raises(ArtifactInvalid):
         HistoryState.from_bytes(content)
+
+
+def test_what_a_target_earned_does_not_depend_on_which_others_are_known():
+    """To the last bit: a 20D target resolves before the 60D one beside it, and must not change when that does."""
+    rng = np.random.default_rng(8)
+    features = np.asfortranarray(rng.integers(0, 5, (500, 300), dtype=np.int8))  # as the era store has it
+    targets = rng.choice(np.float32([0, 0.25, 0.5, 0.75, 1]), (500, 4))
+    later = feature_returns(features, targets)
+    targets[:, 1:] = np.nan
+    before = feature_returns(features, targets)
+
+    assert before[:, 0].tobytes() == later[:, 0].tobytes()
+    assert np.isnan(before[:, 1:]).all()

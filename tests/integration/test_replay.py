@@ -1,0 +1,175 @@
+"""What a bot would have said on the day of an era: equal to the back-test's, whatever stood in targets nobody knew yet."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from bot import returns_table
+from bot.artifacts import ArtifactStore
+from bot.columns import horizon, is_target
+from bot.feature_sets import FeatureMetadata
+from bot.history import window
+from bot.history_file import choose, history_path, publish
+from bot.ingest import update
+from bot.livefile import read_live
+from bot.preprocess import Preprocess
+from bot.recipes import DEMO, history_needs
+from bot.scorer import Scorer
+from bot.scoring import corr
+from bot.store import EraStore
+from bot.training_plan import network_config, training_options
+from bot.training_set import TrainingSet
+from bot.tree_fit import fit_trees
+from models.training import train
+from models.trees import TreeModel
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+RESOLVED_AFTER = {20: 5, 60: 13}
+"""Eras until a target is known, by its horizon in market days; a history keeps one more."""
+
+MAIN = "target_ender_60"
+ERAS = (70, 111, 140)
+
+
+@pytest.fixture(scope="module")
+def scorer(trained):
+    store = ArtifactStore(trained / "artifacts")
+    return Scorer(store.open(store.champions("demo")[0]))
+
+
+@pytest.fixture(scope="module")
+def rows(trained):
+    """Return every row of train and validation with all columns, as Numerai serves them today."""
+    folder = trained / "data" / "v5.3"
+    return pa.concat_tables(pq.read_table(folder / name) for name in ("train.parquet", "validation.parquet"))
+
+
+@pytest.fixture(scope="module")
+def held(trained):
+    """Return the store that holds all of them."""
+    (folder,) = (trained / "store").iterdir()
+    return EraStore.open(folder)
+
+
+def stored_as_of(rows, era, folder, unknown):
+    """Return the store of the eras before *era*, with *unknown* in place of what was not resolved on its day."""
+    past = rows.filter(pc.less(rows["era"], f"{era:04d}"))
+    age = era - pc.cast(past["era"], pa.int32()).to_numpy()
+    for index, name in enumerate(past.column_names):
+        if is_target(name):
+            values = past[name].to_numpy().copy()
+            hidden = age < RESOLVED_AFTER[horizon(MAIN if name == "target" else name)]
+            values[hidden] = unknown(int(hidden.sum()))
+            past = past.set_column(index, name, pa.array(values, type=past.schema.field(name).type))
+    folder.mkdir(parents=True)
+    pq.write_table(past, folder / "validation.parquet")
+    return update(folder / "store", [folder / "validation.parquet"], version="v5.3")
+
+
+def nothing(count):
+    return np.full(count, np.nan)
+
+
+def garbage(count):
+    return np.random.default_rng(count).choice([0, 0.25, 0.5, 0.75, 1], size=count)
+
+
+def live_on(rows, era, path):
+    """Return the live file of an era's day, read as a round reads it."""
+    today = rows.filter(pc.equal(rows["era"], f"{era:04d}"))
+    kept = [name for name in today.column_names if not is_target(name)]
+    pq.write_table(today.select(kept), path)
+    return read_live(path)
+
+
+def training_set(store, trained):
+    metadata = FeatureMetadata.read(trained / "data" / "v5.3" / "features.json")
+    features = metadata.members("small")
+    manifest = Preprocess(
+        features=features,
+        groups=metadata.groups(features),
+        missing=DEMO.missing,
+        normalize=DEMO.normalize,
+        engineered=DEMO.engineered,
+    )
+    past = DEMO.network.history_targets
+    return TrainingSet.build(
+        store.select(features, tuple(dict.fromkeys((*DEMO.targets, *past)))),
+        manifest,
+        targets=DEMO.targets,
+        history_targets=past,
+        lookback=DEMO.network.lookback,
+    )
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_day_replayed_equals_its_back_test(scorer, rows, held, tmp_path, era):
+    """Data cut at an era, history published from them, its live file scored: bit for bit what the back-test says of it."""
+    manifest, own = scorer.manifest, scorer.history
+    position = held.eras.index(f"{era:04d}")
+    wanted, lookback = history_needs()
+    returns = returns_table.update(held, wanted).select(
+        [held.manifest.features.index(f) for f in own.features], own.targets
+    )
+    expected = scorer.score(
+        manifest.features,
+        held.select(manifest.features, ()).features(position),
+        window=window(returns, position, len(own.window)),
+    )
+
+    store = stored_as_of(rows, era, tmp_path / "then", nothing)
+    path = history_path(tmp_path, "v5.3")
+    publish(path, returns_table.update(store, wanted), store.manifest.features, lookback=lookback, now=NOW)
+    live = live_on(rows, era, tmp_path / "live.parquet")
+    older = replace(own, built_from_era="0000", window=np.zeros_like(own.window))
+    replayed = scorer.score(live.names, live.values, window=choose(older, path, now=NOW))
+
+    assert store.eras[-1] == f"{era - 1:04d}"
+    assert [name.decode() for name in held.ids(position)] == list(live.ids)
+    assert replayed.predictions.tobytes() == expected.predictions.tobytes()
+    assert {name: made.tobytes() for name, made in replayed.members.items()} == {
+        name: made.tobytes() for name, made in expected.members.items()
+    }
+
+
+def test_a_history_that_is_not_the_days_scores_otherwise(scorer, held):
+    """The equality above is not for want of a difference: another day's history changes the network's scores."""
+    manifest = scorer.manifest
+    columns = held.select(manifest.features, scorer.history.targets)
+    values = columns.features(110)
+
+    masked, stored = (scorer.score(manifest.features, values, window=seen) for seen in ("masked", "stored"))
+
+    assert masked.members["tsmixer"].tobytes() != stored.members["tsmixer"].tobytes()
+
+
+def trained_as_of(store, trained, tmp_path):
+    """Return what a network and trees, trained and stopped on eras that had resolved, say of the newest era but one."""
+    data = training_set(store, trained)
+    learned, watched, scored = range(20, 60), range(77, 85), len(data.store.eras) - 1
+    options = replace(training_options(DEMO.network, target=MAIN, device="cpu", seed=1), epochs=1)
+    network = train(
+        network_config(data, DEMO.network), data.eras(learned), data.eras(watched), options, score=corr
+    ).network
+    (tmp_path / "gbm.txt").write_text(fit_trees(data, learned, DEMO, MAIN, lambda *_: None))
+    rows, seen = data.prepared(scored), data.window(scored)
+    with torch.no_grad():
+        logits = network(torch.from_numpy(rows.features), torch.from_numpy(rows.engineered), torch.from_numpy(seen))
+    trees = TreeModel(tmp_path / "gbm.txt").predict(rows.features, rows.engineered)
+    return logits.numpy().tobytes(), trees.tobytes()
+
+
+def test_garbage_in_unresolved_targets_changes_no_prediction(rows, trained, tmp_path):
+    """Whatever stands in targets that were not resolved, a network and trees trained on that day predict the same bits."""
+    made = [
+        trained_as_of(stored_as_of(rows, 110, tmp_path / unknown.__name__, unknown), trained, tmp_path)
+        for unknown in (nothing, garbage)
+    ]
+
+    assert made[0] == made[1]
