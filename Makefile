@@ -1,8 +1,9 @@
 # `make demo` and `make test` are all a newcomer needs; both build .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+SOAKS := crash disk
 
-.PHONY: demo test lint unit bench container docs format clean
+.PHONY: demo test lint unit bench soak container docs format clean
 
 demo: .venv/ready
 	$(BIN)/bot demo
@@ -20,6 +21,9 @@ unit: .venv/ready
 
 bench: .venv/ready
 	for name in live_path ingest open loader history lightgbm_train gpu_epoch cpu_epoch; do $(BIN)/python bench/$$name.py || exit 1; done
+
+soak: .venv/ready
+	for name in $(SOAKS); do $(BIN)/python -W ignore -m tests.soak.$$name || exit 1; done
 
 container:
 	tests/container.sh

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from bot import children
 from bot.boundaries import boundary
 from bot.database import Database
-from bot.errors import StateLocked
+from bot.errors import StateLocked, StateUnwritable
 from bot.rounds import Round
 
 
@@ -192,21 +192,25 @@ def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
 
     Raises:
         StateLocked: Another process holds it; the message names its process id.
+        StateUnwritable: The disk is full or failing.
     """
     name = f"{name}.child" if children.holder() is not None else name
-    with boundary("lock.folder"):
-        state_dir.mkdir(parents=True, exist_ok=True)
     holder = state_dir / f"{name}.holder"
     lock = FileLock(state_dir / f"{name}.lock")
     try:
+        with boundary("lock.folder"):
+            state_dir.mkdir(parents=True, exist_ok=True)
         with boundary("lock.acquire"):
             lock.acquire(timeout=0)
+        with boundary("lock.holder"):
+            holder.write_text(str(os.getpid()), encoding="utf-8")
     except Timeout:
         pid = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
         raise StateLocked(f"{state_dir} is held by process {pid}; stop it, or wait until it is done") from None
+    except OSError as error:
+        lock.release()
+        raise StateUnwritable(f"{state_dir} cannot be used now: {error}; is the disk full?") from None
     try:
-        with boundary("lock.holder"):
-            holder.write_text(str(os.getpid()), encoding="utf-8")
         yield
     finally:
         lock.release()

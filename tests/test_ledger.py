@@ -159,6 +159,20 @@ def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
         Ledger(tmp_path / "state" / "ledger.sqlite")
 
 
+def test_state_directory_that_cannot_be_made_is_one_clear_error(tmp_path):
+    """Where the state directory cannot be, the error names it and may pass; nothing stays locked."""
+    (tmp_path / "state").write_text("a file")
+    with pytest.raises(StateUnwritable, match=r"state cannot be used now"), state_lock(tmp_path / "state"):
+        pass
+    (tmp_path / "bot.holder").mkdir()
+    with pytest.raises(StateUnwritable), state_lock(tmp_path):
+        pass
+    (tmp_path / "bot.holder").rmdir()
+
+    with state_lock(tmp_path):
+        assert (tmp_path / "bot.holder").read_text().isdecimal()
+
+
 def test_page_that_rotted_is_one_clear_error(tmp_path):
     """Damage that shows only when rows are read names the file and the way out."""
     first = Ledger(tmp_path / "ledger.sqlite")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.events import befall
-from bot.sandbox.faults import EVENTS, FILES, Fault, Faults, Phase, Plan
+from bot.sandbox.faults import EVENTS, FILES, HOSTS, Fault, Faults, Phase, Plan
 from bot.sandbox.faulty import deliver, pour
 from bot.sandbox.graphql import execute, operations
 from bot.sandbox.listing import iso
@@ -203,12 +203,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _granted(self, names: Sequence[str]) -> str | None:
         """Return where presigned URLs of this request lead; ``None`` if a fault has answered it already."""
         fault = self._take(names, "before")
-        if fault is not None and fault.kind == "dns":
-            return NOWHERE
-        if fault is not None and fault.kind == "tls":
-            return self.url.replace("http:", "https:")
-        answered = fault is not None and spoil(self, fault, NOTHING, self.sandbox.closing)
-        return None if answered else self.url
+        if fault is not None and fault.kind in HOSTS:
+            return NOWHERE if fault.kind == "dns" else self.url.replace("http:", "https:")
+        return None if fault is not None and spoil(self, fault, NOTHING, self.sandbox.closing) else self.url
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
@@ -237,8 +234,12 @@ class _Handler(BaseHTTPRequestHandler):
         if name is None:
             self._plain(HTTPStatus.FORBIDDEN, b"")
             return
-        self.sandbox.tournament.uploaded[name] = content
-        self.sandbox.tournament.note("put", filename=name, bytes=len(content))
+        delayed = self._take(("PUT",), "delayed")
+        if delayed is not None:
+            self.sandbox.tournament.later(delayed.seconds, lambda: self.sandbox.tournament.store(name, content))
+            self._plain(HTTPStatus.GATEWAY_TIMEOUT, b"")
+            return
+        self.sandbox.tournament.store(name, content)
         if not self._misbehave(("PUT",), "after", NOTHING):
             self._plain(HTTPStatus.OK, b"")
 

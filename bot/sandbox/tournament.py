@@ -6,7 +6,6 @@ one of a slot is selected, a late one is queued for the next round, and ids of t
 """
 
 import hashlib
-import io
 import json
 import secrets
 import threading
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.graphql import Refused
+from bot.sandbox.intake import ids_sha256, validate
 from bot.sandbox.schedule import Schedule, Window
 from bot.sandbox.world import LiveEra, World
 
@@ -169,6 +169,11 @@ class Tournament:
                 return name, identity
         raise Refused("Model not found")
 
+    def store(self, filename: str, content: bytes) -> None:
+        """Keep a file that was put, until a submission is made of it."""
+        self.uploaded[filename] = content
+        self.note("put", filename=filename, bytes=len(content))
+
     def create(self, account: Account, *, filename: str, model_id: str | None, trigger_id: str | None) -> Submission:
         """
         Take a submission whose file has been put.
@@ -187,7 +192,7 @@ class Tournament:
             raise Refused("Current round not open for submissions")
         late = self.clock.now() >= self.schedule.round(opened).closes_at
         number = opened + 1 if late else opened
-        sent = _ids_sha256(content)
+        sent = ids_sha256(content)
         content = self._fitted(content, opened)
         message = validate(content, self.live_ids(opened))
         if message is not None:
@@ -275,26 +280,8 @@ class Tournament:
         return ("\n".join([lines[0], *mapped]) + "\n").encode()
 
 
-def _ids_sha256(content: bytes) -> str:
-    """Return a digest of the set of ids in a submission, as it was sent."""
-    ids = [line.partition(",")[0] for line in content.decode("utf-8", errors="replace").splitlines()[1:]]
-    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
-
-
 def stored_name(filename: str) -> str:
     """Return the name the server gives an upload: its stem, 12 random characters, its ending."""
     stem, dot, ending = filename.rpartition(".")
     suffix = secrets.token_urlsafe(12).replace("_", "x").replace("-", "y")[:12]
     return f"{stem}-{suffix}.{ending}" if dot else f"{filename}-{suffix}"
-
-
-def validate(content: bytes, live_ids: Sequence[str]) -> str | None:
-    """Return what Numerai's own validation says against a file, or ``None`` if it accepts it."""
-    import pandas as pd  # noqa: PLC0415 - loads scikit-learn too, so only a server that judges pays for it
-    from numerai_tools.submissions import validate_submission_numerai  # noqa: PLC0415
-
-    try:
-        validate_submission_numerai(pd.Series(live_ids, name="id"), pd.read_csv(io.BytesIO(content)))
-    except (AssertionError, ValueError, TypeError, KeyError) as error:
-        return str(error) or type(error).__name__
-    return None

@@ -22,14 +22,23 @@ QUERY = {"query": "query { rounds(tournament: 8 number: 0) { number } }"}
 LIVE = "v5.3/live.parquet"
 
 
-@pytest.fixture
-def client(sandbox):
+def client_of(sandbox, **times):
     return NumeraiClient(
         api_url=sandbox.url,
         public_id=DEMO_ACCOUNT.public_id,
         secret_key=DEMO_ACCOUNT.secret_key,
-        transport=Transport(connect_s=1, read_s=0.3, exchange_s=0.6),
+        transport=Transport(**times),
     )
+
+
+@pytest.fixture
+def client(sandbox):
+    return client_of(sandbox)
+
+
+@pytest.fixture
+def hasty(sandbox):
+    return client_of(sandbox, connect_s=1, read_s=0.3, exchange_s=0.6)
 
 
 def ask(sandbox):
@@ -101,12 +110,12 @@ def test_kind_really_happens_on_the_wire(sandbox, kind, phase):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ANSWERS if kind != "slow"])
-def test_every_answer_is_a_typed_error_to_the_bot(sandbox, client, kind):
+def test_every_answer_is_a_typed_error_to_the_bot(sandbox, hasty, kind):
     """Whatever comes back in place of an answer, the bot knows whether to try again or to call for help."""
     sandbox.faults.add(Fault(operation="rounds", kind=kind, phase="after", seconds=2, times=99))
 
     with pytest.raises(BadCredentials if kind in ("unauthorized", "expired") else NumeraiUnavailable):
-        client.current_round()
+        hasty.current_round()
 
 
 @pytest.mark.parametrize("kind", HOSTS)

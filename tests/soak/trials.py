@@ -1,0 +1,192 @@
+"""Rounds that go wrong on purpose, one trial after another, each judged from its traces alone."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bot.sandbox import DEMO_ACCOUNT, Fault, Plan, Sandbox, SandboxClock, Schedule
+from bot.sandbox.judge import Breach, judge, read_history
+from bot.sandbox.world import World
+
+OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+FIRST_ROUND = 1405
+SLOT = next(iter(DEMO_ACCOUNT.models))
+DELAY = timedelta(seconds=61)
+"""Nothing takes effect later than this."""
+
+PATIENCE = 80
+"""Attempts after which a round counts as lost."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """How one run of the bot ended: exit status, the boundaries it passed, and its error."""
+
+    status: int
+    passed: list[str]
+
+    @property
+    def error(self) -> str:
+        """Return the error it ended with."""
+        return "; ".join(line for line in self.passed if line.startswith("error:"))
+
+    @property
+    def hit(self) -> bool:
+        """Say whether the failing disk came to fail."""
+        return "hit" in self.passed
+
+    @property
+    def boundaries(self) -> list[str]:
+        """Return the boundaries, in order."""
+        return [line for line in self.passed if line.endswith((":before", ":after"))]
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What a trial came to."""
+
+    attempts: list[Attempt]
+    breaches: list[Breach]
+    history: list[dict]
+
+    def count(self, event: str) -> int:
+        """Return how often something happened on the server."""
+        return sum(line["event"] == event for line in self.history)
+
+    @property
+    def kills(self) -> int:
+        """Return how often the bot was killed."""
+        return sum(one.status == -9 for one in self.attempts)
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """Counts over trials, printed as one line."""
+
+    name: str
+    trials: int = 0
+    kills: int = 0
+    faults: int = 0
+    attempts: int = 0
+    repeated: int = 0
+    breaches: list[str] = field(default_factory=list)
+
+    def add(self, outcome: Outcome, label: str) -> None:
+        """Count a trial."""
+        self.trials += 1
+        self.kills += outcome.kills
+        self.attempts += len(outcome.attempts)
+        self.faults += outcome.count("fault")
+        self.repeated += max(outcome.count("created") - 1, 0)
+        self.breaches += [f"{label}: {one.promise} {one.detail}" for one in outcome.breaches]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {self.trials} trials, {self.attempts} runs, {self.kills} kill -9, {self.faults} faults,"
+            f" {self.repeated} repeated creates, {len(self.breaches)} breaches"
+        )
+
+
+class Bots:
+    """The zygote, asked for one bot at a time."""
+
+    def __init__(self, artifacts: Path, *, preload: Path | None = None) -> None:
+        environment = {**os.environ, **({"LD_PRELOAD": str(preload)} if preload else {})}
+        environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+        command = [sys.executable, "-W", "ignore", "-m", "tests.soak.zygote", str(artifacts)]
+        self.artifacts = artifacts
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        if self._process.stdout.readline().strip() != "ready":
+            raise RuntimeError("the zygote did not start")
+
+    def attempt(self, sandbox: Sandbox, state: Path, **asked: object) -> Attempt:
+        """Run one bot."""
+        line = json.dumps({"url": sandbox.url, "state": str(state), "artifacts": str(self.artifacts), **asked})
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        return Attempt(**json.loads(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        """End the zygote."""
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+@contextmanager
+def bots(artifacts: Path, *, preload: Path | None = None) -> Iterator[Bots]:
+    """Start a zygote and end it again."""
+    started = Bots(artifacts, preload=preload)
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+def trial(
+    runner: Bots,
+    world: World,
+    folder: Path,
+    *,
+    faults: Sequence[Fault] = (),
+    plan: Plan | None = None,
+    kills: Sequence[int | None] = (),
+    between: Callable[[Sandbox, Path, Attempt], None] | None = None,
+    minutes: float = 0.0,
+    **asked: object,
+) -> Outcome:
+    """
+    Bring one round to its end with whatever goes wrong, and judge it.
+
+    Args:
+        runner: Where bots come from.
+        world: The data.
+        folder: For state and history; removed before and after.
+        faults: That happen for sure.
+        plan: That are drawn.
+        kills: At which boundary each attempt dies; attempts after the last one are left alone.
+        between: Called after every attempt that did not end well.
+        minutes: By which the clock moves between attempts.
+        asked: Of the first attempt.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    state, journal = folder / "state", folder / "history.jsonl"
+    clock = SandboxClock(OPENED + timedelta(minutes=1), rate=0)
+    schedule = Schedule(first_round=FIRST_ROUND, first_open=OPENED)
+    attempts: list[Attempt] = []
+    with Sandbox(world, clock=clock, schedule=schedule, plan=plan, journal=journal) as sandbox:
+        for fault in faults:
+            sandbox.faults.add(fault)
+        while len(attempts) < PATIENCE:
+            kill = kills[len(attempts)] if len(attempts) < len(kills) else None
+            details = asked if not attempts else {name: value for name, value in asked.items() if name == "read_s"}
+            attempts.append(runner.attempt(sandbox, state, kill=kill, **details))
+            if attempts[-1].status == 0:
+                break
+            if between is not None:
+                between(sandbox, state, attempts[-1])
+            clock.advance(timedelta(minutes=minutes))
+        # Whatever is still on its way arrives.
+        clock.advance(DELAY)
+        sandbox.tournament.settle()
+    history = read_history(journal)
+    breaches = judge(history, ledgers=[state / "ledger.sqlite"], owed=[(FIRST_ROUND, SLOT)])
+    if attempts[-1].status != 0:
+        breaches.append(Breach(promise="I5", detail=f"never confirmed: {attempts[-1].error}"))
+    shutil.rmtree(folder)
+    return Outcome(attempts=attempts, breaches=breaches, history=history)

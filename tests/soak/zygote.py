@@ -1,0 +1,123 @@
+"""
+A process that has loaded everything a submission needs, and forks one bot after another.
+
+Each line on standard input asks for one attempt: ``{"url", "state", "kill"}``. The child brings the open round to a
+confirmed submission, as ``bot submit`` does, and sends itself SIGKILL at its *kill*-th boundary. The answer is its exit
+status (-9 when killed) and the boundaries it passed. With *fail* the child's *fail*-th write, sync or rename below the
+state directory fails with *errno* (see ``failing.c``).
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import stamina
+
+import bot.submit
+from bot.artifacts import ArtifactStore
+from bot.boundaries import watching
+from bot.delivery import Slot
+from bot.errors import BotError
+from bot.ledger import Ledger, state_lock
+from bot.numerai import NumeraiClient
+from bot.sandbox import DEMO_ACCOUNT
+from bot.scorer import Scorer
+from bot.submission_file import _validate
+from bot.submit import Submitter
+from bot.transport import Transport
+
+
+class HereValidation:
+    """Numerai's own validation, in this process: a second interpreter for every attempt would take seconds."""
+
+    def __init__(self, live: Path, csv: Path) -> None:
+        self._paths = str(live), str(csv)
+
+    def verdict(self) -> str | None:
+        """Return what the validation says against the file."""
+        try:
+            _validate(*self._paths)
+        except (AssertionError, ValueError) as error:
+            return str(error)
+        return None
+
+
+def attempt(asked: dict, scorers: dict[str, Scorer], passed: int) -> int:
+    """Submit once; return the exit status."""
+    count = 0
+
+    def pass_boundary(name: str) -> None:
+        nonlocal count
+        count += 1
+        os.write(passed, f"{name}\n".encode())
+        if count == asked.get("kill"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    state = Path(asked["state"])
+    try:
+        with watching(pass_boundary), state_lock(state):
+            ledger = Ledger(state / "ledger.sqlite")
+            client = NumeraiClient(
+                api_url=asked["url"],
+                public_id=DEMO_ACCOUNT.public_id,
+                secret_key=DEMO_ACCOUNT.secret_key,
+                transport=Transport(connect_s=5, read_s=asked.get("read_s", 20.0)),
+            )
+            submitter = Submitter(
+                client=client,
+                ledger=ledger,
+                artifacts=ArtifactStore(Path(asked["artifacts"])),
+                state_dir=state,
+                data_version="v5.3",
+                live=True,
+                scorers=dict(scorers),
+            )
+            round_ = client.current_round()
+            for name, identity in DEMO_ACCOUNT.models.items():
+                submitter.submit(round_, Slot(name=name, model_id=identity, recipe="demo"))
+    except BotError as error:
+        os.write(passed, f"error:{type(error).__name__}: {error}\n".encode())
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - what a daemon would log as crashed
+        os.write(passed, f"error:{type(error).__name__}: {error}\n".encode())
+        return 1
+    return 0
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    bot.submit.OfficialValidation = HereValidation
+    stamina.set_testing(testing=True, attempts=4, cap=True)
+    store = ArtifactStore(Path(sys.argv[1]))
+    scorers = {identity: Scorer(store.open(identity)) for identity in store.identities()}
+    import numerai_tools.submissions  # noqa: F401 - loaded once, for every child
+    import pandas as pd  # noqa: F401
+
+    print("ready", flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            # What a bot logs must not end up among the answers.
+            os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+            shim = ctypes.CDLL(os.environ["LD_PRELOAD"]) if "fail" in asked else None
+            if shim:
+                shim.arm(asked["fail"], asked["errno"], asked["state"].encode())
+            status = attempt(asked, scorers, writing)
+            if shim and shim.armed_left() <= 0:
+                os.write(writing, b"hit\n")
+            os._exit(status)
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            passed = pipe.read().splitlines()
+        _, status = os.waitpid(child, 0)
+        print(json.dumps({"status": os.waitstatus_to_exitcode(status), "passed": passed}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
