@@ -18,6 +18,7 @@ from torch import Tensor
 from models.classes import CORR_VALUES
 from models.network import Network
 from models.network_config import MISSING_CODE, NetworkConfig
+from models.onnx_weights import CONFIG_KEY, record
 from models.seeds import SeedAverage
 
 OPSET = 20
@@ -31,9 +32,6 @@ TIE_TOLERANCE = 1e-6
 
 CHUNK = 256
 """Rows per call while many rows are compared; serving uses the same."""
-
-METADATA_KEY = "network"
-"""Where the ONNX file keeps the network's config as JSON."""
 
 _ARGUMENTS = {
     "features": "features_BF",
@@ -150,8 +148,9 @@ def _write(network: Network | SeedAverage, path: Path) -> None:
         raise ExportMismatch("torch's exporter returned nothing")
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces: a quarter of a small file, and this machine's paths
-    program.model.metadata_props[METADATA_KEY] = json.dumps(config.to_json(), sort_keys=True)
+    program.model.metadata_props[CONFIG_KEY] = json.dumps(config.to_json(), sort_keys=True)
     program.save(path, external_data=False)
+    record(network, path)
 
 
 @contextmanager
@@ -174,6 +173,7 @@ def _compare(network: Network | SeedAverage, path: Path, *, rows: int, seed: int
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # else it warns of weights that are kept for onnx_weights.restore alone
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     batches = (1, 2, CHUNK - 1, CHUNK, CHUNK + 1, rows)
     inputs = random_inputs(network.config, max(batches), seed=seed)
