@@ -52,6 +52,26 @@ def e1(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk 
     show_e1(found)
 
 
+@evaluate.command()
+def importance(
+    artifact: Annotated[str | None, typer.Option(help="Id of an artifact; default: the recipe's champion.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Whose champion; default: the recipe of the settings.")] = None,
+    eras: Annotated[int, typer.Option(min=1, help="Newest labelled eras to measure on.")] = 26,
+    rows: Annotated[int, typer.Option(min=0, help="Rows to explain, from either end of the newest era.")] = 2,
+) -> None:
+    """Ask what an artifact's network lives on: feature groups, history by target and age, and single rows explained."""
+    with _laboratory(recipe, eras, 1, eras) as laboratory:
+        from bot.artifacts import ArtifactStore  # noqa: PLC0415
+        from bot.interpretation import interpret  # noqa: PLC0415
+
+        store = ArtifactStore(laboratory.state_dir / "artifacts")
+        chosen = store.open(artifact or store.champions(laboratory.recipe.name)[0])
+        found = interpret(laboratory, chosen, rows=rows)
+    from bot.cli.tables import show_interpretation  # noqa: PLC0415
+
+    show_interpretation(found)
+
+
 @contextmanager
 def _laboratory(recipe: str | None, eras: int | None, every: int, chunk: int) -> "Iterator[Laboratory]":
     """Open the synced history for an experiment, with a bar while it runs."""

@@ -7,6 +7,7 @@ from rich.table import Table
 from bot.console import console
 from bot.experiments import E0
 from bot.factor_momentum import WEIGHTS
+from bot.interpretation import Interpretation
 from bot.ladder import E1
 
 
@@ -58,3 +59,35 @@ def show_e1(found: E1) -> None:
     out.print(steps)
     out.print("error: Newey-West; detectable: what these eras would have shown in four of five cases")
     out.print(f"{found.path} ({found.seconds:.1f} s)", soft_wrap=True)
+
+
+def show_interpretation(found: Interpretation) -> None:
+    """Print what CORR loses without each part, how the past is weighed, and the explained rows."""
+    out = console()
+    title = f"CORR lost when permuted within eras {found.eras[0]} to {found.eras[1]} ({found.target})"
+    losses = Table(title=title, title_justify="left")
+    for name in ("part", "loss", "95 % interval"):
+        losses.add_column(name, justify="left" if name == "part" else "right")
+    parts = (("group", found.groups), ("history of", found.history_targets), ("resolved eras", found.history_lags))
+    for kind, weights in parts:
+        for one in weights:
+            interval = "too few eras" if math.isnan(one.low) else f"[{one.low:+.4f}, {one.high:+.4f}]"
+            losses.add_row(f"{kind} {one.name}", f"{one.value:+.4f}", interval, end_section=one is weights[-1])
+    out.print(losses)
+    if found.seen:
+        out.print("the network was trained on some of these eras: losses are those of what it remembers")
+    for curve in found.curves:
+        shown = " ".join(f"{weight:+.2f}" for weight in curve.weights[:8])
+        out.print(f"network {curve.network}, {curve.target}: newest resolved eras weigh {shown}", soft_wrap=True)
+    if found.rows:
+        rows = Table(title="Rows explained: what was added to the expected CORR value", title_justify="left")
+        for name in ("id", "score", "baseline", "largest parts"):
+            rows.add_column(name, justify="right" if name in ("score", "baseline") else "left")
+        for row in found.rows:
+            history = {f"history {name}": value for name, value in row.history.items()}
+            added = {**row.groups, "aggregates": row.engineered, **history}
+            largest = sorted(added.items(), key=lambda part: -abs(part[1]))[:4]
+            text = ", ".join(f"{name} {value:+.4f}" for name, value in largest)
+            rows.add_row(row.id, f"{row.score:+.4f}", f"{row.baseline:+.4f}", text)
+        out.print(rows)
+    out.print(str(found.path), soft_wrap=True)

@@ -1,0 +1,79 @@
+"""`bot evaluate importance` on the artifact of a retrain."""
+
+import json
+
+import pytest
+
+from bot.artifacts import ArtifactStore
+from bot.interpretation import interpret
+from bot.laboratory import Laboratory
+from bot.notebook import plain
+from bot.recipes import DEMO
+from models.onnx_weights import restore
+
+
+@pytest.fixture(scope="module")
+def artifact(trained):
+    store = ArtifactStore(trained / "artifacts")
+    return store.open(store.champions("demo")[0])
+
+
+@pytest.fixture(scope="module")
+def found(trained, artifact):
+    """What the champion's network lives on, in the newest eras."""
+    laboratory = Laboratory(
+        state_dir=trained,
+        data_version="v5.3",
+        feature_set="medium",
+        target="target_ender_60",
+        recipe=DEMO,
+        eras=30,
+        every=1,
+        chunk=30,
+    )
+    return interpret(laboratory, artifact, rows=1)
+
+
+def test_every_part_of_the_input_is_weighed(found, artifact):
+    """Each feature group, history target and run of resolved eras has a loss with an interval around it."""
+    config = restore(artifact.path("tsmixer.onnx")).config
+
+    assert len(found.groups) == len(config.groups)
+    assert {one.name for one in found.history_targets} == {"target_ender_20", "target_ender_60"}
+    assert [one.name for one in found.history_lags] == ["1", "2 to 3", "4 to 7", "8 to 15", "16"]
+    assert all(one.low <= one.value <= one.high for one in (*found.groups, *found.history_targets))
+
+
+def test_features_matter_to_a_network_that_learned(found):
+    """Some feature group is surely worth CORR."""
+    assert found.groups[0].low > 0
+
+
+def test_curves_cover_the_lookback(found, artifact):
+    """There is one weight for each resolved era, target and network."""
+    lookback = artifact.manifest["history"]["lookback"]
+
+    assert {len(one.weights) for one in found.curves} == {lookback}
+    assert {one.target for one in found.curves} == set(artifact.manifest["targets"])
+
+
+def test_explained_rows_add_up(found):
+    """The highest and the lowest row: groups, aggregates and history make up the score, but for what was missed."""
+    highest, lowest = found.rows
+
+    assert highest.score > lowest.score
+    for row in found.rows:
+        parts = sum(row.groups.values()) + row.engineered + sum(row.history.values())
+        assert row.baseline + parts + row.missed == pytest.approx(row.score, abs=1e-6)
+        assert abs(row.missed) < 0.05 * abs(row.score - row.baseline)
+        assert sum(row.lags) == pytest.approx(sum(row.history.values()), abs=1e-6)
+
+
+def test_eras_that_were_trained_on_are_said_to_be(found):
+    """The demo refits on everything, so its losses are those of what it remembers."""
+    assert found.seen
+
+
+def test_everything_is_json(found):
+    """What a report draws lies on disk as plain data."""
+    assert json.loads(found.path.read_text())["rows"] == plain(found.rows)
