@@ -81,24 +81,6 @@ def test_the_config_travels_in_the_file(exported):
     assert NetworkConfig.from_json(json.loads(text)) == CONFIG
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {**NO_HISTORY},
-        {"engineered": 0, "missing_category": True, "norm": "batch", "encoder": (8, 6), "static_mixing": "linear"},
-    ],
-)
-def test_absent_inputs_are_absent_from_the_graph(tmp_path, change):
-    """The graph takes what the config has, in the config's order, and leaves the network as it was."""
-    net = network(replace(CONFIG, **change)).train()
-
-    export(net, tmp_path / "n.onnx", rows=300)
-    session = onnxruntime.InferenceSession(tmp_path / "n.onnx", providers=["CPUExecutionProvider"])
-
-    assert tuple(i.name for i in session.get_inputs()) == net.config.inputs
-    assert net.training
-
-
 def test_nothing_is_printed_and_no_warning_escapes(tmp_path, capfd):
     """The exporter's own progress lines and deprecations do not reach the operator."""
     with warnings.catch_warnings(record=True) as caught:
