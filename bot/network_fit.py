@@ -16,6 +16,7 @@ from bot.splits import Split
 from bot.training_plan import Device, network_config, training_options
 from bot.training_set import TrainingSet
 from models.checkpoint import Checkpoint
+from models.gbm_options import PRESETS
 from models.network_config import NetworkConfig
 from models.seeds import SeedAverage
 from models.training import Progress, TrainedNetwork, TrainingOptions, train
@@ -51,6 +52,7 @@ class NetworkFitter:
     Attributes:
         data: What is learned from.
         recipe: How.
+        refit_data: What the refit learns from, where that is not the same.
         target: Its CORR decides when to stop.
         device: Where.
         checkpoints: Folder for the state of runs, finished ones too; the caller removes it in the end.
@@ -63,6 +65,7 @@ class NetworkFitter:
     target: str
     device: Device
     checkpoints: Path
+    refit_data: TrainingSet | None = None
     watch: Watcher = lambda _stage, _share, _note: None
     should_stop: Callable[[], bool] = lambda: False
 
@@ -119,6 +122,7 @@ class NetworkFitter:
         begun: float,
         rounds: int,
     ) -> TrainedNetwork:
+        data = self.data if validation else self.refit_data or self.data
         key = self._key(config, training, validation, options)
         checkpoint = Checkpoint(path=self.checkpoints / f"{key[:16]}.pt", key=key)
         stage = "network" if validation else "refit"
@@ -140,8 +144,8 @@ class NetworkFitter:
 
         trained = train(
             config,
-            self.data.eras(training),
-            self.data.eras(validation),
+            data.eras(training),
+            data.eras(validation),
             options,
             score=corr,
             on_progress=report,
@@ -169,6 +173,9 @@ class NetworkFitter:
             "eras": [[self.data.store.eras[position] for position in part] for part in (training, validation)],
             "blocks": [file.sha256 for block in manifest.blocks for file in block.files.values()],
             "preprocess": self.data.manifest.digest,
+            "stacked": [asdict(PRESETS[self.recipe.gbm]), self.recipe.every, self.recipe.network.stacked_chunk]
+            if config.stacked
+            else None,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

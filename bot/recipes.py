@@ -26,6 +26,9 @@ class NetworkRecipe:
         input_dropout: On the row's own features.
         history_dropout: Share of eras trained with history masked, so that a stale history can be masked live.
         z_dropout: Share of eras trained with stacked predictions masked.
+        stacked: The network also sees out-of-fold predictions of every target by trees of the recipe's preset. Off
+            until an experiment shows that it pays: it takes a training of trees per target and fold.
+        stacked_chunk: Eras of a fold; those before the first fold are learned without predictions.
         loss: What training minimises: ``cross_entropy`` of the five classes, ``mse`` of ranks within the era, or
             ``pearson``, the correlation within the era.
         pearson_weight: How much of the per-era correlation loss is added to it.
@@ -59,6 +62,8 @@ class NetworkRecipe:
     input_dropout: float = 0.2
     history_dropout: float = 0.2
     z_dropout: float = 0.2
+    stacked: bool = False
+    stacked_chunk: int = 156
     loss: Literal["cross_entropy", "mse", "pearson"] = "cross_entropy"
     pearson_weight: float = 0.0
     epochs: int = 3

@@ -34,8 +34,9 @@ from bot.preprocess import prepare
 from bot.promotion import Decision, decide
 from bot.recipes import Recipe, history_needs
 from bot.refresh import refresh
-from bot.scorer import GOLDEN, NETWORK, Members, Scorer, golden_batch, replay
+from bot.scorer import GOLDEN, NETWORK, STACKED, Members, Scorer, golden_batch, replay
 from bot.splits import Split
+from bot.stacking import Stacker
 from bot.training_data import part, read, write_inputs
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
@@ -101,7 +102,7 @@ class Retrainer:
             judged, served = Path(scratch) / "judged", Path(scratch) / "served"
             for folder in (judged, served):
                 write_inputs(data, recipe, folder, stale_after=fresh.history.stale_after)
-            network = self._fit_network(data, split, resolved, recipe)
+            network = self._fit_network(data, split, resolved, recipe, (judged, served))
             for folder, average in ((judged, network.judged), (served, network.served)):
                 self.watch("export", 0.0, "ONNX, with the parity gate")
                 report = export(average, folder / NETWORK)
@@ -137,7 +138,8 @@ class Retrainer:
             evaluation = to_json(contest, validation, target=self.target).encode()
             files: dict[str, bytes | Path] = {EVALUATION: evaluation, **{one.name: one for one in served.iterdir()}}
             if recipe.refit:
-                models = (NETWORK, *(f"{name}.txt" for name in recipe.trees(self.target)))
+                models = [NETWORK, *(f"{name}.txt" for name in recipe.trees(self.target))]
+                models += [path.name for path in judged.glob(f"{STACKED}*")]
                 files.update({f"{JUDGED}{name}": judged / name for name in models})
             about = self._manifest(data, split, recipe, network) | {
                 "weights": weights,
@@ -162,10 +164,34 @@ class Retrainer:
     def _data_folder(self) -> Path:
         return self.state_dir / "data" / self.data_version
 
-    def _fit_network(self, data: TrainingSet, split: Split, resolved: Sequence[int], recipe: Recipe) -> FittedNetwork:
-        """Fit the network, and write down where it is when it is asked to stop."""
+    def _fit_network(
+        self,
+        data: TrainingSet,
+        split: Split,
+        resolved: Sequence[int],
+        recipe: Recipe,
+        folders: tuple[Path, Path],
+    ) -> FittedNetwork:
+        """Fit the network, stacked on trees where the recipe says so; those go to the folders, judged and served."""
+        judged, served = folders
+        refit_data = None
+        if recipe.network.stacked:
+            stacker = Stacker(
+                recipe=recipe,
+                folds=self.state_dir / "training" / "folds",
+                kept=self._kept(recipe),
+                watch=self.watch,
+                should_stop=self.should_stop,
+            )
+            data, whole = stacker.stack(data, split.train, judged), data
+            if recipe.refit:
+                refit_data = stacker.stack(whole, resolved, served)
+            else:
+                for path in judged.glob(f"{STACKED}*"):
+                    shutil.copyfile(path, served / path.name)
         fitter = NetworkFitter(
             data=data,
+            refit_data=refit_data,
             recipe=recipe,
             target=self.target,
             device=self.device,

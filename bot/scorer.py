@@ -16,9 +16,12 @@ from bot.neutralize import neutralize
 from bot.preprocess import Prepared, Preprocess, prepare
 from models.ensemble import blend, expected_score
 from models.runtime import OnnxNetwork
+from models.stack import Stack
 from models.trees import TreeModel
 
 PREPROCESS, NETWORK, HISTORY, GOLDEN = "preprocess.json", "tsmixer.onnx", "history.npz", "golden.npz"
+STACKED = "gbm_z_"
+"""Prefix of the tree models whose predictions of each target are an input of the network."""
 GOLDEN_TOLERANCE = 1e-5
 """Largest difference of a replayed golden score; another processor sums float32 in another order."""
 
@@ -65,6 +68,10 @@ class Members:
         self._known = (*self.manifest.features, *self.manifest.engineered_names)
         self._network = OnnxNetwork(folder / f"{prefix}{NETWORK}", threads=threads) if "tsmixer" in names else None
         self._target = 0 if self._network is None else self._network.targets.index(target)
+        self._stack: Stack | None = None
+        if self._network is not None and "predictions" in self._network.inputs:
+            files = [f"{prefix}{STACKED}{name}.txt" for name in self._network.targets]
+            self._stack = Stack([folder / name for name in files], threads=threads)
         self._trees = {
             name: TreeModel(folder / f"{prefix}{name}.txt", threads=threads) for name in names if name != "tsmixer"
         }
@@ -91,7 +98,8 @@ class Members:
                 else self.history.window
             )
             seen = stored if isinstance(window, str) else window
-            logits = self._network.logits(prepared.features, prepared.engineered, seen)
+            told = None if self._stack is None else self._stack.predict(prepared.features, prepared.engineered)
+            logits = self._network.logits(prepared.features, prepared.engineered, seen, told)
             scores["tsmixer"] = expected_score(logits, kind="corr")[:, self._target]
         for name, trees in self._trees.items():
             scores[name] = trees.predict(*_columns(prepared, self._known, trees.feature_names))

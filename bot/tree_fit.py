@@ -7,6 +7,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import structlog
 
 from bot.network_fit import Watcher
@@ -39,8 +40,8 @@ def fit_trees(
         recipe: Names the preset.
         target: What is learned.
         watch: Told about progress.
-        kept: Folder for Datasets, snapshots, finished models and copied columns. Called again with equal arguments, what was finished
-            is read from there and what was interrupted goes on; the caller removes it in the end.
+        kept: Folder for Datasets, snapshots, finished models and copied columns. Called again with equal arguments,
+            what was finished is read from there and what was interrupted goes on; the caller removes it in the end.
         should_stop: Asked after every tree.
 
     Returns:
@@ -51,23 +52,20 @@ def fit_trees(
         TrainingStopped: *should_stop* said so; a snapshot is kept.
     """
     options = PRESETS[recipe.gbm]
-    names = (*data.manifest.features, *data.manifest.engineered_names)
-    chunks, y = data.table(positions, target, spill=kept)
-    rows = data.digest(positions, target)
-    content = [rows, hashlib.sha256(y.tobytes()).hexdigest(), names, asdict(options), version("lightgbm")]
-    key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+    key = tree_key(data, positions, recipe, target)
     finished = None if kept is None else kept / "models" / f"{key}.txt"
     if finished is not None and finished.is_file():
         return finished.read_text(encoding="utf-8")
+    chunks, y = data.table(positions, target, spill=kept)
     snapshots = None if kept is None else Snapshots(folder=kept / "snapshots" / key)
     watch("trees", 0.0, f"{target}, {recipe.gbm} preset, {len(y):,} rows")
     text = train_gbm(
         chunks,
         y,
         options,
-        names,
+        (*data.manifest.features, *data.manifest.engineered_names),
         on_progress=lambda done, total: watch("trees", done / total, f"{target}, {done:,} of {total:,} trees"),
-        rows_digest=rows,
+        rows_digest=data.digest(positions, target),
         cache=None if kept is None else DatasetCache(folder=kept / "datasets", keep=DATASETS),
         snapshots=snapshots,
         on_finding=lambda finding: log.warning("trees.finding", finding=finding),
@@ -81,3 +79,17 @@ def fit_trees(
         staging.replace(finished)
         snapshots.clear()
     return text
+
+
+def tree_key(data: TrainingSet, positions: Sequence[int], recipe: Recipe, target: str) -> str:
+    """Return the name of what :func:`fit_trees` makes of these arguments: equal names stand for equal models."""
+    labels = hashlib.sha256()
+    for position in positions:
+        labels.update(np.ascontiguousarray(data.target(position, target)).tobytes())
+    content = {
+        "rows": data.digest(positions, target),
+        "labels": labels.hexdigest(),
+        "options": asdict(PRESETS[recipe.gbm]),
+        "lightgbm": version("lightgbm"),
+    }
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]

@@ -1,0 +1,164 @@
+"""A network stacked on trees: what they say of an era was learned before it, and goes with the network wherever it serves."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from bot.artifacts import ArtifactStore
+from bot.columns import EMBARGO
+from bot.errors import CannotSplit
+from bot.preprocess import Preprocess
+from bot.recipes import DEMO
+from bot.scorer import STACKED
+from bot.stacking import Stacker
+from bot.store import EraStore
+from bot.training_plan import class_prior, network_config
+from bot.training_set import TrainingSet
+from models.classes import CLASS_PRIOR
+from models.ensemble import gaussianize
+from models.trees import TreeModel
+from tests.test_leakage import Garbled
+
+CHUNK = 40
+RECIPE = replace(DEMO, every=3, network=replace(DEMO.network, stacked=True, stacked_chunk=CHUNK))
+TARGETS = ("target_ender_20", "target_ender_60")
+LEARNED = tuple(range(100))
+RETRAIN = """
+from dataclasses import replace
+from bot import recipes
+from bot.cli import main
+network = replace(recipes.DEMO.network, stacked=True, stacked_chunk=40, epochs=1)
+weights = (("tsmixer", 0.6), ("gbm", 0.2), ("gbm_ender_20", 0.2))
+recipes.RECIPES["demo"] = replace(recipes.DEMO, targets=("target_ender_60",), network=network, weights=weights)
+main()
+"""
+"""The command line with another demo recipe."""
+
+
+@pytest.fixture(scope="module")
+def store(trained):
+    (folder,) = (trained / "store").iterdir()
+    return EraStore.open(folder)
+
+
+def training_set(columns):
+    names = columns.feature_names
+    manifest = Preprocess(features=names, groups={"all": tuple(range(len(names)))}, engineered=("group_mean",))
+    return TrainingSet.build(columns, manifest, targets=TARGETS, history_targets=(), lookback=0)
+
+
+@pytest.fixture(scope="module")
+def data(store):
+    return training_set(store.select(store.manifest.features[:20], TARGETS))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("stacking")
+
+
+@pytest.fixture(scope="module")
+def stack(folder):
+    """Return a function that stacks a training set, and remembers what is done."""
+    return partial(Stacker(recipe=RECIPE, folds=folder / "folds", kept=folder / "kept").stack, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def stacked(data, stack):
+    return stack(data, LEARNED)
+
+
+def test_eras_before_the_first_fold_are_masked(stacked, data):
+    """The network sees no predictions where no trees could have made them, and learns to do without."""
+    eras = stacked.eras([0, CHUNK - 1, CHUNK])
+    shapes = [
+        None if eras.batch(index).predictions is None else eras.batch(index).predictions.shape for index in range(3)
+    ]
+
+    assert shapes == [None, None, (len(data.target(CHUNK, TARGETS[0])), 2)]
+    assert network_config(stacked, RECIPE.network).stacked
+    assert not network_config(data, RECIPE.network).stacked
+
+
+def test_predictions_are_ranked_within_the_era_and_centred(stacked):
+    """Whatever the trees' scale in an era, the network sees normal scores."""
+    seen = stacked.predictions(CHUNK + 7)
+
+    assert seen.dtype == np.float32
+    assert np.abs(seen.mean(axis=0)).max() < 1e-6
+    assert seen.std(axis=0) == pytest.approx([1, 1], abs=0.1)
+    assert len(np.unique(seen)) > len(seen) / 2
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_garbage_after_the_embargo_changes_no_prediction(data, stack, stacked, target):
+    """Targets of the embargo, the fold itself and everything later are invisible to it, to the last bit."""
+    column, gap = TARGETS.index(target), EMBARGO[int(target[-2:])]
+    fold = range(CHUNK, 2 * CHUNK)
+    first = CHUNK - gap
+    invisible = training_set(Garbled(data.store, range(first, len(data.store.eras))))
+    visible = training_set(Garbled(data.store, range(first - 3, first)))
+
+    before = [stacked.predictions(position)[:, column].tobytes() for position in fold]
+    after, other = (
+        [one.predictions(position)[:, column].tobytes() for position in fold]
+        for one in (stack(invisible, LEARNED), stack(visible, LEARNED))
+    )
+
+    assert before == after
+    assert before != other
+
+
+def test_later_eras_are_predicted_by_the_files_that_serve(data, stack, folder):
+    """What a held-out era shows the network is what the artifact's own trees say of it."""
+    stacked = stack(data, LEARNED)
+    rows = data.prepared(120)
+    own = [TreeModel(folder / f"{STACKED}{name}.txt").predict(rows.features, rows.engineered) for name in TARGETS]
+
+    np.testing.assert_allclose(stacked.predictions(120).T, [gaussianize(one) for one in own], atol=1e-6)
+
+
+def test_folds_are_made_once(data, stack, stacked, folder):
+    """A longer training, as the refit is, reads the predictions of the folds it shares."""
+    files = {path: path.stat().st_ino for path in (folder / "folds").iterdir()}
+    longer = stack(data, tuple(range(115)))
+
+    assert longer.predictions(90).tobytes() == stacked.predictions(90).tobytes()
+    assert {path: path.stat().st_ino for path in files} == files
+
+
+def test_too_few_eras_for_a_fold_are_refused(data, folder):
+    """A recipe for a longer history stops with a message, not with a network that never saw a prediction."""
+    recipe = replace(RECIPE, network=replace(RECIPE.network, stacked_chunk=10_000))
+
+    with pytest.raises(CannotSplit, match="make no fold of 10000 eras"):
+        Stacker(recipe=recipe, folds=folder / "folds", kept=folder / "kept").stack(data, LEARNED, folder)
+
+
+def test_the_head_starts_at_the_shares_of_the_data(data):
+    """Five bins give Numerai's shares; a target that is always in the middle moves the start there."""
+    constant = Garbled(data.store, ())
+    constant.targets = lambda _position: np.full((9, 2), 0.5, dtype=np.float32)
+
+    assert class_prior(data, LEARNED) == pytest.approx(CLASS_PRIOR, abs=0.02)
+    assert class_prior(training_set(constant), LEARNED)[2] > 0.99
+    assert class_prior(data, ()) == CLASS_PRIOR
+
+
+@pytest.mark.slow
+def test_a_stacked_network_is_trained_and_submitted(installation):
+    """`bot retrain` seals the trees into the artifact, replays them, and a round is confirmed with them."""
+    (installation.root / "stacked.py").write_text(RETRAIN, encoding="utf-8")
+    done = installation.python("stacked.py", "retrain")
+    store = ArtifactStore(installation.state / "artifacts")
+    artifact = store.open(store.champions("demo")[0])
+    submitted = installation.bot("submit")
+
+    assert done.returncode == 0, done.stderr
+    assert {f"{STACKED}target_ender_60.txt", "gbm.txt", "gbm_ender_20.txt"} <= set(artifact.manifest["files"])
+    assert artifact.manifest["scores"]["tsmixer"]["mean"] > 0.01
+    assert submitted.returncode == 0, submitted.stderr
+    assert "confirmed" in submitted.stdout
+    assert (installation.state / "training" / "folds").is_dir()
