@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     )
     tick_s: float = Field(default=20.0, gt=0, le=20, description="Seconds between two looks at the open round.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the network trains.")
+    tracker: Literal["off", "tensorboard", "mlflow"] = Field(
+        default="off", description="Draw training curves with this tool, which must be installed; files in `tracking/`."
+    )
     threads: int = Field(default=1, ge=1, description="Threads for scoring a round.")
     max_exposure: float = Field(
         default=0.45, gt=0, le=1, description="Gate: largest absolute correlation of the submission with a feature."

@@ -2,17 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import structlog
 
+from bot.benchmark import spoken
 from bot.recipes import NetworkRecipe, Recipe
+from bot.remainder import contribution
 from bot.scoring import corr
 from bot.splits import Split
+from bot.tracking import Track
 from bot.training_plan import Device, network_config, training_options
 from bot.training_set import TrainingSet
 from models.checkpoint import Checkpoint
@@ -35,7 +39,7 @@ class FittedNetwork:
         judged: Trained without the held-out eras.
         served: Trained on all resolved eras; *judged* itself where the recipe does not refit.
         best_steps: Of each seed.
-        best_corr: Validation CORR of each seed at its best step.
+        best_corr: Validation CORR of each seed at its best step; BMC where what a benchmark leaves is learned.
     """
 
     judged: SeedAverage
@@ -58,6 +62,7 @@ class NetworkFitter:
         checkpoints: Folder for the state of runs, finished ones too; the caller removes it in the end.
         watch: Told about progress.
         should_stop: Asked after every step.
+        track: Told what every evaluation measured.
     """
 
     data: TrainingSet
@@ -68,6 +73,7 @@ class NetworkFitter:
     refit_data: TrainingSet | None = None
     watch: Watcher = lambda _stage, _share, _note: None
     should_stop: Callable[[], bool] = lambda: False
+    track: Track = lambda _run, _step, _measured: None
 
     def fit(self, split: Split, resolved: Sequence[int]) -> FittedNetwork:
         """
@@ -81,11 +87,15 @@ class NetworkFitter:
             TrainingDiverged: The loss is not finite.
         """
         network = self.recipe.network
+        learned, stopping = (
+            spoken(self.data, block, name)
+            for block, name in ((split.train, "training"), (split.validation, "validation"))
+        )
         seeds = range(network.seed, network.seed + network.seeds)
-        config = network_config(self.data, network, split.train)
+        config = network_config(self.data, network, learned)
         rounds = len(seeds) * (1 + self.recipe.refit)
         judged = [
-            self._train(config, split.train, split.validation, self._options(network, seed), number / rounds, rounds)
+            self._train(config, learned, stopping, self._options(network, seed), number / rounds, rounds)
             for number, seed in enumerate(seeds)
         ]
         best_steps = tuple(one.best_step for one in judged)
@@ -95,7 +105,7 @@ class NetworkFitter:
             served = [
                 self._train(
                     config,
-                    resolved,
+                    spoken(self.refit_data or self.data, resolved, "resolved"),
                     (),
                     self._options(network, seed, stop_after=steps),
                     (len(seeds) + number) / rounds,
@@ -123,7 +133,7 @@ class NetworkFitter:
         rounds: int,
     ) -> TrainedNetwork:
         data = self.data if validation else self.refit_data or self.data
-        key = self._key(config, training, validation, options)
+        key = self._key(data, config, training, validation, options)
         checkpoint = Checkpoint(path=self.checkpoints / f"{key[:16]}.pt", key=key)
         stage = "network" if validation else "refit"
 
@@ -141,13 +151,19 @@ class NetworkFitter:
                     seconds_left=round(now.seconds_left),
                     batch_rows=now.batch_rows,
                 )
+                measured = {"loss": now.loss, "corr": now.corr, "rows_per_s": now.rows_per_s}
+                self.track(
+                    f"{stage}-{options.seed}",
+                    now.step,
+                    {name: value for name, value in measured.items() if value is not None and np.isfinite(value)},
+                )
 
         trained = train(
             config,
             data.eras(training),
-            data.eras(validation),
+            data.eras(validation, held_out=True),
             options,
-            score=corr,
+            score=corr if data.benchmark is None else contribution,
             on_progress=report,
             checkpoint=checkpoint,
             should_stop=self.should_stop,
@@ -163,7 +179,12 @@ class NetworkFitter:
         return trained
 
     def _key(
-        self, config: NetworkConfig, training: Sequence[int], validation: Sequence[int], options: TrainingOptions
+        self,
+        data: TrainingSet,
+        config: NetworkConfig,
+        training: Sequence[int],
+        validation: Sequence[int],
+        options: TrainingOptions,
     ) -> str:
         """Return what a run depends on; a checkpoint of anything else must not be gone on from."""
         manifest = self.data.store.store.manifest
@@ -173,6 +194,7 @@ class NetworkFitter:
             "eras": [[self.data.store.eras[position] for position in part] for part in (training, validation)],
             "blocks": [file.sha256 for block in manifest.blocks for file in block.files.values()],
             "preprocess": self.data.manifest.digest,
+            "benchmark": None if data.benchmark is None else _digest(data.benchmark),
             "stacked": [asdict(PRESETS[self.recipe.gbm]), self.recipe.every, self.recipe.network.stacked_chunk]
             if config.stacked
             else None,
@@ -180,6 +202,15 @@ class NetworkFitter:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def _digest(benchmark: Mapping[int, np.ndarray]) -> str:
+    """Return the sha256 of a benchmark's predictions."""
+    digest = hashlib.sha256()
+    for position in sorted(benchmark):
+        digest.update(position.to_bytes(4) + benchmark[position].tobytes())
+    return digest.hexdigest()
+
+
 def _note(now: Progress, seed: int) -> str:
     held_out = "" if now.corr is None or np.isnan(now.corr) else f", CORR {now.corr:.4f}"
-    return f"seed {seed}, loss {now.loss:.4f}{held_out}, {now.rows_per_s:,.0f} rows/s, {now.seconds_left:.0f} s left"
+    left = timedelta(seconds=round(now.seconds_left))
+    return f"seed {seed}, loss {now.loss:.4f}{held_out}, {now.rows_per_s:,.0f} rows/s, {left} left"

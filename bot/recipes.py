@@ -29,6 +29,8 @@ class NetworkRecipe:
         stacked: The network also sees out-of-fold predictions of every target by trees of the recipe's preset. Off
             until an experiment shows that it pays: it takes a training of trees per target and fold.
         stacked_chunk: Eras of a fold; those before the first fold are learned without predictions.
+        labels: ``benchmark_residual`` learns what Numerai's benchmark model of the main target leaves of each target,
+            for MMC, in the eras it speaks about (from 1133), and stops on BMC; the power 1.5 of CORR is left out.
         loss: What training minimises: ``cross_entropy`` of the five classes, ``mse`` of ranks within the era, or
             ``pearson``, the correlation within the era.
         pearson_weight: How much of the per-era correlation loss is added to it.
@@ -64,6 +66,7 @@ class NetworkRecipe:
     z_dropout: float = 0.2
     stacked: bool = False
     stacked_chunk: int = 156
+    labels: Literal["target", "benchmark_residual"] = "target"
     loss: Literal["cross_entropy", "mse", "pearson"] = "cross_entropy"
     pearson_weight: float = 0.0
     epochs: int = 3

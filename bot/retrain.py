@@ -22,6 +22,7 @@ import structlog
 
 from bot import __version__
 from bot.artifacts import Artifact, ArtifactStore
+from bot.benchmark import against_benchmark
 from bot.contest import JUDGED, hold
 from bot.evaluation import EVALUATION, Score, summary, to_json
 from bot.feature_sets import FeatureMetadata
@@ -37,6 +38,7 @@ from bot.refresh import refresh
 from bot.scorer import GOLDEN, NETWORK, STACKED, Members, Scorer, golden_batch, replay
 from bot.splits import Split
 from bot.stacking import Stacker
+from bot.tracking import Track
 from bot.training_data import part, read, write_inputs
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
@@ -72,6 +74,7 @@ class Retrainer:
     device: Device = "auto"
     watch: Watcher = lambda _stage, _share, _note: None
     should_stop: Callable[[], bool] = lambda: False
+    track: Track = lambda _run, _step, _measured: None
 
     def retrain(self, recipe: Recipe) -> Retrained:
         """
@@ -175,6 +178,8 @@ class Retrainer:
         """Fit the network, stacked on trees where the recipe says so; those go to the folders, judged and served."""
         judged, served = folders
         refit_data = None
+        if recipe.network.labels == "benchmark_residual":
+            data = against_benchmark(data, data.store.store, self._data_folder, target=self.target)
         if recipe.network.stacked:
             stacker = Stacker(
                 recipe=recipe,
@@ -198,6 +203,7 @@ class Retrainer:
             checkpoints=self._kept(recipe),
             watch=self.watch,
             should_stop=self.should_stop,
+            track=self.track,
         )
         return fitter.fit(split, resolved)
 

@@ -7,7 +7,7 @@ them on disk what the store does not hold.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 
 from bot.history import FeatureReturns, feature_returns, latest_window, window
 from bot.preprocess import Prepared, Preprocess, prepare
+from bot.remainder import remainder
 from bot.spill import Spill
 from bot.store import FEATURES, Columns, EraStore
 from models.gbm import Chunks
@@ -35,6 +36,8 @@ class TrainingSet:
         lookback: Resolved eras on the historical axis.
         predictions: Returns another model's predictions of each target in the era at a position, made without having
             seen it, float32, shape ``(rows, T)``; or ``None`` where there are none. ``None`` itself: not stacked.
+        benchmark: Normal scores of a benchmark's predictions by position, NaN where it has none, float32, shape
+            ``(rows,)``: the network learns what it leaves of the targets. ``None``: the targets themselves.
     """
 
     store: Columns
@@ -43,6 +46,7 @@ class TrainingSet:
     returns: FeatureReturns | None
     lookback: int
     predictions: Callable[[int], np.ndarray | None] | None = None
+    benchmark: Mapping[int, np.ndarray] | None = None
 
     @classmethod
     def build(
@@ -125,9 +129,9 @@ class TrainingSet:
         """Return one target of the era at *position*, NaN where unknown. Shape ``(rows,)``, float32."""
         return self.store.target(position, name)
 
-    def eras(self, positions: Sequence[int]) -> "Eras":
-        """Return the eras at *positions* as batches."""
-        return Eras(data=self, positions=tuple(positions))
+    def eras(self, positions: Sequence[int], *, held_out: bool = False) -> "Eras":
+        """Return the eras at *positions* as batches; see :class:`Eras` for those that are *held_out*."""
+        return Eras(data=self, positions=tuple(positions), held_out=held_out)
 
     def table(self, positions: Sequence[int], target: str, *, spill: Path | None = None) -> tuple[Chunks, np.ndarray]:
         """
@@ -179,10 +183,15 @@ class TrainingSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Eras:
-    """Some eras of a training set, batch by batch, for :func:`models.training.train`."""
+    """
+    Some eras of a training set, batch by batch, for :func:`models.training.train`.
+
+    Where there is a benchmark, eras to learn from carry it; *held_out* ones have what it leaves of their targets.
+    """
 
     data: TrainingSet
     positions: tuple[int, ...]
+    held_out: bool = False
 
     @property
     def eras(self) -> tuple[str, ...]:
@@ -195,12 +204,19 @@ class Eras:
         data = self.data
         rows = data.prepared(position)
         columns = [data.store.target_names.index(name) for name in data.targets]
+        targets = data.store.targets(position)[:, columns]
+        benchmark = None if data.benchmark is None else data.benchmark[position]
+        if benchmark is not None and self.held_out:
+            targets, benchmark = remainder(targets, benchmark), None
+        elif benchmark is not None:
+            targets = np.where(np.isfinite(benchmark)[:, None], targets, np.float32(np.nan))
         return EraBatch(
             era=data.store.eras[position],
             features=rows.features,
             engineered=rows.engineered,
-            targets=data.store.targets(position)[:, columns],
+            targets=targets,
             predictions=None if data.predictions is None else data.predictions(position),
+            benchmark=benchmark,
         )
 
     def window(self, index: int) -> np.ndarray | None:

@@ -52,6 +52,7 @@ def retrain(
     from bot.console import show_scores, training_bar  # noqa: PLC0415
     from bot.ledger import state_lock  # noqa: PLC0415
     from bot.stopping import stop_on_signal  # noqa: PLC0415
+    from bot.tracking import tracking  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(log_format=settings.log_format, secrets=settings.secrets)
@@ -61,7 +62,12 @@ def retrain(
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to retrain") from None
     chosen = [recipe] if recipe else assembly.recipes_in_use(settings)
-    with stop_on_signal() as should_stop, state_lock(settings.state_dir, "retrain"), training_bar() as watch:
+    with (
+        stop_on_signal() as should_stop,
+        state_lock(settings.state_dir, "retrain"),
+        tracking(settings.tracker, settings.state_dir / "tracking") as track,
+        training_bar() as watch,
+    ):
         retrainer = Retrainer(
             client=assembly.open_client(settings),
             artifacts=assembly.open_artifacts(settings),
@@ -72,6 +78,7 @@ def retrain(
             device=settings.device,
             watch=watch,
             should_stop=should_stop,
+            track=track,
         )
         try:
             trained = [retrainer.retrain(recipes.recipe(name)) for name in chosen]

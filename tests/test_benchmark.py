@@ -1,0 +1,113 @@
+"""What a benchmark leaves of the targets: for which eras it is learned, and that stopping on it is stopping on BMC."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bot.benchmark import against_benchmark, spoken
+from bot.errors import OperatorNeeded
+from bot.feature_sets import FeatureMetadata
+from bot.ingest import update
+from bot.network_fit import NetworkFitter
+from bot.preprocess import Preprocess
+from bot.recipes import DEMO
+from bot.remainder import contribution, remainder
+from bot.sandbox.world import generate
+from bot.sandbox.world_schema import SIZES
+from bot.scoring import bmc
+from bot.splits import Split
+from bot.training_set import TrainingSet
+
+TARGETS = ("target_ender_60", "target_ender_20")
+MAIN = TARGETS[0]
+TRAIN_ERAS = 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A generated world with the benchmark's predictions of the validation file alone, as Numerai has them."""
+    folder = tmp_path_factory.mktemp("world") / "world"
+    generate(folder, size=replace(SIZES["tiny"], train_eras=TRAIN_ERAS, rows=(60, 80)), seed=1)
+    (folder / "v5.3" / "train_benchmark_models.parquet").unlink()
+    return folder / "v5.3"
+
+
+@pytest.fixture(scope="module")
+def plain(folder):
+    paths = [folder / "train.parquet", folder / "validation.parquet"]
+    names = FeatureMetadata.read(folder / "features.json").members("small")[:8]
+    store = update(folder / "store", paths, version="v5.3").select(names, TARGETS)
+    manifest = Preprocess(features=names, groups={"all": tuple(range(8))}, engineered=())
+    return TrainingSet.build(store, manifest, targets=TARGETS, history_targets=(), lookback=0)
+
+
+@pytest.fixture(scope="module")
+def data(plain, folder):
+    return against_benchmark(plain, plain.store.store, folder, target=MAIN)
+
+
+def test_eras_without_the_benchmark_are_not_learned(data, plain):
+    """They are left out, never learned as they are; where none is left, the message names the eras there are."""
+    last = len(data.store.eras) - 17
+
+    assert spoken(data, range(TRAIN_ERAS - 5, TRAIN_ERAS + 5), "training") == tuple(range(TRAIN_ERAS, TRAIN_ERAS + 5))
+    assert spoken(plain, range(5), "training") == tuple(range(5))
+    with pytest.raises(
+        OperatorNeeded, match=f"about eras {data.store.eras[TRAIN_ERAS]} to .*none of them a training era"
+    ):
+        spoken(data, range(TRAIN_ERAS), "training")
+    with pytest.raises(KeyError):
+        data.eras([0]).batch(0)
+    assert last > TRAIN_ERAS
+
+
+def test_without_the_file_nothing_is_trained(plain, tmp_path):
+    """A recipe for MMC stops where the benchmark is absent."""
+    with pytest.raises(
+        OperatorNeeded, match=r"need its predictions: no validation_benchmark_models.parquet; run `bot sync`"
+    ):
+        against_benchmark(plain, plain.store.store, tmp_path, target=MAIN)
+
+
+def test_stopping_on_the_remainder_is_stopping_on_bmc(data):
+    """Predictions times the remainder are the score of Numerai's own definition, on rows that have all three."""
+    position = TRAIN_ERAS + 3
+    truth, benchmark = data.target(position, MAIN).astype(np.float64), data.benchmark[position].copy()
+    truth[:5], benchmark[5:9] = np.nan, np.nan
+    predictions = np.random.default_rng(0).normal(size=len(truth))
+    known = np.isfinite(truth) & np.isfinite(benchmark)
+    left = remainder(truth[:, None], benchmark)[:, 0]
+
+    assert np.isnan(left[~known]).all()
+    assert contribution(predictions[known], left[known].astype(np.float64)) == pytest.approx(
+        bmc(predictions[known], benchmark[known], truth[known]), abs=1e-6
+    )
+
+
+def test_held_out_eras_hold_the_remainder_and_learned_ones_the_benchmark(data, plain):
+    """Each loss takes the projection out of its own labels; validation has it taken out already."""
+    position = TRAIN_ERAS + 3
+    learned, held_out = data.eras([position]).batch(0), data.eras([position], held_out=True).batch(0)
+    raw = plain.eras([position]).batch(0).targets
+
+    np.testing.assert_array_equal(learned.targets, raw)
+    np.testing.assert_array_equal(learned.benchmark, data.benchmark[position])
+    np.testing.assert_array_equal(held_out.targets, remainder(raw, data.benchmark[position]))
+    assert held_out.benchmark is None
+    assert abs(np.corrcoef(held_out.targets[:, 0], learned.benchmark)[0, 1]) < 1e-3
+
+
+def test_a_network_is_fitted_to_the_remainder(data, plain, tmp_path):
+    """Training runs on the eras that are left, and is another training than that of the targets."""
+    network = replace(DEMO.network, lookback=0, history_targets=(), mixing="none", epochs=1, loss="pearson")
+    recipe = replace(DEMO, network=network, refit=False)
+    split = Split(train=tuple(range(50, 75)), validation=tuple(range(76, 80)))
+    fits = [
+        NetworkFitter(data=one, recipe=recipe, target=MAIN, device="cpu", checkpoints=tmp_path).fit(split, ())
+        for one in (data, plain)
+    ]
+
+    assert np.isfinite(fits[0].best_corr[0])
+    assert fits[0].best_corr != fits[1].best_corr
+    assert len(list(tmp_path.glob("*.pt"))) == 2
