@@ -23,6 +23,7 @@ from bot.errors import CannotSplit, OperatorNeeded
 from bot.laboratory import Laboratory
 from bot.network_fit import NetworkFitter, Watcher
 from bot.notebook import Notebook
+from bot.opinions import Opinions
 from bot.recipes import NetworkRecipe
 from bot.resampling import TooFewEras
 from bot.scoring import bmc, corr
@@ -90,7 +91,8 @@ def e1(laboratory: Laboratory, *, benchmark: Mapping[int, Floats] | None = None)
 
     Args:
         laboratory: Data, recipe and bounds.
-        benchmark: Predictions to which BMC is measured, by position of the era; NaN where a row has none.
+        benchmark: Predictions to which BMC is measured, by position of the era, NaN where a row has none; by default
+            those of the synced benchmark models.
 
     Raises:
         OperatorNeeded: Nothing was synced, there are too few eras, the recipe has no history, or a
@@ -103,8 +105,12 @@ def e1(laboratory: Laboratory, *, benchmark: Mapping[int, Floats] | None = None)
     if data.returns is None:
         raise OperatorNeeded(f"recipe {lab.recipe.name!r} has no history to try; choose one with a lookback")
     folds = lab.folds(data, least=2)
-    notebook = lab.notebook("e1", store, benchmark=sorted(benchmark or ()))
-    climb = _Climb(lab=lab, data=data, folds=folds, notebook=notebook, benchmark=benchmark or {})
+    if benchmark is None:
+        validated = [position for fold in folds[1:] for position in fold.validation]
+        home = lab.state_dir / "data" / lab.data_version
+        benchmark = Opinions.read(home, store, validated, target=lab.target).by_era.get("bmc", {})
+    notebook = lab.notebook("e1", store, benchmark=sorted(benchmark))
+    climb = _Climb(lab=lab, data=data, folds=folds, notebook=notebook, benchmark=benchmark)
     found = {name: climb.series(name) for name in (TREES, *NETWORKS)}
     try:
         result = E1(

@@ -145,6 +145,15 @@ def test_stacked_predictions_are_out_of_fold(state):
     assert max(folds[1].train) + 8 < min(folds[1].validation)
 
 
+def test_benchmark_is_read_from_what_was_synced(state, monkeypatch):
+    """Where benchmark models were synced, every scored era has its BMC."""
+    monkeypatch.setattr(ladder, "NETWORKS", {"MLP": NETWORKS["MLP"]})
+    monkeypatch.setattr(ladder, "STEPS", (("MLP", TREES),))
+    found = e1(laboratory(state))
+
+    assert [(one.score, one.eras) for one in found.differences] == [("CORR", 15), ("BMC", 15)]
+
+
 def test_recipe_without_history_has_no_ladder(state):
     """There is no rung x without a lookback; the operator is told."""
     flat = replace(SMALL, network=replace(SMALL.network, lookback=0, mixing="none"))
