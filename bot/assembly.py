@@ -33,6 +33,16 @@ def open_artifacts(settings: Settings) -> ArtifactStore:
     return ArtifactStore(settings.state_dir / "artifacts")
 
 
+def find_artifact(settings: Settings, identity: str | None) -> str:
+    """
+    Return *identity*, or the champion of the first recipe in use where it is absent.
+
+    Raises:
+        NoChampion: Nothing has been promoted yet.
+    """
+    return identity or open_artifacts(settings).champions(recipes_in_use(settings)[0])[0]
+
+
 def open_submitter(settings: Settings, client: NumeraiClient, ledger: Ledger) -> "Submitter":
     """Return a submitter that uploads in live mode only."""
     from bot.submit import Submitter  # noqa: PLC0415 - brings what scoring needs, which the daemon never does itself

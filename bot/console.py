@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from bot.axes import number
 from bot.doctor.checks import Check
 from bot.gates import Finding
 from bot.promotion import Decision
@@ -89,6 +90,39 @@ def show_scores(artifact: str, scores: Mapping[str, Any], decision: Decision, se
     out.print(f"{verdict}: {decision.reason}; trained in {seconds:.1f} s", soft_wrap=True)
 
 
+def show_evaluation(content: Mapping[str, Any]) -> None:
+    """Print how members and ensemble scored on eras they had not seen: in all, by target, and by third of the eras."""
+    members = content["members"]
+    table = Table(title=f"Artifact {content['artifact']}, eras {content['eras'][0]} to {content['eras'][-1]}")
+    table.title_justify = "left"
+    for name in ("member", "CORR", "Sharpe", "drawdown", "MMC", "BMC", "FNC", f"newest {_recent(content)}"):
+        table.add_column(name, justify="left" if name == "member" else "right")
+    for member, by in members.items():
+        corr = by["corr"]
+        contributions = [_spread(by[score]) if score in by else "not computed" for score in ("mmc", "bmc", "fnc")]
+        risk = (number(corr["sharpe"], 2), number(corr["max_drawdown"], 3))
+        table.add_row(member, _spread(corr), *risk, *contributions, _spread(corr["recent"]))
+    split = Table(title="CORR by target and by third of the eras", title_justify="left")
+    split.add_column("")
+    for member in members:
+        split.add_column(member, justify="right")
+    for target, by in content["by_target"].items():
+        split.add_row(target, *(_spread(by[member]) for member in members))
+    for regime in content["regimes"]:
+        for level in regime["levels"]:
+            scores = (_spread(level["scores"][member]) for member in members)
+            split.add_row(f"{regime['name']}: {level['name']}", *scores)
+    out = console()
+    out.print(table, markup=False)
+    out.print(split, markup=False)
+    pairs = [
+        f"{' and '.join(one['of'])} {number(one['mean'], 2)}" for one in content["alike"] if one["of"][0] == "ensemble"
+    ]
+    out.print(f"rank correlation: {', '.join(pairs)}", soft_wrap=True)
+    for what, why in content["not_computed"].items():
+        out.print(f"not computed: {what}: {why}", soft_wrap=True, markup=False)
+
+
 @contextmanager
 def training_bar() -> Iterator[Callable[[str, float, str], None]]:
     """Show a bar on a terminal; off a terminal print a line whenever a new stage begins."""
@@ -117,3 +151,13 @@ def _gate(finding: Finding) -> str:
     value = f"{finding.value:.4f}" if isinstance(finding.value, float) else str(finding.value)
     mark = "[green]ok[/]" if finding.ok else "[red]refused[/]"
     return f"{mark}  {value} (limit {finding.limit})"
+
+
+def _spread(figure: Mapping[str, Any]) -> str:
+    """Return a mean, with its interval where there is one."""
+    mean, low, high = (number(figure[name], 3) for name in ("mean", "low", "high"))
+    return mean if low == number(None) else f"{mean} [{low}, {high}]"
+
+
+def _recent(content: Mapping[str, Any]) -> int:
+    return int(content["members"]["ensemble"]["corr"]["recent"]["eras"])

@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from bot.artifacts import Artifact, ArtifactStore
 from bot.errors import BotError, NoChampion
+from bot.history import FeatureReturns
 from bot.judge import ENSEMBLE, Candidate, Judged, correlations, judge
 from bot.network_fit import Watcher
 from bot.opinions import Opinions
 from bot.promotion import Comparison, Evidence, Series
 from bot.refresh import Refreshed
 from bot.scorer import GOLDEN_TOLERANCE, Members
+from bot.store import EraStore
 from bot.summaries import max_drawdown
 from bot.training_set import TrainingSet
 
@@ -78,8 +80,8 @@ def hold(
     try:
         champion_id = artifacts.champions(recipe)[0]
         artifact = artifacts.open(champion_id)
-        common = _unseen(artifact, positions, fresh.store.eras)
-        rival = _candidate(artifact, fresh, target)
+        common = unseen(artifact, positions, fresh.store.eras)
+        rival = judged_candidate(artifact, fresh.store, fresh.returns, (target,))
         theirs, rival_predictions = judge(rival, common, target=target, opinions=opinions, watch=watch)
         comparison = _compare(champion_id, ours, theirs, correlations(predictions, rival_predictions))
     except NoChampion:
@@ -100,31 +102,44 @@ def hold(
     return Contest(challenger=ours, champion=theirs, champion_id=champion_id, evidence=evidence)
 
 
-def _unseen(artifact: Artifact, positions: Sequence[int], eras: Sequence[str]) -> list[int]:
-    """Return the positions that neither the artifact's judged members have seen, nor anything that reaches into it."""
+def unseen(artifact: Artifact, positions: Sequence[int], eras: Sequence[str]) -> list[int]:
+    """
+    Return the positions that neither the artifact's judged members have seen, nor anything that reaches into them.
+
+    Raises:
+        ValueError: There are none, or the artifact keeps no such members.
+    """
     if "holdout" not in artifact.manifest["eras"]:
         raise ValueError("it was made by a version that kept no members for a comparison")
     first = str(artifact.manifest["eras"]["holdout"][0])
-    unseen = [position for position in positions if eras[position] >= first]
-    if not unseen:
+    found = [position for position in positions if eras[position] >= first]
+    if not found:
         raise ValueError(f"its own hold-out begins with era {first}, after this one")
-    return unseen
+    return found
 
 
-def _candidate(artifact: Artifact, fresh: Refreshed, target: str) -> Candidate:
-    """Return the members that the champion was judged by, on the data of today."""
+def judged_candidate(artifact: Artifact, store: EraStore, returns: FeatureReturns, targets: Sequence[str]) -> Candidate:
+    """
+    Return the members that an artifact was judged by, on the data of today.
+
+    Args:
+        artifact: Any.
+        store: The history.
+        returns: Realised returns of all of its features.
+        targets: Truths that the caller will ask for.
+    """
     about: Mapping[str, Any] = artifact.manifest
     weights = {str(name): float(weight) for name, weight in about["weights"].items() if weight}
     prefix = str(about["judged_prefix"])
     members = Members(artifact.folder, tuple(weights), target=str(about["target"]), prefix=prefix)
     history = about["history"]
     data = TrainingSet.select(
-        fresh.store,
+        store,
         members.manifest,
-        targets=(target,),
+        targets=tuple(targets),
         history_targets=tuple(history["targets"]) if history["lookback"] else (),
         lookback=int(history["lookback"]),
-        table=fresh.returns,
+        table=returns,
     )
     return Candidate(
         data=data,

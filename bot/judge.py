@@ -104,7 +104,7 @@ def judge(
         for name, values in scores.items():
             series["corr"][name].append(corr(values, truth))
             for kind, opinion in opinions.by_era.items():
-                series[kind][name].append(_contribution(values, opinion.get(position), truth))
+                series[kind][name].append(contribution(values, opinion.get(position), truth))
         predictions[position] = scores[ENSEMBLE]
         rows.append(int(np.isfinite(truth).sum()))
         exposure.append(float(np.abs(exposures(scores[ENSEMBLE], columns)).max(initial=0.0)))
@@ -124,7 +124,7 @@ def correlations(ours: Mapping[int, Floats], theirs: Mapping[int, Floats]) -> Fl
     )
 
 
-def _contribution(values: Floats, opinion: Floats | None, truth: npt.NDArray[np.float32]) -> float:
+def contribution(values: Floats, opinion: Floats | None, truth: npt.NDArray[np.float32]) -> float:
     """Return the contribution of an era where enough of its rows are spoken for, else NaN."""
     if opinion is None:
         return float("nan")

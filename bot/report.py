@@ -17,8 +17,11 @@ from markupsafe import Markup
 from bot.axes import number
 from bot.charts import Bar, Line, bar_chart, heat_chart, line_chart
 
+SCHEMA = 1
+"""Form of the figures that this page is drawn from."""
+
 ENSEMBLE = "ensemble"
-SCORES = {"corr": "CORR", "mmc": "MMC", "bmc": "BMC"}
+SCORES = {"corr": "CORR", "mmc": "MMC", "bmc": "BMC", "fnc": "FNC"}
 COLUMNS = 60
 """Most columns of a heat chart over eras; neighbouring eras are averaged to make them."""
 

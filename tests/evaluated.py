@@ -13,7 +13,7 @@ def evaluation(eras=120, *, seed=1, champion=True, network=True):
     labels = [f"{position + 1:04d}" for position in range(eras)]
     corr = {name: (0.02 + 0.03 * random.standard_normal(eras)).tolist() for name in MEMBERS}
     partial = {name: [None] * (eras // 3) + corr[name][eras // 3 :] for name in MEMBERS}
-    scores = {"corr": corr, "mmc": partial, "bmc": partial}
+    scores = {"corr": corr, "mmc": partial, "bmc": partial, "fnc": corr}
     features = [f"feature_some_long_name_{index}" for index in range(20)]
     return {
         "schema": 1,
@@ -101,10 +101,11 @@ def _spread(random):
 
 
 def _figures(random):
-    recent = {**_spread(random), "sharpe": 0.8, "eras": 120}
+    recent = {**_spread(random), "sharpe": 0.8, "adjusted_sharpe": 0.4, "eras": 120}
     return {
         **_spread(random),
         "sharpe": 0.9,
+        "adjusted_sharpe": 0.5,
         "max_drawdown": 0.2,
         "autocorrelation": 0.5,
         "eras": 120,

@@ -22,10 +22,27 @@ Chunk = Annotated[int, typer.Option(min=2, help="Eras of a walk-forward fold.")]
 
 
 @evaluate.callback(invoke_without_command=True)
-def overview(context: typer.Context) -> None:
-    """Measure models and ideas on eras that have resolved; changes nothing that serves."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+def overview(
+    context: typer.Context,
+    artifact: Annotated[str | None, typer.Option(help="Id of an artifact; default: the champion.")] = None,
+) -> None:
+    """
+    Score an artifact's judged members on eras that they have not seen: table, JSON and page. Changes nothing that serves.
+
+    With a sub-command, try an idea on the same data instead.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from bot import config, logs  # noqa: PLC0415
+    from bot.cli.reports import evaluated  # noqa: PLC0415
+    from bot.console import show_evaluation  # noqa: PLC0415
+
+    settings = config.load()
+    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    content, paths = evaluated(settings, artifact)
+    show_evaluation(content)
+    for path in paths:
+        typer.echo(path)
 
 
 @evaluate.command()

@@ -49,6 +49,7 @@ def retrain(
 ) -> None:
     """Sync the data, train network and trees, and promote the artifact that replays its own golden batch."""
     from bot import assembly, config, logs, recipes  # noqa: PLC0415
+    from bot.cli.reports import report_after_retrain  # noqa: PLC0415
     from bot.console import show_scores, training_bar  # noqa: PLC0415
     from bot.ledger import state_lock  # noqa: PLC0415
     from bot.stopping import stop_on_signal  # noqa: PLC0415
@@ -86,6 +87,7 @@ def retrain(
             raise RetryLater(f"{stopped}; run `bot retrain` again, it goes on from there") from None
     for result in trained:
         show_scores(result.artifact.id, result.scores, result.decision, result.seconds)
+        report_after_retrain(settings, result.artifact.id)
 
 
 @app.command()

@@ -1,0 +1,95 @@
+"""Pages about artifacts: written after every retrain, and again whenever somebody asks."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bot.cli.app import app
+from bot.errors import OperatorNeeded
+
+if TYPE_CHECKING:
+    from bot.config import Settings
+
+
+@app.command()
+def report(
+    artifact: Annotated[str | None, typer.Argument(help="Id of an artifact; default: the champion.")] = None,
+    *,
+    again: Annotated[
+        bool, typer.Option("--again", help="Evaluate anew, on the eras that have resolved since.")
+    ] = False,
+) -> None:
+    """Write the page about an artifact from its evaluation, which is made where there is none; print where it is."""
+    from bot import assembly, config, logs  # noqa: PLC0415
+    from bot.report import write  # noqa: PLC0415
+
+    settings = config.load()
+    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    identity = assembly.find_artifact(settings, artifact)
+    content = None if again else _known(figures_path(settings, identity))
+    if content is None:
+        _, (_, page) = evaluated(settings, identity)
+    else:
+        page = page_path(settings, identity)
+        write(content, page)
+    typer.echo(page)
+
+
+def evaluated(settings: "Settings", artifact: str | None) -> tuple[dict[str, Any], tuple[Path, Path]]:
+    """
+    Evaluate an artifact, the champion by default, and write figures and page.
+
+    Returns:
+        The figures, and the paths of their JSON and of the page.
+    """
+    from bot import assembly  # noqa: PLC0415
+    from bot.console import training_bar  # noqa: PLC0415
+    from bot.report import write  # noqa: PLC0415
+
+    try:
+        from bot.evaluate import Evaluator, save  # noqa: PLC0415 - torch is loaded by what trains and measures alone
+    except ModuleNotFoundError as error:
+        raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to evaluate") from None
+    identity = assembly.find_artifact(settings, artifact)
+    with training_bar() as watch:
+        evaluator = Evaluator(artifacts=assembly.open_artifacts(settings), state_dir=settings.state_dir, watch=watch)
+        content = evaluator.evaluate(identity)
+    paths = figures_path(settings, identity), page_path(settings, identity)
+    save(content, paths[0])
+    write(content, paths[1])
+    return content, paths
+
+
+def report_after_retrain(settings: "Settings", identity: str) -> None:
+    """Write the page about a new artifact; whatever goes wrong here is said, and the retrain stands as it is."""
+    import structlog  # noqa: PLC0415
+
+    try:
+        _, (_, page) = evaluated(settings, identity)
+    except Exception as error:  # noqa: BLE001 - the artifact is published and judged; no page about it may change that
+        structlog.get_logger().warning("report.failed", artifact=identity, error=f"{type(error).__name__}: {error}")
+    else:
+        typer.echo(f"report: {page}")
+
+
+def figures_path(settings: "Settings", identity: str) -> Path:
+    """Return where an artifact's evaluation is kept."""
+    return settings.state_dir / "reports" / f"{identity}.json"
+
+
+def page_path(settings: "Settings", identity: str) -> Path:
+    """Return where the page about an artifact is written."""
+    return settings.state_dir / "reports" / f"{identity}.html"
+
+
+def _known(path: Path) -> dict[str, Any] | None:
+    """Return an evaluation that was kept by this version, ``None`` where there is none."""
+    from bot.report import SCHEMA  # noqa: PLC0415
+
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if content["schema"] == SCHEMA else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,167 @@
+"""`bot evaluate` and `bot report` on what `bot retrain` left, and the page a retrain writes by itself."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import structlog
+
+from bot import config
+from bot.artifacts import ArtifactStore
+from bot.cli.reports import report_after_retrain
+from bot.evaluate import Evaluator
+from bot.sandbox.world import World
+from bot.store import EraStore
+
+GROUPS = 13
+
+
+@pytest.fixture(scope="module")
+def identity(trained) -> str:
+    return ArtifactStore(trained / "artifacts").identities()[-1]
+
+
+@pytest.fixture(scope="module")
+def page(trained, identity) -> Path:
+    """The page that the retrain wrote."""
+    return trained / "reports" / f"{identity}.html"
+
+
+@pytest.fixture(scope="module")
+def figures(page) -> dict:
+    return json.loads(page.with_suffix(".json").read_text())
+
+
+@pytest.fixture
+def state(trained, tmp_path) -> Path:
+    return shutil.copytree(trained, tmp_path / "state")
+
+
+def bot(state, *arguments):
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("BOT_", "NUMERAI_"))}
+    environment = {**outside, "BOT_STATE_DIR": str(state), "BOT_RECIPE": "demo"}
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+    return subprocess.run(
+        [sys.executable, "-m", "bot", *arguments],
+        env=environment,
+        cwd=state.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+
+
+def test_retrain_leaves_a_page(page):
+    """A retrain ends with the page about its artifact, promoted or not."""
+    assert page.read_text().rstrip().endswith("</html>")
+    assert page.stat().st_size < 1_000_000
+
+
+def test_evaluation_repeats_the_judgement(figures, trained, identity):
+    """On the hold-out, every score of every member is what the judge found when the artifact was made."""
+    judged = json.loads((trained / "artifacts" / identity / "evaluation.json").read_text())["holdout"]
+
+    assert figures["eras"] == judged["eras"]
+    for score, members in judged["scores"].items():
+        for name, series in members.items():
+            expected, found = (np.array(one, dtype=float) for one in (series, figures["series"][score][name]))
+            np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_only_eras_that_were_not_learned_from_are_measured(figures):
+    """Every era lies after the training and validation eras and their embargo."""
+    eras = figures["about"]["eras"]
+
+    assert min(figures["eras"]) == eras["holdout"][0]
+    assert int(eras["holdout"][0]) - int(eras["validation"][1]) > 16
+
+
+def test_eras_without_a_meta_model_are_null_and_not_zero(figures):
+    """MMC begins where the meta model does; before that there is no number at all."""
+    series = figures["series"]["mmc"]["ensemble"]
+    known = [era for era, value in zip(figures["eras"], series, strict=True) if value is not None]
+
+    assert None in series
+    assert 0.0 not in series
+    assert known == figures["eras"][-len(known) :]
+    assert figures["members"]["ensemble"]["mmc"]["eras"] == len(known)
+
+
+def test_figures_cover_what_was_asked(figures):
+    """Targets, regimes, agreement with benchmark and meta model, importance of both models by group and feature."""
+    pairs = {tuple(one["of"]) for one in figures["alike"]}
+
+    assert len(figures["by_target"]) == 4
+    assert {"time", "benchmark", "exposure"} <= {one["name"] for one in figures["regimes"]}
+    assert {("ensemble", "benchmark"), ("ensemble", "meta model"), ("tsmixer", "gbm")} <= pairs
+    assert set(figures["importance"]["permutation"]) == {"tsmixer", "gbm", "ensemble"}
+    for parts in (*figures["importance"]["permutation"].values(), figures["importance"]["gain"]["gbm"]):
+        assert len(parts["groups"]) == GROUPS
+        assert len(parts["features"]) >= 10
+    assert 0 < figures["calibration"]["error"] < 0.2
+    assert figures["not_computed"]["drift"].startswith("no round has been played yet")
+
+
+def test_command_prints_a_table_and_where_the_files_are(state, identity):
+    """`bot evaluate` shows members and ensemble, writes figures and page, and prints both paths."""
+    shutil.rmtree(state / "reports")
+    result = bot(state, "evaluate", "--artifact", identity)
+
+    assert result.returncode == 0, result.stderr
+    for word in ("tsmixer", "gbm", "ensemble", "target_ender_20", "time: low", "not computed: seeds"):
+        assert word in result.stdout
+    *_, figures, page = result.stdout.split()
+    assert (state.parent / figures).is_file()
+    assert (state.parent / page).is_file()
+
+
+def test_report_is_drawn_again_from_the_figures(state, identity, page):
+    """`bot report ID` needs no model and no store where the figures are kept."""
+    (state / "reports" / f"{identity}.html").unlink()
+    shutil.rmtree(state / "store")
+    result = bot(state, "report", identity)
+
+    assert result.returncode == 0, result.stderr
+    assert (state.parent / result.stdout.strip()).read_text() == page.read_text()
+
+
+def test_missing_meta_model_has_a_reason_and_live_rows_are_compared(state, identity, world_folder):
+    """Without its file MMC is not computed and says so; with a played round, drift is."""
+    (state / "data" / "v5.3" / "meta_model.parquet").unlink()
+    live = World.open(world_folder).live(0).folder / "live.parquet"
+    (state / "rounds" / "1405").mkdir(parents=True)
+    shutil.copy(live, state / "rounds" / "1405" / "live.parquet")
+    found = Evaluator(artifacts=ArtifactStore(state / "artifacts"), state_dir=state).evaluate(identity)
+
+    assert "meta_model.parquet" in found["not_computed"]["mmc"]
+    assert "mmc" not in found["members"]["ensemble"]
+    assert {one["measure"] for one in found["drift"]} >= {"rows", "distance of correlations"}
+    assert found["drift"][0]["round"] == 1405
+
+
+def test_unknown_artifact_is_refused_in_one_line(state):
+    """A name that is no artifact is one line and exit code 65."""
+    result = bot(state, "evaluate", "--artifact", "2020-01-01T000000Z-0000")
+
+    assert result.returncode == 65
+    assert result.stderr.startswith("error: artifact 2020-01-01T000000Z-0000 is not in")
+    assert result.stderr.count("\n") == 1
+
+
+def test_failing_report_never_fails_a_retrain(state, identity, monkeypatch):
+    """Whatever is wrong with an evaluation is logged, and the caller goes on."""
+    (folder,) = (state / "store").iterdir()
+    EraStore.open(folder)
+    next(folder.glob("blocks/*.features")).unlink()
+    monkeypatch.setenv("BOT_STATE_DIR", str(state))
+    with structlog.testing.capture_logs() as logged:
+        report_after_retrain(config.load(), identity)
+
+    assert [entry["event"] for entry in logged] == ["report.failed"]
+    assert "bot sync" in logged[0]["error"]
