@@ -1,36 +1,54 @@
-# numerai-bot: `bot run` as an unprivileged user, everything it writes in one volume.
+# numerai-bot as an unprivileged user, everything it writes in one volume. Two targets:
+#   runtime   submits; without torch and without what only training needs      (the default)
+#   trainer   syncs and trains; with torch, and with the sandbox; never needs the API key
 ARG BASE=python:3.11-slim-bookworm
 
-FROM ${BASE} AS dependencies
+FROM ${BASE} AS runtime-dependencies
 # Where pip looks besides its own configuration, such as a folder or index with torch's much smaller build for the CPU:
 # --build-arg PIP_FIND_LINKS=... or PIP_EXTRA_INDEX_URL=...; nothing of it reaches the final image.
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_FIND_LINKS
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=
 WORKDIR /src
 RUN python3 -m venv /opt/bot
 # The pins first, with empty packages in place of the code: only a changed version installs this layer again.
 COPY constraints.txt pyproject.toml ./
 RUN mkdir bot models && touch README.md bot/__init__.py models/__init__.py \
-    && /opt/bot/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt '.[train,sandbox]' \
+    && /opt/bot/bin/pip install --constraint constraints.txt . \
     && /opt/bot/bin/pip uninstall --yes --quiet numerai-bot
 
-FROM dependencies AS code
+FROM runtime-dependencies AS trainer-dependencies
+RUN /opt/bot/bin/pip install --constraint constraints.txt '.[train,sandbox]' \
+    && /opt/bot/bin/pip uninstall --yes --quiet numerai-bot
+
+FROM runtime-dependencies AS code
 COPY README.md ./
 COPY bot bot
 COPY models models
-RUN /opt/bot/bin/pip wheel --no-cache-dir --disable-pip-version-check --no-deps --wheel-dir /dist .
+RUN /opt/bot/bin/pip wheel --no-deps --wheel-dir /dist .
 
-FROM ${BASE}
-# LightGBM's and scikit-learn's OpenMP runtime, which the slim image lacks.
+FROM runtime-dependencies AS runtime-packages
+# What is only imported by names that a submission never calls (see bot/submission_file.py), tests, headers, and pip.
+RUN --mount=type=bind,from=code,source=/dist,target=/dist \
+    /opt/bot/bin/pip install --no-index --no-deps /dist/*.whl \
+    && /opt/bot/bin/pip uninstall --yes --quiet scikit-learn scipy joblib threadpoolctl narwhals cloudpickle setuptools pip \
+    && cd /opt/bot/lib/python3*/site-packages \
+    && rm -rf pyarrow/include pyarrow/tests pandas/tests \
+    && find numpy -type d -name tests -prune -exec rm -rf {} + \
+    && find . -type d -name __pycache__ -prune -exec rm -rf {} + \
+    # Bytecode of exactly what a round imports: a read-only image could never keep it, and compiling takes seconds.
+    && /opt/bot/bin/python -c 'import apprise, bot.doctor, bot.metrics, bot.service, bot.submit, bot.wiring, pandas'
+
+FROM trainer-dependencies AS trainer-packages
+RUN --mount=type=bind,from=code,source=/dist,target=/dist /opt/bot/bin/pip install --no-index --no-deps /dist/*.whl
+
+FROM ${BASE} AS base
+# LightGBM's OpenMP runtime, which the slim image lacks.
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libgomp1 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 RUN groupadd --gid 10001 bot && useradd --uid 10001 --gid bot --no-create-home --home-dir /data bot \
     && install --directory --owner bot --group bot /data
-COPY --from=dependencies /opt/bot /opt/bot
-# A layer of its own, so that new code does not copy the dependencies again.
-RUN --mount=type=bind,from=code,source=/dist,target=/dist \
-    /opt/bot/bin/pip install --no-cache-dir --disable-pip-version-check --no-index --no-deps /dist/*.whl
 # onnxruntime would report every session it opens, hashes of the model included, and keep a device id in the volume.
 ENV PATH=/opt/bot/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -42,4 +60,13 @@ WORKDIR /data
 VOLUME /data
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["bot"]
+
+FROM base AS trainer
+COPY --from=trainer-packages /opt/bot /opt/bot
+CMD ["run", "--trainer"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["bot", "health", "--trainer"]
+
+FROM base AS runtime
+COPY --from=runtime-packages /opt/bot /opt/bot
 CMD ["run"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["bot", "health"]

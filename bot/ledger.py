@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -135,6 +136,11 @@ class Ledger(Database):
                 "INSERT OR REPLACE INTO round (number, opens_at, closes_at) VALUES (?, ?, ?)",
                 (round_.number, round_.opens_at.isoformat(), round_.closes_at.isoformat()),
             )
+
+    def last_round(self) -> dict[str, Any] | None:
+        """Return number, opening and close of the newest round that was seen, ``None`` before the first."""
+        rows = self._select("SELECT * FROM round ORDER BY number DESC LIMIT 1")
+        return dict(rows[0]) if rows else None
 
     def openings(self, *, limit: int = 15) -> tuple[datetime, ...]:
         """Return when the newest rounds that were seen opened."""

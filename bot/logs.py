@@ -1,9 +1,12 @@
 """Structured logs: JSON off a terminal, constant event names, no secrets."""
 
+import json
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -11,19 +14,27 @@ import structlog
 _SIGNED = re.compile(r"((?:X-Amz-Signature|X-Amz-Credential|signature|token)=)[^&\s\"']+", re.IGNORECASE)
 
 
-def configure(*, log_format: str = "auto", secrets: tuple[str, ...] = ()) -> None:
+def configure(*, log_format: str = "auto", secrets: tuple[str, ...] = (), rounds: Path | None = None) -> None:
     """
     Set up structlog and the standard library's logging once, on standard error.
 
     Args:
         log_format: ``json``, ``console``, or ``auto``, which is ``console`` on a terminal.
         secrets: Values that are replaced by ``***`` wherever they would appear.
+        rounds: Folder of the rounds; what is logged of a round whose folder is there is kept in it as well.
     """
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     hidden = tuple(secret for secret in secrets if secret)
 
     def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401 - structlog
         return {key: _hide(value, hidden) for key, value in event.items()}
+
+    def keep(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401 - structlog
+        folder = None if rounds is None else rounds / str(event.get("round"))
+        if folder is not None and folder.is_dir():
+            with suppress(OSError), (folder / "log.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(dict(event), default=str) + "\n")
+        return event
 
     structlog.configure(
         processors=[
@@ -32,6 +43,7 @@ def configure(*, log_format: str = "auto", secrets: tuple[str, ...] = ()) -> Non
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             redact,
+            keep,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
             if console
             else structlog.processors.JSONRenderer(default=str),

@@ -16,7 +16,9 @@ from typing import Any
 
 from bot.files import publish
 
-FILE = "pulse.json"
+DAEMON, TRAINER = "pulse", "pulse-trainer"
+"""Names of the two heartbeats there may be in a state directory."""
+
 STUCK_S = 90.0
 """Seconds without a beat after which the loop counts as stuck; no single step may take as long."""
 
@@ -31,9 +33,11 @@ class Pulse:
 
     Attributes:
         folder: The state directory.
+        name: Of the heartbeat's file, without its ending.
     """
 
     folder: Path
+    name: str = DAEMON
     _troubles: dict[str, str] = field(default_factory=dict)
     _beat: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -55,7 +59,7 @@ class Pulse:
                 "troubles": dict(self._troubles),
                 **about,
             }
-            publish(self.folder / FILE, (json.dumps(record) + "\n").encode())
+            publish(self.folder / f"{self.name}.json", (json.dumps(record) + "\n").encode())
             self._beat = now
 
     def mark(self, name: str, reason: str | None) -> bool:
@@ -85,13 +89,13 @@ def boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def ailments(folder: Path) -> tuple[str, ...]:
+def ailments(folder: Path, name: str = DAEMON) -> tuple[str, ...]:
     """
     Return everything that is wrong with the daemon of a state directory; nothing for a healthy one.
 
     It is told by the beat alone, without asking the process: what has stopped cannot answer.
     """
-    path = folder / FILE
+    path = folder / f"{name}.json"
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         pid, booted, beat = int(record["pid"]), str(record["boot"]), float(record["beat"])

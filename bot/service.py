@@ -22,6 +22,9 @@ STOP_S = 9.0
 TRAINING_STOP_S = 40.0
 """The same while a command is saving a checkpoint."""
 
+BEAT_S = 20.0
+"""Seconds between two heartbeats where there is no loop over rounds."""
+
 LOOK_AFTER_S = 5.0
 """Seconds between two looks of the watchdog."""
 
@@ -40,16 +43,7 @@ def serve(loop: Daemon, calendar: Calendar, messenger: Messenger, web: AbstractC
 
     A training under way gets half a minute to save where it is.
     """
-    stop = threading.Event()
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        if not stop.is_set():
-            threading.Thread(target=_end_for_sure, args=(calendar,), daemon=True).start()
-        stop.set()
-        loop.wake.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    stop = _stop_on_signals(calendar, loop.wake)
     threading.Thread(target=_watch, args=(loop.pulse, calendar, stop), daemon=True, name="watchdog").start()
     with ExitStack() as running:
         running.enter_context(web or nullcontext())
@@ -61,6 +55,35 @@ def serve(loop: Daemon, calendar: Calendar, messenger: Messenger, web: AbstractC
         loop.run(stop)
         log.info("daemon.stopping")
     log.info("daemon.stopped")
+
+
+def serve_chores(calendar: Calendar, pulse: Pulse) -> None:
+    """Run chores alone, as beside a daemon that cannot train: until SIGTERM or SIGINT, with a heartbeat of its own."""
+    wake = threading.Event()
+    stop = _stop_on_signals(calendar, wake)
+    threading.Thread(target=_watch, args=(pulse, calendar, stop), daemon=True, name="watchdog").start()
+    calendar.start()
+    log.info("trainer.started", chores=calendar.names)
+    while not stop.is_set():
+        pulse.beat(busy=calendar.is_busy)
+        wake.wait(BEAT_S)
+    calendar.stop()
+    log.info("trainer.stopped")
+
+
+def _stop_on_signals(calendar: Calendar, wake: threading.Event) -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set, waking whoever waits; the process ends soon after in any case."""
+    stop = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        if not stop.is_set():
+            threading.Thread(target=_end_for_sure, args=(calendar,), daemon=True).start()
+        stop.set()
+        wake.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    return stop
 
 
 def _watch(pulse: Pulse, calendar: Calendar, stop: threading.Event) -> None:

@@ -10,10 +10,13 @@ from bot.messenger import Messenger
 from bot.metrics import Metrics
 from bot.numerai import NumeraiClient
 from bot.outbox import Outbox
-from bot.pulse import Pulse
+from bot.pulse import TRAINER, Pulse
 from bot.rounds import Round
 from bot.transport import Transport
 from bot.web import Answer, Web
+
+TRAINING = ("retrain", "sync")
+"""Chores of `bot run --trainer`; where it runs, the daemon leaves them alone by BOT_RETRAIN=off and BOT_SYNC=off."""
 
 CONNECT_S, READ_S, EXCHANGE_S = 5.0, 10.0, 15.0
 """Seconds for each of the loop's own questions: an answer that takes longer is worth less than the next look."""
@@ -44,6 +47,12 @@ def open_service(settings: Settings) -> tuple[Daemon, Calendar, Messenger, Web |
     )
     calendar = Calendar(_chores(settings), done=loop.try_again)
     return loop, calendar, messenger, _web(settings, loop)
+
+
+def open_trainer(settings: Settings) -> tuple[Calendar, Pulse]:
+    """Return the chores that need no key and the heartbeat of `bot run --trainer`."""
+    chores = [chore for chore in _chores(settings) if chore.name in TRAINING]
+    return Calendar(chores), Pulse(folder=settings.state_dir, name=TRAINER)
 
 
 def _party(account: str) -> Party:

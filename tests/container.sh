@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the image and lets the compose file's sandbox profile play until five rounds in a row are confirmed, with the
-# bot killed in the middle and a retrained model in use at the end; then stops it. Needs podman and podman-compose, or
+# Builds both images and lets the compose file's sandbox profile play until five rounds in a row are confirmed, trained
+# by one container and submitted by another, killed in the middle; then stops it. Needs podman and podman-compose, or
 # COMPOSE="docker compose". EVERY_S: seconds from round to round. pip's settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL,
 # PIP_FIND_LINKS) are handed to the build, BUILD_OPTIONS too.
 set -euo pipefail

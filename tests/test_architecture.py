@@ -49,6 +49,14 @@ def test_command_line_starts_light():
     assert not loaded_by("bot.cli").intersection(heavy)
 
 
+@pytest.mark.parametrize("module", ["bot.cli, bot.cli.status, bot.status", "bot.cli, bot.cli.places, bot.pulse"])
+def test_status_and_health_start_light(module):
+    """`bot status` and `bot health` load no library of numbers, no API client and no settings model."""
+    heavy = {"numpy", "pandas", "pyarrow", "numerapi", "requests", "pydantic", "pydantic_settings", *FORBIDDEN_LIVE}
+
+    assert not loaded_by(module).intersection(heavy)
+
+
 def test_files_stay_readable():
     """No source file is longer than 300 lines."""
     long = {

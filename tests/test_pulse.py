@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
-from bot.pulse import FILE, STUCK_S, Pulse, ailments
+from bot.pulse import DAEMON, STUCK_S, Pulse, ailments
+
+FILE = f"{DAEMON}.json"
 
 
 @pytest.fixture

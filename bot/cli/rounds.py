@@ -1,13 +1,11 @@
 """Commands about rounds: submit one, run them all, show them."""
 
-import os
-import tomllib
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bot.cli.app import app
+from bot.cli.places import places
 from bot.errors import BadConfig, BotError, RoundNotOpen
 
 
@@ -30,7 +28,7 @@ def submit(
     from bot.ledger import Ledger, state_lock  # noqa: PLC0415
 
     settings = config.load(mode="dry-run" if dry_run else None).of_account(account)
-    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    logs.configure(log_format=settings.log_format, secrets=settings.secrets, rounds=settings.state_dir / "rounds")
     failed: list[BotError] = []
     with state_lock(settings.state_dir):
         ledger = Ledger(settings.ledger_path)
@@ -57,56 +55,38 @@ def submit(
 
 
 @app.command()
-def run() -> None:
+def run(
+    *,
+    trainer: Annotated[
+        bool, typer.Option("--trainer", help="Sync and retrain alone, without a key, beside a daemon that submits.")
+    ] = False,
+) -> None:
     """Submit every round as it opens and do all chores on schedule, until stopped."""
     from bot import config, logs, service, wiring  # noqa: PLC0415
     from bot.ledger import state_lock  # noqa: PLC0415
 
     settings = config.load()
-    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
-    with state_lock(settings.state_dir):
+    logs.configure(log_format=settings.log_format, secrets=settings.secrets, rounds=settings.state_dir / "rounds")
+    with state_lock(settings.state_dir, "trainer" if trainer else "bot"):
+        if trainer:
+            service.serve_chores(*wiring.open_trainer(settings))
+            return
         service.serve(*wiring.open_service(settings))
 
 
 @app.command()
-def health() -> None:
+def health(
+    *, trainer: Annotated[bool, typer.Option("--trainer", help="Of `bot run --trainer` instead.")] = False
+) -> None:
     """Say whether the daemon of the state directory is well; exit code 0, or 75 with the reasons."""
-    from bot.pulse import ailments  # noqa: PLC0415
+    from bot.pulse import DAEMON, TRAINER, ailments  # noqa: PLC0415
 
-    found = ailments(_state_dir())
+    found = ailments(places().state_dir, TRAINER if trainer else DAEMON)
     for reason in found:
         typer.echo(reason, err=True)
     if found:
         raise typer.Exit(75)
     typer.echo("healthy")
-
-
-@app.command()
-def status() -> None:
-    """Show the last rounds from the ledger; asks nobody."""
-    from bot import config  # noqa: PLC0415
-    from bot.ledger import Ledger  # noqa: PLC0415
-
-    settings = config.load()
-    if not settings.ledger_path.is_file():
-        typer.echo(f"{settings.mode}: no round yet ({settings.ledger_path} does not exist)")
-        return
-    ledger = Ledger(settings.ledger_path)
-    for entry in ledger.entries():
-        typer.echo(f"round {entry.round}  {entry.slot}  {entry.state}  {entry.artifact}  {entry.submission_id or '-'}")
-
-
-@app.command()
-def doctor(
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per check.")] = False,
-) -> None:
-    """Look for everything that could keep a round from being submitted; each with its cause and its mend."""
-    from bot.console import show_checks  # noqa: PLC0415
-    from bot.doctor import examine, exit_code  # noqa: PLC0415
-
-    found = list(show_checks(examine(), as_json=as_json))
-    raise typer.Exit(exit_code(found))
 
 
 @app.command()
@@ -124,9 +104,14 @@ def backup() -> None:
     typer.echo(f"rounds: {freed / 1e6:.1f} MB freed")
 
 
-def _state_dir() -> Path:
-    """Return the state directory without reading all settings: a health check runs every half minute."""
-    named = os.environ.get("BOT_STATE_DIR")
-    if named is None and (file := Path("bot.toml")).is_file():
-        named = tomllib.loads(file.read_text(encoding="utf-8")).get("state_dir")
-    return Path(named or "state")
+@app.command()
+def doctor(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per check.")] = False,
+) -> None:
+    """Look for everything that could keep a round from being submitted; each with its cause and its mend."""
+    from bot.console import show_checks  # noqa: PLC0415
+    from bot.doctor import examine, exit_code  # noqa: PLC0415
+
+    found = list(show_checks(examine(), as_json=as_json))
+    raise typer.Exit(exit_code(found))

@@ -1,0 +1,92 @@
+"""`bot status`: what the bot did and how it is, from the state directory alone."""
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import click
+import typer
+
+from bot.cli.app import app
+from bot.cli.places import Places, places
+from bot.errors import BadConfig
+
+WATCH_S = 2.0
+
+
+@app.command()
+def status(
+    round_: Annotated[
+        int | None, typer.Argument(metavar="[ROUND]", help="Everything that is kept of one round.")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds, until stopped.")] = False,
+) -> None:
+    """Show rounds, champions, chores and troubles, or one round in full; asks nobody."""
+    while True:
+        shown = _round(places(), round_) if round_ is not None else _overview(places())
+        if watch:
+            click.clear()
+        typer.echo(json.dumps(shown[0], indent=1) if as_json else shown[1])
+        if not watch:
+            return
+        time.sleep(WATCH_S)
+
+
+def _overview(at: Places) -> tuple[dict[str, Any], str]:
+    from bot.status import overview  # noqa: PLC0415
+
+    found = overview(at.state_dir, at.ledger, now=datetime.now(UTC))
+    lines = [f"mode      {found['mode']}"]
+    seen = found.get("last_seen_round")
+    if seen:
+        verb = "open until" if seen["open"] else "closed at"
+        lines.append(f"round     {seen['number']}, {verb} {_short(seen['closes_at'])} UTC")
+    lines.append(f"daemon    {'; '.join(found['daemon']) or 'healthy'}")
+    lines += [f"champion  {recipe}: {identity}" for recipe, identity in found["champions"].items()] or [
+        "champion  none yet; `bot retrain` makes one"
+    ]
+    for chore in found["chores"]:
+        outcome = chore["outcome"] or "running, or cut off"
+        lines.append(
+            f"chore     {chore['name']}: {outcome}, since {_short(chore['finished_at'] or chore['started_at'])}"
+        )
+    lines += [f"trouble   {title}" for title in found["troubles"].values()]
+    for entry in found["rounds"]:
+        what = entry["submission"] or "-"
+        lines.append(f"round {entry['round']}  {entry['slot']}  {entry['state']}  {entry['artifact']}  {what}")
+    return found, "\n".join(lines if found["rounds"] else [*lines, "no round yet"])
+
+
+def _round(at: Places, number: int) -> tuple[dict[str, Any], str]:
+    from bot.status import post_mortem  # noqa: PLC0415
+
+    if not at.ledger.is_file():
+        raise BadConfig(f"{at.ledger} does not exist: no round was played in this mode")
+    found = post_mortem(at.state_dir, at.ledger, number)
+    if not found["slots"] and not found["events"]:
+        raise BadConfig(f"round {number} is not in {at.ledger}; `bot status` lists the newest rounds")
+    lines = [f"round {number}"]
+    if found["live"]:
+        lines.append(f"  live file   {found['live']['rows']} rows, sha256 {found['live']['sha256'][:12]}")
+    for slot, about in found["slots"].items():
+        lines.append(f"  {slot}: {about['state']}  {about['filename'] or ''}")
+        lines.append(f"    artifact    {about['artifact']}   predictions sha256 {about['csv_sha256'][:12]}")
+        lines.append(f"    intended    {_short(about['intended_at'])}   confirmed {_short(about['confirmed_at'])}")
+        report = about["report"] or {"gates": [], "seconds": {}}
+        lines.append("    seconds     " + ", ".join(f"{stage} {value}" for stage, value in report["seconds"].items()))
+        lines += [
+            f"    gate {gate['gate']:<20} {'ok' if gate['ok'] else 'REFUSED'}  {gate['value']} (limit {gate['limit']})"
+            for gate in report["gates"]
+        ]
+    lines += [f"  {_short(one['at'])}  {one['event']}" for one in found["events"]]
+    lines += [
+        f"  log  {_short(line.get('timestamp'))}  {line.get('level')}  {line.get('event')}" for line in found["log"]
+    ]
+    return found, "\n".join(lines)
+
+
+def _short(at: str | None) -> str:
+    return "-" if at is None else at[:19].replace("T", " ")

@@ -1,0 +1,122 @@
+"""
+What the state directory knows of the bot, without asking anybody: `bot status`.
+
+Only the ledger and small files are read, and nothing that takes long to import is loaded.
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bot.ledger import Ledger
+from bot.outbox import Outbox
+from bot.pulse import ailments
+
+ROUNDS = 10
+"""Newest rounds that are shown."""
+
+
+def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, Any]:
+    """
+    Return rounds, champions, chores and troubles as plain JSON values.
+
+    Args:
+        state_dir: The state directory.
+        ledger_path: Of the mode in question.
+        now: Aware UTC; what is over is told from what is not by it.
+    """
+    about: dict[str, Any] = {
+        "mode": "live" if ledger_path.stem == "ledger" else "dry-run",
+        "champions": _champions(state_dir),
+    }
+    if not ledger_path.is_file():
+        return {**about, "rounds": [], "chores": [], "troubles": {}, "daemon": list(ailments(state_dir))}
+    ledger, outbox = Ledger(ledger_path), Outbox(ledger_path)
+    try:
+        seen = ledger.last_round()
+        entries = ledger.entries(limit=200)
+        numbers = sorted({entry.round for entry in entries}, reverse=True)[:ROUNDS]
+        return {
+            **about,
+            "last_seen_round": None if seen is None else {**seen, "open": datetime.fromisoformat(seen["closes_at"]) > now},
+            "rounds": [
+                {
+                    "round": entry.round, "slot": entry.slot, "state": entry.state, "artifact": entry.artifact,
+                    "submission": entry.submission_id, "confirmed_at": entry.confirmed_at,
+                }
+                for entry in entries
+                if entry.round in numbers
+            ],
+            "chores": list(ledger.chores()),
+            "troubles": outbox.troubles(),
+            "messages_waiting": outbox.waiting(),
+            "daemon": list(ailments(state_dir)),
+        }  # fmt: skip
+    finally:
+        ledger.close()
+        outbox.close()
+
+
+def post_mortem(state_dir: Path, ledger_path: Path, number: int) -> dict[str, Any]:
+    """
+    Return everything that is kept of a round: entries, events, live file, reports and what was logged.
+
+    Args:
+        state_dir: The state directory.
+        ledger_path: Of the mode in question.
+        number: Of the round.
+    """
+    folder = state_dir / "rounds" / str(number)
+    ledger = Ledger(ledger_path)
+    try:
+        live = ledger.live(number)
+        entries = [entry for entry in ledger.entries(limit=10_000) if entry.round == number]
+        events = ledger.events(number)
+    finally:
+        ledger.close()
+    return {
+        "round": number,
+        "live": None if live is None else {"sha256": live.sha256, "rows": live.rows, "fetched_at": live.fetched_at},
+        "slots": {
+            entry.slot: {
+                "state": entry.state, "artifact": entry.artifact, "csv_sha256": entry.csv_sha256,
+                "submission": entry.submission_id, "filename": entry.filename, "intended_at": entry.intended_at,
+                "confirmed_at": entry.confirmed_at, "report": _report(folder / entry.slot / "report.json"),
+            }
+            for entry in entries
+        },
+        "events": [{"at": at, "event": name} for at, name in events],
+        "log": _lines(folder / "log.jsonl"),
+    }  # fmt: skip
+
+
+def _champions(state_dir: Path) -> dict[str, str]:
+    """Return the champion of each recipe."""
+    found = {}
+    for pointer in sorted((state_dir / "artifacts" / "champions").glob("*.json")):
+        try:
+            found[pointer.stem] = str(json.loads(pointer.read_text(encoding="utf-8"))["champion"])
+        except (OSError, ValueError, KeyError, TypeError):
+            found[pointer.stem] = "damaged pointer; see `bot doctor`"
+    return found
+
+
+def _report(path: Path) -> dict[str, Any] | None:
+    """Return a round's report, ``None`` where there is none."""
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return report
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """Return what was logged; a line that was cut off by a crash is left out."""
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            kept.append(json.loads(line))
+        except ValueError:
+            continue
+    return kept

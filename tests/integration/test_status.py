@@ -1,0 +1,43 @@
+"""`bot status` tells, from the state directory alone, what was done and what is wrong."""
+
+import json
+
+from tests.integration.conftest import FIRST_ROUND, SLOT
+
+
+def test_status_before_the_first_round_says_what_to_do(installation):
+    """An empty ledger is no error; the champion that is there is named."""
+    done = installation.bot("status", "--json")
+    found = json.loads(done.stdout)
+
+    assert done.returncode == 0
+    assert found["rounds"] == []
+    assert set(found["champions"]) == {"demo"}
+    assert "start it with `bot run`" in found["daemon"][0]
+
+
+def test_status_shows_a_confirmed_round_and_all_that_is_kept_of_it(installation):
+    """The overview has the receipt; the round's own page has hashes, gates, stages, events and the log."""
+    submitted = installation.bot("submit")
+    overview = json.loads(installation.bot("status", "--json", BOT_API_URL="http://127.0.0.1:9/").stdout)
+    whole = json.loads(installation.bot("status", str(FIRST_ROUND), "--json").stdout)
+    read = installation.bot("status", str(FIRST_ROUND)).stdout
+
+    assert submitted.returncode == 0, submitted.stderr
+    (entry,) = overview["rounds"]
+    assert (entry["round"], entry["slot"], entry["state"]) == (FIRST_ROUND, SLOT, "confirmed")
+    about = whole["slots"][SLOT]
+    assert about["report"]["gates"][0]["gate"] == "ids"
+    assert whole["live"]["sha256"]
+    assert [one["event"] for one in whole["events"]][-1] == "submission.confirmed"
+    assert {line["event"] for line in whole["log"]} >= {"dataset.fetched", "round.finished"}
+    assert "gate official_validation" in read
+
+
+def test_a_round_that_is_not_there_is_one_line(installation):
+    """An unknown round is named, with where to look; exit code 78."""
+    installation.bot("submit", "--dry-run", BOT_MODE="dry-run")
+    done = installation.bot("status", "1", BOT_MODE="dry-run")
+
+    assert done.returncode == 78
+    assert done.stderr.splitlines()[-1].startswith("error: round 1 is not in")
