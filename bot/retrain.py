@@ -101,6 +101,8 @@ class Retrainer:
         metadata = FeatureMetadata.read(self._data_folder / "features.json")
         data = read(fresh, recipe, metadata, feature_set=self.feature_set, target=self.target, watch=self.watch)
         split, resolved = part(data, recipe, self.target)
+        for left in self.state_dir.glob("retrain-*/"):  # by a retrain that was killed; only one runs at a time
+            shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix="retrain-", dir=self.state_dir) as scratch:
             judged, served = Path(scratch) / "judged", Path(scratch) / "served"
             for folder in (judged, served):

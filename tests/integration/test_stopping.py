@@ -48,6 +48,7 @@ def interrupt(installation, how, *, after):
     return code, rest.splitlines(), time.monotonic() - asked
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_retrain_goes_on(untrained, trained, how):
     """Stopped in the middle of the network, the second run serves the very models of a run that was left alone."""
@@ -70,6 +71,7 @@ def test_an_interrupted_retrain_goes_on(untrained, trained, how):
     assert first["step"] > 20
     assert [resumed.path(name).read_bytes() == whole.path(name).read_bytes() for name in MODELS] == [True, True]
     assert not list((untrained.state / "training").iterdir())
+    assert not list(untrained.state.glob("retrain-*"))
 
 
 def test_trees_that_were_stopped_go_on(trained, tmp_path):
