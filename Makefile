@@ -20,7 +20,7 @@ unit: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: .venv/ready
-	for name in live_path ingest open loader history lightgbm_train gpu_epoch cpu_epoch; do $(BIN)/python bench/$$name.py || exit 1; done
+	for name in live_path scoring ingest open loader history lightgbm_train gpu_epoch cpu_epoch; do $(BIN)/python bench/$$name.py || exit 1; done
 
 soak: .venv/ready
 	for name in $(SOAKS); do $(BIN)/python -W ignore -m tests.soak.$$name || exit 1; done

@@ -24,6 +24,9 @@ MIDDLE = 2
 ROWS = 1024
 """Rows cast to floating point at a time, so that the features are never held as floats."""
 
+BLOCK = 2**24
+"""Values cast for the Gram matrix at a time (64 MiB): fewer than its factor takes later, and few sums over all of it."""
+
 PANEL = 64
 """Columns that a triangular solve or an elimination takes at a time."""
 
@@ -117,12 +120,12 @@ def _residual(p: Floats, features: Codes) -> Floats:
         if found is None:
             continue
         lower, kept = found
-        r = p
+        r, product = p, _products(features, p)
         for _ in range(2):
             weights = np.zeros((len(gram), p.shape[1]))
-            weights[kept] = _solve(lower, _products(features, r)[kept])
-            r = r - _fitted(features, weights)
-        if (np.abs(_products(features, r)).max(axis=0) <= 1e-10 * len(p) * np.abs(p).max(axis=0)).all():
+            weights[kept] = _solve(lower, product[kept])
+            r, product = _subtract(features, weights, r)
+        if (np.abs(product).max(axis=0) <= 1e-10 * len(p) * np.abs(p).max(axis=0)).all():
             return r
     block = np.column_stack([features, np.ones(len(p))]).astype(np.float64)
     return np.asarray(p - block @ np.linalg.lstsq(block, p, rcond=1e-6)[0])
@@ -132,14 +135,15 @@ def _gram(features: Codes) -> Floats:
     """Return the Gram matrix of the centred features and a constant, exact. Shape ``(k + 1, k + 1)``."""
     k = features.shape[1]
     largest = max(int(features.max()) - MIDDLE, MIDDLE - int(features.min()), 1)
-    exact = largest * largest * len(features) < 2**24
-    gram = np.zeros((k + 1, k + 1), dtype=np.float32 if exact else np.float64)
-    for start in range(0, len(features), 2 * ROWS):
-        rows = features[start : start + 2 * ROWS]
-        block = np.ones((len(rows), k + 1), dtype=gram.dtype)
-        np.subtract(rows, MIDDLE, out=block[:, :k], dtype=gram.dtype)
+    kind = np.float32 if largest * largest * len(features) < 2**24 else np.float64
+    gram = np.zeros((k + 1, k + 1))
+    step = max(BLOCK // (k + 1), 1)
+    for start in range(0, len(features), step):
+        rows = features[start : start + step]
+        block = np.ones((len(rows), k + 1), dtype=kind)
+        np.subtract(rows, MIDDLE, out=block[:, :k], dtype=kind)
         gram += block.T @ block
-    return gram.astype(np.float64)
+    return gram
 
 
 def _cholesky(gram: Floats) -> Factor | None:
@@ -203,6 +207,11 @@ def _products(features: Codes, r: Floats) -> Floats:
     return np.concatenate([total, r.sum(axis=0, keepdims=True)])
 
 
-def _fitted(features: Codes, weights: Floats) -> Floats:
-    """Return the weighted sums of the centred features and the constant. Shape ``(rows, columns)``."""
-    return np.asarray(np.concatenate([block @ weights[:-1] for _, block in _blocks(features)]) + weights[-1])
+def _subtract(features: Codes, weights: Floats, r: Floats) -> tuple[Floats, Floats]:
+    """Return *r* less the weighted sums of the centred features and the constant, and the products of what is left."""
+    left = r - weights[-1]
+    total = np.zeros((features.shape[1], r.shape[1]))
+    for rows, block in _blocks(features):
+        left[rows] -= block @ weights[:-1]
+        total += block.T @ left[rows]
+    return left, np.concatenate([total, left.sum(axis=0, keepdims=True)])
