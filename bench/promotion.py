@@ -1,10 +1,11 @@
 """
 Does the gate promote what has learned something, and nothing else? Retrains on healthy and on shuffled targets, counted.
 
-Every pair of retrains has a generated world of its own. ``healthy``: the world as it is, first without a champion, then
+Every four retrains have a generated world of their own. ``healthy``: the world as it is, first without a champion, then
 with another seed against the champion that came of it. ``shuffled``: the rows' targets are exchanged at random within
-every era, so that there is nothing to learn and nothing to find on the hold-out; again first without a champion, then
-against the healthy one.
+every era, anew for each retrain, so that there is nothing to learn and nothing to find on the hold-out; again first
+without a champion, then against the healthy one. The recipe is the demo's without its refit, which comes after the
+judgement and has no part in it.
 
 Goals: no shuffled challenger is promoted; nine in ten healthy ones are.
 """
@@ -75,16 +76,18 @@ def retrain(world: Path, state: Path, recipe: Recipe) -> tuple[bool, str]:
 
 def world_round(root: Path, seed: int, size: WorldSize) -> dict[str, tuple[bool, str]]:
     """Return what became of the four retrains on the world of one *seed*."""
-    healthy, shuffled = root / "healthy", root / "shuffled"
+    healthy, shuffled, again = root / "healthy", root / "shuffled", root / "again"
     generate(healthy, size=size, seed=seed)
-    shutil.copytree(healthy, shuffled)
-    shuffle_targets(shuffled / "v5.3", seed)
-    other = replace(DEMO, network=replace(DEMO.network, seed=DEMO.network.seed + seed))
+    for number, folder in enumerate((shuffled, again)):
+        shutil.copytree(healthy, folder)
+        shuffle_targets(folder / "v5.3", 2 * seed + number)
+    one = replace(DEMO, refit=False)
+    other = replace(one, network=replace(DEMO.network, seed=DEMO.network.seed + seed))
     runs = {
-        KINDS[0]: (healthy, root / "a", DEMO),
+        KINDS[0]: (healthy, root / "a", one),
         KINDS[1]: (healthy, root / "a", other),
-        KINDS[2]: (shuffled, root / "b", DEMO),
-        KINDS[3]: (shuffled, root / "a", DEMO),
+        KINDS[2]: (shuffled, root / "b", one),
+        KINDS[3]: (again, root / "a", other),
     }
     return {kind: retrain(*arguments) for kind, arguments in runs.items()}
 

@@ -5,7 +5,7 @@ Artifacts: finished training runs, written once, verified before every use, and 
 
     artifacts/
       2026-11-24T1018Z-3f9c/     manifest.json and the files it lists with their sha256
-      champions/standard.json    {"champion": id, "previous": [ids, newest first]}
+      champions/standard.json    {"champion": id, "previous": [ids, newest first], "by": "gate", "operator" or "rollback"}
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +24,7 @@ from bot.errors import ArtifactInvalid, BadConfig, NoChampion
 
 MANIFEST = "manifest.json"
 KEPT = 5
-"""Champions that stay on disk for a rollback, the current one included."""
+"""Champions that stay on disk for a rollback, the current one included; and, of each recipe, newest challengers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,9 +134,14 @@ class ArtifactStore:
                 f"{self._pointer(recipe)} is damaged; point it at an artifact with `bot promote ID`"
             ) from None
 
-    def promote(self, recipe: str, identity: str) -> None:
+    def promote(self, recipe: str, identity: str, *, by: str = "gate") -> None:
         """
         Make an artifact the recipe's champion in one atomic step, and keep the last five.
+
+        Args:
+            recipe: Whose champion.
+            identity: Of the artifact; its gate may have kept it back.
+            by: Who wanted it, for the record.
 
         Raises:
             ArtifactInvalid: The artifact does not verify.
@@ -149,8 +155,8 @@ class ArtifactStore:
             before = self.champions(recipe)
         except (NoChampion, ArtifactInvalid):
             before = ()
-        self._point(recipe, [identity, *(one for one in before if one != identity)][:KEPT])
-        self._prune()
+        self._point(recipe, [identity, *(one for one in before if one != identity)][:KEPT], by=by)
+        self.prune()
 
     def rollback(self, recipe: str) -> str:
         """
@@ -163,30 +169,51 @@ class ArtifactStore:
         if not before:
             raise NoChampion(f"recipe {recipe!r} has no champion before the current one to go back to")
         self.open(before[0])
-        self._point(recipe, before)
+        self._point(recipe, before, by="rollback")
         return before[0]
 
     def _pointer(self, recipe: str) -> Path:
         return self.root / "champions" / f"{recipe}.json"
 
-    def _point(self, recipe: str, order: Sequence[str]) -> None:
+    def _point(self, recipe: str, order: Sequence[str], *, by: str) -> None:
         pointer = self._pointer(recipe)
         pointer.parent.mkdir(parents=True, exist_ok=True)
         staging = pointer.with_suffix(".tmp")
-        staging.write_text(json.dumps({"champion": order[0], "previous": list(order[1:])}), encoding="utf-8")
+        staging.write_text(json.dumps({"champion": order[0], "previous": list(order[1:]), "by": by}), encoding="utf-8")
         _sync(staging)
         staging.replace(pointer)
         _sync(pointer.parent)
 
-    def _prune(self) -> None:
-        """Remove artifacts that are older than every kept champion; a run still being judged is newer."""
+    def prune(self) -> None:
+        """
+        Remove what nobody goes back to: artifacts older than every kept champion, and all but the newest challengers.
+
+        A run still being judged is the newest there is. While a pointer is damaged, nothing is removed.
+        """
         kept: set[str] = set()
         for pointer in (self.root / "champions").glob("*.json"):
-            kept.update(self.champions(pointer.stem))
-        oldest = min(kept, default="")
-        for identity in self.identities():
-            if identity < oldest:
-                shutil.rmtree(self.root / identity)
+            try:
+                kept.update(self.champions(pointer.stem))
+            except ArtifactInvalid:
+                return
+        oldest, challengers = min(kept, default=""), Counter[str]()
+        for identity in reversed(self.identities()):
+            if identity in kept:
+                continue
+            recipe = self._recipe(identity)
+            challengers[recipe] += 1
+            if identity < oldest or challengers[recipe] > KEPT:
+                # Out of sight in one step: killed half-way, it is no artifact any more.
+                gone = self.root / f".{identity}"
+                (self.root / identity).rename(gone)
+                shutil.rmtree(gone)
+
+    def _recipe(self, identity: str) -> str:
+        """Return the recipe an artifact was trained for, unverified; a damaged manifest names none."""
+        try:
+            return str(json.loads((self.root / identity / MANIFEST).read_text(encoding="utf-8"))["recipe"]["name"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
 
 
 def sha256_of(path: Path) -> str:

@@ -15,9 +15,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from bot import recipe_file
 from bot.columns import horizon
 from bot.errors import BadConfig
-from bot.recipes import RECIPES
 
 SECRET_FOLDER = Path("/run/secrets")
 CONFIG_FILE = "bot.toml"
@@ -143,8 +143,10 @@ class Settings(BaseSettings):
     @field_validator("recipe")
     @classmethod
     def _know_recipe(cls, value: str) -> str:
-        if value not in RECIPES:
-            raise ValueError(f"unknown recipe {value!r}; known recipes: {', '.join(sorted(RECIPES))}")
+        if value not in (known := recipe_file.names()):
+            raise ValueError(
+                f"unknown recipe {value!r}; known recipes: {', '.join(known)}, or make {recipe_file.FOLDER}/{value}.toml"
+            )
         return value
 
     @field_validator("target")

@@ -20,6 +20,7 @@ from bot.preprocess import Prepared
 from bot.scorer import Members, ensemble
 from bot.scoring import corr, mmc
 from bot.training_set import TrainingSet
+from bot.weights import EraScores
 from models.ranks import rank_correlation
 
 ENSEMBLE = "ensemble"
@@ -115,6 +116,25 @@ def judge(
         exposure=np.array(exposure),
     )
     return judged, predictions
+
+
+def out_of_fold(
+    data: TrainingSet, members: Members, positions: Sequence[int], *, target: str, opinions: Opinions
+) -> list[EraScores]:
+    """
+    Return what the eras at *positions*, which the members have not learned from, say about each of them.
+
+    A meta model or benchmark that leaves out a row of an era counts as none there.
+    """
+    eras = []
+    for position in positions:
+        seen = data.window(position)
+        scores = members.score(data.prepared(position), window="masked" if seen is None else seen)
+        said = {kind: by.get(position) for kind, by in opinions.by_era.items()}
+        whole = {kind: values for kind, values in said.items() if values is not None and np.isfinite(values).all()}
+        truth = data.target(position, target)
+        eras.append(EraScores.of(scores, truth, meta_model=whole.get("mmc"), benchmark=whole.get("bmc")))
+    return eras
 
 
 def correlations(ours: Mapping[int, Floats], theirs: Mapping[int, Floats]) -> Floats:

@@ -14,7 +14,8 @@ from bot.history import FeatureReturns
 from bot.network_fit import Watcher
 from bot.notebook import Notebook
 from bot.preprocess import Preprocess
-from bot.recipes import Recipe, history_needs
+from bot.recipe_file import history_needs
+from bot.recipes import Recipe
 from bot.splits import Split, walk_forward
 from bot.store import MANIFEST, EraStore
 from bot.training_plan import Device

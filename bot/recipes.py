@@ -5,8 +5,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from bot.errors import BadConfig
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkRecipe:
@@ -123,8 +121,12 @@ class Recipe:
         normalize: How features enter the network.
         engineered: Families of row aggregates per feature group.
         gbm: Preset of every tree member.
-        weights: Share of each member in the ensemble: ``tsmixer``, ``gbm`` for trees of the main target, and
-            ``gbm_<name>`` for trees of ``target_<name>``.
+        weights: Share of each member in the ensemble: ``tsmixer`` and ``gbm`` for the main target; ``tsmixer_<name>``
+            for the network's answer to ``target_<name>``, one of its targets, and ``gbm_<name>`` for trees of it.
+        weighting: ``fixed`` takes the weights as they are; the rules of :mod:`bot.weights` take their names only, and
+            find the shares on the validation eras.
+        corr_multiplier: Of CORR in what the rules weigh by: what a round pays for it (3 in 2026).
+        mmc_multiplier: Of MMC, likewise (15 in 2026).
         neutralize: Proportion of the ensemble's linear feature part that is removed, 0 to 1.
         neutralizers: Feature set it is removed for.
         validation_eras: Eras for early stopping and the weights of members, an embargo after the training eras.
@@ -134,6 +136,8 @@ class Recipe:
         refit: Serve members trained again on all resolved eras, the held-out ones included; the scores are those of
             the members that had not seen them.
         floors: What a challenger must reach.
+        feature_set: Pins it; ``None`` takes that of the settings.
+        target: Pins the main target; ``None`` takes that of the settings.
     """
 
     name: str
@@ -144,6 +148,9 @@ class Recipe:
     normalize: Literal["centre", "standard", "none"] = "centre"
     engineered: tuple[str, ...] = ("group_mean", "group_std", "group_extremes")
     weights: tuple[tuple[str, float], ...] = (("tsmixer", 0.5), ("gbm", 0.5))
+    weighting: Literal["fixed", "equal", "inverse_variance", "constrained"] = "fixed"
+    corr_multiplier: float = 3.0
+    mmc_multiplier: float = 15.0
     neutralize: float = 0.0
     neutralizers: str = "small"
     validation_eras: int = 52
@@ -151,10 +158,12 @@ class Recipe:
     every: int = 1
     refit: bool = True
     floors: Floors = Floors()
+    feature_set: str | None = None
+    target: str | None = None
 
     def trees(self, target: str) -> dict[str, str]:
         """Return what each tree member among the weights learns, where *target* is the main one."""
-        names = [name for name, _ in self.weights if name != "tsmixer"]
+        names = [name for name, _ in self.weights if name.startswith("gbm")]
         return {name: target if name == "gbm" else f"target_{name.removeprefix('gbm_')}" for name in names}
 
     @property
@@ -203,23 +212,3 @@ DEMO = Recipe(
 """The same shape in small: trains in seconds on the sandbox's tiny world."""
 
 RECIPES = {recipe.name: recipe for recipe in (STANDARD, DEMO)}
-
-
-def recipe(name: str) -> Recipe:
-    """
-    Return the built-in recipe called *name*.
-
-    Raises:
-        BadConfig: There is none of that name.
-    """
-    try:
-        return RECIPES[name]
-    except KeyError:
-        raise BadConfig(f"recipe {name!r} is unknown; known recipes: {', '.join(sorted(RECIPES))}") from None
-
-
-def history_needs() -> tuple[tuple[str, ...], int]:
-    """Return the history targets of all recipes, each once, and the longest lookback."""
-    networks = [one.network for one in RECIPES.values()]
-    targets = dict.fromkeys(name for network in networks for name in network.history_targets)
-    return tuple(targets), max(network.lookback for network in networks)

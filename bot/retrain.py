@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,17 +23,19 @@ import structlog
 from bot import __version__
 from bot.artifacts import Artifact, ArtifactStore
 from bot.benchmark import against_benchmark
+from bot.columns import horizon
 from bot.contest import JUDGED, hold
 from bot.evaluation import EVALUATION, Score, summary, to_json
 from bot.feature_sets import FeatureMetadata
 from bot.history import SCALE, minimum_lag
-from bot.judge import Candidate, judge
+from bot.judge import Candidate, judge, out_of_fold
 from bot.network_fit import FittedNetwork, NetworkFitter, Watcher
 from bot.numerai import NumeraiClient
 from bot.opinions import Opinions
 from bot.preprocess import prepare
 from bot.promotion import Decision, decide
-from bot.recipes import Recipe, history_needs
+from bot.recipe_file import history_needs
+from bot.recipes import Recipe
 from bot.refresh import refresh
 from bot.scorer import GOLDEN, NETWORK, STACKED, Members, Scorer, golden_batch, replay
 from bot.splits import Split
@@ -43,6 +45,7 @@ from bot.training_data import part, read, write_inputs
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees
+from bot.weights import weigh
 from models.export import export
 
 GOLDEN_ROWS = 128
@@ -87,6 +90,9 @@ class Retrainer:
             ArtifactInvalid: The artifact does not replay its own golden batch; the champion stays.
             TrainingStopped: *should_stop* said so; the next retrain goes on from there while the data are the same.
         """
+        pinned = replace(self, feature_set=recipe.feature_set or self.feature_set, target=recipe.target or self.target)
+        if pinned != self:
+            return pinned.retrain(recipe)
         began = time.perf_counter()
         targets, lookback = history_needs()
         fresh = refresh(
@@ -118,15 +124,10 @@ class Retrainer:
             else:
                 for name in recipe.trees(self.target):
                     shutil.copyfile(judged / f"{name}.txt", served / f"{name}.txt")
-            weights = dict(recipe.weights)
+            opinions = Opinions.read(self._data_folder, fresh.store, split.validation, target=self.target)
+            weights = self._weigh(data, split, recipe, judged, opinions)
             challenger = self._candidate(data, recipe, judged, weights)
-            validation, _ = judge(
-                challenger,
-                split.validation,
-                target=self.target,
-                opinions=Opinions.read(self._data_folder, fresh.store, split.validation, target=self.target),
-                watch=self.watch,
-            )
+            validation, _ = judge(challenger, split.validation, target=self.target, opinions=opinions, watch=self.watch)
             contest = hold(
                 challenger,
                 split.holdout,
@@ -156,7 +157,9 @@ class Retrainer:
         shutil.rmtree(self._kept(recipe), ignore_errors=True)
         Scorer(artifact)
         if decision.promote:
-            self.artifacts.promote(recipe.name, artifact.id)
+            self.artifacts.promote(recipe.name, artifact.id, by="gate")
+        else:
+            self.artifacts.prune()
         log.info(
             "artifact.promoted" if decision.promote else "artifact.kept_back",
             artifact=artifact.id,
@@ -220,6 +223,26 @@ class Retrainer:
     def _kept(self, recipe: Recipe) -> Path:
         """Return the folder for what an interrupted retrain goes on from."""
         return self.state_dir / "training" / recipe.name
+
+    def _weigh(
+        self, data: TrainingSet, split: Split, recipe: Recipe, folder: Path, opinions: Opinions
+    ) -> dict[str, float]:
+        """Return the members' weights: as the recipe has them, or by its rule on the validation eras."""
+        if recipe.weighting == "fixed":
+            return dict(recipe.weights)
+        names = tuple(name for name, _ in recipe.weights)
+        members = Members(folder, names, target=self.target)
+        found = weigh(
+            recipe.weighting,
+            names,
+            out_of_fold(data, members, split.validation, target=self.target, opinions=opinions),
+            corr_multiplier=recipe.corr_multiplier,
+            mmc_multiplier=recipe.mmc_multiplier,
+            lag=horizon(self.target) // 5,
+        )
+        for finding in found.findings:
+            log.warning("weights.finding", finding=finding)
+        return dict(found.weights)
 
     def _candidate(self, data: TrainingSet, recipe: Recipe, folder: Path, weights: Mapping[str, float]) -> Candidate:
         """Return the members of *folder* with what makes one prediction of theirs."""

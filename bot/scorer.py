@@ -55,7 +55,7 @@ class Members:
     Args:
         folder: Holds the files.
         names: Of the members.
-        target: What ``tsmixer`` is asked for.
+        target: What ``tsmixer`` answers for; ``tsmixer_<name>`` answers for ``target_<name>``.
         prefix: Of the models' file names.
         threads: For scoring.
 
@@ -66,14 +66,17 @@ class Members:
     def __init__(self, folder: Path, names: Sequence[str], *, target: str, prefix: str = "", threads: int = 1) -> None:
         self.manifest = Preprocess.from_json((folder / PREPROCESS).read_text(encoding="utf-8"))
         self._known = (*self.manifest.features, *self.manifest.engineered_names)
-        self._network = OnnxNetwork(folder / f"{prefix}{NETWORK}", threads=threads) if "tsmixer" in names else None
-        self._target = 0 if self._network is None else self._network.targets.index(target)
+        asked = {name: _answer(name, target) for name in names if name.startswith("tsmixer")}
+        self._network = OnnxNetwork(folder / f"{prefix}{NETWORK}", threads=threads) if asked else None
+        self._heads = (
+            {name: self._network.targets.index(answer) for name, answer in asked.items()} if self._network else {}
+        )
         self._stack: Stack | None = None
         if self._network is not None and "predictions" in self._network.inputs:
             files = [f"{prefix}{STACKED}{name}.txt" for name in self._network.targets]
             self._stack = Stack([folder / name for name in files], threads=threads)
         self._trees = {
-            name: TreeModel(folder / f"{prefix}{name}.txt", threads=threads) for name in names if name != "tsmixer"
+            name: TreeModel(folder / f"{prefix}{name}.txt", threads=threads) for name in names if name not in asked
         }
         state = folder / HISTORY
         self.history = HistoryState.from_bytes(state.read_bytes()) if state.is_file() else None
@@ -100,7 +103,8 @@ class Members:
             seen = stored if isinstance(window, str) else window
             told = None if self._stack is None else self._stack.predict(prepared.features, prepared.engineered)
             logits = self._network.logits(prepared.features, prepared.engineered, seen, told)
-            scores["tsmixer"] = expected_score(logits, kind="corr")[:, self._target]
+            expected = expected_score(logits, kind="corr")
+            scores.update({name: expected[:, head] for name, head in self._heads.items()})
         for name, trees in self._trees.items():
             scores[name] = trees.predict(*_columns(prepared, self._known, trees.feature_names))
         return scores
@@ -198,6 +202,11 @@ def golden_batch(values: np.ndarray, members: dict[str, np.ndarray]) -> bytes:
     arrays: dict[str, Any] = {"values": values, **members}
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
+
+
+def _answer(name: str, target: str) -> str:
+    """Return the target that a member of the network answers for."""
+    return target if name == "tsmixer" else f"target_{name.removeprefix('tsmixer_')}"
 
 
 def _columns(prepared: Prepared, known: Sequence[str], wanted: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

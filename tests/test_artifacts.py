@@ -1,6 +1,9 @@
 """Artifacts: written once, verified before use, promoted in one step."""
 
 import json
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -121,9 +124,10 @@ def test_artifact_of_another_recipe_is_not_promoted(store):
 
 def test_only_the_last_champions_stay_on_disk(store):
     """Old champions are removed; the kept ones are those a rollback can reach."""
-    written = [write(store, number) for number in range(KEPT + 3)]
-    for artifact in written:
-        store.promote("standard", artifact.id)
+    written = []
+    for number in range(KEPT + 3):
+        written.append(write(store, number))
+        store.promote("standard", written[-1].id)
     left = sorted(folder.name for folder in store.root.iterdir() if folder.name != "champions")
 
     assert left == [artifact.id for artifact in written[-KEPT:]]
@@ -140,3 +144,82 @@ def test_damaged_pointer_is_repaired_by_promotion(store):
     store.promote("standard", artifact.id)
 
     assert json.loads(pointer.read_text())["champion"] == artifact.id
+
+
+def test_promotion_after_a_rollback_goes_forward_again(store):
+    """What was rolled back from is still there, and the record says who wanted it."""
+    first, second = write(store, 0), write(store, 1)
+    store.promote("standard", first.id)
+    store.promote("standard", second.id)
+    store.rollback("standard")
+    store.promote("standard", second.id, by="operator")
+
+    assert store.champions("standard") == (second.id, first.id)
+    assert json.loads((store.root / "champions" / "standard.json").read_text())["by"] == "operator"
+
+
+def test_rollback_of_large_artifacts_takes_seconds(store, tmp_path):
+    """Two hundred megabytes are verified and gone back to within five seconds."""
+    (tmp_path / "model").write_bytes(bytes(200_000_000))
+    for number in range(2):
+        large = store.write(
+            files={"gbm.txt": tmp_path / "model"},
+            manifest={"recipe": {"name": "standard"}},
+            at=NOW + timedelta(minutes=number),
+        )
+        store.promote("standard", large.id)
+    began = time.process_time()
+    store.rollback("standard")
+
+    assert time.process_time() - began < 5
+
+
+def test_only_the_newest_challengers_stay_on_disk(store):
+    """A champion that holds for months does not fill the disk with those it held against."""
+    champion = write(store, 0)
+    store.promote("standard", champion.id)
+    kept_back = [write(store, number) for number in range(1, KEPT + 4)]
+    store.prune()
+
+    assert store.identities() == (champion.id, *(artifact.id for artifact in kept_back[-KEPT:]))
+
+
+def test_nothing_is_removed_while_a_pointer_is_damaged(store):
+    """Which artifacts a damaged pointer keeps cannot be known."""
+    written = [write(store, number) for number in range(KEPT + 3)]
+    store.promote("standard", written[-1].id)
+    left = store.identities()
+    (store.root / "champions" / "demo.json").write_text("{")
+    for number in range(KEPT + 3, 2 * KEPT + 3):
+        write(store, number)
+    store.prune()
+
+    assert len(store.identities()) == len(left) + KEPT
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+from bot.artifacts import ArtifactStore
+store = ArtifactStore(Path(sys.argv[1]))
+while True:
+    for identity in sys.argv[2:]:
+        store.promote("standard", identity)
+        print(identity, flush=True)
+"""
+
+
+@pytest.mark.parametrize("promotions", [1, 2, 5, 9])
+def test_killed_promotion_leaves_the_old_champion_or_the_new(store, promotions):
+    """SIGKILL among promotions leaves a pointer that names a whole artifact and the one before it."""
+    both = {write(store, 0).id, write(store, 1).id}
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, str(store.root), *sorted(both)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        for _ in range(promotions):
+            process.stdout.readline()
+        process.kill()
+    champion, *previous = store.champions("standard")
+
+    assert {champion, *previous} <= both
+    assert store.open(champion).id == champion

@@ -92,7 +92,7 @@ def importance(
 @contextmanager
 def _laboratory(recipe: str | None, eras: int | None, every: int, chunk: int) -> "Iterator[Laboratory]":
     """Open the synced history for an experiment, with a bar while it runs."""
-    from bot import config, logs, recipes  # noqa: PLC0415
+    from bot import config, logs, recipe_file  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
     from bot.ledger import state_lock  # noqa: PLC0415
 
@@ -108,7 +108,7 @@ def _laboratory(recipe: str | None, eras: int | None, every: int, chunk: int) ->
             data_version=settings.data_version,
             feature_set=settings.feature_set,
             target=settings.target,
-            recipe=recipes.recipe(recipe or settings.recipe),
+            recipe=recipe_file.find(recipe or settings.recipe),
             eras=eras,
             every=every,
             chunk=chunk,

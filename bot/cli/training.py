@@ -11,7 +11,7 @@ from bot.errors import OperatorNeeded, RetryLater
 @app.command()
 def sync() -> None:
     """Bring data, era store and history of the pinned data version up to date, verified."""
-    from bot import assembly, config, logs, recipes  # noqa: PLC0415
+    from bot import assembly, config, logs, recipe_file  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
 
     settings = config.load()
@@ -20,7 +20,7 @@ def sync() -> None:
         from bot.refresh import refresh  # noqa: PLC0415 - decodes with what only training installs
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to keep history") from None
-    targets, lookback = recipes.history_needs()
+    targets, lookback = recipe_file.history_needs()
     with training_bar() as watch:
         fresh = refresh(
             assembly.open_client(settings),
@@ -48,7 +48,7 @@ def retrain(
     recipe: Annotated[str | None, typer.Option(help="Recipe to train; default: every recipe in use.")] = None,
 ) -> None:
     """Sync the data, train network and trees, and promote the artifact that replays its own golden batch."""
-    from bot import assembly, config, logs, recipes  # noqa: PLC0415
+    from bot import assembly, config, logs, recipe_file  # noqa: PLC0415
     from bot.cli.reports import report_after_retrain  # noqa: PLC0415
     from bot.console import show_scores, training_bar  # noqa: PLC0415
     from bot.ledger import state_lock  # noqa: PLC0415
@@ -62,7 +62,7 @@ def retrain(
         from models.stopping import TrainingStopped  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to retrain") from None
-    chosen = [recipe] if recipe else assembly.recipes_in_use(settings)
+    wanted = [recipe_file.find(name) for name in ([recipe] if recipe else assembly.recipes_in_use(settings))]
     with (
         stop_on_signal() as should_stop,
         state_lock(settings.state_dir, "retrain"),
@@ -82,7 +82,7 @@ def retrain(
             track=track,
         )
         try:
-            trained = [retrainer.retrain(recipes.recipe(name)) for name in chosen]
+            trained = [retrainer.retrain(one) for one in wanted]
         except TrainingStopped as stopped:
             raise RetryLater(f"{stopped}; run `bot retrain` again, it goes on from there") from None
     for result in trained:
@@ -92,13 +92,16 @@ def retrain(
 
 @app.command()
 def promote(artifact: Annotated[str, typer.Argument(help="Id of an artifact.")]) -> None:
-    """Make an artifact the champion of the recipe it was trained for."""
+    """Make an artifact the champion of the recipe it was trained for, also one that its gate kept back."""
     from bot import assembly, config  # noqa: PLC0415
 
     store = assembly.open_artifacts(config.load())
-    recipe = store.open(artifact).manifest["recipe"]["name"]
-    store.promote(recipe, artifact)
+    manifest = store.open(artifact).manifest
+    recipe, decision = manifest["recipe"]["name"], manifest.get("decision", {"promote": True})
+    store.promote(recipe, artifact, by="operator")
     typer.echo(f"recipe {recipe}: champion is {artifact}")
+    if not decision["promote"]:
+        typer.echo(f"its gate had kept it back: {decision['reason']}")
 
 
 @app.command()
