@@ -1,0 +1,98 @@
+"""The gate on models that were really trained: three that had something to learn, three that had not."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bot.artifacts import ArtifactStore
+from bot.contest import hold
+from bot.feature_sets import FeatureMetadata
+from bot.ingest import update
+from bot.judge import Candidate
+from bot.preprocess import Preprocess
+from bot.promotion import decide
+from bot.recipes import DEMO
+from bot.sandbox.world import generate
+from bot.scorer import PREPROCESS, Members
+from bot.training_data import part
+from bot.training_set import TrainingSet
+from bot.tree_fit import fit_trees
+
+TARGET = "target_ender_60"
+RECIPE = replace(DEMO, targets=(TARGET,), weights=(("gbm", 1.0),), engineered=())
+
+
+class Shuffled:
+    """A store's columns whose targets change rows within every era."""
+
+    def __init__(self, columns, seed):
+        self._columns, self._seed = columns, seed
+
+    def __getattr__(self, name):
+        return getattr(self._columns, name)
+
+    def target(self, position, name):
+        known = self._columns.target(position, name)
+        return np.random.default_rng([self._seed, position]).permutation(known)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A tiny world in a store."""
+    folder = tmp_path_factory.mktemp("gate")
+    generate(folder / "world", size="tiny", seed=3)
+    data = folder / "world" / "v5.3"
+    store = update(folder / "store", [data / "train.parquet", data / "validation.parquet"], version="v5.3")
+    metadata = FeatureMetadata.read(data / "features.json")
+    features = metadata.members("medium")
+    return data, store.select(features, (TARGET,)), metadata.members(RECIPE.neutralizers), metadata.groups(features)
+
+
+def judged(world, tmp_path, *, every, shuffle=None):
+    """Return the decision about trees grown on the world's training eras, its targets shuffled or not."""
+    folder, columns, neutralizers, groups = world
+    manifest = Preprocess(
+        features=columns.feature_names, groups=groups, missing="median_bin", normalize="centre", engineered=()
+    )
+    stored = columns if shuffle is None else Shuffled(columns, shuffle)
+    data = TrainingSet.build(stored, manifest, targets=(TARGET,), history_targets=(), lookback=0)
+    split, _ = part(data, replace(RECIPE, every=every), TARGET)
+    (tmp_path / PREPROCESS).write_text(manifest.to_json(), encoding="utf-8")
+    (tmp_path / "gbm.txt").write_text(fit_trees(data, split.train, RECIPE, TARGET, lambda *_: None), encoding="utf-8")
+    contest = hold(
+        Candidate(
+            data=data,
+            members=Members(tmp_path, ("gbm",), target=TARGET),
+            weights={"gbm": 1.0},
+            neutralizers=neutralizers,
+            proportion=0.0,
+        ),
+        split.holdout,
+        target=TARGET,
+        fresh=SimpleNamespace(store=columns.store, returns=None),
+        data_folder=folder,
+        artifacts=ArtifactStore(tmp_path / "artifacts"),
+        recipe=RECIPE.name,
+        served={"golden": 0.0, "latency_s": 0.1},
+        watch=lambda *_: None,
+    )
+    return decide(contest.evidence, RECIPE.floors, target=TARGET)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_trees_that_learned_the_planted_signal_are_promoted(world, tmp_path, every):
+    """All training eras or a third of them: what learned is let through."""
+    decision = judged(world, tmp_path, every=every)
+
+    assert decision.promote, decision.reason
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_trees_grown_on_shuffled_targets_are_not(world, tmp_path, seed):
+    """Nothing to learn and nothing to find: the gate says that it may be chance."""
+    decision = judged(world, tmp_path, every=1, shuffle=seed)
+
+    assert not decision.promote
+    assert "may be chance" in decision.reason
