@@ -42,7 +42,7 @@ from bot.measure import measure
 from bot.network_fit import Watcher
 from bot.opinions import Opinions
 from bot.probes import NAMED, drift_probe, importance_probe, network_probe
-from bot.recipes import history_needs
+from bot.recipe_file import history_needs
 from bot.report import SCHEMA
 from bot.scoring import FNC_SET
 from bot.store import EraStore

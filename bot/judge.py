@@ -8,19 +8,23 @@ had never seen anything later than the embargo before its own hold-out.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
+from bot.columns import horizon
 from bot.history import Window
 from bot.network_fit import Watcher
 from bot.neutralize import exposures
 from bot.opinions import Opinions
 from bot.preprocess import Prepared
+from bot.recipes import Recipe
 from bot.scorer import Members, ensemble
 from bot.scoring import corr, mmc
 from bot.training_set import TrainingSet
-from bot.weights import EraScores
+from bot.weights import EraScores, weigh
 from models.ranks import rank_correlation
 
 ENSEMBLE = "ensemble"
@@ -28,6 +32,7 @@ KNOWN_SHARE = 0.8
 """Least share of an era's rows for which a benchmark or the meta model must speak (numerai-tools refuses under it)."""
 
 Floats = npt.NDArray[np.float64]
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,23 +123,43 @@ def judge(
     return judged, predictions
 
 
-def out_of_fold(
-    data: TrainingSet, members: Members, positions: Sequence[int], *, target: str, opinions: Opinions
-) -> list[EraScores]:
+def find_weights(
+    data: TrainingSet, folder: Path, positions: Sequence[int], recipe: Recipe, *, target: str, opinions: Opinions
+) -> dict[str, float]:
     """
-    Return what the eras at *positions*, which the members have not learned from, say about each of them.
+    Return the members' weights: as the recipe has them, or by its rule.
 
-    A meta model or benchmark that leaves out a row of an era counts as none there.
+    Args:
+        data: The eras.
+        folder: Of members that have not learned from the eras at *positions*.
+        positions: Of the validation eras.
+        recipe: Names the members and the rule.
+        target: The truth.
+        opinions: Meta model and benchmark; where one leaves out a row of an era, it counts as none there.
     """
-    eras = []
+    if recipe.weighting == "fixed":
+        return dict(recipe.weights)
+    names = tuple(name for name, _ in recipe.weights)
+    members, eras = Members(folder, names, target=target), []
     for position in positions:
         seen = data.window(position)
         scores = members.score(data.prepared(position), window="masked" if seen is None else seen)
         said = {kind: by.get(position) for kind, by in opinions.by_era.items()}
         whole = {kind: values for kind, values in said.items() if values is not None and np.isfinite(values).all()}
+        ordered = {name: scores[name] for name in names}
         truth = data.target(position, target)
-        eras.append(EraScores.of(scores, truth, meta_model=whole.get("mmc"), benchmark=whole.get("bmc")))
-    return eras
+        eras.append(EraScores.of(ordered, truth, meta_model=whole.get("mmc"), benchmark=whole.get("bmc")))
+    found = weigh(
+        recipe.weighting,
+        names,
+        eras,
+        corr_multiplier=recipe.corr_multiplier,
+        mmc_multiplier=recipe.mmc_multiplier,
+        lag=horizon(target) // 5,
+    )
+    for finding in found.findings:
+        log.warning("weights.finding", finding=finding)
+    return dict(found.weights)
 
 
 def correlations(ours: Mapping[int, Floats], theirs: Mapping[int, Floats]) -> Floats:

@@ -23,12 +23,11 @@ import structlog
 from bot import __version__
 from bot.artifacts import Artifact, ArtifactStore
 from bot.benchmark import against_benchmark
-from bot.columns import horizon
 from bot.contest import JUDGED, hold
 from bot.evaluation import EVALUATION, Score, summary, to_json
 from bot.feature_sets import FeatureMetadata
 from bot.history import SCALE, minimum_lag
-from bot.judge import Candidate, judge, out_of_fold
+from bot.judge import Candidate, find_weights, judge
 from bot.network_fit import FittedNetwork, NetworkFitter, Watcher
 from bot.numerai import NumeraiClient
 from bot.opinions import Opinions
@@ -45,7 +44,6 @@ from bot.training_data import part, read, write_inputs
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees
-from bot.weights import weigh
 from models.export import export
 
 GOLDEN_ROWS = 128
@@ -125,7 +123,7 @@ class Retrainer:
                 for name in recipe.trees(self.target):
                     shutil.copyfile(judged / f"{name}.txt", served / f"{name}.txt")
             opinions = Opinions.read(self._data_folder, fresh.store, split.validation, target=self.target)
-            weights = self._weigh(data, split, recipe, judged, opinions)
+            weights = find_weights(data, judged, split.validation, recipe, target=self.target, opinions=opinions)
             challenger = self._candidate(data, recipe, judged, weights)
             validation, _ = judge(challenger, split.validation, target=self.target, opinions=opinions, watch=self.watch)
             contest = hold(
@@ -223,26 +221,6 @@ class Retrainer:
     def _kept(self, recipe: Recipe) -> Path:
         """Return the folder for what an interrupted retrain goes on from."""
         return self.state_dir / "training" / recipe.name
-
-    def _weigh(
-        self, data: TrainingSet, split: Split, recipe: Recipe, folder: Path, opinions: Opinions
-    ) -> dict[str, float]:
-        """Return the members' weights: as the recipe has them, or by its rule on the validation eras."""
-        if recipe.weighting == "fixed":
-            return dict(recipe.weights)
-        names = tuple(name for name, _ in recipe.weights)
-        members = Members(folder, names, target=self.target)
-        found = weigh(
-            recipe.weighting,
-            names,
-            out_of_fold(data, members, split.validation, target=self.target, opinions=opinions),
-            corr_multiplier=recipe.corr_multiplier,
-            mmc_multiplier=recipe.mmc_multiplier,
-            lag=horizon(self.target) // 5,
-        )
-        for finding in found.findings:
-            log.warning("weights.finding", finding=finding)
-        return dict(found.weights)
 
     def _candidate(self, data: TrainingSet, recipe: Recipe, folder: Path, weights: Mapping[str, float]) -> Candidate:
         """Return the members of *folder* with what makes one prediction of theirs."""
