@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 
 from bot.artifacts import Artifact
-from bot.errors import ArtifactInvalid
+from bot.errors import ArtifactInvalid, SchemaMismatch
 from bot.history import HistoryState, Window
 from bot.neutralize import neutralize
 from bot.preprocess import Prepared, Preprocess, prepare
@@ -22,8 +23,15 @@ from models.trees import TreeModel
 PREPROCESS, NETWORK, HISTORY, GOLDEN = "preprocess.json", "tsmixer.onnx", "history.npz", "golden.npz"
 STACKED = "gbm_z_"
 """Prefix of the tree models whose predictions of each target are an input of the network."""
+
+MAX_OUT_OF_RANGE = 0.01
+"""Share of values outside 0 to 4 that is filled as missing; more of them is another coding, which no artifact knows."""
+
 GOLDEN_TOLERANCE = 1e-5
 """Largest difference of a replayed golden score; another processor sums float32 in another order."""
+
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +158,16 @@ class Scorer:
             window: What the network sees of the past; see :meth:`Members.score`.
 
         Raises:
-            SchemaMismatch: A feature the artifact was trained with is missing.
+            SchemaMismatch: A feature the artifact was trained with is missing, or the features are coded anew.
         """
         prepared = prepare(self.manifest, names, values)
+        for finding in prepared.findings:
+            log.warning("features.filled", artifact=self.artifact.id, reason=finding)
+        if prepared.out_of_range > MAX_OUT_OF_RANGE * prepared.features.size:
+            raise SchemaMismatch(
+                f"{prepared.out_of_range / prepared.features.size:.1%} of the feature values lie outside 0 to 4"
+                f" (limit {MAX_OUT_OF_RANGE:.0%}): the features are coded anew; retrain on the current data"
+            )
         members = self._members.score(prepared, window=window)
         neutralizers = prepared.features[:, self._neutralizers]
         predictions = ensemble(members, self._weights, neutralizers, proportion=self._proportion)

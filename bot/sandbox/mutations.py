@@ -52,6 +52,12 @@ def _values(table: pa.Table, features: list[str], value: float | None) -> pa.Tab
     return _set(table, features[0], pa.array(values, pa.float32()))
 
 
+def _doubled(table: pa.Table, _: list[str]) -> pa.Table:
+    for name in _features(table):
+        table = _set(table, name, pa.array(np.asarray(table.column(name)) * 2, pa.int8()))
+    return table
+
+
 def _added(table: pa.Table, _: list[str]) -> pa.Table:
     for number in range(50):
         table = table.append_column(f"{FEATURE_PREFIX}new_{number}", pa.array(np.zeros(len(table), np.int8)))
@@ -86,6 +92,7 @@ MUTATIONS: dict[str, Callable[[pa.Table, list[str]], pa.Table]] = {
     "nans": lambda table, features: _values(table, features, float("nan")),
     "out_of_range": lambda table, features: _values(table, features, 7.0),
     "fractions": lambda table, features: _values(table, features, 1.5),
+    "coded_anew": _doubled,
     "no_rows": lambda table, _: table.slice(0, 0),
     "half_the_rows": lambda table, _: table.slice(0, len(table) // 2),
     "twice_the_rows": lambda table, _: pa.concat_tables([table, table]),
