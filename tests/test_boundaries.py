@@ -7,7 +7,7 @@ from tests.effects import reached_from, scan, unenclosed
 
 PATH = [*reached_from("bot.submit"), "bot.cli.rounds"]
 BESIDE = {
-    ("bot.artifacts", "write"), ("bot.artifacts", "_point"), ("bot.artifacts", "_prune"), ("bot.artifacts", "_sync"),
+    ("bot.artifacts", "write"), ("bot.artifacts", "_point"), ("bot.artifacts", "prune"), ("bot.artifacts", "_sync"),
     ("bot.datasets", "sync"), ("bot.datasets", "_refetch"), ("bot.tail_fetch", "fetch_tail"),
     ("bot.history_file", "publish"),
 }  # fmt: skip
