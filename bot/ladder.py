@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from bot.columns import HISTORY_LAG, horizon
 from bot.comparison import Difference, Measured, compare
 from bot.errors import CannotSplit, OperatorNeeded
 from bot.laboratory import Laboratory
-from bot.network_fit import NetworkFitter, Watcher
+from bot.network_fit import NetworkFitter, Watcher, expected
 from bot.notebook import Notebook
 from bot.opinions import Opinions
 from bot.recipes import NetworkRecipe
@@ -30,16 +29,12 @@ from bot.scoring import bmc, corr
 from bot.splits import Split, holdout
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees
-from models.ensemble import expected_score, gaussianize
-from models.seeds import SeedAverage
+from models.ensemble import gaussianize
 from models.training import TrainingDiverged
 from models.trees import TreeModel
 
 STOPPING_SHARE, STOPPING_LEAST = 0.1, 8
 """Newest part of a fold's training eras, and eras at least, on which early stopping decides."""
-
-ROWS = 4096
-"""Rows scored at once; bounds memory."""
 
 TREES = "LightGBM"
 NETWORKS: Mapping[str, Mapping[str, Any]] = {
@@ -228,7 +223,10 @@ class _Climb:
             fitted = fitter.fit(inner, lab.thinned(fold.train))
         except TrainingDiverged as error:
             raise OperatorNeeded(f"{name}, fold {number + 1}: {error}; choose a recipe that learns slower") from None
-        scores = {position: _scores(fitted.served, data, position, lab.target) for position in fold.validation}
+        scores = {
+            position: expected(fitted.served, data, position)[:, data.targets.index(lab.target)]
+            for position in fold.validation
+        }
         shutil.rmtree(checkpoints, ignore_errors=True)
         return scores
 
@@ -241,26 +239,3 @@ class _Climb:
             )
 
         return watch
-
-
-def _scores(network: SeedAverage, data: TrainingSet, position: int, target: str) -> Floats:
-    """Return what a network expects of each row's CORR. Shape ``(rows,)``."""
-    batch, window = data.eras([position]).batch(0), data.window(position)
-    config = network.config
-    seen = torch.from_numpy(window) if config.has_history and window is not None else None
-    logits = []
-    for start in range(0, len(batch.features), ROWS):
-        rows = slice(start, start + ROWS)
-        inputs = [
-            torch.from_numpy(np.ascontiguousarray(values[rows]))
-            if name in config.inputs and values is not None
-            else None
-            for name, values in (
-                ("features", batch.features),
-                ("engineered", batch.engineered),
-                ("predictions", batch.predictions),
-            )
-        ]
-        with torch.inference_mode():
-            logits.append(network(inputs[0], inputs[1], seen, inputs[2]).numpy())
-    return expected_score(np.concatenate(logits))[:, config.targets.index(target)]

@@ -9,7 +9,9 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import numpy.typing as npt
 import structlog
+import torch
 
 from bot.benchmark import spoken
 from bot.recipes import NetworkRecipe, Recipe
@@ -20,6 +22,7 @@ from bot.tracking import Track
 from bot.training_plan import Device, network_config, training_options
 from bot.training_set import TrainingSet
 from models.checkpoint import Checkpoint
+from models.ensemble import expected_score
 from models.gbm_options import PRESETS
 from models.network_config import NetworkConfig
 from models.seeds import SeedAverage
@@ -28,6 +31,9 @@ from models.training import Progress, TrainedNetwork, TrainingOptions, train
 log = structlog.get_logger()
 Watcher = Callable[[str, float, str], None]
 """Called with what is being done, the share that is done, and a few words about it."""
+
+ROWS = 4096
+"""Rows scored at once; bounds memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,3 +220,26 @@ def _note(now: Progress, seed: int) -> str:
     held_out = "" if now.corr is None or np.isnan(now.corr) else f", CORR {now.corr:.4f}"
     left = timedelta(seconds=round(now.seconds_left))
     return f"seed {seed}, loss {now.loss:.4f}{held_out}, {now.rows_per_s:,.0f} rows/s, {left} left"
+
+
+def expected(network: SeedAverage, data: TrainingSet, position: int) -> npt.NDArray[np.float64]:
+    """Return what a network expects of each row's CORR in the era at *position*, by target. Shape ``(rows, T)``."""
+    batch, window = data.eras([position]).batch(0), data.window(position)
+    config = network.config
+    seen = torch.from_numpy(window) if config.has_history and window is not None else None
+    logits = []
+    for start in range(0, len(batch.features), ROWS):
+        rows = slice(start, start + ROWS)
+        inputs = [
+            torch.from_numpy(np.ascontiguousarray(values[rows]))
+            if name in config.inputs and values is not None
+            else None
+            for name, values in (
+                ("features", batch.features),
+                ("engineered", batch.engineered),
+                ("predictions", batch.predictions),
+            )
+        ]
+        with torch.inference_mode():
+            logits.append(network(inputs[0], inputs[1], seen, inputs[2]).numpy())
+    return expected_score(np.concatenate(logits))

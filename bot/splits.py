@@ -86,6 +86,29 @@ def holdout(
     return Split(train=train, validation=tuple(chosen.tolist()), holdout=tuple(judged.tolist()))
 
 
+def choosable(
+    eras: Sequence[str], *, labelled: npt.NDArray[np.bool_], targets: Sequence[str], holdout_eras: int
+) -> npt.NDArray[np.bool_]:
+    """
+    Return which eras anything may be learned from or chosen on: the labelled ones an embargo before the hold-out.
+
+    Args:
+        eras: All eras in order.
+        labelled: Whether the main target is known in each. Shape ``(eras,)``.
+        targets: Every target that is trained on; the longest horizon sets the embargo.
+        holdout_eras: Newest labelled eras of :func:`holdout`.
+
+    Raises:
+        CannotSplit: Nothing is left, or the target is unknown everywhere.
+    """
+    rest, _ = _cut(_known(eras, labelled), holdout_eras, embargo(targets))
+    if not len(rest):
+        raise CannotSplit(
+            f"{labelled.sum()} labelled eras leave none before {holdout_eras} hold-out eras; sync more history"
+        )
+    return np.isin(np.arange(len(eras)), rest)
+
+
 def walk_forward(
     eras: Sequence[str],
     *,

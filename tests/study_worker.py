@@ -1,0 +1,34 @@
+"""A worker of its own: ``study_worker.py JOURNAL TRIALS [HANG_AT]``; prints each trial, and hangs inside one if told to."""
+
+import signal
+import sys
+
+from bot.study import Worker, open_study
+
+
+def say(word):
+    """Tell the test that started this process."""
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+def main():
+    """Work on a parabola."""
+    where, trials, *hang = sys.argv[1:]
+    done = 0
+
+    def objective(trial):
+        nonlocal done
+        x = trial.suggest_float("x", -10, 10)
+        done += 1
+        say(trial.number)
+        if hang and done == int(hang[0]):
+            say("hangs")
+            signal.pause()
+        return -(x**2)
+
+    Worker(study=open_study(where, "parabola"), trials=int(trials), beat_s=0.05, lost_s=2.0).work(objective)
+
+
+if __name__ == "__main__":
+    main()
