@@ -45,17 +45,25 @@ def find_artifact(settings: Settings, identity: str | None) -> str:
 
 def open_submitter(settings: Settings, client: NumeraiClient, ledger: Ledger) -> "Submitter":
     """Return a submitter that uploads in live mode only."""
-    from bot.submit import Submitter  # noqa: PLC0415 - brings what scoring needs, which the daemon never does itself
+    # Brings what scoring needs, which the daemon never does itself.
+    from bot.rungs import Rungs  # noqa: PLC0415
+    from bot.submit import Submitter  # noqa: PLC0415
 
     return Submitter(
         client=client,
         ledger=ledger,
-        artifacts=open_artifacts(settings),
-        state_dir=settings.state_dir,
-        data_version=settings.data_version,
+        rungs=Rungs(
+            client=client,
+            ledger=ledger,
+            artifacts=open_artifacts(settings),
+            state_dir=settings.state_dir,
+            data_version=settings.data_version,
+            threads=settings.threads,
+            fallback=settings.fallback,
+            reuse_last_round=settings.reuse_last_round,
+        ),
         live=settings.mode == "live",
         limits=Limits(max_exposure=settings.max_exposure),
-        threads=settings.threads,
     )
 
 
@@ -82,8 +90,9 @@ def find_slots(settings: Settings, client: NumeraiClient) -> tuple[Slot, ...]:
 
 
 def recipes_in_use(settings: Settings) -> tuple[str, ...]:
-    """Return the recipes that the slots need, each once."""
-    return tuple(dict.fromkeys(settings.slots.values())) or (settings.recipe,)
+    """Return the recipes that the slots need, each once, and the one that fills in for them."""
+    own = tuple(settings.slots.values()) or (settings.recipe,)
+    return tuple(dict.fromkeys((*own, *filter(None, (settings.fallback,)))))
 
 
 def _listed(models: dict[str, str]) -> str:

@@ -98,7 +98,8 @@ class Settings(BaseSettings):
     )
     fallback: str = Field(default="", description="Recipe that fills a slot when no champion of its own can score.")
     reuse_last_round: bool = Field(
-        default=False, description="When nothing can score: send the last round's predictions, mapped to the new ids."
+        default=False,
+        description="When nothing can score: send the last round's predictions, put on the new ids in file order.",
     )
     alert_urls: SecretStr | None = Field(
         default=None, description="Where alerts go: URLs of apprise's services, separated by spaces."
@@ -140,10 +141,10 @@ class Settings(BaseSettings):
             cls._know_recipe(recipe)
         return value
 
-    @field_validator("recipe")
+    @field_validator("recipe", "fallback")
     @classmethod
     def _know_recipe(cls, value: str) -> str:
-        if value not in (known := recipe_file.names()):
+        if value and value not in (known := recipe_file.names()):
             raise ValueError(
                 f"unknown recipe {value!r}; known recipes: {', '.join(known)}, or make {recipe_file.FOLDER}/{value}.toml"
             )

@@ -44,6 +44,8 @@ def show_receipt(receipt: Receipt) -> None:
     table.add_row("closes", f"{receipt.round.closes_at:%a %Y-%m-%d %H:%M:%S} UTC")
     table.add_row("data", f"{receipt.data_version}, sha256 {receipt.data_sha256[:12]}")
     table.add_row("artifact", receipt.artifact)
+    if receipt.rung != "champion":
+        table.add_row("rung", f"[bold yellow]{receipt.rung}[/]: nothing above it could fill the slot, see the report")
     for finding in receipt.findings:
         table.add_row(f"gate {finding.gate}", _gate(finding))
     table.add_row("predictions", f"sha256 {receipt.csv_sha256[:12]}")

@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 import structlog
 
-from bot.children import Child
 from bot.errors import BotError, OperatorNeeded, RoundNotOpen, StateUnwritable
 from bot.openings import pause_s
 from bot.outbox import Outbox
+from bot.party import Book, Party, Tournament
 from bot.pulse import Pulse
 from bot.rounds import Round
 
@@ -52,55 +51,6 @@ LEFT = {75: "later", 65: "refused", 78: "needs the operator"}
 log = structlog.get_logger()
 
 
-class Tournament(Protocol):
-    """What the loop asks Numerai."""
-
-    def current_round(self) -> Round:
-        """Return the open round; raises ``RoundNotOpen`` where there is none."""
-
-    def server_now(self) -> datetime:
-        """Return the server's time, aware UTC."""
-
-
-class Book(Protocol):
-    """What the loop reads and writes of the ledger."""
-
-    def settled(self, round_number: int, slot: str) -> bool:
-        """Say whether the slot's round is confirmed, or rehearsed in a dry run."""
-
-    def see(self, round_: Round) -> None:
-        """Remember when a round opened and closes."""
-
-    def openings(self) -> tuple[datetime, ...]:
-        """Return when the last rounds opened."""
-
-    def probe(self) -> None:
-        """Take the lock that every write needs and give it back."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Party:
-    """
-    One account and where it stands in the open round.
-
-    Attributes:
-        find_slots: Returns the names of the slots to fill; asked again for every round.
-        attempt: Returns the command that brings them to a confirmed submission within so many seconds, not yet started;
-            it is handed Numerai's trigger id where there is one.
-        slots: Of the open round; ``None`` while they are not known.
-        trigger: Numerai's id of the webhook call that the next attempt answers.
-        running: The attempt under way.
-        hold_until: Monotonic time before which no other attempt begins.
-    """
-
-    find_slots: Callable[[], tuple[str, ...]]
-    attempt: Callable[[Round, float, str | None], Child]
-    slots: tuple[str, ...] | None = None
-    trigger: str | None = None
-    running: Child | None = None
-    hold_until: float = 0.0
-
-
 @dataclass(slots=True, kw_only=True)
 class Daemon:
     """
@@ -115,6 +65,7 @@ class Daemon:
         confirmed: Called when a round has become settled.
         helped: Says whether something is under way that may give a slot what it lacks, such as a first training.
         tick_s: Longest pause between two looks.
+        hands_in_late: Whether what a closed round left unsent is handed in for the next one.
         wake: Set to bring the next look forward.
     """
 
@@ -126,6 +77,7 @@ class Daemon:
     confirmed: Callable[[], None]
     helped: Callable[[], bool]
     tick_s: float
+    hands_in_late: bool = False
     wake: threading.Event = field(default_factory=threading.Event)
     _round: Round | None = None
     _settled: bool = False
@@ -179,6 +131,7 @@ class Daemon:
             self._answered()
             self._leave()
             self._say("round.waiting", str(waiting))
+            self._hand_in_late()
             pause = self._pause()
         except StateUnwritable as error:
             self.pulse.mark("state", str(error))
@@ -216,6 +169,14 @@ class Daemon:
         holds = [party.hold_until - time.monotonic() for party in self.parties]
         return min(self.tick_s, max(WATCH_S, *holds))
 
+    def _hand_in_late(self) -> None:
+        """Between rounds, start an attempt for what the last one left finished but unsent."""
+        unsent = self.book.unsent() if self.hands_in_late else None
+        for party in self.parties:
+            if unsent is not None and party.running is None and time.monotonic() >= party.hold_until:
+                party.running = party.attempt(unsent, ATTEMPT_S, None)
+                party.running.start()
+
     def _owes(self, party: Party, current: Round) -> bool:
         """Say whether a slot of the account is not known to be confirmed; unknown slots are owed."""
         return party.slots is None or not all(self.book.settled(current.number, slot) for slot in party.slots)
@@ -228,7 +189,18 @@ class Daemon:
         log.info("round.settled", round=current.number)
         self.pulse.mark("round", None)
         self.outbox.over("round", f"round {current.number} is confirmed", at=datetime.now(UTC))
+        self._tell_rungs(current)
         self.confirmed()
+
+    def _tell_rungs(self, current: Round) -> None:
+        """Tell a person of slots that something else than their champion has filled."""
+        rungs = {slot: self.book.rung(current.number, slot) for party in self.parties for slot in party.slots or ()}
+        lower = [f"{slot} by its {rung}" for slot, rung in rungs.items() if rung != "champion"]
+        if lower:
+            title = f"round {current.number}: {', '.join(lower).replace('its last', 'the last')}"
+            self._trouble("ladder", title, "the champion could not fill the slot; the round's report says why")
+        else:
+            self.outbox.over("ladder", f"round {current.number} was filled by champions", at=datetime.now(UTC))
 
     def _watch(self, party: Party) -> bool:
         """See what became of an attempt, and end it when its time is up; say whether it is over."""
@@ -245,11 +217,13 @@ class Daemon:
             attempt.stop(grace_s=0.0)
             log.error("round.hung", round=number, seconds=round(attempt.seconds))
             return True
+        if self._round is None:  # it was late
+            party.hold_until = time.monotonic() + HOLD_S
         if status == 0:
             return True
         reason = LEFT.get(status, f"failing with exit status {status}")
         log.warning("round.delayed", round=number, reason=reason)
-        if status in (65, 78) and not self.helped():
+        if status in (65, 78) and number is not None and not self.helped():
             party.hold_until = time.monotonic() + HOLD_S
             self._trouble("round", f"round {number} is {reason}", "the log has the reason; see `bot doctor`")
         return True

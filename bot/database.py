@@ -73,6 +73,9 @@ _MIGRATIONS = (
         sent_at TEXT
     ) STRICT;
     """,
+    """
+    ALTER TABLE submission ADD COLUMN rung TEXT NOT NULL DEFAULT 'champion';
+    """,
 )
 
 

@@ -28,6 +28,8 @@ class RoundReport:
         artifact: Id.
         data_sha256: Of the live file.
         submission_id: Of the server, once confirmed.
+        rung: Of the fallback ladder; ``champion`` where nothing was wrong.
+        rungs_refused: Why the rungs above could not fill the slot.
         rows: Scored.
         validation: Held-out scores of each member and the ensemble, from the artifact.
         member_correlation: Rank correlation of each pair of members, and of each member with the ensemble.
@@ -43,6 +45,8 @@ class RoundReport:
     artifact: str
     data_sha256: str
     submission_id: str | None
+    rung: str
+    rungs_refused: tuple[str, ...]
     rows: int
     validation: Mapping[str, Any]
     member_correlation: Mapping[str, float]
@@ -61,6 +65,8 @@ class RoundReport:
         artifact: str,
         data_sha256: str,
         submission_id: str | None,
+        rung: str = "champion",
+        rungs_refused: tuple[str, ...] = (),
         predictions: npt.NDArray[np.float64],
         members: Mapping[str, npt.NDArray[np.float64]],
         features: npt.NDArray[np.int8],
@@ -85,6 +91,8 @@ class RoundReport:
             artifact=artifact,
             data_sha256=data_sha256,
             submission_id=submission_id,
+            rung=rung,
+            rungs_refused=rungs_refused,
             rows=len(predictions),
             validation=validation,
             member_correlation=pairs,
@@ -103,6 +111,7 @@ class RoundReport:
         """Return the fields of the one log line that a finished round leaves."""
         return {
             "artifact": self.artifact,
+            "rung": self.rung,
             "submission": self.submission_id,
             "rows": self.rows,
             "validation_corr": {name: round_(score["mean"]) for name, score in self.validation.items()},

@@ -7,6 +7,7 @@ only after the uploaded bytes were read back; a dry run leaves ``rehearsed``. ``
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,11 @@ from bot.rounds import Round
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One round of one slot as the ledger knows it; ``state`` is intended, confirmed, or rehearsed in a dry run."""
+    """
+    One round of one slot as the ledger knows it.
+
+    ``state`` is intended, confirmed, or rehearsed in a dry run; ``rung`` is what filled the slot, see :mod:`bot.rungs`.
+    """
 
     round: int
     slot: str
@@ -38,6 +43,7 @@ class Entry:
     filename: str | None
     intended_at: str
     confirmed_at: str | None
+    rung: str = "champion"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +84,7 @@ class Ledger(Database):
         with boundary("ledger.intend"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO submission (round, slot, state, token, csv_sha256, data_sha256, artifact,"
-                " submission_id, filename, intended_at, confirmed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " submission_id, filename, intended_at, confirmed_at, rung) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     entry.round,
                     entry.slot,
@@ -91,6 +97,7 @@ class Ledger(Database):
                     entry.filename,
                     entry.intended_at,
                     entry.confirmed_at,
+                    entry.rung,
                 ),
             )
             self._event("submission." + entry.state, entry.intended_at, entry.round, entry.slot, {"token": entry.token})
@@ -104,6 +111,31 @@ class Ledger(Database):
                 (submission_id, filename, at.isoformat(), round_number, slot),
             )
             self._event("submission.confirmed", at.isoformat(), round_number, slot, {"submission_id": submission_id})
+
+    def newest(self, slot: str) -> Entry | None:
+        """Return the newest entry of *slot*."""
+        rows = self._select("SELECT * FROM submission WHERE slot = ? ORDER BY round DESC LIMIT 1", slot)
+        return Entry(**rows[0]) if rows else None
+
+    def queue(self, round_number: int, slot: str, *, submission_id: str, filename: str, at: datetime) -> None:
+        """Record that the server holds the intended bytes for the round after, since they came late."""
+        with boundary("ledger.queue"), self._transaction():
+            detail = {"submission_id": submission_id, "filename": filename}
+            self._event("submission.queued", at.isoformat(), round_number, slot, detail)
+
+    def queued(self, round_number: int, slot: str) -> bool:
+        """Say whether what *slot* intended for the round was handed in late."""
+        query = "SELECT 1 FROM event WHERE name = 'submission.queued' AND round = ? AND slot = ?"
+        return bool(self._select(query, round_number, slot))
+
+    def unsent(self) -> Round | None:
+        """Return the newest round that was seen, if a slot of it was finished but neither confirmed nor handed in late."""
+        rows = self._select(
+            "SELECT * FROM round WHERE number = (SELECT max(number) FROM round) AND EXISTS (SELECT 1 FROM submission s"
+            " WHERE s.round = number AND s.state = 'intended' AND NOT EXISTS (SELECT 1 FROM event e"
+            " WHERE e.name = 'submission.queued' AND e.round = s.round AND e.slot = s.slot))"
+        )
+        return _to_round(rows[0]) if rows else None
 
     def record_live(self, record: LiveRecord) -> None:
         """Remember the live file of a round, so that a later round can be proven to have a new one."""
@@ -128,6 +160,11 @@ class Ledger(Database):
         """Say whether nothing is left to do for *slot* in the round: confirmed, or rehearsed in a dry run."""
         entry = self.entry(round_number, slot)
         return entry is not None and entry.state != "intended"
+
+    def rung(self, round_number: int, slot: str) -> str:
+        """Return what filled *slot* in the round; the champion where nothing has yet."""
+        entry = self.entry(round_number, slot)
+        return "champion" if entry is None else entry.rung
 
     def see(self, round_: Round) -> None:
         """Remember when a round opened and closes; what it looked like last counts."""
@@ -183,6 +220,12 @@ class Ledger(Database):
             "INSERT INTO event (at, name, round, slot, detail) VALUES (?, ?, ?, ?, ?)",
             (at, name, round_number, slot, json.dumps(detail, sort_keys=True)),
         )
+
+
+def _to_round(row: sqlite3.Row) -> Round:
+    """Return a round as the table of that name keeps it."""
+    opens_at, closes_at = (datetime.fromisoformat(row[name]) for name in ("opens_at", "closes_at"))
+    return Round(number=row["number"], opens_at=opens_at, closes_at=closes_at)
 
 
 @contextmanager

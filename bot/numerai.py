@@ -168,7 +168,7 @@ class NumeraiClient:
         now = self.server_now()
         if current is not None and current.is_open(now):
             return current
-        later = [one for one in self._upcoming() if one.opens_at > now]
+        later = [one for one in self.upcoming() if one.opens_at > now]
         if later:
             next_one = min(later, key=lambda one: one.opens_at)
             raise RoundNotOpen(
@@ -270,7 +270,8 @@ class NumeraiClient:
             raise NumeraiUnavailable(f"{urlsplit(str(granted['url'])).hostname} sent {len(content)} of {length} bytes")
         return content
 
-    def _upcoming(self) -> tuple[Round, ...]:
+    def upcoming(self) -> tuple[Round, ...]:
+        """Return the rounds that open next; none where the API does not say."""
         try:
             return tuple(to_round(one) for one in self._wrapped(lambda: self._api.list_rounds(status="upcoming")))
         except NumeraiUnavailable:

@@ -20,6 +20,7 @@ class Receipt:
     slot: str
     outcome: Outcome
     artifact: str
+    rung: str
     data_version: str
     data_sha256: str
     csv_sha256: str

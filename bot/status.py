@@ -42,7 +42,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
             "last_seen_round": None if seen is None else {**seen, "open": datetime.fromisoformat(seen["closes_at"]) > now},
             "rounds": [
                 {
-                    "round": entry.round, "slot": entry.slot, "state": entry.state, "artifact": entry.artifact,
+                    "round": entry.round, "slot": entry.slot, "state": entry.state, "artifact": entry.artifact, "rung": entry.rung,
                     "submission": entry.submission_id, "confirmed_at": entry.confirmed_at,
                 }
                 for entry in entries
@@ -80,7 +80,7 @@ def post_mortem(state_dir: Path, ledger_path: Path, number: int) -> dict[str, An
         "live": None if live is None else {"sha256": live.sha256, "rows": live.rows, "fetched_at": live.fetched_at},
         "slots": {
             entry.slot: {
-                "state": entry.state, "artifact": entry.artifact, "csv_sha256": entry.csv_sha256,
+                "state": entry.state, "artifact": entry.artifact, "rung": entry.rung, "csv_sha256": entry.csv_sha256,
                 "submission": entry.submission_id, "filename": entry.filename, "intended_at": entry.intended_at,
                 "confirmed_at": entry.confirmed_at, "report": _report(folder / entry.slot / "report.json"),
             }

@@ -6,29 +6,28 @@ every step asks both before it acts. A dry run is the same code without the last
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import structlog
 
-from bot.artifacts import ArtifactStore
 from bot.datasets import LiveFile, fetch, prove_fresh, read_live
 from bot.delivery import Delivery, Slot, token
 from bot.diagnostics import RoundReport
-from bot.errors import ArtifactInvalid, GateFailed, RefuseToSubmit, StateUnwritable
+from bot.errors import BotError, GateFailed, RefuseToSubmit, StateUnwritable
 from bot.files import publish
 from bot.gates import Finding, Limits, check_submission
-from bot.history import Window
-from bot.history_file import choose, history_path
+from bot.late import Late
 from bot.ledger import Entry, Ledger, LiveRecord
 from bot.numerai import NumeraiClient
 from bot.receipt import Outcome, Receipt, Stages
 from bot.rounds import Round
-from bot.scorer import Scored, Scorer
+from bot.rungs import Filled, Rung, Rungs
 from bot.submission_file import OfficialValidation, render, reread
-from models.ranks import rank_correlation
+
+RUNG_S = 15.0
+"""Seconds that scoring, gates and upload need at least: with fewer left before the guard no further rung is tried."""
 
 log = structlog.get_logger()
 
@@ -41,24 +40,16 @@ class Submitter:
     Attributes:
         client: The tournament API.
         ledger: What is owed and proven.
-        artifacts: Where champions come from.
-        state_dir: Holds ``rounds/<number>/``.
-        data_version: Folder of the live file on the server.
+        rungs: What can fill a slot.
         live: ``False`` stops before the first effect on the server.
         limits: Of the gates.
-        threads: For scoring.
-        scorers: Opened artifacts by id; a long-running process opens each once.
     """
 
     client: NumeraiClient
     ledger: Ledger
-    artifacts: ArtifactStore
-    state_dir: Path
-    data_version: str
+    rungs: Rungs
     live: bool
     limits: Limits = field(default_factory=Limits)
-    threads: int = 1
-    scorers: dict[str, Scorer] = field(default_factory=dict)
 
     @property
     def _delivery(self) -> Delivery:
@@ -81,7 +72,17 @@ class Submitter:
         try:
             return self._submit(round_, slot, force=force)
         except OSError as error:
-            raise StateUnwritable(f"{self.state_dir} cannot be used now: {error}; is the disk full?") from None
+            raise StateUnwritable(f"{self.rungs.state_dir} cannot be used now: {error}; is the disk full?") from None
+
+    def queue(self, slots: Sequence[Slot], round_number: int | None) -> tuple[Entry, ...]:
+        """
+        Between rounds, hand in late what the last one left finished but unsent; return what is queued now.
+
+        Raises:
+            BotError: As :meth:`bot.late.Late.queue`.
+        """
+        late = Late(delivery=self._delivery, rounds=self.rungs.state_dir / "rounds")
+        return tuple(filter(None, (late.queue(slot, round_number) for slot in slots)))
 
     def _submit(self, round_: Round, slot: Slot, *, force: bool) -> Receipt:
         with structlog.contextvars.bound_contextvars(round=round_.number, slot=slot.name):
@@ -97,9 +98,6 @@ class Submitter:
             ):
                 return self._receipt(round_, slot, "confirmed", stages)
             draft = self._draft(round_, slot, stages)
-            refused = [finding for finding in draft.findings if not finding.ok]
-            if refused:
-                raise GateFailed("; ".join(finding.message for finding in refused))
             if not self.live:
                 self.ledger.intend(replace(draft.entry, state="rehearsed"))
                 return self._receipt(round_, slot, "dry run", stages, draft.findings)
@@ -125,52 +123,83 @@ class Submitter:
             return True
 
     def _draft(self, round_: Round, slot: Slot, stages: Stages) -> "_Draft":
-        """Fetch, score and judge; everything up to the first effect on the server."""
+        """
+        Fetch, then step down from rung to rung until one fills the slot and passes the gates.
+
+        Raises:
+            BotError: None does; what was wrong with the best.
+        """
         with stages.stage("fetch"):
             record, live = self._fetch(round_)
-        with stages.stage("score"):
-            scorer, scored = self._score(live, slot)
-        with stages.stage("gates"):
-            content = render(live.ids, scored.predictions)
-            csv = self._folder(round_, slot) / "predictions.csv"
-            publish(csv, content)
-            drift = self._drift(live, scored, scorer, slot, round_)
-            findings = self._gate(live, scored, csv, drift)
-        sha256 = hashlib.sha256(content).hexdigest()
-        entry = Entry(
-            round=round_.number,
-            slot=slot.name,
-            state="intended",
-            token=token(round_.number, slot.name, sha256),
-            csv_sha256=sha256,
-            data_sha256=record.sha256,
-            artifact=scorer.artifact.id,
-            submission_id=None,
-            filename=None,
-            intended_at=self.client.server_now().isoformat(),
-            confirmed_at=None,
-        )
-        draft = _Draft(
-            entry=entry,
-            content=content,
-            scored=scored,
-            scores=scorer.artifact.manifest["scores"],
-            drift=drift,
-            findings=findings,
-        )
-        self._report(draft, stages)
-        return draft
+        rungs, absent = self.rungs.find(slot, round_.number)
+        refused: list[BotError] = [] if rungs and rungs[0].name == "champion" else list(absent)
+        longest = RUNG_S
+        for rung in rungs:
+            if refused:
+                left = round_.seconds_left(self.client.server_now()) - round_.guard.total_seconds()
+                if left < longest:
+                    log.error("ladder.late", rung=rung.name, seconds_left=round(left), seconds_needed=round(longest))
+                    break
+                log.error("ladder.rung", rung=rung.name, artifact=rung.artifact, reason=str(refused[-1]))
+            began = stages.total
+            try:
+                return self._fill(round_, slot, rung, record, live, stages, tuple(map(str, refused)))
+            except RefuseToSubmit as error:
+                refused.append(error)
+            longest = max(longest, stages.total - began)
+        raise refused[0]
+
+    def _fill(
+        self,
+        round_: Round,
+        slot: Slot,
+        rung: Rung,
+        record: LiveRecord,
+        live: LiveFile,
+        stages: Stages,
+        refused: tuple[str, ...],
+    ) -> "_Draft":
+        """Score and judge; everything up to the first effect on the server."""
+        with structlog.contextvars.bound_contextvars(artifact=rung.artifact):
+            with stages.stage("score"):
+                filled = self.rungs.fill(rung, live, slot, round_.number)
+            with stages.stage("gates"):
+                content = render(live.ids, filled.predictions)
+                csv = self._folder(round_, slot) / "predictions.csv"
+                publish(csv, content)
+                findings = self._gate(live, filled, csv)
+            sha256 = hashlib.sha256(content).hexdigest()
+            entry = Entry(
+                round=round_.number,
+                slot=slot.name,
+                state="intended",
+                token=token(round_.number, slot.name, sha256),
+                csv_sha256=sha256,
+                data_sha256=record.sha256,
+                artifact=rung.artifact,
+                submission_id=None,
+                filename=None,
+                intended_at=self.client.server_now().isoformat(),
+                confirmed_at=None,
+                rung=rung.name,
+            )
+            draft = _Draft(entry=entry, content=content, filled=filled, findings=findings, refused=refused)
+            self._report(draft, stages)
+            failed = [finding.message for finding in findings if not finding.ok]
+            if failed:
+                raise GateFailed("; ".join(failed))
+            return draft
 
     def _folder(self, round_: Round, slot: Slot) -> Path:
-        return self.state_dir / "rounds" / str(round_.number) / slot.name
+        return self.rungs.state_dir / "rounds" / str(round_.number) / slot.name
 
     def _fetch(self, round_: Round) -> tuple[LiveRecord, LiveFile]:
         """Download the live file, or take the one already proven for this round, and prove whose it is."""
-        path = self.state_dir / "rounds" / str(round_.number) / "live.parquet"
+        path = self.rungs.state_dir / "rounds" / str(round_.number) / "live.parquet"
         known = self.ledger.live(round_.number)
         if known is not None and path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == known.sha256:
             return known, read_live(path)
-        fetched = fetch(self.client, f"{self.data_version}/live.parquet", path)
+        fetched = fetch(self.client, f"{self.rungs.data_version}/live.parquet", path)
         live = read_live(path)
         earlier = self.ledger.earlier_live(round_.number)
         prove_fresh(
@@ -190,36 +219,17 @@ class Submitter:
         log.info("dataset.fetched", rows=record.rows, bytes=fetched.size, sha256=fetched.sha256[:12])
         return record, live
 
-    def _score(self, live: LiveFile, slot: Slot) -> tuple[Scorer, Scored]:
-        """Score with the champion; where it is damaged, with the champion before it."""
-        champions = self.artifacts.champions(slot.recipe)
-        damaged: ArtifactInvalid | None = None
-        for identity in champions:
-            try:
-                scorer = self._scorer(identity)
-            except ArtifactInvalid as error:
-                log.error("artifact.refused", artifact=identity, reason=str(error))  # noqa: TRY400 - one line, no trace
-                damaged = damaged or error
-                continue
-            return scorer, scorer.score(live.names, live.values, window=self._window(scorer))
-        raise damaged or ArtifactInvalid(f"recipe {slot.recipe!r} has no artifact")
-
-    def _window(self, scorer: Scorer) -> Window:
-        return choose(scorer.history, history_path(self.state_dir, self.data_version), now=self.client.server_now())
-
-    def _scorer(self, identity: str) -> Scorer:
-        """Open an artifact, verifying its files every time even when the models are loaded already."""
-        artifact = self.artifacts.open(identity)
-        if identity not in self.scorers:
-            self.scorers[identity] = Scorer(artifact, threads=self.threads)
-        return self.scorers[identity]
-
-    def _gate(self, live: LiveFile, scored: Scored, csv: Path, drift: float | None) -> tuple[Finding, ...]:
+    def _gate(self, live: LiveFile, filled: Filled, csv: Path) -> tuple[Finding, ...]:
         """Judge the file as it lies on disk, by our gates and by Numerai's own function."""
         official = OfficialValidation(csv.parent.parent / "live.parquet", csv)
         ids, predictions = reread(csv)
         findings = check_submission(
-            ids, predictions, live_ids=live.ids, features=scored.neutralizers, drift=drift, limits=self.limits
+            ids,
+            predictions,
+            live_ids=live.ids,
+            features=filled.neutralizers,
+            drift=filled.drift,
+            limits=self.limits,
         )
         verdict = official.verdict()
         accepted = Finding(
@@ -231,19 +241,6 @@ class Submitter:
         )
         return (*findings, accepted)
 
-    def _drift(self, live: LiveFile, scored: Scored, scorer: Scorer, slot: Slot, round_: Round) -> float | None:
-        """Correlate with what the last confirmed submission's artifact says about the same rows."""
-        last = self.ledger.last_confirmed(slot.name, before=round_.number)
-        if last is None or last.artifact == scorer.artifact.id:
-            return None
-        try:
-            earlier = self._scorer(last.artifact)
-            before = earlier.score(live.names, live.values, window=self._window(earlier))
-        except RefuseToSubmit as error:
-            log.warning("drift.unknown", artifact=last.artifact, reason=str(error))
-            return None
-        return rank_correlation(scored.predictions, before.predictions)
-
     def _report(self, draft: "_Draft", stages: Stages) -> None:
         """Write the round's report beside its predictions; once confirmed, log it as the round's one summary."""
         entry = self.ledger.entry(draft.entry.round, draft.entry.slot) or draft.entry
@@ -253,15 +250,17 @@ class Submitter:
             artifact=entry.artifact,
             data_sha256=entry.data_sha256,
             submission_id=entry.submission_id,
-            predictions=draft.scored.predictions,
-            members=draft.scored.members,
-            features=draft.scored.neutralizers,
-            validation=draft.scores,
-            drift=draft.drift,
+            rung=entry.rung,
+            rungs_refused=draft.refused,
+            predictions=draft.filled.predictions,
+            members=draft.filled.members,
+            features=draft.filled.neutralizers,
+            validation=draft.filled.validation,
+            drift=draft.filled.drift,
             findings=draft.findings,
             seconds=stages.seconds,
         )
-        path = self.state_dir / "rounds" / str(entry.round) / entry.slot / "report.json"
+        path = self.rungs.state_dir / "rounds" / str(entry.round) / entry.slot / "report.json"
         publish(path, report.to_json().encode())
         if entry.state == "confirmed":
             log.info("round.finished", **report.summary())
@@ -277,7 +276,8 @@ class Submitter:
             slot=slot.name,
             outcome=outcome,
             artifact=entry.artifact,
-            data_version=self.data_version,
+            rung=entry.rung,
+            data_version=self.rungs.data_version,
             data_sha256=entry.data_sha256,
             csv_sha256=entry.csv_sha256,
             submission_id=entry.submission_id,
@@ -293,7 +293,6 @@ class _Draft:
 
     entry: Entry
     content: bytes
-    scored: Scored
-    scores: Mapping[str, Any]
-    drift: float | None
+    filled: Filled
     findings: tuple[Finding, ...]
+    refused: tuple[str, ...]

@@ -4,12 +4,13 @@ from bot import assembly, config
 from bot.children import Child
 from bot.chores import Calendar, Chore
 from bot.config import Settings, interval_s
-from bot.daemon import Daemon, Party
+from bot.daemon import Daemon
 from bot.ledger import Ledger
 from bot.messenger import Messenger
 from bot.metrics import Metrics
 from bot.numerai import NumeraiClient
 from bot.outbox import Outbox
+from bot.party import Party
 from bot.pulse import TRAINER, Pulse
 from bot.rounds import Round
 from bot.transport import Transport
@@ -44,6 +45,7 @@ def open_service(settings: Settings) -> tuple[Daemon, Calendar, Messenger, Web |
         confirmed=messenger.ping,
         helped=lambda: calendar.is_busy,
         tick_s=settings.tick_s,
+        hands_in_late=settings.late_policy == "queue",
     )
     calendar = Calendar(_chores(settings), done=loop.try_again)
     return loop, calendar, messenger, _web(settings, loop)

@@ -1,85 +1,18 @@
 """The loop's decisions, with the ledger, heartbeat and outbox it really has, a tournament and attempts made of paper."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from bot import daemon
-from bot.daemon import Daemon, Party
-from bot.errors import BadCredentials, NumeraiUnavailable, RoundNotOpen
-from bot.ledger import Entry, Ledger
+from bot.daemon import Daemon
+from bot.errors import BadCredentials, NumeraiUnavailable
+from bot.ledger import Ledger
 from bot.outbox import Outbox
+from bot.party import Party
 from bot.pulse import Pulse, ailments
-from bot.rounds import Round
-
-OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-SLOTS = ("first", "second")
-
-
-class Paper:
-    """A tournament, its clock and the attempts at its rounds; `outcome` is what the next attempts end with."""
-
-    def __init__(self, ledger):
-        self.ledger, self.now, self.failing = ledger, OPENED, None
-        self.rounds = [
-            Round(
-                number=1405 + day,
-                opens_at=OPENED + timedelta(days=day),
-                closes_at=OPENED + timedelta(days=day, hours=1),
-            )
-            for day in range(5)
-        ]
-        self.outcome, self.attempts = 0, []
-
-    def current_round(self):
-        if self.failing is not None:
-            raise self.failing
-        for one in self.rounds:
-            if one.is_open(self.now):
-                return one
-        raise RoundNotOpen("no round is open")
-
-    def server_now(self):
-        return self.now
-
-    def find_slots(self):
-        return SLOTS
-
-    def attempt(self, round_, limit_s, trigger):
-        made = Attempt(self, round_, limit_s, trigger)
-        self.attempts.append(made)
-        return made
-
-
-class Attempt:
-    """Ends at once with the tournament's outcome, confirmed in the ledger where that is 0; with None it never ends."""
-
-    seconds = 1.0
-
-    def __init__(self, paper, round_, limit_s, trigger):
-        self.paper, self.round, self.limit_s, self.trigger = paper, round_, limit_s, trigger
-        self.is_overdue, self.stopped = False, None
-
-    def start(self):
-        if self.paper.outcome == 0:
-            for slot in SLOTS:
-                confirm(self.paper.ledger, self.round.number, slot)
-
-    def poll(self):
-        return self.paper.outcome
-
-    def stop(self, *, grace_s):
-        self.stopped = grace_s
-
-
-def confirm(ledger, number, slot):
-    entry = Entry(
-        round=number, slot=slot, state="intended", token="t", csv_sha256="c", data_sha256="d", artifact="a",
-        submission_id=None, filename=None, intended_at=OPENED.isoformat(), confirmed_at=None,
-    )  # fmt: skip
-    ledger.intend(entry)
-    ledger.confirm(number, slot, submission_id="s", filename="f", at=OPENED)
+from tests.paper import OPENED, SLOTS, Paper, confirm, intend, steps, told
 
 
 @pytest.fixture
@@ -105,18 +38,6 @@ def loop(paper, tmp_path):
 def no_hold(monkeypatch):
     monkeypatch.setattr(daemon, "HOLD_S", 0.0)
     monkeypatch.setattr(daemon, "AGAIN_S", 0.0)
-
-
-def steps(loop, count=3):
-    for _ in range(count):
-        loop._look_at = 0.0
-        loop.step()
-
-
-def told(loop):
-    messages = []
-    loop.outbox.deliver(lambda one: messages.append((one.kind, one.title)) or True, now=datetime.now(UTC))
-    return messages
 
 
 def test_a_confirmed_round_is_left_alone(loop, paper):
@@ -204,6 +125,44 @@ def test_a_missed_round_makes_ill_until_the_next_is_confirmed(loop, paper, no_ho
     assert ill == ("round: round 1405 closed without a confirmed submission",)
     assert ailments(tmp_path) == ()
     assert [kind for kind, _ in told(loop)] == ["alert", "recovery"]
+
+
+def test_a_slot_that_its_champion_did_not_fill_is_told_until_one_does(loop, paper):
+    """A lower rung of the ladder is one alert, round after round, and one recovery when champions score again."""
+    paper.outcome = 75
+    for day in range(2):
+        paper.now = OPENED + timedelta(days=day)
+        confirm(paper.ledger, 1405 + day, SLOTS[0])
+        confirm(paper.ledger, 1405 + day, SLOTS[1], rung="last round")
+        steps(loop)
+    lower = told(loop)
+    paper.now, paper.outcome = OPENED + timedelta(days=2), 0
+    steps(loop)
+
+    assert lower == [("alert", "round 1405: second by the last round")]
+    assert told(loop) == [("recovery", "over: round 1405: second by the last round")]
+
+
+@pytest.mark.parametrize("policy", [False, True])
+def test_finished_predictions_are_handed_in_late_where_that_is_wanted(loop, paper, no_hold, policy):
+    """After the close, an attempt for the closed round begins until the ledger says that it is queued; else none does."""
+    loop.hands_in_late = policy
+    paper.outcome = 75
+    steps(loop, 1)
+    intend(paper.ledger, 1405, SLOTS[0])
+    paper.now = OPENED + timedelta(hours=2)
+    steps(loop, 1)
+    paper.attempts.clear()
+    steps(loop, 4)
+    late = [one.round.number for one in paper.attempts]
+    paper.ledger.queue(1405, SLOTS[0], submission_id="s", filename="f", at=OPENED)
+    steps(loop, 1)
+    paper.attempts.clear()
+    steps(loop, 3)
+
+    assert late[:1] == [1405] * policy
+    assert set(late) <= {1405}
+    assert paper.attempts == []
 
 
 def test_an_outage_is_told_after_minutes_and_its_end_once(loop, paper, monkeypatch):

@@ -1,12 +1,19 @@
 """Commands about rounds: submit one, run them all, show them."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bot.cli.app import app
 from bot.cli.places import places
 from bot.errors import BadConfig, BotError, RoundNotOpen
+
+if TYPE_CHECKING:
+    from bot.config import Settings
+    from bot.delivery import Slot
+    from bot.numerai import NumeraiClient
+    from bot.rounds import Round
+    from bot.submit import Submitter
 
 
 @app.command()
@@ -40,7 +47,9 @@ def submit(
             slots = tuple(one for one in slots if one.name == slot)
             if not slots:
                 raise BadConfig(f"slot {slot!r} is not configured; configured slots: {known}")
-        current = client.current_round()
+        current = _open_round(settings, client, submitter, slots, round_)
+        if current is None:
+            return
         if round_ not in ("latest", str(current.number)):
             raise RoundNotOpen(f"round {round_} is not open; the open round is {current.number}")
         for one in slots:
@@ -115,3 +124,19 @@ def doctor(
 
     found = list(show_checks(examine(), as_json=as_json))
     raise typer.Exit(exit_code(found))
+
+
+def _open_round(
+    settings: "Settings", client: "NumeraiClient", submitter: "Submitter", slots: "tuple[Slot, ...]", wanted: str
+) -> "Round | None":
+    """Return the open round; where there is none but something was handed in late instead, ``None``."""
+    try:
+        return client.current_round()
+    except RoundNotOpen:
+        number = int(wanted) if wanted.isdigit() else None
+        late = submitter.queue(slots, number) if settings.late_policy == "queue" else ()
+        for one in late:
+            typer.echo(f"round {one.round}, slot {one.slot}: handed in late; counts for the next round until replaced")
+        if late:
+            return None
+        raise

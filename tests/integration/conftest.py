@@ -12,8 +12,14 @@ import pytest
 import stamina
 from filelock import FileLock
 
+import bot.submit
+from bot import assembly, config
+from bot.config import Settings
+from bot.ledger import Entry, Ledger
+from bot.receipt import Receipt
 from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World, generate
+from tests.soak.zygote import HereValidation
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 FIRST_ROUND = 1405
@@ -45,6 +51,33 @@ class Installation:
             "BOT_RECIPE": "demo",
             **self.settings,
         }
+
+    def settings_as(self, **changed) -> Settings:
+        """The settings, for what runs in this process."""
+        known = {
+            "numerai_public_id": DEMO_ACCOUNT.public_id, "numerai_secret_key": DEMO_ACCOUNT.secret_key,
+            "api_url": self.sandbox.url, "state_dir": self.state, "mode": "live", "recipe": "demo",
+        }  # fmt: skip
+        return config.load(**known | changed)
+
+    def submit(self, **changed) -> Receipt:
+        """Bring the only slot of the open round to a confirmed submission, in this process."""
+        settings = self.settings_as(**changed)
+        client, ledger = assembly.open_client(settings), Ledger(settings.ledger_path)
+        try:
+            (slot,) = assembly.find_slots(settings, client)
+            return assembly.open_submitter(settings, client, ledger).submit(client.current_round(), slot)
+        finally:
+            ledger.close()
+
+    def queue(self, **changed) -> tuple[Entry, ...]:
+        """Hand in late what the only slot left unsent, in this process."""
+        settings = self.settings_as(late_policy="queue", **changed)
+        client, ledger = assembly.open_client(settings), Ledger(settings.ledger_path)
+        try:
+            return assembly.open_submitter(settings, client, ledger).queue(assembly.find_slots(settings, client), None)
+        finally:
+            ledger.close()
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "bot", *arguments]
@@ -122,3 +155,9 @@ def no_backoff():
     """Repeat at once, for tests that are not about how long to wait."""
     with stamina.set_testing(True, attempts=4, cap=True):
         yield
+
+
+@pytest.fixture
+def validated_here(monkeypatch):
+    """Let Numerai's own validation run in this process, without a second interpreter for every submission."""
+    monkeypatch.setattr(bot.submit, "OfficialValidation", HereValidation)

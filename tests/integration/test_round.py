@@ -183,7 +183,7 @@ def test_damaged_champion_gives_way_to_the_one_before(installation, sandbox):
 
     assert result.returncode == 0, result.stderr
     assert sound in result.stdout
-    assert "artifact.refused" in result.stderr
+    assert "ladder.rung" in result.stderr
 
 
 def test_missing_features_are_named(installation, sandbox, tmp_path):

@@ -24,6 +24,7 @@ from bot.errors import BotError
 from bot.gates import Limits
 from bot.ledger import Ledger, state_lock
 from bot.numerai import NumeraiClient
+from bot.rungs import Rungs
 from bot.sandbox import DEMO_ACCOUNT
 from bot.scorer import Scorer
 from bot.submission_file import _validate
@@ -70,13 +71,17 @@ def attempt(asked: dict, scorers: dict[str, Scorer], passed: int) -> int:
             submitter = Submitter(
                 client=client,
                 ledger=ledger,
-                artifacts=ArtifactStore(Path(asked["artifacts"])),
-                state_dir=state,
-                data_version="v5.3",
+                rungs=Rungs(
+                    client=client,
+                    ledger=ledger,
+                    artifacts=ArtifactStore(Path(asked["artifacts"])),
+                    state_dir=state,
+                    data_version="v5.3",
+                    scorers=dict(scorers),
+                ),
                 live=True,
                 # A tiny world's few features are more exposed in some eras than the gate allows.
                 limits=Limits(max_exposure=1.0),
-                scorers=dict(scorers),
             )
             round_ = client.current_round()
             for name, identity in DEMO_ACCOUNT.models.items():

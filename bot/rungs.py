@@ -1,0 +1,172 @@
+"""
+The ways to fill a slot, best first, and what each of them predicts.
+
+::
+
+    champion            the recipe's own
+    previous champion   those before it, newest first
+    fallback recipe     champions of the recipe that BOT_FALLBACK names
+    last round          the last confirmed predictions, row for row, where BOT_REUSE_LAST_ROUND allows it
+
+A rung is stepped on only when all above it cannot score or were refused. None of them fills in a feature that is missing.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import structlog
+
+from bot.artifacts import ArtifactStore
+from bot.datasets import LiveFile
+from bot.delivery import Slot
+from bot.errors import ArtifactInvalid, BotError, NoChampion, RefuseToSubmit
+from bot.history import Window
+from bot.history_file import choose, history_path
+from bot.ledger import Entry, Ledger
+from bot.numerai import NumeraiClient
+from bot.scorer import Scored, Scorer
+from bot.submission_file import reread
+from models.ranks import rank_correlation
+
+RungName = Literal["champion", "previous champion", "fallback recipe", "last round"]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One way to fill a slot; ``artifact`` is what predicts, or has predicted the last round."""
+
+    name: RungName
+    artifact: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """
+    What a rung says about the live rows.
+
+    Attributes:
+        predictions: Uniform in (0, 1). Shape ``(rows,)``, float64.
+        members: Raw score of each member. Shape ``(rows,)`` each; nothing when nothing was scored.
+        neutralizers: Features that exposures are measured against. Shape ``(rows, k)``, int8; no column likewise.
+        validation: Held-out scores from the artifact.
+        drift: Rank correlation with what the last confirmed submission's artifact says; ``None`` where it is the same.
+    """
+
+    predictions: np.ndarray
+    members: Mapping[str, np.ndarray]
+    neutralizers: np.ndarray
+    validation: Mapping[str, Any]
+    drift: float | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Rungs:
+    """
+    The ladder of an installation.
+
+    Attributes:
+        client: For the server's time.
+        ledger: Knows what was confirmed last.
+        artifacts: Where champions come from.
+        state_dir: Holds ``rounds/<number>/``.
+        data_version: Of the published history.
+        threads: For scoring.
+        fallback: Recipe whose champions fill in; none when empty.
+        reuse_last_round: Whether the last round's predictions may be sent again.
+        scorers: Opened artifacts by id.
+    """
+
+    client: NumeraiClient
+    ledger: Ledger
+    artifacts: ArtifactStore
+    state_dir: Path
+    data_version: str
+    threads: int = 1
+    fallback: str = ""
+    reuse_last_round: bool = False
+    scorers: dict[str, Scorer] = field(default_factory=dict)
+
+    def find(self, slot: Slot, round_number: int) -> tuple[tuple[Rung, ...], tuple[BotError, ...]]:
+        """Return the rungs there are, best first, and why a recipe has none."""
+        rungs: list[Rung] = []
+        absent: list[BotError] = []
+        for recipe in dict.fromkeys(filter(None, (slot.recipe, self.fallback))):
+            try:
+                champions = self.artifacts.champions(recipe)
+            except (NoChampion, ArtifactInvalid) as error:
+                absent.append(error)
+                continue
+            for place, identity in enumerate(champions):
+                own: RungName = "previous champion" if place else "champion"
+                rungs.append(Rung(name=own if recipe == slot.recipe else "fallback recipe", artifact=identity))
+        last = self.ledger.last_confirmed(slot.name, before=round_number) if self.reuse_last_round else None
+        if last is not None:
+            rungs.append(Rung(name="last round", artifact=last.artifact))
+        return tuple(rungs), tuple(absent)
+
+    def fill(self, rung: Rung, live: LiveFile, slot: Slot, round_number: int) -> Filled:
+        """
+        Predict the live rows.
+
+        Raises:
+            RefuseToSubmit: This rung cannot.
+        """
+        last = self.ledger.last_confirmed(slot.name, before=round_number)
+        if rung.name == "last round" and last is not None:
+            return self._again(last, live)
+        scorer = self._open(rung.artifact)
+        scored = self._score(scorer, live)
+        return Filled(
+            predictions=scored.predictions,
+            members=scored.members,
+            neutralizers=scored.neutralizers,
+            validation=scorer.artifact.manifest["scores"],
+            drift=self._drift(scored, live, rung, last),
+        )
+
+    def _again(self, last: Entry, live: LiveFile) -> Filled:
+        """Put the last round's predictions on this round's rows in their order, as Numerai does with ids of the round before."""
+        path = self.state_dir / "rounds" / str(last.round) / last.slot / "predictions.csv"
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != last.csv_sha256:
+            raise ArtifactInvalid(f"{path} is not what round {last.round} sent")
+        _, predictions = reread(path)
+        return Filled(
+            predictions=np.resize(predictions, len(live.ids)),
+            members={},
+            neutralizers=np.empty((len(live.ids), 0), np.int8),
+            validation={},
+            drift=None,
+        )
+
+    def _open(self, identity: str) -> Scorer:
+        """Open an artifact, verifying its files every time even when the models are loaded already."""
+        artifact = self.artifacts.open(identity)
+        if identity not in self.scorers:
+            self.scorers[identity] = Scorer(artifact, threads=self.threads)
+        return self.scorers[identity]
+
+    def _score(self, scorer: Scorer, live: LiveFile) -> Scored:
+        window: Window = choose(
+            scorer.history, history_path(self.state_dir, self.data_version), now=self.client.server_now()
+        )
+        try:
+            return scorer.score(live.names, live.values, window=window)
+        except (RuntimeError, ValueError, MemoryError) as error:  # of onnxruntime and numpy: one model's failure
+            raise ArtifactInvalid(f"artifact {scorer.artifact.id} does not score: {error}") from None
+
+    def _drift(self, scored: Scored, live: LiveFile, rung: Rung, last: Entry | None) -> float | None:
+        """Correlate with what the last confirmed submission's artifact says about the same rows."""
+        if last is None or last.artifact == rung.artifact:
+            return None
+        try:
+            before = self._score(self._open(last.artifact), live)
+        except RefuseToSubmit as error:
+            log.warning("drift.unknown", artifact=last.artifact, reason=str(error))
+            return None
+        return rank_correlation(scored.predictions, before.predictions)

@@ -1,0 +1,173 @@
+"""The fallback ladder: each rung is taken when those above it cannot fill the slot, seen by everyone, and never in silence."""
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+import structlog
+
+from bot.artifacts import ArtifactStore
+from bot.console import show_receipt
+from bot.errors import ArtifactInvalid, BotError, GateFailed, NoChampion, SchemaMismatch
+from bot.ledger import Ledger
+from bot.submission_file import reread
+from tests.integration.conftest import FIRST_ROUND, SLOT
+
+pytestmark = pytest.mark.usefixtures("no_backoff", "validated_here")
+
+
+@pytest.fixture
+def store(installation):
+    return ArtifactStore(installation.state / "artifacts")
+
+
+def promote(store, *, broken=()):
+    """Make a copy of the champion the champion: damaged, or one that wants a feature that the live file lacks."""
+    whole = store.open(store.champions("demo")[-1])
+    files = {name: whole.path(name) for name in whole.manifest["files"]}
+    if "feature" in broken:
+        exposed = set(whole.manifest["neutralizers"])
+        named = json.loads(files["preprocess.json"].read_text())["features"]
+        lacking = next(name for name in named if name not in exposed).encode()
+        for name in ("preprocess.json", "gbm.txt"):
+            files[name] = files[name].read_bytes().replace(lacking, b"feature_of_another_age")
+    made = store.write(
+        files=files, manifest=dict(whole.manifest), at=datetime(2026, 12, 1 + len(store.identities()), tzinfo=UTC)
+    )
+    store.promote("demo", made.id)
+    if "tree" in broken:
+        made.path("gbm.txt").write_bytes(b"tree")
+    return made.id
+
+
+def damage_all(store):
+    for folder in store.root.glob("2*"):
+        (folder / "gbm.txt").write_bytes(b"tree")
+
+
+def report(installation, number=FIRST_ROUND):
+    return json.loads((installation.state / "rounds" / str(number) / SLOT / "report.json").read_text())
+
+
+def sent(installation, number=FIRST_ROUND):
+    return reread(installation.state / "rounds" / str(number) / SLOT / "predictions.csv")
+
+
+@pytest.mark.parametrize("broken", ["tree", "feature"])
+def test_previous_champion_takes_over(installation, sandbox, store, capsys, broken):
+    """A champion that is damaged, or lacks a feature, gives way to the one before: confirmed, logged, shown, reported."""
+    (sound,) = store.champions("demo")
+    refused = promote(store, broken=(broken,))
+    with structlog.testing.capture_logs() as logs:
+        receipt = installation.submit()
+    show_receipt(receipt)
+    (step,) = [line for line in logs if line["event"] == "ladder.rung"]
+
+    assert (receipt.outcome, receipt.rung, receipt.artifact) == ("confirmed", "previous champion", sound)
+    assert (step["rung"], step["artifact"]) == ("previous champion", sound)
+    assert "gbm.txt differs" in step["reason"] if broken == "tree" else "feature_of_another_age" in step["reason"]
+    assert report(installation)["rung"] == "previous champion"
+    assert report(installation)["rungs_refused"] == [step["reason"]]
+    assert "previous champion" in capsys.readouterr().out
+    assert Ledger(installation.settings_as().ledger_path).rung(FIRST_ROUND, SLOT) == "previous champion"
+    assert refused not in [one.filename for one in sandbox.tournament.submissions]
+
+
+def test_champions_are_tried_newest_first(installation, store):
+    """With two unusable ones on top, the third is what scores."""
+    (sound,) = store.champions("demo")
+    promote(store, broken=("tree",))
+    promote(store, broken=("feature",))
+
+    assert installation.submit().artifact == sound
+    assert len(report(installation)["rungs_refused"]) == 2
+
+
+def test_fallback_recipe_fills_a_slot_without_champions(installation, store):
+    """A slot whose recipe has nothing at all is filled by the recipe the operator named for that."""
+    receipt = installation.submit(recipe="standard", fallback="demo")
+
+    assert (receipt.outcome, receipt.rung) == ("confirmed", "fallback recipe")
+    assert report(installation)["rungs_refused"] == ["recipe 'standard' has no champion yet; run `bot retrain` first"]
+
+
+def test_last_round_is_sent_again_only_where_that_is_allowed(installation, sandbox, store):
+    """With every artifact damaged nothing is sent; where the operator allows it, the last predictions under the new ids."""
+    installation.submit()
+    _, before = sent(installation)
+    sandbox.clock.advance(timedelta(days=1))
+    damage_all(store)
+    with pytest.raises(ArtifactInvalid, match=r"gbm\.txt differs"):
+        installation.submit()
+    held = len(sandbox.tournament.submissions)
+    receipt = installation.submit(reuse_last_round=True)
+    ids, again = sent(installation, FIRST_ROUND + 1)
+
+    assert held == 1
+    assert (receipt.outcome, receipt.rung) == ("confirmed", "last round")
+    assert ids == sandbox.tournament.live_ids(FIRST_ROUND + 1)
+    np.testing.assert_array_equal(again, np.resize(before, len(ids)))
+    assert {finding.gate: finding.ok for finding in receipt.findings} == dict.fromkeys(
+        ("ids", "finite", "range", "std", "distinct", "exposure", "drift", "official_validation"), True
+    )
+
+
+def test_a_gate_that_refuses_leads_to_the_next_rung(installation, sandbox, store):
+    """Predictions that a gate stops are not sent; what passes every gate is."""
+    installation.submit()
+    sandbox.clock.advance(timedelta(days=1))
+    with pytest.raises(GateFailed, match="exposure"):
+        installation.submit(max_exposure=0.001)
+    receipt = installation.submit(max_exposure=0.001, reuse_last_round=True)
+
+    assert receipt.rung == "last round"
+    assert "exposure" in report(installation, FIRST_ROUND + 1)["rungs_refused"][0]
+
+
+def test_damaged_predictions_of_the_last_round_are_not_sent_again(installation, sandbox, store):
+    """Only the very bytes that were confirmed count; the error is still the champion's."""
+    installation.submit()
+    path = installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "predictions.csv"
+    path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6", 1))
+    sandbox.clock.advance(timedelta(days=1))
+    damage_all(store)
+    with pytest.raises(ArtifactInvalid, match=r"gbm\.txt differs"):
+        installation.submit(reuse_last_round=True)
+
+    assert len(sandbox.tournament.submissions) == 1
+
+
+def test_no_rung_is_tried_without_time_for_it(installation, sandbox, store):
+    """Seconds before the guard a lower rung could only be late: it is left, and that is logged."""
+    promote(store, broken=("tree",))
+    sandbox.clock.advance(timedelta(minutes=57, seconds=50))
+    with structlog.testing.capture_logs() as logs, pytest.raises(ArtifactInvalid):
+        installation.submit()
+
+    assert [line["rung"] for line in logs if line["event"] == "ladder.late"] == ["previous champion"]
+    assert not sandbox.tournament.uploaded
+
+
+@pytest.mark.parametrize(
+    ("changed", "error"),
+    [({"recipe": "standard"}, NoChampion), ({"recipe": "standard", "fallback": "standard"}, NoChampion)],
+)
+def test_without_any_rung_the_operator_is_asked(installation, changed, error):
+    """Nothing trained is nothing to send."""
+    with pytest.raises(error, match="bot retrain"):
+        installation.submit(**changed)
+
+
+def test_missing_features_are_never_filled_in(installation, sandbox, store):
+    """Where every rung lacks a feature, each of them is refused by its name and nothing is uploaded."""
+    wanting = promote(store, broken=("feature",))
+    for folder in store.root.glob("2*"):
+        if folder.name != wanting:
+            shutil.rmtree(folder)
+    with pytest.raises(BotError) as refused:
+        installation.submit(fallback="demo")
+
+    assert isinstance(refused.value, SchemaMismatch)
+    assert not sandbox.tournament.uploaded

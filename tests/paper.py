@@ -1,0 +1,91 @@
+"""A tournament and attempts made of paper, for the daemon's loop with the ledger, heartbeat and outbox it really has."""
+
+from datetime import UTC, datetime, timedelta
+
+from bot.errors import RoundNotOpen
+from bot.ledger import Entry
+from bot.rounds import Round
+
+OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+SLOTS = ("first", "second")
+
+
+class Paper:
+    """A tournament, its clock and the attempts at its rounds; `outcome` is what the next attempts end with."""
+
+    def __init__(self, ledger):
+        self.ledger, self.now, self.failing = ledger, OPENED, None
+        self.rounds = [
+            Round(
+                number=1405 + day,
+                opens_at=OPENED + timedelta(days=day),
+                closes_at=OPENED + timedelta(days=day, hours=1),
+            )
+            for day in range(5)
+        ]
+        self.outcome, self.attempts = 0, []
+
+    def current_round(self):
+        if self.failing is not None:
+            raise self.failing
+        for one in self.rounds:
+            if one.is_open(self.now):
+                return one
+        raise RoundNotOpen("no round is open")
+
+    def server_now(self):
+        return self.now
+
+    def find_slots(self):
+        return SLOTS
+
+    def attempt(self, round_, limit_s, trigger):
+        made = Attempt(self, round_, limit_s, trigger)
+        self.attempts.append(made)
+        return made
+
+
+class Attempt:
+    """Ends at once with the tournament's outcome, confirmed in the ledger where that is 0; with None it never ends."""
+
+    seconds = 1.0
+
+    def __init__(self, paper, round_, limit_s, trigger):
+        self.paper, self.round, self.limit_s, self.trigger = paper, round_, limit_s, trigger
+        self.is_overdue, self.stopped = False, None
+
+    def start(self):
+        if self.paper.outcome == 0:
+            for slot in SLOTS:
+                confirm(self.paper.ledger, self.round.number, slot)
+
+    def poll(self):
+        return self.paper.outcome
+
+    def stop(self, *, grace_s):
+        self.stopped = grace_s
+
+
+def confirm(ledger, number, slot, rung="champion"):
+    intend(ledger, number, slot, rung)
+    ledger.confirm(number, slot, submission_id="s", filename="f", at=OPENED)
+
+
+def intend(ledger, number, slot, rung="champion"):
+    entry = Entry(
+        round=number, slot=slot, state="intended", token="t", csv_sha256="c", data_sha256="d", artifact="a",
+        submission_id=None, filename=None, intended_at=OPENED.isoformat(), confirmed_at=None, rung=rung,
+    )  # fmt: skip
+    ledger.intend(entry)
+
+
+def steps(loop, count=3):
+    for _ in range(count):
+        loop._look_at = 0.0
+        loop.step()
+
+
+def told(loop):
+    messages = []
+    loop.outbox.deliver(lambda one: messages.append((one.kind, one.title)) or True, now=datetime.now(UTC))
+    return messages
