@@ -12,7 +12,7 @@ for program in "$engine" "${compose%% *}"; do
   command -v "$program" >/dev/null || { echo "skipped: $program is not installed"; exit 0; }
 done
 # Names of its own: whatever runs here already keeps its containers, volumes, image and port.
-export COMPOSE_PROJECT_NAME=numerai-bot-check IMAGE=numerai-bot-check SANDBOX_PORT=${SANDBOX_PORT:-18008}
+export COMPOSE_PROJECT_NAME=numerai-bot-check IMAGE=numerai-bot-check TRAINER_IMAGE=numerai-bot-check-trainer SANDBOX_PORT=${SANDBOX_PORT:-18008}
 export SANDBOX_EVERY_S=${EVERY_S:-60} SANDBOX_HOST=${SANDBOX_HOST:-sandbox} SANDBOX_RETRAIN=${SANDBOX_RETRAIN:-90s}
 export SANDBOX_WINDOW_S=$((SANDBOX_EVERY_S * 9 / 10))
 rounds=5
@@ -68,11 +68,18 @@ for name in PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS; do
   [ -z "${!name:-}" ] || handed+=(--build-arg "$name")
 done
 # shellcheck disable=SC2086 # several options
-$engine build ${BUILD_OPTIONS:-} ${handed[@]+"${handed[@]}"} --tag "$IMAGE" .
+$engine build ${BUILD_OPTIONS:-} ${handed[@]+"${handed[@]}"} --target trainer --tag "$TRAINER_IMAGE" .
+# shellcheck disable=SC2086
+$engine build ${BUILD_OPTIONS:-} ${handed[@]+"${handed[@]}"} --target runtime --tag "$IMAGE" .
+size=$($engine run --rm --entrypoint du "$IMAGE" -xsm / 2>/dev/null | cut -f1)
+[ "$size" -le 650 ] || fail "the submitting image takes $size MB unpacked, more than 650"
+! $engine run --rm --entrypoint python "$IMAGE" -c 'import torch' 2>/dev/null || fail "the submitting image has torch"
 trap down EXIT
 down
-$compose --profile sandbox up --detach --no-build sandbox bot-sandbox >/dev/null
+$compose --profile sandbox up --detach --no-build sandbox bot-sandbox trainer-sandbox >/dev/null
 bot=$($engine ps --all --format '{{.Names}}' | grep "$COMPOSE_PROJECT_NAME.bot-sandbox") || fail "the bot did not start"
+trainer=$($engine ps --all --format '{{.Names}}' | grep "$COMPOSE_PROJECT_NAME.trainer-sandbox") || fail "no trainer"
+! $engine exec "$trainer" env | grep -q SECRET_KEY || fail "the trainer sees the key"
 
 [ "$(inside id -u)" = 10001 ] || fail "the bot does not run as its own user"
 [ "$(inside sed -n 's/^CapEff:\t//p' /proc/self/status)" = 0000000000000000 ] || fail "the bot has capabilities"
@@ -82,6 +89,8 @@ done
 
 await 2 1
 judge say "$(inside bot status)"
+inside bot health || fail "the bot is not well"
+$engine exec "$trainer" bot health --trainer || fail "the trainer is not well"
 echo "killed"
 inside sh -c 'kill -KILL -1' >/dev/null 2>&1 || true
 await $rounds 2
@@ -98,5 +107,5 @@ code=$($engine inspect --format '{{.State.ExitCode}}' "$bot")
 $engine logs "$bot" 2>&1 | grep -q daemon.stopped || fail "the bot was ended before it had stopped"
 judge say "$status" || fail "the record and the ledger"
 verdict=$(judge count "$status")
-promoted=$($engine logs "$bot" 2>&1 | grep -c artifact.promoted)
-echo "ok: ${verdict% *} rounds in a row, one submission each, from ${verdict#* } artifacts; $promoted promoted; restarts: $restarts; stopped in $stopped s with exit code $code"
+promoted=$($engine logs "$trainer" 2>&1 | grep -c artifact.promoted)
+echo "ok: image $size MB; ${verdict% *} rounds in a row, one submission each, from ${verdict#* } artifacts; $promoted promoted; restarts: $restarts; stopped in $stopped s with exit code $code"

@@ -43,7 +43,7 @@ def _overview(at: Places) -> tuple[dict[str, Any], str]:
     seen = found.get("last_seen_round")
     if seen:
         verb = "open until" if seen["open"] else "closed at"
-        lines.append(f"round     {seen['number']}, {verb} {_short(seen['closes_at'])} UTC")
+        lines.append(f"newest    round {seen['number']}, {verb} {_short(seen['closes_at'])} UTC")
     lines.append(f"daemon    {'; '.join(found['daemon']) or 'healthy'}")
     lines += [f"champion  {recipe}: {identity}" for recipe, identity in found["champions"].items()] or [
         "champion  none yet; `bot retrain` makes one"
