@@ -1,10 +1,36 @@
 """What the API's answers mean: errors by what happens next, rounds as values."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from bot.errors import BadCredentials, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.rounds import Payout, Round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveScore:
+    """
+    A score of a submission as it stood on a day.
+
+    Attributes:
+        round: Numerai's number.
+        name: Such as ``corr60``.
+        value: The score.
+        percentile: Among all models, 0 to 1; ``None`` where it is not told.
+        day: Of the round's scoring days.
+        date: Of the day.
+        resolved: Whether it is final.
+    """
+
+    round: int
+    name: str
+    value: float
+    percentile: float | None
+    day: int
+    date: str
+    resolved: bool
 
 
 def raise_errors(answer: dict[str, Any]) -> None:
@@ -69,9 +95,35 @@ def to_round(listed: dict[str, Any]) -> Round:
                 for one in listed.get("roundScoreConfigs") or ()
                 if one.get("isPayout") and one.get("defaultMultiplier") is not None
             ),
+            factor=None if listed.get("payoutFactor") is None else float(listed["payoutFactor"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise NumeraiUnavailable(f"the API describes a round without a usable {error}") from None
+
+
+def to_scores(listed: Sequence[Mapping[str, Any]]) -> tuple[LiveScore, ...]:
+    """
+    Read live scores as the API lists them; those without a value yet are left out.
+
+    Raises:
+        NumeraiUnavailable: A field is missing or unreadable.
+    """
+    try:
+        return tuple(
+            LiveScore(
+                round=int(one["roundNumber"]),
+                name=str(one["displayName"]),
+                value=float(one["value"]),
+                percentile=None if one["percentile"] is None else float(one["percentile"]),
+                day=int(one["day"] or 0),
+                date=str(one["date"]),
+                resolved=bool(one["resolved"]),
+            )
+            for one in listed
+            if one["value"] is not None
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise NumeraiUnavailable(f"the API lists a score without a usable {error}") from None
 
 
 def _time(value: str | datetime) -> datetime:

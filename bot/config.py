@@ -18,6 +18,7 @@ from pydantic_settings import (
 from bot import recipe_file
 from bot.columns import horizon
 from bot.errors import BadConfig
+from bot.intervals import interval_s
 
 SECRET_FOLDER = Path("/run/secrets")
 CONFIG_FILE = "bot.toml"
@@ -82,6 +83,11 @@ class Settings(BaseSettings):
     )
     backup: str = Field(
         default="daily", description="When `bot run` backs the ledger up and prunes old rounds: as `BOT_SYNC`."
+    )
+    scores: str = Field(default="daily", description="When `bot run` reads live scores: as `BOT_SYNC`.")
+    compare: str = Field(
+        default="",
+        description="Public models to show beside yours, such as Numerai's benchmarks: names, separated by spaces.",
     )
     tick_s: float = Field(default=20.0, gt=0, le=20, description="Seconds between two looks at the open round.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the network trains.")
@@ -156,7 +162,7 @@ class Settings(BaseSettings):
         horizon(value)
         return value
 
-    @field_validator("retrain", "sync", "backup")
+    @field_validator("retrain", "sync", "backup", "scores")
     @classmethod
     def _parse_schedule(cls, value: str) -> str:
         interval_s(value)
@@ -204,22 +210,6 @@ class Settings(BaseSettings):
         keys = (self.numerai_public_id, self.numerai_secret_key, self.alert_urls, self.ping_url, self.webhook_token)
         values = (key.get_secret_value() for key in keys if key is not None)
         return tuple(part for value in values for part in value.split())
-
-
-def interval_s(text: str) -> float | None:
-    """
-    Read a schedule; return seconds, or ``None`` for ``off``.
-
-    Raises:
-        ValueError: *text* is neither ``weekly``, ``daily``, ``off`` nor a number with ``s``, ``m``, ``h`` or ``d``.
-    """
-    named = {"weekly": 7 * 86400.0, "daily": 86400.0, "off": None}
-    if text in named:
-        return named[text]
-    unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
-    if unit is None or not text[:-1].isdigit() or int(text[:-1]) == 0:
-        raise ValueError("must be weekly, daily, off, or an interval such as 90s, 30m, 6h, 2d")
-    return float(int(text[:-1]) * unit)
 
 
 def load(**overrides: object) -> Settings:

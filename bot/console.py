@@ -1,7 +1,8 @@
 """What a person sees on the terminal: one table for a submission, one for a retrain, a bar while training."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -14,8 +15,13 @@ from rich.table import Table
 from bot.axes import number
 from bot.doctor.checks import Check
 from bot.gates import Finding
+from bot.live_record import LiveRound
 from bot.promotion import Decision
 from bot.receipt import Receipt
+from bot.score_sync import Calibration
+
+SHOWN = 30
+"""Live rounds that are shown; the export has all of them."""
 
 WIDTH = 100
 """Columns used off a terminal, where rich would guess 80 and fold the gates."""
@@ -73,6 +79,29 @@ def show_checks(checks: Iterable[Check], *, as_json: bool = False) -> list[Check
         if check.fix:
             out.print(f"{'':<27} -> {escape(check.fix)}", soft_wrap=True)
     return seen
+
+
+def show_live(rounds: Sequence[LiveRound], calibrated: Sequence[Calibration]) -> None:
+    """Print the newest live rounds, and what artifacts promised beside what came."""
+    out = console()
+    if not rounds:
+        out.print("no live score yet: a round is scored some days after it closes")
+        return
+    names = sorted({name for one in rounds for name in one.scores})
+    table = Table(title="Live scores", title_justify="left")
+    for name in ("round", "model", *names, "pay of 1", "day", ""):
+        table.add_column(name, justify="left" if name in ("model", "") else "right")
+    for one in rounds[-SHOWN:]:
+        cells = [f"{one.scores[name]:+.4f}" if name in one.scores else "" for name in names]
+        pay = "" if one.pay is None else f"{one.pay:+.4f}"
+        table.add_row(str(one.round), one.slot, *cells, pay, str(one.day), "resolved" if one.resolved else "")
+    out.print(table)
+    for held in calibrated:
+        error = "" if math.isnan(held.error) else f" ± {held.error:.4f}"
+        out.print(
+            f"{held.artifact}: promised CORR {held.promised:.4f}, live {held.live:.4f}{error} over {held.rounds} rounds",
+            soft_wrap=True,
+        )
 
 
 def show_scores(artifact: str, scores: Mapping[str, Any], decision: Decision, seconds: float) -> None:

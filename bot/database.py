@@ -76,6 +76,25 @@ _MIGRATIONS = (
     """
     ALTER TABLE submission ADD COLUMN rung TEXT NOT NULL DEFAULT 'champion';
     """,
+    """
+    CREATE TABLE live_score (
+        round INTEGER NOT NULL,
+        slot TEXT NOT NULL,
+        name TEXT NOT NULL,
+        value REAL NOT NULL,
+        percentile REAL,
+        day INTEGER NOT NULL,
+        date TEXT NOT NULL,
+        resolved INTEGER NOT NULL,
+        PRIMARY KEY (round, slot, name)
+    ) STRICT;
+    CREATE TABLE round_pay (
+        round INTEGER PRIMARY KEY,
+        multipliers TEXT NOT NULL,
+        clip REAL NOT NULL,
+        factor REAL NOT NULL
+    ) STRICT;
+    """,
 )
 
 

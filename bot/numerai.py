@@ -19,7 +19,8 @@ import requests
 import stamina
 from numerapi import NumerAPI
 
-from bot.answers import field, raise_errors, to_round
+from bot import queries
+from bot.answers import LiveScore, field, raise_errors, to_round, to_scores
 from bot.boundaries import boundary
 from bot.errors import BadCredentials, NumeraiUnavailable, RoundNotOpen
 from bot.rounds import Round
@@ -32,33 +33,6 @@ ATTEMPTS, PATIENCE_S = 4, 30.0
 """Attempts of a query, and the seconds after which no further one begins."""
 
 T = TypeVar("T")
-
-_ROUND = """
-    number openTime closeTime closeStakingTime
-    roundScoreConfigs { displayName name isPayout defaultMultiplier clipThreshold }
-"""
-_CURRENT = f"query($tournament: Int!) {{ rounds(tournament: $tournament number: 0) {{ {_ROUND} }} }}"
-_SUBMISSIONS = """
-    query($modelId: String!) {
-      submissions(modelId: $modelId) {
-        id filename insertedAt selected status errorInfo round { number tournament }
-      }
-    }
-"""
-_UPLOAD_AUTH = """
-    query($filename: String! $tournament: Int! $modelId: String) {
-      submission_upload_auth(filename: $filename tournament: $tournament modelId: $modelId) { filename url }
-    }
-"""
-_CREATE = """
-    mutation($filename: String! $tournament: Int! $modelId: String $triggerId: String $dataDatestamp: Int) {
-      create_submission(filename: $filename tournament: $tournament modelId: $modelId triggerId: $triggerId
-                        source: "numerapi" dataDatestamp: $dataDatestamp) { id }
-    }
-"""
-_DOWNLOAD_AUTH = "query($id: String) { submissionDownloadAuth(id: $id) { filename url } }"
-_HOSTED = "query { account { models { name computePickleUpload { filename } } } }"
-_TOKEN = "query { account { username apiTokens { name public_id scopes } } }"  # noqa: S105 - a query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +126,7 @@ class NumeraiClient:
         """Return the server's time, aware UTC, from the ``Date`` of its last answer; asks once if there was none."""
         now = self._transport.server_now()
         if now is None:
-            self._api.raw_query(_CURRENT, {"tournament": CLASSIC})
+            self._api.raw_query(queries.CURRENT, {"tournament": CLASSIC})
             now = self._transport.server_now()
         return now if now is not None else datetime.now(UTC)
 
@@ -163,7 +137,7 @@ class NumeraiClient:
         Raises:
             RoundNotOpen: None is open; the message names the next one where the API knows it.
         """
-        listed = field(self._api.raw_query(_CURRENT, {"tournament": CLASSIC}), "rounds")
+        listed = field(self._api.raw_query(queries.CURRENT, {"tournament": CLASSIC}), "rounds")
         current = to_round(listed[0]) if listed and listed[0] else None
         now = self.server_now()
         if current is not None and current.is_open(now):
@@ -183,13 +157,13 @@ class NumeraiClient:
 
     def scopes(self) -> frozenset[str]:
         """Return the scopes of the key in use."""
-        account = field(self._api.raw_query(_TOKEN, authorization=True), "account")
+        account = field(self._api.raw_query(queries.TOKEN, authorization=True), "account")
         tokens = [token for token in account["apiTokens"] if token["public_id"] == self._public_id]
         return frozenset(scope for token in tokens for scope in token["scopes"])
 
     def hosted(self) -> dict[str, str]:
         """Return the file of each model that Numerai runs itself (a Model Upload), by the model's name."""
-        account = field(self._api.raw_query(_HOSTED, authorization=True), "account")
+        account = field(self._api.raw_query(queries.HOSTED, authorization=True), "account")
         return {
             str(model["name"]): str(model["computePickleUpload"]["filename"])
             for model in account["models"]
@@ -214,7 +188,9 @@ class NumeraiClient:
 
     def submissions(self, model_id: str) -> tuple[ServerSubmission, ...]:
         """Return every submission the server holds for a model, as it lists them."""
-        listed = field(self._api.raw_query(_SUBMISSIONS, {"modelId": model_id}, authorization=True), "submissions")
+        listed = field(
+            self._api.raw_query(queries.SUBMISSIONS, {"modelId": model_id}, authorization=True), "submissions"
+        )
         return tuple(
             ServerSubmission(
                 id=str(one["id"]),
@@ -249,19 +225,49 @@ class NumeraiClient:
         """
         about = {"filename": filename, "tournament": CLASSIC, "modelId": model_id}
         with boundary("upload.grant"):
-            granted = field(self._api.raw_query(_UPLOAD_AUTH, about, authorization=True), "submission_upload_auth")
+            granted = field(
+                self._api.raw_query(queries.UPLOAD_AUTH, about, authorization=True), "submission_upload_auth"
+            )
         with boundary("upload.put"):
             self._transport.upload(str(granted["url"]), content)
         check()
         create = {**about, "filename": granted["filename"], "triggerId": self._trigger_id, "dataDatestamp": None}
         with boundary("upload.create"):
-            created = field(self._api.raw_query(_CREATE, create, authorization=True), "create_submission")
+            created = field(self._api.raw_query(queries.CREATE, create, authorization=True), "create_submission")
         return str(created["id"])
+
+    def live_scores(self, model_id: str, *, rounds: int = 150) -> tuple[LiveScore, ...]:
+        """Return the newest value of every score of a model's last *rounds*; anybody's, no key is needed."""
+        about = {"modelId": model_id, "tournament": CLASSIC, "lastNRounds": rounds}
+        newest: dict[tuple[int, str], LiveScore] = {}
+        for one in to_scores(field(self._api.raw_query(queries.SCORES, about), "submissionScores")):
+            before = newest.get((one.round, one.name))
+            if before is None or (one.resolved, one.day) >= (before.resolved, before.day):
+                newest[one.round, one.name] = one
+        return tuple(newest.values())
+
+    def round(self, number: int) -> Round:
+        """
+        Return a round by its number, with what it pays.
+
+        Raises:
+            NumeraiUnavailable: The API knows no such round.
+        """
+        listed = self._wrapped(lambda: self._api.list_rounds(number=number))
+        if not listed:
+            raise NumeraiUnavailable(f"the API does not list round {number}")
+        return to_round(listed[0])
+
+    def public_model(self, name: str) -> str:
+        """Return the id of anybody's model, by its name."""
+        about = {"name": name, "tournament": CLASSIC}
+        return str(field(self._api.raw_query(queries.PROFILE, about), "v3UserProfile")["id"])
 
     def read_back(self, submission_id: str) -> bytes:
         """Return the bytes the server holds of a submission."""
         granted = field(
-            self._api.raw_query(_DOWNLOAD_AUTH, {"id": submission_id}, authorization=True), "submissionDownloadAuth"
+            self._api.raw_query(queries.DOWNLOAD_AUTH, {"id": submission_id}, authorization=True),
+            "submissionDownloadAuth",
         )
         with self._transport.download(str(granted["url"])) as (response, pieces):
             content = b"".join(pieces)

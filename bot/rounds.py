@@ -30,12 +30,14 @@ class Round:
         closes_at: Aware UTC; the earlier of ``closeTime`` and ``closeStakingTime``, since an upload after the
             staking deadline is not bound to stake.
         payouts: What the round pays for, from its own score configuration; empty when the API gave none.
+        factor: Payout factor of the round; ``None`` when the API gave none.
     """
 
     number: int
     opens_at: datetime
     closes_at: datetime
     payouts: tuple[Payout, ...] = field(default=())
+    factor: float | None = None
 
     def is_open(self, now: datetime) -> bool:
         """Say whether the round takes on-time submissions at *now* (server time)."""

@@ -3,8 +3,9 @@
 from bot import assembly, config
 from bot.children import Child
 from bot.chores import Calendar, Chore
-from bot.config import Settings, interval_s
+from bot.config import Settings
 from bot.daemon import Daemon
+from bot.intervals import interval_s
 from bot.ledger import Ledger
 from bot.messenger import Messenger
 from bot.metrics import Metrics
@@ -80,14 +81,18 @@ def _chores(settings: Settings) -> tuple[Chore, ...]:
     recipes = dict.fromkeys(
         recipe for name in settings.accounts or ("",) for recipe in assembly.recipes_in_use(settings.of_account(name))
     )
+    accounts = tuple(("--account", name) if name else () for name in settings.accounts or ("",))
     retrain = tuple(("retrain", "--recipe", name) for name in recipes)
     planned = (
         ("retrain", retrain, settings.retrain),
         ("sync", (("sync",),), settings.sync),
         ("backup", (("backup",),), settings.backup),
+        ("scores", tuple(("scores", *account) for account in accounts), settings.scores),
     )
     return tuple(
-        Chore(name=name, commands=commands, ledger_path=settings.ledger_path, every_s=every_s)
+        Chore(
+            name=name, commands=commands, ledger_path=settings.ledger_path, every_s=every_s, with_key=name == "scores"
+        )
         for name, commands, schedule in planned
         if (every_s := interval_s(schedule)) is not None
     )

@@ -2,8 +2,9 @@
 
 import pytest
 
-from bot.config import interval_s, load
+from bot.config import load
 from bot.errors import BadConfig
+from bot.intervals import interval_s
 
 
 @pytest.fixture(autouse=True)

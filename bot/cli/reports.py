@@ -12,6 +12,9 @@ from bot.errors import OperatorNeeded
 if TYPE_CHECKING:
     from bot.config import Settings
 
+CORR_SHOWN = "corr60"
+"""Numerai's name of the CORR that is paid since round 1343."""
+
 
 @app.command()
 def report(
@@ -93,3 +96,30 @@ def _known(path: Path) -> dict[str, Any] | None:
         return content if content["schema"] == SCHEMA else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+@app.command()
+def scores(
+    account: Annotated[str, typer.Option(help="One of several accounts in bot.toml.")] = "",
+    *,
+    offline: Annotated[bool, typer.Option("--offline", help="Show what is kept, ask nobody.")] = False,
+) -> None:
+    """Read what came of the submissions, show it beside what was promised, and export it as parquet."""
+    from bot import assembly, config, logs  # noqa: PLC0415
+    from bot.console import show_live  # noqa: PLC0415
+    from bot.ledger import Ledger  # noqa: PLC0415
+    from bot.live_record import LiveRecord  # noqa: PLC0415
+    from bot.score_sync import calibrate, export, sync_scores  # noqa: PLC0415
+
+    settings = config.load().of_account(account)
+    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    ledger, record = Ledger(settings.ledger_path), LiveRecord(settings.ledger_path)
+    if not offline:
+        client = assembly.open_client(settings)
+        sync_scores(client, record, assembly.find_slots(settings, client), settings.compare.split())
+    rounds = record.rounds()
+    show_live(rounds, calibrate(rounds, ledger, assembly.open_artifacts(settings), score=CORR_SHOWN))
+    if rounds:
+        path = settings.state_dir / "live_record.parquet"
+        export(rounds, path)
+        typer.echo(f"exported to {path}")

@@ -72,9 +72,10 @@ class Queries:
         if wanted == 0:
             current = self.tournament.current()
             return [None if current is None else round_json(current, self.status(current))]
-        newest = schedule.opened(now)
-        numbers = [] if newest is None else list(range(newest, max(newest - 150, schedule.first_round - 1), -1))
-        listed = [self.tournament.upcoming(), *(schedule.round(number) for number in numbers)]
+        newest, first = schedule.opened(now), schedule.first_round
+        numbers = range(first, 1 + (first - 1 if newest is None else newest))
+        shown = numbers[:-151:-1] if wanted is None else [wanted] if wanted in numbers else []
+        listed = [self.tournament.upcoming(), *(schedule.round(number) for number in shown)]
         if wanted is not None:
             listed = [one for one in listed if one.number == wanted]
         if arguments.get("status") is not None:

@@ -1,0 +1,36 @@
+"""The GraphQL that numerapi has no method for, or whose answer it would change."""
+
+ROUND = """
+    number openTime closeTime closeStakingTime payoutFactor
+    roundScoreConfigs { displayName name isPayout defaultMultiplier clipThreshold }
+"""
+CURRENT = f"query($tournament: Int!) {{ rounds(tournament: $tournament number: 0) {{ {ROUND} }} }}"
+SUBMISSIONS = """
+    query($modelId: String!) {
+      submissions(modelId: $modelId) {
+        id filename insertedAt selected status errorInfo round { number tournament }
+      }
+    }
+"""
+UPLOAD_AUTH = """
+    query($filename: String! $tournament: Int! $modelId: String) {
+      submission_upload_auth(filename: $filename tournament: $tournament modelId: $modelId) { filename url }
+    }
+"""
+CREATE = """
+    mutation($filename: String! $tournament: Int! $modelId: String $triggerId: String $dataDatestamp: Int) {
+      create_submission(filename: $filename tournament: $tournament modelId: $modelId triggerId: $triggerId
+                        source: "numerapi" dataDatestamp: $dataDatestamp) { id }
+    }
+"""
+DOWNLOAD_AUTH = "query($id: String) { submissionDownloadAuth(id: $id) { filename url } }"
+HOSTED = "query { account { models { name computePickleUpload { filename } } } }"
+TOKEN = "query { account { username apiTokens { name public_id scopes } } }"  # noqa: S105 - a query
+SCORES = """
+    query($modelId: ID! $tournament: Int $lastNRounds: Int) {
+      submissionScores(modelId: $modelId tournament: $tournament lastNRounds: $lastNRounds) {
+        roundNumber displayName value percentile day date resolved
+      }
+    }
+"""
+PROFILE = "query($name: String! $tournament: Int) { v3UserProfile(model_name: $name tournament: $tournament) { id } }"

@@ -1,0 +1,122 @@
+"""Bring live scores home: of every slot, and of models to compare with; and hold them beside what was measured locally."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from bot.artifacts import ArtifactStore
+from bot.delivery import Slot
+from bot.errors import BotError
+from bot.ledger import Ledger
+from bot.live_record import LiveRecord, LiveRound
+from bot.numerai import NumeraiClient
+from bot.resampling import TooFewEras, newey_west_error
+
+OVERLAP = 64
+"""Rounds that one of 60 market days shares days with: scoring takes 64 of them."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """
+    What an artifact promised and what came.
+
+    Attributes:
+        artifact: Id.
+        promised: Mean CORR on its hold-out.
+        live: Mean live CORR of its rounds.
+        error: Newey-West standard error of *live*; NaN for too few rounds.
+        rounds: How many.
+    """
+
+    artifact: str
+    promised: float
+    live: float
+    error: float
+    rounds: int
+
+
+def sync_scores(client: NumeraiClient, record: LiveRecord, slots: Sequence[Slot], others: Sequence[str] = ()) -> int:
+    """
+    Read the scores of *slots* and of other models by name, and the terms of their rounds; return how many are news.
+
+    Args:
+        client: Of an account that owns the slots.
+        record: Where scores are kept.
+        slots: Whose.
+        others: Public models to compare with, such as Numerai's benchmarks; kept under their names.
+    """
+    ids = {slot.name: slot.model_id for slot in slots} | {name: client.public_model(name) for name in others}
+    news = sum(record.record(name, client.live_scores(identity)) for name, identity in ids.items())
+    for number in record.unpriced():
+        try:
+            record.price(client.round(number))
+        except BotError as error:
+            log.warning("scores.unpriced", round=number, reason=str(error))
+    log.info("scores.synced", models=len(ids), news=news)
+    return news
+
+
+def calibrate(
+    rounds: Sequence[LiveRound], ledger: Ledger, artifacts: ArtifactStore, *, score: str
+) -> list[Calibration]:
+    """
+    Hold live CORR beside what each artifact's hold-out promised.
+
+    Args:
+        rounds: Of the slots, oldest first.
+        ledger: Says which artifact scored a round.
+        artifacts: Their promises; one that was pruned is left out.
+        score: Name of CORR among the live scores.
+    """
+    by_artifact: dict[str, list[float]] = {}
+    for one in rounds:
+        entry = ledger.entry(one.round, one.slot)
+        if entry is not None and score in one.scores:
+            by_artifact.setdefault(entry.artifact, []).append(one.scores[score])
+    found = []
+    for identity, values in by_artifact.items():
+        try:
+            promised = float(artifacts.open(identity).manifest["scores"]["ensemble"]["mean"])
+        except (BotError, KeyError, TypeError):
+            continue
+        try:
+            error = newey_west_error(np.array(values), lag=OVERLAP)
+        except TooFewEras:
+            error = float("nan")
+        found.append(
+            Calibration(
+                artifact=identity, promised=promised, live=float(np.mean(values)), error=error, rounds=len(values)
+            )
+        )
+    return found
+
+
+def export(rounds: Sequence[LiveRound], path: Path) -> None:
+    """Write the record as parquet: one row per round, slot and score."""
+    import pyarrow as pa  # noqa: PLC0415 - a tenth of a second that only the export needs
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    rows: list[Mapping[str, Any]] = [
+        {
+            "round": one.round, "slot": one.slot, "score": name, "value": value,
+            "percentile": one.percentiles.get(name), "day": one.day, "resolved": one.resolved, "pay": one.pay,
+        }
+        for one in rounds
+        for name, value in one.scores.items()
+    ]  # fmt: skip
+    schema = pa.schema(
+        {
+            "round": pa.int32(), "slot": pa.string(), "score": pa.string(), "value": pa.float64(),
+            "percentile": pa.float64(), "day": pa.int32(), "resolved": pa.bool_(), "pay": pa.float64(),
+        }
+    )  # fmt: skip
+    staging = path.with_name(f".{path.name}.tmp")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), staging)
+    staging.replace(path)

@@ -1,0 +1,114 @@
+"""A season of resolved rounds: the live record holds the tournament's own scores and pays what its rounds pay."""
+
+from datetime import timedelta
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from bot.answers import LiveScore
+from bot.artifacts import ArtifactStore
+from bot.delivery import Slot
+from bot.ledger import Ledger
+from bot.live_record import LiveRecord
+from bot.numerai import NumeraiClient
+from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock, Schedule
+from bot.sandbox.world import World
+from bot.score_sync import calibrate, export, sync_scores
+from bot.submission_file import render
+from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
+
+SEASON = 42
+DAY = timedelta(days=1)
+SLOTS = (Slot(name=SLOT, model_id=DEMO_ACCOUNT.models[SLOT], recipe="demo"),)
+
+
+@pytest.fixture(scope="module")
+def season(tmp_path_factory, world_folder):
+    """Forty-two rounds, a submission each, all but the last few resolved; the client and the tournament."""
+    schedule = Schedule.every(DAY, window=DAY / 2, first_round=FIRST_ROUND, first_open=OPENED)
+    clock = SandboxClock(OPENED + timedelta(minutes=1), rate=0)
+    with Sandbox(World.open(world_folder), clock=clock, schedule=schedule) as sandbox:
+        client = NumeraiClient(
+            api_url=sandbox.url, public_id=DEMO_ACCOUNT.public_id, secret_key=DEMO_ACCOUNT.secret_key
+        )
+        for number in range(FIRST_ROUND, FIRST_ROUND + SEASON):
+            era = sandbox.tournament.live_era(number)
+            known = np.nan_to_num(era.targets["target_ender_60"], nan=0.5)
+            noise = np.random.default_rng(number).normal(size=len(era.ids))
+            ranks = np.argsort(np.argsort(noise + known)) + 0.5
+            content = render(list(era.ids), ranks / len(ranks))
+            client.upload(model_id=SLOTS[0].model_id, filename=f"r{number}.csv", content=content, check=lambda: None)
+            clock.advance(DAY)
+        yield client, sandbox
+
+
+def resolved(sandbox):
+    """Let every round resolve."""
+    sandbox.clock.advance(timedelta(days=365))
+
+
+def test_the_record_equals_the_tournaments_scores_and_pay(season, tmp_path):
+    """Every score is the tournament's to 1e-9, and the pay is 3 x CORR + 15 x MMC, clipped, by the round's own terms."""
+    client, sandbox = season
+    resolved(sandbox)
+    record = LiveRecord(tmp_path / "ledger.sqlite")
+    sync_scores(client, record, SLOTS)
+    rounds = {one.round: one for one in record.rounds(SLOT)}
+
+    assert len(rounds) == SEASON >= 40
+    for one in sandbox.tournament.submissions:
+        kept = rounds[one.round]
+        assert kept.resolved
+        assert kept.scores == pytest.approx(one.scores, abs=1e-9)
+        expected = np.clip(3 * one.scores["corr60"] + 15 * one.scores["mmc60"], -1, 1)
+        assert kept.pay == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_second_sync_brings_no_news_and_the_export_has_everything(season, tmp_path):
+    """Nothing changes once it is resolved, and the parquet file has a row per round and score."""
+    client, sandbox = season
+    resolved(sandbox)
+    record = LiveRecord(tmp_path / "ledger.sqlite")
+    first, second = sync_scores(client, record, SLOTS), sync_scores(client, record, SLOTS)
+    export(record.rounds(), tmp_path / "record.parquet")
+    table = pq.read_table(tmp_path / "record.parquet")
+
+    assert (first, second) == (3 * SEASON, 0)
+    assert table.num_rows == 3 * SEASON
+    assert set(table.column("score").to_pylist()) == {"corr60", "mmc60", "bmc"}
+
+
+def score(value, day, *, final=False):
+    return LiveScore(
+        round=1405, name="corr60", value=value, percentile=0.5, day=day, date=f"2026-12-{day:02}", resolved=final
+    )
+
+
+def test_a_resolved_score_is_frozen(tmp_path):
+    """Scores move until they are resolved; afterwards neither a correction nor an older answer changes them."""
+    record = LiveRecord(tmp_path / "ledger.sqlite")
+    steps = [score(0.01, 1), score(0.02, 2), score(0.015, 1), score(0.03, 20, final=True), score(0.5, 21, final=True)]
+    changes = [record.record(SLOT, [one]) for one in steps]
+    (kept,) = record.rounds()
+
+    assert changes == [1, 1, 0, 1, 0]
+    assert (kept.scores["corr60"], kept.day, kept.resolved) == (0.03, 20, True)
+    assert kept.pay is None
+
+
+def test_what_an_artifact_promised_stands_beside_what_came(installation):
+    """The rounds that an artifact scored are held beside its hold-out; a handful of rounds has no standard error."""
+    assert installation.bot("submit").returncode == 0
+    installation.sandbox.clock.advance(timedelta(days=365))
+    done = installation.bot("scores")
+    ledger, record = (kind(installation.state / "ledger.sqlite") for kind in (Ledger, LiveRecord))
+    artifacts = ArtifactStore(installation.state / "artifacts")
+    (found,) = calibrate(record.rounds(), ledger, artifacts, score="corr60")
+
+    assert done.returncode == 0, done.stderr
+    assert "promised CORR" in done.stdout
+    assert found.rounds == 1
+    assert np.isnan(found.error)
+    assert found.live == pytest.approx(installation.sandbox.tournament.submissions[0].scores["corr60"], abs=1e-9)
+    assert (installation.state / "live_record.parquet").is_file()
