@@ -104,13 +104,16 @@ class Daemon:
         """
         Look once and do what is owed; return the seconds to wait before the next look.
 
-        No error leaves this method: whatever happens in one look, the next one is taken.
+        No error leaves this method: whatever happens in one look, the next one is taken. A look that crashed is no
+        sign of life.
         """
         pause = self.tick_s
         try:
             pause = self._step()
         except Exception:
+            # Without a beat, a loop that only crashes is unwell after a while, and then ends: a fresh one may do better.
             log.exception("step.crashed")
+            return pause
         try:
             number = None if self._round is None else self._round.number
             self.pulse.beat(round=number, settled=self._settled, tick_s=self.tick_s)
@@ -155,14 +158,23 @@ class Daemon:
             return self._pause()
         now = self.tournament.server_now()
         self._warn(current, now)
+        failed: list[BotError] = []
         for party in self.parties:
-            if party.slots is None:
-                party.slots = party.find_slots()
+            try:
+                party.slots = party.find_slots() if party.slots is None else party.slots
+            except BotError as error:
+                failed.append(error)  # one account's key is no reason to keep the others waiting
+                continue
             if not self._owes(party, current) or party.running is not None or time.monotonic() < party.hold_until:
                 continue
             limit_s = min(ATTEMPT_S, current.seconds_left(now) + AFTER_CLOSE_S)
             party.running, party.trigger = party.attempt(current, limit_s, party.trigger), None
             party.running.start()
+        if failed:
+            self._say("account.unusable", str(failed[0]))
+            if any(isinstance(error, OperatorNeeded) for error in failed):
+                self._trouble("account", "an account cannot be used", "; ".join(map(str, failed)))
+            return self.tick_s
         self._settle(current)
         if self._settled:
             return self._pause()
@@ -188,7 +200,8 @@ class Daemon:
         self._settled = True
         log.info("round.settled", round=current.number)
         self.pulse.mark("round", None)
-        self.outbox.over("round", f"round {current.number} is confirmed", at=datetime.now(UTC))
+        for trouble in ("round", "account", "numerai"):  # whoever opened it, perhaps before a restart
+            self.outbox.over(trouble, f"round {current.number} is confirmed", at=datetime.now(UTC))
         self._tell_rungs(current)
         self.confirmed()
 
@@ -234,6 +247,7 @@ class Daemon:
         if current.closes_at - now <= min(WARN, window / 2):
             minutes = current.seconds_left(now) / 60
             title = f"round {current.number} is not confirmed, {minutes:.0f} minutes left"
+            self.pulse.mark("round", title)
             self._trouble("round", title, "the bot goes on trying; see `bot doctor`")
 
     def _leave(self) -> None:

@@ -63,26 +63,30 @@ class Messenger:
         self._wake.set()
 
     def _run(self) -> None:
+        while True:
+            self._wake.wait(PAUSE_S)
+            self._wake.clear()
+            for work in (self._deliver, self._say_all_is_well):
+                try:
+                    work()
+                except Exception as error:  # noqa: BLE001 - a library of a hundred services; none may end the thread
+                    log.warning("message.failed", kind=type(error).__name__)
+            if self._stopped.is_set():
+                return
+
+    def _deliver(self) -> None:
+        if self._send is None:
+            return
         outbox = Outbox(self._path)
         try:
-            while True:
-                self._wake.wait(PAUSE_S)
-                self._wake.clear()
-                self._work(outbox)
-                if self._stopped.is_set():
-                    return
+            outbox.deliver(self._send, now=datetime.now(UTC))
         finally:
             outbox.close()
 
-    def _work(self, outbox: Outbox) -> None:
-        try:
-            if self._pings and self._ping_url:
-                requests.get(self._ping_url, timeout=PING_S).raise_for_status()
-                self._pings = 0
-            if self._send is not None:
-                outbox.deliver(self._send, now=datetime.now(UTC))
-        except Exception as error:  # noqa: BLE001 - a library of a hundred services; none of them may end the thread
-            log.warning("message.failed", kind=type(error).__name__)
+    def _say_all_is_well(self) -> None:
+        if self._pings and self._ping_url:
+            requests.get(self._ping_url, timeout=PING_S).raise_for_status()
+            self._pings = 0
 
     def _notify(self, message: Message) -> bool:
         import apprise  # noqa: PLC0415 - a fifth of a second that only a message needs

@@ -12,7 +12,7 @@ from typing import Literal
 
 from bot.database import Database
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 30, 3600
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 30, 900
 """Seconds between attempts to send: doubled from the first to the longest."""
 
 Kind = Literal["alert", "recovery"]

@@ -28,8 +28,8 @@ BEAT_S = 20.0
 LOOK_AFTER_S = 5.0
 """Seconds between two looks of the watchdog."""
 
-SILENT_S = 2 * LOOK_S
-"""Seconds without a sign from the scheduler after which it counts as dead."""
+SILENT_S = LOOK_S + 15.0
+"""Seconds without a sign from the scheduler after which it counts as dead; with the next beat that is seen in 120."""
 
 RESTART = 75
 """Exit status of a process that ends because it cannot recover: whoever started it should start it again."""

@@ -37,7 +37,7 @@ def open_service(settings: Settings) -> tuple[Daemon, Calendar, Messenger, Web |
             api_url=settings.api_url,
             public_id=None,
             secret_key=None,
-            transport=Transport(connect_s=CONNECT_S, read_s=READ_S, exchange_s=EXCHANGE_S),
+            transport=_transport(),
         ),
         parties=[_party(name) for name in settings.accounts or ("",)],
         book=Ledger(settings.ledger_path),
@@ -58,13 +58,17 @@ def open_trainer(settings: Settings) -> tuple[Calendar, Pulse]:
     return Calendar(chores), Pulse(folder=settings.state_dir, name=TRAINER)
 
 
+def _transport() -> Transport:
+    return Transport(connect_s=CONNECT_S, read_s=READ_S, exchange_s=EXCHANGE_S)
+
+
 def _party(account: str) -> Party:
     """Return an account whose key is read again for every round, so that a rotated one needs no restart."""
 
     def find_slots() -> tuple[str, ...]:
         current = config.load().of_account(account)
         return tuple(current.slots) or tuple(
-            slot.name for slot in assembly.find_slots(current, assembly.open_client(current))
+            slot.name for slot in assembly.find_slots(current, assembly.open_client(current, _transport()))
         )
 
     def attempt(round_: Round, limit_s: float, trigger: str | None) -> Child:

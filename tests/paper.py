@@ -2,8 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+from bot.daemon import Daemon
 from bot.errors import RoundNotOpen
 from bot.ledger import Entry
+from bot.outbox import Outbox
+from bot.party import Party
+from bot.pulse import Pulse
 from bot.rounds import Round
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -77,6 +81,20 @@ def intend(ledger, number, slot, rung="champion"):
         submission_id=None, filename=None, intended_at=OPENED.isoformat(), confirmed_at=None, rung=rung,
     )  # fmt: skip
     ledger.intend(entry)
+
+
+def make_loop(paper, folder):
+    """The loop over the paper tournament, with its state in *folder*."""
+    return Daemon(
+        tournament=paper,
+        parties=[Party(find_slots=paper.find_slots, attempt=paper.attempt)],
+        book=paper.ledger,
+        pulse=Pulse(folder=folder),
+        outbox=Outbox(folder / "ledger.sqlite"),
+        confirmed=lambda: paper.attempts.append("ping"),
+        helped=lambda: False,
+        tick_s=20,
+    )
 
 
 def steps(loop, count=3):

@@ -6,13 +6,11 @@ from datetime import timedelta
 import pytest
 
 from bot import daemon
-from bot.daemon import Daemon
 from bot.errors import BadCredentials, NumeraiUnavailable
 from bot.ledger import Ledger
-from bot.outbox import Outbox
 from bot.party import Party
-from bot.pulse import Pulse, ailments
-from tests.paper import OPENED, SLOTS, Paper, confirm, intend, steps, told
+from bot.pulse import ailments
+from tests.paper import OPENED, SLOTS, Paper, confirm, intend, make_loop, steps, told
 
 
 @pytest.fixture
@@ -22,16 +20,7 @@ def paper(tmp_path):
 
 @pytest.fixture
 def loop(paper, tmp_path):
-    return Daemon(
-        tournament=paper,
-        parties=[Party(find_slots=paper.find_slots, attempt=paper.attempt)],
-        book=paper.ledger,
-        pulse=Pulse(folder=tmp_path),
-        outbox=Outbox(tmp_path / "ledger.sqlite"),
-        confirmed=lambda: paper.attempts.append("ping"),
-        helped=lambda: False,
-        tick_s=20,
-    )
+    return make_loop(paper, tmp_path)
 
 
 @pytest.fixture
@@ -208,6 +197,20 @@ def test_a_round_that_is_extended_is_played_to_its_new_close(loop, paper, no_hol
     steps(loop)
 
     assert loop.book.settled(1405, SLOTS[0])
+
+
+def test_one_account_that_cannot_be_asked_keeps_no_other_waiting(loop, paper):
+    """A key that is refused costs its own account, and is told; the other account is filled all the same."""
+
+    def refuse():
+        raise BadCredentials("revoked")
+
+    loop.parties = [Party(find_slots=refuse, attempt=paper.attempt), *loop.parties]
+    steps(loop)
+
+    assert [one.round.number for one in paper.attempts] == [1405]
+    assert loop.book.settled(1405, SLOTS[0])
+    assert told(loop) == [("alert", "an account cannot be used")]
 
 
 def test_no_error_ends_the_loop(loop, paper):
