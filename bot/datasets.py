@@ -13,6 +13,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,12 +45,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedFile:
-    """A verified file; ``etag`` is the server's name for this content."""
+    """A verified file; ``etag`` is the server's name for this content, ``modified`` when it says it was published."""
 
     path: Path
     size: int
     sha256: str
     etag: str
+    modified: datetime | None
 
 
 def fetch(
@@ -80,6 +83,7 @@ def fetch(
         if response.status_code != PARTIAL_CONTENT:
             part.restart(etag)
         total = part.size + int(length)
+        modified = _modified(response.headers.get("Last-Modified"))
         told = response.headers.get("Content-Range"), etag
         if part.size and told != (f"bytes {part.size}-{total - 1}/{total}", part.etag):
             part.remove()
@@ -92,7 +96,7 @@ def fetch(
         raise DatasetIncomplete(f"{filename}: the disk does not hold what arrived; it is fetched again")
     part.publish(path)
     sync_folder(path.parent)
-    return FetchedFile(path=path, size=total, sha256=came, etag=etag)
+    return FetchedFile(path=path, size=total, sha256=came, etag=etag, modified=modified)
 
 
 def sync(client: NumeraiClient, folder: Path, version: str, *, watch: Watcher | None = None) -> tuple[str, ...]:
@@ -147,7 +151,7 @@ def _refetch(
     finally:
         staging.unlink(missing_ok=True)
     sync_folder(path.parent)
-    return FetchedFile(path=path, size=size, sha256=sha256, etag=etag)
+    return FetchedFile(path=path, size=size, sha256=sha256, etag=etag, modified=None)
 
 
 def recorded(home: Path) -> dict[str, dict[str, object]]:
@@ -166,6 +170,14 @@ def _intact(path: Path, known: Mapping[str, object]) -> bool:
     if not path.is_file() or path.stat().st_size != known["bytes"]:
         return False
     return path.name in STORED_FILES or sha256_of(path) == known["sha256"]
+
+
+def _modified(told: str | None) -> datetime | None:
+    """Return the time of a ``Last-Modified`` header, ``None`` where there is none to read."""
+    try:
+        return None if told is None else parsedate_to_datetime(told).astimezone(UTC)
+    except ValueError:
+        return None
 
 
 def _verify(staging: Path, filename: str, total: int) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 import stamina
 import structlog
 
-from bot.errors import NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
+from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.ledger import Entry, Ledger
 from bot.numerai import NumeraiClient, ServerSubmission
 from bot.rounds import Round
@@ -52,6 +52,7 @@ class Delivery:
         Raises:
             RoundNotOpen: The round closed or rolled over; nothing was uploaded after that.
             RefuseToSubmit: The slot holds somebody else's submission, or the server refused the file.
+            DatasetIncomplete: The server has put the predictions on other ids: they were for an earlier round's rows.
             NumeraiUnavailable: The server failed throughout.
         """
         seconds = round_.seconds_left(self.client.server_now()) - round_.guard.total_seconds()
@@ -71,6 +72,7 @@ class Delivery:
                 )
                 log.info("submission.uploaded", sha256=entry.csv_sha256[:12])
                 if not self.reconcile(entry, slot, force=force):
+                    self._unmapped(entry, slot, content)
                     raise NumeraiUnavailable("the upload was acknowledged, but the server does not list it")
 
     def reconcile(self, entry: Entry, slot: Slot, *, force: bool) -> bool:
@@ -89,6 +91,22 @@ class Delivery:
                 self._confirm(entry, one)
                 return True
         return not force and any(self._adopt(entry, one) for one in held)
+
+    def _unmapped(self, entry: Entry, slot: Slot, content: bytes) -> None:
+        """
+        Make sure that the server holds the ids that were sent.
+
+        Numerai maps those of the round before onto this round's without a word, so this is the last sign of a file that
+        was never this round's.
+        """
+        sent = _ids(content)
+        for one in self.client.submissions(slot.model_id):
+            ours = one.round == entry.round and one.error is None and one.filename.startswith(entry.token)
+            if ours and _ids(self.client.read_back(one.id)) != sent:
+                raise DatasetIncomplete(
+                    f"Numerai put the predictions for round {entry.round} on other ids than were sent: the live file"
+                    " was an earlier round's; it is fetched again"
+                )
 
     def same_round(self, round_: Round) -> datetime:
         """
@@ -142,3 +160,8 @@ class Delivery:
             at=self.client.server_now(),
         )
         log.info("submission.confirmed", submission=submission.id, file=submission.filename)
+
+
+def _ids(content: bytes) -> list[bytes]:
+    """Return the ids of a file, in its order."""
+    return [line.partition(b",")[0] for line in content.splitlines()[1:]]

@@ -151,6 +151,12 @@ class Ledger(Database):
         rows = self._select("SELECT * FROM live_file WHERE round = ?", round_number)
         return LiveRecord(**rows[0]) if rows else None
 
+    def forget(self, round_number: int) -> None:
+        """Forget the live file of a round and what was only intended on the strength of it."""
+        with boundary("ledger.forget"), self._transaction():
+            self._db.execute("DELETE FROM live_file WHERE round = ?", (round_number,))
+            self._db.execute("DELETE FROM submission WHERE round = ? AND state = 'intended'", (round_number,))
+
     def earlier_live(self, round_number: int) -> tuple[LiveRecord, ...]:
         """Return the live files of earlier rounds, newest first."""
         rows = self._select("SELECT * FROM live_file WHERE round < ? ORDER BY round DESC LIMIT 50", round_number)

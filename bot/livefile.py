@@ -8,6 +8,7 @@ file is believed only when its ids are new, its era says live, and its size is t
 import hashlib
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,14 @@ def read_live(path: Path) -> LiveFile:
     )
 
 
-def prove_fresh(live: LiveFile, *, previous_ids_sha256: AbstractSet[str], previous_rows: int | None) -> None:
+def prove_fresh(
+    live: LiveFile,
+    *,
+    previous_ids_sha256: AbstractSet[str],
+    previous_rows: int | None,
+    modified: datetime | None = None,
+    not_before: datetime | None = None,
+) -> None:
     """
     Refuse a live file that is not this round's.
 
@@ -104,6 +112,9 @@ def prove_fresh(live: LiveFile, *, previous_ids_sha256: AbstractSet[str], previo
         live: As read.
         previous_ids_sha256: Digests of the ids of earlier rounds' live files.
         previous_rows: Rows of the last round's.
+        modified: When the server says that the file was published.
+        not_before: Time before which this round's file cannot have been published; ``None`` where it is not known, or not
+            needed because the last round's ids are.
 
     Raises:
         DatasetIncomplete: It is an earlier round's file, holds other than live rows, repeats ids, or has a size that
@@ -115,6 +126,10 @@ def prove_fresh(live: LiveFile, *, previous_ids_sha256: AbstractSet[str], previo
         raise DatasetIncomplete("the live file repeats ids; it is fetched again")
     if live.ids_sha256 in previous_ids_sha256:
         raise DatasetIncomplete("the live file is still an earlier round's (same ids); it is fetched again")
+    if modified is not None and not_before is not None and modified < not_before:
+        raise DatasetIncomplete(
+            f"the live file was published {modified:%a %Y-%m-%d %H:%M} UTC: it is the last round's; it is fetched again"
+        )
     if previous_rows is not None and abs(len(live.ids) - previous_rows) > MAX_ROW_CHANGE * previous_rows:
         raise DatasetIncomplete(
             f"the live file has {len(live.ids)} rows, the last round's had {previous_rows}; it is fetched again"

@@ -246,17 +246,10 @@ class NumeraiClient:
                 newest[one.round, one.name] = one
         return tuple(newest.values())
 
-    def round(self, number: int) -> Round:
-        """
-        Return a round by its number, with what it pays.
-
-        Raises:
-            NumeraiUnavailable: The API knows no such round.
-        """
+    def round(self, number: int) -> Round | None:
+        """Return a round by its number, with what it pays; ``None`` where the API lists no such round."""
         listed = self._wrapped(lambda: self._api.list_rounds(number=number))
-        if not listed:
-            raise NumeraiUnavailable(f"the API does not list round {number}")
-        return to_round(listed[0])
+        return to_round(listed[0]) if listed else None
 
     def public_model(self, name: str) -> str:
         """Return the id of anybody's model, by its name."""

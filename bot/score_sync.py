@@ -56,7 +56,8 @@ def sync_scores(client: NumeraiClient, record: LiveRecord, slots: Sequence[Slot]
     news = sum(record.record(name, client.live_scores(identity)) for name, identity in ids.items())
     for number in record.unpriced():
         try:
-            record.price(client.round(number))
+            if (round_ := client.round(number)) is not None:
+                record.price(round_)
         except BotError as error:
             log.warning("scores.unpriced", round=number, reason=str(error))
     log.info("scores.synced", models=len(ids), news=news)

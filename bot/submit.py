@@ -12,14 +12,15 @@ from pathlib import Path
 
 import structlog
 
-from bot.datasets import LiveFile, fetch, prove_fresh, read_live
+from bot.datasets import LiveFile
 from bot.delivery import Delivery, Slot, token
 from bot.diagnostics import RoundReport
-from bot.errors import BotError, GateFailed, RefuseToSubmit, StateUnwritable
+from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, StateUnwritable
 from bot.files import publish
 from bot.gates import Finding, Limits, check_submission
 from bot.late import Late
 from bot.ledger import Entry, Ledger, LiveRecord
+from bot.live_fetch import fetch_live
 from bot.numerai import NumeraiClient
 from bot.receipt import Outcome, Receipt, Stages
 from bot.rounds import Round
@@ -103,7 +104,7 @@ class Submitter:
                 return self._receipt(round_, slot, "dry run", stages, draft.findings)
             self.ledger.intend(draft.entry)
             with stages.stage("deliver"):
-                self._delivery.deliver(round_, slot, draft.entry, draft.content, force=force)
+                self._deliver(round_, slot, draft.entry, draft.content, force=force)
             self._report(draft, stages)
             return self._receipt(round_, slot, "confirmed", stages, draft.findings)
 
@@ -119,8 +120,16 @@ class Submitter:
             content = path.read_bytes() if path.is_file() else b""
             if hashlib.sha256(content).hexdigest() != entry.csv_sha256:
                 return self._delivery.reconcile(entry, slot, force=False)
-            self._delivery.deliver(round_, slot, entry, content, force=False)
+            self._deliver(round_, slot, entry, content, force=False)
             return True
+
+    def _deliver(self, round_: Round, slot: Slot, entry: Entry, content: bytes, *, force: bool) -> None:
+        """Upload and confirm; where the server shows that the rows were another round's, forget them."""
+        try:
+            self._delivery.deliver(round_, slot, entry, content, force=force)
+        except DatasetIncomplete:
+            self.ledger.forget(round_.number)
+            raise
 
     def _draft(self, round_: Round, slot: Slot, stages: Stages) -> "_Draft":
         """
@@ -130,7 +139,12 @@ class Submitter:
             BotError: None does; what was wrong with the best.
         """
         with stages.stage("fetch"):
-            record, live = self._fetch(round_)
+            record, live = fetch_live(
+                self._delivery,
+                round_,
+                self.rungs.state_dir / "rounds" / str(round_.number) / "live.parquet",
+                version=self.rungs.data_version,
+            )
         rungs, absent = self.rungs.find(slot, round_.number)
         refused: list[BotError] = [] if rungs and rungs[0].name == "champion" else list(absent)
         longest = RUNG_S
@@ -192,32 +206,6 @@ class Submitter:
 
     def _folder(self, round_: Round, slot: Slot) -> Path:
         return self.rungs.state_dir / "rounds" / str(round_.number) / slot.name
-
-    def _fetch(self, round_: Round) -> tuple[LiveRecord, LiveFile]:
-        """Download the live file, or take the one already proven for this round, and prove whose it is."""
-        path = self.rungs.state_dir / "rounds" / str(round_.number) / "live.parquet"
-        known = self.ledger.live(round_.number)
-        if known is not None and path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == known.sha256:
-            return known, read_live(path)
-        fetched = fetch(self.client, f"{self.rungs.data_version}/live.parquet", path)
-        live = read_live(path)
-        earlier = self.ledger.earlier_live(round_.number)
-        prove_fresh(
-            live,
-            previous_ids_sha256=frozenset(record.ids_sha256 for record in earlier),
-            previous_rows=earlier[0].rows if earlier else None,
-        )
-        now = self._delivery.same_round(round_)
-        record = LiveRecord(
-            round=round_.number,
-            sha256=fetched.sha256,
-            ids_sha256=live.ids_sha256,
-            rows=len(live.ids),
-            fetched_at=now.isoformat(),
-        )
-        self.ledger.record_live(record)
-        log.info("dataset.fetched", rows=record.rows, bytes=fetched.size, sha256=fetched.sha256[:12])
-        return record, live
 
     def _gate(self, live: LiveFile, filled: Filled, csv: Path) -> tuple[Finding, ...]:
         """Judge the file as it lies on disk, by our gates and by Numerai's own function."""

@@ -3,6 +3,8 @@
 import json
 import threading
 from dataclasses import dataclass, replace
+from datetime import datetime
+from email.utils import format_datetime
 
 from bot.sandbox.faults import Fault
 from bot.sandbox.mutations import mutate
@@ -45,6 +47,8 @@ def deliver(
     elif kind == "ignore_range":
         wanted = None
     reply = answer(content, wanted=wanted, condition=condition)
+    if (published := _published(content, tournament)) is not None:
+        reply.headers["Last-Modified"] = format_datetime(published, usegmt=True)
     whole = len(reply.body)
     if kind == "xml":
         reply = Reply(status=200, body=memoryview(ACCESS_DENIED), headers={"Content-Type": "application/xml"})
@@ -95,6 +99,18 @@ def _stale(content: Content | None, tournament: Tournament) -> Content | None:
     if before is None or not content.path.name.startswith("live"):
         return content
     return Content.map(before.folder / content.path.name)
+
+
+def _published(content: Content | None, tournament: Tournament) -> datetime | None:
+    """Return when a live file was published: with the opening of the round that it belongs to."""
+    newest = tournament.schedule.opened(tournament.clock.now())
+    if content is None or content.path is None or newest is None:
+        return None
+    for number in range(newest, max(newest - 2, tournament.schedule.first_round - 1), -1):
+        era = tournament.live_era(number)
+        if era is not None and era.folder == content.path.parent:
+            return tournament.schedule.round(number).opens_at
+    return None
 
 
 def _small(tournament: Tournament) -> list[str]:

@@ -3,8 +3,7 @@ R3 and R4: thousands of rounds in a row, each with its own trouble, and not one 
 
 One bot keeps its state through all of them. A round's trouble is drawn from its number: stale or spliced live files,
 a rollover or a close during each step, a start in the last minute, failing answers. Numerai decides at the moment
-``create_submission`` arrives; a rollover in that very moment is the one that no client can see, and is left out. So is
-a stale file after a round whose own file the bot never saw: by its ids alone it cannot be told from a fresh one.
+``create_submission`` arrives; a rollover in that very moment is the one that no client can see, and is left out.
 """
 
 import random
@@ -34,8 +33,6 @@ def trouble(sandbox: Sandbox, state: Path, number: int, seed: int) -> str:
     """Put a round's trouble in place; return its name."""
     drawn = random.Random(f"{seed}/{number}")
     kind = drawn.choice(TROUBLES)
-    if kind.startswith("stale") and not (state / "rounds" / str(number - 1) / "live.parquet").is_file():
-        kind = "none"
     sandbox.faults = Faults(Plan(seed=number, share=0.2 if kind in ("answers", "rollover", "close") else 0.0))
     operation, phase = drawn.choice(STEPS)
     match kind:

@@ -1,0 +1,60 @@
+"""A round whose predecessor the bot never saw: its live file is proven by date, and by what the server made of it."""
+
+from datetime import timedelta
+
+import pytest
+
+from bot.sandbox import Fault
+from tests.integration.conftest import FIRST_ROUND
+
+STALE = Fault(operation="GET", kind="stale_live", times=99)
+
+
+@pytest.fixture
+def later(installation):
+    """A bot that has never run, on the second day: nothing is known of the first round's ids."""
+    installation.sandbox.clock.advance(timedelta(days=1))
+    return installation
+
+
+def test_a_stale_file_is_told_by_its_date(later):
+    """The file of a round that was never seen is refused until this round's is there, and nothing is uploaded before."""
+    later.sandbox.faults.add(STALE)
+    refused = later.bot("submit")
+    before = list(later.sandbox.tournament.submissions)
+    later.sandbox.faults.clear()
+    done = later.bot("submit")
+
+    assert refused.returncode == 75
+    assert "it is the last round's" in refused.stderr
+    assert before == []
+    assert done.returncode == 0, done.stderr
+    assert [one.round for one in later.sandbox.tournament.submissions] == [FIRST_ROUND + 1]
+
+
+def test_a_fresh_file_after_an_unseen_round_is_taken(later):
+    """What was published with its own round passes."""
+    done = later.bot("submit")
+
+    assert done.returncode == 0, done.stderr
+    assert later.sandbox.tournament.submissions[0].accepted
+
+
+def test_ids_that_the_server_changed_are_noticed_and_mended(later):
+    """Where no date tells, the read-back does: the rows are forgotten, fetched anew, and the fresh upload takes over."""
+    undated = (
+        "import sys; from bot import live_fetch, cli\n"
+        "live_fetch._between = lambda client, round_: None\n"
+        "sys.argv = ['bot', 'submit']; cli.main()\n"
+    )
+    later.sandbox.faults.add(STALE)
+    first = later.python("-c", undated)
+    later.sandbox.faults.clear()
+    second = later.python("-c", undated)
+    held = later.sandbox.tournament.submissions
+
+    assert first.returncode == 75
+    assert "on other ids than were sent" in first.stderr
+    assert second.returncode == 0, second.stderr
+    assert len({one.sha256 for one in held}) == 2
+    assert [one.selected for one in held] == [False, True]
