@@ -71,7 +71,7 @@ done
 $engine build ${BUILD_OPTIONS:-} ${handed[@]+"${handed[@]}"} --target trainer --tag "$TRAINER_IMAGE" .
 # shellcheck disable=SC2086
 $engine build ${BUILD_OPTIONS:-} ${handed[@]+"${handed[@]}"} --target runtime --tag "$IMAGE" .
-size=$($engine run --rm --entrypoint du "$IMAGE" -xsm / 2>/dev/null | cut -f1)
+size=$($engine run --rm --user 0 --entrypoint du "$IMAGE" -xsm / 2>/dev/null | cut -f1)
 [ "$size" -le 650 ] || fail "the submitting image takes $size MB unpacked, more than 650"
 ! $engine run --rm --entrypoint python "$IMAGE" -c 'import torch' 2>/dev/null || fail "the submitting image has torch"
 trap down EXIT
