@@ -11,6 +11,7 @@ from bot.messenger import Messenger
 from bot.metrics import Metrics
 from bot.numerai import NumeraiClient
 from bot.outbox import Outbox
+from bot.pages import Pages
 from bot.party import Party
 from bot.pulse import TRAINER, Pulse
 from bot.rounds import Round
@@ -105,6 +106,7 @@ def _chores(settings: Settings) -> tuple[Chore, ...]:
 def _web(settings: Settings, loop: Daemon) -> Web | None:
     if settings.http_port is None:
         return None
+    pages = Pages(settings.state_dir, settings.ledger_path)
     metrics = Metrics(settings.ledger_path, settings.state_dir, loop.pulse)
 
     def healthz(_path: str) -> Answer:
@@ -119,7 +121,15 @@ def _web(settings: Settings, loop: Daemon) -> Web | None:
     return Web(
         host=settings.http_host,
         port=settings.http_port,
-        pages={"/healthz": healthz, "/metrics": lambda _path: metrics.page()},
+        pages={
+            "/": pages.now,
+            "/live": pages.live,
+            "/models": pages.models,
+            "/round/": pages.round,
+            "/report/": pages.report,
+            "/healthz": healthz,
+            "/metrics": lambda _path: metrics.page(),
+        },
         hook=hook,
         token=settings.webhook_token.get_secret_value() if settings.webhook_token else None,
     )

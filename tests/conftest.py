@@ -1,12 +1,15 @@
 """What every test may rely on: no settings from the outside, and the real samples where they are at hand."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 # The suite runs in as many processes as there are cores; a thread for every core in each of them would only spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(autouse=True)
@@ -24,3 +27,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real Numerai samples are not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Return a headless Chromium, or skip where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import time
 from importlib.resources import files
 
@@ -12,27 +11,12 @@ import pytest
 from bot import report
 from tests.evaluated import GROUPS, MEMBERS, evaluation
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
 
 @pytest.fixture(scope="module")
 def page_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "page.html"
     report.write(evaluation(), path)
     return path
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ class Installation:
             capture_output=True,
             text=True,
             check=False,
-            timeout=150,
+            timeout=400,
         )
 
 

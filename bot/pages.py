@@ -1,0 +1,125 @@
+"""What the daemon shows a person: read-only pages, drawn on the server from ledger, artifacts and reports."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from bot.axes import number
+from bot.charts import Line, line_chart
+from bot.live_record import LiveRecord, LiveRound
+from bot.status import overview, post_mortem
+from bot.web import Answer
+
+HTML = "text/html; charset=utf-8"
+SHOWN = 60
+"""Live rounds in the table; the charts have all of them."""
+
+
+class Pages:
+    """
+    The pages of a state directory.
+
+    Args:
+        state_dir: The state directory.
+        ledger_path: Of the mode in force.
+    """
+
+    def __init__(self, state_dir: Path, ledger_path: Path) -> None:
+        self._state_dir, self._ledger_path = state_dir, ledger_path
+
+    def now(self, _path: str) -> Answer:
+        """Return the newest rounds, champions, chores and troubles."""
+        return self._page("/", "Now")
+
+    def live(self, _path: str) -> Answer:
+        """Return the live record: scores and pay, round by round and added up."""
+        record = LiveRecord(self._ledger_path)
+        try:
+            rounds = record.rounds()
+        finally:
+            record.close()
+        names = sorted({name for one in rounds for name in one.scores})
+        return self._page("/live", "Live record", charts=_charts(rounds), live=rounds[::-1][:SHOWN], names=names)
+
+    def models(self, _path: str) -> Answer:
+        """Return every artifact with its scores on the hold-out and why it serves or does not."""
+        folder = self._state_dir / "artifacts"
+        champions = set(overview(self._state_dir, self._ledger_path, now=datetime.now(UTC))["champions"].values())
+        found = []
+        for path in sorted(folder.glob("[0-9]*/manifest.json"), reverse=True):
+            try:
+                about = json.loads(path.read_text(encoding="utf-8"))
+                score, decision = about["scores"]["ensemble"], about.get("decision") or {}
+                found.append(
+                    {
+                        "id": about["id"], "recipe": about["recipe"]["name"], "corr": score["mean"],
+                        "sharpe": score["sharpe"], "champion": about["id"] in champions,
+                        "promoted": bool(decision.get("promote")), "reason": decision.get("reason", ""),
+                        "report": self._report(about["id"]).is_file(),
+                    }
+                )  # fmt: skip
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return self._page("/models", "Models", models=found)
+
+    def round(self, path: str) -> Answer | None:
+        """Return everything that is kept of a round, ``None`` for one that is not known."""
+        name = path.rpartition("/")[2]
+        if not name.isdecimal():
+            return None
+        found = post_mortem(self._state_dir, self._ledger_path, int(name))
+        if not found["slots"] and not found["events"]:
+            return None
+        return self._page("/round", f"Round {name}", one=found)
+
+    def report(self, path: str) -> Answer | None:
+        """Return the report of an artifact as it was written, ``None`` where there is none."""
+        name = path.rpartition("/")[2]
+        file = self._report(name)
+        if not name.replace("-", "").isalnum() or not file.is_file():
+            return None
+        return Answer(body=file.read_bytes(), kind=HTML)
+
+    def _report(self, identity: str) -> Path:
+        return self._state_dir / "reports" / f"{identity}.html"
+
+    def _page(self, here: str, title: str, **content: object) -> Answer:
+        now = datetime.now(UTC)
+        known: dict[str, Any] = {"troubles": {}, **overview(self._state_dir, self._ledger_path, now=now)}
+        html = _template().render(here=here, title=title, now=known, at=f"{now:%Y-%m-%d %H:%M:%S}", **content)
+        return Answer(body=html.encode(), kind=HTML)
+
+
+@cache
+def _template() -> Any:  # noqa: ANN401 - jinja2's Template, whose methods are untyped
+    environment = Environment(loader=PackageLoader("bot"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"] = number
+    environment.filters["moment"] = lambda at: "-" if not at else str(at)[:19].replace("T", " ")
+    return environment.get_template("status.html.j2")
+
+
+def _charts(rounds: Sequence[LiveRound]) -> list[Markup]:
+    """Draw each score, and the pay of a stake of 1, added up over the rounds, a line for each model."""
+    if not rounds:
+        return []
+    labels = sorted({one.round for one in rounds})
+    place = {number: index for index, number in enumerate(labels)}
+    names = sorted({name for one in rounds for name in one.scores})
+    drawn = []
+    for name in ["pay", *names]:
+        values: dict[str, list[float]] = defaultdict(lambda: [0.0] * len(labels))
+        for one in rounds:
+            value = one.pay if name == "pay" else one.scores.get(name)
+            values[one.slot][place[one.round]] = value or 0.0
+        lines = [Line(name=slot, values=list(accumulate(series))) for slot, series in sorted(values.items())]
+        title = "Pay of a stake of 1, added up" if name == "pay" else f"{name}, added up"
+        drawn.append(line_chart(title, [str(one) for one in labels], lines))
+    return drawn

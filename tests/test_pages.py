@@ -1,0 +1,148 @@
+"""The daemon's pages: everything on them from the state directory, alive in a real browser, and nothing asked of anybody."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import requests
+
+from bot.answers import LiveScore
+from bot.ledger import Entry, Ledger
+from bot.ledger import LiveRecord as LiveFileRecord
+from bot.live_record import LiveRecord
+from bot.outbox import Outbox
+from bot.pages import Pages
+from bot.pulse import Pulse
+from bot.rounds import Payout, Round
+from bot.web import Web
+
+OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+ARTIFACT = "2026-11-24T120000Z-abcd"
+
+
+@pytest.fixture
+def state(tmp_path):
+    """A state directory with a confirmed round, forty resolved ones, an artifact, a report and a trouble."""
+    path = tmp_path / "ledger.sqlite"
+    ledger, record = Ledger(path), LiveRecord(path)
+    ledger.see(Round(number=1445, opens_at=OPENED, closes_at=OPENED + timedelta(hours=1)))
+    ledger.record_live(
+        LiveFileRecord(round=1445, sha256="ab" * 32, ids_sha256="cd" * 32, rows=6123, fetched_at=OPENED.isoformat())
+    )
+    entry = Entry(
+        round=1445, slot="mixer", state="intended", token="t", csv_sha256="ef" * 32, data_sha256="ab" * 32,
+        artifact=ARTIFACT, submission_id=None, filename=None, intended_at=OPENED.isoformat(), confirmed_at=None,
+    )  # fmt: skip
+    ledger.intend(entry)
+    ledger.confirm(1445, "mixer", submission_id="s", filename="r1445-mixer-efefefef.csv", at=OPENED)
+    ledger.start_chore("sync", OPENED)
+    ledger.finish_chore("sync", OPENED, "ok")
+    for number in range(1405, 1445):
+        scores = [("corr60", 0.02 * (-1) ** number), ("mmc60", 0.004)]
+        record.record("mixer", [score(number, name, value) for name, value in scores])
+        pays = tuple(Payout(score=name, multiplier=by, clip=1.0) for name, by in (("corr60", 3.0), ("mmc60", 15.0)))
+        record.price(
+            Round(number=number, opens_at=OPENED, closes_at=OPENED + timedelta(hours=1), payouts=pays, factor=1.0)
+        )
+    Outbox(path).trouble("numerai", "no usable answer <from> Numerai", "", at=OPENED)
+    folder = tmp_path / "artifacts" / ARTIFACT
+    folder.mkdir(parents=True)
+    about = {"id": ARTIFACT, "recipe": {"name": "standard"}, "scores": {"ensemble": {"mean": 0.0312, "sharpe": 1.1}},
+             "decision": {"promote": True, "reason": "CORR is more than chance"}}  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(about))
+    champions = tmp_path / "artifacts" / "champions"
+    champions.mkdir()
+    (champions / "standard.json").write_text(json.dumps({"champion": ARTIFACT, "previous": []}))
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / f"{ARTIFACT}.html").write_text('<link rel="icon" href="data:,"><h1>the report</h1>')
+    slot = tmp_path / "rounds" / "1445" / "mixer"
+    slot.mkdir(parents=True)
+    report = {"gates": [{"gate": "ids", "ok": True, "value": 6123, "limit": "the live ids"}], "seconds": {"fetch": 1.5}}
+    (slot / "report.json").write_text(json.dumps(report))
+    (slot.parent / "log.jsonl").write_text(json.dumps({"event": "round.finished", "timestamp": "2026-11-24T12:00:09Z"}))
+    Pulse(folder=tmp_path).beat()
+    return tmp_path
+
+
+def score(number, name, value):
+    return LiveScore(round=number, name=name, value=value, percentile=0.5, day=60, date="2026-11-24", resolved=True)
+
+
+@pytest.fixture
+def url(state):
+    pages = Pages(state, state / "ledger.sqlite")
+    shown = {
+        "/": pages.now,
+        "/live": pages.live,
+        "/models": pages.models,
+        "/round/": pages.round,
+        "/report/": pages.report,
+    }
+    with Web(host="127.0.0.1", port=0, pages=shown) as web:
+        yield f"http://127.0.0.1:{web.port}"
+
+
+def test_every_page_says_what_the_state_directory_knows(url):
+    """Receipts, scores, verdicts and a round's post-mortem are on their pages; what is foreign is escaped."""
+    said = {path: requests.get(url + path, timeout=10).text for path in ("/", "/live", "/models", "/round/1445")}
+
+    assert all(word in said["/"] for word in ("1445", "confirmed", ARTIFACT, "healthy"))
+    assert "no usable answer &lt;from&gt; Numerai" in said["/"]
+    assert "Pay of a stake of 1, added up" in said["/live"]
+    assert all(word in said["/models"] for word in ("champion", "CORR is more than chance", f"/report/{ARTIFACT}"))
+    assert all(word in said["/round/1445"] for word in ("6123", "efefefefefef", "round.finished", "the live ids"))
+
+
+@pytest.mark.parametrize(
+    "path", ["/round/7", "/round/x", "/report/none", "/report/..%2fledger", "/nothing", "/report/"]
+)
+def test_what_is_not_there_is_not_found(url, path):
+    """Unknown rounds and reports are 404, and no name leads out of the reports' folder."""
+    assert requests.get(url + path, timeout=10).status_code == 404
+
+
+def test_nothing_can_be_changed_through_the_pages(url):
+    """There is no hook without a token, and no page takes anything."""
+    assert requests.post(url + "/", timeout=10).status_code == 404
+    assert requests.post(url + "/hook/", timeout=10).status_code == 404
+
+
+def test_pages_live_in_a_browser(url, browser):
+    """Navigation works, plots answer the pointer, nothing is asked of anybody else, and nothing is complained about."""
+    page = browser.new_page()
+    asked, complaints = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(url)
+    page.click("nav a:has-text('Live record')")
+    plot = page.locator(".chart.lines .plot").first
+    plot.hover()
+    tip = page.locator("#tip").inner_text()
+    page.click("nav a:has-text('Models')")
+    page.click("text=report")
+    report = page.locator("h1").inner_text()
+    page.go_back()
+    page.click("nav a:has-text('Now')")
+    page.click("a:has-text('1445')")
+    heading = page.locator("h1").inner_text()
+    page.close()
+
+    assert "mixer" in tip
+    assert report == "the report"
+    assert heading.startswith("Round 1445")
+    assert complaints == []
+    assert all(one.startswith(url) for one in asked)
+
+
+@pytest.mark.parametrize("path", ["/", "/live", "/models", "/round/1445"])
+def test_a_phone_needs_no_sideways_scrolling(url, browser, path):
+    """On a narrow screen every page fits, in the dark too."""
+    page = browser.new_page(viewport={"width": 360, "height": 700}, color_scheme="dark")
+    page.goto(url + path)
+    wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.close()
+
+    assert not wide
+    assert sum(int(part) for part in background[4:-1].split(",")) < 200
