@@ -5,11 +5,11 @@ import sys
 
 import typer
 
-from bot.cli import evaluation, play, reports, rounds, status, training, tuning
+from bot.cli import evaluation, play, reports, rounds, setup, status, training, tuning
 from bot.cli.app import app
 from bot.errors import BotError, OperatorNeeded
 
-__all__ = ["app", "evaluation", "main", "play", "reports", "rounds", "status", "training", "tuning"]
+__all__ = ["app", "evaluation", "main", "play", "reports", "rounds", "setup", "status", "training", "tuning"]
 
 
 def main() -> None:

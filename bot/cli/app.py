@@ -3,7 +3,7 @@
 import typer
 
 app = typer.Typer(
-    add_completion=False,
+    add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="A Numerai bot that never misses a round. Settings: BOT_* variables or bot.toml; see the README.",
