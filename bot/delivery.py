@@ -162,6 +162,6 @@ class Delivery:
         log.info("submission.confirmed", submission=submission.id, file=submission.filename)
 
 
-def _ids(content: bytes) -> list[bytes]:
-    """Return the ids of a file, in its order."""
-    return [line.partition(b",")[0] for line in content.splitlines()[1:]]
+def _ids(content: bytes) -> set[bytes]:
+    """Return the ids of a file."""
+    return {line.partition(b",")[0] for line in content.splitlines()[1:]}
