@@ -16,6 +16,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 from full_width import store
+from measure import save
 
 from bot.history import HistoryState, feature_returns
 
@@ -29,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--eras", type=int, default=60)
     parser.add_argument("--folder", type=Path, help="keep the world here and use it again")
+    parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="history-") as scratch:
         held = store(options.folder or Path(scratch), options.eras)
@@ -66,6 +68,7 @@ def main() -> None:
     print(f"ours takes {spent['ours'] / bound:.1f} times cast and product together")
     table = V53_ERAS * features_count * len(TARGETS) * 4 / 2**20
     print(f"table in memory {table:.0f} MiB; published file of {LOOKBACK} eras {size:.2f} MB (goal {FILE_GOAL_MB})")
+    save(options.json, {"cpu_s": spent, "eras": len(positions), "bound_ratio": spent["ours"] / bound, "file_mb": size})
     if size > FILE_GOAL_MB:
         sys.exit("missed")
 

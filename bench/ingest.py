@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from full_width import FILES, world
-from measure import run
+from measure import run, save
 
 V53_ROWS, V53_COLUMNS = 6_853_308, 41
 CPU_GOAL, MEMORY_GOAL, FULL_GOAL_MIB = 1 / 2, 1 / 12, 2048
@@ -48,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--eras", type=int, default=120)
     parser.add_argument("--folder", type=Path, help="keep the world here and use it again")
+    parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--role", choices=["pandas", "pyarrow", "ours"])
     options = parser.parse_args()
     if options.role:
@@ -82,6 +83,7 @@ def main() -> None:
         )
         if value > goal
     ]
+    save(options.json, {role: one._asdict() for role, one in spent.items()} | {"rows": rows, "missed": missed})
     if missed:
         sys.exit(f"missed: {', '.join(missed)}")
 

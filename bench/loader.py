@@ -18,6 +18,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 from full_width import store
+from measure import save
 from torch.utils.data import DataLoader, Dataset
 
 GOAL_KROWS, GOAL_RATIO = 2000.0, 20.0
@@ -51,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--eras", type=int, default=60)
     parser.add_argument("--folder", type=Path, help="keep the world here and use it again")
+    parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="loader-") as scratch:
@@ -78,6 +80,9 @@ def main() -> None:
         f"era batches, int8 {ours:,.0f} (goal {GOAL_KROWS:,.0f}); DataLoader per row, float32 {theirs:,.1f};", end=" "
     )
     print(f"ratio {ours / theirs:.0f} (goal {GOAL_RATIO:.0f})")
+    save(
+        options.json, {"krows_per_cpu_s": ours, "per_row_loader": theirs, "goal": GOAL_KROWS, "goal_ratio": GOAL_RATIO}
+    )
     if ours < GOAL_KROWS or ours < GOAL_RATIO * theirs:
         sys.exit("missed")
 

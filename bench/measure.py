@@ -1,11 +1,18 @@
 """Run one side of a comparison in a fresh process; CPU seconds and peak anonymous memory of it."""
 
+import json
 import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+
+def save(path: Path | None, figures: dict[str, object]) -> None:
+    """Write the figures of a bench as JSON where a file is named."""
+    if path is not None:
+        path.write_text(json.dumps(figures), encoding="utf-8")
 
 
 class Spent(NamedTuple):

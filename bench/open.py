@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measure import run
+from measure import run, save
 
 GOAL = 2.0
 
@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--eras", type=int, default=60)
     parser.add_argument("--folder", type=Path, help="keep the world here and use it again")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--role", choices=["ours", "bare"])
     options = parser.parse_args()
     if options.role:
@@ -64,6 +65,7 @@ def main() -> None:
     print(
         f"bare mmap {spent['bare']:.2f}, ours {spent['ours']:.2f}, ratio {spent['ours'] / spent['bare']:.2f} (goal {GOAL})"
     )
+    save(options.json, {"bytes": size, "cpu_s": spent, "goal": GOAL})
     if spent["ours"] > GOAL * spent["bare"]:
         sys.exit("missed")
 
