@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all a newcomer needs; both build .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
-SOAKS := crash disk damage rounds
+SOAKS := crash disk damage rounds season
 
 .PHONY: demo test lint unit bench soak container docs format clean
 

@@ -29,7 +29,7 @@ from bot.transport import Transport
 CLASSIC = 8
 """Numerai's id of the Classic tournament."""
 
-ATTEMPTS, PATIENCE_S = 4, 30.0
+ATTEMPTS, PATIENCE_S = 8, 30.0
 """Attempts of a query, and the seconds after which no further one begins."""
 
 T = TypeVar("T")

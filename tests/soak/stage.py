@@ -1,9 +1,9 @@
 """What a soak needs before it begins: a world, an artifact trained on it, and a warm bot."""
 
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bot.sandbox import Sandbox, SandboxClock
@@ -14,23 +14,31 @@ from tests.soak.trials import OPENED, Bots, Tally, bots
 Soak = Callable[[Bots, World, Path], Iterable[Tally]]
 
 
-def stage(soak: Soak, *, preload: Callable[[Path], Path] | None = None) -> int:
-    """Make world and artifact in a temporary folder, run *soak*, print its counts; return the exit status."""
+@contextmanager
+def trained() -> Iterator[tuple[World, Path, Path]]:
+    """Make a world and an artifact trained on it in a temporary folder; yield world, artifacts and the folder."""
     with tempfile.TemporaryDirectory(prefix="bot-soak-") as name:
         root = Path(name)
         world = generate(root / "world", size="tiny")
         with Sandbox(world, clock=SandboxClock(OPENED)) as sandbox:
-            trained = Installation(sandbox=sandbox, root=root)
-            result = trained.bot("retrain")
+            made = Installation(sandbox=sandbox, root=root)
+            result = made.bot("retrain")
             if result.returncode != 0:
-                sys.stderr.write(result.stderr)
-                return 1
-        broken = 0
-        with bots(trained.state / "artifacts", preload=preload(root) if preload else None) as runner:
-            began = time.monotonic()
-            for tally in soak(runner, World.open(root / "world"), root / "trial"):
-                print(f"{tally}; {time.monotonic() - began:.0f} s", flush=True)
-                for breach in tally.breaches:
-                    print(f"  {breach}")
-                broken += len(tally.breaches)
-        return 1 if broken else 0
+                raise RuntimeError(result.stderr)
+        yield World.open(root / "world"), made.state / "artifacts", root
+
+
+def stage(soak: Soak, *, preload: Callable[[Path], Path] | None = None) -> int:
+    """Run *soak* on a trained world, print its counts; return the exit status."""
+    broken = 0
+    with (
+        trained() as (world, artifacts, root),
+        bots(artifacts, preload=preload(root) if preload else None) as runner,
+    ):
+        began = time.monotonic()
+        for tally in soak(runner, world, root / "trial"):
+            print(f"{tally}; {time.monotonic() - began:.0f} s", flush=True)
+            for breach in tally.breaches:
+                print(f"  {breach}")
+            broken += len(tally.breaches)
+    return 1 if broken else 0

@@ -1,0 +1,136 @@
+"""A bot whose loop, retries and network live by the sandbox's clock, and whose attempts run in this process."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import tenacity.nap
+
+import bot.submit
+from bot import daemon, transport
+from bot.artifacts import ArtifactStore
+from bot.daemon import Daemon
+from bot.delivery import Slot
+from bot.errors import BotError
+from bot.gates import Limits
+from bot.ledger import Ledger
+from bot.numerai import NumeraiClient
+from bot.outbox import Outbox
+from bot.party import Party
+from bot.pulse import Pulse
+from bot.rungs import Filled, Rungs
+from bot.sandbox import Account, Sandbox, SandboxClock
+from bot.scorer import Scorer
+from bot.transport import Transport
+from tests.soak.zygote import HereValidation
+
+START_S, SCORING_S = 5.0, 55.0
+"""Seconds that a new process is modelled to take until it asks anything, and that scoring and gates take."""
+
+ACCOUNT = Account(
+    username="season",
+    public_id="SEASONPUBLICIDSEASONPUBLICID0000",
+    secret_key="SEASONSECRETKEY" * 4,
+    models={f"season_{number}": f"5ea50000-0000-4000-8000-00000000000{number}" for number in range(3)},
+)
+
+
+@dataclass(kw_only=True)
+class Slow(Rungs):
+    """Rungs that take their time."""
+
+    sleep: Callable[[float], None]
+
+    def fill(self, *about: object) -> Filled:
+        self.sleep(SCORING_S)
+        return super().fill(*about)
+
+
+class Here:
+    """An attempt in this process: the commands' own steps, without a second interpreter."""
+
+    seconds, is_overdue = SCORING_S, False
+
+    def __init__(self, play: Callable[[], int]) -> None:
+        self._play, self._status = play, None
+
+    def start(self) -> None:
+        self._status = self._play()
+
+    def poll(self) -> int | None:
+        return self._status
+
+    def stop(self, *, grace_s: float) -> None:
+        """It has ended."""
+
+
+@contextmanager
+def virtual_time(clock: SandboxClock) -> Iterator[Callable[[float], None]]:
+    """Let the loop, retries and the transport live by *clock*; yield what passes time."""
+
+    def sleep(seconds: float) -> None:
+        clock.advance(timedelta(seconds=seconds))
+
+    began = clock.now()
+
+    def passed() -> float:
+        return (clock.now() - began).total_seconds()
+
+    virtual = SimpleNamespace(monotonic=passed, sleep=sleep)
+    patches = [mock.patch.object(one, "time", virtual) for one in (daemon, transport, tenacity, tenacity.nap)]
+    patches.append(mock.patch.object(bot.submit, "OfficialValidation", HereValidation))
+    for one in patches:
+        one.start()
+    try:
+        yield sleep
+    finally:
+        for one in patches:
+            one.stop()
+
+
+def make_bot(
+    sandbox: Sandbox, artifacts: Path, state: Path, slots: Mapping[str, str], sleep: Callable[[float], None]
+) -> tuple[Daemon, Ledger]:
+    """Return a loop whose attempts run here, and its ledger."""
+    ledger, store, scorers = Ledger(state / "ledger.sqlite"), ArtifactStore(artifacts), dict[str, Scorer]()
+
+    def client() -> NumeraiClient:
+        # The real seconds are those of a busy machine: no answer is late in virtual time.
+        key = {"public_id": ACCOUNT.public_id, "secret_key": ACCOUNT.secret_key}
+        return NumeraiClient(api_url=sandbox.url, transport=Transport(connect_s=20, read_s=60), **key)
+
+    def submit() -> int:
+        sleep(START_S)
+        asked, failed = client(), 0
+        rungs = Slow(
+            sleep=sleep, client=asked, ledger=ledger, artifacts=store, state_dir=state, data_version="v5.3",
+            scorers=scorers,
+        )  # fmt: skip
+        limits = Limits(max_exposure=1.0)  # a tiny world's features are few
+        submitter = bot.submit.Submitter(client=asked, ledger=ledger, rungs=rungs, live=True, limits=limits)
+        try:
+            current = asked.current_round()
+        except BotError as error:
+            return error.exit_code
+        for slot, identity in slots.items():
+            try:
+                submitter.submit(current, Slot(name=slot, model_id=identity, recipe="demo"))
+            except BotError as error:
+                failed = failed or error.exit_code
+        return failed
+
+    loop = Daemon(
+        tournament=client(),
+        parties=[Party(find_slots=lambda: tuple(slots), attempt=lambda *_: Here(submit))],
+        book=ledger,
+        pulse=Pulse(folder=state),
+        outbox=Outbox(state / "ledger.sqlite"),
+        confirmed=lambda: None,
+        helped=lambda: False,
+        tick_s=20.0,
+    )
+    return loop, ledger
