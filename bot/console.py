@@ -150,6 +150,9 @@ def show_evaluation(content: Mapping[str, Any]) -> None:
         f"{' and '.join(one['of'])} {number(one['mean'], 2)}" for one in content["alike"] if one["of"][0] == "ensemble"
     ]
     out.print(f"rank correlation: {', '.join(pairs)}", soft_wrap=True)
+    for finding in content["leaks"]:
+        if not finding["ok"] or (finding["gate"] == "too_good" and isinstance(finding["value"], str)):
+            out.print(f"do not believe these figures: {finding['message']}", soft_wrap=True, markup=False)
     for what, why in content["not_computed"].items():
         out.print(f"not computed: {what}: {why}", soft_wrap=True, markup=False)
 

@@ -12,6 +12,7 @@ from bot.artifacts import Artifact, ArtifactStore
 from bot.errors import BotError, NoChampion
 from bot.history import FeatureReturns
 from bot.judge import ENSEMBLE, Candidate, Judged, correlations, judge
+from bot.leaks import Used, inspect
 from bot.network_fit import Watcher
 from bot.opinions import Opinions
 from bot.promotion import Comparison, Evidence, Series
@@ -57,6 +58,8 @@ def hold(
     data_folder: Path,
     artifacts: ArtifactStore,
     recipe: str,
+    used: Sequence[Used],
+    suspicious: float,
     served: Mapping[str, float],
     watch: Watcher,
 ) -> Contest:
@@ -71,6 +74,8 @@ def hold(
         data_folder: Of the synced files.
         artifacts: Where the champion is.
         recipe: Whose champion.
+        used: Eras that shaped the challenger's members.
+        suspicious: CORR over which a leak is to be feared.
         served: ``golden`` and ``latency_s`` of the models that would serve.
         watch: Told about progress.
     """
@@ -96,6 +101,14 @@ def hold(
         golden=served["golden"],
         golden_limit=GOLDEN_TOLERANCE,
         latency_s=served["latency_s"],
+        leaks=inspect(
+            challenger.data,
+            positions,
+            used,
+            target=target,
+            corr=ours.scores["corr"][ENSEMBLE],
+            suspicious=suspicious,
+        ),
         comparison=comparison,
         not_computed=missing,
     )

@@ -9,8 +9,8 @@ What cannot be told is in ``not_computed`` with its reason, never a zero.
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,16 @@ from bot.figures import (
     top_exposures,
     worst_eras,
 )
-from bot.judge import Candidate
+from bot.gates import Finding
+from bot.judge import ENSEMBLE, Candidate
+from bot.leaks import inspect, used_by
 from bot.ledger import state_lock
-from bot.measure import measure
+from bot.measure import Measured, measure
 from bot.network_fit import Watcher
 from bot.opinions import Opinions
 from bot.probes import NAMED, drift_probe, importance_probe, network_probe
 from bot.recipe_file import history_needs
+from bot.recipes import Floors
 from bot.report import SCHEMA
 from bot.scoring import FNC_SET
 from bot.store import EraStore
@@ -126,6 +129,7 @@ class Evaluator:
             "seeds": seeds,
             "importance": importance_probe(artifact, candidate, positions, target, measured, absent, self.watch),
             "drift": drift_probe(self.state_dir, candidate, absent),
+            "leaks": [asdict(one) for one in self._leaks(about, candidate, positions, target, measured)],
             "not_computed": absent,
         }
 
@@ -136,6 +140,25 @@ class Evaluator:
         with state_lock(self.state_dir, "sync"):
             returns = returns_table.update(store, history)
         return store, judged_candidate(artifact, store, returns, targets)
+
+    def _leaks(
+        self,
+        about: Mapping[str, Any],
+        candidate: Candidate,
+        positions: Sequence[int],
+        target: str,
+        measured: Measured,
+    ) -> tuple[Finding, ...]:
+        """Return what the judge's own checks say about these figures, too."""
+        self.watch("leaks", 0.0, f"{len(positions)} eras")
+        return inspect(
+            candidate.data,
+            positions,
+            used_by(about, candidate.data.store.eras),
+            target=target,
+            corr=measured.scores["corr"][ENSEMBLE],
+            suspicious=float(about["recipe"]["floors"].get("suspicious_corr", Floors().suspicious_corr)),
+        )
 
     def _unseen(self, artifact: Artifact, candidate: Candidate, target: str) -> list[int]:
         """Return the labelled eras that the judged members have not seen, nor anything that reaches into them."""

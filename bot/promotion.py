@@ -73,6 +73,7 @@ class Evidence:
         golden: Largest difference of a golden score when the files that serve were loaded afresh.
         golden_limit: What is tolerated of it.
         latency_s: Seconds in which the files that serve score as many rows as a live era has.
+        leaks: What :mod:`bot.leaks` found in the judgement; one that is not fine refuses whatever the scores.
         comparison: With the champion; ``None`` where there is none, or none that can be scored.
         not_computed: Why, by score or by ``champion``.
     """
@@ -84,6 +85,7 @@ class Evidence:
     golden: float
     golden_limit: float
     latency_s: float
+    leaks: tuple[Finding, ...]
     comparison: Comparison | None
     not_computed: Mapping[str, str]
 
@@ -111,7 +113,7 @@ def decide(evidence: Evidence, floors: Floors, *, target: str) -> Decision:
         that says so and refuses nothing.
     """
     block = horizon(target) // 5
-    findings = [_skill(evidence.corr.known(), floors), _corr(evidence.corr.known(), floors, block)]
+    findings = [*evidence.leaks, _skill(evidence.corr.known(), floors), _corr(evidence.corr.known(), floors, block)]
     findings += [_contribution(name, evidence, floors, block) for name in ("bmc", "mmc")]
     findings += [
         _at_most("drawdown", evidence.drawdown, floors.max_drawdown, "cumulative CORR falls too far"),
@@ -130,8 +132,9 @@ def decide(evidence: Evidence, floors: Floors, *, target: str) -> Decision:
     if refused:
         return Decision(promote=False, findings=tuple(findings), reason="; ".join(one.message for one in refused))
     against = "there is no champion to beat" if comparison is None else f"no worse than {comparison.champion}"
+    warned = [f"; {one.message}" for one in evidence.leaks if one.gate == "too_good" and isinstance(one.value, str)]
     reason = f"CORR {np.nanmean(evidence.corr.values):.4f} on the hold-out is more than chance, floors hold, {against}"
-    return Decision(promote=True, findings=tuple(findings), reason=reason)
+    return Decision(promote=True, findings=tuple(findings), reason="".join((reason, *warned)))
 
 
 def interval(series: Series, *, confidence: float, block: int) -> Interval:

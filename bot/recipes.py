@@ -97,6 +97,8 @@ class Floors:
             that every submission passes.
         min_champion_correlation: Rank correlation with the champion, mean over eras.
         max_latency_s: Seconds to score 7,200 rows, as many as the largest live era so far has.
+        suspicious_corr: CORR on the hold-out over which a warning of a leak is given; nothing honest reaches .15 on
+            Numerai's data. It refuses nothing: what leaks purge, lag or a feature is refused for itself.
     """
 
     confidence: float = 0.95
@@ -107,6 +109,7 @@ class Floors:
     max_exposure: float = 0.45
     min_champion_correlation: float = 0.2
     max_latency_s: float = 60.0
+    suspicious_corr: float = 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

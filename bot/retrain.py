@@ -40,7 +40,7 @@ from bot.scorer import GOLDEN, NETWORK, STACKED, Members, Scorer, golden_batch, 
 from bot.splits import Split
 from bot.stacking import Stacker
 from bot.tracking import Track
-from bot.training_data import part, read, write_inputs
+from bot.training_data import part, read, used, write_inputs
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees
@@ -134,6 +134,8 @@ class Retrainer:
                 data_folder=self._data_folder,
                 artifacts=self.artifacts,
                 recipe=recipe.name,
+                used=used(data, split, recipe, self.target),
+                suspicious=recipe.floors.suspicious_corr,
                 served=self._seal(data, recipe, served, weights),
                 watch=self.watch,
             )

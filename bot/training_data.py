@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bot.feature_sets import FeatureMetadata
 from bot.history import HistoryState
+from bot.leaks import Used
 from bot.network_fit import Watcher
 from bot.preprocess import Preprocess
 from bot.recipes import Recipe
@@ -60,6 +61,13 @@ def part(data: TrainingSet, recipe: Recipe, target: str) -> tuple[Split, tuple[i
         every=recipe.every,
     )
     return split, resolved(labelled, every=recipe.every)
+
+
+def used(data: TrainingSet, split: Split, recipe: Recipe, target: str) -> tuple[Used, ...]:
+    """Return what the members of a split see before they are judged, and every target they see of it."""
+    targets = tuple(dict.fromkeys((*data.targets, *recipe.trees(target).values())))
+    blocks = {"training": split.train, "validation": split.validation}
+    return tuple(Used(block=name, positions=block, targets=targets) for name, block in blocks.items())
 
 
 def write_inputs(data: TrainingSet, recipe: Recipe, folder: Path, *, stale_after: datetime | None) -> None:

@@ -16,7 +16,7 @@ from bot.promotion import decide
 from bot.recipes import DEMO
 from bot.sandbox.world import generate
 from bot.scorer import PREPROCESS, Members
-from bot.training_data import part
+from bot.training_data import part, used
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees
 
@@ -75,6 +75,8 @@ def judged(world, tmp_path, *, every, shuffle=None):
         data_folder=folder,
         artifacts=ArtifactStore(tmp_path / "artifacts"),
         recipe=RECIPE.name,
+        used=used(data, split, RECIPE, TARGET),
+        suspicious=RECIPE.floors.suspicious_corr,
         served={"golden": 0.0, "latency_s": 0.1},
         watch=lambda *_: None,
     )

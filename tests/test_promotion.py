@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.gates import Finding
+from bot.leaks import too_good
 from bot.promotion import Comparison, Evidence, Series, decide, interval, skill
 from bot.recipes import Floors
 from bot.scoring import corr
@@ -29,6 +31,7 @@ def evidence(mean=0.05, **changes):
         golden=0.0,
         golden_limit=1e-5,
         latency_s=0.1,
+        leaks=(),
         comparison=None,
         not_computed={},
     )
@@ -177,3 +180,20 @@ def test_interval_is_never_narrower_than_finite_rows_make_it(seed, confidence):
 
     assert found.high - found.low >= 2 * 0.6 * 0.07 / np.sqrt(48)
     assert found.low < found.estimate < found.high
+
+
+def test_leak_refuses_whatever_the_scores():
+    """Scores that nothing else objects to do not help a judgement that cannot be believed."""
+    leak = Finding(gate="purge", ok=False, value="near", limit="apart", message="purge: too near")
+    decision = decide(evidence(leaks=(leak,)), Floors(), target=TARGET)
+
+    assert not decision.promote
+    assert (refused(decision), decision.reason) == (["purge"], "purge: too near")
+
+
+def test_warning_of_a_leak_is_said_with_the_promotion():
+    """A score too good to be true is promoted, and the reason says what to look for."""
+    decision = decide(evidence(leaks=(too_good(np.full(9, 0.4), 0.15),)), Floors(), target=TARGET)
+
+    assert decision.promote
+    assert decision.reason.endswith("too_good: CORR 0.4000 on the hold-out, over 0.15: look for a leak")

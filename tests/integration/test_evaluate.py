@@ -82,6 +82,14 @@ def test_only_eras_that_were_not_learned_from_are_measured(figures):
     assert int(eras["holdout"][0]) - int(eras["validation"][1]) > 16
 
 
+def test_evaluation_looks_for_leaks_too(figures):
+    """What the judge checked before the promotion is checked again on what is measured now, and is fine."""
+    assert {one["gate"]: one["ok"] for one in figures["leaks"]} == dict.fromkeys(
+        ("purge", "lag", "feature", "too_good"), True
+    )
+    assert figures["leaks"][1]["value"] == f"{len(figures['eras'])} histories"
+
+
 def test_eras_without_a_meta_model_are_null_and_not_zero(figures):
     """MMC begins where the meta model does; before that there is no number at all."""
     series = figures["series"]["mmc"]["ensemble"]

@@ -67,9 +67,8 @@ def test_decision_is_kept_with_its_reasons(artifact):
     decision = artifact.manifest["decision"]
 
     assert decision["promote"]
-    assert {"skill", "corr", "bmc", "mmc", "drawdown", "exposure", "golden", "latency", "champion"} == {
-        finding["gate"] for finding in decision["findings"]
-    }
+    gates = {"skill", "corr", "bmc", "mmc", "drawdown", "exposure", "golden", "latency", "champion"}
+    assert gates | {"purge", "lag", "feature", "too_good"} == {finding["gate"] for finding in decision["findings"]}
 
 
 def test_artifact_holds_no_pickle(artifact):

@@ -1,0 +1,204 @@
+"""The judge's own checks: each leak is planted for real, trained on, judged, and refused; the healthy one passes."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.artifacts import ArtifactStore
+from bot.columns import EMBARGO
+from bot.contest import hold
+from bot.feature_sets import FeatureMetadata
+from bot.history import FeatureReturns, minimum_lag
+from bot.ingest import update
+from bot.judge import Candidate
+from bot.leaks import Used, lag, purge, too_good, used_by
+from bot.preprocess import Preprocess
+from bot.promotion import decide
+from bot.recipes import DEMO
+from bot.sandbox.world import generate
+from bot.sandbox.world_schema import SIZES
+from bot.scorer import PREPROCESS, Members
+from bot.splits import holdout
+from bot.training_data import used
+from bot.training_set import TrainingSet
+from bot.tree_fit import fit_trees
+
+TARGET = "target_ender_60"
+HISTORY = (TARGET, "target_ender_20")
+RECIPE = replace(
+    DEMO, targets=HISTORY, weights=(("gbm", 1.0),), engineered=(), validation_eras=12, holdout_eras=48, neutralizers=""
+)
+
+
+class Planted:
+    """A store's columns in which one feature is the target, its five bins as the feature's five codes."""
+
+    def __init__(self, columns):
+        self._columns = columns
+
+    def __getattr__(self, name):
+        return getattr(self._columns, name)
+
+    def features(self, position):
+        codes = np.array(self._columns.features(position))
+        codes[:, 5] = np.nan_to_num(self._columns.target(position, TARGET) * 4, nan=2)
+        return codes
+
+    def in_place(self, run):
+        return list(np.concatenate([self.features(position) for position in run]).T)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A small world in a store, and its folder."""
+    folder = tmp_path_factory.mktemp("leaks")
+    generate(folder / "world", size=replace(SIZES["tiny"], train_eras=60, rows=(150, 160)), seed=4)
+    data = folder / "world" / "v5.3"
+    store = update(folder / "store", [data / "train.parquet", data / "validation.parquet"], version="v5.3")
+    features = FeatureMetadata.read(data / "features.json").members("small")
+    return data, store.select(features, HISTORY)
+
+
+def training_set(columns, returns=None):
+    manifest = Preprocess(features=columns.feature_names, groups={"all": (0, 1)}, engineered=())
+    return TrainingSet.build(columns, manifest, targets=HISTORY, history_targets=HISTORY, lookback=8, returns=returns)
+
+
+def cut(data, unsafe_embargo=None):
+    return holdout(
+        data.store.eras,
+        labelled=data.store.labelled(TARGET),
+        targets=HISTORY,
+        validation_eras=RECIPE.validation_eras,
+        holdout_eras=RECIPE.holdout_eras,
+        unsafe_embargo=unsafe_embargo,
+    )
+
+
+def shifted(data, by):
+    """Return the data with a table of returns in which every era stands where an earlier one belongs."""
+    table, moved = data.returns, np.full_like(data.returns.values, np.nan)
+    moved[:-by] = table.values[by:]
+    return replace(data, returns=FeatureReturns(eras=table.eras, targets=table.targets, values=moved))
+
+
+def judged(folder, data, split, tmp_path):
+    """Train on a split, judge on its hold-out, and return the decision."""
+    (tmp_path / PREPROCESS).write_text(data.manifest.to_json(), encoding="utf-8")
+    (tmp_path / "gbm.txt").write_text(fit_trees(data, split.train, RECIPE, TARGET, lambda *_: None), encoding="utf-8")
+    contest = hold(
+        Candidate(
+            data=data,
+            members=Members(tmp_path, ("gbm",), target=TARGET),
+            weights={"gbm": 1.0},
+            neutralizers=(),
+            proportion=0.0,
+        ),
+        split.holdout,
+        target=TARGET,
+        fresh=SimpleNamespace(store=data.store.store, returns=None),
+        data_folder=folder,
+        artifacts=ArtifactStore(tmp_path / "artifacts"),
+        recipe=RECIPE.name,
+        used=used(data, split, RECIPE, TARGET),
+        suspicious=RECIPE.floors.suspicious_corr,
+        served={"golden": 0.0, "latency_s": 0.1},
+        watch=lambda *_: None,
+    )
+    return decide(contest.evidence, RECIPE.floors, target=TARGET)
+
+
+def leaks(decision):
+    return [one.gate for one in decision.findings if one.gate in ("purge", "lag", "feature") and not one.ok]
+
+
+def test_healthy_world_passes(world, tmp_path):
+    """Honest blocks, history and features are looked at, and nothing is found."""
+    folder, columns = world
+    data = training_set(columns)
+    decision = judged(folder, data, cut(data), tmp_path)
+
+    assert leaks(decision) == []
+    assert {"purge", "lag", "feature", "too_good"} <= {one.gate for one in decision.findings}
+
+
+def test_split_without_a_purge_is_refused(world, tmp_path):
+    """Trained up to the era before the hold-out, a model is not promoted whatever it scores."""
+    folder, columns = world
+    data = training_set(columns)
+    decision = judged(folder, data, cut(data, unsafe_embargo=0), tmp_path)
+
+    assert leaks(decision) == ["purge"]
+    assert not decision.promote
+    assert "validation comes within 1 eras of judged, not over 16" in decision.reason
+    assert "training comes within 1 eras of validation" in decision.reason
+
+
+def test_history_of_lag_one_is_refused(world, tmp_path):
+    """A table whose rows have moved shows the era before as the newest one, and the judge recognises it."""
+    folder, columns = world
+    data = training_set(columns)
+    decision = judged(folder, shifted(data, minimum_lag(TARGET) - 1), cut(data), tmp_path)
+
+    assert leaks(decision) == ["lag"]
+    assert not decision.promote
+    assert "was shown what target_ender_" in decision.reason
+
+
+def test_target_among_the_features_is_refused(world, tmp_path):
+    """A feature that is the target is named, and the perfect scores it gives are warned of beside it."""
+    folder, columns = world
+    data = training_set(Planted(columns))
+    decision = judged(folder, data, cut(data), tmp_path)
+    (warned,) = [one for one in decision.findings if one.gate == "too_good"]
+
+    assert leaks(decision) == ["feature"]
+    assert not decision.promote
+    assert f"{columns.feature_names[5]} correlates" in decision.reason
+    assert "too good to be true" in warned.value
+    assert warned.ok
+
+
+@pytest.mark.parametrize("by", [1, 4])
+def test_history_that_is_a_little_too_new_is_found(world, by):
+    """One era nearer than the lag is enough, whichever history target it belongs to."""
+    _, columns = world
+    data = training_set(columns)
+    positions = cut(data).holdout
+
+    assert lag(data, positions).ok
+    assert not lag(shifted(data, by), positions).ok
+
+
+@given(gap=st.integers(-40, 40), target=st.sampled_from(HISTORY))
+def test_purge_holds_exactly_from_the_embargo_on(gap, target):
+    """Before or after the judged eras, an era within the embargo of its own target refuses, and one beyond it does not."""
+    judged_eras = range(100, 120)
+    era = 99 - gap if gap >= 0 else 120 - gap
+    apart = min(abs(era - one) for one in judged_eras)
+    found = purge([Used(block="training", positions=(era,), targets=(target,))], judged_eras)
+
+    assert found.ok == (apart > EMBARGO[int(target[-2:])])
+
+
+def test_what_an_artifact_saw_is_read_from_its_manifest():
+    """Blocks by their first and last era; the targets of tree members count beside the network's."""
+    manifest = {
+        "recipe": {"weights": [["tsmixer", 0.5], ["gbm_ender_60", 0.5]]},
+        "targets": ["target_ender_20"],
+        "eras": {"train": ["0002", "0003"], "validation": ["0012", "0013"]},
+    }
+    training, validation = used_by(manifest, [f"{era:04}" for era in range(1, 31)])
+
+    assert (training.positions, validation.positions) == ((1, 2), (11, 12))
+    assert training.targets == ("target_ender_20", "target_ender_60")
+    assert not purge([training, validation], range(25, 30)).ok
+
+
+def test_warning_without_a_score_is_none():
+    """Eras without a single score warn of nothing."""
+    assert too_good(np.array([np.nan, np.nan]), 0.15).value == 0.0
