@@ -4,10 +4,12 @@ import hashlib
 from datetime import timedelta
 
 import pytest
+import stamina
+from structlog.testing import capture_logs
 
 from bot.boundaries import watching
 from bot.delivery import Delivery, Slot, token
-from bot.errors import NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
+from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.ledger import Entry, Ledger
 from bot.numerai import NumeraiClient
 from bot.sandbox import DEMO_ACCOUNT, Fault
@@ -206,3 +208,85 @@ def test_round_that_gave_way_is_named(sandbox, delivery):
         delivery.same_round(round_)
 
     assert abs(same - OPENED - timedelta(minutes=1)) < timedelta(seconds=30)
+
+
+def test_ids_that_the_server_replaced_are_noticed(sandbox, delivery, content):
+    """Numerai maps the last round's ids onto this round's; such a submission is not confirmed but told."""
+    sandbox.clock.advance(timedelta(days=1))
+    entry = intent(content, FIRST_ROUND + 1)
+    delivery.ledger.intend(entry)
+    with pytest.raises(DatasetIncomplete, match=f"round {FIRST_ROUND + 1} on other ids than were sent"):
+        delivery.deliver(delivery.client.current_round(), MINE, entry, content, force=False)
+
+    assert len(sandbox.tournament.submissions) == 1
+    assert delivery.ledger.entry(FIRST_ROUND + 1, SLOT) == entry
+
+
+@pytest.mark.parametrize(
+    "other", [{"round": FIRST_ROUND - 1}, {"accepted": False}, {"filename": "by-hand.csv"}], ids=str
+)
+def test_other_ids_in_other_submissions_say_nothing(sandbox, delivery, content, other):
+    """Only what this upload became is compared: not another round's, a refused one or somebody else's."""
+    foreign = predictions([f"n{number}" for number in range(5)])
+    held = sandbox.tournament.place(SLOT, filename=f"{intent(content).token}-x.csv", content=foreign)
+    for name, value in other.items():
+        setattr(held, name, value)
+
+    def forget(name):
+        if name == "upload.create:after":
+            sandbox.tournament.submissions[:] = [held]
+
+    with watching(forget), pytest.raises(NumeraiUnavailable, match="does not list it"):
+        bring(delivery, content, force=True)
+
+
+def test_six_attempts_are_made(sandbox, delivery, content):
+    """What the server forgets six times is given up until the next run."""
+    created = []
+
+    def forget(name):
+        if name == "upload.create:after":
+            created.append(sandbox.tournament.submissions.pop())
+
+    with watching(forget), stamina.set_testing(True, attempts=9, cap=True), pytest.raises(NumeraiUnavailable):
+        bring(delivery, content)
+
+    assert len(created) == 6
+
+
+def test_upload_and_proof_are_logged(sandbox, delivery, content):
+    """Who reads the log sees what was sent and what it became."""
+    with capture_logs() as logs:
+        entry = bring(delivery, content)
+
+    assert [line for line in logs if line["event"].startswith("submission.")] == [
+        {"event": "submission.uploaded", "log_level": "info", "sha256": entry.csv_sha256[:12]},
+        {
+            "event": "submission.confirmed",
+            "log_level": "info",
+            "submission": entry.submission_id,
+            "file": entry.filename,
+        },
+    ]
+
+
+def test_an_adopted_file_is_remembered_as_what_it_is(sandbox, delivery, content):
+    """A file of this round is taken over whole although something follows its token, one that only looks so is not."""
+    other = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
+    sandbox.tournament.place(SLOT, filename=f"{intent(content).token}-x.csv", content=content)
+    entry = intent(other)
+    adopted = delivery.reconcile(entry, MINE, force=False)
+    known = delivery.ledger.entry(FIRST_ROUND, SLOT)
+
+    assert adopted is True
+    assert (known.token, known.state, known.artifact) == (intent(content).token, "confirmed", entry.artifact)
+
+
+def test_nothing_held_is_nothing_confirmed(delivery, content):
+    """Before anything was uploaded the server confirms nothing, forced or not."""
+    assert [delivery.reconcile(intent(content), MINE, force=force) for force in (False, True)] == [False, False]
+
+
+def test_a_token_names_round_slot_and_content():
+    """What identifies a submission is its round, its slot and eight digits of its content."""
+    assert token(1405, "mixer", "0123456789abcdef") == "r1405-mixer-01234567"

@@ -1,0 +1,144 @@
+"""The live file of a round, in this process: taken where it is proven, fetched and proven where it is not."""
+
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from bot.boundaries import watching
+from bot.delivery import Delivery
+from bot.errors import DatasetIncomplete, RoundNotOpen
+from bot.ledger import Ledger
+from bot.live_fetch import fetch_live
+from bot.numerai import NumeraiClient
+from bot.sandbox import DEMO_ACCOUNT, Fault
+from tests.integration.conftest import FIRST_ROUND, OPENED
+
+pytestmark = pytest.mark.usefixtures("no_backoff")
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def delivery(sandbox, tmp_path):
+    client = NumeraiClient(api_url=sandbox.url, public_id=DEMO_ACCOUNT.public_id, secret_key=DEMO_ACCOUNT.secret_key)
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    yield Delivery(client=client, ledger=ledger)
+    ledger.close()
+
+
+def take(delivery, path):
+    return fetch_live(delivery, delivery.client.current_round(), path, version="v5.3")
+
+
+def fetches(passed):
+    return passed.count("fetch.folder:before")
+
+
+def test_what_was_fetched_is_recorded(sandbox, delivery, tmp_path):
+    """The ledger holds digests, rows and the server's time of the file that lies there."""
+    with capture_logs() as logs:
+        record, live = take(delivery, tmp_path / "live.parquet")
+    told = {"rows": record.rows, "bytes": (tmp_path / "live.parquet").stat().st_size, "sha256": record.sha256[:12]}
+
+    assert list(live.ids) == sandbox.tournament.live_ids(FIRST_ROUND)
+    assert (record.round, record.rows, record.ids_sha256) == (FIRST_ROUND, len(live.ids), live.ids_sha256)
+    assert delivery.ledger.live(FIRST_ROUND) == record
+    assert record.fetched_at.startswith("2026-11-24T12:01:")
+    assert {"event": "dataset.fetched", "log_level": "info", **told} in logs
+
+
+def test_a_proven_file_is_not_fetched_again(delivery, tmp_path):
+    """What lies there and is what the ledger knows is taken as it is."""
+    path, passed = tmp_path / "live.parquet", []
+    first = take(delivery, path)
+    with watching(passed.append):
+        second = take(delivery, path)
+
+    assert (second[0], fetches(passed)) == (first[0], 0)
+    assert second[1].ids_sha256 == first[1].ids_sha256
+
+
+@pytest.mark.parametrize("left", [None, b"PAR1"])
+def test_a_file_that_is_gone_or_changed_is_fetched_again(delivery, tmp_path, left):
+    """The ledger's word alone is no file."""
+    path, passed = tmp_path / "live.parquet", []
+    first = take(delivery, path)
+    path.unlink() if left is None else path.write_bytes(left)
+    with watching(passed.append):
+        second = take(delivery, path)
+
+    assert (second[0].sha256, fetches(passed)) == (first[0].sha256, 1)
+
+
+def test_a_file_that_the_ledger_does_not_know_is_fetched(delivery, tmp_path):
+    """What lies there without having been proven proves nothing."""
+    path, passed = tmp_path / "live.parquet", []
+    take(delivery, path)
+    delivery.ledger.forget(FIRST_ROUND)
+    with watching(passed.append):
+        take(delivery, path)
+
+    assert fetches(passed) == 1
+
+
+def test_the_file_of_a_round_that_was_seen_is_told_by_its_ids(sandbox, delivery, tmp_path):
+    """Where the last round was seen, its ids are known; the dates are not even asked for, and nothing is recorded."""
+    take(delivery, tmp_path / "first.parquet")
+    sandbox.clock.advance(DAY)
+    sandbox.faults.add(Fault(operation="GET", kind="stale_live"))
+    with pytest.raises(DatasetIncomplete, match="same ids"):
+        take(delivery, tmp_path / "second.parquet")
+
+    assert delivery.ledger.live(FIRST_ROUND + 1) is None
+    assert take(delivery, tmp_path / "second.parquet")[0].round == FIRST_ROUND + 1
+
+
+@pytest.mark.parametrize("rounds_seen", [0, 1])
+def test_the_file_of_a_round_that_was_not_seen_is_told_by_its_date(sandbox, delivery, tmp_path, rounds_seen):
+    """Whether the bot has seen no round or none but an older one: last round's file is refused, this round's taken."""
+    for _ in range(rounds_seen):
+        take(delivery, tmp_path / "first.parquet")
+        sandbox.clock.advance(DAY)
+    sandbox.clock.advance(DAY)
+    number = delivery.client.current_round().number
+    sandbox.faults.add(Fault(operation="GET", kind="stale_live"))
+    with pytest.raises(DatasetIncomplete, match="it is the last round's"):
+        take(delivery, tmp_path / "later.parquet")
+
+    assert take(delivery, tmp_path / "later.parquet")[0].round == number
+
+
+def test_a_size_that_no_round_has_is_refused(sandbox, delivery, tmp_path):
+    """The rows of the newest file that was seen are what a new one is held against."""
+    first, _ = take(delivery, tmp_path / "first.parquet")
+    sandbox.clock.advance(DAY)
+    sandbox.faults.add(Fault(operation="rounds", kind="schema_change", message="half_the_rows", seconds=9e4))
+    with pytest.raises(DatasetIncomplete, match=f"the last round's had {first.rows}"):
+        take(delivery, tmp_path / "second.parquet")
+
+
+def test_a_round_that_gave_way_meanwhile_records_nothing(sandbox, delivery, tmp_path):
+    """A file that arrives after the next opening belongs to nobody knows which round."""
+
+    def open_the_next(name):
+        if name == "fetch.folder:before":
+            sandbox.clock.advance(DAY)
+
+    with watching(open_the_next), pytest.raises(RoundNotOpen, match="gave way"):
+        take(delivery, tmp_path / "live.parquet")
+
+    assert delivery.ledger.live(FIRST_ROUND) is None
+
+
+@pytest.mark.parametrize(("hours", "taken"), [(11, False), (13, True)])
+def test_half_way_between_two_openings_nothing_is_published(sandbox, delivery, tmp_path, monkeypatch, hours, taken):
+    """A file from the first half of the interval is the last round's, one from the second half this round's."""
+    sandbox.clock.advance(DAY)
+    published = OPENED + timedelta(hours=hours)
+    monkeypatch.setattr("bot.datasets._modified", lambda _: published)
+
+    if not taken:
+        with pytest.raises(DatasetIncomplete, match="published Tue 2026-11-24 23:00 UTC"):
+            take(delivery, tmp_path / "live.parquet")
+    else:
+        assert take(delivery, tmp_path / "live.parquet")[0].round == FIRST_ROUND + 1

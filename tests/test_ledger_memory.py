@@ -1,0 +1,249 @@
+"""What the ledger tells of rounds, slots and chores: the right row, of the right slot, in the right order."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.ledger import Entry, Ledger, LiveRecord
+from bot.rounds import Round
+
+NOW = datetime(2026, 11, 24, 12, 1, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+ENTRY = Entry(
+    round=1404,
+    slot="mixer",
+    state="intended",
+    token="r1404-mixer-0123abcd",
+    csv_sha256="csv",
+    data_sha256="data",
+    artifact="a",
+    submission_id="s-0",
+    filename="f-0",
+    intended_at=NOW.isoformat(),
+    confirmed_at=LATER.isoformat(),
+    rung="previous",
+)
+
+
+def live(number, sha256="s"):
+    return LiveRecord(round=number, sha256=sha256, ids_sha256=f"i{number}", rows=5, fetched_at=NOW.isoformat())
+
+
+def opened(number):
+    return Round(number=number, opens_at=NOW + timedelta(days=number), closes_at=LATER + timedelta(days=number))
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    yield ledger
+    ledger.close()
+
+
+def test_an_entry_comes_back_as_it_was_written(ledger):
+    """Every column holds its own value, under its own slot and round."""
+    ledger.intend(ENTRY)
+    for other in (replace(ENTRY, slot="trees"), replace(ENTRY, round=1405)):
+        ledger.intend(replace(other, artifact="b"))
+
+    assert ledger.entry(1404, "mixer") == ENTRY
+    assert ledger.entry(1404, "other") is None
+
+
+def test_a_later_intent_replaces_the_earlier(ledger):
+    """One row is kept for each round and slot: what was intended last."""
+    ledger.intend(ENTRY)
+    ledger.intend(replace(ENTRY, artifact="b"))
+
+    assert [one.artifact for one in ledger.entries()] == ["b"]
+
+
+def test_entries_come_newest_first_and_no_more_than_asked(ledger):
+    """Rounds go from the newest, slots by name, twenty unless told otherwise."""
+    for number in range(1380, 1405):
+        ledger.intend(replace(ENTRY, round=number))
+    ledger.intend(replace(ENTRY, slot="an_earlier_name"))
+
+    assert [(one.round, one.slot) for one in ledger.entries(limit=3)] == [
+        (1404, "an_earlier_name"),
+        (1404, "mixer"),
+        (1403, "mixer"),
+    ]
+    assert len(ledger.entries()) == 20
+
+
+def test_confirming_touches_one_row(ledger):
+    """Only the slot and round that was read back is confirmed, with the server's names and the time."""
+    for one in (ENTRY, replace(ENTRY, slot="trees"), replace(ENTRY, round=1403)):
+        ledger.intend(one)
+    ledger.confirm(1404, "mixer", submission_id="s-1", filename="f-1", at=LATER)
+
+    assert ledger.entry(1404, "mixer") == replace(ENTRY, state="confirmed", submission_id="s-1", filename="f-1")
+    assert [ledger.entry(*one).state for one in ((1404, "trees"), (1403, "mixer"))] == ["intended", "intended"]
+
+
+def test_the_newest_entry_is_of_its_slot(ledger):
+    """Among a slot's rounds the newest counts, whatever other slots did since."""
+    for number, slot in ((1403, "mixer"), (1404, "mixer"), (1402, "mixer"), (1405, "trees")):
+        ledger.intend(replace(ENTRY, round=number, slot=slot))
+
+    assert ledger.newest("mixer") == ENTRY
+    assert ledger.newest("other") is None
+
+
+def test_only_confirmed_entries_count_as_last_confirmed(ledger):
+    """A dry run's rehearsal and an intent are no proof; the round asked about is not before itself."""
+    for number, state in ((1401, "confirmed"), (1402, "rehearsed"), (1403, "intended"), (1404, "confirmed")):
+        ledger.intend(replace(ENTRY, round=number, state=state))
+
+    assert ledger.last_confirmed("mixer", before=1404).round == 1401
+    assert ledger.last_confirmed("mixer", before=1405).round == 1404
+    assert ledger.last_confirmed("mixer", before=1401) is None
+
+
+@pytest.mark.parametrize(("state", "settled"), [("intended", False), ("confirmed", True), ("rehearsed", True)])
+def test_settled_is_more_than_intended(ledger, state, settled):
+    """A round is settled once it is confirmed or rehearsed; one that nobody touched is not."""
+    ledger.intend(replace(ENTRY, state=state))
+
+    assert ledger.settled(1404, "mixer") is settled
+    assert ledger.settled(1405, "mixer") is False
+
+
+def test_the_rung_is_the_entrys_or_the_champion(ledger):
+    """What filled the slot is told; before anything has, the champion is what will."""
+    ledger.intend(ENTRY)
+
+    assert (ledger.rung(1404, "mixer"), ledger.rung(1405, "mixer")) == ("previous", "champion")
+
+
+def test_queued_is_of_one_round_and_slot(ledger):
+    """Handed in late is remembered for the very round and slot, and the entry stays what it was."""
+    ledger.intend(ENTRY)
+    ledger.queue(1404, "mixer", submission_id="s-1", filename="f-1", at=LATER)
+
+    assert ledger.queued(1404, "mixer") is True
+    assert (ledger.queued(1404, "trees"), ledger.queued(1403, "mixer")) == (False, False)
+    assert ledger.entry(1404, "mixer") == ENTRY
+    assert ledger.events(1404)[-1] == (LATER.isoformat(), "submission.queued")
+
+
+def test_unsent_is_the_newest_round_with_a_slot_left_behind(ledger):
+    """The last round is unsent from its intent until all its slots are confirmed or handed in late."""
+    told = []
+    for number in (1403, 1404):
+        ledger.see(opened(number))
+    ledger.intend(replace(ENTRY, round=1403))
+    told.append(ledger.unsent())
+    for slot in ("mixer", "trees"):
+        ledger.intend(replace(ENTRY, slot=slot))
+        told.append(ledger.unsent())
+    ledger.queue(1404, "mixer", submission_id="s", filename="f", at=LATER)
+    told.append(ledger.unsent())
+    ledger.confirm(1404, "trees", submission_id="s", filename="f", at=LATER)
+
+    assert told == [None, opened(1404), opened(1404), opened(1404)]
+    assert ledger.unsent() is None
+
+
+def test_what_another_round_or_slot_queued_does_not_settle_this_one(ledger):
+    """A late submission counts for its own round and slot, and other events for none."""
+    ledger.see(opened(1404))
+    ledger.intend(ENTRY)
+    ledger.queue(1403, "mixer", submission_id="s", filename="f", at=LATER)
+    ledger.queue(1404, "trees", submission_id="s", filename="f", at=LATER)
+
+    assert ledger.unsent() == opened(1404)
+
+
+def test_the_live_file_seen_last_counts(ledger):
+    """A round's live file is the one recorded last; another round has its own."""
+    for record in (live(1403), live(1404, "old"), live(1404, "new")):
+        ledger.record_live(record)
+
+    assert ledger.live(1404) == live(1404, "new")
+    assert ledger.live(1405) is None
+
+
+def test_fifty_earlier_live_files_are_looked_at(ledger):
+    """Freshness is proven against the fifty rounds before, never against the round itself."""
+    for number in range(1344, 1405):
+        ledger.record_live(live(number))
+
+    assert [record.round for record in ledger.earlier_live(1404)] == list(range(1403, 1353, -1))
+
+
+def test_forgetting_a_round_spares_proofs_and_other_rounds(ledger):
+    """The live file and the intents that rest on it go; what was confirmed, and other rounds, stay."""
+    for number in (1403, 1404):
+        ledger.record_live(live(number))
+        ledger.intend(replace(ENTRY, round=number))
+    ledger.intend(replace(ENTRY, slot="trees", state="confirmed"))
+    ledger.forget(1404)
+
+    assert (ledger.live(1404), ledger.live(1403)) == (None, live(1403))
+    assert [(one.round, one.slot) for one in ledger.entries()] == [(1404, "trees"), (1403, "mixer")]
+
+
+def test_rounds_are_remembered_as_seen_last(ledger):
+    """A close that was moved replaces the old one; the newest round is the last; openings come newest first."""
+    before = ledger.last_round()
+    for number in (*range(1385, 1402), 1404, 1403):
+        ledger.see(opened(number))
+    ledger.see(replace(opened(1404), closes_at=NOW))
+
+    assert before is None
+    assert ledger.last_round() == {
+        "number": 1404,
+        "opens_at": opened(1404).opens_at.isoformat(),
+        "closes_at": NOW.isoformat(),
+    }
+    assert ledger.openings(limit=2) == (opened(1404).opens_at, opened(1403).opens_at)
+    assert len(ledger.openings()) == 15
+
+
+def test_chores_are_told_apart(ledger):
+    """Each chore has its own start, end and outcome, and a new start clears the old end."""
+    ledger.start_chore("sync", NOW)
+    ledger.start_chore("retrain", NOW)
+    ledger.finish_chore("sync", LATER, "failed")
+    ledger.start_chore("report", NOW)
+    ledger.finish_chore("report", NOW, "ok")
+    ledger.start_chore("report", LATER)
+    running = {"finished_at": None, "outcome": None}
+
+    assert ledger.chore("sync") == {
+        "name": "sync",
+        "started_at": NOW.isoformat(),
+        "finished_at": LATER.isoformat(),
+        "outcome": "failed",
+    }
+    assert ledger.chore("unknown") is None
+    assert ledger.chores() == (
+        {"name": "report", "started_at": LATER.isoformat(), **running},
+        {"name": "retrain", "started_at": NOW.isoformat(), **running},
+        ledger.chore("sync"),
+    )
+
+
+def test_every_effect_is_an_event_with_its_details(ledger):
+    """The append-only table holds time, round, slot and what belongs to the effect."""
+    ledger.intend(ENTRY)
+    ledger.record_live(live(1404))
+    ledger.confirm(1404, "mixer", submission_id="s-1", filename="f-1", at=LATER)
+    ledger.queue(1404, "mixer", submission_id="s-2", filename="f-2", at=LATER)
+    ledger.start_chore("sync", NOW)
+    ledger.finish_chore("sync", LATER, "ok")
+    rows = ledger._select("SELECT at, name, round, slot, detail FROM event ORDER BY id")
+    now, later = NOW.isoformat(), LATER.isoformat()
+
+    assert [tuple(row) for row in rows] == [
+        (now, "submission.intended", 1404, "mixer", '{"token": "r1404-mixer-0123abcd"}'),
+        (now, "dataset.fetched", 1404, None, '{"sha256": "s"}'),
+        (later, "submission.confirmed", 1404, "mixer", '{"submission_id": "s-1"}'),
+        (later, "submission.queued", 1404, "mixer", '{"filename": "f-2", "submission_id": "s-2"}'),
+        (now, "chore.started", None, None, '{"chore": "sync"}'),
+        (later, "chore.finished", None, None, '{"chore": "sync", "outcome": "ok"}'),
+    ]
+    assert ledger.events(1403) == ()
