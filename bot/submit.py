@@ -86,7 +86,7 @@ class Submitter:
         return tuple(filter(None, (late.queue(slot, round_number) for slot in slots)))
 
     def _submit(self, round_: Round, slot: Slot, *, force: bool) -> Receipt:
-        with structlog.contextvars.bound_contextvars(round=round_.number, slot=slot.name):
+        with structlog.contextvars.bound_contextvars(round=round_.number, slot=slot.name, artifact=None):
             stages = Stages()
             entry = self.ledger.entry(round_.number, slot.name)
             if entry is not None and entry.state == "confirmed" and not force:
@@ -103,6 +103,7 @@ class Submitter:
                 self.ledger.intend(replace(draft.entry, state="rehearsed"))
                 return self._receipt(round_, slot, "dry run", stages, draft.findings)
             self.ledger.intend(draft.entry)
+            structlog.contextvars.bind_contextvars(artifact=draft.entry.artifact)
             with stages.stage("deliver"):
                 self._deliver(round_, slot, draft.entry, draft.content, force=force)
             self._report(draft, stages)
@@ -115,6 +116,7 @@ class Submitter:
         Returns:
             Whether the round is confirmed now; if not, its bytes are gone and are made anew.
         """
+        structlog.contextvars.bind_contextvars(artifact=entry.artifact)
         with stages.stage("deliver"):
             path = self._folder(round_, slot) / "predictions.csv"
             content = path.read_bytes() if path.is_file() else b""
