@@ -79,8 +79,6 @@ class _Absent(types.ModuleType):
 
 
 def _validate(live: str, csv: str) -> None:
-    for name in ("sklearn", "sklearn.preprocessing", "scipy", "scipy.stats"):
-        sys.modules[name] = _Absent(name)
     import pandas as pd  # noqa: PLC0415 - only this child process pays for it
     import pyarrow.parquet as pq  # noqa: PLC0415
     from numerai_tools.submissions import validate_submission_numerai  # noqa: PLC0415
@@ -91,4 +89,6 @@ def _validate(live: str, csv: str) -> None:
 
 
 if __name__ == "__main__":
+    for module in ("sklearn", "sklearn.preprocessing", "scipy", "scipy.stats"):
+        sys.modules[module] = _Absent(module)
     _validate(*sys.argv[1:])
