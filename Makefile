@@ -6,7 +6,7 @@ SOAKS := crash disk damage rounds season
 STRICT := tests/test_rounds.py tests/test_database.py tests/test_ledger.py tests/test_ledger_memory.py \
 	tests/integration/test_delivery.py tests/integration/test_live_fetch.py
 
-.PHONY: demo test lint unit coverage bench soak container docs format clean
+.PHONY: demo test lint unit coverage bench soak container release-check docs format clean
 
 demo: .venv/ready
 	$(BIN)/bot demo
@@ -49,5 +49,15 @@ format: .venv/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,sandbox,dev]'
 	touch $@
 
+# Only what runs the bot is audited and written down (CycloneDX); the tools have an environment of their own.
+release-check:
+	$(PYTHON) -m venv .release/bot
+	$(PYTHON) -m venv .release/tools
+	.release/bot/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt .
+	.release/bot/bin/pip uninstall --yes --quiet numerai-bot
+	.release/tools/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[release]'
+	.release/tools/bin/cyclonedx-py environment --output-file .release/sbom.json .release/bot
+	.release/tools/bin/pip-audit --progress-spinner off --strict --path "$$(echo .release/bot/lib/python3*/site-packages)"
+
 clean:
-	rm -rf .venv
+	rm -rf .release .venv
