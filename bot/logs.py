@@ -14,7 +14,13 @@ import structlog
 _SIGNED = re.compile(r"((?:X-Amz-Signature|X-Amz-Credential|signature|token)=)[^&\s\"']+", re.IGNORECASE)
 
 
-def configure(*, log_format: str = "auto", secrets: tuple[str, ...] = (), rounds: Path | None = None) -> None:
+def configure(
+    *,
+    log_format: str = "auto",
+    secrets: tuple[str, ...] = (),
+    rounds: Path | None = None,
+    level: int = logging.INFO,
+) -> None:
     """
     Set up structlog and the standard library's logging once, on standard error.
 
@@ -22,6 +28,7 @@ def configure(*, log_format: str = "auto", secrets: tuple[str, ...] = (), rounds
         log_format: ``json``, ``console``, or ``auto``, which is ``console`` on a terminal.
         secrets: Values that are replaced by ``***`` wherever they would appear.
         rounds: Folder of the rounds; what is logged of a round whose folder is there is kept in it as well.
+        level: What is less than it goes unsaid.
     """
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     hidden = tuple(secret for secret in secrets if secret)
@@ -48,7 +55,7 @@ def configure(*, log_format: str = "auto", secrets: tuple[str, ...] = (), rounds
             if console
             else structlog.processors.JSONRenderer(default=str),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )

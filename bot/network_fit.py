@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
@@ -14,6 +15,7 @@ import structlog
 import torch
 
 from bot.benchmark import spoken
+from bot.errors import OperatorNeeded
 from bot.recipes import NetworkRecipe, Recipe
 from bot.remainder import contribution
 from bot.scoring import corr
@@ -22,6 +24,7 @@ from bot.tracking import Track
 from bot.training_plan import Device, network_config, training_options
 from bot.training_set import TrainingSet
 from models.checkpoint import Checkpoint
+from models.distributed import Team
 from models.ensemble import expected_score
 from models.gbm_options import PRESETS
 from models.network_config import NetworkConfig
@@ -141,6 +144,7 @@ class NetworkFitter:
         data = self.data if validation else self.refit_data or self.data
         key = self._key(data, config, training, validation, options)
         checkpoint = Checkpoint(path=self.checkpoints / f"{key[:16]}.pt", key=key)
+        _require_equal([key, version("torch"), version("lightgbm")])
         stage = "network" if validation else "refit"
 
         def report(now: Progress) -> None:
@@ -206,6 +210,17 @@ class NetworkFitter:
             else None,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _require_equal(run: list[str]) -> None:
+    """Refuse to train together with a process that would train something else."""
+    runs = Team.current().gather(run)
+    for rank, other in enumerate(runs):
+        if other != runs[0]:
+            raise OperatorNeeded(
+                f"process {rank} does not train what process 0 does: its settings, its state directory or its versions"
+                " of torch and LightGBM differ; give all of them the same"
+            )
 
 
 def _digest(benchmark: Mapping[int, np.ndarray]) -> str:

@@ -28,7 +28,8 @@ from bot.evaluation import EVALUATION, Score, summary, to_json
 from bot.feature_sets import FeatureMetadata
 from bot.history import SCALE, minimum_lag
 from bot.judge import Candidate, find_weights, judge
-from bot.network_fit import FittedNetwork, NetworkFitter, Watcher
+from bot.network_fit import FittedNetwork, Watcher
+from bot.network_team import NetworkTeam, Order, kept
 from bot.numerai import NumeraiClient
 from bot.opinions import Opinions
 from bot.preprocess import prepare
@@ -38,7 +39,6 @@ from bot.recipes import Recipe
 from bot.refresh import refresh
 from bot.scorer import GOLDEN, NETWORK, STACKED, Members, Scorer, golden_batch, replay
 from bot.splits import Split
-from bot.stacking import Stacker
 from bot.tracking import Track
 from bot.training_data import part, read, used, write_inputs
 from bot.training_plan import Device
@@ -154,7 +154,7 @@ class Retrainer:
                 "decision": {"champion": contest.champion_id, **asdict(decision)},
             }
             artifact = self.artifacts.write(files=files, manifest=about, at=datetime.now(UTC))
-        shutil.rmtree(self._kept(recipe), ignore_errors=True)
+        shutil.rmtree(kept(self.state_dir, recipe), ignore_errors=True)
         Scorer(artifact)
         if decision.promote:
             self.artifacts.promote(recipe.name, artifact.id, by="gate")
@@ -173,56 +173,34 @@ class Retrainer:
         return self.state_dir / "data" / self.data_version
 
     def _fit_network(
-        self,
-        data: TrainingSet,
-        split: Split,
-        resolved: Sequence[int],
-        recipe: Recipe,
-        folders: tuple[Path, Path],
+        self, data: TrainingSet, split: Split, resolved: tuple[int, ...], recipe: Recipe, folders: tuple[Path, Path]
     ) -> FittedNetwork:
-        """Fit the network, stacked on trees where the recipe says so; those go to the folders, judged and served."""
-        judged, served = folders
-        refit_data = None
+        """Fit the network with all processes there are; its trees go to the folders, judged and served."""
         if recipe.network.labels == "benchmark_residual":
             data = against_benchmark(data, data.store.store, self._data_folder, target=self.target)
-        if recipe.network.stacked:
-            stacker = Stacker(
-                recipe=recipe,
-                folds=self.state_dir / "training" / "folds",
-                kept=self._kept(recipe),
-                watch=self.watch,
-                should_stop=self.should_stop,
-            )
-            data, whole = stacker.stack(data, split.train, judged), data
-            if recipe.refit:
-                refit_data = stacker.stack(whole, resolved, served)
-            else:
-                for path in judged.glob(f"{STACKED}*"):
-                    shutil.copyfile(path, served / path.name)
-        fitter = NetworkFitter(
-            data=data,
-            refit_data=refit_data,
-            recipe=recipe,
-            target=self.target,
+        order = Order(data=data, split=split, resolved=resolved, recipe=recipe, target=self.target)
+        team = NetworkTeam(
+            state_dir=self.state_dir,
             device=self.device,
-            checkpoints=self._kept(recipe),
             watch=self.watch,
             should_stop=self.should_stop,
             track=self.track,
         )
-        return fitter.fit(split, resolved)
+        return team.fit(order, *folders)
 
     def _fit_trees(self, data: TrainingSet, positions: Sequence[int], recipe: Recipe, folder: Path) -> None:
         """Train the tree members on the eras at *positions*."""
         for name, target in recipe.trees(self.target).items():
             text = fit_trees(
-                data, positions, recipe, target, self.watch, kept=self._kept(recipe), should_stop=self.should_stop
+                data,
+                positions,
+                recipe,
+                target,
+                self.watch,
+                kept=kept(self.state_dir, recipe),
+                should_stop=self.should_stop,
             )
             (folder / f"{name}.txt").write_text(text, encoding="utf-8")
-
-    def _kept(self, recipe: Recipe) -> Path:
-        """Return the folder for what an interrupted retrain goes on from."""
-        return self.state_dir / "training" / recipe.name
 
     def _candidate(self, data: TrainingSet, recipe: Recipe, folder: Path, weights: Mapping[str, float]) -> Candidate:
         """Return the members of *folder* with what makes one prediction of theirs."""

@@ -75,6 +75,30 @@ class EraStore:
             )
         return store
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process by name, and be there the very store that this one is."""
+        return EraStore._reopened, (self.folder, self.manifest)
+
+    @classmethod
+    def _reopened(cls, folder: Path, manifest: Manifest) -> "EraStore":
+        """
+        Map every file now, whatever a sync makes of the folder later.
+
+        Raises:
+            DatasetIncomplete: A file is missing or has another size.
+        """
+        store = cls(folder, manifest)
+        try:
+            for block in manifest.blocks:
+                for part in block.files:
+                    store.part(block, part)
+        except (FileNotFoundError, ValueError) as error:
+            raise DatasetIncomplete(
+                f"{folder.resolve()} is not the store that the process leading the training has ({error});"
+                " do all hosts share the state directory, under the same path?"
+            ) from None
+        return store
+
     def absent(self, block: Block) -> list[StoredFile]:
         """Return the files of a block that are missing or have another size than recorded."""
         sizes = {file: self.folder / "blocks" / file.name for file in block.files.values()}

@@ -8,12 +8,20 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 from torch import distributed
 
 Item = TypeVar("Item")
+
+PATIENCE = timedelta(days=1)
+"""For how long a process waits for the others: one may grow trees for hours before it has work for all of them."""
+
+
+class ProcessLost(Exception):
+    """Another process of the team ended or cannot be reached; nothing goes on without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,27 +61,50 @@ class Team:
         distributed.all_gather_object(parts, value)
         return [part for part in parts if part is not None]
 
+    def tell(self, value: Item) -> Item:
+        """Return what the process that leads calls this with; the others wait for it."""
+        if self.size == 1:
+            return value
+        held = [value]
+        distributed.broadcast_object_list(held, src=0)
+        return held[0]
+
     def agree(self, *, flag: bool) -> bool:
         """Say whether any process says so; all get the same answer."""
         if self.size == 1:
             return flag
-        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-        votes = torch.tensor(int(flag), device=device)
+        votes = torch.tensor(int(flag))
         distributed.all_reduce(votes, op=distributed.ReduceOp.MAX)
         return bool(votes.item())
 
 
 @contextmanager
 def team() -> Iterator[Team]:
-    """Join the processes that ``torchrun`` started with this one, over NCCL where there are GPUs, else over gloo."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    """
+    Join the processes that ``torchrun`` started with this one.
+
+    Gradients on GPUs go over NCCL; everything else goes over gloo, which leaves a GPU idle while its process waits.
+
+    Raises:
+        ProcessLost: Another process has gone.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
         yield Team()
         return
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    distributed.init_process_group("nccl" if cuda else "gloo")
     try:
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
         yield Team.current()
+    except RuntimeError as error:
+        # A closed connection comes as a bare RuntimeError that names the file of gloo it was noticed in.
+        if isinstance(error, distributed.DistError) or "gloo/" in str(error):
+            raise ProcessLost(
+                f"process {os.environ['RANK']} of {size} lost another one, whose own message says why"
+            ) from error
+        raise
     finally:
-        distributed.destroy_process_group()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()

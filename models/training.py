@@ -142,7 +142,9 @@ class _Fit:
     ) -> TrainedNetwork:
         """Go through the steps until they or the patience are over."""
         state = self.state
-        if checkpoint is not None and (saved := checkpoint.load()) is not None:
+        # One process reads for all: what a file says must not depend on who looks, and when.
+        saved = self.team.tell(checkpoint.load() if checkpoint is not None and self.team.leads else None)
+        if saved is not None:
             state.restore(saved, self.network, self.optimizer, self.schedule)
         started, before, first = time.perf_counter(), state.seconds, state.step
         remaining = self.order.steps[first:]

@@ -1,11 +1,17 @@
 """Commands about models: data, training, and which artifact serves."""
 
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bot.cli.app import app
 from bot.errors import OperatorNeeded, RetryLater
+
+if TYPE_CHECKING:
+    from bot.config import Settings
+    from bot.recipes import Recipe
+    from bot.retrain import Retrained
 
 
 @app.command()
@@ -48,23 +54,50 @@ def retrain(
     recipe: Annotated[str | None, typer.Option(help="Recipe to train; default: every recipe in use.")] = None,
 ) -> None:
     """Sync the data, train network and trees, and promote the artifact that replays its own golden batch."""
+    import logging  # noqa: PLC0415
+
     from bot import assembly, config, logs, recipe_file  # noqa: PLC0415
     from bot.cli.reports import report_after_retrain  # noqa: PLC0415
-    from bot.console import show_scores, training_bar  # noqa: PLC0415
-    from bot.ledger import state_lock  # noqa: PLC0415
+    from bot.console import show_scores  # noqa: PLC0415
     from bot.stopping import stop_on_signal  # noqa: PLC0415
-    from bot.tracking import tracking  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(log_format=settings.log_format, secrets=settings.secrets)
-    try:
-        from bot.retrain import Retrainer  # noqa: PLC0415 - torch is loaded by this command alone
+    try:  # torch is loaded by this command alone
+        from bot.network_team import NetworkTeam, refuse_unshared  # noqa: PLC0415
+        from models.distributed import ProcessLost, team  # noqa: PLC0415
         from models.stopping import TrainingStopped  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to retrain") from None
     wanted = [recipe_file.find(name) for name in ([recipe] if recipe else assembly.recipes_in_use(settings))]
+    trained: list[Retrained] = []
+    try:
+        with stop_on_signal() as should_stop, team() as members:
+            refuse_unshared(wanted, members)
+            if members.leads:
+                trained = _lead(settings, wanted, should_stop)
+                members.tell(None)
+            else:
+                logs.configure(log_format=settings.log_format, secrets=settings.secrets, level=logging.WARNING)
+                NetworkTeam(state_dir=settings.state_dir, device=settings.device, should_stop=should_stop).follow()
+    except TrainingStopped as stopped:
+        raise RetryLater(f"{stopped}; run `bot retrain` again, it goes on from there") from None
+    except ProcessLost as lost:
+        raise RetryLater(f"{lost}; start all of them again, they go on from the last checkpoint") from None
+    for result in trained:
+        show_scores(result.artifact.id, result.scores, result.decision, result.seconds)
+        report_after_retrain(settings, result.artifact.id)
+
+
+def _lead(settings: "Settings", wanted: "Sequence[Recipe]", should_stop: Callable[[], bool]) -> "list[Retrained]":
+    """Retrain the recipes while no other process does."""
+    from bot import assembly  # noqa: PLC0415
+    from bot.console import training_bar  # noqa: PLC0415
+    from bot.ledger import state_lock  # noqa: PLC0415
+    from bot.retrain import Retrainer  # noqa: PLC0415
+    from bot.tracking import tracking  # noqa: PLC0415
+
     with (
-        stop_on_signal() as should_stop,
         state_lock(settings.state_dir, "retrain"),
         tracking(settings.tracker, settings.state_dir / "tracking") as track,
         training_bar() as watch,
@@ -81,13 +114,7 @@ def retrain(
             should_stop=should_stop,
             track=track,
         )
-        try:
-            trained = [retrainer.retrain(one) for one in wanted]
-        except TrainingStopped as stopped:
-            raise RetryLater(f"{stopped}; run `bot retrain` again, it goes on from there") from None
-    for result in trained:
-        show_scores(result.artifact.id, result.scores, result.decision, result.seconds)
-        report_after_retrain(settings, result.artifact.id)
+        return [retrainer.retrain(one) for one in wanted]
 
 
 @app.command()
