@@ -67,6 +67,7 @@ def retrain(
         from bot.network_team import NetworkTeam, refuse_unshared  # noqa: PLC0415
         from models.distributed import ProcessLost, team  # noqa: PLC0415
         from models.stopping import TrainingStopped  # noqa: PLC0415
+        from models.training_values import TrainingDiverged  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to retrain") from None
     wanted = [recipe_file.find(name) for name in ([recipe] if recipe else assembly.recipes_in_use(settings))]
@@ -82,6 +83,8 @@ def retrain(
                 NetworkTeam(state_dir=settings.state_dir, device=settings.device, should_stop=should_stop).follow()
     except TrainingStopped as stopped:
         raise RetryLater(f"{stopped}; run `bot retrain` again, it goes on from there") from None
+    except TrainingDiverged as diverged:
+        raise OperatorNeeded(f"{diverged}, by a recipe of your own; the champion stays") from None
     except ProcessLost as lost:
         raise RetryLater(f"{lost}; start all of them again, they go on from the last checkpoint") from None
     for result in trained:
