@@ -33,6 +33,12 @@ def test_a_failed_write_is_undone_whole(tmp_path, ledger):
     assert ledger.entries() == ()
 
 
+def test_the_folder_is_made_however_deep(tmp_path):
+    """A new installation needs no folder made by hand."""
+    with closing(Ledger(tmp_path / "a" / "b" / "ledger.sqlite")) as ledger:
+        assert ledger.entries() == ()
+
+
 def test_probe_finds_a_busy_ledger(tmp_path, ledger):
     """The lock that writes need is taken and given back; while another process has it, the probe says so."""
     ledger.probe()
@@ -106,9 +112,15 @@ def test_a_holder_that_left_no_name_is_unknown(tmp_path):
 
 
 def test_the_state_directory_is_free_after_a_failure(tmp_path):
-    """However the work ends, the next process gets the directory."""
-    with pytest.raises(KeyError), state_lock(tmp_path / "deep" / "state"):
+    """However the work ends, the next process gets the directory, also while somebody still holds the error."""
+    with pytest.raises(KeyError) as of_the_work, state_lock(tmp_path):
         raise KeyError
-
-    with state_lock(tmp_path / "deep" / "state"):
+    with state_lock(tmp_path):
+        (tmp_path / "bot.holder").unlink()
+        (tmp_path / "bot.holder").mkdir()
+    with pytest.raises(StateUnwritable) as of_the_disk, state_lock(tmp_path):
         pass
+    (tmp_path / "bot.holder").rmdir()
+
+    with state_lock(tmp_path):
+        assert (of_the_work.type, of_the_disk.type) == (KeyError, StateUnwritable)

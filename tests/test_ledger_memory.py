@@ -121,9 +121,10 @@ def test_the_rung_is_the_entrys_or_the_champion(ledger):
 def test_queued_is_of_one_round_and_slot(ledger):
     """Handed in late is remembered for the very round and slot, and the entry stays what it was."""
     ledger.intend(ENTRY)
+    before = ledger.queued(1404, "mixer")
     ledger.queue(1404, "mixer", submission_id="s-1", filename="f-1", at=LATER)
 
-    assert ledger.queued(1404, "mixer") is True
+    assert (before, ledger.queued(1404, "mixer")) == (False, True)
     assert (ledger.queued(1404, "trees"), ledger.queued(1403, "mixer")) == (False, False)
     assert ledger.entry(1404, "mixer") == ENTRY
     assert ledger.events(1404)[-1] == (LATER.isoformat(), "submission.queued")

@@ -1,6 +1,7 @@
 """The last steps of a round, step by step: reconcile, guard, upload, read back, confirm."""
 
 import hashlib
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -240,6 +241,28 @@ def test_other_ids_in_other_submissions_say_nothing(sandbox, delivery, content, 
         bring(delivery, content, force=True)
 
 
+@pytest.mark.parametrize(("gone", "timeout"), [(0, 3480), (55, 180), (60, 1), (600, 1)])
+def test_retries_end_with_the_time_for_uploads(sandbox, delivery, content, monkeypatch, gone, timeout):
+    """Waits are short, and no attempt begins when the guard has begun; one always may."""
+    bounds = []
+    retry_context = stamina.retry_context
+
+    def noting(**asked):
+        bounds.append(asked)
+        return retry_context(**asked)
+
+    round_ = delivery.client.current_round()
+    sandbox.clock.advance(timedelta(minutes=gone))
+    delivery.client.submissions(MINE.model_id)
+    monkeypatch.setattr("bot.delivery.stamina.retry_context", noting)
+    delivery.ledger.intend(intent(content))
+    with suppress(RoundNotOpen):
+        delivery.deliver(round_, MINE, intent(content), content, force=False)
+
+    near = pytest.approx(timeout, abs=50 if timeout > 1 else 0)
+    assert bounds[0] == {"on": NumeraiUnavailable, "attempts": 6, "timeout": near, "wait_max": 20}
+
+
 def test_six_attempts_are_made(sandbox, delivery, content):
     """What the server forgets six times is given up until the next run."""
     created = []
@@ -259,27 +282,11 @@ def test_upload_and_proof_are_logged(sandbox, delivery, content):
     with capture_logs() as logs:
         entry = bring(delivery, content)
 
+    confirmed = {"submission": entry.submission_id, "file": entry.filename}
     assert [line for line in logs if line["event"].startswith("submission.")] == [
         {"event": "submission.uploaded", "log_level": "info", "sha256": entry.csv_sha256[:12]},
-        {
-            "event": "submission.confirmed",
-            "log_level": "info",
-            "submission": entry.submission_id,
-            "file": entry.filename,
-        },
+        {"event": "submission.confirmed", "log_level": "info", **confirmed},
     ]
-
-
-def test_an_adopted_file_is_remembered_as_what_it_is(sandbox, delivery, content):
-    """A file of this round is taken over whole although something follows its token, one that only looks so is not."""
-    other = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
-    sandbox.tournament.place(SLOT, filename=f"{intent(content).token}-x.csv", content=content)
-    entry = intent(other)
-    adopted = delivery.reconcile(entry, MINE, force=False)
-    known = delivery.ledger.entry(FIRST_ROUND, SLOT)
-
-    assert adopted is True
-    assert (known.token, known.state, known.artifact) == (intent(content).token, "confirmed", entry.artifact)
 
 
 def test_nothing_held_is_nothing_confirmed(delivery, content):

@@ -1,5 +1,6 @@
 """The live file of a round, in this process: taken where it is proven, fetched and proven where it is not."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from structlog.testing import capture_logs
 from bot.boundaries import watching
 from bot.delivery import Delivery
 from bot.errors import DatasetIncomplete, RoundNotOpen
-from bot.ledger import Ledger
+from bot.ledger import Ledger, LiveRecord
 from bot.live_fetch import fetch_live
 from bot.numerai import NumeraiClient
 from bot.sandbox import DEMO_ACCOUNT, Fault
@@ -115,6 +116,27 @@ def test_a_size_that_no_round_has_is_refused(sandbox, delivery, tmp_path):
     sandbox.faults.add(Fault(operation="rounds", kind="schema_change", message="half_the_rows", seconds=9e4))
     with pytest.raises(DatasetIncomplete, match=f"the last round's had {first.rows}"):
         take(delivery, tmp_path / "second.parquet")
+
+
+@pytest.mark.parametrize(("before", "refused"), [((5, 1), True), ((1, 5), False)])
+def test_the_newest_round_sets_the_size(sandbox, delivery, tmp_path, before, refused):
+    """Of several rounds that were seen, the last one's rows count."""
+    rows = len(sandbox.tournament.live_ids(FIRST_ROUND))
+    for number, share in zip((FIRST_ROUND - 2, FIRST_ROUND - 1), before, strict=True):
+        seen = LiveRecord(round=number, sha256="s", ids_sha256=str(number), rows=rows * share // 5, fetched_at="")
+        delivery.ledger.record_live(seen)
+
+    with pytest.raises(DatasetIncomplete, match="rows, the last round's had") if refused else nullcontext():
+        take(delivery, tmp_path / "live.parquet")
+
+
+def test_a_date_says_nothing_where_the_ids_tell(sandbox, delivery, tmp_path, monkeypatch):
+    """New ids after a round that was seen are this round's, whatever date the server puts on the file."""
+    take(delivery, tmp_path / "first.parquet")
+    sandbox.clock.advance(DAY)
+    monkeypatch.setattr("bot.datasets._modified", lambda _: OPENED)
+
+    assert take(delivery, tmp_path / "second.parquet")[0].round == FIRST_ROUND + 1
 
 
 def test_a_round_that_gave_way_meanwhile_records_nothing(sandbox, delivery, tmp_path):
