@@ -9,7 +9,8 @@ import numpy.typing as npt
 import structlog
 
 from bot.errors import OperatorNeeded
-from bot.opinions import Opinions
+from bot.neutralize import spoken as covers
+from bot.opinions import Opinions, benchmark_model
 from bot.store import EraStore
 from bot.training_set import TrainingSet
 from models.ensemble import gaussianize
@@ -41,6 +42,25 @@ def against_benchmark(data: TrainingSet, store: EraStore, folder: Path, *, targe
         reason = opinions.absent.get("bmc", "its predictions are of other rows")
         raise OperatorNeeded(f"labels of the benchmark's remainder need its predictions: {reason}; run `bot sync`")
     return replace(data, benchmark=known)
+
+
+def neutralizer(folder: Path, store: EraStore, positions: Sequence[int], target: str) -> str:
+    """
+    Return the column of the benchmark model that an ensemble is neutralized to, live as on the eras at *positions*.
+
+    Raises:
+        OperatorNeeded: There is none, or one of these eras, which are to be judged as rounds are sent, lacks it.
+    """
+    opinions, column = Opinions.read(folder, store, positions, target=target), benchmark_model(folder, target)
+    known = {one for one, said in opinions.by_era.get("bmc", {}).items() if covers(said) is not None}
+    absent = [store.eras[one] for one in positions if one not in known]
+    if column is None or absent:
+        reason = opinions.absent.get("bmc", f"it does not speak about era {absent[0] if absent else ''}")
+        raise OperatorNeeded(
+            f"neutralizers = 'benchmark' needs the benchmark model in every hold-out era: {reason}; run `bot sync`,"
+            " hold out fewer eras, or take a feature set"
+        )
+    return column
 
 
 def spoken(data: TrainingSet, positions: Sequence[int], block: str) -> tuple[int, ...]:

@@ -150,11 +150,24 @@ def show_evaluation(content: Mapping[str, Any]) -> None:
         f"{' and '.join(one['of'])} {number(one['mean'], 2)}" for one in content["alike"] if one["of"][0] == "ensemble"
     ]
     out.print(f"rank correlation: {', '.join(pairs)}", soft_wrap=True)
+    for line in _notes(content):
+        out.print(line, soft_wrap=True, markup=False)
+
+
+def _notes(content: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is said below the tables of an evaluation."""
+    if content["pay"] is not None:
+        terms, paid = content["pay"]["terms"], content["pay"]["members"]
+        pays = ", ".join(f"{value:g} x {name}" for name, value in terms["multipliers"].items())
+        means = ", ".join(f"{member} {_spread(one)}" for member, one in paid.items())
+        yield f"pay of 1 an era, by {terms['source']} ({pays}): {means}"
+    if content["churn"] is not None:
+        yield f"churn against {content['churn']['champion']}: {_spread(content['churn'])}"
     for finding in content["leaks"]:
         if not finding["ok"] or (finding["gate"] == "too_good" and isinstance(finding["value"], str)):
-            out.print(f"do not believe these figures: {finding['message']}", soft_wrap=True, markup=False)
+            yield f"do not believe these figures: {finding['message']}"
     for what, why in content["not_computed"].items():
-        out.print(f"not computed: {what}: {why}", soft_wrap=True, markup=False)
+        yield f"not computed: {what}: {why}"
 
 
 @contextmanager

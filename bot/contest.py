@@ -160,6 +160,7 @@ def judged_candidate(artifact: Artifact, store: EraStore, returns: FeatureReturn
         weights=weights,
         neutralizers=tuple(about["neutralizers"]),
         proportion=float(about["recipe"]["neutralize"]),
+        to_benchmark=bool(about.get("benchmark")),
     )
 
 

@@ -28,9 +28,11 @@ from bot.figures import (
     Content,
     alike,
     bin_figures,
+    churn_figures,
     group_exposures,
     group_regimes,
     member_figures,
+    pay_figures,
     regimes,
     target_figures,
     top_exposures,
@@ -49,14 +51,16 @@ from bot.recipes import Floors
 from bot.report import SCHEMA
 from bot.scoring import FNC_SET
 from bot.store import EraStore
+from bot.summaries import Terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluator:
-    """Everything an evaluation needs; *watch* is told about progress."""
+    """Everything an evaluation needs; *terms* are what a round pays, *watch* is told about progress."""
 
     artifacts: ArtifactStore
     state_dir: Path
+    terms: Terms | None = None
     watch: Watcher = lambda _stage, _share, _note: None
 
     def evaluate(self, identity: str) -> Content:
@@ -92,6 +96,11 @@ class Evaluator:
         absent = {**measured.absent, **missing}
         if neutral is None:
             absent["fnc"] = f"{home.name} has no feature set {FNC_SET}"
+        judgement = json.loads(artifact.path(EVALUATION).read_text(encoding="utf-8"))
+        paid, absent["pay"] = None, "no round is priced yet: `bot scores` does, or say --pay corr=3,mmc=15,clip=1"
+        if self.terms is not None:
+            paid, absent["pay"] = pay_figures(measured, self.terms, target, block=block)
+        changed, absent["churn"] = churn_figures(judgement, block=block)
         probabilities, seeds = network_probe(artifact, candidate, positions, target, absent, self.watch)
         return {
             "schema": SCHEMA,
@@ -103,7 +112,7 @@ class Evaluator:
             "weights": about["weights"],
             "neutralize": about["recipe"]["neutralize"],
             "decision": about["decision"],
-            "judgement": json.loads(artifact.path(EVALUATION).read_text(encoding="utf-8")),
+            "judgement": judgement,
             "eras": list(measured.eras),
             "block": block,
             "series": {
@@ -130,7 +139,9 @@ class Evaluator:
             "importance": importance_probe(artifact, candidate, positions, target, measured, absent, self.watch),
             "drift": drift_probe(self.state_dir, candidate, absent),
             "leaks": [asdict(one) for one in self._leaks(about, candidate, positions, target, measured)],
-            "not_computed": absent,
+            "pay": paid,
+            "churn": changed,
+            "not_computed": {what: why for what, why in absent.items() if why},
         }
 
     def _open(self, artifact: Artifact) -> tuple[EraStore, Candidate]:

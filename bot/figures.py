@@ -15,7 +15,7 @@ from bot.error_analysis import by_level, culprits, mean_interval
 from bot.judge import ENSEMBLE
 from bot.measure import Measured
 from bot.resampling import Interval
-from bot.summaries import RECENT, Summary
+from bot.summaries import RECENT, Summary, Terms, payout
 
 WORST = 8
 """Eras that are looked at one by one."""
@@ -53,6 +53,41 @@ def target_figures(measured: Measured, *, block: int) -> Content:
         target: {member: _spread(mean_interval(series, block=block)) for member, series in by.items()}
         for target, by in measured.by_target.items()
     }
+
+
+def pay_figures(measured: Measured, terms: Terms, target: str, *, block: int) -> tuple[Content | None, str]:
+    """
+    Return what each member would have been paid per era for a stake of 1, by a round's own terms; or none, and why.
+
+    A score counts as the one that was measured if its name is that, or that with the horizon of *target* behind it.
+    """
+    days = target.rsplit("_", 1)[-1]
+    names = {one: one.removesuffix(days) for one in terms.multipliers}
+    absent = [one for one, name in names.items() if name not in measured.scores]
+    if absent:
+        return None, f"{terms.source} pays for {', '.join(absent)}, which {target} has no score of here"
+    multipliers = {names[one]: value for one, value in terms.multipliers.items()}
+    paid = {
+        member: payout(
+            {name: measured.scores[name][member] for name in multipliers},
+            multipliers,
+            clip=terms.clip,
+            factor=terms.factor,
+        )
+        for member in measured.scores["corr"]
+    }
+    if not np.isfinite(paid[ENSEMBLE]).any():
+        return None, "no era has every score that is paid for"
+    members = {member: member_figures(series, block=block) for member, series in paid.items()}
+    return {"terms": asdict(terms), "members": members}, ""
+
+
+def churn_figures(judgement: Content, *, block: int) -> tuple[Content | None, str]:
+    """Return how much the ensemble differs from the champion it was judged against, per era; or none, and why."""
+    series = 1 - np.array(judgement["correlation"], dtype=np.float64)
+    if not np.isfinite(series).any():
+        return None, judgement["not_computed"].get("champion", "there was no champion to compare with")
+    return {"champion": judgement["champion_id"], **_spread(mean_interval(series, block=block))}, ""
 
 
 def regimes(measured: Measured, *, block: int) -> tuple[list[Content], dict[str, str]]:

@@ -89,6 +89,17 @@ def check_submission(
     return tuple(findings)
 
 
+def not_neutralized(reason: str) -> Finding:
+    """Say that a round is sent without being neutralized to the benchmark; it refuses nothing, for a round counts more."""
+    return Finding(
+        gate="neutralized",
+        ok=True,
+        value=f"not neutralized: {reason}",
+        limit="to the benchmark model where it is there",
+        message=f"neutralized: {reason}",
+    )
+
+
 def _ids(ids: Sequence[str], live_ids: Sequence[str], min_rows: int) -> Finding:
     sent, live = set(ids), set(live_ids)
     absent, unknown, repeated = len(live - sent), len(sent - live), len(ids) - len(sent)

@@ -17,7 +17,7 @@ import structlog
 from bot.columns import horizon
 from bot.history import Window
 from bot.network_fit import Watcher
-from bot.neutralize import exposures
+from bot.neutralize import KNOWN_SHARE, exposures, spoken
 from bot.opinions import Opinions
 from bot.preprocess import Prepared
 from bot.recipes import Recipe
@@ -28,8 +28,6 @@ from bot.weights import EraScores, weigh
 from models.ranks import rank_correlation
 
 ENSEMBLE = "ensemble"
-KNOWN_SHARE = 0.8
-"""Least share of an era's rows for which a benchmark or the meta model must speak (numerai-tools refuses under it)."""
 
 Floats = npt.NDArray[np.float64]
 log = structlog.get_logger()
@@ -44,8 +42,10 @@ class Candidate:
         data: The eras with the features these members take.
         members: The models.
         weights: Share of each.
-        neutralizers: Features that the ensemble is neutralized to.
+        neutralizers: Features that exposure is measured to, and the ensemble neutralized.
         proportion: How much of their linear part is removed.
+        to_benchmark: The ensemble is neutralized to the benchmark model instead; in an era that it does not speak
+            about, to nothing, as it would be live.
     """
 
     data: TrainingSet
@@ -53,17 +53,27 @@ class Candidate:
     weights: Mapping[str, float]
     neutralizers: Sequence[str]
     proportion: float
+    to_benchmark: bool = False
 
-    def score(self, position: int) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
-        """Return the scores of members and ensemble for an era, and the features that exposure is measured to."""
+    def score(self, position: int, benchmark: Floats | None) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
+        """
+        Return the scores of members and ensemble for an era, and the features that exposure is measured to.
+
+        Args:
+            position: Of the era.
+            benchmark: The benchmark model's predictions of it, NaN where it has none. Shape ``(rows,)``.
+        """
         seen = self.data.window(position)
-        return self.score_rows(self.data.prepared(position), "masked" if seen is None else seen)
+        return self.score_rows(self.data.prepared(position), "masked" if seen is None else seen, benchmark)
 
-    def score_rows(self, rows: Prepared, window: Window) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
+    def score_rows(
+        self, rows: Prepared, window: Window, benchmark: Floats | None
+    ) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
         """Return the same for any prepared rows; *window* as in :meth:`bot.scorer.Members.score`."""
         columns = rows.features[:, [self.data.manifest.features.index(name) for name in self.neutralizers]]
         scores = self.members.score(rows, window=window)
-        blended = ensemble(scores, self.weights, columns, proportion=self.proportion)
+        against = spoken(benchmark) if self.to_benchmark else columns
+        blended = ensemble(scores, self.weights, against, proportion=self.proportion)
         return {**scores, ENSEMBLE: blended}, columns
 
 
@@ -105,7 +115,7 @@ def judge(
     rows, exposure, predictions = [], [], {}
     for done, position in enumerate(positions):
         watch("judge", done / len(positions), f"{len(positions)} eras")
-        scores, columns = candidate.score(position)
+        scores, columns = candidate.score(position, opinions.by_era.get("bmc", {}).get(position))
         truth = candidate.data.target(position, target)
         for name, values in scores.items():
             series["corr"][name].append(corr(values, truth))
@@ -173,7 +183,7 @@ def contribution(values: Floats, opinion: Floats | None, truth: npt.NDArray[np.f
     """Return the contribution of an era where enough of its rows are spoken for, else NaN."""
     if opinion is None:
         return float("nan")
-    spoken = np.isfinite(opinion)
-    if spoken.mean() < KNOWN_SHARE:
+    known = np.isfinite(opinion)
+    if known.mean() < KNOWN_SHARE:
         return float("nan")
-    return mmc(values[spoken], opinion[spoken], truth[spoken])
+    return mmc(values[known], opinion[known], truth[known])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bot.answers import LiveScore
 from bot.database import Database
 from bot.rounds import Round
-from bot.summaries import payout
+from bot.summaries import Terms, payout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,19 @@ class LiveRecord(Database):
                 "INSERT OR REPLACE INTO round_pay (round, multipliers, clip, factor) VALUES (?, ?, ?, ?)",
                 (round_.number, terms, clips.pop(), round_.factor),
             )
+
+    def newest_terms(self) -> Terms | None:
+        """Return what the newest priced round pays, ``None`` where no round is priced."""
+        rows = self._select("SELECT * FROM round_pay ORDER BY round DESC LIMIT 1")
+        if not rows:
+            return None
+        row = rows[0]
+        return Terms(
+            multipliers=json.loads(row["multipliers"]),
+            clip=row["clip"],
+            factor=row["factor"],
+            source=f"round {row['round']}",
+        )
 
     def unpriced(self) -> tuple[int, ...]:
         """Return the rounds with scores whose terms are not known."""

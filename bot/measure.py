@@ -125,7 +125,8 @@ def _era(
 ) -> None:
     data = candidate.data
     rows, seen = data.prepared(position), data.window(position)
-    scores, _ = candidate.score_rows(rows, "masked" if seen is None else seen)
+    benchmark = opinions.by_era.get("bmc", {}).get(position)
+    scores, _ = candidate.score_rows(rows, "masked" if seen is None else seen, benchmark)
     truth = data.target(position, target)
     spoken = {name: by_era.get(position) for name, by_era in opinions.by_era.items()}
     columns = np.column_stack(list(scores.values()))

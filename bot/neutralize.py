@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.errors import GateFailed
+from models.ensemble import gaussianize
 
 Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float64]
@@ -29,6 +30,9 @@ BLOCK = 2**24
 
 PANEL = 64
 """Columns that a triangular solve or an elimination takes at a time."""
+
+KNOWN_SHARE = 0.8
+"""Least share of an era's rows for which a benchmark or the meta model must speak (numerai-tools refuses under it)."""
 
 DEPENDENT = 1e-9
 """Share of a column that must be left after the columns before it; less, and it counts as explained by them."""
@@ -85,6 +89,38 @@ def residuals(scores: Floats, features: Codes) -> Floats:
         raise ValueError(f"scores {scores.shape} and features {features.shape} do not belong together")
     varying = np.flatnonzero(np.ptp(features, axis=0)) if len(features) else np.arange(0)
     return _residual(scores, features if len(varying) == features.shape[1] else features[:, varying])
+
+
+def neutralize_to(scores: npt.NDArray[np.floating], opinion: Floats, *, proportion: float) -> Floats:
+    """
+    Remove the part of *scores* that another model's predictions of the same era explain linearly.
+
+    Args:
+        scores: Of one era, usually gaussianized. Shape ``(rows,)``.
+        opinion: Of the other model, gaussianized here among the rows that it speaks about; NaN, elsewhere, removes
+            nothing there. Shape ``(rows,)``.
+        proportion: Share to remove, from 0 (none) to 1 (all).
+
+    Raises:
+        ValueError: Shapes differ, or *proportion* is outside 0 to 1.
+        GateFailed: The scores are the other model's; nothing but rounding would be left.
+    """
+    if scores.shape != opinion.shape or not 0 <= proportion <= 1:
+        raise ValueError(f"scores {scores.shape}, an opinion {opinion.shape} and proportion {proportion} do not fit")
+    known, b = np.isfinite(opinion), np.zeros(len(opinion))
+    if not known.any() or np.ptp(opinion[known]) == 0:
+        return scores.astype(np.float64)
+    b[known] = gaussianize(opinion[known])
+    explained = (b @ scores) / (b @ b) * b
+    left = scores - explained
+    if proportion == 1 and np.linalg.norm(left) <= 1e-9 * np.linalg.norm(scores):
+        raise GateFailed("neutralize: the benchmark explains the scores completely; neutralize less")
+    return np.asarray(scores - proportion * explained)
+
+
+def spoken(opinion: Floats | None) -> Floats | None:
+    """Return an opinion that speaks about enough rows of its era, else ``None``."""
+    return opinion if opinion is not None and np.isfinite(opinion).mean() >= KNOWN_SHARE else None
 
 
 def exposures(scores: npt.NDArray[np.floating], features: Codes) -> Floats:

@@ -54,7 +54,7 @@ class Opinions:
         wanted = {store.eras[position]: position for position in positions}
         for score, names in _FILES.items():
             files = [folder / name for name in names if (folder / name).is_file()]
-            column = META_MODEL if score == "mmc" else _benchmark(files, target)
+            column = META_MODEL if score == "mmc" else benchmark_model(folder, target)
             if not files or column is None:
                 absent[score] = f"no {names[0]}" if not files else f"no benchmark model of {target} in {files[0].name}"
                 continue
@@ -75,7 +75,9 @@ def benchmark_column(names: Sequence[str], target: str) -> str | None:
     return next((column for column in names if column.endswith(f"_lgbm_{name}{days}")), None)
 
 
-def _benchmark(files: Sequence[Path], target: str) -> str | None:
+def benchmark_model(folder: Path, target: str) -> str | None:
+    """Return the benchmark model of *target* in the synced files of *folder*; ``None`` if there is none."""
+    files = [folder / name for name in _FILES["bmc"] if (folder / name).is_file()]
     return benchmark_column(pq.read_schema(files[0]).names, target) if files else None
 
 

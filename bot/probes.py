@@ -173,7 +173,7 @@ def _permuted(
 
     def score(codes: npt.NDArray[np.int8]) -> dict[str, float]:
         prepared = prepare(data.manifest, data.store.feature_names, codes)
-        scores, _ = candidate.score_rows(prepared, "masked" if seen is None else seen)
+        scores, _ = candidate.score_rows(prepared, "masked" if seen is None else seen, None)
         return {name: corr(values, truth[rows]) for name, values in scores.items()}
 
     return permutation_losses(score, data.store.features(position)[rows], blocks, seed=position)

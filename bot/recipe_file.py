@@ -31,7 +31,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bot.columns import horizon
 from bot.errors import BadConfig
-from bot.recipes import RECIPES, Floors, NetworkRecipe, Recipe
+from bot.recipes import META_MODEL, RECIPES, Floors, NetworkRecipe, Recipe
 from models.gbm_options import PRESETS
 
 FOLDER = Path("recipes")
@@ -160,6 +160,10 @@ def _refuse_impossible(path: Path, recipe: Recipe) -> None:
         (
             any(weight < 0 for _, weight in recipe.weights) or not any(weight for _, weight in recipe.weights),
             "weights must be at least 0, and one of them more",
+        ),
+        (
+            recipe.neutralizers == META_MODEL,
+            "neutralizers = 'meta_model': an open round's meta model is not published; take 'benchmark' or a feature set",
         ),
         (not 0 <= recipe.neutralize <= 1, f"neutralize = {recipe.neutralize:g} is not within 0 and 1"),
         (min(recipe.validation_eras, recipe.holdout_eras) < 2, "validation_eras and holdout_eras must be at least 2"),

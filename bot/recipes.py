@@ -5,6 +5,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+BENCHMARK, META_MODEL = "benchmark", "meta_model"
+"""Neutralizers that are no feature set; the second one is refused, since nobody knows it while a round is open."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkRecipe:
@@ -131,7 +134,7 @@ class Recipe:
         corr_multiplier: Of CORR in what the rules weigh by: what a round pays for it (3 in 2026).
         mmc_multiplier: Of MMC, likewise (15 in 2026).
         neutralize: Proportion of the ensemble's linear feature part that is removed, 0 to 1.
-        neutralizers: Feature set it is removed for.
+        neutralizers: Feature set it is removed for; or ``benchmark``, Numerai's benchmark model of the main target.
         validation_eras: Eras for early stopping and the weights of members, an embargo after the training eras.
         holdout_eras: Newest labelled eras, an embargo after the validation eras: challenger and champion are judged on
             them, and nothing else looks at them.
@@ -168,6 +171,16 @@ class Recipe:
         """Return what each tree member among the weights learns, where *target* is the main one."""
         names = [name for name, _ in self.weights if name.startswith("gbm")]
         return {name: target if name == "gbm" else f"target_{name.removeprefix('gbm_')}" for name in names}
+
+    @property
+    def to_benchmark(self) -> bool:
+        """Say whether the ensemble is neutralized to the benchmark model instead of features."""
+        return self.neutralizers == BENCHMARK
+
+    @property
+    def exposed(self) -> str:
+        """Return the feature set that exposure is measured to: the neutralizers, or the smallest one there is."""
+        return "small" if self.to_benchmark else self.neutralizers
 
     @property
     def digest(self) -> str:

@@ -22,7 +22,7 @@ import structlog
 
 from bot import __version__
 from bot.artifacts import Artifact, ArtifactStore
-from bot.benchmark import against_benchmark
+from bot.benchmark import against_benchmark, neutralizer
 from bot.contest import JUDGED, hold
 from bot.evaluation import EVALUATION, Score, summary, to_json
 from bot.feature_sets import FeatureMetadata
@@ -105,6 +105,9 @@ class Retrainer:
         metadata = FeatureMetadata.read(self._data_folder / "features.json")
         data = read(fresh, recipe, metadata, feature_set=self.feature_set, target=self.target, watch=self.watch)
         split, resolved = part(data, recipe, self.target)
+        column = (
+            neutralizer(self._data_folder, fresh.store, split.holdout, self.target) if recipe.to_benchmark else None
+        )
         for left in self.state_dir.glob("retrain-*/"):  # by a retrain that was killed; only one runs at a time
             shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix="retrain-", dir=self.state_dir) as scratch:
@@ -149,6 +152,7 @@ class Retrainer:
                 files.update({f"{JUDGED}{name}": judged / name for name in models})
             about = self._manifest(data, split, recipe, network) | {
                 "weights": weights,
+                "benchmark": column,
                 "judged_prefix": JUDGED if recipe.refit else "",
                 "scores": {name: asdict(score) for name, score in scores.items()},
                 "decision": {"champion": contest.champion_id, **asdict(decision)},
@@ -210,6 +214,7 @@ class Retrainer:
             weights=weights,
             neutralizers=self._neutralizers(data, recipe),
             proportion=recipe.neutralize,
+            to_benchmark=recipe.to_benchmark,
         )
 
     def _seal(self, data: TrainingSet, recipe: Recipe, folder: Path, weights: Mapping[str, float]) -> dict[str, float]:
@@ -228,14 +233,14 @@ class Retrainer:
         loaded = self._candidate(data, recipe, folder, weights)
         live = np.resize(newest, (LIVE_ROWS, newest.shape[1]))
         began = time.perf_counter()
-        loaded.score_rows(prepare(data.manifest, data.manifest.features, live), "stored")
+        loaded.score_rows(prepare(data.manifest, data.manifest.features, live), "stored", None)
         latency_s = time.perf_counter() - began
         off = replay(loaded.members, (folder / GOLDEN).read_bytes())
         return {"golden": max(off.values()), "latency_s": latency_s}
 
     def _neutralizers(self, data: TrainingSet, recipe: Recipe) -> tuple[str, ...]:
         """Return the recipe's neutralizers among the pinned features, in the manifest's order."""
-        wanted = set(FeatureMetadata.read(self._data_folder / "features.json").members(recipe.neutralizers))
+        wanted = set(FeatureMetadata.read(self._data_folder / "features.json").members(recipe.exposed))
         return tuple(name for name in data.manifest.features if name in wanted)
 
     def _manifest(self, data: TrainingSet, split: Split, recipe: Recipe, network: FittedNetwork) -> dict[str, Any]:

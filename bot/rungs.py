@@ -27,7 +27,9 @@ from bot.errors import ArtifactInvalid, BotError, NoChampion, RefuseToSubmit
 from bot.history import Window
 from bot.history_file import choose, history_path
 from bot.ledger import Entry, Ledger
+from bot.live_benchmark import live_benchmark
 from bot.numerai import NumeraiClient
+from bot.rounds import Round
 from bot.scorer import Scored, Scorer
 from bot.submission_file import reread
 from models.ranks import rank_correlation
@@ -56,6 +58,7 @@ class Filled:
         neutralizers: Features that exposures are measured against. Shape ``(rows, k)``, int8; no column likewise.
         validation: Held-out scores from the artifact.
         drift: Rank correlation with what the last confirmed submission's artifact says; ``None`` where it is the same.
+        unlike: What is not as the artifact was judged, in words; empty where all is.
     """
 
     predictions: np.ndarray
@@ -63,6 +66,7 @@ class Filled:
     neutralizers: np.ndarray
     validation: Mapping[str, Any]
     drift: float | None
+    unlike: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,24 +114,27 @@ class Rungs:
             rungs.append(Rung(name="last round", artifact=last.artifact))
         return tuple(rungs), tuple(absent)
 
-    def fill(self, rung: Rung, live: LiveFile, slot: Slot, round_number: int) -> Filled:
+    def fill(self, rung: Rung, live: LiveFile, slot: Slot, round_: Round) -> Filled:
         """
         Predict the live rows.
 
         Raises:
             RefuseToSubmit: This rung cannot.
         """
-        last = self.ledger.last_confirmed(slot.name, before=round_number)
+        last = self.ledger.last_confirmed(slot.name, before=round_.number)
         if rung.name == "last round" and last is not None:
             return self._again(last, live)
         scorer = self._open(rung.artifact)
-        scored = self._score(scorer, live)
+        scored, unlike = self._score(scorer, live, round_)
+        if unlike:
+            log.error("round.not_neutralized", artifact=rung.artifact, reason=unlike)
         return Filled(
             predictions=scored.predictions,
             members=scored.members,
             neutralizers=scored.neutralizers,
             validation=scorer.artifact.manifest["scores"],
-            drift=self._drift(scored, live, rung, last),
+            drift=self._drift(scored, live, rung, last, round_),
+            unlike=unlike,
         )
 
     def _again(self, last: Entry, live: LiveFile) -> Filled:
@@ -151,21 +158,32 @@ class Rungs:
             self.scorers[identity] = Scorer(artifact, threads=self.threads)
         return self.scorers[identity]
 
-    def _score(self, scorer: Scorer, live: LiveFile) -> Scored:
+    def _score(self, scorer: Scorer, live: LiveFile, round_: Round) -> tuple[Scored, str]:
+        """Score the live rows; return, too, why they could not be neutralized to the benchmark."""
         window: Window = choose(
             scorer.history, history_path(self.state_dir, self.data_version), now=self.client.server_now()
         )
+        benchmark, reason = None, ""
+        if scorer.benchmark is not None:
+            benchmark, reason = live_benchmark(
+                self.client,
+                round_,
+                self.state_dir / "rounds" / str(round_.number),
+                live,
+                version=self.data_version,
+                column=scorer.benchmark,
+            )
         try:
-            return scorer.score(live.names, live.values, window=window)
+            return scorer.score(live.names, live.values, window=window, benchmark=benchmark), reason
         except (RuntimeError, ValueError, MemoryError) as error:  # of onnxruntime and numpy: one model's failure
             raise ArtifactInvalid(f"artifact {scorer.artifact.id} does not score: {error}") from None
 
-    def _drift(self, scored: Scored, live: LiveFile, rung: Rung, last: Entry | None) -> float | None:
+    def _drift(self, scored: Scored, live: LiveFile, rung: Rung, last: Entry | None, round_: Round) -> float | None:
         """Correlate with what the last confirmed submission's artifact says about the same rows."""
         if last is None or last.artifact == rung.artifact:
             return None
         try:
-            before = self._score(self._open(last.artifact), live)
+            before, _ = self._score(self._open(last.artifact), live, round_)
         except RefuseToSubmit as error:
             log.warning("drift.unknown", artifact=last.artifact, reason=str(error))
             return None

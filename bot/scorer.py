@@ -13,7 +13,7 @@ import structlog
 from bot.artifacts import Artifact
 from bot.errors import ArtifactInvalid, SchemaMismatch
 from bot.history import HistoryState, Window
-from bot.neutralize import neutralize
+from bot.neutralize import neutralize, neutralize_to
 from bot.preprocess import Prepared, Preprocess, prepare
 from models.ensemble import blend, expected_score
 from models.runtime import OnnxNetwork
@@ -148,7 +148,20 @@ class Scorer:
         """Return the history that the artifact was published with, ``None`` if its network has none."""
         return self._members.history
 
-    def score(self, names: Sequence[str], values: np.ndarray, *, window: Window = "stored") -> Scored:
+    @property
+    def benchmark(self) -> str | None:
+        """Return the column of the benchmark models that the ensemble is neutralized to, ``None`` for features."""
+        column = self.artifact.manifest.get("benchmark")
+        return str(column) if column and self._proportion else None
+
+    def score(
+        self,
+        names: Sequence[str],
+        values: np.ndarray,
+        *,
+        window: Window = "stored",
+        benchmark: np.ndarray | None = None,
+    ) -> Scored:
         """
         Score the rows of one era.
 
@@ -156,6 +169,8 @@ class Scorer:
             names: Columns of *values*; features the artifact does not know are ignored.
             values: Raw codes. Shape ``(rows, columns)``, int8.
             window: What the network sees of the past; see :meth:`Members.score`.
+            benchmark: Predictions of :attr:`benchmark`, NaN where there are none; without them the ensemble is not
+                neutralized. Shape ``(rows,)``.
 
         Raises:
             SchemaMismatch: A feature the artifact was trained with is missing, or the features are coded anew.
@@ -170,7 +185,8 @@ class Scorer:
             )
         members = self._members.score(prepared, window=window)
         neutralizers = prepared.features[:, self._neutralizers]
-        predictions = ensemble(members, self._weights, neutralizers, proportion=self._proportion)
+        against = neutralizers if self.benchmark is None else benchmark
+        predictions = ensemble(members, self._weights, against, proportion=self._proportion)
         return Scored(predictions=predictions, members=members, prepared=prepared, neutralizers=neutralizers)
 
     def _replay(self, path: Path) -> None:
@@ -199,15 +215,25 @@ def replay(members: Members, golden: bytes) -> dict[str, float]:
 
 
 def ensemble(
-    members: Mapping[str, np.ndarray], weights: Mapping[str, float], neutralizers: np.ndarray, *, proportion: float
+    members: Mapping[str, np.ndarray],
+    weights: Mapping[str, float],
+    neutralizers: np.ndarray | None,
+    *,
+    proportion: float,
 ) -> np.ndarray:
-    """Blend the members of one era, neutralized to *neutralizers* where *proportion* is above 0. Shape ``(rows,)``."""
+    """
+    Blend the members of one era, neutralized where *proportion* is above 0. Shape ``(rows,)``.
+
+    *neutralizers* are codes of features, shape ``(rows, k)``; or another model's predictions, shape ``(rows,)``; or
+    ``None``, and nothing is neutralized to.
+    """
+    features = neutralizers is None or neutralizers.ndim > 1
     return blend(
         members,
         weights,
         neutralizers=neutralizers if proportion else None,
         proportion=proportion,
-        neutralize=neutralize,
+        neutralize=neutralize if features else neutralize_to,
     )
 
 

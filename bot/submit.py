@@ -17,7 +17,7 @@ from bot.delivery import Delivery, Slot, token
 from bot.diagnostics import RoundReport
 from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, StateUnwritable
 from bot.files import publish
-from bot.gates import Finding, Limits, check_submission
+from bot.gates import Finding, Limits, check_submission, not_neutralized
 from bot.late import Late
 from bot.ledger import Entry, Ledger, LiveRecord
 from bot.live_fetch import fetch_live
@@ -178,7 +178,7 @@ class Submitter:
         """Score and judge; everything up to the first effect on the server."""
         with structlog.contextvars.bound_contextvars(artifact=rung.artifact):
             with stages.stage("score"):
-                filled = self.rungs.fill(rung, live, slot, round_.number)
+                filled = self.rungs.fill(rung, live, slot, round_)
             with stages.stage("gates"):
                 content = render(live.ids, filled.predictions)
                 csv = self._folder(round_, slot) / "predictions.csv"
@@ -229,6 +229,8 @@ class Submitter:
             limit="accepted",
             message=f"official validation: {verdict or 'accepted'}",
         )
+        if filled.unlike:
+            findings = (*findings, not_neutralized(filled.unlike))
         return (*findings, accepted)
 
     def _report(self, draft: "_Draft", stages: Stages) -> None:

@@ -4,6 +4,7 @@ What a series of per-era scores comes to: mean, Sharpe, drawdown, payout; over a
 Eras whose score is NaN were not computed and are left out of every figure; a figure that cannot be told is NaN, never 0.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -140,6 +141,46 @@ def payout(
         )
     total = sum(multiplier * np.asarray(scores[name], dtype=np.float64) for name, multiplier in multipliers.items())
     return np.clip(np.asarray(factor * total, dtype=np.float64), -clip, clip)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """
+    What a round pays.
+
+    Attributes:
+        multipliers: By name of the score, such as ``corr60``.
+        clip: Largest share of the stake that is paid or burned.
+        factor: Payout factor.
+        source: Where they are from, in words.
+    """
+
+    multipliers: Mapping[str, float]
+    clip: float
+    factor: float
+    source: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Terms":
+        """
+        Read terms such as ``corr=3,mmc=15,clip=1``; the factor is 1 where it is not said.
+
+        Raises:
+            ValueError: It is not of that form, has no clip above 0, or pays for nothing.
+        """
+        said: dict[str, float] = {}
+        for part in text.split(","):
+            name, _, value = (one.strip() for one in part.partition("="))
+            try:
+                said[name] = float(value)
+            except ValueError:
+                raise ValueError(
+                    f"{part.strip()!r} is not of the form name=number, as in corr=3,mmc=15,clip=1"
+                ) from None
+        clip, factor = said.pop("clip", math.nan), said.pop("factor", 1.0)
+        if not said or not clip > 0 or not all(map(math.isfinite, (*said.values(), clip, factor))):
+            raise ValueError(f"{text!r} needs a score, and clip above 0, as in corr=3,mmc=15,clip=1")
+        return cls(multipliers=said, clip=clip, factor=factor, source=text)
 
 
 def churn(before: Floats, after: Floats) -> float:

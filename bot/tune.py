@@ -25,6 +25,7 @@ from bot.errors import OperatorNeeded
 from bot.feature_sets import FeatureMetadata
 from bot.laboratory import Laboratory
 from bot.network_fit import NetworkFitter, expected
+from bot.neutralize import spoken
 from bot.opinions import Opinions
 from bot.recipes import Recipe
 from bot.scorer import ensemble
@@ -174,7 +175,7 @@ class Tuning:
 
         An era that cannot be blended, because a member is constant, or that cannot be scored is NaN.
         """
-        chosen = set(FeatureMetadata.read(self._data_folder / "features.json").members(recipe.neutralizers))
+        chosen = set(FeatureMetadata.read(self._data_folder / "features.json").members(recipe.exposed))
         neutralizers = [index for index, name in enumerate(data.manifest.features) if name in chosen]
         predict = self._members(data, recipe, fold, scratch)
         series = []
@@ -184,7 +185,7 @@ class Tuning:
                 said = ensemble(
                     predict(position),
                     dict(recipe.weights),
-                    rows.features[:, neutralizers],
+                    spoken(self.benchmark.get(position)) if recipe.to_benchmark else rows.features[:, neutralizers],
                     proportion=recipe.neutralize,
                 )
             except ValueError:

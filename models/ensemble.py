@@ -47,7 +47,7 @@ def blend(
     members: Mapping[str, Array],
     weights: Mapping[str, float],
     *,
-    neutralizers: npt.NDArray[np.int8] | None = None,
+    neutralizers: Array | None = None,
     proportion: float = 0.0,
     neutralize: Neutralize | None = None,
 ) -> Floats:
@@ -59,7 +59,7 @@ def blend(
     Args:
         members: Raw scores by name. Shape ``(rows,)`` each.
         weights: Share of each member; a member without one is an error, as is a weight without its member.
-        neutralizers: Features to remove; None leaves neutralization out. Shape ``(rows, k)``, int8.
+        neutralizers: What *neutralize* removes, such as features; None leaves neutralization out. First axis ``rows``.
         proportion: Share of the linear part that *neutralize* removes, 0 to 1.
         neutralize: What removes it.
 

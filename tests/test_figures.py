@@ -6,6 +6,7 @@ import pytest
 from bot import figures
 from bot.error_analysis import EraShape
 from bot.measure import Measured
+from bot.summaries import Terms
 
 ERAS, FEATURES = 30, ("feature_a", "feature_b", "feature_c")
 GROUPS = {"one": (0, 1), "two": (2,)}
@@ -106,3 +107,38 @@ def test_agreement_nobody_could_measure_is_not_a_number(measured):
 
     assert found["gbm", "ensemble"] == pytest.approx(0.5)
     assert np.isnan(found["gbm", "meta model"])
+
+
+def test_pay_is_by_the_terms_of_a_round(measured):
+    """Names with the target's horizon are the scores that were measured; what is over the clip is cut."""
+    terms = Terms(multipliers={"corr20": 2.0}, clip=0.05, factor=0.5, source="round 1405")
+    found, why = figures.pay_figures(measured, terms, "target_made_20", block=2)
+    series = measured.scores["corr"]["gbm"]
+
+    assert why == ""
+    assert found["terms"]["source"] == "round 1405"
+    assert found["members"]["gbm"]["mean"] == pytest.approx(np.clip(series, -0.05, 0.05).mean())
+    assert found["members"]["ensemble"]["eras"] == ERAS - 1
+
+
+@pytest.mark.parametrize("name", ["corr60", "mmc20", "novelty"])
+def test_pay_for_a_score_of_another_kind_is_not_computed(measured, name):
+    """Another horizon, or a score that nobody measured: there is no figure, and the reason names it."""
+    terms = Terms(multipliers={"corr20": 3.0, name: 1.0}, clip=1.0, factor=1.0, source="round 1405")
+
+    assert figures.pay_figures(measured, terms, "target_made_20", block=2) == (
+        None,
+        f"round 1405 pays for {name}, which target_made_20 has no score of here",
+    )
+
+
+def test_churn_is_what_the_champion_would_have_ranked_otherwise():
+    """One less the rank correlation of each era; without a champion, why there is none."""
+    judgement = {"correlation": [0.9, None, 0.7] * 10, "champion_id": "then", "not_computed": {}}
+    found, _ = figures.churn_figures(judgement, block=2)
+
+    assert (found["champion"], found["mean"]) == ("then", pytest.approx(0.2))
+    assert figures.churn_figures({"correlation": [], "champion_id": None, "not_computed": {}}, block=2) == (
+        None,
+        "there was no champion to compare with",
+    )

@@ -13,6 +13,7 @@ from bot.scoring import corr, per_era
 from bot.summaries import (
     RECENT,
     Summary,
+    Terms,
     adjusted_sharpe,
     autocorrelation,
     churn,
@@ -126,3 +127,20 @@ def test_churn_equals_numerai_tools(seed, levels):
     assert churn(a, b) == pytest.approx(signals.churn(pd.Series(a), pd.Series(b)), abs=TOLERANCE)
     assert churn(a, a) == pytest.approx(0, abs=TOLERANCE)
     assert churn(a, -a) == pytest.approx(2, abs=TOLERANCE)
+
+
+def test_terms_are_read_as_they_are_written():
+    """Multipliers by score, the clip, and a factor that is 1 where nobody says it."""
+    terms = Terms.parse("corr=3, mmc=15, clip=0.05")
+
+    assert (terms.multipliers, terms.clip, terms.factor) == ({"corr": 3.0, "mmc": 15.0}, 0.05, 1.0)
+    assert Terms.parse("corr60=1,clip=1,factor=0.5").factor == 0.5
+
+
+@pytest.mark.parametrize(
+    "text", ["", "corr", "corr=3", "clip=1", "corr=3,clip=0", "corr=many,clip=1", "corr=nan,clip=1"]
+)
+def test_terms_that_pay_nothing_are_refused(text):
+    """Without a score, a clip above 0 or a number there is nothing to price by."""
+    with pytest.raises(ValueError, match="corr=3,mmc=15,clip=1"):
+        Terms.parse(text)

@@ -25,6 +25,10 @@ Chunk = Annotated[int, typer.Option(min=2, help="Eras of a walk-forward fold.")]
 def overview(
     context: typer.Context,
     artifact: Annotated[str | None, typer.Option(help="Id of an artifact; default: the champion.")] = None,
+    pay: Annotated[
+        str | None,
+        typer.Option(help="What a round pays, as in corr=3,mmc=15,clip=1; default: the newest round that was priced."),
+    ] = None,
 ) -> None:
     """
     Score an artifact's judged members on eras that they have not seen: table, JSON and page. Changes nothing that serves.
@@ -39,7 +43,7 @@ def overview(
 
     settings = config.load()
     logs.configure(log_format=settings.log_format, secrets=settings.secrets)
-    content, paths = evaluated(settings, artifact)
+    content, paths = evaluated(settings, artifact, pay)
     show_evaluation(content)
     for path in paths:
         typer.echo(path)

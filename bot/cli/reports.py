@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot.cli.app import app
-from bot.errors import OperatorNeeded
+from bot.errors import BadConfig, OperatorNeeded
 
 if TYPE_CHECKING:
     from bot.config import Settings
+    from bot.summaries import Terms
 
 CORR_SHOWN = "corr60"
 """Numerai's name of the CORR that is paid since round 1343."""
@@ -40,7 +41,9 @@ def report(
     typer.echo(page)
 
 
-def evaluated(settings: "Settings", artifact: str | None) -> tuple[dict[str, Any], tuple[Path, Path]]:
+def evaluated(
+    settings: "Settings", artifact: str | None, pay: str | None = None
+) -> tuple[dict[str, Any], tuple[Path, Path]]:
     """
     Evaluate an artifact, the champion by default, and write figures and page.
 
@@ -55,9 +58,11 @@ def evaluated(settings: "Settings", artifact: str | None) -> tuple[dict[str, Any
         from bot.evaluate import Evaluator, save  # noqa: PLC0415 - torch is loaded by what trains and measures alone
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to evaluate") from None
-    identity = assembly.find_artifact(settings, artifact)
+    identity, terms = assembly.find_artifact(settings, artifact), _terms(settings, pay)
     with training_bar() as watch:
-        evaluator = Evaluator(artifacts=assembly.open_artifacts(settings), state_dir=settings.state_dir, watch=watch)
+        evaluator = Evaluator(
+            artifacts=assembly.open_artifacts(settings), state_dir=settings.state_dir, terms=terms, watch=watch
+        )
         content = evaluator.evaluate(identity)
     paths = figures_path(settings, identity), page_path(settings, identity)
     save(content, paths[0])
@@ -75,6 +80,25 @@ def report_after_retrain(settings: "Settings", identity: str) -> None:
         structlog.get_logger().warning("report.failed", artifact=identity, error=f"{type(error).__name__}: {error}")
     else:
         typer.echo(f"report: {page}")
+
+
+def _terms(settings: "Settings", pay: str | None) -> "Terms | None":
+    """Return what a round pays, as said or as the newest priced round has it; ``None`` where neither is known."""
+    from bot.live_record import LiveRecord  # noqa: PLC0415
+    from bot.summaries import Terms  # noqa: PLC0415
+
+    if pay is not None:
+        try:
+            return Terms.parse(pay)
+        except ValueError as error:
+            raise BadConfig(f"--pay: {error}") from None
+    if not settings.ledger_path.is_file():
+        return None
+    record = LiveRecord(settings.ledger_path)
+    try:
+        return record.newest_terms()
+    finally:
+        record.close()
 
 
 def figures_path(settings: "Settings", identity: str) -> Path:

@@ -53,7 +53,7 @@ def sync() -> None:
 def retrain(
     recipe: Annotated[str | None, typer.Option(help="Recipe to train; default: every recipe in use.")] = None,
 ) -> None:
-    """Sync the data, train network and trees, and promote the artifact that replays its own golden batch."""
+    """Sync the data, train network and trees, judge them on eras they have not seen, and promote what has earned it."""
     import logging  # noqa: PLC0415
 
     from bot import assembly, config, logs, recipe_file  # noqa: PLC0415

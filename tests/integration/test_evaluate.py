@@ -119,10 +119,19 @@ def test_figures_cover_what_was_asked(figures):
 def test_command_prints_a_table_and_where_the_files_are(state, identity):
     """`bot evaluate` shows members and ensemble, writes figures and page, and prints both paths."""
     shutil.rmtree(state / "reports")
-    result = bot(state, "evaluate", "--artifact", identity)
+    result = bot(state, "evaluate", "--artifact", identity, "--pay", "corr=3,mmc=15,clip=1")
 
     assert result.returncode == 0, result.stderr
-    for word in ("tsmixer", "gbm", "ensemble", "target_ender_20", "time: low", "not computed: seeds"):
+    for word in (
+        "pay of 1 an era, by corr=3,mmc=15,clip=1 (3 x corr, 15 x mmc): tsmixer",
+        "not computed: churn: there was no champion",
+        "tsmixer",
+        "gbm",
+        "ensemble",
+        "target_ender_20",
+        "time: low",
+        "not computed: seeds",
+    ):
         assert word in result.stdout
     *_, figures, page = result.stdout.split()
     assert (state.parent / figures).is_file()

@@ -57,6 +57,8 @@ def test_the_record_equals_the_tournaments_scores_and_pay(season, tmp_path):
     rounds = {one.round: one for one in record.rounds(SLOT)}
 
     assert len(rounds) == SEASON >= 40
+    assert record.newest_terms().multipliers == {"corr60": 3.0, "mmc60": 15.0}
+    assert record.newest_terms().source == f"round {max(rounds)}"
     for one in sandbox.tournament.submissions:
         kept = rounds[one.round]
         assert kept.resolved

@@ -1,0 +1,167 @@
+"""A challenger that its gate refuses, promoted by hand and sent: neutralized to the benchmark, or not and saying so."""
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import structlog
+
+from bot import live_benchmark
+from bot.artifacts import ArtifactStore
+from bot.contest import judged_candidate
+from bot.judge import find_weights
+from bot.livefile import read_live
+from bot.opinions import Opinions
+from bot.recipes import DEMO
+from bot.returns_table import update
+from bot.sandbox import Sandbox, SandboxClock, Schedule
+from bot.sandbox.world import World
+from bot.scorer import Scorer
+from bot.store import EraStore
+from bot.submission_file import reread
+from models.ranks import rank_correlation
+from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation
+
+STRICT = """
+base = "demo"
+weighting = "inverse_variance"
+neutralizers = "benchmark"
+neutralize = 1.0
+
+[weights]
+gbm = 0.5
+tsmixer = 0.5
+
+[floors]
+min_skill = 1000
+"""
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory, trained, world_folder):
+    """An installation, what `bot retrain` said there about a recipe that nothing can satisfy, and the champion before."""
+    root = tmp_path_factory.mktemp("strict")
+    shutil.copytree(trained, root / "state")
+    (root / "recipes").mkdir()
+    (root / "recipes" / "strict.toml").write_text(STRICT)
+    store = ArtifactStore(root / "state" / "artifacts")
+    other = store.open(store.champions("demo")[0])
+    manifest = {**other.manifest, "recipe": {**other.manifest["recipe"], "name": "strict"}}
+    files = {name: other.path(name) for name in manifest["files"]}
+    champion = store.write(files=files, manifest=manifest, at=datetime(2026, 1, 1, tzinfo=UTC)).id
+    store.promote("strict", champion)
+    clock = SandboxClock(OPENED + timedelta(minutes=1), rate=0)
+    schedule = Schedule(first_round=FIRST_ROUND, first_open=OPENED)
+    with Sandbox(World.open(world_folder), clock=clock, schedule=schedule) as sandbox:
+        installation = Installation(sandbox=sandbox, root=root)
+        yield installation, installation.bot("retrain", "--recipe", "strict"), champion
+
+
+@pytest.fixture(scope="module")
+def kept_back(strict):
+    """The artifact that the gate kept back."""
+    installation, _, _ = strict
+    store = ArtifactStore(installation.state / "artifacts")
+    return next(store.open(one) for one in store.identities() if store.open(one).manifest.get("benchmark"))
+
+
+def test_refused_challenger_leaves_the_champion(strict, kept_back):
+    """Nothing is wrong with such a retrain: exit code 0, one line with the reason, and its artifact on the shelf."""
+    _, result, champion = strict
+    (verdict,) = [line for line in result.stdout.splitlines() if line.startswith("not promoted")]
+
+    assert result.returncode == 0, result.stderr
+    assert "the champion stays: skill: CORR is" in verdict
+    assert "not 1000: it may be chance" in verdict
+    assert kept_back.manifest["decision"]["champion"] == champion
+    assert not kept_back.manifest["decision"]["promote"]
+
+
+def test_refused_challenger_is_promoted_by_hand(strict, kept_back, tmp_path):
+    """The champion had stayed; `bot promote ID` replaces it all the same, and says what its gate had said."""
+    installation, _, champion = strict
+    shutil.copytree(installation.state / "artifacts", tmp_path / "state" / "artifacts")
+    store = ArtifactStore(tmp_path / "state" / "artifacts")
+    before = store.champions("strict")
+    result = replace(installation, root=tmp_path).bot("promote", kept_back.id)
+
+    assert before == (champion,)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0] == f"recipe strict: champion is {kept_back.id}"
+    assert "its gate had kept it back: skill: CORR is" in result.stdout
+    assert store.champions("strict") == (kept_back.id, champion)
+
+
+def rehearse(strict, kept_back, tmp_path, monkeypatch, *, asked=False):
+    """Play the round as a dry run with the artifact that was kept back; return receipt, report, live rows and what is sent."""
+    installation, _, _ = strict
+    shutil.copytree(installation.state / "artifacts", tmp_path / "state" / "artifacts")
+    shutil.copytree(installation.root / "recipes", tmp_path / "recipes")
+    monkeypatch.chdir(tmp_path)
+    ArtifactStore(tmp_path / "state" / "artifacts").promote("strict", kept_back.id)
+    folder = tmp_path / "state" / "rounds" / str(FIRST_ROUND)
+    if asked:
+        folder.mkdir(parents=True)
+        (folder / f"{live_benchmark.FILE}.asked").touch()
+    receipt = replace(installation, root=tmp_path).submit(mode="dry-run", recipe="strict")
+    report = json.loads((folder / SLOT / "report.json").read_text())
+    live = read_live(folder / "live.parquet")
+    return receipt, report, live, reread(folder / SLOT / "predictions.csv")[1], folder
+
+
+@pytest.mark.usefixtures("no_backoff", "validated_here")
+def test_round_is_neutralized_to_the_live_benchmark(strict, kept_back, tmp_path, monkeypatch):
+    """What is sent has nothing left of the benchmark's predictions of the same rows, which members follow otherwise."""
+    receipt, report, live, sent, folder = rehearse(strict, kept_back, tmp_path, monkeypatch)
+    said, _ = live_benchmark._aligned(folder / live_benchmark.FILE, live, "v53_lgbm_ender60")
+    plain = Scorer(kept_back).score(live.names, live.values, window="masked").predictions
+
+    assert kept_back.manifest["benchmark"] == "v53_lgbm_ender60"
+    assert receipt.artifact == kept_back.id
+    assert "neutralized" not in [gate["gate"] for gate in report["gates"]]
+    assert abs(rank_correlation(sent, said)) < 0.03 < abs(rank_correlation(plain, said))
+
+
+@pytest.mark.usefixtures("no_backoff", "validated_here")
+def test_round_is_sent_without_the_benchmark_and_says_so(strict, kept_back, tmp_path, monkeypatch):
+    """No round is missed for the benchmark's file: log, report and receipt say that nothing was neutralized."""
+    with structlog.testing.capture_logs() as logs:
+        receipt, report, *_ = rehearse(strict, kept_back, tmp_path, monkeypatch, asked=True)
+    (told,) = [one for one in receipt.findings if one.gate == "neutralized"]
+
+    assert (receipt.outcome, receipt.rung) == ("dry run", "champion")
+    assert told.value == "not neutralized: live_benchmark_models.parquet was asked for once in this round, in vain"
+    assert told.value in [gate["value"] for gate in report["gates"]]
+    assert [one["log_level"] for one in logs if one["event"] == "round.not_neutralized"] == ["error"]
+
+
+def test_weights_of_a_rule_go_to_their_own_members(trained, tmp_path):
+    """Whichever member a recipe lists first, the one that is worth more gets more: here trees on eras they have learned."""
+    (folder,) = (trained / "store").iterdir()
+    store, artifacts = EraStore.open(folder), ArtifactStore(trained / "artifacts")
+    artifact = artifacts.open(artifacts.champions("demo")[0])
+    returns = update(store, tuple(artifact.manifest["history"]["targets"]))
+    data = judged_candidate(artifact, store, returns, ("target_ender_60",)).data
+    for name in ("preprocess.json", "history.npz"):
+        shutil.copyfile(artifact.path(name), tmp_path / name)
+    for name in ("gbm.txt", "tsmixer.onnx"):
+        shutil.copyfile(artifact.path(f"judged-{name}"), tmp_path / name)
+    eras = range(20, 90)
+    opinions = Opinions.read(trained / "data" / "v5.3", store, eras, target="target_ender_60")
+    found = [
+        find_weights(
+            data,
+            tmp_path,
+            eras,
+            replace(DEMO, weighting="constrained", weights=tuple((name, 0.5) for name in names)),
+            target="target_ender_60",
+            opinions=opinions,
+        )
+        for names in (("gbm", "tsmixer"), ("tsmixer", "gbm"))
+    ]
+
+    assert [list(one) for one in found] == [["gbm", "tsmixer"], ["tsmixer", "gbm"]]
+    assert found[0] == pytest.approx(found[1])
+    assert found[0]["gbm"] > 0.55

@@ -1,0 +1,121 @@
+"""The benchmark's file of an open round: in the order of the live rows, or none and why, and never a round lost for it."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.errors import GateFailed
+from bot.live_benchmark import FILE, live_benchmark
+from bot.livefile import LiveFile
+from bot.neutralize import neutralize_to, spoken
+from bot.rounds import Round
+from models.ensemble import gaussianize
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+LIVE = LiveFile(
+    ids=tuple("abcde"), era="X", names=(), values=np.empty((5, 0), np.int8), missing=0, strange=0
+)  # fmt: skip
+
+
+class Server:
+    """A server that knows the time and refuses to be asked for anything."""
+
+    def __init__(self, now=NOW):
+        self._now = now
+
+    def server_now(self):
+        return self._now
+
+
+def ask(folder, *, now=NOW, column="v53_lgbm_ender60"):
+    round_ = Round(number=1, opens_at=NOW, closes_at=NOW + timedelta(hours=1))
+    return live_benchmark(Server(now), round_, folder, LIVE, version="v5.3", column=column)
+
+
+def write(folder, ids, values):
+    pq.write_table(pa.table({"id": list(ids), "v53_lgbm_ender60": values}), folder / FILE)
+
+
+def test_predictions_follow_the_live_rows(tmp_path):
+    """Another order and rows that are not live do not matter; a row that lacks one has none."""
+    write(tmp_path, "edcaxy", [5.0, 4.0, 3.0, 1.0, 9.0, 9.0])
+    found, reason = ask(tmp_path)
+
+    np.testing.assert_array_equal(found, [1.0, np.nan, 3.0, 4.0, 5.0])
+    assert reason == ""
+
+
+@pytest.mark.parametrize(
+    ("ids", "values", "column", "reason"),
+    [
+        ("abcxy", [1.0, 2.0, 3.0, 4.0, 5.0], "v53_lgbm_ender60", "speaks about 60% of the live rows, not 80%"),
+        ("abcde", [1.0, None, None, 4.0, 5.0], "v53_lgbm_ender60", "speaks about 60% of the live rows"),
+        ("abcde", [1.0, 2.0, 3.0, 4.0, 5.0], "v60_lgbm_ender60", "has no column 'v60_lgbm_ender60'"),
+    ],
+)
+def test_file_that_does_not_fit_is_not_used(tmp_path, ids, values, column, reason):
+    """Another round's rows, too few of this one's, or another data version: nothing is guessed."""
+    write(tmp_path, ids, values)
+    found, why = ask(tmp_path, column=column)
+
+    assert found is None
+    assert reason in why
+
+
+def test_damaged_file_is_a_reason_and_no_error(tmp_path):
+    """What cannot be read is told, and nothing is raised."""
+    (tmp_path / FILE).write_bytes(b"PAR1 and then nothing")
+
+    assert ask(tmp_path)[0] is None
+
+
+def test_nothing_is_fetched_when_time_is_short(tmp_path):
+    """Four minutes before the close the round goes first."""
+    found, reason = ask(tmp_path, now=NOW + timedelta(minutes=57))
+
+    assert found is None
+    assert "too few to wait for" in reason
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_killed_fetch_is_not_waited_for_again(tmp_path):
+    """An attempt that died while it waited leaves a mark, and the next one does without."""
+    (tmp_path / f"{FILE}.asked").touch()
+
+    assert "in vain" in ask(tmp_path)[1]
+
+
+@given(seed=st.integers(0, 2**32 - 1), proportion=st.floats(0, 1))
+def test_share_of_the_benchmark_that_is_left(seed, proportion):
+    """What is left of the scores holds exactly the share of the gaussianized benchmark that was not removed."""
+    random = np.random.default_rng(seed)
+    opinion = random.standard_normal(50)
+    scores = random.standard_normal(50) + opinion
+    b = gaussianize(opinion)
+    left = neutralize_to(scores, opinion, proportion=proportion)
+
+    assert b @ left == pytest.approx((1 - proportion) * (b @ scores), abs=1e-9)
+
+
+def test_rows_without_an_opinion_keep_their_scores():
+    """Where the benchmark is silent nothing is removed; where it is silent in too many rows it counts as none."""
+    opinion = np.array([1.0, 2.0, np.nan, 4.0, 5.0])
+    left = neutralize_to(np.array([3.0, 1.0, 7.0, 2.0, 4.0]), opinion, proportion=1.0)
+
+    assert left[2] == 7.0
+    assert spoken(opinion) is opinion
+    assert spoken(np.where(np.arange(5) < 2, opinion, np.nan)) is None
+    assert spoken(None) is None
+
+
+def test_ensemble_that_is_the_benchmark_is_refused():
+    """Nothing but rounding would be left to rank."""
+    opinion = np.random.default_rng(1).standard_normal(60)
+
+    with pytest.raises(GateFailed, match="the benchmark explains the scores completely"):
+        neutralize_to(gaussianize(opinion), opinion, proportion=1.0)
