@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bot.benchmark import against_benchmark, spoken
+from bot.benchmark import against_benchmark, neutralizer, spoken
 from bot.errors import OperatorNeeded
 from bot.feature_sets import FeatureMetadata
 from bot.ingest import update
@@ -111,3 +111,12 @@ def test_a_network_is_fitted_to_the_remainder(data, plain, tmp_path):
     assert np.isfinite(fits[0].best_corr[0])
     assert fits[0].best_corr != fits[1].best_corr
     assert len(list(tmp_path.glob("*.pt"))) == 2
+
+
+def test_what_is_neutralized_to_the_benchmark_needs_it_in_every_judged_era(plain, folder):
+    """The column that will be asked for live; an era without it could not be judged as a round is sent."""
+    store = plain.store.store
+
+    assert neutralizer(folder, store, range(TRAIN_ERAS, TRAIN_ERAS + 9), MAIN) == "v53_lgbm_ender60"
+    with pytest.raises(OperatorNeeded, match=f"does not speak about era {store.eras[TRAIN_ERAS - 1]}.*hold out fewer"):
+        neutralizer(folder, store, range(TRAIN_ERAS - 1, TRAIN_ERAS + 9), MAIN)

@@ -85,6 +85,7 @@ def test_empty_file_is_the_standard_under_another_name(tmp_path):
         ('base = "demmo"', "base must be one of demo, standard"),
         ('neutralize = "0.5"', "neutralize: Input should be a valid number"),
         ("neutralize = 1.5", "not within 0 and 1"),
+        ('neutralizers = "meta_model"', "an open round's meta model is not published; take 'benchmark'"),
         ('gbm = "huge"', "no preset; presets: demo, small"),
         ('missing = "drop"', "missing: Input should be 'median_bin' or 'category'"),
         ("[weights]\nlstm = 1.0", "members are tsmixer, gbm"),
