@@ -41,8 +41,8 @@ def hasty(sandbox):
     return client_of(sandbox, connect_s=1, read_s=0.3, exchange_s=0.6)
 
 
-def ask(sandbox):
-    return requests.post(sandbox.url, json=QUERY, timeout=0.5)
+def ask(sandbox, timeout_s=20.0):
+    return requests.post(sandbox.url, json=QUERY, timeout=timeout_s)
 
 
 def plain(status, *, body=None, **headers):
@@ -56,10 +56,10 @@ def plain(status, *, body=None, **headers):
     return check
 
 
-def breaks(error):
+def breaks(error, **times):
     def check(sandbox):
         with pytest.raises(error):
-            ask(sandbox)
+            ask(sandbox, **times)
         return True
 
     return check
@@ -78,10 +78,10 @@ SEEN = {
     "wrong_type": plain(200, body="OK", Content_Type="text/plain"),
     "reset": breaks(requests.ConnectionError),
     "fin": breaks(requests.exceptions.ChunkedEncodingError),
-    "hang": breaks(requests.ReadTimeout),
+    "hang": breaks(requests.ReadTimeout, timeout_s=0.5),
     "slow": lambda sandbox: ask(sandbox).json()["data"]["rounds"],
     "trickle": lambda sandbox: ask(sandbox).elapsed < timedelta(seconds=0.2),
-    "long": breaks(requests.ConnectionError),
+    "long": breaks(requests.ConnectionError, timeout_s=0.5),
     "short_length": lambda sandbox: len(ask(sandbox).content) < len(json.dumps({"data": {"rounds": [{"number": 1405}]}})),
     "gzip": breaks((requests.exceptions.ContentDecodingError, requests.ConnectionError, ValueError)),
 }  # fmt: skip

@@ -40,9 +40,9 @@ def every_boundary(bots: Bots, world: World, folder: Path, *, full: bool) -> tup
     tally = Tally(name="R1 every boundary")
     failing = [None, *itertools.product(OPERATIONS, PHASES)]
     for kill in range(1, len(passed) + 1):
-        chosen = failing if full else [None, failing[1 + kill % (len(failing) - 1)]]
+        chosen = failing if full else [failing[1 + kill % (len(failing) - 1)] if kill % 2 else None]
         for nth, what in enumerate(chosen):
-            for times in (1, 2) if full else (1 + (kill + nth) % 2,):
+            for times in (1, 2) if full else (1 + kill // 2 % 2,):
                 kind = KINDS[(kill + nth) % len(KINDS)]
                 faults = [] if what is None else [Fault(operation=what[0], phase=what[1], kind=kind)]
                 outcome = trial(bots, world, folder, faults=faults, kills=[kill] * times)
