@@ -105,6 +105,7 @@ class Retrainer:
         metadata = FeatureMetadata.read(self._data_folder / "features.json")
         data = read(fresh, recipe, metadata, feature_set=self.feature_set, target=self.target, watch=self.watch)
         split, resolved = part(data, recipe, self.target)
+        self._neutralizers(data, recipe)  # an unknown set is refused before hours of training, not after
         column = (
             neutralizer(self._data_folder, fresh.store, split.holdout, self.target) if recipe.to_benchmark else None
         )
