@@ -80,7 +80,7 @@ SEEN = {
     "fin": breaks(requests.exceptions.ChunkedEncodingError),
     "hang": breaks(requests.ReadTimeout, timeout_s=0.5),
     "slow": lambda sandbox: ask(sandbox).json()["data"]["rounds"],
-    "trickle": lambda sandbox: ask(sandbox).elapsed < timedelta(seconds=0.2),
+    "trickle": lambda sandbox: ask(sandbox).elapsed < timedelta(seconds=2),
     "long": breaks(requests.ConnectionError, timeout_s=0.5),
     "short_length": lambda sandbox: len(ask(sandbox).content) < len(json.dumps({"data": {"rounds": [{"number": 1405}]}})),
     "gzip": breaks((requests.exceptions.ContentDecodingError, requests.ConnectionError, ValueError)),
@@ -101,7 +101,7 @@ def test_kind_really_happens_on_the_wire(sandbox, kind, phase):
         reply = urllib3.PoolManager().request("POST", sandbox.url, json=QUERY, decode_content=False)
         assert reply.headers["Content-Encoding"] == "gzip"
         return
-    sandbox.faults.add(Fault(operation="rounds", kind=kind, phase=phase, seconds=0.4 if kind == "trickle" else 2.0))
+    sandbox.faults.add(Fault(operation="rounds", kind=kind, phase=phase, seconds=4.0 if kind == "trickle" else 2.0))
     if kind == "slow":
         sandbox.faults._pending[0].seconds = 0.05
 

@@ -1,5 +1,7 @@
 """`bot sync` as a command, and what a round makes of it."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -88,12 +90,23 @@ def test_stores_are_kept_while_an_artifact_needs_them(installation):
 
 
 @pytest.mark.slow
-def test_larger_history_is_trained_on_through_the_store(tmp_path):
-    """Three hundred eras of the small world are synced, stored, verified, trained on and promoted."""
+def test_larger_history_is_trained_on_and_evaluated_through_the_store(tmp_path):
+    """Three hundred eras of the small world are synced, stored, trained on, judged, and evaluated with intervals."""
     world = generate(tmp_path / "world", size="small")
     with Sandbox(world, clock=SandboxClock(OPENED)) as sandbox:
-        result = Installation(sandbox=sandbox, root=tmp_path).bot("retrain", BOT_FEATURE_SET="small")
+        bot = Installation(sandbox=sandbox, root=tmp_path)
+        result = bot.bot("retrain", BOT_FEATURE_SET="small")
+        (page,) = (tmp_path / "state" / "reports").glob("*.html")
+        page.unlink()
+        evaluated = bot.bot("evaluate", "--artifact", page.stem, BOT_FEATURE_SET="small")
+    figures = json.loads(page.with_suffix(".json").read_text())
+    means = [by[score] for by in figures["members"].values() for score in ("corr", "fnc", "mmc", "bmc")]
+    spoken = figures["members"]["ensemble"]["mmc"]["eras"]
 
     assert result.returncode == 0, result.stderr
-    assert "promoted" in result.stdout
+    assert "on the hold-out" in result.stdout or "not promoted" in result.stdout
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert all(one["low"] < one["mean"] < one["high"] for one in means)
+    assert 0 < spoken < len(figures["eras"])  # the meta model begins later than the history
+    assert page.stat().st_size < 1_000_000
     assert [folder.name[:5] for folder in (tmp_path / "state" / "store").iterdir()] == ["v5.3-"]
