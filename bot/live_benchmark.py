@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from bot.boundaries import boundary
 from bot.columns import ID
 from bot.datasets import LiveFile, fetch
 from bot.errors import NumeraiUnavailable
@@ -60,8 +61,9 @@ def live_benchmark(
             left = round_.seconds_left(client.server_now()) - round_.guard.total_seconds()
             if left < LEAST_S:
                 return None, f"{left:.0f} seconds are left, too few to wait for {FILE}"
-            asked.parent.mkdir(parents=True, exist_ok=True)
-            asked.touch()
+            with boundary("benchmark.asked"):
+                asked.parent.mkdir(parents=True, exist_ok=True)
+                asked.touch()
             fetch(client, f"{version}/{FILE}", path, watch=_watch(time.monotonic() + FETCH_S))
         return _aligned(path, live, column)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with this file, the round counts more

@@ -19,7 +19,8 @@ from bot.history_file import choose, history_path, publish
 from bot.ingest import update
 from bot.livefile import read_live
 from bot.preprocess import Preprocess
-from bot.recipes import DEMO, history_needs
+from bot.recipe_file import history_needs
+from bot.recipes import DEMO
 from bot.scorer import Scorer
 from bot.scoring import corr
 from bot.store import EraStore
