@@ -3,24 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bot.artifacts import Artifact, ArtifactStore
+from bot.artifacts import ArtifactStore
 from bot.errors import BotError, NoChampion
-from bot.history import FeatureReturns
-from bot.judge import ENSEMBLE, Candidate, Judged, correlations, judge
+from bot.judge import ENSEMBLE, Candidate, Judged, correlations, judge, judged_candidate, unseen
 from bot.leaks import Used, inspect
-from bot.network_fit import Watcher
 from bot.opinions import Opinions
 from bot.promotion import Comparison, Evidence, Series
 from bot.refresh import Refreshed
-from bot.scorer import GOLDEN_TOLERANCE, Members
-from bot.store import EraStore
+from bot.scorer import GOLDEN_TOLERANCE
 from bot.summaries import max_drawdown
-from bot.training_set import TrainingSet
+from bot.tracking import Watcher
 
 JUDGED = "judged-"
 """Prefix of the models that have not seen the hold-out, beside those that serve."""
@@ -113,55 +109,6 @@ def hold(
         not_computed=missing,
     )
     return Contest(challenger=ours, champion=theirs, champion_id=champion_id, evidence=evidence)
-
-
-def unseen(artifact: Artifact, positions: Sequence[int], eras: Sequence[str]) -> list[int]:
-    """
-    Return the positions that neither the artifact's judged members have seen, nor anything that reaches into them.
-
-    Raises:
-        ValueError: There are none, or the artifact keeps no such members.
-    """
-    if "holdout" not in artifact.manifest["eras"]:
-        raise ValueError("it was made by a version that kept no members for a comparison")
-    first = str(artifact.manifest["eras"]["holdout"][0])
-    found = [position for position in positions if eras[position] >= first]
-    if not found:
-        raise ValueError(f"its own hold-out begins with era {first}, after this one")
-    return found
-
-
-def judged_candidate(artifact: Artifact, store: EraStore, returns: FeatureReturns, targets: Sequence[str]) -> Candidate:
-    """
-    Return the members that an artifact was judged by, on the data of today.
-
-    Args:
-        artifact: Any.
-        store: The history.
-        returns: Realised returns of all of its features.
-        targets: Truths that the caller will ask for.
-    """
-    about: Mapping[str, Any] = artifact.manifest
-    weights = {str(name): float(weight) for name, weight in about["weights"].items() if weight}
-    prefix = str(about["judged_prefix"])
-    members = Members(artifact.folder, tuple(weights), target=str(about["target"]), prefix=prefix)
-    history = about["history"]
-    data = TrainingSet.select(
-        store,
-        members.manifest,
-        targets=tuple(targets),
-        history_targets=tuple(history["targets"]) if history["lookback"] else (),
-        lookback=int(history["lookback"]),
-        table=returns,
-    )
-    return Candidate(
-        data=data,
-        members=members,
-        weights=weights,
-        neutralizers=tuple(about["neutralizers"]),
-        proportion=float(about["recipe"]["neutralize"]),
-        to_benchmark=bool(about.get("benchmark")),
-    )
 
 
 def _compare(champion: str, ours: Judged, theirs: Judged, correlation: Floats) -> Comparison:

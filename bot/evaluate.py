@@ -17,10 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from bot import returns_table
 from bot.artifacts import Artifact, ArtifactStore
 from bot.columns import horizon
-from bot.contest import judged_candidate, unseen
 from bot.errors import BadConfig
 from bot.evaluation import EVALUATION
 from bot.feature_sets import FeatureMetadata
@@ -39,19 +37,16 @@ from bot.figures import (
     worst_eras,
 )
 from bot.gates import Finding
-from bot.judge import ENSEMBLE, Candidate
+from bot.judge import ENSEMBLE, Candidate, open_judged, unseen
 from bot.leaks import inspect, used_by
-from bot.ledger import state_lock
 from bot.measure import Measured, measure
-from bot.network_fit import Watcher
 from bot.opinions import Opinions
 from bot.probes import NAMED, drift_probe, importance_probe, network_probe
-from bot.recipe_file import history_needs
 from bot.recipes import Floors
 from bot.report import SCHEMA
 from bot.scoring import FNC_SET
-from bot.store import EraStore
 from bot.summaries import Terms
+from bot.tracking import Watcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +71,7 @@ class Evaluator:
         artifact = self.artifacts.open(identity)
         about = artifact.manifest
         target = str(about["target"])
-        store, candidate = self._open(artifact)
+        store, candidate = open_judged(artifact, self.state_dir)
         positions = self._unseen(artifact, candidate, target)
         home = self.state_dir / "data" / str(about["data_version"])
         sets = FeatureMetadata.read(home / "features.json").feature_sets
@@ -143,14 +138,6 @@ class Evaluator:
             "churn": changed,
             "not_computed": {what: why for what, why in absent.items() if why},
         }
-
-    def _open(self, artifact: Artifact) -> tuple[EraStore, Candidate]:
-        store = EraStore.open(self.state_dir / "store" / str(artifact.manifest["store"]))
-        history = tuple(name for name in history_needs()[0] if name in store.manifest.targets)
-        targets = tuple(name for name in artifact.manifest["targets"] if name in store.manifest.targets)
-        with state_lock(self.state_dir, "sync"):
-            returns = returns_table.update(store, history)
-        return store, judged_candidate(artifact, store, returns, targets)
 
     def _leaks(
         self,

@@ -28,12 +28,12 @@ from bot.factor_momentum import (
 )
 from bot.history import FeatureReturns
 from bot.laboratory import Laboratory
-from bot.network_fit import Watcher
 from bot.notebook import Notebook
 from bot.preprocess import MIDDLE, MISSING_CATEGORY, Prepared
 from bot.resampling import TooFewEras
 from bot.scoring import corr
 from bot.splits import Split, embargo
+from bot.tracking import Watcher
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees
 from models.ensemble import gaussianize

@@ -9,20 +9,26 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 
+from bot import returns_table
+from bot.artifacts import Artifact
 from bot.columns import horizon
-from bot.history import Window
-from bot.network_fit import Watcher
+from bot.history import FeatureReturns, Window
+from bot.ledger import state_lock
 from bot.neutralize import KNOWN_SHARE, exposures, spoken
 from bot.opinions import Opinions
 from bot.preprocess import Prepared
+from bot.recipe_file import history_needs
 from bot.recipes import Recipe
 from bot.scorer import Members, ensemble
 from bot.scoring import corr, mmc
+from bot.store import EraStore
+from bot.tracking import Watcher
 from bot.training_set import TrainingSet
 from bot.weights import EraScores, weigh
 from models.ranks import rank_correlation
@@ -131,6 +137,71 @@ def judge(
         exposure=np.array(exposure),
     )
     return judged, predictions
+
+
+def unseen(artifact: Artifact, positions: Sequence[int], eras: Sequence[str]) -> list[int]:
+    """
+    Return the positions that neither the artifact's judged members have seen, nor anything that reaches into them.
+
+    Raises:
+        ValueError: There are none, or the artifact keeps no such members.
+    """
+    if "holdout" not in artifact.manifest["eras"]:
+        raise ValueError("it was made by a version that kept no members for a comparison")
+    first = str(artifact.manifest["eras"]["holdout"][0])
+    found = [position for position in positions if eras[position] >= first]
+    if not found:
+        raise ValueError(f"its own hold-out begins with era {first}, after this one")
+    return found
+
+
+def judged_candidate(artifact: Artifact, store: EraStore, returns: FeatureReturns, targets: Sequence[str]) -> Candidate:
+    """
+    Return the members that an artifact was judged by, on the data of today.
+
+    Args:
+        artifact: Any.
+        store: The history.
+        returns: Realised returns of all of its features.
+        targets: Truths that the caller will ask for.
+    """
+    about: Mapping[str, Any] = artifact.manifest
+    weights = {str(name): float(weight) for name, weight in about["weights"].items() if weight}
+    prefix = str(about["judged_prefix"])
+    members = Members(artifact.folder, tuple(weights), target=str(about["target"]), prefix=prefix)
+    history = about["history"]
+    data = TrainingSet.select(
+        store,
+        members.manifest,
+        targets=tuple(targets),
+        history_targets=tuple(history["targets"]) if history["lookback"] else (),
+        lookback=int(history["lookback"]),
+        table=returns,
+    )
+    return Candidate(
+        data=data,
+        members=members,
+        weights=weights,
+        neutralizers=tuple(about["neutralizers"]),
+        proportion=float(about["recipe"]["neutralize"]),
+        to_benchmark=bool(about.get("benchmark")),
+    )
+
+
+def open_judged(artifact: Artifact, state_dir: Path) -> tuple[EraStore, Candidate]:
+    """
+    Return the store an artifact was trained on, and the members it was judged by on it.
+
+    Raises:
+        DatasetIncomplete: The store is not there.
+        StateLocked: A sync is at it.
+    """
+    store = EraStore.open(state_dir / "store" / str(artifact.manifest["store"]))
+    history = tuple(name for name in history_needs()[0] if name in store.manifest.targets)
+    targets = tuple(name for name in artifact.manifest["targets"] if name in store.manifest.targets)
+    with state_lock(state_dir, "sync"):
+        returns = returns_table.update(store, history)
+    return store, judged_candidate(artifact, store, returns, targets)
 
 
 def find_weights(

@@ -11,13 +11,13 @@ from bot import returns_table
 from bot.errors import OperatorNeeded
 from bot.feature_sets import FeatureMetadata
 from bot.history import FeatureReturns
-from bot.network_fit import Watcher
 from bot.notebook import Notebook
 from bot.preprocess import Preprocess
 from bot.recipe_file import history_needs
 from bot.recipes import Recipe
 from bot.splits import Split, walk_forward
 from bot.store import MANIFEST, EraStore
+from bot.tracking import Watcher
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
 

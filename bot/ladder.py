@@ -20,13 +20,14 @@ from bot.columns import HISTORY_LAG, horizon
 from bot.comparison import Difference, Measured, compare
 from bot.errors import CannotSplit, OperatorNeeded
 from bot.laboratory import Laboratory
-from bot.network_fit import NetworkFitter, Watcher, expected
+from bot.network_fit import NetworkFitter, expected
 from bot.notebook import Notebook
 from bot.opinions import Opinions
 from bot.recipes import NetworkRecipe
 from bot.resampling import TooFewEras
 from bot.scoring import bmc, corr
 from bot.splits import Split, holdout
+from bot.tracking import Watcher
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees
 from models.ensemble import gaussianize

@@ -16,11 +16,11 @@ import numpy.typing as npt
 from bot.error_analysis import EraShape, bin_means, era_shape
 from bot.history import feature_returns
 from bot.judge import ENSEMBLE, Candidate, contribution
-from bot.network_fit import Watcher
 from bot.neutralize import exposures
 from bot.opinions import Opinions
 from bot.scoring import corr, corr_table, fnc_table
 from bot.store import Columns
+from bot.tracking import Watcher
 from models.ranks import rank_correlation
 
 OTHERS = {"bmc": "benchmark", "mmc": "meta model"}

@@ -20,7 +20,7 @@ from bot.recipes import NetworkRecipe, Recipe
 from bot.remainder import contribution
 from bot.scoring import corr
 from bot.splits import Split
-from bot.tracking import Track
+from bot.tracking import Track, Watcher
 from bot.training_plan import Device, network_config, training_options
 from bot.training_set import TrainingSet
 from models.checkpoint import Checkpoint
@@ -32,8 +32,6 @@ from models.seeds import SeedAverage
 from models.training import Progress, TrainedNetwork, TrainingOptions, train
 
 log = structlog.get_logger()
-Watcher = Callable[[str, float, str], None]
-"""Called with what is being done, the share that is done, and a few words about it."""
 
 ROWS = 4096
 """Rows scored at once; bounds memory."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import BadConfig
-from bot.network_fit import FittedNetwork, NetworkFitter, Watcher
+from bot.network_fit import FittedNetwork, NetworkFitter
 from bot.recipes import Recipe
 from bot.scorer import STACKED
 from bot.splits import Split
 from bot.stacking import Stacker
-from bot.tracking import Track
+from bot.tracking import Track, Watcher
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
 from models.distributed import Team

@@ -21,10 +21,10 @@ from bot.importance import Weight, gain_shares, permutation_weights, tree_blocks
 from bot.judge import Candidate
 from bot.livefile import read_live
 from bot.measure import Measured
-from bot.network_fit import Watcher
 from bot.preprocess import prepare
 from bot.scorer import NETWORK
 from bot.scoring import corr
+from bot.tracking import Watcher
 from models.classes import TARGET_VALUES
 from models.ensemble import expected_score
 from models.permutation import permutation_losses

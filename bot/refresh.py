@@ -5,7 +5,7 @@ Each step builds on files the one before has published, so it can be interrupted
 """
 
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,8 @@ from bot.ledger import state_lock
 from bot.next_version import survey
 from bot.numerai import NumeraiClient
 from bot.store import EraStore
+from bot.tracking import Watcher
 from bot.truth import Truth, compare
-
-Watcher = Callable[[str, float, str], None]
-"""Called with what is being done, the share that is done, and a few words about it."""
 
 log = structlog.get_logger()
 

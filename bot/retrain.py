@@ -28,7 +28,7 @@ from bot.evaluation import EVALUATION, Score, summary, to_json
 from bot.feature_sets import FeatureMetadata
 from bot.history import SCALE, minimum_lag
 from bot.judge import Candidate, find_weights, judge
-from bot.network_fit import FittedNetwork, Watcher
+from bot.network_fit import FittedNetwork
 from bot.network_team import NetworkTeam, Order, kept
 from bot.numerai import NumeraiClient
 from bot.opinions import Opinions
@@ -39,7 +39,7 @@ from bot.recipes import Recipe
 from bot.refresh import refresh
 from bot.scorer import GOLDEN, NETWORK, STACKED, Members, Scorer, golden_batch, replay
 from bot.splits import Split
-from bot.tracking import Track
+from bot.tracking import Track, Watcher
 from bot.training_data import part, read, used, write_inputs
 from bot.training_plan import Device
 from bot.training_set import TrainingSet

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bot.network_fit import Watcher
 from bot.recipes import Recipe
 from bot.scorer import STACKED
 from bot.splits import Split, walk_forward
 from bot.store import FEATURES
+from bot.tracking import Watcher
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees, tree_key
 from models.ensemble import gaussianize

@@ -1,4 +1,4 @@
-"""Curves of a training in TensorBoard or MLflow, for people who have one of them; the bot needs neither."""
+"""What is told while something takes its time: progress, and curves in TensorBoard or MLflow where they are installed."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +13,9 @@ from bot.errors import OperatorNeeded
 Tracker = Literal["off", "tensorboard", "mlflow"]
 Track = Callable[[str, int, Mapping[str, float]], None]
 """Called with the name of a run, its step, and what was measured there."""
+
+Watcher = Callable[[str, float, str], None]
+"""Called with what is being done, the share that is done, and a few words about it."""
 
 _MODULES = {"tensorboard": "torch.utils.tensorboard", "mlflow": "mlflow"}
 log = structlog.get_logger()

@@ -6,12 +6,12 @@ from pathlib import Path
 from bot.feature_sets import FeatureMetadata
 from bot.history import HistoryState
 from bot.leaks import Used
-from bot.network_fit import Watcher
 from bot.preprocess import Preprocess
 from bot.recipes import Recipe
 from bot.refresh import Refreshed
 from bot.scorer import HISTORY, PREPROCESS
 from bot.splits import Split, holdout, resolved
+from bot.tracking import Watcher
 from bot.training_set import TrainingSet
 
 

@@ -2,7 +2,7 @@
 The history as training sees it: prepared rows, lagged factor history and targets of one era at a time.
 
 Nothing here holds more than an era, except what a tree model reads: columns of the store itself, in place, and beside
-them on disk what the store does not hold.
+them on disk what the store does not hold. Nothing here needs a training library either: what only scores reads it too.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ from bot.preprocess import Prepared, Preprocess, prepare
 from bot.remainder import remainder
 from bot.spill import Spill
 from bot.store import FEATURES, Columns, EraStore
-from models.gbm import Chunks
-from models.training import EraBatch
+from models.era_batch import EraBatch
+from models.gbm_options import Chunks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

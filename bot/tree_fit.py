@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from bot.network_fit import Watcher
 from bot.recipes import Recipe
+from bot.tracking import Watcher
 from bot.training_set import TrainingSet
 from models.gbm import PRESETS, DatasetCache, Snapshots, train_gbm
 

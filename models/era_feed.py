@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.training_values import EraBatch, EraSource
+from models.era_batch import EraBatch, EraSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,9 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
-from models.gbm_data import Chunks, Column, DatasetCache, dataset, dataset_key, select
+from models.gbm_data import DatasetCache, dataset, dataset_key, select
 from models.gbm_device import choose_device
-from models.gbm_options import PRESETS, Device, GbmOptions, data_parameters, train_parameters
+from models.gbm_options import PRESETS, Chunks, Column, Device, GbmOptions, data_parameters, train_parameters
 from models.gbm_snapshots import Part, Progress, Snapshots, column_seed, joined
 from models.stopping import TrainingStopped
 

@@ -19,11 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.gbm_options import Parameters
-
-Column = npt.NDArray[np.generic]
-Chunks = Sequence[Sequence[Column]]
-"""Rows in chunks, each a list of columns: int8 codes or float32. Each column of shape ``(rows of the chunk,)``."""
+from models.gbm_options import Chunks, Column, Parameters
 
 RUNS = 8
 """A chunk with more runs of wanted rows than this is copied instead of sliced."""

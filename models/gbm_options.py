@@ -1,11 +1,17 @@
-"""Size, kind and device of a gradient-boosted regression, and what LightGBM is told of them."""
+"""Size, kind, device and rows of a gradient-boosted regression, and what LightGBM is told of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 Device = Literal["cpu", "cuda", "gpu"]
 Parameters = Mapping[str, str | int | float | bool]
+Column = npt.NDArray[np.generic]
+Chunks = Sequence[Sequence[Column]]
+"""Rows in chunks, each a list of columns: int8 codes or float32. Each column of shape ``(rows of the chunk,)``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

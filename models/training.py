@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from models.checkpoint import Checkpoint
 from models.distributed import Team
+from models.era_batch import EraBatch, EraSource
 from models.era_feed import DeviceEra, EraFeed
 from models.era_order import EraOrder
 from models.losses import loss
@@ -28,8 +29,6 @@ from models.stopping import TrainingStopped
 from models.training_setup import device_named, optimizer, room_for_eras
 from models.training_state import TrainingState
 from models.training_values import (
-    EraBatch,
-    EraSource,
     Evaluation,
     Progress,
     Score,

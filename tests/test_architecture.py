@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FORBIDDEN_LIVE = ("torch", "sklearn", "scipy.stats", "lightgbm", "matplotlib", "bot.sandbox", "bot.retrain")
+FORBIDDEN_LIVE = ("torch", "polars", "sklearn", "scipy.stats", "lightgbm", "matplotlib", "bot.sandbox", "bot.retrain")
 
 
 def loaded_by(module: str) -> set[str]:
@@ -19,9 +19,11 @@ def loaded_by(module: str) -> set[str]:
     return set(output.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["bot.submit", "bot.daemon", "bot.assembly", "models.runtime", "models.ensemble"])
+@pytest.mark.parametrize(
+    "module", ["bot.submit", "bot.judge", "bot.daemon", "bot.assembly", "models.runtime", "models.ensemble"]
+)
 def test_serving_never_loads_training_libraries(module):
-    """What submits a round loads neither torch nor scikit-learn nor scipy.stats."""
+    """What submits a round, or scores eras for Numerai's diagnostics, loads no library that only training has."""
     assert not loaded_by(module).intersection(FORBIDDEN_LIVE)
 
 

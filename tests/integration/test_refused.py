@@ -10,8 +10,7 @@ import structlog
 
 from bot import live_benchmark
 from bot.artifacts import ArtifactStore
-from bot.contest import judged_candidate
-from bot.judge import find_weights
+from bot.judge import find_weights, judged_candidate
 from bot.livefile import read_live
 from bot.opinions import Opinions
 from bot.recipes import DEMO
