@@ -121,6 +121,7 @@ class Prepared:
         engineered: Row aggregates. Shape ``(rows, E)``, float32.
         missing: Values that were absent.
         out_of_range: Values outside 0 to 4, treated as absent.
+        unchanged: The features are the raw codes.
         findings: What somebody should know, in words.
     """
 
@@ -128,10 +129,11 @@ class Prepared:
     engineered: Floats
     missing: int
     out_of_range: int
+    unchanged: bool
     findings: tuple[str, ...]
 
 
-def prepare(manifest: Preprocess, names: Sequence[str], values: Codes) -> Prepared:
+def prepare(manifest: Preprocess, names: Sequence[str], values: Codes, *, unchanged: bool = False) -> Prepared:
     """
     Turn the raw columns of one era into what the models see.
 
@@ -139,6 +141,7 @@ def prepare(manifest: Preprocess, names: Sequence[str], values: Codes) -> Prepar
         manifest: What the models were trained on.
         names: Columns of *values*; those the manifest does not know are ignored.
         values: Raw codes, :data:`MISSING` where absent. Shape ``(rows, columns)``, int8; not changed.
+        unchanged: The same rows came out :attr:`~Prepared.unchanged` before; saves reading them once more.
 
     Raises:
         SchemaMismatch: A feature is missing, or there are no rows.
@@ -146,19 +149,11 @@ def prepare(manifest: Preprocess, names: Sequence[str], values: Codes) -> Prepar
     if len(values) == 0:
         raise SchemaMismatch("there are no rows to prepare")
     features = _select(manifest.features, names, values)
-    # Seen as unsigned, a negative code is a large one: one comparison finds both ends.
-    absent = features.view(np.uint8) > FEATURE_VALUES[-1]
-    strange = int(np.count_nonzero(absent))
-    missing = int(np.count_nonzero(features == MISSING)) if strange else 0
-    code = MISSING_CATEGORY if manifest.missing == "category" else MIDDLE
-    if strange:
-        features = features.copy(order="K")
-        features[absent] = code
-    if manifest.missing == "category" and len(features) >= WHOLE_ERA_ROWS:
-        whole = ((features == MIDDLE) | absent).all(axis=0)
-        if whole.any():
-            features = features.copy(order="K")
-            features[:, whole] = code
+    missing = strange = 0
+    if not unchanged:
+        raw = features
+        features, missing, strange = _filled(manifest, raw)
+        unchanged = features is raw
     findings = []
     if missing:
         findings.append(f"{missing} feature values are missing and count as {manifest.missing}")
@@ -169,8 +164,31 @@ def prepare(manifest: Preprocess, names: Sequence[str], values: Codes) -> Prepar
         engineered=_aggregate(manifest, features),
         missing=missing,
         out_of_range=strange - missing,
+        unchanged=unchanged,
         findings=tuple(findings),
     )
+
+
+def _filled(manifest: Preprocess, features: Codes) -> tuple[Codes, int, int]:
+    """Return the codes with every value in place, themselves where nothing lacks; how many were absent, and strange."""
+    # Seen as unsigned, a negative code is a large one: the largest says whether there is anything at either end.
+    seen = features.view(np.uint8)
+    absent = seen > FEATURE_VALUES[-1] if seen.max() > FEATURE_VALUES[-1] else None
+    code = MISSING_CATEGORY if manifest.missing == "category" else MIDDLE
+    missing = strange = 0
+    if absent is not None:
+        strange, missing = int(np.count_nonzero(absent)), int(np.count_nonzero(features == MISSING))
+    whole = np.zeros(0, dtype=np.bool_)
+    if manifest.missing == "category" and len(features) >= WHOLE_ERA_ROWS:
+        middle = features == MIDDLE
+        whole = (middle if absent is None else middle | absent).all(axis=0)
+    if strange or whole.any():
+        features = features.copy(order="K")
+        if absent is not None:
+            features[absent] = code
+        if whole.any():
+            features[:, whole] = code
+    return features, missing, strange
 
 
 def network_scaling(manifest: Preprocess) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,7 @@ class TrainingSet:
     lookback: int
     predictions: Callable[[int], np.ndarray | None] | None = None
     benchmark: Mapping[int, np.ndarray] | None = None
+    _unchanged: set[int] = field(default_factory=set, repr=False, compare=False)
 
     @classmethod
     def build(
@@ -111,8 +112,12 @@ class TrainingSet:
         )
 
     def prepared(self, position: int) -> Prepared:
-        """Return the prepared rows of the era at *position*."""
-        return prepare(self.manifest, self.store.feature_names, self.store.features(position))
+        """Return the prepared rows of the era at *position*; values that it lacks are looked for the first time only."""
+        codes, unchanged = self.store.features(position), position in self._unchanged
+        rows = prepare(self.manifest, self.store.feature_names, codes, unchanged=unchanged)
+        if rows.unchanged:
+            self._unchanged.add(position)
+        return rows
 
     def window(self, position: int) -> np.ndarray | None:
         """Return the feature returns that were resolved when the era at *position* was live. Shape ``(L, F, T)``."""

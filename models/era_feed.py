@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from models.era_batch import EraBatch, EraSource
 
@@ -134,6 +135,16 @@ class EraFeed:
         return self._pinned(array).to(self._device, non_blocking=True)
 
     def _pinned(self, array: npt.NDArray[np.generic]) -> Tensor:
+        if self._device.type == "cuda":
+            return copied(array, pinned=True)
         # torch warns about memory it must not write to, such as a memory-mapped store's.
-        tensor = torch.from_numpy(array if array.flags.writeable else array.copy(order="K"))
-        return tensor.pin_memory() if self._device.type == "cuda" else tensor
+        return torch.from_numpy(array) if array.flags.writeable else copied(array, pinned=False)
+
+
+def copied(array: npt.NDArray[np.generic], *, pinned: bool) -> Tensor:
+    """Return a copy that keeps the array's order in memory, *pinned* for a device to fetch it from."""
+    values = from_dlpack(array)
+    by_column = values.ndim == 2 and values.stride(0) < values.stride(1)
+    values = values.T if by_column else values
+    copy = torch.empty(values.shape, dtype=values.dtype, pin_memory=pinned).copy_(values)
+    return copy.T if by_column else copy

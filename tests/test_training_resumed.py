@@ -12,7 +12,7 @@ import torch
 
 from models import training as training_module
 from models.checkpoint import Checkpoint
-from models.era_feed import EraFeed
+from models.era_feed import EraFeed, copied
 from models.era_order import EraOrder
 from models.training import TrainingStopped, train
 from tests.era_world import CONFIG, LAG, OPTIONS, World, fit, score, world
@@ -149,6 +149,18 @@ def test_eras_stay_on_the_device_while_there_is_room():
         assert one.era == two.era
         assert torch.equal(one.features, two.features)
         assert torch.equal(one.window, two.window)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_copy_of_a_mapped_era_keeps_its_order_in_memory(order):
+    """Part of a file that nobody may write to is copied once, dense, and in the order that it has."""
+    mapped = np.array(np.arange(60, dtype=np.int8).reshape(6, 10), order=order)[1:5, 2:9]
+    mapped.flags.writeable = False
+
+    copy = copied(mapped, pinned=False)
+
+    assert np.array_equal(copy.numpy(), mapped)
+    assert copy.stride() == ((7, 1) if order == "C" else (1, 4))
 
 
 def test_an_epoch_takes_every_nth_era_with_another_offset():

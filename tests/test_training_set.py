@@ -56,3 +56,13 @@ def test_rows_without_the_target_are_left_out(data, tmp_path):
     chunks, y = data.table(range(12), TARGETS[1], spill=tmp_path)
 
     assert sum(len(columns[0]) for columns in chunks) == len(y) == 10 * 13
+
+
+def test_an_era_is_looked_through_once_and_stays_what_it_is(data):
+    """The second reading of an era, which skips the search for absent values, gives what the first one gave."""
+    first, second = ([data.prepared(position) for position in range(len(data.store.eras))] for _ in range(2))
+
+    for one, two in zip(first, second, strict=True):
+        assert np.array_equal(one.features, two.features)
+        assert (one.missing, one.unchanged, one.findings) == (two.missing, two.unchanged, two.findings)
+    assert any(one.unchanged for one in first) or data.manifest.missing == "category"
