@@ -29,10 +29,12 @@ COPY models models
 RUN /opt/bot/bin/pip wheel --no-deps --wheel-dir /dist .
 
 FROM runtime-dependencies AS runtime-packages
-# What is only imported by names that a submission never calls (see bot/submission_file.py), tests, headers, and pip.
+# What only names that a running bot never calls would import (tests/test_supply.py keeps it so), tests, headers, and pip.
 RUN --mount=type=bind,from=code,source=/dist,target=/dist \
     /opt/bot/bin/pip install --no-index --no-deps /dist/*.whl \
-    && /opt/bot/bin/pip uninstall --yes --quiet scikit-learn scipy joblib threadpoolctl narwhals cloudpickle setuptools pip \
+    && /opt/bot/bin/pip uninstall --yes --quiet scikit-learn scipy joblib threadpoolctl narwhals cloudpickle \
+        aiohttp aiohappyeyeballs aiosignal attrs frozenlist multidict propcache yarl click flatbuffers packaging protobuf \
+        setuptools pip \
     && cd /opt/bot/lib/python3*/site-packages \
     && rm -rf pyarrow/include pyarrow/tests pandas/tests \
     && find numpy -type d -name tests -prune -exec rm -rf {} + \

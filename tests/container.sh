@@ -74,6 +74,8 @@ $engine build ${BUILD_OPTIONS:-} ${handed[@]+"${handed[@]}"} --target runtime --
 size=$($engine run --rm --user 0 --entrypoint du "$IMAGE" -xsm / 2>/dev/null | cut -f1)
 [ "$size" -le 650 ] || fail "the submitting image takes $size MB unpacked, more than 650"
 ! $engine run --rm --entrypoint python "$IMAGE" -c 'import torch' 2>/dev/null || fail "the submitting image has torch"
+distributions=$($engine run --rm --entrypoint python "$IMAGE" -c 'import importlib.metadata as m; print(len({one.name for one in m.distributions()}) - 1)')
+[ "$distributions" -le 45 ] || fail "the submitting image holds $distributions distributions beside the bot, more than 45"
 trap down EXIT
 down
 $compose --profile sandbox up --detach --no-build sandbox bot-sandbox trainer-sandbox >/dev/null
@@ -108,4 +110,4 @@ $engine logs "$bot" 2>&1 | grep -q daemon.stopped || fail "the bot was ended bef
 judge say "$status" || fail "the record and the ledger"
 verdict=$(judge count "$status")
 promoted=$($engine logs "$trainer" 2>&1 | grep -c artifact.promoted)
-echo "ok: image $size MB; ${verdict% *} rounds in a row, one submission each, from ${verdict#* } artifacts; $promoted promoted; restarts: $restarts; stopped in $stopped s with exit code $code"
+echo "ok: image $size MB, $distributions distributions; ${verdict% *} rounds in a row, one submission each, from ${verdict#* } artifacts; $promoted promoted; restarts: $restarts; stopped in $stopped s with exit code $code"

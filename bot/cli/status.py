@@ -5,7 +5,6 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import click
 import typer
 
 from bot.cli.app import app
@@ -13,6 +12,8 @@ from bot.cli.places import Places, places
 from bot.errors import BadConfig
 
 WATCH_S = 2.0
+CLEAR = "\x1b[2J\x1b[H"
+"""Empties the screen and goes to its top (ECMA-48); left out by itself where the output is no terminal."""
 
 
 @app.command()
@@ -28,7 +29,7 @@ def status(
     while True:
         shown = _round(places(), round_) if round_ is not None else _overview(places())
         if watch:
-            click.clear()
+            typer.echo(CLEAR, nl=False)
         typer.echo(json.dumps(shown[0], indent=1) if as_json else shown[1])
         if not watch:
             return

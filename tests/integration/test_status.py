@@ -41,3 +41,22 @@ def test_a_round_that_is_not_there_is_one_line(installation):
 
     assert done.returncode == 78
     assert done.stderr.splitlines()[-1].startswith("error: round 1 is not in")
+
+
+def test_watching_shows_the_state_again_until_stopped(installation):
+    """Every two seconds the overview is printed anew; Ctrl-C ends it without a traceback."""
+    script = (
+        "import sys, time, bot.cli\n"
+        "waits = []\n"
+        "def sleep(seconds):\n"
+        "    waits.append(seconds)\n"
+        "    if len(waits) == 2: raise KeyboardInterrupt\n"
+        "time.sleep = sleep\n"
+        "sys.argv = ['bot', 'status', '--watch']\n"
+        "bot.cli.main()\n"
+    )
+    done = installation.python("-c", script)
+
+    assert done.returncode == 130
+    assert done.stdout.count("mode      ") == 2
+    assert "Traceback" not in done.stderr
