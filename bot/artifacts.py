@@ -109,13 +109,12 @@ class ArtifactStore:
 
     def pinned(self, key: str) -> set[str]:
         """Return what the artifacts' manifests say under *key*; a damaged artifact says nothing."""
-        said = set()
-        for identity in self.identities():
-            try:
-                said.add(str(json.loads((self.root / identity / MANIFEST).read_text(encoding="utf-8"))[key]))
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-        return said
+        return {str(about[key]) for about in map(self._peek, self.identities()) if key in about}
+
+    def data_version(self, identity: str) -> str | None:
+        """Return the data version an artifact was trained on, unverified; ``None`` where its manifest is damaged."""
+        said = self._peek(identity).get("data_version")
+        return None if said is None else str(said)
 
     def champions(self, recipe: str) -> tuple[str, ...]:
         """
@@ -200,7 +199,8 @@ class ArtifactStore:
         for identity in reversed(self.identities()):
             if identity in kept:
                 continue
-            recipe = self._recipe(identity)
+            about = self._peek(identity).get("recipe")
+            recipe = str(about.get("name", "")) if isinstance(about, dict) else ""
             challengers[recipe] += 1
             if identity < oldest or challengers[recipe] > KEPT:
                 # Out of sight in one step: killed half-way, it is no artifact any more.
@@ -208,12 +208,13 @@ class ArtifactStore:
                 (self.root / identity).rename(gone)
                 shutil.rmtree(gone)
 
-    def _recipe(self, identity: str) -> str:
-        """Return the recipe an artifact was trained for, unverified; a damaged manifest names none."""
+    def _peek(self, identity: str) -> Mapping[str, Any]:
+        """Return an artifact's manifest, unverified; a damaged one says nothing."""
         try:
-            return str(json.loads((self.root / identity / MANIFEST).read_text(encoding="utf-8"))["recipe"]["name"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""
+            about = json.loads((self.root / identity / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return about if isinstance(about, dict) else {}
 
 
 def sha256_of(path: Path) -> str:

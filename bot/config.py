@@ -15,7 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from bot import recipe_file
+from bot import data_version, recipe_file
 from bot.columns import horizon
 from bot.errors import BadConfig
 from bot.intervals import interval_s
@@ -58,7 +58,10 @@ class Settings(BaseSettings):
     )
     api_url: str = Field(default="https://api-tournament.numer.ai", description="Base URL of the tournament API.")
     state_dir: Path = Field(default=Path("state"), description="Everything the bot writes.")
-    data_version: str = Field(default="v5.3", description="Data set version; pinned in every artifact.")
+    data_version: str = Field(
+        default=data_version.DEFAULT,
+        description="Data version on which a recipe begins; its champions' is what rounds are scored with.",
+    )
     feature_set: str = Field(default="medium", description="A feature set of features.json; pinned in every artifact.")
     target: str = Field(
         default="target_ender_60", description="Main target by its full name; the alias `target` is refused."

@@ -95,6 +95,20 @@ _MIGRATIONS = (
         factor REAL NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE live_file RENAME TO live_file_of_any_version;
+    CREATE TABLE live_file (
+        round INTEGER NOT NULL,
+        version TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        ids_sha256 TEXT NOT NULL,
+        rows INTEGER NOT NULL,
+        fetched_at TEXT NOT NULL,
+        PRIMARY KEY (round, version)
+    ) STRICT;
+    INSERT INTO live_file SELECT round, '', sha256, ids_sha256, rows, fetched_at FROM live_file_of_any_version;
+    DROP TABLE live_file_of_any_version;
+    """,
 )
 
 

@@ -26,6 +26,7 @@ class RoundReport:
         round: Numerai's number.
         slot: Model name.
         artifact: Id.
+        data_version: Of the live file.
         data_sha256: Of the live file.
         submission_id: Of the server, once confirmed.
         rung: Of the fallback ladder; ``champion`` where nothing was wrong.
@@ -43,6 +44,7 @@ class RoundReport:
     round: int
     slot: str
     artifact: str
+    data_version: str
     data_sha256: str
     submission_id: str | None
     rung: str
@@ -63,6 +65,7 @@ class RoundReport:
         round: int,  # noqa: A002 - the field's own word
         slot: str,
         artifact: str,
+        data_version: str,
         data_sha256: str,
         submission_id: str | None,
         rung: str = "champion",
@@ -89,6 +92,7 @@ class RoundReport:
             round=round,
             slot=slot,
             artifact=artifact,
+            data_version=data_version,
             data_sha256=data_sha256,
             submission_id=submission_id,
             rung=rung,
@@ -112,6 +116,7 @@ class RoundReport:
         return {
             "artifact": self.artifact,
             "rung": self.rung,
+            "data_version": self.data_version,
             "submission": self.submission_id,
             "rows": self.rows,
             "validation_corr": {name: round_(score["mean"]) for name, score in self.validation.items()},

@@ -48,9 +48,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveRecord:
-    """The live file a round was scored on."""
+    """A live file that a round was scored on; its data version is empty where an older bot did not write it down."""
 
     round: int
+    version: str
     sha256: str
     ids_sha256: str
     rows: int
@@ -138,21 +139,22 @@ class Ledger(Database):
         return _to_round(rows[0]) if rows else None
 
     def record_live(self, record: LiveRecord) -> None:
-        """Remember the live file of a round, so that a later round can be proven to have a new one."""
+        """Remember a live file of a round, so that a later round can be proven to have a new one."""
         with boundary("ledger.record_live"), self._transaction():
             self._db.execute(
-                "INSERT OR REPLACE INTO live_file (round, sha256, ids_sha256, rows, fetched_at) VALUES (?, ?, ?, ?, ?)",
-                (record.round, record.sha256, record.ids_sha256, record.rows, record.fetched_at),
+                "INSERT OR REPLACE INTO live_file (round, version, sha256, ids_sha256, rows, fetched_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (record.round, record.version, record.sha256, record.ids_sha256, record.rows, record.fetched_at),
             )
             self._event("dataset.fetched", record.fetched_at, record.round, None, {"sha256": record.sha256})
 
-    def live(self, round_number: int) -> LiveRecord | None:
-        """Return the live file recorded for the round, or ``None``."""
-        rows = self._select("SELECT * FROM live_file WHERE round = ?", round_number)
-        return LiveRecord(**rows[0]) if rows else None
+    def live(self, round_number: int) -> tuple[LiveRecord, ...]:
+        """Return the live files recorded for the round, one of each data version that was needed."""
+        rows = self._select("SELECT * FROM live_file WHERE round = ? ORDER BY version", round_number)
+        return tuple(LiveRecord(**row) for row in rows)
 
     def forget(self, round_number: int) -> None:
-        """Forget the live file of a round and what was only intended on the strength of it."""
+        """Forget the live files of a round and what was only intended on the strength of them."""
         with boundary("ledger.forget"), self._transaction():
             self._db.execute("DELETE FROM live_file WHERE round = ?", (round_number,))
             self._db.execute("DELETE FROM submission WHERE round = ? AND state = 'intended'", (round_number,))

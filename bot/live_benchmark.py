@@ -44,7 +44,7 @@ def live_benchmark(
     Args:
         client: Of the API.
         round_: The open round.
-        folder: Of the round; the file is kept there.
+        folder: Of the round and the data version; the file is kept there.
         live: The rows.
         version: Of the data.
         column: The benchmark model.

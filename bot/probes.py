@@ -146,21 +146,23 @@ def importance_probe(
 
 def drift_probe(state_dir: Path, candidate: Candidate, absent: dict[str, str]) -> list[Content]:
     """Compare the newest round's live rows with the newest eras of the history."""
-    rounds = sorted(state_dir.glob("rounds/[0-9]*/live.parquet"), key=lambda path: int(path.parent.name))
+    store = candidate.data.store
+    version = store.store.manifest.data_version
+    rounds = {int(path.parts[-3]): path for path in state_dir.glob(f"rounds/[0-9]*/{version}/live.parquet")}
     if not rounds:
-        absent["drift"] = "no round has been played yet: there are no live rows to compare"
+        absent["drift"] = f"no round has been played on {version} yet: there are no live rows to compare"
         return []
-    live = read_live(rounds[-1])
+    newest = max(rounds)
+    live = read_live(rounds[newest])
     names = candidate.data.manifest.features
     place = {name: index for index, name in enumerate(live.names)}
     if lacking := [name for name in names if name not in place]:
-        absent["drift"] = f"{rounds[-1]} lacks {len(lacking)} of {len(names)} features"
+        absent["drift"] = f"{rounds[newest]} lacks {len(lacking)} of {len(names)} features"
         return []
-    store = candidate.data.store
     eras = range(max(0, len(store.eras) - COMPARED), len(store.eras))
     codes = np.ascontiguousarray(live.values[:, [place[name] for name in names]])
     found = drift(era_shape(codes), [era_shape(store.features(position)) for position in eras])
-    return [{**asdict(one), "round": int(rounds[-1].parent.name), "eras": len(eras)} for one in found]
+    return [{**asdict(one), "round": newest, "eras": len(eras)} for one in found]
 
 
 def _permuted(

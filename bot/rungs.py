@@ -9,6 +9,7 @@ The ways to fill a slot, best first, and what each of them predicts.
     last round          the last confirmed predictions, row for row, where BOT_REUSE_LAST_ROUND allows it
 
 A rung is stepped on only when all above it cannot score or were refused. None of them fills in a feature that is missing.
+Each scores with the data version that it was trained on, which may be another one than the champion's.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ import numpy as np
 import structlog
 
 from bot.artifacts import ArtifactStore
+from bot.data_version import Pin
 from bot.datasets import LiveFile
 from bot.delivery import Slot
 from bot.errors import ArtifactInvalid, BotError, NoChampion, RefuseToSubmit
@@ -41,10 +43,18 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """One way to fill a slot; ``artifact`` is what predicts, or has predicted the last round."""
+    """
+    One way to fill a slot.
+
+    Attributes:
+        name: Its place on the ladder.
+        artifact: What predicts, or has predicted the last round.
+        data_version: Whose live file it needs.
+    """
 
     name: RungName
     artifact: str
+    data_version: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +89,7 @@ class Rungs:
         ledger: Knows what was confirmed last.
         artifacts: Where champions come from.
         state_dir: Holds ``rounds/<number>/``.
-        data_version: Of the published history.
+        data_version: BOT_DATA_VERSION, where a recipe without a champion begins; see :mod:`bot.data_version`.
         threads: For scoring.
         fallback: Recipe whose champions fill in; none when empty.
         reuse_last_round: Whether the last round's predictions may be sent again.
@@ -106,17 +116,21 @@ class Rungs:
             except (NoChampion, ArtifactInvalid) as error:
                 absent.append(error)
                 continue
+            in_use = Pin.of(self.artifacts, recipe, self.data_version).in_use
             for place, identity in enumerate(champions):
                 own: RungName = "previous champion" if place else "champion"
-                rungs.append(Rung(name=own if recipe == slot.recipe else "fallback recipe", artifact=identity))
+                name: RungName = own if recipe == slot.recipe else "fallback recipe"
+                version = self.artifacts.data_version(identity) or in_use
+                rungs.append(Rung(name=name, artifact=identity, data_version=version))
         last = self.ledger.last_confirmed(slot.name, before=round_number) if self.reuse_last_round else None
         if last is not None:
-            rungs.append(Rung(name="last round", artifact=last.artifact))
+            in_use = Pin.of(self.artifacts, slot.recipe, self.data_version).in_use
+            rungs.append(Rung(name="last round", artifact=last.artifact, data_version=in_use))
         return tuple(rungs), tuple(absent)
 
     def fill(self, rung: Rung, live: LiveFile, slot: Slot, round_: Round) -> Filled:
         """
-        Predict the live rows.
+        Predict the rows of *live*, the round's file of the rung's data version.
 
         Raises:
             RefuseToSubmit: This rung cannot.
@@ -160,17 +174,16 @@ class Rungs:
 
     def _score(self, scorer: Scorer, live: LiveFile, round_: Round) -> tuple[Scored, str]:
         """Score the live rows; return, too, why they could not be neutralized to the benchmark."""
-        window: Window = choose(
-            scorer.history, history_path(self.state_dir, self.data_version), now=self.client.server_now()
-        )
+        version = _version(scorer)
+        window: Window = choose(scorer.history, history_path(self.state_dir, version), now=self.client.server_now())
         benchmark, reason = None, ""
         if scorer.benchmark is not None:
             benchmark, reason = live_benchmark(
                 self.client,
                 round_,
-                self.state_dir / "rounds" / str(round_.number),
+                self.state_dir / "rounds" / str(round_.number) / version,
                 live,
-                version=self.data_version,
+                version=version,
                 column=scorer.benchmark,
             )
         try:
@@ -183,8 +196,15 @@ class Rungs:
         if last is None or last.artifact == rung.artifact:
             return None
         try:
-            before, _ = self._score(self._open(last.artifact), live, round_)
+            scorer = self._open(last.artifact)
+            if _version(scorer) != rung.data_version:
+                raise ArtifactInvalid(f"it scores the live file of {_version(scorer)}, not of {rung.data_version}")
+            before, _ = self._score(scorer, live, round_)
         except RefuseToSubmit as error:
             log.warning("drift.unknown", artifact=last.artifact, reason=str(error))
             return None
         return rank_correlation(scored.predictions, before.predictions)
+
+
+def _version(scorer: Scorer) -> str:
+    return str(scorer.artifact.manifest["data_version"])

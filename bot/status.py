@@ -77,7 +77,9 @@ def post_mortem(state_dir: Path, ledger_path: Path, number: int) -> dict[str, An
         ledger.close()
     return {
         "round": number,
-        "live": None if live is None else {"sha256": live.sha256, "rows": live.rows, "fetched_at": live.fetched_at},
+        "live": [
+            {"version": one.version, "sha256": one.sha256, "rows": one.rows, "fetched_at": one.fetched_at} for one in live
+        ],
         "slots": {
             entry.slot: {
                 "state": entry.state, "artifact": entry.artifact, "rung": entry.rung, "csv_sha256": entry.csv_sha256,

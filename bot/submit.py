@@ -15,12 +15,12 @@ import structlog
 from bot.datasets import LiveFile
 from bot.delivery import Delivery, Slot, token
 from bot.diagnostics import RoundReport
-from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, StateUnwritable
+from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater, StateUnwritable
 from bot.files import publish
 from bot.gates import Finding, Limits, check_submission, not_neutralized
 from bot.late import Late
 from bot.ledger import Entry, Ledger, LiveRecord
-from bot.live_fetch import fetch_live
+from bot.live_fetch import LiveFiles, live_path
 from bot.numerai import NumeraiClient
 from bot.receipt import Outcome, Receipt, Stages
 from bot.rounds import Round
@@ -118,7 +118,7 @@ class Submitter:
         """
         structlog.contextvars.bind_contextvars(artifact=entry.artifact)
         with stages.stage("deliver"):
-            path = self._folder(round_, slot) / "predictions.csv"
+            path = self._folder(round_) / slot.name / "predictions.csv"
             content = path.read_bytes() if path.is_file() else b""
             if hashlib.sha256(content).hexdigest() != entry.csv_sha256:
                 return self._delivery.reconcile(entry, slot, force=False)
@@ -135,20 +135,19 @@ class Submitter:
 
     def _draft(self, round_: Round, slot: Slot, stages: Stages) -> "_Draft":
         """
-        Fetch, then step down from rung to rung until one fills the slot and passes the gates.
+        Fetch what a rung scores, and step down from rung to rung until one fills the slot and passes the gates.
 
         Raises:
             BotError: None does; what was wrong with the best.
         """
-        with stages.stage("fetch"):
-            record, live = fetch_live(
-                self._delivery,
-                round_,
-                self.rungs.state_dir / "rounds" / str(round_.number) / "live.parquet",
-                version=self.rungs.data_version,
-            )
         rungs, absent = self.rungs.find(slot, round_.number)
         refused: list[BotError] = [] if rungs and rungs[0].name == "champion" else list(absent)
+        files = LiveFiles(
+            delivery=self._delivery,
+            round_=round_,
+            folder=self._folder(round_),
+            versions=[one.data_version for one in rungs],
+        )
         longest = RUNG_S
         for rung in rungs:
             if refused:
@@ -158,8 +157,13 @@ class Submitter:
                     break
                 log.error("ladder.rung", rung=rung.name, artifact=rung.artifact, reason=str(refused[-1]))
             began = stages.total
+            with stages.stage("fetch"):
+                fetched = files.of(rung.data_version)
+            if isinstance(fetched, RetryLater):
+                refused.append(fetched)
+                continue
             try:
-                return self._fill(round_, slot, rung, record, live, stages, tuple(map(str, refused)))
+                return self._fill(round_, slot, rung, *fetched, stages, tuple(map(str, refused)))
             except RefuseToSubmit as error:
                 refused.append(error)
             longest = max(longest, stages.total - began)
@@ -181,9 +185,9 @@ class Submitter:
                 filled = self.rungs.fill(rung, live, slot, round_)
             with stages.stage("gates"):
                 content = render(live.ids, filled.predictions)
-                csv = self._folder(round_, slot) / "predictions.csv"
+                csv = self._folder(round_) / slot.name / "predictions.csv"
                 publish(csv, content)
-                findings = self._gate(live, filled, csv)
+                findings = self._gate(live, filled, live_path(self._folder(round_), record.version), csv)
             sha256 = hashlib.sha256(content).hexdigest()
             entry = Entry(
                 round=round_.number,
@@ -199,19 +203,21 @@ class Submitter:
                 confirmed_at=None,
                 rung=rung.name,
             )
-            draft = _Draft(entry=entry, content=content, filled=filled, findings=findings, refused=refused)
+            draft = _Draft(
+                entry=entry, version=record.version, content=content, filled=filled, findings=findings, refused=refused
+            )
             self._report(draft, stages)
             failed = [finding.message for finding in findings if not finding.ok]
             if failed:
                 raise GateFailed("; ".join(failed))
             return draft
 
-    def _folder(self, round_: Round, slot: Slot) -> Path:
-        return self.rungs.state_dir / "rounds" / str(round_.number) / slot.name
+    def _folder(self, round_: Round) -> Path:
+        return self.rungs.state_dir / "rounds" / str(round_.number)
 
-    def _gate(self, live: LiveFile, filled: Filled, csv: Path) -> tuple[Finding, ...]:
-        """Judge the file as it lies on disk, by our gates and by Numerai's own function."""
-        official = OfficialValidation(csv.parent.parent / "live.parquet", csv)
+    def _gate(self, live: LiveFile, filled: Filled, scored: Path, csv: Path) -> tuple[Finding, ...]:
+        """Judge *csv* as it lies on disk beside the live file that was *scored*, by our gates and by Numerai's own."""
+        official = OfficialValidation(scored, csv)
         ids, predictions = reread(csv)
         findings = check_submission(
             ids,
@@ -240,6 +246,7 @@ class Submitter:
             round=entry.round,
             slot=entry.slot,
             artifact=entry.artifact,
+            data_version=draft.version,
             data_sha256=entry.data_sha256,
             submission_id=entry.submission_id,
             rung=entry.rung,
@@ -269,7 +276,7 @@ class Submitter:
             outcome=outcome,
             artifact=entry.artifact,
             rung=entry.rung,
-            data_version=self.rungs.data_version,
+            data_version=self.rungs.artifacts.data_version(entry.artifact) or "unknown",
             data_sha256=entry.data_sha256,
             csv_sha256=entry.csv_sha256,
             submission_id=entry.submission_id,
@@ -284,6 +291,7 @@ class _Draft:
     """A submission that has been made and judged, but not sent."""
 
     entry: Entry
+    version: str
     content: bytes
     filled: Filled
     findings: tuple[Finding, ...]

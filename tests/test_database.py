@@ -10,7 +10,7 @@ import pytest
 from bot.boundaries import watching
 from bot.children import HOLDER
 from bot.errors import StateLocked, StateUnwritable
-from bot.ledger import Ledger, state_lock
+from bot.ledger import Ledger, LiveRecord, state_lock
 from tests.test_ledger_memory import ENTRY, opened
 
 
@@ -75,6 +75,9 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
         "ALTER TABLE submission DROP COLUMN rung",
         "DROP TABLE live_score",
         "DROP TABLE round_pay",
+        "DROP TABLE live_file",
+        "CREATE TABLE live_file (round INTEGER, sha256 TEXT, ids_sha256 TEXT, rows INTEGER, fetched_at TEXT) STRICT",
+        "INSERT INTO live_file VALUES (1404, 's', 'i1404', 5, '2026')",
         "PRAGMA user_version = 1",
     ):
         database.execute(statement)
@@ -85,6 +88,9 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
 
         assert second.entry(1404, "mixer") == replace(ENTRY, rung="champion")
         assert second.last_round()["number"] == 1404
+        assert second.live(1404) == (
+            LiveRecord(round=1404, version="", sha256="s", ids_sha256="i1404", rows=5, fetched_at="2026"),
+        )
 
 
 def test_a_child_is_let_in_beside_its_holder_but_only_one(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ def report():
         round=1405,
         slot="mixer",
         artifact="2026-11-24T120000Z-0001",
+        data_version="v5.3",
         data_sha256="00" * 32,
         submission_id="s-1",
         predictions=predictions,

@@ -81,7 +81,9 @@ def test_live_files_of_earlier_rounds_come_newest_first(ledger):
     """The proof of freshness sees the rounds before, newest first."""
     for number in (1401, 1403, 1402):
         ledger.record_live(
-            LiveRecord(round=number, sha256="s", ids_sha256=f"i{number}", rows=5, fetched_at=NOW.isoformat())
+            LiveRecord(
+                round=number, version="v5.3", sha256="s", ids_sha256=f"i{number}", rows=5, fetched_at=NOW.isoformat()
+            )
         )
 
     assert [record.ids_sha256 for record in ledger.earlier_live(1403)] == ["i1402", "i1401"]

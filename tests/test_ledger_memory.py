@@ -26,8 +26,10 @@ ENTRY = Entry(
 )
 
 
-def live(number, sha256="s"):
-    return LiveRecord(round=number, sha256=sha256, ids_sha256=f"i{number}", rows=5, fetched_at=NOW.isoformat())
+def live(number, sha256="s", version="v5.3"):
+    return LiveRecord(
+        round=number, version=version, sha256=sha256, ids_sha256=f"i{number}", rows=5, fetched_at=NOW.isoformat()
+    )
 
 
 def opened(number):
@@ -159,12 +161,12 @@ def test_what_another_round_or_slot_queued_does_not_settle_this_one(ledger):
 
 
 def test_the_live_file_seen_last_counts(ledger):
-    """A round's live file is the one recorded last; another round has its own."""
-    for record in (live(1403), live(1404, "old"), live(1404, "new")):
+    """Of each data version, a round's live file is the one recorded last; another round has its own."""
+    for record in (live(1403), live(1404, "old"), live(1404, version="v5.4"), live(1404, "new")):
         ledger.record_live(record)
 
-    assert ledger.live(1404) == live(1404, "new")
-    assert ledger.live(1405) is None
+    assert ledger.live(1404) == (live(1404, "new"), live(1404, version="v5.4"))
+    assert ledger.live(1405) == ()
 
 
 def test_fifty_earlier_live_files_are_looked_at(ledger):
@@ -179,11 +181,13 @@ def test_forgetting_a_round_spares_proofs_and_other_rounds(ledger):
     """The live file and the intents that rest on it go; what was confirmed, and other rounds, stay."""
     for number in (1403, 1404):
         ledger.record_live(live(number))
+        ledger.record_live(live(number, version="v5.4"))
         ledger.intend(replace(ENTRY, round=number))
     ledger.intend(replace(ENTRY, slot="trees", state="confirmed"))
     ledger.forget(1404)
 
-    assert (ledger.live(1404), ledger.live(1403)) == (None, live(1403))
+    assert ledger.live(1404) == ()
+    assert [record.version for record in ledger.live(1403)] == ["v5.3", "v5.4"]
     assert [(one.round, one.slot) for one in ledger.entries()] == [(1404, "trees"), (1403, "mixer")]
 
 

@@ -27,7 +27,9 @@ def state(tmp_path):
     ledger, record = Ledger(path), LiveRecord(path)
     ledger.see(Round(number=1445, opens_at=OPENED, closes_at=OPENED + timedelta(hours=1)))
     ledger.record_live(
-        LiveFileRecord(round=1445, sha256="ab" * 32, ids_sha256="cd" * 32, rows=6123, fetched_at=OPENED.isoformat())
+        LiveFileRecord(
+            round=1445, version="v5.3", sha256="ab" * 32, ids_sha256="cd" * 32, rows=6123, fetched_at=OPENED.isoformat()
+        )
     )
     entry = Entry(
         round=1445, slot="mixer", state="intended", token="t", csv_sha256="ef" * 32, data_sha256="ab" * 32,

@@ -70,8 +70,9 @@ def _round(at: Places, number: int) -> tuple[dict[str, Any], str]:
     if not found["slots"] and not found["events"]:
         raise BadConfig(f"round {number} is not in {at.ledger}; `bot status` lists the newest rounds")
     lines = [f"round {number}"]
-    if found["live"]:
-        lines.append(f"  live file   {found['live']['rows']} rows, sha256 {found['live']['sha256'][:12]}")
+    lines += [
+        f"  live file   {one['version']}  {one['rows']} rows, sha256 {one['sha256'][:12]}" for one in found["live"]
+    ]
     for slot, about in found["slots"].items():
         lines.append(f"  {slot}: {about['state']}  {about['filename'] or ''}")
         lines.append(f"    artifact    {about['artifact']}   predictions sha256 {about['csv_sha256'][:12]}")

@@ -152,8 +152,8 @@ def test_missing_meta_model_has_a_reason_and_live_rows_are_compared(state, ident
     """Without its file MMC is not computed and says so; with a played round, drift is."""
     (state / "data" / "v5.3" / "meta_model.parquet").unlink()
     live = World.open(world_folder).live(0).folder / "live.parquet"
-    (state / "rounds" / "1405").mkdir(parents=True)
-    shutil.copy(live, state / "rounds" / "1405" / "live.parquet")
+    (state / "rounds" / "1405" / "v5.3").mkdir(parents=True)
+    shutil.copy(live, state / "rounds" / "1405" / "v5.3" / "live.parquet")
     found = Evaluator(artifacts=ArtifactStore(state / "artifacts"), state_dir=state).evaluate(identity)
 
     assert "meta_model.parquet" in found["not_computed"]["mmc"]

@@ -1,6 +1,7 @@
 """The live file of a round, in this process: taken where it is proven, fetched and proven where it is not."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,9 +9,9 @@ from structlog.testing import capture_logs
 
 from bot.boundaries import watching
 from bot.delivery import Delivery
-from bot.errors import DatasetIncomplete, RoundNotOpen
+from bot.errors import DatasetIncomplete, NumeraiUnavailable, RoundNotOpen
 from bot.ledger import Ledger, LiveRecord
-from bot.live_fetch import fetch_live
+from bot.live_fetch import WAIT_S, LiveFiles, fetch_live, live_path
 from bot.numerai import NumeraiClient
 from bot.sandbox import DEMO_ACCOUNT, Fault
 from tests.integration.conftest import FIRST_ROUND, OPENED
@@ -43,7 +44,7 @@ def test_what_was_fetched_is_recorded(sandbox, delivery, tmp_path):
 
     assert list(live.ids) == sandbox.tournament.live_ids(FIRST_ROUND)
     assert (record.round, record.rows, record.ids_sha256) == (FIRST_ROUND, len(live.ids), live.ids_sha256)
-    assert delivery.ledger.live(FIRST_ROUND) == record
+    assert delivery.ledger.live(FIRST_ROUND) == (record,)
     assert record.fetched_at.startswith("2026-11-24T12:01:")
     assert {"event": "dataset.fetched", "log_level": "info", **told} in logs
 
@@ -90,7 +91,7 @@ def test_the_file_of_a_round_that_was_seen_is_told_by_its_ids(sandbox, delivery,
     with pytest.raises(DatasetIncomplete, match="same ids"):
         take(delivery, tmp_path / "second.parquet")
 
-    assert delivery.ledger.live(FIRST_ROUND + 1) is None
+    assert delivery.ledger.live(FIRST_ROUND + 1) == ()
     assert take(delivery, tmp_path / "second.parquet")[0].round == FIRST_ROUND + 1
 
 
@@ -123,7 +124,9 @@ def test_the_newest_round_sets_the_size(sandbox, delivery, tmp_path, before, ref
     """Of several rounds that were seen, the last one's rows count."""
     rows = len(sandbox.tournament.live_ids(FIRST_ROUND))
     for number, share in zip((FIRST_ROUND - 2, FIRST_ROUND - 1), before, strict=True):
-        seen = LiveRecord(round=number, sha256="s", ids_sha256=str(number), rows=rows * share // 5, fetched_at="")
+        seen = LiveRecord(
+            round=number, version="v5.3", sha256="s", ids_sha256=str(number), rows=rows * share // 5, fetched_at=""
+        )
         delivery.ledger.record_live(seen)
 
     with pytest.raises(DatasetIncomplete, match="rows, the last round's had") if refused else nullcontext():
@@ -149,7 +152,7 @@ def test_a_round_that_gave_way_meanwhile_records_nothing(sandbox, delivery, tmp_
     with watching(open_the_next), pytest.raises(RoundNotOpen, match="gave way"):
         take(delivery, tmp_path / "live.parquet")
 
-    assert delivery.ledger.live(FIRST_ROUND) is None
+    assert delivery.ledger.live(FIRST_ROUND) == ()
 
 
 @pytest.mark.parametrize(("hours", "taken"), [(11, False), (13, True)])
@@ -164,3 +167,77 @@ def test_half_way_between_two_openings_nothing_is_published(sandbox, delivery, t
             take(delivery, tmp_path / "live.parquet")
     else:
         assert take(delivery, tmp_path / "live.parquet")[0].round == FIRST_ROUND + 1
+
+
+@pytest.fixture
+def files(delivery, tmp_path):
+    """Return a function that makes the files of the open round for artifacts of two data versions."""
+
+    def made(versions=("v5.3", "v5.2")):
+        round_ = delivery.client.current_round()
+        return LiveFiles(delivery=delivery, round_=round_, folder=tmp_path, versions=versions)
+
+    return made
+
+
+def test_each_data_version_has_its_own_file_asked_for_once(delivery, files, tmp_path):
+    """Two versions are two proven files under their names; an attempt fetches either once, whoever asks for it."""
+    passed, asked = [], files(("v5.3", "v5.3"))
+    with watching(passed.append):
+        record, live = asked.of("v5.3")
+        again = asked.of("v5.3")
+    delivery.ledger.record_live(replace(record, version="v5.2", sha256="other"))
+
+    assert again == (record, live)
+    assert fetches(passed) == 1
+    assert live_path(tmp_path, "v5.3").is_file()
+    assert files().of("v5.3")[0] == record
+    assert [one.version for one in delivery.ledger.live(FIRST_ROUND)] == ["v5.2", "v5.3"]
+
+
+def test_files_of_one_round_have_the_same_ids(delivery, files):
+    """Where two versions disagree, one of them is another round's: both are forgotten and fetched again."""
+    round_ = delivery.client.current_round()
+    other = LiveRecord(round=round_.number, version="v5.2", sha256="s", ids_sha256="others", rows=5, fetched_at="")
+    delivery.ledger.record_live(other)
+    with pytest.raises(DatasetIncomplete, match=r"of v5\.3 and v5\.2 differ in their ids"):
+        files().of("v5.3")
+    forgotten = delivery.ledger.live(FIRST_ROUND)
+    delivery.ledger.record_live(replace(other, version=""))
+    with pytest.raises(DatasetIncomplete, match=r"of v5\.3 and before differ"):
+        files().of("v5.3")
+
+    assert forgotten == ()
+    assert files().of("v5.3")[0].version == "v5.3"
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(WAIT_S + 2, True), (WAIT_S - 2, False)])
+def test_a_late_file_is_waited_for_until_ten_minutes_before_the_guard(sandbox, files, seconds, waits):
+    """While there is time the better artifact's file is asked for again; then the artifact of another version scores."""
+    asked = files()
+    sandbox.clock.advance(timedelta(seconds=asked.round_.seconds_left(sandbox.clock.now()) - 60 - seconds))
+    sandbox.faults.add(Fault(operation="GET", kind="status", status=403, times=9))
+
+    if waits:
+        with pytest.raises(NumeraiUnavailable, match="403"):
+            asked.of("v5.3")
+    else:
+        assert "403" in str(asked.of("v5.3"))
+        with pytest.raises(NumeraiUnavailable, match="403"):
+            asked.of("v5.2")
+
+
+def test_a_version_that_is_not_offered_any_more_is_not_waited_for(sandbox, files):
+    """What the server does not list will not come; where it lists nothing at all because it fails, it may."""
+    sandbox.faults.add(Fault(operation="rounds", kind="version_removed", seconds=9e4))
+    sandbox.faults.add(Fault(operation="GET", kind="status", status=403, times=3))
+    asked, silent = files(("v5.2", "v5.3")), files(("v5.2", "v5.3"))
+    refused = asked.of("v5.2")
+    sandbox.faults.add(Fault(operation="list_datasets", kind="status", times=99))
+    with pytest.raises(NumeraiUnavailable, match="403"):
+        silent.of("v5.2")
+    with pytest.raises(NumeraiUnavailable, match="403"):
+        files(("v5.2",)).of("v5.2")
+
+    assert "403" in str(refused)
+    assert asked.of("v5.3")[0].version == "v5.3"

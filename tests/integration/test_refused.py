@@ -102,11 +102,11 @@ def rehearse(strict, kept_back, tmp_path, monkeypatch, *, asked=False):
     ArtifactStore(tmp_path / "state" / "artifacts").promote("strict", kept_back.id)
     folder = tmp_path / "state" / "rounds" / str(FIRST_ROUND)
     if asked:
-        folder.mkdir(parents=True)
-        (folder / f"{live_benchmark.FILE}.asked").touch()
+        (folder / "v5.3").mkdir(parents=True)
+        (folder / "v5.3" / f"{live_benchmark.FILE}.asked").touch()
     receipt = replace(installation, root=tmp_path).submit(mode="dry-run", recipe="strict")
     report = json.loads((folder / SLOT / "report.json").read_text())
-    live = read_live(folder / "live.parquet")
+    live = read_live(folder / "v5.3" / "live.parquet")
     return receipt, report, live, reread(folder / SLOT / "predictions.csv")[1], folder
 
 
@@ -114,7 +114,7 @@ def rehearse(strict, kept_back, tmp_path, monkeypatch, *, asked=False):
 def test_round_is_neutralized_to_the_live_benchmark(strict, kept_back, tmp_path, monkeypatch):
     """What is sent has nothing left of the benchmark's predictions of the same rows, which members follow otherwise."""
     receipt, report, live, sent, folder = rehearse(strict, kept_back, tmp_path, monkeypatch)
-    said, _ = live_benchmark._aligned(folder / live_benchmark.FILE, live, "v53_lgbm_ender60")
+    said, _ = live_benchmark._aligned(folder / "v5.3" / live_benchmark.FILE, live, "v53_lgbm_ender60")
     plain = Scorer(kept_back).score(live.names, live.values, window="masked").predictions
 
     assert kept_back.manifest["benchmark"] == "v53_lgbm_ender60"

@@ -213,7 +213,7 @@ def test_no_error_shows_a_traceback(installation, sandbox):
     assert len([line for line in result.stderr.splitlines() if line.startswith("error:")]) == 1
 
 
-@pytest.mark.parametrize("name", ["live.parquet", f"{SLOT}/predictions.csv", f"{SLOT}/report.json"])
+@pytest.mark.parametrize("name", ["v5.3/live.parquet", f"{SLOT}/predictions.csv", f"{SLOT}/report.json"])
 def test_round_leaves_its_evidence(installation, name):
     """What a round saw and sent stays on disk."""
     installation.bot("submit", "--round", "latest")

@@ -28,7 +28,7 @@ def test_status_shows_a_confirmed_round_and_all_that_is_kept_of_it(installation)
     assert (entry["round"], entry["slot"], entry["state"]) == (FIRST_ROUND, SLOT, "confirmed")
     about = whole["slots"][SLOT]
     assert about["report"]["gates"][0]["gate"] == "ids"
-    assert whole["live"]["sha256"]
+    assert whole["live"][0]["sha256"]
     assert [one["event"] for one in whole["events"]][-1] == "submission.confirmed"
     assert {line["event"] for line in whole["log"]} >= {"dataset.fetched", "round.finished"}
     assert "gate official_validation" in read

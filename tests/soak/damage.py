@@ -72,7 +72,7 @@ def damaged_live(bots: Bots, world: World, folder: Path, *, flips: int, truncati
     tally = Tally(name="R12 live file")
     with _played(world, folder) as (sandbox, state):
         sandbox.faults.add(Fault(operation="submissions", kind="status", times=10**6))
-        live = state / "rounds" / str(FIRST_ROUND) / "live.parquet"
+        live = state / "rounds" / str(FIRST_ROUND) / "v5.3" / "live.parquet"
         bots.attempt(sandbox, state)
         sound = live.read_bytes()
         for what, copy in spoiled(sound, flips, truncations=truncations):
@@ -170,7 +170,9 @@ def _write_for_ever(path: Path, written: int, acknowledge: int) -> None:
     ledger = Ledger(path)
     while True:
         written += 1
-        ledger.record_live(LiveRecord(round=written, sha256="s", ids_sha256="i", rows=1, fetched_at=OPENED.isoformat()))
+        ledger.record_live(
+            LiveRecord(round=written, version="v5.3", sha256="s", ids_sha256="i", rows=1, fetched_at=OPENED.isoformat())
+        )
         os.write(acknowledge, f"{written}\n".encode())
 
 

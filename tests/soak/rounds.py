@@ -41,9 +41,9 @@ def trouble(sandbox: Sandbox, state: Path, number: int, seed: int) -> str:
         case "stale_for_long":
             sandbox.faults.add(Fault(operation="rounds", kind="data_stale", seconds=drawn.choice([90, 300])))
         case "spliced":
-            folder = state / "rounds" / str(number)
+            folder = state / "rounds" / str(number) / "v5.3"
             folder.mkdir(parents=True, exist_ok=True)
-            before = state / "rounds" / str(number - 1) / "live.parquet"
+            before = state / "rounds" / str(number - 1) / "v5.3" / "live.parquet"
             left = before.read_bytes()[: drawn.randint(1, 9000)] if before.is_file() else b"PAR1"
             (folder / ".live.parquet.part").write_bytes(left)
             (folder / "live.parquet").write_bytes(left)

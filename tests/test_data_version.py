@@ -1,0 +1,75 @@
+"""Which data version a recipe is scored with and trained on: its champion's, and the operator's wish to move on."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.artifacts import MANIFEST, ArtifactStore
+from bot.data_version import Pin, order
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ArtifactStore(tmp_path / "artifacts")
+
+
+def trained(store, version, day=1):
+    """Write an artifact of recipe `mixer` that was trained on a data version; return its id."""
+    about = {"recipe": {"name": "mixer"}, "data_version": version}
+    return store.write(files={}, manifest=about, at=datetime(2026, 11, day, tzinfo=UTC)).id
+
+
+@pytest.mark.parametrize(
+    ("champion", "setting", "in_use", "to_train", "said"),
+    [
+        (None, "v5.3", "v5.3", "v5.3", ""),
+        ("v5.3", "v5.3", "v5.3", "v5.3", ""),
+        ("v5.4", "v5.3", "v5.4", "v5.4", "champion on v5.4; BOT_DATA_VERSION says v5.3"),
+        ("v5.3", "v5.10", "v5.3", "v5.10", "BOT_DATA_VERSION says v5.10, which `bot retrain` trains on"),
+    ],
+)
+def test_the_champion_says_and_a_newer_setting_is_a_wish(champion, setting, in_use, to_train, said):
+    """Rounds follow the champion; only a setting that is newer changes what is trained on, and nothing else does."""
+    pin = Pin(recipe="mixer", champion=champion, setting=setting)
+
+    assert (pin.in_use, pin.to_train) == (in_use, to_train)
+    assert said in pin.note
+    assert bool(pin.note) == bool(said)
+
+
+def test_the_pin_moves_with_the_champion(store):
+    """A first champion, one of a newer version, and the way back: each is what counts at once, whatever the setting."""
+    seen = [Pin.of(store, "mixer", "v5.2").in_use]
+    for day, version in enumerate(("v5.3", "v5.4"), 1):
+        store.promote("mixer", trained(store, version, day))
+        seen.append(Pin.of(store, "mixer", "v5.2").in_use)
+    store.rollback("mixer")
+
+    assert [*seen, Pin.of(store, "mixer", "v5.2").in_use] == ["v5.2", "v5.3", "v5.4", "v5.3"]
+    assert Pin.of(store, "other", "v5.2").in_use == "v5.2"
+
+
+@pytest.mark.parametrize("left", ["{", "[]", "{}"])
+def test_a_damaged_manifest_leaves_the_word_to_the_champion_before(store, left):
+    """What cannot be read says nothing; with nothing else to ask, the setting holds."""
+    for day, version in enumerate(("v5.3", "v5.4"), 1):
+        store.promote("mixer", trained(store, version, day))
+    newest, before = store.champions("mixer")
+    (store.root / newest / MANIFEST).write_text(left)
+    seen = Pin.of(store, "mixer", "v5.2").in_use
+    (store.root / before / MANIFEST).unlink()
+
+    assert (seen, Pin.of(store, "mixer", "v5.2").in_use) == ("v5.3", "v5.2")
+
+
+def test_a_damaged_pointer_is_no_champion(store):
+    """Without a pointer that can be read, the recipe begins where the setting says."""
+    store.promote("mixer", trained(store, "v5.4"))
+    (store.root / "champions" / "mixer.json").write_text("{")
+
+    assert Pin.of(store, "mixer", "v5.3").in_use == "v5.3"
+
+
+def test_versions_are_ordered_by_their_numbers():
+    """Ten comes after nine, and what is no version before everything."""
+    assert sorted(["v5.10", "v6.0", "latest", "v5.9"], key=order) == ["latest", "v5.9", "v5.10", "v6.0"]
