@@ -2,8 +2,11 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -13,6 +16,7 @@ from bot.pulse import Pulse
 
 ROOT = Path(__file__).resolve().parents[1]
 ALERTS = ROOT / "monitoring" / "alerts.yml"
+PROMTOOL = shutil.which("promtool")
 DASHBOARD = ROOT / "monitoring" / "grafana" / "dashboards" / "numerai-bot.json"
 
 
@@ -31,6 +35,19 @@ def test_every_alert_has_its_page():
         f"README.md#{rule['alert'].lower()}" for rule in rules
     }
     assert {rule["alert"].lower() for rule in rules} == anchors
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
+@pytest.mark.parametrize(
+    "arguments",
+    [("test", "rules", "tests/alerts.yaml"), ("check", "config", "--syntax-only", "monitoring/prometheus.yml")],
+    ids=["rules", "config"],
+)
+def test_prometheus_alerts_on_what_is_wrong_and_on_nothing_else(arguments):
+    """Prometheus' own tool takes the files; every alert fires once its trouble lasts, none in five healthy days."""
+    done = subprocess.run([PROMTOOL, *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_alerts_and_dashboard_ask_for_figures_that_exist():
