@@ -29,9 +29,9 @@ COPY models models
 RUN /opt/bot/bin/pip wheel --no-deps --wheel-dir /dist .
 
 FROM runtime-dependencies AS runtime-packages
+COPY --from=code /dist /dist
 # What only names that a running bot never calls would import (tests/test_supply.py keeps it so), tests, headers, and pip.
-RUN --mount=type=bind,from=code,source=/dist,target=/dist \
-    /opt/bot/bin/pip install --no-index --no-deps /dist/*.whl \
+RUN /opt/bot/bin/pip install --no-index --no-deps /dist/*.whl \
     && /opt/bot/bin/pip uninstall --yes --quiet scikit-learn scipy joblib threadpoolctl narwhals cloudpickle \
         aiohttp aiohappyeyeballs aiosignal attrs frozenlist multidict propcache yarl click flatbuffers packaging protobuf \
         setuptools pip \
@@ -43,7 +43,8 @@ RUN --mount=type=bind,from=code,source=/dist,target=/dist \
     && /opt/bot/bin/python -c 'import apprise, bot.doctor, bot.metrics, bot.service, bot.submit, bot.wiring, pandas'
 
 FROM trainer-dependencies AS trainer-packages
-RUN --mount=type=bind,from=code,source=/dist,target=/dist /opt/bot/bin/pip install --no-index --no-deps /dist/*.whl
+COPY --from=code /dist /dist
+RUN /opt/bot/bin/pip install --no-index --no-deps /dist/*.whl
 
 FROM ${BASE} AS base
 # LightGBM's OpenMP runtime, which the slim image lacks.
