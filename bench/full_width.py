@@ -11,20 +11,20 @@ from bot.store import EraStore
 FILES = ("train.parquet", "validation.parquet")
 
 
-def world(folder: Path, eras: int) -> None:
-    """Make the world, unless it is there."""
+def world(folder: Path, scale: float) -> None:
+    """Make a world of so large a share of v5.3's eras, unless it is there."""
     if (folder / "truth" / "world.json").exists():
         return
     full = SIZES["full"]
-    share = eras / (full.train_eras + full.validation_eras)
     size = full
-    if share < 1:
-        validation = max(int(full.validation_eras * share), 20)
+    if scale < 1:
+        eras = round((full.train_eras + full.validation_eras) * scale)
+        validation = max(int(full.validation_eras * scale), 20)
         size = replace(full, train_eras=eras - validation, validation_eras=validation, rows=(5_500, 5_600))
     generate(folder, size=size)
 
 
-def store(folder: Path, eras: int) -> EraStore:
+def store(folder: Path, scale: float) -> EraStore:
     """Return the era store of such a world, made where it is not there."""
-    world(folder, eras)
+    world(folder, scale)
     return update(folder / "store", [folder / "v5.3" / name for name in FILES], version="v5.3")

@@ -28,12 +28,12 @@ LOOKBACK, FILE_GOAL_MB = 52, 4.0
 def main() -> None:
     """Measure, print the table, and fail where the published file is larger than its goal."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--eras", type=int, default=60)
+    parser.add_argument("--scale", type=float, default=0.05, help="share of v5.3's 1,231 eras, all of them as wide")
     parser.add_argument("--folder", type=Path, help="keep the world here and use it again")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="history-") as scratch:
-        held = store(options.folder or Path(scratch), options.eras)
+        held = store(options.folder or Path(scratch), options.scale)
         columns = held.select(held.manifest.features, TARGETS)
         spent = {"ours": 0.0, "cast": 0.0, "product": 0.0}
         positions = range(1, 41)

@@ -2,8 +2,8 @@
 The history from parquet to something that can be trained on, three ways.
 
 Sides, each a fresh process: ``pandas.read_parquet`` of both files; ``pyarrow.parquet.read_table`` of both; the era
-store of ``bot sync``, written to disk and synced. The world has v5.3's 3,555 features; ``--eras`` of it are made, or
-all 1,231 with ``--eras 1231`` (about an hour and 35 GB of disk).
+store of ``bot sync``, written to disk and synced. The world has v5.3's 3,555 features; ``--scale`` of its 1,231
+eras are made (1: about an hour and 35 GB of disk).
 """
 
 import argparse
@@ -46,7 +46,7 @@ def ours(folder: Path) -> None:
 def main() -> None:
     """Measure every side, print the table, and fail where a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--eras", type=int, default=120)
+    parser.add_argument("--scale", type=float, default=0.1, help="share of v5.3's 1,231 eras, all of them as wide")
     parser.add_argument("--folder", type=Path, help="keep the world here and use it again")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--role", choices=["pandas", "pyarrow", "ours"])
@@ -56,7 +56,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="ingest-") as scratch:
         folder = options.folder or Path(scratch)
-        world(folder, options.eras)
+        world(folder, options.scale)
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
         spent = {
             role: run([__file__, "--role", role, "--folder", str(folder)], environment)

@@ -147,7 +147,7 @@ def cpu_s(side: dict[str, float], count: int) -> float:
 def main() -> None:
     """Measure every side, print the table, and fail where a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--eras", type=int, default=60)
+    parser.add_argument("--scale", type=float, default=0.05, help="share of v5.3's 1,231 eras, all of them as wide")
     parser.add_argument("--folder", type=Path, help="keep the world here and use it again")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--role", choices=ROLES, help=argparse.SUPPRESS)
@@ -161,7 +161,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="lightgbm-") as scratch:
         kept = Path(scratch)
         folder = options.folder or kept
-        store(folder, options.eras)
+        store(folder, options.scale)
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
         seen: dict[str, Any] = {}
         for role in ROLES:

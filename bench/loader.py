@@ -55,13 +55,13 @@ def rate(batches: Callable[[], int]) -> float:
 def main() -> None:
     """Measure, print the table, and fail where a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--eras", type=int, default=60)
+    parser.add_argument("--scale", type=float, default=0.05, help="share of v5.3's 1,231 eras, all of them as wide")
     parser.add_argument("--folder", type=Path, help="keep the world here and use it again")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="loader-") as scratch:
-        held = store(options.folder or Path(scratch), options.eras)
+        held = store(options.folder or Path(scratch), options.scale)
         columns = held.select(held.manifest.features, ("target_ender_60",))
         data = TrainingSet.build(
             columns,

@@ -39,7 +39,7 @@ def bare(folder: Path) -> None:
 def main() -> None:
     """Measure both sides, print the table, and fail where the goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--eras", type=int, default=60)
+    parser.add_argument("--scale", type=float, default=0.05, help="share of v5.3's 1,231 eras, all of them as wide")
     parser.add_argument("--folder", type=Path, help="keep the world here and use it again")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -51,7 +51,7 @@ def main() -> None:
     from full_width import store
 
     with tempfile.TemporaryDirectory(prefix="open-") as scratch:
-        held = store(options.folder or Path(scratch), options.eras)
+        held = store(options.folder or Path(scratch), options.scale)
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
         spent = {
             role: min(
