@@ -33,6 +33,37 @@ class LiveScore:
     resolved: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSubmission:
+    """A submission as the server lists it; ``error`` is what its validation said, ``None`` if it was accepted."""
+
+    id: str
+    filename: str
+    round: int
+    status: str | None
+    selected: bool
+    inserted_at: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """
+    What Numerai's diagnostics say about predictions of validation eras.
+
+    Attributes:
+        status: ``done``, or what it waits for, or that it failed.
+        message: Why it failed, ``None`` where nothing is said.
+        eras: Eras that were accepted.
+        scores: ``corr``, ``bmc`` and ``mmc`` by era; a score that an era has not got is left out.
+    """
+
+    status: str
+    message: str | None
+    eras: int
+    scores: Mapping[str, Mapping[str, float]]
+
+
 def raise_errors(answer: dict[str, Any]) -> None:
     """
     Turn the errors of a GraphQL answer into ours; an unknown one counts as transient.
@@ -124,6 +155,47 @@ def to_scores(listed: Sequence[Mapping[str, Any]]) -> tuple[LiveScore, ...]:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise NumeraiUnavailable(f"the API lists a score without a usable {error}") from None
+
+
+def to_submissions(listed: Sequence[Mapping[str, Any]]) -> tuple[ServerSubmission, ...]:
+    """Read submissions as the API lists them; those of no round are left out."""
+    return tuple(
+        ServerSubmission(
+            id=str(one["id"]),
+            filename=str(one["filename"]),
+            round=int(one["round"]["number"]),
+            status=one["status"],
+            selected=bool(one["selected"]),
+            inserted_at=str(one["insertedAt"]),
+            error=one["errorInfo"] or None,
+        )
+        for one in listed
+        if one["round"] is not None
+    )
+
+
+def to_diagnosis(listed: Sequence[Mapping[str, Any]]) -> Diagnosis:
+    """
+    Read diagnostics as the API returns them, a list of one.
+
+    Raises:
+        NumeraiUnavailable: It is empty, or a field is missing or unreadable.
+    """
+    names = {"corr": "validationCorrV4", "bmc": "validationBmc", "mmc": "validationMmc"}
+    try:
+        told = listed[0]
+        eras = told["perEraDiagnostics"] or ()
+        return Diagnosis(
+            status=str(told["status"]),
+            message=told["message"] or None,
+            eras=int(told["erasAcceptedCount"] or 0),
+            scores={
+                name: {str(one["era"]): float(one[key]) for one in eras if one[key] is not None}
+                for name, key in names.items()
+            },
+        )
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise NumeraiUnavailable(f"the API returns diagnostics without a usable {error}") from None
 
 
 def _time(value: str | datetime) -> datetime:

@@ -116,6 +116,14 @@ class ArtifactStore:
         said = self._peek(identity).get("data_version")
         return None if said is None else str(said)
 
+    def trained_on(self, identity: str, stores: Path) -> bool:
+        """Say whether one of *stores* is what an artifact was trained on; unverified, a damaged manifest names none."""
+        try:
+            named = json.loads((self.root / identity / MANIFEST).read_text(encoding="utf-8"))["store"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        return (stores / str(named)).is_dir()
+
     def champions(self, recipe: str) -> tuple[str, ...]:
         """
         Return the recipe's champion and the ones before it, newest first.

@@ -1,15 +1,18 @@
 """From settings to wired use cases; with :mod:`bot.wiring` the only place below the command line that reads settings."""
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bot.artifacts import ArtifactStore
 from bot.config import Settings
 from bot.delivery import Slot
-from bot.errors import BadConfig
+from bot.diagnosis_record import DiagnosisRecord, owed
+from bot.errors import ArtifactInvalid, BadConfig, NoChampion
 from bot.gates import Limits
 from bot.ledger import Ledger
 from bot.numerai import NumeraiClient
+from bot.outbox import Outbox
 from bot.transport import Transport
 
 if TYPE_CHECKING:
@@ -93,6 +96,24 @@ def recipes_in_use(settings: Settings) -> tuple[str, ...]:
     """Return the recipes that the slots need, each once, and the one that fills in for them."""
     own = tuple(settings.slots.values()) or (settings.recipe,)
     return tuple(dict.fromkeys((*own, *filter(None, (settings.fallback,)))))
+
+
+def undiagnosed(settings: Settings, recipes: Sequence[str]) -> tuple[str, ...]:
+    """Return the champions of *recipes*, by id, that Numerai's diagnostics can score and have not yet."""
+    artifacts, champions = open_artifacts(settings), {}
+    for recipe in recipes:
+        try:
+            identity = artifacts.champions(recipe)[0]
+        except (NoChampion, ArtifactInvalid):
+            continue
+        if artifacts.trained_on(identity, settings.state_dir / "store"):
+            champions[recipe] = identity
+    record, outbox = DiagnosisRecord(settings.ledger_path), Outbox(settings.ledger_path)
+    try:
+        return owed(champions, record.all(), outbox.troubles())
+    finally:
+        record.close()
+        outbox.close()
 
 
 def _listed(models: dict[str, str]) -> str:

@@ -45,6 +45,7 @@ class Chore:
         ledger_path: Where the chore remembers its last run.
         every_s: Seconds between two runs, from success to success.
         with_key: Whether its commands ask Numerai about the account.
+        wanted: Says, when it is time, whether there is anything to run for.
         alive: Called while a command runs.
         done: Called when a run has succeeded.
     """
@@ -54,6 +55,7 @@ class Chore:
     ledger_path: Path
     every_s: float
     with_key: bool = False
+    wanted: Callable[[], bool] = lambda: True
     alive: Callable[[], None] = lambda: None
     done: Callable[[], None] = lambda: None
     _child: Child | None = None
@@ -73,7 +75,7 @@ class Chore:
 
     def run(self) -> None:
         """Run the commands if it is time to; the outcome goes to the ledger and the log."""
-        if self._stopping.is_set() or not self.is_due(datetime.now(UTC)):
+        if self._stopping.is_set() or not self.is_due(datetime.now(UTC)) or not self.wanted():
             return
         ledger = Ledger(self.ledger_path)
         try:

@@ -88,6 +88,11 @@ class Settings(BaseSettings):
         default="daily", description="When `bot run` backs the ledger up and prunes old rounds: as `BOT_SYNC`."
     )
     scores: str = Field(default="daily", description="When `bot run` reads live scores: as `BOT_SYNC`.")
+    diagnostics: Literal["on", "off"] = Field(
+        default="on",
+        description="Whether `bot run` lets Numerai's diagnostics score every new champion's validation predictions and"
+        " compares them with its own scores; nothing is uploaded in a dry run.",
+    )
     compare: str = Field(
         default="",
         description="Public models to show beside yours, such as Numerai's benchmarks: names, separated by spaces.",

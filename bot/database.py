@@ -109,6 +109,20 @@ _MIGRATIONS = (
     INSERT INTO live_file SELECT round, '', sha256, ids_sha256, rows, fetched_at FROM live_file_of_any_version;
     DROP TABLE live_file_of_any_version;
     """,
+    """
+    CREATE TABLE diagnosis (
+        artifact TEXT PRIMARY KEY,
+        recipe TEXT NOT NULL,
+        model_id TEXT NOT NULL,
+        token TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('intended', 'sent', 'agrees', 'differs', 'refused')),
+        diagnostics_id TEXT,
+        ours TEXT NOT NULL,
+        theirs TEXT,
+        verdict TEXT,
+        at TEXT NOT NULL
+    ) STRICT;
+    """,
 )
 
 

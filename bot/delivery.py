@@ -14,9 +14,10 @@ from datetime import datetime
 import stamina
 import structlog
 
+from bot.answers import ServerSubmission
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.ledger import Entry, Ledger
-from bot.numerai import NumeraiClient, ServerSubmission
+from bot.numerai import NumeraiClient
 from bot.rounds import Round
 
 ATTEMPTS = 6

@@ -13,10 +13,10 @@ from pathlib import Path
 import stamina
 import structlog
 
+from bot.answers import ServerSubmission
 from bot.delivery import ATTEMPTS, LONGEST_WAIT_S, Delivery, Slot
 from bot.errors import NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.ledger import Entry
-from bot.numerai import ServerSubmission
 
 MARGIN = timedelta(minutes=2)
 """Nothing is queued so shortly before the next opening: it could arrive after, and replace, what is fresh then."""

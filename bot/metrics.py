@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 
+from bot.diagnosis_record import DIAGNOSTICS
 from bot.ledger import Ledger
 from bot.outbox import Outbox
 from bot.pulse import Pulse, ailments
@@ -57,6 +58,10 @@ class Metrics:
             entries = ledger.entries(limit=50)
             yield _gauge("messages_waiting", "Messages that could not be sent yet.", float(outbox.waiting()))
             chores = ledger.chores()
+            unlike = [name for name in outbox.troubles() if name.startswith(DIAGNOSTICS)]
+            yield _gauge(
+                "diagnostics_differ", "Champions that Numerai's diagnostics score otherwise.", float(len(unlike))
+            )
         finally:
             ledger.close()
             outbox.close()

@@ -8,9 +8,8 @@ are not used at all.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -19,8 +18,8 @@ import requests
 import stamina
 from numerapi import NumerAPI
 
-from bot import queries
-from bot.answers import LiveScore, field, raise_errors, to_round, to_scores
+from bot import answers, queries
+from bot.answers import Diagnosis, LiveScore, ServerSubmission, field, raise_errors, to_round
 from bot.boundaries import boundary
 from bot.errors import BadCredentials, NumeraiUnavailable, RoundNotOpen
 from bot.rounds import Round
@@ -33,19 +32,6 @@ ATTEMPTS, PATIENCE_S = 8, 30.0
 """Attempts of a query, and the seconds after which no further one begins."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSubmission:
-    """A submission as the server lists it; ``error`` is what its validation said, ``None`` if it was accepted."""
-
-    id: str
-    filename: str
-    round: int
-    status: str | None
-    selected: bool
-    inserted_at: str
-    error: str | None
 
 
 class _Api(NumerAPI):  # type: ignore[misc]  # numerapi carries no types
@@ -191,19 +177,7 @@ class NumeraiClient:
         listed = field(
             self._api.raw_query(queries.SUBMISSIONS, {"modelId": model_id}, authorization=True), "submissions"
         )
-        return tuple(
-            ServerSubmission(
-                id=str(one["id"]),
-                filename=str(one["filename"]),
-                round=int(one["round"]["number"]),
-                status=one["status"],
-                selected=bool(one["selected"]),
-                inserted_at=str(one["insertedAt"]),
-                error=one["errorInfo"] or None,
-            )
-            for one in listed
-            if one["round"] is not None
-        )
+        return answers.to_submissions(listed)
 
     def upload(
         self, *, model_id: str, filename: str, content: bytes, check: Callable[[], object] = lambda: None
@@ -223,24 +197,57 @@ class NumeraiClient:
             RoundNotOpen: The server says that no round is open.
             RefuseToSubmit: The server refused the content.
         """
+        more = {"triggerId": self._trigger_id, "dataDatestamp": None}
+        return self._send(queries.SUBMIT, model_id, filename, content, check=check, more=more)
+
+    def diagnose(self, *, model_id: str, filename: str, content: bytes) -> str:
+        """
+        Send predictions of validation eras, once, as :meth:`upload` does, to be scored; return the diagnostics' id.
+
+        Raises:
+            RefuseToSubmit: The server refused the content.
+        """
+        return self._send(queries.DIAGNOSE, model_id, filename, content)
+
+    def diagnostics_held(self, model_id: str) -> dict[str, str]:
+        """Return the ids of the diagnostics that the server holds for a model, by the name of the file they are of."""
+        answer = self._api.raw_query(queries.DIAGNOSTICS_HELD, {"modelId": model_id}, authorization=True)
+        return {str(one["filename"]): str(one["id"]) for one in field(answer, "diagnostics")}
+
+    def diagnosis(self, model_id: str, identity: str) -> Diagnosis:
+        """Return diagnostics as far as they have come."""
+        about = {"modelId": model_id, "id": identity}
+        return answers.to_diagnosis(
+            field(self._api.raw_query(queries.DIAGNOSTICS, about, authorization=True), "diagnostics")
+        )
+
+    def _send(
+        self,
+        steps: Sequence[tuple[str, str]],
+        model_id: str,
+        filename: str,
+        content: bytes,
+        *,
+        check: Callable[[], object] = lambda: None,
+        more: dict[str, Any] | None = None,
+    ) -> str:
+        (auth, granted_as), (create, created_as) = steps
         about = {"filename": filename, "tournament": CLASSIC, "modelId": model_id}
         with boundary("upload.grant"):
-            granted = field(
-                self._api.raw_query(queries.UPLOAD_AUTH, about, authorization=True), "submission_upload_auth"
-            )
+            granted = field(self._api.raw_query(auth, about, authorization=True), granted_as)
         with boundary("upload.put"):
             self._transport.upload(str(granted["url"]), content)
         check()
-        create = {**about, "filename": granted["filename"], "triggerId": self._trigger_id, "dataDatestamp": None}
+        about = {**about, "filename": granted["filename"], **(more or {})}
         with boundary("upload.create"):
-            created = field(self._api.raw_query(queries.CREATE, create, authorization=True), "create_submission")
+            created = field(self._api.raw_query(create, about, authorization=True), created_as)
         return str(created["id"])
 
     def live_scores(self, model_id: str, *, rounds: int = 150) -> tuple[LiveScore, ...]:
         """Return the newest value of every score of a model's last *rounds*; anybody's, no key is needed."""
         about = {"modelId": model_id, "tournament": CLASSIC, "lastNRounds": rounds}
         newest: dict[tuple[int, str], LiveScore] = {}
-        for one in to_scores(field(self._api.raw_query(queries.SCORES, about), "submissionScores")):
+        for one in answers.to_scores(field(self._api.raw_query(queries.SCORES, about), "submissionScores")):
             before = newest.get((one.round, one.name))
             if before is None or (one.resolved, one.day) >= (before.resolved, before.day):
                 newest[one.round, one.name] = one

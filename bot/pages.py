@@ -52,7 +52,8 @@ class Pages:
     def models(self, _path: str) -> Answer:
         """Return every artifact with its scores on the hold-out and why it serves or does not."""
         folder = self._state_dir / "artifacts"
-        champions = set(overview(self._state_dir, self._ledger_path, now=datetime.now(UTC))["champions"].values())
+        known = overview(self._state_dir, self._ledger_path, now=datetime.now(UTC))
+        champions = set(known["champions"].values())
         found = []
         for path in sorted(folder.glob("[0-9]*/manifest.json"), reverse=True):
             try:
@@ -64,6 +65,7 @@ class Pages:
                         "sharpe": score["sharpe"], "champion": about["id"] in champions,
                         "promoted": bool(decision.get("promote")), "reason": decision.get("reason", ""),
                         "report": self._report(about["id"]).is_file(),
+                        "diagnostics": known["diagnostics"].get(about["id"]),
                     }
                 )  # fmt: skip
             except (OSError, ValueError, KeyError, TypeError):

@@ -23,6 +23,28 @@ CREATE = """
                         source: "numerapi" dataDatestamp: $dataDatestamp) { id }
     }
 """
+DIAGNOSTICS_AUTH = """
+    query($filename: String! $tournament: Int! $modelId: String) {
+      diagnosticsUploadAuth(filename: $filename tournament: $tournament modelId: $modelId) { filename url }
+    }
+"""
+CREATE_DIAGNOSTICS = """
+    mutation($filename: String! $tournament: Int! $modelId: String) {
+      createDiagnostics(filename: $filename tournament: $tournament modelId: $modelId) { id }
+    }
+"""
+SUBMIT = ((UPLOAD_AUTH, "submission_upload_auth"), (CREATE, "create_submission"))
+DIAGNOSE = ((DIAGNOSTICS_AUTH, "diagnosticsUploadAuth"), (CREATE_DIAGNOSTICS, "createDiagnostics"))
+"""Where to put a file and what to make of it: each a query and the field of its answer."""
+
+DIAGNOSTICS_HELD = "query($modelId: String!) { diagnostics(modelId: $modelId) { id filename } }"
+DIAGNOSTICS = """
+    query($id: String $modelId: String!) {
+      diagnostics(id: $id modelId: $modelId) {
+        status message erasAcceptedCount perEraDiagnostics { era validationCorrV4 validationBmc validationMmc }
+      }
+    }
+"""
 DOWNLOAD_AUTH = "query($id: String) { submissionDownloadAuth(id: $id) { filename url } }"
 HOSTED = "query { account { models { name computePickleUpload { filename } } } }"
 TOKEN = "query { account { username apiTokens { name public_id scopes } } }"  # noqa: S105 - a query

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bot.diagnosis_record import DiagnosisRecord
 from bot.ledger import Ledger
 from bot.outbox import Outbox
 from bot.pulse import ailments
@@ -31,7 +32,14 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
         "champions": _champions(state_dir),
     }
     if not ledger_path.is_file():
-        return {**about, "rounds": [], "chores": [], "troubles": {}, "daemon": list(ailments(state_dir))}
+        return {
+            **about,
+            "rounds": [],
+            "diagnostics": {},
+            "chores": [],
+            "troubles": {},
+            "daemon": list(ailments(state_dir)),
+        }
     ledger, outbox = Ledger(ledger_path), Outbox(ledger_path)
     try:
         seen = ledger.last_round()
@@ -48,6 +56,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
                 for entry in entries
                 if entry.round in numbers
             ],
+            "diagnostics": _diagnostics(ledger_path),
             "chores": list(ledger.chores()),
             "troubles": outbox.troubles(),
             "messages_waiting": outbox.waiting(),
@@ -102,6 +111,18 @@ def _champions(state_dir: Path) -> dict[str, str]:
         except (OSError, ValueError, KeyError, TypeError):
             found[pointer.stem] = "damaged pointer; see `bot doctor`"
     return found
+
+
+def _diagnostics(ledger_path: Path) -> dict[str, Any]:
+    """Return what came of each artifact's diagnostics."""
+    record = DiagnosisRecord(ledger_path)
+    try:
+        return {
+            identity: {"state": one.state, "verdict": one.verdict, "at": one.at}
+            for identity, one in record.all().items()
+        }
+    finally:
+        record.close()
 
 
 def _report(path: Path) -> dict[str, Any] | None:

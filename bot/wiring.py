@@ -2,7 +2,7 @@
 
 from bot import assembly, config
 from bot.children import Child
-from bot.chores import Calendar, Chore
+from bot.chores import RETRY_S, Calendar, Chore
 from bot.config import Settings
 from bot.daemon import Daemon
 from bot.intervals import interval_s
@@ -94,13 +94,24 @@ def _chores(settings: Settings) -> tuple[Chore, ...]:
         ("backup", (("backup",),), settings.backup),
         ("scores", tuple(("scores", *account) for account in accounts), settings.scores),
     )
-    return tuple(
+    chores = [
         Chore(
             name=name, commands=commands, ledger_path=settings.ledger_path, every_s=every_s, with_key=name == "scores"
         )
         for name, commands, schedule in planned
         if (every_s := interval_s(schedule)) is not None
-    )
+    ]
+    if settings.diagnostics == "on" and settings.mode == "live":
+        diagnose = Chore(
+            name="diagnostics",
+            commands=tuple(("diagnose", *account) for account in accounts),
+            ledger_path=settings.ledger_path,
+            every_s=RETRY_S,
+            with_key=True,
+            wanted=lambda: bool(assembly.undiagnosed(settings, tuple(recipes))),
+        )
+        chores.append(diagnose)
+    return tuple(chores)
 
 
 def _web(settings: Settings, loop: Daemon) -> Web | None:

@@ -20,7 +20,7 @@ def loaded_by(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["bot.submit", "bot.judge", "bot.daemon", "bot.assembly", "models.runtime", "models.ensemble"]
+    "module", ["bot.submit", "bot.diagnose", "bot.daemon", "bot.assembly", "models.runtime", "models.ensemble"]
 )
 def test_serving_never_loads_training_libraries(module):
     """What submits a round, or scores eras for Numerai's diagnostics, loads no library that only training has."""

@@ -123,6 +123,53 @@ def _known(path: Path) -> dict[str, Any] | None:
 
 
 @app.command()
+def diagnose(
+    artifact: Annotated[
+        str | None, typer.Option(help="Id of an artifact; default: champions not asked about yet.")
+    ] = None,
+    account: Annotated[str, typer.Option(help="One of several accounts in bot.toml.")] = "",
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Upload again what has been diagnosed already.")] = False,
+) -> None:
+    """Let Numerai's diagnostics score what an artifact was judged by, and compare: a difference is a flaw in scores or data."""
+    from bot import assembly, config, logs  # noqa: PLC0415
+    from bot.console import training_bar  # noqa: PLC0415
+    from bot.diagnose import Diagnoser  # noqa: PLC0415
+    from bot.diagnosis_record import DiagnosisRecord  # noqa: PLC0415
+    from bot.ledger import state_lock  # noqa: PLC0415
+    from bot.outbox import Outbox  # noqa: PLC0415
+
+    settings = config.load().of_account(account)
+    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    if settings.mode != "live":
+        typer.echo("dry run: nothing is uploaded to Numerai's diagnostics; BOT_MODE=live does")
+        return
+    recipes = assembly.recipes_in_use(settings)
+    wanted = (artifact,) if artifact else assembly.undiagnosed(settings, recipes)
+    if force and not artifact:
+        wanted = (assembly.find_artifact(settings, None),)
+    if not wanted:
+        typer.echo("Numerai's diagnostics of every champion are known, see `bot status`; --force asks again")
+        return
+    artifacts, client = assembly.open_artifacts(settings), assembly.open_client(settings)
+    slots = assembly.find_slots(settings, client)
+    with state_lock(settings.state_dir, "diagnose"), training_bar() as watch:
+        diagnoser = Diagnoser(
+            client=client,
+            record=DiagnosisRecord(settings.ledger_path),
+            outbox=Outbox(settings.ledger_path),
+            artifacts=artifacts,
+            state_dir=settings.state_dir,
+            watch=watch,
+        )
+        for identity in wanted:
+            recipe = artifacts.open(identity).manifest["recipe"]["name"]
+            slot = next((one for one in slots if one.recipe == recipe), slots[0])
+            found = diagnoser.diagnose(identity, slot, force=force)
+            typer.echo(f"{identity}: {found.state}: {found.verdict}")
+
+
+@app.command()
 def scores(
     account: Annotated[str, typer.Option(help="One of several accounts in bot.toml.")] = "",
     *,

@@ -49,6 +49,9 @@ def _overview(at: Places) -> tuple[dict[str, Any], str]:
     lines += [f"champion  {recipe}: {identity}" for recipe, identity in found["champions"].items()] or [
         "champion  none yet; `bot retrain` makes one"
     ]
+    for identity in found["champions"].values():
+        if told := found["diagnostics"].get(identity):
+            lines.append(f"diagnosis {identity}: {told['state']}: {told['verdict'] or 'not done yet'}")
     for chore in found["chores"]:
         outcome = chore["outcome"] or "running, or cut off"
         lines.append(

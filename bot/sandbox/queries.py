@@ -2,13 +2,14 @@
 
 import uuid
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
 from bot.sandbox.graphql import Arguments, Refused
 from bot.sandbox.listing import iso, performance_json, round_json, score_json, submission_json
 from bot.sandbox.schedule import Window
-from bot.sandbox.scores import diagnose, score, validation_rows
+from bot.sandbox.scores import diagnosed, score
 from bot.sandbox.storage import Storage
 from bot.sandbox.tournament import CLASSIC, Account, Submission, Tournament, stored_name
 
@@ -209,14 +210,20 @@ class Queries:
         if content is None:
             raise Refused(f"FileNotFoundError {arguments['filename']}")
         identity = str(uuid.uuid4())
-        self.tournament.diagnostics[identity] = {"status": "pending", "content": content, "model": model}
+        about = {"id": identity, "filename": str(arguments["filename"])}
+        self.tournament.diagnostics[identity] = {
+            "status": "pending",
+            "content": content,
+            "model": model,
+            "about": about,
+        }
         return {"id": identity}
 
     def _diagnostics(self, arguments: Arguments, account: Account) -> list[dict[str, Any]]:
         wanted = arguments.get("id")
         _, model = self.tournament.slot(account, arguments["model_id"])
         return [
-            self.diagnosed(held)
+            self.diagnosed(held) | held["about"]
             for identity, held in self.tournament.diagnostics.items()
             if held["model"] == model and wanted in (None, identity)
         ]
@@ -228,7 +235,7 @@ class Queries:
             held["status"] = "running"
             return {"status": "pending", "message": None}
         if "result" not in held:
-            held["result"] = diagnose(held["content"], *validation_rows(self.tournament.directory))
+            held["result"] = deepcopy(diagnosed(held["content"], self.tournament.directory))
         result: dict[str, Any] = held["result"]
         return result
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def diagnose(content: bytes, validation: Any, features: list[str]) -> dict[str, 
 
     Args:
         content: ``id,prediction`` of validation rows.
-        validation: Frame of the validation file with era, main target, benchmark column and *features*, index id.
+        validation: Frame of the validation file with era, main target, benchmark, meta model and *features*, index id.
         features: To neutralize for and measure exposure against.
     """
     import pandas as pd  # noqa: PLC0415
@@ -48,18 +49,27 @@ def diagnose(content: bytes, validation: Any, features: list[str]) -> dict[str, 
     )
 
     sent = pd.read_csv(io.BytesIO(content)).set_index("id")
-    rows = validation.join(sent, how="inner").dropna(subset=["prediction", MAIN])
+    rows = validation.join(sent, how="inner")
+    # An era is either left out or whole, as the real server wants it ("Incomplete eras uploaded", 2022).
+    whole = validation[validation["era"].isin(rows["era"].unique())].groupby("era").size()
+    if torn := [str(era) for era, count in rows.groupby("era").size().items() if count < whole[era]]:
+        message = f"invalid_submission_eras: Incomplete eras uploaded: {torn}"
+        return {"status": "failed", "message": message, "eras_accepted_count": 0, "per_era_diagnostics": []}
+    rows = rows.dropna(subset=["prediction", MAIN])
     eras: list[dict[str, Any]] = []
     for label, era in rows.groupby("era"):
         predictions, truth = era[["prediction"]], era[MAIN].rename("target")
+        corr = float(numerai_corr(predictions, truth).iloc[0])
         _, exposure = max_feature_correlation(era["prediction"], era[features])
         eras.append(
             {
                 "era": str(label),
-                "validation_corr": float(numerai_corr(predictions, truth).iloc[0]),
-                "validation_corr_v4": float(numerai_corr(predictions, truth).iloc[0]),
+                "validation_corr": corr,
+                "validation_corr_v4": corr,
                 "validation_bmc": float(correlation_contribution(predictions, era["benchmark"], truth).iloc[0]),
-                "validation_mmc": float(correlation_contribution(predictions, era["benchmark"], truth).iloc[0]),
+                "validation_mmc": float(correlation_contribution(predictions, era["meta_model"], truth).iloc[0])
+                if era["meta_model"].notna().all()
+                else None,
                 "validation_feature_neutral_corr": float(
                     feature_neutral_corr(predictions, era[features], truth).iloc[0]
                 ),
@@ -77,7 +87,7 @@ def diagnose(content: bytes, validation: Any, features: list[str]) -> dict[str, 
         ("validation_mmc", "validation_mmc"),
         ("validation_bmc", "validation_bmc"),
     ):
-        values = np.array([era[key] for era in eras])
+        values = np.array([era[key] for era in eras if era[key] is not None])
         if len(values):
             summary |= {
                 f"{name}_mean": float(values.mean()),
@@ -93,6 +103,12 @@ def diagnose(content: bytes, validation: Any, features: list[str]) -> dict[str, 
     return summary
 
 
+@lru_cache(maxsize=8)
+def diagnosed(content: bytes, directory: Path) -> dict[str, Any]:
+    """Return :func:`diagnose` of a file, worked out once however often it comes; pandas takes seconds for a hundred eras."""
+    return diagnose(content, *validation_rows(directory))
+
+
 def validation_rows(directory: Path) -> tuple[Any, list[str]]:
     """Return the newest data version's validation rows and the features that diagnostics neutralize for."""
     import pandas as pd  # noqa: PLC0415
@@ -102,4 +118,8 @@ def validation_rows(directory: Path) -> tuple[Any, list[str]]:
     features = list(sets["small"])
     rows = pd.read_parquet(folder / "validation.parquet", columns=["era", MAIN, *features])
     benchmark = pd.read_parquet(folder / "validation_benchmark_models.parquet", columns=["v53_lgbm_ender60"])
-    return rows.join(benchmark.rename(columns={"v53_lgbm_ender60": "benchmark"})), features
+    meta_model = pd.read_parquet(folder / "meta_model.parquet", columns=["numerai_meta_model"])
+    others = benchmark.join(meta_model).rename(
+        columns={"v53_lgbm_ender60": "benchmark", "numerai_meta_model": "meta_model"}
+    )
+    return rows.join(others), features
