@@ -62,6 +62,8 @@ def configure(
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s", force=True
     )
+    # It warns at every look for chores while one is under way, and a training takes hours.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def _hide(value: Any, secrets: tuple[str, ...]) -> Any:  # noqa: ANN401 - log fields are of any type
