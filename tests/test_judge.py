@@ -14,10 +14,10 @@ from bot.sandbox.judge import judge, read_history
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
-def created(identity="s1", sha256="aa", minutes=5.0, ids="i", round_number=1405):
+def created(identity="s1", sha256="aa", minutes=5.0, ids="i", round_number=1405, late=False):
     return {
         "event": "created", "id": identity, "round": round_number, "slot": "mixer", "filename": f"{identity}.csv",
-        "sha256": sha256, "late": False, "ids_sha256": ids, "live_sha256": "i",
+        "sha256": sha256, "late": late, "ids_sha256": ids, "live_sha256": "i",
         "at": (OPENED + timedelta(minutes=minutes)).isoformat(), "opens_at": OPENED.isoformat(),
         "closes_at": (OPENED + timedelta(hours=1)).isoformat(),
     }  # fmt: skip
@@ -67,6 +67,15 @@ def test_server_side_promises(history, promises):
 def test_late_uploads_may_be_wanted():
     """Where the operator queues late uploads, the window is no promise."""
     assert not broken([created(minutes=61)], late_is_allowed=True)
+
+
+def test_a_queued_file_is_not_the_next_rounds_own_content():
+    """What was queued late may differ from what the next round then gets; two that were queued must not differ."""
+    queued, fresh = created(minutes=61, late=True, round_number=1406), created("s2", "bb", round_number=1406)
+    again = created("s3", "cc", minutes=62, late=True, round_number=1406)
+
+    assert not broken([queued, fresh], late_is_allowed=True)
+    assert broken([queued, again, fresh], late_is_allowed=True) == ["I1"]
 
 
 @pytest.mark.parametrize(("submission", "sha256"), [("s1", "bb"), ("s9", "aa")])

@@ -3,7 +3,7 @@ The judge: reads what the tournament recorded and what a bot's ledger claims, an
 
 It knows nothing of the run, only its traces:
 
-- I1  at most one distinct content per round and slot
+- I1  at most one distinct content per round and slot, in time; and one that was queued for it, late
 - I2  what was sent has exactly the ids of its round's live file
 - I3  nothing was submitted outside the window, or within the guard before its end
 - I4  what the ledger calls confirmed, the server holds, byte for byte
@@ -87,12 +87,13 @@ def judge(
 
 
 def _one_content(created: Sequence[dict[str, Any]]) -> list[Breach]:
-    contents: dict[tuple[int, str], set[str]] = {}
+    """Compare the contents sent for a round; a late one, queued for the round after, is no content of that round's own."""
+    contents: dict[tuple[int, str, bool], set[str]] = {}
     for line in created:
-        contents.setdefault((line["round"], line["slot"]), set()).add(line["sha256"])
+        contents.setdefault((line["round"], line["slot"], line["late"]), set()).add(line["sha256"])
     return [
         Breach(promise="I1", detail=f"round {number} of {slot} got {len(found)} contents")
-        for (number, slot), found in contents.items()
+        for (number, slot, _), found in contents.items()
         if len(found) > 1
     ]
 
