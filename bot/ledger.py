@@ -58,8 +58,22 @@ class LiveRecord:
     fetched_at: str
 
 
+def rounds_folder(ledger_path: Path) -> Path:
+    """
+    Return the folder in which the rounds of a ledger keep what they saw and sent.
+
+    Each mode has its own, as it has its ledger: a dry run never replaces what was sent.
+    """
+    return ledger_path.with_name(ledger_path.stem.replace("ledger", "rounds"))
+
+
 class Ledger(Database):
     """Durable memory of rounds, slots and chores."""
+
+    @property
+    def rounds(self) -> Path:
+        """Return the folder of its rounds."""
+        return rounds_folder(self._path)
 
     def entry(self, round_number: int, slot: str) -> Entry | None:
         """Return what is known of *slot* in the round, or ``None``."""

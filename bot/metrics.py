@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 
 from bot.diagnosis_record import DIAGNOSTICS
-from bot.ledger import Ledger
+from bot.ledger import Ledger, rounds_folder
 from bot.outbox import Outbox
 from bot.pulse import Pulse, ailments
 from bot.web import Answer
@@ -26,7 +26,7 @@ class Metrics:
 
     Args:
         ledger_path: Where rounds and messages are.
-        state_dir: Where reports and the heartbeat are.
+        state_dir: Where the heartbeat is.
         pulse: Of the daemon in this process.
     """
 
@@ -91,7 +91,7 @@ class Metrics:
 
     def _reported(self, number: int, slot: str) -> Iterator[Metric]:
         """Yield gates and durations of a round's report."""
-        path = self._state_dir / "rounds" / str(number) / slot / "report.json"
+        path = rounds_folder(self._ledger_path) / str(number) / slot / "report.json"
         try:
             report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             gates = {str(gate["gate"]): float(gate["ok"]) for gate in report["gates"]}

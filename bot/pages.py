@@ -77,7 +77,7 @@ class Pages:
         name = path.rpartition("/")[2]
         if not name.isdecimal():
             return None
-        found = post_mortem(self._state_dir, self._ledger_path, int(name))
+        found = post_mortem(self._ledger_path, int(name))
         if not found["slots"] and not found["events"]:
             return None
         return self._page("/round", f"Round {name}", one=found)

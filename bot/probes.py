@@ -148,7 +148,7 @@ def drift_probe(state_dir: Path, candidate: Candidate, absent: dict[str, str]) -
     """Compare the newest round's live rows with the newest eras of the history."""
     store = candidate.data.store
     version = store.store.manifest.data_version
-    rounds = {int(path.parts[-3]): path for path in state_dir.glob(f"rounds/[0-9]*/{version}/live.parquet")}
+    rounds = {int(path.parts[-3]): path for path in state_dir.glob(f"rounds*/[0-9]*/{version}/live.parquet")}
     if not rounds:
         absent["drift"] = f"no round has been played on {version} yet: there are no live rows to compare"
         return []

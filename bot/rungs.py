@@ -88,7 +88,7 @@ class Rungs:
         client: For the server's time.
         ledger: Knows what was confirmed last.
         artifacts: Where champions come from.
-        state_dir: Holds ``rounds/<number>/``.
+        state_dir: Holds the published history.
         data_version: BOT_DATA_VERSION, where a recipe without a champion begins; see :mod:`bot.data_version`.
         threads: For scoring.
         fallback: Recipe whose champions fill in; none when empty.
@@ -153,7 +153,7 @@ class Rungs:
 
     def _again(self, last: Entry, live: LiveFile) -> Filled:
         """Put the last round's predictions on this round's rows in their order, as Numerai does with ids of the round before."""
-        path = self.state_dir / "rounds" / str(last.round) / last.slot / "predictions.csv"
+        path = self.ledger.rounds / str(last.round) / last.slot / "predictions.csv"
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != last.csv_sha256:
             raise ArtifactInvalid(f"{path} is not what round {last.round} sent")
         _, predictions = reread(path)
@@ -181,7 +181,7 @@ class Rungs:
             benchmark, reason = live_benchmark(
                 self.client,
                 round_,
-                self.state_dir / "rounds" / str(round_.number) / version,
+                self.ledger.rounds / str(round_.number) / version,
                 live,
                 version=version,
                 column=scorer.benchmark,

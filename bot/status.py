@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.diagnosis_record import DiagnosisRecord
-from bot.ledger import Ledger
+from bot.ledger import Ledger, rounds_folder
 from bot.outbox import Outbox
 from bot.pulse import ailments
 
@@ -67,16 +67,15 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
         outbox.close()
 
 
-def post_mortem(state_dir: Path, ledger_path: Path, number: int) -> dict[str, Any]:
+def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
     """
     Return everything that is kept of a round: entries, events, live file, reports and what was logged.
 
     Args:
-        state_dir: The state directory.
         ledger_path: Of the mode in question.
         number: Of the round.
     """
-    folder = state_dir / "rounds" / str(number)
+    folder = rounds_folder(ledger_path) / str(number)
     ledger = Ledger(ledger_path)
     try:
         live = ledger.live(number)

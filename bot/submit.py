@@ -82,7 +82,7 @@ class Submitter:
         Raises:
             BotError: As :meth:`bot.late.Late.queue`.
         """
-        late = Late(delivery=self._delivery, rounds=self.rungs.state_dir / "rounds")
+        late = Late(delivery=self._delivery, rounds=self.ledger.rounds)
         return tuple(filter(None, (late.queue(slot, round_number) for slot in slots)))
 
     def _submit(self, round_: Round, slot: Slot, *, force: bool) -> Receipt:
@@ -213,7 +213,7 @@ class Submitter:
             return draft
 
     def _folder(self, round_: Round) -> Path:
-        return self.rungs.state_dir / "rounds" / str(round_.number)
+        return self.ledger.rounds / str(round_.number)
 
     def _gate(self, live: LiveFile, filled: Filled, scored: Path, csv: Path) -> tuple[Finding, ...]:
         """Judge *csv* as it lies on disk beside the live file that was *scored*, by our gates and by Numerai's own."""
@@ -259,7 +259,7 @@ class Submitter:
             findings=draft.findings,
             seconds=stages.seconds,
         )
-        path = self.rungs.state_dir / "rounds" / str(entry.round) / entry.slot / "report.json"
+        path = self.ledger.rounds / str(entry.round) / entry.slot / "report.json"
         publish(path, report.to_json().encode())
         if entry.state == "confirmed":
             log.info("round.finished", **report.summary())

@@ -32,10 +32,10 @@ def submit(
     """Bring the open round to a confirmed submission, or say why not."""
     from bot import assembly, config, logs  # noqa: PLC0415
     from bot.console import show_receipt  # noqa: PLC0415
-    from bot.ledger import Ledger, state_lock  # noqa: PLC0415
+    from bot.ledger import Ledger, rounds_folder, state_lock  # noqa: PLC0415
 
     settings = config.load(mode="dry-run" if dry_run else None).of_account(account)
-    logs.configure(log_format=settings.log_format, secrets=settings.secrets, rounds=settings.state_dir / "rounds")
+    logs.configure(log_format=settings.log_format, secrets=settings.secrets, rounds=rounds_folder(settings.ledger_path))
     failed: list[BotError] = []
     with state_lock(settings.state_dir):
         ledger = Ledger(settings.ledger_path)
@@ -72,10 +72,10 @@ def run(
 ) -> None:
     """Submit every round as it opens and do all chores on schedule, until stopped."""
     from bot import config, logs, service, wiring  # noqa: PLC0415
-    from bot.ledger import state_lock  # noqa: PLC0415
+    from bot.ledger import rounds_folder, state_lock  # noqa: PLC0415
 
     settings = config.load()
-    logs.configure(log_format=settings.log_format, secrets=settings.secrets, rounds=settings.state_dir / "rounds")
+    logs.configure(log_format=settings.log_format, secrets=settings.secrets, rounds=rounds_folder(settings.ledger_path))
     with state_lock(settings.state_dir, "trainer" if trainer else "bot"):
         if trainer:
             service.serve_chores(*wiring.open_trainer(settings))
@@ -104,12 +104,13 @@ def backup() -> None:
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from bot import config, housekeeping  # noqa: PLC0415
+    from bot.ledger import rounds_folder  # noqa: PLC0415
 
     settings = config.load()
     if settings.ledger_path.is_file():
         made = housekeeping.back_up(settings.ledger_path, settings.state_dir / "backups", at=datetime.now(UTC))
         typer.echo(f"ledger: backed up to {made}")
-    freed = housekeeping.prune(settings.state_dir / "rounds")
+    freed = housekeeping.prune(rounds_folder(settings.ledger_path))
     typer.echo(f"rounds: {freed / 1e6:.1f} MB freed")
 
 

@@ -69,7 +69,7 @@ def _round(at: Places, number: int) -> tuple[dict[str, Any], str]:
 
     if not at.ledger.is_file():
         raise BadConfig(f"{at.ledger} does not exist: no round was played in this mode")
-    found = post_mortem(at.state_dir, at.ledger, number)
+    found = post_mortem(at.ledger, number)
     if not found["slots"] and not found["events"]:
         raise BadConfig(f"round {number} is not in {at.ledger}; `bot status` lists the newest rounds")
     lines = [f"round {number}"]

@@ -100,7 +100,7 @@ def rehearse(strict, kept_back, tmp_path, monkeypatch, *, asked=False):
     shutil.copytree(installation.root / "recipes", tmp_path / "recipes")
     monkeypatch.chdir(tmp_path)
     ArtifactStore(tmp_path / "state" / "artifacts").promote("strict", kept_back.id)
-    folder = tmp_path / "state" / "rounds" / str(FIRST_ROUND)
+    folder = tmp_path / "state" / "rounds-dry-run" / str(FIRST_ROUND)
     if asked:
         (folder / "v5.3").mkdir(parents=True)
         (folder / "v5.3" / f"{live_benchmark.FILE}.asked").touch()

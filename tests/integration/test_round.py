@@ -1,6 +1,7 @@
 """Whole rounds by the command line: real numerapi, real HTTP, real SQLite, real models."""
 
 import hashlib
+import json
 import re
 import shutil
 import signal
@@ -13,14 +14,15 @@ import pytest
 from bot.artifacts import ArtifactStore
 from bot.sandbox import Fault
 from tests.integration.conftest import FIRST_ROUND, SLOT
+from tests.soak.crash import another_champion
 
 
 def held(sandbox):
     return [one for one in sandbox.tournament.submissions if one.accepted]
 
 
-def predictions(installation):
-    return (installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "predictions.csv").read_bytes()
+def predictions(installation, rounds="rounds"):
+    return (installation.state / rounds / str(FIRST_ROUND) / SLOT / "predictions.csv").read_bytes()
 
 
 def test_open_round_ends_confirmed(installation, sandbox):
@@ -48,6 +50,32 @@ def test_dry_run_touches_nothing_on_the_server(installation, sandbox):
     assert result.returncode == 0, result.stderr
     assert "official_validation" in result.stdout
     assert not sandbox.tournament.submissions
+
+
+def test_a_dry_run_leaves_what_was_sent(installation):
+    """Rehearsing a round that is confirmed keeps evidence of its own; what was sent stays, and `bot status` shows each mode its own."""
+    installation.bot("submit", "--round", "latest")
+    folder = installation.state / "rounds" / str(FIRST_ROUND)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    another_champion_serves(installation)
+    rehearsed = installation.bot("submit", "--round", "latest", "--dry-run")
+    live, dry = (
+        json.loads(installation.bot("status", str(FIRST_ROUND), "--json", BOT_MODE=mode).stdout)["slots"][SLOT]
+        for mode in ("live", "dry-run")
+    )
+
+    assert rehearsed.returncode == 0, rehearsed.stderr
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert predictions(installation, "rounds-dry-run") != predictions(installation)
+    assert (live["state"], dry["state"]) == ("confirmed", "rehearsed")
+    assert [one["artifact"] == one["report"]["artifact"] for one in (live, dry)] == [True, True]
+    assert live["artifact"] != dry["artifact"]
+
+
+def another_champion_serves(installation):
+    """Promote a second artifact of other weights."""
+    store = ArtifactStore(installation.state / "artifacts")
+    store.promote("demo", another_champion(store)[1])
 
 
 def test_lost_answer_to_the_create_is_found_on_the_server(installation, sandbox):
@@ -101,7 +129,8 @@ def test_lost_state_directory_does_not_upload_twice(installation, sandbox, train
 
 def test_foreign_submission_is_respected(installation, sandbox):
     """A submission the bot did not make stays, unless the operator forces a replacement."""
-    content = installation.bot("submit", "--round", "latest", "--dry-run") and predictions(installation)
+    installation.bot("submit", "--round", "latest", "--dry-run")
+    content = predictions(installation, "rounds-dry-run")
     sandbox.tournament.place(SLOT, filename="by-hand.csv", content=content)
     refused = installation.bot("submit", "--round", "latest")
     forced = installation.bot("submit", "--round", "latest", "--force")

@@ -97,11 +97,9 @@ def another_champion(store: ArtifactStore) -> tuple[str, str]:
     """Write a second artifact of other weights beside the only one; return the ids of both."""
     (known,) = store.champions("demo")
     first = store.open(known)
-    recipe = {**first.manifest["recipe"], "weights": [["gbm", 1.0]]}
     files = {name: first.path(name) for name in first.manifest["files"]}
-    second = store.write(
-        files=files, manifest={**first.manifest, "recipe": recipe}, at=datetime(2026, 12, 1, tzinfo=UTC)
-    )
+    manifest = {**first.manifest, "weights": {"gbm": 1.0}}
+    second = store.write(files=files, manifest=manifest, at=datetime(2026, 12, 1, tzinfo=UTC))
     return known, second.id
 
 
