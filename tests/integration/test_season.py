@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from bot.sandbox.world import World
+from tests.soak import clocks
+from tests.soak.clocks import FAKETIME
 from tests.soak.season import GOALS, failing, play, quiet
 
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+needs_faketime = pytest.mark.skipif(FAKETIME is None, reason="faketime is not installed")
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_a_season_of_three_slots_needs_nobody(world, trained, tmp_path):
     assert len(season.seconds) == 15
 
 
-@pytest.mark.skipif(FAKETIME is None, reason="faketime is not installed")
+@needs_faketime
 def test_wrong_clocks_miss_no_round(world_folder, trained, tmp_path):
     """R7: a clock three hours off, or stepped by an hour in an open round, in three time zones, misses and misplaces nothing."""
     fake = tmp_path / "offset"
@@ -72,3 +74,15 @@ def test_wrong_clocks_miss_no_round(world_folder, trained, tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     assert "12 of 12 confirmed" in result.stdout
     assert "0 breaches" in result.stdout
+
+
+@needs_faketime
+def test_a_daemon_goes_on_after_a_step_and_after_ten_minutes_of_sleep(world_folder, trained, tmp_path):
+    """R7: the loop of a real `bot run` comes round within twenty seconds, and the open round is confirmed."""
+    cases = {"zones": ("Pacific/Kiritimati",), "cases": ("-1h step", "suspend"), "tick_s": 2.0}
+    played = clocks.play(World.open(world_folder), trained / "artifacts", tmp_path / "clocks", **cases)
+    sys.stdout.write(f"{played}\n")
+
+    assert played.breaches == []
+    assert len(played.seconds) == 2
+    assert max(played.seconds) <= 180

@@ -34,7 +34,12 @@ class Running:
 
     def beat(self) -> float:
         """Return when the loop last came round, by the clock that all processes share."""
-        return float(json.loads((self.installation.state / "pulse.json").read_bytes())["beat"])
+        return float(self.pulse().get("beat", 0.0))
+
+    def pulse(self) -> dict[str, Any]:
+        """Return the daemon's own word on how it is; nothing before its first."""
+        path = self.installation.state / "pulse.json"
+        return dict(json.loads(path.read_bytes())) if path.is_file() else {}
 
     def child(self, command: str) -> psutil.Process | None:
         """Return the child that runs a command of the bot."""
