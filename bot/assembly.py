@@ -1,11 +1,15 @@
 """From settings to wired use cases; with :mod:`bot.wiring` the only place below the command line that reads settings."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
+
+import structlog
 
 from bot.artifacts import ArtifactStore
 from bot.config import Settings
+from bot.data_version import Pin
 from bot.delivery import Slot
 from bot.diagnosis_record import DiagnosisRecord, owed
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
@@ -17,6 +21,8 @@ from bot.transport import Transport
 
 if TYPE_CHECKING:
     from bot.submit import Submitter
+
+log = structlog.get_logger()
 
 
 def open_client(settings: Settings, transport: Transport | None = None) -> NumeraiClient:
@@ -52,6 +58,7 @@ def open_submitter(settings: Settings, client: NumeraiClient, ledger: Ledger) ->
     from bot.rungs import Rungs  # noqa: PLC0415
     from bot.submit import Submitter  # noqa: PLC0415
 
+    announce(pins(settings))
     return Submitter(
         client=client,
         ledger=ledger,
@@ -93,8 +100,9 @@ def find_slots(settings: Settings, client: NumeraiClient) -> tuple[Slot, ...]:
 
 
 def recipes_in_use(settings: Settings) -> tuple[str, ...]:
-    """Return the recipes that the slots need, each once, and the one that fills in for them."""
-    own = tuple(settings.slots.values()) or (settings.recipe,)
+    """Return the recipes that the slots of all accounts need, each once, and the one that fills in for them."""
+    filled = [settings.slots] if settings.slots else [one.slots for one in settings.accounts.values()]
+    own = tuple(chain.from_iterable(slots.values() or [settings.recipe] for slots in filled or [settings.slots]))
     return tuple(dict.fromkeys((*own, *filter(None, (settings.fallback,)))))
 
 
@@ -114,6 +122,25 @@ def undiagnosed(settings: Settings, recipes: Sequence[str]) -> tuple[str, ...]:
     finally:
         record.close()
         outbox.close()
+
+
+def pins(settings: Settings, recipes: Sequence[str] = ()) -> tuple[Pin, ...]:
+    """Return which data version *recipes* are on, by default those in use."""
+    artifacts = open_artifacts(settings)
+    return tuple(Pin.of(artifacts, one, settings.data_version) for one in recipes or recipes_in_use(settings))
+
+
+def announce(pins: Sequence[Pin]) -> Sequence[Pin]:
+    """Log where a recipe is on another data version than the setting says; return what was given."""
+    for pin in pins:
+        if pin.note:
+            log.info("data_version.pinned", recipe=pin.recipe, note=pin.note)
+    return pins
+
+
+def versions(pins: Iterable[Pin]) -> tuple[str, ...]:
+    """Return the data versions that are scored with or trained on, each once."""
+    return tuple(dict.fromkeys(chain.from_iterable((pin.in_use, pin.to_train) for pin in pins)))
 
 
 def _listed(models: dict[str, str]) -> str:

@@ -108,16 +108,13 @@ def sync(client: NumeraiClient, folder: Path, version: str, *, watch: Watcher | 
 
     Raises:
         DatasetIncomplete: The server does not offer a file that training needs.
+        OperatorNeeded: It offers other data versions, not this one.
     """
-    home = folder / version
+    names, home = offered(client, version), folder / version
     home.mkdir(parents=True, exist_ok=True)
-    offered = set(client.datasets())
-    absent = [name for name in TRAINING_FILES if f"{version}/{name}" not in offered]
-    if absent:
-        raise DatasetIncomplete(f"the server offers no {version}/{absent[0]}; is BOT_DATA_VERSION right?")
     known_files = recorded(home)
     changed = []
-    for name in (*TRAINING_FILES, *(name for name in OPTIONAL_FILES if f"{version}/{name}" in offered)):
+    for name in names:
         known = known_files.get(name)
         path = home / name
         if known is not None and _intact(path, known):
@@ -130,6 +127,27 @@ def sync(client: NumeraiClient, folder: Path, version: str, *, watch: Watcher | 
         publish(home / _SYNCED, json.dumps(known_files, indent=1, sort_keys=True).encode())
         changed.append(name)
     return tuple(changed)
+
+
+def offered(client: NumeraiClient, version: str) -> tuple[str, ...]:
+    """
+    Return the training files of a data version that the server offers, in the order in which they are fetched.
+
+    Raises:
+        DatasetIncomplete: One that training needs is not among them: the version is about to be published.
+        OperatorNeeded: Other versions are offered, and not this one.
+    """
+    listed = set(client.datasets())
+    versions = sorted({name.partition("/")[0] for name in listed})
+    if versions and version not in versions:
+        raise OperatorNeeded(
+            f"data version {version} is not offered; there are {', '.join(versions)}: name one of them by"
+            " `bot retrain --data-version` or BOT_DATA_VERSION"
+        )
+    absent = [name for name in TRAINING_FILES if f"{version}/{name}" not in listed]
+    if absent:
+        raise DatasetIncomplete(f"{version} is not complete: the server offers no {', '.join(absent)} of it; try later")
+    return (*TRAINING_FILES, *(name for name in OPTIONAL_FILES if f"{version}/{name}" in listed))
 
 
 def _refetch(

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,19 @@ ENSEMBLE = "ensemble"
 
 Floats = npt.NDArray[np.float64]
 log = structlog.get_logger()
+
+
+class Judgeable(Protocol):
+    """Whoever scores the eras of some data, as :meth:`Candidate.score` does."""
+
+    @property
+    def data(self) -> TrainingSet:
+        """Return the eras: their rows and what came of them."""
+        ...
+
+    def score(self, position: int, benchmark: Floats | None) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
+        """Return scores and neutralizers of the era at *position*."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +115,7 @@ class Judged:
 
 
 def judge(
-    candidate: Candidate, positions: Sequence[int], *, target: str, opinions: Opinions, watch: Watcher
+    candidate: Judgeable, positions: Sequence[int], *, target: str, opinions: Opinions, watch: Watcher
 ) -> tuple[Judged, dict[int, Floats]]:
     """
     Score a candidate on the eras at *positions*.

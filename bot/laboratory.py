@@ -16,7 +16,7 @@ from bot.preprocess import Preprocess
 from bot.recipe_file import history_needs
 from bot.recipes import Recipe
 from bot.splits import Split, walk_forward
-from bot.store import MANIFEST, EraStore
+from bot.store import EraStore
 from bot.tracking import Watcher
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
@@ -58,12 +58,10 @@ class Laboratory:
         Raises:
             OperatorNeeded: There is none.
         """
-        manifests = sorted(
-            (self.state_dir / "store").glob(f"{self.data_version}-*/{MANIFEST}"), key=lambda path: path.stat().st_mtime
-        )
-        if not manifests:
+        folder = EraStore.newest(self.state_dir / "store", self.data_version)
+        if folder is None:
             raise OperatorNeeded(f"no era store of {self.data_version} in {self.state_dir}; run `bot sync` first")
-        return EraStore.open(manifests[-1].parent)
+        return EraStore.open(folder)
 
     def read(self, store: EraStore) -> TrainingSet:
         """

@@ -1,71 +1,110 @@
-"""A newer data version on the server: what it shares with the pinned one, and what a retrain on it would take."""
+"""Another data version than the one in use: what both share, and what a retrain on it would take."""
 
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
-from bot.datasets import TRAINING_FILES, fetch
-from bot.errors import RetryLater
+from bot.data_version import order
+from bot.datasets import fetch, offered
+from bot.errors import OperatorNeeded, RetryLater
 from bot.feature_sets import FeatureMetadata
 from bot.numerai import NumeraiClient
-from bot.store import EraStore
+from bot.store import MANIFEST, EraStore
+from bot.store_manifest import Manifest
 from bot.truth import shown
 
-_VERSION = re.compile(r"^v(\d+)\.(\d+)$")
+STORED = 2.8
+"""Bytes of the era store to bytes of parquet: 26 GB and 9.3 GB of v5.3 at the end of 2026."""
+
 log = structlog.get_logger()
 
 
-def survey(client: NumeraiClient, offered: Sequence[str], store: EraStore, data: Path) -> tuple[str, ...]:
+def survey(client: NumeraiClient, listed: Sequence[str], store: EraStore, data: Path) -> tuple[str, ...]:
     """
     Say what is to be known about the newest data version, where that is newer than the store's; nothing is moved to it.
 
     Args:
         client: Of the API.
-        offered: Names of all files the server offers.
-        store: Of the pinned version.
+        listed: Names of all files the server offers.
+        store: Of the version in use.
         data: Folder of all versions; ``features.json`` of the newer one is kept there.
     """
     pinned = store.manifest.data_version
-    newest = max((name.partition("/")[0] for name in offered), key=_order, default="")
-    if _order(newest) <= _order(pinned):
+    newest = max((name.partition("/")[0] for name in listed), key=order, default="")
+    if order(newest) <= order(pinned):
         return ()
-    found = [f"data version {newest} is offered; {pinned} stays pinned until BOT_DATA_VERSION and a retrain change it"]
-    absent = [name for name in TRAINING_FILES if f"{newest}/{name}" not in offered]
-    if absent:
-        return (*found, f"{newest} is not complete: the server offers no {', '.join(absent)} of it")
+    move = f"`bot retrain --data-version {newest}`"
+    found = [f"data version {newest} is offered; {pinned} stays pinned until {move} makes a champion of it"]
     try:
-        path = data / newest / "features.json"
-        metadata = FeatureMetadata.read(fetch(client, f"{newest}/features.json", path).path)
-        size = sum(_length(client, f"{newest}/{name}") for name in TRAINING_FILES)
+        names = offered(client, newest)
+    except RetryLater as error:
+        return (*found, str(error))
+    try:
+        found.append(_overlap(client, newest, store.manifest, data))
+        needed = _bytes(client, [f"{newest}/{name}" for name in names])
     except RetryLater as error:
         log.warning("next_version.unread", version=newest, reason=str(error))
         return tuple(found)
-    own = {name for members in metadata.feature_sets.values() for name in members}
-    features, targets = store.manifest.features, store.manifest.targets
-    gone = [name for name in features if name not in own] + [name for name in targets if name not in metadata.targets]
-    shared = len(own.intersection(features))
     found.append(
-        f"{newest} has {shared:,} of the {len(features):,} features and"
-        f" {len(set(targets).intersection(metadata.targets))} of the {len(targets)} targets of {pinned},"
-        f" and {len(own) - shared:,} features more; not in it: {shown(gone) or 'nothing'}"
-    )
-    held = sum(file.bytes for file in store.files())
-    found.append(
-        f"a retrain on {newest} (BOT_DATA_VERSION={newest} bot retrain) would download {size / 1e9:,.2f} GB and store"
-        f" about {held * len(own) / len(features) / 1e9:,.2f} GB beside {pinned}'s;"
-        f" {shutil.disk_usage(data).free / 1e9:,.2f} GB are free"
+        f"{move} would download {needed / 1e9:,.2f} GB and store about {needed * STORED / 1e9:,.2f} GB"
+        f" beside {pinned}'s; {shutil.disk_usage(data).free / 1e9:,.2f} GB are free"
     )
     return tuple(found)
 
 
-def _length(client: NumeraiClient, filename: str) -> int:
-    with client.download(filename) as (response, _):
-        return int(response.headers.get("Content-Length", 0))
+def prepare(client: NumeraiClient, state_dir: Path, version: str, *, champion: str | None) -> tuple[str, ...]:
+    """
+    Make sure, before anything large is fetched, that a version can be trained on; say what it shares with the champion's.
+
+    Args:
+        client: Of the API.
+        state_dir: Holds ``data`` and ``store``.
+        version: To train on.
+        champion: Version of the recipe's champion, ``None`` where it has none.
+
+    Raises:
+        OperatorNeeded: The server does not offer the version, or the disk has no room for it.
+        RetryLater: It is not complete yet, or the server does not answer.
+    """
+    names, data, stores = offered(client, version), state_dir / "data", state_dir / "store"
+    if EraStore.newest(stores, version) is None:
+        absent = [f"{version}/{name}" for name in names if not (data / version / name).is_file()]
+        data.mkdir(parents=True, exist_ok=True)
+        download, free = _bytes(client, absent), shutil.disk_usage(data).free
+        whole = download + sum(
+            (data / version / name).stat().st_size for name in names if f"{version}/{name}" not in absent
+        )
+        needed = int(download + whole * STORED)
+        if free < needed:
+            raise OperatorNeeded(
+                f"a retrain on {version} needs about {needed:,} bytes in {state_dir}, {free:,} are free; make room;"
+                " nothing was fetched"
+            )
+    before = None if champion in (None, version) else EraStore.newest(stores, str(champion))
+    return () if before is None else (_overlap(client, version, Manifest.read(before / MANIFEST), data),)
 
 
-def _order(version: str) -> tuple[int, int]:
-    match = _VERSION.match(version)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
+def _overlap(client: NumeraiClient, version: str, own: Manifest, data: Path) -> str:
+    """Return how many columns of the version in use another one has, and which it lacks."""
+    path = data / version / "features.json"
+    metadata = FeatureMetadata.read(fetch(client, f"{version}/features.json", path).path)
+    features = {name for members in metadata.feature_sets.values() for name in members}
+    gone = [name for name in own.features if name not in features]
+    gone += [name for name in own.targets if name not in metadata.targets]
+    shared = len(features.intersection(own.features))
+    return (
+        f"{version} has {shared:,} of the {len(own.features):,} features and"
+        f" {len(set(own.targets).intersection(metadata.targets))} of the {len(own.targets)} targets of"
+        f" {own.data_version}, and {len(features) - shared:,} features more; not in it: {shown(gone) or 'nothing'}"
+    )
+
+
+def _bytes(client: NumeraiClient, names: Sequence[str]) -> int:
+    """Return how large files of the server are together."""
+    total = 0
+    for name in names:
+        with client.download(name) as (response, _):
+            total += int(response.headers.get("Content-Length", 0))
+    return total

@@ -76,6 +76,8 @@ class Evidence:
         leaks: What :mod:`bot.leaks` found in the judgement; one that is not fine refuses whatever the scores.
         comparison: With the champion; ``None`` where there is none, or none that can be scored.
         not_computed: Why, by score or by ``champion``.
+        moves: Promoting it would move the recipe to another data version; it does so only where it was compared with a
+            champion that is sound.
     """
 
     corr: Series
@@ -88,6 +90,7 @@ class Evidence:
     leaks: tuple[Finding, ...]
     comparison: Comparison | None
     not_computed: Mapping[str, str]
+    moves: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +126,8 @@ def decide(evidence: Evidence, floors: Floors, *, target: str) -> Decision:
     ]
     comparison = evidence.comparison
     if comparison is None:
-        findings.append(_passed("champion", evidence.not_computed.get("champion", "none yet"), "no worse than it"))
+        why = evidence.not_computed.get("champion", "none yet")
+        findings.append(_passed("champion", why, "no worse than it") if not evidence.moves else _unproven(why))
     else:
         pairs = comparison.differences.items()
         findings += [_no_worse(name, series.known(), floors, block) for name, series in pairs]
@@ -243,6 +247,17 @@ def _at_most(gate: str, value: float, limit: float, what: str) -> Finding:
         value=value,
         limit=f"at most {limit:g}",
         message=f"{gate}: {what} ({value:.4g}, at most {limit:g})",
+    )
+
+
+def _unproven(why: str) -> Finding:
+    return Finding(
+        gate="champion",
+        ok=False,
+        value=why,
+        limit="compared, where the data version moves",
+        message=f"champion: {why}; the data version moves only for a challenger that was compared: run `bot sync` and"
+        " `bot retrain` again, or `bot promote` it by hand",
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from bot import history_file, returns_table
+from bot.data_version import order
 from bot.datasets import STORED_FILES, recorded, sync
 from bot.history import FeatureReturns, HistoryState
 from bot.ingest import update
@@ -66,7 +67,7 @@ def refresh(
         version: Data version.
         history_targets: Whose returns live rows see; those the data lack are left out.
         lookback: Most eras that any recipe looks back.
-        pinned: Names of stores that artifacts were trained on; others than these and the current one are removed.
+        pinned: Names of stores, and data versions, that somebody needs; older ones than the current are removed.
         watch: Told about progress.
 
     Raises:
@@ -105,13 +106,28 @@ def refresh(
         )
         truth = Truth.of(store)
         findings = (
-            *compare(state_dir / "data" / "truth.json", truth),
+            *compare(home / "truth.json", truth),
             *survey(client, client.datasets(), store, state_dir / "data"),
         )
         for finding in findings:
             log.warning("data.finding", finding=finding)
-        for old in store.folder.parent.iterdir():
-            if old != store.folder and old.name not in pinned:
-                shutil.rmtree(old)
-                log.info("store.removed", store=old.name)
+        _let_go(store, state_dir / "data", pinned)
     return Refreshed(changed=changed, store=store, returns=table, history=state, truth=truth, findings=findings)
+
+
+def _let_go(store: EraStore, data: Path, pinned: Collection[str]) -> None:
+    """Remove older stores, and files of older data versions, that nobody needs: artifacts are still scored on theirs."""
+    current = store.manifest.data_version
+
+    def is_old(version: str) -> bool:
+        return version not in pinned and order(version) < order(current)
+
+    for one in store.folder.parent.iterdir():
+        version = one.name.rpartition("-")[0]
+        if one != store.folder and one.name not in pinned and (version == current or is_old(version)):
+            shutil.rmtree(one)
+            log.info("store.removed", store=one.name)
+    for one in data.iterdir():
+        if one.is_dir() and any(order(one.name)) and is_old(one.name):
+            shutil.rmtree(one)
+            log.info("data.removed", version=one.name)

@@ -1,7 +1,7 @@
 """
 Train a challenger, prove that it serves what it learned, and let it replace the champion where it has earned that.
 
-The story: sync -> read -> split into training, validation and hold-out, an embargo between each -> fit network and
+The story: room and overlap of the data version -> sync -> read -> split into training, validation and hold-out, an embargo between each -> fit network and
 trees -> score them and the champion on the hold-out -> fit again on all resolved eras -> export -> replay the golden
 batch -> decide -> write the artifact, its scores and the decision -> promote.
 """
@@ -23,13 +23,15 @@ import structlog
 from bot import __version__
 from bot.artifacts import Artifact, ArtifactStore
 from bot.benchmark import against_benchmark, neutralizer
-from bot.contest import JUDGED, hold
+from bot.contest import JUDGED, hold, open_abroad
+from bot.data_version import Pin
 from bot.evaluation import EVALUATION, Score, summary, to_json
 from bot.feature_sets import FeatureMetadata
 from bot.history import SCALE, minimum_lag
 from bot.judge import Candidate, find_weights, judge
 from bot.network_fit import FittedNetwork
 from bot.network_team import NetworkTeam, Order, kept
+from bot.next_version import prepare as prepare_version
 from bot.numerai import NumeraiClient
 from bot.opinions import Opinions
 from bot.preprocess import prepare
@@ -64,7 +66,11 @@ class Retrained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrainer:
-    """Everything a retrain needs, wired once; values mirror the settings of the same names."""
+    """
+    Everything a retrain needs, wired once; values mirror the settings of the same names.
+
+    ``data_version`` is what is trained on, see :mod:`bot.data_version`; ``needed`` are those that others are on.
+    """
 
     client: NumeraiClient
     artifacts: ArtifactStore
@@ -76,6 +82,7 @@ class Retrainer:
     watch: Watcher = lambda _stage, _share, _note: None
     should_stop: Callable[[], bool] = lambda: False
     track: Track = lambda _run, _step, _measured: None
+    needed: Sequence[str] = ()
 
     def retrain(self, recipe: Recipe) -> Retrained:
         """
@@ -85,6 +92,7 @@ class Retrainer:
             SchemaMismatch: The data lack what the recipe names.
             CannotSplit: The data have too few eras for the recipe's blocks.
             RetryLater: The data could not be synced.
+            OperatorNeeded: The data version is not offered, or there is no room for it.
             ArtifactInvalid: The artifact does not replay its own golden batch; the champion stays.
             TrainingStopped: *should_stop* said so; the next retrain goes on from there while the data are the same.
         """
@@ -93,15 +101,19 @@ class Retrainer:
             return pinned.retrain(recipe)
         began = time.perf_counter()
         targets, lookback = history_needs()
+        champion = Pin.of(self.artifacts, recipe.name, self.data_version).champion
+        for finding in prepare_version(self.client, self.state_dir, self.data_version, champion=champion):
+            log.info("retrain.data_version", recipe=recipe.name, finding=finding)
         fresh = refresh(
             self.client,
             self.state_dir,
             self.data_version,
             history_targets=targets,
             lookback=lookback,
-            pinned=self.artifacts.pinned("store"),
+            pinned={*self.needed, *self.artifacts.pinned("store"), *self.artifacts.pinned("data_version")},
             watch=self.watch,
         )
+        abroad = open_abroad(self.artifacts, recipe.name, fresh, self.state_dir)
         metadata = FeatureMetadata.read(self._data_folder / "features.json")
         data = read(fresh, recipe, metadata, feature_set=self.feature_set, target=self.target, watch=self.watch)
         split, resolved = part(data, recipe, self.target)
@@ -142,6 +154,7 @@ class Retrainer:
                 suspicious=recipe.floors.suspicious_corr,
                 served=self._seal(data, recipe, served, weights),
                 watch=self.watch,
+                abroad=abroad,
             )
             decision = decide(contest.evidence, recipe.floors, target=self.target)
             scores = summary(contest.challenger)
@@ -169,6 +182,7 @@ class Retrainer:
             "artifact.promoted" if decision.promote else "artifact.kept_back",
             artifact=artifact.id,
             recipe=recipe.name,
+            data_version=self.data_version,
             reason=decision.reason,
         )
         return Retrained(artifact=artifact, scores=scores, decision=decision, seconds=time.perf_counter() - began)

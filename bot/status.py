@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bot.artifacts import ArtifactStore
+from bot.data_version import Pin
 from bot.diagnosis_record import DiagnosisRecord
 from bot.ledger import Ledger, rounds_folder
 from bot.outbox import Outbox
@@ -27,9 +29,11 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
         ledger_path: Of the mode in question.
         now: Aware UTC; what is over is told from what is not by it.
     """
+    champions, store = _champions(state_dir), ArtifactStore(state_dir / "artifacts")
     about: dict[str, Any] = {
         "mode": "live" if ledger_path.stem == "ledger" else "dry-run",
-        "champions": _champions(state_dir),
+        "champions": champions,
+        "data_versions": {recipe: Pin.of(store, recipe, "").in_use or None for recipe in champions},
     }
     if not ledger_path.is_file():
         return {

@@ -75,6 +75,12 @@ class EraStore:
             )
         return store
 
+    @staticmethod
+    def newest(root: Path, version: str) -> Path | None:
+        """Return the folder of the store of a data version that was written last, ``None`` where there is none."""
+        written = {path.parent: path.stat().st_mtime for path in root.glob(f"{version}-*/{MANIFEST}")}
+        return max(written, key=written.__getitem__, default=None)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process by name, and be there the very store that this one is."""
         return EraStore._reopened, (self.folder, self.manifest)

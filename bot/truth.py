@@ -85,7 +85,7 @@ def compare(path: Path, now: Truth) -> tuple[str, ...]:
     Say what is odd about the data, and what has changed since *path* was written; then write it anew.
 
     Args:
-        path: Where the last facts are kept, of whichever version.
+        path: Where the last facts of this data version are kept.
         now: The facts.
     """
     findings = [*_oddities(now), *_changes(_read(path), now)]
@@ -126,8 +126,6 @@ def _changes(before: Mapping[str, object] | None, now: Truth) -> list[str]:
     if before is None:
         return []
     found = []
-    if before.get("version") != now.version:
-        found.append(f"the data version was {before.get('version')} and is {now.version}")
     if before.get("alias") != now.alias:
         found.append(f"the alias `target` was {before.get('alias')} and is {now.alias}; the pinned target stays")
     found += _columns("features", before.get("features"), now.features)

@@ -83,9 +83,7 @@ def _party(account: str) -> Party:
 
 def _chores(settings: Settings) -> tuple[Chore, ...]:
     """Return what the daemon does beside the rounds; a retrain syncs too, so it comes first."""
-    recipes = dict.fromkeys(
-        recipe for name in settings.accounts or ("",) for recipe in assembly.recipes_in_use(settings.of_account(name))
-    )
+    recipes = assembly.recipes_in_use(settings)
     accounts = tuple(("--account", name) if name else () for name in settings.accounts or ("",))
     retrain = tuple(("retrain", "--recipe", name) for name in recipes)
     planned = (
@@ -108,7 +106,7 @@ def _chores(settings: Settings) -> tuple[Chore, ...]:
             ledger_path=settings.ledger_path,
             every_s=RETRY_S,
             with_key=True,
-            wanted=lambda: bool(assembly.undiagnosed(settings, tuple(recipes))),
+            wanted=lambda: bool(assembly.undiagnosed(settings, recipes)),
         )
         chores.append(diagnose)
     return tuple(chores)

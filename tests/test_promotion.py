@@ -58,6 +58,20 @@ def test_first_challenger_with_skill_is_promoted():
     assert "no champion to beat" in decision.reason
 
 
+def test_data_version_moves_only_for_a_challenger_that_was_compared():
+    """A sound champion of another version that could not be scored stays; without such a champion, floors decide."""
+    kept = decide(
+        evidence(not_computed={"champion": "its data could not be opened"}, moves=True), Floors(), target=TARGET
+    )
+    free = decide(evidence(not_computed={"champion": "it is damaged"}), Floors(), target=TARGET)
+    compared = decide(evidence(comparison=against(0.0), moves=True), Floors(), target=TARGET)
+
+    assert (kept.promote, refused(kept)) == (False, ["champion"])
+    assert "its data could not be opened; the data version moves only for" in kept.reason
+    assert free.promote
+    assert compared.promote
+
+
 def test_challenger_without_skill_is_not():
     """A mean that shuffled rows reach is no reason to promote, champion or not."""
     decision = decide(evidence(0.0), Floors(), target=TARGET)

@@ -96,7 +96,7 @@ def importance(
 @contextmanager
 def _laboratory(recipe: str | None, eras: int | None, every: int, chunk: int) -> "Iterator[Laboratory]":
     """Open the synced history for an experiment, with a bar while it runs."""
-    from bot import config, logs, recipe_file  # noqa: PLC0415
+    from bot import assembly, config, logs, recipe_file  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
     from bot.ledger import state_lock  # noqa: PLC0415
 
@@ -106,13 +106,14 @@ def _laboratory(recipe: str | None, eras: int | None, every: int, chunk: int) ->
         from bot.laboratory import Laboratory  # noqa: PLC0415 - torch is loaded by experiments alone
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to experiment") from None
+    chosen = recipe_file.find(recipe or settings.recipe)
     with state_lock(settings.state_dir, "experiment"), training_bar() as watch:
         yield Laboratory(
             state_dir=settings.state_dir,
-            data_version=settings.data_version,
+            data_version=assembly.pins(settings, [chosen.name])[0].in_use,
             feature_set=settings.feature_set,
             target=settings.target,
-            recipe=recipe_file.find(recipe or settings.recipe),
+            recipe=chosen,
             eras=eras,
             every=every,
             chunk=chunk,

@@ -37,6 +37,7 @@ def status(
 
 
 def _overview(at: Places) -> tuple[dict[str, Any], str]:
+    from bot.data_version import Pin  # noqa: PLC0415
     from bot.status import overview  # noqa: PLC0415
 
     found = overview(at.state_dir, at.ledger, now=datetime.now(UTC))
@@ -46,9 +47,14 @@ def _overview(at: Places) -> tuple[dict[str, Any], str]:
         verb = "open until" if seen["open"] else "closed at"
         lines.append(f"newest    round {seen['number']}, {verb} {_short(seen['closes_at'])} UTC")
     lines.append(f"daemon    {'; '.join(found['daemon']) or 'healthy'}")
-    lines += [f"champion  {recipe}: {identity}" for recipe, identity in found["champions"].items()] or [
-        "champion  none yet; `bot retrain` makes one"
-    ]
+    versions = found["data_versions"]
+    lines += [
+        f"champion  {recipe}: {identity}, on {versions[recipe] or 'an unknown version'}"
+        for recipe, identity in found["champions"].items()
+    ] or ["champion  none yet; `bot retrain` makes one"]
+    pins = [Pin(recipe=recipe, champion=version, setting=at.data_version) for recipe, version in versions.items()]
+    found["notes"] = [pin.note for pin in pins if pin.note]
+    lines += [f"note      {one}" for one in found["notes"]]
     for identity in found["champions"].values():
         if told := found["diagnostics"].get(identity):
             lines.append(f"diagnosis {identity}: {told['state']}: {told['verdict'] or 'not done yet'}")

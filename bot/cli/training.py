@@ -1,22 +1,24 @@
 """Commands about models: data, training, and which artifact serves."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bot.cli.app import app
-from bot.errors import OperatorNeeded, RetryLater
+from bot.errors import BotError, OperatorNeeded, RetryLater
 
 if TYPE_CHECKING:
     from bot.config import Settings
     from bot.recipes import Recipe
+    from bot.refresh import Refreshed
     from bot.retrain import Retrained
 
 
 @app.command()
 def sync() -> None:
-    """Bring data, era store and history of the pinned data version up to date, verified."""
+    """Bring data, era store and history of every data version in use up to date, verified."""
     from bot import assembly, config, logs, recipe_file  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
 
@@ -27,17 +29,32 @@ def sync() -> None:
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to keep history") from None
     targets, lookback = recipe_file.history_needs()
-    with training_bar() as watch:
-        fresh = refresh(
-            assembly.open_client(settings),
-            settings.state_dir,
-            settings.data_version,
-            history_targets=targets,
-            lookback=lookback,
-            pinned=assembly.open_artifacts(settings).pinned("store"),
-            watch=watch,
-        )
-    typer.echo(f"{settings.data_version}: {', '.join(fresh.changed) if fresh.changed else 'every file is current'}")
+    pins, store = assembly.announce(assembly.pins(settings)), assembly.open_artifacts(settings)
+    failed: list[BotError] = []
+    for version in dict.fromkeys(pin.in_use for pin in pins):
+        try:
+            with training_bar() as watch:
+                fresh = refresh(
+                    assembly.open_client(settings),
+                    settings.state_dir,
+                    version,
+                    history_targets=targets,
+                    lookback=lookback,
+                    pinned={*assembly.versions(pins), *store.pinned("store"), *store.pinned("data_version")},
+                    watch=watch,
+                )
+        except BotError as error:
+            failed.append(error)
+            continue
+        _show_synced(version, fresh)
+    for other in failed[1:]:
+        typer.echo(f"error: {other}", err=True)
+    if failed:
+        raise failed[0]
+
+
+def _show_synced(version: str, fresh: "Refreshed") -> None:
+    typer.echo(f"{version}: {', '.join(fresh.changed) if fresh.changed else 'every file is current'}")
     rows, eras = int(fresh.store.offsets[-1]), fresh.store.eras
     typer.echo(
         f"store: {len(eras)} eras, {eras[0]} to {eras[-1]}, {rows:,} rows, {len(fresh.store.manifest.features)} features"
@@ -52,6 +69,10 @@ def sync() -> None:
 @app.command()
 def retrain(
     recipe: Annotated[str | None, typer.Option(help="Recipe to train; default: every recipe in use.")] = None,
+    data_version: Annotated[
+        str | None,
+        typer.Option(help="Train on this version; default: the champion's, or BOT_DATA_VERSION where that is newer."),
+    ] = None,
 ) -> None:
     """Sync the data, train network and trees, judge them on eras they have not seen, and promote what has earned it."""
     import logging  # noqa: PLC0415
@@ -76,7 +97,7 @@ def retrain(
         with stop_on_signal() as should_stop, team() as members:
             refuse_unshared(wanted, members)
             if members.leads:
-                trained = _lead(settings, wanted, should_stop)
+                trained = _lead(settings, wanted, data_version, should_stop)
                 members.tell(None)
             else:
                 logs.configure(log_format=settings.log_format, secrets=settings.secrets, level=logging.WARNING)
@@ -92,8 +113,10 @@ def retrain(
         report_after_retrain(settings, result.artifact.id)
 
 
-def _lead(settings: "Settings", wanted: "Sequence[Recipe]", should_stop: Callable[[], bool]) -> "list[Retrained]":
-    """Retrain the recipes while no other process does."""
+def _lead(
+    settings: "Settings", wanted: "Sequence[Recipe]", data_version: str | None, should_stop: Callable[[], bool]
+) -> "list[Retrained]":
+    """Retrain the recipes while no other process does, each on *data_version* or on that of its pin."""
     from bot import assembly  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
     from bot.ledger import state_lock  # noqa: PLC0415
@@ -105,11 +128,14 @@ def _lead(settings: "Settings", wanted: "Sequence[Recipe]", should_stop: Callabl
         tracking(settings.tracker, settings.state_dir / "tracking") as track,
         training_bar() as watch,
     ):
+        names = dict.fromkeys([*assembly.recipes_in_use(settings), *(one.name for one in wanted)])
+        pins = {pin.recipe: pin for pin in assembly.announce(assembly.pins(settings, list(names)))}
         retrainer = Retrainer(
             client=assembly.open_client(settings),
             artifacts=assembly.open_artifacts(settings),
             state_dir=settings.state_dir,
             data_version=settings.data_version,
+            needed=assembly.versions(pins.values()),
             feature_set=settings.feature_set,
             target=settings.target,
             device=settings.device,
@@ -117,7 +143,8 @@ def _lead(settings: "Settings", wanted: "Sequence[Recipe]", should_stop: Callabl
             should_stop=should_stop,
             track=track,
         )
-        return [retrainer.retrain(one) for one in wanted]
+        versions = {name: data_version or pin.to_train for name, pin in pins.items()}
+        return [replace(retrainer, data_version=versions[one.name]).retrain(one) for one in wanted]
 
 
 @app.command()
@@ -129,7 +156,7 @@ def promote(artifact: Annotated[str, typer.Argument(help="Id of an artifact.")])
     manifest = store.open(artifact).manifest
     recipe, decision = manifest["recipe"]["name"], manifest.get("decision", {"promote": True})
     store.promote(recipe, artifact, by="operator")
-    typer.echo(f"recipe {recipe}: champion is {artifact}")
+    typer.echo(f"recipe {recipe}: champion is {artifact}, on {manifest['data_version']}")
     if not decision["promote"]:
         typer.echo(f"its gate had kept it back: {decision['reason']}")
 
@@ -142,7 +169,8 @@ def rollback(recipe: Annotated[str | None, typer.Option(help="Recipe; default: e
     settings = config.load()
     store = assembly.open_artifacts(settings)
     for name in [recipe] if recipe else assembly.recipes_in_use(settings):
-        typer.echo(f"recipe {name}: champion is {store.rollback(name)}")
+        identity = store.rollback(name)
+        typer.echo(f"recipe {name}: champion is {identity}, on {store.data_version(identity)}")
 
 
 @app.command()

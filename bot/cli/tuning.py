@@ -25,7 +25,7 @@ def tune(
     penalty: Annotated[float, typer.Option(min=0, help="Deviations between folds taken off the mean.")] = 0.5,
 ) -> None:
     """Try recipes walk-forward, never on the hold-out; run it again, or on other machines, and it goes on."""
-    from bot import config, logs, recipe_file  # noqa: PLC0415
+    from bot import assembly, config, logs, recipe_file  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
     from bot.recipes import RECIPES  # noqa: PLC0415
     from bot.stopping import stop_on_signal  # noqa: PLC0415
@@ -48,7 +48,7 @@ def tune(
         tuning = Tuning(
             laboratory=Laboratory(
                 state_dir=settings.state_dir,
-                data_version=settings.data_version,
+                data_version=assembly.pins(settings, [base.name])[0].in_use,
                 feature_set=base.feature_set or settings.feature_set,
                 target=base.target or settings.target,
                 recipe=base,

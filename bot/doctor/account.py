@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from bot.assembly import find_slots
+from bot.assembly import find_slots, pins, versions
 from bot.columns import horizon
 from bot.config import Settings
+from bot.data_version import order
 from bot.doctor.checks import Check, failure, guarded, note, ok, warning
 from bot.errors import BadConfig, BadCredentials, NumeraiUnavailable, RoundNotOpen
 from bot.numerai import NumeraiClient
@@ -30,7 +31,7 @@ def examine(settings: Settings, client: NumeraiClient) -> Iterator[Check]:
         yield failure("numerai", error, "check network, proxy and BOT_API_URL; nothing below could be asked")
         return
     yield from guarded("clock", lambda: _clock(client), "start a time service such as chrony")
-    yield from guarded("data", lambda: _data(settings, client), "set BOT_DATA_VERSION to one that is offered")
+    yield from guarded("data", lambda: _data(settings, client), "`bot retrain --data-version` with one that is offered")
     yield from guarded("round", lambda: _round(settings, client), "wait for the next round")
     if settings.numerai_public_id is None or settings.numerai_secret_key is None:
         yield note("account", "not asked without a key")
@@ -51,20 +52,20 @@ def _clock(client: NumeraiClient) -> Iterator[Check]:
 
 
 def _data(settings: Settings, client: NumeraiClient) -> Iterator[Check]:
-    versions = sorted({name.partition("/")[0] for name in client.datasets()}, key=_number)
-    pinned = settings.data_version
-    if pinned not in versions:
-        raise BadConfig(f"data version {pinned} is not offered any more; there are: {', '.join(versions) or 'none'}")
-    yield ok("data", f"{pinned} is offered")
-    newer = [version for version in versions if _number(version) > _number(pinned)]
+    offered = sorted({name.partition("/")[0] for name in client.datasets()}, key=order)
+    wanted = versions(pins(settings))
+    for one in wanted:
+        if one not in offered:
+            raise BadConfig(f"data version {one} is not offered; there are: {', '.join(offered) or 'none'}")
+    yield ok("data", f"{' and '.join(wanted)} offered")
+    newest = max(wanted, key=order)
+    newer = [version for version in offered if order(version) > order(newest)]
     if newer:
         yield note(
-            "data", f"newer: {', '.join(newer)}", "a champion trained on it has to win first; nothing moves by itself"
+            "data",
+            f"newer: {', '.join(newer)}",
+            f"`bot retrain --data-version {newer[-1]}`: a champion trained on it has to win first, nothing moves by itself",
         )
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 def _round(settings: Settings, client: NumeraiClient) -> Iterator[Check]:

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.artifacts import ArtifactStore
+from bot.assembly import pins, versions
 from bot.config import SECRET_FOLDER, Settings
+from bot.data_version import order
 from bot.doctor.checks import Check, failure, guarded, note, ok, warning
 from bot.errors import ArtifactInvalid, BadConfig, BadCredentials, NoChampion
 from bot.feature_sets import FeatureMetadata
@@ -140,7 +142,7 @@ def available_memory() -> int:
 
 
 def _count(settings: Settings) -> int:
-    path = settings.state_dir / "data" / settings.data_version / "features.json"
+    path = settings.state_dir / "data" / max(versions(pins(settings)), key=order) / "features.json"
     if path.is_file():
         return len(FeatureMetadata.read(path).feature_sets.get(settings.feature_set, ())) or FEATURES["all"]
     return FEATURES.get(settings.feature_set, FEATURES["all"])
@@ -166,13 +168,18 @@ def _ledger(settings: Settings) -> Iterator[Check]:
 
 
 def _features(settings: Settings) -> Iterator[Check]:
-    path = settings.state_dir / "data" / settings.data_version / "features.json"
-    if not path.is_file():
-        yield note("features", f"no data of {settings.data_version} yet", "`bot sync` or `bot retrain` fetches it")
-        return
-    yield ok(
-        "features", f"{settings.feature_set}: {len(FeatureMetadata.read(path).members(settings.feature_set))} features"
-    )
+    for version in _in_use(settings):
+        path = settings.state_dir / "data" / version / "features.json"
+        if not path.is_file():
+            yield note("features", f"no data of {version} yet", "`bot sync` or `bot retrain` fetches it")
+            continue
+        count = len(FeatureMetadata.read(path).members(settings.feature_set))
+        yield ok("features", f"{version}, {settings.feature_set}: {count} features")
+
+
+def _in_use(settings: Settings) -> tuple[str, ...]:
+    """Return the data versions that rounds are scored with."""
+    return tuple(dict.fromkeys(pin.in_use for pin in pins(settings)))
 
 
 def _champion(settings: Settings, recipe: str) -> Iterator[Check]:
@@ -185,7 +192,9 @@ def _champion(settings: Settings, recipe: str) -> Iterator[Check]:
     artifact = store.open(identity)
     Scorer(artifact)
     yield ok(name, f"{identity} is intact and replays its golden batch")
-    pinned = {key: artifact.manifest[key] for key in ("data_version", "feature_set", "target")}
+    if said := pins(settings, [recipe])[0].note:
+        yield note(name, said)
+    pinned = {key: artifact.manifest[key] for key in ("feature_set", "target")}
     for key, value in pinned.items():
         if value != getattr(settings, key):
             yield warning(
@@ -201,18 +210,21 @@ def _champion(settings: Settings, recipe: str) -> Iterator[Check]:
 
 
 def _history(settings: Settings) -> Iterator[Check]:
-    path = history_path(settings.state_dir, settings.data_version)
-    if not path.is_file():
-        yield note("history", "none published yet: the network uses what its artifact holds", "run `bot sync`")
-        return
-    state = read(path)
-    if state is None:
-        yield warning("history", f"{path} is damaged; the artifact's own is used", "run `bot sync`")
-    elif state.stale_after is not None and state.stale_after < datetime.now(UTC):
-        yield warning(
-            "history", f"stale since {state.stale_after:%Y-%m-%d}: the network runs without it", "run `bot sync`"
-        )
-    else:
-        newest = ", ".join(sorted(set(state.newest_era.values())))
-        until = "" if state.stale_after is None else f", fresh until {state.stale_after:%Y-%m-%d}"
-        yield ok("history", f"resolved to era {newest}{until}")
+    for version in _in_use(settings):
+        path = history_path(settings.state_dir, version)
+        if not path.is_file():
+            yield note("history", f"none of {version} published yet: the artifact's own is used", "run `bot sync`")
+            continue
+        state = read(path)
+        if state is None:
+            yield warning("history", f"{path} is damaged; the artifact's own is used", "run `bot sync`")
+        elif state.stale_after is not None and state.stale_after < datetime.now(UTC):
+            yield warning(
+                "history",
+                f"{version}: stale since {state.stale_after:%Y-%m-%d}, the network runs without it",
+                "run `bot sync`",
+            )
+        else:
+            newest = ", ".join(sorted(set(state.newest_era.values())))
+            until = "" if state.stale_after is None else f", fresh until {state.stale_after:%Y-%m-%d}"
+            yield ok("history", f"{version}: resolved to era {newest}{until}")

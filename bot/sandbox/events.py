@@ -7,6 +7,7 @@ from datetime import timedelta
 from bot.sandbox.faults import Fault
 from bot.sandbox.schedule import Window
 from bot.sandbox.tournament import Tournament
+from bot.sandbox.world_upgrade import NEXT
 
 LASTING = ("data_late", "data_stale", "schema_change", "slot_disabled", "key_revoked", "version_removed")
 """Troubles that the tournament is in for a while."""
@@ -71,6 +72,10 @@ def _foreign(tournament: Tournament, _: Fault) -> None:
     tournament.place(slot, filename="by-hand.csv", content=("\n".join(["id,prediction", *rows]) + "\n").encode())
 
 
+def _add_version(tournament: Tournament, _: Fault) -> None:
+    tournament.added.add(NEXT)
+
+
 def _delete_model(tournament: Tournament, _: Fault) -> None:
     account = tournament.accounts[0]
     left = dict(list(account.models.items())[1:])
@@ -86,4 +91,5 @@ _EVENTS: dict[str, Callable[[Tournament, Fault], None]] = {
     "clock_skew": _skew,
     "foreign_submission": _foreign,
     "model_deleted": _delete_model,
+    "version_added": _add_version,
 }

@@ -37,6 +37,7 @@ HOSTS = ("dns", "tls")
 EVENTS = (
     "rollover", "close", "close_early", "extend", "open_late", "data_late", "data_stale", "schema_change",
     "slot_disabled", "key_revoked", "clock_skew", "foreign_submission", "model_deleted", "version_removed",
+    "version_added",
 )  # fmt: skip
 """What befalls the tournament itself; the request during which it happens is then answered as things stand."""
 

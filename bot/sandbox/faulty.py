@@ -11,6 +11,7 @@ from bot.sandbox.mutations import mutate
 from bot.sandbox.storage import ACCESS_DENIED, Content, Reply, answer
 from bot.sandbox.tournament import Tournament
 from bot.sandbox.wire import DRIPS, Wire
+from bot.sandbox.world import World
 
 PIECE = 1 << 20
 
@@ -95,10 +96,10 @@ def _stale(content: Content | None, tournament: Tournament) -> Content | None:
     number = tournament.schedule.opened(tournament.clock.now())
     if content is None or content.path is None or number is None or number == tournament.schedule.first_round:
         return content
-    before = tournament.live_era(number - 1)
-    if before is None or not content.path.name.startswith("live"):
+    if tournament.live_era(number - 1) is None or not content.path.name.startswith("live"):
         return content
-    return Content.map(before.folder / content.path.name)
+    version = next((one for one in tournament.added if one == content.path.parent.name), World.data_version)
+    return Content.map(tournament.live_folder(number - 1, version) / content.path.name)
 
 
 def _published(content: Content | None, tournament: Tournament) -> datetime | None:
@@ -108,7 +109,7 @@ def _published(content: Content | None, tournament: Tournament) -> datetime | No
         return None
     for number in range(newest, max(newest - 2, tournament.schedule.first_round - 1), -1):
         era = tournament.live_era(number)
-        if era is not None and era.folder == content.path.parent:
+        if era is not None and era.folder in content.path.parents:
             return tournament.schedule.round(number).opens_at
     return None
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import secrets
 from collections.abc import Sequence
 
 
@@ -21,3 +22,10 @@ def validate(content: bytes, live_ids: Sequence[str]) -> str | None:
     except (AssertionError, ValueError, TypeError, KeyError) as error:
         return str(error) or type(error).__name__
     return None
+
+
+def stored_name(filename: str) -> str:
+    """Return the name the server gives an upload: its stem, 12 random characters, its ending."""
+    stem, dot, ending = filename.rpartition(".")
+    suffix = secrets.token_urlsafe(12).replace("_", "x").replace("-", "y")[:12]
+    return f"{stem}-{suffix}.{ending}" if dot else f"{filename}-{suffix}"

@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 from bot.sandbox.graphql import Arguments, Refused
+from bot.sandbox.intake import stored_name
 from bot.sandbox.listing import iso, performance_json, round_json, score_json, submission_json
 from bot.sandbox.schedule import Window
 from bot.sandbox.scores import diagnosed, score
 from bot.sandbox.storage import Storage
-from bot.sandbox.tournament import CLASSIC, Account, Submission, Tournament, stored_name
+from bot.sandbox.tournament import CLASSIC, Account, Submission, Tournament
 
 PUBLIC = frozenset(
     {
@@ -96,6 +97,8 @@ class Queries:
         root = self.tournament.directory
         gone = self.tournament.trouble("version_removed") is not None
         static = set() if gone else {str(path.relative_to(root)) for path in root.glob("v*/*") if path.is_file()}
+        for version in self.tournament.added:
+            static |= {f"{version}/{path.name}" for path in self.tournament.folder(version).iterdir()}
         if self.tournament.schedule.opened(self.tournament.clock.now()) is not None:
             static |= {f"{version}/{name}" for version in _versions(static) for name in self.live_files()}
         return sorted(static)
@@ -104,15 +107,14 @@ class Queries:
         """Return the names of the open round's files."""
         number = self.tournament.schedule.opened(self.tournament.clock.now())
         era = None if number is None else self.tournament.live_era(number)
-        return [] if era is None else [path.name for path in era.folder.iterdir() if path.name != "truth.npz"]
+        return [] if era is None else [path.name for path in era.folder.glob("live*") if path.is_file()]
 
     def _dataset(self, arguments: Arguments) -> str:
         version, _, name = str(arguments["filename"]).partition("/")
         number = self.tournament.schedule.opened(self.tournament.clock.now())
-        path = self.tournament.directory / version / name
+        path = self.tournament.folder(version) / name
         if name.startswith("live") and number is not None and "/" not in name:
-            era = self.tournament.live_era(number)
-            path = path if era is None else era.folder / name
+            path = self.tournament.live_folder(number, version) / name
         if ".." in path.parts:
             raise Refused("no such dataset")
         return f"{self.url}storage/{self.storage.grant_get(path)}/{version}/{name}"

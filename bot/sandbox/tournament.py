@@ -7,7 +7,6 @@ one of a slot is selected, a late one is queued for the next round, and ids of t
 
 import hashlib
 import json
-import secrets
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -104,6 +103,7 @@ class Tournament:
         self.changed = threading.Condition(threading.RLock())
         self.troubles: dict[str, tuple[datetime, str]] = {}
         self.skew = timedelta(0)
+        self.added: set[str] = set()
         self._delayed: list[tuple[datetime, Callable[[], object]]] = []
 
     @property
@@ -130,6 +130,22 @@ class Tournament:
             return None
         with self.changed:
             return self.source.live(self._first_era + number - self.schedule.first_round)
+
+    def folder(self, version: str) -> Path:
+        """Return the folder of a data version's files; one that is not offered has none."""
+        if version in self.added and not isinstance(self.source, Path):
+            with self.changed:
+                return self.source.folder(version)
+        return self.directory / version
+
+    def live_folder(self, number: int, version: str) -> Path:
+        """Return the folder of a round's live files in a data version; one that is not offered has none."""
+        era = self.live_era(number)
+        if era is None or isinstance(self.source, Path):
+            return self.directory / version
+        with self.changed:
+            known = version in self.added or version == self.source.data_version
+            return self.source.live_folder(era, version) if known else self.directory / version
 
     def live_ids(self, number: int) -> list[str]:
         """Return the ids a submission to the round must have."""
@@ -278,10 +294,3 @@ class Tournament:
         filled = (values * (len(now) // max(len(values), 1) + 1))[: len(now)]
         mapped = [f"{identity},{value}" for identity, value in zip(now, filled, strict=True)]
         return ("\n".join([lines[0], *mapped]) + "\n").encode()
-
-
-def stored_name(filename: str) -> str:
-    """Return the name the server gives an upload: its stem, 12 random characters, its ending."""
-    stem, dot, ending = filename.rpartition(".")
-    suffix = secrets.token_urlsafe(12).replace("_", "x").replace("-", "y")[:12]
-    return f"{stem}-{suffix}.{ending}" if dot else f"{filename}-{suffix}"

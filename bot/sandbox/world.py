@@ -7,6 +7,7 @@ A generated tournament: a v5.3-shaped data set, and live eras on demand for as m
       v5.3/            features.json, train, validation, meta model, benchmarks, example predictions
       rounds/<k>/      live files of the k-th live era and truth.npz, made when first asked for
       truth/           world.json and market.npz: what the market knows and the files do not
+      later/v5.4/      the next data version, and rounds/<k>/v5.4/ its live files, made when a tournament offers it
 """
 
 import json
@@ -23,6 +24,7 @@ import numpy.typing as npt
 from bot.sandbox.world_files import HistoryWriter, write_example, write_features, write_live
 from bot.sandbox.world_market import Era, Market
 from bot.sandbox.world_schema import HORIZONS, SIZES, WorldSize, make_schema
+from bot.sandbox.world_upgrade import NEXT, upgrade
 
 VERSION = "v5.3"
 META_SHARE = 0.6
@@ -100,6 +102,18 @@ class World:
             benchmark=truth["benchmark"],
         )
 
+    def folder(self, version: str) -> Path:
+        """Return the folder of a data version; that of the next one is made when it is asked for."""
+        if version != NEXT:
+            return self.directory / version
+        return upgrade(self.directory / VERSION, self.directory / "later" / NEXT, self._schema.features)
+
+    def live_folder(self, era: LiveEra, version: str) -> Path:
+        """Return the folder of a live era's files in a data version."""
+        if version != NEXT:
+            return era.folder if version == VERSION else self.directory / version
+        return upgrade(era.folder, era.folder / NEXT, self._schema.features)
+
     def _publish(self, era: Era, folder: Path) -> None:
         if (folder / "truth.npz").is_file():
             return
@@ -159,7 +173,7 @@ def generate(directory: Path, *, size: str | WorldSize = "tiny", seed: int = 1, 
     """
     if (directory / "truth" / "world.json").exists():
         raise FileExistsError(f"{directory} holds a world already")
-    for name in (VERSION, "rounds", "truth"):
+    for name in (VERSION, "rounds", "truth", "later"):
         shutil.rmtree(directory / name, ignore_errors=True)
     chosen = SIZES[size] if isinstance(size, str) else size
     world = World(directory, chosen, seed=seed, persistence=persistence)

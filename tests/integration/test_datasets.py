@@ -241,7 +241,7 @@ def test_sync_follows_the_servers_content(sandbox, client, tmp_path):
 
 def test_unknown_data_version_is_named(client, tmp_path):
     """A version the server does not offer points to the setting."""
-    with pytest.raises(DatasetIncomplete, match="BOT_DATA_VERSION"):
+    with pytest.raises(OperatorNeeded, match="BOT_DATA_VERSION"):
         sync(client, tmp_path, "v9.9")
 
 

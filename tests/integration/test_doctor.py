@@ -96,6 +96,10 @@ def other_payout(patient):
     patient.set(BOT_TARGET="target_ender_20")
 
 
+def retired(patient):
+    patient.sandbox.faults.add(Fault(operation="list_datasets", kind="version_removed", seconds=9e4))
+
+
 FAULTS = {
     "unknown variable": (lambda p: p.set(BOT_FEATURESET="all"), "settings", "did you mean BOT_FEATURE_SET", 78),
     "half-written toml": (lambda p: p.toml("mode = "), "settings", "not valid TOML", 78),
@@ -114,7 +118,8 @@ FAULTS = {
     "open choice": (two_models, "slots", "set BOT_SLOTS", 78),
     "hosted slot": (hosted, "slots", "shuts out submissions by API", 78),
     "pay of another horizon": (other_payout, "pay", "60 days; target_ender_20 looks 20", 0),
-    "retired data": (lambda p: p.set(BOT_DATA_VERSION="v4.3"), "data", "not offered any more", 78),
+    "data nobody offers": (lambda p: p.set(BOT_DATA_VERSION="v9.3"), "data", "v9.3 is not offered", 78),
+    "retired data": (retired, "data", "v5.3 is not offered", 78),
     "no disk": (lambda p: free(p, 10_000), "disk", "not even a round fits", 78),
     "little disk": (lambda p: free(p, 5 << 30), "disk", "to build the history", 0),
     "little memory": (
@@ -155,6 +160,22 @@ def test_a_healthy_installation_is_told_so(patient):
     assert str(FIRST_ROUND) in found["round"].what
     assert "3 x corr60 + 15 x mmc60" in found["pay"].what.lower()
     assert "golden batch" in found["champion demo"].what
+
+
+def test_a_setting_behind_or_ahead_of_the_champion_is_a_note(patient):
+    """Where champion and BOT_DATA_VERSION differ, nothing is wrong: what each of them means is told."""
+    patient.sandbox.tournament.added.add("v5.4")
+    said = {}
+    for setting in ("v5.2", "v5.4"):
+        patient.set(BOT_DATA_VERSION=setting)
+        found = [check for check in doctor.examine() if check.name in ("champion demo", "data")]
+        said[setting] = [check.what for check in found]
+
+        assert {check.verdict for check in found} == {"ok", "note"}
+    assert "recipe demo: champion on v5.3; BOT_DATA_VERSION says v5.2" in said["v5.2"]
+    assert {"v5.3 offered", "newer: v5.4"} <= set(said["v5.2"])
+    assert "recipe demo: champion on v5.3; BOT_DATA_VERSION says v5.4, which `bot retrain` trains on" in said["v5.4"]
+    assert "v5.3 and v5.4 offered" in said["v5.4"]
 
 
 def test_a_clock_that_is_off_is_warned_of(world_folder, monkeypatch):

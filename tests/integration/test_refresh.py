@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from datetime import timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ import pytest
 
 from bot.errors import OperatorNeeded, RetryLater, StateLocked
 from bot.ledger import state_lock
+from bot.next_version import prepare
 from bot.numerai import NumeraiClient
 from bot.refresh import refresh
 from bot.sandbox import Sandbox, SandboxClock
@@ -65,10 +67,10 @@ def test_newer_version_is_compared_and_not_taken(sync, tmp_path):
     fresh = sync()
     offered, shared, needs = fresh.findings[-3:]
 
-    assert "v5.10 is offered; v5.3 stays pinned" in offered
+    assert "v5.10 is offered; v5.3 stays pinned until `bot retrain --data-version v5.10`" in offered
     assert "7 of the 9 features and 2 of the 3 targets of v5.3, and 1 features more" in shared
     assert "not in it: feature_00, feature_01, target_ender_60" in shared
-    assert "BOT_DATA_VERSION=v5.10 bot retrain) would download" in needs
+    assert "`bot retrain --data-version v5.10` would download" in needs
     assert fresh.store.manifest.data_version == "v5.3"
 
 
@@ -77,7 +79,7 @@ def test_newer_version_that_is_not_complete_is_said(sync, tmp_path):
     serve(tmp_path / "served" / "v6.0")
     (tmp_path / "served" / "v6.0" / "validation.parquet").unlink()
 
-    assert sync().findings[-1] == "v6.0 is not complete: the server offers no validation.parquet of it"
+    assert sync().findings[-1] == "v6.0 is not complete: the server offers no validation.parquet of it; try later"
 
 
 def test_newer_version_that_cannot_be_read_is_only_named(sync, tmp_path):
@@ -86,6 +88,74 @@ def test_newer_version_that_cannot_be_read_is_only_named(sync, tmp_path):
     (tmp_path / "served" / "v6.0" / "features.json").write_text("{")
 
     assert "v6.0 is offered" in sync().findings[-1]
+
+
+@pytest.fixture
+def ready(client, tmp_path):
+    """Return a function that prepares a training on a version."""
+    return lambda version, champion=None: prepare(client, tmp_path / "state", version, champion=champion)
+
+
+def test_training_on_another_version_says_what_both_share(sync, ready, tmp_path):
+    """Only beside a champion of another version whose columns are known is there anything to say."""
+    sync()
+    serve(tmp_path / "served" / "v5.4", names=(*NAMES[2:], "feature_new"))
+    (said,) = ready("v5.4", "v5.3")
+
+    assert "v5.4 has 7 of the 9 features and 3 of the 3 targets of v5.3, and 1 features more" in said
+    assert ready("v5.4") == ready("v5.3", "v5.3") == ready("v5.4", "v5.2") == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "absent", "error", "said"),
+    [
+        ("v9.9", "", OperatorNeeded, "v9.9 is not offered; there are v5.3, v5.4: name one of them"),
+        (
+            "v5.4",
+            "train.parquet",
+            RetryLater,
+            "v5.4 is not complete: the server offers no train.parquet of it; try later",
+        ),
+    ],
+)
+def test_a_version_that_cannot_be_trained_on_costs_nothing(sync, ready, tmp_path, version, absent, error, said):
+    """One that is not offered is for the operator, one that is not complete for later; what there was is untouched."""
+    held = content(sync().store)
+    serve(tmp_path / "served" / "v5.4")
+    (tmp_path / "served" / "v5.4" / absent).unlink() if absent else None
+    with pytest.raises(error, match=said):
+        ready(version, "v5.3")
+
+    assert [path.name for path in (tmp_path / "state" / "data").iterdir()] == ["v5.3"]
+    assert content(sync().store) == held
+
+
+def test_no_room_for_a_version_is_said_before_anything_is_fetched(sync, ready, tmp_path, monkeypatch):
+    """Download and store are held against the free disk; what is stored already needs no more."""
+    sync()
+    serve(tmp_path / "served" / "v5.4")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=9_000))
+    with pytest.raises(OperatorNeeded, match=r"v5\.4 needs about .* 9,000 are free; make room; nothing was fetched"):
+        ready("v5.4")
+
+    assert ready("v5.3") == ()
+    assert not (tmp_path / "state" / "data" / "v5.4").exists()
+
+
+def test_what_nobody_needs_of_older_versions_goes(client, sync, tmp_path):
+    """Stores and files of a version that is pinned, in use or newer stay; older ones go; other folders are let alone."""
+    sync()
+    state = tmp_path / "state"
+    for name in ("v5.1", "v5.2", "v6.0", "mine"):
+        (state / "data" / name).mkdir()
+        (state / "store" / f"{name}-0123").mkdir()
+    refresh(
+        client, state, "v5.3", history_targets=(), lookback=4, pinned=("v5.2", "mine-0123"), watch=lambda *_: None
+    )  # fmt: skip
+    (current,) = (path.name for path in (state / "store").glob("v5.3-*"))
+
+    assert {path.name for path in (state / "data").iterdir()} == {"v5.2", "v5.3", "v6.0", "mine"}
+    assert {path.name for path in (state / "store").iterdir()} == {current, "v5.2-0123", "v6.0-0123", "mine-0123"}
 
 
 def test_second_sync_is_turned_away(sync, tmp_path):

@@ -13,6 +13,8 @@ def test_status_before_the_first_round_says_what_to_do(installation):
     assert done.returncode == 0
     assert found["rounds"] == []
     assert set(found["champions"]) == {"demo"}
+    assert found["data_versions"] == {"demo": "v5.3"}
+    assert found["notes"] == []
     assert "start it with `bot run`" in found["daemon"][0]
 
 

@@ -1,0 +1,299 @@
+"""A new data version, from its announcement to the round that is scored on it and the way back, over HTTP."""
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import structlog
+
+from bot import recipe_file
+from bot.artifacts import ArtifactStore
+from bot.cli import training
+from bot.contest import hold
+from bot.errors import NumeraiUnavailable
+from bot.history_file import history_path
+from bot.judge import ENSEMBLE, judge, open_judged
+from bot.ledger import Ledger
+from bot.livefile import read_live
+from bot.opinions import Opinions
+from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock
+from bot.sandbox.world import World
+from bot.submission_file import reread
+from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation, once, shared
+
+TARGET = "target_ender_60"
+
+
+@pytest.fixture(scope="session")
+def moved(tmp_path_factory, trained, world_folder):
+    """A folder in which v5.4 was announced by a sync and then trained on beside the v5.3 champion; with what was said."""
+
+    def move(folder):
+        shutil.copytree(trained, folder / "state")
+        with Sandbox(World.open(world_folder), clock=SandboxClock(OPENED)) as sandbox:
+            sandbox.faults.add(Fault(operation="list_datasets", kind="version_added"))
+            bot = Installation(sandbox=sandbox, root=folder)
+            for name, arguments in (("sync", ["sync"]), ("retrain", ["retrain", "--data-version", "v5.4"])):
+                done = bot.bot(*arguments)
+                (folder / name).write_text(json.dumps([done.returncode, done.stdout, done.stderr]))
+
+    return once(shared(tmp_path_factory) / "moved", move)
+
+
+@pytest.fixture
+def sandbox(sandbox):
+    sandbox.tournament.added.add("v5.4")
+    return sandbox
+
+
+@pytest.fixture
+def upgraded(sandbox, moved, tmp_path):
+    """A bot whose champion is on v5.4 and the one before on v5.3, ready to submit; the setting still says v5.3."""
+    shutil.copytree(moved / "state" / "artifacts", tmp_path / "state" / "artifacts")
+    return Installation(sandbox=sandbox, root=tmp_path)
+
+
+@pytest.fixture
+def store(upgraded):
+    return ArtifactStore(upgraded.state / "artifacts")
+
+
+def scored_on(installation, number=FIRST_ROUND):
+    """Return the data versions whose live files a round has."""
+    return {path.parent.name for path in (installation.state / "rounds" / str(number)).glob("*/live.parquet")}
+
+
+def test_sync_announces_what_both_versions_share(moved):
+    """The overlap, what a retrain would take, and the command for it are said; nothing else moves."""
+    code, said, _ = json.loads((moved / "sync").read_text())
+
+    assert code == 0
+    assert "data version v5.4 is offered; v5.3 stays pinned until `bot retrain --data-version v5.4`" in said
+    assert "v5.4 has 109 of the 120 features and 41 of the 41 targets of v5.3, and 14 features more" in said
+    assert "v5.3: every file is current" in said
+    assert "v5.4:" not in said
+
+
+def test_retrain_moves_the_pin_by_a_promoted_challenger(moved):
+    """The challenger is of v5.4, said what it shares, was compared with the v5.3 champion, and both stores stay."""
+    code, said, logged = json.loads((moved / "retrain").read_text())
+    artifacts = ArtifactStore(moved / "state" / "artifacts")
+    newest, before = (artifacts.open(one) for one in artifacts.champions("demo"))
+    gates = {one["gate"]: one for one in newest.manifest["decision"]["findings"]}
+    stores = {folder.name for folder in (moved / "state" / "store").iterdir()}
+
+    assert code == 0, logged
+    assert "v5.4 has 109 of the 120 features" in logged
+    assert [one.manifest["data_version"] for one in (newest, before)] == ["v5.4", "v5.3"]
+    assert newest.manifest["decision"]["champion"] == before.id
+    assert {"corr_vs_champion", "bmc_vs_champion", "mmc_vs_champion", "like_champion"} <= gates.keys()
+    assert gates["like_champion"]["value"] > 0.5
+    assert stores == {one.manifest["store"] for one in (newest, before)}
+    assert history_path(moved / "state", "v5.4").is_file()
+    assert f"no worse than {before.id}" in " ".join(said.split())
+
+
+@pytest.mark.usefixtures("no_backoff", "validated_here")
+def test_rounds_follow_the_champion_and_rollback_brings_them_back(upgraded, sandbox, store):
+    """With the setting untouched a round is scored on v5.4 and confirmed, and after `bot rollback` the next on v5.3."""
+    newest, before = store.champions("demo")
+    with structlog.testing.capture_logs() as logs:
+        first = upgraded.submit()
+    status = upgraded.bot("status").stdout
+    sandbox.clock.advance(timedelta(days=1))
+    back = upgraded.bot("rollback")
+    second = upgraded.submit()
+    held = [one for one in sandbox.tournament.submissions if one.accepted]
+    (noted,) = [line["note"] for line in logs if line["event"] == "data_version.pinned"]
+
+    assert [(one.outcome, one.artifact, one.data_version, one.rung) for one in (first, second)] == [
+        ("confirmed", newest, "v5.4", "champion"),
+        ("confirmed", before, "v5.3", "champion"),
+    ]
+    assert noted == "recipe demo: champion on v5.4; BOT_DATA_VERSION says v5.3"
+    assert f"champion  demo: {newest}, on v5.4\nnote      {noted}\n" in status
+    assert back.stdout == f"recipe demo: champion is {before}, on v5.3\n"
+    assert [scored_on(upgraded, FIRST_ROUND + one) for one in (0, 1)] == [{"v5.4"}, {"v5.3"}]
+    assert [one.round for one in held] == [FIRST_ROUND, FIRST_ROUND + 1]
+    again = upgraded.bot("promote", newest)
+    assert again.stdout.startswith(f"recipe demo: champion is {newest}, on v5.4\n")
+
+
+@pytest.mark.usefixtures("no_backoff", "validated_here")
+def test_a_challenger_that_was_kept_back_moves_nothing(upgraded, store, trains_on):
+    """Until it is promoted a v5.4 artifact is one of many: rounds and retrains stay on v5.3, unless the setting is newer."""
+    store._point("demo", store.champions("demo")[1:], by="gate")
+    newer = upgraded.submit(data_version="v5.4")
+
+    assert (newer.data_version, newer.artifact) == ("v5.3", store.champions("demo")[0])
+    assert trains_on() == "v5.3"
+    assert trains_on("v5.4") == trains_on(setting="v5.4") == "v5.4"
+
+
+def test_plain_retrains_stay_on_the_version_of_the_champion(trains_on):
+    """After the move nobody has to follow it in the settings, and an option still wins."""
+    assert trains_on() == "v5.4"
+    assert trains_on("v5.3") == "v5.3"
+
+
+@pytest.fixture
+def trains_on(upgraded, monkeypatch):
+    """Return a function that says which data version `bot retrain` would train on."""
+    monkeypatch.setattr("bot.retrain.Retrainer.retrain", lambda self, _: self.data_version)
+    recipe = recipe_file.find("demo")
+
+    def told(option=None, setting="v5.3"):
+        return training._lead(upgraded.settings_as(data_version=setting), [recipe], option, lambda: False)[0]
+
+    return told
+
+
+@pytest.mark.usefixtures("no_backoff", "validated_here")
+def test_a_damaged_champion_gives_way_to_one_of_another_version(upgraded, sandbox, store):
+    """The v5.3 champion before it fills the round from v5.3's own live file: confirmed, and the same rows."""
+    newest, before = store.champions("demo")
+    store.open(newest).path("gbm.txt").write_bytes(b"tree")
+    receipt = upgraded.submit()
+    folder = upgraded.state / "rounds" / str(FIRST_ROUND)
+    report = json.loads((folder / SLOT / "report.json").read_text())
+
+    assert (receipt.outcome, receipt.artifact, receipt.rung) == ("confirmed", before, "previous champion")
+    assert (receipt.data_version, report["data_version"]) == ("v5.3", "v5.3")
+    assert scored_on(upgraded) == {"v5.3", "v5.4"}
+    assert reread(folder / SLOT / "predictions.csv")[0] == sandbox.tournament.live_ids(FIRST_ROUND)
+    assert len({read_live(path).ids_sha256 for path in folder.glob("*/live.parquet")}) == 1
+    assert {one.version for one in Ledger(upgraded.settings_as().ledger_path).live(FIRST_ROUND)} == {"v5.3", "v5.4"}
+
+
+@pytest.mark.usefixtures("no_backoff", "validated_here")
+def test_a_version_that_is_late_is_waited_for_and_then_stepped_over(upgraded, sandbox, store):
+    """With time left the round waits for the champion's file; minutes before the guard, v5.3's champion fills it."""
+    sandbox.faults.add(Fault(operation="GET", kind="status", status=403, times=2))
+    with pytest.raises(NumeraiUnavailable, match="403"):
+        upgraded.submit()
+    sandbox.clock.advance(timedelta(minutes=52))
+    receipt = upgraded.submit()
+
+    assert (receipt.outcome, receipt.artifact) == ("confirmed", store.champions("demo")[1])
+    assert scored_on(upgraded) == {"v5.3"}
+
+
+@pytest.mark.usefixtures("no_backoff", "validated_here")
+def test_a_version_that_is_gone_is_stepped_over_at_once(upgraded, sandbox, store):
+    """What the server does not offer any more is not waited for."""
+    sandbox.tournament.added.clear()
+    receipt = upgraded.submit()
+
+    assert (receipt.outcome, receipt.artifact) == ("confirmed", store.champions("demo")[1])
+    assert "403" in json.loads((upgraded.state / "rounds" / str(FIRST_ROUND) / SLOT / "report.json").read_text())[
+        "rungs_refused"
+    ][0]  # fmt: skip
+
+
+def test_slots_on_different_versions_are_both_filled(upgraded, sandbox, store):
+    """In one round a slot is scored on v5.4 and another on v5.3, each from its own file, and both are confirmed."""
+    newest, before = store.champions("demo")
+    store._point("standard", [before], by="operator")
+    models = {**DEMO_ACCOUNT.models, "second": "5a9db0c5-0000-4000-8000-000000000002"}
+    sandbox.tournament.accounts = (replace(DEMO_ACCOUNT, models=models),)
+    done = upgraded.bot("submit", BOT_SLOTS=f"{SLOT}=demo,second=standard")
+    ledger = Ledger(upgraded.settings_as().ledger_path)
+    entries, files = ledger.entries(), {one.version: one.sha256 for one in ledger.live(FIRST_ROUND)}
+
+    assert done.returncode == 0, done.stderr
+    assert {one.slot: (one.state, one.artifact, one.data_sha256) for one in entries} == {
+        SLOT: ("confirmed", newest, files["v5.4"]),
+        "second": ("confirmed", before, files["v5.3"]),
+    }
+    assert {one.slot for one in sandbox.tournament.submissions} == {SLOT, "second"}
+
+
+def test_sync_keeps_every_version_in_use(upgraded):
+    """The champion's version and that of a recipe that begins at the setting are both brought up to date, none is removed."""
+    first, second = (upgraded.bot("sync", BOT_FALLBACK="standard") for _ in range(2))
+    alone = upgraded.bot("sync")
+
+    assert (first.returncode, second.returncode, alone.returncode) == (0, 0, 0), first.stderr
+    assert [line for line in second.stdout.splitlines() if "current" in line] == [
+        "v5.4: every file is current",
+        "v5.3: every file is current",
+    ]
+    assert [line for line in alone.stdout.splitlines() if "current" in line] == ["v5.4: every file is current"]
+    assert {path.name for path in (upgraded.state / "history").iterdir()} == {"v5.3.npz", "v5.4.npz"}
+
+
+def test_a_version_in_use_that_is_gone_does_not_keep_the_others_from_syncing(upgraded, sandbox):
+    """The one that is offered is synced, the other is said in one line with exit code 78."""
+    sandbox.tournament.added.clear()
+    done = upgraded.bot("sync", BOT_FALLBACK="standard")
+
+    assert done.returncode == 78
+    assert "store: 260 eras" in done.stdout
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
+    assert line.startswith("error: data version v5.4 is not offered; there are v5.3: name one of them")
+
+
+def test_retrain_on_what_is_not_offered_is_one_line(upgraded, store):
+    """A version that does not exist is named with those that do, exit code 78, and the champion stays."""
+    before = store.champions("demo")
+    done = upgraded.bot("retrain", "--data-version", "v9.9")
+
+    assert done.returncode == 78
+    assert "error: data version v9.9 is not offered; there are v5.3, v5.4" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert store.champions("demo") == before
+
+
+@pytest.fixture
+def contested(moved):
+    """Return a function that holds the v5.4 champion against the one of v5.3, which is opened or not, without training."""
+    artifacts = ArtifactStore(moved / "state" / "artifacts")
+    newest, before = (artifacts.open(one) for one in artifacts.champions("demo"))
+    eras, challenger = open_judged(newest, moved / "state")
+    _, champion = open_judged(before, moved / "state")
+    pointer = SimpleNamespace(champions=lambda _: (before.id,), open=artifacts.open)
+    positions = [eras.eras.index(one) for one in eras.eras[-40:-13]]
+    folder = moved / "state" / "data" / "v5.4"
+
+    def held(abroad):
+        return hold(
+            challenger, positions, target=TARGET, fresh=SimpleNamespace(store=eras, returns=None),
+            data_folder=folder, artifacts=pointer, recipe="demo", used=(), suspicious=1.0,
+            served={"golden": 0.0, "latency_s": 0.1}, watch=lambda *_: None, abroad=abroad,
+        )  # fmt: skip
+
+    return held, (before.id, champion), [eras.eras[one] for one in positions]
+
+
+def test_champion_of_another_version_scores_as_at_home(contested, moved):
+    """On the challenger's rows it has the CORR, MMC and BMC of its own rows, era by era, and differences are paired."""
+    held, (identity, champion), eras = contested
+    contest, own = held((identity, champion)), champion.data.store
+    at_home = [own.eras.index(era) for era in eras]
+    opinions = Opinions.read(moved / "state" / "data" / "v5.3", own.store, at_home, target=TARGET)
+    judged, _ = judge(champion, at_home, target=TARGET, opinions=opinions, watch=lambda *_: None)
+
+    for kind in ("corr", "bmc", "mmc"):
+        theirs = contest.champion.scores[kind][ENSEMBLE]
+        np.testing.assert_allclose(theirs, judged.scores[kind][ENSEMBLE], atol=1e-12)
+        ours = contest.challenger.scores[kind][ENSEMBLE]
+        np.testing.assert_allclose(contest.evidence.comparison.differences[kind].values, ours - theirs)
+    assert contest.evidence.moves
+
+
+def test_champion_that_cannot_be_opened_is_not_passed_over(contested):
+    """Without its data the challenger was not compared, and that is what the decision is told."""
+    held, (identity, champion), _ = contested
+    for abroad in (None, ("another", champion)):
+        contest = held(abroad)
+
+        assert contest.evidence.moves
+        assert contest.evidence.comparison is None
+        assert (
+            f"not compared with {identity}: its data, v5.3, could not be opened"
+            in (contest.evidence.not_computed["champion"])
+        )
