@@ -150,7 +150,7 @@ def drift_probe(state_dir: Path, candidate: Candidate, absent: dict[str, str]) -
     version = store.store.manifest.data_version
     rounds = {int(path.parts[-3]): path for path in state_dir.glob(f"rounds*/[0-9]*/{version}/live.parquet")}
     if not rounds:
-        absent["drift"] = f"no round has been played on {version} yet: there are no live rows to compare"
+        absent["drift"] = f"no round has been played yet on {version}: there are no live rows to compare"
         return []
     newest = max(rounds)
     live = read_live(rounds[newest])
