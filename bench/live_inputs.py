@@ -15,10 +15,11 @@ import torch
 from bot.artifacts import ArtifactStore
 from bot.columns import HISTORY_LAG
 from bot.history import SCALE, HistoryState
+from bot.marginals import Marginals, sample
 from bot.preprocess import Prepared, Preprocess, engineered_scaling, network_scaling
 from bot.preprocess import prepare as prepared
 from bot.recipes import STANDARD
-from bot.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, Members, golden_batch
+from bot.scorer import GOLDEN, HISTORY, MARGINALS, NETWORK, PREPROCESS, Members, golden_batch
 from models.export import export
 from models.network import Network
 from models.network_config import Mixing, NetworkConfig
@@ -46,6 +47,7 @@ def prepare(folder: Path, *, rows: int, features: int, trees: int) -> None:
     made.mkdir()
     (made / PREPROCESS).write_text(manifest.to_json())
     (made / HISTORY).write_bytes(_history(names).to_bytes())
+    (made / MARGINALS).write_bytes(Marginals.of(names, [sample(values)] * 2, [rows]).to_bytes())
     torch.manual_seed(1)
     network = Network(standard_network(manifest)).eval()
     export(network, made / NETWORK)

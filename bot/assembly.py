@@ -73,7 +73,13 @@ def open_submitter(settings: Settings, client: NumeraiClient, ledger: Ledger) ->
             reuse_last_round=settings.reuse_last_round,
         ),
         live=settings.mode == "live",
-        limits=Limits(max_exposure=settings.max_exposure),
+        limits=Limits(
+            min_rows=settings.min_rows,
+            max_exposure=settings.max_exposure,
+            min_drift=settings.min_drift,
+            warn_feature_drift=settings.warn_feature_drift,
+            max_feature_drift=settings.max_feature_drift,
+        ),
     )
 
 

@@ -19,11 +19,9 @@ from bot import data_version, recipe_file
 from bot.columns import horizon
 from bot.errors import BadConfig
 from bot.intervals import interval_s
+from bot.secret_files import SECRETS, read_secret, secret_from_file
 
-SECRET_FOLDER = Path("/run/secrets")
 CONFIG_FILE = "bot.toml"
-_SECRETS = ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY", "BOT_ALERT_URLS", "BOT_PING_URL", "BOT_WEBHOOK_TOKEN")
-"""Variables that may also be given as a file: ``<NAME>_FILE``, or mounted in the container's secret folder."""
 
 
 class AccountSettings(BaseModel):
@@ -106,6 +104,14 @@ class Settings(BaseSettings):
     max_exposure: float = Field(
         default=0.45, gt=0, le=1, description="Gate: largest absolute correlation of the submission with a feature."
     )
+    min_rows: int = Field(default=50, ge=1, description="Gate: fewest rows of a live file.")
+    min_drift: float = Field(
+        default=0.0, ge=-1, lt=1, description="Gate: rank correlation with the last submission's artifact, if another."
+    )
+    warn_feature_drift: float = Field(
+        default=0.02, ge=0, le=1, description="Share of live features unlike every training era over which to warn."
+    )
+    max_feature_drift: float = Field(default=0.5, gt=0, le=1, description="Gate: the same share, over which to refuse.")
     late_policy: Literal["skip", "queue"] = Field(
         default="skip",
         description="After the close: `skip` uploads nothing; `queue` lets Numerai keep a late file for the next round.",
@@ -201,8 +207,8 @@ class Settings(BaseSettings):
             raise BadConfig(f"account {name!r} is unknown; accounts: {', '.join(self.accounts) or 'none'}")
         account = self.accounts[name]
         key = {
-            "numerai_public_id": SecretStr(_read_secret(account.public_id_file, f"accounts.{name}")),
-            "numerai_secret_key": SecretStr(_read_secret(account.secret_key_file, f"accounts.{name}")),
+            "numerai_public_id": SecretStr(read_secret(account.public_id_file, f"accounts.{name}")),
+            "numerai_secret_key": SecretStr(read_secret(account.secret_key_file, f"accounts.{name}")),
         }
         return self.model_copy(update={**key, "slots": account.slots})
 
@@ -229,8 +235,8 @@ def load(**overrides: object) -> Settings:
     """
     _refuse_unknown_environment()
     values: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
-    for name in _SECRETS:
-        secret = _secret_from_file(name)
+    for name in SECRETS:
+        secret = secret_from_file(name)
         if secret is not None:
             values.setdefault(name.lower().removeprefix("bot_"), SecretStr(secret))
     try:
@@ -242,28 +248,10 @@ def load(**overrides: object) -> Settings:
         raise BadConfig(f"{CONFIG_FILE} is not valid TOML: {error}") from None
 
 
-def _secret_from_file(name: str) -> str | None:
-    """Read a secret from ``<NAME>_FILE`` or the container's secret folder; the plain variable wins over the folder."""
-    named = os.environ.get(f"{name}_FILE")
-    if named:
-        return _read_secret(Path(named), f"{name}_FILE")
-    mounted = SECRET_FOLDER / name
-    if name not in os.environ and mounted.is_file():
-        return mounted.read_text(encoding="utf-8").strip()
-    return None
-
-
-def _read_secret(path: Path, name: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise BadConfig(f"{name} names {path}, which cannot be read: {error.strerror}") from None
-
-
 def _refuse_unknown_environment() -> None:
     """Refuse ``BOT_*`` variables that mean nothing: a typo must not silently fall back to a default."""
     known = {f"BOT_{name.upper()}" for name in Settings.model_fields if not name.startswith("numerai_")}
-    known |= {f"{name}_FILE" for name in _SECRETS}
+    known |= {f"{name}_FILE" for name in SECRETS}
     for name in sorted(os.environ):
         if name.startswith("BOT_") and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -273,7 +261,7 @@ def _refuse_unknown_environment() -> None:
 
 def _variable(location: tuple[int | str, ...]) -> str:
     first = str(location[0]) if location else "settings"
-    if first.upper() in _SECRETS:
+    if first.upper() in SECRETS:
         return first.upper()
     return f"BOT_{first.upper()}" if first in Settings.model_fields else f"{CONFIG_FILE} key {first!r}"
 
@@ -292,7 +280,7 @@ def reference() -> str:
         variable = name.upper() if name.startswith("numerai_") else f"BOT_{name.upper()}"
         default = field.get_default(call_default_factory=True)
         shown = "-" if default is None or default == {} else f"`{default}`"
-        if variable in _SECRETS:
+        if variable in SECRETS:
             variable = f"{variable}`, `{variable}_FILE"
         rows.append(f"| `{variable}` | {shown} | {field.description} |")
     return "\n".join(rows)

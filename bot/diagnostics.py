@@ -35,6 +35,7 @@ class RoundReport:
         validation: Held-out scores of each member and the ensemble, from the artifact.
         member_correlation: Rank correlation of each pair of members, and of each member with the ensemble.
         drift: Rank correlation with the last submission's artifact on the same rows.
+        feature_drift: Share of the features that are unlike every training era; ``None`` where that is not known.
         max_exposure: Largest absolute correlation with a feature.
         exposures: Position and correlation of the most exposed features.
         gates: What the gates said.
@@ -53,6 +54,7 @@ class RoundReport:
     validation: Mapping[str, Any]
     member_correlation: Mapping[str, float]
     drift: float | None
+    feature_drift: float | None
     max_exposure: float
     exposures: tuple[tuple[int, float], ...]
     gates: tuple[Finding, ...]
@@ -75,6 +77,7 @@ class RoundReport:
         features: npt.NDArray[np.int8],
         validation: Mapping[str, Any],
         drift: float | None,
+        feature_drift: float | None = None,
         findings: Sequence[Finding],
         seconds: Mapping[str, float],
     ) -> "RoundReport":
@@ -101,6 +104,7 @@ class RoundReport:
             validation=validation,
             member_correlation=pairs,
             drift=None if drift is None else round_(drift),
+            feature_drift=None if feature_drift is None else round_(feature_drift),
             max_exposure=round_(float(np.abs(exposed).max(initial=0.0))),
             exposures=tuple((int(position), round_(float(exposed[position]))) for position in order),
             gates=tuple(findings),
@@ -122,6 +126,7 @@ class RoundReport:
             "validation_corr": {name: round_(score["mean"]) for name, score in self.validation.items()},
             "member_correlation": dict(self.member_correlation),
             "drift": self.drift,
+            "feature_drift": self.feature_drift,
             "max_exposure": self.max_exposure,
             "refused": [finding.gate for finding in self.gates if not finding.ok],
             "seconds": dict(self.seconds),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bot.marginals import Unlike
 from bot.neutralize import exposures
 
 Floats = npt.NDArray[np.float64]
@@ -28,6 +29,9 @@ class Limits:
         max_exposure: Largest absolute correlation with a feature. Numerai's own small example model reaches .30.
         min_drift: Rank correlation with the last submission's artifact on the same rows; a retrain that turns the
             predictions around is broken.
+        warn_feature_drift: Share of features whose values lie outside of all training eras, over which to warn. Of a
+            healthy live file none do; 30 features that Numerai adds or loses at once are .8 % of all.
+        max_feature_drift: The same, over which to refuse: the models are asked about something else than they learned.
     """
 
     min_rows: int = 50
@@ -35,6 +39,8 @@ class Limits:
     min_std: float = 0.1
     max_exposure: float = 0.45
     min_drift: float = 0.0
+    warn_feature_drift: float = 0.02
+    max_feature_drift: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +93,38 @@ def check_submission(
         findings.append(_exposure(values if usable else None, features, limits.max_exposure))
     findings.append(_drift(drift, limits.min_drift))
     return tuple(findings)
+
+
+def feature_drift(unlike: Unlike | None, limits: Limits) -> Finding:
+    """Judge the live features by how those that were learned from are spread; see :mod:`bot.marginals`."""
+    warn, most = limits.warn_feature_drift, limits.max_feature_drift
+    limit = f"at most {most:g}, warns over {warn:g}"
+    if unlike is None:
+        value = "not compared: the artifact does not keep its training features"
+        return Finding(gate="features", ok=True, value=value, limit=limit, message=f"features: {value}")
+    said = f"{unlike.share:.1%} of the features are unlike every training era, {unlike.worst} by {unlike.distance:.2f}"
+    if unlike.odd_rows:
+        said += f"; {unlike.rows} rows are as few, or as many, as none of them had"
+    warned = unlike.share > warn or unlike.odd_rows
+    return Finding(
+        gate="features",
+        ok=unlike.share <= most,
+        value=f"warning: {said}" if warned else unlike.share,
+        limit=limit,
+        message=f"features: {said} (at most {most:.0%}); is it another coding or data version? retrain, or raise"
+        " BOT_MAX_FEATURE_DRIFT",
+    )
+
+
+def official_validation(verdict: str | None) -> Finding:
+    """Say what Numerai's own validation function said of the file, ``None`` where it accepts it."""
+    return Finding(
+        gate="official_validation",
+        ok=verdict is None,
+        value="accepted" if verdict is None else "refused",
+        limit="accepted",
+        message=f"official validation: {verdict or 'accepted'}",
+    )
 
 
 def not_neutralized(reason: str) -> Finding:

@@ -96,9 +96,12 @@ class Metrics:
             report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             gates = {str(gate["gate"]): float(gate["ok"]) for gate in report["gates"]}
             seconds = {str(stage): float(value) for stage, value in report["seconds"].items()}
+            unlike = report.get("feature_drift")
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return
         yield _labelled("gate_ok", "Whether a gate let the newest submission pass.", "gate", gates)
+        if unlike is not None:
+            yield _gauge("feature_drift", "Share of live features unlike every training era.", float(unlike))
         yield _labelled("stage_seconds", "Seconds each stage of the newest submission took.", "stage", seconds)
 
 

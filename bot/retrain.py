@@ -39,10 +39,10 @@ from bot.promotion import Decision, decide
 from bot.recipe_file import history_needs
 from bot.recipes import Recipe
 from bot.refresh import refresh
-from bot.scorer import GOLDEN, NETWORK, STACKED, Members, Scorer, golden_batch, replay
+from bot.scorer import GOLDEN, MARGINALS, NETWORK, STACKED, Members, Scorer, golden_batch, replay
 from bot.splits import Split
 from bot.tracking import Track, Watcher
-from bot.training_data import part, read, used, write_inputs
+from bot.training_data import marginals, part, read, used, write_inputs
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees
@@ -127,6 +127,7 @@ class Retrainer:
             judged, served = Path(scratch) / "judged", Path(scratch) / "served"
             for folder in (judged, served):
                 write_inputs(data, recipe, folder, stale_after=fresh.history.stale_after)
+            (served / MARGINALS).write_bytes(marginals(data).to_bytes())
             network = self._fit_network(data, split, resolved, recipe, (judged, served))
             for folder, average in ((judged, network.judged), (served, network.served)):
                 self.watch("export", 0.0, "ONNX, with the parity gate")

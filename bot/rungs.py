@@ -30,6 +30,7 @@ from bot.history import Window
 from bot.history_file import choose, history_path
 from bot.ledger import Entry, Ledger
 from bot.live_benchmark import live_benchmark
+from bot.marginals import Unlike
 from bot.numerai import NumeraiClient
 from bot.rounds import Round
 from bot.scorer import Scored, Scorer
@@ -69,6 +70,7 @@ class Filled:
         validation: Held-out scores from the artifact.
         drift: Rank correlation with what the last confirmed submission's artifact says; ``None`` where it is the same.
         unlike: What is not as the artifact was judged, in words; empty where all is.
+        features: How far the live features are from those it learned from; ``None`` where that is not known.
     """
 
     predictions: np.ndarray
@@ -77,6 +79,7 @@ class Filled:
     validation: Mapping[str, Any]
     drift: float | None
     unlike: str = ""
+    features: Unlike | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -149,6 +152,7 @@ class Rungs:
             validation=scorer.artifact.manifest["scores"],
             drift=self._drift(scored, live, rung, last, round_),
             unlike=unlike,
+            features=scored.unlike,
         )
 
     def _again(self, last: Entry, live: LiveFile) -> Filled:

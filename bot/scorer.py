@@ -13,6 +13,7 @@ import structlog
 from bot.artifacts import Artifact
 from bot.errors import ArtifactInvalid, SchemaMismatch
 from bot.history import HistoryState, Window
+from bot.marginals import Marginals, Unlike
 from bot.neutralize import neutralize, neutralize_to
 from bot.preprocess import Prepared, Preprocess, prepare
 from models.ensemble import blend, expected_score
@@ -21,6 +22,7 @@ from models.stack import Stack
 from models.trees import TreeModel
 
 PREPROCESS, NETWORK, HISTORY, GOLDEN = "preprocess.json", "tsmixer.onnx", "history.npz", "golden.npz"
+MARGINALS = "marginals.npz"
 STACKED = "gbm_z_"
 """Prefix of the tree models whose predictions of each target are an input of the network."""
 
@@ -44,12 +46,14 @@ class Scored:
         members: Raw score of each member. Shape ``(rows,)`` each.
         prepared: The rows as the members saw them.
         neutralizers: Raw features that exposures are measured against. Shape ``(rows, k)``, int8.
+        unlike: How far the features are from those learned from; ``None`` of an artifact that does not keep them.
     """
 
     predictions: np.ndarray
     members: dict[str, np.ndarray]
     prepared: Prepared
     neutralizers: np.ndarray
+    unlike: Unlike | None = None
 
 
 class Members:
@@ -141,6 +145,7 @@ class Scorer:
         self.manifest = self._members.manifest
         names = {name: index for index, name in enumerate(self.manifest.features)}
         self._neutralizers = [names[name] for name in artifact.manifest["neutralizers"]]
+        self._marginals = _marginals(artifact.path(MARGINALS), self.manifest)
         self._replay(artifact.path(GOLDEN))
 
     @property
@@ -187,7 +192,13 @@ class Scorer:
         neutralizers = prepared.features[:, self._neutralizers]
         against = neutralizers if self.benchmark is None else benchmark
         predictions = ensemble(members, self._weights, against, proportion=self._proportion)
-        return Scored(predictions=predictions, members=members, prepared=prepared, neutralizers=neutralizers)
+        return Scored(
+            predictions=predictions,
+            members=members,
+            prepared=prepared,
+            neutralizers=neutralizers,
+            unlike=None if self._marginals is None else self._marginals.compare(prepared.features),
+        )
 
     def _replay(self, path: Path) -> None:
         try:
@@ -243,6 +254,16 @@ def golden_batch(values: np.ndarray, members: dict[str, np.ndarray]) -> bytes:
     arrays: dict[str, Any] = {"values": values, **members}
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
+
+
+def _marginals(path: Path, manifest: Preprocess) -> Marginals | None:
+    """Return what an artifact keeps of its features; none, as of an older one, where they are no use."""
+    try:
+        found = Marginals.from_bytes(path.read_bytes()) if path.is_file() else None
+    except (OSError, ValueError) as error:
+        log.warning("marginals.unusable", reason=str(error))
+        return None
+    return found if found is not None and found.features == manifest.features else None
 
 
 def _answer(name: str, target: str) -> str:

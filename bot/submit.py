@@ -17,7 +17,7 @@ from bot.delivery import Delivery, Slot, token
 from bot.diagnostics import RoundReport
 from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater, StateUnwritable
 from bot.files import publish
-from bot.gates import Finding, Limits, check_submission, not_neutralized
+from bot.gates import Finding, Limits, check_submission, feature_drift, not_neutralized, official_validation
 from bot.late import Late
 from bot.ledger import Entry, Ledger, LiveRecord
 from bot.live_fetch import LiveFiles, live_path
@@ -228,16 +228,11 @@ class Submitter:
             limits=self.limits,
         )
         verdict = official.verdict()
-        accepted = Finding(
-            gate="official_validation",
-            ok=verdict is None,
-            value="accepted" if verdict is None else "refused",
-            limit="accepted",
-            message=f"official validation: {verdict or 'accepted'}",
-        )
+        if filled.members:
+            findings = (*findings, feature_drift(filled.features, self.limits))
         if filled.unlike:
             findings = (*findings, not_neutralized(filled.unlike))
-        return (*findings, accepted)
+        return (*findings, official_validation(verdict))
 
     def _report(self, draft: "_Draft", stages: Stages) -> None:
         """Write the round's report beside its predictions; once confirmed, log it as the round's one summary."""
@@ -256,6 +251,7 @@ class Submitter:
             features=draft.filled.neutralizers,
             validation=draft.filled.validation,
             drift=draft.filled.drift,
+            feature_drift=None if draft.filled.features is None else draft.filled.features.share,
             findings=draft.findings,
             seconds=stages.seconds,
         )

@@ -3,16 +3,22 @@
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from bot.feature_sets import FeatureMetadata
 from bot.history import HistoryState
 from bot.leaks import Used
-from bot.preprocess import Preprocess
+from bot.marginals import Marginals, sample
+from bot.preprocess import Preprocess, prepare
 from bot.recipes import Recipe
 from bot.refresh import Refreshed
 from bot.scorer import HISTORY, PREPROCESS
 from bot.splits import Split, holdout, resolved
 from bot.tracking import Watcher
 from bot.training_set import TrainingSet
+
+COMPARED = 52
+"""Newest eras, a year of them, that live features are held beside."""
 
 
 def read(
@@ -68,6 +74,15 @@ def used(data: TrainingSet, split: Split, recipe: Recipe, target: str) -> tuple[
     targets = tuple(dict.fromkeys((*data.targets, *recipe.trees(target).values())))
     blocks = {"training": split.train, "validation": split.validation}
     return tuple(Used(block=name, positions=block, targets=targets) for name, block in blocks.items())
+
+
+def marginals(data: TrainingSet) -> Marginals:
+    """Return how the features of the newest eras are spread over their rows, those without a target included."""
+    positions = range(max(0, len(data.store.eras) - COMPARED), len(data.store.eras))
+    names = data.store.feature_names
+    eras = (prepare(data.manifest, names, sample(data.store.features(one))).features for one in positions)
+    rows = np.diff(data.store.offsets)[positions.start :].tolist()
+    return Marginals.of(data.manifest.features, eras, rows)
 
 
 def write_inputs(data: TrainingSet, recipe: Recipe, folder: Path, *, stale_after: datetime | None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bot.artifacts import ArtifactStore
 from bot.assembly import pins, versions
-from bot.config import SECRET_FOLDER, Settings
+from bot.config import Settings
 from bot.data_version import order
 from bot.doctor.checks import Check, failure, guarded, note, ok, warning
 from bot.errors import ArtifactInvalid, BadConfig, BadCredentials, NoChampion
@@ -19,6 +19,7 @@ from bot.feature_sets import FeatureMetadata
 from bot.history_file import history_path, read
 from bot.ledger import Ledger
 from bot.scorer import Scorer
+from bot.secret_files import SECRET_FOLDER
 
 GIB = 1 << 30
 

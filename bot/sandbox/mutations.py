@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -58,6 +59,14 @@ def _doubled(table: pa.Table, _: list[str]) -> pa.Table:
     return table
 
 
+def _bins(
+    table: pa.Table, features: list[str], change: Callable[[npt.NDArray[np.int8]], npt.NDArray[np.int8]]
+) -> pa.Table:
+    for name in features:
+        table = _set(table, name, pa.array(change(np.asarray(table.column(name))).astype(np.int8), pa.int8()))
+    return table
+
+
 def _added(table: pa.Table, _: list[str]) -> pa.Table:
     for number in range(50):
         table = table.append_column(f"{FEATURE_PREFIX}new_{number}", pa.array(np.zeros(len(table), np.int8)))
@@ -93,6 +102,10 @@ MUTATIONS: dict[str, Callable[[pa.Table, list[str]], pa.Table]] = {
     "out_of_range": lambda table, features: _values(table, features, 7.0),
     "fractions": lambda table, features: _values(table, features, 1.5),
     "coded_anew": _doubled,
+    "some_missing": lambda table, features: _bins(
+        table, features[: max(int(len(features) * SHARE), 1)], lambda codes: np.full_like(codes, 2)
+    ),
+    "bins_merged": lambda table, _: _bins(table, _features(table), lambda codes: np.minimum(codes, 3)),
     "no_rows": lambda table, _: table.slice(0, 0),
     "half_the_rows": lambda table, _: table.slice(0, len(table) // 2),
     "twice_the_rows": lambda table, _: pa.concat_tables([table, table]),

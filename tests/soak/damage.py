@@ -26,6 +26,7 @@ DECISIONS = {
     "features_added": SAME, "columns_reordered": SAME, "rows_reordered": SAME, "int16": SAME, "float32": SAME,
     "one_dropped": REFUSED, "some_dropped": REFUSED, "last_dropped": REFUSED, "all_dropped": REFUSED,
     "one_renamed": REFUSED, "nulls": FILLED, "nans": FILLED, "out_of_range": FILLED, "fractions": FILLED, "coded_anew": REFUSED,
+    "some_missing": FILLED, "bins_merged": REFUSED,
     "no_rows": LATER, "half_the_rows": LATER, "twice_the_rows": LATER, "ids_repeated": LATER, "no_ids": LATER,
     "an_old_era": LATER, "two_eras": LATER, "no_era": LATER,
 }  # fmt: skip

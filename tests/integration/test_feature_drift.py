@@ -1,0 +1,91 @@
+"""Live features beside those that the champion learned from: forty healthy rounds pass, other bins warn or refuse."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bot.artifacts import ArtifactStore
+from bot.errors import GateFailed
+from bot.livefile import read_live
+from bot.marginals import Marginals
+from bot.sandbox import Fault
+from bot.sandbox.world import World
+from bot.scorer import MARGINALS, Scorer
+from tests.integration.conftest import FIRST_ROUND, SLOT
+
+pytestmark = pytest.mark.usefixtures("validated_here")
+
+
+def champion(state):
+    store = ArtifactStore(state / "artifacts")
+    return store.open(store.champions("demo")[0])
+
+
+def gate(installation):
+    report = json.loads((installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "report.json").read_text())
+    (found,) = (one for one in report["gates"] if one["gate"] == "features")
+    return found, report["feature_drift"]
+
+
+def test_no_healthy_round_is_unlike_training(trained, world_folder):
+    """In forty live eras no feature lies outside of the training eras, and as many rows are nothing special."""
+    artifact, world = champion(trained), World.open(world_folder)
+    learned = Marginals.from_bytes(artifact.path(MARGINALS).read_bytes())
+    found = []
+    for number in range(40):
+        live = read_live(world.live(number).folder / "live.parquet")
+        place = {name: index for index, name in enumerate(live.names)}
+        found.append(learned.compare(live.values[:, [place[name] for name in learned.features]]))
+
+    assert {(one.share, one.odd_rows) for one in found} == {(0.0, False)}
+    assert learned.features == Scorer(artifact).manifest.features
+
+
+def test_a_healthy_round_says_so(installation):
+    """The gate passes with its share, in report and receipt."""
+    receipt = installation.submit()
+    found, share = gate(installation)
+
+    assert (found["ok"], found["value"], share) == (True, 0.0, 0.0)
+    assert "features" in [one.gate for one in receipt.findings]
+
+
+def test_a_few_missing_features_are_sent_with_a_warning(installation):
+    """One feature in twenty shows the middle bin throughout: the round is confirmed, and everybody told."""
+    installation.sandbox.faults.add(
+        Fault(operation="rounds", kind="schema_change", message="some_missing", seconds=9e4)
+    )
+    receipt = installation.submit()
+    found, share = gate(installation)
+    shown = installation.bot("status", str(FIRST_ROUND)).stdout
+
+    assert (receipt.outcome, found["ok"]) == ("confirmed", True)
+    assert found["value"].startswith("warning: ")
+    assert 0.02 < share < 0.1
+    assert "are unlike every training era" in shown
+
+
+def test_other_bins_are_refused_by_limits_that_are_settings(installation):
+    """Four bins instead of five in every feature refuse the artifact; whoever raises the limit sends it."""
+    installation.sandbox.faults.add(Fault(operation="rounds", kind="schema_change", message="bins_merged", seconds=9e4))
+    with pytest.raises(GateFailed, match=r"features: 100\.0% of the features are unlike every training era"):
+        installation.submit(max_exposure=1.0)
+    sent = len(installation.sandbox.tournament.submissions)
+    receipt = installation.submit(max_exposure=1.0, max_feature_drift=1.0)
+
+    assert (sent, receipt.outcome) == (0, "confirmed")
+
+
+def test_an_artifact_that_keeps_no_features_is_not_compared(installation):
+    """What an older version made scores as ever, and the gate notes that nothing was compared."""
+    old = champion(installation.state)
+    store = ArtifactStore(installation.state / "artifacts")
+    files = {name: old.path(name) for name in old.manifest["files"] if name != MARGINALS}
+    made = store.write(files=files, manifest=old.manifest, at=np.datetime64("2026-11-25").astype("M8[s]").item())
+    store.promote("demo", made.id)
+    receipt = installation.submit()
+    found, share = gate(installation)
+
+    assert (receipt.outcome, receipt.artifact, share) == ("confirmed", made.id, None)
+    assert found["value"].startswith("not compared")

@@ -1,0 +1,141 @@
+"""Feature values of an era beside those learned from: healthy eras pass, and every kind of other coding is found."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.gates import Limits, feature_drift
+from bot.marginals import FLOOR, SAMPLED, Marginals, sample, value_shares
+from bot.preprocess import MIDDLE
+
+FEATURES = 60
+NAMES = tuple(f"feature_{index}" for index in range(FEATURES))
+
+
+def era(rows, seed, *, features=FEATURES):
+    """Every feature in five equal bins, as Numerai ranks it within the era."""
+    random = np.random.default_rng(seed)
+    bins = np.resize(np.arange(5, dtype=np.int8), rows)
+    return np.stack([random.permutation(bins) for _ in range(features)]).T
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """A year of eras of 3,000 rows."""
+    return Marginals.of(NAMES, [sample(era(3000, seed)) for seed in range(52)], [3000] * 52)
+
+
+def test_healthy_eras_are_like_training(learned):
+    """In forty further eras no feature lies outside of the training eras."""
+    found = [learned.compare(era(3000 + 10 * seed, 1000 + seed)) for seed in range(40)]
+
+    assert {one.share for one in found} == {0.0}
+    assert not any(one.odd_rows for one in found)
+
+
+def _other_bins(codes):
+    codes[:, 7] = np.random.default_rng(1).choice(5, size=len(codes), p=(0.05, 0.2, 0.5, 0.2, 0.05))
+
+
+def _missing(codes):
+    codes[:, 7] = MIDDLE
+
+
+def _reversed_missing(codes):
+    codes[:, 7] = np.minimum(codes[:, 7], 3)
+
+
+@pytest.mark.parametrize("change", [_other_bins, _missing, _reversed_missing])
+def test_one_changed_feature_is_named(learned, change):
+    """Other bins, a feature that is missing in the era, or a bin that is empty: that feature, and no other, is unlike."""
+    codes = era(3000, 5)
+    change(codes)
+    found = learned.compare(codes)
+
+    assert (found.share, found.worst) == (1 / FEATURES, "feature_7")
+    assert found.distance > 0.15
+
+
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(50, SAMPLED))
+@settings(max_examples=30, deadline=None)
+def test_order_of_rows_does_not_matter(seed, rows):
+    """Rows in another order have the same shares, which add up to one; what is compared with itself is like itself."""
+    codes = np.random.default_rng(seed).integers(0, 6, size=(rows, 5)).astype(np.int8)
+    shares = value_shares(codes)
+    own = Marginals.of("abcde", [codes], [rows])
+
+    np.testing.assert_array_equal(shares, value_shares(codes[np.random.default_rng(seed).permutation(rows)]))
+    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+    assert (own.compare(codes).share, own.compare(codes).distance) == (0.0, 0.0)
+
+
+def test_shares_are_counted():
+    """Written out: one feature of four rows."""
+    np.testing.assert_array_equal(value_shares(np.array([[0], [0], [4], [5]], np.int8)), [[0.5, 0, 0, 0, 0.25, 0.25]])
+
+
+def test_a_feature_is_measured_by_its_own_noise():
+    """What a feature did in some training era it may do again; what none of them did, it may not."""
+    codes = [era(1000, seed) for seed in range(20)]
+    codes[3][:, 0] = MIDDLE
+    learned = Marginals.of(NAMES, codes, [1000] * 20)
+    again, other = era(1000, 99), era(1000, 99)
+    again[:, 0] = other[:, 1] = MIDDLE
+
+    assert learned.compare(again).share == 0
+    assert learned.compare(other).worst == "feature_1"
+    assert learned.reach[0] > 0.7 > FLOOR
+
+
+@pytest.mark.parametrize(("rows", "odd"), [(3000, False), (2500, False), (2300, True), (3500, False), (3700, True)])
+def test_rows_are_compared(learned, rows, odd):
+    """A fifth fewer or more rows than any training era had are said."""
+    assert learned.compare(era(rows, 1)).odd_rows is odd
+
+
+def test_they_travel_small_and_whole(learned):
+    """Bytes give the same marginals back, a few dozen for a feature; a flipped bit or other bytes give an error."""
+    content = learned.to_bytes()
+    again = Marginals.from_bytes(content)
+
+    assert again.features == learned.features
+    assert again.rows == learned.rows
+    np.testing.assert_array_equal(again.shares, learned.shares)
+    assert len(content) < 40 * FEATURES
+    for damaged in (content[:-1] + bytes([content[-1] ^ 1]), b"", content[:100]):
+        with pytest.raises(ValueError, match=r"digest|marginals"):
+            Marginals.from_bytes(damaged)
+
+
+def test_the_gate_warns_and_refuses_by_its_limits(learned):
+    """A healthy era passes with its share; a twentieth of the features warns; most of them refuse."""
+    said = {}
+    for changed in (0, 3, 40):
+        codes = era(3000, 5)
+        codes[:, :changed] = MIDDLE
+        said[changed] = feature_drift(learned.compare(codes), Limits())
+    few = feature_drift(learned.compare(era(1000, 5)), Limits())
+    unknown = feature_drift(None, Limits())
+
+    assert (said[0].ok, said[0].value) == (True, 0.0)
+    assert said[3].ok
+    assert said[3].value.startswith("warning: 5.0% of the features are unlike every training era, feature_")
+    assert not said[40].ok
+    assert "BOT_MAX_FEATURE_DRIFT" in said[40].message
+    assert few.ok
+    assert "1000 rows are as few" in few.value
+    assert unknown.ok
+    assert unknown.value.startswith("not compared")
+
+
+def test_a_real_era_is_like_equal_bins(shared_data):
+    """Half of a real era's rows: of 42 features only the one that keeps its ties is unlike five equal bins."""
+    table = pq.read_table(shared_data / "v5_small42_era0575_halfsample.parquet")
+    names = [name for name in table.column_names if name.startswith("feature_")]
+    codes = np.stack([table.column(name).to_numpy().astype(np.int8) for name in names], axis=1)
+    eras = [sample(era(5000, seed, features=len(names))) for seed in range(52)]
+    found = Marginals.of(names, eras, [len(codes)]).compare(codes)
+
+    assert found.share <= 1 / len(names)
