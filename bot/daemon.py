@@ -238,7 +238,7 @@ class Daemon:
         log.warning("round.delayed", round=number, reason=reason)
         if status in (65, 78) and number is not None and not self.helped():
             party.hold_until = time.monotonic() + HOLD_S
-            self._trouble("round", f"round {number} is {reason}", "the log has the reason; see `bot doctor`")
+            self._trouble("round", f"round {number}: {reason}", "the log has the reason; see `bot doctor`")
         return True
 
     def _warn(self, current: Round, now: datetime) -> None:

@@ -76,7 +76,7 @@ def test_no_attempt_outlasts_its_round(loop, paper):
     assert paper.attempts[0].limit_s == 600 + daemon.AFTER_CLOSE_S
 
 
-@pytest.mark.parametrize(("status", "title"), [(65, "round 1405 is refused"), (78, "round 1405 is needs the operator")])
+@pytest.mark.parametrize(("status", "title"), [(65, "round 1405: refused"), (78, "round 1405: needs the operator")])
 def test_a_refusal_is_told_once_and_tried_rarely(loop, paper, status, title):
     """What needs a person is told at once, and held for minutes instead of repeated every few seconds."""
     paper.outcome = status
