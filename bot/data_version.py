@@ -15,9 +15,12 @@ therefore still fill a round.
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bot.artifacts import ArtifactStore
 from bot.errors import ArtifactInvalid, NoChampion
+
+if TYPE_CHECKING:
+    from bot.artifacts import ArtifactStore
 
 DEFAULT = "v5.3"
 
@@ -40,7 +43,7 @@ class Pin:
     setting: str
 
     @classmethod
-    def of(cls, artifacts: ArtifactStore, recipe: str, setting: str) -> "Pin":
+    def of(cls, artifacts: "ArtifactStore", recipe: str, setting: str) -> "Pin":
         """Read the pin of a recipe; a champion whose manifest is damaged leaves the word to the one before it."""
         try:
             champions = artifacts.champions(recipe)

@@ -59,6 +59,26 @@ def test_status_and_health_start_light(module):
     assert not loaded_by(module).intersection(heavy)
 
 
+@pytest.mark.parametrize("command", ["--help", "submit --help", "evaluate e1 --help", "status"])
+def test_a_command_that_only_tells_loads_little(command, tmp_path):
+    """From start to end, help and status load no library of numbers, no API client, no settings and no terminal painter."""
+    script = (
+        "import sys, bot.cli\n"
+        f"sys.argv = ['bot', *{command.split()}]\n"
+        "try:\n    bot.cli.main()\n"
+        "finally:\n    print('LOADED', *sorted(sys.modules))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "BOT_STATE_DIR": str(tmp_path / "state")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
+    )
+    loaded = set(done.stdout.rpartition("LOADED")[2].split())
+    heavy = {"numpy", "pandas", "pyarrow", "numerapi", "requests", "pydantic_settings", "rich", *FORBIDDEN_LIVE}
+
+    assert "bot.cli.app" in loaded
+    assert not loaded.intersection(heavy)
+
+
 def test_files_stay_readable():
     """No source file is longer than 300 lines."""
     long = {

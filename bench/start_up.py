@@ -1,0 +1,136 @@
+"""
+From the command line to an answer: `--help` of every command, and `bot status` on a state directory that was lived in.
+
+Every run is a process of its own with warm files, and nobody to ask: proxies and API lead nowhere. A start is one thread
+that waits for nothing, so its CPU seconds are what the wall clock shows on an idle machine; they are held to the goal,
+and the wall clock stands beside them with the load of the machine.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from measure import save
+
+GOAL_S = 0.3
+ROUNDS = 90
+"""Of the state directory that is shown: as many as have their predictions kept."""
+
+OPENED = datetime(2026, 8, 1, 13, tzinfo=UTC)
+NOWHERE = "http://127.0.0.1:9/"
+"""The port of the discard service: whoever asks anybody is refused at once."""
+
+
+class Start(NamedTuple):
+    """Seconds of several runs."""
+
+    cpu_s: list[float]
+    wall_s: list[float]
+
+    @property
+    def missed(self) -> bool:
+        """Say whether the goal was missed."""
+        return statistics.median(self.cpu_s) > GOAL_S
+
+
+def commands(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the words of every command of typer's, groups among them."""
+    yield path
+    for name, one in sorted(getattr(command, "commands", {}).items()):
+        yield from commands(one, (*path, name))
+
+
+def lived_in(state: Path) -> None:
+    """Make a state directory with rounds, events, chores and a champion."""
+    from bot.artifacts import ArtifactStore
+    from bot.ledger import Entry, Ledger, LiveRecord
+    from bot.rounds import Round
+
+    store = ArtifactStore(state / "artifacts")
+    about = {"recipe": {"name": "standard"}, "data_version": "v5.3"}
+    champion = store.write(files={}, manifest=about, at=OPENED).id
+    store.promote("standard", champion)
+    ledger = Ledger(state / "ledger.sqlite")
+    for number in range(1405, 1405 + ROUNDS):
+        at = OPENED + timedelta(days=number - 1405)
+        ledger.see(Round(number=number, opens_at=at, closes_at=at + timedelta(hours=1)))
+        digests = {"sha256": f"{number:064x}", "ids_sha256": f"{number:064x}"}
+        ledger.record_live(LiveRecord(round=number, version="v5.3", rows=6_900, fetched_at=at.isoformat(), **digests))
+        ledger.intend(
+            Entry(
+                round=number, slot="mixer", state="intended", token=f"r{number}-mixer", csv_sha256=digests["sha256"],
+                data_sha256=digests["sha256"], artifact=champion, submission_id=None, filename=None,
+                intended_at=at.isoformat(), confirmed_at=None,
+            )
+        )  # fmt: skip
+        ledger.confirm(number, "mixer", submission_id=f"s{number}", filename=f"r{number}-mixer.csv", at=at)
+    for name in ("retrain", "sync", "backup", "scores"):
+        ledger.start_chore(name, OPENED)
+        ledger.finish_chore(name, OPENED, "ok")
+    ledger.close()
+
+
+def measured(words: tuple[str, ...], environment: dict[str, str], folder: Path, runs: int) -> Start:
+    """Run a command once to warm up, then *runs* times."""
+    found = Start([], [])
+    for _ in range(runs + 1):
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "bot", *words], env=environment, cwd=folder, capture_output=True, check=False
+        )
+        wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+        if done.returncode != 0:
+            sys.exit(f"bot {' '.join(words)} ended with {done.returncode}: {done.stderr.decode()}")
+        found.cpu_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        found.wall_s.append(wall)
+    return Start(found.cpu_s[1:], found.wall_s[1:])
+
+
+def main() -> None:
+    """Measure every command, print the table, and fail where a goal is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="accepted as in every bench; there is nothing to scale"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    options = parser.parse_args()
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    import typer
+
+    from bot.cli import app
+
+    helps = [(*words, "--help") for words in commands(typer.main.get_command(app))]
+    with tempfile.TemporaryDirectory(prefix="start-up-") as scratch:
+        state = Path(scratch) / "state"
+        lived_in(state)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("BOT_", "NUMERAI_"))}
+        environment |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "BOT_API_URL"), NOWHERE)
+        environment |= {"BOT_STATE_DIR": str(state), "BOT_MODE": "live", "PYTHONPATH": sys.path[0]}
+        asked = [*helps, ("status",), ("status", "--json"), ("status", str(1405 + ROUNDS - 1))]
+        found = {" ".join(words): measured(words, environment, Path(scratch), options.runs) for words in asked}
+    print(f"median of {options.runs} runs; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print(f"{'bot ...':<34}{'CPU s':>8}{'goal':>6}{'wall s':>8}{'fastest':>9}")
+    for name, one in found.items():
+        cpu, wall = statistics.median(one.cpu_s), statistics.median(one.wall_s)
+        verdict = "missed" if one.missed else ""
+        print(f"{name:<34}{cpu:8.3f}{GOAL_S:6.1f}{wall:8.3f}{min(one.wall_s):9.3f}   {verdict}")
+    save(
+        options.json,
+        {"goal_s": GOAL_S, "runs": options.runs, "starts": {name: one._asdict() for name, one in found.items()}},
+    )
+    if any(one.missed for one in found.values()):
+        sys.exit("missed")
+
+
+if __name__ == "__main__":
+    main()
