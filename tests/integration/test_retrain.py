@@ -81,6 +81,7 @@ def test_artifact_holds_no_pickle(artifact):
         "evaluation.json",
         "preprocess.json",
         "history.npz",
+        "marginals.npz",
         "golden.npz",
     }
 
