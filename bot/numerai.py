@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import requests
 import stamina
-from numerapi import NumerAPI
 
 from bot import answers, queries
 from bot.answers import Diagnosis, LiveScore, ServerSubmission, field, raise_errors, to_round
@@ -24,6 +23,7 @@ from bot.boundaries import boundary
 from bot.errors import BadCredentials, NumeraiUnavailable, RoundNotOpen
 from bot.rounds import Round
 from bot.transport import Transport
+from bot.without_pandas import load
 
 CLASSIC = 8
 """Numerai's id of the Classic tournament."""
@@ -31,6 +31,7 @@ CLASSIC = 8
 ATTEMPTS, PATIENCE_S = 8, 30.0
 """Attempts of a query, and the seconds after which no further one begins."""
 
+NumerAPI: Any = load("numerapi").NumerAPI
 T = TypeVar("T")
 
 

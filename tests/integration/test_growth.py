@@ -1,0 +1,15 @@
+"""A daemon's memory over rounds: the short form of tests/soak/growth.py."""
+
+import sys
+
+from tests.soak import growth
+
+
+def test_rounds_leave_nothing_behind_in_the_daemon(world_folder, tmp_path):
+    """R18: once everything was used, a message among it, further rounds add next to nothing."""
+    grown = growth.play(world_folder, tmp_path, rounds=14, settled_in=9, look_every=14)
+    sys.stdout.write(f"{grown}\n")
+
+    assert grown.alerts == 2
+    assert grown.grown <= growth.GOAL_MIB
+    assert max(grown.mib.values()) <= growth.IDLE_MIB
