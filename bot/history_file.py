@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -83,15 +84,33 @@ def choose(own: HistoryState | None, path: Path, *, now: datetime) -> Window:
     """
     if own is None:
         return "masked"
-    published = read(path)
-    for state in [own] if published is None or published.built_from_era < own.built_from_era else [published, own]:
-        try:
-            window = state.select(own.features, own.targets, len(own.window))
-        except SchemaMismatch as error:
-            log.warning("history.unfit", reason=str(error))
-            continue
-        if state.stale_after is None or now <= state.stale_after:
-            return window
-        log.warning("history.stale", newest_era=dict(state.newest_era), stale_after=state.stale_after.isoformat())
-        break
+    state = newest(own, path)
+    if state.stale_after is None or now <= state.stale_after:
+        return state.window
+    log.warning("history.stale", newest_era=dict(state.newest_era), stale_after=state.stale_after.isoformat())
     return "masked"
+
+
+def newest(own: HistoryState, path: Path) -> HistoryState:
+    """
+    Return the published history as an artifact's network sees it, or the artifact's own where that is newer or does not fit.
+
+    Args:
+        own: Of the artifact.
+        path: From :func:`history_path`.
+    """
+    published = read(path)
+    if published is None or published.built_from_era < own.built_from_era:
+        return own
+    try:
+        window = published.select(own.features, own.targets, len(own.window))
+    except SchemaMismatch as error:
+        log.warning("history.unfit", reason=str(error))
+        return own
+    return replace(
+        own,
+        window=window,
+        newest_era={name: era for name, era in published.newest_era.items() if name in own.targets},
+        built_from_era=published.built_from_era,
+        stale_after=published.stale_after,
+    )

@@ -65,12 +65,13 @@ def live_benchmark(
                 asked.parent.mkdir(parents=True, exist_ok=True)
                 asked.touch()
             fetch(client, f"{version}/{FILE}", path, watch=_watch(time.monotonic() + FETCH_S))
-        return _aligned(path, live, column)
+        return aligned(path, live, column)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with this file, the round counts more
         return None, f"{FILE}: {type(error).__name__}: {error}"
 
 
-def _aligned(path: Path, live: LiveFile, column: str) -> tuple[Floats | None, str]:
+def aligned(path: Path, live: LiveFile, column: str) -> tuple[Floats | None, str]:
+    """Return what a file says of the live rows, NaN where it says nothing and empty text; or ``None`` and why."""
     file = pq.ParquetFile(path, pre_buffer=False)
     absent = [name for name in (ID, column) if name not in file.schema_arrow.names]
     if absent:

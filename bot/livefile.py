@@ -18,13 +18,10 @@ import pyarrow.parquet as pq
 
 from bot.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, LIVE_ERA
 from bot.errors import DatasetIncomplete
-from bot.preprocess import MISSING
+from bot.preprocess import MISSING, coded
 
 BLOCK = 512
 """Feature columns decoded at a time: the same speed as all at once, with a third of the memory."""
-
-LARGEST_CODE = 100
-"""Codes up to here travel as they are, so that the preprocessing can report what lies outside 0 to 4."""
 
 MAX_ROW_CHANGE = 0.2
 """Largest change of the row count from one round to the next; neighbouring eras differ by 7.3 % at most."""
@@ -151,10 +148,8 @@ def _decode(block: pa.Table) -> tuple[npt.NDArray[np.int8], int, int]:
                 part[:] = np.frombuffer(chunk.buffers()[1], dtype=np.int8, count=len(chunk), offset=chunk.offset)
                 continue
             values = np.array([np.nan if value is None else float(value) for value in chunk.to_pylist()])
-            absent = np.isnan(values)
-            known = ~absent & (values == np.floor(values)) & (np.abs(values) <= LARGEST_CODE)
-            part[:] = MISSING
-            part[known] = values[known].astype(np.int8)
-            missing += int(absent.sum())
-            strange += int((~absent & ~known).sum())
+            part[:] = coded(values)
+            absent = int(np.isnan(values).sum())
+            missing += absent
+            strange += int(((part == MISSING) & (values != MISSING)).sum()) - absent
     return codes, missing, strange

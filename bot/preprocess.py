@@ -24,6 +24,9 @@ Floats = npt.NDArray[np.float32]
 MISSING = -1
 """The code readers use for a value that is not in the file."""
 
+LARGEST_CODE = 100
+"""Codes up to here travel as they are, so that :func:`prepare` can report what lies outside 0 to 4."""
+
 MISSING_CATEGORY = 5
 """The code of a missing value where missing is a category of its own."""
 
@@ -189,6 +192,12 @@ def _filled(manifest: Preprocess, features: Codes) -> tuple[Codes, int, int]:
         if whole.any():
             features[:, whole] = code
     return features, missing, strange
+
+
+def coded(values: npt.NDArray[np.float64]) -> Codes:
+    """Return numbers as codes, :data:`MISSING` for NaN and for what is no whole number of one byte; shape as given."""
+    known = (values == np.floor(values)) & (np.abs(values) <= LARGEST_CODE)
+    return np.where(known, values, MISSING).astype(np.int8)
 
 
 def network_scaling(manifest: Preprocess) -> tuple[float, float]:

@@ -30,10 +30,10 @@ from bot.history import Window
 from bot.history_file import choose, history_path
 from bot.ledger import Entry, Ledger
 from bot.live_benchmark import live_benchmark
-from bot.marginals import Unlike
+from bot.marginals import Marginals, Unlike
 from bot.numerai import NumeraiClient
 from bot.rounds import Round
-from bot.scorer import Scored, Scorer
+from bot.scorer import MARGINALS, Scored, Scorer
 from bot.submission_file import reread
 from models.ranks import rank_correlation
 
@@ -152,7 +152,7 @@ class Rungs:
             validation=scorer.artifact.manifest["scores"],
             drift=self._drift(scored, live, rung, last, round_),
             unlike=unlike,
-            features=scored.unlike,
+            features=_unlike(scorer, scored),
         )
 
     def _again(self, last: Entry, live: LiveFile) -> Filled:
@@ -191,9 +191,12 @@ class Rungs:
                 column=scorer.benchmark,
             )
         try:
-            return scorer.score(live.names, live.values, window=window, benchmark=benchmark), reason
+            scored = scorer.score(live.names, live.values, window=window, benchmark=benchmark)
         except (RuntimeError, ValueError, MemoryError) as error:  # of onnxruntime and numpy: one model's failure
             raise ArtifactInvalid(f"artifact {scorer.artifact.id} does not score: {error}") from None
+        for finding in scored.prepared.findings:
+            log.warning("features.filled", artifact=scorer.artifact.id, reason=finding)
+        return scored, reason
 
     def _drift(self, scored: Scored, live: LiveFile, rung: Rung, last: Entry | None, round_: Round) -> float | None:
         """Correlate with what the last confirmed submission's artifact says about the same rows."""
@@ -208,6 +211,19 @@ class Rungs:
             log.warning("drift.unknown", artifact=last.artifact, reason=str(error))
             return None
         return rank_correlation(scored.predictions, before.predictions)
+
+
+def _unlike(scorer: Scorer, scored: Scored) -> Unlike | None:
+    """Return how far the features are from those learned from; ``None`` of an older artifact, or where that cannot be said."""
+    path = scorer.artifact.path(MARGINALS)
+    try:
+        learned = Marginals.from_bytes(path.read_bytes()) if path.is_file() else None
+        if learned is None or learned.features != scorer.manifest.features:
+            return None
+        return learned.compare(scored.prepared.features)
+    except (OSError, ValueError) as error:
+        log.warning("marginals.unusable", reason=str(error))
+        return None
 
 
 def _version(scorer: Scorer) -> str:

@@ -2,22 +2,21 @@
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import structlog
 
 from bot.artifacts import Artifact
 from bot.errors import ArtifactInvalid, SchemaMismatch
 from bot.history import HistoryState, Window
-from bot.marginals import Marginals, Unlike
 from bot.neutralize import neutralize, neutralize_to
 from bot.preprocess import Prepared, Preprocess, prepare
 from models.ensemble import blend, expected_score
-from models.runtime import OnnxNetwork
+from models.exported import ExportedNetwork
 from models.stack import Stack
 from models.trees import TreeModel
 
@@ -32,8 +31,8 @@ MAX_OUT_OF_RANGE = 0.01
 GOLDEN_TOLERANCE = 1e-5
 """Largest difference of a replayed golden score; another processor sums float32 in another order."""
 
-
-log = structlog.get_logger()
+Opener = Callable[[Path], ExportedNetwork]
+"""Opens a network's file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +45,12 @@ class Scored:
         members: Raw score of each member. Shape ``(rows,)`` each.
         prepared: The rows as the members saw them.
         neutralizers: Raw features that exposures are measured against. Shape ``(rows, k)``, int8.
-        unlike: How far the features are from those learned from; ``None`` of an artifact that does not keep them.
     """
 
     predictions: np.ndarray
     members: dict[str, np.ndarray]
     prepared: Prepared
     neutralizers: np.ndarray
-    unlike: Unlike | None = None
 
 
 class Members:
@@ -70,16 +67,27 @@ class Members:
         target: What ``tsmixer`` answers for; ``tsmixer_<name>`` answers for ``target_<name>``.
         prefix: Of the models' file names.
         threads: For scoring.
+        open_network: What evaluates the network; ``None`` is onnxruntime.
 
     Raises:
         ValueError: A file does not load, or a model asks for inputs the preprocessing does not make.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], *, target: str, prefix: str = "", threads: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[str],
+        *,
+        target: str,
+        prefix: str = "",
+        threads: int = 1,
+        open_network: Opener | None = None,
+    ) -> None:
         self.manifest = Preprocess.from_json((folder / PREPROCESS).read_text(encoding="utf-8"))
         self._known = (*self.manifest.features, *self.manifest.engineered_names)
         asked = {name: _answer(name, target) for name in names if name.startswith("tsmixer")}
-        self._network = OnnxNetwork(folder / f"{prefix}{NETWORK}", threads=threads) if asked else None
+        opener = open_network or _with_onnxruntime(threads)
+        self._network = opener(folder / f"{prefix}{NETWORK}") if asked else None
         self._heads = (
             {name: self._network.targets.index(answer) for name, answer in asked.items()} if self._network else {}
         )
@@ -126,26 +134,39 @@ class Scorer:
     """
     An artifact ready to score; opening it replays the golden batch.
 
+    Attributes:
+        artifact: What was opened.
+        weights: Share of each member in the ensemble; those without one are left out.
+        manifest: The preprocessing.
+
+    Args:
+        artifact: Verified.
+        threads: For scoring.
+        open_network: See :class:`Members`.
+
     Raises:
         ArtifactInvalid: A file does not load, or the golden batch does not replay on this machine.
     """
 
-    def __init__(self, artifact: Artifact, *, threads: int = 1) -> None:
+    def __init__(self, artifact: Artifact, *, threads: int = 1, open_network: Opener | None = None) -> None:
         self.artifact = artifact
         recipe = artifact.manifest["recipe"]
         weights = dict(artifact.manifest.get("weights", recipe["weights"]))
-        self._weights = {str(name): float(weight) for name, weight in weights.items() if weight}
+        self.weights = {str(name): float(weight) for name, weight in weights.items() if weight}
         self._proportion = float(recipe["neutralize"])
         try:
             self._members = Members(
-                artifact.folder, tuple(self._weights), target=artifact.manifest["target"], threads=threads
+                artifact.folder,
+                tuple(self.weights),
+                target=artifact.manifest["target"],
+                threads=threads,
+                open_network=open_network,
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise ArtifactInvalid(f"artifact {artifact.id} does not load: {error}") from None
         self.manifest = self._members.manifest
         names = {name: index for index, name in enumerate(self.manifest.features)}
         self._neutralizers = [names[name] for name in artifact.manifest["neutralizers"]]
-        self._marginals = _marginals(artifact.path(MARGINALS), self.manifest)
         self._replay(artifact.path(GOLDEN))
 
     @property
@@ -181,8 +202,6 @@ class Scorer:
             SchemaMismatch: A feature the artifact was trained with is missing, or the features are coded anew.
         """
         prepared = prepare(self.manifest, names, values)
-        for finding in prepared.findings:
-            log.warning("features.filled", artifact=self.artifact.id, reason=finding)
         if prepared.out_of_range > MAX_OUT_OF_RANGE * prepared.features.size:
             raise SchemaMismatch(
                 f"{prepared.out_of_range / prepared.features.size:.1%} of the feature values lie outside 0 to 4"
@@ -191,14 +210,8 @@ class Scorer:
         members = self._members.score(prepared, window=window)
         neutralizers = prepared.features[:, self._neutralizers]
         against = neutralizers if self.benchmark is None else benchmark
-        predictions = ensemble(members, self._weights, against, proportion=self._proportion)
-        return Scored(
-            predictions=predictions,
-            members=members,
-            prepared=prepared,
-            neutralizers=neutralizers,
-            unlike=None if self._marginals is None else self._marginals.compare(prepared.features),
-        )
+        predictions = ensemble(members, self.weights, against, proportion=self._proportion)
+        return Scored(predictions=predictions, members=members, prepared=prepared, neutralizers=neutralizers)
 
     def _replay(self, path: Path) -> None:
         try:
@@ -256,14 +269,10 @@ def golden_batch(values: np.ndarray, members: dict[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def _marginals(path: Path, manifest: Preprocess) -> Marginals | None:
-    """Return what an artifact keeps of its features; none, as of an older one, where they are no use."""
-    try:
-        found = Marginals.from_bytes(path.read_bytes()) if path.is_file() else None
-    except (OSError, ValueError) as error:
-        log.warning("marginals.unusable", reason=str(error))
-        return None
-    return found if found is not None and found.features == manifest.features else None
+def _with_onnxruntime(threads: int) -> Opener:
+    from models.runtime import OnnxNetwork  # noqa: PLC0415 - Numerai's machines, which score too, have none
+
+    return partial(OnnxNetwork, threads=threads)
 
 
 def _answer(name: str, target: str) -> str:

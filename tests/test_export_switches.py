@@ -1,4 +1,4 @@
-"""Every switch of the architecture through the parity gate, and through the runtime that serves."""
+"""Every switch of the architecture through the parity gate, the runtime that serves, and the one of Numerai's machines."""
 
 from dataclasses import replace
 
@@ -10,6 +10,7 @@ from models.ensemble import expected_score
 from models.export import export, random_inputs
 from models.network import Network
 from models.network_config import NetworkConfig
+from models.reference import ReferenceNetwork
 from models.runtime import OnnxNetwork
 from models.seeds import SeedAverage
 
@@ -62,11 +63,11 @@ def stirred(config, seed):
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_switch_passes_the_gate_and_replays(tmp_path, case):
-    """Parity from 1 to 7,000 rows; a golden batch scored by torch replays in a runtime, alone and among all rows."""
+    """Parity from 1 to 7,000 rows; a golden batch scored by torch replays in both runtimes, and among all rows."""
     config, seeds = config_of(case), CASES[case][1]
     network = SeedAverage([stirred(config, seed) for seed in range(seeds)]).train()
     report = export(network, tmp_path / "n.onnx", rows=7_000)
-    served = OnnxNetwork(tmp_path / "n.onnx")
+    served, elsewhere = OnnxNetwork(tmp_path / "n.onnx"), ReferenceNetwork(tmp_path / "n.onnx")
     inputs = {name: value.numpy() for name, value in random_inputs(config, 7_000, seed=3).items()}
     golden = {name: value if name == "window" else value[-128:] for name, value in inputs.items()}
     given = {name: torch.from_numpy(value) for name, value in golden.items()}
@@ -74,12 +75,15 @@ def test_every_switch_passes_the_gate_and_replays(tmp_path, case):
         logits = network.eval()(*(given.get(name) for name in ("features", "engineered", "window", "predictions")))
     expected = expected_score(logits.numpy(), kind="corr")
     alone, among = (expected_score(served.logits(**rows), kind="corr") for rows in (golden, inputs))
+    hosted = expected_score(elsewhere.logits(**golden), kind="corr")
 
     assert report.max_abs <= 1e-5
     assert (report.batches[0], report.batches[-1]) == (1, 7_000)
-    assert served.inputs == config.inputs
+    assert served.inputs == elsewhere.inputs == config.inputs
+    assert served.targets == elsewhere.targets == config.targets
     assert np.abs(alone - expected).max() <= 1e-5
     assert np.abs(among[-128:] - expected).max() <= 1e-5
+    assert np.abs(hosted - expected).max() <= 1e-5
     assert np.ptp(expected[:, 1]) > 0.01
 
 

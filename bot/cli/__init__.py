@@ -5,11 +5,23 @@ import sys
 
 import typer
 
-from bot.cli import evaluation, play, reports, rounds, setup, status, training, tuning
+from bot.cli import evaluation, exporting, play, reports, rounds, setup, status, training, tuning
 from bot.cli.app import app
 from bot.errors import BotError, OperatorNeeded
 
-__all__ = ["app", "evaluation", "main", "play", "reports", "rounds", "setup", "status", "training", "tuning"]
+__all__ = [
+    "app",
+    "evaluation",
+    "exporting",
+    "main",
+    "play",
+    "reports",
+    "rounds",
+    "setup",
+    "status",
+    "training",
+    "tuning",
+]
 
 
 def main() -> None:

@@ -1,0 +1,163 @@
+"""
+Numerai's machine for uploaded models, made here: a fresh environment with its packages, and a child under its limits.
+
+The packages are those that a packed artifact can reach, at the versions of Numerai's image for each Python
+(numerai/numerai-predict, ``py3.*/requirements.txt``, 2026-04); the image has some eighty more, which change nothing.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bot import hosted_run
+from bot.children import SECRETS
+from bot.errors import GateFailed, OperatorNeeded, RetryLater
+
+LIMIT_S = 600.0
+"""Seconds that Numerai lets an uploaded model run (numerai/docs, model-uploads.md)."""
+
+_INSTALL_S = 1800.0
+_SHARED = {"python-dateutil": "2.9.0.post0", "pytz": "2025.2", "six": "1.17.0"}
+_JULY_2025 = {
+    **_SHARED,
+    "cloudpickle": "3.1.1",
+    "numpy": "2.1.3",
+    "onnx": "1.18.0",
+    "pandas": "2.3.1",
+    "protobuf": "5.29.5",
+    "scipy": "1.16.0",
+    "typing-extensions": "4.14.1",
+    "tzdata": "2025.2",
+}
+IMAGES: Mapping[str, Mapping[str, str]] = {
+    "3.11": {**_JULY_2025, "lightgbm": "4.6.0", "pyarrow": "21.0.0"},
+    "3.12": {**_JULY_2025, "lightgbm": "4.5.0", "pyarrow": "18.1.0"},
+    "3.13": {
+        **_SHARED,
+        "cloudpickle": "3.1.2",
+        "lightgbm": "4.5.0",
+        "ml-dtypes": "0.5.4",
+        "numpy": "2.2.6",
+        "onnx": "1.20.1",
+        "pandas": "2.3.3",
+        "protobuf": "5.29.6",
+        "pyarrow": "18.1.0",
+        "scipy": "1.17.1",
+        "typing-extensions": "4.15.0",
+        "tzdata": "2025.3",
+    },
+}
+"""Packages by Python version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """
+    What a model did under Numerai's limits.
+
+    Attributes:
+        ids: Of the rows, in the live file's order.
+        predictions: Shape ``(rows,)``, float64.
+        seconds: From loading the first package to the last prediction.
+        peak_bytes: Largest resident memory.
+    """
+
+    ids: tuple[str, ...]
+    predictions: np.ndarray
+    seconds: float
+    peak_bytes: int
+
+
+def this_python() -> str:
+    """
+    Return the version of this interpreter as Numerai's images are called.
+
+    Raises:
+        OperatorNeeded: Numerai has no image for it.
+    """
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if version not in IMAGES:
+        raise OperatorNeeded(
+            f"Numerai runs no models of Python {version}; export with one of {', '.join(IMAGES)}, which the bot runs on too"
+        )
+    return version
+
+
+def furnish(folder: Path, version: str) -> Path:
+    """
+    Make a fresh environment with Numerai's packages; return its interpreter.
+
+    Args:
+        folder: Where it goes, some 600 MB.
+        version: Of :data:`IMAGES`.
+
+    Raises:
+        RetryLater: The packages cannot be had now.
+    """
+    python = folder / "bin" / "python"
+    pins = [f"{name}=={pinned}" for name, pinned in IMAGES[version].items()]
+    quiet = ("--quiet", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith((*SECRETS, "PYTHON"))}
+    for command in ([sys.executable, "-m", "venv", str(folder)], [str(python), "-m", "pip", "install", *quiet, *pins]):
+        try:
+            result = subprocess.run(  # noqa: S603 - this interpreter, and the one it has just made
+                command, env=environment, capture_output=True, text=True, check=False, timeout=_INSTALL_S
+            )
+        except subprocess.TimeoutExpired:
+            raise RetryLater(f"Numerai's packages did not install within {_INSTALL_S:.0f} s") from None
+        if result.returncode:
+            raise RetryLater(f"Numerai's packages do not install here: {_last_line(result.stderr or result.stdout)}")
+    return python
+
+
+def run(python: Path, model: Path, live: Path, benchmarks: Path | None, scratch: Path) -> Ran:
+    """
+    Score a live file with a pickled model under Numerai's limits.
+
+    Args:
+        python: The interpreter, from :func:`furnish`.
+        model: The pickle. It is loaded by the child alone.
+        live: The live file.
+        benchmarks: The benchmark models' file, for a model that takes it.
+        scratch: A folder for what the child writes.
+
+    Raises:
+        GateFailed: The model failed, took too long or too much memory, or its answer would not be taken.
+    """
+    output = scratch / "predictions.csv"
+    try:
+        result = subprocess.run(  # noqa: S603 - ours, with paths of ours
+            [str(python), "-I", hosted_run.__file__, str(model), str(live), str(benchmarks or ""), str(output)],
+            env={"HOME": str(scratch), "TMPDIR": str(scratch)},
+            cwd=scratch,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LIMIT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise GateFailed(
+            f"the model runs longer than {LIMIT_S:.0f} s on one core, which Numerai does not allow"
+        ) from None
+    if result.returncode:
+        reason = _last_line(result.stderr) or f"it ended with status {result.returncode}"
+        raise GateFailed(f"the model does not run on Numerai's machine: {reason}")
+    told = json.loads(result.stdout.splitlines()[-1])
+    pairs = [line.rsplit(",", 1) for line in output.read_text(encoding="utf-8").splitlines()]
+    return Ran(
+        ids=tuple(pair[0] for pair in pairs),
+        predictions=np.array([float(pair[1]) for pair in pairs]),
+        seconds=float(told["seconds"]),
+        peak_bytes=int(told["peak_bytes"]),
+    )
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""

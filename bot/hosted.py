@@ -1,0 +1,117 @@
+"""
+An artifact on Numerai's machines: from their data frames to predictions, by the code that scores a live round here.
+
+:mod:`bot.model_upload` packs this module and all that it imports beside the artifact's files, so none of it may need
+more than the image there has: numpy, pandas and onnx, but neither onnxruntime nor structlog.
+"""
+
+import json
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bot.artifacts import MANIFEST, Artifact
+from bot.columns import ERA, LIVE_ERA, PREDICTION
+from bot.history import HistoryState, Window
+from bot.neutralize import KNOWN_SHARE, spoken
+from bot.preprocess import coded
+from bot.scorer import Scorer
+from models.reference import ReferenceNetwork
+
+LIVE_HISTORY = "live-history.npz"
+"""The history that live rows see: the newest there was when the artifact was packed."""
+
+log = logging.getLogger("numerai-bot")
+
+
+class Hosted:
+    """
+    A packed artifact ready to score; opening it replays the golden batch.
+
+    Args:
+        folder: Holds the artifact's files, and the history where its network has one.
+
+    Raises:
+        ArtifactInvalid: A file does not load, or the golden batch does not replay on this machine.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        self._scorer = Scorer(
+            Artifact(id=manifest["id"], folder=folder, manifest=manifest), open_network=ReferenceNetwork
+        )
+        state = folder / LIVE_HISTORY
+        self._history = HistoryState.from_bytes(state.read_bytes()) if state.is_file() else None
+
+    def predict(self, features: pd.DataFrame, benchmarks: pd.DataFrame | None = None) -> pd.DataFrame:
+        """
+        Score rows as Numerai hands them over, era by era.
+
+        Live rows see the history until it is stale. Those of other eras, on which Numerai makes its diagnostics, see none:
+        what has resolved since was not known then. A mask is a state that the network was trained for.
+
+        Args:
+            features: Feature columns and ``era``, indexed by id.
+            benchmarks: Predictions of Numerai's benchmark models, indexed by id.
+
+        Returns:
+            The one column ``prediction``, uniform in (0, 1) within each era, with the index of *features*.
+
+        Raises:
+            SchemaMismatch: A feature that the artifact was trained with is missing, or the features are coded anew.
+        """
+        eras = features[ERA].astype(str).to_numpy() if ERA in features.columns else np.full(len(features), LIVE_ERA)
+        predictions = np.empty(len(features))
+        for era in np.unique(eras):
+            rows = np.flatnonzero(eras == era)
+            window = self._window(str(era), datetime.now(UTC))
+            predictions[rows] = self._score(features.iloc[rows], benchmarks, window)
+        return pd.DataFrame({PREDICTION: predictions}, index=features.index)
+
+    def _window(self, era: str, now: datetime) -> Window:
+        """Return what rows of an era see of the past."""
+        if self._history is None or era != LIVE_ERA:
+            return "masked"
+        stale_after = self._history.stale_after
+        if stale_after is not None and now > stale_after:
+            log.warning("the history is stale since %s and is masked: export the model again", stale_after)
+            return "masked"
+        return self._history.window
+
+    def _score(self, rows: pd.DataFrame, benchmarks: pd.DataFrame | None, window: Window) -> npt.NDArray[np.float64]:
+        names = [name for name in self._scorer.manifest.features if name in rows.columns]
+        scored = self._scorer.score(
+            names, _codes(rows[names]), window=window, benchmark=self._opinion(rows.index, benchmarks)
+        )
+        for finding in scored.prepared.findings:
+            log.warning("%s", finding)
+        return np.asarray(scored.predictions)
+
+    def _opinion(self, ids: pd.Index, benchmarks: pd.DataFrame | None) -> npt.NDArray[np.float64] | None:
+        """Return the benchmark's predictions of some rows where the ensemble is neutralized to them, and they are known."""
+        column = self._scorer.benchmark
+        if column is None:
+            return None
+        if benchmarks is None or column not in benchmarks.columns:
+            log.warning("there is no benchmark model %s: nothing is neutralized", column)
+            return None
+        found = spoken(benchmarks[column].reindex(ids).to_numpy(dtype=np.float64, na_value=np.nan))
+        if found is None:
+            log.warning(
+                "%s speaks about fewer than %.0f %% of the rows: nothing is neutralized", column, 100 * KNOWN_SHARE
+            )
+        return found
+
+
+def _codes(features: pd.DataFrame) -> npt.NDArray[np.int8]:
+    """Return features as codes: as they are where they are int8, else column by column, to stay small."""
+    if (features.dtypes == np.int8).all():
+        return features.to_numpy()
+    codes = np.empty(features.shape, dtype=np.int8)
+    for position, name in enumerate(features.columns):
+        codes[:, position] = coded(features[name].to_numpy(dtype=np.float64, na_value=np.nan))
+    return codes

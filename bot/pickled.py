@@ -1,0 +1,106 @@
+"""
+An artifact as one pickle that Numerai can run: a function that brings its models and the code that scores them.
+
+The code travels as text, beside the artifact's own files in an archive, and is imported from there: each line runs there
+as it runs here, whatever the versions of Python and cloudpickle. Nothing here loads a pickle.
+"""
+
+import ast
+import atexit
+import io
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bot.artifacts import MANIFEST, Artifact
+from bot.errors import OperatorNeeded
+from bot.history import HistoryState
+from bot.hosted import LIVE_HISTORY
+from bot.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, STACKED
+
+ROOT = "bot.hosted"
+"""The module that the function hands its frames to."""
+
+
+def pack(artifact: Artifact, history: HistoryState | None, *, to_benchmark: bool) -> bytes:
+    """
+    Return the pickle; equal arguments make equal bytes.
+
+    Args:
+        artifact: Verified.
+        history: What live rows see of the past, where the network has a history.
+        to_benchmark: The function takes the benchmark models too.
+
+    Raises:
+        OperatorNeeded: cloudpickle is not installed.
+    """
+    try:
+        import cloudpickle  # noqa: PLC0415 - the submitting image has none
+    except ModuleNotFoundError:
+        raise OperatorNeeded("cloudpickle is not installed; install numerai-bot[train] to export a model") from None
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (_modules(ROOT) | _served(artifact, history)).items():
+            archive.writestr(zipfile.ZipInfo(name), content, compress_type=zipfile.ZIP_DEFLATED)
+    return bytes(cloudpickle.dumps(_predictor(buffer.getvalue(), to_benchmark=to_benchmark)))
+
+
+def _served(artifact: Artifact, history: HistoryState | None) -> dict[str, bytes]:
+    """Return what scoring reads of an artifact, by its path in the archive; the judged members stay here."""
+    listed = artifact.manifest["files"]
+    members = dict(artifact.manifest.get("weights", artifact.manifest["recipe"]["weights"]))
+    wanted = {PREPROCESS, NETWORK, HISTORY, GOLDEN, *(f"{name}.txt" for name in members)}
+    names = [name for name in listed if name in wanted or name.startswith(STACKED)]
+    files = {f"artifact/{name}": artifact.path(name).read_bytes() for name in (MANIFEST, *names)}
+    return files if history is None else {**files, f"artifact/{LIVE_HISTORY}": history.to_bytes()}
+
+
+def _modules(root: str) -> dict[str, bytes]:
+    """Return the text of *root* and of every module of ours that importing it imports, by its path in the archive."""
+    source = Path(__file__).resolve().parents[1]
+    found: dict[str, bytes] = {}
+    waiting = [root]
+    while waiting:
+        name = waiting.pop().replace(".", "/")
+        path = f"{name}.py" if (source / f"{name}.py").is_file() else f"{name}/__init__.py"
+        if path in found:
+            continue
+        found[path] = (source / path).read_bytes()
+        for node in ast.parse(found[path]).body:
+            module = node.module if isinstance(node, ast.ImportFrom) else None
+            if module and module.split(".")[0] in ("bot", "models"):
+                waiting += [module, module.split(".")[0]]
+    return found
+
+
+def _predictor(bundle: bytes, *, to_benchmark: bool) -> Callable[..., Any]:
+    """
+    Return the function that is pickled.
+
+    It refers to nothing of this module: cloudpickle takes along what is local, and looks up the rest by its name.
+    """
+    opened: list[Any] = []
+
+    def hosted() -> Any:  # noqa: ANN401 - a type that is only known over there
+        if not opened:
+            folder = tempfile.mkdtemp(prefix="numerai-bot-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+                archive.extractall(folder)
+            sys.path.insert(0, folder)
+            from bot.hosted import Hosted  # noqa: PLC0415 - from that folder
+
+            opened.append(Hosted(Path(folder) / "artifact"))
+        return opened[0]
+
+    def predict(live_features: Any) -> Any:  # noqa: ANN401
+        return hosted().predict(live_features)
+
+    def predict_beside(live_features: Any, live_benchmark_models: Any) -> Any:  # noqa: ANN401
+        return hosted().predict(live_features, live_benchmark_models)
+
+    return predict_beside if to_benchmark else predict

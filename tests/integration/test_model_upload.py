@@ -1,0 +1,226 @@
+"""An artifact on Numerai's machines: packed, run by a process that has none of the bot, and ranked as it ranks here."""
+
+import json
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+
+from bot import assembly
+from bot.artifacts import ArtifactStore
+from bot.errors import BadConfig, GateFailed, RetryLater
+from bot.model_upload import export, find_sample, refuse_filled
+from bot.preprocess import prepare
+from bot.scorer import GOLDEN, NETWORK, STACKED, Members, golden_batch
+from models.export import export as export_network
+from models.exported import METADATA_KEY
+from models.network import Network
+from models.network_config import NetworkConfig
+from tests.integration.conftest import OPENED, SLOT
+
+ELSEWHERE = """#!{python} -I
+# An interpreter that has Numerai's libraries and none of the bot's: what the pickle does not bring is not there.
+import os, runpy, sys
+from pathlib import Path
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {{"onnxruntime", "structlog", "torch", "lightgbm", "pydantic", "numerapi"}}:
+            raise ModuleNotFoundError(name)
+
+sys.path = [one for one in sys.path if not (Path(one) / "bot").is_dir()]
+sys.meta_path = [Absent(), *(one for one in sys.meta_path if "editable" not in str(one))]
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+for package in ("bot", "models"):
+    if not sys.modules[package].__file__.startswith(os.environ["TMPDIR"]):
+        sys.exit(f"{{package}} came from {{sys.modules[package].__file__}}")
+"""
+NEUTRALIZED = {"neutralize": 1.0, "weights": [["tsmixer", 0.7], ["gbm", 0.3]]}
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    path = tmp_path_factory.mktemp("elsewhere") / "python"
+    path.write_text(ELSEWHERE.format(python=sys.executable))
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def store(installation):
+    return ArtifactStore(installation.state / "artifacts")
+
+
+@pytest.fixture
+def champion(store):
+    return store.open(store.champions("demo")[0])
+
+
+def exported(artifact, installation, python):
+    settings = installation.settings_as()
+    client, path = assembly.open_client(settings), installation.root / "exports" / "model.pkl"
+    return export(artifact, path, state_dir=settings.state_dir, now=datetime.now(UTC), client=client, python=python)
+
+
+@pytest.fixture
+def served(installation, tmp_path):
+    """The live file that is served now."""
+    client = assembly.open_client(installation.settings_as())
+    return find_sample(client, installation.state, "v5.3", tmp_path, benchmarks=False).live
+
+
+def neutralized(store, champion, **about):
+    """The champion with another ensemble of the same members."""
+    recipe = {**champion.manifest["recipe"], **NEUTRALIZED}
+    files = {name: champion.path(name) for name in champion.manifest["files"]}
+    manifest = {**champion.manifest, "recipe": recipe, "weights": dict(recipe["weights"]), **about}
+    return store.write(files=files, manifest=manifest, at=datetime(2026, 12, 1, tzinfo=UTC))
+
+
+def test_exported_champion_ranks_as_it_does_here(installation, champion, elsewhere):
+    """The command packs the champion, has a process without the bot score the round, and prints that ranks are equal."""
+    result = installation.bot("export", "numerai-model", "--python", str(elsewhere))
+    folder = installation.state / "exports"
+    receipt = json.loads((folder / f"{champion.id}.json").read_text())
+
+    assert result.returncode == 0, result.stderr
+    assert "equal: each of 227 rows in its place; rank correlation 1.000000000" in " ".join(result.stdout.split())
+    assert receipt["checked"]["agreement"] == {"rows": 227, "moved": 0, "furthest": 0.0, "correlation": 1.0}
+    assert sorted(path.name for path in folder.iterdir()) == [f"{champion.id}.json", f"{champion.id}.pkl"]
+    assert receipt["size"] == (folder / f"{champion.id}.pkl").stat().st_size
+
+
+def test_missing_values_are_filled_as_they_are_here(installation, champion, elsewhere, served):
+    """Rows and columns without values count there as they count here; a round that is kept is what they are tried on."""
+    table = pd.read_parquet(served)
+    names = [name for name in table.columns if name.startswith("feature_")]
+    table[names[3]] = table[names[3]].astype("float64")
+    table.loc[table.index[5:25], names[3]] = np.nan
+    table[names[8]] = np.nan
+    kept = installation.state / "rounds" / "1404" / "v5.3" / "live.parquet"
+    kept.parent.mkdir(parents=True)
+    table.iloc[:200].to_parquet(kept)
+    made = exported(champion, installation, elsewhere)
+
+    assert (made.checked.agreement.rows, made.checked.agreement.moved) == (200, 0)
+    assert made.arguments == 1
+
+
+def test_ensemble_is_neutralized_to_features_there_too(installation, store, champion, elsewhere):
+    """Weights and the projection on features travel along."""
+    artifact = neutralized(store, champion)
+    made = exported(artifact, installation, elsewhere)
+
+    assert made.members == {"tsmixer": 0.7, "gbm": 0.3}
+    assert made.checked.agreement.furthest <= 1
+
+
+def test_model_neutralized_to_the_benchmark_takes_it(installation, store, champion, elsewhere):
+    """Such a model is a function of two arguments, and uses the second as a round here uses the downloaded file."""
+    artifact = neutralized(store, champion, benchmark="v53_lgbm_ender60")
+    made = exported(artifact, installation, elsewhere)
+
+    assert made.arguments == 2
+    assert made.checked.remark == ""
+    assert made.checked.agreement.furthest <= 1
+
+
+@pytest.fixture
+def stacked(store, champion, tmp_path):
+    """An artifact whose network, never trained, also sees what trees say of each target."""
+    folder = tmp_path / "stacked"
+    shutil.copytree(champion.folder, folder)
+    config = json.loads(
+        next(one.value for one in onnx.load(champion.path(NETWORK)).metadata_props if one.key == METADATA_KEY)
+    )
+    network = Network(NetworkConfig.from_json({**config, "stacked": True}))
+    export_network(network, folder / NETWORK, rows=300)
+    for target in network.config.targets:
+        shutil.copyfile(folder / "gbm.txt", folder / f"{STACKED}{target}.txt")
+    members = Members(folder, ("tsmixer", "gbm"), target=champion.manifest["target"])
+    rows = np.random.default_rng(1).integers(0, 5, (64, len(members.manifest.features)), dtype=np.int8)
+    sealed = members.score(prepare(members.manifest, members.manifest.features, rows))
+    (folder / GOLDEN).write_bytes(golden_batch(rows, sealed))
+    files = {path.name: path for path in folder.iterdir() if path.name != "manifest.json"}
+    return store.write(files=files, manifest=dict(champion.manifest), at=datetime(2026, 12, 2, tzinfo=UTC))
+
+
+def test_stacked_network_sees_its_trees_there_too(installation, stacked, elsewhere):
+    """Trees whose predictions are an input of the network travel along with it."""
+    made = exported(stacked, installation, elsewhere)
+
+    assert made.checked.agreement.furthest <= 1
+
+
+def test_equal_artifacts_make_equal_pickles(champion, tmp_path):
+    """The receipt's sha256 says which artifact and history a pickle holds."""
+    one, two = (
+        export(champion, tmp_path / name, state_dir=tmp_path, now=OPENED, client=None)
+        for name in ("one.pkl", "two.pkl")
+    )
+
+    assert one.sha256 == two.sha256
+    assert one.checked is None
+
+
+def test_model_that_does_not_run_is_not_kept(installation, champion):
+    """Numerai's machine failing is our failure, before anything lies under the pickle's name."""
+    with pytest.raises(GateFailed, match="does not run on Numerai's machine"):
+        exported(champion, installation, Path("/bin/false"))
+
+    assert list((installation.root / "exports").iterdir()) == []
+
+
+def test_model_stays_unchecked_where_packages_cannot_be_had(installation, champion):
+    """Without a package index the command says so, says try later, and keeps what it has under another name."""
+    result = installation.bot("export", "numerai-model", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+    folder = installation.state / "exports"
+
+    assert result.returncode == RetryLater.exit_code
+    assert "Numerai's packages do not install here: ERROR: No matching distribution found for" in result.stderr
+    assert f"the model lies unchecked in {folder}" in result.stderr
+    assert [path.name for path in folder.iterdir()] == [f"{champion.id}.pkl.unchecked"]
+
+
+@pytest.mark.parametrize("filled", [(SLOT,), ()])
+def test_slot_that_submits_by_api_is_refused(installation, filled):
+    """Named in the settings, or the account's only model: a Model Upload would shut the bot's submissions out."""
+    client = assembly.open_client(installation.settings_as())
+
+    with pytest.raises(BadConfig, match=f"slot {SLOT} submits by API, which a Model Upload would shut out"):
+        refuse_filled(SLOT, filled, client)
+
+
+def test_slot_of_somebody_else_is_refused(installation):
+    """A name that is none of the account's models is a mistake."""
+    client = assembly.open_client(installation.settings_as())
+
+    with pytest.raises(BadConfig, match=f"'other' is not a model of this account; its models: {SLOT}"):
+        refuse_filled("other", ("another",), client)
+
+
+def test_free_slot_is_taken(installation):
+    """A model that the settings do not name is free, and what Numerai runs for it now is told."""
+    client = assembly.open_client(installation.settings_as())
+    before = refuse_filled(SLOT, ("another",), client)
+    installation.sandbox.tournament.hosted[client.slots()[SLOT]] = {"filename": "old.pkl"}
+
+    assert before is None
+    assert refuse_filled(SLOT, ("another",), client) == "old.pkl"
+
+
+def test_refused_slot_ends_the_command(installation):
+    """One line and exit code 78, and nothing is packed."""
+    result = installation.bot("export", "numerai-model", "--slot", SLOT, BOT_SLOTS=f"{SLOT}=demo")
+
+    assert result.returncode == BadConfig.exit_code
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"error: slot {SLOT} submits by API")
+    assert line.endswith("name another model, or let BOT_SLOTS name others first")
+    assert not (installation.state / "exports").exists()
