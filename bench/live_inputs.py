@@ -57,7 +57,13 @@ def prepare(folder: Path, *, rows: int, features: int, trees: int) -> None:
     members = Members(made, ("tsmixer", "gbm"), target=TARGET)
     (made / GOLDEN).write_bytes(golden_batch(values[:128], members.score(prepared(manifest, names, values[:128]))))
     store = ArtifactStore(folder / "state" / "artifacts")
-    about = {"recipe": asdict(STANDARD), "target": TARGET, "neutralizers": names[:42], "scores": {}}
+    about = {
+        "data_version": "v5.3",
+        "recipe": asdict(STANDARD),
+        "target": TARGET,
+        "neutralizers": names[:42],
+        "scores": {},
+    }
     artifact = store.write(files={path.name: path for path in made.iterdir()}, manifest=about, at=datetime.now(UTC))
     store.promote(STANDARD.name, artifact.id)
 

@@ -85,7 +85,7 @@ def champion(root, shared_data, table):
     members = Members(folder, ("tsmixer", "official"), target=TARGET)
     (folder / GOLDEN).write_bytes(golden_batch(values, members.score(prepare(manifest, names, values))))
     store = ArtifactStore(root / "state" / "artifacts")
-    about = {"recipe": asdict(recipe), "target": TARGET, "neutralizers": names, "scores": {}}
+    about = {"data_version": "v5.3", "recipe": asdict(recipe), "target": TARGET, "neutralizers": names, "scores": {}}
     artifact = store.write(files={path.name: path for path in folder.iterdir()}, manifest=about, at=datetime.now(UTC))
     store.promote(recipe.name, artifact.id)
 
