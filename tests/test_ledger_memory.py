@@ -1,5 +1,6 @@
 """What the ledger tells of rounds, slots and chores: the right row, of the right slot, in the right order."""
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -252,3 +253,9 @@ def test_every_effect_is_an_event_with_its_details(ledger):
         (later, "chore.finished", None, None, '{"chore": "sync", "outcome": "ok"}'),
     ]
     assert ledger.events(1403) == ()
+
+
+def test_each_mode_keeps_its_rounds_apart(ledger, tmp_path):
+    """What a dry run saw and made lies beside, never over, what was sent."""
+    with closing(Ledger(tmp_path / "ledger-dry-run.sqlite")) as dry:
+        assert (ledger.rounds, dry.rounds) == (tmp_path / "rounds", tmp_path / "rounds-dry-run")
