@@ -170,6 +170,13 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("data_version")
+    @classmethod
+    def _know_the_form(cls, value: str) -> str:
+        if not any(data_version.order(value)):
+            raise ValueError(f"{value!r} is no data version; they read v5.3")
+        return value
+
     @field_validator("target")
     @classmethod
     def _name_the_target(cls, value: str) -> str:

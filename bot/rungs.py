@@ -178,7 +178,7 @@ class Rungs:
 
     def _score(self, scorer: Scorer, live: LiveFile, round_: Round) -> tuple[Scored, str]:
         """Score the live rows; return, too, why they could not be neutralized to the benchmark."""
-        version = _version(scorer)
+        version = self._version(scorer)
         window: Window = choose(scorer.history, history_path(self.state_dir, version), now=self.client.server_now())
         benchmark, reason = None, ""
         if scorer.benchmark is not None:
@@ -204,13 +204,17 @@ class Rungs:
             return None
         try:
             scorer = self._open(last.artifact)
-            if _version(scorer) != rung.data_version:
-                raise ArtifactInvalid(f"it scores the live file of {_version(scorer)}, not of {rung.data_version}")
+            if self._version(scorer) != rung.data_version:
+                raise ArtifactInvalid(f"it scores the live file of {self._version(scorer)}, not of {rung.data_version}")
             before, _ = self._score(scorer, live, round_)
         except RefuseToSubmit as error:
             log.warning("drift.unknown", artifact=last.artifact, reason=str(error))
             return None
         return rank_correlation(scored.predictions, before.predictions)
+
+    def _version(self, scorer: Scorer) -> str:
+        """Return the data version that an artifact scores."""
+        return str(scorer.artifact.manifest.get("data_version", self.data_version))
 
 
 def _unlike(scorer: Scorer, scored: Scored) -> Unlike | None:
@@ -224,7 +228,3 @@ def _unlike(scorer: Scorer, scored: Scored) -> Unlike | None:
     except (OSError, ValueError) as error:
         log.warning("marginals.unusable", reason=str(error))
         return None
-
-
-def _version(scorer: Scorer) -> str:
-    return str(scorer.artifact.manifest["data_version"])

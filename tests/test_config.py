@@ -59,6 +59,15 @@ def test_environment_wins_over_toml(tmp_path, monkeypatch):
     assert load().feature_set == "small"
 
 
+@pytest.mark.parametrize("version", ["5.4", "latest", "v5", ""])
+def test_what_is_no_data_version_is_refused(monkeypatch, version):
+    """A wish to move that nobody could understand is refused, not passed over."""
+    monkeypatch.setenv("BOT_DATA_VERSION", version)
+
+    with pytest.raises(BadConfig, match=r"BOT_DATA_VERSION: .* is no data version; they read v5\.3"):
+        load()
+
+
 def test_the_alias_target_is_refused(monkeypatch):
     """The moving alias can never be trained on."""
     monkeypatch.setenv("BOT_TARGET", "target")

@@ -156,7 +156,7 @@ def promote(artifact: Annotated[str, typer.Argument(help="Id of an artifact.")])
     manifest = store.open(artifact).manifest
     recipe, decision = manifest["recipe"]["name"], manifest.get("decision", {"promote": True})
     store.promote(recipe, artifact, by="operator")
-    typer.echo(f"recipe {recipe}: champion is {artifact}, on {manifest['data_version']}")
+    typer.echo(f"recipe {recipe}: champion is {artifact}, on {store.data_version(artifact)}")
     if not decision["promote"]:
         typer.echo(f"its gate had kept it back: {decision['reason']}")
 

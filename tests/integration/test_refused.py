@@ -10,6 +10,7 @@ import structlog
 
 from bot import live_benchmark
 from bot.artifacts import ArtifactStore
+from bot.data_version import Pin
 from bot.judge import find_weights, judged_candidate
 from bot.livefile import read_live
 from bot.opinions import Opinions
@@ -36,6 +37,8 @@ tsmixer = 0.5
 [floors]
 min_skill = 1000
 """
+VERSION = "v5.4"
+"""What the refused challenger is trained on; the champion is on v5.3."""
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +57,9 @@ def strict(tmp_path_factory, trained, world_folder):
     clock = SandboxClock(OPENED + timedelta(minutes=1), rate=0)
     schedule = Schedule(first_round=FIRST_ROUND, first_open=OPENED)
     with Sandbox(World.open(world_folder), clock=clock, schedule=schedule) as sandbox:
+        sandbox.tournament.added.add(VERSION)
         installation = Installation(sandbox=sandbox, root=root)
-        yield installation, installation.bot("retrain", "--recipe", "strict"), champion
+        yield installation, installation.bot("retrain", "--recipe", "strict", "--data-version", VERSION), champion
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +80,18 @@ def test_refused_challenger_leaves_the_champion(strict, kept_back):
     assert "not 1000: it may be chance" in verdict
     assert kept_back.manifest["decision"]["champion"] == champion
     assert not kept_back.manifest["decision"]["promote"]
+    assert "corr_vs_champion" in [one["gate"] for one in kept_back.manifest["decision"]["findings"]]
+
+
+def test_refused_challenger_leaves_the_data_version(strict, kept_back):
+    """A challenger of another version that is kept back moves no pin: rounds and retrains stay with the champion's."""
+    installation, result, _ = strict
+    pin = Pin.of(ArtifactStore(installation.state / "artifacts"), "strict", "v5.3")
+
+    assert kept_back.manifest["data_version"] == VERSION
+    assert (pin.in_use, pin.to_train, pin.note) == ("v5.3", "v5.3", "")
+    assert f"{VERSION} has 109 of the 120 features" in result.stderr
+    assert {path.name[:4] for path in (installation.state / "store").iterdir()} == {"v5.3", VERSION}
 
 
 def test_refused_challenger_is_promoted_by_hand(strict, kept_back, tmp_path):
@@ -88,7 +104,7 @@ def test_refused_challenger_is_promoted_by_hand(strict, kept_back, tmp_path):
 
     assert before == (champion,)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[0] == f"recipe strict: champion is {kept_back.id}"
+    assert result.stdout.splitlines()[0] == f"recipe strict: champion is {kept_back.id}, on {VERSION}"
     assert "its gate had kept it back: skill: CORR is" in result.stdout
     assert store.champions("strict") == (kept_back.id, champion)
 
@@ -102,11 +118,11 @@ def rehearse(strict, kept_back, tmp_path, monkeypatch, *, asked=False):
     ArtifactStore(tmp_path / "state" / "artifacts").promote("strict", kept_back.id)
     folder = tmp_path / "state" / "rounds-dry-run" / str(FIRST_ROUND)
     if asked:
-        (folder / "v5.3").mkdir(parents=True)
-        (folder / "v5.3" / f"{live_benchmark.FILE}.asked").touch()
+        (folder / VERSION).mkdir(parents=True)
+        (folder / VERSION / f"{live_benchmark.FILE}.asked").touch()
     receipt = replace(installation, root=tmp_path).submit(mode="dry-run", recipe="strict")
     report = json.loads((folder / SLOT / "report.json").read_text())
-    live = read_live(folder / "v5.3" / "live.parquet")
+    live = read_live(folder / VERSION / "live.parquet")
     return receipt, report, live, reread(folder / SLOT / "predictions.csv")[1], folder
 
 
@@ -114,10 +130,10 @@ def rehearse(strict, kept_back, tmp_path, monkeypatch, *, asked=False):
 def test_round_is_neutralized_to_the_live_benchmark(strict, kept_back, tmp_path, monkeypatch):
     """What is sent has nothing left of the benchmark's predictions of the same rows, which members follow otherwise."""
     receipt, report, live, sent, folder = rehearse(strict, kept_back, tmp_path, monkeypatch)
-    said, _ = live_benchmark.aligned(folder / "v5.3" / live_benchmark.FILE, live, "v53_lgbm_ender60")
+    said, _ = live_benchmark.aligned(folder / VERSION / live_benchmark.FILE, live, "v54_lgbm_ender60")
     plain = Scorer(kept_back).score(live.names, live.values, window="masked").predictions
 
-    assert kept_back.manifest["benchmark"] == "v53_lgbm_ender60"
+    assert kept_back.manifest["benchmark"] == "v54_lgbm_ender60"
     assert receipt.artifact == kept_back.id
     assert "neutralized" not in [gate["gate"] for gate in report["gates"]]
     assert abs(rank_correlation(sent, said)) < 0.03 < abs(rank_correlation(plain, said))
