@@ -147,15 +147,20 @@ def measured(arguments: list[str], environment: dict[str, str], *, watched: Path
     Run this interpreter in a fresh process.
 
     Returns:
-        ``cpu_s`` of it and its children, ``to_file_s`` of it when *watched* appeared (to 10 ms), and ``peak_mib``.
+        ``cpu_s`` of it and its children, ``to_file_s`` of it when *watched* appeared (to 10 ms), ``peak_mib``, and the most
+        that was its own (``own_mib``) and that was of mapped files, programs among them (``mapped_mib``).
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL)
-    peak = to_file = 0.0
+    held = dict.fromkeys(("VmHWM", "RssAnon", "RssFile"), 0.0)
+    to_file = 0.0
     about = Path(f"/proc/{process.pid}")
     while process.poll() is None:
         try:
-            peak = max(peak, float((about / "status").read_text().split("VmHWM:")[1].split()[0]) / 1024)
+            status = (about / "status").read_text()
+            held = {
+                name: max(most, float(status.split(f"{name}:")[1].split()[0]) / 1024) for name, most in held.items()
+            }
             if watched is not None and not to_file and watched.is_file():
                 ticks = (about / "stat").read_text().rpartition(")")[2].split()[11:13]
                 to_file = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
@@ -166,7 +171,8 @@ def measured(arguments: list[str], environment: dict[str, str], *, watched: Path
         sys.exit(f"{' '.join(arguments)} ended with {process.returncode}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"cpu_s": spent, "to_file_s": to_file or spent, "peak_mib": peak}
+    memory = {"peak_mib": held["VmHWM"], "own_mib": held["RssAnon"], "mapped_mib": held["RssFile"]}
+    return {"cpu_s": spent, "to_file_s": to_file or spent, **memory}
 
 
 def main() -> None:
@@ -212,6 +218,8 @@ def main() -> None:
     for label, our, goal in figures:
         print(f"{label:<40}{our:>9.2f}{whole:>9.2f}{our / whole:>8.3f}{'' if goal is None else f'{goal:.3f}':>8}")
     print(f"{'peak memory of bot submit, MiB':<40}{peak['submit']:>9.0f}{peak['plain']:>9.0f}{'':>8}{PEAK_MIB:>8}")
+    own, mapped = (max(run[key] for run in spent["submit"]) for key in ("own_mib", "mapped_mib"))
+    print(f"of bot submit's peak, its own {own:.0f} MiB, of mapped files {mapped:.0f} MiB at most")
     print(f"largest rank difference to plain: ours {agreement['ours']:.1e}, submit {agreement['submit']:.1e}")
     if options.json:
         content = {"median": middle, "peak_mib": peak, **size, "agreement": agreement}

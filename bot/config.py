@@ -1,6 +1,7 @@
 """Settings from the environment, ``bot.toml`` and secret files, checked once at the start."""
 
 import difflib
+import logging
 import os
 import tomllib
 from pathlib import Path
@@ -140,6 +141,9 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="`auto` writes JSON unless standard error is a terminal."
     )
+    log_level: Literal["info", "debug"] = Field(
+        default="info", description="`debug` also writes what the libraries say; secrets and signed URLs stay hidden."
+    )
 
     @field_validator("slots", mode="before")
     @classmethod
@@ -224,6 +228,12 @@ class Settings(BaseSettings):
         """Return the ledger of this mode, so that a dry run never counts as a submission."""
         name = "ledger.sqlite" if self.mode == "live" else "ledger-dry-run.sqlite"
         return self.state_dir / name
+
+    @property
+    def logging(self) -> dict[str, Any]:
+        """Return what :func:`bot.logs.configure` takes."""
+        level = logging.DEBUG if self.log_level == "debug" else logging.INFO
+        return {"log_format": self.log_format, "secrets": self.secrets, "level": level}
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -4,14 +4,21 @@ import json
 import logging
 import re
 import sys
+import traceback
 from collections.abc import MutableMapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 
 _SIGNED = re.compile(r"((?:X-Amz-Signature|X-Amz-Credential|signature|token)=)[^&\s\"']+", re.IGNORECASE)
+_BETWEEN = re.compile(r"[/:@?&=#\s,]+")
+SHORTEST = 6
+"""Characters of the shortest part of a secret URL that is hidden by itself; a scheme or a port says nothing."""
 
 
 def configure(
@@ -31,10 +38,13 @@ def configure(
         level: What is less than it goes unsaid.
     """
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    hidden = tuple(secret for secret in secrets if secret)
+    hidden = _pieces(secrets)
 
     def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401 - structlog
         return {key: _hide(value, hidden) for key, value in event.items()}
+
+    def fail(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        sys.stderr.write(_hide("".join(traceback.format_exception(kind, error, trace)), hidden))
 
     def keep(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401 - structlog
         folder = None if rounds is None else rounds / str(event.get("round"))
@@ -59,16 +69,46 @@ def configure(
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s", force=True
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Libraries(hidden, console=console))
+    logging.basicConfig(level=level if level < logging.INFO else logging.WARNING, handlers=[handler], force=True)
     # It warns at every look for chores while one is under way, and a training takes hours.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    sys.excepthook = fail
+
+
+class _Libraries(logging.Formatter):
+    """What libraries say, in the form of the bot's own lines and without its secrets."""
+
+    def __init__(self, hidden: tuple[str, ...], *, console: bool) -> None:
+        super().__init__("%(levelname)s %(name)s %(message)s" if console else "%(message)s")
+        self._hidden, self._console = hidden, console
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = str(_hide(super().format(record), self._hidden))
+        if self._console:
+            return said
+        at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        level = record.levelname.lower()
+        return json.dumps(
+            {"event": "library.said", "library": record.name, "message": said, "level": level, "timestamp": at}
+        )
+
+
+def _pieces(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the secrets, and of those that are URLs also the parts that libraries show one by one; longest first."""
+    found = set(secrets)
+    for secret in secrets:
+        if "://" in secret:
+            host = urlsplit(secret).hostname or ""
+            parts = {part for part in _BETWEEN.split(secret) if len(part) >= SHORTEST}
+            found |= parts if "." not in host else parts - {host}
+    return tuple(sorted(filter(None, found), key=len, reverse=True))
 
 
 def _hide(value: Any, secrets: tuple[str, ...]) -> Any:  # noqa: ANN401 - log fields are of any type
-    if not isinstance(value, str):
-        return value
+    shown = text = value if isinstance(value, str) else str(value)
     for secret in secrets:
-        value = value.replace(secret, "***")
-    return _SIGNED.sub(r"\1***", value)
+        shown = shown.replace(secret, "***")
+    shown = _SIGNED.sub(r"\1***", shown)
+    return value if shown == text else shown

@@ -42,7 +42,7 @@ def overview(
     from bot.console import show_evaluation  # noqa: PLC0415
 
     settings = config.load()
-    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    logs.configure(**settings.logging)
     content, paths = evaluated(settings, artifact, pay)
     show_evaluation(content)
     for path in paths:
@@ -101,7 +101,7 @@ def _laboratory(recipe: str | None, eras: int | None, every: int, chunk: int) ->
     from bot.ledger import state_lock  # noqa: PLC0415
 
     settings = config.load()
-    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    logs.configure(**settings.logging)
     try:
         from bot.laboratory import Laboratory  # noqa: PLC0415 - torch is loaded by experiments alone
     except ModuleNotFoundError as error:

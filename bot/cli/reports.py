@@ -30,7 +30,7 @@ def report(
     from bot.report import write  # noqa: PLC0415
 
     settings = config.load()
-    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    logs.configure(**settings.logging)
     identity = assembly.find_artifact(settings, artifact)
     content = None if again else _known(figures_path(settings, identity))
     if content is None:
@@ -140,7 +140,7 @@ def diagnose(
     from bot.outbox import Outbox  # noqa: PLC0415
 
     settings = config.load().of_account(account)
-    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    logs.configure(**settings.logging)
     if settings.mode != "live":
         typer.echo("dry run: nothing is uploaded to Numerai's diagnostics; BOT_MODE=live does")
         return
@@ -183,7 +183,7 @@ def scores(
     from bot.score_sync import calibrate, export, sync_scores  # noqa: PLC0415
 
     settings = config.load().of_account(account)
-    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    logs.configure(**settings.logging)
     ledger, record = Ledger(settings.ledger_path), LiveRecord(settings.ledger_path)
     if not offline:
         client = assembly.open_client(settings)

@@ -35,7 +35,7 @@ def submit(
     from bot.ledger import Ledger, rounds_folder, state_lock  # noqa: PLC0415
 
     settings = config.load(mode="dry-run" if dry_run else None).of_account(account)
-    logs.configure(log_format=settings.log_format, secrets=settings.secrets, rounds=rounds_folder(settings.ledger_path))
+    logs.configure(**settings.logging, rounds=rounds_folder(settings.ledger_path))
     failed: list[BotError] = []
     with state_lock(settings.state_dir):
         ledger = Ledger(settings.ledger_path)
@@ -75,7 +75,7 @@ def run(
     from bot.ledger import rounds_folder, state_lock  # noqa: PLC0415
 
     settings = config.load()
-    logs.configure(log_format=settings.log_format, secrets=settings.secrets, rounds=rounds_folder(settings.ledger_path))
+    logs.configure(**settings.logging, rounds=rounds_folder(settings.ledger_path))
     with state_lock(settings.state_dir, "trainer" if trainer else "bot"):
         if trainer:
             service.serve_chores(*wiring.open_trainer(settings))

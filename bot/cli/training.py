@@ -23,7 +23,7 @@ def sync() -> None:
     from bot.console import training_bar  # noqa: PLC0415
 
     settings = config.load()
-    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    logs.configure(**settings.logging)
     try:
         from bot.refresh import refresh  # noqa: PLC0415 - decodes with what only training installs
     except ModuleNotFoundError as error:
@@ -83,7 +83,7 @@ def retrain(
     from bot.stopping import stop_on_signal  # noqa: PLC0415
 
     settings = config.load()
-    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    logs.configure(**settings.logging)
     try:  # torch is loaded by this command alone
         from bot.network_team import NetworkTeam, refuse_unshared  # noqa: PLC0415
         from models.distributed import ProcessLost, team  # noqa: PLC0415
@@ -100,7 +100,7 @@ def retrain(
                 trained = _lead(settings, wanted, data_version, should_stop)
                 members.tell(None)
             else:
-                logs.configure(log_format=settings.log_format, secrets=settings.secrets, level=logging.WARNING)
+                logs.configure(**settings.logging | {"level": logging.WARNING})
                 NetworkTeam(state_dir=settings.state_dir, device=settings.device, should_stop=should_stop).follow()
     except TrainingStopped as stopped:
         raise RetryLater(f"{stopped}; run `bot retrain` again, it goes on from there") from None

@@ -31,7 +31,7 @@ def tune(
     from bot.stopping import stop_on_signal  # noqa: PLC0415
 
     settings = config.load()
-    logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    logs.configure(**settings.logging)
     try:
         from bot.laboratory import Laboratory  # noqa: PLC0415 - torch is loaded by training alone
         from bot.search_space import Space  # noqa: PLC0415

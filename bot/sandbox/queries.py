@@ -11,7 +11,7 @@ from bot.sandbox.intake import stored_name
 from bot.sandbox.listing import iso, performance_json, round_json, score_json, submission_json
 from bot.sandbox.schedule import Window
 from bot.sandbox.scores import diagnosed, score
-from bot.sandbox.storage import Storage
+from bot.sandbox.storage import SIGNATURE, Storage
 from bot.sandbox.tournament import CLASSIC, Account, Submission, Tournament
 
 PUBLIC = frozenset(
@@ -117,7 +117,7 @@ class Queries:
             path = self.tournament.live_folder(number, version) / name
         if ".." in path.parts:
             raise Refused("no such dataset")
-        return f"{self.url}storage/{self.storage.grant_get(path)}/{version}/{name}"
+        return _signed(self.url, f"{version}/{name}", self.storage.grant_get(path))
 
     def _account(self, _: Arguments, account: Account) -> dict[str, Any]:
         token = {"name": "bot", "public_id": account.public_id, "scopes": list(account.scopes)}
@@ -146,7 +146,7 @@ class Queries:
     def _submission_upload_auth(self, arguments: Arguments, account: Account) -> dict[str, str]:
         self.tournament.slot(account, arguments.get("model_id"))
         name = stored_name(str(arguments["filename"]))
-        return {"filename": name, "url": f"{self.url}storage/{self.storage.grant_put(name)}/{name}"}
+        return {"filename": name, "url": _signed(self.url, name, self.storage.grant_put(name))}
 
     _diagnostics_upload_auth = _submission_upload_auth
     _compute_pickle_upload_auth = _submission_upload_auth
@@ -169,7 +169,7 @@ class Queries:
         for one in self.tournament.submissions:
             if one.id == arguments["id"] and one.model_id in account.models.values():
                 token = self.storage.grant_get(one.content)
-                return {"filename": one.filename, "url": f"{self.url}storage/{token}/{one.filename}"}
+                return {"filename": one.filename, "url": _signed(self.url, one.filename, token)}
         raise Refused("Submission not found")
 
     def _submission_scores(self, arguments: Arguments) -> list[dict[str, Any]]:
@@ -289,3 +289,8 @@ def _whole(arguments: Arguments, name: str) -> int | None:
 
 def _versions(names: set[str]) -> set[str]:
     return {name.partition("/")[0] for name in names}
+
+
+def _signed(url: str, name: str, token: str) -> str:
+    """Return a presigned URL: whoever holds it may fetch or put the file, so its query is a secret."""
+    return f"{url}storage/{name}?X-Amz-Expires=300&{SIGNATURE}={token}"

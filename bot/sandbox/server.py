@@ -11,7 +11,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.events import befall
@@ -21,7 +21,7 @@ from bot.sandbox.graphql import execute, operations
 from bot.sandbox.listing import iso
 from bot.sandbox.queries import Queries
 from bot.sandbox.schedule import Schedule
-from bot.sandbox.storage import Storage
+from bot.sandbox.storage import SIGNATURE, Storage
 from bot.sandbox.tournament import DEMO_ACCOUNT, Account, Tournament
 from bot.sandbox.wire import spoil
 from bot.sandbox.world import World
@@ -217,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.kind not in FILES and spoil(self, fault, NOTHING, self.sandbox.closing):
             return
         delivery = deliver(
-            self.sandbox.storage.content(_token(path)),
+            self.sandbox.storage.content(_token(self.path)),
             wanted=self.headers.get("Range"),
             condition=self.headers.get("If-Range"),
             fault=fault,
@@ -230,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.sandbox.tournament.settle()
         if self._misbehave(("PUT",), "before", NOTHING):
             return
-        name = self.sandbox.storage.writable(_token(urlsplit(self.path).path))
+        name = self.sandbox.storage.writable(_token(self.path))
         if name is None:
             self._plain(HTTPStatus.FORBIDDEN, b"")
             return
@@ -294,6 +294,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
-def _token(path: str) -> str:
-    parts = path.split("/")
-    return parts[2] if path.startswith("/storage/") and len(parts) > 2 else ""
+def _token(target: str) -> str:
+    asked = urlsplit(target)
+    return parse_qs(asked.query).get(SIGNATURE, [""])[0] if asked.path.startswith("/storage/") else ""

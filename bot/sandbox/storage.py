@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ACCESS_DENIED = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code></Error>'
+SIGNATURE = "X-Amz-Signature"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 

@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from types import SimpleNamespace
 import psutil
 import requests
 
+from bot.sandbox.world import generate
 from tests.integration.conftest import Installation
 from tests.soak.process import Running, running, until
 
@@ -129,13 +131,10 @@ def _tournament(world: Path, folder: Path) -> Iterator[str]:
 
 def main() -> int:
     """Play a year."""
-    from tests.soak.stage import trained
-
     began = time.monotonic()
-    with trained() as (world, _, folder):
-        home = folder / "growth"
-        home.mkdir()
-        grown = play(world.directory, home, rounds=ROUNDS, settled_in=SETTLED_IN, look_every=73)
+    with tempfile.TemporaryDirectory(prefix="bot-soak-") as name:
+        world = generate(Path(name) / "world", size="tiny")
+        grown = play(world.directory, Path(name), rounds=ROUNDS, settled_in=SETTLED_IN, look_every=73)
     print(f"{grown}; {time.monotonic() - began:.0f} s", flush=True)
     return int(grown.grown > GOAL_MIB or max(grown.mib.values()) > IDLE_MIB)
 
