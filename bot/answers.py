@@ -64,6 +64,23 @@ class Diagnosis:
     scores: Mapping[str, Mapping[str, float]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paid:
+    """What a model was paid for a round, in NMR; *settled*, or as things stand."""
+
+    round: int
+    slot: str
+    nmr: float
+    settled: bool
+
+
+def worth_another_try(error: Exception) -> bool | float:
+    """Retry what the server may do better in a moment, no sooner than it asks for."""
+    if not isinstance(error, NumeraiUnavailable):
+        return False
+    return error.retry_after_s if error.retry_after_s is not None else True
+
+
 def raise_errors(answer: dict[str, Any]) -> None:
     """
     Turn the errors of a GraphQL answer into ours; an unknown one counts as transient.
@@ -196,6 +213,39 @@ def to_diagnosis(listed: Sequence[Mapping[str, Any]]) -> Diagnosis:
         )
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise NumeraiUnavailable(f"the API returns diagnostics without a usable {error}") from None
+
+
+def to_paid(listed: Mapping[str, Any]) -> tuple[Paid, ...]:
+    """
+    Read payouts as the API lists them; those without an amount yet are left out.
+
+    Raises:
+        NumeraiUnavailable: A field is missing or unreadable.
+    """
+    try:
+        return tuple(
+            Paid(
+                round=int(one["roundNumber"]), slot=str(one["modelName"]), nmr=float(one["payoutNmr"]), settled=settled
+            )
+            for kind, settled in (("pending", False), ("actual", True))
+            for one in listed[kind] or ()
+            if one["payoutNmr"] is not None
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise NumeraiUnavailable(f"the API lists a payout without a usable {error}") from None
+
+
+def to_stakes(listed: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """
+    Read the stakes at risk of a model's rounds.
+
+    Raises:
+        NumeraiUnavailable: A field is missing or unreadable.
+    """
+    try:
+        return {int(one["roundNumber"]): float(one["atRisk"]) for one in listed if one["atRisk"] is not None}
+    except (KeyError, TypeError, ValueError) as error:
+        raise NumeraiUnavailable(f"the API lists a round's stake without a usable {error}") from None
 
 
 def _time(value: str | datetime) -> datetime:

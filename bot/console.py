@@ -89,12 +89,15 @@ def show_live(rounds: Sequence[LiveRound], calibrated: Sequence[Calibration]) ->
         return
     names = sorted({name for one in rounds for name in one.scores})
     table = Table(title="Live scores", title_justify="left")
-    for name in ("round", "model", *names, "pay of 1", "day", ""):
+    money = ("staked", "paid NMR", "over terms") if any(one.paid is not None for one in rounds) else ()
+    for name in ("round", "model", *names, "pay of 1", *money, "day", ""):
         table.add_column(name, justify="left" if name in ("model", "") else "right")
     for one in rounds[-SHOWN:]:
         cells = [f"{one.scores[name]:+.4f}" if name in one.scores else "" for name in names]
         pay = "" if one.pay is None else f"{one.pay:+.4f}"
-        table.add_row(str(one.round), one.slot, *cells, pay, str(one.day), "resolved" if one.resolved else "")
+        figures = [one.at_risk, one.paid, one.unlike] if money else []
+        cells += [pay, *("" if value is None else f"{value:.4f}" for value in figures)]
+        table.add_row(str(one.round), one.slot, *cells, str(one.day), "resolved" if one.resolved else "")
     out.print(table)
     for held in calibrated:
         error = "" if math.isnan(held.error) else f" ± {held.error:.4f}"

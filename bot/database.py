@@ -123,6 +123,16 @@ _MIGRATIONS = (
         at TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    CREATE TABLE round_paid (
+        round INTEGER NOT NULL,
+        slot TEXT NOT NULL,
+        nmr REAL NOT NULL,
+        at_risk REAL,
+        settled INTEGER NOT NULL,
+        PRIMARY KEY (round, slot)
+    ) STRICT;
+    """,
 )
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.answers import LiveScore
+from bot.answers import LiveScore, Paid
 from bot.database import Database
 from bot.rounds import Round
 from bot.summaries import Terms, payout
@@ -28,6 +28,9 @@ class LiveRound:
         day: Newest scoring day.
         resolved: Whether every score is final.
         pay: Of a stake of 1, by the round's own terms; ``None`` while a paid score or the terms are missing.
+        at_risk: NMR that were staked on it, ``None`` where that is not known.
+        paid: NMR that Numerai paid for it, or will as things stand; ``None`` where it says nothing.
+        settled: Whether it has been paid.
     """
 
     round: int
@@ -37,6 +40,15 @@ class LiveRound:
     day: int
     resolved: bool
     pay: float | None
+    at_risk: float | None = None
+    paid: float | None = None
+    settled: bool = False
+
+    @property
+    def unlike(self) -> float | None:
+        """Return how much more Numerai pays than the round's terms say, in NMR; ``None`` where one of them is not known."""
+        known = self.paid is not None and self.pay is not None and self.at_risk is not None
+        return self.paid - self.pay * self.at_risk if known else None  # type: ignore[operator]
 
 
 class LiveRecord(Database):
@@ -72,6 +84,28 @@ class LiveRecord(Database):
                 (round_.number, terms, clips.pop(), round_.factor),
             )
 
+    def pay(self, paid: Sequence[Paid], stakes: Mapping[str, Mapping[int, float]]) -> int:
+        """
+        Keep what Numerai paid; what is settled stays as it is. Return how many figures were new or changed.
+
+        Args:
+            paid: Of the account.
+            stakes: NMR at risk, by slot and round.
+        """
+        with self._transaction():
+            before = self._db.total_changes
+            self._db.executemany(
+                "INSERT INTO round_paid (round, slot, nmr, at_risk, settled) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET nmr = excluded.nmr, at_risk = coalesce(excluded.at_risk, at_risk),"
+                " settled = excluded.settled WHERE settled = 0"
+                " AND (excluded.nmr, excluded.settled, excluded.at_risk) IS NOT (nmr, settled, at_risk)",
+                [
+                    (one.round, one.slot, one.nmr, stakes.get(one.slot, {}).get(one.round), int(one.settled))
+                    for one in paid
+                ],
+            )
+            return self._db.total_changes - before
+
     def newest_terms(self) -> Terms | None:
         """Return what the newest priced round pays, ``None`` where no round is priced."""
         rows = self._select("SELECT * FROM round_pay ORDER BY round DESC LIMIT 1")
@@ -102,8 +136,10 @@ class LiveRecord(Database):
                 held.setdefault((row["round"], row["slot"]), []).append(
                     LiveScore(**{**values, "resolved": bool(values["resolved"])})
                 )
+        paid = {(row["round"], row["slot"]): row for row in self._select("SELECT * FROM round_paid")}
         found = []
         for (number, name), scores in held.items():
+            was = paid.get((number, name))
             values, pay = {one.name: one.value for one in scores}, None
             term = terms.get(number)
             multipliers = {} if term is None else json.loads(term["multipliers"])
@@ -118,6 +154,9 @@ class LiveRecord(Database):
                     day=max(one.day for one in scores),
                     resolved=all(one.resolved for one in scores),
                     pay=pay,
+                    at_risk=None if was is None else was["at_risk"],
+                    paid=None if was is None else was["nmr"],
+                    settled=was is not None and bool(was["settled"]),
                 )
             )
         return tuple(found)

@@ -18,7 +18,7 @@ import requests
 import stamina
 
 from bot import answers, queries
-from bot.answers import Diagnosis, LiveScore, ServerSubmission, field, raise_errors, to_round
+from bot.answers import Diagnosis, LiveScore, Paid, ServerSubmission, field, raise_errors, to_round
 from bot.boundaries import boundary
 from bot.errors import BadCredentials, NumeraiUnavailable, RoundNotOpen
 from bot.rounds import Round
@@ -66,7 +66,7 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi carries no types
             headers["Authorization"] = f"Token {self.token[0]}${self.token[1]}"
         attempts = 1 if query.lstrip().startswith("mutation") else retries
         for attempt in stamina.retry_context(
-            on=_worth_another_try, attempts=attempts, timeout=PATIENCE_S, wait_initial=0.2, wait_max=5.0
+            on=answers.worth_another_try, attempts=attempts, timeout=PATIENCE_S, wait_initial=0.2, wait_max=5.0
         ):
             with attempt:
                 answer = self._transport.post(self._url, {"query": query, "variables": variables}, headers)
@@ -144,13 +144,13 @@ class NumeraiClient:
 
     def scopes(self) -> frozenset[str]:
         """Return the scopes of the key in use."""
-        account = field(self._api.raw_query(queries.TOKEN, authorization=True), "account")
+        account = self._ask(queries.TOKEN, None, "account")
         tokens = [token for token in account["apiTokens"] if token["public_id"] == self._public_id]
         return frozenset(scope for token in tokens for scope in token["scopes"])
 
     def hosted(self) -> dict[str, str]:
         """Return the file of each model that Numerai runs itself (a Model Upload), by the model's name."""
-        account = field(self._api.raw_query(queries.HOSTED, authorization=True), "account")
+        account = self._ask(queries.HOSTED, None, "account")
         return {
             str(model["name"]): str(model["computePickleUpload"]["filename"])
             for model in account["models"]
@@ -175,10 +175,7 @@ class NumeraiClient:
 
     def submissions(self, model_id: str) -> tuple[ServerSubmission, ...]:
         """Return every submission the server holds for a model, as it lists them."""
-        listed = field(
-            self._api.raw_query(queries.SUBMISSIONS, {"modelId": model_id}, authorization=True), "submissions"
-        )
-        return answers.to_submissions(listed)
+        return answers.to_submissions(self._ask(queries.SUBMISSIONS, {"modelId": model_id}, "submissions"))
 
     def upload(
         self, *, model_id: str, filename: str, content: bytes, check: Callable[[], object] = lambda: None
@@ -212,15 +209,26 @@ class NumeraiClient:
 
     def diagnostics_held(self, model_id: str) -> dict[str, str]:
         """Return the ids of the diagnostics that the server holds for a model, by the name of the file they are of."""
-        answer = self._api.raw_query(queries.DIAGNOSTICS_HELD, {"modelId": model_id}, authorization=True)
-        return {str(one["filename"]): str(one["id"]) for one in field(answer, "diagnostics")}
+        held = self._ask(queries.DIAGNOSTICS_HELD, {"modelId": model_id}, "diagnostics")
+        return {str(one["filename"]): str(one["id"]) for one in held}
 
     def diagnosis(self, model_id: str, identity: str) -> Diagnosis:
         """Return diagnostics as far as they have come."""
         about = {"modelId": model_id, "id": identity}
-        return answers.to_diagnosis(
-            field(self._api.raw_query(queries.DIAGNOSTICS, about, authorization=True), "diagnostics")
-        )
+        return answers.to_diagnosis(self._ask(queries.DIAGNOSTICS, about, "diagnostics"))
+
+    def payouts(self) -> tuple[Paid, ...]:
+        """Return what the account was paid for its rounds, and will be as things stand."""
+        return answers.to_paid(self._ask(queries.PAYOUTS, {"tournament": CLASSIC}, "pendingModelPayouts"))
+
+    def stakes(self, model_id: str) -> dict[int, float]:
+        """Return the NMR that a model had at risk, by round; anybody's, no key is needed."""
+        about = {"modelId": model_id, "tournament": CLASSIC}
+        return answers.to_stakes(field(self._api.raw_query(queries.STAKES, about), "v2RoundModelPerformances"))
+
+    def _ask(self, query: str, about: dict[str, Any] | None, name: str) -> Any:  # noqa: ANN401 - JSON
+        """Ask with the key; return one field of the answer."""
+        return field(self._api.raw_query(query, about, authorization=True), name)
 
     def _send(
         self,
@@ -235,13 +243,13 @@ class NumeraiClient:
         (auth, granted_as), (create, created_as) = steps
         about = {"filename": filename, "tournament": CLASSIC, "modelId": model_id}
         with boundary("upload.grant"):
-            granted = field(self._api.raw_query(auth, about, authorization=True), granted_as)
+            granted = self._ask(auth, about, granted_as)
         with boundary("upload.put"):
             self._transport.upload(str(granted["url"]), content)
         check()
         about = {**about, "filename": granted["filename"], **(more or {})}
         with boundary("upload.create"):
-            created = field(self._api.raw_query(create, about, authorization=True), created_as)
+            created = self._ask(create, about, created_as)
         return str(created["id"])
 
     def live_scores(self, model_id: str, *, rounds: int = 150) -> tuple[LiveScore, ...]:
@@ -266,10 +274,7 @@ class NumeraiClient:
 
     def read_back(self, submission_id: str) -> bytes:
         """Return the bytes the server holds of a submission."""
-        granted = field(
-            self._api.raw_query(queries.DOWNLOAD_AUTH, {"id": submission_id}, authorization=True),
-            "submissionDownloadAuth",
-        )
+        granted = self._ask(queries.DOWNLOAD_AUTH, {"id": submission_id}, "submissionDownloadAuth")
         with self._transport.download(str(granted["url"])) as (response, pieces):
             content = b"".join(pieces)
             length = response.headers.get("Content-Length")
@@ -291,10 +296,3 @@ class NumeraiClient:
             return call()
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise NumeraiUnavailable(f"the API's answer lacks {error}") from None
-
-
-def _worth_another_try(error: Exception) -> bool | float:
-    """Retry what the server may do better in a moment, no sooner than it asks for."""
-    if not isinstance(error, NumeraiUnavailable):
-        return False
-    return error.retry_after_s if error.retry_after_s is not None else True

@@ -47,7 +47,9 @@ class Pages:
         finally:
             record.close()
         names = sorted({name for one in rounds for name in one.scores})
-        return self._page("/live", "Live record", charts=_charts(rounds), live=rounds[::-1][:SHOWN], names=names)
+        paid = any(one.paid is not None for one in rounds)
+        shown = rounds[::-1][:SHOWN]
+        return self._page("/live", "Live record", charts=_charts(rounds), live=shown, names=names, paid=paid)
 
     def models(self, _path: str) -> Answer:
         """Return every artifact with its scores on the hold-out and why it serves or does not."""

@@ -45,6 +45,18 @@ DIAGNOSTICS = """
       }
     }
 """
+PAYOUTS = """
+    query($tournament: Int!) {
+      pendingModelPayouts(tournament: $tournament) {
+        actual { roundNumber modelName payoutNmr } pending { roundNumber modelName payoutNmr }
+      }
+    }
+"""
+STAKES = """
+    query($modelId: String! $tournament: Int!) {
+      v2RoundModelPerformances(modelId: $modelId tournament: $tournament) { roundNumber atRisk }
+    }
+"""
 DOWNLOAD_AUTH = "query($id: String) { submissionDownloadAuth(id: $id) { filename url } }"
 HOSTED = "query { account { models { name computePickleUpload { filename } } } }"
 TOKEN = "query { account { username apiTokens { name public_id scopes } } }"  # noqa: S105 - a query

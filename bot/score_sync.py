@@ -44,7 +44,7 @@ class Calibration:
 
 def sync_scores(client: NumeraiClient, record: LiveRecord, slots: Sequence[Slot], others: Sequence[str] = ()) -> int:
     """
-    Read the scores of *slots* and of other models by name, and the terms of their rounds; return how many are news.
+    Read scores of *slots* and of other models by name, terms of their rounds and what was paid; return the count of news.
 
     Args:
         client: Of an account that owns the slots.
@@ -60,8 +60,22 @@ def sync_scores(client: NumeraiClient, record: LiveRecord, slots: Sequence[Slot]
                 record.price(round_)
         except BotError as error:
             log.warning("scores.unpriced", round=number, reason=str(error))
+    try:
+        paid = client.payouts()
+        news += record.pay(paid, {slot.name: _stakes(client, slot) for slot in slots if paid})
+    except BotError as error:  # scores count without it, and a key need not be allowed to know
+        log.warning("payouts.unknown", reason=str(error))
     log.info("scores.synced", models=len(ids), news=news)
     return news
+
+
+def _stakes(client: NumeraiClient, slot: Slot) -> dict[int, float]:
+    """Return the NMR at risk by round; none where Numerai does not say."""
+    try:
+        return client.stakes(slot.model_id)
+    except BotError as error:
+        log.warning("stakes.unknown", slot=slot.name, reason=str(error))
+        return {}
 
 
 def calibrate(
@@ -108,6 +122,7 @@ def export(rounds: Sequence[LiveRound], path: Path) -> None:
         {
             "round": one.round, "slot": one.slot, "score": name, "value": value,
             "percentile": one.percentiles.get(name), "day": one.day, "resolved": one.resolved, "pay": one.pay,
+            "at_risk": one.at_risk, "paid": one.paid, "settled": one.settled,
         }
         for one in rounds
         for name, value in one.scores.items()
@@ -116,6 +131,7 @@ def export(rounds: Sequence[LiveRound], path: Path) -> None:
         {
             "round": pa.int32(), "slot": pa.string(), "score": pa.string(), "value": pa.float64(),
             "percentile": pa.float64(), "day": pa.int32(), "resolved": pa.bool_(), "pay": pa.float64(),
+            "at_risk": pa.float64(), "paid": pa.float64(), "settled": pa.bool_(),
         }
     )  # fmt: skip
     staging = path.with_name(f".{path.name}.tmp")

@@ -79,6 +79,7 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
         "CREATE TABLE live_file (round INTEGER, sha256 TEXT, ids_sha256 TEXT, rows INTEGER, fetched_at TEXT) STRICT",
         "INSERT INTO live_file VALUES (1404, 's', 'i1404', 5, '2026')",
         "DROP TABLE diagnosis",
+        "DROP TABLE round_paid",
         "PRAGMA user_version = 1",
     ):
         database.execute(statement)

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import requests
 
-from bot.answers import LiveScore
+from bot.answers import LiveScore, Paid
+from bot.diagnosis_record import DiagnosisRecord, Record
 from bot.ledger import Entry, Ledger
 from bot.ledger import LiveRecord as LiveFileRecord
 from bot.live_record import LiveRecord
@@ -46,6 +47,14 @@ def state(tmp_path):
         record.price(
             Round(number=number, opens_at=OPENED, closes_at=OPENED + timedelta(hours=1), payouts=pays, factor=1.0)
         )
+    record.pay([Paid(round=1444, slot="mixer", nmr=1.25, settled=True)], {"mixer": {1444: 10.0}})
+    told = {"corr": {"0900": 0.01}}
+    DiagnosisRecord(path).keep(
+        Record(
+            artifact=ARTIFACT, recipe="standard", model_id="m", token="t", state="differs", diagnostics_id="d", ours=told,
+            theirs=told, verdict="CORR differs in <1> of 87 eras", at=OPENED.isoformat(),
+        )
+    )  # fmt: skip
     Outbox(path).trouble("numerai", "no usable answer <from> Numerai", "", at=OPENED)
     folder = tmp_path / "artifacts" / ARTIFACT
     folder.mkdir(parents=True)
@@ -90,7 +99,8 @@ def test_every_page_says_what_the_state_directory_knows(url):
 
     assert all(word in said["/"] for word in ("1445", "confirmed", ARTIFACT, "healthy"))
     assert "no usable answer &lt;from&gt; Numerai" in said["/"]
-    assert "Pay of a stake of 1, added up" in said["/live"]
+    assert all(word in said["/live"] for word in ("Pay of a stake of 1, added up", "Paid NMR", "1.2500"))
+    assert "differs: CORR differs in &lt;1&gt; of 87 eras" in said["/models"]
     assert all(word in said["/models"] for word in ("champion", "CORR is more than chance", f"/report/{ARTIFACT}"))
     assert all(word in said["/round/1445"] for word in ("6123", "efefefefefef", "round.finished", "the live ids"))
 

@@ -62,7 +62,17 @@ def score_json(one: Submission, window: Window, name: str, value: float) -> dict
     }  # fmt: skip
 
 
-def performance_json(one: Submission, window: Window, scores: dict[str, float]) -> dict[str, Any]:
+def payout_json(one: Submission, window: Window, scores: dict[str, float], stake: float) -> dict[str, Any]:
+    """Return what a stake on a submission was paid; no amount before it is scored."""
+    earned = sum(multiplier * scores.get(name, 0.0) for name, multiplier in PAYS.items())
+    return {
+        "round_id": str(one.round), "round_number": one.round, "round_resolve_time": iso(window.resolves_at),
+        "model_id": one.model_id, "model_name": one.slot, "model_display_name": one.slot, "currency_symbol": "$",
+        "payout_nmr": str(stake * min(max(earned, -1.0), 1.0)) if scores else None, "payout_value": None,
+    }  # fmt: skip
+
+
+def performance_json(one: Submission, window: Window, scores: dict[str, float], stake: float) -> dict[str, Any]:
     """Return a submission and its scores in the form of the older performance query."""
     listed = [
         {"date": iso(window.resolves_at), "day": 60, "display_name": name, "payout_pending": None,
@@ -70,7 +80,7 @@ def performance_json(one: Submission, window: Window, scores: dict[str, float]) 
         for name, value in scores.items()
     ]  # fmt: skip
     return {
-        "at_risk": "0.0", "payout_multipliers": [], "round_payout_factor": "1.0", "round_number": one.round,
+        "at_risk": str(stake), "payout_multipliers": [], "round_payout_factor": "1.0", "round_number": one.round,
         "round_open_time": iso(window.opens_at), "round_resolve_time": iso(window.resolves_at),
         "round_resolved": bool(scores), "round_target": MAIN, "submission_scores": listed,
         "intra_round_submission_scores": [],

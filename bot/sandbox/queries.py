@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.sandbox.graphql import Arguments, Refused
 from bot.sandbox.intake import stored_name
-from bot.sandbox.listing import iso, performance_json, round_json, score_json, submission_json
+from bot.sandbox.listing import iso, payout_json, performance_json, round_json, score_json, submission_json
 from bot.sandbox.schedule import Window
 from bot.sandbox.scores import diagnosed, score
 from bot.sandbox.storage import SIGNATURE, Storage
@@ -17,7 +17,7 @@ from bot.sandbox.tournament import CLASSIC, Account, Submission, Tournament
 PUBLIC = frozenset(
     {
         "rounds", "list_datasets", "dataset", "submission_scores", "v2_round_model_performances", "pipeline_status",
-        "v3_user_profile", "pending_model_payouts",
+        "v3_user_profile",
     }
 )  # fmt: skip
 NEEDS = {
@@ -195,10 +195,10 @@ class Queries:
         return submission.scores
 
     def _v2_round_model_performances(self, arguments: Arguments) -> list[dict[str, Any]]:
-        return [
-            performance_json(one, self.tournament.schedule.round(one.round), self.scored(one))
-            for one in self.tournament.of(str(arguments["model_id"]))
-        ]
+        model = str(arguments["model_id"])
+        stake = self.tournament.stakes.get(model, 0.0)
+        listed = [(one, self.tournament.schedule.round(one.round)) for one in self.tournament.of(model)]
+        return [performance_json(one, window, self.scored(one), stake) for one, window in listed]
 
     def _pipeline_status(self, arguments: Arguments) -> dict[str, Any]:
         number = self.tournament.schedule.opened(self.tournament.clock.now())
@@ -264,8 +264,14 @@ class Queries:
         return {"id": str(arguments["model_name"]), "start_date": "2026-01-01T00:00:00Z", "bio": None,
                 "username": str(arguments["model_name"]), "nmr_staked": "0.0", "stake_value": "0.0"}  # fmt: skip
 
-    def _pending_model_payouts(self, _: Arguments) -> dict[str, list[Any]]:
-        return {"actual": [], "pending": []}
+    def _pending_model_payouts(self, _: Arguments, account: Account) -> dict[str, list[Any]]:
+        listed: dict[str, list[Any]] = {"actual": [], "pending": []}
+        for model in self.tournament.stakes.keys() & account.models.values():
+            for one in filter(lambda one: one.selected, self.tournament.of(model)):
+                window, scores = self.tournament.schedule.round(one.round), self.scored(one)
+                told = payout_json(one, window, scores, self.tournament.stakes[model])
+                listed["actual" if scores else "pending"].append(told)
+        return listed
 
     def _v3_stake_config(self, _: Arguments, __: Account) -> dict[str, Any]:
         return {"address": "0x0", "authorization_signer": "0x0", "nmr_address": "0x0", "owner": "0x0", "paused": False,

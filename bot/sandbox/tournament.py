@@ -99,6 +99,7 @@ class Tournament:
         self.diagnostics: dict[str, dict[str, Any]] = {}
         self.webhooks: dict[str, str | None] = {}
         self.hosted: dict[str, dict[str, str]] = {}
+        self.stakes: dict[str, float] = {}
         self._journal, self._first_era = journal, first_era
         self.changed = threading.Condition(threading.RLock())
         self.troubles: dict[str, tuple[datetime, str]] = {}

@@ -6,13 +6,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bot.answers import LiveScore
+from bot.answers import LiveScore, Paid
 from bot.artifacts import ArtifactStore
+from bot.console import show_live
 from bot.delivery import Slot
 from bot.ledger import Ledger
 from bot.live_record import LiveRecord
 from bot.numerai import NumeraiClient
-from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock, Schedule
+from bot.rounds import Payout, Round
+from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World
 from bot.score_sync import calibrate, export, sync_scores
 from bot.submission_file import render
@@ -65,6 +67,59 @@ def test_the_record_equals_the_tournaments_scores_and_pay(season, tmp_path):
         assert kept.scores == pytest.approx(one.scores, abs=1e-9)
         expected = np.clip(3 * one.scores["corr60"] + 15 * one.scores["mmc60"], -1, 1)
         assert kept.pay == pytest.approx(expected, abs=1e-9)
+
+
+def test_what_was_paid_stands_beside_what_the_terms_say(season, tmp_path):
+    """With a stake on the model, Numerai's payouts are kept as they are and equal ours to 1e-9; settled ones are frozen."""
+    client, sandbox = season
+    resolved(sandbox)
+    sandbox.tournament.stakes[SLOTS[0].model_id] = 12.5
+    record = LiveRecord(tmp_path / "ledger.sqlite")
+    before = sync_scores(client, record, SLOTS)
+    again = sync_scores(client, record, SLOTS)
+    sandbox.tournament.stakes.clear()
+    late = record.pay([Paid(round=FIRST_ROUND, slot=SLOT, nmr=99.0, settled=True)], {})
+    export(record.rounds(), tmp_path / "record.parquet")
+
+    assert (before, again, late) == (4 * SEASON, 0, 0)
+    for one in record.rounds(SLOT):
+        assert (one.at_risk, one.settled) == (12.5, True)
+        assert one.paid == pytest.approx(12.5 * one.pay, abs=1e-9)
+        assert one.unlike == pytest.approx(0, abs=1e-9)
+    assert set(pq.read_table(tmp_path / "record.parquet").column("at_risk").to_pylist()) == {12.5}
+
+
+def test_a_payout_that_is_not_what_the_terms_say_is_shown(tmp_path, capsys):
+    """Pending figures move until they are settled; the difference to the round's terms is a column of its own."""
+    record = LiveRecord(tmp_path / "ledger.sqlite")
+    record.record(SLOT, [score(0.02, 20, final=True)])
+    record.price(
+        Round(number=1405, opens_at=OPENED, closes_at=OPENED, factor=1.0,
+              payouts=(Payout(score="corr60", multiplier=3.0, clip=1.0),))
+    )  # fmt: skip
+    told = [Paid(round=1405, slot=SLOT, nmr=nmr, settled=settled) for nmr, settled in ((0.3, False), (0.5, True))]
+    changes = [record.pay([one], {SLOT: {1405: 10.0}}) for one in told]
+    unknown = record.pay([Paid(round=1406, slot=SLOT, nmr=1.0, settled=False)], {})
+    (kept,) = record.rounds()
+    show_live([kept], [])
+    shown = capsys.readouterr().out
+
+    assert (changes, unknown) == ([1, 1], 1)
+    assert (kept.pay, kept.paid, kept.at_risk) == (pytest.approx(0.06), 0.5, 10.0)
+    assert kept.unlike == pytest.approx(-0.1)
+    assert "paid NMR" in shown
+    assert "-0.1000" in shown
+
+
+def test_scores_come_without_payouts_where_the_key_may_not_know(season, tmp_path):
+    """A failing question about money costs the money's figures alone."""
+    client, sandbox = season
+    resolved(sandbox)
+    sandbox.faults.add(Fault(operation="pending_model_payouts", kind="graphql_error", message="permission denied"))
+    record = LiveRecord(tmp_path / "ledger.sqlite")
+
+    assert sync_scores(client, record, SLOTS) == 3 * SEASON
+    assert record.rounds()[0].paid is None
 
 
 def test_a_second_sync_brings_no_news_and_the_export_has_everything(season, tmp_path):
