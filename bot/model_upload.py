@@ -113,13 +113,13 @@ class Sample:
     benchmarks: Path | None = None
 
 
-def find_sample(client: NumeraiClient, state_dir: Path, version: str, folder: Path, *, benchmarks: bool) -> Sample:
+def find_sample(client: NumeraiClient, rounds: Path, version: str, folder: Path, *, benchmarks: bool) -> Sample:
     """
     Return the newest round's files that are kept, or download what is served now.
 
     Args:
         client: Needs no key.
-        state_dir: Holds ``rounds/<number>/``.
+        rounds: Holds a folder for each.
         version: Of the data.
         folder: Where a download goes.
         benchmarks: Whether the benchmark models are needed.
@@ -127,7 +127,7 @@ def find_sample(client: NumeraiClient, state_dir: Path, version: str, folder: Pa
     Raises:
         RetryLater: Nothing is kept, and nothing can be downloaded.
     """
-    kept = [one for one in (state_dir / "rounds").glob("[0-9]*") if live_path(one, version).is_file()]
+    kept = [one for one in rounds.glob("[0-9]*") if live_path(one, version).is_file()]
     for one in sorted(kept, key=lambda path: int(path.name), reverse=True):
         live = live_path(one, version)
         if not benchmarks or live.with_name(FILE).is_file():
@@ -197,6 +197,7 @@ def export(
     output: Path,
     *,
     state_dir: Path,
+    rounds: Path,
     now: datetime,
     client: NumeraiClient | None,
     python: Path | None = None,
@@ -207,7 +208,8 @@ def export(
     Args:
         artifact: Verified.
         output: Where the pickle goes.
-        state_dir: Holds the published history, and the rounds.
+        state_dir: Holds the published history.
+        rounds: What they saw, from :func:`bot.ledger.rounds_folder`.
         now: Aware.
         client: Downloads a live file where none is kept; ``None`` checks nothing.
         python: An interpreter that has Numerai's packages; ``None`` makes a fresh environment for one.
@@ -228,7 +230,7 @@ def export(
         try:
             with tempfile.TemporaryDirectory(prefix=".clean-room-", dir=output.parent) as folder:
                 room = Path(folder)
-                sample = find_sample(client, state_dir, version, room, benchmarks=scorer.benchmark is not None)
+                sample = find_sample(client, rounds, version, room, benchmarks=scorer.benchmark is not None)
                 window = choose(scorer.history, published, now=now)
                 checked = _check(unchecked, scorer, sample, window, python or furnish(room / "python", image), room)
         except RetryLater as error:

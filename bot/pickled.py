@@ -1,8 +1,8 @@
 """
 An artifact as one pickle that Numerai can run: a function that brings its models and the code that scores them.
 
-The code travels as text, beside the artifact's own files in an archive, and is imported from there: each line runs there
-as it runs here, whatever the versions of Python and cloudpickle. Nothing here loads a pickle.
+The code travels as text, beside the artifact's own files in an archive, and is imported from there, so that each line
+runs there as it runs here. Only the function itself is bytecode, of this version of Python. Nothing here loads a pickle.
 """
 
 import ast
@@ -16,8 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+
 from bot.artifacts import MANIFEST, Artifact
-from bot.errors import OperatorNeeded
 from bot.history import HistoryState
 from bot.hosted import LIVE_HISTORY
 from bot.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, STACKED
@@ -34,14 +35,7 @@ def pack(artifact: Artifact, history: HistoryState | None, *, to_benchmark: bool
         artifact: Verified.
         history: What live rows see of the past, where the network has a history.
         to_benchmark: The function takes the benchmark models too.
-
-    Raises:
-        OperatorNeeded: cloudpickle is not installed.
     """
-    try:
-        import cloudpickle  # noqa: PLC0415 - the submitting image has none
-    except ModuleNotFoundError:
-        raise OperatorNeeded("cloudpickle is not installed; install numerai-bot[train] to export a model") from None
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in (_modules(ROOT) | _served(artifact, history)).items():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli.app import app
+from bot.errors import OperatorNeeded
 
 if TYPE_CHECKING:
     from bot.config import Settings
@@ -39,11 +40,15 @@ def numerai_model(
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from bot import assembly, config, logs  # noqa: PLC0415
-    from bot.model_upload import export as make  # noqa: PLC0415
-    from bot.model_upload import refuse_filled  # noqa: PLC0415
+    from bot.ledger import rounds_folder  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(log_format=settings.log_format, secrets=settings.secrets)
+    try:
+        from bot.model_upload import export as make  # noqa: PLC0415 - packs with what only training installs
+        from bot.model_upload import refuse_filled  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to export a model") from None
     filled = _filled(settings)
     client = assembly.open_client(settings.of_account(account))
     replaced = refuse_filled(slot, filled, client) if slot else None
@@ -55,6 +60,7 @@ def numerai_model(
         found,
         (output or settings.state_dir / "exports" / f"{found.id}.pkl").absolute(),
         state_dir=settings.state_dir,
+        rounds=rounds_folder(settings.ledger_path),
         now=datetime.now(UTC),
         client=client if check else None,
         python=python,

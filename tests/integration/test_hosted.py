@@ -35,7 +35,7 @@ def unpacked(artifact, folder, history):
 @pytest.fixture
 def frame(installation, tmp_path):
     client = assembly.open_client(installation.settings_as())
-    return pd.read_parquet(find_sample(client, installation.state, "v5.3", tmp_path, benchmarks=False).live)
+    return pd.read_parquet(find_sample(client, installation.state / "rounds", "v5.3", tmp_path, benchmarks=False).live)
 
 
 def scored(artifact, frame, window):

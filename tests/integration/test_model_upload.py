@@ -14,6 +14,7 @@ import pytest
 from bot import assembly
 from bot.artifacts import ArtifactStore
 from bot.errors import BadConfig, GateFailed, RetryLater
+from bot.ledger import rounds_folder
 from bot.model_upload import export, find_sample, refuse_filled
 from bot.preprocess import prepare
 from bot.scorer import GOLDEN, NETWORK, STACKED, Members, golden_batch
@@ -65,14 +66,22 @@ def champion(store):
 def exported(artifact, installation, python):
     settings = installation.settings_as()
     client, path = assembly.open_client(settings), installation.root / "exports" / "model.pkl"
-    return export(artifact, path, state_dir=settings.state_dir, now=datetime.now(UTC), client=client, python=python)
+    return export(
+        artifact,
+        path,
+        state_dir=settings.state_dir,
+        rounds=rounds_folder(settings.ledger_path),
+        now=datetime.now(UTC),
+        client=client,
+        python=python,
+    )
 
 
 @pytest.fixture
 def served(installation, tmp_path):
     """The live file that is served now."""
     client = assembly.open_client(installation.settings_as())
-    return find_sample(client, installation.state, "v5.3", tmp_path, benchmarks=False).live
+    return find_sample(client, installation.state / "rounds", "v5.3", tmp_path, benchmarks=False).live
 
 
 def neutralized(store, champion, **about):
@@ -161,7 +170,7 @@ def test_stacked_network_sees_its_trees_there_too(installation, stacked, elsewhe
 def test_equal_artifacts_make_equal_pickles(champion, tmp_path):
     """The receipt's sha256 says which artifact and history a pickle holds."""
     one, two = (
-        export(champion, tmp_path / name, state_dir=tmp_path, now=OPENED, client=None)
+        export(champion, tmp_path / name, state_dir=tmp_path, rounds=tmp_path, now=OPENED, client=None)
         for name in ("one.pkl", "two.pkl")
     )
 
