@@ -76,6 +76,13 @@ def _add_version(tournament: Tournament, _: Fault) -> None:
     tournament.added.add(NEXT)
 
 
+def _rename_model(tournament: Tournament, fault: Fault) -> None:
+    account = tournament.accounts[0]
+    (_, identity), *others = account.models.items()
+    renamed = replace(account, models={fault.message: identity, **dict(others)})
+    tournament.accounts = (renamed, *tournament.accounts[1:])
+
+
 def _delete_model(tournament: Tournament, _: Fault) -> None:
     account = tournament.accounts[0]
     left = dict(list(account.models.items())[1:])
@@ -90,6 +97,7 @@ _EVENTS: dict[str, Callable[[Tournament, Fault], None]] = {
     "open_late": _open_late,
     "clock_skew": _skew,
     "foreign_submission": _foreign,
+    "model_renamed": _rename_model,
     "model_deleted": _delete_model,
     "version_added": _add_version,
 }

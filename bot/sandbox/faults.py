@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from bot.sandbox.clock import SandboxClock
+
 Phase = Literal["before", "after", "delayed", "stale"]
 
 OPERATIONS = (
@@ -36,7 +38,8 @@ HOSTS = ("dns", "tls")
 
 EVENTS = (
     "rollover", "close", "close_early", "extend", "open_late", "data_late", "data_stale", "schema_change",
-    "slot_disabled", "key_revoked", "clock_skew", "foreign_submission", "model_deleted", "version_removed",
+    "slot_disabled", "key_revoked", "clock_skew", "foreign_submission", "model_renamed", "model_deleted",
+    "version_removed",
     "version_added",
 )  # fmt: skip
 """What befalls the tournament itself; the request during which it happens is then answered as things stand."""
@@ -61,8 +64,10 @@ class Fault:
         status: For ``status``.
         seconds: For ``hang``, ``slow``, ``trickle``, ``drip`` and ``long`` in real time; for delays and events in the
             sandbox's.
-        message: For ``graphql_error``; for ``schema`` and ``schema_change`` the name of the mutation.
+        message: For ``graphql_error``; for ``schema`` and ``schema_change`` the name of the mutation; for
+            ``model_renamed`` the new name.
         headers: Added to the answer of ``status``.
+        at_s: Sandbox seconds after its start before which it does not happen; the next request meets it then.
     """
 
     operation: str
@@ -74,6 +79,7 @@ class Fault:
     seconds: float = 30.0
     message: str = "Internal server error"
     headers: dict[str, str] = field(default_factory=dict)
+    at_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +124,11 @@ class Plan:
 
 
 class Faults:
-    """The faults that are still to come: those added, in their order, then those a plan draws."""
+    """The faults that are still to come: those added, in their order, then those a plan draws; *clock* knows when."""
 
-    def __init__(self, plan: Plan | None = None) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, plan: Plan | None = None, clock: SandboxClock | None = None) -> None:
+        self._lock, self._clock = threading.Lock(), clock or SandboxClock()
+        self._began = self._clock.now()
         self.plan = plan or Plan()
         self._pending = [replace(one) for one in self.plan.faults]
         self._asked: dict[tuple[str, Phase], int] = {}
@@ -140,8 +147,10 @@ class Faults:
     def take(self, operation: str, phase: Phase) -> Fault | None:
         """Return the next fault of an operation and count it, or ``None``."""
         with self._lock:
+            passed_s = (self._clock.now() - self._began).total_seconds()
             for fault in self._pending:
-                if fault.operation in (operation, "*") and fault.phase == phase and fault.times > 0:
+                meets = fault.operation in (operation, "*") and fault.phase == phase
+                if meets and fault.times > 0 and fault.at_s <= passed_s:
                     if fault.skip:
                         fault.skip -= 1
                         continue

@@ -69,7 +69,7 @@ class Sandbox:
             journal=journal,
             first_era=first_era,
         )
-        self.storage, self.faults = Storage(), Faults(plan)
+        self.storage, self.faults = Storage(), Faults(plan, self.clock)
         self.closing = threading.Event()
         self._server = _Server((host, port), self)
         self.url = f"http://{host}:{self._server.server_address[1]}/"

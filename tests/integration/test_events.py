@@ -1,0 +1,71 @@
+"""Events of the tournament that come at a time of their own, and a slot that is no longer there."""
+
+from datetime import timedelta
+
+import pytest
+
+from bot import assembly
+from bot.errors import BadConfig, RefuseToSubmit
+from bot.sandbox import Fault, Plan, Sandbox, SandboxClock, Schedule
+from bot.sandbox.world import World
+from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation
+
+pytestmark = pytest.mark.usefixtures("no_backoff", "validated_here")
+
+
+def befalls(sandbox, kind, **details):
+    sandbox.faults.add(Fault(operation="*", kind=kind, **details))
+
+
+def test_an_event_waits_for_its_time(world_folder, tmp_path):
+    """A plan's close comes at its second of the sandbox's clock, whatever is asked before, and only once."""
+    plan = Plan(faults=(Fault(operation="*", kind="close_early", at_s=600),))
+    clock = SandboxClock(OPENED + timedelta(minutes=1), rate=0)
+    schedule = Schedule(first_round=FIRST_ROUND, first_open=OPENED)
+    with Sandbox(World.open(world_folder), clock=clock, schedule=schedule, plan=plan) as sandbox:
+        client = Installation(sandbox=sandbox, root=tmp_path)
+        before = asked(client).closes_at
+        clock.advance(timedelta(seconds=599))
+        still = asked(client).closes_at
+        clock.advance(timedelta(seconds=1))
+        moved = client_of(client).round(FIRST_ROUND).closes_at
+
+    assert (before, still) == (OPENED + timedelta(hours=1),) * 2
+    assert moved == OPENED + timedelta(minutes=11)
+
+
+def client_of(installation):
+    return assembly.open_client(installation.settings_as())
+
+
+def asked(installation):
+    return client_of(installation).current_round()
+
+
+@pytest.mark.parametrize("kind", ["model_renamed", "model_deleted"])
+def test_a_slot_that_is_gone_is_named_and_nothing_is_sent(installation, sandbox, kind):
+    """What the settings call by a name that the account does not have any more needs the operator; back again, it is filled."""
+    befalls(sandbox, kind, message="other_name")
+    models = sandbox.tournament.accounts
+    with pytest.raises(BadConfig, match=f"slot '{SLOT}' is not a model of this account"):
+        installation.submit(slots={SLOT: "demo"})
+    nothing = list(sandbox.tournament.submissions)
+    sandbox.tournament.accounts = models
+    receipt = installation.submit(slots={SLOT: "demo"})
+
+    assert nothing == []
+    assert receipt.outcome == "confirmed"
+
+
+def test_a_model_renamed_after_its_round_gets_no_second_content(installation, sandbox):
+    """The account's only model goes by a new name: this round's submission of the old one stays, the next round is filled."""
+    installation.submit()
+    befalls(sandbox, "model_renamed", message="other_name")
+    with pytest.raises(RefuseToSubmit):
+        installation.submit()
+    held = len(sandbox.tournament.submissions)
+    sandbox.clock.advance(timedelta(days=1))
+    receipt = installation.submit()
+
+    assert held == 1
+    assert (receipt.slot, receipt.outcome) == ("other_name", "confirmed")

@@ -1,0 +1,116 @@
+"""A server whose certificate nobody vouches for gets nothing and gives nothing, also in the middle of a download."""
+
+import shutil
+import ssl
+import subprocess
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from bot.datasets import fetch
+from bot.errors import NumeraiUnavailable
+from bot.numerai import NumeraiClient
+from bot.sandbox import DEMO_ACCOUNT, Fault
+from bot.sandbox.server import _Server
+from bot.transport import Transport
+from tests.integration.conftest import FIRST_ROUND, SLOT
+
+OPENSSL = shutil.which("openssl")
+pytestmark = [
+    pytest.mark.usefixtures("no_backoff"),
+    pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed"),
+]
+LIVE = "v5.3/live.parquet"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate of 127.0.0.1 that it has signed itself, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    about = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2", "-nodes"]
+    made = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    places = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    subprocess.run([OPENSSL, "req", *made, *about, *places], check=True, capture_output=True)
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.fixture
+def secured(sandbox, certificate):
+    """The port at which the same tournament also answers by TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    server = _Server(("127.0.0.1", 0), sandbox)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.break_off()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def vouched(certificate, monkeypatch):
+    """What makes the certificate one that is known, for as long as it lasts."""
+
+    @contextmanager
+    def vouch():
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+        yield
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+
+    return vouch
+
+
+def client_of(url, port):
+    transport = Transport()
+    transport._session.headers["Host"] = f"127.0.0.1:{port}"  # so that presigned URLs lead there
+    key = {"public_id": DEMO_ACCOUNT.public_id, "secret_key": DEMO_ACCOUNT.secret_key}
+    return NumeraiClient(api_url=url, transport=transport, **key)
+
+
+def test_an_api_without_a_known_certificate_is_not_spoken_to(secured, vouched):
+    """The very server that answers once its certificate is known does not before."""
+    client = client_of(f"https://127.0.0.1:{secured}/", secured)
+    with pytest.raises(NumeraiUnavailable, match="SSLError"):
+        client.slots()
+    with vouched():
+        slots = client.slots()
+
+    assert slots == DEMO_ACCOUNT.models
+
+
+def test_a_download_does_not_go_on_from_an_unknown_server(sandbox, secured, vouched, tmp_path):
+    """What was interrupted is resumed only where the storage's certificate is known, and what is there stays till then."""
+    client, path = client_of(sandbox.url, secured), tmp_path / "live.parquet"
+    sandbox.faults.add(Fault(operation="dataset", kind="tls", times=9))
+    sandbox.faults.add(Fault(operation="GET", kind="truncate"))
+    with pytest.raises(NumeraiUnavailable, match="SSLError"):
+        fetch(client, LIVE, path, resume=True)
+    nothing = list(tmp_path.iterdir())
+    with vouched(), pytest.raises(NumeraiUnavailable, match="broke off"):
+        fetch(client, LIVE, path, resume=True)
+    begun = (tmp_path / ".live.parquet.part").read_bytes()
+    with pytest.raises(NumeraiUnavailable, match="SSLError"):
+        fetch(client, LIVE, path, resume=True)
+    kept = (tmp_path / ".live.parquet.part").read_bytes()
+    with vouched():
+        whole = fetch(client, LIVE, path, resume=True)
+
+    assert nothing == []
+    assert kept == begun != b""
+    assert path.read_bytes()[: len(begun)] == begun
+    assert whole.size == len(path.read_bytes()) > len(begun)
+
+
+def test_predictions_are_not_handed_to_an_unknown_storage(sandbox, secured):
+    """The upload ends before a byte of it is sent."""
+    sandbox.faults.add(Fault(operation="submission_upload_auth", kind="tls"))
+    with pytest.raises(NumeraiUnavailable, match="SSLError"):
+        client_of(sandbox.url, secured).upload(
+            model_id=DEMO_ACCOUNT.models[SLOT], filename=f"r{FIRST_ROUND}.csv", content=b"id,prediction\n"
+        )
+
+    assert sandbox.tournament.uploaded == {}
