@@ -118,11 +118,8 @@ class ArtifactStore:
 
     def trained_on(self, identity: str, stores: Path) -> bool:
         """Say whether one of *stores* is what an artifact was trained on; unverified, a damaged manifest names none."""
-        try:
-            named = json.loads((self.root / identity / MANIFEST).read_text(encoding="utf-8"))["store"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-        return (stores / str(named)).is_dir()
+        named = self._peek(identity).get("store")
+        return named is not None and (stores / str(named)).is_dir()
 
     def champions(self, recipe: str) -> tuple[str, ...]:
         """
