@@ -89,8 +89,7 @@ class Settings(BaseSettings):
     scores: str = Field(default="daily", description="When `bot run` reads live scores: as `BOT_SYNC`.")
     diagnostics: Literal["on", "off"] = Field(
         default="on",
-        description="Whether `bot run` lets Numerai's diagnostics score every new champion's validation predictions and"
-        " compares them with its own scores; nothing is uploaded in a dry run.",
+        description="Whether `bot run`, live, has Numerai's diagnostics score each champion, and compares.",
     )
     compare: str = Field(
         default="",

@@ -213,12 +213,8 @@ class Queries:
             raise Refused(f"FileNotFoundError {arguments['filename']}")
         identity = str(uuid.uuid4())
         about = {"id": identity, "filename": str(arguments["filename"])}
-        self.tournament.diagnostics[identity] = {
-            "status": "pending",
-            "content": content,
-            "model": model,
-            "about": about,
-        }
+        held = {"status": "pending", "content": content, "model": model, "about": about}
+        self.tournament.diagnostics[identity] = held
         return {"id": identity}
 
     def _diagnostics(self, arguments: Arguments, account: Account) -> list[dict[str, Any]]:
