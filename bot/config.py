@@ -129,10 +129,7 @@ class Settings(BaseSettings):
     )
     http_host: str = Field(default="127.0.0.1", description="Address of the daemon's pages.")
     http_port: int | None = Field(
-        default=None,
-        ge=0,
-        le=65535,
-        description="Port of the daemon's pages, `/healthz` and `/metrics`; none without it.",
+        default=None, ge=0, le=65535, description="Port of the daemon's pages, `/healthz`, `/metrics`; none without it."
     )
     webhook_token: SecretStr | None = Field(
         default=None, description="A POST to `/hook/<token>` wakes the loop and hands on Numerai's trigger id."
