@@ -64,7 +64,7 @@ def test_what_is_no_data_version_is_refused(monkeypatch, version):
     """A wish to move that nobody could understand is refused, not passed over."""
     monkeypatch.setenv("BOT_DATA_VERSION", version)
 
-    with pytest.raises(BadConfig, match=r"BOT_DATA_VERSION: .* is no data version; they read v5\.3"):
+    with pytest.raises(BadConfig, match=r"BOT_DATA_VERSION: String should match pattern"):
         load()
 
 

@@ -100,7 +100,8 @@ class Queries:
         for version in self.tournament.added:
             static |= {f"{version}/{path.name}" for path in self.tournament.folder(version).iterdir()}
         if self.tournament.schedule.opened(self.tournament.clock.now()) is not None:
-            static |= {f"{version}/{name}" for version in _versions(static) for name in self.live_files()}
+            versions = {name.partition("/")[0] for name in static}
+            static |= {f"{version}/{name}" for version in versions for name in self.live_files()}
         return sorted(static)
 
     def live_files(self) -> list[str]:
@@ -287,10 +288,6 @@ def _whole(arguments: Arguments, name: str) -> int | None:
     if value is not None and not str(value).removeprefix("-").isdecimal():
         raise Refused(f'Argument "{name}" has invalid value {value}.')
     return None if value is None else int(value)
-
-
-def _versions(names: set[str]) -> set[str]:
-    return {name.partition("/")[0] for name in names}
 
 
 def _signed(url: str, name: str, token: str) -> str:
