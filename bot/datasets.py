@@ -214,7 +214,7 @@ def _verify(staging: Path, filename: str, total: int) -> None:
         if (head, tail) != (b"PAR1", b"PAR1"):
             raise pa.ArrowInvalid("no magic")
         pq.ParquetFile(staging, pre_buffer=False)
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         _discard(staging)
         raise DatasetIncomplete(f"{filename}: what arrived is not a parquet file; it is fetched again") from None
 

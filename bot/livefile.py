@@ -82,10 +82,11 @@ def read_live(path: Path) -> LiveFile:
             codes, absent_here, strange_here = _decode(block)
             values[:, start : start + BLOCK] = codes.T
             missing, strange = missing + absent_here, strange + strange_here
-    except (OSError, pa.ArrowException) as error:
+        ids = tuple(keys.column(ID).to_pylist())
+    except (OSError, ValueError, pa.ArrowException) as error:  # a damaged name is no UTF-8, which is a ValueError
         raise DatasetIncomplete(f"{path.name} cannot be read: {type(error).__name__}; it is fetched again") from None
     return LiveFile(
-        ids=tuple(keys.column(ID).to_pylist()),
+        ids=ids,
         era=str(eras.pop()),
         names=names,
         values=values,

@@ -69,7 +69,7 @@ class ParquetSource:
             with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
                 schema, metadata = file.schema_arrow, file.metadata
                 sizes = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise DatasetIncomplete(
                 f"{path} cannot be read ({type(error).__name__}); delete it and run `bot sync`"
             ) from None

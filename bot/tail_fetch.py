@@ -56,7 +56,7 @@ def fetch_tail(
     remote = source.footer()
     try:
         local = pq.read_metadata(path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise Unsuited(str(error)) from None
     same = 0
     for index in range(min(local.num_row_groups, remote.num_row_groups)):
@@ -109,7 +109,7 @@ class _Ranges:
         self.end = end[-length:]
         try:
             return pq.read_metadata(pa.BufferReader(MAGIC + self.end))
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise Unsuited(str(error)) from None
 
     def read(self, begin: int, end: int) -> Iterator[bytes]:

@@ -33,6 +33,15 @@ def test_no_damaged_artifact_opens(trained, tmp_path):
     assert not tally.breaches
 
 
+def test_no_damaged_download_is_published(world, tmp_path):
+    """A live file that changes between its arrival and its publication, or is spliced onto another one's, is never taken."""
+    tally = damage.damaged_download(world, tmp_path / "trial", flips=400, truncations=200)
+    sys.stdout.write(f"{tally}\n")
+
+    assert tally.trials == 600
+    assert not tally.breaches
+
+
 def test_damaged_live_file_is_fetched_again(runner, world, tmp_path):
     """A live file that rotted between two runs is replaced before anything is scored on it."""
     tally = damage.damaged_live(runner, world, tmp_path / "trial", flips=10, truncations=5)

@@ -13,9 +13,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot.artifacts import ArtifactStore
-from bot.errors import ArtifactInvalid
+from bot.boundaries import watching
+from bot.datasets import fetch
+from bot.errors import ArtifactInvalid, DatasetIncomplete
 from bot.ledger import Ledger, LiveRecord
-from bot.sandbox import Fault, Sandbox, SandboxClock, Schedule
+from bot.numerai import NumeraiClient
+from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock, Schedule
 from bot.sandbox.judge import judge, read_history
 from bot.sandbox.mutations import MUTATIONS
 from bot.sandbox.world import World
@@ -85,6 +88,37 @@ def damaged_live(bots: Bots, world: World, folder: Path, *, flips: int, truncati
             tally.trials += 1
             if live.read_bytes() != sound or "ledger.intend:after" not in attempt.passed:
                 tally.breaches.append(f"{what}: {attempt.error}")
+    return tally
+
+
+def damaged_download(world: World, folder: Path, *, flips: int, truncations: int) -> Tally:
+    """Damage the live file while it is fetched, or leave a part of another one there; what is published must be the server's."""
+    tally = Tally(name="R12 download")
+    with _played(world, folder) as (sandbox, _):
+        key = {"public_id": DEMO_ACCOUNT.public_id, "secret_key": DEMO_ACCOUNT.secret_key}
+        client, path = NumeraiClient(api_url=sandbox.url, **key), folder / "live.parquet"
+        fetch(client, "v5.3/live.parquet", path)
+        sound, part = path.read_bytes(), folder / ".live.parquet.part"
+        path.unlink()
+        for what, copy in spoiled(sound, flips, truncations=truncations // 2):
+
+            def rot(name: str, copy: bytes = copy) -> None:
+                if name == "part.sync:after":
+                    part.write_bytes(copy)
+
+            tally.trials += 1
+            try:
+                with watching(rot):
+                    fetch(client, "v5.3/live.parquet", path)
+                tally.breaches.append(f"{what} was accepted")
+            except DatasetIncomplete:
+                if path.exists():
+                    tally.breaches.append(f"{what} was published")
+        for what, left in spoiled(sound[::-1], 0, truncations=truncations - truncations // 2):
+            part.write_bytes(left)
+            tally.trials += 1
+            if fetch(client, "v5.3/live.parquet", path) and path.read_bytes() != sound:
+                tally.breaches.append(f"spliced onto {what}")
     return tally
 
 
@@ -180,6 +214,7 @@ def _write_for_ever(path: Path, written: int, acknowledge: int) -> None:
 def full(bots: Bots, world: World, folder: Path) -> Iterator[Tally]:
     """Run everything at full length."""
     yield damaged_artifact(bots.artifacts, flips=400, truncations=200)
+    yield damaged_download(world, folder, flips=400, truncations=200)
     yield damaged_live(bots, world, folder, flips=400, truncations=200)
     yield changed_schema(bots, world, folder)
 

@@ -1,0 +1,77 @@
+"""
+R8: three daemons start at once on one state directory, round after round, and the one that stays is killed.
+
+``python -m tests.soak.rivals`` runs the full form; the suite starts three daemons once.
+"""
+
+import shutil
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from bot.sandbox import Sandbox, SandboxClock, Schedule
+from bot.sandbox.world import World
+from tests.integration.conftest import Installation
+from tests.soak.process import running, until
+from tests.soak.trials import FIRST_ROUND, OPENED
+
+RIVALS, ROUNDS = 3, 40
+EVERY, WINDOW = timedelta(hours=2), timedelta(hours=1)
+
+
+@dataclass(kw_only=True)
+class Rivals:
+    """What came of the rounds."""
+
+    rounds: int
+    submissions: list[int] = field(default_factory=list)
+    statuses: list[int | None] = field(default_factory=list)
+    breaches: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"R8: {self.rounds} rounds of {RIVALS} daemons, {len(self.submissions)} submissions,"
+            f" {self.statuses.count(75)} daemons turned away with 75; {len(self.breaches)} breaches"
+        )
+
+
+def play(world: World, artifacts: Path, folder: Path, *, rounds: int) -> Rivals:
+    """Let daemons compete for every round; kill the one that has confirmed it, and let others compete for the next."""
+    rivals = Rivals(rounds=rounds)
+    schedule = Schedule.every(EVERY, window=WINDOW, first_round=FIRST_ROUND, first_open=OPENED)
+    clock = SandboxClock(OPENED, rate=0)
+    shutil.copytree(artifacts, folder / "state" / "artifacts")
+    settings = {"BOT_TICK_S": "0.3", "BOT_RETRAIN": "off", "BOT_SYNC": "off", "BOT_BACKUP": "off"}
+    with Sandbox(world, clock=clock, schedule=schedule) as sandbox:
+        bot = Installation(sandbox=sandbox, root=folder, settings=settings)
+        for number in range(FIRST_ROUND, FIRST_ROUND + rounds):
+            clock.set(schedule.round(number).opens_at + timedelta(seconds=1))
+            with ExitStack() as started:
+                daemons = [started.enter_context(running(bot)) for _ in range(RIVALS)]
+                until(lambda: sum(one.process.poll() is not None for one in daemons) == RIVALS - 1, 120, "all stay")  # noqa: B023
+                daemons[0].confirmed(schedule, number, limit_s=180)
+                rivals.statuses += [one.process.poll() for one in daemons if one.process.poll() is not None]
+        rivals.submissions = [one.round for one in sandbox.tournament.submissions]
+    if rivals.submissions != list(range(FIRST_ROUND, FIRST_ROUND + rounds)):
+        rivals.breaches.append(f"submissions of rounds {rivals.submissions}")
+    if rivals.statuses != [75] * (rounds * (RIVALS - 1)):
+        rivals.breaches.append(f"exit statuses {rivals.statuses}")
+    return rivals
+
+
+def main() -> int:
+    """Run all rounds."""
+    from tests.soak.stage import trained
+
+    with trained() as (world, artifacts, folder):
+        began = time.monotonic()
+        rivals = play(world, artifacts, folder / "rivals", rounds=int(sys.argv[1]) if sys.argv[1:] else ROUNDS)
+    print(f"{rivals}; {time.monotonic() - began:.0f} s", *rivals.breaches, sep="\n", flush=True)
+    return int(bool(rivals.breaches))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
