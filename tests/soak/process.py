@@ -87,7 +87,13 @@ def running(installation: Installation, *, program: tuple[str, ...] = (), **sett
     with log.open("a", encoding="utf-8") as file:
         process = subprocess.Popen(
             program or installation.command("run"),
-            env={**installation.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **settings},
+            # A tiny world's few features are more exposed in some eras than the gate allows.
+            env={
+                **installation.environment,
+                "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+                "BOT_MAX_EXPOSURE": "1",
+                **settings,
+            },
             cwd=installation.root,
             stdout=file,
             stderr=file,

@@ -52,7 +52,10 @@ def play(world: World, artifacts: Path, folder: Path, *, rounds: int) -> Rivals:
             with ExitStack() as started:
                 daemons = [started.enter_context(running(bot)) for _ in range(RIVALS)]
                 until(lambda: sum(one.process.poll() is not None for one in daemons) == RIVALS - 1, 120, "all stay")  # noqa: B023
-                daemons[0].confirmed(schedule, number, limit_s=180)
+                try:
+                    daemons[0].confirmed(schedule, number, limit_s=180)
+                except TimeoutError as error:
+                    rivals.breaches.append(f"{error}: {daemons[0].events('round.delayed')[-1:]}")
                 rivals.statuses += [one.process.poll() for one in daemons if one.process.poll() is not None]
         rivals.submissions = [one.round for one in sandbox.tournament.submissions]
     if rivals.submissions != list(range(FIRST_ROUND, FIRST_ROUND + rounds)):
