@@ -106,6 +106,12 @@ class Settings(BaseSettings):
         default=0.45, gt=0, le=1, description="Gate: largest absolute correlation of the submission with a feature."
     )
     min_rows: int = Field(default=50, ge=1, description="Gate: fewest rows of a live file.")
+    min_benchmark_corr: float = Field(
+        default=0.0,
+        ge=-1,
+        le=1,
+        description="Rank correlation of a submission with Numerai's benchmark model of its target, under which to warn.",
+    )
     min_drift: float = Field(
         default=0.0, ge=-1, lt=1, description="Gate: rank correlation with the last submission's artifact, if another."
     )

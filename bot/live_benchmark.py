@@ -6,6 +6,7 @@ sent without being neutralized, and everybody is told so.
 """
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,20 +66,20 @@ def live_benchmark(
                 asked.parent.mkdir(parents=True, exist_ok=True)
                 asked.touch()
             fetch(client, f"{version}/{FILE}", path, watch=_watch(time.monotonic() + FETCH_S))
-        return aligned(path, live, column)
+        return aligned(path, live.ids, column)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with this file, the round counts more
         return None, f"{FILE}: {type(error).__name__}: {error}"
 
 
-def aligned(path: Path, live: LiveFile, column: str) -> tuple[Floats | None, str]:
-    """Return what a file says of the live rows, NaN where it says nothing and empty text; or ``None`` and why."""
+def aligned(path: Path, ids: Sequence[str], column: str) -> tuple[Floats | None, str]:
+    """Return what a file says of the rows with these ids, NaN where it says nothing and empty text; or ``None`` and why."""
     file = pq.ParquetFile(path, pre_buffer=False)
     absent = [name for name in (ID, column) if name not in file.schema_arrow.names]
     if absent:
         return None, f"{FILE} has no column {absent[0]!r}"
     table = file.read(columns=[ID, column], use_threads=False)
     said = dict(zip(table.column(ID).to_pylist(), table.column(column).to_pylist(), strict=True))
-    found = np.array([np.nan if (value := said.get(one)) is None else float(value) for one in live.ids])
+    found = np.array([np.nan if (value := said.get(one)) is None else float(value) for one in ids])
     if spoken(found) is None:
         share = np.isfinite(found).mean()
         return (

@@ -261,7 +261,7 @@ def _check(model: Path, scorer: Scorer, sample: Sample, window: Window, python: 
     live = read_live(sample.live)
     opinion, remark = None, ""
     if scorer.benchmark is not None and sample.benchmarks is not None:
-        opinion, remark = aligned(sample.benchmarks, live, scorer.benchmark)
+        opinion, remark = aligned(sample.benchmarks, live.ids, scorer.benchmark)
     expected = scorer.score(live.names, live.values, window=window, benchmark=opinion).predictions
     ran = run(python, model, sample.live, sample.benchmarks, room)
     return Checked(

@@ -97,6 +97,7 @@ def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
                 "state": entry.state, "artifact": entry.artifact, "rung": entry.rung, "csv_sha256": entry.csv_sha256,
                 "submission": entry.submission_id, "filename": entry.filename, "intended_at": entry.intended_at,
                 "confirmed_at": entry.confirmed_at, "report": _report(folder / entry.slot / "report.json"),
+                "benchmark": _report(folder / entry.slot / "likeness.json"),
             }
             for entry in entries
         },
@@ -129,7 +130,7 @@ def _diagnostics(ledger_path: Path) -> dict[str, Any]:
 
 
 def _report(path: Path) -> dict[str, Any] | None:
-    """Return a round's report, ``None`` where there is none."""
+    """Return what is kept of a round in a file, ``None`` where there is none."""
     try:
         report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

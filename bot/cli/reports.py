@@ -175,10 +175,11 @@ def scores(
     *,
     offline: Annotated[bool, typer.Option("--offline", help="Show what is kept, ask nobody.")] = False,
 ) -> None:
-    """Read what came of the submissions, show it beside what was promised, and export it as parquet."""
+    """Read what came of the submissions, show it beside what was promised and the benchmark, and export it as parquet."""
     from bot import assembly, config, logs  # noqa: PLC0415
     from bot.console import show_live  # noqa: PLC0415
     from bot.ledger import Ledger  # noqa: PLC0415
+    from bot.likeness import measure  # noqa: PLC0415
     from bot.live_record import LiveRecord  # noqa: PLC0415
     from bot.score_sync import calibrate, export, sync_scores  # noqa: PLC0415
 
@@ -187,7 +188,13 @@ def scores(
     ledger, record = Ledger(settings.ledger_path), LiveRecord(settings.ledger_path)
     if not offline:
         client = assembly.open_client(settings)
-        sync_scores(client, record, assembly.find_slots(settings, client), settings.compare.split())
+        slots, artifacts = assembly.find_slots(settings, client), assembly.open_artifacts(settings)
+        sync_scores(client, record, slots, settings.compare.split())
+        for one in measure(client, ledger, artifacts, slots, least=settings.min_benchmark_corr):
+            typer.echo(
+                f"round {one.round}, {one.slot}: rank correlation {one.correlation:.3f} with {one.benchmark}"
+                f" over {one.rows} rows{f'; {one.finding}' if one.finding else ''}"
+            )
     rounds = record.rounds()
     show_live(rounds, calibrate(rounds, ledger, assembly.open_artifacts(settings), score=CORR_SHOWN))
     if rounds:

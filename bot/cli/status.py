@@ -86,6 +86,10 @@ def _round(at: Places, number: int) -> tuple[dict[str, Any], str]:
         lines.append(f"  {slot}: {about['state']}  {about['filename'] or ''}")
         lines.append(f"    artifact    {about['artifact']}   predictions sha256 {about['csv_sha256'][:12]}")
         lines.append(f"    intended    {_short(about['intended_at'])}   confirmed {_short(about['confirmed_at'])}")
+        if like := about["benchmark"]:
+            lines.append(
+                f"    benchmark   {like['correlation']:.3f} with {like['benchmark']}  {like['finding']}".rstrip()
+            )
         report = about["report"] or {"gates": [], "seconds": {}}
         lines.append("    seconds     " + ", ".join(f"{stage} {value}" for stage, value in report["seconds"].items()))
         lines += [

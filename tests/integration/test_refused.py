@@ -130,7 +130,7 @@ def rehearse(strict, kept_back, tmp_path, monkeypatch, *, asked=False):
 def test_round_is_neutralized_to_the_live_benchmark(strict, kept_back, tmp_path, monkeypatch):
     """What is sent has nothing left of the benchmark's predictions of the same rows, which members follow otherwise."""
     receipt, report, live, sent, folder = rehearse(strict, kept_back, tmp_path, monkeypatch)
-    said, _ = live_benchmark.aligned(folder / VERSION / live_benchmark.FILE, live, "v54_lgbm_ender60")
+    said, _ = live_benchmark.aligned(folder / VERSION / live_benchmark.FILE, live.ids, "v54_lgbm_ender60")
     plain = Scorer(kept_back).score(live.names, live.values, window="masked").predictions
 
     assert kept_back.manifest["benchmark"] == "v54_lgbm_ender60"

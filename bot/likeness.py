@@ -1,0 +1,124 @@
+"""
+How like Numerai's benchmark model a submission is: asked once its round is confirmed, when nothing waits for it.
+
+The benchmark learns the same target from the same features. A submission that has nothing in common with it, or says the
+opposite, is most likely wrong in a way that no other gate sees, such as rows out of order.
+"""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import structlog
+
+from bot.artifacts import ArtifactStore
+from bot.datasets import fetch
+from bot.delivery import Slot
+from bot.errors import BotError, DatasetIncomplete
+from bot.files import publish
+from bot.ledger import Entry, Ledger
+from bot.live_benchmark import FILE, aligned
+from bot.numerai import NumeraiClient
+from bot.opinions import benchmark_column
+from bot.submission_file import reread
+from models.ranks import rank_correlation
+
+KEPT = "likeness.json"
+"""Beside a round's predictions, for good."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """
+    A confirmed submission beside the benchmark model of its target.
+
+    Attributes:
+        round: Numerai's number.
+        slot: Model name.
+        benchmark: Name of the benchmark model.
+        correlation: Rank correlation over the rows that both speak about.
+        rows: Their number.
+        finding: What somebody should know, in words; empty where all is well.
+        at: When it was asked.
+    """
+
+    round: int
+    slot: str
+    benchmark: str
+    correlation: float
+    rows: int
+    finding: str
+    at: str
+
+
+def measure(
+    client: NumeraiClient, ledger: Ledger, artifacts: ArtifactStore, slots: Sequence[Slot], *, least: float
+) -> tuple[Likeness, ...]:
+    """
+    Compare the newest confirmed submission of each slot with the benchmark that the server has now, each once.
+
+    The server keeps the benchmark of one round only; another round's is told by its ids, and nothing is said then.
+
+    Args:
+        client: Of the API; needs no key.
+        ledger: Of the mode in force.
+        artifacts: What scored.
+        slots: Whose submissions.
+        least: Correlation under which to warn; what is neutralized to the benchmark may have any.
+    """
+    found = []
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        for slot in slots:
+            entry = ledger.newest(slot.name)
+            if entry is None or entry.state != "confirmed":
+                continue
+            home = ledger.rounds / str(entry.round) / slot.name
+            if (home / KEPT).is_file():
+                continue
+            try:
+                one = _compare(client, artifacts, entry, home / "predictions.csv", Path(folder), least=least)
+            except (BotError, OSError, ValueError) as error:
+                log.info("benchmark.unknown", round=entry.round, slot=slot.name, reason=str(error))
+                continue
+            publish(home / KEPT, (json.dumps(asdict(one), indent=1) + "\n").encode())
+            say = log.warning if one.finding else log.info
+            say("benchmark.compared", **{key: value for key, value in asdict(one).items() if key != "at"})
+            found.append(one)
+    return tuple(found)
+
+
+def _compare(
+    client: NumeraiClient, artifacts: ArtifactStore, entry: Entry, csv: Path, folder: Path, *, least: float
+) -> Likeness:
+    about = artifacts.open(entry.artifact).manifest
+    version, target = str(about["data_version"]), str(about["target"])
+    path = folder / version / FILE
+    if not path.is_file():
+        path.parent.mkdir(exist_ok=True)
+        fetch(client, f"{version}/{FILE}", path)
+    column = benchmark_column(pq.read_schema(path).names, target)
+    if column is None:
+        raise DatasetIncomplete(f"{FILE} has no benchmark model of {target}")
+    ids, predictions = reread(csv)
+    said, reason = aligned(path, ids, column)
+    if said is None:
+        raise DatasetIncomplete(reason)
+    known = np.isfinite(said)
+    correlation = rank_correlation(predictions[known], said[known])
+    odd = not correlation >= least and not about.get("benchmark")
+    return Likeness(
+        round=entry.round,
+        slot=entry.slot,
+        benchmark=column,
+        correlation=correlation,
+        rows=int(known.sum()),
+        finding=f"unlike the benchmark: {correlation:.3f} with {column}, at least {least:g} expected" if odd else "",
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

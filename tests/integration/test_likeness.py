@@ -1,0 +1,65 @@
+"""After a round is confirmed, `bot scores` holds what was sent beside Numerai's benchmark model."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bot.live_benchmark import FILE, aligned
+from bot.sandbox import Fault
+from bot.submission_file import reread
+from models.ranks import rank_correlation
+from tests.integration.conftest import FIRST_ROUND, SLOT
+
+COLUMN = "v53_lgbm_ender60"
+
+
+def kept(installation):
+    """Return what is kept of the comparison, ``None`` where there is nothing."""
+    path = installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "likeness.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def test_a_confirmed_submission_is_held_beside_the_benchmark_once(installation):
+    """The correlation is that of the file that was sent, is shown with the round, and is not asked for again."""
+    installation.bot("submit")
+    first, second = installation.bot("scores"), installation.bot("scores")
+    found = kept(installation)
+    ids, sent = reread(installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "predictions.csv")
+    served = installation.sandbox.tournament.live_folder(FIRST_ROUND, "v5.3") / FILE
+    said, _ = aligned(served, ids, COLUMN)
+
+    assert first.returncode == second.returncode == 0, first.stderr
+    assert found["correlation"] == pytest.approx(rank_correlation(sent, said), abs=1e-12)
+    assert (found["benchmark"], found["rows"], found["finding"]) == (COLUMN, len(ids), "")
+    assert f"round {FIRST_ROUND}, {SLOT}: rank correlation {found['correlation']:.3f} with {COLUMN}" in first.stdout
+    assert "rank correlation" not in second.stdout
+    assert (
+        f"benchmark   {found['correlation']:.3f} with {COLUMN}" in installation.bot("status", str(FIRST_ROUND)).stdout
+    )
+    assert np.isfinite(said).all()
+
+
+def test_a_submission_unlike_the_benchmark_is_a_finding(installation):
+    """Under the limit of the operator it is said on the terminal, in the log and with the round."""
+    installation.bot("submit")
+    told = installation.bot("scores", BOT_MIN_BENCHMARK_CORR="0.999")
+
+    assert told.returncode == 0
+    assert f"with {COLUMN}, at least 0.999 expected" in told.stdout
+    assert '"level": "warning"' in next(line for line in told.stderr.splitlines() if "benchmark.compared" in line)
+    assert kept(installation)["finding"]
+
+
+def test_without_a_benchmark_nothing_is_said_and_scores_come_all_the_same(installation):
+    """A file that cannot be had costs the comparison alone, and it is tried again the next time."""
+    installation.bot("submit")
+    installation.sandbox.faults.add(Fault(operation="GET", kind="bad_gateway", times=50))
+    without = installation.bot("scores")
+    installation.sandbox.faults.clear()
+    later = installation.bot("scores")
+
+    assert without.returncode == later.returncode == 0, without.stderr
+    assert "benchmark.unknown" in without.stderr
+    assert "rank correlation" not in without.stdout
+    assert "rank correlation" in later.stdout
