@@ -5,6 +5,7 @@ The benchmark learns the same target from the same features. A submission that h
 opposite, is most likely wrong in a way that no other gate sees, such as rows out of order.
 """
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
@@ -106,6 +107,8 @@ def _compare(
     column = benchmark_column(pq.read_schema(path).names, target)
     if column is None:
         raise DatasetIncomplete(f"{FILE} has no benchmark model of {target}")
+    if hashlib.sha256(csv.read_bytes()).hexdigest() != entry.csv_sha256:
+        raise DatasetIncomplete(f"{csv} is not what was sent")
     ids, predictions = reread(csv)
     said, reason = aligned(path, ids, column)
     if said is None:

@@ -63,3 +63,13 @@ def test_without_a_benchmark_nothing_is_said_and_scores_come_all_the_same(instal
     assert "benchmark.unknown" in without.stderr
     assert "rank correlation" not in without.stdout
     assert "rank correlation" in later.stdout
+
+
+def test_only_what_was_sent_is_compared(installation):
+    """A file that a later attempt left in its place, which its gates refused, says nothing about the submission."""
+    installation.bot("submit")
+    path = installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "predictions.csv"
+    path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6"))
+
+    assert "is not what was sent" in installation.bot("scores").stderr
+    assert kept(installation) is None
