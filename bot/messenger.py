@@ -66,12 +66,13 @@ class Messenger:
         while True:
             self._wake.wait(PAUSE_S)
             self._wake.clear()
+            last = self._stopped.is_set()  # before the work: what comes up during it is delivered once more
             for work in (self._deliver, self._say_all_is_well):
                 try:
                     work()
                 except Exception as error:  # noqa: BLE001 - a library of a hundred services; none may end the thread
                     log.warning("message.failed", kind=type(error).__name__)
-            if self._stopped.is_set():
+            if last:
                 return
 
     def _deliver(self) -> None:

@@ -1,11 +1,13 @@
 """R21: one alert and one recovery reach a person, also when the way to them is down for an hour; nothing ends the thread."""
 
+import threading
 from datetime import timedelta
 
 import pytest
 import time_machine
 
 from bot import daemon
+from bot.errors import StateUnwritable
 from bot.ledger import Ledger
 from bot.messenger import PAUSE_S, Messenger
 from bot.outbox import Outbox
@@ -65,19 +67,24 @@ def test_a_dead_mans_switch_that_is_down_delays_no_alert(paper, tmp_path):
     assert [one.title for one in told] == ["missed"]
 
 
-def test_a_ledger_that_cannot_be_read_does_not_end_the_thread(paper, tmp_path):
-    """What is wrong with the outbox is tried again at the next look."""
-    told = []
+def test_a_ledger_that_cannot_be_read_does_not_end_the_thread(paper, tmp_path, monkeypatch):
+    """What is wrong with the outbox is tried again at the next look, the last one included."""
+    told, tried = [], threading.Event()
     Outbox(tmp_path / "ledger.sqlite").trouble("round", "missed", "", at=OPENED)
-    hidden = tmp_path / "ledger.sqlite"
-    paper.ledger.close()
-    hidden.rename(tmp_path / "hidden")
-    hidden.mkdir()
-    messenger = Messenger(ledger_path=hidden, send=lambda one: told.append(one) or True)
+    messenger = Messenger(ledger_path=tmp_path / "ledger.sqlite", send=lambda one: told.append(one) or True)
+
+    def outbox(path):
+        if not tried.is_set():
+            tried.set()
+            messenger._stopped.set()  # as if the daemon ended while the first look was failing
+            messenger._wake.set()
+            raise StateUnwritable("the ledger is busy")
+        return Outbox(path)
+
+    monkeypatch.setattr("bot.messenger.Outbox", outbox)
     messenger.start()
     messenger.wake()
-    hidden.rmdir()
-    (tmp_path / "hidden").rename(hidden)
-    messenger.stop()
+    messenger._thread.join(timeout=30)
 
+    assert tried.is_set()
     assert [one.title for one in told] == ["missed"]
