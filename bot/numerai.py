@@ -28,8 +28,8 @@ from bot.without_pandas import load
 CLASSIC = 8
 """Numerai's id of the Classic tournament."""
 
-ATTEMPTS, PATIENCE_S = 8, 30.0
-"""Attempts of a query, and the seconds after which no further one begins."""
+ATTEMPTS, PATIENCE_S, LONGEST_WAIT_S = 12, 30.0, 3.0
+"""Attempts of a query, the seconds after which no further one begins, and the longest pause between two."""
 
 NumerAPI: Any = load("numerapi").NumerAPI
 T = TypeVar("T")
@@ -66,7 +66,11 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi carries no types
             headers["Authorization"] = f"Token {self.token[0]}${self.token[1]}"
         attempts = 1 if query.lstrip().startswith("mutation") else retries
         for attempt in stamina.retry_context(
-            on=answers.worth_another_try, attempts=attempts, timeout=PATIENCE_S, wait_initial=0.2, wait_max=5.0
+            on=answers.worth_another_try,
+            attempts=attempts,
+            timeout=PATIENCE_S,
+            wait_initial=0.2,
+            wait_max=LONGEST_WAIT_S,
         ):
             with attempt:
                 answer = self._transport.post(self._url, {"query": query, "variables": variables}, headers)

@@ -93,7 +93,7 @@ def _round(at: Places, number: int) -> tuple[dict[str, Any], str]:
         report = about["report"] or {"gates": [], "seconds": {}}
         lines.append("    seconds     " + ", ".join(f"{stage} {value}" for stage, value in report["seconds"].items()))
         lines += [
-            f"    gate {gate['gate']:<20} {'ok' if gate['ok'] else 'REFUSED'}  {gate['value']} (limit {gate['limit']})"
+            f"    gate {gate['gate']:<20} {'ok' if gate['ok'] else 'REFUSED'}  {_figure(gate['value'])} (limit {gate['limit']})"
             for gate in report["gates"]
         ]
     lines += [f"  {_short(one['at'])}  {one['event']}" for one in found["events"]]
@@ -105,3 +105,7 @@ def _round(at: Places, number: int) -> tuple[dict[str, Any], str]:
 
 def _short(at: str | None) -> str:
     return "-" if at is None else at[:19].replace("T", " ")
+
+
+def _figure(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("no_backoff")
 MODEL = DEMO_ACCOUNT.models[SLOT]
 
 
-def client_of(sandbox, *, secret=DEMO_ACCOUNT.secret_key, exchange_s=2.0, read_s=1.0):
+def client_of(sandbox, *, secret=DEMO_ACCOUNT.secret_key, exchange_s=30.0, read_s=15.0):
     return NumeraiClient(
         api_url=sandbox.url,
         public_id=DEMO_ACCOUNT.public_id,
