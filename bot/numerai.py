@@ -28,8 +28,8 @@ from bot.without_pandas import load
 CLASSIC = 8
 """Numerai's id of the Classic tournament."""
 
-ATTEMPTS, PATIENCE_S, LONGEST_WAIT_S = 12, 30.0, 3.0
-"""Attempts of a query, the seconds after which no further one begins, and the longest pause between two."""
+ATTEMPTS, PAUSES = 12, {"timeout": 30.0, "wait_initial": 0.2, "wait_max": 3.0}
+"""Attempts of a query; the seconds after which no further one begins, the first pause, and the longest."""
 
 NumerAPI: Any = load("numerapi").NumerAPI
 T = TypeVar("T")
@@ -65,13 +65,7 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi carries no types
                 raise BadCredentials("no API key: set NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY, or their _FILE forms")
             headers["Authorization"] = f"Token {self.token[0]}${self.token[1]}"
         attempts = 1 if query.lstrip().startswith("mutation") else retries
-        for attempt in stamina.retry_context(
-            on=answers.worth_another_try,
-            attempts=attempts,
-            timeout=PATIENCE_S,
-            wait_initial=0.2,
-            wait_max=LONGEST_WAIT_S,
-        ):
+        for attempt in stamina.retry_context(on=answers.worth_another_try, attempts=attempts, **PAUSES):
             with attempt:
                 answer = self._transport.post(self._url, {"query": query, "variables": variables}, headers)
                 raise_errors(answer)
