@@ -225,6 +225,8 @@ def engineered_scaling(manifest: Preprocess) -> tuple[Floats, Floats]:
 
 def _select(wanted: Sequence[str], names: Sequence[str], values: Codes) -> Codes:
     """Return the wanted columns in their order and the order in memory they have; a view where they are neighbours."""
+    if tuple(names) == tuple(wanted):
+        return values
     position = {name: index for index, name in enumerate(names)}
     absent = [name for name in wanted if name not in position]
     if absent:
