@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numerai_tools import scoring as official
 
@@ -165,6 +165,7 @@ def table_of(seed, rows, levels, gaps):
 
 
 @settings(deadline=None, max_examples=20)
+@example(seed=2314, rows=30, levels=None, gaps=0.04)
 @given(
     seed=st.integers(0, 10_000),
     rows=st.integers(30, 400),
@@ -172,7 +173,7 @@ def table_of(seed, rows, levels, gaps):
     gaps=st.sampled_from([0.0, 0.04]),
 )
 def test_tables_equal_numerai_tools_column_by_column(seed, rows, levels, gaps):
-    """Many columns, several targets and partial coverage on every side: each entry is the official score."""
+    """Each entry is the official score; where so few rows are known on every side that it is refused, it is NaN."""
     p, m, features, y = table_of(seed, rows, levels, gaps)
     found = {"corr": corr_table(p, y), "mmc": mmc_table(p, m, y), "fnc": fnc_table(p, features, y)}
 
@@ -182,12 +183,24 @@ def test_tables_equal_numerai_tools_column_by_column(seed, rows, levels, gaps):
             present = sent.dropna()
             neutralizers = pd.DataFrame(features, sent.index).loc[present.index]
             expected = {
-                "corr": official.numerai_corr(sent, truth)["p"],
-                "mmc": official.correlation_contribution(sent, meta, truth)["p"],
-                "fnc": official.feature_neutral_corr(present, neutralizers, truth)["p"],
+                "corr": answer(official.numerai_corr, sent, truth),
+                "mmc": answer(official.correlation_contribution, sent, meta, truth),
+                "fnc": answer(official.feature_neutral_corr, present, neutralizers, truth),
             }
             for name, score in expected.items():
-                assert found[name][column, target] == pytest.approx(score, abs=1e-9 if name == "fnc" else TOLERANCE)
+                assert found[name][column, target] == pytest.approx(
+                    score, abs=1e-9 if name == "fnc" else TOLERANCE, nan_ok=True
+                )
+
+
+def answer(score, *sides):
+    """Return an official score, NaN where numerai-tools refuses for want of rows."""
+    try:
+        return score(*sides)["p"]
+    except AssertionError as refusal:
+        if "enough overlapping ids" not in str(refusal):
+            raise
+        return np.nan
 
 
 def test_fnc_of_the_real_cross_section_equals_numerai_tools(shared_data):
