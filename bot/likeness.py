@@ -85,7 +85,7 @@ def measure(
                 continue
             try:
                 one = _compare(client, artifacts, entry, home / "predictions.csv", Path(folder), least=least)
-            except (BotError, OSError, ValueError) as error:
+            except (BotError, OSError, ValueError, KeyError) as error:  # KeyError: of a manifest by an older bot
                 log.info("benchmark.unknown", round=entry.round, slot=slot.name, reason=str(error))
                 continue
             publish(home / KEPT, (json.dumps(asdict(one), indent=1) + "\n").encode())
