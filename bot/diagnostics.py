@@ -34,7 +34,7 @@ class RoundReport:
         rows: Scored.
         validation: Held-out scores of each member and the ensemble, from the artifact.
         member_correlation: Rank correlation of each pair of members, and of each member with the ensemble.
-        drift: Rank correlation with the last submission's artifact on the same rows.
+        drift: Rank correlation with the last submission's artifact on the same rows; ``None`` where there is none.
         feature_drift: Share of the features that are unlike every training era; ``None`` where that is not known.
         max_exposure: Largest absolute correlation with a feature.
         exposures: Position and correlation of the most exposed features.
@@ -76,7 +76,7 @@ class RoundReport:
         members: Mapping[str, npt.NDArray[np.float64]],
         features: npt.NDArray[np.int8],
         validation: Mapping[str, Any],
-        drift: float | None,
+        drift: float | str,
         feature_drift: float | None = None,
         findings: Sequence[Finding],
         seconds: Mapping[str, float],
@@ -103,7 +103,7 @@ class RoundReport:
             rows=len(predictions),
             validation=validation,
             member_correlation=pairs,
-            drift=None if drift is None else round_(drift),
+            drift=None if isinstance(drift, str) else round_(drift),
             feature_drift=None if feature_drift is None else round_(feature_drift),
             max_exposure=round_(float(np.abs(exposed).max(initial=0.0))),
             exposures=tuple((int(position), round_(float(exposed[position]))) for position in order),

@@ -24,9 +24,19 @@ def publish(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    rename(staging, path)
+
+
+def rename(path: Path, target: Path) -> None:
+    """
+    Give a file that is safe another name in its folder, in one atomic step that survives a power cut.
+
+    Raises:
+        OSError: The disk is failing; both files are as they were.
+    """
     with boundary("file.rename"):
-        staging.replace(path)
-    sync_folder(path.parent)
+        path.replace(target)
+    sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:

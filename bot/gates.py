@@ -60,7 +60,7 @@ def check_submission(
     *,
     live_ids: Sequence[str],
     features: npt.NDArray[np.int8] | None = None,
-    drift: float | None = None,
+    drift: float | str = "not compared",
     limits: Limits | None = None,
 ) -> tuple[Finding, ...]:
     """
@@ -71,7 +71,7 @@ def check_submission(
         predictions: As in the file. Shape ``(rows,)``.
         live_ids: Of the round's live file.
         features: Codes of the same rows, to measure exposure. Shape ``(rows, k)``.
-        drift: Rank correlation with the last submission's artifact; ``None`` where there is none or it is the same.
+        drift: Rank correlation with the last submission's artifact, or why there is none.
         limits: Where to refuse.
 
     Returns:
@@ -174,11 +174,9 @@ def _exposure(values: Floats | None, features: npt.NDArray[np.int8], limit: floa
     )
 
 
-def _drift(drift: float | None, limit: float) -> Finding:
-    if drift is None:
-        return Finding(
-            gate="drift", ok=True, value="same artifact or none before", limit=f"over {limit:g}", message="drift: -"
-        )
+def _drift(drift: float | str, limit: float) -> Finding:
+    if isinstance(drift, str):
+        return Finding(gate="drift", ok=True, value=drift, limit=f"over {limit:g}", message="drift: -")
     return Finding(
         gate="drift",
         ok=drift > limit,

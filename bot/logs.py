@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+import threading
 import traceback
 from collections.abc import MutableMapping
 from contextlib import suppress
@@ -75,6 +76,7 @@ def configure(
     # It warns at every look for chores while one is under way, and a training takes hours.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     sys.excepthook = fail
+    threading.excepthook = lambda lost: fail(lost.exc_type, lost.exc_value or lost.exc_type(), lost.exc_traceback)
 
 
 class _Libraries(logging.Formatter):

@@ -68,7 +68,7 @@ class Filled:
         members: Raw score of each member. Shape ``(rows,)`` each; nothing when nothing was scored.
         neutralizers: Features that exposures are measured against. Shape ``(rows, k)``, int8; no column likewise.
         validation: Held-out scores from the artifact.
-        drift: Rank correlation with what the last confirmed submission's artifact says; ``None`` where it is the same.
+        drift: Rank correlation with what the last confirmed submission's artifact says, or why there is none.
         unlike: What is not as the artifact was judged, in words; empty where all is.
         features: How far the live features are from those it learned from; ``None`` where that is not known.
     """
@@ -77,7 +77,7 @@ class Filled:
     members: Mapping[str, np.ndarray]
     neutralizers: np.ndarray
     validation: Mapping[str, Any]
-    drift: float | None
+    drift: float | str
     unlike: str = ""
     features: Unlike | None = None
 
@@ -166,7 +166,7 @@ class Rungs:
             members={},
             neutralizers=np.empty((len(live.ids), 0), np.int8),
             validation={},
-            drift=None,
+            drift="predictions of the last round",
         )
 
     def _open(self, identity: str) -> Scorer:
@@ -198,18 +198,18 @@ class Rungs:
             log.warning("features.filled", artifact=scorer.artifact.id, reason=finding)
         return scored, reason
 
-    def _drift(self, scored: Scored, live: LiveFile, rung: Rung, last: Entry | None, round_: Round) -> float | None:
-        """Correlate with what the last confirmed submission's artifact says about the same rows."""
+    def _drift(self, scored: Scored, live: LiveFile, rung: Rung, last: Entry | None, round_: Round) -> float | str:
+        """Correlate with what the last confirmed submission's artifact says about the same rows, or say why not."""
         if last is None or last.artifact == rung.artifact:
-            return None
+            return "same artifact or none before"
         try:
             scorer = self._open(last.artifact)
             if self._version(scorer) != rung.data_version:
-                raise ArtifactInvalid(f"it scores the live file of {self._version(scorer)}, not of {rung.data_version}")
+                return f"the last artifact is on {self._version(scorer)}"
             before, _ = self._score(scorer, live, round_)
         except RefuseToSubmit as error:
             log.warning("drift.unknown", artifact=last.artifact, reason=str(error))
-            return None
+            return "the last artifact does not score"
         return rank_correlation(scored.predictions, before.predictions)
 
     def _version(self, scorer: Scorer) -> str:

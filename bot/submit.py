@@ -16,7 +16,7 @@ from bot.datasets import LiveFile
 from bot.delivery import Delivery, Slot, token
 from bot.diagnostics import RoundReport
 from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater, StateUnwritable
-from bot.files import publish
+from bot.files import publish, rename
 from bot.gates import Finding, Limits, check_submission, feature_drift, not_neutralized, official_validation
 from bot.late import Late
 from bot.ledger import Entry, Ledger, LiveRecord
@@ -106,7 +106,7 @@ class Submitter:
             structlog.contextvars.bind_contextvars(artifact=draft.entry.artifact)
             with stages.stage("deliver"):
                 self._deliver(round_, slot, draft.entry, draft.content, force=force)
-            self._report(draft, stages)
+            self._report(draft, self.ledger.entry(round_.number, slot.name) or draft.entry, stages)
             return self._receipt(round_, slot, "confirmed", stages, draft.findings)
 
     def _resume(self, round_: Round, slot: Slot, entry: Entry, stages: Stages) -> bool:
@@ -179,13 +179,13 @@ class Submitter:
         stages: Stages,
         refused: tuple[str, ...],
     ) -> "_Draft":
-        """Score and judge; everything up to the first effect on the server."""
+        """Score and judge, everything up to the first effect on the server; what gates refuse replaces nothing."""
         with structlog.contextvars.bound_contextvars(artifact=rung.artifact):
             with stages.stage("score"):
                 filled = self.rungs.fill(rung, live, slot, round_)
             with stages.stage("gates"):
                 content = render(live.ids, filled.predictions)
-                csv = self._folder(round_) / slot.name / "predictions.csv"
+                csv = self._folder(round_) / slot.name / "draft.csv"
                 publish(csv, content)
                 findings = self._gate(live, filled, live_path(self._folder(round_), record.version), csv)
             sha256 = hashlib.sha256(content).hexdigest()
@@ -206,10 +206,13 @@ class Submitter:
             draft = _Draft(
                 entry=entry, version=record.version, content=content, filled=filled, findings=findings, refused=refused
             )
-            self._report(draft, stages)
             failed = [finding.message for finding in findings if not finding.ok]
+            before = self.ledger.entry(round_.number, slot.name)
+            if not failed or before is None or before.state != "confirmed":
+                self._report(draft, entry, stages)
             if failed:
                 raise GateFailed("; ".join(failed))
+            rename(csv, csv.with_name("predictions.csv"))
             return draft
 
     def _folder(self, round_: Round) -> Path:
@@ -234,9 +237,8 @@ class Submitter:
             findings = (*findings, not_neutralized(filled.unlike))
         return (*findings, official_validation(verdict))
 
-    def _report(self, draft: "_Draft", stages: Stages) -> None:
+    def _report(self, draft: "_Draft", entry: Entry, stages: Stages) -> None:
         """Write the round's report beside its predictions; once confirmed, log it as the round's one summary."""
-        entry = self.ledger.entry(draft.entry.round, draft.entry.slot) or draft.entry
         report = RoundReport.of(
             round=entry.round,
             slot=entry.slot,

@@ -21,6 +21,7 @@ WAYS = {
     "a part of a URL": "logging.getLogger('apprise').debug('POST http://alerts.example/hook-of-mine as someuser QUERYVALUE')",
     "a traceback of a library": "try:\n    raise ValueError('PASSWORD')\nexcept ValueError:\n    logging.exception('x')",
     "an error nobody caught": "raise ValueError('SECRETKEY$ and hook-of-mine')",
+    "one in a thread": "import threading\ndef fail(): raise ValueError('SECRETKEY$')\nthreading.Thread(target=fail).start()",
 }
 
 

@@ -140,6 +140,21 @@ def test_foreign_submission_is_respected(installation, sandbox):
     assert len(held(sandbox)) == 2
 
 
+def test_force_keeps_what_was_sent_until_gates_pass(installation, sandbox):
+    """What a forced run made and gates refused lies in a draft; file and report of the confirmed submission stay."""
+    installation.bot("submit", "--round", "latest")
+    report = installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "report.json"
+    before = predictions(installation), report.read_bytes()
+    another_champion_serves(installation)
+    shutil.rmtree(installation.state / "artifacts" / json.loads(before[1])["artifact"])
+    result = installation.bot("submit", "--round", "latest", "--force", BOT_MIN_ROWS="100000")
+
+    assert result.returncode == 65
+    assert (predictions(installation), report.read_bytes()) == before
+    assert report.with_name("draft.csv").read_bytes() != before[0]
+    assert [one.content for one in held(sandbox)] == [before[0]]
+
+
 def test_wrong_key_names_the_variable(installation):
     """A key the server does not know is the operator's business."""
     result = installation.bot("submit", "--round", "latest", NUMERAI_SECRET_KEY="CANARYWRONG")

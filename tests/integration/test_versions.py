@@ -107,18 +107,19 @@ def test_rounds_follow_the_champion_and_rollback_brings_them_back(upgraded, sand
     sandbox.clock.advance(timedelta(days=1))
     back = upgraded.bot("rollback")
     second = upgraded.submit()
-    held = [one for one in sandbox.tournament.submissions if one.accepted]
     (noted,) = [line["note"] for line in logs if line["event"] == "data_version.pinned"]
+    compared = [next(finding.value for finding in one.findings if finding.gate == "drift") for one in (first, second)]
 
     assert [(one.outcome, one.artifact, one.data_version, one.rung) for one in (first, second)] == [
         ("confirmed", newest, "v5.4", "champion"),
         ("confirmed", before, "v5.3", "champion"),
     ]
+    assert compared == ["same artifact or none before", "the last artifact is on v5.4"]
     assert noted == "recipe demo: champion on v5.4; BOT_DATA_VERSION says v5.3"
     assert f"champion  demo: {newest}, on v5.4\nnote      {noted}\n" in status
     assert back.stdout == f"recipe demo: champion is {before}, on v5.3\n"
     assert [scored_on(upgraded, FIRST_ROUND + one) for one in (0, 1)] == [{"v5.4"}, {"v5.3"}]
-    assert [one.round for one in held] == [FIRST_ROUND, FIRST_ROUND + 1]
+    assert [one.round for one in sandbox.tournament.submissions if one.accepted] == [FIRST_ROUND, FIRST_ROUND + 1]
     again = upgraded.bot("promote", newest)
     assert again.stdout.startswith(f"recipe demo: champion is {newest}, on v5.4\n")
 
