@@ -81,7 +81,12 @@ class RoundReport:
         findings: Sequence[Finding],
         seconds: Mapping[str, float],
     ) -> "RoundReport":
-        """Measure a submission. Shapes: *predictions* and members ``(rows,)``, *features* ``(rows, k)``."""
+        """
+        Measure a submission.
+
+        Shapes: *predictions* and members ``(rows,)``, *features* ``(rows, k)``. *drift* may be why there is none, which
+        the gate's finding says.
+        """
         series = {**members, "ensemble": predictions}
         names = list(series)
         pairs = {

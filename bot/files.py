@@ -32,7 +32,7 @@ def rename(path: Path, target: Path) -> None:
     Give a file that is safe another name in its folder, in one atomic step that survives a power cut.
 
     Raises:
-        OSError: The disk is failing; both files are as they were.
+        OSError: The disk is failing; the content is whole, under either name.
     """
     with boundary("file.rename"):
         path.replace(target)

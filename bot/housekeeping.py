@@ -66,7 +66,11 @@ def prune(rounds: Path) -> int:
     """
     numbers = sorted((int(one.name) for one in rounds.glob("*") if one.name.isdigit()), reverse=True)
     freed = 0
-    for pattern, kept in (("**/live.parquet", LIVE_FILES), ("*/predictions.csv", PREDICTIONS)):
+    for pattern, kept in (
+        ("**/live.parquet", LIVE_FILES),
+        ("*/predictions.csv", PREDICTIONS),
+        ("*/draft.csv", PREDICTIONS),
+    ):
         for number in numbers[kept:]:
             for path in (rounds / str(number)).glob(pattern):
                 freed += path.stat().st_size

@@ -47,6 +47,10 @@ def configure(
     def fail(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         sys.stderr.write(_hide("".join(traceback.format_exception(kind, error, trace)), hidden))
 
+    def fail_thread(lost: threading.ExceptHookArgs) -> None:
+        if lost.exc_type is not SystemExit:  # a thread may end itself so; Python says nothing of it either
+            fail(lost.exc_type, lost.exc_value or lost.exc_type(), lost.exc_traceback)
+
     def keep(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401 - structlog
         folder = None if rounds is None else rounds / str(event.get("round"))
         if folder is not None and folder.is_dir():
@@ -76,7 +80,7 @@ def configure(
     # It warns at every look for chores while one is under way, and a training takes hours.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     sys.excepthook = fail
-    threading.excepthook = lambda lost: fail(lost.exc_type, lost.exc_value or lost.exc_type(), lost.exc_traceback)
+    threading.excepthook = fail_thread
 
 
 class _Libraries(logging.Formatter):

@@ -51,19 +51,21 @@ def test_a_damaged_ledger_replaces_no_backup(tmp_path):
 
 
 def test_old_rounds_keep_their_reports(tmp_path):
-    """Live files and predictions of rounds long gone are removed; reports and everything recent stay."""
+    """Live files, predictions and drafts of rounds long gone are removed; reports and everything recent stay."""
     for number in range(1000, 1000 + PREDICTIONS + 10):
         slot = tmp_path / str(number) / "slot"
         slot.mkdir(parents=True)
         (tmp_path / str(number) / "v5.3").mkdir()
         (tmp_path / str(number) / "v5.3" / "live.parquet").write_bytes(b"x" * 100)
         (slot / "predictions.csv").write_bytes(b"y" * 10)
+        (slot / "draft.csv").write_bytes(b"z")
         (slot / "report.json").write_bytes(b"{}")
 
     freed = prune(tmp_path)
 
     assert len(list(tmp_path.glob("*/v5.3/live.parquet"))) == LIVE_FILES
     assert len(list(tmp_path.glob("*/slot/predictions.csv"))) == PREDICTIONS
+    assert len(list(tmp_path.glob("*/slot/draft.csv"))) == PREDICTIONS
     assert len(list(tmp_path.glob("*/slot/report.json"))) == PREDICTIONS + 10
-    assert freed == (PREDICTIONS + 5) * 100 + 10 * 10
+    assert freed == (PREDICTIONS + 5) * 100 + 10 * 10 + 10
     assert prune(tmp_path / "nowhere") == housekeeping.prune(tmp_path) == 0

@@ -40,6 +40,11 @@ def test_no_way_of_saying_it_shows_a_secret(form):
         assert [secret for secret in ALL if secret in text] == [], way
 
 
+def test_a_thread_may_end_itself_in_silence():
+    """What Python says nothing of, a thread that exits, is no error in the log either."""
+    assert said("json", "import sys, threading\nthreading.Thread(target=sys.exit, args=('now',)).start()") == ""
+
+
 def test_libraries_speak_json_too():
     """Off a terminal a library's line parses, and names who said it; the host of a service is no secret."""
     (line,) = said("json", "logging.getLogger('apprise.json').warning('to alerts.example')").splitlines()
