@@ -1,10 +1,10 @@
 """
 From Numerai's parquet files to the era store: streaming, appending, and never half done.
 
-Files are decoded row group by row group and a few columns at a time, and written column by column to where they
-belong, so memory does not grow with the data. Blocks are published by replacing the manifest, after each row group;
-an interrupted run leaves a valid store of fewer eras, which the next run completes. Nothing that a manifest names is
-ever written again.
+Files are decoded some row groups and a few columns at a time, and the eras that are whole then are written from front
+to back; only the rows of the one era that goes on in the next row group are held until it comes. So memory does not
+grow with the data. Blocks are published by replacing the manifest, after each such reading; an interrupted run leaves a
+valid store of fewer eras, which the next run completes. Nothing that a manifest names is ever written again.
 """
 
 import errno
@@ -13,23 +13,23 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import structlog
 
 from bot.artifacts import sha256_of
-from bot.block_draft import Draft, sync_to_disk
+from bot.block_file import BlockFile
 from bot.columns import FEATURE_PREFIX, is_target
 from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
-from bot.parquet import Era, ParquetSource
+from bot.files import publish
+from bot.parquet import Codes, Era, ParquetSource
 from bot.store import FEATURES, IDS, MANIFEST, TARGETS, EraStore
 from bot.store_manifest import Block, Manifest, StoredFile
 
 BLOCK_ROWS = 65_536
-"""Rows after which a block is full."""
+"""Rows of a block, more or less: an era is in one block, and so is what one reading of the file completes."""
 
 SAMPLED = 16
 """Features of eras that are stored already which are compared with a newer file."""
@@ -180,83 +180,79 @@ class _Writer:
         self._publish(replace(self.manifest, blocks=tuple(blocks)))
 
     def _append(self, source: ParquetSource, fresh: Sequence[Era]) -> None:
-        """Stream the new eras into blocks; publish those that are whole after each row group."""
-        drafts = self._plan(fresh)
-        ids = source.ids()
-        targets = source.floats(self.manifest.targets)
-        total, done = sum(era.rows for era in fresh), 0
-        for start, stop in source.groups():
-            near = [draft for draft in drafts if draft.start < stop and draft.stop > start]
-            if not near:
+        """Stream the new eras into blocks; publish those that some row groups complete before the next are read."""
+        ids, targets = source.ids(), source.floats(self.manifest.targets)
+        total, waiting = sum(era.rows for era in fresh), list(fresh)
+        held = np.empty((len(self.manifest.features), 0), dtype=np.int8)
+        for start, stop in source.spans(BLOCK_ROWS):
+            if stop <= fresh[0].start:
                 continue
-            with ExitStack() as stack:
-                for draft in near:
-                    stack.enter_context(draft.open())
-                for column, codes in source.chunks(self.manifest.features, start, stop):
-                    for draft in near:
-                        draft.put(column, codes, start)
-            whole = [draft for draft in drafts if draft.stop <= stop]
-            drafts = drafts[len(whole) :]
-            blocks = [self._finish(draft, source, ids, targets) for draft in whole]
-            self._publish(
-                replace(
-                    self.manifest,
-                    blocks=(*self.manifest.blocks, *blocks),
-                    serial=self.manifest.serial + len(blocks),
+            whole = [era for era in waiting if era.stop <= stop]
+            waiting = waiting[len(whole) :]
+            parts = _parts(whole)
+            features, held = self._features(source, parts, max(start, fresh[0].start), stop, held)
+            blocks = [
+                Block(
+                    source=source.name,
+                    eras=tuple(era.label for era in part),
+                    rows=tuple(era.rows for era in part),
+                    kinds=tuple(era.kind for era in part),
+                    files={
+                        FEATURES: file,
+                        TARGETS: self._write(f"{self._name(number)}.{TARGETS}.0", targets[:, _span(part)]),
+                        IDS: self._write(f"{self._name(number)}.{IDS}", ids[_span(part)]),
+                    },
                 )
-            )
-            done += sum(draft.stop - draft.start for draft in whole)
+                for number, (part, file) in enumerate(zip(parts, features, strict=True))
+            ]
+            grown = (*self.manifest.blocks, *blocks)
+            self._publish(replace(self.manifest, blocks=grown, serial=self.manifest.serial + len(blocks)))
             if self.watch is not None:
-                self.watch(done, total)
+                self.watch(total - sum(era.rows for era in waiting), total)
 
-    def _plan(self, fresh: Sequence[Era]) -> list[Draft]:
-        """Gather consecutive eras into blocks of the usual size."""
-        drafts: list[Draft] = []
-        held: list[Era] = []
-        for era in fresh:
-            held.append(era)
-            if sum(one.rows for one in held) >= BLOCK_ROWS or era is fresh[-1]:
-                name = f"{self.manifest.serial + len(drafts):05d}"
-                path = self.folder / "blocks" / f"{name}.{FEATURES}"
-                path.unlink(missing_ok=True)
-                drafts.append(Draft(name=name, path=path, eras=tuple(held), columns=len(self.manifest.features)))
-                held = []
-        return drafts
+    def _features(
+        self, source: ParquetSource, parts: Sequence[Sequence[Era]], start: int, stop: int, held: Codes
+    ) -> tuple[list[StoredFile], Codes]:
+        """
+        Write the features of new blocks, each column of each from front to back.
 
-    def _finish(
-        self, draft: Draft, source: ParquetSource, ids: npt.NDArray[np.bytes_], targets: npt.NDArray[np.float32]
-    ) -> Block:
-        rows = slice(draft.start, draft.stop)
-        with draft.path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        sync_to_disk(draft.path)
-        return Block(
-            source=source.name,
-            eras=tuple(era.label for era in draft.eras),
-            rows=tuple(era.rows for era in draft.eras),
-            kinds=tuple(era.kind for era in draft.eras),
-            files={
-                FEATURES: StoredFile(name=draft.path.name, bytes=draft.path.stat().st_size, sha256=sha256),
-                TARGETS: self._write(f"{draft.name}.{TARGETS}.0", targets[:, rows]),
-                IDS: self._write(f"{draft.name}.{IDS}", ids[rows]),
-            },
-        )
+        Args:
+            source: Of the rows.
+            parts: Eras of each block, which end before *stop*.
+            start: First row to read.
+            stop: Row after the last one.
+            held: The rows before *start* that no block has yet. Shape ``(F, rows)``.
+
+        Returns:
+            A file for each block, and the rows before *stop* that no block has yet.
+        """
+        first = start - held.shape[1]
+        spans = [slice(part[0].start - first, part[-1].stop - first) for part in parts]
+        rest = np.empty((len(held), stop - (parts[-1][-1].stop if parts else first)), dtype=np.int8)
+        names = [f"{self._name(number)}.{FEATURES}" for number in range(len(parts))]
+        with ExitStack() as stack:
+            files = [stack.enter_context(self._file(name)) for name in names]
+            for column, codes in source.chunks(self.manifest.features, start, stop):
+                line = np.concatenate([held[column], codes])
+                for file, rows in zip(files, spans, strict=True):
+                    file.append(line[rows])
+                rest[column] = line[len(line) - rest.shape[1] :]
+            return [file.finish() for file in files], rest
+
+    def _name(self, number: int) -> str:
+        """Return the name of a block that is not published yet."""
+        return f"{self.manifest.serial + number:05d}"
+
+    def _file(self, name: str) -> BlockFile:
+        return BlockFile(self.folder / "blocks" / name)
 
     def _write(self, name: str, values: np.ndarray) -> StoredFile:
-        path = self.folder / "blocks" / name
-        content = np.ascontiguousarray(values).tobytes()
-        path.unlink(missing_ok=True)  # who has an older file of this name mapped keeps it
-        path.write_bytes(content)
-        sync_to_disk(path)
-        return StoredFile(name=name, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        with self._file(name) as file:
+            file.append(np.ascontiguousarray(values))
+            return file.finish()
 
     def _publish(self, manifest: Manifest) -> None:
-        path = self.folder / MANIFEST
-        staging = path.with_suffix(".tmp")
-        staging.write_text(manifest.to_json(), encoding="utf-8")
-        sync_to_disk(staging)
-        staging.replace(path)
-        sync_to_disk(self.folder)
+        publish(self.folder / MANIFEST, manifest.to_json().encode())
         self.manifest = manifest
 
     def _demand_space(self, rows: int) -> None:
@@ -277,9 +273,16 @@ def _intact(folder: Path) -> Manifest | None:
     return replace(manifest, blocks=whole, sources={})
 
 
+def _parts(eras: Sequence[Era]) -> list[Sequence[Era]]:
+    """Share consecutive eras out among blocks of the usual size."""
+    count = max(1, round(sum(era.rows for era in eras) / BLOCK_ROWS))
+    bounds = np.linspace(0, len(eras), count + 1).round().astype(int)
+    return [eras[low:high] for low, high in pairwise(bounds) if low < high]
+
+
 def _span(eras: Sequence[Era]) -> slice:
     """Return the rows of consecutive eras in their file."""
-    return slice(eras[0].start, eras[-1].start + eras[-1].rows)
+    return slice(eras[0].start, eras[-1].stop)
 
 
 def _sound(path: Path, expected: str | None) -> str:

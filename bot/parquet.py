@@ -38,6 +38,11 @@ class Era:
     start: int
     rows: int
 
+    @property
+    def stop(self) -> int:
+        """Return the row after its last one."""
+        return self.start + self.rows
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParquetSource:
@@ -149,9 +154,17 @@ class ParquetSource:
                 values[start + offset] = column.fill_null(float("nan")).to_numpy()
         return values
 
-    def groups(self) -> list[tuple[int, int]]:
-        """Return first and last row of each row group; decoding others decodes a group twice."""
-        return list(zip(self.bounds[:-1], self.bounds[1:], strict=True))
+    def spans(self, rows: int) -> Iterator[tuple[int, int]]:
+        """
+        Yield first row and end of neighbouring row groups that have so many *rows* together; the last may have fewer.
+
+        Reading between other bounds decodes a row group twice.
+        """
+        start = 0
+        for stop in self.bounds[1:]:
+            if start < stop and (stop - start >= rows or stop == self.bounds[-1]):
+                yield start, stop
+                start = stop
 
     def chunks(self, names: Sequence[str], start: int, stop: int) -> Iterator[tuple[int, Codes]]:
         """Yield the position and values of each of *names* in the rows from *start* to *stop*."""

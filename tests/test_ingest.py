@@ -33,6 +33,34 @@ def test_store_holds_what_the_files_hold(tmp_path, files, group):
     assert store.kinds[-3:] == ("validation", "test", "test")
 
 
+@pytest.mark.parametrize("group", [1, 7, 40, 1000])
+def test_blocks_have_the_usual_size(tmp_path, files, group):
+    """Row groups smaller or larger than a block make blocks of three eras or so all the same, but for the last."""
+    pq.write_table(table(6, 15), files[1], row_group_size=group)
+    store = build(tmp_path, files)
+
+    sizes = [len(block.eras) for block in store.manifest.blocks if block.source == files[1].name]
+    assert set(sizes[:-1]) <= {2, 3, 4}
+    assert sizes[-1] <= 4
+
+
+def test_era_larger_than_a_block_is_held_until_it_is_whole(tmp_path, files, monkeypatch):
+    """However many row groups an era goes on for, it comes back as it was."""
+    monkeypatch.setattr("bot.ingest.BLOCK_ROWS", 3)
+    pq.write_table(table(6, 12), files[1], row_group_size=2)
+
+    assert same_as(build(tmp_path, files), table(1, 5, unresolved=0), table(6, 12))
+
+
+def test_empty_row_groups_are_nothing(tmp_path, files):
+    """A writer that ends with an empty row group adds no block."""
+    with pq.ParquetWriter(files[1], table(6, 12).schema) as writer:
+        for part in (table(6, 12), table(6, 12).slice(0, 0), table(6, 12).slice(0, 0)):
+            writer.write_table(part)
+
+    assert same_as(build(tmp_path, files), table(1, 5, unresolved=0), table(6, 12))
+
+
 def test_opening_reads_no_rows(tmp_path, files):
     """An opened store has touched nothing but its manifest; a feature is a view of the file."""
     build(tmp_path, files)

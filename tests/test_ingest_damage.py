@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from bot.block_file import BlockFile
 from bot.errors import DatasetIncomplete, OperatorNeeded
 from bot.ingest import update
 from bot.store import EraStore
@@ -26,11 +27,11 @@ def files(tmp_path):
 
 
 @pytest.mark.parametrize("writes", [1, 5, 20, 60])
-@pytest.mark.parametrize("call", ["pwrite", "fsync"])
-def test_full_disk_loses_nothing(tmp_path, files, monkeypatch, call, writes):
+@pytest.mark.parametrize(("owner", "call"), [(BlockFile, "append"), (os, "fsync")], ids=["append", "fsync"])
+def test_full_disk_loses_nothing(tmp_path, files, monkeypatch, owner, call, writes):
     """A disk that fills at any write is the operator's business; what was published stays, and a rerun completes it."""
     whole = content(update(tmp_path / "other", files, version="v5.3"))
-    real, left = getattr(os, call), [writes]
+    real, left = getattr(owner, call), [writes]
 
     def fills(*arguments):
         left[0] -= 1
@@ -39,7 +40,7 @@ def test_full_disk_loses_nothing(tmp_path, files, monkeypatch, call, writes):
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, call, fills)
+        patch.setattr(owner, call, fills)
         with suppress(OperatorNeeded):
             build(tmp_path, files)
     folders = [folder for folder in (tmp_path / "store").iterdir() if (folder / "manifest.json").exists()]
