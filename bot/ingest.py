@@ -23,7 +23,7 @@ from bot.artifacts import sha256_of
 from bot.block_file import BlockFile
 from bot.columns import FEATURE_PREFIX, is_target
 from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
-from bot.files import publish
+from bot.files import publish, sync_folder
 from bot.parquet import Codes, Era, ParquetSource
 from bot.store import FEATURES, IDS, MANIFEST, TARGETS, EraStore
 from bot.store_manifest import Block, Manifest, StoredFile
@@ -252,6 +252,7 @@ class _Writer:
             return file.finish()
 
     def _publish(self, manifest: Manifest) -> None:
+        sync_folder(self.folder / "blocks")
         publish(self.folder / MANIFEST, manifest.to_json().encode())
         self.manifest = manifest
 
