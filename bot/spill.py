@@ -42,9 +42,7 @@ class Spill:
         """
         kept = list(columns)
         for dtype in {column.dtype for column in columns}:
-            loose = [
-                index for index, one in enumerate(columns) if one.dtype == dtype and not isinstance(one, np.memmap)
-            ]
+            loose = [index for index, one in enumerate(columns) if one.dtype == dtype and not in_file(one)]
             if not loose:
                 continue
             start, rows = self._file.seek(0, 2), len(columns[loose[0]])
@@ -52,6 +50,14 @@ class Spill:
                 self._file.write(np.ascontiguousarray(columns[index]).data)
             self._file.flush()
             mapped = np.memmap(self._file, dtype=dtype, mode="r", offset=start, shape=(len(loose), rows))
-            for position, index in enumerate(loose):
-                kept[index] = mapped[position]
+            for index, column in zip(loose, mapped.view(np.ndarray), strict=True):
+                kept[index] = column
         return kept
+
+
+def in_file(column: Column) -> bool:
+    """Say whether an array is a view of a file, however many views lie between."""
+    owner: object = column
+    while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
+        owner = owner.base
+    return isinstance(owner, np.memmap)

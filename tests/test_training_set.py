@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bot.preprocess import Preprocess
+from bot.spill import in_file
 from bot.training_set import TrainingSet
 from tests.store_files import NAMES, TARGETS, build, small_blocks, write_files
 
@@ -47,7 +48,7 @@ def test_nothing_spilled_is_in_memory(data, tmp_path):
     before = set(tmp_path.rglob("*"))
     chunks, _ = data.table(range(10), TARGETS[1], spill=tmp_path)
 
-    assert all(isinstance(column, np.memmap) for columns in chunks for column in columns)
+    assert all(in_file(column) for columns in chunks for column in columns)
     assert set(tmp_path.rglob("*")) == before
 
 
