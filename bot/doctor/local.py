@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bot import recipe_file
 from bot.artifacts import ArtifactStore
-from bot.assembly import pins, versions
+from bot.assembly import pins, recipes_in_use, versions
 from bot.config import Settings
 from bot.data_version import order
 from bot.doctor.checks import Check, failure, guarded, note, ok, warning
@@ -18,6 +19,7 @@ from bot.errors import ArtifactInvalid, BadConfig, BadCredentials, NoChampion
 from bot.feature_sets import FeatureMetadata
 from bot.history_file import history_path, read
 from bot.ledger import Ledger
+from bot.recipes import Recipe
 from bot.scorer import Scorer
 from bot.secret_files import SECRET_FOLDER
 
@@ -32,8 +34,12 @@ FULL_ROWS = 6_900_000
 VERSION_BYTES = 36 * 10**9
 """v5.3 on disk at the end of 2026: 9.3 GB of parquet and an era store of 3,555 features and 40 targets a row."""
 
-TREES_BYTES = 1.0
-"""Peak bytes a value while LightGBM reads a binary Dataset back, see `bench/lightgbm_train.py`."""
+TREES_BYTES, BINS_BYTES, OTHER_BYTES = 1, 240_000, 2 << 30
+"""
+Of a training at its peak: bytes a value of the trees' Dataset, bytes a feature for finding its bins, and all the rest.
+
+`bot retrain` on every fourth of 1,231 eras x 3,555 features took 6.5 GiB; by these, its 1,195,988 rows take 6.8.
+"""
 
 FEATURES = {"small": 42, "medium": 780, "all": 3_555}
 """Sizes of v5.3's sets, for an estimate before features.json is there."""
@@ -45,7 +51,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield from guarded("state", lambda: _state(settings), "make BOT_STATE_DIR writable for the bot")
     yield from guarded("disk", lambda: _disk(settings), "make room, or move BOT_STATE_DIR")
     yield from guarded("memory", lambda: _memory(settings), "choose a smaller BOT_FEATURE_SET")
-    yield from guarded("training", _training, "install numerai-bot[train] where models are trained")
+    yield from guarded("training", _packages, "install numerai-bot[train] where models are trained")
     yield from guarded("ledger", lambda: _ledger(settings), "restore it from a backup, or upgrade the bot")
     yield from guarded("features", lambda: _features(settings), "see features.json for the sets there are")
     for recipe in dict.fromkeys(settings.slots.values()) or (settings.recipe,):
@@ -123,13 +129,21 @@ def _memory(settings: Settings) -> Iterator[Check]:
             "give the bot at least 1 GiB",
         )
         return
-    features = _count(settings)
-    trees = FULL_ROWS * features * TREES_BYTES
-    said = f"{free / GIB:.1f} GiB; training trees on {features} features of all eras takes about {trees / GIB:.1f}"
-    if free < trees:
+    needed, said = max(_training(settings, recipe_file.find(name)) for name in recipes_in_use(settings))
+    said = f"{free / GIB:.1f} GiB; {said} takes about {needed / GIB:.1f}"
+    if free < needed:
         yield warning("memory", said, 'train on fewer eras (recipe key "every") or a smaller BOT_FEATURE_SET')
     else:
         yield ok("memory", said)
+
+
+def _training(settings: Settings, recipe: Recipe) -> tuple[int, str]:
+    """Return the bytes that training a recipe on the whole history takes, and what it is."""
+    features = _count(settings, recipe.feature_set or settings.feature_set)
+    rows = FULL_ROWS // recipe.every
+    eras = "all eras" if recipe.every == 1 else f"one era in {recipe.every}"
+    needed = features * (rows * TREES_BYTES + BINS_BYTES) + OTHER_BYTES
+    return needed, f"training trees of recipe {recipe.name} on {features} features of {eras}"
 
 
 def available_memory() -> int:
@@ -142,14 +156,14 @@ def available_memory() -> int:
     return free
 
 
-def _count(settings: Settings) -> int:
+def _count(settings: Settings, feature_set: str) -> int:
     path = settings.state_dir / "data" / max(versions(pins(settings)), key=order) / "features.json"
     if path.is_file():
-        return len(FeatureMetadata.read(path).feature_sets.get(settings.feature_set, ())) or FEATURES["all"]
-    return FEATURES.get(settings.feature_set, FEATURES["all"])
+        return len(FeatureMetadata.read(path).feature_sets.get(feature_set, ())) or FEATURES["all"]
+    return FEATURES.get(feature_set, FEATURES["all"])
 
 
-def _training() -> Iterator[Check]:
+def _packages() -> Iterator[Check]:
     absent = [name for name in ("torch", "onnx", "onnxscript", "polars") if importlib.util.find_spec(name) is None]
     if absent:
         yield note("training", f"{', '.join(absent)} not installed: this machine submits, it does not train")

@@ -162,6 +162,22 @@ def test_a_healthy_installation_is_told_so(patient):
     assert "golden batch" in found["champion demo"].what
 
 
+def test_memory_is_that_of_the_recipe(patient, tmp_path):
+    """A recipe that trains on fewer eras, or pins a feature set, needs what it says and no more."""
+    said = []
+    patient.patch.chdir(tmp_path)
+    for recipe in ('base = "demo"\nfeature_set = "all"', 'base = "demo"\nfeature_set = "all"\nevery = 4'):
+        (tmp_path / "recipes").mkdir(exist_ok=True)
+        (tmp_path / "recipes" / "mine.toml").write_text(recipe)
+        patient.set(BOT_RECIPE="mine")
+        said += [check.what for check in doctor.examine() if check.name == "memory"]
+
+    assert "recipe mine" in said[0]
+    assert "of all eras takes about" in said[0]
+    assert "of one era in 4 takes about" in said[1]
+    assert float(said[0].split()[-1]) > float(said[1].split()[-1])
+
+
 def test_a_setting_behind_or_ahead_of_the_champion_is_a_note(patient):
     """Where champion and BOT_DATA_VERSION differ, nothing is wrong: what each of them means is told."""
     patient.sandbox.tournament.added.add("v5.4")
