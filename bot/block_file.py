@@ -1,8 +1,8 @@
 """
 Writing a file of a block from front to back, so that a full disk is an error and never a crash.
 
-What is written is hashed on the way, and leaves the page cache again: a store is larger than the memory of the
-machine that makes it, and pages that are used again cost a fifth of fresh ones (``bench/ingest.py``).
+What is written is hashed on the way, and leaves the page cache again: a store may be larger than the memory of the
+machine that makes it, and pages that are used again cost less than fresh ones. ``bench/ingest.py`` holds the sum.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ class BlockFile:
         self._file.close()
 
     def append(self, values: np.ndarray) -> None:
-        """Write contiguous values after those before."""
+        """Write values of any shape after those before, as their bytes in C order; they are best contiguous."""
         content = values.reshape(-1).view(np.uint8).data
         self._sha256.update(content)
         self._file.write(content)

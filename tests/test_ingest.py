@@ -54,12 +54,17 @@ def test_era_larger_than_a_block_is_held_until_it_is_whole(tmp_path, files, monk
 
 
 def test_empty_row_groups_are_nothing(tmp_path, files):
-    """A writer that ends with an empty row group adds no block."""
+    """A writer that ends with empty row groups adds neither rows nor blocks."""
+    pq.write_table(table(6, 12), files[1])
+    plain = len(build(tmp_path / "plain", files).manifest.blocks)
     with pq.ParquetWriter(files[1], table(6, 12).schema) as writer:
         for part in (table(6, 12), table(6, 12).slice(0, 0), table(6, 12).slice(0, 0)):
             writer.write_table(part)
+    store = build(tmp_path, files)
 
-    assert same_as(build(tmp_path, files), table(1, 5, unresolved=0), table(6, 12))
+    assert pq.ParquetFile(files[1]).num_row_groups == 3
+    assert same_as(store, table(1, 5, unresolved=0), table(6, 12))
+    assert len(store.manifest.blocks) == plain
 
 
 def test_opening_reads_no_rows(tmp_path, files):
