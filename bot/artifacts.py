@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
+from bot.files import sha256_of
 
 MANIFEST = "manifest.json"
 KEPT = 5
@@ -220,12 +221,6 @@ class ArtifactStore:
         except (OSError, ValueError):
             return {}
         return about if isinstance(about, dict) else {}
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:

@@ -10,13 +10,13 @@ import structlog
 from bot.artifacts import ArtifactStore
 from bot.config import Settings
 from bot.data_version import Pin
-from bot.delivery import Slot
 from bot.diagnosis_record import DiagnosisRecord, owed
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
 from bot.gates import Limits
 from bot.ledger import Ledger
 from bot.numerai import NumeraiClient
 from bot.outbox import Outbox
+from bot.slots import Slot
 from bot.transport import Transport
 
 if TYPE_CHECKING:

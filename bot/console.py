@@ -14,7 +14,7 @@ from rich.table import Table
 
 from bot.axes import number
 from bot.doctor.checks import Check
-from bot.gates import Finding
+from bot.findings import Finding
 from bot.live_record import LiveRound
 from bot.promotion import Decision
 from bot.receipt import Receipt

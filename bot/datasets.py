@@ -21,10 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 
-from bot.artifacts import sha256_of
 from bot.boundaries import boundary
 from bot.errors import DatasetIncomplete, OperatorNeeded
-from bot.files import publish, sync_folder
+from bot.files import publish, sha256_of, sync_folder
 from bot.livefile import LiveFile, prove_fresh, read_live
 from bot.numerai import NumeraiClient
 from bot.partial import Partial, Watcher

@@ -19,19 +19,11 @@ from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, Ro
 from bot.ledger import Entry, Ledger
 from bot.numerai import NumeraiClient
 from bot.rounds import Round
+from bot.slots import Slot
 
 ATTEMPTS = 6
 LONGEST_WAIT_S = 20
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
-    """One of the account's models and the recipe that fills it."""
-
-    name: str
-    model_id: str
-    recipe: str
 
 
 def token(round_number: int, slot: str, csv_sha256: str) -> str:

@@ -23,7 +23,6 @@ import structlog
 from bot.answers import Diagnosis
 from bot.artifacts import Artifact, ArtifactStore
 from bot.columns import ALIAS
-from bot.delivery import Slot
 from bot.diagnosis_record import DiagnosisRecord, Record, Scores, tell
 from bot.errors import RefuseToSubmit, RetryLater
 from bot.judge import ENSEMBLE, contribution, open_judged, unseen
@@ -31,6 +30,7 @@ from bot.numerai import NumeraiClient
 from bot.opinions import Opinions
 from bot.outbox import Outbox
 from bot.scoring import COVERAGE, corr
+from bot.slots import Slot
 from bot.submission_file import render
 from bot.tracking import Watcher
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bot.gates import Finding
+from bot.findings import Finding
 from bot.neutralize import exposures
 from models.ranks import rank_correlation
 

@@ -36,7 +36,7 @@ from bot.figures import (
     top_exposures,
     worst_eras,
 )
-from bot.gates import Finding
+from bot.findings import Finding
 from bot.judge import ENSEMBLE, Candidate, open_judged, unseen
 from bot.leaks import inspect, used_by
 from bot.measure import Measured, measure

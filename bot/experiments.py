@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bot.codes import MIDDLE, MISSING_CATEGORY
 from bot.columns import horizon
 from bot.errors import OperatorNeeded
 from bot.factor_momentum import (
@@ -29,7 +30,7 @@ from bot.factor_momentum import (
 from bot.history import FeatureReturns
 from bot.laboratory import Laboratory
 from bot.notebook import Notebook
-from bot.preprocess import MIDDLE, MISSING_CATEGORY, Prepared
+from bot.preprocess import Prepared
 from bot.resampling import TooFewEras
 from bot.scoring import corr
 from bot.splits import Split, embargo

@@ -1,5 +1,6 @@
 """Files that appear under their own name whole or not at all, and survive a power cut once they have."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -47,3 +48,9 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bot.findings import Finding
 from bot.marginals import Unlike
 from bot.neutralize import exposures
 
@@ -41,17 +42,6 @@ class Limits:
     min_drift: float = 0.0
     warn_feature_drift: float = 0.02
     max_feature_drift: float = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What a gate says: its value, its limit, and for a refusal the way out."""
-
-    gate: str
-    ok: bool
-    value: float | str
-    limit: str
-    message: str
 
 
 def check_submission(

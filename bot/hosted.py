@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from bot.artifacts import MANIFEST, Artifact
+from bot.codes import coded
 from bot.columns import ERA, LIVE_ERA, PREDICTION
 from bot.history import HistoryState, Window
 from bot.neutralize import KNOWN_SHARE, spoken
-from bot.preprocess import coded
 from bot.scorer import Scorer
 from models.reference import ReferenceNetwork
 

@@ -19,11 +19,10 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from bot.artifacts import sha256_of
 from bot.block_file import BlockFile
 from bot.columns import FEATURE_PREFIX, is_target
 from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
-from bot.files import publish, sync_folder
+from bot.files import publish, sha256_of, sync_folder
 from bot.parquet import Codes, Era, ParquetSource
 from bot.store import FEATURES, IDS, MANIFEST, TARGETS, EraStore
 from bot.store_manifest import Block, Manifest, StoredFile

@@ -19,7 +19,7 @@ from bot import returns_table
 from bot.artifacts import Artifact
 from bot.columns import horizon
 from bot.history import FeatureReturns, Window
-from bot.ledger import state_lock
+from bot.lock import state_lock
 from bot.neutralize import KNOWN_SHARE, exposures, spoken
 from bot.opinions import Opinions
 from bot.preprocess import Prepared

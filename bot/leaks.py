@@ -7,16 +7,15 @@ A score that no honest model reaches is a warning of a fourth that nobody though
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bot.gates import Finding
+from bot.findings import Finding
 from bot.history import feature_returns, minimum_lag
-from bot.splits import embargo
+from bot.splits import Used, embargo
 from bot.training_set import TrainingSet
 
 MAX_FEATURE_CORR = 0.3
@@ -37,22 +36,6 @@ SAME = 1e-4
 """Difference up to which returns are the same: they have a deviation of .02, and float32 rounds them by 1e-8."""
 
 Floats = npt.NDArray[np.floating]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
-    """
-    Eras that shaped the judged members.
-
-    Attributes:
-        block: What for: ``training`` or ``validation``.
-        positions: Of the eras.
-        targets: Every target that was looked at in them.
-    """
-
-    block: str
-    positions: Sequence[int]
-    targets: Sequence[str]
 
 
 def inspect(

@@ -6,21 +6,14 @@ only after the uploaded bytes were read back; a dry run leaves ``rehearsed``. ``
 """
 
 import json
-import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from bot import children
 from bot.boundaries import boundary
 from bot.database import Database
-from bot.errors import StateLocked, StateUnwritable
 from bot.rounds import Round
 
 
@@ -248,40 +241,3 @@ def _to_round(row: sqlite3.Row) -> Round:
     """Return a round as the table of that name keeps it."""
     opens_at, closes_at = (datetime.fromisoformat(row[name]) for name in ("opens_at", "closes_at"))
     return Round(number=row["number"], opens_at=opens_at, closes_at=closes_at)
-
-
-@contextmanager
-def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
-    """
-    Hold the state directory for this process; the kernel frees it however the process ends.
-
-    A child of the process that holds it is let in, but only one at a time.
-
-    Args:
-        state_dir: Directory to hold.
-        name: What is held: ``bot`` for submitting, ``retrain`` for training.
-
-    Raises:
-        StateLocked: Another process holds it; the message names its process id.
-        StateUnwritable: The disk is full or failing.
-    """
-    name = f"{name}.child" if children.holder() is not None else name
-    holder = state_dir / f"{name}.holder"
-    lock = FileLock(state_dir / f"{name}.lock")
-    try:
-        with boundary("lock.folder"):
-            state_dir.mkdir(parents=True, exist_ok=True)
-        with boundary("lock.acquire"):
-            lock.acquire(timeout=0)
-        with boundary("lock.holder"):
-            holder.write_text(str(os.getpid()), encoding="utf-8")
-    except Timeout:
-        pid = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
-        raise StateLocked(f"{state_dir} is held by process {pid}; stop it, or wait until it is done") from None
-    except OSError as error:
-        lock.release()
-        raise StateUnwritable(f"{state_dir} cannot be used now: {error}; is the disk full?") from None
-    try:
-        yield
-    finally:
-        lock.release()

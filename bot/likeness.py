@@ -19,13 +19,13 @@ import structlog
 
 from bot.artifacts import ArtifactStore
 from bot.datasets import fetch
-from bot.delivery import Slot
 from bot.errors import BotError, DatasetIncomplete
 from bot.files import publish
 from bot.ledger import Entry, Ledger
 from bot.live_benchmark import FILE, aligned
 from bot.numerai import NumeraiClient
 from bot.opinions import benchmark_column
+from bot.slots import Slot
 from bot.submission_file import reread
 from models.ranks import rank_correlation
 

@@ -15,9 +15,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bot.codes import MISSING
 from bot.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, is_target
 from bot.errors import DatasetIncomplete, SchemaMismatch
-from bot.preprocess import MISSING
 from bot.store import ID_BYTES
 
 CELLS = 1 << 24

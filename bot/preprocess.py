@@ -15,23 +15,12 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from bot.codes import MIDDLE, MISSING, MISSING_CATEGORY, Codes
 from bot.columns import FEATURE_VALUES
 from bot.errors import SchemaMismatch
 
-Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]
 
-MISSING = -1
-"""The code readers use for a value that is not in the file."""
-
-LARGEST_CODE = 100
-"""Codes up to here travel as they are, so that :func:`prepare` can report what lies outside 0 to 4."""
-
-MISSING_CATEGORY = 5
-"""The code of a missing value where missing is a category of its own."""
-
-MIDDLE = 2
-"""The median bin. Numerai itself writes it in every row of an era in which a feature is missing."""
 
 WHOLE_ERA_ROWS = 5
 """Rows from which on a column that is 2 throughout means "missing in this era": five bins would otherwise show."""
@@ -192,12 +181,6 @@ def _filled(manifest: Preprocess, features: Codes) -> tuple[Codes, int, int]:
         if whole.any():
             features[:, whole] = code
     return features, missing, strange
-
-
-def coded(values: npt.NDArray[np.float64]) -> Codes:
-    """Return numbers as codes, :data:`MISSING` for NaN and for what is no whole number of one byte; shape as given."""
-    known = (values == np.floor(values)) & (np.abs(values) <= LARGEST_CODE)
-    return np.where(known, values, MISSING).astype(np.int8)
 
 
 def network_scaling(manifest: Preprocess) -> tuple[float, float]:

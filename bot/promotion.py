@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.columns import horizon
-from bot.gates import Finding
+from bot.findings import Finding
 from bot.recipes import Floors
 from bot.resampling import Interval, TooFewEras, block_bootstrap
 

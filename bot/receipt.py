@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from bot.gates import Finding
+from bot.findings import Finding
 from bot.rounds import Round
 
 Outcome = Literal["confirmed", "already confirmed", "dry run"]

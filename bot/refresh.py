@@ -16,7 +16,7 @@ from bot.data_version import order
 from bot.datasets import STORED_FILES, recorded, sync
 from bot.history import FeatureReturns, HistoryState
 from bot.ingest import update
-from bot.ledger import state_lock
+from bot.lock import state_lock
 from bot.next_version import survey
 from bot.numerai import NumeraiClient
 from bot.store import EraStore

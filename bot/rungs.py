@@ -24,7 +24,6 @@ import structlog
 from bot.artifacts import ArtifactStore
 from bot.data_version import Pin
 from bot.datasets import LiveFile
-from bot.delivery import Slot
 from bot.errors import ArtifactInvalid, BotError, NoChampion, RefuseToSubmit
 from bot.history import Window
 from bot.history_file import choose, history_path
@@ -34,6 +33,7 @@ from bot.marginals import Marginals, Unlike
 from bot.numerai import NumeraiClient
 from bot.rounds import Round
 from bot.scorer import MARGINALS, Scored, Scorer
+from bot.slots import Slot
 from bot.submission_file import reread
 from models.ranks import rank_correlation
 

@@ -174,3 +174,19 @@ def _cut(known: Positions, count: int, gap: int) -> tuple[Positions, Positions]:
 
 def _every(known: Positions, every: int) -> tuple[int, ...]:
     return tuple(known[::-1][::every][::-1].tolist())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """
+    Eras that shaped the judged members.
+
+    Attributes:
+        block: What for: ``training`` or ``validation``.
+        positions: Of the eras.
+        targets: Every target that was looked at in them.
+    """
+
+    block: str
+    positions: Sequence[int]
+    targets: Sequence[str]

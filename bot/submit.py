@@ -13,11 +13,12 @@ from pathlib import Path
 import structlog
 
 from bot.datasets import LiveFile
-from bot.delivery import Delivery, Slot, token
+from bot.delivery import Delivery, token
 from bot.diagnostics import RoundReport
 from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater, StateUnwritable
 from bot.files import publish, rename
-from bot.gates import Finding, Limits, check_submission, feature_drift, not_neutralized, official_validation
+from bot.findings import Finding
+from bot.gates import Limits, check_submission, feature_drift, not_neutralized, official_validation
 from bot.late import Late
 from bot.ledger import Entry, Ledger, LiveRecord
 from bot.live_fetch import LiveFiles, live_path
@@ -25,6 +26,7 @@ from bot.numerai import NumeraiClient
 from bot.receipt import Outcome, Receipt, Stages
 from bot.rounds import Round
 from bot.rungs import Filled, Rung, Rungs
+from bot.slots import Slot
 from bot.submission_file import OfficialValidation, render, reread
 
 RUNG_S = 15.0

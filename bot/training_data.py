@@ -7,13 +7,12 @@ import numpy as np
 
 from bot.feature_sets import FeatureMetadata
 from bot.history import HistoryState
-from bot.leaks import Used
 from bot.marginals import Marginals, sample
 from bot.preprocess import Preprocess, prepare
 from bot.recipes import Recipe
 from bot.refresh import Refreshed
 from bot.scorer import HISTORY, PREPROCESS
-from bot.splits import Split, holdout, resolved
+from bot.splits import Split, Used, holdout, resolved
 from bot.tracking import Watcher
 from bot.training_set import TrainingSet
 

@@ -12,7 +12,7 @@ import pytest
 from bot import children
 from bot.children import HOLDER, Child
 from bot.errors import StateLocked
-from bot.ledger import state_lock
+from bot.lock import state_lock
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 from bot.boundaries import watching
 from bot.children import HOLDER
 from bot.errors import StateLocked, StateUnwritable
-from bot.ledger import Ledger, LiveRecord, state_lock
+from bot.ledger import Ledger, LiveRecord
+from bot.lock import state_lock
 from tests.test_ledger_memory import ENTRY, opened
 
 

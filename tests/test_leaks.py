@@ -15,14 +15,14 @@ from bot.feature_sets import FeatureMetadata
 from bot.history import FeatureReturns, minimum_lag
 from bot.ingest import update
 from bot.judge import Candidate
-from bot.leaks import Used, lag, purge, too_good, used_by
+from bot.leaks import lag, purge, too_good, used_by
 from bot.preprocess import Preprocess
 from bot.promotion import decide
 from bot.recipes import DEMO
 from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
 from bot.scorer import PREPROCESS, Members
-from bot.splits import holdout
+from bot.splits import Used, holdout
 from bot.training_data import used
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees

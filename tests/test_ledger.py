@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.errors import BadConfig, StateLocked, StateUnwritable
-from bot.ledger import Entry, Ledger, LiveRecord, state_lock
+from bot.ledger import Entry, Ledger, LiveRecord
+from bot.lock import state_lock
 
 NOW = datetime(2026, 11, 24, 12, 1, tzinfo=UTC)
 

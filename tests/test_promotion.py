@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.gates import Finding
+from bot.findings import Finding
 from bot.leaks import too_good
 from bot.promotion import Comparison, Evidence, Series, decide, interval, skill
 from bot.recipes import Floors

@@ -98,7 +98,7 @@ def _laboratory(recipe: str | None, eras: int | None, every: int, chunk: int) ->
     """Open the synced history for an experiment, with a bar while it runs."""
     from bot import assembly, config, logs, recipe_file  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
-    from bot.ledger import state_lock  # noqa: PLC0415
+    from bot.lock import state_lock  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(**settings.logging)

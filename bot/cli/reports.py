@@ -136,7 +136,7 @@ def diagnose(
     from bot.console import training_bar  # noqa: PLC0415
     from bot.diagnose import Diagnoser  # noqa: PLC0415
     from bot.diagnosis_record import DiagnosisRecord  # noqa: PLC0415
-    from bot.ledger import state_lock  # noqa: PLC0415
+    from bot.lock import state_lock  # noqa: PLC0415
     from bot.outbox import Outbox  # noqa: PLC0415
 
     settings = config.load().of_account(account)

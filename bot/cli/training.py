@@ -119,7 +119,7 @@ def _lead(
     """Retrain the recipes while no other process does, each on *data_version* or on that of its pin."""
     from bot import assembly  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
-    from bot.ledger import state_lock  # noqa: PLC0415
+    from bot.lock import state_lock  # noqa: PLC0415
     from bot.retrain import Retrainer  # noqa: PLC0415
     from bot.tracking import tracking  # noqa: PLC0415
 

@@ -9,11 +9,12 @@ import stamina
 from structlog.testing import capture_logs
 
 from bot.boundaries import watching
-from bot.delivery import Delivery, Slot, token
+from bot.delivery import Delivery, token
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.ledger import Entry, Ledger
 from bot.numerai import NumeraiClient
 from bot.sandbox import DEMO_ACCOUNT, Fault
+from bot.slots import Slot
 from bot.transport import Transport
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
 

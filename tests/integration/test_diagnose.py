@@ -10,7 +10,6 @@ import pytest
 from bot import assembly
 from bot.artifacts import ArtifactStore
 from bot.boundaries import watching
-from bot.delivery import Slot
 from bot.diagnose import PATIENCE_S, TOLERANCE, Diagnoser, compare
 from bot.diagnosis_record import DiagnosisRecord
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
@@ -18,6 +17,7 @@ from bot.numerai import NumeraiClient
 from bot.outbox import Outbox
 from bot.sandbox import DEMO_ACCOUNT, Fault
 from bot.sandbox.queries import Queries
+from bot.slots import Slot
 from bot.status import overview
 from tests.integration.conftest import SLOT
 

@@ -11,11 +11,12 @@ import pytest
 import requests
 
 from bot.datasets import fetch, prove_fresh, read_live
-from bot.delivery import Delivery, Slot, token
+from bot.delivery import Delivery, token
 from bot.errors import BadCredentials, DatasetIncomplete, NumeraiUnavailable, RoundNotOpen
 from bot.ledger import Entry, Ledger
 from bot.numerai import NumeraiClient
 from bot.sandbox import DEMO_ACCOUNT, Fault
+from bot.slots import Slot
 from bot.transport import Transport
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
 

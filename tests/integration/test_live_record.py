@@ -9,7 +9,6 @@ import pytest
 from bot.answers import LiveScore, Paid
 from bot.artifacts import ArtifactStore
 from bot.console import show_live
-from bot.delivery import Slot
 from bot.ledger import Ledger
 from bot.live_record import LiveRecord
 from bot.numerai import NumeraiClient
@@ -17,6 +16,7 @@ from bot.rounds import Payout, Round
 from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World
 from bot.score_sync import calibrate, export, sync_scores
+from bot.slots import Slot
 from bot.submission_file import render
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bot.errors import OperatorNeeded, RetryLater, StateLocked
-from bot.ledger import state_lock
+from bot.lock import state_lock
 from bot.next_version import prepare
 from bot.numerai import NumeraiClient
 from bot.refresh import refresh

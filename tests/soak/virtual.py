@@ -14,7 +14,6 @@ import bot.submit
 from bot import daemon, transport
 from bot.artifacts import ArtifactStore
 from bot.daemon import Daemon
-from bot.delivery import Slot
 from bot.errors import BotError
 from bot.gates import Limits
 from bot.ledger import Ledger
@@ -25,6 +24,7 @@ from bot.pulse import Pulse
 from bot.rungs import Filled, Rungs
 from bot.sandbox import Account, Sandbox, SandboxClock
 from bot.scorer import Scorer
+from bot.slots import Slot
 from bot.transport import Transport
 from tests.soak.zygote import HereValidation
 

@@ -1,0 +1,49 @@
+"""The lock of the state directory: one process submits and one process trains at a time."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bot import children
+from bot.boundaries import boundary
+from bot.errors import StateLocked, StateUnwritable
+
+
+@contextmanager
+def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
+    """
+    Hold the state directory for this process; the kernel frees it however the process ends.
+
+    A child of the process that holds it is let in, but only one at a time.
+
+    Args:
+        state_dir: Directory to hold.
+        name: What is held: ``bot`` for submitting, ``retrain`` for training.
+
+    Raises:
+        StateLocked: Another process holds it; the message names its process id.
+        StateUnwritable: The disk is full or failing.
+    """
+    name = f"{name}.child" if children.holder() is not None else name
+    holder = state_dir / f"{name}.holder"
+    lock = FileLock(state_dir / f"{name}.lock")
+    try:
+        with boundary("lock.folder"):
+            state_dir.mkdir(parents=True, exist_ok=True)
+        with boundary("lock.acquire"):
+            lock.acquire(timeout=0)
+        with boundary("lock.holder"):
+            holder.write_text(str(os.getpid()), encoding="utf-8")
+    except Timeout:
+        pid = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
+        raise StateLocked(f"{state_dir} is held by process {pid}; stop it, or wait until it is done") from None
+    except OSError as error:
+        lock.release()
+        raise StateUnwritable(f"{state_dir} cannot be used now: {error}; is the disk full?") from None
+    try:
+        yield
+    finally:
+        lock.release()
