@@ -53,7 +53,7 @@ def lived_in(state: Path) -> None:
     """Make a state directory with rounds, events, chores and a champion."""
     from bot.artifacts import ArtifactStore
     from bot.ledger import Entry, Ledger, LiveRecord
-    from bot.rounds import Round
+    from bot.tournament.rounds import Round
 
     store = ArtifactStore(state / "artifacts")
     about = {"recipe": {"name": "standard"}, "data_version": "v5.3"}

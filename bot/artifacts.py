@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
-from bot.files import sha256_of
+from bot.system.files import sha256_of
 
 MANIFEST = "manifest.json"
 KEPT = 5

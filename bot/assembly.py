@@ -14,10 +14,10 @@ from bot.diagnosis_record import DiagnosisRecord, owed
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
 from bot.gates import Limits
 from bot.ledger import Ledger
-from bot.numerai import NumeraiClient
 from bot.outbox import Outbox
-from bot.slots import Slot
-from bot.transport import Transport
+from bot.tournament.client import NumeraiClient
+from bot.tournament.slots import Slot
+from bot.tournament.transport import Transport
 
 if TYPE_CHECKING:
     from bot.submit import Submitter

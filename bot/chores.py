@@ -15,8 +15,8 @@ from pathlib import Path
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from bot.children import Child
 from bot.ledger import Ledger
+from bot.system.child_process import Child
 
 LIMIT_S = 12 * 3600.0
 """Seconds a chore's command may take."""

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from bot import hosted_run
-from bot.children import SECRETS
 from bot.errors import GateFailed, OperatorNeeded, RetryLater
+from bot.system.child_process import SECRETS
 
 LIMIT_S = 600.0
 """Seconds that Numerai lets an uploaded model run (numerai/docs, model-uploads.md)."""

@@ -17,10 +17,10 @@ from pydantic_settings import (
 )
 
 from bot import data_version, recipe_file
-from bot.columns import horizon
 from bot.errors import BadConfig
-from bot.intervals import interval_s
-from bot.secret_files import SECRETS, read_secret, secret_from_file
+from bot.system.intervals import interval_s
+from bot.system.secret_files import SECRETS, read_secret, secret_from_file
+from bot.tournament.columns import horizon
 
 CONFIG_FILE = "bot.toml"
 
@@ -227,7 +227,7 @@ class Settings(BaseSettings):
 
     @property
     def logging(self) -> dict[str, Any]:
-        """Return what :func:`bot.logs.configure` takes."""
+        """Return what :func:`bot.system.logs.configure` takes."""
         level = logging.DEBUG if self.log_level == "debug" else logging.INFO
         return {"log_format": self.log_format, "secrets": self.secrets, "level": level}
 

@@ -14,7 +14,6 @@ import numpy.typing as npt
 import structlog
 
 from bot.artifacts import Artifact, ArtifactStore
-from bot.columns import FEATURE_VALUES
 from bot.errors import ArtifactInvalid, BotError, DatasetIncomplete, NoChampion, SchemaMismatch
 from bot.judge import ENSEMBLE, Candidate, Judged, correlations, judge, judged_candidate, open_judged, unseen
 from bot.leaks import inspect
@@ -25,7 +24,8 @@ from bot.refresh import Refreshed
 from bot.scorer import GOLDEN_TOLERANCE
 from bot.splits import Used
 from bot.summaries import max_drawdown
-from bot.tracking import Watcher
+from bot.system.progress import Watcher
+from bot.tournament.columns import FEATURE_VALUES
 from bot.training_set import TrainingSet
 
 JUDGED = "judged-"

@@ -19,7 +19,7 @@ from bot.openings import pause_s
 from bot.outbox import Outbox
 from bot.party import Book, Party, Tournament
 from bot.pulse import Pulse
-from bot.rounds import Round
+from bot.tournament.rounds import Round
 
 HOLD_S = 300.0
 """Seconds before a round that was refused, or that needs the operator, is tried again."""

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bot.boundaries import boundary
 from bot.errors import BadConfig, StateUnwritable
+from bot.system.kill_points import boundary
 
 _MIGRATIONS = (
     """

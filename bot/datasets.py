@@ -21,13 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 
-from bot.boundaries import boundary
 from bot.errors import DatasetIncomplete, OperatorNeeded
-from bot.files import publish, sha256_of, sync_folder
 from bot.livefile import LiveFile, prove_fresh, read_live
-from bot.numerai import NumeraiClient
 from bot.partial import Partial, Watcher
+from bot.system.files import publish, sha256_of, sync_folder
+from bot.system.kill_points import boundary
 from bot.tail_fetch import Unsuited, fetch_tail
+from bot.tournament.client import NumeraiClient
 
 __all__ = ["FetchedFile", "LiveFile", "fetch", "prove_fresh", "read_live", "recorded", "sync"]
 

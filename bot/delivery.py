@@ -14,12 +14,12 @@ from datetime import datetime
 import stamina
 import structlog
 
-from bot.answers import ServerSubmission
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.ledger import Entry, Ledger
-from bot.numerai import NumeraiClient
-from bot.rounds import Round
-from bot.slots import Slot
+from bot.tournament.client import NumeraiClient
+from bot.tournament.responses import ServerSubmission
+from bot.tournament.rounds import Round
+from bot.tournament.slots import Slot
 
 ATTEMPTS = 6
 LONGEST_WAIT_S = 20

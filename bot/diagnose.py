@@ -20,19 +20,19 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from bot.answers import Diagnosis
 from bot.artifacts import Artifact, ArtifactStore
-from bot.columns import ALIAS
 from bot.diagnosis_record import DiagnosisRecord, Record, Scores, tell
 from bot.errors import RefuseToSubmit, RetryLater
 from bot.judge import ENSEMBLE, contribution, open_judged, unseen
-from bot.numerai import NumeraiClient
 from bot.opinions import Opinions
 from bot.outbox import Outbox
 from bot.scoring import COVERAGE, corr
-from bot.slots import Slot
 from bot.submission_file import render
-from bot.tracking import Watcher
+from bot.system.progress import Watcher
+from bot.tournament.client import NumeraiClient
+from bot.tournament.columns import ALIAS
+from bot.tournament.responses import Diagnosis
+from bot.tournament.slots import Slot
 
 TOLERANCE = 0.001
 """Largest difference of an era's score that is none.

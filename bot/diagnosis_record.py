@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.boundaries import boundary
 from bot.database import Database
 from bot.outbox import Outbox
+from bot.system.kill_points import boundary
 
 Scores = Mapping[str, Mapping[str, float]]
 """By score (``corr``, ``bmc``, ``mmc``) and era."""

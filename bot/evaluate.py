@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from bot.artifacts import Artifact, ArtifactStore
-from bot.columns import horizon
 from bot.errors import BadConfig
 from bot.evaluation import EVALUATION
 from bot.feature_sets import FeatureMetadata
@@ -46,7 +45,8 @@ from bot.recipes import Floors
 from bot.report import SCHEMA
 from bot.scoring import FNC_SET
 from bot.summaries import Terms
-from bot.tracking import Watcher
+from bot.system.progress import Watcher
+from bot.tournament.columns import horizon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from bot.codes import MIDDLE, MISSING_CATEGORY
-from bot.columns import horizon
 from bot.errors import OperatorNeeded
 from bot.factor_momentum import (
     HALF_LIVES,
@@ -34,7 +33,8 @@ from bot.preprocess import Prepared
 from bot.resampling import TooFewEras
 from bot.scoring import corr
 from bot.splits import Split, embargo
-from bot.tracking import Watcher
+from bot.system.progress import Watcher
+from bot.tournament.columns import horizon
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees
 from models.ensemble import gaussianize

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bot.columns import HISTORY_LAG, horizon
 from bot.history import FeatureReturns, minimum_lag
 from bot.resampling import Interval, block_bootstrap, newey_west_error
+from bot.tournament.columns import HISTORY_LAG, horizon
 
 HALF_LIVES = (4.0, 13.0, 26.0, 52.0, float("inf"))
 """Of the averages, in eras. The last one forgets nothing: what it earns, a model without history earns too."""

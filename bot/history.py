@@ -19,9 +19,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bot.columns import HISTORY_LAG, horizon
 from bot.errors import ArtifactInvalid, LeakageRefused, SchemaMismatch
-from bot.sealed import seal, unseal
+from bot.system.sealed import seal, unseal
+from bot.tournament.columns import HISTORY_LAG, horizon
 
 Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]

@@ -16,10 +16,10 @@ import pandas as pd
 
 from bot.artifacts import MANIFEST, Artifact
 from bot.codes import coded
-from bot.columns import ERA, LIVE_ERA, PREDICTION
 from bot.history import HistoryState, Window
 from bot.neutralize import KNOWN_SHARE, spoken
 from bot.scorer import Scorer
+from bot.tournament.columns import ERA, LIVE_ERA, PREDICTION
 from models.reference import ReferenceNetwork
 
 LIVE_HISTORY = "live-history.npz"

@@ -20,12 +20,12 @@ import numpy as np
 import structlog
 
 from bot.block_file import BlockFile
-from bot.columns import FEATURE_PREFIX, is_target
 from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
-from bot.files import publish, sha256_of, sync_folder
 from bot.parquet import Codes, Era, ParquetSource
 from bot.store import FEATURES, IDS, MANIFEST, TARGETS, EraStore
 from bot.store_manifest import Block, Manifest, StoredFile
+from bot.system.files import publish, sha256_of, sync_folder
+from bot.tournament.columns import FEATURE_PREFIX, is_target
 
 BLOCK_ROWS = 65_536
 """Rows of a block, more or less: an era is in one block, and so is what one reading of the file completes."""

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from bot.artifacts import Artifact
-from bot.columns import horizon
 from bot.errors import ArtifactInvalid, OperatorNeeded
 from bot.importance import Weight, permutation_weights
 from bot.laboratory import Laboratory
@@ -19,6 +18,7 @@ from bot.notebook import Notebook
 from bot.preprocess import Preprocess, prepare
 from bot.scorer import NETWORK, PREPROCESS
 from bot.scoring import corr
+from bot.tournament.columns import horizon
 from bot.training_set import TrainingSet
 from models.ensemble import expected_score
 from models.interpret import (

@@ -17,9 +17,7 @@ import structlog
 
 from bot import returns_table
 from bot.artifacts import Artifact
-from bot.columns import horizon
 from bot.history import FeatureReturns, Window
-from bot.lock import state_lock
 from bot.neutralize import KNOWN_SHARE, exposures, spoken
 from bot.opinions import Opinions
 from bot.preprocess import Prepared
@@ -28,7 +26,9 @@ from bot.recipes import Recipe
 from bot.scorer import Members, ensemble
 from bot.scoring import corr, mmc
 from bot.store import EraStore
-from bot.tracking import Watcher
+from bot.system.lock import state_lock
+from bot.system.progress import Watcher
+from bot.tournament.columns import horizon
 from bot.training_set import TrainingSet
 from bot.weights import EraScores, weigh
 from models.ranks import rank_correlation

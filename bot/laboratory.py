@@ -17,7 +17,7 @@ from bot.recipe_file import history_needs
 from bot.recipes import Recipe
 from bot.splits import Split, walk_forward
 from bot.store import EraStore
-from bot.tracking import Watcher
+from bot.system.progress import Watcher
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
 

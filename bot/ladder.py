@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bot.columns import HISTORY_LAG, horizon
 from bot.comparison import Difference, Measured, compare
 from bot.errors import CannotSplit, OperatorNeeded
 from bot.laboratory import Laboratory
@@ -27,7 +26,8 @@ from bot.recipes import NetworkRecipe
 from bot.resampling import TooFewEras
 from bot.scoring import bmc, corr
 from bot.splits import Split, holdout
-from bot.tracking import Watcher
+from bot.system.progress import Watcher
+from bot.tournament.columns import HISTORY_LAG, horizon
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees
 from models.ensemble import gaussianize

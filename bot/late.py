@@ -13,11 +13,11 @@ from pathlib import Path
 import stamina
 import structlog
 
-from bot.answers import ServerSubmission
 from bot.delivery import ATTEMPTS, LONGEST_WAIT_S, Delivery
 from bot.errors import NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.ledger import Entry
-from bot.slots import Slot
+from bot.tournament.responses import ServerSubmission
+from bot.tournament.slots import Slot
 
 MARGIN = timedelta(minutes=2)
 """Nothing is queued so shortly before the next opening: it could arrive after, and replace, what is fresh then."""

@@ -12,9 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bot.boundaries import boundary
 from bot.database import Database
-from bot.rounds import Round
+from bot.system.kill_points import boundary
+from bot.tournament.rounds import Round
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

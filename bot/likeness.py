@@ -20,13 +20,13 @@ import structlog
 from bot.artifacts import ArtifactStore
 from bot.datasets import fetch
 from bot.errors import BotError, DatasetIncomplete
-from bot.files import publish
 from bot.ledger import Entry, Ledger
 from bot.live_benchmark import FILE, aligned
-from bot.numerai import NumeraiClient
 from bot.opinions import benchmark_column
-from bot.slots import Slot
 from bot.submission_file import reread
+from bot.system.files import publish
+from bot.tournament.client import NumeraiClient
+from bot.tournament.slots import Slot
 from models.ranks import rank_correlation
 
 KEPT = "likeness.json"

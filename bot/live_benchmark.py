@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from bot.boundaries import boundary
-from bot.columns import ID
 from bot.datasets import LiveFile, fetch
 from bot.errors import NumeraiUnavailable
 from bot.neutralize import KNOWN_SHARE, spoken
-from bot.numerai import NumeraiClient
 from bot.partial import Watcher
-from bot.rounds import Round
+from bot.system.kill_points import boundary
+from bot.tournament.client import NumeraiClient
+from bot.tournament.columns import ID
+from bot.tournament.rounds import Round
 
 FILE = "live_benchmark_models.parquet"
 

@@ -17,8 +17,8 @@ from bot.datasets import LiveFile, fetch, prove_fresh, read_live
 from bot.delivery import Delivery
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
 from bot.ledger import LiveRecord
-from bot.numerai import NumeraiClient
-from bot.rounds import Round
+from bot.tournament.client import NumeraiClient
+from bot.tournament.rounds import Round
 
 WAIT_S = 600.0
 """

@@ -9,10 +9,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.answers import LiveScore, Paid
 from bot.database import Database
-from bot.rounds import Round
 from bot.summaries import Terms, payout
+from bot.tournament.responses import LiveScore, Paid
+from bot.tournament.rounds import Round
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bot.codes import MISSING, coded
-from bot.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, LIVE_ERA
 from bot.errors import DatasetIncomplete
+from bot.tournament.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, LIVE_ERA
 
 BLOCK = 512
 """Feature columns decoded at a time: the same speed as all at once, with a third of the memory."""

@@ -20,7 +20,7 @@ from bot.neutralize import exposures
 from bot.opinions import Opinions
 from bot.scoring import corr, corr_table, fnc_table
 from bot.store import Columns
-from bot.tracking import Watcher
+from bot.system.progress import Watcher
 from models.ranks import rank_correlation
 
 OTHERS = {"bmc": "benchmark", "mmc": "meta model"}

@@ -19,14 +19,14 @@ from bot.artifacts import Artifact
 from bot.clean_room import IMAGES, Ran, furnish, run, this_python
 from bot.datasets import fetch, read_live
 from bot.errors import BadConfig, GateFailed, RetryLater
-from bot.files import publish
 from bot.history import Window
 from bot.history_file import choose, history_path, newest
 from bot.live_benchmark import FILE, aligned
 from bot.live_fetch import live_path
-from bot.numerai import NumeraiClient
 from bot.pickled import pack
 from bot.scorer import Scorer
+from bot.system.files import publish
+from bot.tournament.client import NumeraiClient
 from models.ranks import rank_correlation
 
 FURTHEST, LEAST_CORRELATION = 0.005, 0.99999

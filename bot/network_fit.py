@@ -20,7 +20,7 @@ from bot.recipes import NetworkRecipe, Recipe
 from bot.remainder import contribution
 from bot.scoring import corr
 from bot.splits import Split
-from bot.tracking import Track, Watcher
+from bot.system.progress import Track, Watcher
 from bot.training_plan import Device, network_config, training_options
 from bot.training_set import TrainingSet
 from models.checkpoint import Checkpoint

@@ -17,7 +17,7 @@ from bot.recipes import Recipe
 from bot.scorer import STACKED
 from bot.splits import Split
 from bot.stacking import Stacker
-from bot.tracking import Track, Watcher
+from bot.system.progress import Track, Watcher
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
 from models.distributed import Team

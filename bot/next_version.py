@@ -10,9 +10,9 @@ from bot.data_version import order
 from bot.datasets import fetch, offered
 from bot.errors import OperatorNeeded, RetryLater
 from bot.feature_sets import FeatureMetadata
-from bot.numerai import NumeraiClient
 from bot.store import MANIFEST, EraStore
 from bot.store_manifest import Manifest
+from bot.tournament.client import NumeraiClient
 from bot.truth import shown
 
 STORED = 2.8

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bot.columns import ERA, ID
 from bot.store import EraStore
+from bot.tournament.columns import ERA, ID
 
 META_MODEL = "numerai_meta_model"
 _FILES = {

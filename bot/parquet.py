@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bot.codes import MISSING
-from bot.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, is_target
 from bot.errors import DatasetIncomplete, SchemaMismatch
 from bot.store import ID_BYTES
+from bot.tournament.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, is_target
 
 CELLS = 1 << 24
 """Values decoded at a time: 16 MiB, whatever the size of the file's row groups; more is no faster."""

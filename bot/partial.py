@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bot.boundaries import boundary
+from bot.system.kill_points import boundary
 
 NOTED = 1 << 26
 """Bytes after which it is noted how far a download is: no more than these are fetched again after a power cut."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from bot.children import Child
-from bot.rounds import Round
+from bot.system.child_process import Child
+from bot.tournament.rounds import Round
 
 
 class Tournament(Protocol):

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.codes import MIDDLE, MISSING, MISSING_CATEGORY, Codes
-from bot.columns import FEATURE_VALUES
 from bot.errors import SchemaMismatch
+from bot.tournament.columns import FEATURE_VALUES
 
 Floats = npt.NDArray[np.float32]
 

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.artifacts import Artifact
-from bot.columns import horizon
 from bot.error_analysis import BINS, agreement, calibration, drift, era_shape, reliability_counts
 from bot.figures import Content, top_exposures
 from bot.importance import Weight, gain_shares, permutation_weights, tree_blocks
@@ -24,7 +23,8 @@ from bot.measure import Measured
 from bot.preprocess import prepare
 from bot.scorer import NETWORK
 from bot.scoring import corr
-from bot.tracking import Watcher
+from bot.system.progress import Watcher
+from bot.tournament.columns import horizon
 from models.classes import TARGET_VALUES
 from models.ensemble import expected_score
 from models.permutation import permutation_losses

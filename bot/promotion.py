@@ -17,10 +17,10 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from bot.columns import horizon
 from bot.findings import Finding
 from bot.recipes import Floors
 from bot.resampling import Interval, TooFewEras, block_bootstrap
+from bot.tournament.columns import horizon
 
 Floats = npt.NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bot.files import publish
+from bot.system.files import publish
 
 DAEMON, TRAINER = "pulse", "pulse-trainer"
 """Names of the two heartbeats there may be in a state directory."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bot.findings import Finding
-from bot.rounds import Round
+from bot.tournament.rounds import Round
 
 Outcome = Literal["confirmed", "already confirmed", "dry run"]
 

@@ -29,9 +29,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from bot.columns import horizon
 from bot.errors import BadConfig
 from bot.recipes import META_MODEL, RECIPES, Floors, NetworkRecipe, Recipe
+from bot.tournament.columns import horizon
 from models.gbm_options import PRESETS
 
 FOLDER = Path("recipes")

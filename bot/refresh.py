@@ -16,11 +16,11 @@ from bot.data_version import order
 from bot.datasets import STORED_FILES, recorded, sync
 from bot.history import FeatureReturns, HistoryState
 from bot.ingest import update
-from bot.lock import state_lock
 from bot.next_version import survey
-from bot.numerai import NumeraiClient
 from bot.store import EraStore
-from bot.tracking import Watcher
+from bot.system.lock import state_lock
+from bot.system.progress import Watcher
+from bot.tournament.client import NumeraiClient
 from bot.truth import Truth, compare
 
 log = structlog.get_logger()

@@ -32,7 +32,6 @@ from bot.judge import Candidate, find_weights, judge
 from bot.network_fit import FittedNetwork
 from bot.network_team import NetworkTeam, Order, kept
 from bot.next_version import prepare as prepare_version
-from bot.numerai import NumeraiClient
 from bot.opinions import Opinions
 from bot.preprocess import prepare
 from bot.promotion import Decision, decide
@@ -41,7 +40,8 @@ from bot.recipes import Recipe
 from bot.refresh import refresh
 from bot.scorer import GOLDEN, MARGINALS, NETWORK, STACKED, Members, Scorer, golden_batch, replay
 from bot.splits import Split
-from bot.tracking import Track, Watcher
+from bot.system.progress import Track, Watcher
+from bot.tournament.client import NumeraiClient
 from bot.training_data import marginals, part, read, used, write_inputs
 from bot.training_plan import Device
 from bot.training_set import TrainingSet

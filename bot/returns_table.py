@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from bot.history import FeatureReturns, feature_returns
-from bot.sealed import seal, unseal
 from bot.store import TARGETS, EraStore
+from bot.system.sealed import seal, unseal
 
 Watcher = Callable[[int, int], None]
 """Called with eras done and eras in all."""

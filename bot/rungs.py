@@ -30,11 +30,11 @@ from bot.history_file import choose, history_path
 from bot.ledger import Entry, Ledger
 from bot.live_benchmark import live_benchmark
 from bot.marginals import Marginals, Unlike
-from bot.numerai import NumeraiClient
-from bot.rounds import Round
 from bot.scorer import MARGINALS, Scored, Scorer
-from bot.slots import Slot
 from bot.submission_file import reread
+from bot.tournament.client import NumeraiClient
+from bot.tournament.rounds import Round
+from bot.tournament.slots import Slot
 from models.ranks import rank_correlation
 
 RungName = Literal["champion", "previous champion", "fallback recipe", "last round"]

@@ -12,9 +12,9 @@ from bot.artifacts import ArtifactStore
 from bot.errors import BotError
 from bot.ledger import Ledger
 from bot.live_record import LiveRecord, LiveRound
-from bot.numerai import NumeraiClient
 from bot.resampling import TooFewEras, newey_west_error
-from bot.slots import Slot
+from bot.tournament.client import NumeraiClient
+from bot.tournament.slots import Slot
 
 OVERLAP = 64
 """Rounds that one of 60 market days shares days with: scoring takes 64 of them."""

@@ -5,8 +5,8 @@ from typing import Literal, cast, get_args
 
 from optuna.trial import BaseTrial
 
-from bot.columns import horizon
 from bot.recipes import Recipe
+from bot.tournament.columns import horizon
 
 Loss = Literal["cross_entropy", "mse", "pearson"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)

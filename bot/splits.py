@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from bot.columns import EMBARGO, horizon
 from bot.errors import CannotSplit
+from bot.tournament.columns import EMBARGO, horizon
 
 CHUNK = 156
 """Eras of a walk-forward fold, as in Numerai's own (three years)."""

@@ -22,7 +22,7 @@ from bot.recipes import Recipe
 from bot.scorer import STACKED
 from bot.splits import Split, walk_forward
 from bot.store import FEATURES
-from bot.tracking import Watcher
+from bot.system.progress import Watcher
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees, tree_key
 from models.ensemble import gaussianize

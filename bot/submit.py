@@ -16,18 +16,18 @@ from bot.datasets import LiveFile
 from bot.delivery import Delivery, token
 from bot.diagnostics import RoundReport
 from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater, StateUnwritable
-from bot.files import publish, rename
 from bot.findings import Finding
 from bot.gates import Limits, check_submission, feature_drift, not_neutralized, official_validation
 from bot.late import Late
 from bot.ledger import Entry, Ledger, LiveRecord
 from bot.live_fetch import LiveFiles, live_path
-from bot.numerai import NumeraiClient
 from bot.receipt import Outcome, Receipt, Stages
-from bot.rounds import Round
 from bot.rungs import Filled, Rung, Rungs
-from bot.slots import Slot
 from bot.submission_file import OfficialValidation, render, reread
+from bot.system.files import publish, rename
+from bot.tournament.client import NumeraiClient
+from bot.tournament.rounds import Round
+from bot.tournament.slots import Slot
 
 RUNG_S = 15.0
 """Seconds that scoring, gates and upload need at least: with fewer left before the guard no further rung is tried."""

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bot.numerai import NumeraiClient
+from bot.tournament.client import NumeraiClient
 
 MAGIC = b"PAR1"
 GUESS = 1 << 16

@@ -13,7 +13,7 @@ from bot.recipes import Recipe
 from bot.refresh import Refreshed
 from bot.scorer import HISTORY, PREPROCESS
 from bot.splits import Split, Used, holdout, resolved
-from bot.tracking import Watcher
+from bot.system.progress import Watcher
 from bot.training_set import TrainingSet
 
 COMPARED = 52

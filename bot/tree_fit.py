@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 
 from bot.recipes import Recipe
-from bot.tracking import Watcher
+from bot.system.progress import Watcher
 from bot.training_set import TrainingSet
 from models.gbm import PRESETS, DatasetCache, Snapshots, train_gbm
 

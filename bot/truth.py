@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bot.columns import ALIAS, HISTORY_LAG, horizon
 from bot.store import TARGETS, EraStore
+from bot.tournament.columns import ALIAS, HISTORY_LAG, horizon
 
 DAYS_AN_ERA = 5
 """Market days from one era to the next; a target is known no sooner than its horizon."""

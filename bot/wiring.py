@@ -1,21 +1,21 @@
 """From settings to the parts of `bot run`; light, since the daemon itself neither scores nor trains."""
 
 from bot import assembly, config
-from bot.children import Child
 from bot.chores import RETRY_S, Calendar, Chore
 from bot.config import Settings
 from bot.daemon import Daemon
-from bot.intervals import interval_s
 from bot.ledger import Ledger
 from bot.messenger import Messenger
 from bot.metrics import Metrics
-from bot.numerai import NumeraiClient
 from bot.outbox import Outbox
 from bot.pages import Pages
 from bot.party import Party
 from bot.pulse import TRAINER, Pulse
-from bot.rounds import Round
-from bot.transport import Transport
+from bot.system.child_process import Child
+from bot.system.intervals import interval_s
+from bot.tournament.client import NumeraiClient
+from bot.tournament.rounds import Round
+from bot.tournament.transport import Transport
 from bot.web import Answer, Web
 
 TRAINING = ("retrain", "sync")

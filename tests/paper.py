@@ -8,7 +8,7 @@ from bot.ledger import Entry
 from bot.outbox import Outbox
 from bot.party import Party
 from bot.pulse import Pulse
-from bot.rounds import Round
+from bot.tournament.rounds import Round
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SLOTS = ("first", "second")

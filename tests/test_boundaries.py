@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.boundaries import boundary, watching
+from bot.system.kill_points import boundary, watching
 from tests.effects import reached_from, scan, unenclosed
 
 PATH = [*reached_from("bot.submit"), "bot.cli.rounds"]

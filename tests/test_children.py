@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bot import children
-from bot.children import HOLDER, Child
 from bot.errors import StateLocked
-from bot.lock import state_lock
+from bot.system import child_process
+from bot.system.child_process import HOLDER, Child
+from bot.system.lock import state_lock
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def python(monkeypatch, tmp_path):
     def make(script, **about):
         path = tmp_path / "script.py"
         path.write_text(script)
-        monkeypatch.setattr(children, "PROGRAM", (sys.executable, str(path)))
+        monkeypatch.setattr(child_process, "PROGRAM", (sys.executable, str(path)))
         return Child(command=("one", "two"), **{"limit_s": 60.0, **about})
 
     return make
@@ -92,7 +92,7 @@ def test_training_is_the_first_to_go_when_memory_runs_short(python, tmp_path):
 def test_a_child_dies_with_the_daemon(tmp_path):
     """When the daemon is shot, its child is gone at once, and a new daemon meets nobody."""
     (tmp_path / "child.py").write_text(
-        "import os, pathlib, sys, time; from bot.children import follow_holder; follow_holder()\n"
+        "import os, pathlib, sys, time; from bot.system.child_process import follow_holder; follow_holder()\n"
         "pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)\n"
     )
     daemon = (

@@ -4,7 +4,7 @@ import pytest
 
 from bot.config import load
 from bot.errors import BadConfig
-from bot.intervals import interval_s
+from bot.system.intervals import interval_s
 
 
 @pytest.fixture(autouse=True)

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from bot.boundaries import watching
-from bot.children import HOLDER
 from bot.errors import StateLocked, StateUnwritable
 from bot.ledger import Ledger, LiveRecord
-from bot.lock import state_lock
+from bot.system.child_process import HOLDER
+from bot.system.kill_points import watching
+from bot.system.lock import state_lock
 from tests.test_ledger_memory import ENTRY, opened
 
 

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.columns import HISTORY_LAG
 from bot.errors import ArtifactInvalid, LeakageRefused
 from bot.history import (
     FeatureReturns,
@@ -14,6 +13,7 @@ from bot.history import (
     latest_window,
     window,
 )
+from bot.tournament.columns import HISTORY_LAG
 
 TARGETS = ("target_ender_20", "target_ender_60")
 GROUPS = {"wisdom": (0, 1, 2), "rain": (2, 3)}

@@ -6,7 +6,6 @@ from functools import cache
 import numpy as np
 import pytest
 
-from bot.columns import EMBARGO
 from bot.feature_sets import FeatureMetadata
 from bot.history import minimum_lag, window
 from bot.ingest import update
@@ -15,6 +14,7 @@ from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
 from bot.scoring import corr
 from bot.splits import holdout
+from bot.tournament.columns import EMBARGO
 from bot.training_set import TrainingSet
 
 TARGETS = ("target_ender_60", "target_ender_20")

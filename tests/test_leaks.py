@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.artifacts import ArtifactStore
-from bot.columns import EMBARGO
 from bot.contest import hold
 from bot.feature_sets import FeatureMetadata
 from bot.history import FeatureReturns, minimum_lag
@@ -23,6 +22,7 @@ from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
 from bot.scorer import PREPROCESS, Members
 from bot.splits import Used, holdout
+from bot.tournament.columns import EMBARGO
 from bot.training_data import used
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees

@@ -9,7 +9,7 @@ import pytest
 
 from bot.errors import BadConfig, StateLocked, StateUnwritable
 from bot.ledger import Entry, Ledger, LiveRecord
-from bot.lock import state_lock
+from bot.system.lock import state_lock
 
 NOW = datetime(2026, 11, 24, 12, 1, tzinfo=UTC)
 

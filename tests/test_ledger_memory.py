@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.ledger import Entry, Ledger, LiveRecord
-from bot.rounds import Round
+from bot.tournament.rounds import Round
 
 NOW = datetime(2026, 11, 24, 12, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

@@ -13,7 +13,7 @@ from bot.errors import GateFailed
 from bot.live_benchmark import FILE, live_benchmark
 from bot.livefile import LiveFile
 from bot.neutralize import neutralize_to, spoken
-from bot.rounds import Round
+from bot.tournament.rounds import Round
 from models.ensemble import gaussianize
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import requests
 
-from bot.answers import LiveScore, Paid
 from bot.diagnosis_record import DiagnosisRecord, Record
 from bot.ledger import Entry, Ledger
 from bot.ledger import LiveRecord as LiveFileRecord
@@ -14,7 +13,8 @@ from bot.live_record import LiveRecord
 from bot.outbox import Outbox
 from bot.pages import Pages
 from bot.pulse import Pulse
-from bot.rounds import Payout, Round
+from bot.tournament.responses import LiveScore, Paid
+from bot.tournament.rounds import Payout, Round
 from bot.web import Web
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

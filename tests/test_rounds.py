@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.rounds import Round
+from bot.tournament.rounds import Round
 
 OPENS = datetime(2026, 11, 24, 13, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)

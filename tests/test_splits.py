@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.columns import EMBARGO, horizon
 from bot.errors import CannotSplit
 from bot.splits import CHUNK, holdout, resolved, walk_forward
+from bot.tournament.columns import EMBARGO, horizon
 
 BOT = Path(__file__).resolve().parents[1] / "bot"
 MARKET_DAYS_A_WEEK = 5

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot import recipe_file
-from bot.columns import EMBARGO
 from bot.errors import OperatorNeeded
 from bot.ingest import update
 from bot.laboratory import Laboratory
@@ -24,6 +23,7 @@ from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
 from bot.search_space import Space
 from bot.study import Worker, open_study
+from bot.tournament.columns import EMBARGO
 from bot.tune import REASON, Tuning
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -37,9 +37,10 @@ def overview(
     """
     if context.invoked_subcommand is not None:
         return
-    from bot import config, logs  # noqa: PLC0415
+    from bot import config  # noqa: PLC0415
     from bot.cli.reports import evaluated  # noqa: PLC0415
     from bot.console import show_evaluation  # noqa: PLC0415
+    from bot.system import logs  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(**settings.logging)
@@ -96,9 +97,10 @@ def importance(
 @contextmanager
 def _laboratory(recipe: str | None, eras: int | None, every: int, chunk: int) -> "Iterator[Laboratory]":
     """Open the synced history for an experiment, with a bar while it runs."""
-    from bot import assembly, config, logs, recipe_file  # noqa: PLC0415
+    from bot import assembly, config, recipe_file  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
-    from bot.lock import state_lock  # noqa: PLC0415
+    from bot.system import logs  # noqa: PLC0415
+    from bot.system.lock import state_lock  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(**settings.logging)

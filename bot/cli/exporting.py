@@ -39,8 +39,9 @@ def numerai_model(
     """Pack a champion as the pickle that Numerai runs itself (Model Upload), for when the bot cannot run anywhere."""
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    from bot import assembly, config, logs  # noqa: PLC0415
+    from bot import assembly, config  # noqa: PLC0415
     from bot.ledger import rounds_folder  # noqa: PLC0415
+    from bot.system import logs  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(log_format=settings.log_format, secrets=settings.secrets)

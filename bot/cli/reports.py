@@ -26,8 +26,9 @@ def report(
     ] = False,
 ) -> None:
     """Write the page about an artifact from its evaluation, which is made where there is none; print where it is."""
-    from bot import assembly, config, logs  # noqa: PLC0415
+    from bot import assembly, config  # noqa: PLC0415
     from bot.report import write  # noqa: PLC0415
+    from bot.system import logs  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(**settings.logging)
@@ -132,12 +133,13 @@ def diagnose(
     force: Annotated[bool, typer.Option("--force", help="Upload again what has been diagnosed already.")] = False,
 ) -> None:
     """Let Numerai's diagnostics score what an artifact was judged by, and compare: a difference is a flaw in scores or data."""
-    from bot import assembly, config, logs  # noqa: PLC0415
+    from bot import assembly, config  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
     from bot.diagnose import Diagnoser  # noqa: PLC0415
     from bot.diagnosis_record import DiagnosisRecord  # noqa: PLC0415
-    from bot.lock import state_lock  # noqa: PLC0415
     from bot.outbox import Outbox  # noqa: PLC0415
+    from bot.system import logs  # noqa: PLC0415
+    from bot.system.lock import state_lock  # noqa: PLC0415
 
     settings = config.load().of_account(account)
     logs.configure(**settings.logging)
@@ -176,12 +178,13 @@ def scores(
     offline: Annotated[bool, typer.Option("--offline", help="Show what is kept, ask nobody.")] = False,
 ) -> None:
     """Read what came of the submissions, show it beside what was promised and the benchmark, and export it as parquet."""
-    from bot import assembly, config, logs  # noqa: PLC0415
+    from bot import assembly, config  # noqa: PLC0415
     from bot.console import show_live  # noqa: PLC0415
     from bot.ledger import Ledger  # noqa: PLC0415
     from bot.likeness import measure  # noqa: PLC0415
     from bot.live_record import LiveRecord  # noqa: PLC0415
     from bot.score_sync import calibrate, export, sync_scores  # noqa: PLC0415
+    from bot.system import logs  # noqa: PLC0415
 
     settings = config.load().of_account(account)
     logs.configure(**settings.logging)

@@ -10,10 +10,10 @@ from bot.errors import BadConfig, BotError, RoundNotOpen
 
 if TYPE_CHECKING:
     from bot.config import Settings
-    from bot.numerai import NumeraiClient
-    from bot.rounds import Round
-    from bot.slots import Slot
     from bot.submit import Submitter
+    from bot.tournament.client import NumeraiClient
+    from bot.tournament.rounds import Round
+    from bot.tournament.slots import Slot
 
 
 @app.command()
@@ -30,10 +30,11 @@ def submit(
     force: Annotated[bool, typer.Option("--force", help="Replace a confirmed or foreign submission.")] = False,
 ) -> None:
     """Bring the open round to a confirmed submission, or say why not."""
-    from bot import assembly, config, logs  # noqa: PLC0415
+    from bot import assembly, config  # noqa: PLC0415
     from bot.console import show_receipt  # noqa: PLC0415
     from bot.ledger import Ledger, rounds_folder  # noqa: PLC0415
-    from bot.lock import state_lock  # noqa: PLC0415
+    from bot.system import logs  # noqa: PLC0415
+    from bot.system.lock import state_lock  # noqa: PLC0415
 
     settings = config.load(mode="dry-run" if dry_run else None).of_account(account)
     logs.configure(**settings.logging, rounds=rounds_folder(settings.ledger_path))
@@ -72,9 +73,10 @@ def run(
     ] = False,
 ) -> None:
     """Submit every round as it opens and do all chores on schedule, until stopped."""
-    from bot import config, logs, service, wiring  # noqa: PLC0415
+    from bot import config, service, wiring  # noqa: PLC0415
     from bot.ledger import rounds_folder  # noqa: PLC0415
-    from bot.lock import state_lock  # noqa: PLC0415
+    from bot.system import logs  # noqa: PLC0415
+    from bot.system.lock import state_lock  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(**settings.logging, rounds=rounds_folder(settings.ledger_path))

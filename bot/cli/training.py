@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 @app.command()
 def sync() -> None:
     """Bring data, era store and history of every data version in use up to date, verified."""
-    from bot import assembly, config, logs, recipe_file  # noqa: PLC0415
+    from bot import assembly, config, recipe_file  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
+    from bot.system import logs  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(**settings.logging)
@@ -77,10 +78,11 @@ def retrain(
     """Sync the data, train network and trees, judge them on eras they have not seen, and promote what has earned it."""
     import logging  # noqa: PLC0415
 
-    from bot import assembly, config, logs, recipe_file  # noqa: PLC0415
+    from bot import assembly, config, recipe_file  # noqa: PLC0415
     from bot.cli.reports import report_after_retrain  # noqa: PLC0415
     from bot.console import show_scores  # noqa: PLC0415
-    from bot.stopping import stop_on_signal  # noqa: PLC0415
+    from bot.system import logs  # noqa: PLC0415
+    from bot.system.signals import stop_on_signal  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(**settings.logging)
@@ -119,9 +121,9 @@ def _lead(
     """Retrain the recipes while no other process does, each on *data_version* or on that of its pin."""
     from bot import assembly  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
-    from bot.lock import state_lock  # noqa: PLC0415
     from bot.retrain import Retrainer  # noqa: PLC0415
-    from bot.tracking import tracking  # noqa: PLC0415
+    from bot.system.lock import state_lock  # noqa: PLC0415
+    from bot.system.progress import tracking  # noqa: PLC0415
 
     with (
         state_lock(settings.state_dir, "retrain"),

@@ -25,10 +25,11 @@ def tune(
     penalty: Annotated[float, typer.Option(min=0, help="Deviations between folds taken off the mean.")] = 0.5,
 ) -> None:
     """Try recipes walk-forward, never on the hold-out; run it again, or on other machines, and it goes on."""
-    from bot import assembly, config, logs, recipe_file  # noqa: PLC0415
+    from bot import assembly, config, recipe_file  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
     from bot.recipes import RECIPES  # noqa: PLC0415
-    from bot.stopping import stop_on_signal  # noqa: PLC0415
+    from bot.system import logs  # noqa: PLC0415
+    from bot.system.signals import stop_on_signal  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(**settings.logging)

@@ -8,8 +8,8 @@ from bot import assembly, config
 from bot.doctor import account, local
 from bot.doctor.checks import Check, exit_code, failure, note, ok
 from bot.errors import BadConfig, BadCredentials
-from bot.numerai import NumeraiClient
-from bot.transport import Transport
+from bot.tournament.client import NumeraiClient
+from bot.tournament.transport import Transport
 
 __all__ = ["Check", "examine", "exit_code"]
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from bot.assembly import find_slots, pins, versions
-from bot.columns import horizon
 from bot.config import Settings
 from bot.data_version import order
 from bot.doctor.checks import Check, failure, guarded, note, ok, warning
 from bot.errors import BadConfig, BadCredentials, NumeraiUnavailable, RoundNotOpen
-from bot.numerai import NumeraiClient
-from bot.rounds import Round
+from bot.tournament.client import NumeraiClient
+from bot.tournament.columns import horizon
+from bot.tournament.rounds import Round
 
 NEEDED = frozenset({"upload_submission", "read_submission_info", "read_user_info", "download_submission"})
 """Upload, list what the server holds, find the slots, and read a submission back."""

@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bot.rounds import Round
+from bot.tournament.rounds import Round
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

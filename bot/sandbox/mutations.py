@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bot.columns import ERA, FEATURE_PREFIX, ID
+from bot.tournament.columns import ERA, FEATURE_PREFIX, ID
 
 SHARE = 0.05
 

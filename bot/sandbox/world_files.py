@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bot.columns import DATA_TYPE, ERA, ID, LIVE_ERA
 from bot.sandbox.world_market import Era
 from bot.sandbox.world_schema import TARGETS, Schema
+from bot.tournament.columns import DATA_TYPE, ERA, ID, LIVE_ERA
 
 ROW_GROUP = 65_536
 """Rows of a row group; groups of one era each would make the footer larger than some files."""

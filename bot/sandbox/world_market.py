@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bot.columns import FEATURE_VALUES, TARGET_SHARES, TARGET_VALUES
 from bot.sandbox.world_schema import HORIZONS, TARGET_NAMES, Schema, WorldSize
+from bot.tournament.columns import FEATURE_VALUES, TARGET_SHARES, TARGET_VALUES
 
 AHEAD = max(HORIZONS.values())
 """Weeks the market runs ahead of the era that is given out, so that its targets are known to the world."""

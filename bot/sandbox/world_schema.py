@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bot.columns import EMBARGO
+from bot.tournament.columns import EMBARGO
 
 TARGET_NAMES = (
     "agnes", "alpha", "bravo", "caroline", "charlie", "claudia", "cyrusd", "delta", "echo", "ender",

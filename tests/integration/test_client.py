@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from bot.errors import BadCredentials, NumeraiUnavailable, RefuseToSubmit, RetryLater
-from bot.numerai import NumeraiClient
 from bot.sandbox import DEMO_ACCOUNT, Account, Fault, Sandbox
-from bot.transport import Transport
+from bot.tournament.client import NumeraiClient
+from bot.tournament.transport import Transport
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
@@ -88,7 +88,7 @@ def test_dripping_answer_is_given_up(sandbox):
     sandbox.faults.add(Fault(operation="GET", kind="drip", seconds=5))
     impatient_download = impatient.download("v5.3/live.parquet")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bot.transport.TRANSFER_S", 0.3)
+        patch.setattr("bot.tournament.transport.TRANSFER_S", 0.3)
         with pytest.raises(NumeraiUnavailable, match="too slowly"), impatient_download as (_, pieces):
             b"".join(pieces)
 

@@ -14,10 +14,10 @@ import pytest
 
 from bot.datasets import fetch, prove_fresh, read_live, sync
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
-from bot.numerai import NumeraiClient
 from bot.partial import Partial
 from bot.sandbox import Fault
 from bot.sandbox.world import World
+from bot.tournament.client import NumeraiClient
 from tests.integration.conftest import FIRST_ROUND
 
 pytestmark = pytest.mark.usefixtures("no_backoff")

@@ -8,14 +8,14 @@ import pytest
 import stamina
 from structlog.testing import capture_logs
 
-from bot.boundaries import watching
 from bot.delivery import Delivery, token
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.ledger import Entry, Ledger
-from bot.numerai import NumeraiClient
 from bot.sandbox import DEMO_ACCOUNT, Fault
-from bot.slots import Slot
-from bot.transport import Transport
+from bot.system.kill_points import watching
+from bot.tournament.client import NumeraiClient
+from bot.tournament.slots import Slot
+from bot.tournament.transport import Transport
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
 
 pytestmark = pytest.mark.usefixtures("no_backoff")

@@ -9,16 +9,16 @@ import pytest
 
 from bot import assembly
 from bot.artifacts import ArtifactStore
-from bot.boundaries import watching
 from bot.diagnose import PATIENCE_S, TOLERANCE, Diagnoser, compare
 from bot.diagnosis_record import DiagnosisRecord
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
-from bot.numerai import NumeraiClient
 from bot.outbox import Outbox
 from bot.sandbox import DEMO_ACCOUNT, Fault
 from bot.sandbox.queries import Queries
-from bot.slots import Slot
 from bot.status import overview
+from bot.system.kill_points import watching
+from bot.tournament.client import NumeraiClient
+from bot.tournament.slots import Slot
 from tests.integration.conftest import SLOT
 
 pytestmark = pytest.mark.usefixtures("no_backoff")

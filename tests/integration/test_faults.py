@@ -8,12 +8,12 @@ import requests
 import urllib3
 
 from bot.errors import BadConfig, BadCredentials, NumeraiUnavailable, RetryLater, RoundNotOpen
-from bot.numerai import NumeraiClient
 from bot.sandbox import DEMO_ACCOUNT, Fault, Plan, Sandbox
 from bot.sandbox.demo import serve
 from bot.sandbox.faults import ANSWERS, EVENTS, FILES, HOSTS, OPERATIONS, Faults
 from bot.sandbox.mutations import MUTATIONS
-from bot.transport import Transport
+from bot.tournament.client import NumeraiClient
+from bot.tournament.transport import Transport
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
 
 pytestmark = pytest.mark.usefixtures("no_backoff")

@@ -14,10 +14,10 @@ from bot.datasets import fetch, prove_fresh, read_live
 from bot.delivery import Delivery, token
 from bot.errors import BadCredentials, DatasetIncomplete, NumeraiUnavailable, RoundNotOpen
 from bot.ledger import Entry, Ledger
-from bot.numerai import NumeraiClient
 from bot.sandbox import DEMO_ACCOUNT, Fault
-from bot.slots import Slot
-from bot.transport import Transport
+from bot.tournament.client import NumeraiClient
+from bot.tournament.slots import Slot
+from bot.tournament.transport import Transport
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
 
 LIVE = "v5.3/live.parquet"

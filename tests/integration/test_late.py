@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from bot.boundaries import watching
 from bot.errors import RefuseToSubmit, RoundNotOpen
 from bot.ledger import Ledger
 from bot.sandbox import Fault
+from bot.system.kill_points import watching
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
 
 pytestmark = pytest.mark.usefixtures("no_backoff", "validated_here")

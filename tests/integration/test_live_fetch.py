@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from bot.boundaries import watching
 from bot.delivery import Delivery
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RoundNotOpen
 from bot.ledger import Ledger, LiveRecord
 from bot.live_fetch import WAIT_S, LiveFiles, fetch_live, live_path
-from bot.numerai import NumeraiClient
 from bot.sandbox import DEMO_ACCOUNT, Fault
+from bot.system.kill_points import watching
+from bot.tournament.client import NumeraiClient
 from tests.integration.conftest import FIRST_ROUND, OPENED
 
 pytestmark = pytest.mark.usefixtures("no_backoff")

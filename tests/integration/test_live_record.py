@@ -6,18 +6,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bot.answers import LiveScore, Paid
 from bot.artifacts import ArtifactStore
 from bot.console import show_live
 from bot.ledger import Ledger
 from bot.live_record import LiveRecord
-from bot.numerai import NumeraiClient
-from bot.rounds import Payout, Round
 from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World
 from bot.score_sync import calibrate, export, sync_scores
-from bot.slots import Slot
 from bot.submission_file import render
+from bot.tournament.client import NumeraiClient
+from bot.tournament.responses import LiveScore, Paid
+from bot.tournament.rounds import Payout, Round
+from bot.tournament.slots import Slot
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
 
 SEASON = 42

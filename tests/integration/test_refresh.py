@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from bot.errors import OperatorNeeded, RetryLater, StateLocked
-from bot.lock import state_lock
 from bot.next_version import prepare
-from bot.numerai import NumeraiClient
 from bot.refresh import refresh
 from bot.sandbox import Sandbox, SandboxClock
 from bot.store import EraStore
+from bot.system.lock import state_lock
+from bot.tournament.client import NumeraiClient
 from tests.integration.conftest import OPENED
 from tests.store_files import NAMES, TARGETS, content, small_blocks, table, write_files
 

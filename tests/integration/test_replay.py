@@ -12,7 +12,6 @@ import torch
 
 from bot import returns_table
 from bot.artifacts import ArtifactStore
-from bot.columns import horizon, is_target
 from bot.feature_sets import FeatureMetadata
 from bot.history import window
 from bot.history_file import choose, history_path, publish
@@ -24,6 +23,7 @@ from bot.recipes import DEMO
 from bot.scorer import Scorer
 from bot.scoring import corr
 from bot.store import EraStore
+from bot.tournament.columns import horizon, is_target
 from bot.training_plan import network_config, training_options
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from bot.artifacts import ArtifactStore
-from bot.columns import EMBARGO
 from bot.errors import CannotSplit
 from bot.preprocess import Preprocess
 from bot.recipes import DEMO
 from bot.scorer import STACKED
 from bot.stacking import Stacker
 from bot.store import EraStore
+from bot.tournament.columns import EMBARGO
 from bot.training_plan import class_prior, network_config
 from bot.training_set import TrainingSet
 from models.classes import CLASS_PRIOR

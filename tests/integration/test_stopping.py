@@ -14,8 +14,8 @@ import pytest
 from bot.artifacts import ArtifactStore
 from bot.preprocess import Preprocess
 from bot.recipes import DEMO
-from bot.stopping import stop_on_signal
 from bot.store import EraStore
+from bot.system.signals import stop_on_signal
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees
 from models.stopping import TrainingStopped
@@ -106,7 +106,7 @@ def test_trees_that_were_stopped_go_on(trained, tmp_path):
 def test_what_never_asks_is_ended(tmp_path):
     """A process deep inside a library ends with "try later" once its grace is over."""
     code = (
-        "import sys; from bot.stopping import stop_on_signal\n"
+        "import sys; from bot.system.signals import stop_on_signal\n"
         "with stop_on_signal(grace_s=0.2):\n    print('in', flush=True); sys.stdin.read()"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -9,8 +9,8 @@ import pytest
 
 from bot.datasets import sync
 from bot.errors import RetryLater
-from bot.numerai import NumeraiClient
 from bot.sandbox import Fault, Sandbox, SandboxClock
+from bot.tournament.client import NumeraiClient
 from tests.integration.conftest import OPENED
 from tests.store_files import ROWS, table
 

@@ -10,10 +10,10 @@ import pytest
 
 from bot.datasets import fetch
 from bot.errors import NumeraiUnavailable
-from bot.numerai import NumeraiClient
 from bot.sandbox import DEMO_ACCOUNT, Fault
 from bot.sandbox.server import _Server
-from bot.transport import Transport
+from bot.tournament.client import NumeraiClient
+from bot.tournament.transport import Transport
 from tests.integration.conftest import FIRST_ROUND, SLOT
 
 OPENSSL = shutil.which("openssl")

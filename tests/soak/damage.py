@@ -13,15 +13,15 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot.artifacts import ArtifactStore
-from bot.boundaries import watching
 from bot.datasets import fetch
 from bot.errors import ArtifactInvalid, DatasetIncomplete
 from bot.ledger import Ledger, LiveRecord
-from bot.numerai import NumeraiClient
 from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock, Schedule
 from bot.sandbox.judge import judge, read_history
 from bot.sandbox.mutations import MUTATIONS
 from bot.sandbox.world import World
+from bot.system.kill_points import watching
+from bot.tournament.client import NumeraiClient
 from tests.soak.trials import FIRST_ROUND, OPENED, Bots, Tally
 
 SAME, FILLED, REFUSED, LATER = "same", "filled", "refused", "later"

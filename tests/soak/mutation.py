@@ -2,7 +2,7 @@
 R26: mutations of ledger, guard and reconcile, and whether the tests notice.
 
 A fork of a process that has everything loaded runs the tests that pass through the changed line; the first failure kills
-the mutant. ``python -m tests.soak.mutation`` prints what survived and the score; ``... bot/rounds.py`` takes one module.
+the mutant. ``python -m tests.soak.mutation`` prints what survived and the score; ``... bot/tournament/rounds.py`` takes one module.
 """
 
 import ast
@@ -29,7 +29,7 @@ import pytest
 
 from tests.soak.mutants import ROOT, Mutant, mutants
 
-MODULES = ("bot/rounds.py", "bot/database.py", "bot/ledger.py", "bot/delivery.py", "bot/live_fetch.py")
+MODULES = ("bot/tournament/rounds.py", "bot/database.py", "bot/ledger.py", "bot/delivery.py", "bot/live_fetch.py")
 TESTS = (
     "tests/test_rounds.py", "tests/test_database.py", "tests/test_ledger.py", "tests/test_ledger_memory.py",
     "tests/integration/test_delivery.py", "tests/integration/test_live_fetch.py",

@@ -11,21 +11,22 @@ from unittest import mock
 import tenacity.nap
 
 import bot.submit
-from bot import daemon, transport
+from bot import daemon
 from bot.artifacts import ArtifactStore
 from bot.daemon import Daemon
 from bot.errors import BotError
 from bot.gates import Limits
 from bot.ledger import Ledger
-from bot.numerai import NumeraiClient
 from bot.outbox import Outbox
 from bot.party import Party
 from bot.pulse import Pulse
 from bot.rungs import Filled, Rungs
 from bot.sandbox import Account, Sandbox, SandboxClock
 from bot.scorer import Scorer
-from bot.slots import Slot
-from bot.transport import Transport
+from bot.tournament import transport
+from bot.tournament.client import NumeraiClient
+from bot.tournament.slots import Slot
+from bot.tournament.transport import Transport
 from tests.soak.zygote import HereValidation
 
 START_S, SCORING_S = 5.0, 55.0

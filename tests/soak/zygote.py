@@ -18,19 +18,19 @@ import stamina
 
 import bot.submit
 from bot.artifacts import ArtifactStore
-from bot.boundaries import watching
 from bot.errors import BotError
 from bot.gates import Limits
 from bot.ledger import Ledger
-from bot.lock import state_lock
-from bot.numerai import NumeraiClient
 from bot.rungs import Rungs
 from bot.sandbox import DEMO_ACCOUNT
 from bot.scorer import Scorer
-from bot.slots import Slot
 from bot.submission_file import _validate
 from bot.submit import Submitter
-from bot.transport import Transport
+from bot.system.kill_points import watching
+from bot.system.lock import state_lock
+from bot.tournament.client import NumeraiClient
+from bot.tournament.slots import Slot
+from bot.tournament.transport import Transport
 
 
 class HereValidation:

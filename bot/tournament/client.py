@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 import requests
 import stamina
 
-from bot import answers, queries
-from bot.answers import Diagnosis, LiveScore, Paid, ServerSubmission, field, raise_errors, to_round
-from bot.boundaries import boundary
 from bot.errors import BadCredentials, NumeraiUnavailable, RoundNotOpen
-from bot.rounds import Round
-from bot.transport import Transport
-from bot.without_pandas import load
+from bot.system.kill_points import boundary
+from bot.tournament import queries, responses
+from bot.tournament.lazy_pandas import load
+from bot.tournament.responses import Diagnosis, LiveScore, Paid, ServerSubmission, field, raise_errors, to_round
+from bot.tournament.rounds import Round
+from bot.tournament.transport import Transport
 
 CLASSIC = 8
 """Numerai's id of the Classic tournament."""
@@ -65,7 +65,7 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi carries no types
                 raise BadCredentials("no API key: set NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY, or their _FILE forms")
             headers["Authorization"] = f"Token {self.token[0]}${self.token[1]}"
         attempts = 1 if query.lstrip().startswith("mutation") else retries
-        for attempt in stamina.retry_context(on=answers.worth_another_try, attempts=attempts, **PAUSES):
+        for attempt in stamina.retry_context(on=responses.worth_another_try, attempts=attempts, **PAUSES):
             with attempt:
                 answer = self._transport.post(self._url, {"query": query, "variables": variables}, headers)
                 raise_errors(answer)
@@ -173,7 +173,7 @@ class NumeraiClient:
 
     def submissions(self, model_id: str) -> tuple[ServerSubmission, ...]:
         """Return every submission the server holds for a model, as it lists them."""
-        return answers.to_submissions(self._ask(queries.SUBMISSIONS, {"modelId": model_id}, "submissions"))
+        return responses.to_submissions(self._ask(queries.SUBMISSIONS, {"modelId": model_id}, "submissions"))
 
     def upload(
         self, *, model_id: str, filename: str, content: bytes, check: Callable[[], object] = lambda: None
@@ -213,16 +213,16 @@ class NumeraiClient:
     def diagnosis(self, model_id: str, identity: str) -> Diagnosis:
         """Return diagnostics as far as they have come."""
         about = {"modelId": model_id, "id": identity}
-        return answers.to_diagnosis(self._ask(queries.DIAGNOSTICS, about, "diagnostics"))
+        return responses.to_diagnosis(self._ask(queries.DIAGNOSTICS, about, "diagnostics"))
 
     def payouts(self) -> tuple[Paid, ...]:
         """Return what the account was paid for its rounds, and will be as things stand."""
-        return answers.to_paid(self._ask(queries.PAYOUTS, {"tournament": CLASSIC}, "pendingModelPayouts"))
+        return responses.to_paid(self._ask(queries.PAYOUTS, {"tournament": CLASSIC}, "pendingModelPayouts"))
 
     def stakes(self, model_id: str) -> dict[int, float]:
         """Return the NMR that a model had at risk, by round; anybody's, no key is needed."""
         about = {"modelId": model_id, "tournament": CLASSIC}
-        return answers.to_stakes(field(self._api.raw_query(queries.STAKES, about), "v2RoundModelPerformances"))
+        return responses.to_stakes(field(self._api.raw_query(queries.STAKES, about), "v2RoundModelPerformances"))
 
     def _ask(self, query: str, about: dict[str, Any] | None, name: str) -> Any:  # noqa: ANN401 - JSON
         """Ask with the key; return one field of the answer."""
@@ -254,7 +254,7 @@ class NumeraiClient:
         """Return the newest value of every score of a model's last *rounds*; anybody's, no key is needed."""
         about = {"modelId": model_id, "tournament": CLASSIC, "lastNRounds": rounds}
         newest: dict[tuple[int, str], LiveScore] = {}
-        for one in answers.to_scores(field(self._api.raw_query(queries.SCORES, about), "submissionScores")):
+        for one in responses.to_scores(field(self._api.raw_query(queries.SCORES, about), "submissionScores")):
             before = newest.get((one.round, one.name))
             if before is None or (one.resolved, one.day) >= (before.resolved, before.day):
                 newest[one.round, one.name] = one

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HOLDER = "NUMERAI_BOT_HOLDER"
-"""Tells a child which process holds the state directory for it; see :func:`bot.lock.state_lock`."""
+"""Tells a child which process holds the state directory for it; see :func:`bot.system.lock.state_lock`."""
 
 PROGRAM = (sys.executable, "-m", "bot")
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from bot.boundaries import boundary
+from bot.system.kill_points import boundary
 
 
 def publish(path: Path, content: bytes) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.errors import BadCredentials, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
-from bot.rounds import Payout, Round
+from bot.tournament.rounds import Payout, Round
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
