@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import torch
 
 from bot.artifacts import ArtifactStore
+from bot.features.distributions import Marginals, sample
+from bot.features.preprocess import Prepared, Preprocess, engineered_scaling, network_scaling
+from bot.features.preprocess import prepare as prepared
 from bot.history import SCALE, HistoryState
-from bot.marginals import Marginals, sample
-from bot.preprocess import Prepared, Preprocess, engineered_scaling, network_scaling
-from bot.preprocess import prepare as prepared
 from bot.recipes import STANDARD
 from bot.scorer import GOLDEN, HISTORY, MARGINALS, NETWORK, PREPROCESS, Members, golden_batch
 from bot.tournament.columns import HISTORY_LAG

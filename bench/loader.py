@@ -23,7 +23,7 @@ from measure import save
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.dlpack import from_dlpack
 
-from bot.preprocess import Preprocess
+from bot.features.preprocess import Preprocess
 from bot.training_set import TrainingSet
 
 GOAL_KROWS, GOAL_RATIO = 2000.0, 20.0

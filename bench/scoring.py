@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 from numerai_tools import scoring as official
 
-from bot.neutralize import neutralize
-from bot.scoring import corr_table, fnc_table, mmc_table, per_era
+from bot.scoring.metrics import corr_table, fnc_table, mmc_table, per_era
+from bot.scoring.neutralize import neutralize
 
 ROWS, FEATURES, COLUMNS, FEW = 5_500, 2_376, 10, 20
 SHARES = (0.05, 0.20, 0.50, 0.20, 0.05)

@@ -52,7 +52,7 @@ def commands(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str,
 def lived_in(state: Path) -> None:
     """Make a state directory with rounds, events, chores and a champion."""
     from bot.artifacts import ArtifactStore
-    from bot.ledger import Entry, Ledger, LiveRecord
+    from bot.record.ledger import Entry, Ledger, LiveRecord
     from bot.tournament.rounds import Round
 
     store = ArtifactStore(state / "artifacts")

@@ -10,11 +10,11 @@ import structlog
 from bot.artifacts import ArtifactStore
 from bot.config import Settings
 from bot.data_version import Pin
-from bot.diagnosis_record import DiagnosisRecord, owed
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
 from bot.gates import Limits
-from bot.ledger import Ledger
-from bot.outbox import Outbox
+from bot.record.ledger import Ledger
+from bot.record.numerai_diagnostics import DiagnosisRecord, owed
+from bot.record.outbox import Outbox
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.tournament.transport import Transport

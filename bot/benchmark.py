@@ -9,8 +9,8 @@ import numpy.typing as npt
 import structlog
 
 from bot.errors import OperatorNeeded
-from bot.neutralize import spoken as covers
 from bot.opinions import Opinions, benchmark_model
+from bot.scoring.neutralize import spoken as covers
 from bot.store import EraStore
 from bot.training_set import TrainingSet
 from models.ensemble import gaussianize

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from bot.ledger import Ledger
+from bot.record.ledger import Ledger
 from bot.system.child_process import Child
 
 LIMIT_S = 12 * 3600.0

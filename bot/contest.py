@@ -17,13 +17,13 @@ from bot.artifacts import Artifact, ArtifactStore
 from bot.errors import ArtifactInvalid, BotError, DatasetIncomplete, NoChampion, SchemaMismatch
 from bot.judge import ENSEMBLE, Candidate, Judged, correlations, judge, judged_candidate, open_judged, unseen
 from bot.leaks import inspect
-from bot.neutralize import KNOWN_SHARE
 from bot.opinions import Opinions
 from bot.promotion import Comparison, Evidence, Series
 from bot.refresh import Refreshed
 from bot.scorer import GOLDEN_TOLERANCE
+from bot.scoring.neutralize import KNOWN_SHARE
+from bot.scoring.summaries import max_drawdown
 from bot.splits import Used
-from bot.summaries import max_drawdown
 from bot.system.progress import Watcher
 from bot.tournament.columns import FEATURE_VALUES
 from bot.training_set import TrainingSet

@@ -16,9 +16,9 @@ import structlog
 
 from bot.errors import BotError, OperatorNeeded, RoundNotOpen, StateUnwritable
 from bot.openings import pause_s
-from bot.outbox import Outbox
 from bot.party import Book, Party, Tournament
-from bot.pulse import Pulse
+from bot.record.heartbeat import Pulse
+from bot.record.outbox import Outbox
 from bot.tournament.rounds import Round
 
 HOLD_S = 300.0

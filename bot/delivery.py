@@ -15,7 +15,7 @@ import stamina
 import structlog
 
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
-from bot.ledger import Entry, Ledger
+from bot.record.ledger import Entry, Ledger
 from bot.tournament.client import NumeraiClient
 from bot.tournament.responses import ServerSubmission
 from bot.tournament.rounds import Round

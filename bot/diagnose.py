@@ -21,12 +21,12 @@ import numpy as np
 import structlog
 
 from bot.artifacts import Artifact, ArtifactStore
-from bot.diagnosis_record import DiagnosisRecord, Record, Scores, tell
 from bot.errors import RefuseToSubmit, RetryLater
 from bot.judge import ENSEMBLE, contribution, open_judged, unseen
 from bot.opinions import Opinions
-from bot.outbox import Outbox
-from bot.scoring import COVERAGE, corr
+from bot.record.numerai_diagnostics import DiagnosisRecord, Record, Scores, tell
+from bot.record.outbox import Outbox
+from bot.scoring.metrics import COVERAGE, corr
 from bot.submission_file import render
 from bot.system.progress import Watcher
 from bot.tournament.client import NumeraiClient

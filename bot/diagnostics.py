@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.findings import Finding
-from bot.neutralize import exposures
+from bot.scoring.neutralize import exposures
 from models.ranks import rank_correlation
 
 SCHEMA = 1

@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from bot.resampling import Interval, TooFewEras, block_bootstrap
+from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap
 from bot.tournament.columns import FEATURE_VALUES
 from models.ranks import double_ranks, rank_correlation
 

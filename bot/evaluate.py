@@ -20,7 +20,7 @@ import numpy as np
 from bot.artifacts import Artifact, ArtifactStore
 from bot.errors import BadConfig
 from bot.evaluation import EVALUATION
-from bot.feature_sets import FeatureMetadata
+from bot.features.feature_sets import FeatureMetadata
 from bot.figures import (
     Content,
     alike,
@@ -43,8 +43,8 @@ from bot.opinions import Opinions
 from bot.probes import NAMED, drift_probe, importance_probe, network_probe
 from bot.recipes import Floors
 from bot.report import SCHEMA
-from bot.scoring import FNC_SET
-from bot.summaries import Terms
+from bot.scoring.metrics import FNC_SET
+from bot.scoring.summaries import Terms
 from bot.system.progress import Watcher
 from bot.tournament.columns import horizon
 

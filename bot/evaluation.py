@@ -26,7 +26,7 @@ import numpy as np
 
 from bot.contest import Contest
 from bot.judge import Judged
-from bot.summaries import max_drawdown, sharpe
+from bot.scoring.summaries import max_drawdown, sharpe
 
 EVALUATION = "evaluation.json"
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from bot.codes import MIDDLE, MISSING_CATEGORY
 from bot.errors import OperatorNeeded
 from bot.factor_momentum import (
     HALF_LIVES,
@@ -26,12 +25,13 @@ from bot.factor_momentum import (
     persistence,
     verdict,
 )
+from bot.features.codes import MIDDLE, MISSING_CATEGORY
+from bot.features.preprocess import Prepared
 from bot.history import FeatureReturns
 from bot.laboratory import Laboratory
 from bot.notebook import Notebook
-from bot.preprocess import Prepared
-from bot.resampling import TooFewEras
-from bot.scoring import corr
+from bot.scoring.bootstrap import TooFewEras
+from bot.scoring.metrics import corr
 from bot.splits import Split, embargo
 from bot.system.progress import Watcher
 from bot.tournament.columns import horizon

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.history import FeatureReturns, minimum_lag
-from bot.resampling import Interval, block_bootstrap, newey_west_error
+from bot.scoring.bootstrap import Interval, block_bootstrap, newey_west_error
 from bot.tournament.columns import HISTORY_LAG, horizon
 
 HALF_LIVES = (4.0, 13.0, 26.0, 52.0, float("inf"))

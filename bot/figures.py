@@ -14,8 +14,8 @@ import numpy.typing as npt
 from bot.error_analysis import by_level, culprits, mean_interval
 from bot.judge import ENSEMBLE
 from bot.measure import Measured
-from bot.resampling import Interval
-from bot.summaries import RECENT, Summary, Terms, payout
+from bot.scoring.bootstrap import Interval
+from bot.scoring.summaries import RECENT, Summary, Terms, payout
 
 WORST = 8
 """Eras that are looked at one by one."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bot.features.distributions import Unlike
 from bot.findings import Finding
-from bot.marginals import Unlike
-from bot.neutralize import exposures
+from bot.scoring.neutralize import exposures
 
 Floats = npt.NDArray[np.float64]
 
@@ -86,7 +86,7 @@ def check_submission(
 
 
 def feature_drift(unlike: Unlike | None, limits: Limits) -> Finding:
-    """Judge the live features by how those that were learned from are spread; see :mod:`bot.marginals`."""
+    """Judge the live features by how those that were learned from are spread; see :mod:`bot.features.distributions`."""
     warn, most = limits.warn_feature_drift, limits.max_feature_drift
     limit = f"at most {most:g}, warns over {warn:g}"
     if unlike is None:

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from bot.artifacts import MANIFEST, Artifact
-from bot.codes import coded
+from bot.features.codes import coded
 from bot.history import HistoryState, Window
-from bot.neutralize import KNOWN_SHARE, spoken
 from bot.scorer import Scorer
+from bot.scoring.neutralize import KNOWN_SHARE, spoken
 from bot.tournament.columns import ERA, LIVE_ERA, PREDICTION
 from models.reference import ReferenceNetwork
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bot.resampling import TooFewEras, block_bootstrap
+from bot.scoring.bootstrap import TooFewEras, block_bootstrap
 
 Floats = npt.NDArray[np.floating]
 
@@ -85,7 +85,7 @@ def permutation_weights(losses: Sequence[Mapping[str, float]], *, block: int) ->
 
     Args:
         losses: One mapping from block to loss per era, in the order of eras; eras where it is NaN are left out.
-        block: Neighbours in *losses* that share returns, see :func:`bot.resampling.block_bootstrap`.
+        block: Neighbours in *losses* that share returns, see :func:`bot.scoring.bootstrap.block_bootstrap`.
     """
     found = []
     for name in losses[0] if losses else ():

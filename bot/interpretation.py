@@ -12,12 +12,12 @@ import numpy as np
 
 from bot.artifacts import Artifact
 from bot.errors import ArtifactInvalid, OperatorNeeded
+from bot.features.preprocess import Preprocess, prepare
 from bot.importance import Weight, permutation_weights
 from bot.laboratory import Laboratory
 from bot.notebook import Notebook
-from bot.preprocess import Preprocess, prepare
 from bot.scorer import NETWORK, PREPROCESS
-from bot.scoring import corr
+from bot.scoring.metrics import corr
 from bot.tournament.columns import horizon
 from bot.training_set import TrainingSet
 from models.ensemble import expected_score

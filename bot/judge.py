@@ -17,20 +17,20 @@ import structlog
 
 from bot import returns_table
 from bot.artifacts import Artifact
+from bot.features.preprocess import Prepared
 from bot.history import FeatureReturns, Window
-from bot.neutralize import KNOWN_SHARE, exposures, spoken
 from bot.opinions import Opinions
-from bot.preprocess import Prepared
 from bot.recipe_file import history_needs
 from bot.recipes import Recipe
 from bot.scorer import Members, ensemble
-from bot.scoring import corr, mmc
+from bot.scoring.ensemble_weights import EraScores, weigh
+from bot.scoring.metrics import corr, mmc
+from bot.scoring.neutralize import KNOWN_SHARE, exposures, spoken
 from bot.store import EraStore
 from bot.system.lock import state_lock
 from bot.system.progress import Watcher
 from bot.tournament.columns import horizon
 from bot.training_set import TrainingSet
-from bot.weights import EraScores, weigh
 from models.ranks import rank_correlation
 
 ENSEMBLE = "ensemble"

@@ -9,10 +9,10 @@ import numpy as np
 
 from bot import returns_table
 from bot.errors import OperatorNeeded
-from bot.feature_sets import FeatureMetadata
+from bot.features.feature_sets import FeatureMetadata
+from bot.features.preprocess import Preprocess
 from bot.history import FeatureReturns
 from bot.notebook import Notebook
-from bot.preprocess import Preprocess
 from bot.recipe_file import history_needs
 from bot.recipes import Recipe
 from bot.splits import Split, walk_forward

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bot.comparison import Difference, Measured, compare
 from bot.errors import CannotSplit, OperatorNeeded
 from bot.laboratory import Laboratory
 from bot.network_fit import NetworkFitter, expected
 from bot.notebook import Notebook
 from bot.opinions import Opinions
 from bot.recipes import NetworkRecipe
-from bot.resampling import TooFewEras
-from bot.scoring import bmc, corr
+from bot.scoring.bootstrap import TooFewEras
+from bot.scoring.metrics import bmc, corr
+from bot.scoring.paired_comparison import Difference, Measured, compare
 from bot.splits import Split, holdout
 from bot.system.progress import Watcher
 from bot.tournament.columns import HISTORY_LAG, horizon

@@ -15,7 +15,7 @@ import structlog
 
 from bot.delivery import ATTEMPTS, LONGEST_WAIT_S, Delivery
 from bot.errors import NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
-from bot.ledger import Entry
+from bot.record.ledger import Entry
 from bot.tournament.responses import ServerSubmission
 from bot.tournament.slots import Slot
 

@@ -20,9 +20,9 @@ import structlog
 from bot.artifacts import ArtifactStore
 from bot.datasets import fetch
 from bot.errors import BotError, DatasetIncomplete
-from bot.ledger import Entry, Ledger
 from bot.live_benchmark import FILE, aligned
 from bot.opinions import benchmark_column
+from bot.record.ledger import Entry, Ledger
 from bot.submission_file import reread
 from bot.system.files import publish
 from bot.tournament.client import NumeraiClient

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from bot.datasets import LiveFile, fetch
 from bot.errors import NumeraiUnavailable
-from bot.neutralize import KNOWN_SHARE, spoken
 from bot.partial import Watcher
+from bot.scoring.neutralize import KNOWN_SHARE, spoken
 from bot.system.kill_points import boundary
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import ID

@@ -16,7 +16,7 @@ import structlog
 from bot.datasets import LiveFile, fetch, prove_fresh, read_live
 from bot.delivery import Delivery
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
-from bot.ledger import LiveRecord
+from bot.record.ledger import LiveRecord
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 

@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.database import Database
-from bot.summaries import Terms, payout
+from bot.record.database import Database
+from bot.scoring.summaries import Terms, payout
 from bot.tournament.responses import LiveScore, Paid
 from bot.tournament.rounds import Round
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bot.codes import MISSING, coded
 from bot.errors import DatasetIncomplete
+from bot.features.codes import MISSING, coded
 from bot.tournament.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, LIVE_ERA
 
 BLOCK = 512

@@ -8,7 +8,7 @@ from pathlib import Path
 import requests
 import structlog
 
-from bot.outbox import Message, Outbox
+from bot.record.outbox import Message, Outbox
 
 PAUSE_S = 10.0
 """Seconds between two looks into the outbox."""

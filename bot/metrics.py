@@ -11,10 +11,10 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 
-from bot.diagnosis_record import DIAGNOSTICS
-from bot.ledger import Ledger, rounds_folder
-from bot.outbox import Outbox
-from bot.pulse import Pulse, ailments
+from bot.record.heartbeat import Pulse, ailments
+from bot.record.ledger import Ledger, rounds_folder
+from bot.record.numerai_diagnostics import DIAGNOSTICS
+from bot.record.outbox import Outbox
 from bot.web import Answer
 
 PREFIX = "numerai_bot"

@@ -209,7 +209,7 @@ def export(
         artifact: Verified.
         output: Where the pickle goes.
         state_dir: Holds the published history.
-        rounds: What they saw, from :func:`bot.ledger.rounds_folder`.
+        rounds: What they saw, from :func:`bot.record.ledger.rounds_folder`.
         now: Aware.
         client: Downloads a live file where none is kept; ``None`` checks nothing.
         python: An interpreter that has Numerai's packages; ``None`` makes a fresh environment for one.

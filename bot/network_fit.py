@@ -17,8 +17,8 @@ import torch
 from bot.benchmark import spoken
 from bot.errors import OperatorNeeded
 from bot.recipes import NetworkRecipe, Recipe
-from bot.remainder import contribution
-from bot.scoring import corr
+from bot.scoring.metrics import corr
+from bot.scoring.residual import contribution
 from bot.splits import Split
 from bot.system.progress import Track, Watcher
 from bot.training_plan import Device, network_config, training_options

@@ -9,7 +9,7 @@ import structlog
 from bot.data_version import order
 from bot.datasets import fetch, offered
 from bot.errors import OperatorNeeded, RetryLater
-from bot.feature_sets import FeatureMetadata
+from bot.features.feature_sets import FeatureMetadata
 from bot.store import MANIFEST, EraStore
 from bot.store_manifest import Manifest
 from bot.tournament.client import NumeraiClient

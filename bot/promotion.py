@@ -5,7 +5,7 @@ Nothing was tuned on the hold-out. A challenger must show skill there that chanc
 champion beyond noise, and must stay inside the floors of its recipe.
 
 Two sources of noise are told apart, and the larger one counts. Neighbouring eras share returns: the block bootstrap of
-:mod:`bot.resampling` sees that, but understates it where there are few blocks. The rows of an era are finite: shuffled
+:mod:`bot.scoring.bootstrap` sees that, but understates it where there are few blocks. The rows of an era are finite: shuffled
 within their eras, scores have a mean of 0 and a variance known exactly (E. J. G. Pitman, *Significance tests which may
 be applied to samples from any populations II*, 1937: a correlation's is ``1 / (rows - 1)``), however few eras there are.
 """
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from bot.findings import Finding
 from bot.recipes import Floors
-from bot.resampling import Interval, TooFewEras, block_bootstrap
+from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap
 from bot.tournament.columns import horizon
 
 Floats = npt.NDArray[np.float64]

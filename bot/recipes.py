@@ -129,7 +129,7 @@ class Recipe:
         gbm: Preset of every tree member.
         weights: Share of each member in the ensemble: ``tsmixer`` and ``gbm`` for the main target; ``tsmixer_<name>``
             for the network's answer to ``target_<name>``, one of its targets, and ``gbm_<name>`` for trees of it.
-        weighting: ``fixed`` takes the weights as they are; the rules of :mod:`bot.weights` take their names only, and
+        weighting: ``fixed`` takes the weights as they are; the rules of :mod:`bot.scoring.ensemble_weights` take their names only, and
             find the shares on the validation eras.
         corr_multiplier: Of CORR in what the rules weigh by: what a round pays for it (3 in 2026).
         mmc_multiplier: Of MMC, likewise (15 in 2026).

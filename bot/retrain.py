@@ -26,14 +26,14 @@ from bot.benchmark import against_benchmark, neutralizer
 from bot.contest import JUDGED, hold, open_abroad
 from bot.data_version import Pin
 from bot.evaluation import EVALUATION, Score, summary, to_json
-from bot.feature_sets import FeatureMetadata
+from bot.features.feature_sets import FeatureMetadata
+from bot.features.preprocess import prepare
 from bot.history import SCALE, minimum_lag
 from bot.judge import Candidate, find_weights, judge
 from bot.network_fit import FittedNetwork
 from bot.network_team import NetworkTeam, Order, kept
 from bot.next_version import prepare as prepare_version
 from bot.opinions import Opinions
-from bot.preprocess import prepare
 from bot.promotion import Decision, decide
 from bot.recipe_file import history_needs
 from bot.recipes import Recipe

@@ -25,11 +25,11 @@ from bot.artifacts import ArtifactStore
 from bot.data_version import Pin
 from bot.datasets import LiveFile
 from bot.errors import ArtifactInvalid, BotError, NoChampion, RefuseToSubmit
+from bot.features.distributions import Marginals, Unlike
 from bot.history import Window
 from bot.history_file import choose, history_path
-from bot.ledger import Entry, Ledger
 from bot.live_benchmark import live_benchmark
-from bot.marginals import Marginals, Unlike
+from bot.record.ledger import Entry, Ledger
 from bot.scorer import MARGINALS, Scored, Scorer
 from bot.submission_file import reread
 from bot.tournament.client import NumeraiClient

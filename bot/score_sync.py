@@ -10,9 +10,9 @@ import structlog
 
 from bot.artifacts import ArtifactStore
 from bot.errors import BotError
-from bot.ledger import Ledger
 from bot.live_record import LiveRecord, LiveRound
-from bot.resampling import TooFewEras, newey_west_error
+from bot.record.ledger import Ledger
+from bot.scoring.bootstrap import TooFewEras, newey_west_error
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 

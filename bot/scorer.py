@@ -12,9 +12,9 @@ import numpy as np
 
 from bot.artifacts import Artifact
 from bot.errors import ArtifactInvalid, SchemaMismatch
+from bot.features.preprocess import Prepared, Preprocess, prepare
 from bot.history import HistoryState, Window
-from bot.neutralize import neutralize, neutralize_to
-from bot.preprocess import Prepared, Preprocess, prepare
+from bot.scoring.neutralize import neutralize, neutralize_to
 from models.ensemble import blend, expected_score
 from models.exported import ExportedNetwork
 from models.stack import Stack

@@ -14,7 +14,7 @@ import structlog
 from bot.chores import LOOK_S, Calendar
 from bot.daemon import Daemon
 from bot.messenger import Messenger
-from bot.pulse import HOPELESS_S, Pulse
+from bot.record.heartbeat import HOPELESS_S, Pulse
 
 STOP_S = 9.0
 """Seconds after SIGTERM at which the process ends itself, if no training has to save where it is."""

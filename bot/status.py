@@ -11,10 +11,10 @@ from typing import Any
 
 from bot.artifacts import ArtifactStore
 from bot.data_version import Pin
-from bot.diagnosis_record import DiagnosisRecord
-from bot.ledger import Ledger, rounds_folder
-from bot.outbox import Outbox
-from bot.pulse import ailments
+from bot.record.heartbeat import ailments
+from bot.record.ledger import Ledger, rounds_folder
+from bot.record.numerai_diagnostics import DiagnosisRecord
+from bot.record.outbox import Outbox
 
 ROUNDS = 10
 """Newest rounds that are shown."""

@@ -19,9 +19,9 @@ from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, 
 from bot.findings import Finding
 from bot.gates import Limits, check_submission, feature_drift, not_neutralized, official_validation
 from bot.late import Late
-from bot.ledger import Entry, Ledger, LiveRecord
 from bot.live_fetch import LiveFiles, live_path
 from bot.receipt import Outcome, Receipt, Stages
+from bot.record.ledger import Entry, Ledger, LiveRecord
 from bot.rungs import Filled, Rung, Rungs
 from bot.submission_file import OfficialValidation, render, reread
 from bot.system.files import publish, rename

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bot.feature_sets import FeatureMetadata
+from bot.features.distributions import Marginals, sample
+from bot.features.feature_sets import FeatureMetadata
+from bot.features.preprocess import Preprocess, prepare
 from bot.history import HistoryState
-from bot.marginals import Marginals, sample
-from bot.preprocess import Preprocess, prepare
 from bot.recipes import Recipe
 from bot.refresh import Refreshed
 from bot.scorer import HISTORY, PREPROCESS

@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from bot.features.preprocess import engineered_scaling, network_scaling
 from bot.history import SCALE
-from bot.preprocess import engineered_scaling, network_scaling
 from bot.recipes import NetworkRecipe
 from bot.training_set import TrainingSet
 from models.classes import CLASS_PRIOR

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bot.features.preprocess import Prepared, Preprocess, prepare
 from bot.history import FeatureReturns, feature_returns, latest_window, window
-from bot.preprocess import Prepared, Preprocess, prepare
-from bot.remainder import remainder
+from bot.scoring.residual import remainder
 from bot.spill import Spill
 from bot.store import FEATURES, Columns, EraStore
 from models.era_batch import EraBatch

@@ -22,14 +22,14 @@ from filelock import FileLock
 
 from bot.benchmark import against_benchmark
 from bot.errors import OperatorNeeded
-from bot.feature_sets import FeatureMetadata
+from bot.features.feature_sets import FeatureMetadata
 from bot.laboratory import Laboratory
 from bot.network_fit import NetworkFitter, expected
-from bot.neutralize import spoken
 from bot.opinions import Opinions
 from bot.recipes import Recipe
 from bot.scorer import ensemble
-from bot.scoring import corr_table, mmc_table
+from bot.scoring.metrics import corr_table, mmc_table
+from bot.scoring.neutralize import spoken
 from bot.search_space import Space
 from bot.splits import Split, choosable, holdout, walk_forward
 from bot.stacking import Stacker

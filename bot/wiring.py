@@ -4,13 +4,13 @@ from bot import assembly, config
 from bot.chores import RETRY_S, Calendar, Chore
 from bot.config import Settings
 from bot.daemon import Daemon
-from bot.ledger import Ledger
 from bot.messenger import Messenger
 from bot.metrics import Metrics
-from bot.outbox import Outbox
 from bot.pages import Pages
 from bot.party import Party
-from bot.pulse import TRAINER, Pulse
+from bot.record.heartbeat import TRAINER, Pulse
+from bot.record.ledger import Ledger
+from bot.record.outbox import Outbox
 from bot.system.child_process import Child
 from bot.system.intervals import interval_s
 from bot.tournament.client import NumeraiClient

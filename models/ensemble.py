@@ -12,7 +12,7 @@ from models.ranks import double_ranks, normal_scores
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float64]
 Neutralize = Callable[..., Floats]
-"""``neutralize(scores, features, proportion=...)``, see :func:`bot.neutralize.neutralize`."""
+"""``neutralize(scores, features, proportion=...)``, see :func:`bot.scoring.neutralize.neutralize`."""
 
 _VALUES = {"corr": np.array(CORR_VALUES), "mmc": np.array(MMC_VALUES)}
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 from bot.daemon import Daemon
 from bot.errors import RoundNotOpen
-from bot.ledger import Entry
-from bot.outbox import Outbox
 from bot.party import Party
-from bot.pulse import Pulse
+from bot.record.heartbeat import Pulse
+from bot.record.ledger import Entry
+from bot.record.outbox import Outbox
 from bot.tournament.rounds import Round
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -51,7 +51,9 @@ def test_command_line_starts_light():
     assert not loaded_by("bot.cli").intersection(heavy)
 
 
-@pytest.mark.parametrize("module", ["bot.cli, bot.cli.status, bot.status", "bot.cli, bot.cli.places, bot.pulse"])
+@pytest.mark.parametrize(
+    "module", ["bot.cli, bot.cli.status, bot.status", "bot.cli, bot.cli.places, bot.record.heartbeat"]
+)
 def test_status_and_health_start_light(module):
     """`bot status` and `bot health` load no library of numbers, no API client and no settings model."""
     heavy = {"numpy", "pandas", "pyarrow", "numerapi", "requests", "pydantic", "pydantic_settings", *FORBIDDEN_LIVE}

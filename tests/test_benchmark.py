@@ -7,15 +7,15 @@ import pytest
 
 from bot.benchmark import against_benchmark, neutralizer, spoken
 from bot.errors import OperatorNeeded
-from bot.feature_sets import FeatureMetadata
+from bot.features.feature_sets import FeatureMetadata
+from bot.features.preprocess import Preprocess
 from bot.ingest import update
 from bot.network_fit import NetworkFitter
-from bot.preprocess import Preprocess
 from bot.recipes import DEMO
-from bot.remainder import contribution, remainder
 from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
-from bot.scoring import bmc
+from bot.scoring.metrics import bmc
+from bot.scoring.residual import contribution, remainder
 from bot.splits import Split
 from bot.training_set import TrainingSet
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bot.comparison import Measured, compare
-from bot.resampling import TooFewEras, detectable, newey_west_error
+from bot.scoring.bootstrap import TooFewEras, detectable, newey_west_error
+from bot.scoring.paired_comparison import Measured, compare
 
 NOTHING = np.full(60, np.nan)
 

@@ -7,9 +7,9 @@ import pytest
 
 from bot import daemon
 from bot.errors import BadCredentials, NumeraiUnavailable
-from bot.ledger import Ledger
 from bot.party import Party
-from bot.pulse import ailments
+from bot.record.heartbeat import ailments
+from bot.record.ledger import Ledger
 from tests.paper import OPENED, SLOTS, Paper, confirm, intend, make_loop, steps, told
 
 

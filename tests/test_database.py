@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bot.errors import StateLocked, StateUnwritable
-from bot.ledger import Ledger, LiveRecord
+from bot.record.ledger import Ledger, LiveRecord
 from bot.system.child_process import HOLDER
 from bot.system.kill_points import watching
 from bot.system.lock import state_lock

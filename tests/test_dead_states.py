@@ -19,10 +19,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 
-from bot import chores, pulse, service
+from bot import chores, service
 from bot.chores import Calendar, Chore
-from bot.ledger import Ledger
-from bot.pulse import ailments
+from bot.record import heartbeat
+from bot.record.heartbeat import ailments
+from bot.record.ledger import Ledger
 from tests.paper import OPENED, SLOTS, Paper, confirm, make_loop, steps
 
 SLOWEST_S = 120.0
@@ -45,7 +46,7 @@ def loop(paper, tmp_path):
 @pytest.fixture
 def soon(monkeypatch):
     """Let a tenth of a second stand for the ninety without a beat."""
-    monkeypatch.setattr(pulse, "STUCK_S", 0.1)
+    monkeypatch.setattr(heartbeat, "STUCK_S", 0.1)
 
 
 def ill(folder, reason, timeout_s=20.0):
@@ -60,7 +61,7 @@ def test_the_slowest_verdict_comes_in_time():
     """Beat, watchdog and limits add up to less than two minutes for loop and scheduler."""
     tick_s = 20.0
 
-    assert pulse.STUCK_S + tick_s <= SLOWEST_S
+    assert heartbeat.STUCK_S + tick_s <= SLOWEST_S
     assert service.SILENT_S + service.LOOK_AFTER_S + tick_s <= SLOWEST_S
     assert chores.LOOK_S < service.SILENT_S
 
@@ -112,10 +113,10 @@ def test_a_full_disk_stops_the_beat(loop, tmp_path, soon, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as full:
-        full.setattr(pulse, "publish", fail)
+        full.setattr(heartbeat, "publish", fail)
         steps(loop, 2)
         found = ill(tmp_path, "the loop has not come round")
-    monkeypatch.setattr(pulse, "STUCK_S", SLOWEST_S)
+    monkeypatch.setattr(heartbeat, "STUCK_S", SLOWEST_S)
     steps(loop, 1)
 
     assert found

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, rankdata
 
-from bot.neutralize import exposures, neutralize
+from bot.scoring.neutralize import exposures, neutralize
 from models.classes import CORR_VALUES, MMC_VALUES
 from models.ensemble import blend, expected_score, gaussianize, rank
 

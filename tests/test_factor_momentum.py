@@ -22,7 +22,7 @@ from bot.factor_momentum import (
     verdict,
 )
 from bot.history import FeatureReturns, minimum_lag
-from bot.resampling import Interval, TooFewEras
+from bot.scoring.bootstrap import Interval, TooFewEras
 
 DAYS20, DAYS60 = "target_ender_20", "target_ender_60"
 

@@ -6,7 +6,7 @@ import pytest
 from bot import figures
 from bot.error_analysis import EraShape
 from bot.measure import Measured
-from bot.summaries import Terms
+from bot.scoring.summaries import Terms
 
 ERAS, FEATURES = 30, ("feature_a", "feature_b", "feature_c")
 GROUPS = {"one": (0, 1), "two": (2,)}

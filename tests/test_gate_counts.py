@@ -8,10 +8,10 @@ import pytest
 
 from bot.artifacts import ArtifactStore
 from bot.contest import hold
-from bot.feature_sets import FeatureMetadata
+from bot.features.feature_sets import FeatureMetadata
+from bot.features.preprocess import Preprocess
 from bot.ingest import update
 from bot.judge import Candidate
-from bot.preprocess import Preprocess
 from bot.promotion import decide
 from bot.recipes import DEMO
 from bot.sandbox.world import generate

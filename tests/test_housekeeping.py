@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot import housekeeping
 from bot.errors import StateUnwritable
-from bot.housekeeping import BACKUPS, LIVE_FILES, PREDICTIONS, back_up, prune
-from bot.ledger import Ledger
+from bot.record import backup
+from bot.record.backup import BACKUPS, LIVE_FILES, PREDICTIONS, back_up, prune
+from bot.record.ledger import Ledger
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -68,4 +68,4 @@ def test_old_rounds_keep_their_reports(tmp_path):
     assert len(list(tmp_path.glob("*/slot/draft.csv"))) == PREDICTIONS
     assert len(list(tmp_path.glob("*/slot/report.json"))) == PREDICTIONS + 10
     assert freed == (PREDICTIONS + 5) * 100 + 10 * 10 + 10
-    assert prune(tmp_path / "nowhere") == housekeeping.prune(tmp_path) == 0
+    assert prune(tmp_path / "nowhere") == backup.prune(tmp_path) == 0

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.ledger import Entry, Ledger
+from bot.record.ledger import Entry, Ledger
 from bot.sandbox.judge import judge, read_history
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

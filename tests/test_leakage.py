@@ -6,13 +6,13 @@ from functools import cache
 import numpy as np
 import pytest
 
-from bot.feature_sets import FeatureMetadata
+from bot.features.feature_sets import FeatureMetadata
+from bot.features.preprocess import Preprocess
 from bot.history import minimum_lag, window
 from bot.ingest import update
-from bot.preprocess import Preprocess
 from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
-from bot.scoring import corr
+from bot.scoring.metrics import corr
 from bot.splits import holdout
 from bot.tournament.columns import EMBARGO
 from bot.training_set import TrainingSet

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from bot.artifacts import ArtifactStore
 from bot.contest import hold
-from bot.feature_sets import FeatureMetadata
+from bot.features.feature_sets import FeatureMetadata
+from bot.features.preprocess import Preprocess
 from bot.history import FeatureReturns, minimum_lag
 from bot.ingest import update
 from bot.judge import Candidate
 from bot.leaks import lag, purge, too_good, used_by
-from bot.preprocess import Preprocess
 from bot.promotion import decide
 from bot.recipes import DEMO
 from bot.sandbox.world import generate

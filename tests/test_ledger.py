@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.errors import BadConfig, StateLocked, StateUnwritable
-from bot.ledger import Entry, Ledger, LiveRecord
+from bot.record.ledger import Entry, Ledger, LiveRecord
 from bot.system.lock import state_lock
 
 NOW = datetime(2026, 11, 24, 12, 1, tzinfo=UTC)
@@ -193,7 +193,7 @@ def test_page_that_rotted_is_one_clear_error(tmp_path):
 def test_state_directory_has_one_holder(tmp_path):
     """A second process is turned away and told who holds the directory."""
     script = (
-        "import sys; from pathlib import Path; from bot.ledger import state_lock\n"
+        "import sys; from pathlib import Path; from bot.record.ledger import state_lock\n"
         "with state_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.ledger import Entry, Ledger, LiveRecord
+from bot.record.ledger import Entry, Ledger, LiveRecord
 from bot.tournament.rounds import Round
 
 NOW = datetime(2026, 11, 24, 12, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bot.errors import GateFailed
 from bot.live_benchmark import FILE, live_benchmark
 from bot.livefile import LiveFile
-from bot.neutralize import neutralize_to, spoken
+from bot.scoring.neutralize import neutralize_to, spoken
 from bot.tournament.rounds import Round
 from models.ensemble import gaussianize
 

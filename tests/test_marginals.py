@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.codes import MIDDLE
+from bot.features.codes import MIDDLE
+from bot.features.distributions import FLOOR, SAMPLED, Marginals, sample, value_shares
 from bot.gates import Limits, feature_drift
-from bot.marginals import FLOOR, SAMPLED, Marginals, sample, value_shares
 
 FEATURES = 60
 NAMES = tuple(f"feature_{index}" for index in range(FEATURES))

@@ -8,9 +8,9 @@ import time_machine
 
 from bot import daemon
 from bot.errors import StateUnwritable
-from bot.ledger import Ledger
 from bot.messenger import PAUSE_S, Messenger
-from bot.outbox import Outbox
+from bot.record.ledger import Ledger
+from bot.record.outbox import Outbox
 from tests.paper import OPENED, Paper, make_loop, steps
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from bot import network_fit
 from bot.errors import BadConfig, DatasetIncomplete, OperatorNeeded
+from bot.features.preprocess import Preprocess
 from bot.network_team import Order, refuse_unshared
-from bot.preprocess import Preprocess
 from bot.recipes import DEMO
 from bot.splits import Split
 from bot.training_set import TrainingSet

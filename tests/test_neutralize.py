@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numerai_tools import scoring as official
 
 from bot.errors import GateFailed
-from bot.neutralize import exposures, neutralize
+from bot.scoring.neutralize import exposures, neutralize
 
 TOLERANCE = 1e-9
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.ledger import Ledger
-from bot.outbox import LONGEST_PAUSE_S, Outbox
+from bot.record.ledger import Ledger
+from bot.record.outbox import LONGEST_PAUSE_S, Outbox
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

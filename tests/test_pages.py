@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import requests
 
-from bot.diagnosis_record import DiagnosisRecord, Record
-from bot.ledger import Entry, Ledger
-from bot.ledger import LiveRecord as LiveFileRecord
 from bot.live_record import LiveRecord
-from bot.outbox import Outbox
 from bot.pages import Pages
-from bot.pulse import Pulse
+from bot.record.heartbeat import Pulse
+from bot.record.ledger import Entry, Ledger
+from bot.record.ledger import LiveRecord as LiveFileRecord
+from bot.record.numerai_diagnostics import DiagnosisRecord, Record
+from bot.record.outbox import Outbox
 from bot.tournament.responses import LiveScore, Paid
 from bot.tournament.rounds import Payout, Round
 from bot.web import Web

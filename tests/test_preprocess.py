@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bot.codes import MIDDLE, MISSING, MISSING_CATEGORY
 from bot.errors import SchemaMismatch
-from bot.preprocess import FAMILIES, Preprocess, engineered_scaling, network_scaling, prepare
+from bot.features.codes import MIDDLE, MISSING, MISSING_CATEGORY
+from bot.features.preprocess import FAMILIES, Preprocess, engineered_scaling, network_scaling, prepare
 
 NAMES = tuple(f"feature_{letter}" for letter in "abcdef")
 GROUPS = {"wisdom": (0, 1, 2), "rain": (2, 3, 4, 5)}

@@ -11,7 +11,7 @@ from bot.findings import Finding
 from bot.leaks import too_good
 from bot.promotion import Comparison, Evidence, Series, decide, interval, skill
 from bot.recipes import Floors
-from bot.scoring import corr
+from bot.scoring.metrics import corr
 
 TARGET = "target_ender_60"
 ERAS, ROWS = 96, 200

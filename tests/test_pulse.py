@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bot.pulse import DAEMON, STUCK_S, Pulse, ailments
+from bot.record.heartbeat import DAEMON, STUCK_S, Pulse, ailments
 
 FILE = f"{DAEMON}.json"
 
@@ -62,7 +62,7 @@ def test_a_beat_of_another_boot_is_a_daemon_that_is_gone(beating, tmp_path):
 
 def test_a_killed_daemon_is_gone(tmp_path):
     """The process is looked for, not asked."""
-    script = "import sys, time; from pathlib import Path; from bot.pulse import Pulse; Pulse(folder=Path(sys.argv[1])).beat(); print('beats', flush=True); time.sleep(60)"
+    script = "import sys, time; from pathlib import Path; from bot.record.heartbeat import Pulse; Pulse(folder=Path(sys.argv[1])).beat(); print('beats', flush=True); time.sleep(60)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, env=environment

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bot.resampling import TooFewEras, block_bootstrap, detectable, newey_west_error
+from bot.scoring.bootstrap import TooFewEras, block_bootstrap, detectable, newey_west_error
 
 values = arrays(np.float64, st.integers(24, 60), elements=st.floats(-1, 1).map(lambda x: round(x, 6)))
 

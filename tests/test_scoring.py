@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numerai_tools import scoring as official
 
-from bot.scoring import FNC_SET, bmc, corr, corr_table, exposure, fnc_table, mmc, mmc_table, per_era
+from bot.scoring.metrics import FNC_SET, bmc, corr, corr_table, exposure, fnc_table, mmc, mmc_table, per_era
 
 TOLERANCE = 1e-12
 
@@ -287,8 +287,8 @@ def test_per_era_refuses_scattered_eras():
 def test_scoring_imports_neither_scipy_nor_pandas():
     """A round is scored without the slow libraries."""
     code = (
-        "import sys, numpy, bot.scoring, bot.neutralize, models.ensemble;"
-        "bot.scoring.corr(numpy.arange(9.0), numpy.arange(9.0));"
+        "import sys, numpy, bot.scoring.metrics, bot.scoring.neutralize, models.ensemble;"
+        "bot.scoring.metrics.corr(numpy.arange(9.0), numpy.arange(9.0));"
         "print([m for m in ('scipy', 'pandas', 'sklearn', 'torch') if m in sys.modules])"
     )
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numerai_tools import scoring as official
 from numerai_tools import signals
 
-from bot.scoring import corr, per_era
-from bot.summaries import (
+from bot.scoring.metrics import corr, per_era
+from bot.scoring.summaries import (
     RECENT,
     Summary,
     Terms,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bot.preprocess import Preprocess
+from bot.features.preprocess import Preprocess
 from bot.spill import in_file
 from bot.training_set import TrainingSet
 from tests.store_files import NAMES, TARGETS, build, small_blocks, write_files
@@ -28,7 +28,7 @@ def made(tmp_path, monkeypatch):
 def data(made, request, monkeypatch):
     """Training sets whose rows are the store's, and whose rows are not, as half of v5.3's early columns are not."""
     if request.param:
-        monkeypatch.setattr("bot.preprocess.FEATURE_VALUES", (0, 1, 2, 3))
+        monkeypatch.setattr("bot.features.preprocess.FEATURE_VALUES", (0, 1, 2, 3))
     return made(**request.param)
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.scoring import corr, mmc
-from bot.weights import EraScores, weigh
+from bot.scoring.ensemble_weights import EraScores, weigh
+from bot.scoring.metrics import corr, mmc
 
 TERMS = {"corr_multiplier": 3.0, "mmc_multiplier": 15.0, "lag": 4}
 RULES = ["inverse_variance", "constrained"]

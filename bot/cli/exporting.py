@@ -40,7 +40,7 @@ def numerai_model(
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from bot import assembly, config  # noqa: PLC0415
-    from bot.ledger import rounds_folder  # noqa: PLC0415
+    from bot.record.ledger import rounds_folder  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
 
     settings = config.load()

@@ -11,7 +11,7 @@ from bot.errors import BadConfig, OperatorNeeded
 
 if TYPE_CHECKING:
     from bot.config import Settings
-    from bot.summaries import Terms
+    from bot.scoring.summaries import Terms
 
 CORR_SHOWN = "corr60"
 """Numerai's name of the CORR that is paid since round 1343."""
@@ -86,7 +86,7 @@ def report_after_retrain(settings: "Settings", identity: str) -> None:
 def _terms(settings: "Settings", pay: str | None) -> "Terms | None":
     """Return what a round pays, as said or as the newest priced round has it; ``None`` where neither is known."""
     from bot.live_record import LiveRecord  # noqa: PLC0415
-    from bot.summaries import Terms  # noqa: PLC0415
+    from bot.scoring.summaries import Terms  # noqa: PLC0415
 
     if pay is not None:
         try:
@@ -136,8 +136,8 @@ def diagnose(
     from bot import assembly, config  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
     from bot.diagnose import Diagnoser  # noqa: PLC0415
-    from bot.diagnosis_record import DiagnosisRecord  # noqa: PLC0415
-    from bot.outbox import Outbox  # noqa: PLC0415
+    from bot.record.numerai_diagnostics import DiagnosisRecord  # noqa: PLC0415
+    from bot.record.outbox import Outbox  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
     from bot.system.lock import state_lock  # noqa: PLC0415
 
@@ -180,9 +180,9 @@ def scores(
     """Read what came of the submissions, show it beside what was promised and the benchmark, and export it as parquet."""
     from bot import assembly, config  # noqa: PLC0415
     from bot.console import show_live  # noqa: PLC0415
-    from bot.ledger import Ledger  # noqa: PLC0415
     from bot.likeness import measure  # noqa: PLC0415
     from bot.live_record import LiveRecord  # noqa: PLC0415
+    from bot.record.ledger import Ledger  # noqa: PLC0415
     from bot.score_sync import calibrate, export, sync_scores  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
 

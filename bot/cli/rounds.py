@@ -32,7 +32,7 @@ def submit(
     """Bring the open round to a confirmed submission, or say why not."""
     from bot import assembly, config  # noqa: PLC0415
     from bot.console import show_receipt  # noqa: PLC0415
-    from bot.ledger import Ledger, rounds_folder  # noqa: PLC0415
+    from bot.record.ledger import Ledger, rounds_folder  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
     from bot.system.lock import state_lock  # noqa: PLC0415
 
@@ -74,7 +74,7 @@ def run(
 ) -> None:
     """Submit every round as it opens and do all chores on schedule, until stopped."""
     from bot import config, service, wiring  # noqa: PLC0415
-    from bot.ledger import rounds_folder  # noqa: PLC0415
+    from bot.record.ledger import rounds_folder  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
     from bot.system.lock import state_lock  # noqa: PLC0415
 
@@ -92,7 +92,7 @@ def health(
     *, trainer: Annotated[bool, typer.Option("--trainer", help="Of `bot run --trainer` instead.")] = False
 ) -> None:
     """Say whether the daemon of the state directory is well; exit code 0, or 75 with the reasons."""
-    from bot.pulse import DAEMON, TRAINER, ailments  # noqa: PLC0415
+    from bot.record.heartbeat import DAEMON, TRAINER, ailments  # noqa: PLC0415
 
     found = ailments(places().state_dir, TRAINER if trainer else DAEMON)
     for reason in found:
@@ -107,14 +107,15 @@ def backup() -> None:
     """Back the ledger up, and remove files of rounds long gone; `bot run` does it daily."""
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    from bot import config, housekeeping  # noqa: PLC0415
-    from bot.ledger import rounds_folder  # noqa: PLC0415
+    from bot import config  # noqa: PLC0415
+    from bot.record import backup  # noqa: PLC0415
+    from bot.record.ledger import rounds_folder  # noqa: PLC0415
 
     settings = config.load()
     if settings.ledger_path.is_file():
-        made = housekeeping.back_up(settings.ledger_path, settings.state_dir / "backups", at=datetime.now(UTC))
+        made = backup.back_up(settings.ledger_path, settings.state_dir / "backups", at=datetime.now(UTC))
         typer.echo(f"ledger: backed up to {made}")
-    freed = housekeeping.prune(rounds_folder(settings.ledger_path))
+    freed = backup.prune(rounds_folder(settings.ledger_path))
     typer.echo(f"rounds: {freed / 1e6:.1f} MB freed")
 
 

@@ -16,10 +16,10 @@ from bot.config import Settings
 from bot.data_version import order
 from bot.doctor.checks import Check, failure, guarded, note, ok, warning
 from bot.errors import ArtifactInvalid, BadConfig, BadCredentials, NoChampion
-from bot.feature_sets import FeatureMetadata
+from bot.features.feature_sets import FeatureMetadata
 from bot.history_file import history_path, read
-from bot.ledger import Ledger
 from bot.recipes import Recipe
+from bot.record.ledger import Ledger
 from bot.scorer import Scorer
 from bot.system.secret_files import SECRET_FOLDER
 

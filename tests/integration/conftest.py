@@ -15,8 +15,8 @@ from filelock import FileLock
 import bot.submit
 from bot import assembly, config
 from bot.config import Settings
-from bot.ledger import Entry, Ledger
 from bot.receipt import Receipt
+from bot.record.ledger import Entry, Ledger
 from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World, generate
 from tests.soak.zygote import HereValidation

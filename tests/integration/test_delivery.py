@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from bot.delivery import Delivery, token
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
-from bot.ledger import Entry, Ledger
+from bot.record.ledger import Entry, Ledger
 from bot.sandbox import DEMO_ACCOUNT, Fault
 from bot.system.kill_points import watching
 from bot.tournament.client import NumeraiClient

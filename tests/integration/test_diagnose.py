@@ -10,9 +10,9 @@ import pytest
 from bot import assembly
 from bot.artifacts import ArtifactStore
 from bot.diagnose import PATIENCE_S, TOLERANCE, Diagnoser, compare
-from bot.diagnosis_record import DiagnosisRecord
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
-from bot.outbox import Outbox
+from bot.record.numerai_diagnostics import DiagnosisRecord
+from bot.record.outbox import Outbox
 from bot.sandbox import DEMO_ACCOUNT, Fault
 from bot.sandbox.queries import Queries
 from bot.status import overview

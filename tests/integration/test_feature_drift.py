@@ -7,8 +7,8 @@ import pytest
 
 from bot.artifacts import ArtifactStore
 from bot.errors import GateFailed
+from bot.features.distributions import Marginals
 from bot.livefile import read_live
-from bot.marginals import Marginals
 from bot.sandbox import Fault
 from bot.sandbox.world import World
 from bot.scorer import MARGINALS, Scorer

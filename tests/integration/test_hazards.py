@@ -13,7 +13,7 @@ import requests
 from bot.datasets import fetch, prove_fresh, read_live
 from bot.delivery import Delivery, token
 from bot.errors import BadCredentials, DatasetIncomplete, NumeraiUnavailable, RoundNotOpen
-from bot.ledger import Entry, Ledger
+from bot.record.ledger import Entry, Ledger
 from bot.sandbox import DEMO_ACCOUNT, Fault
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot

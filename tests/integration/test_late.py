@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from bot.errors import RefuseToSubmit, RoundNotOpen
-from bot.ledger import Ledger
+from bot.record.ledger import Ledger
 from bot.sandbox import Fault
 from bot.system.kill_points import watching
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT

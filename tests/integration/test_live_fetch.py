@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from bot.delivery import Delivery
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RoundNotOpen
-from bot.ledger import Ledger, LiveRecord
 from bot.live_fetch import WAIT_S, LiveFiles, fetch_live, live_path
+from bot.record.ledger import Ledger, LiveRecord
 from bot.sandbox import DEMO_ACCOUNT, Fault
 from bot.system.kill_points import watching
 from bot.tournament.client import NumeraiClient

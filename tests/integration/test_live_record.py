@@ -8,8 +8,8 @@ import pytest
 
 from bot.artifacts import ArtifactStore
 from bot.console import show_live
-from bot.ledger import Ledger
 from bot.live_record import LiveRecord
+from bot.record.ledger import Ledger
 from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World
 from bot.score_sync import calibrate, export, sync_scores

@@ -14,9 +14,9 @@ import pytest
 from bot import assembly
 from bot.artifacts import ArtifactStore
 from bot.errors import BadConfig, GateFailed, RetryLater
-from bot.ledger import rounds_folder
+from bot.features.preprocess import prepare
 from bot.model_upload import export, find_sample, refuse_filled
-from bot.preprocess import prepare
+from bot.record.ledger import rounds_folder
 from bot.scorer import GOLDEN, NETWORK, STACKED, Members, golden_batch
 from models.export import export as export_network
 from models.exported import METADATA_KEY

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from bot.artifacts import ArtifactStore
-from bot.feature_sets import FeatureMetadata
-from bot.preprocess import Preprocess, engineered_scaling, network_scaling, prepare
+from bot.features.feature_sets import FeatureMetadata
+from bot.features.preprocess import Preprocess, engineered_scaling, network_scaling, prepare
 from bot.recipes import DEMO
 from bot.sandbox import Sandbox, SandboxClock, Schedule
 from bot.scorer import GOLDEN, NETWORK, PREPROCESS, Members, golden_batch

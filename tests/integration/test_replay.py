@@ -12,16 +12,16 @@ import torch
 
 from bot import returns_table
 from bot.artifacts import ArtifactStore
-from bot.feature_sets import FeatureMetadata
+from bot.features.feature_sets import FeatureMetadata
+from bot.features.preprocess import Preprocess
 from bot.history import window
 from bot.history_file import choose, history_path, publish
 from bot.ingest import update
 from bot.livefile import read_live
-from bot.preprocess import Preprocess
 from bot.recipe_file import history_needs
 from bot.recipes import DEMO
 from bot.scorer import Scorer
-from bot.scoring import corr
+from bot.scoring.metrics import corr
 from bot.store import EraStore
 from bot.tournament.columns import horizon, is_target
 from bot.training_plan import network_config, training_options

@@ -11,7 +11,7 @@ import structlog
 from bot.artifacts import ArtifactStore
 from bot.console import show_receipt
 from bot.errors import ArtifactInvalid, BotError, GateFailed, NoChampion, SchemaMismatch
-from bot.ledger import Ledger
+from bot.record.ledger import Ledger
 from bot.submission_file import reread
 from tests.integration.conftest import FIRST_ROUND, SLOT
 

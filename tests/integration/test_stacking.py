@@ -8,7 +8,7 @@ import pytest
 
 from bot.artifacts import ArtifactStore
 from bot.errors import CannotSplit
-from bot.preprocess import Preprocess
+from bot.features.preprocess import Preprocess
 from bot.recipes import DEMO
 from bot.scorer import STACKED
 from bot.stacking import Stacker

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot.artifacts import ArtifactStore
-from bot.preprocess import Preprocess
+from bot.features.preprocess import Preprocess
 from bot.recipes import DEMO
 from bot.store import EraStore
 from bot.system.signals import stop_on_signal

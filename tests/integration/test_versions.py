@@ -17,9 +17,9 @@ from bot.contest import hold
 from bot.errors import NumeraiUnavailable
 from bot.history_file import history_path
 from bot.judge import ENSEMBLE, judge, open_judged
-from bot.ledger import Ledger
 from bot.livefile import read_live
 from bot.opinions import Opinions
+from bot.record.ledger import Ledger
 from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock
 from bot.sandbox.world import World
 from bot.submission_file import reread

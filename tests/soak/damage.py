@@ -15,7 +15,7 @@ from pathlib import Path
 from bot.artifacts import ArtifactStore
 from bot.datasets import fetch
 from bot.errors import ArtifactInvalid, DatasetIncomplete
-from bot.ledger import Ledger, LiveRecord
+from bot.record.ledger import Ledger, LiveRecord
 from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock, Schedule
 from bot.sandbox.judge import judge, read_history
 from bot.sandbox.mutations import MUTATIONS

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bot.ledger import Ledger
+from bot.record.ledger import Ledger
 from bot.sandbox import Sandbox
 from bot.sandbox.judge import Breach
 from bot.sandbox.world import World

@@ -101,7 +101,7 @@ def _settle(bot: Running, url: str, last: int) -> int:
         requests.post(f"{url}sandbox/clock", json={"advance_s": EVERY_S}, timeout=30)
 
     def settled() -> int:
-        pulse = bot.pulse()
+        pulse = bot.record.heartbeat()
         number = pulse.get("round") or 0
         return number if pulse.get("settled") and number > last else 0
 

@@ -29,7 +29,13 @@ import pytest
 
 from tests.soak.mutants import ROOT, Mutant, mutants
 
-MODULES = ("bot/tournament/rounds.py", "bot/database.py", "bot/ledger.py", "bot/delivery.py", "bot/live_fetch.py")
+MODULES = (
+    "bot/tournament/rounds.py",
+    "bot/record/database.py",
+    "bot/record/ledger.py",
+    "bot/delivery.py",
+    "bot/live_fetch.py",
+)
 TESTS = (
     "tests/test_rounds.py", "tests/test_database.py", "tests/test_ledger.py", "tests/test_ledger_memory.py",
     "tests/integration/test_delivery.py", "tests/integration/test_live_fetch.py",

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from bot.ledger import Ledger
+from bot.record.ledger import Ledger
 from bot.sandbox.schedule import Schedule
 from tests.integration.conftest import SLOT, Installation
 

@@ -16,10 +16,10 @@ from bot.artifacts import ArtifactStore
 from bot.daemon import Daemon
 from bot.errors import BotError
 from bot.gates import Limits
-from bot.ledger import Ledger
-from bot.outbox import Outbox
 from bot.party import Party
-from bot.pulse import Pulse
+from bot.record.heartbeat import Pulse
+from bot.record.ledger import Ledger
+from bot.record.outbox import Outbox
 from bot.rungs import Filled, Rungs
 from bot.sandbox import Account, Sandbox, SandboxClock
 from bot.scorer import Scorer

@@ -20,7 +20,7 @@ import bot.submit
 from bot.artifacts import ArtifactStore
 from bot.errors import BotError
 from bot.gates import Limits
-from bot.ledger import Ledger
+from bot.record.ledger import Ledger
 from bot.rungs import Rungs
 from bot.sandbox import DEMO_ACCOUNT
 from bot.scorer import Scorer

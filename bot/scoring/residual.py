@@ -9,7 +9,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def contribution(predictions: npt.NDArray[np.float64], remainder: npt.NDArray[np.float64]) -> float:
-    """Return BMC from what the benchmark leaves of the target: what :func:`bot.scoring.bmc` computes at once."""
+    """Return BMC from what the benchmark leaves of the target: what :func:`bot.scoring.metrics.bmc` computes at once."""
     return float(4 * (gaussianize(predictions) @ (remainder - remainder.mean())) / len(remainder))
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bot.database import Database
+from bot.record.database import Database
 from bot.system.kill_points import boundary
 from bot.tournament.rounds import Round
 

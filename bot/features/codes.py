@@ -9,7 +9,7 @@ MISSING = -1
 """The code readers use for a value that is not in the file."""
 
 LARGEST_CODE = 100
-"""Codes up to here travel as they are, so that :func:`bot.preprocess.prepare` can report what lies outside 0 to 4."""
+"""Codes up to here travel as they are, so that :func:`bot.features.preprocess.prepare` can report what lies outside 0 to 4."""
 
 MISSING_CATEGORY = 5
 """The code of a missing value where missing is a category of its own."""

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bot.resampling import TooFewEras, newey_west_error
-from bot.scoring import corr_table, mmc_table
+from bot.scoring.bootstrap import TooFewEras, newey_west_error
+from bot.scoring.metrics import corr_table, mmc_table
 from models.ranks import double_ranks, normal_scores
 
 Array = npt.NDArray[np.generic]

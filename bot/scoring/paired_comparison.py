@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bot.resampling import TooFewEras, detectable, newey_west_error
-from bot.summaries import max_drawdown, sharpe
+from bot.scoring.bootstrap import TooFewEras, detectable, newey_west_error
+from bot.scoring.summaries import max_drawdown, sharpe
 
 Floats = npt.NDArray[np.float64]
 

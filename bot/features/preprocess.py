@@ -15,8 +15,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from bot.codes import MIDDLE, MISSING, MISSING_CATEGORY, Codes
 from bot.errors import SchemaMismatch
+from bot.features.codes import MIDDLE, MISSING, MISSING_CATEGORY, Codes
 from bot.tournament.columns import FEATURE_VALUES
 
 Floats = npt.NDArray[np.float32]

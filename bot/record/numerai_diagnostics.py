@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.database import Database
-from bot.outbox import Outbox
+from bot.record.database import Database
+from bot.record.outbox import Outbox
 from bot.system.kill_points import boundary
 
 Scores = Mapping[str, Mapping[str, float]]

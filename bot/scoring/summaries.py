@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bot.resampling import TooFewEras, newey_west_error
+from bot.scoring.bootstrap import TooFewEras, newey_west_error
 from models.ranks import rank_correlation
 
 Floats = npt.NDArray[np.float64]

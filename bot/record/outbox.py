@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from bot.database import Database
+from bot.record.database import Database
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 30, 900
 """Seconds between attempts to send: doubled from the first to the longest."""

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from bot.neutralize import exposures, residuals
+from bot.scoring.neutralize import exposures, residuals
 from models.ranks import double_ranks, normal_scores
 
 Array = npt.NDArray[np.generic]
@@ -194,7 +194,7 @@ def fnc_table(predictions: Array, features: npt.NDArray[np.int8], targets: Array
 
 def exposure(predictions: npt.NDArray[np.floating], features: npt.NDArray[np.int8]) -> Exposure:
     """
-    Return the feature exposure of one era's predictions; of every feature, see :func:`bot.neutralize.exposures`.
+    Return the feature exposure of one era's predictions; of every feature, see :func:`bot.scoring.neutralize.exposures`.
 
     Args:
         predictions: Shape ``(rows,)``.
