@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bot.ingest import update
+from bot.data.era_store import EraStore
+from bot.data.ingest import update
 from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
-from bot.store import EraStore
 
 FILES = ("train.parquet", "validation.parquet")
 

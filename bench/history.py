@@ -18,7 +18,7 @@ import numpy as np
 from full_width import store
 from measure import save
 
-from bot.history import HistoryState, feature_returns
+from bot.history.factor_history import HistoryState, feature_returns
 
 V53_ERAS = 1231
 TARGETS = ("target_ender_20", "target_ender_60", "target_jasper_60", "target_teager2b_60")

@@ -37,7 +37,7 @@ def pyarrow(folder: Path) -> None:
 
 def ours(folder: Path) -> None:
     """Convert both files to the era store."""
-    from bot.ingest import update
+    from bot.data.ingest import update
 
     store = update(folder / "store", [folder / "v5.3" / name for name in FILES], version="v5.3")
     print(f"ours: {store.offsets[-1]:,} rows")
@@ -62,7 +62,7 @@ def main() -> None:
             role: run([__file__, "--role", role, "--folder", str(folder)], environment)
             for role in ("pandas", "pyarrow", "ours")
         }
-        from bot.store import EraStore
+        from bot.data.era_store import EraStore
 
         store = EraStore.open(next((folder / "store").iterdir()))
         rows, features = int(store.offsets[-1]), len(store.manifest.features)

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from bot.store import Columns, EraStore
+from bot.data.era_store import Columns, EraStore
 from models.trees import TreeModel
 
 CPU_GOAL, MEMORY_GOAL, TREES = 2.5, 5.0, 50

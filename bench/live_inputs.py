@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from bot.artifacts import ArtifactStore
 from bot.features.distributions import Marginals, sample
 from bot.features.preprocess import Prepared, Preprocess, engineered_scaling, network_scaling
 from bot.features.preprocess import prepare as prepared
-from bot.history import SCALE, HistoryState
+from bot.history.factor_history import SCALE, HistoryState
 from bot.recipes import STANDARD
-from bot.scorer import GOLDEN, HISTORY, MARGINALS, NETWORK, PREPROCESS, Members, golden_batch
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import GOLDEN, HISTORY, MARGINALS, NETWORK, PREPROCESS, Members, golden_batch
 from bot.tournament.columns import HISTORY_LAG
 from models.export import export
 from models.network import Network

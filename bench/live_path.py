@@ -36,9 +36,9 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 def ours(folder: Path, csv: Path) -> None:
     """Score the live file with the champion, by the code of ``bot submit``."""
-    from bot.artifacts import ArtifactStore
-    from bot.livefile import read_live
-    from bot.scorer import Scorer
+    from bot.data.live_file import read_live
+    from bot.serving.artifacts import ArtifactStore
+    from bot.serving.scorer import Scorer
     from bot.submission_file import render
 
     store = ArtifactStore(folder / "state" / "artifacts")
@@ -58,7 +58,7 @@ def plain(folder: Path, csv: Path) -> None:
     import torch
     from numerai_tools.scoring import gaussian, tie_kept_rank
 
-    from bot.history import HistoryState
+    from bot.history.factor_history import HistoryState
     from models.classes import CORR_VALUES
     from models.network import Network
     from models.network_config import NetworkConfig
@@ -109,7 +109,7 @@ def plain_history(centred: Any, window: Any, groups: list[list[Any]]) -> Any:  #
     """Return the lagged factor scores by one einsum a group, materialised for all rows at once."""
     import torch
 
-    from bot.history import SCALE
+    from bot.history.factor_history import SCALE
 
     parts = [
         torch.einsum("nf,lft->nlt", centred[:, positions], window[:, positions, :]) / len(positions) ** 0.5

@@ -19,7 +19,7 @@ GOAL = 2.0
 
 def ours(folder: Path) -> None:
     """Open the store, then look at all values of each era through it."""
-    from bot.store import EraStore
+    from bot.data.era_store import EraStore
 
     began = time.process_time()
     store = EraStore.open(folder)

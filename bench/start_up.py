@@ -51,8 +51,8 @@ def commands(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str,
 
 def lived_in(state: Path) -> None:
     """Make a state directory with rounds, events, chores and a champion."""
-    from bot.artifacts import ArtifactStore
     from bot.record.ledger import Entry, Ledger, LiveRecord
+    from bot.serving.artifacts import ArtifactStore
     from bot.tournament.rounds import Round
 
     store = ArtifactStore(state / "artifacts")

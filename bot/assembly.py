@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from bot.artifacts import ArtifactStore
 from bot.config import Settings
-from bot.data_version import Pin
+from bot.data.data_version import Pin
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
 from bot.gates import Limits
 from bot.record.ledger import Ledger
 from bot.record.numerai_diagnostics import DiagnosisRecord, owed
 from bot.record.outbox import Outbox
+from bot.serving.artifacts import ArtifactStore
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.tournament.transport import Transport

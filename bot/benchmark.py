@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from bot.data.era_store import EraStore
+from bot.data.reference_predictions import Opinions, benchmark_model
 from bot.errors import OperatorNeeded
-from bot.opinions import Opinions, benchmark_model
 from bot.scoring.neutralize import spoken as covers
-from bot.store import EraStore
 from bot.training_set import TrainingSet
 from models.ensemble import gaussianize
 

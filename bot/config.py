@@ -16,7 +16,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from bot import data_version, recipe_file
+from bot import recipe_file
+from bot.data import data_version
 from bot.errors import BadConfig
 from bot.system.intervals import interval_s
 from bot.system.secret_files import SECRETS, read_secret, secret_from_file

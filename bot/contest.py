@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from bot.artifacts import Artifact, ArtifactStore
+from bot.data.reference_predictions import Opinions
 from bot.errors import ArtifactInvalid, BotError, DatasetIncomplete, NoChampion, SchemaMismatch
+from bot.history.sync import Refreshed
 from bot.judge import ENSEMBLE, Candidate, Judged, correlations, judge, judged_candidate, open_judged, unseen
 from bot.leaks import inspect
-from bot.opinions import Opinions
 from bot.promotion import Comparison, Evidence, Series
-from bot.refresh import Refreshed
-from bot.scorer import GOLDEN_TOLERANCE
 from bot.scoring.neutralize import KNOWN_SHARE
 from bot.scoring.summaries import max_drawdown
+from bot.serving.artifacts import Artifact, ArtifactStore
+from bot.serving.scorer import GOLDEN_TOLERANCE
 from bot.splits import Used
 from bot.system.progress import Watcher
 from bot.tournament.columns import FEATURE_VALUES

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from bot.artifacts import Artifact, ArtifactStore
+from bot.data.reference_predictions import Opinions
 from bot.errors import RefuseToSubmit, RetryLater
 from bot.judge import ENSEMBLE, contribution, open_judged, unseen
-from bot.opinions import Opinions
 from bot.record.numerai_diagnostics import DiagnosisRecord, Record, Scores, tell
 from bot.record.outbox import Outbox
 from bot.scoring.metrics import COVERAGE, corr
+from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.submission_file import render
 from bot.system.progress import Watcher
 from bot.tournament.client import NumeraiClient

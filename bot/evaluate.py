@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bot.artifacts import Artifact, ArtifactStore
+from bot.data.reference_predictions import Opinions
 from bot.errors import BadConfig
 from bot.evaluation import EVALUATION
 from bot.features.feature_sets import FeatureMetadata
@@ -39,12 +39,12 @@ from bot.findings import Finding
 from bot.judge import ENSEMBLE, Candidate, open_judged, unseen
 from bot.leaks import inspect, used_by
 from bot.measure import Measured, measure
-from bot.opinions import Opinions
 from bot.probes import NAMED, drift_probe, importance_probe, network_probe
 from bot.recipes import Floors
 from bot.report import SCHEMA
 from bot.scoring.metrics import FNC_SET
 from bot.scoring.summaries import Terms
+from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.system.progress import Watcher
 from bot.tournament.columns import horizon
 

@@ -27,7 +27,7 @@ from bot.factor_momentum import (
 )
 from bot.features.codes import MIDDLE, MISSING_CATEGORY
 from bot.features.preprocess import Prepared
-from bot.history import FeatureReturns
+from bot.history.factor_history import FeatureReturns
 from bot.laboratory import Laboratory
 from bot.notebook import Notebook
 from bot.scoring.bootstrap import TooFewEras

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bot.history import FeatureReturns, minimum_lag
+from bot.history.factor_history import FeatureReturns, minimum_lag
 from bot.scoring.bootstrap import Interval, block_bootstrap, newey_west_error
 from bot.tournament.columns import HISTORY_LAG, horizon
 

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bot.artifacts import MANIFEST, Artifact
 from bot.features.codes import coded
-from bot.history import HistoryState, Window
-from bot.scorer import Scorer
+from bot.history.factor_history import HistoryState, Window
 from bot.scoring.neutralize import KNOWN_SHARE, spoken
+from bot.serving.artifacts import MANIFEST, Artifact
+from bot.serving.scorer import Scorer
 from bot.tournament.columns import ERA, LIVE_ERA, PREDICTION
 from models.reference import ReferenceNetwork
 

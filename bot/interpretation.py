@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bot.artifacts import Artifact
 from bot.errors import ArtifactInvalid, OperatorNeeded
 from bot.features.preprocess import Preprocess, prepare
 from bot.importance import Weight, permutation_weights
 from bot.laboratory import Laboratory
 from bot.notebook import Notebook
-from bot.scorer import NETWORK, PREPROCESS
 from bot.scoring.metrics import corr
+from bot.serving.artifacts import Artifact
+from bot.serving.scorer import NETWORK, PREPROCESS
 from bot.tournament.columns import horizon
 from bot.training_set import TrainingSet
 from models.ensemble import expected_score

@@ -15,18 +15,18 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from bot import returns_table
-from bot.artifacts import Artifact
+from bot.data.era_store import EraStore
+from bot.data.reference_predictions import Opinions
 from bot.features.preprocess import Prepared
-from bot.history import FeatureReturns, Window
-from bot.opinions import Opinions
+from bot.history import feature_returns
+from bot.history.factor_history import FeatureReturns, Window
 from bot.recipe_file import history_needs
 from bot.recipes import Recipe
-from bot.scorer import Members, ensemble
 from bot.scoring.ensemble_weights import EraScores, weigh
 from bot.scoring.metrics import corr, mmc
 from bot.scoring.neutralize import KNOWN_SHARE, exposures, spoken
-from bot.store import EraStore
+from bot.serving.artifacts import Artifact
+from bot.serving.scorer import Members, ensemble
 from bot.system.lock import state_lock
 from bot.system.progress import Watcher
 from bot.tournament.columns import horizon
@@ -88,7 +88,7 @@ class Candidate:
     def score_rows(
         self, rows: Prepared, window: Window, benchmark: Floats | None
     ) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
-        """Return the same for any prepared rows; *window* as in :meth:`bot.scorer.Members.score`."""
+        """Return the same for any prepared rows; *window* as in :meth:`bot.serving.scorer.Members.score`."""
         columns = rows.features[:, [self.data.manifest.features.index(name) for name in self.neutralizers]]
         scores = self.members.score(rows, window=window)
         against = spoken(benchmark) if self.to_benchmark else columns
@@ -213,7 +213,7 @@ def open_judged(artifact: Artifact, state_dir: Path) -> tuple[EraStore, Candidat
     history = tuple(name for name in history_needs()[0] if name in store.manifest.targets)
     targets = tuple(name for name in artifact.manifest["targets"] if name in store.manifest.targets)
     with state_lock(state_dir, "sync"):
-        returns = returns_table.update(store, history)
+        returns = feature_returns.update(store, history)
     return store, judged_candidate(artifact, store, returns, targets)
 
 

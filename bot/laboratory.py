@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from bot import returns_table
+from bot.data.era_store import EraStore
 from bot.errors import OperatorNeeded
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
-from bot.history import FeatureReturns
+from bot.history import feature_returns
+from bot.history.factor_history import FeatureReturns
 from bot.notebook import Notebook
 from bot.recipe_file import history_needs
 from bot.recipes import Recipe
 from bot.splits import Split, walk_forward
-from bot.store import EraStore
 from bot.system.progress import Watcher
 from bot.training_plan import Device
 from bot.training_set import TrainingSet
@@ -94,7 +94,7 @@ class Laboratory:
         """Return what *features* earned with *targets* in every era, from the table that syncing keeps where it can."""
         synced = tuple(name for name in history_needs()[0] if name in store.manifest.targets)
         names = synced if set(targets) <= set(synced) else tuple(targets)
-        table = returns_table.update(
+        table = feature_returns.update(
             store, names, watch=lambda done, total: self.watch("returns", done / total, f"{done} of {total} eras")
         )
         position = {name: index for index, name in enumerate(store.manifest.features)}

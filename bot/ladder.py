@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bot.data.reference_predictions import Opinions
 from bot.errors import CannotSplit, OperatorNeeded
 from bot.laboratory import Laboratory
 from bot.network_fit import NetworkFitter, expected
 from bot.notebook import Notebook
-from bot.opinions import Opinions
 from bot.recipes import NetworkRecipe
 from bot.scoring.bootstrap import TooFewEras
 from bot.scoring.metrics import bmc, corr

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.findings import Finding
-from bot.history import feature_returns, minimum_lag
+from bot.history.factor_history import feature_returns, minimum_lag
 from bot.splits import Used, embargo
 from bot.training_set import TrainingSet
 

@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import structlog
 
-from bot.artifacts import ArtifactStore
-from bot.datasets import fetch
+from bot.data.download import fetch
+from bot.data.reference_predictions import benchmark_column
 from bot.errors import BotError, DatasetIncomplete
 from bot.live_benchmark import FILE, aligned
-from bot.opinions import benchmark_column
 from bot.record.ledger import Entry, Ledger
+from bot.serving.artifacts import ArtifactStore
 from bot.submission_file import reread
 from bot.system.files import publish
 from bot.tournament.client import NumeraiClient

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from bot.datasets import LiveFile, fetch
+from bot.data.download import LiveFile, fetch
+from bot.data.resumable import Watcher
 from bot.errors import NumeraiUnavailable
-from bot.partial import Watcher
 from bot.scoring.neutralize import KNOWN_SHARE, spoken
 from bot.system.kill_points import boundary
 from bot.tournament.client import NumeraiClient

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from bot.datasets import LiveFile, fetch, prove_fresh, read_live
+from bot.data.download import LiveFile, fetch, prove_fresh, read_live
 from bot.delivery import Delivery
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
 from bot.record.ledger import LiveRecord

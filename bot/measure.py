@@ -13,13 +13,13 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from bot.data.era_store import Columns
+from bot.data.reference_predictions import Opinions
 from bot.error_analysis import EraShape, bin_means, era_shape
-from bot.history import feature_returns
+from bot.history.factor_history import feature_returns
 from bot.judge import ENSEMBLE, Candidate, contribution
-from bot.opinions import Opinions
 from bot.scoring.metrics import corr, corr_table, fnc_table
 from bot.scoring.neutralize import exposures
-from bot.store import Columns
 from bot.system.progress import Watcher
 from models.ranks import rank_correlation
 

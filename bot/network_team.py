@@ -14,7 +14,7 @@ from pathlib import Path
 from bot.errors import BadConfig
 from bot.network_fit import FittedNetwork, NetworkFitter
 from bot.recipes import Recipe
-from bot.scorer import STACKED
+from bot.serving.scorer import STACKED
 from bot.splits import Split
 from bot.stacking import Stacker
 from bot.system.progress import Track, Watcher

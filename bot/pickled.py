@@ -18,10 +18,10 @@ from typing import Any
 
 import cloudpickle
 
-from bot.artifacts import MANIFEST, Artifact
-from bot.history import HistoryState
+from bot.history.factor_history import HistoryState
 from bot.hosted import LIVE_HISTORY
-from bot.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, STACKED
+from bot.serving.artifacts import MANIFEST, Artifact
+from bot.serving.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, STACKED
 
 ROOT = "bot.hosted"
 """The module that the function hands its frames to."""

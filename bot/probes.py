@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bot.artifacts import Artifact
+from bot.data.live_file import read_live
 from bot.error_analysis import BINS, agreement, calibration, drift, era_shape, reliability_counts
 from bot.features.preprocess import prepare
 from bot.figures import Content, top_exposures
 from bot.importance import Weight, gain_shares, permutation_weights, tree_blocks
 from bot.judge import Candidate
-from bot.livefile import read_live
 from bot.measure import Measured
-from bot.scorer import NETWORK
 from bot.scoring.metrics import corr
+from bot.serving.artifacts import Artifact
+from bot.serving.scorer import NETWORK
 from bot.system.progress import Watcher
 from bot.tournament.columns import horizon
 from models.classes import TARGET_VALUES

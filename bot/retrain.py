@@ -21,24 +21,24 @@ import numpy as np
 import structlog
 
 from bot import __version__
-from bot.artifacts import Artifact, ArtifactStore
 from bot.benchmark import against_benchmark, neutralizer
 from bot.contest import JUDGED, hold, open_abroad
-from bot.data_version import Pin
+from bot.data.data_version import Pin
+from bot.data.next_version import prepare as prepare_version
+from bot.data.reference_predictions import Opinions
 from bot.evaluation import EVALUATION, Score, summary, to_json
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import prepare
-from bot.history import SCALE, minimum_lag
+from bot.history.factor_history import SCALE, minimum_lag
+from bot.history.sync import refresh
 from bot.judge import Candidate, find_weights, judge
 from bot.network_fit import FittedNetwork
 from bot.network_team import NetworkTeam, Order, kept
-from bot.next_version import prepare as prepare_version
-from bot.opinions import Opinions
 from bot.promotion import Decision, decide
 from bot.recipe_file import history_needs
 from bot.recipes import Recipe
-from bot.refresh import refresh
-from bot.scorer import GOLDEN, MARGINALS, NETWORK, STACKED, Members, Scorer, golden_batch, replay
+from bot.serving.artifacts import Artifact, ArtifactStore
+from bot.serving.scorer import GOLDEN, MARGINALS, NETWORK, STACKED, Members, Scorer, golden_batch, replay
 from bot.splits import Split
 from bot.system.progress import Track, Watcher
 from bot.tournament.client import NumeraiClient
@@ -69,7 +69,7 @@ class Retrainer:
     """
     Everything a retrain needs, wired once; values mirror the settings of the same names.
 
-    ``data_version`` is what is trained on, see :mod:`bot.data_version`; ``needed`` are those that others are on.
+    ``data_version`` is what is trained on, see :mod:`bot.data.data_version`; ``needed`` are those that others are on.
     """
 
     client: NumeraiClient

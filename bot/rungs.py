@@ -21,16 +21,16 @@ from typing import Any, Literal
 import numpy as np
 import structlog
 
-from bot.artifacts import ArtifactStore
-from bot.data_version import Pin
-from bot.datasets import LiveFile
+from bot.data.data_version import Pin
+from bot.data.download import LiveFile
 from bot.errors import ArtifactInvalid, BotError, NoChampion, RefuseToSubmit
 from bot.features.distributions import Marginals, Unlike
-from bot.history import Window
-from bot.history_file import choose, history_path
+from bot.history.factor_history import Window
+from bot.history.published import choose, history_path
 from bot.live_benchmark import live_benchmark
 from bot.record.ledger import Entry, Ledger
-from bot.scorer import MARGINALS, Scored, Scorer
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import MARGINALS, Scored, Scorer
 from bot.submission_file import reread
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
@@ -92,7 +92,7 @@ class Rungs:
         ledger: Knows what was confirmed last.
         artifacts: Where champions come from.
         state_dir: Holds the published history.
-        data_version: BOT_DATA_VERSION, where a recipe without a champion begins; see :mod:`bot.data_version`.
+        data_version: BOT_DATA_VERSION, where a recipe without a champion begins; see :mod:`bot.data.data_version`.
         threads: For scoring.
         fallback: Recipe whose champions fill in; none when empty.
         reuse_last_round: Whether the last round's predictions may be sent again.

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import structlog
 
-from bot.artifacts import ArtifactStore
 from bot.errors import BotError
 from bot.live_record import LiveRecord, LiveRound
 from bot.record.ledger import Ledger
 from bot.scoring.bootstrap import TooFewEras, newey_west_error
+from bot.serving.artifacts import ArtifactStore
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bot.data.era_store import FEATURES
 from bot.recipes import Recipe
-from bot.scorer import STACKED
+from bot.serving.scorer import STACKED
 from bot.splits import Split, walk_forward
-from bot.store import FEATURES
 from bot.system.progress import Watcher
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees, tree_key

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from bot.datasets import LiveFile
+from bot.data.download import LiveFile
 from bot.delivery import Delivery, token
 from bot.diagnostics import RoundReport
 from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater, StateUnwritable

@@ -8,10 +8,10 @@ import numpy as np
 from bot.features.distributions import Marginals, sample
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess, prepare
-from bot.history import HistoryState
+from bot.history.factor_history import HistoryState
+from bot.history.sync import Refreshed
 from bot.recipes import Recipe
-from bot.refresh import Refreshed
-from bot.scorer import HISTORY, PREPROCESS
+from bot.serving.scorer import HISTORY, PREPROCESS
 from bot.splits import Split, Used, holdout, resolved
 from bot.system.progress import Watcher
 from bot.training_set import TrainingSet

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from bot.features.preprocess import engineered_scaling, network_scaling
-from bot.history import SCALE
+from bot.history.factor_history import SCALE
 from bot.recipes import NetworkRecipe
 from bot.training_set import TrainingSet
 from models.classes import CLASS_PRIOR

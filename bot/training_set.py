@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bot.data.era_store import FEATURES, Columns, EraStore
 from bot.features.preprocess import Prepared, Preprocess, prepare
-from bot.history import FeatureReturns, feature_returns, latest_window, window
+from bot.history.factor_history import FeatureReturns, feature_returns, latest_window, window
 from bot.scoring.residual import remainder
 from bot.spill import Spill
-from bot.store import FEATURES, Columns, EraStore
 from models.era_batch import EraBatch
 from models.gbm_options import Chunks
 
@@ -63,7 +63,7 @@ class TrainingSet:
         """
         Take the realised *returns* of these features and targets, or measure them era by era where there are none.
 
-        See :mod:`bot.history` for what a later era may see of them.
+        See :mod:`bot.history.factor_history` for what a later era may see of them.
         """
         if returns is None and lookback and history_targets:
             columns = [store.target_names.index(name) for name in history_targets]

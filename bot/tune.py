@@ -21,19 +21,19 @@ import optuna
 from filelock import FileLock
 
 from bot.benchmark import against_benchmark
+from bot.data.era_store import EraStore
+from bot.data.reference_predictions import Opinions
 from bot.errors import OperatorNeeded
 from bot.features.feature_sets import FeatureMetadata
 from bot.laboratory import Laboratory
 from bot.network_fit import NetworkFitter, expected
-from bot.opinions import Opinions
 from bot.recipes import Recipe
-from bot.scorer import ensemble
 from bot.scoring.metrics import corr_table, mmc_table
 from bot.scoring.neutralize import spoken
 from bot.search_space import Space
+from bot.serving.scorer import ensemble
 from bot.splits import Split, choosable, holdout, walk_forward
 from bot.stacking import Stacker
-from bot.store import EraStore
 from bot.study import Interrupted
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees, tree_key

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bot.ingest import update
+from bot.data.ingest import update
 
 NAMES = tuple(f"feature_{index:02d}" for index in range(9))
 TARGETS = ("target", "target_ender_20", "target_ender_60")
@@ -41,8 +41,8 @@ def write_files(folder):
 
 def small_blocks(monkeypatch):
     """Let three eras fill a block, and a handful of values a read."""
-    monkeypatch.setattr("bot.ingest.BLOCK_ROWS", 3 * ROWS)
-    monkeypatch.setattr("bot.parquet.CELLS", 64)
+    monkeypatch.setattr("bot.data.ingest.BLOCK_ROWS", 3 * ROWS)
+    monkeypatch.setattr("bot.data.parquet.CELLS", 64)
 
 
 def build(tmp_path, files, **options):

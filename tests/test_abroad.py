@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bot.contest import Abroad
+from bot.data.ingest import update
 from bot.features.preprocess import Preprocess
-from bot.ingest import update
 from bot.judge import ENSEMBLE, Candidate
 from bot.training_set import TrainingSet
 from tests.store_files import NAMES, ROWS, table

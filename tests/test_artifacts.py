@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.artifacts import KEPT, ArtifactStore
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
+from bot.serving.artifacts import KEPT, ArtifactStore
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

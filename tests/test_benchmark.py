@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from bot.benchmark import against_benchmark, neutralizer, spoken
+from bot.data.ingest import update
 from bot.errors import OperatorNeeded
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
-from bot.ingest import update
 from bot.network_fit import NetworkFitter
 from bot.recipes import DEMO
 from bot.sandbox.world import generate

@@ -7,9 +7,9 @@ from tests.effects import reached_from, scan, unenclosed
 
 PATH = [*reached_from("bot.submit"), "bot.cli.rounds"]
 BESIDE = {
-    ("bot.artifacts", "write"), ("bot.artifacts", "_point"), ("bot.artifacts", "prune"), ("bot.artifacts", "_sync"),
-    ("bot.datasets", "sync"), ("bot.datasets", "_refetch"), ("bot.tail_fetch", "fetch_tail"),
-    ("bot.history_file", "publish"),
+    ("bot.serving.artifacts", "write"), ("bot.serving.artifacts", "_point"), ("bot.serving.artifacts", "prune"), ("bot.serving.artifacts", "_sync"),
+    ("bot.data.download", "sync"), ("bot.data.download", "_refetch"), ("bot.data.tail_download", "fetch_tail"),
+    ("bot.history.published", "publish"),
 }  # fmt: skip
 """Functions of those modules that a submission never calls: they belong to `bot sync` and `bot retrain`."""
 

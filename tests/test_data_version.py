@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.artifacts import MANIFEST, ArtifactStore
-from bot.data_version import Pin, order
+from bot.data.data_version import Pin, order
+from bot.serving.artifacts import MANIFEST, ArtifactStore
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from bot.data.ingest import update
 from bot.errors import OperatorNeeded
 from bot.experiments import e0
-from bot.ingest import update
 from bot.laboratory import Laboratory
 from bot.notebook import plain
 from bot.recipes import DEMO

@@ -21,7 +21,7 @@ from bot.factor_momentum import (
     persistence,
     verdict,
 )
-from bot.history import FeatureReturns, minimum_lag
+from bot.history.factor_history import FeatureReturns, minimum_lag
 from bot.scoring.bootstrap import Interval, TooFewEras
 
 DAYS20, DAYS60 = "target_ender_20", "target_ender_60"

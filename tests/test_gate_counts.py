@@ -6,16 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bot.artifacts import ArtifactStore
 from bot.contest import hold
+from bot.data.ingest import update
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
-from bot.ingest import update
 from bot.judge import Candidate
 from bot.promotion import decide
 from bot.recipes import DEMO
 from bot.sandbox.world import generate
-from bot.scorer import PREPROCESS, Members
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import PREPROCESS, Members
 from bot.training_data import part, used
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees

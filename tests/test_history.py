@@ -6,13 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import ArtifactInvalid, LeakageRefused
-from bot.history import (
-    FeatureReturns,
-    HistoryState,
-    feature_returns,
-    latest_window,
-    window,
-)
+from bot.history.factor_history import FeatureReturns, HistoryState, feature_returns, latest_window, window
 from bot.tournament.columns import HISTORY_LAG
 
 TARGETS = ("target_ender_20", "target_ender_60")

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bot import returns_table
+from bot.data.ingest import update
 from bot.errors import DatasetIncomplete
-from bot.history import FeatureReturns, feature_returns
-from bot.history_file import FRESH_FOR, choose, history_path, publish, read
-from bot.ingest import update
+from bot.history import feature_returns as returns_table
+from bot.history.factor_history import FeatureReturns, feature_returns
+from bot.history.published import FRESH_FOR, choose, history_path, publish, read
 from tests.store_files import NAMES, table
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -36,7 +36,7 @@ def counted(monkeypatch):
         calls.append(len(features))
         return feature_returns(features, targets)
 
-    monkeypatch.setattr("bot.returns_table.feature_returns", spy)
+    monkeypatch.setattr("bot.history.feature_returns.feature_returns", spy)
     return calls
 
 

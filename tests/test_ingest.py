@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bot.data.era_store import EraStore
 from bot.errors import DatasetIncomplete, SchemaMismatch
 from bot.spill import in_file
-from bot.store import EraStore
 from tests.store_files import NAMES, ROWS, TARGETS, build, same_as, small_blocks, table, write_files
 
 
@@ -47,7 +47,7 @@ def test_blocks_have_the_usual_size(tmp_path, files, group):
 
 def test_era_larger_than_a_block_is_held_until_it_is_whole(tmp_path, files, monkeypatch):
     """However many row groups an era goes on for, it comes back as it was."""
-    monkeypatch.setattr("bot.ingest.BLOCK_ROWS", 3)
+    monkeypatch.setattr("bot.data.ingest.BLOCK_ROWS", 3)
     pq.write_table(table(6, 12), files[1], row_group_size=2)
 
     assert same_as(build(tmp_path, files), table(1, 5, unresolved=0), table(6, 12))

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bot.block_file import BlockFile
+from bot.data.block_file import BlockFile
+from bot.data.era_store import EraStore
+from bot.data.ingest import update
 from bot.errors import DatasetIncomplete, OperatorNeeded
-from bot.ingest import update
-from bot.store import EraStore
 from tests.store_files import build, content, small_blocks, table, write_files
 
 
@@ -51,7 +51,7 @@ def test_full_disk_loses_nothing(tmp_path, files, monkeypatch, owner, call, writ
 
 def test_too_little_room_is_said_beforehand(tmp_path, files, monkeypatch):
     """Before anything is written the needed and the free bytes are named."""
-    monkeypatch.setattr("bot.ingest.shutil.disk_usage", lambda _: type("Usage", (), {"free": 100}))
+    monkeypatch.setattr("bot.data.ingest.shutil.disk_usage", lambda _: type("Usage", (), {"free": 100}))
     with pytest.raises(OperatorNeeded, match=r"needs [\d,]+ bytes .* 100 are free"):
         build(tmp_path, files)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bot import ladder
+from bot.data.ingest import update
 from bot.errors import OperatorNeeded
-from bot.ingest import update
 from bot.laboratory import Laboratory
 from bot.ladder import NETWORKS, STEPS, TREES, e1
 from bot.notebook import plain

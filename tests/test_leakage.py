@@ -6,10 +6,10 @@ from functools import cache
 import numpy as np
 import pytest
 
+from bot.data.ingest import update
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
-from bot.history import minimum_lag, window
-from bot.ingest import update
+from bot.history.factor_history import minimum_lag, window
 from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
 from bot.scoring.metrics import corr

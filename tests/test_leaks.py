@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.artifacts import ArtifactStore
 from bot.contest import hold
+from bot.data.ingest import update
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
-from bot.history import FeatureReturns, minimum_lag
-from bot.ingest import update
+from bot.history.factor_history import FeatureReturns, minimum_lag
 from bot.judge import Candidate
 from bot.leaks import lag, purge, too_good, used_by
 from bot.promotion import decide
 from bot.recipes import DEMO
 from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
-from bot.scorer import PREPROCESS, Members
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import PREPROCESS, Members
 from bot.splits import Used, holdout
 from bot.tournament.columns import EMBARGO
 from bot.training_data import used

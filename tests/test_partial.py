@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from bot import partial
-from bot.partial import Partial
+from bot.data import resumable
+from bot.data.resumable import Partial
 
 CONTENT = bytes(range(256)) * 4
 PIECES = [CONTENT[start : start + 100] for start in range(0, len(CONTENT), 100)]
@@ -67,7 +67,7 @@ def test_bytes_after_the_last_note_are_fetched_again(tmp_path):
 
 def test_killed_before_publishing_goes_on_from_the_last_note(tmp_path, monkeypatch):
     """A download that was complete but not published never asks for a range that does not exist."""
-    monkeypatch.setattr(partial, "NOTED", 300)
+    monkeypatch.setattr(resumable, "NOTED", 300)
     part = Partial(tmp_path / "train.parquet")
     part.restart('"a"')
     part.write(PIECES, len(CONTENT), None)

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bot.ingest import update
-from bot.truth import Truth, compare
+from bot.data.data_facts import Truth, compare
+from bot.data.ingest import update
 from tests.store_files import NAMES, TARGETS, table
 
 

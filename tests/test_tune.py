@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot import recipe_file
+from bot.data.ingest import update
 from bot.errors import OperatorNeeded
-from bot.ingest import update
 from bot.laboratory import Laboratory
 from bot.recipes import DEMO, STANDARD
 from bot.sandbox.world import generate

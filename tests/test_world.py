@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bot.history import feature_returns
+from bot.history.factor_history import feature_returns
 from bot.sandbox.world import World, generate
 from bot.sandbox.world_schema import GROUP_SIZES, SIZES, TARGETS, make_schema
 

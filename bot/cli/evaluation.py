@@ -83,8 +83,8 @@ def importance(
 ) -> None:
     """Ask what an artifact's network lives on: feature groups, history by target and age, and single rows explained."""
     with _laboratory(recipe, eras, 1, eras) as laboratory:
-        from bot.artifacts import ArtifactStore  # noqa: PLC0415
         from bot.interpretation import interpret  # noqa: PLC0415
+        from bot.serving.artifacts import ArtifactStore  # noqa: PLC0415
 
         store = ArtifactStore(laboratory.state_dir / "artifacts")
         chosen = store.open(artifact or store.champions(laboratory.recipe.name)[0])

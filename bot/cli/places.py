@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.data_version import DEFAULT
+from bot.data.data_version import DEFAULT
 from bot.errors import BadConfig
 
 

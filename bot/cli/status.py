@@ -37,7 +37,7 @@ def status(
 
 
 def _overview(at: Places) -> tuple[dict[str, Any], str]:
-    from bot.data_version import Pin  # noqa: PLC0415
+    from bot.data.data_version import Pin  # noqa: PLC0415
     from bot.status import overview  # noqa: PLC0415
 
     found = overview(at.state_dir, at.ledger, now=datetime.now(UTC))

@@ -11,8 +11,8 @@ from bot.errors import BotError, OperatorNeeded, RetryLater
 
 if TYPE_CHECKING:
     from bot.config import Settings
+    from bot.history.sync import Refreshed
     from bot.recipes import Recipe
-    from bot.refresh import Refreshed
     from bot.retrain import Retrained
 
 
@@ -26,7 +26,7 @@ def sync() -> None:
     settings = config.load()
     logs.configure(**settings.logging)
     try:
-        from bot.refresh import refresh  # noqa: PLC0415 - decodes with what only training installs
+        from bot.history.sync import refresh  # noqa: PLC0415 - decodes with what only training installs
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to keep history") from None
     targets, lookback = recipe_file.history_needs()

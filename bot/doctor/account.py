@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from bot.assembly import find_slots, pins, versions
 from bot.config import Settings
-from bot.data_version import order
+from bot.data.data_version import order
 from bot.doctor.checks import Check, failure, guarded, note, ok, warning
 from bot.errors import BadConfig, BadCredentials, NumeraiUnavailable, RoundNotOpen
 from bot.tournament.client import NumeraiClient

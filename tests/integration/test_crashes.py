@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from bot.artifacts import ArtifactStore
 from bot.sandbox.world import World
+from bot.serving.artifacts import ArtifactStore
 from tests.soak import crash
 from tests.soak.trials import bots
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bot.datasets import fetch, prove_fresh, read_live, sync
+from bot.data.download import fetch, prove_fresh, read_live, sync
+from bot.data.resumable import Partial
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
-from bot.partial import Partial
 from bot.sandbox import Fault
 from bot.sandbox.world import World
 from bot.tournament.client import NumeraiClient
@@ -77,7 +77,7 @@ def test_interrupted_download_goes_on_where_it_stopped(sandbox, client, tmp_path
 
 def test_full_disk_is_the_operators_business(client, tmp_path, monkeypatch):
     """Without room for the file nothing is begun, and the message says how much is missing."""
-    monkeypatch.setattr("bot.datasets.shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
+    monkeypatch.setattr("bot.data.download.shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
     with pytest.raises(OperatorNeeded, match="make room"):
         fetch(client, LIVE, tmp_path / "live.parquet")
 
@@ -255,7 +255,9 @@ def test_fetched_between_rounds_is_the_last_rounds(sandbox, client, truth, tmp_p
 
 def test_reading_loads_no_pandas(truth):
     """Reading the live file imports neither pandas nor numerapi: a quarter of a second each round."""
-    script = f"import sys; from bot.livefile import read_live; read_live(__import__('pathlib').Path({str(truth)!r})); "
+    script = (
+        f"import sys; from bot.data.live_file import read_live; read_live(__import__('pathlib').Path({str(truth)!r})); "
+    )
     script += "print(sorted({'pandas', 'numerapi', 'requests'} & set(sys.modules)))"
     folder = Path(__file__).resolve().parents[2]
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=folder)

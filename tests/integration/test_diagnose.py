@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 import pytest
 
 from bot import assembly
-from bot.artifacts import ArtifactStore
 from bot.diagnose import PATIENCE_S, TOLERANCE, Diagnoser, compare
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
 from bot.record.numerai_diagnostics import DiagnosisRecord
 from bot.record.outbox import Outbox
 from bot.sandbox import DEMO_ACCOUNT, Fault
 from bot.sandbox.queries import Queries
+from bot.serving.artifacts import ArtifactStore
 from bot.status import overview
 from bot.system.kill_points import watching
 from bot.tournament.client import NumeraiClient

@@ -12,11 +12,11 @@ import pytest
 import structlog
 
 from bot import config
-from bot.artifacts import ArtifactStore
 from bot.cli.reports import report_after_retrain
+from bot.data.era_store import EraStore
 from bot.evaluate import Evaluator
 from bot.sandbox.world import World
-from bot.store import EraStore
+from bot.serving.artifacts import ArtifactStore
 
 GROUPS = 13
 

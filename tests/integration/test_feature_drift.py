@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from bot.artifacts import ArtifactStore
+from bot.data.live_file import read_live
 from bot.errors import GateFailed
 from bot.features.distributions import Marginals
-from bot.livefile import read_live
 from bot.sandbox import Fault
 from bot.sandbox.world import World
-from bot.scorer import MARGINALS, Scorer
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import MARGINALS, Scorer
 from tests.integration.conftest import FIRST_ROUND, SLOT
 
 pytestmark = pytest.mark.usefixtures("validated_here")

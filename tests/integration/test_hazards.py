@@ -10,7 +10,7 @@ import numerapi
 import pytest
 import requests
 
-from bot.datasets import fetch, prove_fresh, read_live
+from bot.data.download import fetch, prove_fresh, read_live
 from bot.delivery import Delivery, token
 from bot.errors import BadCredentials, DatasetIncomplete, NumeraiUnavailable, RoundNotOpen
 from bot.record.ledger import Entry, Ledger

@@ -9,12 +9,12 @@ import pytest
 import time_machine
 
 from bot import assembly
-from bot.artifacts import ArtifactStore
-from bot.history_file import FRESH_FOR, history_path, newest
+from bot.history.published import FRESH_FOR, history_path, newest
 from bot.hosted import LIVE_HISTORY, Hosted
 from bot.model_upload import find_sample
 from bot.pickled import _served
-from bot.scorer import Scorer
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import Scorer
 from tests.integration.conftest import OPENED
 
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from bot.artifacts import ArtifactStore
 from bot.interpretation import interpret
 from bot.laboratory import Laboratory
 from bot.notebook import plain
 from bot.recipes import DEMO
+from bot.serving.artifacts import ArtifactStore
 from models.onnx_weights import restore
 
 

@@ -137,7 +137,7 @@ def test_a_date_says_nothing_where_the_ids_tell(sandbox, delivery, tmp_path, mon
     """New ids after a round that was seen are this round's, whatever date the server puts on the file."""
     take(delivery, tmp_path / "first.parquet")
     sandbox.clock.advance(DAY)
-    monkeypatch.setattr("bot.datasets._modified", lambda _: OPENED)
+    monkeypatch.setattr("bot.data.download._modified", lambda _: OPENED)
 
     assert take(delivery, tmp_path / "second.parquet")[0].round == FIRST_ROUND + 1
 
@@ -160,7 +160,7 @@ def test_half_way_between_two_openings_nothing_is_published(sandbox, delivery, t
     """A file from the first half of the interval is the last round's, one from the second half this round's."""
     sandbox.clock.advance(DAY)
     published = OPENED + timedelta(hours=hours)
-    monkeypatch.setattr("bot.datasets._modified", lambda _: published)
+    monkeypatch.setattr("bot.data.download._modified", lambda _: published)
 
     if not taken:
         with pytest.raises(DatasetIncomplete, match="published Tue 2026-11-24 23:00 UTC"):

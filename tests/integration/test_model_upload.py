@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from bot import assembly
-from bot.artifacts import ArtifactStore
 from bot.errors import BadConfig, GateFailed, RetryLater
 from bot.features.preprocess import prepare
 from bot.model_upload import export, find_sample, refuse_filled
 from bot.record.ledger import rounds_folder
-from bot.scorer import GOLDEN, NETWORK, STACKED, Members, golden_batch
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import GOLDEN, NETWORK, STACKED, Members, golden_batch
 from models.export import export as export_network
 from models.exported import METADATA_KEY
 from models.network import Network

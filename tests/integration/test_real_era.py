@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from bot.artifacts import ArtifactStore
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess, engineered_scaling, network_scaling, prepare
 from bot.recipes import DEMO
 from bot.sandbox import Sandbox, SandboxClock, Schedule
-from bot.scorer import GOLDEN, NETWORK, PREPROCESS, Members, golden_batch
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import GOLDEN, NETWORK, PREPROCESS, Members, golden_batch
 from models.export import export
 from models.network import Network
 from models.network_config import NetworkConfig

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from bot.data.era_store import EraStore
+from bot.data.next_version import prepare
 from bot.errors import OperatorNeeded, RetryLater, StateLocked
-from bot.next_version import prepare
-from bot.refresh import refresh
+from bot.history.sync import refresh
 from bot.sandbox import Sandbox, SandboxClock
-from bot.store import EraStore
 from bot.system.lock import state_lock
 from bot.tournament.client import NumeraiClient
 from tests.integration.conftest import OPENED

@@ -9,17 +9,17 @@ import pytest
 import structlog
 
 from bot import live_benchmark
-from bot.artifacts import ArtifactStore
-from bot.data_version import Pin
+from bot.data.data_version import Pin
+from bot.data.era_store import EraStore
+from bot.data.live_file import read_live
+from bot.data.reference_predictions import Opinions
+from bot.history.feature_returns import update
 from bot.judge import find_weights, judged_candidate
-from bot.livefile import read_live
-from bot.opinions import Opinions
 from bot.recipes import DEMO
-from bot.returns_table import update
 from bot.sandbox import Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World
-from bot.scorer import Scorer
-from bot.store import EraStore
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import Scorer
 from bot.submission_file import reread
 from models.ranks import rank_correlation
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation

@@ -10,19 +10,19 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from bot import returns_table
-from bot.artifacts import ArtifactStore
+from bot.data.era_store import EraStore
+from bot.data.ingest import update
+from bot.data.live_file import read_live
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
-from bot.history import window
-from bot.history_file import choose, history_path, publish
-from bot.ingest import update
-from bot.livefile import read_live
+from bot.history import feature_returns
+from bot.history.factor_history import window
+from bot.history.published import choose, history_path, publish
 from bot.recipe_file import history_needs
 from bot.recipes import DEMO
-from bot.scorer import Scorer
 from bot.scoring.metrics import corr
-from bot.store import EraStore
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import Scorer
 from bot.tournament.columns import horizon, is_target
 from bot.training_plan import network_config, training_options
 from bot.training_set import TrainingSet
@@ -115,7 +115,7 @@ def test_a_day_replayed_equals_its_back_test(scorer, rows, held, tmp_path, era):
     manifest, own = scorer.manifest, scorer.history
     position = held.eras.index(f"{era:04d}")
     wanted, lookback = history_needs()
-    returns = returns_table.update(held, wanted).select(
+    returns = feature_returns.update(held, wanted).select(
         [held.manifest.features.index(f) for f in own.features], own.targets
     )
     expected = scorer.score(
@@ -126,7 +126,7 @@ def test_a_day_replayed_equals_its_back_test(scorer, rows, held, tmp_path, era):
 
     store = stored_as_of(rows, era, tmp_path / "then", nothing)
     path = history_path(tmp_path, "v5.3")
-    publish(path, returns_table.update(store, wanted), store.manifest.features, lookback=lookback, now=NOW)
+    publish(path, feature_returns.update(store, wanted), store.manifest.features, lookback=lookback, now=NOW)
     live = live_on(rows, era, tmp_path / "live.parquet")
     older = replace(own, built_from_era="0000", window=np.zeros_like(own.window))
     replayed = scorer.score(live.names, live.values, window=choose(older, path, now=NOW))

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from bot.artifacts import ArtifactStore
+from bot.data.era_store import EraStore
 from bot.errors import ArtifactInvalid
-from bot.scorer import Scorer
-from bot.store import EraStore
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import Scorer
 from bot.submission_file import render
 
 

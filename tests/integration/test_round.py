@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.artifacts import ArtifactStore
 from bot.sandbox import Fault
+from bot.serving.artifacts import ArtifactStore
 from tests.integration.conftest import FIRST_ROUND, SLOT
 from tests.soak.crash import another_champion
 

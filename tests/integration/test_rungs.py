@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import structlog
 
-from bot.artifacts import ArtifactStore
 from bot.console import show_receipt
 from bot.errors import ArtifactInvalid, BotError, GateFailed, NoChampion, SchemaMismatch
 from bot.record.ledger import Ledger
+from bot.serving.artifacts import ArtifactStore
 from bot.submission_file import reread
 from tests.integration.conftest import FIRST_ROUND, SLOT
 

@@ -6,13 +6,13 @@ from functools import partial
 import numpy as np
 import pytest
 
-from bot.artifacts import ArtifactStore
+from bot.data.era_store import EraStore
 from bot.errors import CannotSplit
 from bot.features.preprocess import Preprocess
 from bot.recipes import DEMO
-from bot.scorer import STACKED
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import STACKED
 from bot.stacking import Stacker
-from bot.store import EraStore
 from bot.tournament.columns import EMBARGO
 from bot.training_plan import class_prior, network_config
 from bot.training_set import TrainingSet

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.artifacts import ArtifactStore
+from bot.data.era_store import EraStore
 from bot.features.preprocess import Preprocess
 from bot.recipes import DEMO
-from bot.store import EraStore
+from bot.serving.artifacts import ArtifactStore
 from bot.system.signals import stop_on_signal
 from bot.training_set import TrainingSet
 from bot.tree_fit import fit_trees

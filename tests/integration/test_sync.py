@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from bot.history import HistoryState
-from bot.history_file import history_path, read
+from bot.history.factor_history import HistoryState
+from bot.history.published import history_path, read
 from bot.sandbox import Sandbox, SandboxClock
 from bot.sandbox.world import generate
 from tests.integration.conftest import OPENED, Installation

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from bot.datasets import fetch
+from bot.data.download import fetch
 from bot.errors import NumeraiUnavailable
 from bot.sandbox import DEMO_ACCOUNT, Fault
 from bot.sandbox.server import _Server

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bot.artifacts import ArtifactStore
 from bot.sandbox import Sandbox, SandboxClock
 from bot.sandbox.world import World
+from bot.serving.artifacts import ArtifactStore
 from tests.integration.conftest import OPENED, Installation
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,17 +11,17 @@ import pytest
 import structlog
 
 from bot import recipe_file
-from bot.artifacts import ArtifactStore
 from bot.cli import training
 from bot.contest import hold
+from bot.data.live_file import read_live
+from bot.data.reference_predictions import Opinions
 from bot.errors import NumeraiUnavailable
-from bot.history_file import history_path
+from bot.history.published import history_path
 from bot.judge import ENSEMBLE, judge, open_judged
-from bot.livefile import read_live
-from bot.opinions import Opinions
 from bot.record.ledger import Ledger
 from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock
 from bot.sandbox.world import World
+from bot.serving.artifacts import ArtifactStore
 from bot.submission_file import reread
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation, once, shared
 

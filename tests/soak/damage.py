@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from bot.artifacts import ArtifactStore
-from bot.datasets import fetch
+from bot.data.download import fetch
 from bot.errors import ArtifactInvalid, DatasetIncomplete
 from bot.record.ledger import Ledger, LiveRecord
 from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock, Schedule
 from bot.sandbox.judge import judge, read_history
 from bot.sandbox.mutations import MUTATIONS
 from bot.sandbox.world import World
+from bot.serving.artifacts import ArtifactStore
 from bot.system.kill_points import watching
 from bot.tournament.client import NumeraiClient
 from tests.soak.trials import FIRST_ROUND, OPENED, Bots, Tally

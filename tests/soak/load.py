@@ -19,10 +19,10 @@ from pathlib import Path
 
 import psutil
 
-from bot.artifacts import ArtifactStore
 from bot.sandbox import Sandbox, SandboxClock, Schedule
 from bot.sandbox.judge import judge, read_history
 from bot.sandbox.world import World
+from bot.serving.artifacts import ArtifactStore
 from tests.integration.conftest import Installation
 from tests.soak.process import Running, running, until
 from tests.soak.trials import FIRST_ROUND, OPENED, SLOT

@@ -12,7 +12,6 @@ import tenacity.nap
 
 import bot.submit
 from bot import daemon
-from bot.artifacts import ArtifactStore
 from bot.daemon import Daemon
 from bot.errors import BotError
 from bot.gates import Limits
@@ -22,7 +21,8 @@ from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
 from bot.rungs import Filled, Rungs
 from bot.sandbox import Account, Sandbox, SandboxClock
-from bot.scorer import Scorer
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import Scorer
 from bot.tournament import transport
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot

@@ -17,13 +17,13 @@ from pathlib import Path
 import stamina
 
 import bot.submit
-from bot.artifacts import ArtifactStore
 from bot.errors import BotError
 from bot.gates import Limits
 from bot.record.ledger import Ledger
 from bot.rungs import Rungs
 from bot.sandbox import DEMO_ACCOUNT
-from bot.scorer import Scorer
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import Scorer
 from bot.submission_file import _validate
 from bot.submit import Submitter
 from bot.system.kill_points import watching

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bot.store import EraStore
+from bot.data.era_store import EraStore
 from bot.tournament.columns import ERA, ID
 
 META_MODEL = "numerai_meta_model"

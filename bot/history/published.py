@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 
 from bot.errors import ArtifactInvalid, SchemaMismatch
-from bot.history import FeatureReturns, HistoryState, Window, latest_window
+from bot.history.factor_history import FeatureReturns, HistoryState, Window, latest_window
 
 log = structlog.get_logger()
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import structlog
 
-from bot.data_version import order
-from bot.datasets import fetch, offered
+from bot.data.data_facts import shown
+from bot.data.data_version import order
+from bot.data.download import fetch, offered
+from bot.data.era_store import MANIFEST, EraStore
+from bot.data.era_store_manifest import Manifest
 from bot.errors import OperatorNeeded, RetryLater
 from bot.features.feature_sets import FeatureMetadata
-from bot.store import MANIFEST, EraStore
-from bot.store_manifest import Manifest
 from bot.tournament.client import NumeraiClient
-from bot.truth import shown
 
 STORED = 2.8
 """Bytes of the era store to bytes of parquet: 26 GB and 9.3 GB of v5.3 at the end of 2026."""

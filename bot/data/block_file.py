@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from bot.store_manifest import StoredFile
+from bot.data.era_store_manifest import StoredFile
 
 BUFFER = 1 << 20
 """Bytes handed to the kernel at a time; columns are shorter, and each call costs."""

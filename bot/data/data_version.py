@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from bot.errors import ArtifactInvalid, NoChampion
 
 if TYPE_CHECKING:
-    from bot.artifacts import ArtifactStore
+    from bot.serving.artifacts import ArtifactStore
 
 DEFAULT = "v5.3"
 

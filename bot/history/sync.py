@@ -11,17 +11,17 @@ from pathlib import Path
 
 import structlog
 
-from bot import history_file, returns_table
-from bot.data_version import order
-from bot.datasets import STORED_FILES, recorded, sync
-from bot.history import FeatureReturns, HistoryState
-from bot.ingest import update
-from bot.next_version import survey
-from bot.store import EraStore
+from bot.data.data_facts import Truth, compare
+from bot.data.data_version import order
+from bot.data.download import STORED_FILES, recorded, sync
+from bot.data.era_store import EraStore
+from bot.data.ingest import update
+from bot.data.next_version import survey
+from bot.history import feature_returns, published
+from bot.history.factor_history import FeatureReturns, HistoryState
 from bot.system.lock import state_lock
 from bot.system.progress import Watcher
 from bot.tournament.client import NumeraiClient
-from bot.truth import Truth, compare
 
 log = structlog.get_logger()
 
@@ -94,11 +94,11 @@ def refresh(
             watch=lambda done, total: watch("store", done / total, f"{done:,} of {total:,} rows"),
         )
         targets = tuple(name for name in history_targets if name in store.manifest.targets)
-        table = returns_table.update(
+        table = feature_returns.update(
             store, targets, watch=lambda done, total: watch("returns", done / total, f"{done} of {total} eras")
         )
-        state = history_file.publish(
-            history_file.history_path(state_dir, version),
+        state = published.publish(
+            published.history_path(state_dir, version),
             table,
             store.manifest.features,
             lookback=lookback,

@@ -11,7 +11,7 @@ The complete history on disk, memory-mapped: opened in milliseconds, read era by
 
 A block holds whole eras, some 65,000 rows. Within it a column's values stand together, so an era's rows of one column
 are one run of bytes: trees read columns in place, networks copy an era at the speed of memory, and a feature set
-touches no byte of the features it leaves out. :mod:`bot.ingest` writes it.
+touches no byte of the features it leaves out. :mod:`bot.data.ingest` writes it.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bot.data.era_store_manifest import Block, Manifest, StoredFile
 from bot.errors import DatasetIncomplete, SchemaMismatch
-from bot.store_manifest import Block, Manifest, StoredFile
 
 MANIFEST = "manifest.json"
 ID_BYTES = 16

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bot.history import FeatureReturns, feature_returns
-from bot.store import TARGETS, EraStore
+from bot.data.era_store import TARGETS, EraStore
+from bot.history.factor_history import FeatureReturns, feature_returns
 from bot.system.sealed import seal, unseal
 
 Watcher = Callable[[int, int], None]

@@ -15,9 +15,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bot.data.era_store import ID_BYTES
 from bot.errors import DatasetIncomplete, SchemaMismatch
 from bot.features.codes import MISSING
-from bot.store import ID_BYTES
 from bot.tournament.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, is_target
 
 CELLS = 1 << 24

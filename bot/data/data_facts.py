@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bot.store import TARGETS, EraStore
+from bot.data.era_store import TARGETS, EraStore
 from bot.tournament.columns import ALIAS, HISTORY_LAG, horizon
 
 DAYS_AN_ERA = 5

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from bot.block_file import BlockFile
+from bot.data.block_file import BlockFile
+from bot.data.era_store import FEATURES, IDS, MANIFEST, TARGETS, EraStore
+from bot.data.era_store_manifest import Block, Manifest, StoredFile
+from bot.data.parquet import Codes, Era, ParquetSource
 from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
-from bot.parquet import Codes, Era, ParquetSource
-from bot.store import FEATURES, IDS, MANIFEST, TARGETS, EraStore
-from bot.store_manifest import Block, Manifest, StoredFile
 from bot.system.files import publish, sha256_of, sync_folder
 from bot.tournament.columns import FEATURE_PREFIX, is_target
 

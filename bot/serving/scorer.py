@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from bot.artifacts import Artifact
 from bot.errors import ArtifactInvalid, SchemaMismatch
 from bot.features.preprocess import Prepared, Preprocess, prepare
-from bot.history import HistoryState, Window
+from bot.history.factor_history import HistoryState, Window
 from bot.scoring.neutralize import neutralize, neutralize_to
+from bot.serving.artifacts import Artifact
 from models.ensemble import blend, expected_score
 from models.exported import ExportedNetwork
 from models.stack import Stack
