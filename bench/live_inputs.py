@@ -16,10 +16,10 @@ from bot.features.distributions import Marginals, sample
 from bot.features.preprocess import Prepared, Preprocess, engineered_scaling, network_scaling
 from bot.features.preprocess import prepare as prepared
 from bot.history.factor_history import SCALE, HistoryState
-from bot.recipes import STANDARD
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import GOLDEN, HISTORY, MARGINALS, NETWORK, PREPROCESS, Members, golden_batch
 from bot.tournament.columns import HISTORY_LAG
+from bot.training.recipes import STANDARD
 from models.export import export
 from models.network import Network
 from models.network_config import Mixing, NetworkConfig

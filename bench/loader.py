@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.dlpack import from_dlpack
 
 from bot.features.preprocess import Preprocess
-from bot.training_set import TrainingSet
+from bot.training.training_set import TrainingSet
 
 GOAL_KROWS, GOAL_RATIO = 2000.0, 20.0
 WARM, ERAS, BATCH, ROWS = 1, 12, 4096, 16_384

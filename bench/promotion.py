@@ -25,13 +25,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bot.recipes import DEMO, Recipe
-from bot.retrain import Retrainer
+from bot.judging.challenger import Retrainer
 from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock
 from bot.sandbox.world import World, generate
 from bot.sandbox.world_schema import SIZES, WorldSize
 from bot.serving.artifacts import ArtifactStore
 from bot.tournament.client import NumeraiClient
+from bot.training.recipes import DEMO, Recipe
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 KINDS = ("healthy, first", "healthy, against champion", "shuffled, first", "shuffled, against champion")

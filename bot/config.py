@@ -16,12 +16,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from bot import recipe_file
 from bot.data import data_version
 from bot.errors import BadConfig
 from bot.system.intervals import interval_s
 from bot.system.secret_files import SECRETS, read_secret, secret_from_file
 from bot.tournament.columns import horizon
+from bot.training import recipe_file
 
 CONFIG_FILE = "bot.toml"
 

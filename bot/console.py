@@ -12,12 +12,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bot.axes import number
 from bot.doctor.checks import Check
 from bot.findings import Finding
+from bot.judging.promotion import Decision
 from bot.live_record import LiveRound
-from bot.promotion import Decision
 from bot.receipt import Receipt
+from bot.reporting.chart_axes import number
 from bot.score_sync import Calibration
 
 SHOWN = 30

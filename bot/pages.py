@@ -12,9 +12,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from bot.axes import number
-from bot.charts import Line, line_chart
 from bot.live_record import LiveRecord, LiveRound
+from bot.reporting.chart_axes import number
+from bot.reporting.charts import Line, line_chart
 from bot.status import overview, post_mortem
 from bot.web import Answer
 

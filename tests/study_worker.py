@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from bot.study import Worker, open_study
+from bot.research.trial_worker import Worker, open_study
 
 
 def say(word):

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bot.contest import Abroad
 from bot.data.ingest import update
 from bot.features.preprocess import Preprocess
-from bot.judge import ENSEMBLE, Candidate
-from bot.training_set import TrainingSet
+from bot.judging.champion_comparison import Abroad
+from bot.judging.judge import ENSEMBLE, Candidate
+from bot.training.training_set import TrainingSet
 from tests.store_files import NAMES, ROWS, table
 
 TARGET = "target_ender_60"

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FORBIDDEN_LIVE = ("torch", "polars", "sklearn", "scipy.stats", "lightgbm", "matplotlib", "bot.sandbox", "bot.retrain")
+FORBIDDEN_LIVE = (
+    "torch",
+    "polars",
+    "sklearn",
+    "scipy.stats",
+    "lightgbm",
+    "matplotlib",
+    "bot.sandbox",
+    "bot.judging.challenger",
+)
 
 
 def loaded_by(module: str) -> set[str]:
@@ -20,7 +29,15 @@ def loaded_by(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["bot.submit", "bot.diagnose", "bot.daemon", "bot.assembly", "models.runtime", "models.ensemble"]
+    "module",
+    [
+        "bot.submit",
+        "bot.judging.numerai_diagnostics",
+        "bot.daemon",
+        "bot.assembly",
+        "models.runtime",
+        "models.ensemble",
+    ],
 )
 def test_serving_never_loads_training_libraries(module):
     """What submits a round, or scores eras for Numerai's diagnostics, loads no library that only training has."""
@@ -106,4 +123,4 @@ def test_wheel_carries_what_is_no_python(tmp_path):
     held = set(zipfile.ZipFile(tmp_path / built.stdout.split()[-1]).namelist())
 
     assert {f"bot/templates/{name}" for name in ("report.html.j2", "charts.css", "charts.js")} <= held
-    assert "bot/charts.py" in held
+    assert "bot/reporting/charts.py" in held

@@ -5,19 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bot.benchmark import against_benchmark, neutralizer, spoken
 from bot.data.ingest import update
 from bot.errors import OperatorNeeded
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
-from bot.network_fit import NetworkFitter
-from bot.recipes import DEMO
 from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
 from bot.scoring.metrics import bmc
 from bot.scoring.residual import contribution, remainder
-from bot.splits import Split
-from bot.training_set import TrainingSet
+from bot.training.benchmark_labels import against_benchmark, neutralizer, spoken
+from bot.training.network_fit import NetworkFitter
+from bot.training.recipes import DEMO
+from bot.training.splits import Split
+from bot.training.training_set import TrainingSet
 
 TARGETS = ("target_ender_60", "target_ender_20")
 MAIN = TARGETS[0]

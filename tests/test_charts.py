@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.charts import HEIGHT, WIDTH, Bar, Line, bar_chart, heat_chart, line_chart
+from bot.reporting.charts import HEIGHT, WIDTH, Bar, Line, bar_chart, heat_chart, line_chart
 
 FINITE = st.floats(-1e6, 1e6, allow_subnormal=False)
 

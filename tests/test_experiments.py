@@ -8,12 +8,12 @@ import pytest
 
 from bot.data.ingest import update
 from bot.errors import OperatorNeeded
-from bot.experiments import e0
-from bot.laboratory import Laboratory
-from bot.notebook import plain
-from bot.recipes import DEMO
+from bot.research.experiment import Laboratory
+from bot.research.experiment_results import plain
+from bot.research.momentum_experiment import e0
 from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
+from bot.training.recipes import DEMO
 
 
 def laboratory(state, **changes):

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.factor_momentum import (
+from bot.history.factor_history import FeatureReturns, minimum_lag
+from bot.research.factor_momentum import (
     HALF_LIVES,
     WEIGHTS,
     Candidate,
@@ -21,7 +22,6 @@ from bot.factor_momentum import (
     persistence,
     verdict,
 )
-from bot.history.factor_history import FeatureReturns, minimum_lag
 from bot.scoring.bootstrap import Interval, TooFewEras
 
 DAYS20, DAYS60 = "target_ender_20", "target_ender_60"

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bot import figures
-from bot.error_analysis import EraShape
-from bot.measure import Measured
+from bot.reporting import figures
+from bot.reporting.era_measurements import Measured
+from bot.reporting.error_analysis import EraShape
 from bot.scoring.summaries import Terms
 
 ERAS, FEATURES = 30, ("feature_a", "feature_b", "feature_c")

@@ -6,19 +6,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bot.contest import hold
 from bot.data.ingest import update
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
-from bot.judge import Candidate
-from bot.promotion import decide
-from bot.recipes import DEMO
+from bot.judging.champion_comparison import hold
+from bot.judging.judge import Candidate
+from bot.judging.promotion import decide
 from bot.sandbox.world import generate
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import PREPROCESS, Members
-from bot.training_data import part, used
-from bot.training_set import TrainingSet
-from bot.tree_fit import fit_trees
+from bot.training.recipes import DEMO
+from bot.training.training_data import part, used
+from bot.training.training_set import TrainingSet
+from bot.training.tree_fit import fit_trees
 
 TARGET = "target_ender_60"
 RECIPE = replace(DEMO, targets=(TARGET,), weights=(("gbm", 1.0),), engineered=())

@@ -4,7 +4,7 @@ import lightgbm
 import numpy as np
 import pytest
 
-from bot.importance import gain_shares, permutation_weights, tree_blocks
+from bot.reporting.importance import gain_shares, permutation_weights, tree_blocks
 from models.permutation import permutation_losses
 from models.tree_text import split_gains
 from tests.tree_rows import NAMES, data

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bot import ladder
 from bot.data.ingest import update
 from bot.errors import OperatorNeeded
-from bot.laboratory import Laboratory
-from bot.ladder import NETWORKS, STEPS, TREES, e1
-from bot.notebook import plain
-from bot.recipes import DEMO
+from bot.research import ablation_experiment
+from bot.research.ablation_experiment import NETWORKS, STEPS, TREES, e1
+from bot.research.experiment import Laboratory
+from bot.research.experiment_results import plain
 from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
+from bot.training.recipes import DEMO
 
 SMALL = replace(
     DEMO,
@@ -97,8 +97,8 @@ def test_results_lie_on_disk_without_leftovers(climbed):
 
 def test_finished_rungs_are_not_fitted_again(climbed, state, benchmark, monkeypatch):
     """The same call reads everything and says the same."""
-    monkeypatch.setattr(ladder, "NetworkFitter", None)
-    monkeypatch.setattr(ladder, "fit_trees", None)
+    monkeypatch.setattr(ablation_experiment, "NetworkFitter", None)
+    monkeypatch.setattr(ablation_experiment, "fit_trees", None)
 
     again = e1(laboratory(state), benchmark=benchmark)
 
@@ -134,7 +134,9 @@ def test_stacked_predictions_are_out_of_fold(state):
     lab = laboratory(state)
     data = lab.read(lab.store())
     folds = lab.folds(data, least=2)
-    climb = ladder._Climb(lab=lab, data=data, folds=folds, notebook=lab.notebook("e1", lab.store()), benchmark={})
+    climb = ablation_experiment._Climb(
+        lab=lab, data=data, folds=folds, notebook=lab.notebook("e1", lab.store()), benchmark={}
+    )
     position = folds[1].validation[3]
     z = climb._stacked(position)
     trees = climb._trees(1, "target_ender_20")
@@ -147,8 +149,8 @@ def test_stacked_predictions_are_out_of_fold(state):
 
 def test_benchmark_is_read_from_what_was_synced(state, monkeypatch):
     """Where benchmark models were synced, every scored era has its BMC."""
-    monkeypatch.setattr(ladder, "NETWORKS", {"MLP": NETWORKS["MLP"]})
-    monkeypatch.setattr(ladder, "STEPS", (("MLP", TREES),))
+    monkeypatch.setattr(ablation_experiment, "NETWORKS", {"MLP": NETWORKS["MLP"]})
+    monkeypatch.setattr(ablation_experiment, "STEPS", (("MLP", TREES),))
     found = e1(laboratory(state))
 
     assert [(one.score, one.eras) for one in found.differences] == [("CORR", 15), ("BMC", 15)]

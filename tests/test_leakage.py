@@ -13,9 +13,9 @@ from bot.history.factor_history import minimum_lag, window
 from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
 from bot.scoring.metrics import corr
-from bot.splits import holdout
 from bot.tournament.columns import EMBARGO
-from bot.training_set import TrainingSet
+from bot.training.splits import holdout
+from bot.training.training_set import TrainingSet
 
 TARGETS = ("target_ender_60", "target_ender_20")
 MAIN = TARGETS[0]

@@ -8,24 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.contest import hold
 from bot.data.ingest import update
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
 from bot.history.factor_history import FeatureReturns, minimum_lag
-from bot.judge import Candidate
-from bot.leaks import lag, purge, too_good, used_by
-from bot.promotion import decide
-from bot.recipes import DEMO
+from bot.judging.champion_comparison import hold
+from bot.judging.judge import Candidate
+from bot.judging.leakage import lag, purge, too_good, used_by
+from bot.judging.promotion import decide
 from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import PREPROCESS, Members
-from bot.splits import Used, holdout
 from bot.tournament.columns import EMBARGO
-from bot.training_data import used
-from bot.training_set import TrainingSet
-from bot.tree_fit import fit_trees
+from bot.training.recipes import DEMO
+from bot.training.splits import Used, holdout
+from bot.training.training_data import used
+from bot.training.training_set import TrainingSet
+from bot.training.tree_fit import fit_trees
 
 TARGET = "target_ender_60"
 HISTORY = (TARGET, "target_ender_20")

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bot import network_fit
 from bot.errors import BadConfig, DatasetIncomplete, OperatorNeeded
 from bot.features.preprocess import Preprocess
-from bot.network_team import Order, refuse_unshared
-from bot.recipes import DEMO
-from bot.splits import Split
-from bot.training_set import TrainingSet
+from bot.training import network_fit
+from bot.training.distributed import Order, refuse_unshared
+from bot.training.recipes import DEMO
+from bot.training.splits import Split
+from bot.training.training_set import TrainingSet
 from models.distributed import Team
 from tests.store_files import NAMES, TARGETS, build, small_blocks, write_files
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.findings import Finding
-from bot.leaks import too_good
-from bot.promotion import Comparison, Evidence, Series, decide, interval, skill
-from bot.recipes import Floors
+from bot.judging.leakage import too_good
+from bot.judging.promotion import Comparison, Evidence, Series, decide, interval, skill
 from bot.scoring.metrics import corr
+from bot.training.recipes import Floors
 
 TARGET = "target_ender_60"
 ERAS, ROWS = 96, 200

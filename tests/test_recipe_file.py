@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import BadConfig
-from bot.recipe_file import find, history_needs, names, read, to_toml
-from bot.recipes import DEMO, RECIPES, STANDARD
+from bot.training.recipe_file import find, history_needs, names, read, to_toml
+from bot.training.recipes import DEMO, RECIPES, STANDARD
 
 TARGETS = st.lists(
     st.sampled_from(["target_ender_20", "target_ender_60", "target_jasper_20", "target_victor_20"]), unique=True

@@ -8,14 +8,14 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from bot import report
+from bot.reporting import report_page
 from tests.evaluated import GROUPS, MEMBERS, evaluation
 
 
 @pytest.fixture(scope="module")
 def page_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "page.html"
-    report.write(evaluation(), path)
+    report_page.write(evaluation(), path)
     return path
 
 
@@ -48,7 +48,7 @@ def test_template_styles_and_script_are_package_data():
 
 def test_page_names_what_it_is_about():
     """Artifact, decision and its checks, members, groups and what was not computed are all there."""
-    html = report.render(evaluation())
+    html = report_page.render(evaluation())
 
     for word in (
         "2026-11-24T120000Z-abcd",
@@ -64,7 +64,7 @@ def test_page_names_what_it_is_about():
 
 def test_page_refers_to_nothing_outside_itself():
     """No address, import or font is fetched, and the page's own policy would refuse it."""
-    html = report.render(evaluation())
+    html = report_page.render(evaluation())
 
     assert not re.search(r"(?:src|href)=\"(?!#|data:)", html)
     assert not re.search(r"https?://|@import|url\(", html)
@@ -77,7 +77,7 @@ def test_foreign_names_stay_text():
     content["decision"]["reason"] = "<script>boom()</script>"
     content["worst"][0]["features"] = [["<img src=x>", -0.1]]
 
-    html = report.render(content)
+    html = report_page.render(content)
 
     assert "<script>boom" not in html
     assert "<img" not in html
@@ -86,21 +86,21 @@ def test_foreign_names_stay_text():
 @pytest.mark.parametrize("change", [{"champion": False}, {"network": False}, {"eras": 3}], ids=str)
 def test_page_without_some_of_it_is_still_a_page(change):
     """No champion, no network or hardly any eras leave a page that says so."""
-    html = report.render(evaluation(**change) if "eras" not in change else evaluation(3, champion=False))
+    html = report_page.render(evaluation(**change) if "eras" not in change else evaluation(3, champion=False))
 
     assert html.rstrip().endswith("</html>")
 
 
 def test_figures_survive_json(page_path):
     """The page drawn from figures read back from JSON is the same."""
-    assert report.render(json.loads(json.dumps(evaluation()))) == page_path.read_text()
+    assert report_page.render(json.loads(json.dumps(evaluation()))) == page_path.read_text()
 
 
 def test_thousand_eras_are_drawn_quickly_and_small():
     """A page of a thousand eras takes under five CPU seconds and one megabyte."""
     content = evaluation(1000)
     began = time.process_time()
-    html = report.render(content)
+    html = report_page.render(content)
 
     assert time.process_time() - began < 5
     assert len(html.encode()) < 1_000_000
@@ -110,9 +110,9 @@ def test_running_figures_by_hand():
     """Sums skip eras without a score, drawdown falls from the peak, a rolling Sharpe needs a full window."""
     series = np.array([1.0, np.nan, -3.0, 1.0])
 
-    np.testing.assert_array_equal(report.running_sum(series), [1.0, np.nan, -2.0, -1.0])
-    np.testing.assert_array_equal(report.drawdown(series), [0.0, 0.0, -3.0, -2.0])
-    np.testing.assert_allclose(report.rolling_sharpe(np.array([1.0, 3.0, 3.0]), 2), [np.nan, 2.0, np.nan])
+    np.testing.assert_array_equal(report_page.running_sum(series), [1.0, np.nan, -2.0, -1.0])
+    np.testing.assert_array_equal(report_page.drawdown(series), [0.0, 0.0, -3.0, -2.0])
+    np.testing.assert_allclose(report_page.rolling_sharpe(np.array([1.0, 3.0, 3.0]), 2), [np.nan, 2.0, np.nan])
 
 
 def test_page_opens_in_a_browser_without_complaint(open_page):

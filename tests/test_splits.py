@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import CannotSplit
-from bot.splits import CHUNK, holdout, resolved, walk_forward
 from bot.tournament.columns import EMBARGO, horizon
+from bot.training.splits import CHUNK, holdout, resolved, walk_forward
 
 BOT = Path(__file__).resolve().parents[1] / "bot"
 MARKET_DAYS_A_WEEK = 5
@@ -204,5 +204,5 @@ def test_every_estimator_of_the_bot_is_given_eras_from_here():
         imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         unsafe = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and "unsafe" in (node.arg or "")]
         if called & fitting and path.name not in fits:
-            assert "bot.splits" in imported, path
+            assert "bot.training.splits" in imported, path
         assert not unsafe, path

@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from bot.errors import BadConfig, OperatorNeeded
-from bot.study import AGAIN, LOST, Interrupted, Worker, open_study
+from bot.research.trial_worker import AGAIN, LOST, Interrupted, Worker, open_study
 
 ROOT = Path(__file__).resolve().parents[1]
 

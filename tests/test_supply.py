@@ -15,7 +15,7 @@ MOST = 45
 """Distributions in the submitting image beside the bot itself."""
 
 RUNNING = (
-    "apprise", "bot.diagnose", "bot.doctor", "bot.record.backup", "bot.live_record",
+    "apprise", "bot.judging.numerai_diagnostics", "bot.doctor", "bot.record.backup", "bot.live_record",
     "bot.metrics", "bot.pages", "bot.service", "bot.status", "bot.submit", "bot.web", "bot.wiring", "models.trees",
 )  # fmt: skip
 

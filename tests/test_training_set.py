@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bot.features.preprocess import Preprocess
-from bot.spill import in_file
-from bot.training_set import TrainingSet
+from bot.training.temporary_columns import in_file
+from bot.training.training_set import TrainingSet
 from tests.store_files import NAMES, TARGETS, build, small_blocks, write_files
 
 

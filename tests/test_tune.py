@@ -14,17 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot import recipe_file
 from bot.data.ingest import update
 from bot.errors import OperatorNeeded
-from bot.laboratory import Laboratory
-from bot.recipes import DEMO, STANDARD
+from bot.research.experiment import Laboratory
+from bot.research.search_space import Space
+from bot.research.trial_worker import Worker, open_study
+from bot.research.tune import REASON, Tuning
 from bot.sandbox.world import generate
 from bot.sandbox.world_schema import SIZES
-from bot.search_space import Space
-from bot.study import Worker, open_study
 from bot.tournament.columns import EMBARGO
-from bot.tune import REASON, Tuning
+from bot.training import recipe_file
+from bot.training.recipes import DEMO, STANDARD
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET, HELD_OUT = "target_ender_20", 10

@@ -10,7 +10,7 @@ from bot.cli.app import app
 from bot.errors import OperatorNeeded
 
 if TYPE_CHECKING:
-    from bot.laboratory import Laboratory
+    from bot.research.experiment import Laboratory
 
 evaluate = typer.Typer(help="Measure models and ideas on eras that have resolved; changes nothing that serves.")
 app.add_typer(evaluate, name="evaluate")
@@ -54,9 +54,9 @@ def overview(
 def e0(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk = 156) -> None:
     """Ask whether feature returns last and what their momentum adds to LightGBM: go or no-go for history."""
     with _laboratory(recipe, eras, every, chunk) as laboratory:
-        from bot import experiments  # noqa: PLC0415
+        from bot.research import momentum_experiment  # noqa: PLC0415
 
-        found = experiments.e0(laboratory)
+        found = momentum_experiment.e0(laboratory)
     from bot.cli.tables import show_e0  # noqa: PLC0415
 
     show_e0(found)
@@ -66,9 +66,9 @@ def e0(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk 
 def e1(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk = 156) -> None:
     """Climb the ladder: what heads, stacked predictions and history each add to the network, beside LightGBM."""
     with _laboratory(recipe, eras, every, chunk) as laboratory:
-        from bot import ladder  # noqa: PLC0415
+        from bot.research import ablation_experiment  # noqa: PLC0415
 
-        found = ladder.e1(laboratory)
+        found = ablation_experiment.e1(laboratory)
     from bot.cli.tables import show_e1  # noqa: PLC0415
 
     show_e1(found)
@@ -83,7 +83,7 @@ def importance(
 ) -> None:
     """Ask what an artifact's network lives on: feature groups, history by target and age, and single rows explained."""
     with _laboratory(recipe, eras, 1, eras) as laboratory:
-        from bot.interpretation import interpret  # noqa: PLC0415
+        from bot.research.interpretation import interpret  # noqa: PLC0415
         from bot.serving.artifacts import ArtifactStore  # noqa: PLC0415
 
         store = ArtifactStore(laboratory.state_dir / "artifacts")
@@ -97,15 +97,16 @@ def importance(
 @contextmanager
 def _laboratory(recipe: str | None, eras: int | None, every: int, chunk: int) -> "Iterator[Laboratory]":
     """Open the synced history for an experiment, with a bar while it runs."""
-    from bot import assembly, config, recipe_file  # noqa: PLC0415
+    from bot import assembly, config  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
     from bot.system.lock import state_lock  # noqa: PLC0415
+    from bot.training import recipe_file  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(**settings.logging)
     try:
-        from bot.laboratory import Laboratory  # noqa: PLC0415 - torch is loaded by experiments alone
+        from bot.research.experiment import Laboratory  # noqa: PLC0415 - torch is loaded by experiments alone
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to experiment") from None
     chosen = recipe_file.find(recipe or settings.recipe)

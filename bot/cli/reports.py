@@ -27,7 +27,7 @@ def report(
 ) -> None:
     """Write the page about an artifact from its evaluation, which is made where there is none; print where it is."""
     from bot import assembly, config  # noqa: PLC0415
-    from bot.report import write  # noqa: PLC0415
+    from bot.reporting.report_page import write  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
 
     settings = config.load()
@@ -53,10 +53,10 @@ def evaluated(
     """
     from bot import assembly  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
-    from bot.report import write  # noqa: PLC0415
+    from bot.reporting.report_page import write  # noqa: PLC0415
 
     try:
-        from bot.evaluate import Evaluator, save  # noqa: PLC0415 - torch is loaded by what trains and measures alone
+        from bot.reporting.evaluate import Evaluator, save  # noqa: PLC0415 - torch is loaded by what trains and measures alone
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to evaluate") from None
     identity, terms = assembly.find_artifact(settings, artifact), _terms(settings, pay)
@@ -114,7 +114,7 @@ def page_path(settings: "Settings", identity: str) -> Path:
 
 def _known(path: Path) -> dict[str, Any] | None:
     """Return an evaluation that was kept by this version, ``None`` where there is none."""
-    from bot.report import SCHEMA  # noqa: PLC0415
+    from bot.reporting.report_page import SCHEMA  # noqa: PLC0415
 
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -135,7 +135,7 @@ def diagnose(
     """Let Numerai's diagnostics score what an artifact was judged by, and compare: a difference is a flaw in scores or data."""
     from bot import assembly, config  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
-    from bot.diagnose import Diagnoser  # noqa: PLC0415
+    from bot.judging.numerai_diagnostics import Diagnoser  # noqa: PLC0415
     from bot.record.numerai_diagnostics import DiagnosisRecord  # noqa: PLC0415
     from bot.record.outbox import Outbox  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415

@@ -5,10 +5,10 @@ import math
 from rich.table import Table
 
 from bot.console import console
-from bot.experiments import E0
-from bot.factor_momentum import WEIGHTS
-from bot.interpretation import Interpretation
-from bot.ladder import E1
+from bot.research.ablation_experiment import E1
+from bot.research.factor_momentum import WEIGHTS
+from bot.research.interpretation import Interpretation
+from bot.research.momentum_experiment import E0
 
 
 def show_e0(found: E0) -> None:

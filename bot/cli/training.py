@@ -12,16 +12,17 @@ from bot.errors import BotError, OperatorNeeded, RetryLater
 if TYPE_CHECKING:
     from bot.config import Settings
     from bot.history.sync import Refreshed
-    from bot.recipes import Recipe
-    from bot.retrain import Retrained
+    from bot.judging.challenger import Retrained
+    from bot.training.recipes import Recipe
 
 
 @app.command()
 def sync() -> None:
     """Bring data, era store and history of every data version in use up to date, verified."""
-    from bot import assembly, config, recipe_file  # noqa: PLC0415
+    from bot import assembly, config  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
+    from bot.training import recipe_file  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(**settings.logging)
@@ -78,16 +79,17 @@ def retrain(
     """Sync the data, train network and trees, judge them on eras they have not seen, and promote what has earned it."""
     import logging  # noqa: PLC0415
 
-    from bot import assembly, config, recipe_file  # noqa: PLC0415
+    from bot import assembly, config  # noqa: PLC0415
     from bot.cli.reports import report_after_retrain  # noqa: PLC0415
     from bot.console import show_scores  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
     from bot.system.signals import stop_on_signal  # noqa: PLC0415
+    from bot.training import recipe_file  # noqa: PLC0415
 
     settings = config.load()
     logs.configure(**settings.logging)
     try:  # torch is loaded by this command alone
-        from bot.network_team import NetworkTeam, refuse_unshared  # noqa: PLC0415
+        from bot.training.distributed import NetworkTeam, refuse_unshared  # noqa: PLC0415
         from models.distributed import ProcessLost, team  # noqa: PLC0415
         from models.stopping import TrainingStopped  # noqa: PLC0415
         from models.training_values import TrainingDiverged  # noqa: PLC0415
@@ -121,7 +123,7 @@ def _lead(
     """Retrain the recipes while no other process does, each on *data_version* or on that of its pin."""
     from bot import assembly  # noqa: PLC0415
     from bot.console import training_bar  # noqa: PLC0415
-    from bot.retrain import Retrainer  # noqa: PLC0415
+    from bot.judging.challenger import Retrainer  # noqa: PLC0415
     from bot.system.lock import state_lock  # noqa: PLC0415
     from bot.system.progress import tracking  # noqa: PLC0415
 

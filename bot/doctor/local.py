@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot import recipe_file
 from bot.assembly import pins, recipes_in_use, versions
 from bot.config import Settings
 from bot.data.data_version import order
@@ -17,11 +16,12 @@ from bot.doctor.checks import Check, failure, guarded, note, ok, warning
 from bot.errors import ArtifactInvalid, BadConfig, BadCredentials, NoChampion
 from bot.features.feature_sets import FeatureMetadata
 from bot.history.published import history_path, read
-from bot.recipes import Recipe
 from bot.record.ledger import Ledger
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
 from bot.system.secret_files import SECRET_FOLDER
+from bot.training import recipe_file
+from bot.training.recipes import Recipe
 
 GIB = 1 << 30
 

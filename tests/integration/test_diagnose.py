@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from bot import assembly
-from bot.diagnose import PATIENCE_S, TOLERANCE, Diagnoser, compare
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
+from bot.judging.numerai_diagnostics import PATIENCE_S, TOLERANCE, Diagnoser, compare
 from bot.record.numerai_diagnostics import DiagnosisRecord
 from bot.record.outbox import Outbox
 from bot.sandbox import DEMO_ACCOUNT, Fault

@@ -14,7 +14,7 @@ import structlog
 from bot import config
 from bot.cli.reports import report_after_retrain
 from bot.data.era_store import EraStore
-from bot.evaluate import Evaluator
+from bot.reporting.evaluate import Evaluator
 from bot.sandbox.world import World
 from bot.serving.artifacts import ArtifactStore
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from bot.interpretation import interpret
-from bot.laboratory import Laboratory
-from bot.notebook import plain
-from bot.recipes import DEMO
+from bot.research.experiment import Laboratory
+from bot.research.experiment_results import plain
+from bot.research.interpretation import interpret
 from bot.serving.artifacts import ArtifactStore
+from bot.training.recipes import DEMO
 from models.onnx_weights import restore
 
 

@@ -14,10 +14,10 @@ import torch
 
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess, engineered_scaling, network_scaling, prepare
-from bot.recipes import DEMO
 from bot.sandbox import Sandbox, SandboxClock, Schedule
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import GOLDEN, NETWORK, PREPROCESS, Members, golden_batch
+from bot.training.recipes import DEMO
 from models.export import export
 from models.network import Network
 from models.network_config import NetworkConfig

@@ -14,13 +14,13 @@ from bot.data.era_store import EraStore
 from bot.data.live_file import read_live
 from bot.data.reference_predictions import Opinions
 from bot.history.feature_returns import update
-from bot.judge import find_weights, judged_candidate
-from bot.recipes import DEMO
+from bot.judging.judge import find_weights, judged_candidate
 from bot.sandbox import Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
 from bot.submission_file import reread
+from bot.training.recipes import DEMO
 from models.ranks import rank_correlation
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation
 

@@ -18,15 +18,15 @@ from bot.features.preprocess import Preprocess
 from bot.history import feature_returns
 from bot.history.factor_history import window
 from bot.history.published import choose, history_path, publish
-from bot.recipe_file import history_needs
-from bot.recipes import DEMO
 from bot.scoring.metrics import corr
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
 from bot.tournament.columns import horizon, is_target
-from bot.training_plan import network_config, training_options
-from bot.training_set import TrainingSet
-from bot.tree_fit import fit_trees
+from bot.training.network_options import network_config, training_options
+from bot.training.recipe_file import history_needs
+from bot.training.recipes import DEMO
+from bot.training.training_set import TrainingSet
+from bot.training.tree_fit import fit_trees
 from models.training import train
 from models.trees import TreeModel
 

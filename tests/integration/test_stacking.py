@@ -9,13 +9,13 @@ import pytest
 from bot.data.era_store import EraStore
 from bot.errors import CannotSplit
 from bot.features.preprocess import Preprocess
-from bot.recipes import DEMO
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import STACKED
-from bot.stacking import Stacker
 from bot.tournament.columns import EMBARGO
-from bot.training_plan import class_prior, network_config
-from bot.training_set import TrainingSet
+from bot.training.network_options import class_prior, network_config
+from bot.training.recipes import DEMO
+from bot.training.stacking import Stacker
+from bot.training.training_set import TrainingSet
 from models.classes import CLASS_PRIOR
 from models.ensemble import gaussianize
 from models.trees import TreeModel

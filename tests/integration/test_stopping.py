@@ -13,11 +13,11 @@ import pytest
 
 from bot.data.era_store import EraStore
 from bot.features.preprocess import Preprocess
-from bot.recipes import DEMO
 from bot.serving.artifacts import ArtifactStore
 from bot.system.signals import stop_on_signal
-from bot.training_set import TrainingSet
-from bot.tree_fit import fit_trees
+from bot.training.recipes import DEMO
+from bot.training.training_set import TrainingSet
+from bot.training.tree_fit import fit_trees
 from models.stopping import TrainingStopped
 
 ROOT = Path(__file__).resolve().parents[2]

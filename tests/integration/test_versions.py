@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import structlog
 
-from bot import recipe_file
 from bot.cli import training
-from bot.contest import hold
 from bot.data.live_file import read_live
 from bot.data.reference_predictions import Opinions
 from bot.errors import NumeraiUnavailable
 from bot.history.published import history_path
-from bot.judge import ENSEMBLE, judge, open_judged
+from bot.judging.champion_comparison import hold
+from bot.judging.judge import ENSEMBLE, judge, open_judged
 from bot.record.ledger import Ledger
 from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock
 from bot.sandbox.world import World
 from bot.serving.artifacts import ArtifactStore
 from bot.submission_file import reread
+from bot.training import recipe_file
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation, once, shared
 
 TARGET = "target_ender_60"
@@ -144,7 +144,7 @@ def test_plain_retrains_stay_on_the_version_of_the_champion(trains_on):
 @pytest.fixture
 def trains_on(upgraded, monkeypatch):
     """Return a function that says which data version `bot retrain` would train on."""
-    monkeypatch.setattr("bot.retrain.Retrainer.retrain", lambda self, _: self.data_version)
+    monkeypatch.setattr("bot.judging.challenger.Retrainer.retrain", lambda self, _: self.data_version)
     recipe = recipe_file.find("demo")
 
     def told(option=None, setting="v5.3"):

@@ -1,0 +1,85 @@
+"""
+What an artifact keeps of the judgement, plainly enough for any tool: ``evaluation.json``.
+
+::
+
+    {"target": "target_ender_60",
+     "validation": BLOCK,            eras of early stopping and weights
+     "holdout": BLOCK,               eras of the judgement
+     "champion": BLOCK or null,      the champion's members on the eras of the hold-out that they had not seen
+     "champion_id": "..." or null,
+     "correlation": [...],           rank correlation of both ensembles on the champion's eras
+     "not_computed": {"mmc": "why"}}
+
+    BLOCK = {"eras": ["0900", ...], "rows": [...], "exposure": [...],
+             "scores": {"corr": {"tsmixer": [...], "gbm": [...], "ensemble": [...]}, "bmc": {...}, "mmc": {...}}}
+
+Every list has one entry per era of its block; ``null`` stands for an era without that score.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bot.judging.champion_comparison import Contest
+from bot.judging.judge import Judged
+from bot.scoring.summaries import max_drawdown, sharpe
+
+EVALUATION = "evaluation.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """CORR of one member over eras: mean, Sharpe and largest drawdown of the cumulative sum."""
+
+    mean: float
+    sharpe: float
+    max_drawdown: float
+    eras: int
+
+
+def summary(judged: Judged) -> dict[str, Score]:
+    """Return the CORR of members and ensemble over the eras where there is one."""
+    return {
+        name: Score(
+            mean=float(np.nanmean(series)) if np.isfinite(series).any() else float("nan"),
+            sharpe=sharpe(series),
+            max_drawdown=max_drawdown(series),
+            eras=int(np.isfinite(series).sum()),
+        )
+        for name, series in judged.scores["corr"].items()
+    }
+
+
+def to_json(contest: Contest, validation: Judged, *, target: str) -> str:
+    """Return the judgement as text; see the module for its form."""
+    comparison = contest.evidence.comparison
+    content = {
+        "target": target,
+        "validation": _block(validation),
+        "holdout": _block(contest.challenger),
+        "champion": None if contest.champion is None else _block(contest.champion),
+        "champion_id": contest.champion_id,
+        "correlation": [] if comparison is None else _numbers(comparison.correlation),
+        "not_computed": dict(contest.evidence.not_computed),
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _block(judged: Judged) -> Mapping[str, Any]:
+    return {
+        "eras": list(judged.eras),
+        "rows": judged.rows.tolist(),
+        "exposure": _numbers(judged.exposure),
+        "scores": {
+            score: {name: _numbers(series) for name, series in members.items()}
+            for score, members in judged.scores.items()
+        },
+    }
+
+
+def _numbers(values: Iterable[float]) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]

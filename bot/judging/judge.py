@@ -1,0 +1,273 @@
+"""
+Score members on eras they have not seen, by the code that serves, and keep every era's number.
+
+Challenger and champion are scored on the same rows; the champion's members here are the ones it was judged by, which
+had never seen anything later than the embargo before its own hold-out.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from bot.data.era_store import EraStore
+from bot.data.reference_predictions import Opinions
+from bot.features.preprocess import Prepared
+from bot.history import feature_returns
+from bot.history.factor_history import FeatureReturns, Window
+from bot.scoring.ensemble_weights import EraScores, weigh
+from bot.scoring.metrics import corr, mmc
+from bot.scoring.neutralize import KNOWN_SHARE, exposures, spoken
+from bot.serving.artifacts import Artifact
+from bot.serving.scorer import Members, ensemble
+from bot.system.lock import state_lock
+from bot.system.progress import Watcher
+from bot.tournament.columns import horizon
+from bot.training.recipe_file import history_needs
+from bot.training.recipes import Recipe
+from bot.training.training_set import TrainingSet
+from models.ranks import rank_correlation
+
+ENSEMBLE = "ensemble"
+
+Floats = npt.NDArray[np.float64]
+log = structlog.get_logger()
+
+
+class Judgeable(Protocol):
+    """Whoever scores the eras of some data, as :meth:`Candidate.score` does."""
+
+    @property
+    def data(self) -> TrainingSet:
+        """Return the eras: their rows and what came of them."""
+        ...
+
+    def score(self, position: int, benchmark: Floats | None) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
+        """Return scores and neutralizers of the era at *position*."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """
+    A set of members with what makes one prediction of theirs.
+
+    Attributes:
+        data: The eras with the features these members take.
+        members: The models.
+        weights: Share of each.
+        neutralizers: Features that exposure is measured to, and the ensemble neutralized.
+        proportion: How much of their linear part is removed.
+        to_benchmark: The ensemble is neutralized to the benchmark model instead; in an era that it does not speak
+            about, to nothing, as it would be live.
+    """
+
+    data: TrainingSet
+    members: Members
+    weights: Mapping[str, float]
+    neutralizers: Sequence[str]
+    proportion: float
+    to_benchmark: bool = False
+
+    def score(self, position: int, benchmark: Floats | None) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
+        """
+        Return the scores of members and ensemble for an era, and the features that exposure is measured to.
+
+        Args:
+            position: Of the era.
+            benchmark: The benchmark model's predictions of it, NaN where it has none. Shape ``(rows,)``.
+        """
+        seen = self.data.window(position)
+        return self.score_rows(self.data.prepared(position), "masked" if seen is None else seen, benchmark)
+
+    def score_rows(
+        self, rows: Prepared, window: Window, benchmark: Floats | None
+    ) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
+        """Return the same for any prepared rows; *window* as in :meth:`bot.serving.scorer.Members.score`."""
+        columns = rows.features[:, [self.data.manifest.features.index(name) for name in self.neutralizers]]
+        scores = self.members.score(rows, window=window)
+        against = spoken(benchmark) if self.to_benchmark else columns
+        blended = ensemble(scores, self.weights, against, proportion=self.proportion)
+        return {**scores, ENSEMBLE: blended}, columns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """
+    Scores of some eras.
+
+    Attributes:
+        eras: Their labels.
+        rows: Rows with a target in each. Shape ``(eras,)``.
+        scores: ``corr``, ``bmc`` and ``mmc`` by member, NaN where there is none; each of shape ``(eras,)``.
+        exposure: Largest absolute correlation of the ensemble with a neutralizer. Shape ``(eras,)``.
+    """
+
+    eras: tuple[str, ...]
+    rows: npt.NDArray[np.int64]
+    scores: Mapping[str, Mapping[str, Floats]]
+    exposure: Floats
+
+
+def judge(
+    candidate: Judgeable, positions: Sequence[int], *, target: str, opinions: Opinions, watch: Watcher
+) -> tuple[Judged, dict[int, Floats]]:
+    """
+    Score a candidate on the eras at *positions*.
+
+    Args:
+        candidate: Models that have not seen them.
+        positions: Of the eras.
+        target: The truth.
+        opinions: What contributions are measured to.
+        watch: Told about progress.
+
+    Returns:
+        The scores, and the ensemble's predictions by position.
+    """
+    series: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    rows, exposure, predictions = [], [], {}
+    for done, position in enumerate(positions):
+        watch("judge", done / len(positions), f"{len(positions)} eras")
+        scores, columns = candidate.score(position, opinions.by_era.get("bmc", {}).get(position))
+        truth = candidate.data.target(position, target)
+        for name, values in scores.items():
+            series["corr"][name].append(corr(values, truth))
+            for kind, opinion in opinions.by_era.items():
+                series[kind][name].append(contribution(values, opinion.get(position), truth))
+        predictions[position] = scores[ENSEMBLE]
+        rows.append(int(np.isfinite(truth).sum()))
+        exposure.append(float(np.abs(exposures(scores[ENSEMBLE], columns)).max(initial=0.0)))
+    judged = Judged(
+        eras=tuple(candidate.data.store.eras[position] for position in positions),
+        rows=np.array(rows, dtype=np.int64),
+        scores={kind: {name: np.array(one) for name, one in by.items()} for kind, by in series.items()},
+        exposure=np.array(exposure),
+    )
+    return judged, predictions
+
+
+def unseen(artifact: Artifact, positions: Sequence[int], eras: Sequence[str]) -> list[int]:
+    """
+    Return the positions that neither the artifact's judged members have seen, nor anything that reaches into them.
+
+    Raises:
+        ValueError: There are none, or the artifact keeps no such members.
+    """
+    if "holdout" not in artifact.manifest["eras"]:
+        raise ValueError("it was made by a version that kept no members for a comparison")
+    first = str(artifact.manifest["eras"]["holdout"][0])
+    found = [position for position in positions if eras[position] >= first]
+    if not found:
+        raise ValueError(f"its own hold-out begins with era {first}, after this one")
+    return found
+
+
+def judged_candidate(artifact: Artifact, store: EraStore, returns: FeatureReturns, targets: Sequence[str]) -> Candidate:
+    """
+    Return the members that an artifact was judged by, on the data of today.
+
+    Args:
+        artifact: Any.
+        store: The history.
+        returns: Realised returns of all of its features.
+        targets: Truths that the caller will ask for.
+    """
+    about: Mapping[str, Any] = artifact.manifest
+    weights = {str(name): float(weight) for name, weight in about["weights"].items() if weight}
+    prefix = str(about["judged_prefix"])
+    members = Members(artifact.folder, tuple(weights), target=str(about["target"]), prefix=prefix)
+    history = about["history"]
+    data = TrainingSet.select(
+        store,
+        members.manifest,
+        targets=tuple(targets),
+        history_targets=tuple(history["targets"]) if history["lookback"] else (),
+        lookback=int(history["lookback"]),
+        table=returns,
+    )
+    return Candidate(
+        data=data,
+        members=members,
+        weights=weights,
+        neutralizers=tuple(about["neutralizers"]),
+        proportion=float(about["recipe"]["neutralize"]),
+        to_benchmark=bool(about.get("benchmark")),
+    )
+
+
+def open_judged(artifact: Artifact, state_dir: Path) -> tuple[EraStore, Candidate]:
+    """
+    Return the store an artifact was trained on, and the members it was judged by on it.
+
+    Raises:
+        DatasetIncomplete: The store is not there.
+        StateLocked: A sync is at it.
+    """
+    store = EraStore.open(state_dir / "store" / str(artifact.manifest["store"]))
+    history = tuple(name for name in history_needs()[0] if name in store.manifest.targets)
+    targets = tuple(name for name in artifact.manifest["targets"] if name in store.manifest.targets)
+    with state_lock(state_dir, "sync"):
+        returns = feature_returns.update(store, history)
+    return store, judged_candidate(artifact, store, returns, targets)
+
+
+def find_weights(
+    data: TrainingSet, folder: Path, positions: Sequence[int], recipe: Recipe, *, target: str, opinions: Opinions
+) -> dict[str, float]:
+    """
+    Return the members' weights: as the recipe has them, or by its rule.
+
+    Args:
+        data: The eras.
+        folder: Of members that have not learned from the eras at *positions*.
+        positions: Of the validation eras.
+        recipe: Names the members and the rule.
+        target: The truth.
+        opinions: Meta model and benchmark; where one leaves out a row of an era, it counts as none there.
+    """
+    if recipe.weighting == "fixed":
+        return dict(recipe.weights)
+    names = tuple(name for name, _ in recipe.weights)
+    members, eras = Members(folder, names, target=target), []
+    for position in positions:
+        seen = data.window(position)
+        scores = members.score(data.prepared(position), window="masked" if seen is None else seen)
+        said = {kind: by.get(position) for kind, by in opinions.by_era.items()}
+        whole = {kind: values for kind, values in said.items() if values is not None and np.isfinite(values).all()}
+        ordered = {name: scores[name] for name in names}
+        truth = data.target(position, target)
+        eras.append(EraScores.of(ordered, truth, meta_model=whole.get("mmc"), benchmark=whole.get("bmc")))
+    found = weigh(
+        recipe.weighting,
+        names,
+        eras,
+        corr_multiplier=recipe.corr_multiplier,
+        mmc_multiplier=recipe.mmc_multiplier,
+        lag=horizon(target) // 5,
+    )
+    for finding in found.findings:
+        log.warning("weights.finding", finding=finding)
+    return dict(found.weights)
+
+
+def correlations(ours: Mapping[int, Floats], theirs: Mapping[int, Floats]) -> Floats:
+    """Return the rank correlation of two sets of predictions for each era that both have. Shape ``(eras,)``."""
+    return np.array(
+        [rank_correlation(values, theirs[position]) for position, values in ours.items() if position in theirs]
+    )
+
+
+def contribution(values: Floats, opinion: Floats | None, truth: npt.NDArray[np.float32]) -> float:
+    """Return the contribution of an era where enough of its rows are spoken for, else NaN."""
+    if opinion is None:
+        return float("nan")
+    known = np.isfinite(opinion)
+    if known.mean() < KNOWN_SHARE:
+        return float("nan")
+    return mmc(values[known], opinion[known], truth[known])

@@ -1,0 +1,240 @@
+"""
+`bot diagnose`: what Numerai measures of an artifact, held beside what was measured here.
+
+The story: is it known already -> score the validation eras that the judged members have not seen -> intent in the
+ledger -> does the server hold it -> upload -> poll -> compare -> conclude, and tell a person.
+
+Both sides score the same predictions by the same formulas, so a difference is a flaw: in our scoring, in the rows or
+targets on our disk, or in which eras are meant. Nothing is staked on diagnostics; they are uploaded in live mode alone
+all the same, for a dry run changes nothing on the server.
+"""
+
+import hashlib
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import structlog
+
+from bot.data.reference_predictions import Opinions
+from bot.errors import RefuseToSubmit, RetryLater
+from bot.judging.judge import ENSEMBLE, contribution, open_judged, unseen
+from bot.record.numerai_diagnostics import DiagnosisRecord, Record, Scores, tell
+from bot.record.outbox import Outbox
+from bot.scoring.metrics import COVERAGE, corr
+from bot.serving.artifacts import Artifact, ArtifactStore
+from bot.submission_file import render
+from bot.system.progress import Watcher
+from bot.tournament.client import NumeraiClient
+from bot.tournament.columns import ALIAS
+from bot.tournament.responses import Diagnosis
+from bot.tournament.slots import Slot
+
+TOLERANCE = 0.001
+"""Largest difference of an era's score that is none.
+
+The same formula on the same rows differs by 1e-8 where one side holds targets as float32. Another target, another era or
+rows of another day move a score by its deviation, .012 for the 7,000 rows of a real era and more for fewer."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
+"""Seconds between two looks whether the diagnostics are done: doubled from the first to the longest."""
+
+PATIENCE_S = 600.0
+"""Seconds after which the diagnostics are left for a later look; the upload is not repeated then."""
+
+FAILED = ("failed", "error")
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnoser:
+    """Everything a diagnosis needs; *wait* sleeps so many seconds, *watch* is told about progress."""
+
+    client: NumeraiClient
+    record: DiagnosisRecord
+    outbox: Outbox
+    artifacts: ArtifactStore
+    state_dir: Path
+    wait: Callable[[float], None] = time.sleep
+    watch: Watcher = lambda _stage, _share, _note: None
+
+    def diagnose(self, identity: str, slot: Slot, *, force: bool = False) -> Record:
+        """
+        Bring an artifact's diagnostics to a conclusion, and tell a person of a difference.
+
+        Args:
+            identity: Of the artifact.
+            slot: Whose diagnostics they become; any model of the account will do.
+            force: Ask again, though there is a conclusion.
+
+        Raises:
+            ArtifactInvalid: The artifact does not verify.
+            DatasetIncomplete: The store it was trained on is not here.
+            RetryLater: The same call may conclude later; what was uploaded is not uploaded again.
+        """
+        known = self.record.get(identity)
+        if known is None or force or not known.is_concluded:
+            artifact = self.artifacts.open(identity)
+            known = self._conclude(artifact, slot, None if force else known)
+            log.info("diagnostics.concluded", artifact=identity, outcome=known.state, reason=known.verdict)
+        tell(self.outbox, known, now=datetime.now(UTC))
+        return known
+
+    def _conclude(self, artifact: Artifact, slot: Slot, known: Record | None) -> Record:
+        try:
+            sent = known if known is not None and known.state == "sent" else self._send(artifact, slot, known)
+        except RefuseToSubmit as error:
+            known = self.record.get(artifact.id) or _intended(artifact, slot, token="", ours={})
+            return self._keep(known, state="refused", verdict=str(error))
+        told = self._poll(sent)
+        if told.status != "done":
+            return self._keep(sent, state="refused", verdict=told.message or f"Numerai's diagnostics {told.status}")
+        state, verdict = compare(sent.ours, told.scores)
+        return self._keep(sent, state=state, theirs=told.scores, verdict=verdict)
+
+    def _send(self, artifact: Artifact, slot: Slot, before: Record | None) -> Record:
+        """Return the record of an upload; nothing is uploaded that the server is seen to hold already."""
+        if before is not None and (held := self._held(before)):
+            return held
+        try:
+            ours, content = self._measure(artifact)
+        except (ValueError, KeyError) as error:  # it keeps no judged members, or they have seen every era
+            raise RefuseToSubmit(f"it cannot be diagnosed: {error}; the next retrain's can") from None
+        token = f"d-{artifact.id}-{hashlib.sha256(content).hexdigest()[:8]}"
+        intended = _intended(artifact, slot, token=token, ours=ours)
+        known = self.record.get(artifact.id)
+        self.record.keep(intended)
+        # The ledger may have been lost since; only who asks for it again has it sent again.
+        if known is None and (held := self._held(intended)):
+            return held
+        sent = self.client.diagnose(model_id=slot.model_id, filename=f"{intended.token}.csv", content=content)
+        log.info("diagnostics.uploaded", artifact=artifact.id, eras=len(ours["corr"]), bytes=len(content))
+        return self._keep(intended, state="sent", diagnostics_id=sent)
+
+    def _held(self, record: Record) -> Record | None:
+        """Return the record of an upload that was committed although nobody heard of it, ``None`` if there is none."""
+        for filename, identity in self.client.diagnostics_held(record.model_id).items():
+            if filename.startswith(record.token):
+                return self._keep(record, state="sent", diagnostics_id=identity)
+        return None
+
+    def _poll(self, record: Record) -> Diagnosis:
+        waited, pause = 0.0, FIRST_PAUSE_S
+        while True:
+            told = self.client.diagnosis(record.model_id, str(record.diagnostics_id))
+            if told.status == "done" or told.status in FAILED or told.message:
+                return told
+            if waited >= PATIENCE_S:
+                raise RetryLater(
+                    f"Numerai's diagnostics of {record.artifact} are {told.status} after {waited:.0f} s; ask again later"
+                )
+            self.wait(pause)
+            waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE_S)
+
+    def _measure(self, artifact: Artifact) -> tuple[Scores, bytes]:
+        """
+        Score the validation eras that the judged members have not seen.
+
+        Numerai scores on the column `target`, whichever target that is; whole eras are sent, and not all of them have to
+        be (the server names those it did not get).
+
+        Returns:
+            Our scores, and the file for Numerai: every row of these eras.
+        """
+        store, candidate = open_judged(artifact, self.state_dir)
+        target = str(artifact.manifest["target"])
+        paid = ALIAS if ALIAS in store.manifest.targets else target
+        truths = store.select((), (paid, target) if paid != target else (target,))
+        labelled = np.flatnonzero(truths.labelled(paid)).tolist()
+        positions = [one for one in unseen(artifact, labelled, store.eras) if store.kinds[one] == "validation"]
+        if not positions:
+            raise ValueError("its judged members have seen every validation era")
+        home = self.state_dir / "data" / str(artifact.manifest["data_version"])
+        opinions = Opinions.read(home, store, positions, target=target)
+        ours: dict[str, dict[str, float]] = defaultdict(dict)
+        ids: list[str] = []
+        predictions: list[np.ndarray] = []
+        for done, position in enumerate(positions):
+            self.watch("diagnose", done / len(positions), f"{len(positions)} eras")
+            spoken = {kind: by_era.get(position) for kind, by_era in opinions.by_era.items()}
+            scores, _ = candidate.score(position, spoken.get("bmc"))
+            values, truth = scores[ENSEMBLE], truths.target(position, paid)
+            found = {"corr": corr(values, truth)}
+            for kind, opinion in spoken.items():
+                # The benchmark is of the artifact's own target; Numerai's is of the one that is paid.
+                if kind == "mmc" or np.array_equal(truth, truths.target(position, target), equal_nan=True):
+                    found[kind] = contribution(values, opinion, truth)
+            for kind, value in found.items():
+                if np.isfinite(value):
+                    ours[kind][store.eras[position]] = value
+            ids += [one.decode() for one in store.ids(position).tolist()]
+            predictions.append(values)
+        return ours, render(ids, np.concatenate(predictions))
+
+    def _keep(
+        self,
+        record: Record,
+        *,
+        state: str,
+        diagnostics_id: str | None = None,
+        theirs: Scores | None = None,
+        verdict: str | None = None,
+    ) -> Record:
+        kept = replace(
+            record,
+            state=state,
+            diagnostics_id=diagnostics_id or record.diagnostics_id,
+            theirs=theirs or {},
+            verdict=verdict,
+            at=datetime.now(UTC).isoformat(),
+        )
+        self.record.keep(kept)
+        return kept
+
+
+def _intended(artifact: Artifact, slot: Slot, *, token: str, ours: Scores) -> Record:
+    return Record(
+        artifact=artifact.id,
+        recipe=str(artifact.manifest["recipe"]["name"]),
+        model_id=slot.model_id,
+        token=token,
+        state="intended",
+        diagnostics_id=None,
+        ours=ours,
+        theirs={},
+        verdict=None,
+        at=datetime.now(UTC).isoformat(),
+    )
+
+
+def compare(ours: Scores, theirs: Scores) -> tuple[str, str]:
+    """
+    Hold our scores beside Numerai's, era by era; only eras that both have are compared.
+
+    Returns:
+        ``agrees`` or ``differs``, and what was found in words.
+    """
+    wanted = ours["corr"]
+    scored = [era for era in wanted if era in theirs.get("corr", {})]
+    if len(scored) < COVERAGE * len(wanted):
+        return "differs", f"Numerai scored {len(scored)} of {len(wanted)} eras; is the data version still its own?"
+    unlike, most = [], {}
+    for score, values in ours.items():
+        gaps = {era: abs(value - theirs[score][era]) for era, value in values.items() if era in theirs.get(score, {})}
+        if not gaps:
+            continue
+        era = max(gaps, key=lambda one: gaps[one])
+        most[score.upper()] = f"{gaps[era]:.1g}"
+        over = sum(gap > TOLERANCE for gap in gaps.values())
+        if over:
+            unlike.append(
+                f"{score.upper()} differs in {over} of {len(gaps)} eras by up to {gaps[era]:.4f}"
+                f" (era {era}: {values[era]:.4f} here, {theirs[score][era]:.4f} there; limit {TOLERANCE:g})"
+            )
+    if unlike:
+        return "differs", "; ".join(unlike)
+    return "agrees", f"{len(scored)} eras, largest difference " + ", ".join(f"{gap} ({s})" for s, gap in most.items())

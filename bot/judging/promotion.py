@@ -1,0 +1,269 @@
+"""
+Whether a challenger replaces the champion: from scores of the hold-out to a decision with its reasons.
+
+Nothing was tuned on the hold-out. A challenger must show skill there that chance does not, must be no worse than the
+champion beyond noise, and must stay inside the floors of its recipe.
+
+Two sources of noise are told apart, and the larger one counts. Neighbouring eras share returns: the block bootstrap of
+:mod:`bot.scoring.bootstrap` sees that, but understates it where there are few blocks. The rows of an era are finite: shuffled
+within their eras, scores have a mean of 0 and a variance known exactly (E. J. G. Pitman, *Significance tests which may
+be applied to samples from any populations II*, 1937: a correlation's is ``1 / (rows - 1)``), however few eras there are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.findings import Finding
+from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap
+from bot.tournament.columns import horizon
+from bot.training.recipes import Floors
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """
+    Scores of one model, or their differences between two, era by era.
+
+    Attributes:
+        values: NaN where an era has none. Shape ``(eras,)``.
+        noise: Standard deviation that an era's finite rows alone give the value. Shape ``(eras,)``.
+    """
+
+    values: Floats
+    noise: Floats
+
+    def known(self) -> "Series":
+        """Return the eras that have a value."""
+        keep = np.isfinite(self.values)
+        return Series(values=self.values[keep], noise=self.noise[keep])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """
+    Challenger against champion on the eras that are out of sample for both.
+
+    Attributes:
+        champion: Id of the champion's artifact.
+        differences: Challenger minus champion, by score.
+        correlation: Rank correlation of both predictions. Shape ``(eras,)``.
+    """
+
+    champion: str
+    differences: Mapping[str, Series]
+    correlation: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """
+    What is known of a challenger when it is judged.
+
+    Attributes:
+        corr: CORR of its ensemble on the hold-out.
+        contributions: BMC and MMC of its ensemble, as far as they could be computed.
+        drawdown: Largest fall of its cumulative CORR.
+        exposure: Largest absolute correlation with a feature, mean over eras.
+        golden: Largest difference of a golden score when the files that serve were loaded afresh.
+        golden_limit: What is tolerated of it.
+        latency_s: Seconds in which the files that serve score as many rows as a live era has.
+        leaks: What :mod:`bot.judging.leakage` found in the judgement; one that is not fine refuses whatever the scores.
+        comparison: With the champion; ``None`` where there is none, or none that can be scored.
+        not_computed: Why, by score or by ``champion``.
+        moves: Promoting it would move the recipe to another data version; it does so only where it was compared with a
+            champion that is sound.
+    """
+
+    corr: Series
+    contributions: Mapping[str, Series]
+    drawdown: float
+    exposure: float
+    golden: float
+    golden_limit: float
+    latency_s: float
+    leaks: tuple[Finding, ...]
+    comparison: Comparison | None
+    not_computed: Mapping[str, str]
+    moves: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Whether to promote, what was looked at, and the whole in one sentence."""
+
+    promote: bool
+    findings: tuple[Finding, ...]
+    reason: str
+
+
+def decide(evidence: Evidence, floors: Floors, *, target: str) -> Decision:
+    """
+    Decide about a challenger.
+
+    Args:
+        evidence: What is known of it.
+        floors: What it must reach.
+        target: Main target; its horizon says how many eras share returns.
+
+    Returns:
+        The decision. Eras too few for an interval of CORR refuse it; a contribution without enough eras is a finding
+        that says so and refuses nothing.
+    """
+    block = horizon(target) // 5
+    findings = [*evidence.leaks, _skill(evidence.corr.known(), floors), _corr(evidence.corr.known(), floors, block)]
+    findings += [_contribution(name, evidence, floors, block) for name in ("bmc", "mmc")]
+    findings += [
+        _at_most("drawdown", evidence.drawdown, floors.max_drawdown, "cumulative CORR falls too far"),
+        _at_most("exposure", evidence.exposure, floors.max_exposure, "it leans on one feature; neutralize more"),
+        _at_most("golden", evidence.golden, evidence.golden_limit, "its files do not say what was trained"),
+        _at_most("latency", evidence.latency_s, floors.max_latency_s, "a round takes too long to score"),
+    ]
+    comparison = evidence.comparison
+    if comparison is None:
+        why = evidence.not_computed.get("champion", "none yet")
+        findings.append(_passed("champion", why, "no worse than it") if not evidence.moves else _unproven(why))
+    else:
+        pairs = comparison.differences.items()
+        findings += [_no_worse(name, series.known(), floors, block) for name, series in pairs]
+        findings.append(_alike(comparison.correlation, floors))
+    refused = [finding for finding in findings if not finding.ok]
+    if refused:
+        return Decision(promote=False, findings=tuple(findings), reason="; ".join(one.message for one in refused))
+    against = "there is no champion to beat" if comparison is None else f"no worse than {comparison.champion}"
+    warned = [f"; {one.message}" for one in evidence.leaks if one.gate == "too_good" and isinstance(one.value, str)]
+    reason = f"CORR {np.nanmean(evidence.corr.values):.4f} on the hold-out is more than chance, floors hold, {against}"
+    return Decision(promote=True, findings=tuple(findings), reason="".join((reason, *warned)))
+
+
+def interval(series: Series, *, confidence: float, block: int) -> Interval:
+    """
+    Return the mean of *series* with bounds that take both sources of noise for what they are.
+
+    Raises:
+        TooFewEras: There are fewer than two blocks.
+    """
+    found = block_bootstrap(series.values, block=block, level=confidence)
+    width = NormalDist().inv_cdf((1 + confidence) / 2) * float(np.sqrt((series.noise**2).sum())) / len(series.values)
+    mean = found.estimate
+    return Interval(estimate=mean, low=min(found.low, mean - width), high=max(found.high, mean + width))
+
+
+def skill(series: Series) -> float:
+    """
+    Return how many standard deviations the scores' mean is away from that of shuffled rows; 0 without eras.
+
+    Under the hypothesis that rows are exchangeable within their eras this is standard normal to within the central
+    limit theorem: over 3.5 lie 0.023 % of all models that know nothing.
+    """
+    deviation = float(np.sqrt((series.noise**2).sum()))
+    return float(series.values.sum()) / deviation if deviation else 0.0
+
+
+def _skill(series: Series, floors: Floors) -> Finding:
+    value = skill(series)
+    return Finding(
+        gate="skill",
+        ok=value >= floors.min_skill,
+        value=value,
+        limit=f"at least {floors.min_skill:g}",
+        message=f"skill: CORR is {value:.1f} deviations from that of shuffled rows, not {floors.min_skill:g}:"
+        " it may be chance",
+    )
+
+
+def _corr(series: Series, floors: Floors, block: int) -> Finding:
+    limit = f"low over {floors.min_corr:g}"
+    try:
+        found = interval(series, confidence=floors.confidence, block=block)
+    except TooFewEras as error:
+        return Finding(
+            gate="corr", ok=False, value=str(error), limit=limit, message=f"corr: {error}; raise holdout_eras"
+        )
+    return Finding(
+        gate="corr",
+        ok=found.low > floors.min_corr,
+        value=_shown(found),
+        limit=limit,
+        message=f"corr: CORR {_shown(found)} is not surely over {floors.min_corr:g}",
+    )
+
+
+def _contribution(name: str, evidence: Evidence, floors: Floors, block: int) -> Finding:
+    limit = f"high at least {floors.min_contribution:g}"
+    if name not in evidence.contributions:
+        return _passed(
+            name, f"not computed: {evidence.not_computed.get(name, 'no predictions to compare with')}", limit
+        )
+    try:
+        found = interval(evidence.contributions[name].known(), confidence=floors.confidence, block=block)
+    except TooFewEras as error:
+        return _passed(name, f"not computed: {error}", limit)
+    return Finding(
+        gate=name,
+        ok=found.high >= floors.min_contribution,
+        value=_shown(found),
+        limit=limit,
+        message=f"{name}: {name.upper()} {_shown(found)} is surely under {floors.min_contribution:g}",
+    )
+
+
+def _no_worse(name: str, series: Series, floors: Floors, block: int) -> Finding:
+    gate, limit = f"{name}_vs_champion", "high at least 0"
+    try:
+        found = interval(series, confidence=floors.confidence, block=block)
+    except TooFewEras as error:
+        return _passed(gate, f"not computed: {error}", limit)
+    return Finding(
+        gate=gate,
+        ok=found.high >= 0,
+        value=_shown(found),
+        limit=limit,
+        message=f"{gate}: the challenger's {name.upper()} differs by {_shown(found)}: worse beyond noise",
+    )
+
+
+def _alike(correlation: Floats, floors: Floors) -> Finding:
+    value = float(np.nanmean(correlation))
+    return Finding(
+        gate="like_champion",
+        ok=value >= floors.min_champion_correlation,
+        value=value,
+        limit=f"at least {floors.min_champion_correlation:g}",
+        message=f"like_champion: predictions correlate {value:.2f} with the champion's, not"
+        f" {floors.min_champion_correlation:g}; if the change is meant, promote it by hand",
+    )
+
+
+def _at_most(gate: str, value: float, limit: float, what: str) -> Finding:
+    return Finding(
+        gate=gate,
+        ok=value <= limit,
+        value=value,
+        limit=f"at most {limit:g}",
+        message=f"{gate}: {what} ({value:.4g}, at most {limit:g})",
+    )
+
+
+def _unproven(why: str) -> Finding:
+    return Finding(
+        gate="champion",
+        ok=False,
+        value=why,
+        limit="compared, where the data version moves",
+        message=f"champion: {why}; the data version moves only for a challenger that was compared: run `bot sync` and"
+        " `bot retrain` again, or `bot promote` it by hand",
+    )
+
+
+def _passed(gate: str, value: str, limit: str) -> Finding:
+    return Finding(gate=gate, ok=True, value=value, limit=limit, message=f"{gate}: {value}")
+
+
+def _shown(found: Interval) -> str:
+    return f"{found.estimate:.4f} [{found.low:.4f}, {found.high:.4f}]"

@@ -1,0 +1,297 @@
+"""
+Look for a better recipe: many trials, each fitted walk-forward and judged on the chunks that follow.
+
+Nothing is chosen on the eras of the promotion gate: hold-out and embargo are cut off before the first fold is made. A
+trial is worth what its ensemble is paid per era, mean over the folds less a penalty for how much they differ, since
+what is good in one period only will not be good in the next.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+from filelock import FileLock
+
+from bot.data.era_store import EraStore
+from bot.data.reference_predictions import Opinions
+from bot.errors import OperatorNeeded
+from bot.features.feature_sets import FeatureMetadata
+from bot.research.experiment import Laboratory
+from bot.research.search_space import Space
+from bot.research.trial_worker import Interrupted
+from bot.scoring.metrics import corr_table, mmc_table
+from bot.scoring.neutralize import spoken
+from bot.serving.scorer import ensemble
+from bot.training.benchmark_labels import against_benchmark
+from bot.training.network_fit import NetworkFitter, expected
+from bot.training.recipes import Recipe
+from bot.training.splits import Split, choosable, holdout, walk_forward
+from bot.training.stacking import Stacker
+from bot.training.training_set import TrainingSet
+from bot.training.tree_fit import fit_trees, tree_key
+from models.seeds import SeedAverage
+from models.stopping import TrainingStopped
+from models.training import TrainingDiverged
+from models.trees import TreeModel
+
+STOPPING_SHARE, STOPPING_LEAST = 0.1, 8
+"""Newest part of a fold's training eras, and eras at least, on which early stopping decides."""
+
+REASON = "reason"
+"""Why a trial was pruned, where it was not for being worse than others."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(kw_only=True)
+class Tuning:
+    """
+    The question that all trials of a study answer.
+
+    Attributes:
+        laboratory: Data, recipe and bounds.
+        space: What may be changed.
+        penalty: Deviations between folds that are taken off the mean.
+        should_stop: Asked after every step of training.
+    """
+
+    laboratory: Laboratory
+    space: Space
+    penalty: float = 0.5
+    should_stop: Callable[[], bool] = lambda: False
+    _data: dict[tuple[object, ...], TrainingSet] = field(default_factory=dict)
+
+    @cached_property
+    def name(self) -> str:
+        """Return what the study is called: the same on every machine that asks the same of the same history."""
+        lab = self.laboratory
+        asked = {
+            "eras": self.store.eras,
+            "rows": self.store.offsets.tolist(),
+            "version": lab.data_version,
+            "target": lab.target,
+            "bounds": [lab.eras, lab.every, lab.chunk],
+            "space": asdict(self.space),
+            "penalty": self.penalty,
+            "benchmark": bool(self.benchmark),
+        }
+        return f"tune-{hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]}"
+
+    @cached_property
+    def store(self) -> EraStore:
+        """Return the era store, opened once."""
+        return self.laboratory.store()
+
+    @property
+    def folder(self) -> Path:
+        """Return where unfinished networks and finished trees are kept; trees that trials share are fitted once."""
+        return self.laboratory.state_dir / "tuning" / self.name
+
+    def folds(self, data: TrainingSet) -> tuple[Split, ...]:
+        """
+        Return the walk-forward folds, none of which touches the hold-out.
+
+        Raises:
+            CannotSplit: There are too few eras.
+        """
+        lab = self.laboratory
+        labelled = choosable(
+            data.store.eras,
+            labelled=data.store.labelled(lab.target),
+            targets=data.targets,
+            holdout_eras=self.space.base.holdout_eras,
+        )
+        labelled[np.flatnonzero(labelled)[: -lab.eras if lab.eras else 0]] = False
+        return walk_forward(data.store.eras, labelled=labelled, targets=data.targets, chunk=lab.chunk)
+
+    @cached_property
+    def benchmark(self) -> Mapping[int, Floats]:
+        """
+        Return the benchmark model's predictions of every validated era, by position.
+
+        Empty where one era lacks them: then CORR alone is paid in all of them, so that trials and folds compare.
+        """
+        lab = self.laboratory
+        folds = self.folds(self.data(self.space.base))
+        positions = [position for fold in folds for position in fold.validation]
+        opinions = Opinions.read(self._data_folder, self.store, positions, target=lab.target)
+        found = opinions.by_era.get("bmc", {})
+        return found if all(position in found for position in positions) else {}
+
+    def data(self, recipe: Recipe) -> TrainingSet:
+        """Return the training set of a recipe; trials that differ in sizes only share one."""
+        key = (recipe.feature_set, recipe.network.lookback, recipe.network.history_targets)
+        if key not in self._data:
+            lab = self.laboratory
+            chosen = replace(lab, recipe=recipe, feature_set=recipe.feature_set or lab.feature_set)
+            with self._alone("read"):
+                self._data[key] = chosen.read(self.store)
+        return self._data[key]
+
+    def objective(self, trial: optuna.Trial) -> float:
+        """
+        Return what a trial is worth.
+
+        Raises:
+            TrialPruned: It is worse than others after some folds, or cannot be trained.
+            Interrupted: *should_stop* said so.
+        """
+        recipe = self.space.recipe(trial)
+        data = self.data(recipe)
+        folds = self.folds(data)
+        paid: list[float] = []
+        for step, fold in enumerate(folds):
+            self.laboratory.watch("tune", step / len(folds), f"trial {trial.number}, fold {step + 1} of {len(folds)}")
+            scratch = self.folder / f"trial-{trial.number}-{step}"
+            try:
+                series = self.pay(data, recipe, fold, scratch)
+            except TrainingStopped:
+                raise Interrupted from None
+            except TrainingDiverged as error:
+                trial.set_user_attr(REASON, str(error))
+                raise optuna.TrialPruned from None
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+            if not np.isfinite(series).all():
+                trial.set_user_attr(REASON, "predictions of an era are constant")
+                raise optuna.TrialPruned
+            paid.append(float(series.mean()))
+            trial.report(self._worth(paid), step)
+            if step + 1 < len(folds) and trial.should_prune():
+                raise optuna.TrialPruned
+        return self._worth(paid)
+
+    def pay(self, data: TrainingSet, recipe: Recipe, fold: Split, scratch: Path) -> Floats:
+        """
+        Fit the recipe's members on a fold and return what their ensemble is paid in each era of its validation.
+
+        An era that cannot be blended, because a member is constant, or that cannot be scored is NaN.
+        """
+        chosen = set(FeatureMetadata.read(self._data_folder / "features.json").members(recipe.exposed))
+        neutralizers = [index for index, name in enumerate(data.manifest.features) if name in chosen]
+        predict = self._members(data, recipe, fold, scratch)
+        series = []
+        for position in fold.validation:
+            rows = data.prepared(position)
+            try:
+                said = ensemble(
+                    predict(position),
+                    dict(recipe.weights),
+                    spoken(self.benchmark.get(position)) if recipe.to_benchmark else rows.features[:, neutralizers],
+                    proportion=recipe.neutralize,
+                )
+            except ValueError:
+                series.append(math.nan)
+                continue
+            truth = data.target(position, self.laboratory.target)
+            pay = recipe.corr_multiplier * corr_table(said, truth)[0, 0]
+            if self.benchmark:
+                pay += recipe.mmc_multiplier * mmc_table(said, self.benchmark[position], truth)[0, 0]
+            series.append(pay)
+        return np.array(series)
+
+    def winner(self, study: optuna.Study, name: str) -> Recipe:
+        """
+        Return the recipe of the best trial, under a name of its own.
+
+        Raises:
+            OperatorNeeded: No trial was completed.
+        """
+        if not study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]):
+            raise OperatorNeeded(f"no trial of {study.study_name} was completed; run `bot tune` again")
+        lab = self.laboratory
+        chosen = self.space.recipe(optuna.trial.FixedTrial(study.best_params))
+        return replace(chosen, name=name, target=lab.target, feature_set=chosen.feature_set or lab.feature_set)
+
+    def _members(
+        self, data: TrainingSet, recipe: Recipe, fold: Split, scratch: Path
+    ) -> Callable[[int], dict[str, Floats]]:
+        """Fit every member and return what predicts an era with them."""
+        lab = self.laboratory
+        names = [name for name, weight in recipe.weights if weight]
+        networks = {
+            name: data.targets.index(lab.target if name == "tsmixer" else f"target_{name.removeprefix('tsmixer_')}")
+            for name in names
+            if name.startswith("tsmixer")
+        }
+        fitted, seen = self._network(data, recipe, fold, scratch) if networks else (None, data)
+        trees = {
+            name: self._trees(data, recipe, fold, target)
+            for name, target in recipe.trees(lab.target).items()
+            if name in names
+        }
+
+        def predict(position: int) -> dict[str, Floats]:
+            rows = data.prepared(position)
+            answers = {} if fitted is None else dict(enumerate(expected(fitted, seen, position).T))
+            return {name: answers[column] for name, column in networks.items()} | {
+                name: model.predict(rows.features, rows.engineered) for name, model in trees.items()
+            }
+
+        return predict
+
+    def _network(
+        self, data: TrainingSet, recipe: Recipe, fold: Split, scratch: Path
+    ) -> tuple[SeedAverage, TrainingSet]:
+        """Fit the network as a retrain would, early stopping inside the fold's own training eras."""
+        lab = self.laboratory
+        labelled = np.zeros(len(data.store.eras), dtype=bool)
+        labelled[list(fold.train)] = True
+        inner = holdout(
+            data.store.eras,
+            labelled=labelled,
+            targets=data.targets,
+            validation_eras=max(STOPPING_LEAST, round(len(fold.train) * STOPPING_SHARE)),
+            every=lab.every,
+        )
+        scratch.mkdir(parents=True, exist_ok=True)
+        if recipe.network.labels == "benchmark_residual":
+            data = against_benchmark(data, self.store, self._data_folder, target=lab.target)
+        if recipe.network.stacked:
+            stacker = Stacker(recipe=recipe, folds=scratch / "folds", kept=scratch, should_stop=self.should_stop)
+            data = stacker.stack(data, inner.train, scratch)
+        fitter = NetworkFitter(
+            data=data,
+            recipe=replace(recipe, refit=False),
+            target=lab.target,
+            device=lab.device,
+            checkpoints=scratch / "checkpoints",
+            should_stop=self.should_stop,
+        )
+        return fitter.fit(inner, ()).judged, data
+
+    def _trees(self, data: TrainingSet, recipe: Recipe, fold: Split, target: str) -> TreeModel:
+        """Fit trees, or read those that another trial fitted on the same eras and features."""
+        kept, positions = self.folder / "trees", self.laboratory.thinned(fold.train)
+        with self._alone("trees"):
+            fit_trees(
+                data,
+                positions,
+                recipe,
+                target,
+                lambda _stage, _share, _note: None,
+                kept=kept,
+                should_stop=self.should_stop,
+            )
+        return TreeModel(kept / "models" / f"{tree_key(data, positions, recipe, target)}.txt")
+
+    def _alone(self, what: str) -> FileLock:
+        """Return a lock among the workers of this machine; the kernel frees that of a killed one."""
+        folder = self.laboratory.state_dir / "tuning"
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f"{what}.lock")
+
+    @property
+    def _data_folder(self) -> Path:
+        return self.laboratory.state_dir / "data" / self.laboratory.data_version
+
+    def _worth(self, paid: Sequence[float]) -> float:
+        return float(np.mean(paid) - self.penalty * np.std(paid))

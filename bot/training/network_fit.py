@@ -1,0 +1,258 @@
+"""Fit the network member: every seed to its own best step, then all of them again on everything that is resolved."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+import torch
+
+from bot.errors import OperatorNeeded
+from bot.scoring.metrics import corr
+from bot.scoring.residual import contribution
+from bot.system.progress import Track, Watcher
+from bot.training.benchmark_labels import spoken
+from bot.training.network_options import Device, network_config, training_options
+from bot.training.recipes import NetworkRecipe, Recipe
+from bot.training.splits import Split
+from bot.training.training_set import TrainingSet
+from models.checkpoint import Checkpoint
+from models.distributed import Team
+from models.ensemble import expected_score
+from models.gbm_options import PRESETS
+from models.network_config import NetworkConfig
+from models.seeds import SeedAverage
+from models.training import Progress, TrainedNetwork, TrainingOptions, train
+
+log = structlog.get_logger()
+
+ROWS = 4096
+"""Rows scored at once; bounds memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedNetwork:
+    """
+    What fitting leaves.
+
+    Attributes:
+        judged: Trained without the held-out eras.
+        served: Trained on all resolved eras; *judged* itself where the recipe does not refit.
+        best_steps: Of each seed.
+        best_corr: Validation CORR of each seed at its best step; BMC where what a benchmark leaves is learned.
+    """
+
+    judged: SeedAverage
+    served: SeedAverage
+    best_steps: tuple[int, ...]
+    best_corr: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkFitter:
+    """
+    Fits the network of a recipe; interrupted, the same call goes on from the last checkpoint.
+
+    Attributes:
+        data: What is learned from.
+        recipe: How.
+        refit_data: What the refit learns from, where that is not the same.
+        target: Its CORR decides when to stop.
+        device: Where.
+        checkpoints: Folder for the state of runs, finished ones too; the caller removes it in the end.
+        watch: Told about progress.
+        should_stop: Asked after every step.
+        track: Told what every evaluation measured.
+    """
+
+    data: TrainingSet
+    recipe: Recipe
+    target: str
+    device: Device
+    checkpoints: Path
+    refit_data: TrainingSet | None = None
+    watch: Watcher = lambda _stage, _share, _note: None
+    should_stop: Callable[[], bool] = lambda: False
+    track: Track = lambda _run, _step, _measured: None
+
+    def fit(self, split: Split, resolved: Sequence[int]) -> FittedNetwork:
+        """
+        Train on the split's training eras, stop on its validation eras, and refit on the *resolved* ones.
+
+        The refit takes the median of the seeds' best steps on the same learning-rate schedule: with nothing held out
+        there is nothing to stop on.
+
+        Raises:
+            TrainingStopped: *should_stop* said so; everything is saved.
+            TrainingDiverged: The loss is not finite.
+        """
+        network = self.recipe.network
+        learned, stopping = (
+            spoken(self.data, block, name)
+            for block, name in ((split.train, "training"), (split.validation, "validation"))
+        )
+        seeds = range(network.seed, network.seed + network.seeds)
+        config = network_config(self.data, network, learned)
+        rounds = len(seeds) * (1 + self.recipe.refit)
+        judged = [
+            self._train(config, learned, stopping, self._options(network, seed), number / rounds, rounds)
+            for number, seed in enumerate(seeds)
+        ]
+        best_steps = tuple(one.best_step for one in judged)
+        served = judged
+        if self.recipe.refit:
+            steps = round(median(best_steps))
+            served = [
+                self._train(
+                    config,
+                    spoken(self.refit_data or self.data, resolved, "resolved"),
+                    (),
+                    self._options(network, seed, stop_after=steps),
+                    (len(seeds) + number) / rounds,
+                    rounds,
+                )
+                for number, seed in enumerate(seeds)
+            ]
+        return FittedNetwork(
+            judged=SeedAverage([one.network for one in judged]),
+            served=SeedAverage([one.network for one in served]),
+            best_steps=best_steps,
+            best_corr=tuple(one.best_corr for one in judged),
+        )
+
+    def _options(self, network: NetworkRecipe, seed: int, *, stop_after: int = 0) -> TrainingOptions:
+        return training_options(network, target=self.target, device=self.device, seed=seed, stop_after=stop_after)
+
+    def _train(
+        self,
+        config: NetworkConfig,
+        training: Sequence[int],
+        validation: Sequence[int],
+        options: TrainingOptions,
+        begun: float,
+        rounds: int,
+    ) -> TrainedNetwork:
+        data = self.data if validation else self.refit_data or self.data
+        key = self._key(data, config, training, validation, options)
+        checkpoint = Checkpoint(path=self.checkpoints / f"{key[:16]}.pt", key=key)
+        _require_equal([key, version("torch"), version("lightgbm")])
+        stage = "network" if validation else "refit"
+
+        def report(now: Progress) -> None:
+            self.watch(stage, begun + now.step / now.steps / rounds, _note(now, options.seed))
+            if now.evaluated:
+                log.info(
+                    "network.evaluated",
+                    stage=stage,
+                    seed=options.seed,
+                    step=now.step,
+                    loss=round(now.loss, 5),
+                    corr=None if now.corr is None else round(now.corr, 5),
+                    rows_per_s=round(now.rows_per_s),
+                    seconds_left=round(now.seconds_left),
+                    batch_rows=now.batch_rows,
+                )
+                measured = {"loss": now.loss, "corr": now.corr, "rows_per_s": now.rows_per_s}
+                self.track(
+                    f"{stage}-{options.seed}",
+                    now.step,
+                    {name: value for name, value in measured.items() if value is not None and np.isfinite(value)},
+                )
+
+        trained = train(
+            config,
+            data.eras(training),
+            data.eras(validation, held_out=True),
+            options,
+            score=corr if data.benchmark is None else contribution,
+            on_progress=report,
+            checkpoint=checkpoint,
+            should_stop=self.should_stop,
+        )
+        log.info(
+            "network.trained",
+            stage=stage,
+            seed=options.seed,
+            best_step=trained.best_step,
+            best_corr=None if np.isnan(trained.best_corr) else round(trained.best_corr, 5),
+            seconds=round(trained.seconds, 1),
+        )
+        return trained
+
+    def _key(
+        self,
+        data: TrainingSet,
+        config: NetworkConfig,
+        training: Sequence[int],
+        validation: Sequence[int],
+        options: TrainingOptions,
+    ) -> str:
+        """Return what a run depends on; a checkpoint of anything else must not be gone on from."""
+        manifest = self.data.store.store.manifest
+        content = {
+            "config": config.to_json(),
+            "options": asdict(options),
+            "eras": [[self.data.store.eras[position] for position in part] for part in (training, validation)],
+            "blocks": [file.sha256 for block in manifest.blocks for file in block.files.values()],
+            "preprocess": self.data.manifest.digest,
+            "benchmark": None if data.benchmark is None else _digest(data.benchmark),
+            "stacked": [asdict(PRESETS[self.recipe.gbm]), self.recipe.every, self.recipe.network.stacked_chunk]
+            if config.stacked
+            else None,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _require_equal(run: list[str]) -> None:
+    """Refuse to train together with a process that would train something else."""
+    runs = Team.current().gather(run)
+    for rank, other in enumerate(runs):
+        if other != runs[0]:
+            raise OperatorNeeded(
+                f"process {rank} does not train what process 0 does: its settings, its state directory or its versions"
+                " of torch and LightGBM differ; give all of them the same"
+            )
+
+
+def _digest(benchmark: Mapping[int, np.ndarray]) -> str:
+    """Return the sha256 of a benchmark's predictions."""
+    digest = hashlib.sha256()
+    for position in sorted(benchmark):
+        digest.update(position.to_bytes(4) + benchmark[position].tobytes())
+    return digest.hexdigest()
+
+
+def _note(now: Progress, seed: int) -> str:
+    held_out = "" if now.corr is None or np.isnan(now.corr) else f", CORR {now.corr:.4f}"
+    left = timedelta(seconds=round(now.seconds_left))
+    return f"seed {seed}, loss {now.loss:.4f}{held_out}, {now.rows_per_s:,.0f} rows/s, {left} left"
+
+
+def expected(network: SeedAverage, data: TrainingSet, position: int) -> npt.NDArray[np.float64]:
+    """Return what a network expects of each row's CORR in the era at *position*, by target. Shape ``(rows, T)``."""
+    batch, window = data.eras([position]).batch(0), data.window(position)
+    config = network.config
+    seen = torch.from_numpy(window) if config.has_history and window is not None else None
+    logits = []
+    for start in range(0, len(batch.features), ROWS):
+        rows = slice(start, start + ROWS)
+        inputs = [
+            torch.from_numpy(np.ascontiguousarray(values[rows]))
+            if name in config.inputs and values is not None
+            else None
+            for name, values in (
+                ("features", batch.features),
+                ("engineered", batch.engineered),
+                ("predictions", batch.predictions),
+            )
+        ]
+        with torch.inference_mode():
+            logits.append(network(inputs[0], inputs[1], seen, inputs[2]).numpy())
+    return expected_score(np.concatenate(logits))

@@ -1,0 +1,230 @@
+"""What a slot submits: features, targets, members, weights. Values only; a recipe's digest goes into its artifact."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+BENCHMARK, META_MODEL = "benchmark", "meta_model"
+"""Neutralizers that are no feature set; the second one is refused, since nobody knows it while a round is open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkRecipe:
+    """
+    Size and schedule of the TSMixer-Ext member.
+
+    Attributes:
+        mixing: ``row`` mixes every row's own history, ``era`` mixes each era once and conditions its rows, ``none`` is
+            a plain perceptron.
+        lookback: Resolved eras on the historical axis; 0 switches history off.
+        history_targets: Targets whose realised feature returns make the historical channels.
+        encoder: Widths of the static encoder.
+        hidden: Channels inside the mixer.
+        feed_forward: Width inside feature mixing.
+        blocks: Mixer blocks, exactly this many.
+        dropout: Inside the mixer.
+        input_dropout: On the row's own features.
+        history_dropout: Share of eras trained with history masked, so that a stale history can be masked live.
+        z_dropout: Share of eras trained with stacked predictions masked.
+        stacked: The network also sees out-of-fold predictions of every target by trees of the recipe's preset. Off
+            until an experiment shows that it pays: it takes a training of trees per target and fold.
+        stacked_chunk: Eras of a fold; those before the first fold are learned without predictions.
+        labels: ``benchmark_residual`` learns what Numerai's benchmark model of the main target leaves of each target,
+            for MMC, in the eras it speaks about (from 1133), and stops on BMC; the power 1.5 of CORR is left out.
+        loss: What training minimises: ``cross_entropy`` of the five classes, ``mse`` of ranks within the era, or
+            ``pearson``, the correlation within the era.
+        pearson_weight: How much of the per-era correlation loss is added to it.
+        epochs: Passes over the training eras at most; early stopping ends sooner.
+        learning_rate: Peak of the one-cycle schedule.
+        weight_decay: Of AdamW.
+        patience: Evaluations without a better validation CORR before training stops.
+        evaluations_per_epoch: How often validation CORR is measured.
+        eras_per_step: Eras whose mean gradient makes one optimizer step.
+        era_stride: An epoch takes every *n*-th era, each epoch with the next offset.
+        batch_rows: Rows on the device at once; an era with more is added up in parts.
+        precision: ``auto`` computes matrix products in bfloat16 on CUDA.
+        compiled: Let ``torch.compile`` fuse the network.
+        seeds: Networks that are averaged; each is trained in full.
+        seed: Of the first one's initial weights, era order and dropout; the others count up.
+    """
+
+    mixing: Literal["row", "era", "none"] = "row"
+    lookback: int = 52
+    history_targets: tuple[str, ...] = (
+        "target_ender_20",
+        "target_ender_60",
+        "target_jasper_60",
+        "target_teager2b_60",
+    )
+    encoder: tuple[int, ...] = (512, 256)
+    hidden: int = 64
+    feed_forward: int = 128
+    blocks: int = 4
+    dropout: float = 0.1
+    input_dropout: float = 0.2
+    history_dropout: float = 0.2
+    z_dropout: float = 0.2
+    stacked: bool = False
+    stacked_chunk: int = 156
+    labels: Literal["target", "benchmark_residual"] = "target"
+    loss: Literal["cross_entropy", "mse", "pearson"] = "cross_entropy"
+    pearson_weight: float = 0.0
+    epochs: int = 3
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-3
+    patience: int = 6
+    evaluations_per_epoch: int = 4
+    eras_per_step: int = 1
+    era_stride: int = 1
+    batch_rows: int = 8192
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compiled: bool = False
+    seeds: int = 1
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floors:
+    """
+    What a challenger must reach on the hold-out to become champion; :mod:`bot.judging.promotion` applies them.
+
+    Attributes:
+        confidence: Of every interval; the larger, the more may count as noise.
+        min_skill: Deviations of mean CORR from that of shuffled rows; 3.5 lets 0.023 % of models through that know
+            nothing.
+        min_corr: CORR's lower bound must be over it.
+        min_contribution: BMC's and MMC's upper bounds must reach it, where they can be computed.
+        max_drawdown: Largest fall of cumulative CORR.
+        max_exposure: Largest absolute correlation with a neutralizer, mean over eras; the default is that of the gate
+            that every submission passes.
+        min_champion_correlation: Rank correlation with the champion, mean over eras.
+        max_latency_s: Seconds to score 7,200 rows, as many as the largest live era so far has.
+        suspicious_corr: CORR on the hold-out over which a warning of a leak is given; nothing honest reaches .15 on
+            Numerai's data. It refuses nothing: what leaks purge, lag or a feature is refused for itself.
+    """
+
+    confidence: float = 0.95
+    min_skill: float = 3.5
+    min_corr: float = 0.0
+    min_contribution: float = 0.0
+    max_drawdown: float = 1.0
+    max_exposure: float = 0.45
+    min_champion_correlation: float = 0.2
+    max_latency_s: float = 60.0
+    suspicious_corr: float = 0.15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """
+    One way to turn a live file into a submission.
+
+    Attributes:
+        name: How settings and the champion pointer call it.
+        targets: Every target the network predicts; the main target is added when absent.
+        missing: ``median_bin`` fills with the middle bin, ``category`` keeps a missing value apart.
+        normalize: How features enter the network.
+        engineered: Families of row aggregates per feature group.
+        gbm: Preset of every tree member.
+        weights: Share of each member in the ensemble: ``tsmixer`` and ``gbm`` for the main target; ``tsmixer_<name>``
+            for the network's answer to ``target_<name>``, one of its targets, and ``gbm_<name>`` for trees of it.
+        weighting: ``fixed`` takes the weights as they are; the rules of :mod:`bot.scoring.ensemble_weights` take their names only, and
+            find the shares on the validation eras.
+        corr_multiplier: Of CORR in what the rules weigh by: what a round pays for it (3 in 2026).
+        mmc_multiplier: Of MMC, likewise (15 in 2026).
+        neutralize: Proportion of the ensemble's linear feature part that is removed, 0 to 1.
+        neutralizers: Feature set it is removed for; or ``benchmark``, Numerai's benchmark model of the main target.
+        validation_eras: Eras for early stopping and the weights of members, an embargo after the training eras.
+        holdout_eras: Newest labelled eras, an embargo after the validation eras: challenger and champion are judged on
+            them, and nothing else looks at them.
+        every: Train on every *n*-th era (1 = all); neighbours share three quarters of a 20D target.
+        refit: Serve members trained again on all resolved eras, the held-out ones included; the scores are those of
+            the members that had not seen them.
+        floors: What a challenger must reach.
+        feature_set: Pins it; ``None`` takes that of the settings.
+        target: Pins the main target; ``None`` takes that of the settings.
+    """
+
+    name: str
+    targets: tuple[str, ...]
+    network: NetworkRecipe
+    gbm: str
+    missing: Literal["median_bin", "category"] = "median_bin"
+    normalize: Literal["centre", "standard", "none"] = "centre"
+    engineered: tuple[str, ...] = ("group_mean", "group_std", "group_extremes")
+    weights: tuple[tuple[str, float], ...] = (("tsmixer", 0.5), ("gbm", 0.5))
+    weighting: Literal["fixed", "equal", "inverse_variance", "constrained"] = "fixed"
+    corr_multiplier: float = 3.0
+    mmc_multiplier: float = 15.0
+    neutralize: float = 0.0
+    neutralizers: str = "small"
+    validation_eras: int = 52
+    holdout_eras: int = 104
+    every: int = 1
+    refit: bool = True
+    floors: Floors = Floors()
+    feature_set: str | None = None
+    target: str | None = None
+
+    def trees(self, target: str) -> dict[str, str]:
+        """Return what each tree member among the weights learns, where *target* is the main one."""
+        names = [name for name, _ in self.weights if name.startswith("gbm")]
+        return {name: target if name == "gbm" else f"target_{name.removeprefix('gbm_')}" for name in names}
+
+    @property
+    def to_benchmark(self) -> bool:
+        """Say whether the ensemble is neutralized to the benchmark model instead of features."""
+        return self.neutralizers == BENCHMARK
+
+    @property
+    def exposed(self) -> str:
+        """Return the feature set that exposure is measured to: the neutralizers, or the smallest one there is."""
+        return "small" if self.to_benchmark else self.neutralizers
+
+    @property
+    def digest(self) -> str:
+        """Return the sha256 of the recipe in canonical JSON; equal recipes have equal digests."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+STANDARD = Recipe(
+    name="standard",
+    targets=(
+        "target_ender_20",
+        "target_ender_60",
+        "target_jasper_20",
+        "target_jasper_60",
+        "target_teager2b_20",
+        "target_teager2b_60",
+        "target_cyrusd_20",
+        "target_xerxes_20",
+        "target_victor_20",
+        "target_waldo_20",
+    ),
+    network=NetworkRecipe(),
+    gbm="small",
+)
+"""Mapping A at its default size beside Numerai's small LightGBM."""
+
+DEMO = Recipe(
+    name="demo",
+    targets=("target_ender_20", "target_ender_60", "target_jasper_60", "target_teager2b_60"),
+    network=NetworkRecipe(
+        lookback=16,
+        history_targets=("target_ender_20", "target_ender_60"),
+        encoder=(64,),
+        hidden=32,
+        feed_forward=64,
+        blocks=2,
+        epochs=2,
+        learning_rate=3e-3,
+    ),
+    gbm="demo",
+    validation_eras=16,
+    holdout_eras=96,
+)
+"""The same shape in small: trains in seconds on the sandbox's tiny world."""
+
+RECIPES = {recipe.name: recipe for recipe in (STANDARD, DEMO)}

@@ -1,0 +1,151 @@
+"""
+Out-of-fold predictions of every target by trees: the network's future-known covariates.
+
+An era that the network learns from is predicted by trees that learned eras before it alone, an embargo of the target's
+horizon left out; eras before the first fold have no such trees, and the network sees zeros. What comes after the
+learned eras, held out or live, is predicted by trees of all learned eras, whose files travel with the network.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.data.era_store import FEATURES
+from bot.serving.scorer import STACKED
+from bot.system.progress import Watcher
+from bot.training.recipes import Recipe
+from bot.training.splits import Split, walk_forward
+from bot.training.training_set import TrainingSet
+from bot.training.tree_fit import fit_trees, tree_key
+from models.ensemble import gaussianize
+from models.stack import Stack
+from models.trees import TreeModel
+
+KEPT_S = 60 * 86400.0
+"""Seconds after which predictions that nothing asked for are removed."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stacker:
+    """
+    Makes the predictions that a recipe's network is stacked on; interrupted, the same calls go on where they were.
+
+    Attributes:
+        recipe: Names the trees, and the eras of a fold.
+        folds: Folder for predictions, which serve every later training of the same eras.
+        kept: As for :func:`bot.training.tree_fit.fit_trees`.
+        watch: Told about progress.
+        should_stop: Asked after every tree.
+    """
+
+    recipe: Recipe
+    folds: Path
+    kept: Path
+    watch: Watcher = lambda _stage, _share, _note: None
+    should_stop: Callable[[], bool] = lambda: False
+
+    def stack(self, data: TrainingSet, learned: Sequence[int], folder: Path) -> TrainingSet:
+        """
+        Return *data* with predictions, for a network that learns the eras at the positions *learned*.
+
+        Args:
+            data: What is learned from.
+            learned: In order.
+            folder: Where the trees of all learned eras go, one file a target.
+
+        Raises:
+            CannotSplit: There are too few eras for a fold.
+            TrainingStopped: *should_stop* said so; what is done is kept.
+        """
+        by_target = [self._out_of_fold(data, learned, target) for target in data.targets]
+        for target in data.targets:
+            (folder / f"{STACKED}{target}.txt").write_text(self._fit(data, learned, target), encoding="utf-8")
+        self._forget()
+        later = Stack([folder / f"{STACKED}{target}.txt" for target in data.targets])
+        known: dict[int, Floats] = {}
+
+        def predictions(position: int) -> Floats | None:
+            if position > learned[-1]:
+                if position not in known:
+                    rows = data.prepared(position)
+                    known[position] = later.predict(rows.features, rows.engineered)
+                return known[position]
+            columns = [one.get(position) for one in by_target]
+            if all(column is None for column in columns):
+                return None
+            silent = np.zeros(data.store.offsets[position + 1] - data.store.offsets[position], dtype=np.float32)
+            return np.stack([silent if one is None else one for one in columns], axis=1)
+
+        return replace(data, predictions=predictions)
+
+    def _out_of_fold(self, data: TrainingSet, learned: Sequence[int], target: str) -> dict[int, Floats]:
+        """Return the predictions of one target by position of the era; learned eras that no fold reaches are absent."""
+        labelled, found = data.store.labelled(target), {}
+        # All eras count, labelled or not: a fold's bounds do not move when labels arrive, and its trees stay valid.
+        folds = walk_forward(
+            data.store.eras,
+            labelled=np.ones(len(labelled), dtype=np.bool_),
+            targets=(target,),
+            chunk=self.recipe.network.stacked_chunk,
+            every=self.recipe.every,
+        )
+        for fold in folds:
+            training = tuple(position for position in fold.train if labelled[position])
+            if training and fold.validation[0] <= learned[-1]:
+                found.update(self._predicted(data, replace(fold, train=training), target))
+        return found
+
+    def _predicted(self, data: TrainingSet, fold: Split, target: str) -> dict[int, Floats]:
+        """Return the predictions of a fold's eras, from disk where they are known."""
+        places = [data.store.store.place(position) for position in fold.validation]
+        content = [
+            tree_key(data, fold.train, self.recipe, target),
+            [[block.files[FEATURES].sha256, rows.start, rows.stop] for block, rows in places],
+        ]
+        path = self.folds / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]}.npy"
+        if path.is_file():
+            path.touch()
+        else:
+            self._predict(data, fold, target, path)
+        values = np.load(path, mmap_mode="r")
+        starts = np.cumsum([0, *(rows.stop - rows.start for _, rows in places)])
+        return {
+            position: values[start:stop]
+            for position, start, stop in zip(fold.validation, starts[:-1], starts[1:], strict=True)
+        }
+
+    def _predict(self, data: TrainingSet, fold: Split, target: str, path: Path) -> None:
+        self.folds.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folds) as scratch:
+            text, staging = Path(scratch) / "trees.txt", Path(scratch) / "predictions.npy"
+            text.write_text(self._fit(data, fold.train, target), encoding="utf-8")
+            trees, pieces = TreeModel(text), []
+            for done, position in enumerate(fold.validation):
+                self.watch(
+                    "trees", done / len(fold.validation), f"{target}, predictions of {len(fold.validation)} eras"
+                )
+                rows = data.prepared(position)
+                pieces.append(gaussianize(trees.predict(rows.features, rows.engineered)).astype(np.float32))
+            np.save(staging, np.concatenate(pieces))
+            staging.replace(path)
+
+    def _fit(self, data: TrainingSet, positions: Sequence[int], target: str) -> str:
+        return fit_trees(data, positions, self.recipe, target, self.watch, kept=self.kept, should_stop=self.should_stop)
+
+    def _forget(self) -> None:
+        """Remove what has not been asked for in a long time, and what a killed process left behind."""
+        for path in self.folds.iterdir() if self.folds.is_dir() else ():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.stat().st_mtime < time.time() - KEPT_S:
+                path.unlink()

@@ -1,0 +1,234 @@
+"""
+The history as training sees it: prepared rows, lagged factor history and targets of one era at a time.
+
+Nothing here holds more than an era, except what a tree model reads: columns of the store itself, in place, and beside
+them on disk what the store does not hold. Nothing here needs a training library either: what only scores reads it too.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from bot.data.era_store import FEATURES, Columns, EraStore
+from bot.features.preprocess import Prepared, Preprocess, prepare
+from bot.history.factor_history import FeatureReturns, feature_returns, latest_window, window
+from bot.scoring.residual import remainder
+from bot.training.temporary_columns import Spill
+from models.era_batch import EraBatch
+from models.gbm_options import Chunks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSet:
+    """
+    A store, the preprocessing that training and live share, and the table of realised feature returns.
+
+    Attributes:
+        store: The raw columns that are trained on.
+        manifest: Preprocessing.
+        targets: What the network predicts, in order.
+        returns: Realised feature returns of the history targets; empty when the history is switched off.
+        lookback: Resolved eras on the historical axis.
+        predictions: Returns another model's predictions of each target in the era at a position, made without having
+            seen it, float32, shape ``(rows, T)``; or ``None`` where there are none. ``None`` itself: not stacked.
+        benchmark: Normal scores of a benchmark's predictions by position, NaN where it has none, float32, shape
+            ``(rows,)``: the network learns what it leaves of the targets. ``None``: the targets themselves.
+    """
+
+    store: Columns
+    manifest: Preprocess
+    targets: tuple[str, ...]
+    returns: FeatureReturns | None
+    lookback: int
+    predictions: Callable[[int], np.ndarray | None] | None = None
+    benchmark: Mapping[int, np.ndarray] | None = None
+    _unchanged: set[int] = field(default_factory=set, repr=False, compare=False)
+
+    @classmethod
+    def build(
+        cls,
+        store: Columns,
+        manifest: Preprocess,
+        *,
+        targets: Sequence[str],
+        history_targets: Sequence[str],
+        lookback: int,
+        returns: FeatureReturns | None = None,
+    ) -> "TrainingSet":
+        """
+        Take the realised *returns* of these features and targets, or measure them era by era where there are none.
+
+        See :mod:`bot.history.factor_history` for what a later era may see of them.
+        """
+        if returns is None and lookback and history_targets:
+            columns = [store.target_names.index(name) for name in history_targets]
+            values = np.stack(
+                [
+                    feature_returns(
+                        prepare(manifest, store.feature_names, store.features(position)).features,
+                        store.targets(position)[:, columns],
+                    )
+                    for position in range(len(store.eras))
+                ]
+            )
+            returns = FeatureReturns(eras=store.eras, targets=tuple(history_targets), values=values)
+        return cls(store=store, manifest=manifest, targets=tuple(targets), returns=returns, lookback=lookback)
+
+    @classmethod
+    def select(
+        cls,
+        store: EraStore,
+        manifest: Preprocess,
+        *,
+        targets: Sequence[str],
+        tree_targets: Sequence[str] = (),
+        history_targets: Sequence[str],
+        lookback: int,
+        table: FeatureReturns,
+    ) -> "TrainingSet":
+        """
+        Select the columns of *manifest* from a store, and their realised returns from the *table* of all features.
+
+        Targets that the table lacks are measured from the store.
+
+        Raises:
+            SchemaMismatch: The store lacks a feature or a target.
+        """
+        columns = store.select(manifest.features, tuple(dict.fromkeys((*targets, *tree_targets, *history_targets))))
+        position = {name: index for index, name in enumerate(store.manifest.features)}
+        known = bool(history_targets) and set(history_targets) <= set(table.targets)
+        return cls.build(
+            columns,
+            manifest,
+            targets=targets,
+            history_targets=history_targets,
+            lookback=lookback,
+            returns=table.select([position[name] for name in manifest.features], history_targets) if known else None,
+        )
+
+    def prepared(self, position: int) -> Prepared:
+        """Return the prepared rows of the era at *position*; values that it lacks are looked for the first time only."""
+        codes, unchanged = self.store.features(position), position in self._unchanged
+        rows = prepare(self.manifest, self.store.feature_names, codes, unchanged=unchanged)
+        if rows.unchanged:
+            self._unchanged.add(position)
+        return rows
+
+    def window(self, position: int) -> np.ndarray | None:
+        """Return the feature returns that were resolved when the era at *position* was live. Shape ``(L, F, T)``."""
+        return None if self.returns is None else window(self.returns, position, self.lookback)
+
+    def live_window(self) -> tuple[np.ndarray, dict[str, str]] | None:
+        """Return the newest resolved feature returns, and the newest era of each target in them."""
+        if self.returns is None:
+            return None
+        values, newest = latest_window(self.returns, self.lookback)
+        return values, dict(zip(self.returns.targets, newest, strict=True))
+
+    def target(self, position: int, name: str) -> np.ndarray:
+        """Return one target of the era at *position*, NaN where unknown. Shape ``(rows,)``, float32."""
+        return self.store.target(position, name)
+
+    def eras(self, positions: Sequence[int], *, held_out: bool = False) -> "Eras":
+        """Return the eras at *positions* as batches; see :class:`Eras` for those that are *held_out*."""
+        return Eras(data=self, positions=tuple(positions), held_out=held_out)
+
+    def table(self, positions: Sequence[int], target: str, *, spill: Path | None = None) -> tuple[Chunks, np.ndarray]:
+        """
+        Return the labelled rows of the eras at *positions* for a tree model.
+
+        Features are views of the store wherever the models see the raw codes; what the preprocessing changes is
+        copied as int8, and engineered columns are made as float32: with a missing category, that is most of the data.
+
+        Args:
+            positions: Of the eras, ascending.
+            target: Full name.
+            spill: Folder on whose disk the copies go, so that one block of the store at a time is in memory.
+
+        Returns:
+            Runs of eras with their columns, features before engineered ones; and the target, shape ``(rows,)``.
+        """
+        chunks, labels = [], []
+        with nullcontext() if spill is None else Spill(spill) as disk:
+            for run in self.store.runs(positions):
+                eras = [self.prepared(position) for position in run]
+                known = np.concatenate([self.target(position, target) for position in run])
+                keep = np.isfinite(known)
+                columns = [
+                    stored if np.array_equal(stored, seen) else seen
+                    for stored, seen in zip(
+                        self.store.in_place(run), _joined([era.features for era in eras]), strict=True
+                    )
+                ]
+                columns += _joined([era.engineered for era in eras])
+                columns = columns if keep.all() else [column[keep] for column in columns]
+                chunks.append(columns if disk is None else disk.keep(columns))
+                labels.append(known[keep])
+        return chunks, np.concatenate(labels)
+
+    def digest(self, positions: Sequence[int], target: str) -> str:
+        """Return the sha256 of everything that the rows of :meth:`table` are made of, labels apart."""
+        places = [self.store.store.place(position) for position in positions]
+        known = [np.packbits(np.isfinite(self.target(position, target))).tobytes() for position in positions]
+        content = {
+            "preprocess": self.manifest.digest,
+            "eras": [
+                [self.store.eras[position], block.files[FEATURES].sha256, rows.start, rows.stop]
+                for position, (block, rows) in zip(positions, places, strict=True)
+            ],
+            "known": hashlib.sha256(b"".join(known)).hexdigest(),
+        }
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eras:
+    """
+    Some eras of a training set, batch by batch, for :func:`models.training.train`.
+
+    Where there is a benchmark, eras to learn from carry it; *held_out* ones have what it leaves of their targets.
+    """
+
+    data: TrainingSet
+    positions: tuple[int, ...]
+    held_out: bool = False
+
+    @property
+    def eras(self) -> tuple[str, ...]:
+        """Return the labels of the eras."""
+        return tuple(self.data.store.eras[position] for position in self.positions)
+
+    def batch(self, index: int) -> EraBatch:
+        """Return the *index*-th of the eras."""
+        position = self.positions[index]
+        data = self.data
+        rows = data.prepared(position)
+        columns = [data.store.target_names.index(name) for name in data.targets]
+        targets = data.store.targets(position)[:, columns]
+        benchmark = None if data.benchmark is None else data.benchmark[position]
+        if benchmark is not None and self.held_out:
+            targets, benchmark = remainder(targets, benchmark), None
+        elif benchmark is not None:
+            targets = np.where(np.isfinite(benchmark)[:, None], targets, np.float32(np.nan))
+        return EraBatch(
+            era=data.store.eras[position],
+            features=rows.features,
+            engineered=rows.engineered,
+            targets=targets,
+            predictions=None if data.predictions is None else data.predictions(position),
+            benchmark=benchmark,
+        )
+
+    def window(self, index: int) -> np.ndarray | None:
+        """Return the feature returns that were resolved when the *index*-th era was live."""
+        return self.data.window(self.positions[index])
+
+
+def _joined(eras: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the columns of matrices that follow one another, each in one piece."""
+    return list(np.ascontiguousarray(np.concatenate(eras).T))

@@ -1,0 +1,95 @@
+"""Fit tree models on some eras of a training set; what takes hours is kept, and gone on from."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import structlog
+
+from bot.system.progress import Watcher
+from bot.training.recipes import Recipe
+from bot.training.training_set import TrainingSet
+from models.gbm import PRESETS, DatasetCache, Snapshots, train_gbm
+
+DATASETS = 2
+"""Constructed Datasets that are kept: that of the judged models and that of the served ones."""
+
+log = structlog.get_logger()
+
+
+def fit_trees(
+    data: TrainingSet,
+    positions: Sequence[int],
+    recipe: Recipe,
+    target: str,
+    watch: Watcher,
+    *,
+    kept: Path | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> str:
+    """
+    Train a tree model on the labelled rows of the eras at *positions*.
+
+    Args:
+        data: What is learned from.
+        positions: Of the eras.
+        recipe: Names the preset.
+        target: What is learned.
+        watch: Told about progress.
+        kept: Folder for Datasets, snapshots, finished models and copied columns. Called again with equal arguments,
+            what was finished is read from there and what was interrupted goes on; the caller removes it in the end.
+        should_stop: Asked after every tree.
+
+    Returns:
+        The model as LightGBM's text.
+
+    Raises:
+        ValueError: The target is known nowhere in these eras.
+        TrainingStopped: *should_stop* said so; a snapshot is kept.
+    """
+    options = PRESETS[recipe.gbm]
+    key = tree_key(data, positions, recipe, target)
+    finished = None if kept is None else kept / "models" / f"{key}.txt"
+    if finished is not None and finished.is_file():
+        return finished.read_text(encoding="utf-8")
+    chunks, y = data.table(positions, target, spill=kept)
+    snapshots = None if kept is None else Snapshots(folder=kept / "snapshots" / key)
+    watch("trees", 0.0, f"{target}, {recipe.gbm} preset, {len(y):,} rows")
+    text = train_gbm(
+        chunks,
+        y,
+        options,
+        (*data.manifest.features, *data.manifest.engineered_names),
+        on_progress=lambda done, total: watch("trees", done / total, f"{target}, {done:,} of {total:,} trees"),
+        rows_digest=data.digest(positions, target),
+        cache=None if kept is None else DatasetCache(folder=kept / "datasets", keep=DATASETS),
+        snapshots=snapshots,
+        on_finding=lambda finding: log.warning("trees.finding", finding=finding),
+        should_stop=should_stop,
+    )
+    log.info("trees.trained", target=target, trees=options.num_trees, rows=len(y), eras=len(positions))
+    if finished is not None and snapshots is not None:
+        finished.parent.mkdir(parents=True, exist_ok=True)
+        staging = finished.with_suffix(".tmp")
+        staging.write_text(text, encoding="utf-8")
+        staging.replace(finished)
+        snapshots.clear()
+    return text
+
+
+def tree_key(data: TrainingSet, positions: Sequence[int], recipe: Recipe, target: str) -> str:
+    """Return the name of what :func:`fit_trees` makes of these arguments: equal names stand for equal models."""
+    labels = hashlib.sha256()
+    for position in positions:
+        labels.update(np.ascontiguousarray(data.target(position, target)).tobytes())
+    content = {
+        "rows": data.digest(positions, target),
+        "labels": labels.hexdigest(),
+        "options": asdict(PRESETS[recipe.gbm]),
+        "lightgbm": version("lightgbm"),
+    }
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
