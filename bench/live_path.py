@@ -39,7 +39,7 @@ def ours(folder: Path, csv: Path) -> None:
     from bot.data.live_file import read_live
     from bot.serving.artifacts import ArtifactStore
     from bot.serving.scorer import Scorer
-    from bot.submission_file import render
+    from bot.submission.submission_file import render
 
     store = ArtifactStore(folder / "state" / "artifacts")
     scorer = Scorer(store.open(store.champions("standard")[0]))

@@ -1,4 +1,4 @@
-"""From settings to wired use cases; with :mod:`bot.wiring` the only place below the command line that reads settings."""
+"""From settings to wired use cases; with :mod:`bot.daemon.wiring` the only place below the command line that reads settings."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -10,17 +10,17 @@ import structlog
 from bot.config import Settings
 from bot.data.data_version import Pin
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
-from bot.gates import Limits
 from bot.record.ledger import Ledger
 from bot.record.numerai_diagnostics import DiagnosisRecord, owed
 from bot.record.outbox import Outbox
 from bot.serving.artifacts import ArtifactStore
+from bot.submission.gates import Limits
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.tournament.transport import Transport
 
 if TYPE_CHECKING:
-    from bot.submit import Submitter
+    from bot.submission.submit import Submitter
 
 log = structlog.get_logger()
 
@@ -55,8 +55,8 @@ def find_artifact(settings: Settings, identity: str | None) -> str:
 def open_submitter(settings: Settings, client: NumeraiClient, ledger: Ledger) -> "Submitter":
     """Return a submitter that uploads in live mode only."""
     # Brings what scoring needs, which the daemon never does itself.
-    from bot.rungs import Rungs  # noqa: PLC0415
-    from bot.submit import Submitter  # noqa: PLC0415
+    from bot.submission.fallbacks import Rungs  # noqa: PLC0415
+    from bot.submission.submit import Submitter  # noqa: PLC0415
 
     announce(pins(settings))
     return Submitter(

@@ -15,10 +15,10 @@ from rich.table import Table
 from bot.doctor.checks import Check
 from bot.findings import Finding
 from bot.judging.promotion import Decision
-from bot.live_record import LiveRound
-from bot.receipt import Receipt
+from bot.live.live_scores import LiveRound
+from bot.live.sync import Calibration
 from bot.reporting.chart_axes import number
-from bot.score_sync import Calibration
+from bot.submission.receipt import Receipt
 
 SHOWN = 30
 """Live rounds that are shown; the export has all of them."""

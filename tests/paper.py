@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from bot.daemon import Daemon
+from bot.daemon.accounts import Party
+from bot.daemon.loop import Daemon
 from bot.errors import RoundNotOpen
-from bot.party import Party
 from bot.record.heartbeat import Pulse
 from bot.record.ledger import Entry
 from bot.record.outbox import Outbox

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bot.clean_room import Ran
 from bot.errors import GateFailed
-from bot.model_upload import compare
+from bot.hosted.environment import Ran
+from bot.hosted.export import compare
 
 
 def ranked(values):

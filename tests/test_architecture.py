@@ -31,9 +31,9 @@ def loaded_by(module: str) -> set[str]:
 @pytest.mark.parametrize(
     "module",
     [
-        "bot.submit",
+        "bot.submission.submit",
         "bot.judging.numerai_diagnostics",
-        "bot.daemon",
+        "bot.daemon.loop",
         "bot.assembly",
         "models.runtime",
         "models.ensemble",
@@ -69,7 +69,7 @@ def test_command_line_starts_light():
 
 
 @pytest.mark.parametrize(
-    "module", ["bot.cli, bot.cli.status, bot.status", "bot.cli, bot.cli.places, bot.record.heartbeat"]
+    "module", ["bot.cli, bot.cli.status, bot.web.status", "bot.cli, bot.cli.places, bot.record.heartbeat"]
 )
 def test_status_and_health_start_light(module):
     """`bot status` and `bot health` load no library of numbers, no API client and no settings model."""

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot import daemon
+from bot.daemon import loop as daemon
+from bot.daemon.accounts import Party
 from bot.errors import BadCredentials, NumeraiUnavailable
-from bot.party import Party
 from bot.record.heartbeat import ailments
 from bot.record.ledger import Ledger
 from tests.paper import OPENED, SLOTS, Paper, confirm, intend, make_loop, steps, told

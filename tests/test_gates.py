@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numerai_tools.submissions import validate_submission_numerai
 
-from bot.gates import Limits, check_submission
+from bot.submission.gates import Limits, check_submission
 from models.ranks import rank_correlation
 
 ROWS = 120

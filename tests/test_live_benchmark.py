@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bot.data.live_file import LiveFile
 from bot.errors import GateFailed
-from bot.live_benchmark import FILE, live_benchmark
 from bot.scoring.neutralize import neutralize_to, spoken
+from bot.submission.live_benchmark import FILE, live_benchmark
 from bot.tournament.rounds import Round
 from models.ensemble import gaussianize
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot.features.codes import MIDDLE
 from bot.features.distributions import FLOOR, SAMPLED, Marginals, sample, value_shares
-from bot.gates import Limits, feature_drift
+from bot.submission.gates import Limits, feature_drift
 
 FEATURES = 60
 NAMES = tuple(f"feature_{index}" for index in range(FEATURES))

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot.metrics import Metrics
 from bot.record.heartbeat import Pulse
 from bot.record.ledger import Ledger
+from bot.web.prometheus import Metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 ALERTS = ROOT / "monitoring" / "alerts.yml"

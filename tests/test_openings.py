@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.openings import BRISK_S, NEAR, pause_s
+from bot.daemon.opening_times import BRISK_S, NEAR, pause_s
 
 TUESDAY = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 WEEK = [TUESDAY + timedelta(days=days) for days in range(5)]

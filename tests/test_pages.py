@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import requests
 
-from bot.live_record import LiveRecord
-from bot.pages import Pages
+from bot.live.live_scores import LiveRecord
 from bot.record.heartbeat import Pulse
 from bot.record.ledger import Entry, Ledger
 from bot.record.ledger import LiveRecord as LiveFileRecord
@@ -15,7 +14,8 @@ from bot.record.numerai_diagnostics import DiagnosisRecord, Record
 from bot.record.outbox import Outbox
 from bot.tournament.responses import LiveScore, Paid
 from bot.tournament.rounds import Payout, Round
-from bot.web import Web
+from bot.web.pages import Pages
+from bot.web.server import Web
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ARTIFACT = "2026-11-24T120000Z-abcd"

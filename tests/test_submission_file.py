@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numerai_tools.submissions import validate_submission_numerai
 
-from bot.submission_file import OfficialValidation
+from bot.submission.submission_file import OfficialValidation
 
 IDS = [f"n{number:015x}" for number in range(200)]
 GOOD = np.random.default_rng(1).uniform(0.01, 0.99, len(IDS))

@@ -15,8 +15,8 @@ MOST = 45
 """Distributions in the submitting image beside the bot itself."""
 
 RUNNING = (
-    "apprise", "bot.judging.numerai_diagnostics", "bot.doctor", "bot.record.backup", "bot.live_record",
-    "bot.metrics", "bot.pages", "bot.service", "bot.status", "bot.submit", "bot.web", "bot.wiring", "models.trees",
+    "apprise", "bot.judging.numerai_diagnostics", "bot.doctor", "bot.record.backup", "bot.live.live_scores",
+    "bot.web.prometheus", "bot.web.pages", "bot.daemon.process", "bot.web.status", "bot.submission.submit", "bot.web.server", "bot.daemon.wiring", "models.trees",
 )  # fmt: skip
 
 

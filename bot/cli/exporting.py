@@ -10,7 +10,7 @@ from bot.errors import OperatorNeeded
 
 if TYPE_CHECKING:
     from bot.config import Settings
-    from bot.model_upload import Export
+    from bot.hosted.export import Export
 
 export = typer.Typer(help="Hand a model to a machine that is not the bot's; uploads nothing.", no_args_is_help=True)
 app.add_typer(export, name="export")
@@ -46,8 +46,8 @@ def numerai_model(
     settings = config.load()
     logs.configure(log_format=settings.log_format, secrets=settings.secrets)
     try:
-        from bot.model_upload import export as make  # noqa: PLC0415 - packs with what only training installs
-        from bot.model_upload import refuse_filled  # noqa: PLC0415
+        from bot.hosted.export import export as make  # noqa: PLC0415 - packs with what only training installs
+        from bot.hosted.export import refuse_filled  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to export a model") from None
     filled = _filled(settings)

@@ -85,7 +85,7 @@ def report_after_retrain(settings: "Settings", identity: str) -> None:
 
 def _terms(settings: "Settings", pay: str | None) -> "Terms | None":
     """Return what a round pays, as said or as the newest priced round has it; ``None`` where neither is known."""
-    from bot.live_record import LiveRecord  # noqa: PLC0415
+    from bot.live.live_scores import LiveRecord  # noqa: PLC0415
     from bot.scoring.summaries import Terms  # noqa: PLC0415
 
     if pay is not None:
@@ -180,10 +180,10 @@ def scores(
     """Read what came of the submissions, show it beside what was promised and the benchmark, and export it as parquet."""
     from bot import assembly, config  # noqa: PLC0415
     from bot.console import show_live  # noqa: PLC0415
-    from bot.likeness import measure  # noqa: PLC0415
-    from bot.live_record import LiveRecord  # noqa: PLC0415
+    from bot.live.benchmark_check import measure  # noqa: PLC0415
+    from bot.live.live_scores import LiveRecord  # noqa: PLC0415
+    from bot.live.sync import calibrate, export, sync_scores  # noqa: PLC0415
     from bot.record.ledger import Ledger  # noqa: PLC0415
-    from bot.score_sync import calibrate, export, sync_scores  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
 
     settings = config.load().of_account(account)

@@ -10,7 +10,7 @@ from bot.errors import BadConfig, BotError, RoundNotOpen
 
 if TYPE_CHECKING:
     from bot.config import Settings
-    from bot.submit import Submitter
+    from bot.submission.submit import Submitter
     from bot.tournament.client import NumeraiClient
     from bot.tournament.rounds import Round
     from bot.tournament.slots import Slot
@@ -73,7 +73,8 @@ def run(
     ] = False,
 ) -> None:
     """Submit every round as it opens and do all chores on schedule, until stopped."""
-    from bot import config, service, wiring  # noqa: PLC0415
+    from bot import config  # noqa: PLC0415
+    from bot.daemon import process, wiring  # noqa: PLC0415
     from bot.record.ledger import rounds_folder  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
     from bot.system.lock import state_lock  # noqa: PLC0415
@@ -82,9 +83,9 @@ def run(
     logs.configure(**settings.logging, rounds=rounds_folder(settings.ledger_path))
     with state_lock(settings.state_dir, "trainer" if trainer else "bot"):
         if trainer:
-            service.serve_chores(*wiring.open_trainer(settings))
+            process.serve_chores(*wiring.open_trainer(settings))
             return
-        service.serve(*wiring.open_service(settings))
+        process.serve(*wiring.open_service(settings))
 
 
 @app.command()

@@ -38,7 +38,7 @@ def status(
 
 def _overview(at: Places) -> tuple[dict[str, Any], str]:
     from bot.data.data_version import Pin  # noqa: PLC0415
-    from bot.status import overview  # noqa: PLC0415
+    from bot.web.status import overview  # noqa: PLC0415
 
     found = overview(at.state_dir, at.ledger, now=datetime.now(UTC))
     lines = [f"mode      {found['mode']}"]
@@ -71,7 +71,7 @@ def _overview(at: Places) -> tuple[dict[str, Any], str]:
 
 
 def _round(at: Places, number: int) -> tuple[dict[str, Any], str]:
-    from bot.status import post_mortem  # noqa: PLC0415
+    from bot.web.status import post_mortem  # noqa: PLC0415
 
     if not at.ledger.is_file():
         raise BadConfig(f"{at.ledger} does not exist: no round was played in this mode")

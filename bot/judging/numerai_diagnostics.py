@@ -27,7 +27,7 @@ from bot.record.numerai_diagnostics import DiagnosisRecord, Record, Scores, tell
 from bot.record.outbox import Outbox
 from bot.scoring.metrics import COVERAGE, corr
 from bot.serving.artifacts import Artifact, ArtifactStore
-from bot.submission_file import render
+from bot.submission.submission_file import render
 from bot.system.progress import Watcher
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import ALIAS

@@ -22,7 +22,7 @@ class Entry:
     """
     One round of one slot as the ledger knows it.
 
-    ``state`` is intended, confirmed, or rehearsed in a dry run; ``rung`` is what filled the slot, see :mod:`bot.rungs`.
+    ``state`` is intended, confirmed, or rehearsed in a dry run; ``rung`` is what filled the slot, see :mod:`bot.submission.fallbacks`.
     """
 
     round: int

@@ -12,13 +12,13 @@ import pytest
 import stamina
 from filelock import FileLock
 
-import bot.submit
+import bot.submission.submit
 from bot import assembly, config
 from bot.config import Settings
-from bot.receipt import Receipt
 from bot.record.ledger import Entry, Ledger
 from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World, generate
+from bot.submission.receipt import Receipt
 from tests.soak.zygote import HereValidation
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -160,4 +160,4 @@ def no_backoff():
 @pytest.fixture
 def validated_here(monkeypatch):
     """Let Numerai's own validation run in this process, without a second interpreter for every submission."""
-    monkeypatch.setattr(bot.submit, "OfficialValidation", HereValidation)
+    monkeypatch.setattr(bot.submission.submit, "OfficialValidation", HereValidation)

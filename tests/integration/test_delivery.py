@@ -8,10 +8,10 @@ import pytest
 import stamina
 from structlog.testing import capture_logs
 
-from bot.delivery import Delivery, token
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.record.ledger import Entry, Ledger
 from bot.sandbox import DEMO_ACCOUNT, Fault
+from bot.submission.delivery import Delivery, token
 from bot.system.kill_points import watching
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
@@ -255,7 +255,7 @@ def test_retries_end_with_the_time_for_uploads(sandbox, delivery, content, monke
     round_ = delivery.client.current_round()
     sandbox.clock.advance(timedelta(minutes=gone))
     delivery.client.submissions(MINE.model_id)
-    monkeypatch.setattr("bot.delivery.stamina.retry_context", noting)
+    monkeypatch.setattr("bot.submission.delivery.stamina.retry_context", noting)
     delivery.ledger.intend(intent(content))
     with suppress(RoundNotOpen):
         delivery.deliver(round_, MINE, intent(content), content, force=False)

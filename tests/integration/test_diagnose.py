@@ -15,10 +15,10 @@ from bot.record.outbox import Outbox
 from bot.sandbox import DEMO_ACCOUNT, Fault
 from bot.sandbox.queries import Queries
 from bot.serving.artifacts import ArtifactStore
-from bot.status import overview
 from bot.system.kill_points import watching
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
+from bot.web.status import overview
 from tests.integration.conftest import SLOT
 
 pytestmark = pytest.mark.usefixtures("no_backoff")

@@ -11,10 +11,10 @@ import pytest
 import requests
 
 from bot.data.download import fetch, prove_fresh, read_live
-from bot.delivery import Delivery, token
 from bot.errors import BadCredentials, DatasetIncomplete, NumeraiUnavailable, RoundNotOpen
 from bot.record.ledger import Entry, Ledger
 from bot.sandbox import DEMO_ACCOUNT, Fault
+from bot.submission.delivery import Delivery, token
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.tournament.transport import Transport

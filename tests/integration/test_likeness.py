@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from bot.live_benchmark import FILE, aligned
 from bot.sandbox import Fault
-from bot.submission_file import reread
+from bot.submission.live_benchmark import FILE, aligned
+from bot.submission.submission_file import reread
 from models.ranks import rank_correlation
 from tests.integration.conftest import FIRST_ROUND, SLOT
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from bot.delivery import Delivery
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RoundNotOpen
-from bot.live_fetch import WAIT_S, LiveFiles, fetch_live, live_path
 from bot.record.ledger import Ledger, LiveRecord
 from bot.sandbox import DEMO_ACCOUNT, Fault
+from bot.submission.delivery import Delivery
+from bot.submission.live_fetch import WAIT_S, LiveFiles, fetch_live, live_path
 from bot.system.kill_points import watching
 from bot.tournament.client import NumeraiClient
 from tests.integration.conftest import FIRST_ROUND, OPENED

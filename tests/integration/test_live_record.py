@@ -7,13 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from bot.console import show_live
-from bot.live_record import LiveRecord
+from bot.live.live_scores import LiveRecord
+from bot.live.sync import calibrate, export, sync_scores
 from bot.record.ledger import Ledger
 from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World
-from bot.score_sync import calibrate, export, sync_scores
 from bot.serving.artifacts import ArtifactStore
-from bot.submission_file import render
+from bot.submission.submission_file import render
 from bot.tournament.client import NumeraiClient
 from bot.tournament.responses import LiveScore, Paid
 from bot.tournament.rounds import Payout, Round

@@ -14,7 +14,7 @@ import pytest
 from bot import assembly
 from bot.errors import BadConfig, GateFailed, RetryLater
 from bot.features.preprocess import prepare
-from bot.model_upload import export, find_sample, refuse_filled
+from bot.hosted.export import export, find_sample, refuse_filled
 from bot.record.ledger import rounds_folder
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import GOLDEN, NETWORK, STACKED, Members, golden_batch

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog
 
-from bot import live_benchmark
 from bot.data.data_version import Pin
 from bot.data.era_store import EraStore
 from bot.data.live_file import read_live
@@ -19,7 +18,8 @@ from bot.sandbox import Sandbox, SandboxClock, Schedule
 from bot.sandbox.world import World
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
-from bot.submission_file import reread
+from bot.submission import live_benchmark
+from bot.submission.submission_file import reread
 from bot.training.recipes import DEMO
 from models.ranks import rank_correlation
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation

@@ -10,7 +10,7 @@ from bot.data.era_store import EraStore
 from bot.errors import ArtifactInvalid
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
-from bot.submission_file import render
+from bot.submission.submission_file import render
 
 
 @pytest.fixture(scope="module")

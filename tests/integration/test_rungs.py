@@ -12,7 +12,7 @@ from bot.console import show_receipt
 from bot.errors import ArtifactInvalid, BotError, GateFailed, NoChampion, SchemaMismatch
 from bot.record.ledger import Ledger
 from bot.serving.artifacts import ArtifactStore
-from bot.submission_file import reread
+from bot.submission.submission_file import reread
 from tests.integration.conftest import FIRST_ROUND, SLOT
 
 pytestmark = pytest.mark.usefixtures("no_backoff", "validated_here")

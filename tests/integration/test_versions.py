@@ -21,7 +21,7 @@ from bot.record.ledger import Ledger
 from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock
 from bot.sandbox.world import World
 from bot.serving.artifacts import ArtifactStore
-from bot.submission_file import reread
+from bot.submission.submission_file import reread
 from bot.training import recipe_file
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation, once, shared
 

@@ -33,8 +33,8 @@ MODULES = (
     "bot/tournament/rounds.py",
     "bot/record/database.py",
     "bot/record/ledger.py",
-    "bot/delivery.py",
-    "bot/live_fetch.py",
+    "bot/submission/delivery.py",
+    "bot/submission/live_fetch.py",
 )
 TESTS = (
     "tests/test_rounds.py", "tests/test_database.py", "tests/test_ledger.py", "tests/test_ledger_memory.py",

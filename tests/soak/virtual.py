@@ -10,19 +10,19 @@ from unittest import mock
 
 import tenacity.nap
 
-import bot.submit
-from bot import daemon
-from bot.daemon import Daemon
+import bot.submission.submit
+from bot.daemon import loop as daemon
+from bot.daemon.accounts import Party
+from bot.daemon.loop import Daemon
 from bot.errors import BotError
-from bot.gates import Limits
-from bot.party import Party
 from bot.record.heartbeat import Pulse
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
-from bot.rungs import Filled, Rungs
 from bot.sandbox import Account, Sandbox, SandboxClock
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
+from bot.submission.fallbacks import Filled, Rungs
+from bot.submission.gates import Limits
 from bot.tournament import transport
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
@@ -83,7 +83,7 @@ def virtual_time(clock: SandboxClock) -> Iterator[Callable[[float], None]]:
 
     virtual = SimpleNamespace(monotonic=passed, sleep=sleep)
     patches = [mock.patch.object(one, "time", virtual) for one in (daemon, transport, tenacity, tenacity.nap)]
-    patches.append(mock.patch.object(bot.submit, "OfficialValidation", HereValidation))
+    patches.append(mock.patch.object(bot.submission.submit, "OfficialValidation", HereValidation))
     for one in patches:
         one.start()
     try:
@@ -112,7 +112,7 @@ def make_bot(
             scorers=scorers,
         )  # fmt: skip
         limits = Limits(max_exposure=1.0)  # a tiny world's features are few
-        submitter = bot.submit.Submitter(client=asked, ledger=ledger, rungs=rungs, live=True, limits=limits)
+        submitter = bot.submission.submit.Submitter(client=asked, ledger=ledger, rungs=rungs, live=True, limits=limits)
         try:
             current = asked.current_round()
         except BotError as error:

@@ -16,16 +16,16 @@ from pathlib import Path
 
 import stamina
 
-import bot.submit
+import bot.submission.submit
 from bot.errors import BotError
-from bot.gates import Limits
 from bot.record.ledger import Ledger
-from bot.rungs import Rungs
 from bot.sandbox import DEMO_ACCOUNT
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
-from bot.submission_file import _validate
-from bot.submit import Submitter
+from bot.submission.fallbacks import Rungs
+from bot.submission.gates import Limits
+from bot.submission.submission_file import _validate
+from bot.submission.submit import Submitter
 from bot.system.kill_points import watching
 from bot.system.lock import state_lock
 from bot.tournament.client import NumeraiClient
@@ -98,7 +98,7 @@ def attempt(asked: dict, scorers: dict[str, Scorer], passed: int) -> int:
 
 def main() -> None:
     """Answer requests until standard input ends."""
-    bot.submit.OfficialValidation = HereValidation
+    bot.submission.submit.OfficialValidation = HereValidation
     stamina.set_testing(testing=True, attempts=4, cap=True)
     store = ArtifactStore(Path(sys.argv[1]))
     scorers = {identity: Scorer(store.open(identity)) for identity in store.identities()}

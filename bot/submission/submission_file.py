@@ -41,7 +41,7 @@ class OfficialValidation:
         # numerai_tools checks with assert, which PYTHONOPTIMIZE would switch off.
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, this module, two paths of ours
-            [sys.executable, "-m", "bot.submission_file", str(live), str(csv)],
+            [sys.executable, "-m", "bot.submission.submission_file", str(live), str(csv)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

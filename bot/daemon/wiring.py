@@ -1,13 +1,11 @@
 """From settings to the parts of `bot run`; light, since the daemon itself neither scores nor trains."""
 
 from bot import assembly, config
-from bot.chores import RETRY_S, Calendar, Chore
 from bot.config import Settings
-from bot.daemon import Daemon
-from bot.messenger import Messenger
-from bot.metrics import Metrics
-from bot.pages import Pages
-from bot.party import Party
+from bot.daemon.accounts import Party
+from bot.daemon.jobs import RETRY_S, Calendar, Chore
+from bot.daemon.loop import Daemon
+from bot.daemon.notifier import Messenger
 from bot.record.heartbeat import TRAINER, Pulse
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
@@ -16,7 +14,9 @@ from bot.system.intervals import interval_s
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.transport import Transport
-from bot.web import Answer, Web
+from bot.web.pages import Pages
+from bot.web.prometheus import Metrics
+from bot.web.server import Answer, Web
 
 TRAINING = ("retrain", "sync")
 """Chores of `bot run --trainer`; where it runs, the daemon leaves them alone by BOT_RETRAIN=off and BOT_SYNC=off."""

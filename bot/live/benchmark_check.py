@@ -20,10 +20,10 @@ import structlog
 from bot.data.download import fetch
 from bot.data.reference_predictions import benchmark_column
 from bot.errors import BotError, DatasetIncomplete
-from bot.live_benchmark import FILE, aligned
 from bot.record.ledger import Entry, Ledger
 from bot.serving.artifacts import ArtifactStore
-from bot.submission_file import reread
+from bot.submission.live_benchmark import FILE, aligned
+from bot.submission.submission_file import reread
 from bot.system.files import publish
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from bot.daemon.accounts import Book, Party, Tournament
+from bot.daemon.opening_times import pause_s
 from bot.errors import BotError, OperatorNeeded, RoundNotOpen, StateUnwritable
-from bot.openings import pause_s
-from bot.party import Book, Party, Tournament
 from bot.record.heartbeat import Pulse
 from bot.record.outbox import Outbox
 from bot.tournament.rounds import Round

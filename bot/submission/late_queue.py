@@ -13,9 +13,9 @@ from pathlib import Path
 import stamina
 import structlog
 
-from bot.delivery import ATTEMPTS, LONGEST_WAIT_S, Delivery
 from bot.errors import NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.record.ledger import Entry
+from bot.submission.delivery import ATTEMPTS, LONGEST_WAIT_S, Delivery
 from bot.tournament.responses import ServerSubmission
 from bot.tournament.slots import Slot
 

@@ -12,11 +12,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from bot.live_record import LiveRecord, LiveRound
+from bot.live.live_scores import LiveRecord, LiveRound
 from bot.reporting.chart_axes import number
 from bot.reporting.charts import Line, line_chart
-from bot.status import overview, post_mortem
-from bot.web import Answer
+from bot.web.server import Answer
+from bot.web.status import overview, post_mortem
 
 HTML = "text/html; charset=utf-8"
 SHOWN = 60

@@ -9,7 +9,7 @@ import numpy as np
 import structlog
 
 from bot.errors import BotError
-from bot.live_record import LiveRecord, LiveRound
+from bot.live.live_scores import LiveRecord, LiveRound
 from bot.record.ledger import Ledger
 from bot.scoring.bootstrap import TooFewEras, newey_west_error
 from bot.serving.artifacts import ArtifactStore

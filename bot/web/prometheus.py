@@ -15,7 +15,7 @@ from bot.record.heartbeat import Pulse, ailments
 from bot.record.ledger import Ledger, rounds_folder
 from bot.record.numerai_diagnostics import DIAGNOSTICS
 from bot.record.outbox import Outbox
-from bot.web import Answer
+from bot.web.server import Answer
 
 PREFIX = "numerai_bot"
 

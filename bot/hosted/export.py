@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bot.clean_room import IMAGES, Ran, furnish, run, this_python
 from bot.data.download import fetch, read_live
 from bot.errors import BadConfig, GateFailed, RetryLater
 from bot.history.factor_history import Window
 from bot.history.published import choose, history_path, newest
-from bot.live_benchmark import FILE, aligned
-from bot.live_fetch import live_path
-from bot.pickled import pack
+from bot.hosted.environment import IMAGES, Ran, furnish, run, this_python
+from bot.hosted.pickling import pack
 from bot.serving.artifacts import Artifact
 from bot.serving.scorer import Scorer
+from bot.submission.live_benchmark import FILE, aligned
+from bot.submission.live_fetch import live_path
 from bot.system.files import publish
 from bot.tournament.client import NumeraiClient
 from models.ranks import rank_correlation

@@ -27,11 +27,11 @@ from bot.errors import ArtifactInvalid, BotError, NoChampion, RefuseToSubmit
 from bot.features.distributions import Marginals, Unlike
 from bot.history.factor_history import Window
 from bot.history.published import choose, history_path
-from bot.live_benchmark import live_benchmark
 from bot.record.ledger import Entry, Ledger
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import MARGINALS, Scored, Scorer
-from bot.submission_file import reread
+from bot.submission.live_benchmark import live_benchmark
+from bot.submission.submission_file import reread
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot

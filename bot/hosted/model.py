@@ -1,7 +1,7 @@
 """
 An artifact on Numerai's machines: from their data frames to predictions, by the code that scores a live round here.
 
-:mod:`bot.model_upload` packs this module and all that it imports beside the artifact's files, so none of it may need
+:mod:`bot.hosted.export` packs this module and all that it imports beside the artifact's files, so none of it may need
 more than the image there has: numpy, pandas and onnx, but neither onnxruntime nor structlog.
 """
 

@@ -1,0 +1,7 @@
+"""
+The story of a round: from the live file to a submission that was read back.
+
+It imports ``serving``, ``record`` and all below them; it needs no torch. Read ``submit`` from top to bottom, then
+``live_fetch``, ``fallbacks``, ``gates``, ``delivery``, ``late_queue``, ``submission_file``, ``live_benchmark``,
+``round_report``, ``receipt``.
+"""
