@@ -40,7 +40,7 @@ RUN /opt/bot/bin/pip install --no-index --no-deps /dist/*.whl \
     && find numpy -type d -name tests -prune -exec rm -rf {} + \
     && find . -type d -name __pycache__ -prune -exec rm -rf {} + \
     # Bytecode of exactly what a round imports: a read-only image could never keep it, and compiling takes seconds.
-    && /opt/bot/bin/python -c 'import apprise, bot.doctor, bot.web.prometheus, bot.daemon.process, bot.submission.submit, bot.daemon.wiring, pandas'
+    && /opt/bot/bin/python -c 'import apprise, bot.doctor.examination, bot.web.prometheus, bot.daemon.process, bot.submission.submit, bot.daemon.wiring, pandas'
 
 FROM trainer-dependencies AS trainer-packages
 COPY --from=code /dist /dist

@@ -1,7 +1,7 @@
 """
 The standard recipe's network on a CPU: training beside a plain perceptron, and onnxruntime beside torch for a live round.
 
-Training: rows per CPU second through :func:`models.training.train`, one thread, float32 and bfloat16, for the row-wise
+Training: rows per CPU second through :func:`models.training.training.train`, one thread, float32 and bfloat16, for the row-wise
 mixer, the one that mixes each era once, and a residual perceptron with as many parameters as the row-wise mixer. The
 encoder of the 3,555 features is the same in all three.
 
@@ -26,11 +26,11 @@ import torch
 from live_inputs import standard_manifest, standard_network
 from made_eras import FEATURES, TRAIN_ROWS, MadeEras, rows_per_s
 
-from models.export import export, random_inputs
-from models.network import Network
-from models.network_config import NetworkConfig
-from models.runtime import OnnxNetwork
-from models.training import TrainingOptions
+from models.inference.export import export, random_inputs
+from models.inference.runtime import OnnxNetwork
+from models.network.network import Network
+from models.network.network_config import NetworkConfig
+from models.training.training import TrainingOptions
 
 LIVE_ROWS = 7_000
 FASTER, DIFFERENCE, SECONDS = 1.8, 1e-5, 2.5

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.tsmixer import TSMixer, TSMixerConfig
+from models.network.tsmixer import TSMixer, TSMixerConfig
 
 LOOKBACK = 512
 PARTS = (8_640, 2_880, 2_880)

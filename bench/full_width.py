@@ -5,8 +5,8 @@ from pathlib import Path
 
 from bot.data.era_store import EraStore
 from bot.data.ingest import update
-from bot.sandbox.world import generate
-from bot.sandbox.world_schema import SIZES
+from bot.sandbox.world.generate import generate
+from bot.sandbox.world.schema import SIZES
 
 FILES = ("train.parquet", "validation.parquet")
 

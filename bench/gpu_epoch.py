@@ -1,7 +1,7 @@
 """
 An epoch of the standard recipe's network on v5.3's ``all``, on whatever device there is.
 
-It runs :func:`models.training.train` itself: made eras come from memory in the first epoch, and the second, which is
+It runs :func:`models.training.training.train` itself: made eras come from memory in the first epoch, and the second, which is
 measured, finds them on the device as far as they fit. Beside rows per second: seconds for an epoch of train (2,746,268
 rows) and of train and validation together (6,853,308 rows, what a refit sees), peak memory, and the share of the rate of a
 large matrix product, measured on the same device in the same run, that the network's own products reach.
@@ -22,8 +22,8 @@ from live_inputs import standard_manifest, standard_network
 from made_eras import ALL_ERAS, ALL_ROWS, ERA_ROWS, FEATURES, TRAIN_ROWS, MadeEras, product_rate, rows_per_s
 from made_eras import training_flops as flops
 
-from models.training import TrainingOptions
-from models.training_setup import device_named
+from models.training.training import TrainingOptions
+from models.training.training_setup import device_named
 
 GOAL_DEVICE, GOAL_S = "H200", 40.0
 CPU_ERAS = 2

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from bot.data.era_store import Columns, EraStore
-from models.trees import TreeModel
+from models.trees.trees import TreeModel
 
 CPU_GOAL, MEMORY_GOAL, TREES = 2.5, 5.0, 50
 SHAPE = {"learning_rate": 0.01, "max_depth": 5, "num_leaves": 31, "min_data_in_leaf": 20, "seed": 1, "num_threads": 1}
@@ -99,7 +99,7 @@ def pandas(folder: Path, kept: Path, role: str) -> None:
 
 def ours(folder: Path, kept: Path, role: str) -> None:
     """Train from the era store in place; the second time, from the Dataset that the first one kept."""
-    from models.gbm import DatasetCache, GbmOptions, train_gbm
+    from models.trees.gbm import DatasetCache, GbmOptions, train_gbm
 
     columns, positions = training_eras(folder)
     chunks = [columns.in_place(run) for run in columns.runs(positions)]

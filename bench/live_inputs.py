@@ -20,9 +20,9 @@ from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import GOLDEN, HISTORY, MARGINALS, NETWORK, PREPROCESS, Members, golden_batch
 from bot.tournament.columns import HISTORY_LAG
 from bot.training.recipes import STANDARD
-from models.export import export
-from models.network import Network
-from models.network_config import Mixing, NetworkConfig
+from models.inference.export import export
+from models.network.network import Network
+from models.network.network_config import Mixing, NetworkConfig
 
 RANDOM = np.random.default_rng(1)
 TARGET = "target_ender_60"

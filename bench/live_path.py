@@ -60,8 +60,8 @@ def plain(folder: Path, csv: Path) -> None:
 
     from bot.history.factor_history import HistoryState
     from models.classes import CORR_VALUES
-    from models.network import Network
-    from models.network_config import NetworkConfig
+    from models.network.network import Network
+    from models.network.network_config import NetworkConfig
 
     torch.set_num_threads(1)
     live = pd.read_parquet(folder / "datasets" / "v5.3" / "live.parquet").set_index("id")
@@ -120,7 +120,9 @@ def plain_history(centred: Any, window: Any, groups: list[list[Any]]) -> Any:  #
 
 def submit(folder: Path, csv: Path, environment: dict[str, str]) -> dict[str, float]:
     """Run ``bot submit`` against a sandbox that serves the live file; return what :func:`measured` does."""
-    from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock
+    from bot.sandbox.clock import SandboxClock
+    from bot.sandbox.server import Sandbox
+    from bot.sandbox.tournament import DEMO_ACCOUNT
 
     clock = SandboxClock(datetime(2026, 11, 24, 12, 1, tzinfo=UTC), rate=0)
     with Sandbox(folder / "datasets", clock=clock) as sandbox:

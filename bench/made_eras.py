@@ -13,10 +13,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.classes import CLASS_PRIOR, TARGET_VALUES
-from models.export import random_inputs
-from models.network import Network
-from models.network_config import NetworkConfig
-from models.training import EraBatch, Progress, TrainingOptions, train
+from models.inference.export import random_inputs
+from models.network.network import Network
+from models.network.network_config import NetworkConfig
+from models.training.training import EraBatch, Progress, TrainingOptions, train
 
 FEATURES = 3_555
 TRAIN_ROWS = 2_746_268
@@ -28,7 +28,7 @@ DISTINCT = 4
 
 @dataclass
 class MadeEras:
-    """Eras of random codes and targets for :func:`models.training.train`."""
+    """Eras of random codes and targets for :func:`models.training.training.train`."""
 
     config: NetworkConfig
     count: int

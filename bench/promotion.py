@@ -26,9 +26,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bot.judging.challenger import Retrainer
-from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock
-from bot.sandbox.world import World, generate
-from bot.sandbox.world_schema import SIZES, WorldSize
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import DEMO_ACCOUNT
+from bot.sandbox.world.generate import World, generate
+from bot.sandbox.world.schema import SIZES, WorldSize
 from bot.serving.artifacts import ArtifactStore
 from bot.tournament.client import NumeraiClient
 from bot.training.recipes import DEMO, Recipe

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from bot.config import Settings
-from bot.data.data_version import Pin
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
 from bot.record.ledger import Ledger
 from bot.record.numerai_diagnostics import DiagnosisRecord, owed
 from bot.record.outbox import Outbox
 from bot.serving.artifacts import ArtifactStore
+from bot.serving.version_pin import Pin
+from bot.settings import Settings
 from bot.submission.gates import Limits
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.network_config import NetworkConfig
-from models.training import EraBatch, TrainingOptions, train
+from models.network.network_config import NetworkConfig
+from models.training.training import EraBatch, TrainingOptions, train
 
 TARGETS = ("target_ender_20", "target_ender_60")
 FEATURES, ROWS, LOOKBACK, LAG = 12, 80, 8, 6

@@ -35,8 +35,8 @@ def loaded_by(module: str) -> set[str]:
         "bot.judging.numerai_diagnostics",
         "bot.daemon.loop",
         "bot.assembly",
-        "models.runtime",
-        "models.ensemble",
+        "models.inference.runtime",
+        "models.inference.ensemble",
     ],
 )
 def test_serving_never_loads_training_libraries(module):
@@ -46,7 +46,7 @@ def test_serving_never_loads_training_libraries(module):
 
 def test_nothing_is_reported_to_anybody(tmp_path):
     """Telemetry of onnxruntime is off before it is imported, and leaves nothing in the home directory."""
-    script = "import os, models.runtime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    script = "import os, models.inference.runtime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     output = subprocess.run(
         [sys.executable, "-c", script],
@@ -65,11 +65,11 @@ def test_command_line_starts_light():
     """`bot --help` loads no library that a command alone needs."""
     heavy = {"numpy", "pandas", "pyarrow", "numerapi", "pydantic_settings", *FORBIDDEN_LIVE}
 
-    assert not loaded_by("bot.cli").intersection(heavy)
+    assert not loaded_by("bot.cli.main").intersection(heavy)
 
 
 @pytest.mark.parametrize(
-    "module", ["bot.cli, bot.cli.status, bot.web.status", "bot.cli, bot.cli.places, bot.record.heartbeat"]
+    "module", ["bot.cli.main, bot.cli.status, bot.web.status", "bot.cli.main, bot.cli.paths, bot.record.heartbeat"]
 )
 def test_status_and_health_start_light(module):
     """`bot status` and `bot health` load no library of numbers, no API client and no settings model."""
@@ -82,9 +82,9 @@ def test_status_and_health_start_light(module):
 def test_a_command_that_only_tells_loads_little(command, tmp_path):
     """From start to end, help and status load no library of numbers, no API client, no settings and no terminal painter."""
     script = (
-        "import sys, bot.cli\n"
+        "import sys, bot.cli.main\n"
         f"sys.argv = ['bot', *{command.split()}]\n"
-        "try:\n    bot.cli.main()\n"
+        "try:\n    bot.cli.main.main()\n"
         "finally:\n    print('LOADED', *sorted(sys.modules))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "BOT_STATE_DIR": str(tmp_path / "state")}

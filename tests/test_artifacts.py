@@ -200,7 +200,7 @@ def test_nothing_is_removed_while_a_pointer_is_damaged(store):
 ENDLESS = """
 import sys
 from pathlib import Path
-from bot.artifacts import ArtifactStore
+from bot.serving.artifacts import ArtifactStore
 store = ArtifactStore(Path(sys.argv[1]))
 while True:
     for identity in sys.argv[2:]:

@@ -9,8 +9,8 @@ from bot.data.ingest import update
 from bot.errors import OperatorNeeded
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
-from bot.sandbox.world import generate
-from bot.sandbox.world_schema import SIZES
+from bot.sandbox.world.generate import generate
+from bot.sandbox.world.schema import SIZES
 from bot.scoring.metrics import bmc
 from bot.scoring.residual import contribution, remainder
 from bot.training.benchmark_labels import against_benchmark, neutralizer, spoken

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from models.training import train
+from models.training.training import train
 from tests.era_world import CONFIG, FEATURES, OPTIONS, PLAIN, score, world
 
 WEEKS, HONEST, LEAKY = 4, 5, 1

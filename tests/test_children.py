@@ -96,9 +96,9 @@ def test_a_child_dies_with_the_daemon(tmp_path):
         "pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)\n"
     )
     daemon = (
-        "import sys, time; from bot import children\n"
-        "children.PROGRAM = (sys.executable, sys.argv[1])\n"
-        "children.Child(command=(sys.argv[2],), limit_s=60).start(); time.sleep(60)\n"
+        "import sys, time; from bot.system import child_process\n"
+        "child_process.PROGRAM = (sys.executable, sys.argv[1])\n"
+        "child_process.Child(command=(sys.argv[2],), limit_s=60).start(); time.sleep(60)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     arguments = [sys.executable, "-c", daemon, str(tmp_path / "child.py"), str(tmp_path / "pid")]

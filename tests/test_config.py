@@ -2,8 +2,8 @@
 
 import pytest
 
-from bot.config import load
 from bot.errors import BadConfig
+from bot.settings import load_settings
 from bot.system.intervals import interval_s
 
 
@@ -14,7 +14,7 @@ def _empty_folder(tmp_path, monkeypatch):
 
 def test_defaults_do_not_upload():
     """Without any setting the bot runs dry."""
-    settings = load()
+    settings = load_settings()
 
     assert settings.mode == "dry-run"
     assert settings.ledger_path.name == "ledger-dry-run.sqlite"
@@ -24,7 +24,7 @@ def test_each_mode_has_its_own_ledger(monkeypatch):
     """A dry run never counts as a submission of the live mode."""
     monkeypatch.setenv("BOT_MODE", "live")
 
-    assert load().ledger_path.name == "ledger.sqlite"
+    assert load_settings().ledger_path.name == "ledger.sqlite"
 
 
 def test_unknown_environment_variable_names_its_neighbour(monkeypatch):
@@ -32,7 +32,7 @@ def test_unknown_environment_variable_names_its_neighbour(monkeypatch):
     monkeypatch.setenv("BOT_STATEDIR", "elsewhere")
 
     with pytest.raises(BadConfig, match="BOT_STATEDIR is unknown; did you mean BOT_STATE_DIR"):
-        load()
+        load_settings()
 
 
 def test_unknown_toml_key_is_refused(tmp_path):
@@ -40,7 +40,7 @@ def test_unknown_toml_key_is_refused(tmp_path):
     (tmp_path / "bot.toml").write_text('featureset = "all"\n')
 
     with pytest.raises(BadConfig, match="featureset"):
-        load()
+        load_settings()
 
 
 def test_broken_toml_is_one_line(tmp_path):
@@ -48,7 +48,7 @@ def test_broken_toml_is_one_line(tmp_path):
     (tmp_path / "bot.toml").write_text("mode = \n")
 
     with pytest.raises(BadConfig, match="not valid TOML"):
-        load()
+        load_settings()
 
 
 def test_environment_wins_over_toml(tmp_path, monkeypatch):
@@ -56,7 +56,7 @@ def test_environment_wins_over_toml(tmp_path, monkeypatch):
     (tmp_path / "bot.toml").write_text('feature_set = "all"\n')
     monkeypatch.setenv("BOT_FEATURE_SET", "small")
 
-    assert load().feature_set == "small"
+    assert load_settings().feature_set == "small"
 
 
 @pytest.mark.parametrize("version", ["5.4", "latest", "v5", ""])
@@ -65,7 +65,7 @@ def test_what_is_no_data_version_is_refused(monkeypatch, version):
     monkeypatch.setenv("BOT_DATA_VERSION", version)
 
     with pytest.raises(BadConfig, match=r"BOT_DATA_VERSION: String should match pattern"):
-        load()
+        load_settings()
 
 
 def test_the_alias_target_is_refused(monkeypatch):
@@ -73,14 +73,14 @@ def test_the_alias_target_is_refused(monkeypatch):
     monkeypatch.setenv("BOT_TARGET", "target")
 
     with pytest.raises(BadConfig, match=r"BOT_TARGET.*alias"):
-        load()
+        load_settings()
 
 
 def test_slots_read_from_one_line(monkeypatch):
     """Slots are written as name=recipe pairs."""
     monkeypatch.setenv("BOT_SLOTS", "mixer=standard, little = demo")
 
-    assert load().slots == {"mixer": "standard", "little": "demo"}
+    assert load_settings().slots == {"mixer": "standard", "little": "demo"}
 
 
 @pytest.mark.parametrize("value", ["mixer", "mixer=", "=demo", "mixer=nothing"])
@@ -89,7 +89,7 @@ def test_malformed_slots_are_refused(monkeypatch, value):
     monkeypatch.setenv("BOT_SLOTS", value)
 
     with pytest.raises(BadConfig, match="BOT_SLOTS"):
-        load()
+        load_settings()
 
 
 def test_secrets_come_from_files(tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_secrets_come_from_files(tmp_path, monkeypatch):
     (tmp_path / "key").write_text("very-secret\n")
     monkeypatch.setenv("NUMERAI_SECRET_KEY_FILE", str(tmp_path / "key"))
 
-    assert load().secrets == ("very-secret",)
+    assert load_settings().secrets == ("very-secret",)
 
 
 def test_missing_secret_file_is_named(tmp_path, monkeypatch):
@@ -105,18 +105,18 @@ def test_missing_secret_file_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("NUMERAI_SECRET_KEY_FILE", str(tmp_path / "absent"))
 
     with pytest.raises(BadConfig, match="NUMERAI_SECRET_KEY_FILE"):
-        load()
+        load_settings()
 
 
 def test_secrets_never_show(monkeypatch):
     """Neither the settings' text nor an error shows a key."""
     monkeypatch.setenv("NUMERAI_PUBLIC_ID", "CANARYPUBLIC")
     monkeypatch.setenv("NUMERAI_SECRET_KEY", "CANARYSECRET")
-    shown = repr(load())
+    shown = repr(load_settings())
     monkeypatch.setenv("BOT_MODE", "sometimes")
 
     with pytest.raises(BadConfig) as caught:
-        load()
+        load_settings()
 
     assert "CANARY" not in shown + str(caught.value)
 

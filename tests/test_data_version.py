@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.data.data_version import Pin, order
+from bot.data.data_version import order
 from bot.serving.artifacts import MANIFEST, ArtifactStore
+from bot.serving.version_pin import Pin
 
 
 @pytest.fixture

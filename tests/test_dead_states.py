@@ -182,9 +182,9 @@ def test_a_chore_that_hangs_is_ended_and_no_dead_scheduler(tmp_path, monkeypatch
 ENDS = """
 import sys, threading, time
 from pathlib import Path
-from bot import service
-from bot.chores import Calendar, Chore
-from bot.pulse import Pulse
+from bot.daemon import process as service
+from bot.daemon.jobs import Calendar, Chore
+from bot.record.heartbeat import Pulse
 folder, dead = Path(sys.argv[1]), sys.argv[2]
 service.LOOK_AFTER_S, service.HOPELESS_S, service.SILENT_S = 0.05, 0.3, 0.1
 chores = [Chore(name="sync", commands=(("sync",),), ledger_path=folder / "ledger.sqlite", every_s=3600.0)]

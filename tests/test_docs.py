@@ -8,8 +8,9 @@ from pathlib import Path
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from bot import config, errors
-from bot.cli import app
+from bot import errors
+from bot.cli.app import app
+from bot.settings import load_settings, reference
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- end of settings -->)", re.DOTALL)
@@ -33,7 +34,7 @@ def paths() -> list[list[str]]:
 
 def test_settings_reference_is_current():
     """The README's table of settings is the one the settings generate; `make docs` writes it."""
-    assert SETTINGS.search(readme()).group() == config.reference() + "\n"
+    assert SETTINGS.search(readme()).group() == reference() + "\n"
 
 
 def test_readme_names_only_commands_that_exist():
@@ -60,7 +61,7 @@ def test_sample_settings_are_accepted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bot.toml").write_text(sample, encoding="utf-8")
 
-    assert config.load().slots == tomllib.loads(sample)["slots"]
+    assert load_settings().slots == tomllib.loads(sample)["slots"]
 
 
 def test_exit_codes_are_documented():
@@ -76,6 +77,6 @@ def test_changelog_has_room_for_the_next_release():
 
 
 if __name__ == "__main__":
-    text = SETTINGS.sub(lambda _: config.reference() + "\n", readme())
+    text = SETTINGS.sub(lambda _: reference() + "\n", readme())
     (ROOT / "README.md").write_text(text, encoding="utf-8")
     sys.exit(0)

@@ -8,7 +8,7 @@ from scipy.stats import norm, rankdata
 
 from bot.scoring.neutralize import exposures, neutralize
 from models.classes import CORR_VALUES, MMC_VALUES
-from models.ensemble import blend, expected_score, gaussianize, rank
+from models.inference.ensemble import blend, expected_score, gaussianize, rank
 
 
 def members(seed=0, rows=200):

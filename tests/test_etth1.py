@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.tsmixer import RevIN
+from models.network.tsmixer import RevIN
 
 CHANNELS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 

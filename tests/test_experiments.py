@@ -11,8 +11,8 @@ from bot.errors import OperatorNeeded
 from bot.research.experiment import Laboratory
 from bot.research.experiment_results import plain
 from bot.research.momentum_experiment import e0
-from bot.sandbox.world import generate
-from bot.sandbox.world_schema import SIZES
+from bot.sandbox.world.generate import generate
+from bot.sandbox.world.schema import SIZES
 from bot.training.recipes import DEMO
 
 

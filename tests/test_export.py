@@ -8,10 +8,10 @@ import onnxruntime
 import pytest
 import torch
 
-from models import export as export_module
-from models.export import ExportMismatch, export, random_inputs, same_order
-from models.network import Network
-from models.network_config import NetworkConfig
+from models.inference import export as export_module
+from models.inference.export import ExportMismatch, export, random_inputs, same_order
+from models.network.network import Network
+from models.network.network_config import NetworkConfig
 
 CONFIG = NetworkConfig(
     features=11,

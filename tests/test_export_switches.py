@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.ensemble import expected_score
-from models.export import export, random_inputs
-from models.network import Network
-from models.network_config import NetworkConfig
-from models.reference import ReferenceNetwork
-from models.runtime import OnnxNetwork
-from models.seeds import SeedAverage
+from models.inference.ensemble import expected_score
+from models.inference.export import export, random_inputs
+from models.inference.reference import ReferenceNetwork
+from models.inference.runtime import OnnxNetwork
+from models.network.network import Network
+from models.network.network_config import NetworkConfig
+from models.network.seeds import SeedAverage
 
 CONFIG = NetworkConfig(
     features=11,

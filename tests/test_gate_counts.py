@@ -12,7 +12,7 @@ from bot.features.preprocess import Preprocess
 from bot.judging.champion_comparison import hold
 from bot.judging.judge import Candidate
 from bot.judging.promotion import decide
-from bot.sandbox.world import generate
+from bot.sandbox.world.generate import generate
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import PREPROCESS, Members
 from bot.training.recipes import DEMO

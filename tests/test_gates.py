@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numerai_tools.submissions import validate_submission_numerai
 
 from bot.submission.gates import Limits, check_submission
-from models.ranks import rank_correlation
+from models.inference.ranks import rank_correlation
 
 ROWS = 120
 IDS = [f"n{index:015x}" for index in range(ROWS)]

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import gbm, gbm_device
-from models.gbm import Snapshots, train_gbm, train_targets
-from models.gbm_device import DeviceChoice, choose_device
-from models.gbm_snapshots import column_seed
-from models.trees import TreeModel
+from models.trees import gbm, gbm_device
+from models.trees.gbm import Snapshots, train_gbm, train_targets
+from models.trees.gbm_device import DeviceChoice, choose_device
+from models.trees.gbm_snapshots import column_seed
+from models.trees.trees import TreeModel
 from tests.tree_rows import DART, NAMES, TINY, data, train
 
 
@@ -134,7 +134,7 @@ def test_targets_have_their_own_snapshots(tmp_path):
 def test_a_process_that_is_shot_leaves_a_snapshot_that_works(tmp_path):
     """SIGKILL in the middle of a tree loses no more than the trees since the snapshot."""
     script = (
-        "import sys, os, signal; sys.path.insert(0, sys.argv[2]); from tests import tree_rows as t; from models.gbm import Snapshots, train_gbm\n"
+        "import sys, os, signal; sys.path.insert(0, sys.argv[2]); from tests import tree_rows as t; from models.trees.gbm import Snapshots, train_gbm\n"
         "from pathlib import Path\n"
         "columns, y = t.data()\n"
         "shoot = lambda done, total: done == 10 and os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from bot.reporting.importance import gain_shares, permutation_weights, tree_blocks
-from models.permutation import permutation_losses
-from models.tree_text import split_gains
+from models.inference.permutation import permutation_losses
+from models.trees.tree_text import split_gains
 from tests.tree_rows import NAMES, data
 
 

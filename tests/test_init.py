@@ -5,9 +5,9 @@ import tomllib
 import pytest
 from typer.testing import CliRunner
 
-from bot import config
-from bot.cli import app
+from bot.cli.app import app
 from bot.errors import BadConfig
+from bot.settings import load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -26,13 +26,13 @@ def test_pressing_return_gives_a_dry_run(tmp_path):
     assert result.exit_code == 0
     assert "nothing is uploaded" in result.output
     assert "NUMERAI_SECRET_KEY_FILE" in result.output
-    assert (config.load().mode, config.load().feature_set) == ("dry-run", "medium")
+    assert (load_settings().mode, load_settings().feature_set) == ("dry-run", "medium")
 
 
 def test_answers_become_settings():
     """Slots, feature set and mode are as they were said."""
     result = run("--slots", "first=standard, second=demo", "--feature-set", "small", "--live")
-    settings = config.load()
+    settings = load_settings()
 
     assert result.exit_code == 0
     assert (settings.mode, settings.feature_set) == ("live", "small")

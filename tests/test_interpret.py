@@ -7,14 +7,14 @@ import onnx
 import pytest
 import torch
 
-from models.ensemble import expected_score
-from models.export import export, random_inputs
-from models.interpret import Rows, history_losses, integrated_gradients, temporal_weights
-from models.network import Network
-from models.network_config import MISSING_CODE
-from models.onnx_weights import restore
-from models.runtime import OnnxNetwork
-from models.seeds import SeedAverage
+from models.inference.ensemble import expected_score
+from models.inference.export import export, random_inputs
+from models.inference.onnx_weights import restore
+from models.inference.runtime import OnnxNetwork
+from models.network.interpret import Rows, history_losses, integrated_gradients, temporal_weights
+from models.network.network import Network
+from models.network.network_config import MISSING_CODE
+from models.network.seeds import SeedAverage
 from tests.era_world import CONFIG, LAG, LOOKBACK, PLAIN, fit, score, world
 
 RICH = replace(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.record.ledger import Entry, Ledger
-from bot.sandbox.judge import judge, read_history
+from bot.sandbox.referee import judge, read_history
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -103,7 +103,7 @@ def test_judge_is_a_program(tmp_path):
     """Run on a record and a state directory, it prints what was broken and ends with exit code 1."""
     claim(tmp_path, "s9")
     (tmp_path / "history.jsonl").write_text(json.dumps(created()) + "\n")
-    command = [sys.executable, "-m", "bot.sandbox.judge", str(tmp_path / "history.jsonl"), str(tmp_path)]
+    command = [sys.executable, "-m", "bot.sandbox.referee", str(tmp_path / "history.jsonl"), str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert result.returncode == 1, result.stderr

@@ -13,8 +13,8 @@ from bot.research import ablation_experiment
 from bot.research.ablation_experiment import NETWORKS, STEPS, TREES, e1
 from bot.research.experiment import Laboratory
 from bot.research.experiment_results import plain
-from bot.sandbox.world import generate
-from bot.sandbox.world_schema import SIZES
+from bot.sandbox.world.generate import generate
+from bot.sandbox.world.schema import SIZES
 from bot.training.recipes import DEMO
 
 SMALL = replace(

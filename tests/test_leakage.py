@@ -10,8 +10,8 @@ from bot.data.ingest import update
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
 from bot.history.factor_history import minimum_lag, window
-from bot.sandbox.world import generate
-from bot.sandbox.world_schema import SIZES
+from bot.sandbox.world.generate import generate
+from bot.sandbox.world.schema import SIZES
 from bot.scoring.metrics import corr
 from bot.tournament.columns import EMBARGO
 from bot.training.splits import holdout

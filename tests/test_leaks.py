@@ -16,8 +16,8 @@ from bot.judging.champion_comparison import hold
 from bot.judging.judge import Candidate
 from bot.judging.leakage import lag, purge, too_good, used_by
 from bot.judging.promotion import decide
-from bot.sandbox.world import generate
-from bot.sandbox.world_schema import SIZES
+from bot.sandbox.world.generate import generate
+from bot.sandbox.world.schema import SIZES
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import PREPROCESS, Members
 from bot.tournament.columns import EMBARGO

@@ -14,7 +14,7 @@ from bot.errors import GateFailed
 from bot.scoring.neutralize import neutralize_to, spoken
 from bot.submission.live_benchmark import FILE, live_benchmark
 from bot.tournament.rounds import Round
-from models.ensemble import gaussianize
+from models.inference.ensemble import gaussianize
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LIVE = LiveFile(

@@ -10,7 +10,7 @@ SECRETS = ("SECRETKEY$", "json://someuser:PASSWORD@alerts.example/hook-of-mine?k
 ALL = ("SECRETKEY", "someuser", "PASSWORD", "hook-of-mine", "QUERYVALUE", "SIGNATURE")
 SETUP = f"""
 import logging, structlog
-from bot import logs
+from bot.system import logs
 logs.configure(log_format={{form!r}}, secrets={SECRETS!r}, level=logging.DEBUG)
 """
 WAYS = {

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 
 from models.classes import CLASS_PRIOR, TARGET_VALUES
-from models.export import random_inputs
-from models.losses import cross_entropy
-from models.network import Network, exponential_averages
-from models.network_config import MISSING_CODE, NetworkConfig
+from models.inference.export import random_inputs
+from models.network.network import Network, exponential_averages
+from models.network.network_config import MISSING_CODE, NetworkConfig
+from models.training.losses import cross_entropy
 
 TARGETS = ("target_ender_20", "target_ender_60", "target_jasper_60")
 CONFIG = NetworkConfig(
@@ -152,7 +152,7 @@ def test_no_history_is_the_same_as_zeros():
 
 
 def textbook_history(features, window):
-    """Return channel (group, target) of every row and step as the sum that models.factor_history writes down."""
+    """Return channel (group, target) of every row and step as the sum that models.network.factor_history writes down."""
     centred = np.where(features.numpy() == MISSING_CODE, 2, features.numpy()) - 2.0
     channels = [
         CONFIG.history_scale / len(group) ** 0.5 * centred[:, group] @ window.numpy()[:, group, target].T

@@ -13,7 +13,7 @@ from bot.training.distributed import Order, refuse_unshared
 from bot.training.recipes import DEMO
 from bot.training.splits import Split
 from bot.training.training_set import TrainingSet
-from models.distributed import Team
+from models.training.distributed import Team
 from tests.store_files import NAMES, TARGETS, build, small_blocks, write_files
 
 

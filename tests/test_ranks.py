@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from models.ranks import double_ranks, normal_scores
+from models.inference.ranks import double_ranks, normal_scores
 
 numbers = st.one_of(
     st.floats(allow_nan=False, width=16),

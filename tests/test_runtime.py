@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from models.runtime import OnnxNetwork
+from models.inference.runtime import OnnxNetwork
 
 F, E, L, K = 6, 3, 4, 2
 TARGETS = ("target_ender_20", "target_ender_60")
@@ -168,7 +168,7 @@ def test_a_missing_file_is_an_os_error(tmp_path):
 def test_serving_imports_neither_torch_nor_onnx(tmp_path):
     """A network is scored without what trained it."""
     code = (
-        "import sys, numpy; from pathlib import Path; from models.runtime import OnnxNetwork;"
+        "import sys, numpy; from pathlib import Path; from models.inference.runtime import OnnxNetwork;"
         "OnnxNetwork(Path(sys.argv[1])).logits(numpy.zeros((5, 6), 'int8'));"
         "print([n for n in ('torch', 'onnx', 'scipy', 'sklearn', 'pandas', 'sympy') if n in sys.modules])"
     )

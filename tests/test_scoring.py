@@ -287,7 +287,7 @@ def test_per_era_refuses_scattered_eras():
 def test_scoring_imports_neither_scipy_nor_pandas():
     """A round is scored without the slow libraries."""
     code = (
-        "import sys, numpy, bot.scoring.metrics, bot.scoring.neutralize, models.ensemble;"
+        "import sys, numpy, bot.scoring.metrics, bot.scoring.neutralize, models.inference.ensemble;"
         "bot.scoring.metrics.corr(numpy.arange(9.0), numpy.arange(9.0));"
         "print([m for m in ('scipy', 'pandas', 'sklearn', 'torch') if m in sys.modules])"
     )

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from models.export import export
-from models.network import Network
-from models.runtime import OnnxNetwork
-from models.seed_views import split_seeds
-from models.seeds import SeedAverage
+from models.inference.export import export
+from models.inference.runtime import OnnxNetwork
+from models.inference.seed_views import split_seeds
+from models.network.network import Network
+from models.network.seeds import SeedAverage
 from tests.era_world import PLAIN
 
 

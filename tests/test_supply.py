@@ -15,8 +15,8 @@ MOST = 45
 """Distributions in the submitting image beside the bot itself."""
 
 RUNNING = (
-    "apprise", "bot.judging.numerai_diagnostics", "bot.doctor", "bot.record.backup", "bot.live.live_scores",
-    "bot.web.prometheus", "bot.web.pages", "bot.daemon.process", "bot.web.status", "bot.submission.submit", "bot.web.server", "bot.daemon.wiring", "models.trees",
+    "apprise", "bot.judging.numerai_diagnostics", "bot.doctor.examination", "bot.record.backup", "bot.live.live_scores",
+    "bot.web.prometheus", "bot.web.pages", "bot.daemon.process", "bot.web.status", "bot.submission.submit", "bot.web.server", "bot.daemon.wiring", "models.trees.trees",
 )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def test_what_the_image_leaves_out_is_never_imported():
         "        if name.partition('.')[0] in absent or name.startswith('google.protobuf'):\n"
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Absent())\n"
-        "from bot.cli import main\n"
+        "from bot.cli.main import main\n"
         f"for name in {RUNNING!r}: importlib.import_module(name)\n"
         "import apprise\n"
         "assert apprise.Apprise().add('discord://1/2')\n"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.ranks import double_ranks, normal_scores
-from models.training import EraBatch, TrainingDiverged, train
+from models.inference.ranks import double_ranks, normal_scores
+from models.training.training import EraBatch, TrainingDiverged, train
 from tests.era_world import CONFIG, OPTIONS, PLAIN, World, fit, score, world
 
 

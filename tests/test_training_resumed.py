@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from models import training as training_module
-from models.checkpoint import Checkpoint
-from models.era_feed import EraFeed, copied
-from models.era_order import EraOrder
-from models.training import TrainingStopped, train
+from models.training import training as training_module
+from models.training.checkpoint import Checkpoint
+from models.training.era_feed import EraFeed, copied
+from models.training.era_order import EraOrder
+from models.training.training import TrainingStopped, train
 from tests.era_world import CONFIG, LAG, OPTIONS, World, fit, score, world
 
 ROOT = Path(__file__).parents[1]

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import trees as trees_module
-from models.lightgbm_c import LightGbmError, NativeBooster
-from models.tree_bits import DEEPEST
-from models.tree_text import parse
-from models.trees import TreeModel
+from models.trees import trees as trees_module
+from models.trees.lightgbm_c import LightGbmError, NativeBooster
+from models.trees.tree_bits import DEEPEST
+from models.trees.tree_text import parse
+from models.trees.trees import TreeModel
 
 FEATURES, ENGINEERED = 9, 3
 
@@ -249,7 +249,7 @@ def test_the_library_s_own_error_is_passed_on():
 
 def test_a_missing_library_is_named(monkeypatch):
     """Without the package, a model that needs it says so."""
-    from models import lightgbm_c
+    from models.trees import lightgbm_c
 
     lightgbm_c._library.cache_clear()
     monkeypatch.setattr(lightgbm_c, "find_spec", lambda _: None)
@@ -278,7 +278,7 @@ def test_one_model_scores_in_two_threads(saved):
 def test_serving_imports_neither_lightgbm_nor_sklearn(saved):
     """Both ways of evaluation run without the slow packages."""
     code = (
-        "import sys, numpy; from pathlib import Path; from models.trees import TreeModel;"
+        "import sys, numpy; from pathlib import Path; from models.trees.trees import TreeModel;"
         "m = TreeModel(Path(sys.argv[1]));"
         f"m.predict(numpy.zeros((5, {FEATURES}), 'int8'), numpy.zeros((5, {ENGINEERED}), 'float32'));"
         "assert m._native is not None;"

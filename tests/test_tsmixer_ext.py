@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from models.layers import ConditionalMixing, LayerOptions, StaticExpansion, TimeBatchNorm
-from models.tsmixer_ext import TSMixerExt, TSMixerExtConfig
+from models.network.layers import ConditionalMixing, LayerOptions, StaticExpansion, TimeBatchNorm
+from models.network.tsmixer_ext import TSMixerExt, TSMixerExtConfig
 
 ORACLE = TSMixerExtConfig(
     lookback=24,

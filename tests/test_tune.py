@@ -20,8 +20,8 @@ from bot.research.experiment import Laboratory
 from bot.research.search_space import Space
 from bot.research.trial_worker import Worker, open_study
 from bot.research.tune import REASON, Tuning
-from bot.sandbox.world import generate
-from bot.sandbox.world_schema import SIZES
+from bot.sandbox.world.generate import generate
+from bot.sandbox.world.schema import SIZES
 from bot.tournament.columns import EMBARGO
 from bot.training import recipe_file
 from bot.training.recipes import DEMO, STANDARD

@@ -12,7 +12,7 @@ import pytest
 )
 def test_pandas_is_loaded_by_whoever_needs_it_alone(then, loaded):
     """What the daemon is made of leaves pandas out; numerapi's own methods and everybody else get the real one."""
-    script = f"import sys; from bot import wiring, service\n{then}\nprint(hasattr(sys.modules.get('pandas'), 'Series'))"
+    script = f"import sys; from bot.daemon import process, wiring\n{then}\nprint(hasattr(sys.modules.get('pandas'), 'Series'))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert result.stdout.strip() == str(loaded)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from bot.history.factor_history import feature_returns
-from bot.sandbox.world import World, generate
-from bot.sandbox.world_schema import GROUP_SIZES, SIZES, TARGETS, make_schema
+from bot.sandbox.world.generate import World, generate
+from bot.sandbox.world.schema import GROUP_SIZES, SIZES, TARGETS, make_schema
 
 VERSION = "v5.3"
 PARTS = ("train", "validation")

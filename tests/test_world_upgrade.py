@@ -5,8 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from bot.sandbox.world import generate
-from bot.sandbox.world_upgrade import ADDED, NEXT, Change
+from bot.sandbox.world.generate import generate
+from bot.sandbox.world.upgrade import ADDED, NEXT, Change
 
 FILES = {
     "train.parquet", "validation.parquet", "meta_model.parquet", "train_benchmark_models.parquet",

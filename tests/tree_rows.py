@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.gbm import GbmOptions, train_gbm
+from models.trees.gbm import GbmOptions, train_gbm
 
 TINY = GbmOptions(
     num_trees=12, learning_rate=0.1, max_depth=3, num_leaves=7, colsample_bytree=0.5, min_data_in_leaf=20, threads=1

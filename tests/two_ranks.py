@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from models.distributed import team
+from models.training.distributed import team
 from tests.era_world import CONFIG, OPTIONS, fit, world
 
 

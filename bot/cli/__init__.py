@@ -1,42 +1,5 @@
-"""The command line: parse, call, and turn errors into one line and an exit code."""
+"""
+The command line: it parses, calls one function of the bot, and turns errors into one line and an exit code.
 
-import errno
-import sys
-
-import typer
-
-from bot.cli import evaluation, exporting, play, reports, rounds, setup, status, training, tuning
-from bot.cli.app import app
-from bot.errors import BotError, OperatorNeeded
-
-__all__ = [
-    "app",
-    "evaluation",
-    "exporting",
-    "main",
-    "play",
-    "reports",
-    "rounds",
-    "setup",
-    "status",
-    "training",
-    "tuning",
-]
-
-
-def main() -> None:
-    """Run the command line; errors raised on purpose become one line on standard error and their exit code."""
-    try:
-        app(standalone_mode=True)
-    except BotError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
-            raise
-        typer.echo(
-            f"error: {error.filename or 'the state directory'}: {error.strerror}; make room or mend it", err=True
-        )
-        sys.exit(OperatorNeeded.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+It imports everything below it. Read ``main``, ``app``, then a module a command.
+"""

@@ -37,12 +37,12 @@ def overview(
     """
     if context.invoked_subcommand is not None:
         return
-    from bot import config  # noqa: PLC0415
+    from bot.cli.console import show_evaluation  # noqa: PLC0415
     from bot.cli.reports import evaluated  # noqa: PLC0415
-    from bot.console import show_evaluation  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
 
-    settings = config.load()
+    settings = load_settings()
     logs.configure(**settings.logging)
     content, paths = evaluated(settings, artifact, pay)
     show_evaluation(content)
@@ -97,13 +97,14 @@ def importance(
 @contextmanager
 def _laboratory(recipe: str | None, eras: int | None, every: int, chunk: int) -> "Iterator[Laboratory]":
     """Open the synced history for an experiment, with a bar while it runs."""
-    from bot import assembly, config  # noqa: PLC0415
-    from bot.console import training_bar  # noqa: PLC0415
+    from bot import assembly  # noqa: PLC0415
+    from bot.cli.console import training_bar  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
     from bot.system.lock import state_lock  # noqa: PLC0415
     from bot.training import recipe_file  # noqa: PLC0415
 
-    settings = config.load()
+    settings = load_settings()
     logs.configure(**settings.logging)
     try:
         from bot.research.experiment import Laboratory  # noqa: PLC0415 - torch is loaded by experiments alone

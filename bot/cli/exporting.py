@@ -9,8 +9,8 @@ from bot.cli.app import app
 from bot.errors import OperatorNeeded
 
 if TYPE_CHECKING:
-    from bot.config import Settings
     from bot.hosted.export import Export
+    from bot.settings import Settings
 
 export = typer.Typer(help="Hand a model to a machine that is not the bot's; uploads nothing.", no_args_is_help=True)
 app.add_typer(export, name="export")
@@ -39,11 +39,12 @@ def numerai_model(
     """Pack a champion as the pickle that Numerai runs itself (Model Upload), for when the bot cannot run anywhere."""
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    from bot import assembly, config  # noqa: PLC0415
+    from bot import assembly  # noqa: PLC0415
     from bot.record.ledger import rounds_folder  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
 
-    settings = config.load()
+    settings = load_settings()
     logs.configure(log_format=settings.log_format, secrets=settings.secrets)
     try:
         from bot.hosted.export import export as make  # noqa: PLC0415 - packs with what only training installs
@@ -79,7 +80,7 @@ def _show(made: "Export", slot: str, replaced: str | None, filled: tuple[str, ..
     """Print a receipt, and what is left for a person to do."""
     from rich.table import Table  # noqa: PLC0415
 
-    from bot.console import console  # noqa: PLC0415
+    from bot.cli.console import console  # noqa: PLC0415
 
     table = Table(title=f"Artifact {made.artifact} as a model of Numerai's", title_justify="left", show_header=False)
     table.add_column(style="bold")

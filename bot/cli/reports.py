@@ -10,8 +10,8 @@ from bot.cli.app import app
 from bot.errors import BadConfig, OperatorNeeded
 
 if TYPE_CHECKING:
-    from bot.config import Settings
     from bot.scoring.summaries import Terms
+    from bot.settings import Settings
 
 CORR_SHOWN = "corr60"
 """Numerai's name of the CORR that is paid since round 1343."""
@@ -26,11 +26,12 @@ def report(
     ] = False,
 ) -> None:
     """Write the page about an artifact from its evaluation, which is made where there is none; print where it is."""
-    from bot import assembly, config  # noqa: PLC0415
+    from bot import assembly  # noqa: PLC0415
     from bot.reporting.report_page import write  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
 
-    settings = config.load()
+    settings = load_settings()
     logs.configure(**settings.logging)
     identity = assembly.find_artifact(settings, artifact)
     content = None if again else _known(figures_path(settings, identity))
@@ -52,7 +53,7 @@ def evaluated(
         The figures, and the paths of their JSON and of the page.
     """
     from bot import assembly  # noqa: PLC0415
-    from bot.console import training_bar  # noqa: PLC0415
+    from bot.cli.console import training_bar  # noqa: PLC0415
     from bot.reporting.report_page import write  # noqa: PLC0415
 
     try:
@@ -133,15 +134,16 @@ def diagnose(
     force: Annotated[bool, typer.Option("--force", help="Upload again what has been diagnosed already.")] = False,
 ) -> None:
     """Let Numerai's diagnostics score what an artifact was judged by, and compare: a difference is a flaw in scores or data."""
-    from bot import assembly, config  # noqa: PLC0415
-    from bot.console import training_bar  # noqa: PLC0415
+    from bot import assembly  # noqa: PLC0415
+    from bot.cli.console import training_bar  # noqa: PLC0415
     from bot.judging.numerai_diagnostics import Diagnoser  # noqa: PLC0415
     from bot.record.numerai_diagnostics import DiagnosisRecord  # noqa: PLC0415
     from bot.record.outbox import Outbox  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
     from bot.system.lock import state_lock  # noqa: PLC0415
 
-    settings = config.load().of_account(account)
+    settings = load_settings().of_account(account)
     logs.configure(**settings.logging)
     if settings.mode != "live":
         typer.echo("dry run: nothing is uploaded to Numerai's diagnostics; BOT_MODE=live does")
@@ -178,15 +180,16 @@ def scores(
     offline: Annotated[bool, typer.Option("--offline", help="Show what is kept, ask nobody.")] = False,
 ) -> None:
     """Read what came of the submissions, show it beside what was promised and the benchmark, and export it as parquet."""
-    from bot import assembly, config  # noqa: PLC0415
-    from bot.console import show_live  # noqa: PLC0415
+    from bot import assembly  # noqa: PLC0415
+    from bot.cli.console import show_live  # noqa: PLC0415
     from bot.live.benchmark_check import measure  # noqa: PLC0415
     from bot.live.live_scores import LiveRecord  # noqa: PLC0415
     from bot.live.sync import calibrate, export, sync_scores  # noqa: PLC0415
     from bot.record.ledger import Ledger  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
 
-    settings = config.load().of_account(account)
+    settings = load_settings().of_account(account)
     logs.configure(**settings.logging)
     ledger, record = Ledger(settings.ledger_path), LiveRecord(settings.ledger_path)
     if not offline:

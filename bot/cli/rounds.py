@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli.app import app
-from bot.cli.places import places
+from bot.cli.paths import places
 from bot.errors import BadConfig, BotError, RoundNotOpen
 
 if TYPE_CHECKING:
-    from bot.config import Settings
+    from bot.settings import Settings
     from bot.submission.submit import Submitter
     from bot.tournament.client import NumeraiClient
     from bot.tournament.rounds import Round
@@ -30,13 +30,14 @@ def submit(
     force: Annotated[bool, typer.Option("--force", help="Replace a confirmed or foreign submission.")] = False,
 ) -> None:
     """Bring the open round to a confirmed submission, or say why not."""
-    from bot import assembly, config  # noqa: PLC0415
-    from bot.console import show_receipt  # noqa: PLC0415
+    from bot import assembly  # noqa: PLC0415
+    from bot.cli.console import show_receipt  # noqa: PLC0415
     from bot.record.ledger import Ledger, rounds_folder  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
     from bot.system.lock import state_lock  # noqa: PLC0415
 
-    settings = config.load(mode="dry-run" if dry_run else None).of_account(account)
+    settings = load_settings(mode="dry-run" if dry_run else None).of_account(account)
     logs.configure(**settings.logging, rounds=rounds_folder(settings.ledger_path))
     failed: list[BotError] = []
     with state_lock(settings.state_dir):
@@ -73,13 +74,13 @@ def run(
     ] = False,
 ) -> None:
     """Submit every round as it opens and do all chores on schedule, until stopped."""
-    from bot import config  # noqa: PLC0415
     from bot.daemon import process, wiring  # noqa: PLC0415
     from bot.record.ledger import rounds_folder  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
     from bot.system.lock import state_lock  # noqa: PLC0415
 
-    settings = config.load()
+    settings = load_settings()
     logs.configure(**settings.logging, rounds=rounds_folder(settings.ledger_path))
     with state_lock(settings.state_dir, "trainer" if trainer else "bot"):
         if trainer:
@@ -108,11 +109,11 @@ def backup() -> None:
     """Back the ledger up, and remove files of rounds long gone; `bot run` does it daily."""
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    from bot import config  # noqa: PLC0415
     from bot.record import backup  # noqa: PLC0415
     from bot.record.ledger import rounds_folder  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
 
-    settings = config.load()
+    settings = load_settings()
     if settings.ledger_path.is_file():
         made = backup.back_up(settings.ledger_path, settings.state_dir / "backups", at=datetime.now(UTC))
         typer.echo(f"ledger: backed up to {made}")
@@ -126,8 +127,9 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per check.")] = False,
 ) -> None:
     """Look for everything that could keep a round from being submitted; each with its cause and its mend."""
-    from bot.console import show_checks  # noqa: PLC0415
-    from bot.doctor import examine, exit_code  # noqa: PLC0415
+    from bot.cli.console import show_checks  # noqa: PLC0415
+    from bot.doctor.checks import exit_code  # noqa: PLC0415
+    from bot.doctor.examination import examine  # noqa: PLC0415
 
     found = list(show_checks(examine(), as_json=as_json))
     raise typer.Exit(exit_code(found))

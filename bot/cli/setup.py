@@ -48,14 +48,14 @@ def init(
 
 def _write(content: str) -> None:
     """Put the file in place once the settings accept it; what was there before stays until then."""
-    from bot import config  # noqa: PLC0415 - brings the settings model
+    from bot.settings import load_settings  # noqa: PLC0415 - brings the settings model
 
     before = FILE.read_text(encoding="utf-8") if FILE.exists() else None
     staging = FILE.with_suffix(".tmp")
     staging.write_text(content, encoding="utf-8")
     staging.replace(FILE)
     try:
-        config.load()
+        load_settings()
     except BadConfig:
         FILE.unlink() if before is None else FILE.write_text(before, encoding="utf-8")
         raise

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bot.cli.app import app
-from bot.cli.places import Places, places
+from bot.cli.paths import Places, places
 from bot.errors import BadConfig
 
 WATCH_S = 2.0
@@ -37,7 +37,7 @@ def status(
 
 
 def _overview(at: Places) -> tuple[dict[str, Any], str]:
-    from bot.data.data_version import Pin  # noqa: PLC0415
+    from bot.serving.version_pin import Pin  # noqa: PLC0415
     from bot.web.status import overview  # noqa: PLC0415
 
     found = overview(at.state_dir, at.ledger, now=datetime.now(UTC))

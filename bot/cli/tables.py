@@ -4,7 +4,7 @@ import math
 
 from rich.table import Table
 
-from bot.console import console
+from bot.cli.console import console
 from bot.research.ablation_experiment import E1
 from bot.research.factor_momentum import WEIGHTS
 from bot.research.interpretation import Interpretation

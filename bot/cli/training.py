@@ -10,21 +10,22 @@ from bot.cli.app import app
 from bot.errors import BotError, OperatorNeeded, RetryLater
 
 if TYPE_CHECKING:
-    from bot.config import Settings
     from bot.history.sync import Refreshed
     from bot.judging.challenger import Retrained
+    from bot.settings import Settings
     from bot.training.recipes import Recipe
 
 
 @app.command()
 def sync() -> None:
     """Bring data, era store and history of every data version in use up to date, verified."""
-    from bot import assembly, config  # noqa: PLC0415
-    from bot.console import training_bar  # noqa: PLC0415
+    from bot import assembly  # noqa: PLC0415
+    from bot.cli.console import training_bar  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
     from bot.training import recipe_file  # noqa: PLC0415
 
-    settings = config.load()
+    settings = load_settings()
     logs.configure(**settings.logging)
     try:
         from bot.history.sync import refresh  # noqa: PLC0415 - decodes with what only training installs
@@ -79,20 +80,21 @@ def retrain(
     """Sync the data, train network and trees, judge them on eras they have not seen, and promote what has earned it."""
     import logging  # noqa: PLC0415
 
-    from bot import assembly, config  # noqa: PLC0415
+    from bot import assembly  # noqa: PLC0415
+    from bot.cli.console import show_scores  # noqa: PLC0415
     from bot.cli.reports import report_after_retrain  # noqa: PLC0415
-    from bot.console import show_scores  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
     from bot.system.signals import stop_on_signal  # noqa: PLC0415
     from bot.training import recipe_file  # noqa: PLC0415
 
-    settings = config.load()
+    settings = load_settings()
     logs.configure(**settings.logging)
     try:  # torch is loaded by this command alone
         from bot.training.distributed import NetworkTeam, refuse_unshared  # noqa: PLC0415
-        from models.distributed import ProcessLost, team  # noqa: PLC0415
         from models.stopping import TrainingStopped  # noqa: PLC0415
-        from models.training_values import TrainingDiverged  # noqa: PLC0415
+        from models.training.distributed import ProcessLost, team  # noqa: PLC0415
+        from models.training.training_values import TrainingDiverged  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to retrain") from None
     wanted = [recipe_file.find(name) for name in ([recipe] if recipe else assembly.recipes_in_use(settings))]
@@ -122,7 +124,7 @@ def _lead(
 ) -> "list[Retrained]":
     """Retrain the recipes while no other process does, each on *data_version* or on that of its pin."""
     from bot import assembly  # noqa: PLC0415
-    from bot.console import training_bar  # noqa: PLC0415
+    from bot.cli.console import training_bar  # noqa: PLC0415
     from bot.judging.challenger import Retrainer  # noqa: PLC0415
     from bot.system.lock import state_lock  # noqa: PLC0415
     from bot.system.progress import tracking  # noqa: PLC0415
@@ -154,9 +156,10 @@ def _lead(
 @app.command()
 def promote(artifact: Annotated[str, typer.Argument(help="Id of an artifact.")]) -> None:
     """Make an artifact the champion of the recipe it was trained for, also one that its gate kept back."""
-    from bot import assembly, config  # noqa: PLC0415
+    from bot import assembly  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
 
-    store = assembly.open_artifacts(config.load())
+    store = assembly.open_artifacts(load_settings())
     manifest = store.open(artifact).manifest
     recipe, decision = manifest["recipe"]["name"], manifest.get("decision", {"promote": True})
     store.promote(recipe, artifact, by="operator")
@@ -168,9 +171,10 @@ def promote(artifact: Annotated[str, typer.Argument(help="Id of an artifact.")])
 @app.command()
 def rollback(recipe: Annotated[str | None, typer.Option(help="Recipe; default: every recipe in use.")] = None) -> None:
     """Go back to the champion before the current one."""
-    from bot import assembly, config  # noqa: PLC0415
+    from bot import assembly  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
 
-    settings = config.load()
+    settings = load_settings()
     store = assembly.open_artifacts(settings)
     for name in [recipe] if recipe else assembly.recipes_in_use(settings):
         identity = store.rollback(name)
@@ -180,9 +184,10 @@ def rollback(recipe: Annotated[str | None, typer.Option(help="Recipe; default: e
 @app.command()
 def verify() -> None:
     """Check every artifact's files against their recorded sha256."""
-    from bot import assembly, config  # noqa: PLC0415
+    from bot import assembly  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
 
-    store = assembly.open_artifacts(config.load())
+    store = assembly.open_artifacts(load_settings())
     if not store.identities():
         typer.echo("no artifacts yet; `bot retrain` makes one")
     for identity in store.identities():

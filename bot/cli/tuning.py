@@ -25,21 +25,22 @@ def tune(
     penalty: Annotated[float, typer.Option(min=0, help="Deviations between folds taken off the mean.")] = 0.5,
 ) -> None:
     """Try recipes walk-forward, never on the hold-out; run it again, or on other machines, and it goes on."""
-    from bot import assembly, config  # noqa: PLC0415
-    from bot.console import training_bar  # noqa: PLC0415
+    from bot import assembly  # noqa: PLC0415
+    from bot.cli.console import training_bar  # noqa: PLC0415
+    from bot.settings import load_settings  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
     from bot.system.signals import stop_on_signal  # noqa: PLC0415
     from bot.training import recipe_file  # noqa: PLC0415
     from bot.training.recipes import RECIPES  # noqa: PLC0415
 
-    settings = config.load()
+    settings = load_settings()
     logs.configure(**settings.logging)
     try:
         from bot.research.experiment import Laboratory  # noqa: PLC0415 - torch is loaded by training alone
         from bot.research.search_space import Space  # noqa: PLC0415
         from bot.research.trial_worker import Worker, open_study  # noqa: PLC0415
         from bot.research.tune import Tuning  # noqa: PLC0415
-        from models.gbm_options import PRESETS  # noqa: PLC0415
+        from models.trees.gbm_options import PRESETS  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to tune") from None
     base = recipe_file.find(recipe or settings.recipe)

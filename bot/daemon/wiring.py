@@ -1,7 +1,6 @@
 """From settings to the parts of `bot run`; light, since the daemon itself neither scores nor trains."""
 
-from bot import assembly, config
-from bot.config import Settings
+from bot import assembly
 from bot.daemon.accounts import Party
 from bot.daemon.jobs import RETRY_S, Calendar, Chore
 from bot.daemon.loop import Daemon
@@ -9,6 +8,7 @@ from bot.daemon.notifier import Messenger
 from bot.record.heartbeat import TRAINER, Pulse
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
+from bot.settings import Settings, load_settings
 from bot.system.child_process import Child
 from bot.system.intervals import interval_s
 from bot.tournament.client import NumeraiClient
@@ -67,7 +67,7 @@ def _party(account: str) -> Party:
     """Return an account whose key is read again for every round, so that a rotated one needs no restart."""
 
     def find_slots() -> tuple[str, ...]:
-        current = config.load().of_account(account)
+        current = load_settings().of_account(account)
         return tuple(current.slots) or tuple(
             slot.name for slot in assembly.find_slots(current, assembly.open_client(current, _transport()))
         )

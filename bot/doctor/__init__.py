@@ -1,42 +1,5 @@
-"""``bot doctor``: everything that could keep a round from being submitted, each with its cause and its mend."""
+"""
+``bot doctor``: everything that could keep a round from being submitted, each with its cause and its fix.
 
-from collections.abc import Iterator
-
-import stamina
-
-from bot import assembly, config
-from bot.doctor import account, local
-from bot.doctor.checks import Check, exit_code, failure, note, ok
-from bot.errors import BadConfig, BadCredentials
-from bot.tournament.client import NumeraiClient
-from bot.tournament.transport import Transport
-
-__all__ = ["Check", "examine", "exit_code"]
-
-PATIENCE_S = 3.0
-"""Seconds to wait for each of Numerai's answers; the doctor is asked by a person who waits too."""
-
-
-def examine() -> Iterator[Check]:
-    """Yield what is found, as it is found; ends early only where the settings cannot be read."""
-    try:
-        settings = config.load()
-    except BadConfig as error:
-        yield failure("settings", error, "mend it; the README lists every setting")
-        return
-    yield ok("settings", f"mode {settings.mode}, {settings.data_version} {settings.feature_set}, {settings.target}")
-    if settings.mode == "dry-run":
-        yield note("mode", "dry-run: nothing is uploaded", "set BOT_MODE=live when you want it to be")
-    yield from local.examine(settings)
-    stamina.set_active(False)  # one try each: the doctor is to answer within seconds
-    try:
-        yield from account.examine(settings, _client(settings))
-    except BadCredentials as error:
-        yield failure("key", error, "set both halves of the key")
-    finally:
-        stamina.set_active(True)
-
-
-def _client(settings: config.Settings) -> NumeraiClient:
-    transport = Transport(connect_s=PATIENCE_S, read_s=PATIENCE_S, exchange_s=PATIENCE_S)
-    return assembly.open_client(settings, transport)
+It imports ``assembly`` and all below it. Read ``examination``, ``checks``.
+"""

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from bot.assembly import find_slots, pins, versions
-from bot.config import Settings
 from bot.data.data_version import order
 from bot.doctor.checks import Check, failure, guarded, note, ok, warning
 from bot.errors import BadConfig, BadCredentials, NumeraiUnavailable, RoundNotOpen
+from bot.settings import Settings
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import horizon
 from bot.tournament.rounds import Round

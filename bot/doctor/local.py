@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.assembly import pins, recipes_in_use, versions
-from bot.config import Settings
 from bot.data.data_version import order
 from bot.doctor.checks import Check, failure, guarded, note, ok, warning
 from bot.errors import ArtifactInvalid, BadConfig, BadCredentials, NoChampion
@@ -19,6 +18,7 @@ from bot.history.published import history_path, read
 from bot.record.ledger import Ledger
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
+from bot.settings import Settings
 from bot.system.secret_files import SECRET_FOLDER
 from bot.training import recipe_file
 from bot.training.recipes import Recipe

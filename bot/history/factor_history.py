@@ -4,7 +4,7 @@ Lagged factor history: the historical covariates of a row that has no history of
 Ids are new in every era, so no stock can be followed. What can be followed is what each feature *earned*: its
 correlation with a target inside each era whose targets are resolved. One step of the historical axis is one resolved
 era, newest first. This module makes the window of feature returns that rows of an era may see; what it says about a row
-is worked out inside the network (:mod:`models.factor_history`), by the same graph in training and live.
+is worked out inside the network (:mod:`models.network.factor_history`), by the same graph in training and live.
 
 Everything here that could leak takes a position and refuses a lag shorter than the target's horizon plus settlement.
 """

@@ -27,7 +27,7 @@ from bot.submission.live_benchmark import FILE, aligned
 from bot.submission.live_fetch import live_path
 from bot.system.files import publish
 from bot.tournament.client import NumeraiClient
-from models.ranks import rank_correlation
+from models.inference.ranks import rank_correlation
 
 FURTHEST, LEAST_CORRELATION = 0.005, 0.99999
 """

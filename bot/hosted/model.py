@@ -20,7 +20,7 @@ from bot.scoring.neutralize import KNOWN_SHARE, spoken
 from bot.serving.artifacts import MANIFEST, Artifact
 from bot.serving.scorer import Scorer
 from bot.tournament.columns import ERA, LIVE_ERA, PREDICTION
-from models.reference import ReferenceNetwork
+from models.inference.reference import ReferenceNetwork
 
 LIVE_HISTORY = "live-history.npz"
 """The history that live rows see: the newest there was when the artifact was packed."""

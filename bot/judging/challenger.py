@@ -21,7 +21,6 @@ import numpy as np
 import structlog
 
 from bot import __version__
-from bot.data.data_version import Pin
 from bot.data.next_version import prepare as prepare_version
 from bot.data.reference_predictions import Opinions
 from bot.features.feature_sets import FeatureMetadata
@@ -34,6 +33,7 @@ from bot.judging.judge import Candidate, find_weights, judge
 from bot.judging.promotion import Decision, decide
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.scorer import GOLDEN, MARGINALS, NETWORK, STACKED, Members, Scorer, golden_batch, replay
+from bot.serving.version_pin import Pin
 from bot.system.progress import Track, Watcher
 from bot.tournament.client import NumeraiClient
 from bot.training.benchmark_labels import against_benchmark, neutralizer
@@ -46,7 +46,7 @@ from bot.training.splits import Split
 from bot.training.training_data import marginals, part, read, used, write_inputs
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
-from models.export import export
+from models.inference.export import export
 
 GOLDEN_ROWS = 128
 LIVE_ROWS = 7_200

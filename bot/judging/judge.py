@@ -31,7 +31,7 @@ from bot.tournament.columns import horizon
 from bot.training.recipe_file import history_needs
 from bot.training.recipes import Recipe
 from bot.training.training_set import TrainingSet
-from models.ranks import rank_correlation
+from models.inference.ranks import rank_correlation
 
 ENSEMBLE = "ensemble"
 

@@ -27,7 +27,7 @@ from bot.submission.submission_file import reread
 from bot.system.files import publish
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
-from models.ranks import rank_correlation
+from models.inference.ranks import rank_correlation
 
 KEPT = "likeness.json"
 """Beside a round's predictions, for good."""

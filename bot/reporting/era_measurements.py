@@ -21,7 +21,7 @@ from bot.reporting.error_analysis import EraShape, bin_means, era_shape
 from bot.scoring.metrics import corr, corr_table, fnc_table
 from bot.scoring.neutralize import exposures
 from bot.system.progress import Watcher
-from models.ranks import rank_correlation
+from models.inference.ranks import rank_correlation
 
 OTHERS = {"bmc": "benchmark", "mmc": "meta model"}
 """What the opinions behind a score are called."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap
 from bot.tournament.columns import FEATURE_VALUES
-from models.ranks import double_ranks, rank_correlation
+from models.inference.ranks import double_ranks, rank_correlation
 
 BINS = 10
 """Bins of equal size that predictions and probabilities are sorted into within an era."""

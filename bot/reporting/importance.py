@@ -44,7 +44,7 @@ def gain_shares(
 
     Args:
         names: Features of the trees in order.
-        gains: Of each tree and feature, see :func:`models.tree_text.split_gains`. Shape ``(trees, features)``.
+        gains: Of each tree and feature, see :func:`models.trees.tree_text.split_gains`. Shape ``(trees, features)``.
         blocks: Features by block; those the trees do not know count nothing.
         draws: Of the bootstrap.
     """

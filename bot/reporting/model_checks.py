@@ -26,11 +26,11 @@ from bot.serving.scorer import NETWORK
 from bot.system.progress import Watcher
 from bot.tournament.columns import horizon
 from models.classes import TARGET_VALUES
-from models.ensemble import expected_score
-from models.permutation import permutation_losses
-from models.runtime import OnnxNetwork
-from models.seed_views import split_seeds
-from models.tree_text import split_gains
+from models.inference.ensemble import expected_score
+from models.inference.permutation import permutation_losses
+from models.inference.runtime import OnnxNetwork
+from models.inference.seed_views import split_seeds
+from models.trees.tree_text import split_gains
 
 SAMPLED = 24
 """Eras whose class probabilities and seeds are looked at."""

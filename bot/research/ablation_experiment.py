@@ -30,9 +30,9 @@ from bot.training.recipes import NetworkRecipe
 from bot.training.splits import Split, holdout
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
-from models.ensemble import gaussianize
-from models.training import TrainingDiverged
-from models.trees import TreeModel
+from models.inference.ensemble import gaussianize
+from models.training.training import TrainingDiverged
+from models.trees.trees import TreeModel
 
 STOPPING_SHARE, STOPPING_LEAST = 0.1, 8
 """Newest part of a fold's training eras, and eras at least, on which early stopping decides."""

@@ -20,20 +20,13 @@ from bot.serving.artifacts import Artifact
 from bot.serving.scorer import NETWORK, PREPROCESS
 from bot.tournament.columns import horizon
 from bot.training.training_set import TrainingSet
-from models.ensemble import expected_score
-from models.interpret import (
-    Attribution,
-    Curve,
-    Rows,
-    history_losses,
-    integrated_gradients,
-    temporal_weights,
-)
-from models.network_config import NetworkConfig
-from models.onnx_weights import restore
-from models.permutation import permutation_losses
-from models.runtime import OnnxNetwork
-from models.seeds import SeedAverage
+from models.inference.ensemble import expected_score
+from models.inference.onnx_weights import restore
+from models.inference.permutation import permutation_losses
+from models.inference.runtime import OnnxNetwork
+from models.network.interpret import Attribution, Curve, Rows, history_losses, integrated_gradients, temporal_weights
+from models.network.network_config import NetworkConfig
+from models.network.seeds import SeedAverage
 
 SEED = 1
 

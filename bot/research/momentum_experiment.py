@@ -37,8 +37,8 @@ from bot.tournament.columns import horizon
 from bot.training.splits import Split, embargo
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
-from models.ensemble import gaussianize
-from models.trees import TreeModel
+from models.inference.ensemble import gaussianize
+from models.trees.trees import TreeModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,10 +37,10 @@ from bot.training.splits import Split, choosable, holdout, walk_forward
 from bot.training.stacking import Stacker
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees, tree_key
-from models.seeds import SeedAverage
+from models.network.seeds import SeedAverage
 from models.stopping import TrainingStopped
-from models.training import TrainingDiverged
-from models.trees import TreeModel
+from models.training.training import TrainingDiverged
+from models.trees.trees import TreeModel
 
 STOPPING_SHARE, STOPPING_LEAST = 0.1, 8
 """Newest part of a fold's training eras, and eras at least, on which early stopping decides."""

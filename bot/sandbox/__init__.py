@@ -1,9 +1,6 @@
-"""A tournament in a box: what the bot runs against before anyone has keys."""
+"""
+A tournament in a box: Numerai's API and storage on loopback, with generated data, a clock and planned faults.
 
-from bot.sandbox.clock import SandboxClock
-from bot.sandbox.faults import Fault, Faults, Plan
-from bot.sandbox.schedule import Schedule
-from bot.sandbox.server import Sandbox
-from bot.sandbox.tournament import DEMO_ACCOUNT, Account, Tournament
-
-__all__ = ["DEMO_ACCOUNT", "Account", "Fault", "Faults", "Plan", "Sandbox", "SandboxClock", "Schedule", "Tournament"]
+It imports only ``tournament``, ``system`` and ``errors``; the bot reaches it only from the command line. Read ``server``, ``tournament``,
+``schedule``, ``clock``, ``faults``, ``demo``.
+"""

@@ -15,9 +15,13 @@ from pathlib import Path
 from rich.console import Console
 
 from bot.errors import BadConfig, BotError, RefuseToSubmit
-from bot.sandbox import DEMO_ACCOUNT, Plan, Sandbox, SandboxClock, Schedule
-from bot.sandbox.world import World, generate
-from bot.sandbox.world_schema import SIZES
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.faults import Plan
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import DEMO_ACCOUNT
+from bot.sandbox.world.generate import World, generate
+from bot.sandbox.world.schema import SIZES
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 """When the demo's round opens in the sandbox's own time: a Tuesday noon."""

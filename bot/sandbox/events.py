@@ -7,7 +7,7 @@ from datetime import timedelta
 from bot.sandbox.faults import Fault
 from bot.sandbox.schedule import Window
 from bot.sandbox.tournament import Tournament
-from bot.sandbox.world_upgrade import NEXT
+from bot.sandbox.world.upgrade import NEXT
 
 LASTING = ("data_late", "data_stale", "schema_change", "slot_disabled", "key_revoked", "version_removed")
 """Troubles that the tournament is in for a while."""

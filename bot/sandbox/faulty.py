@@ -11,7 +11,7 @@ from bot.sandbox.mutations import mutate
 from bot.sandbox.storage import ACCESS_DENIED, Content, Reply, answer
 from bot.sandbox.tournament import Tournament
 from bot.sandbox.wire import DRIPS, Wire
-from bot.sandbox.world import World
+from bot.sandbox.world.generate import World
 
 PIECE = 1 << 20
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bot.sandbox.tournament import Submission
-from bot.sandbox.world import LiveEra
+from bot.sandbox.world.generate import LiveEra
 
 MAIN = "target_ender_60"
 

@@ -24,7 +24,7 @@ from bot.sandbox.schedule import Schedule
 from bot.sandbox.storage import SIGNATURE, Storage
 from bot.sandbox.tournament import DEMO_ACCOUNT, Account, Tournament
 from bot.sandbox.wire import spoil
-from bot.sandbox.world import World
+from bot.sandbox.world.generate import World
 
 NOTHING = b'{"data": null}'
 NOWHERE = "http://storage.invalid/"

@@ -21,7 +21,7 @@ from bot.sandbox.clock import SandboxClock
 from bot.sandbox.graphql import Refused
 from bot.sandbox.intake import ids_sha256, validate
 from bot.sandbox.schedule import Schedule, Window
-from bot.sandbox.world import LiveEra, World
+from bot.sandbox.world.generate import LiveEra, World
 
 CLASSIC = 8
 SCOPES = ("upload_submission", "read_submission_info", "read_user_info", "download_submission")

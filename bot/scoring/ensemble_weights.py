@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bot.scoring.bootstrap import TooFewEras, newey_west_error
 from bot.scoring.metrics import corr_table, mmc_table
-from models.ranks import double_ranks, normal_scores
+from models.inference.ranks import double_ranks, normal_scores
 
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float64]

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.scoring.neutralize import exposures, residuals
-from models.ranks import double_ranks, normal_scores
+from models.inference.ranks import double_ranks, normal_scores
 
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float64]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.errors import GateFailed
-from models.ensemble import gaussianize
+from models.inference.ensemble import gaussianize
 
 Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float64]

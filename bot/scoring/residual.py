@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from models.ensemble import gaussianize
+from models.inference.ensemble import gaussianize
 
 Floats = npt.NDArray[np.float32]
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.scoring.bootstrap import TooFewEras, newey_west_error
-from models.ranks import rank_correlation
+from models.inference.ranks import rank_correlation
 
 Floats = npt.NDArray[np.float64]
 

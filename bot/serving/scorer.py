@@ -15,10 +15,10 @@ from bot.features.preprocess import Prepared, Preprocess, prepare
 from bot.history.factor_history import HistoryState, Window
 from bot.scoring.neutralize import neutralize, neutralize_to
 from bot.serving.artifacts import Artifact
-from models.ensemble import blend, expected_score
-from models.exported import ExportedNetwork
-from models.stack import Stack
-from models.trees import TreeModel
+from models.inference.ensemble import blend, expected_score
+from models.inference.exported import ExportedNetwork
+from models.inference.stack import Stack
+from models.trees.trees import TreeModel
 
 PREPROCESS, NETWORK, HISTORY, GOLDEN = "preprocess.json", "tsmixer.onnx", "history.npz", "golden.npz"
 MARGINALS = "marginals.npz"
@@ -270,7 +270,7 @@ def golden_batch(values: np.ndarray, members: dict[str, np.ndarray]) -> bytes:
 
 
 def _with_onnxruntime(threads: int) -> Opener:
-    from models.runtime import OnnxNetwork  # noqa: PLC0415 - Numerai's machines, which score too, have none
+    from models.inference.runtime import OnnxNetwork  # noqa: PLC0415 - Numerai's machines, which score too, have none
 
     return partial(OnnxNetwork, threads=threads)
 

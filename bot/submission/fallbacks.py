@@ -21,7 +21,6 @@ from typing import Any, Literal
 import numpy as np
 import structlog
 
-from bot.data.data_version import Pin
 from bot.data.download import LiveFile
 from bot.errors import ArtifactInvalid, BotError, NoChampion, RefuseToSubmit
 from bot.features.distributions import Marginals, Unlike
@@ -30,12 +29,13 @@ from bot.history.published import choose, history_path
 from bot.record.ledger import Entry, Ledger
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import MARGINALS, Scored, Scorer
+from bot.serving.version_pin import Pin
 from bot.submission.live_benchmark import live_benchmark
 from bot.submission.submission_file import reread
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
-from models.ranks import rank_correlation
+from models.inference.ranks import rank_correlation
 
 RungName = Literal["champion", "previous champion", "fallback recipe", "last round"]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bot.findings import Finding
 from bot.scoring.neutralize import exposures
-from models.ranks import rank_correlation
+from models.inference.ranks import rank_correlation
 
 SCHEMA = 1
 TOP = 10

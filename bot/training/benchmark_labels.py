@@ -13,7 +13,7 @@ from bot.data.reference_predictions import Opinions, benchmark_model
 from bot.errors import OperatorNeeded
 from bot.scoring.neutralize import spoken as covers
 from bot.training.training_set import TrainingSet
-from models.ensemble import gaussianize
+from models.inference.ensemble import gaussianize
 
 Floats = npt.NDArray[np.float32]
 log = structlog.get_logger()

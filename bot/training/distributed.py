@@ -20,7 +20,7 @@ from bot.training.recipes import Recipe
 from bot.training.splits import Split
 from bot.training.stacking import Stacker
 from bot.training.training_set import TrainingSet
-from models.distributed import Team
+from models.training.distributed import Team
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,13 +23,13 @@ from bot.training.network_options import Device, network_config, training_option
 from bot.training.recipes import NetworkRecipe, Recipe
 from bot.training.splits import Split
 from bot.training.training_set import TrainingSet
-from models.checkpoint import Checkpoint
-from models.distributed import Team
-from models.ensemble import expected_score
-from models.gbm_options import PRESETS
-from models.network_config import NetworkConfig
-from models.seeds import SeedAverage
-from models.training import Progress, TrainedNetwork, TrainingOptions, train
+from models.inference.ensemble import expected_score
+from models.network.network_config import NetworkConfig
+from models.network.seeds import SeedAverage
+from models.training.checkpoint import Checkpoint
+from models.training.distributed import Team
+from models.training.training import Progress, TrainedNetwork, TrainingOptions, train
+from models.trees.gbm_options import PRESETS
 
 log = structlog.get_logger()
 

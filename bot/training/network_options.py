@@ -10,8 +10,8 @@ from bot.history.factor_history import SCALE
 from bot.training.recipes import NetworkRecipe
 from bot.training.training_set import TrainingSet
 from models.classes import CLASS_PRIOR
-from models.network_config import NetworkConfig
-from models.training import TrainingOptions
+from models.network.network_config import NetworkConfig
+from models.training.training import TrainingOptions
 
 Device = Literal["auto", "cpu", "cuda"]
 

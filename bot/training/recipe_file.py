@@ -32,7 +32,7 @@ from pydantic import TypeAdapter, ValidationError
 from bot.errors import BadConfig
 from bot.tournament.columns import horizon
 from bot.training.recipes import META_MODEL, RECIPES, Floors, NetworkRecipe, Recipe
-from models.gbm_options import PRESETS
+from models.trees.gbm_options import PRESETS
 
 FOLDER = Path("recipes")
 _TABLES = {"network": NetworkRecipe, "floors": Floors}

@@ -25,9 +25,9 @@ from bot.training.recipes import Recipe
 from bot.training.splits import Split, walk_forward
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees, tree_key
-from models.ensemble import gaussianize
-from models.stack import Stack
-from models.trees import TreeModel
+from models.inference.ensemble import gaussianize
+from models.inference.stack import Stack
+from models.trees.trees import TreeModel
 
 KEPT_S = 60 * 86400.0
 """Seconds after which predictions that nothing asked for are removed."""

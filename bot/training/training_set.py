@@ -19,8 +19,8 @@ from bot.features.preprocess import Prepared, Preprocess, prepare
 from bot.history.factor_history import FeatureReturns, feature_returns, latest_window, window
 from bot.scoring.residual import remainder
 from bot.training.temporary_columns import Spill
-from models.era_batch import EraBatch
-from models.gbm_options import Chunks
+from models.training.era_batch import EraBatch
+from models.trees.gbm_options import Chunks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +189,7 @@ class TrainingSet:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Eras:
     """
-    Some eras of a training set, batch by batch, for :func:`models.training.train`.
+    Some eras of a training set, batch by batch, for :func:`models.training.training.train`.
 
     Where there is a benchmark, eras to learn from carry it; *held_out* ones have what it leaves of their targets.
     """

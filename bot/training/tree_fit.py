@@ -13,7 +13,7 @@ import structlog
 from bot.system.progress import Watcher
 from bot.training.recipes import Recipe
 from bot.training.training_set import TrainingSet
-from models.gbm import PRESETS, DatasetCache, Snapshots, train_gbm
+from models.trees.gbm import PRESETS, DatasetCache, Snapshots, train_gbm
 
 DATASETS = 2
 """Constructed Datasets that are kept: that of the judged models and that of the served ones."""

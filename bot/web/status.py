@@ -9,12 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bot.data.data_version import Pin
 from bot.record.heartbeat import ailments
 from bot.record.ledger import Ledger, rounds_folder
 from bot.record.numerai_diagnostics import DiagnosisRecord
 from bot.record.outbox import Outbox
 from bot.serving.artifacts import ArtifactStore
+from bot.serving.version_pin import Pin
 
 ROUNDS = 10
 """Newest rounds that are shown."""

@@ -13,11 +13,14 @@ import stamina
 from filelock import FileLock
 
 import bot.submission.submit
-from bot import assembly, config
-from bot.config import Settings
+from bot import assembly
 from bot.record.ledger import Entry, Ledger
-from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock, Schedule
-from bot.sandbox.world import World, generate
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import DEMO_ACCOUNT
+from bot.sandbox.world.generate import World, generate
+from bot.settings import Settings, load_settings
 from bot.submission.receipt import Receipt
 from tests.soak.zygote import HereValidation
 
@@ -58,7 +61,7 @@ class Installation:
             "numerai_public_id": DEMO_ACCOUNT.public_id, "numerai_secret_key": DEMO_ACCOUNT.secret_key,
             "api_url": self.sandbox.url, "state_dir": self.state, "mode": "live", "recipe": "demo",
         }  # fmt: skip
-        return config.load(**known | changed)
+        return load_settings(**known | changed)
 
     def submit(self, **changed) -> Receipt:
         """Bring the only slot of the open round to a confirmed submission, in this process."""

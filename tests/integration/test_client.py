@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 
 from bot.errors import BadCredentials, NumeraiUnavailable, RefuseToSubmit, RetryLater
-from bot.sandbox import DEMO_ACCOUNT, Account, Fault, Sandbox
+from bot.sandbox.faults import Fault
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import DEMO_ACCOUNT, Account
 from bot.tournament.client import NumeraiClient
 from bot.tournament.transport import Transport
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from bot.sandbox.world import World
+from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from tests.soak import crash
 from tests.soak.trials import bots

@@ -13,8 +13,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import requests
 
-from bot.sandbox import DEMO_ACCOUNT, Account, Sandbox, SandboxClock, Schedule
-from bot.sandbox.world import World
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import DEMO_ACCOUNT, Account
+from bot.sandbox.world.generate import World
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation
 
 ROUND = timedelta(minutes=30)

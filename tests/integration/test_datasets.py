@@ -15,8 +15,8 @@ import pytest
 from bot.data.download import fetch, prove_fresh, read_live, sync
 from bot.data.resumable import Partial
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
-from bot.sandbox import Fault
-from bot.sandbox.world import World
+from bot.sandbox.faults import Fault
+from bot.sandbox.world.generate import World
 from bot.tournament.client import NumeraiClient
 from tests.integration.conftest import FIRST_ROUND
 

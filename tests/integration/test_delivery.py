@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.record.ledger import Entry, Ledger
-from bot.sandbox import DEMO_ACCOUNT, Fault
+from bot.sandbox.faults import Fault
+from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.submission.delivery import Delivery, token
 from bot.system.kill_points import watching
 from bot.tournament.client import NumeraiClient

@@ -12,8 +12,9 @@ from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
 from bot.judging.numerai_diagnostics import PATIENCE_S, TOLERANCE, Diagnoser, compare
 from bot.record.numerai_diagnostics import DiagnosisRecord
 from bot.record.outbox import Outbox
-from bot.sandbox import DEMO_ACCOUNT, Fault
+from bot.sandbox.faults import Fault
 from bot.sandbox.queries import Queries
+from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.serving.artifacts import ArtifactStore
 from bot.system.kill_points import watching
 from bot.tournament.client import NumeraiClient

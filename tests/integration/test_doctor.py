@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from bot import doctor
 from bot.doctor import account, local
-from bot.sandbox import DEMO_ACCOUNT, Account, Sandbox, SandboxClock, Schedule
+from bot.doctor import examination as doctor
+from bot.doctor.checks import exit_code
+from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
-from bot.sandbox.world import World
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import DEMO_ACCOUNT, Account
+from bot.sandbox.world.generate import World
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
 
 
@@ -149,7 +153,7 @@ def test_a_misconfiguration_is_named_with_cause_and_mend(patient, fault):
 
     assert named.verdict == ("failure" if code else "warning")
     assert named.fix
-    assert doctor.exit_code(found) == code
+    assert exit_code(found) == code
 
 
 def test_a_healthy_installation_is_told_so(patient):

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import structlog
 
-from bot import config
 from bot.cli.reports import report_after_retrain
 from bot.data.era_store import EraStore
 from bot.reporting.evaluate import Evaluator
-from bot.sandbox.world import World
+from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
+from bot.settings import load_settings
 
 GROUPS = 13
 
@@ -178,7 +178,7 @@ def test_failing_report_never_fails_a_retrain(state, identity, monkeypatch):
     next(folder.glob("blocks/*.features")).unlink()
     monkeypatch.setenv("BOT_STATE_DIR", str(state))
     with structlog.testing.capture_logs() as logged:
-        report_after_retrain(config.load(), identity)
+        report_after_retrain(load_settings(), identity)
 
     assert [entry["event"] for entry in logged] == ["report.failed"]
     assert "bot sync" in logged[0]["error"]

@@ -6,8 +6,11 @@ import pytest
 
 from bot import assembly
 from bot.errors import BadConfig, RefuseToSubmit
-from bot.sandbox import Fault, Plan, Sandbox, SandboxClock, Schedule
-from bot.sandbox.world import World
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.faults import Fault, Plan
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.world.generate import World
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation
 
 pytestmark = pytest.mark.usefixtures("no_backoff", "validated_here")

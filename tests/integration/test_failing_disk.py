@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bot.sandbox.world import World
+from bot.sandbox.world.generate import World
 from tests.soak import disk
 from tests.soak.trials import bots
 

@@ -8,10 +8,11 @@ import requests
 import urllib3
 
 from bot.errors import BadConfig, BadCredentials, NumeraiUnavailable, RetryLater, RoundNotOpen
-from bot.sandbox import DEMO_ACCOUNT, Fault, Plan, Sandbox
 from bot.sandbox.demo import serve
-from bot.sandbox.faults import ANSWERS, EVENTS, FILES, HOSTS, OPERATIONS, Faults
+from bot.sandbox.faults import ANSWERS, EVENTS, FILES, HOSTS, OPERATIONS, Fault, Faults, Plan
 from bot.sandbox.mutations import MUTATIONS
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.tournament.client import NumeraiClient
 from bot.tournament.transport import Transport
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT

@@ -8,8 +8,8 @@ import pytest
 from bot.data.live_file import read_live
 from bot.errors import GateFailed
 from bot.features.distributions import Marginals
-from bot.sandbox import Fault
-from bot.sandbox.world import World
+from bot.sandbox.faults import Fault
+from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import MARGINALS, Scorer
 from tests.integration.conftest import FIRST_ROUND, SLOT

@@ -13,7 +13,8 @@ import requests
 from bot.data.download import fetch, prove_fresh, read_live
 from bot.errors import BadCredentials, DatasetIncomplete, NumeraiUnavailable, RoundNotOpen
 from bot.record.ledger import Entry, Ledger
-from bot.sandbox import DEMO_ACCOUNT, Fault
+from bot.sandbox.faults import Fault
+from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.submission.delivery import Delivery, token
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot

@@ -9,7 +9,7 @@ from bot.research.experiment_results import plain
 from bot.research.interpretation import interpret
 from bot.serving.artifacts import ArtifactStore
 from bot.training.recipes import DEMO
-from models.onnx_weights import restore
+from models.inference.onnx_weights import restore
 
 
 @pytest.fixture(scope="module")

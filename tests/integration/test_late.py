@@ -6,7 +6,7 @@ import pytest
 
 from bot.errors import RefuseToSubmit, RoundNotOpen
 from bot.record.ledger import Ledger
-from bot.sandbox import Fault
+from bot.sandbox.faults import Fault
 from bot.system.kill_points import watching
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
 

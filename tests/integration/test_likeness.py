@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from bot.sandbox import Fault
+from bot.sandbox.faults import Fault
 from bot.submission.live_benchmark import FILE, aligned
 from bot.submission.submission_file import reread
-from models.ranks import rank_correlation
+from models.inference.ranks import rank_correlation
 from tests.integration.conftest import FIRST_ROUND, SLOT
 
 COLUMN = "v53_lgbm_ender60"

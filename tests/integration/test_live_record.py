@@ -6,12 +6,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bot.console import show_live
+from bot.cli.console import show_live
 from bot.live.live_scores import LiveRecord
 from bot.live.sync import calibrate, export, sync_scores
 from bot.record.ledger import Ledger
-from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock, Schedule
-from bot.sandbox.world import World
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.faults import Fault
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import DEMO_ACCOUNT
+from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.submission.submission_file import render
 from bot.tournament.client import NumeraiClient

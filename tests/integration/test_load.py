@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from bot.sandbox.world import World
+from bot.sandbox.world.generate import World
 from tests.soak import load
 
 

@@ -18,10 +18,10 @@ from bot.hosted.export import export, find_sample, refuse_filled
 from bot.record.ledger import rounds_folder
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import GOLDEN, NETWORK, STACKED, Members, golden_batch
-from models.export import export as export_network
-from models.exported import METADATA_KEY
-from models.network import Network
-from models.network_config import NetworkConfig
+from models.inference.export import export as export_network
+from models.inference.exported import METADATA_KEY
+from models.network.network import Network
+from models.network.network_config import NetworkConfig
 from tests.integration.conftest import OPENED, SLOT
 
 ELSEWHERE = """#!{python} -I

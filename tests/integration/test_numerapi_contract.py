@@ -9,8 +9,11 @@ import pandas as pd
 import pytest
 import requests
 
-from bot.sandbox import DEMO_ACCOUNT, Sandbox, SandboxClock, Schedule
-from bot.sandbox.world import World
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import DEMO_ACCOUNT
+from bot.sandbox.world.generate import World
 from tests.integration.conftest import FIRST_ROUND, SLOT
 
 MODEL = DEMO_ACCOUNT.models[SLOT]

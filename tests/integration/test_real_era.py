@@ -14,13 +14,15 @@ import torch
 
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess, engineered_scaling, network_scaling, prepare
-from bot.sandbox import Sandbox, SandboxClock, Schedule
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import GOLDEN, NETWORK, PREPROCESS, Members, golden_batch
 from bot.training.recipes import DEMO
-from models.export import export
-from models.network import Network
-from models.network_config import NetworkConfig
+from models.inference.export import export
+from models.network.network import Network
+from models.network.network_config import NetworkConfig
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation
 
 OFFICIAL = "official_lgbm_small42_v5.0_cyrusd20.txt"

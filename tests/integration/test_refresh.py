@@ -15,7 +15,8 @@ from bot.data.era_store import EraStore
 from bot.data.next_version import prepare
 from bot.errors import OperatorNeeded, RetryLater, StateLocked
 from bot.history.sync import refresh
-from bot.sandbox import Sandbox, SandboxClock
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.server import Sandbox
 from bot.system.lock import state_lock
 from bot.tournament.client import NumeraiClient
 from tests.integration.conftest import OPENED

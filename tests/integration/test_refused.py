@@ -8,20 +8,22 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog
 
-from bot.data.data_version import Pin
 from bot.data.era_store import EraStore
 from bot.data.live_file import read_live
 from bot.data.reference_predictions import Opinions
 from bot.history.feature_returns import update
 from bot.judging.judge import find_weights, judged_candidate
-from bot.sandbox import Sandbox, SandboxClock, Schedule
-from bot.sandbox.world import World
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
+from bot.serving.version_pin import Pin
 from bot.submission import live_benchmark
 from bot.submission.submission_file import reread
 from bot.training.recipes import DEMO
-from models.ranks import rank_correlation
+from models.inference.ranks import rank_correlation
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation
 
 STRICT = """

@@ -27,8 +27,8 @@ from bot.training.recipe_file import history_needs
 from bot.training.recipes import DEMO
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
-from models.training import train
-from models.trees import TreeModel
+from models.training.training import train
+from models.trees.trees import TreeModel
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 RESOLVED_AFTER = {20: 5, 60: 13}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.sandbox import Fault
+from bot.sandbox.faults import Fault
 from bot.serving.artifacts import ArtifactStore
 from tests.integration.conftest import FIRST_ROUND, SLOT
 from tests.soak.crash import another_champion
@@ -268,9 +268,9 @@ def test_round_leaves_its_evidence(installation, name):
 def test_a_submission_never_loads_training_libraries(installation):
     """From start to confirmed, `bot submit` loads neither torch nor scikit-learn nor scipy.stats."""
     script = (
-        "import sys, bot.cli\n"
+        "import sys, bot.cli.main\n"
         "sys.argv = ['bot', 'submit', '--round', 'latest']\n"
-        "try:\n    bot.cli.main()\n"
+        "try:\n    bot.cli.main.main()\n"
         "finally:\n    print('LOADED', sorted({'torch', 'sklearn', 'scipy.stats', 'lightgbm'} & set(sys.modules)))\n"
     )
     result = installation.python("-c", script)

@@ -11,10 +11,12 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
-from bot.cli import app
+from bot.cli.app import app
 from bot.errors import BadConfig
-from bot.sandbox import Sandbox, SandboxClock, Schedule
-from bot.sandbox.world import World, generate
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.world.generate import World, generate
 from tests.integration.conftest import FIRST_ROUND, OPENED
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.sandbox.world import World
+from bot.sandbox.world.generate import World
 from tests.soak import clocks
 from tests.soak.clocks import FAKETIME
 from tests.soak.season import GOALS, failing, play, quiet

@@ -17,8 +17,8 @@ from bot.training.recipes import DEMO
 from bot.training.stacking import Stacker
 from bot.training.training_set import TrainingSet
 from models.classes import CLASS_PRIOR
-from models.ensemble import gaussianize
-from models.trees import TreeModel
+from models.inference.ensemble import gaussianize
+from models.trees.trees import TreeModel
 from tests.test_leakage import Garbled
 
 CHUNK = 40
@@ -27,8 +27,8 @@ TARGETS = ("target_ender_20", "target_ender_60")
 LEARNED = tuple(range(100))
 RETRAIN = """
 from dataclasses import replace
-from bot import recipes
-from bot.cli import main
+from bot.training import recipes
+from bot.cli.main import main
 network = replace(recipes.DEMO.network, stacked=True, stacked_chunk=40, epochs=1)
 weights = (("tsmixer", 0.6), ("gbm", 0.2), ("gbm_ender_20", 0.2))
 recipes.RECIPES["demo"] = replace(recipes.DEMO, targets=("target_ender_60",), network=network, weights=weights)

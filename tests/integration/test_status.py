@@ -48,14 +48,14 @@ def test_a_round_that_is_not_there_is_one_line(installation):
 def test_watching_shows_the_state_again_until_stopped(installation):
     """Every two seconds the overview is printed anew; Ctrl-C ends it without a traceback."""
     script = (
-        "import sys, time, bot.cli\n"
+        "import sys, time, bot.cli.main\n"
         "waits = []\n"
         "def sleep(seconds):\n"
         "    waits.append(seconds)\n"
         "    if len(waits) == 2: raise KeyboardInterrupt\n"
         "time.sleep = sleep\n"
         "sys.argv = ['bot', 'status', '--watch']\n"
-        "bot.cli.main()\n"
+        "bot.cli.main.main()\n"
     )
     done = installation.python("-c", script)
 

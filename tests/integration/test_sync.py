@@ -7,8 +7,9 @@ import pytest
 
 from bot.history.factor_history import HistoryState
 from bot.history.published import history_path, read
-from bot.sandbox import Sandbox, SandboxClock
-from bot.sandbox.world import generate
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.server import Sandbox
+from bot.sandbox.world.generate import generate
 from tests.integration.conftest import OPENED, Installation
 
 

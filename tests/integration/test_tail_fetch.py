@@ -9,7 +9,9 @@ import pytest
 
 from bot.data.download import sync
 from bot.errors import RetryLater
-from bot.sandbox import Fault, Sandbox, SandboxClock
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.faults import Fault
+from bot.sandbox.server import Sandbox
 from bot.tournament.client import NumeraiClient
 from tests.integration.conftest import OPENED
 from tests.store_files import ROWS, table

@@ -10,8 +10,9 @@ import pytest
 
 from bot.data.download import fetch
 from bot.errors import NumeraiUnavailable
-from bot.sandbox import DEMO_ACCOUNT, Fault
+from bot.sandbox.faults import Fault
 from bot.sandbox.server import _Server
+from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.tournament.client import NumeraiClient
 from bot.tournament.transport import Transport
 from tests.integration.conftest import FIRST_ROUND, SLOT

@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bot.sandbox import Sandbox, SandboxClock
-from bot.sandbox.world import World
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.server import Sandbox
+from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from tests.integration.conftest import OPENED, Installation
 

@@ -11,8 +11,12 @@ import psutil
 import pytest
 import requests
 
-from bot.sandbox import Account, Fault, Sandbox, SandboxClock, Schedule
-from bot.sandbox.world import World
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.faults import Fault
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import Account
+from bot.sandbox.world.generate import World
 from tests.integration.conftest import FIRST_ROUND, OPENED, Installation
 
 ROUND = timedelta(minutes=30)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.sandbox import Fault
+from bot.sandbox.faults import Fault
 from tests.integration.conftest import FIRST_ROUND
 
 STALE = Fault(operation="GET", kind="stale_live", times=99)
@@ -43,9 +43,9 @@ def test_a_fresh_file_after_an_unseen_round_is_taken(later):
 def test_ids_that_the_server_changed_are_noticed_and_mended(later):
     """Where no date tells, the read-back does: the rows are forgotten, fetched anew, and the fresh upload takes over."""
     undated = (
-        "import sys; from bot import live_fetch, cli\n"
+        "import sys; from bot.cli import main; from bot.submission import live_fetch\n"
         "live_fetch._between = lambda client, round_: None\n"
-        "sys.argv = ['bot', 'submit']; cli.main()\n"
+        "sys.argv = ['bot', 'submit']; main.main()\n"
     )
     later.sandbox.faults.add(STALE)
     first = later.python("-c", undated)

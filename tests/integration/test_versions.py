@@ -18,8 +18,11 @@ from bot.history.published import history_path
 from bot.judging.champion_comparison import hold
 from bot.judging.judge import ENSEMBLE, judge, open_judged
 from bot.record.ledger import Ledger
-from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock
-from bot.sandbox.world import World
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.faults import Fault
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import DEMO_ACCOUNT
+from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.submission.submission_file import reread
 from bot.training import recipe_file

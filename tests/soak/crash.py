@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.sandbox import Fault, Plan
-from bot.sandbox.world import World
+from bot.sandbox.faults import Fault, Plan
+from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from tests.soak.trials import Bots, Tally, trial
 from tests.soak.trials import bots as anew

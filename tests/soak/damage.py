@@ -15,10 +15,14 @@ from pathlib import Path
 from bot.data.download import fetch
 from bot.errors import ArtifactInvalid, DatasetIncomplete
 from bot.record.ledger import Ledger, LiveRecord
-from bot.sandbox import DEMO_ACCOUNT, Fault, Sandbox, SandboxClock, Schedule
-from bot.sandbox.judge import judge, read_history
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.faults import Fault
 from bot.sandbox.mutations import MUTATIONS
-from bot.sandbox.world import World
+from bot.sandbox.referee import judge, read_history
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import DEMO_ACCOUNT
+from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.system.kill_points import watching
 from bot.tournament.client import NumeraiClient

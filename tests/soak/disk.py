@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bot.record.ledger import Ledger
-from bot.sandbox import Sandbox
-from bot.sandbox.judge import Breach
-from bot.sandbox.world import World
+from bot.sandbox.referee import Breach
+from bot.sandbox.server import Sandbox
+from bot.sandbox.world.generate import World
 from tests.soak.trials import Attempt, Bots, Tally, trial
 
 EXPECTED = (0, 75, 78)

@@ -22,7 +22,7 @@ from types import SimpleNamespace
 import psutil
 import requests
 
-from bot.sandbox.world import generate
+from bot.sandbox.world.generate import generate
 from tests.integration.conftest import Installation
 from tests.soak.process import Running, running, until
 
@@ -31,9 +31,9 @@ EVERY_S, WINDOW_S = 7200, 3600
 ROUNDS, SETTLED_IN = 365, 20
 DAEMON_COMMAND = f"""
 import gc, signal, sys
-from bot import children
-from bot.cli import main
-children.PROGRAM = (sys.executable, "-S", "-E", {str(Path(__file__).with_name("confirmed.py"))!r})
+from bot.system import child_process
+from bot.cli.main import main
+child_process.PROGRAM = (sys.executable, "-S", "-E", {str(Path(__file__).with_name("confirmed.py"))!r})
 signal.signal(signal.SIGUSR1, lambda *_: gc.collect())
 sys.argv = ["bot", "run"]
 main()

@@ -19,9 +19,11 @@ from pathlib import Path
 
 import psutil
 
-from bot.sandbox import Sandbox, SandboxClock, Schedule
-from bot.sandbox.judge import judge, read_history
-from bot.sandbox.world import World
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.referee import judge, read_history
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from tests.integration.conftest import Installation
 from tests.soak.process import Running, running, until

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from bot.sandbox import Sandbox, SandboxClock, Schedule
-from bot.sandbox.world import World
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.world.generate import World
 from tests.integration.conftest import Installation
 from tests.soak.process import running, until
 from tests.soak.trials import FIRST_ROUND, OPENED

@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from bot.sandbox import Fault, Plan, Sandbox, SandboxClock, Schedule
-from bot.sandbox.faults import Faults
-from bot.sandbox.judge import judge, read_history
-from bot.sandbox.world import World
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.faults import Fault, Faults, Plan
+from bot.sandbox.referee import judge, read_history
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.world.generate import World
 from tests.soak.trials import FIRST_ROUND, OPENED, SLOT, Attempt, Bots, Tally
 
 STEPS = (

@@ -17,9 +17,12 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from bot.sandbox import Fault, Plan, Sandbox, SandboxClock, Schedule
-from bot.sandbox.judge import judge, read_history
-from bot.sandbox.world import World
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.faults import Fault, Plan
+from bot.sandbox.referee import judge, read_history
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.world.generate import World
 from tests.soak.trials import FIRST_ROUND, OPENED
 from tests.soak.virtual import ACCOUNT, make_bot, virtual_time
 

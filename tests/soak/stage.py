@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bot.sandbox import Sandbox, SandboxClock
-from bot.sandbox.world import World, generate
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.server import Sandbox
+from bot.sandbox.world.generate import World, generate
 from tests.integration.conftest import Installation
 from tests.soak.trials import OPENED, Bots, Tally, bots
 

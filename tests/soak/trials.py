@@ -11,9 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bot.sandbox import DEMO_ACCOUNT, Fault, Plan, Sandbox, SandboxClock, Schedule
-from bot.sandbox.judge import Breach, judge, read_history
-from bot.sandbox.world import World
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.faults import Fault, Plan
+from bot.sandbox.referee import Breach, judge, read_history
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import DEMO_ACCOUNT
+from bot.sandbox.world.generate import World
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 FIRST_ROUND = 1405

@@ -18,7 +18,9 @@ from bot.errors import BotError
 from bot.record.heartbeat import Pulse
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
-from bot.sandbox import Account, Sandbox, SandboxClock
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import Account
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
 from bot.submission.fallbacks import Filled, Rungs

@@ -19,7 +19,7 @@ import stamina
 import bot.submission.submit
 from bot.errors import BotError
 from bot.record.ledger import Ledger
-from bot.sandbox import DEMO_ACCOUNT
+from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
 from bot.submission.fallbacks import Rungs

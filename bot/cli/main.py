@@ -1,0 +1,28 @@
+"""The command line: parse, call, and turn errors into one line and an exit code."""
+
+import errno
+import sys
+
+import typer
+
+from bot.cli import evaluation, exporting, play, reports, rounds, setup, status, training, tuning  # noqa: F401 - they register
+from bot.cli.app import app
+from bot.errors import BotError, OperatorNeeded
+
+
+def main() -> None:
+    """Run the command line; errors raised on purpose become one line on standard error and their exit code."""
+    try:
+        app(standalone_mode=True)
+    except BotError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
+            raise
+        typer.echo(
+            f"error: {error.filename or 'the state directory'}: {error.strerror}; make room or mend it", err=True
+        )
+        sys.exit(OperatorNeeded.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,206 @@
+"""
+A generated tournament: a v5.3-shaped data set, and live eras on demand for as many rounds as are played.
+
+::
+
+    world/
+      v5.3/            features.json, train, validation, meta model, benchmarks, example predictions
+      rounds/<k>/      live files of the k-th live era and truth.npz, made when first asked for
+      truth/           world.json and market.npz: what the market knows and the files do not
+      later/v5.4/      the next data version, and rounds/<k>/v5.4/ its live files, made when a tournament offers it
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.sandbox.world.files import HistoryWriter, write_example, write_features, write_live
+from bot.sandbox.world.market import Era, Market
+from bot.sandbox.world.schema import HORIZONS, SIZES, WorldSize, make_schema
+from bot.sandbox.world.upgrade import NEXT, upgrade
+
+VERSION = "v5.3"
+META_SHARE = 0.6
+"""The meta model's file begins after this share of the validation eras, as the real one begins at era 1133."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveEra:
+    """
+    A live era: its files, and what the world knows of it.
+
+    Attributes:
+        folder: Holds live.parquet, live_benchmark_models.parquet and live_example_preds in both forms.
+        ids: In file order.
+        targets: All targets, resolved. Shape ``(rows,)`` each.
+        meta_model: Shape ``(rows,)``, inside (0, 1).
+        benchmark: Of ``v53_lgbm_ender60``. Shape ``(rows,)``, inside (0, 1).
+    """
+
+    folder: Path
+    ids: list[str]
+    targets: Mapping[str, npt.NDArray[np.float64]]
+    meta_model: npt.NDArray[np.float64]
+    benchmark: npt.NDArray[np.float64]
+
+
+class World:
+    """A generated world on disk; open it with :meth:`open`, make it with :func:`generate`."""
+
+    data_version = VERSION
+
+    def __init__(self, directory: Path, size: WorldSize, *, seed: int, persistence: float) -> None:
+        self.directory = directory
+        self._seed = seed
+        self._schema = make_schema(size, seed)
+        self._market = Market(size, self._schema, seed=seed, persistence=persistence)
+
+    @classmethod
+    def open(cls, directory: Path) -> "World":
+        """
+        Open a generated world.
+
+        Raises:
+            FileNotFoundError: There is none in *directory*.
+        """
+        about = json.loads((directory / "truth" / "world.json").read_text(encoding="utf-8"))
+        about["size"]["rows"] = tuple(about["size"]["rows"])
+        world = cls(directory, WorldSize(**about["size"]), seed=about["seed"], persistence=about["persistence"])
+        world._rewind()
+        return world
+
+    @property
+    def played(self) -> int:
+        """Return how many live eras have been asked for; the next one is new to everybody."""
+        return sum(1 for folder in self.directory.glob("rounds/[0-9]*") if (folder / "truth.npz").is_file())
+
+    def live(self, k: int) -> LiveEra:
+        """Return the *k*-th live era after the history, made when it is asked for; the same whatever the order."""
+        folder = self.directory / "rounds" / str(k)
+        if not (folder / "truth.npz").is_file():
+            if self._market.given - self._market.history > k:
+                self._rewind()
+            while True:
+                number = self._market.given - self._market.history
+                era = self._market.next_era()
+                self._publish(era, self.directory / "rounds" / str(number))
+                if number == k:
+                    break
+        truth = np.load(folder / "truth.npz", allow_pickle=False)
+        return LiveEra(
+            folder=folder,
+            ids=[str(identity) for identity in truth["ids"]],
+            targets={name: truth[name].astype(np.float64) for name in truth.files if name.startswith("target")},
+            meta_model=truth["meta_model"],
+            benchmark=truth["benchmark"],
+        )
+
+    def folder(self, version: str) -> Path:
+        """Return the folder of a data version; that of the next one is made when it is asked for."""
+        if version != NEXT:
+            return self.directory / version
+        return upgrade(self.directory / VERSION, self.directory / "later" / NEXT, self._schema.features)
+
+    def live_folder(self, era: LiveEra, version: str) -> Path:
+        """Return the folder of a live era's files in a data version."""
+        if version != NEXT:
+            return era.folder if version == VERSION else self.directory / version
+        return upgrade(era.folder, era.folder / NEXT, self._schema.features)
+
+    def _publish(self, era: Era, folder: Path) -> None:
+        if (folder / "truth.npz").is_file():
+            return
+        staging = folder.with_name(f".{folder.name}-{os.getpid()}")
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        meta, benchmarks = _opinions(era, self._seed)
+        write_live(staging, self._schema, era, benchmarks)
+        truth: dict[str, Any] = {
+            "ids": np.array(era.ids),
+            "meta_model": meta,
+            "benchmark": benchmarks["v53_lgbm_ender60"],
+            **era.targets,
+        }
+        np.savez(staging / "truth.npz", **truth)
+        if not folder.exists():
+            staging.rename(folder)
+
+    def _rewind(self) -> None:
+        state = np.load(self.directory / "truth" / "market.npz", allow_pickle=False)
+        self._market.restore({name: state[name] for name in state.files})
+
+    def _write_history(self, size: WorldSize) -> None:
+        """Run the market through the history and write its files, era by era."""
+        folder = self.directory / VERSION
+        folder.mkdir(parents=True)
+        write_features(folder / "features.json", self._schema)
+        last = size.train_eras + size.validation_eras
+        meta_from = size.train_eras + int(size.validation_eras * META_SHARE)
+        with HistoryWriter(folder, self._schema) as writer:
+            for position in range(last):
+                era = self._market.next_era()
+                meta, benchmarks = _opinions(era, self._seed)
+                writer.add(
+                    era,
+                    label=f"{position + 1:04d}",
+                    part="train" if position < size.train_eras else "validation",
+                    hidden=_unresolved(era, last - position),
+                    meta=meta if position >= meta_from else None,
+                    benchmarks=benchmarks,
+                )
+        write_example(folder / "validation_example_preds")
+
+
+def generate(directory: Path, *, size: str | WorldSize = "tiny", seed: int = 1, persistence: float = 0.15) -> World:
+    """
+    Make a world.
+
+    Args:
+        directory: Where; what an interrupted call left there is replaced.
+        size: ``tiny``, ``small``, ``full``, or a size of your own.
+        seed: Same seed, same files.
+        persistence: Share of factor returns' variance that lasts; 0 makes every history of them worthless.
+
+    Raises:
+        FileExistsError: There is a whole world already.
+    """
+    if (directory / "truth" / "world.json").exists():
+        raise FileExistsError(f"{directory} holds a world already")
+    for name in (VERSION, "rounds", "truth", "later"):
+        shutil.rmtree(directory / name, ignore_errors=True)
+    chosen = SIZES[size] if isinstance(size, str) else size
+    world = World(directory, chosen, seed=seed, persistence=persistence)
+    world._write_history(chosen)  # noqa: SLF001 - its own
+    truth = directory / "truth"
+    truth.mkdir()
+    np.savez(truth / "market.npz", **world._market.state())  # noqa: SLF001 - its own
+    about = {"size": asdict(chosen), "seed": seed, "persistence": persistence}
+    # Written last: a world is whole once it has this file.
+    (truth / "world.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    return world
+
+
+def _unresolved(era: Era, weeks_left: int) -> frozenset[str]:
+    """Return the targets that the file does not know yet: the last 5 eras of 20D, the last 13 of 60D."""
+    hidden = {f"_{days}" for days, weeks in HORIZONS.items() if weeks_left <= weeks + 1}
+    names = {name for name in era.targets if name[-3:] in hidden}
+    return frozenset(names | ({"target"} if "_60" in hidden else set()))
+
+
+def _opinions(era: Era, seed: int) -> tuple[npt.NDArray[np.float64], dict[str, npt.NDArray[np.float64]]]:
+    """Return meta model and benchmark predictions: the lasting signal, each behind a haze of its own."""
+    random = np.random.default_rng([seed, 5, int(era.ids[0][1:9], 16)])
+
+    def ranked(haze: float) -> npt.NDArray[np.float64]:
+        values = era.signal + haze * random.normal(size=len(era.signal))
+        ranks: npt.NDArray[np.float64] = (np.argsort(np.argsort(values)) + 0.5) / len(values)
+        return ranks
+
+    return ranked(1.0), {"v53_lgbm_ender20": ranked(1.6), "v53_lgbm_ender60": ranked(1.3)}

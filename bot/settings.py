@@ -1,0 +1,300 @@
+"""Settings from the environment, ``bot.toml`` and secret files, checked once at the start."""
+
+import difflib
+import logging
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from bot.data import data_version
+from bot.errors import BadConfig
+from bot.system.intervals import interval_s
+from bot.system.secret_files import SECRETS, read_secret, secret_from_file
+from bot.tournament.columns import horizon
+from bot.training import recipe_file
+
+CONFIG_FILE = "bot.toml"
+
+
+class AccountSettings(BaseModel):
+    """A further account: where its key lies, and which of its models are filled."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    public_id_file: Path
+    secret_key_file: Path
+    slots: dict[str, str]
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set. Every setting is ``BOT_<NAME>`` in the environment or ``<name>`` in ``bot.toml``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BOT_", extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True
+    )
+
+    numerai_public_id: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("NUMERAI_PUBLIC_ID", "numerai_public_id"),
+        description="Public half of the API key; scopes upload_submission and read_submission_info are enough.",
+    )
+    numerai_secret_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("NUMERAI_SECRET_KEY", "numerai_secret_key"),
+        description="Secret half of the API key.",
+    )
+    mode: Literal["dry-run", "live"] = Field(
+        default="dry-run", description="`live` uploads; `dry-run` does everything else. Each mode has its own ledger."
+    )
+    api_url: str = Field(default="https://api-tournament.numer.ai", description="Base URL of the tournament API.")
+    state_dir: Path = Field(default=Path("state"), description="Everything the bot writes.")
+    data_version: str = Field(
+        default=data_version.DEFAULT,
+        pattern=r"^v\d+\.\d+$",
+        description="Data version on which a recipe begins; its champions' is what rounds are scored with.",
+    )
+    feature_set: str = Field(default="medium", description="A feature set of features.json; pinned in every artifact.")
+    target: str = Field(
+        default="target_ender_60", description="Main target by its full name; the alias `target` is refused."
+    )
+    slots: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="Model name to recipe, `name=recipe,name=recipe`; empty means the account's only model.",
+    )
+    recipe: str = Field(default="standard", description="Recipe of the account's only model when `slots` is empty.")
+    accounts: dict[str, AccountSettings] = Field(
+        default_factory=dict,
+        description="Several accounts, instead of one key: tables `[accounts.NAME]` with `public_id_file`,"
+        " `secret_key_file` and `slots`.",
+    )
+    retrain: str = Field(
+        default="weekly",
+        description="When `bot run` retrains: `weekly`, `daily`, `off`, or an interval as `90s`, `6h`.",
+    )
+    sync: str = Field(
+        default="daily",
+        description="When `bot run` syncs data and history between retrains: `weekly`, `daily`, `off`, or an interval.",
+    )
+    backup: str = Field(
+        default="daily", description="When `bot run` backs the ledger up and prunes old rounds: as `BOT_SYNC`."
+    )
+    scores: str = Field(default="daily", description="When `bot run` reads live scores: as `BOT_SYNC`.")
+    diagnostics: Literal["on", "off"] = Field(
+        default="on",
+        description="Whether `bot run`, live, has Numerai's diagnostics score each champion, and compares.",
+    )
+    compare: str = Field(
+        default="",
+        description="Public models to show beside yours, such as Numerai's benchmarks: names, separated by spaces.",
+    )
+    tick_s: float = Field(default=20.0, gt=0, le=20, description="Seconds between two looks at the open round.")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the network trains.")
+    tracker: Literal["off", "tensorboard", "mlflow"] = Field(
+        default="off", description="Draw training curves with this tool, which must be installed; files in `tracking/`."
+    )
+    threads: int = Field(default=1, ge=1, description="Threads for scoring a round.")
+    max_exposure: float = Field(
+        default=0.45, gt=0, le=1, description="Gate: largest absolute correlation of the submission with a feature."
+    )
+    min_rows: int = Field(default=50, ge=1, description="Gate: fewest rows of a live file.")
+    min_benchmark_corr: float = Field(
+        default=0.0,
+        ge=-1,
+        le=1,
+        description="Rank correlation of a submission with Numerai's benchmark model of its target, under which to warn.",
+    )
+    min_drift: float = Field(
+        default=0.0, ge=-1, lt=1, description="Gate: rank correlation with the last submission's artifact, if another."
+    )
+    warn_feature_drift: float = Field(
+        default=0.02, ge=0, le=1, description="Share of live features unlike every training era over which to warn."
+    )
+    max_feature_drift: float = Field(default=0.5, gt=0, le=1, description="Gate: the same share, over which to refuse.")
+    late_policy: Literal["skip", "queue"] = Field(
+        default="skip",
+        description="After the close: `skip` uploads nothing; `queue` lets Numerai keep a late file for the next round.",
+    )
+    fallback: str = Field(default="", description="Recipe that fills a slot when no champion of its own can score.")
+    reuse_last_round: bool = Field(
+        default=False,
+        description="When nothing can score: send the last round's predictions, put on the new ids in file order.",
+    )
+    alert_urls: SecretStr | None = Field(
+        default=None, description="Where alerts go: URLs of apprise's services, separated by spaces."
+    )
+    ping_url: SecretStr | None = Field(
+        default=None, description="Pinged after every confirmed round, in the manner of healthchecks.io."
+    )
+    http_host: str = Field(default="127.0.0.1", description="Address of the daemon's pages.")
+    http_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Port of the daemon's pages, `/healthz`, `/metrics`; none without it."
+    )
+    webhook_token: SecretStr | None = Field(
+        default=None, description="A POST to `/hook/<token>` wakes the loop and hands on Numerai's trigger id."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="`auto` writes JSON unless standard error is a terminal."
+    )
+    log_level: Literal["info", "debug"] = Field(
+        default="info", description="`debug` also writes what the libraries say; secrets and signed URLs stay hidden."
+    )
+
+    @field_validator("slots", mode="before")
+    @classmethod
+    def _parse_slots(cls, value: Any) -> Any:  # noqa: ANN401 - outside data, checked here
+        if not isinstance(value, str):
+            return value
+        slots = {}
+        for part in filter(None, (piece.strip() for piece in value.split(","))):
+            name, separator, recipe = (piece.strip() for piece in part.partition("="))
+            if not name or not separator or not recipe:
+                raise ValueError("must read name=recipe,name=recipe")
+            slots[name] = recipe
+        return slots
+
+    @field_validator("slots")
+    @classmethod
+    def _know_recipes(cls, value: dict[str, str]) -> dict[str, str]:
+        for recipe in value.values():
+            cls._know_recipe(recipe)
+        return value
+
+    @field_validator("recipe", "fallback")
+    @classmethod
+    def _know_recipe(cls, value: str) -> str:
+        if value and value not in (known := recipe_file.names()):
+            raise ValueError(
+                f"unknown recipe {value!r}; known recipes: {', '.join(known)}, or make {recipe_file.FOLDER}/{value}.toml"
+            )
+        return value
+
+    @field_validator("target")
+    @classmethod
+    def _name_the_target(cls, value: str) -> str:
+        horizon(value)
+        return value
+
+    @field_validator("retrain", "sync", "backup", "scores")
+    @classmethod
+    def _parse_schedule(cls, value: str) -> str:
+        interval_s(value)
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the library's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over ``bot.toml``; secret files are read by :func:`load`."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=CONFIG_FILE)
+
+    def of_account(self, name: str) -> "Settings":
+        """
+        Return the settings as they are for one of several accounts; for an empty name, themselves.
+
+        Raises:
+            BadConfig: There is no such account, or its key cannot be read.
+        """
+        if not name:
+            return self
+        if name not in self.accounts:
+            raise BadConfig(f"account {name!r} is unknown; accounts: {', '.join(self.accounts) or 'none'}")
+        account = self.accounts[name]
+        key = {
+            "numerai_public_id": SecretStr(read_secret(account.public_id_file, f"accounts.{name}")),
+            "numerai_secret_key": SecretStr(read_secret(account.secret_key_file, f"accounts.{name}")),
+        }
+        return self.model_copy(update={**key, "slots": account.slots})
+
+    @property
+    def ledger_path(self) -> Path:
+        """Return the ledger of this mode, so that a dry run never counts as a submission."""
+        name = "ledger.sqlite" if self.mode == "live" else "ledger-dry-run.sqlite"
+        return self.state_dir / name
+
+    @property
+    def logging(self) -> dict[str, Any]:
+        """Return what :func:`bot.system.logs.configure` takes."""
+        level = logging.DEBUG if self.log_level == "debug" else logging.INFO
+        return {"log_format": self.log_format, "secrets": self.secrets, "level": level}
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Return the values that must never be shown."""
+        keys = (self.numerai_public_id, self.numerai_secret_key, self.alert_urls, self.ping_url, self.webhook_token)
+        values = (key.get_secret_value() for key in keys if key is not None)
+        return tuple(part for value in values for part in value.split())
+
+
+def load_settings(**overrides: object) -> Settings:
+    """
+    Read the settings from *overrides*, the environment, secret files and ``bot.toml``, in this order of precedence.
+
+    Raises:
+        BadConfig: Something is unknown, missing or malformed; the message names the variable, never its value.
+    """
+    _refuse_unknown_environment()
+    values: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
+    for name in SECRETS:
+        secret = secret_from_file(name)
+        if secret is not None:
+            values.setdefault(name.lower().removeprefix("bot_"), SecretStr(secret))
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        problems = "; ".join(f"{_variable(item['loc'])}: {_reason(item)}" for item in error.errors(include_input=False))
+        raise BadConfig(f"settings are not usable: {problems}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadConfig(f"{CONFIG_FILE} is not valid TOML: {error}") from None
+
+
+def _refuse_unknown_environment() -> None:
+    """Refuse ``BOT_*`` variables that mean nothing: a typo must not silently fall back to a default."""
+    known = {f"BOT_{name.upper()}" for name in Settings.model_fields if not name.startswith("numerai_")}
+    known |= {f"{name}_FILE" for name in SECRETS}
+    for name in sorted(os.environ):
+        if name.startswith("BOT_") and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
+            raise BadConfig(f"the environment variable {name} is unknown{hint}")
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    first = str(location[0]) if location else "settings"
+    if first.upper() in SECRETS:
+        return first.upper()
+    return f"BOT_{first.upper()}" if first in Settings.model_fields else f"{CONFIG_FILE} key {first!r}"
+
+
+def _reason(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails is a TypedDict without our keys
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(item["loc"][0]), Settings.model_fields, n=1)
+        return "is unknown" + (f"; did you mean {near[0]}?" if near else "")
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+def reference() -> str:
+    """Return the settings as the README's Markdown table, in the order they are declared."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        variable = name.upper() if name.startswith("numerai_") else f"BOT_{name.upper()}"
+        default = field.get_default(call_default_factory=True)
+        shown = "-" if default is None or default == {} else f"`{default}`"
+        if variable in SECRETS:
+            variable = f"{variable}`, `{variable}_FILE"
+        rows.append(f"| `{variable}` | {shown} | {field.description} |")
+    return "\n".join(rows)

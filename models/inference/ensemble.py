@@ -1,0 +1,88 @@
+"""From the members' raw scores to one submission's predictions; numpy only, one era at a time."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from models.classes import CORR_VALUES, MMC_VALUES
+from models.inference.ranks import double_ranks, normal_scores
+
+Array = npt.NDArray[np.generic]
+Floats = npt.NDArray[np.float64]
+Neutralize = Callable[..., Floats]
+"""``neutralize(scores, features, proportion=...)``, see :func:`bot.scoring.neutralize.neutralize`."""
+
+_VALUES = {"corr": np.array(CORR_VALUES), "mmc": np.array(MMC_VALUES)}
+
+
+def rank(values: Array) -> Floats:
+    """Return ``(average rank - 0.5) / n``, which keeps ties. Shape ``(rows,)``, between 0 and 1."""
+    return (double_ranks(values) - 1) / (2 * len(values))
+
+
+def gaussianize(values: Array) -> Floats:
+    """Return the normal quantile of each value's tie-kept rank. Shape ``(rows,)``, mean 0."""
+    return normal_scores(len(values))[double_ranks(values)]
+
+
+def expected_score(logits_NTC: npt.NDArray[np.floating], kind: Literal["corr", "mmc"] = "corr") -> Floats:
+    """
+    Return what each row is expected to add to a score: class probabilities times the worth of each class.
+
+    Args:
+        logits_NTC: Of rows, targets and the five classes. Shape ``(N, T, 5)``.
+        kind: Which score: CORR rewards the outer classes by the power 1.5, MMC linearly.
+
+    Returns:
+        The expectation, in which ties are as rare as in the logits. Shape ``(N, T)``, float64.
+    """
+    weight = np.subtract(logits_NTC, logits_NTC.max(axis=-1, keepdims=True), dtype=np.float64)
+    np.exp(weight, out=weight)
+    return np.asarray((weight @ _VALUES[kind]) / weight.sum(axis=-1))
+
+
+def blend(
+    members: Mapping[str, Array],
+    weights: Mapping[str, float],
+    *,
+    neutralizers: Array | None = None,
+    proportion: float = 0.0,
+    neutralize: Neutralize | None = None,
+) -> Floats:
+    """
+    Return the ensemble of one era: rank, gaussianize, weighted sum, neutralize, rank again.
+
+    Only the order of a member's scores matters, and no other era is looked at.
+
+    Args:
+        members: Raw scores by name. Shape ``(rows,)`` each.
+        weights: Share of each member; a member without one is an error, as is a weight without its member.
+        neutralizers: What *neutralize* removes, such as features; None leaves neutralization out. First axis ``rows``.
+        proportion: Share of the linear part that *neutralize* removes, 0 to 1.
+        neutralize: What removes it.
+
+    Returns:
+        Ranks divided by rows + 1, so inside (0, 1). Shape ``(rows,)``, float64.
+
+    Raises:
+        ValueError: A member is constant, not finite, missing or unweighted; or there is no way to neutralize.
+    """
+    if set(members) != set(weights) or not any(weights.values()):
+        raise ValueError(f"members {sorted(members)} need one weight each, not all zero; weights are {dict(weights)}")
+    total = np.zeros(len(next(iter(members.values()))))
+    for name, weight in weights.items():
+        scores = members[name]
+        if scores.shape != total.shape:
+            raise ValueError(f"member {name!r} scored {scores.shape} where {total.shape} was expected")
+        if not np.isfinite(scores).all():
+            raise ValueError(f"member {name!r} gave {int((~np.isfinite(scores)).sum())} scores that are not finite")
+        if (scores == scores[0]).all():
+            raise ValueError(f"member {name!r} is constant ({scores[0]!s} in all {len(scores)} rows): it ranks nothing")
+        total += weight * gaussianize(scores)
+    if neutralizers is not None and proportion:
+        if neutralize is None:
+            raise ValueError("neutralizers are given, but no function that neutralizes")
+        total = neutralize(total, neutralizers, proportion=proportion)
+    return double_ranks(total) / (2 * (len(total) + 1))

@@ -1,0 +1,226 @@
+"""Write a trained network as one ONNX file, and prove that onnxruntime scores rows as torch does before it is kept."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor
+
+from models.classes import CORR_VALUES
+from models.inference.onnx_weights import CONFIG_KEY, record
+from models.network.network import Network
+from models.network.network_config import MISSING_CODE, NetworkConfig
+from models.network.seeds import SeedAverage
+
+OPSET = 20
+"""The newest opset that torch 2.13's exporter writes and that needs no conversion."""
+
+LOGIT_TOLERANCE = 1e-5
+"""Largest difference of a logit between torch and onnxruntime."""
+
+TIE_TOLERANCE = 1e-6
+"""Scores nearer than this are one rank: float32 sums in another order cannot tell them apart."""
+
+CHUNK = 256
+"""Rows per call while many rows are compared; serving uses the same."""
+
+_ARGUMENTS = {
+    "features": "features_BF",
+    "engineered": "engineered_BE",
+    "window": "window_LFK",
+    "predictions": "predictions_BT",
+}
+"""The network's arguments by the names its inputs have in the graph."""
+
+Floats = npt.NDArray[np.float32]
+Inputs = dict[str, Tensor]
+
+
+class ExportMismatch(ValueError):
+    """onnxruntime does not score rows as torch does; nothing was kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportReport:
+    """
+    What the parity gate measured.
+
+    Attributes:
+        max_abs: Largest difference of a logit over all batches.
+        ranks_identical: No two rows change places unless torch puts their scores within ``TIE_TOLERANCE``.
+        rank_correlation: Smallest Spearman correlation of the two score vectors over targets, all rows.
+        batches: Rows of each batch compared; the last was scored in chunks.
+        size: Bytes of the file.
+    """
+
+    max_abs: float
+    ranks_identical: bool
+    rank_correlation: float
+    batches: tuple[int, ...]
+    size: int
+
+
+def export(network: Network | SeedAverage, path: Path, *, rows: int = 6000, seed: int = 1) -> ExportReport:
+    """
+    Write *network* to *path* and compare it with torch on random rows.
+
+    The graph takes int8 features and centres them itself; the batch axis is dynamic; weights are inside the file.
+    Inputs are those of ``config.inputs``, the output is ``logits``; the window has no batch axis.
+
+    Args:
+        network: Any network; it is exported in evaluation mode and left as it was.
+        path: Where the file goes; replaced if it exists, removed if the comparison fails.
+        rows: Rows of the largest comparison.
+        seed: Of the random rows.
+
+    Raises:
+        ExportMismatch: A logit differs by more than ``LOGIT_TOLERANCE``, or rows change places.
+    """
+    device = next(network.parameters()).device
+    was_training = network.training
+    network = network.cpu().eval()
+    try:
+        _write(network, path)
+        onnx.checker.check_model(path)
+        report = _compare(network, path, rows=rows, seed=seed)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        network.to(device).train(was_training)
+    if report.max_abs > LOGIT_TOLERANCE or not report.ranks_identical:
+        path.unlink()
+        raise ExportMismatch(
+            f"onnxruntime and torch differ by {report.max_abs:.2g} in a logit (at most {LOGIT_TOLERANCE:g}), "
+            f"ranks {'identical' if report.ranks_identical else 'not identical'}; nothing was kept"
+        )
+    return report
+
+
+def random_inputs(config: NetworkConfig, rows: int, *, seed: int) -> Inputs:
+    """Return random inputs of *config*'s shapes: all codes, aggregates around their offset, a history of unit scale."""
+    generator = np.random.default_rng(seed)
+    codes = MISSING_CODE + 1 if config.missing_category else MISSING_CODE
+    values: dict[str, npt.NDArray[np.int8] | Floats] = {
+        name: generator.standard_normal(
+            config.shape(name) if name == "window" else (rows, *config.shape(name)), dtype=np.float32
+        )
+        for name in config.inputs
+        if name != "features"
+    }
+    values["features"] = generator.integers(0, codes, (rows, config.features), dtype=np.int8)
+    if config.has_history:
+        values["window"] *= np.float32(1 / (config.history_scale * 2**0.5))
+    if config.engineered:
+        scale = np.array(config.engineered_scale or 1, dtype=np.float32)
+        values["engineered"] = values["engineered"] * scale + np.array(config.engineered_offset or 0, dtype=np.float32)
+    return {name: torch.from_numpy(values[name]) for name in config.inputs}
+
+
+def _write(network: Network | SeedAverage, path: Path) -> None:
+    """Run torch's exporter without its chatter."""
+    config = network.config
+    inputs = random_inputs(config, 2, seed=0)
+    arguments = {_ARGUMENTS[name]: value for name, value in inputs.items()}
+    batch = torch.export.Dim("batch")
+    with _quiet():
+        program = torch.onnx.export(
+            network,
+            kwargs=arguments,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(config.inputs),
+            output_names=["logits"],
+            dynamic_shapes={name: None if name == _ARGUMENTS["window"] else {0: batch} for name in arguments},
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise ExportMismatch("torch's exporter returned nothing")
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # stack traces: a quarter of a small file, and this machine's paths
+    program.model.metadata_props[CONFIG_KEY] = json.dumps(config.to_json(), sort_keys=True)
+    program.save(path, external_data=False)
+    record(network, path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what torch 2.13's exporter says about itself, and nothing else."""
+    logger = logging.getLogger("torch.onnx._internal.exporter")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _compare(network: Network | SeedAverage, path: Path, *, rows: int, seed: int) -> ExportReport:
+    """Score random rows both ways, in batches around a chunk's size and with all rows in chunks."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # else it warns of weights that are kept for onnx_weights.restore alone
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    batches = (1, 2, CHUNK - 1, CHUNK, CHUNK + 1, rows)
+    inputs = random_inputs(network.config, max(batches), seed=seed)
+    max_abs, identical, correlation = 0.0, True, 1.0
+    for count in batches:
+        step = CHUNK if count == rows else count
+        actual, expected = [], []
+        for start in range(0, count, step):
+            rows_of = slice(start, min(start + step, count))
+            part = {name: value if name == "window" else value[rows_of] for name, value in inputs.items()}
+            if count % 2 and "window" in part:
+                part["window"] = torch.zeros_like(part["window"])  # a masked history is a state of its own
+            actual.append(session.run(["logits"], {name: value.numpy() for name, value in part.items()})[0])
+            with torch.no_grad():
+                expected.append(network(**{_ARGUMENTS[name]: value for name, value in part.items()}).numpy())
+        ours, theirs = np.concatenate(actual), np.concatenate(expected)
+        max_abs = max(max_abs, float(np.abs(ours - theirs).max()))
+        if not np.isfinite(ours).all():
+            raise ExportMismatch("onnxruntime returned logits that are not finite")
+        ours_T, theirs_T = _scores(ours), _scores(theirs)
+        identical = identical and all(same_order(a, b) for a, b in zip(ours_T, theirs_T, strict=True))
+        if count == rows and rows > 1:
+            correlation = min(_spearman(a, b) for a, b in zip(ours_T, theirs_T, strict=True))
+    return ExportReport(
+        max_abs=max_abs,
+        ranks_identical=identical,
+        rank_correlation=correlation,
+        batches=batches,
+        size=path.stat().st_size,
+    )
+
+
+def _scores(logits_NTK: Floats) -> npt.NDArray[np.float64]:
+    """Return CORR's expected score per target. Shapes ``[N, T, K]`` to ``[T, N]``."""
+    shares = np.exp(logits_NTK - logits_NTK.max(axis=-1, keepdims=True)).astype(np.float64)
+    scores: npt.NDArray[np.float64] = (shares / shares.sum(axis=-1, keepdims=True)) @ np.array(CORR_VALUES)
+    return scores.T
+
+
+def same_order(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
+    """Say whether *a* ranks rows as *b* does, up to pairs that *b* holds within ``TIE_TOLERANCE``."""
+    order = np.argsort(a, kind="stable")
+    sorted_b = b[order]
+    return bool((np.maximum.accumulate(sorted_b) - sorted_b).max() <= TIE_TOLERANCE)
+
+
+def _spearman(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    """Return the rank correlation of two vectors without ties to speak of."""
+    ranks = [np.argsort(np.argsort(x, kind="stable"), kind="stable") for x in (a, b)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])

@@ -1,0 +1,111 @@
+"""
+A network as :mod:`models.inference.export` wrote it, ready to score; what evaluates its graph is a subclass's.
+
+:mod:`models.inference.runtime` has onnxruntime do it, :mod:`models.inference.reference` onnx itself. Only numpy is needed here.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+METADATA_KEY = "network"
+"""Where :mod:`models.inference.export` keeps the network's config as JSON."""
+
+Codes = npt.NDArray[np.int8]
+Floats = npt.NDArray[np.float32]
+
+_INPUTS = ("features", "engineered", "window", "predictions")
+
+
+class ExportedNetwork(ABC):
+    """
+    An exported network ready to score.
+
+    Attributes:
+        targets: What the logits stand for, in order.
+        inputs: Which of ``features``, ``engineered``, ``window`` and ``predictions`` the network takes.
+
+    Args:
+        path: Of its file, for messages.
+        shapes: Of the graph's inputs by name; the first axis of all but ``window`` is the rows.
+        metadata: Of the file.
+
+    Raises:
+        ValueError: It is no network of this bot.
+    """
+
+    def __init__(self, path: Path, shapes: Mapping[str, Sequence[Any]], metadata: Mapping[str, str]) -> None:
+        if "features" not in shapes or not set(shapes) <= set(_INPUTS):
+            raise ValueError(f"{path} takes {sorted(shapes)}, not the inputs of an exported network")
+        self.inputs = tuple(name for name in _INPUTS if name in shapes)
+        self._shapes = {name: tuple(shapes[name] if name == "window" else shapes[name][1:]) for name in self.inputs}
+        try:
+            self.targets = tuple(str(target) for target in json.loads(metadata[METADATA_KEY])["targets"])
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(
+                f"{path} does not say which targets it predicts: it was not exported by this bot"
+            ) from None
+
+    def logits(
+        self,
+        features: Codes,
+        engineered: Floats | None = None,
+        window: Floats | None = None,
+        predictions: Floats | None = None,
+        *,
+        chunk: int = 256,
+    ) -> Floats:
+        """
+        Return the logits of each row's targets and classes.
+
+        What the network does not take is ignored, except that engineered columns it does take must be there.
+
+        Args:
+            features: Prepared codes; the graph centres them itself. Shape ``(rows, F)``, int8.
+            engineered: Shape ``(rows, E)``, float32.
+            window: Feature returns that were resolved at the rows' era, newest first, the same for all rows. Shape
+                ``(L, F, K)``, float32; ``None`` masks it with zeros, as training does at times.
+            predictions: Another model's predictions of each target. Shape ``(rows, T)``, float32; ``None`` masks them.
+            chunk: Rows scored at a time. 64 to 256 run 1.5 times faster than all at once, in a third of the memory.
+
+        Returns:
+            Shape ``(rows, T, 5)``, float32.
+
+        Raises:
+            ValueError: An input is missing, or has another type or shape than the network's.
+        """
+        rows = len(features)
+        given: dict[str, npt.NDArray[np.generic]] = {"features": features}
+        for name, value in (("engineered", engineered), ("window", window), ("predictions", predictions)):
+            if name not in self.inputs:
+                continue
+            if value is None and name == "engineered":
+                raise ValueError("the network takes engineered columns, and none are given")
+            shape = self._shapes[name] if name == "window" else (rows, *self._shapes[name])
+            given[name] = np.zeros(shape, dtype=np.float32) if value is None else value
+        self._check(given, rows)
+        pieces = []
+        for start in range(0, rows, chunk):
+            part = slice(start, start + chunk)
+            pieces.append(
+                self._run({name: value if name == "window" else value[part] for name, value in given.items()})
+            )
+        return np.concatenate(pieces) if pieces else np.zeros((0, len(self.targets), 5), dtype=np.float32)
+
+    def _check(self, given: dict[str, npt.NDArray[np.generic]], rows: int) -> None:
+        for name, value in given.items():
+            dtype = np.int8 if name == "features" else np.float32
+            expected = self._shapes[name] if name == "window" else (rows, *self._shapes[name])
+            if value.dtype != dtype or value.shape != expected:
+                raise ValueError(
+                    f"{name}: expected {np.dtype(dtype)} of shape {expected}, got {value.dtype} of {value.shape}"
+                )
+
+    @abstractmethod
+    def _run(self, feed: dict[str, npt.NDArray[np.generic]]) -> Floats:
+        """Return the graph's output for some rows, or raise ValueError."""

@@ -1,0 +1,72 @@
+"""
+The torch network inside an exported ONNX file, so that what serves can be looked into without a second copy of it.
+
+torch's exporter folds what it can: weights are stored transposed, equal ones once, constants joined. So the export
+writes down under which initializer each weight is found, and adds the few small ones that were folded into others.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnx import numpy_helper
+
+from models.network.network import Network
+from models.network.network_config import NetworkConfig
+from models.network.seeds import SeedAverage
+
+CONFIG_KEY, WEIGHTS_KEY = "network", "weights"
+"""Where the file keeps the network's config, and for each weight its initializer and whether it lies transposed."""
+
+Array = npt.NDArray[np.generic]
+
+
+def record(network: Network | SeedAverage, path: Path) -> None:
+    """Write into an exported file where each weight of *network* is, adding those that are nowhere."""
+    model = onnx.load(path)
+    places: dict[tuple[tuple[int, ...], bytes], str] = {}
+    for initializer in model.graph.initializer:
+        value = numpy_helper.to_array(initializer)
+        places.setdefault((value.shape, value.tobytes()), initializer.name)
+    found: dict[str, tuple[str, bool]] = {}
+    for name, tensor in network.state_dict().items():
+        value = tensor.detach().cpu().numpy()
+        turned = np.ascontiguousarray(value.T)
+        if place := places.get((value.shape, value.tobytes())):
+            found[name] = (place, False)
+        elif place := places.get((turned.shape, turned.tobytes())):
+            found[name] = (place, True)
+        else:
+            model.graph.initializer.append(numpy_helper.from_array(value, f"weight.{name}"))
+            found[name] = (f"weight.{name}", False)
+    onnx.helper.set_model_props(
+        model, {**{entry.key: entry.value for entry in model.metadata_props}, WEIGHTS_KEY: json.dumps(found)}
+    )
+    onnx.save(model, path)
+
+
+def restore(path: Path) -> SeedAverage:
+    """
+    Return the networks of an exported file that serves, in evaluation mode.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no network of this bot, or one that was exported before weights were written down.
+    """
+    model = onnx.load(path)
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    if WEIGHTS_KEY not in about or CONFIG_KEY not in about:
+        raise ValueError(f"{path} does not say where its weights are; `bot retrain` makes an artifact that does")
+    values = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    state = {}
+    for name, (place, turned) in json.loads(about[WEIGHTS_KEY]).items():
+        value: Array = values[place].T if turned else values[place]
+        state[name if name.startswith("networks.") else f"networks.0.{name}"] = torch.from_numpy(value.copy())
+    config = NetworkConfig.from_json(json.loads(about[CONFIG_KEY]))
+    count = 1 + max(int(name.split(".")[1]) for name in state)
+    average = SeedAverage([Network(config) for _ in range(count)])
+    average.load_state_dict(state)
+    return average.eval()

@@ -1,0 +1,45 @@
+"""
+Score rows with an exported network where there is no onnxruntime: onnx's own reference implementation, in numpy.
+
+Numerai's machines, which run uploaded models, have nothing else. 7,000 rows of the standard network take 1.5 s of CPU,
+where onnxruntime takes 0.6.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from google.protobuf.message import DecodeError
+from onnx.reference import ReferenceEvaluator
+
+from models.inference.exported import ExportedNetwork, Floats
+
+
+class ReferenceNetwork(ExportedNetwork):
+    """
+    An exported network that onnx evaluates.
+
+    Args:
+        path: The ONNX file that :func:`models.inference.export.export` wrote.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is damaged, or not a network of this bot.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            model = onnx.load_model_from_string(Path(path).read_bytes())
+        except DecodeError as error:
+            raise ValueError(f"{path} is not an ONNX model: {error}") from None
+        shapes = {
+            one.name: [axis.dim_value or axis.dim_param for axis in one.type.tensor_type.shape.dim]
+            for one in model.graph.input
+        }
+        super().__init__(path, shapes, {entry.key: entry.value for entry in model.metadata_props})
+        self._evaluator = ReferenceEvaluator(model)
+
+    def _run(self, feed: dict[str, npt.NDArray[np.generic]]) -> Floats:
+        (logits,) = self._evaluator.run(["logits"], feed)
+        return np.asarray(logits, dtype=np.float32)

@@ -1,0 +1,66 @@
+"""
+Score rows with an exported network, with onnxruntime and numpy alone: torch is never imported here.
+
+For LightGBM's half see :mod:`models.trees.trees`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as _ort
+
+from models.inference.exported import ExportedNetwork, Floats
+
+_ORT_ERRORS = (
+    _ort.EPFail,
+    _ort.EngineError,
+    _ort.Fail,
+    _ort.InvalidArgument,
+    _ort.InvalidGraph,
+    _ort.InvalidProtobuf,
+    _ort.ModelLoadCanceled,
+    _ort.NoModel,
+    _ort.NotImplemented,
+    _ort.RuntimeException,
+)
+"""onnxruntime's errors have no root of their own."""
+
+
+class OnnxNetwork(ExportedNetwork):
+    """
+    An exported network that onnxruntime evaluates.
+
+    Args:
+        path: The ONNX file that :func:`models.inference.export.export` wrote.
+        threads: Cores to use; onnxruntime would take all of them.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is damaged, or not a network of this bot.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(
+                Path(path).read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except _ORT_ERRORS as error:
+            raise ValueError(f"{path} is not an ONNX model that runs here: {error}") from None
+        super().__init__(
+            path,
+            {node.name: node.shape for node in self._session.get_inputs()},
+            self._session.get_modelmeta().custom_metadata_map,
+        )
+
+    def _run(self, feed: dict[str, npt.NDArray[np.generic]]) -> Floats:
+        try:
+            (logits,) = self._session.run(["logits"], feed)
+        except _ORT_ERRORS as error:
+            raise ValueError(f"the network does not run: {error}") from None
+        return np.asarray(logits, dtype=np.float32)

@@ -1,0 +1,112 @@
+"""
+Two bodies of the Numerai network beside the row-wise mixer: one that mixes an era once, and a plain perceptron.
+
+Suffixes of tensors: B rows, T targets, Z future channels, S static width, L lookback, F features, K classes.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from models.classes import CLASS_PRIOR
+from models.network.factor_history import EraContext
+from models.network.layers import in_full
+from models.network.network_config import NetworkConfig
+from models.network.tsmixer_ext import TSMixerExt, TSMixerExtConfig
+
+
+class Residual(nn.Module):
+    """A residual perceptron layer, normalized before: ``x + W2 Drop(relu(W1 Norm(x)))``."""
+
+    def __init__(self, width: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.fc1 = nn.Linear(width, inner)
+        self.fc2 = nn.Linear(inner, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_BS: Tensor) -> Tensor:
+        """Return the layer's output. Shape ``[B, S]`` in and out."""
+        out_BS: Tensor = x_BS + self.fc2(self.dropout(torch.relu(self.fc1(self.norm(in_full(x_BS))))))
+        return out_BS
+
+
+class Perceptron(nn.Module):
+    """
+    Residual layers on the row's own features: the control that every other body has to beat.
+
+    Where the network is stacked, the other model's predictions are appended to the row.
+    """
+
+    def __init__(self, config: NetworkConfig, *, future: int) -> None:
+        super().__init__()
+        self.temporal_projection: nn.Linear | None = None
+        self._descriptors = future - config.stacked
+        self._targets = len(config.targets)
+        width = config.encoder[-1]
+        self.join = nn.Linear(width + self._targets, width) if config.stacked else None
+        self.layers = nn.Sequential(
+            *(Residual(width, config.feed_forward, config.dropout) for _ in range(config.blocks))
+        )
+        self.head = nn.Linear(width, self._targets * len(CLASS_PRIOR))
+
+    def forward(self, future_BTZ: Tensor, static_BS: Tensor, _window_LFK: Tensor | None = None) -> Tensor:
+        """Return logits. Shape ``[B, T, K]``."""
+        logits_BX: Tensor = self.head(self.layers(self.joined(future_BTZ, static_BS)))
+        return logits_BX.reshape(-1, self._targets, len(CLASS_PRIOR))
+
+    def joined(self, future_BTZ: Tensor, static_BS: Tensor) -> Tensor:
+        """Return the row with what another model predicts of it. Shape ``[B, S]``."""
+        row_BS = torch.relu(static_BS)
+        if self.join is None:
+            return row_BS
+        joined_BS: Tensor = self.join(torch.cat([row_BS, future_BTZ[:, :, self._descriptors]], dim=-1))
+        return joined_BS
+
+
+class EraConditioned(Perceptron):
+    """
+    A mixer that runs once per era and scales and shifts every row of it (feature-wise linear modulation).
+
+    The mixer's cost does not depend on the number of rows. What it sees is the same for all of them, so it can tell
+    which of a row's features pay at the moment, but not compare rows with each other's history.
+    """
+
+    def __init__(self, config: NetworkConfig, *, future: int) -> None:
+        super().__init__(config, future=future)
+        targets, width = len(config.targets), config.encoder[-1]
+        self.context = EraContext(config.groups, features=config.features, scale=config.history_scale)
+        self.mixer = TSMixerExt(
+            TSMixerExtConfig(
+                lookback=config.lookback,
+                horizon=targets,
+                historical=2 * config.history_channels,
+                future=self._descriptors,
+                hidden=config.hidden,
+                feed_forward=config.feed_forward,
+                blocks=config.blocks,
+                outputs=config.hidden,
+                dropout=config.dropout,
+                norm="layer",
+            )
+        )
+        self.temporal_projection = self.mixer.temporal_projection
+        self.modulation = nn.Linear(targets * config.hidden, 2 * width)
+        # Starts as the plain perceptron: no scale, no shift.
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, future_BTZ: Tensor, static_BS: Tensor, window_LFK: Tensor | None = None) -> Tensor:
+        """
+        Return logits. Shape ``[B, T, K]``.
+
+        Raises:
+            ValueError: There is no window.
+        """
+        if window_LFK is None:
+            raise ValueError("an era-conditioned network needs a window")
+        described_1TZ = future_BTZ[:1, :, : self._descriptors]
+        mixed_1TH = self.mixer(self.context(window_LFK), described_1TZ, None)
+        scale_1S, shift_1S = self.modulation(torch.relu(mixed_1TH.flatten(1))).chunk(2, dim=-1)
+        row_BS = self.joined(future_BTZ, static_BS) * (1 + scale_1S) + shift_1S
+        logits_BX: Tensor = self.head(self.layers(row_BS))
+        return logits_BX.reshape(-1, self._targets, len(CLASS_PRIOR))

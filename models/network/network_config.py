@@ -1,0 +1,172 @@
+"""The shape of the Numerai network as a value that travels in JSON, inside the ONNX file and the manifest."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from models.classes import CLASS_PRIOR
+from models.network.layers import Norm, Static
+
+Mixing = Literal["row", "era", "none"]
+
+MISSING_CODE = 5
+"""The int8 code of a missing feature where missing is a category of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """
+    Everything needed to build the network again.
+
+    Attributes:
+        features: Raw features F.
+        targets: Names of the targets on the prediction axis, in order.
+        engineered: Row aggregates E beside the features.
+        mixing: What the body is; see ``models.network.network``. ``row`` mixes every row's own history, ``era`` mixes the
+            era's history once and lets it condition the rows, ``none`` is a plain perceptron of the row's features.
+        lookback: Steps L of the historical axis, newest resolved era first; 0 switches history off.
+        groups: Positions of the features of each group; one historical channel per group and history target.
+        history_targets: Targets whose realised feature returns make the history.
+        history_scale: Brings the historical channels to unit size.
+        stacked: Predictions of each target by another model are an input beside the target descriptors.
+        missing_category: Features may hold ``MISSING_CODE``; it gets weights of its own.
+        input_offset: Subtracted from a feature's code.
+        input_scale: What the difference is divided by.
+        engineered_offset: Subtracted from each aggregate; empty means 0.
+        engineered_scale: What each aggregate's difference is divided by; empty means 1.
+        encoder: Widths of the static encoder's layers; the last one is the static width.
+        hidden: Channels inside the mixer.
+        feed_forward: Width inside feature mixing.
+        blocks: Mixer blocks, exactly this many.
+        descriptor: Learned numbers that describe each target to the mixer.
+        dropout: In encoder and mixer.
+        input_dropout: On features and aggregates.
+        history_dropout: Share of training eras whose whole history is masked.
+        z_dropout: Share of training eras whose stacked predictions are masked.
+        norm: See ``TSMixerExtConfig``.
+        static_mixing: See ``TSMixerExtConfig``.
+        class_prior: Share of each class among the labels, where training starts; one for all targets, as the head is.
+
+    Raises:
+        ValueError: Sizes, shares or scales that make no network.
+    """
+
+    features: int
+    targets: tuple[str, ...]
+    engineered: int = 0
+    mixing: Mixing = "row"
+    lookback: int = 0
+    groups: tuple[tuple[int, ...], ...] = ()
+    history_targets: int = 0
+    history_scale: float = 1.0
+    stacked: bool = False
+    missing_category: bool = False
+    input_offset: float = 2.0
+    input_scale: float = 1.0
+    engineered_offset: tuple[float, ...] = ()
+    engineered_scale: tuple[float, ...] = ()
+    encoder: tuple[int, ...] = (512, 256)
+    hidden: int = 128
+    feed_forward: int = 256
+    blocks: int = 4
+    descriptor: int = 8
+    dropout: float = 0.1
+    input_dropout: float = 0.2
+    history_dropout: float = 0.2
+    z_dropout: float = 0.0
+    norm: Norm = "layer"
+    static_mixing: Static = "fm"
+    class_prior: tuple[float, ...] = CLASS_PRIOR
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no network."""
+        if self.features < 1 or not self.targets or not self.encoder or min(self.encoder) < 1:
+            raise ValueError("a network needs at least one feature, one target and one encoder width of at least 1")
+        if len(set(self.targets)) != len(self.targets):
+            raise ValueError(f"a target is named twice: {', '.join(self.targets)}")
+        if len(self.class_prior) != len(CLASS_PRIOR) or min(self.class_prior) <= 0:
+            raise ValueError(f"class_prior is {self.class_prior}; expected {len(CLASS_PRIOR)} positive shares")
+        self._check_history()
+        for name in ("engineered_offset", "engineered_scale"):
+            if len(getattr(self, name)) not in (0, self.engineered):
+                raise ValueError(f"{name} has {len(getattr(self, name))} values; expected {self.engineered} or none")
+        scales = (self.input_scale, *self.engineered_scale)
+        if not all(math.isfinite(scale) and scale > 0 for scale in scales):
+            raise ValueError("input_scale and engineered_scale must be positive and finite")
+        for name in ("dropout", "input_dropout", "history_dropout", "z_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be in [0, 1)")
+
+    def _check_history(self) -> None:
+        parts = (self.lookback, len(self.groups), self.history_targets)
+        if len({part > 0 for part in parts}) != 1 or min(parts) < 0:
+            raise ValueError(
+                "lookback {}, groups {} and history_targets {} must all be 0 or all be positive".format(*parts)
+            )
+        if any(not group or min(group) < 0 or max(group) >= self.features for group in self.groups):
+            raise ValueError(f"a group must hold positions of the {self.features} features")
+        if self.mixing not in ("row", "era", "none"):
+            raise ValueError(f"mixing {self.mixing!r} is unknown; known: row, era, none")
+        if (self.mixing == "era") > self.has_history or (self.mixing == "none" and self.has_history):
+            raise ValueError(
+                f"mixing {self.mixing!r} with lookback {self.lookback}: era needs a history, none has none"
+            )
+
+    @property
+    def history_channels(self) -> int:
+        """Return the historical channels C: feature groups x history targets, targets fastest."""
+        return len(self.groups) * self.history_targets
+
+    @property
+    def has_history(self) -> bool:
+        """Say whether the network takes a historical input."""
+        return self.lookback > 0
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Return the names of the inputs, in the order of ``forward`` and of the ONNX graph."""
+        present = {
+            "features": True,
+            "engineered": self.engineered > 0,
+            "window": self.has_history,
+            "predictions": self.stacked,
+        }
+        return tuple(name for name, there in present.items() if there)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of an input, without the rows that every input but ``window`` begins with."""
+        return {
+            "features": (self.features,),
+            "engineered": (self.engineered,),
+            "window": (self.lookback, self.features, self.history_targets),
+            "predictions": (len(self.targets),),
+        }[name]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dict of plain JSON values; ``from_json`` gives an equal config."""
+        value: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return value
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "NetworkConfig":
+        """
+        Return the config that ``to_json`` wrote.
+
+        Raises:
+            ValueError: A key is unknown or missing, or a value makes no network.
+        """
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(value) - known):
+            raise ValueError(f"unknown keys in a network config: {', '.join(unknown)}")
+        if absent := sorted({"features", "targets"} - set(value)):
+            raise ValueError(f"keys missing from a network config: {', '.join(absent)}")
+        arguments: dict[str, Any] = {
+            key: _tuples(item) if isinstance(item, list) else item for key, item in value.items()
+        }
+        return cls(**arguments)
+
+
+def _tuples(value: list[Any]) -> tuple[Any, ...]:
+    """Return a list of lists as a tuple of tuples."""
+    return tuple(_tuples(item) if isinstance(item, list) else item for item in value)

@@ -1,0 +1,52 @@
+"""Which eras make which step of a training run: a function of the seed alone, so that a resumed run knows it too."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.training.training_values import TrainingOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EraOrder:
+    """
+    All steps of a run.
+
+    Attributes:
+        steps: Positions of the eras of each step.
+        due: Steps, counted from 1, after which CORR is measured.
+        length: Steps of all epochs, the schedule's length; ``steps`` may end sooner.
+    """
+
+    steps: tuple[tuple[int, ...], ...]
+    due: frozenset[int]
+    length: int
+
+    @classmethod
+    def plan(cls, eras: int, options: TrainingOptions) -> "EraOrder":
+        """
+        Put *eras* in random order, epoch by epoch; a last step that is too short takes eras of its epoch again.
+
+        Raises:
+            ValueError: There are no eras.
+        """
+        if eras < 1:
+            raise ValueError("there are no eras to train on")
+        steps: list[tuple[int, ...]] = []
+        due: set[int] = set()
+        for epoch in range(options.epochs):
+            chosen = np.arange(epoch % options.era_stride, eras, options.era_stride)
+            if not len(chosen):
+                continue
+            shuffled = np.random.default_rng([options.seed, epoch]).permutation(chosen)
+            width = options.eras_per_step
+            padded = np.resize(shuffled, -(-len(shuffled) // width) * width)
+            parts = options.evaluations_per_epoch
+            count = len(padded) // width
+            due |= {len(steps) + max(1, round(count * part / parts)) for part in range(1, parts + 1)}
+            steps += [tuple(map(int, group)) for group in padded.reshape(-1, width)]
+        length = len(steps)
+        if options.stop_after:
+            steps = steps[: options.stop_after]
+        due = {step for step in due if step <= len(steps)} | {len(steps)}
+        return cls(steps=tuple(steps), due=frozenset(due), length=length)

@@ -1,0 +1,141 @@
+"""
+What training minimises, by name; targets that are not known (NaN) take no part.
+
+A loss learns the targets, or, given a benchmark's gaussianized predictions of the same rows, what is left of them when
+their projection on the benchmark is taken out. MMC and BMC are covariances with exactly that remainder, of targets as
+they are, so losses leave out the power 1.5 then, which is CORR's.
+
+Suffixes of tensors: B rows of one era, T targets, K classes.
+"""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.classes import CLASS_RANKS, CORR_VALUES, TARGET_VALUES
+from models.network.network import expected_value
+
+
+class Loss(Protocol):
+    """Takes logits ``[B, T, K]``, targets ``[B, T]`` and perhaps a benchmark ``[B]``; returns a scalar."""
+
+    def __call__(self, logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tensor | None = None) -> Tensor:
+        """Return the mean over the known targets."""
+
+
+def residual(labels_BT: Tensor, known_BT: Tensor, benchmark_B: Tensor | None) -> Tensor:
+    """
+    Return labels less their projection on the benchmark, over the known rows of each target; the mean stays.
+
+    Args:
+        labels_BT: Finite, also where not known.
+        known_BT: Where they count.
+        benchmark_B: Finite, of mean near 0; ``None`` leaves the labels as they are.
+    """
+    if benchmark_B is None:
+        return labels_BT
+    opinion_BT = benchmark_B.unsqueeze(1) * known_BT
+    mean_T = (labels_BT * known_BT).sum(dim=0) / known_BT.sum(dim=0).clamp(min=1)
+    slope_T = ((labels_BT - mean_T) * opinion_BT).sum(dim=0) / opinion_BT.square().sum(dim=0).clamp(min=1e-12)
+    return labels_BT - slope_T * opinion_BT
+
+
+def cross_entropy(logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tensor | None = None) -> Tensor:
+    """
+    Return the mean negative log likelihood in nats over the known targets.
+
+    A target between two classes counts for both, in proportion to its nearness, so that targets with seven bins need
+    no head of their own; less a benchmark, most are between two. What lies outside the classes counts for the outermost.
+    """
+    known_BT = ~targets_BT.isnan()
+    labels_BT = residual(targets_BT.nan_to_num(0.5), known_BT, benchmark_B)
+    place_BT = labels_BT.clamp(0, 1) * (len(TARGET_VALUES) - 1)
+    below_BT = place_BT.floor()
+    share_BT = place_BT - below_BT
+    log_BTK = functional.log_softmax(logits_BTK, dim=-1)
+    at_below = log_BTK.gather(-1, below_BT.long().unsqueeze(-1)).squeeze(-1)
+    at_above = log_BTK.gather(-1, place_BT.ceil().long().unsqueeze(-1)).squeeze(-1)
+    nats_BT = (share_BT - 1) * at_below - share_BT * at_above
+    return (nats_BT * known_BT).sum() / known_BT.sum().clamp(min=1)
+
+
+def centred_ranks(targets_BT: Tensor) -> Tensor:
+    """
+    Return each target's tie-kept rank among its known rows, ``(average rank - 0.5) / n - 0.5``; 0 where not known.
+
+    The ranks of a Numerai target are those of its bins (``CLASS_RANKS``); a target with other shares keeps its order
+    and gets the same spread. Shapes ``[B, T]``.
+    """
+    known_BT = ~targets_BT.isnan()
+    columns_TB = targets_BT.nan_to_num(torch.inf).T.contiguous()
+    sorted_TB = columns_TB.sort(dim=1).values
+    below_TB = torch.searchsorted(sorted_TB, columns_TB)
+    not_above_TB = torch.searchsorted(sorted_TB, columns_TB, right=True)
+    count_T1 = known_BT.sum(dim=0).clamp(min=1).unsqueeze(1)
+    ranks_TB = (below_TB + not_above_TB).to(targets_BT.dtype) / (2 * count_T1) - 0.5
+    return torch.where(known_BT, ranks_TB.T, 0.0)
+
+
+def mean_squared_error(logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tensor | None = None) -> Tensor:
+    """
+    Return the mean squared difference of expected and realised centred rank over the known targets.
+
+    Rows must be of one era, whose ranks these are; an era that is added up in parts is ranked part by part.
+    """
+    known_BT = ~targets_BT.isnan()
+    labels_BT = residual(centred_ranks(targets_BT), known_BT, benchmark_B)
+    error_BT = expected_value(logits_BTK, CLASS_RANKS) - labels_BT
+    return (error_BT.square() * known_BT).sum() / known_BT.sum().clamp(min=1)
+
+
+def pearson(logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tensor | None = None) -> Tensor:
+    """
+    Return one minus the mean over targets of the correlation between CORR's score and the transformed target.
+
+    With a benchmark it is the score of MMC and what the benchmark leaves of the target. Rows must be of one era: a
+    correlation across eras would reward guessing the era.
+    """
+    known_BT = ~targets_BT.isnan()
+    count_T = known_BT.sum(dim=0).clamp(min=1)
+    centred_BT = targets_BT.nan_to_num(0.5) - 0.5
+    if benchmark_B is None:
+        actual_BT = centred_BT.sign() * centred_BT.abs() ** 1.5
+        score_BT = expected_value(logits_BTK, CORR_VALUES)
+    else:
+        actual_BT = residual(centred_BT, known_BT, benchmark_B)
+        score_BT = expected_value(logits_BTK, TARGET_VALUES)
+    actual_BT = (actual_BT - (actual_BT * known_BT).sum(dim=0) / count_T) * known_BT
+    score_BT = (score_BT - (score_BT * known_BT).sum(dim=0) / count_T) * known_BT
+    # 1e-8 in the variance keeps the gradient finite while the head still says the same for every row.
+    scale_T = torch.sqrt(
+        (score_BT.square().sum(dim=0) + 1e-8 * count_T) * (actual_BT.square().sum(dim=0) + 1e-8 * count_T)
+    )
+    correlation_T = (score_BT * actual_BT).sum(dim=0) / scale_T
+    usable_T = known_BT.any(dim=0)
+    return 1 - (correlation_T * usable_T).sum() / usable_T.sum().clamp(min=1)
+
+
+LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "mse": mean_squared_error, "pearson": pearson}
+"""Every loss by the name settings use."""
+
+
+def loss(name: str, *, pearson_weight: float = 0.0) -> Loss:
+    """
+    Return the loss of that name, plus *pearson_weight* times the per-era correlation loss.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if name not in LOSSES:
+        raise ValueError(f"loss {name!r} is unknown; known: {', '.join(LOSSES)}")
+    base = LOSSES[name]
+    if not pearson_weight:
+        return base
+
+    def mixed(logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tensor | None = None) -> Tensor:
+        added = pearson(logits_BTK, targets_BT, benchmark_B)
+        return base(logits_BTK, targets_BT, benchmark_B) + pearson_weight * added
+
+    return mixed

@@ -1,0 +1,290 @@
+"""
+Fit a network era by era; the newest eras decide when to stop.
+
+Cross-entropy cannot drive early stopping: a model with CORR .03 gains half a thousandth of a nat. So validation is
+mean per-era CORR, measured several times an epoch and smoothed. Everything random is a function of seed and step, so
+that a run that was interrupted goes on exactly where it was, and several processes do together what one would.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from models.network.network import Network
+from models.network.network_config import NetworkConfig
+from models.stopping import TrainingStopped
+from models.training.checkpoint import Checkpoint
+from models.training.distributed import Team
+from models.training.era_batch import EraBatch, EraSource
+from models.training.era_feed import DeviceEra, EraFeed
+from models.training.era_order import EraOrder
+from models.training.losses import loss
+from models.training.training_setup import device_named, optimizer, room_for_eras
+from models.training.training_state import TrainingState
+from models.training.training_values import (
+    Evaluation,
+    Progress,
+    Score,
+    TrainedNetwork,
+    TrainingDiverged,
+    TrainingOptions,
+)
+from models.training.validation import Validation
+
+__all__ = [
+    "EraBatch",
+    "EraSource",
+    "Evaluation",
+    "Progress",
+    "Score",
+    "TrainedNetwork",
+    "TrainingDiverged",
+    "TrainingOptions",
+    "TrainingStopped",
+    "train",
+]
+
+SMALLEST_BATCH = 64
+"""Rows on the device at once below which a lack of memory is not the batch's fault."""
+
+Rows = npt.NDArray[np.intp]
+
+
+def train(
+    config: NetworkConfig,
+    training: EraSource,
+    validation: EraSource,
+    options: TrainingOptions,
+    *,
+    score: Score,
+    on_progress: Callable[[Progress], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> TrainedNetwork:
+    """
+    Fit a network to *training* and keep the weights that rank *validation* best.
+
+    Two runs on one CPU with equal arguments and threads give equal weights bit for bit, whether one of them was
+    interrupted or not. Among processes that ``torchrun`` started, every one calls this with equal arguments and gets
+    equal weights. An empty *validation* trains all steps and keeps the last weights.
+
+    Args:
+        config: The network.
+        training: Eras to learn from; eras without any known target are passed over.
+        validation: Eras to measure on; the embargo between the two is the caller's.
+        options: How.
+        score: CORR of one era: predictions and targets, float64, shape ``[n]``, to a number (NaN is left out).
+        on_progress: Called after every step.
+        checkpoint: Where to go on from, and where to save at every evaluation; the caller removes it in the end.
+        should_stop: Asked after every step; when it says so, the run is saved and given up.
+
+    Raises:
+        ValueError: The main target is not the network's, there is no era with a known target, or the eras of a step
+            cannot be shared among the processes.
+        TrainingDiverged: The loss is not finite.
+        TrainingStopped: *should_stop* said so.
+    """
+    if options.main_target not in config.targets:
+        raise ValueError(f"main target {options.main_target!r} is not among {', '.join(config.targets)}")
+    device = device_named(options.device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(options.seed)
+        fit = _Fit(config, training, validation, options, score, device)
+        return fit.run(on_progress, checkpoint, should_stop)
+
+
+class _Fit:
+    """One run of ``train``: the pieces that every step needs."""
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        training: EraSource,
+        validation: EraSource,
+        options: TrainingOptions,
+        score: Score,
+        device: torch.device,
+    ) -> None:
+        self.options, self.device = options, device
+        self.team = Team.current()
+        if options.eras_per_step % self.team.size:
+            raise ValueError(
+                f"{options.eras_per_step} eras a step cannot be shared by {self.team.size} processes; set a multiple"
+            )
+        self.order = EraOrder.plan(len(training.eras), options)
+        self.network = Network(config).to(device)
+        self.model = self._wrapped()
+        self.loss = loss(options.loss, pearson_weight=options.pearson_weight)
+        self.optimizer, self.schedule = optimizer(self.network, options, length=self.order.length)
+        half = options.precision == "bfloat16" or (options.precision == "auto" and device.type == "cuda")
+        self.autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
+        room = room_for_eras(device, options.resident_share)
+        held_out = EraFeed(validation, device, resident_bytes=room // 8, inputs=config.inputs)
+        self.validation = Validation(
+            held_out, main=config.targets.index(options.main_target), score=score, team=self.team
+        )
+        self.training = EraFeed(training, device, resident_bytes=room - room // 8, inputs=config.inputs)
+        self.state = TrainingState(batch_rows=options.batch_rows)
+
+    def run(
+        self,
+        on_progress: Callable[[Progress], None] | None,
+        checkpoint: Checkpoint | None,
+        should_stop: Callable[[], bool],
+    ) -> TrainedNetwork:
+        """Go through the steps until they or the patience are over."""
+        state = self.state
+        # One process reads for all: what a file says must not depend on who looks, and when.
+        saved = self.team.tell(checkpoint.load() if checkpoint is not None and self.team.leads else None)
+        if saved is not None:
+            state.restore(saved, self.network, self.optimizer, self.schedule)
+        started, before, first = time.perf_counter(), state.seconds, state.step
+        remaining = self.order.steps[first:]
+        eras = self.training.stream(era for group in remaining for era in self.team.share(group))
+        rows = 0
+        for group in remaining:
+            if state.age >= self.options.patience:
+                break
+            batch = list(islice(eras, len(self.team.share(group))))
+            state.losses += self._step(state.step + 1, batch)
+            state.step += 1
+            rows += sum(len(era.targets) for era in batch) * self.team.size
+            state.seconds = before + time.perf_counter() - started
+            evaluated = state.step in self.order.due
+            if evaluated:
+                self._evaluate()
+            stop = self.team.agree(flag=should_stop())
+            if checkpoint is not None and self.team.leads and (evaluated or stop):
+                checkpoint.save(state.saved(self.network, self.optimizer, self.schedule))
+            if on_progress is not None:
+                on_progress(self._progress(rows, time.perf_counter() - started, state.step - first))
+            if stop:
+                raise TrainingStopped(f"stopped after step {state.step} of {len(self.order.steps)}")
+        if all(np.isnan(evaluation.loss) for evaluation in state.evaluations):
+            raise ValueError("no training era has a known target")
+        if state.best:
+            self.network.load_state_dict(state.best)
+        return TrainedNetwork(
+            network=self.network.cpu().eval(),
+            evaluations=tuple(state.evaluations),
+            best_step=state.best_step or state.step,
+            best_corr=float(np.mean(list(state.corr.values()))) if state.corr else float("nan"),
+            corr_per_era=state.corr,
+            seconds=state.seconds,
+        )
+
+    def _wrapped(self) -> Callable[..., Tensor]:
+        """Return the network as it is trained: fused, and averaging gradients over the processes."""
+        model: nn.Module = self.network
+        if self.options.compiled:
+            model = torch.compile(model, dynamic=True)  # type: ignore[assignment]  # a module in all but name
+        if self.team.size > 1:
+            model = DistributedDataParallel(model)
+        return model
+
+    def _step(self, step: int, eras: list[DeviceEra]) -> list[Tensor]:
+        """Take one optimizer step; return the losses of its eras, none where no target is known."""
+        while True:
+            try:
+                return self._attempt(step, eras)
+            except torch.OutOfMemoryError:
+                # Together with others, one process cannot go back alone.
+                if self.team.size > 1 or self.state.batch_rows <= SMALLEST_BATCH:
+                    raise
+                self.optimizer.zero_grad(set_to_none=True)
+                self.state.batch_rows = max(SMALLEST_BATCH, self.state.batch_rows // 2)
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+
+    def _attempt(self, step: int, eras: list[DeviceEra]) -> list[Tensor]:
+        known = [len(era.known) > 0 for era in eras]
+        if not self.team.agree(flag=any(known)):
+            return []
+        self.network.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = []
+        for slot, era in enumerate(eras):
+            place = self.team.rank + slot * self.team.size
+            total = torch.zeros((), device=self.device)
+            parts = self._parts(era, step, place)
+            for number, part in enumerate(parts):
+                last = slot == len(eras) - 1 and number == len(parts) - 1
+                torch.manual_seed(_seed(self.options.seed, step, place, number))
+                with self._synchronised(last=last), self.autocast:
+                    inputs, _ = era.rows(part)
+                    value = self.loss(self.model(*inputs), *era.labels(part)) * (len(part) / max(1, len(era.known)))
+                    (value / len(eras)).backward()  # type: ignore[no-untyped-call]  # torch annotates it in part
+                total += value.detach()
+            if known[slot]:
+                losses.append(total)
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
+        self.optimizer.step()
+        self.schedule.step()
+        return losses
+
+    def _parts(self, era: DeviceEra, step: int, place: int) -> list[Rows]:
+        """Return the known rows whole where they fit, else in random parts of nearly equal size."""
+        if not len(era.known):
+            return [np.zeros(1, dtype=np.intp)]  # its loss is 0; every process has to take part
+        parts = -(-len(era.known) // self.state.batch_rows)
+        if parts == 1:
+            return [era.known]
+        random = np.random.default_rng([self.options.seed, step, place])
+        return list(np.array_split(random.permutation(era.known), parts))
+
+    def _synchronised(self, *, last: bool) -> AbstractContextManager[None]:
+        """Average gradients over the processes in the last part of a step only."""
+        if isinstance(self.model, DistributedDataParallel) and not last:
+            waiting: AbstractContextManager[None] = self.model.no_sync()
+            return waiting
+        return nullcontext()
+
+    def _evaluate(self) -> None:
+        """Measure CORR on every validation era, and take the weights where the smoothed mean is a new best."""
+        state = self.state
+        corr = self.validation.corr(self.network, self.autocast)
+        mean = float(np.mean(list(corr.values()))) if corr else float("nan")
+        recent = [*(evaluation.corr for evaluation in state.evaluations), mean][-self.options.smoothing :]
+        smoothed = float(np.mean(recent))
+        # One lucky evaluation is no mean: nothing is best before there are enough of them.
+        enough = len(recent) == min(self.options.smoothing, len(self.order.due))
+        state.age += enough and self.validation.eras > 0
+        if enough and smoothed > state.smoothed:
+            state.best = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
+            state.corr, state.smoothed, state.best_step, state.age = corr, smoothed, state.step, 0
+        losses = [one for one in self.team.gather(state.mean_loss()) if np.isfinite(one)]
+        state.losses.clear()
+        state.evaluations.append(
+            Evaluation(
+                step=state.step,
+                loss=float(np.mean(losses)) if losses else float("nan"),
+                corr=mean,
+                smoothed=smoothed,
+                learning_rate=float(self.schedule.get_last_lr()[0]),
+            )
+        )
+
+    def _progress(self, rows: int, seconds: float, steps: int) -> Progress:
+        state, newest = self.state, self.state.evaluations[-1] if self.state.evaluations else None
+        return Progress(
+            step=state.step,
+            steps=len(self.order.steps),
+            loss=newest.loss if newest else state.mean_loss(),
+            corr=newest.corr if newest else None,
+            rows_per_s=rows / seconds,
+            seconds_left=seconds / steps * (len(self.order.steps) - state.step),
+            batch_rows=state.batch_rows,
+            evaluated=bool(newest and newest.step == state.step),
+        )
+
+
+def _seed(*parts: int) -> int:
+    """Return a seed of its own for every step, era and part."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

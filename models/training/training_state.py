@@ -1,0 +1,94 @@
+"""Everything about a training run that changes while it runs, and how it travels through a checkpoint."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.training.training_values import Evaluation, TrainingDiverged
+
+
+@dataclass(slots=True, kw_only=True)
+class TrainingState:
+    """
+    Where a run is.
+
+    Attributes:
+        batch_rows: Rows on the device at once; halved when its memory is too small.
+        step: Optimizer steps taken.
+        seconds: Wall time of all parts of the run.
+        losses: Of the eras since the last evaluation.
+        evaluations: Every measurement, in order.
+        best: Weights of the best evaluation so far; empty before the first.
+        corr: Its validation CORR per era.
+        smoothed: Its smoothed CORR.
+        best_step: Its step.
+        age: Evaluations since.
+    """
+
+    batch_rows: int
+    step: int = 0
+    seconds: float = 0.0
+    losses: list[Tensor] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    corr: dict[str, float] = field(default_factory=dict)
+    smoothed: float = float("-inf")
+    best_step: int = 0
+    age: int = 0
+
+    def mean_loss(self) -> float:
+        """
+        Return the mean loss since the last evaluation, NaN where there is none.
+
+        Raises:
+            TrainingDiverged: It is not finite.
+        """
+        if not self.losses:
+            return float("nan")
+        mean = float(torch.stack(self.losses).mean())
+        if not math.isfinite(mean):
+            raise TrainingDiverged(f"the training loss is {mean}; lower the learning rate or the size of the network")
+        return mean
+
+    def saved(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler
+    ) -> dict[str, Any]:
+        """Return all there is to know, as tensors and plain values."""
+        return {
+            "network": network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "run": {
+                "batch_rows": self.batch_rows,
+                "step": self.step,
+                "seconds": self.seconds,
+                "losses": [loss.cpu() for loss in self.losses],
+                "evaluations": [asdict(evaluation) for evaluation in self.evaluations],
+                "best": dict(self.best),
+                "corr": dict(self.corr),
+                "smoothed": self.smoothed,
+                "best_step": self.best_step,
+                "age": self.age,
+            },
+        }
+
+    def restore(
+        self,
+        saved: dict[str, Any],
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+    ) -> None:
+        """Go back to what :meth:`saved` returned."""
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        run = dict(saved["run"])
+        device = next(network.parameters()).device
+        run["losses"] = [loss.to(device) for loss in run["losses"]]
+        run["evaluations"] = [Evaluation(**evaluation) for evaluation in run["evaluations"]]
+        for name, value in run.items():
+            setattr(self, name, value)
