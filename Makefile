@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOAKS := crash disk damage rounds season clocks rivals load growth mutation
 # What holds ledger, guard and reconcile to every branch and every mutation; the modules are named in pyproject.toml.
-STRICT := tests/test_rounds.py tests/test_database.py tests/test_ledger.py tests/test_ledger_memory.py \
+STRICT := tests/tournament/test_rounds.py tests/record/test_database.py tests/record/test_ledger.py tests/record/test_ledger_memory.py \
 	tests/integration/test_delivery.py tests/integration/test_live_fetch.py
 
 .PHONY: demo test lint unit coverage bench soak container release-check docs format clean

@@ -107,7 +107,7 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     import typer
 
-    from bot.cli.app import app
+    from bot.cli.main import app
 
     helps = [(*words, "--help") for words in commands(typer.main.get_command(app))]
     with tempfile.TemporaryDirectory(prefix="start-up-") as scratch:

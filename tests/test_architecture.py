@@ -98,18 +98,6 @@ def test_a_command_that_only_tells_loads_little(command, tmp_path):
     assert not loaded.intersection(heavy)
 
 
-def test_files_stay_readable():
-    """No source file is longer than 300 lines."""
-    long = {
-        path.relative_to(ROOT): lines
-        for folder in ("bot", "models", "tests", "bench")
-        for path in (ROOT / folder).rglob("*.py")
-        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 300
-    }
-
-    assert not long
-
-
 def test_wheel_carries_what_is_no_python(tmp_path):
     """The built wheel holds templates, styles and script of the pages beside the code."""
     pytest.importorskip("hatchling")

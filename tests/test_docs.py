@@ -9,7 +9,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from bot import errors
-from bot.cli.app import app
+from bot.cli.main import app
 from bot.settings import load_settings, reference
 
 ROOT = Path(__file__).resolve().parents[1]

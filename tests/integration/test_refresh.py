@@ -19,8 +19,8 @@ from bot.sandbox.clock import SandboxClock
 from bot.sandbox.server import Sandbox
 from bot.system.lock import state_lock
 from bot.tournament.client import NumeraiClient
+from tests.data.store_files import NAMES, TARGETS, content, small_blocks, table, write_files
 from tests.integration.conftest import OPENED
-from tests.store_files import NAMES, TARGETS, content, small_blocks, table, write_files
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 

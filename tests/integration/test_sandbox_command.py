@@ -11,7 +11,7 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
-from bot.cli.app import app
+from bot.cli.main import app
 from bot.errors import BadConfig
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule

@@ -19,7 +19,7 @@ from bot.training.training_set import TrainingSet
 from models.classes import CLASS_PRIOR
 from models.inference.ensemble import gaussianize
 from models.trees.trees import TreeModel
-from tests.test_leakage import Garbled
+from tests.training.test_leakage import Garbled
 
 CHUNK = 40
 RECIPE = replace(DEMO, every=3, network=replace(DEMO.network, stacked=True, stacked_chunk=CHUNK))

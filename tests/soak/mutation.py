@@ -37,7 +37,7 @@ MODULES = (
     "bot/submission/live_fetch.py",
 )
 TESTS = (
-    "tests/test_rounds.py", "tests/test_database.py", "tests/test_ledger.py", "tests/test_ledger_memory.py",
+    "tests/tournament/test_rounds.py", "tests/record/test_database.py", "tests/record/test_ledger.py", "tests/record/test_ledger_memory.py",
     "tests/integration/test_delivery.py", "tests/integration/test_live_fetch.py",
 )  # fmt: skip
 SCORE = 0.9

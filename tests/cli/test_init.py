@@ -1,0 +1,59 @@
+"""`bot init` leaves a usable bot.toml, or none."""
+
+import tomllib
+
+import pytest
+from typer.testing import CliRunner
+
+from bot.cli.main import app
+from bot.errors import BadConfig
+from bot.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments, answers=""):
+    return CliRunner().invoke(app, ["init", *arguments], input=answers)
+
+
+def test_pressing_return_gives_a_dry_run(tmp_path):
+    """The defaults upload nothing, and the settings accept the file."""
+    result = run(answers="\n\n\n")
+
+    assert result.exit_code == 0
+    assert "nothing is uploaded" in result.output
+    assert "NUMERAI_SECRET_KEY_FILE" in result.output
+    assert (load_settings().mode, load_settings().feature_set) == ("dry-run", "medium")
+
+
+def test_answers_become_settings():
+    """Slots, feature set and mode are as they were said."""
+    result = run("--slots", "first=standard, second=demo", "--feature-set", "small", "--live")
+    settings = load_settings()
+
+    assert result.exit_code == 0
+    assert (settings.mode, settings.feature_set) == ("live", "small")
+    assert settings.slots == {"first": "standard", "second": "demo"}
+
+
+@pytest.mark.parametrize("slots", ["first", "first=", "=demo", "first=best"])
+def test_a_wrong_answer_leaves_no_file(tmp_path, slots):
+    """What the settings would refuse is refused here, and nothing is left behind."""
+    result = run("--slots", slots, "--feature-set", "small", "--dry-run")
+
+    assert isinstance(result.exception, BadConfig)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_not_touched(tmp_path):
+    """Without --force it stays; with it and a wrong answer, too."""
+    (tmp_path / "bot.toml").write_text('feature_set = "all"\n')
+    first = run("--slots", "", "--feature-set", "small", "--dry-run")
+    second = run("--slots", "first=best", "--feature-set", "small", "--dry-run", "--force")
+
+    assert isinstance(first.exception, BadConfig)
+    assert isinstance(second.exception, BadConfig)
+    assert tomllib.loads((tmp_path / "bot.toml").read_text()) == {"feature_set": "all"}

@@ -1,0 +1,117 @@
+"""What the data say about themselves is read from them, and never changes silently."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bot.data.data_facts import Truth, compare
+from bot.data.ingest import update
+from tests.data.store_files import NAMES, TARGETS, table
+
+
+def store(tmp_path, content):
+    pq.write_table(content, tmp_path / "validation.parquet")
+    return update(tmp_path / "store", [tmp_path / "validation.parquet"], version="v5.3")
+
+
+@pytest.fixture
+def truth(tmp_path):
+    """Facts of eras 1 to 9, the newest two of them unresolved, as if they were as many as usual."""
+    return replace(Truth.of(store(tmp_path, table(1, 9))), unresolved={"20": 5, "60": 13})
+
+
+def test_facts_are_read_from_the_values(tmp_path):
+    """The alias is found by its values, the boundaries by what is known and by the type of eras."""
+    truth = Truth.of(store(tmp_path, table(1, 9)))
+
+    assert (truth.alias, truth.test, truth.labelled, truth.newest) == ("target_ender_60", 2, "0007", "0009")
+    assert (truth.resolved, truth.unresolved) == ({"20": "0007", "60": "0007"}, {"20": 2, "60": 2})
+    assert "`target` is target_ender_60; 20D targets to era 0007" in str(truth)
+
+
+def changed(content, name, values):
+    """Return a table with one column changed; a name it does not have is added."""
+    column = pa.array(values, type=pa.float32())
+    if name not in content.column_names:
+        return content.append_column(name, column)
+    return content.set_column(content.column_names.index(name), name, column)
+
+
+def test_alias_of_nothing_is_a_finding(tmp_path):
+    """A `target` that equals no named target is said."""
+    content = table(1, 4)
+    found = compare(tmp_path / "t.json", Truth.of(store(tmp_path, changed(content, "target", [0.5] * len(content)))))
+
+    assert any("equals no single named target" in one for one in found)
+
+
+def test_alias_of_two_is_a_finding(tmp_path):
+    """A `target` that two named targets equal is neither of them."""
+    content = table(1, 4)
+    twin = changed(content, "target_ender_20", content.column("target_ender_60").to_pylist())
+    truth = Truth.of(store(tmp_path, twin))
+
+    assert truth.alias is None
+
+
+def test_values_that_contradict_a_name_are_a_finding(tmp_path):
+    """A target that ends elsewhere than its horizon, or names a horizon nobody knows, is said and breaks nothing."""
+    content = table(1, 9)
+    values = np.where(np.array(content.column("era")) > "0004", np.nan, 0.5)
+    odd = changed(changed(content, "target_odd_20", values), "target_new_90", values)
+    found = " ".join(compare(tmp_path / "t.json", Truth.of(store(tmp_path, odd))))
+
+    assert "target_odd_20 is known up to era 0004" in found
+    assert "never used: target_new_90" in found
+
+
+@pytest.mark.parametrize(
+    ("unresolved", "said"),
+    [
+        ({"20": 6, "60": 13}, "20D targets are unknown in the newest 6 eras; the history assumes 5"),
+        ({"20": 5, "60": 5}, "60D targets are unknown in the newest 5 eras only, sooner than 60 market days"),
+    ],
+)
+def test_tail_that_fits_no_horizon_is_a_finding(tmp_path, truth, unresolved, said):
+    """Targets that are known sooner or later than their horizon says would make training see what live does not."""
+    assert said in compare(tmp_path / "t.json", replace(truth, unresolved=unresolved))
+
+
+def test_nothing_changed_is_no_finding(tmp_path, truth):
+    """The same facts twice say nothing."""
+    first, second = (compare(tmp_path / "t.json", truth) for _ in range(2))
+
+    assert (first, second) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"alias": "target_ender_20"}, "was target_ender_60 and is target_ender_20"),
+        ({"features": NAMES[1:]}, "1 are gone (feature_00), 0 are new"),
+        ({"features": NAMES[::-1]}, "features are in another order"),
+        ({"targets": (*TARGETS, "target_agnes_60")}, "targets changed: 0 are gone (none), 1 are new (target_agnes_60)"),
+        ({"resolved": {"20": "0005", "60": "0005"}}, "known up to era 0007 and now only up to 0005"),
+        ({"test": 4, "labelled": "0005"}, "2 eras were marked test, after era 0007; now 4 are, after era 0005"),
+        ({"newest": "0008"}, "ended with era 0009"),
+        ({"resolved": {"20": "0007", "60": "0009"}}, "resolved further"),
+    ],
+)
+def test_changes_are_findings(tmp_path, truth, change, said):
+    """A moved alias or boundary, and other columns, are each said once."""
+    compare(tmp_path / "t.json", truth)
+    other = replace(truth, **change)
+    first, second = (compare(tmp_path / "t.json", other) for _ in range(2))
+
+    assert any(said in one for one in first)
+    assert not any(said in one and "further" not in said for one in second)
+
+
+def test_damaged_record_counts_as_none(tmp_path, truth):
+    """Facts that cannot be read are written anew."""
+    (tmp_path / "t.json").write_text("{")
+
+    assert compare(tmp_path / "t.json", truth) == ()

@@ -1,0 +1,28 @@
+"""Looking into an exported average: each network says there what it says alone."""
+
+import numpy as np
+import torch
+
+from models.inference.export import export
+from models.inference.runtime import OnnxNetwork
+from models.inference.seed_views import split_seeds
+from models.network.network import Network
+from models.network.seeds import SeedAverage
+from tests.models.training.era_world import PLAIN
+
+
+def test_each_network_of_an_average_says_what_it_says_alone(tmp_path):
+    """The parts' class probabilities are the networks' own, in order, average to the whole's, and have no parts."""
+    torch.manual_seed(1)
+    networks = [Network(PLAIN) for _ in range(2)]
+    export(SeedAverage(networks).eval(), tmp_path / "average.onnx", rows=300)
+    codes = np.random.default_rng(2).integers(0, 5, (40, PLAIN.features), dtype=np.int8)
+    paths = split_seeds(tmp_path / "average.onnx", tmp_path)
+    parts = [OnnxNetwork(path).logits(codes) for path in paths]
+
+    for network, part in zip(networks, parts, strict=True):
+        alone = network(torch.from_numpy(codes)).log_softmax(-1).detach().numpy()
+        np.testing.assert_allclose(part, alone, atol=1e-5)
+    whole = OnnxNetwork(tmp_path / "average.onnx").logits(codes)
+    np.testing.assert_allclose(np.mean([np.exp(part) for part in parts], axis=0), np.exp(whole), atol=1e-6)
+    assert split_seeds(paths[0], tmp_path) == ()

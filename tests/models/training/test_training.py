@@ -1,0 +1,206 @@
+"""Fitting a network: what it learns, when it stops, and what it refuses."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.inference.ranks import double_ranks, normal_scores
+from models.training.training import EraBatch, TrainingDiverged, train
+from tests.models.training.era_world import CONFIG, OPTIONS, PLAIN, World, fit, score, world
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "pearson"])
+def test_every_loss_learns_a_planted_signal(loss):
+    """Validation CORR is far above zero on a world with linear and interacting effects."""
+    trained = fit(world(), loss=loss)
+
+    assert trained.best_corr > 0.2
+    assert trained.best_corr == pytest.approx(np.mean(list(trained.corr_per_era.values())))
+
+
+def test_the_same_seed_gives_the_same_bits():
+    """Two runs are equal to the last bit, another seed is not, and the caller's generator is left alone."""
+    data = world()
+    torch.manual_seed(5)
+    expected_next = torch.rand(1)
+    torch.manual_seed(5)
+
+    first, again, other = fit(data), fit(data), fit(data, seed=8)
+    states = [list(run.network.state_dict().values()) for run in (first, again, other)]
+
+    assert torch.equal(torch.rand(1), expected_next)
+    assert first.evaluations == again.evaluations
+    assert all(torch.equal(a, b) for a, b in zip(states[0], states[1], strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(states[0], states[2], strict=True))
+
+
+def test_the_best_weights_are_kept():
+    """The network that comes back scores the validation eras as its best evaluation did."""
+    data = world()
+    trained = fit(data, epochs=3)
+
+    with torch.no_grad():
+        batch = data.batches[40]
+        logits = trained.network(torch.from_numpy(batch.features), None, torch.from_numpy(data.windows[40]))
+    expected = logits[:, 1].softmax(-1) @ torch.tensor([-(0.5**1.5), -0.125, 0.0, 0.125, 0.5**1.5])
+    best = max(trained.evaluations, key=lambda evaluation: evaluation.smoothed)
+
+    assert trained.best_step == best.step
+    assert trained.best_corr == pytest.approx(best.corr)
+    assert trained.corr_per_era[batch.era] == pytest.approx(score(expected.numpy(), batch.targets[:, 1]), abs=1e-6)
+    assert not trained.network.training
+
+
+def test_training_stops_when_patience_is_over():
+    """After *patience* evaluations without a better smoothed CORR no further era is seen."""
+    seen = iter([0.5, 0.4, 0.3, *([0.2] * 100)])
+    data = world()
+
+    trained = train(
+        PLAIN,
+        data.part(0, 12),
+        data.part(14, 15),
+        replace(OPTIONS, epochs=9, patience=2, smoothing=1),
+        score=lambda _predictions, _targets: next(seen),
+    )
+
+    assert [evaluation.corr for evaluation in trained.evaluations] == [0.5, 0.4, 0.3]
+    assert (trained.best_step, trained.best_corr) == (4, 0.5)
+
+
+def test_corr_is_smoothed_over_the_newest_evaluations():
+    """One lucky evaluation does not win: the mean of the newest *smoothing* ones decides."""
+    seen = iter([0.1, 0.7, 0.1, 0.5, 0.6, 0.7])
+    data = world()
+
+    trained = train(
+        PLAIN, data.part(0, 12), data.part(14, 15), replace(OPTIONS, smoothing=2), score=lambda _p, _t: next(seen)
+    )
+
+    assert [e.smoothed for e in trained.evaluations] == pytest.approx([0.1, 0.4, 0.4, 0.3, 0.55, 0.65])
+    assert trained.best_step == 24
+
+
+def test_evaluations_come_as_often_as_asked_and_the_rate_is_one_cycle():
+    """Four evaluations an epoch; the learning rate warms up to its peak and falls to nearly nothing."""
+    progress = []
+    data = world()
+    options = replace(OPTIONS, evaluations_per_epoch=4, patience=99, warm_up=0.25)
+
+    trained = train(PLAIN, data.part(0, 16), data.part(20, 24), options, score=score, on_progress=progress.append)
+    rates = [evaluation.learning_rate for evaluation in trained.evaluations]
+
+    assert [evaluation.step for evaluation in trained.evaluations] == [4, 8, 12, 16, 20, 24, 28, 32]
+    assert max(rates) == rates[1] == pytest.approx(OPTIONS.learning_rate, rel=0.01)
+    assert rates[-1] < OPTIONS.learning_rate / 1000
+    assert [now.step for now in progress] == list(range(1, 33))
+    assert {now.steps for now in progress} == {32}
+    assert (progress[0].corr, progress[4].corr) == (None, trained.evaluations[0].corr)
+    assert progress[-1].seconds_left == 0
+
+
+def test_unknown_targets_are_passed_over():
+    """Eras and rows without any known target change nothing; a whole training set of them is refused."""
+    data = world().part(0, 8)
+    unknown = data.changed(lambda batch: replace(batch, targets=np.full_like(batch.targets, np.nan)))
+    holes = [batch.targets.copy() for batch in data.batches]
+    for targets in holes:
+        targets[::3] = np.nan
+        targets[1::3, 0] = np.nan
+    partly = [replace(b, targets=t) for b, t in zip(data.batches, holes, strict=True)]
+    mixed = World([*partly, *unknown.batches], [*data.windows, *data.windows])
+
+    trained = train(PLAIN, mixed, data, OPTIONS, score=score)
+
+    assert np.isfinite(trained.best_corr)
+    with pytest.raises(ValueError, match="no training era has a known target"):
+        train(PLAIN, unknown, data, OPTIONS, score=score)
+
+
+def test_an_era_larger_than_a_batch_is_split():
+    """Every row still takes part, and memory that must not be written is read without complaint."""
+    data = world().part(0, 6)
+    for batch in data.batches:
+        batch.features.flags.writeable = False
+
+    trained = train(PLAIN, data, data, replace(OPTIONS, batch_rows=33), score=score)
+
+    assert trained.evaluations[-1].step == 12
+
+
+def test_without_validation_the_last_weights_are_kept():
+    """A final fit on all eras runs its epochs and reports no CORR."""
+    data = world().part(0, 6)
+
+    trained = train(PLAIN, data, World([], []), replace(OPTIONS, patience=1), score=score)
+
+    assert trained.best_step == 12
+    assert np.isnan(trained.best_corr)
+    assert trained.corr_per_era == {}
+
+
+def test_a_loss_that_is_not_finite_stops_training():
+    """A history full of infinities is reported, not trained on."""
+    data = world().part(0, 6)
+    for seen in data.windows:
+        seen[:] = np.inf
+
+    with pytest.raises(TrainingDiverged, match="lower the learning rate"):
+        train(replace(CONFIG, history_dropout=0.0), data, data, OPTIONS, score=score)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"patience": 0}, "patience is 0"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"loss": "mae"}, "'mae' is unknown; known: cross_entropy, mse, pearson"),
+    ],
+)
+def test_options_that_fit_nothing_are_refused(change, message):
+    """The message names the option."""
+    with pytest.raises(ValueError, match=message):
+        replace(OPTIONS, **change)
+
+
+def test_a_main_target_that_the_network_lacks_is_refused():
+    """Early stopping needs a target that is predicted."""
+    data = world().part(0, 2)
+
+    with pytest.raises(ValueError, match="'target_x_20' is not among target_ender_20"):
+        train(PLAIN, data, data, replace(OPTIONS, main_target="target_x_20"), score=score)
+
+
+def test_batches_have_the_fields_callers_build():
+    """The interface between the era store and training."""
+    names = [field.name for field in fields(EraBatch)]
+
+    assert names == ["era", "features", "engineered", "targets", "predictions", "benchmark"]
+
+
+def test_a_benchmark_is_taken_out_of_what_is_learned():
+    """Against a benchmark that knows the linear effects, the network learns what that leaves, not the same again."""
+    data = world(static=0.25)
+    x = [batch.features - 2.0 for batch in data.batches]
+    labels = np.concatenate([batch.targets.mean(axis=1) - 0.5 for batch in data.batches])
+    weights = np.linalg.lstsq(np.concatenate(x), labels)[0]
+
+    def benchmark(batch):
+        ranks = double_ranks((batch.features - 2.0) @ weights)
+        return replace(batch, benchmark=normal_scores(len(ranks))[ranks].astype(np.float32))
+
+    with_it, without = (fit(one, PLAIN, loss="pearson").best_corr for one in (data.changed(benchmark), data))
+
+    assert without > 0.4
+    assert with_it < without / 2
+
+
+def test_rows_with_targets_need_their_benchmark():
+    """A row that would be learned as it is, among others that are not, is refused."""
+    batch = world().batches[0]
+
+    with pytest.raises(ValueError, match="era 0020: rows have targets but no benchmark"):
+        replace(batch, benchmark=np.full(len(batch.targets), np.nan, dtype=np.float32))

@@ -1,0 +1,135 @@
+"""The file under the ledger: effects whole or not at all, durable, brought up to date; and who holds its directory."""
+
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from bot.errors import StateLocked, StateUnwritable
+from bot.record.ledger import Ledger, LiveRecord
+from bot.system.child_process import HOLDER
+from bot.system.kill_points import watching
+from bot.system.lock import state_lock
+from tests.record.test_ledger_memory import ENTRY, opened
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    yield ledger
+    ledger.close()
+
+
+def test_a_failed_write_is_undone_whole(tmp_path, ledger):
+    """An effect that breaks half way leaves no row, no event and no lock."""
+    ledger._db.execute("DROP TABLE event")
+    with pytest.raises(StateUnwritable, match="no such table"):
+        ledger.intend(ENTRY)
+    other = sqlite3.connect(tmp_path / "ledger.sqlite", timeout=0)
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
+
+    assert ledger.entries() == ()
+
+
+def test_the_folder_is_made_however_deep(tmp_path):
+    """A new installation needs no folder made by hand."""
+    with closing(Ledger(tmp_path / "a" / "b" / "ledger.sqlite")) as ledger:
+        assert ledger.entries() == ()
+
+
+def test_probe_finds_a_busy_ledger(tmp_path, ledger):
+    """The lock that writes need is taken and given back; while another process has it, the probe says so."""
+    ledger.probe()
+    other = sqlite3.connect(tmp_path / "ledger.sqlite", timeout=0, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    ledger._db.execute("PRAGMA busy_timeout = 1")
+    with pytest.raises(StateUnwritable, match="locked"):
+        ledger.probe()
+    other.execute("ROLLBACK")
+    other.close()
+
+    ledger.probe()
+
+
+def test_commits_are_durable_and_wait_for_others(ledger):
+    """Write-ahead log, full synchronization, five seconds of patience: what a method returned from survives."""
+    pragmas = {
+        name: ledger._db.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+    }
+
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+
+
+def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
+    """Rows of the first schema stay and get what later ones added; a ledger that is current is left alone."""
+    ledger.intend(replace(ENTRY, rung="champion"))
+    ledger.close()
+    database = sqlite3.connect(tmp_path / "ledger.sqlite")
+    for statement in (
+        "DROP TABLE round",
+        "DROP TABLE trouble",
+        "DROP TABLE message",
+        "ALTER TABLE submission DROP COLUMN rung",
+        "DROP TABLE live_score",
+        "DROP TABLE round_pay",
+        "DROP TABLE live_file",
+        "CREATE TABLE live_file (round INTEGER, sha256 TEXT, ids_sha256 TEXT, rows INTEGER, fetched_at TEXT) STRICT",
+        "INSERT INTO live_file VALUES (1404, 's', 'i1404', 5, '2026')",
+        "DROP TABLE diagnosis",
+        "DROP TABLE round_paid",
+        "PRAGMA user_version = 1",
+    ):
+        database.execute(statement)
+    database.commit()
+    database.close()
+    with closing(Ledger(tmp_path / "ledger.sqlite")) as first, closing(Ledger(tmp_path / "ledger.sqlite")) as second:
+        first.see(opened(1404))
+
+        assert second.entry(1404, "mixer") == replace(ENTRY, rung="champion")
+        assert second.last_round()["number"] == 1404
+        assert second.live(1404) == (
+            LiveRecord(round=1404, version="", sha256="s", ids_sha256="i1404", rows=5, fetched_at="2026"),
+        )
+
+
+def test_a_child_is_let_in_beside_its_holder_but_only_one(tmp_path, monkeypatch):
+    """A child of the process that holds the directory takes its own lock; a second child does not get it."""
+    with state_lock(tmp_path):
+        monkeypatch.setenv(HOLDER, str(os.getppid()))
+        with state_lock(tmp_path):
+            assert (tmp_path / "bot.child.holder").read_text() == str(os.getpid())
+            with pytest.raises(StateLocked, match=f"held by process {os.getpid()}"), state_lock(tmp_path):
+                pass
+
+
+def test_a_holder_that_left_no_name_is_unknown(tmp_path):
+    """Between taking the lock and writing who took it, the holder is not known; submitting and training are apart."""
+
+    def unname(name):
+        if name == "lock.folder:after":
+            (tmp_path / "bot.holder").unlink(missing_ok=True)
+
+    with state_lock(tmp_path), state_lock(tmp_path, "retrain"):
+        with watching(unname), pytest.raises(StateLocked, match="process unknown"), state_lock(tmp_path):
+            pass
+
+        assert (tmp_path / "retrain.holder").is_file()
+
+
+def test_the_state_directory_is_free_after_a_failure(tmp_path):
+    """However the work ends, the next process gets the directory, also while somebody still holds the error."""
+    with pytest.raises(KeyError) as of_the_work, state_lock(tmp_path):
+        raise KeyError
+    with state_lock(tmp_path):
+        (tmp_path / "bot.holder").unlink()
+        (tmp_path / "bot.holder").mkdir()
+    with pytest.raises(StateUnwritable) as of_the_disk, state_lock(tmp_path):
+        pass
+    (tmp_path / "bot.holder").rmdir()
+
+    with state_lock(tmp_path):
+        assert (of_the_work.type, of_the_disk.type) == (KeyError, StateUnwritable)

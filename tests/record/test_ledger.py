@@ -1,0 +1,208 @@
+"""The ledger: intents before effects, proofs after them, one holder at a time."""
+
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.errors import BadConfig, StateLocked, StateUnwritable
+from bot.record.ledger import Entry, Ledger, LiveRecord
+from bot.system.lock import state_lock
+
+NOW = datetime(2026, 11, 24, 12, 1, tzinfo=UTC)
+
+
+def entry(round_number=1404, slot="mixer", state="intended", artifact="a"):
+    return Entry(
+        round=round_number,
+        slot=slot,
+        state=state,
+        token=f"r{round_number}-{slot}-0123abcd",
+        csv_sha256="0123abcd" * 8,
+        data_sha256="ff" * 32,
+        artifact=artifact,
+        submission_id=None,
+        filename=None,
+        intended_at=NOW.isoformat(),
+        confirmed_at=None,
+    )
+
+
+def intend_all(ledger, numbers):
+    for number in numbers:
+        ledger.intend(entry(number))
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    yield ledger
+    ledger.close()
+
+
+def test_intent_survives_reopening(tmp_path):
+    """What was intended is known to the next process."""
+    first = Ledger(tmp_path / "ledger.sqlite")
+    first.intend(entry())
+    first.close()
+    second = Ledger(tmp_path / "ledger.sqlite")
+
+    assert second.entry(1404, "mixer") == entry()
+    second.close()
+
+
+def test_confirming_keeps_the_intended_content(ledger):
+    """A confirmation adds the server's names to the intent and changes nothing else."""
+    ledger.intend(entry())
+    ledger.confirm(1404, "mixer", submission_id="s-1", filename="r1404-mixer-0123abcd-x.csv", at=NOW)
+    known = ledger.entry(1404, "mixer")
+
+    assert (known.state, known.submission_id, known.csv_sha256) == ("confirmed", "s-1", entry().csv_sha256)
+
+
+def test_unknown_round_is_none(ledger):
+    """A round nobody touched has no entry."""
+    assert ledger.entry(1, "mixer") is None
+
+
+def test_last_confirmed_looks_only_back(ledger):
+    """The last confirmed submission is of an earlier round and of the same slot."""
+    for number in (1401, 1402, 1404):
+        ledger.intend(entry(number, artifact=str(number)))
+        ledger.confirm(number, "mixer", submission_id="s", filename="f", at=NOW)
+    ledger.intend(entry(1403))
+
+    assert ledger.last_confirmed("mixer", before=1404).artifact == "1402"
+    assert ledger.last_confirmed("other", before=1404) is None
+
+
+def test_live_files_of_earlier_rounds_come_newest_first(ledger):
+    """The proof of freshness sees the rounds before, newest first."""
+    for number in (1401, 1403, 1402):
+        ledger.record_live(
+            LiveRecord(
+                round=number, version="v5.3", sha256="s", ids_sha256=f"i{number}", rows=5, fetched_at=NOW.isoformat()
+            )
+        )
+
+    assert [record.ids_sha256 for record in ledger.earlier_live(1403)] == ["i1402", "i1401"]
+
+
+def test_events_tell_the_story_of_a_round(ledger):
+    """Every effect leaves an event, in order."""
+    ledger.intend(entry())
+    ledger.confirm(1404, "mixer", submission_id="s-1", filename="f", at=NOW)
+
+    assert [name for _, name in ledger.events(1404)] == ["submission.intended", "submission.confirmed"]
+
+
+def test_chores_remember_their_outcome(ledger):
+    """A chore's last end and outcome are kept."""
+    ledger.start_chore("retrain", NOW)
+    ledger.finish_chore("retrain", NOW, "ok")
+
+    assert ledger.chore("retrain")["outcome"] == "ok"
+
+
+def test_newer_ledger_is_refused(tmp_path):
+    """A ledger of a newer bot is refused instead of misread."""
+    Ledger(tmp_path / "ledger.sqlite").close()
+    database = sqlite3.connect(tmp_path / "ledger.sqlite")
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+
+    with pytest.raises(BadConfig, match="newer bot"):
+        Ledger(tmp_path / "ledger.sqlite")
+
+
+def test_damaged_ledger_is_one_clear_error(tmp_path):
+    """A file that is no database names itself and the way out."""
+    (tmp_path / "ledger.sqlite").write_bytes(b"not a database" * 100)
+
+    with pytest.raises(BadConfig, match="backup"):
+        Ledger(tmp_path / "ledger.sqlite")
+
+
+def test_full_disk_loses_nothing_and_passes(ledger):
+    """A commit that finds no room is one error that may pass; what was there stays, and the next commit works."""
+    ledger.intend(entry(1403))
+    pages = ledger._db.execute("PRAGMA page_count").fetchone()[0]
+    ledger._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StateUnwritable, match="is the disk full"):
+        intend_all(ledger, range(1404, 1500))
+    kept = len(ledger.entries(limit=200))
+    ledger._db.execute(f"PRAGMA max_page_count = {pages + 100}")
+    ledger.intend(entry(1600))
+
+    assert ledger.entry(1403, "mixer") == entry(1403)
+    assert len(ledger.entries(limit=200)) == kept + 1
+
+
+def test_ledger_that_another_process_writes_is_waited_for(tmp_path, ledger):
+    """A ledger that stays busy is an error that may pass, not a crash."""
+    other = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    ledger._db.execute("PRAGMA busy_timeout = 10")
+    with pytest.raises(StateUnwritable, match="locked"):
+        ledger.intend(entry())
+    other.execute("ROLLBACK")
+    other.close()
+    ledger.intend(entry())
+
+    assert ledger.entry(1404, "mixer") == entry()
+
+
+def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
+    """Where the ledger's folder cannot be, the error says which ledger."""
+    (tmp_path / "state").write_text("a file")
+
+    with pytest.raises(StateUnwritable, match=r"state/ledger\.sqlite"):
+        Ledger(tmp_path / "state" / "ledger.sqlite")
+
+
+def test_state_directory_that_cannot_be_made_is_one_clear_error(tmp_path):
+    """Where the state directory cannot be, the error names it and may pass; nothing stays locked."""
+    (tmp_path / "state").write_text("a file")
+    with pytest.raises(StateUnwritable, match=r"state cannot be used now"), state_lock(tmp_path / "state"):
+        pass
+    (tmp_path / "bot.holder").mkdir()
+    with pytest.raises(StateUnwritable), state_lock(tmp_path):
+        pass
+    (tmp_path / "bot.holder").rmdir()
+
+    with state_lock(tmp_path):
+        assert (tmp_path / "bot.holder").read_text().isdecimal()
+
+
+def test_page_that_rotted_is_one_clear_error(tmp_path):
+    """Damage that shows only when rows are read names the file and the way out."""
+    first = Ledger(tmp_path / "ledger.sqlite")
+    intend_all(first, range(1000, 1400))
+    first.close()
+    content = (tmp_path / "ledger.sqlite").read_bytes()
+    (tmp_path / "ledger.sqlite").write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    second = Ledger(tmp_path / "ledger.sqlite")
+
+    with pytest.raises(BadConfig, match="backup"):
+        second.entries()
+    second.close()
+
+
+def test_state_directory_has_one_holder(tmp_path):
+    """A second process is turned away and told who holds the directory."""
+    script = (
+        "import sys; from pathlib import Path; from bot.system.lock import state_lock\n"
+        "with state_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        holder.stdout.readline()
+        with pytest.raises(StateLocked, match=str(holder.pid)), state_lock(tmp_path):
+            pass
+        holder.kill()
+
+    with state_lock(tmp_path):
+        pass

@@ -1,0 +1,84 @@
+"""Every side effect of a submission lies between two named boundaries, and nothing happens at them."""
+
+import pytest
+
+from bot.system.kill_points import boundary, watching
+from tests.system.effects import reached_from, scan, unenclosed
+
+PATH = [*reached_from("bot.submission.submit"), "bot.cli.rounds"]
+BESIDE = {
+    ("bot.serving.artifacts", "write"), ("bot.serving.artifacts", "_point"), ("bot.serving.artifacts", "prune"), ("bot.serving.artifacts", "_sync"),
+    ("bot.data.download", "sync"), ("bot.data.download", "_refetch"), ("bot.data.tail_download", "fetch_tail"),
+    ("bot.history.published", "publish"),
+}  # fmt: skip
+"""Functions of those modules that a submission never calls: they belong to `bot sync` and `bot retrain`."""
+
+
+def test_no_side_effect_of_a_submission_is_without_a_boundary():
+    """What writes, renames, removes, commits or uploads on the way to a confirmed round can be killed on both sides."""
+    found = [one for one in unenclosed(PATH) if (one.module, one.function) not in BESIDE]
+
+    assert not found
+
+
+def test_exceptions_are_still_there():
+    """A function that is excepted from the rule has an effect; one that has none left leaves the list."""
+    assert {(one.module, one.function) for one in unenclosed(PATH)} == BESIDE
+
+
+def test_there_are_enough_kill_points():
+    """Each boundary is two kill points; there are at least 24 of them."""
+    effects, names = scan(PATH)
+
+    assert 2 * len(names) >= 24
+    assert len(effects) > len(names)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "path.write_text('x')", "path.open('wb')", "staging.replace(path)", "db.execute('COMMIT')",
+        "self._transport.upload(url, content)", "self._api.raw_query(_CREATE, {})", "os.fsync(3)",
+    ],
+)  # fmt: skip
+def test_a_new_side_effect_is_found(tmp_path, monkeypatch, call):
+    """A write, rename, commit or upload outside every boundary is reported, and is not once it is enclosed."""
+    monkeypatch.setattr("tests.system.effects.BOT", tmp_path / "bot")
+    (tmp_path / "bot").mkdir()
+    source = f"_CREATE = 'mutation {{ create }}'\ndef act():\n    with %s:\n        {call}\n"
+    (tmp_path / "bot" / "bare.py").write_text(source % "open('r')")
+    (tmp_path / "bot" / "held.py").write_text(source % "boundary('x')")
+
+    assert [one.call for one in unenclosed(["bot.bare"])] == [call]
+    assert not list(unenclosed(["bot.held"]))
+
+
+def test_an_effect_is_enclosed_where_every_caller_encloses_it(tmp_path, monkeypatch):
+    """A helper is judged by its callers: one that calls it bare makes it bare."""
+    monkeypatch.setattr("tests.system.effects.BOT", tmp_path / "bot")
+    (tmp_path / "bot").mkdir()
+    helper = "def helper():\n    path.unlink()\ndef one():\n    with boundary('x'):\n        helper()\n"
+    (tmp_path / "bot" / "held.py").write_text(helper)
+    (tmp_path / "bot" / "bare.py").write_text(helper + "def other():\n    helper()\n")
+
+    assert not list(unenclosed(["bot.held"]))
+    assert len(list(unenclosed(["bot.bare"]))) == 1
+
+
+def test_boundaries_are_passed_on_both_sides_of_success():
+    """Whoever watches is told before the effect and after it; an effect that fails has no after."""
+    passed = []
+
+    def fail():
+        with boundary("second"):
+            raise OSError(28, "full")
+
+    with watching(passed.append):
+        with boundary("first"):
+            passed.append("effect")
+        with pytest.raises(OSError, match="full"):
+            fail()
+    with boundary("unwatched"):
+        pass
+
+    assert passed == ["first:before", "effect", "first:after", "second:before"]

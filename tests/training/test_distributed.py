@@ -1,0 +1,89 @@
+"""What processes that train a network together tell one another, and what they refuse to begin."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bot.errors import BadConfig, DatasetIncomplete, OperatorNeeded
+from bot.features.preprocess import Preprocess
+from bot.training import network_fit
+from bot.training.distributed import Order, refuse_unshared
+from bot.training.recipes import DEMO
+from bot.training.splits import Split
+from bot.training.training_set import TrainingSet
+from models.training.distributed import Team
+from tests.data.store_files import NAMES, TARGETS, build, small_blocks, write_files
+
+
+@pytest.fixture
+def order(tmp_path, monkeypatch):
+    """A fit of a store of several blocks."""
+    small_blocks(monkeypatch)
+    data = TrainingSet.build(
+        build(tmp_path, write_files(tmp_path)).select(NAMES, TARGETS),
+        Preprocess(features=NAMES, groups={"all": tuple(range(len(NAMES)))}, engineered=("group_mean",)),
+        targets=TARGETS[1:],
+        history_targets=TARGETS[1:],
+        lookback=2,
+    )
+    split = Split(train=(0, 1, 2, 3), validation=(6, 7), holdout=(9,))
+    return Order(data=data, split=split, resolved=tuple(range(10)), recipe=DEMO, target=TARGETS[2])
+
+
+def arrive(sent):
+    """Return what a process makes of what it was sent."""
+    return pickle.loads(sent)  # noqa: S301 - it comes from the lines below
+
+
+def test_an_order_brings_the_same_eras(order):
+    """The process that gets it sees every row, target and window bit for bit; no row of the store travels."""
+    sent = pickle.dumps(order)
+    there = arrive(sent)
+    ours, theirs = (one.data.eras(range(12)) for one in (order, there))
+
+    assert (there.split, there.resolved, there.recipe, there.target) == (order.split, order.resolved, DEMO, TARGETS[2])
+    for index in range(12):
+        mine, other = ours.batch(index), theirs.batch(index)
+        for part in ("features", "engineered", "targets"):
+            np.testing.assert_array_equal(getattr(mine, part), getattr(other, part))
+        np.testing.assert_array_equal(ours.window(index), theirs.window(index))
+    assert order.data.store.features(5).tobytes("F") not in sent
+
+
+def test_an_order_outlives_the_sync_that_replaces_its_store(order):
+    """A process that has got it reads the files it was about, whatever becomes of their names."""
+    before = order.data.store.targets(7)
+    there = arrive(pickle.dumps(order))
+    for path in (order.data.store.store.folder / "blocks").iterdir():
+        path.unlink()
+
+    np.testing.assert_array_equal(there.data.store.targets(7), before)
+
+
+def test_a_store_that_is_not_there_is_named(order):
+    """A host that does not share the state directory says so before it trains on something else."""
+    sent = pickle.dumps(order)
+    next((order.data.store.store.folder / "blocks").iterdir()).unlink()
+
+    with pytest.raises(DatasetIncomplete, match="do all hosts share the state directory, under the same path"):
+        arrive(sent)
+
+
+def test_eras_that_cannot_be_shared_are_refused_at_once():
+    """The message names the recipe and both mends; a multiple passes, and so does one process."""
+    shared = replace(DEMO, name="shared", network=replace(DEMO.network, eras_per_step=6))
+    refuse_unshared([shared], Team(size=3))
+    refuse_unshared([DEMO], Team())
+
+    with pytest.raises(BadConfig, match="recipe demo: 3 processes cannot share a step of 1 eras; set eras_per_step"):
+        refuse_unshared([shared, DEMO], Team(size=3))
+
+
+def test_processes_that_would_train_something_else_are_refused(monkeypatch):
+    """Another key or version in one of them ends all of them before the first step."""
+    monkeypatch.setattr(Team, "gather", lambda _self, run: [run, [*run[:-1], "4.6.0"]])
+
+    with pytest.raises(OperatorNeeded, match="process 1 does not train what process 0 does: its settings"):
+        network_fit._require_equal(["key", "2.13.0", "4.7.0"])

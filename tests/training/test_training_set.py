@@ -1,0 +1,69 @@
+"""What a tree model reads of the history: views of the store, and on disk what the store does not hold."""
+
+import numpy as np
+import pytest
+
+from bot.features.preprocess import Preprocess
+from bot.training.temporary_columns import in_file
+from bot.training.training_set import TrainingSet
+from tests.data.store_files import NAMES, TARGETS, build, small_blocks, write_files
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """Return a function that makes a training set of ten labelled eras with some preprocessing."""
+    small_blocks(monkeypatch)
+    columns = build(tmp_path, write_files(tmp_path)).select(NAMES, TARGETS)
+
+    def training_set(**options):
+        manifest = Preprocess(features=NAMES, groups={"all": tuple(range(len(NAMES)))}, **options)
+        return TrainingSet.build(columns, manifest, targets=TARGETS[1:], history_targets=(), lookback=0)
+
+    return training_set
+
+
+@pytest.fixture(
+    params=[{}, {"missing": "category", "engineered": ("group_mean", "group_std")}], ids=["raw codes", "all changed"]
+)
+def data(made, request, monkeypatch):
+    """Training sets whose rows are the store's, and whose rows are not, as half of v5.3's early columns are not."""
+    if request.param:
+        monkeypatch.setattr("bot.features.preprocess.FEATURE_VALUES", (0, 1, 2, 3))
+    return made(**request.param)
+
+
+def test_spilled_columns_are_those_in_memory(data, tmp_path):
+    """Where the copies lie makes no difference to what is read."""
+    (loose, y), (spilled, same) = data.table(range(10), TARGETS[1]), data.table(range(10), TARGETS[1], spill=tmp_path)
+
+    np.testing.assert_array_equal(y, same)
+    assert len(loose) == len(spilled)
+    for ours, theirs in zip(loose, spilled, strict=True):
+        assert [column.dtype for column in ours] == [column.dtype for column in theirs]
+        np.testing.assert_array_equal(np.stack(ours), np.stack(theirs))
+
+
+def test_nothing_spilled_is_in_memory(data, tmp_path):
+    """Every column is a view of a file, and the file has no name that could be left behind."""
+    before = set(tmp_path.rglob("*"))
+    chunks, _ = data.table(range(10), TARGETS[1], spill=tmp_path)
+
+    assert all(in_file(column) for columns in chunks for column in columns)
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_rows_without_the_target_are_left_out(data, tmp_path):
+    """Eras that are not labelled add no row, spilled or not."""
+    chunks, y = data.table(range(12), TARGETS[1], spill=tmp_path)
+
+    assert sum(len(columns[0]) for columns in chunks) == len(y) == 10 * 13
+
+
+def test_an_era_is_looked_through_once_and_stays_what_it_is(data):
+    """The second reading of an era, which skips the search for absent values, gives what the first one gave."""
+    first, second = ([data.prepared(position) for position in range(len(data.store.eras))] for _ in range(2))
+
+    for one, two in zip(first, second, strict=True):
+        assert np.array_equal(one.features, two.features)
+        assert (one.missing, one.unchanged, one.findings) == (two.missing, two.unchanged, two.findings)
+    assert any(one.unchanged for one in first) or data.manifest.missing == "category"

@@ -1,0 +1,81 @@
+"""What is shipped for operators names only figures, services and pages that exist."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from bot.record.heartbeat import Pulse
+from bot.record.ledger import Ledger
+from bot.web.prometheus import Metrics
+
+ROOT = Path(__file__).resolve().parents[2]
+ALERTS = ROOT / "monitoring" / "alerts.yml"
+PROMTOOL = shutil.which("promtool")
+DASHBOARD = ROOT / "monitoring" / "grafana" / "dashboards" / "numerai-bot.json"
+
+
+def known():
+    """Return the names of all figures that the code can show."""
+    source = (ROOT / "bot" / "metrics.py").read_text(encoding="utf-8")
+    return {f"numerai_bot_{name}" for name in re.findall(r"_(?:gauge|labelled)\(\s*\"([a-z_]+)\"", source)}
+
+
+def test_every_alert_has_its_page():
+    """An alert links to a heading of the README that is there."""
+    rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    anchors = {title.lower() for title in re.findall(r"^### (\w+)$", (ROOT / "README.md").read_text(), re.MULTILINE)}
+
+    assert {rule["annotations"]["runbook"] for rule in rules} == {
+        f"README.md#{rule['alert'].lower()}" for rule in rules
+    }
+    assert {rule["alert"].lower() for rule in rules} == anchors
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
+@pytest.mark.parametrize(
+    "arguments",
+    [("test", "rules", "tests/alerts.yaml"), ("check", "config", "--syntax-only", "monitoring/prometheus.yml")],
+    ids=["rules", "config"],
+)
+def test_prometheus_alerts_on_what_is_wrong_and_on_nothing_else(arguments):
+    """Prometheus' own tool takes the files; every alert fires once its trouble lasts, none in five healthy days."""
+    done = subprocess.run([PROMTOOL, *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_alerts_and_dashboard_ask_for_figures_that_exist():
+    """No rule and no panel waits for a name that nobody exports."""
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    asked = [target["expr"] for panel in panels for target in panel["targets"]]
+    named = set(re.findall(r"numerai_bot_[a-z_]+", ALERTS.read_text() + " ".join(asked)))
+
+    assert named <= known()
+    assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_figures_are_readable_before_the_first_round(tmp_path):
+    """A new bot answers Prometheus with what it has."""
+    Ledger(tmp_path / "ledger.sqlite").close()
+    pulse = Pulse(folder=tmp_path)
+    pulse.beat()
+    page = Metrics(tmp_path / "ledger.sqlite", tmp_path, pulse).page()
+    found = {family.name: family for family in text_string_to_metric_families(page.body.decode())}
+
+    assert found["numerai_bot_healthy"].samples[0].value == 1
+    assert "numerai_bot_round_number" not in found
+
+
+def test_the_training_containers_never_see_the_key():
+    """In the compose file only what submits is handed a key, and every service drops all capabilities."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+
+    keyed = {name for name, one in services.items() if "NUMERAI_SECRET_KEY" in one.get("environment", {})}
+    assert keyed == {"bot", "bot-sandbox"}
+    assert all(one["cap_drop"] == ["ALL"] and one["read_only"] and one["init"] for one in services.values())
