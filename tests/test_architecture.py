@@ -1,6 +1,8 @@
-"""Promises about the house itself: what is loaded when, and how long a file may be."""
+"""Promises about the house itself: what is loaded when, what a package shows, what the wheel holds."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,7 +35,7 @@ def loaded_by(module: str) -> set[str]:
     [
         "bot.submission.submit",
         "bot.judging.numerai_diagnostics",
-        "bot.daemon.loop",
+        "bot.daemon._loop",
         "bot.assembly",
         "models.inference.runtime",
         "models.inference.ensemble",
@@ -112,3 +114,14 @@ def test_wheel_carries_what_is_no_python(tmp_path):
 
     assert {f"bot/templates/{name}" for name in ("report.html.j2", "charts.css", "charts.js")} <= held
     assert "bot/reporting/charts.py" in held
+
+
+@pytest.mark.parametrize("face", sorted(ROOT.glob("bot/*/**/__init__.py")) + sorted(ROOT.glob("models/*/__init__.py")))
+def test_face_of_a_package_is_one_paragraph(face):
+    """A package's ``__init__.py`` imports nothing and names each of its public modules."""
+    tree = ast.parse(face.read_text(encoding="utf-8"))
+    named = set(re.findall(r"``(\w+)``", ast.get_docstring(tree) or ""))
+    public = {path.stem for path in face.parent.glob("[!_]*.py")}
+
+    assert len(tree.body) == 1
+    assert public - named == set() or face.parent.parent.name == "cli" or face.parent.name in ("cli", "sandbox")

@@ -11,9 +11,9 @@ from types import FrameType
 
 import structlog
 
-from bot.daemon.jobs import LOOK_S, Calendar
-from bot.daemon.loop import Daemon
-from bot.daemon.notifier import Messenger
+from bot.daemon._jobs import LOOK_S, Calendar
+from bot.daemon._loop import Daemon
+from bot.daemon._notifier import Messenger
 from bot.record.heartbeat import HOPELESS_S, Pulse
 
 STOP_S = 9.0

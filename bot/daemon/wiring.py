@@ -1,10 +1,10 @@
 """From settings to the parts of `bot run`; light, since the daemon itself neither scores nor trains."""
 
 from bot import assembly
-from bot.daemon.accounts import Party
-from bot.daemon.jobs import RETRY_S, Calendar, Chore
-from bot.daemon.loop import Daemon
-from bot.daemon.notifier import Messenger
+from bot.daemon._accounts import Party
+from bot.daemon._jobs import RETRY_S, Calendar, Chore
+from bot.daemon._loop import Daemon
+from bot.daemon._notifier import Messenger
 from bot.record.heartbeat import TRAINER, Pulse
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox

@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 
+from bot.data._tail_download import Unsuited, fetch_tail
 from bot.data.live_file import LiveFile, prove_fresh, read_live
 from bot.data.resumable import Partial, Watcher
-from bot.data.tail_download import Unsuited, fetch_tail
 from bot.errors import DatasetIncomplete, OperatorNeeded
 from bot.system.files import publish, sha256_of, sync_folder
 from bot.system.kill_points import boundary

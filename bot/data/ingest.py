@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import structlog
 
+from bot.data._parquet import Codes, Era, ParquetSource
 from bot.data.block_file import BlockFile
 from bot.data.era_store import FEATURES, IDS, MANIFEST, TARGETS, EraStore
 from bot.data.era_store_manifest import Block, Manifest, StoredFile
-from bot.data.parquet import Codes, Era, ParquetSource
 from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
 from bot.system.files import publish, sha256_of, sync_folder
 from bot.tournament.columns import FEATURE_PREFIX, is_target

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import stamina
 
 from bot import assembly
-from bot.doctor import account, local
+from bot.doctor import _account, _local
 from bot.doctor.checks import Check, failure, note, ok
 from bot.errors import BadConfig, BadCredentials
 from bot.settings import Settings, load_settings
@@ -26,10 +26,10 @@ def examine() -> Iterator[Check]:
     yield ok("settings", f"mode {settings.mode}, {settings.data_version} {settings.feature_set}, {settings.target}")
     if settings.mode == "dry-run":
         yield note("mode", "dry-run: nothing is uploaded", "set BOT_MODE=live when you want it to be")
-    yield from local.examine(settings)
+    yield from _local.examine(settings)
     stamina.set_active(False)  # one try each: the doctor is to answer within seconds
     try:
-        yield from account.examine(settings, _client(settings))
+        yield from _account.examine(settings, _client(settings))
     except BadCredentials as error:
         yield failure("key", error, "set both halves of the key")
     finally:

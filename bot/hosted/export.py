@@ -19,8 +19,8 @@ from bot.data.download import fetch, read_live
 from bot.errors import BadConfig, GateFailed, RetryLater
 from bot.history.factor_history import Window
 from bot.history.published import choose, history_path, newest
-from bot.hosted.environment import IMAGES, Ran, furnish, run, this_python
-from bot.hosted.pickling import pack
+from bot.hosted._environment import IMAGES, Ran, furnish, run, this_python
+from bot.hosted._pickling import pack
 from bot.serving.artifacts import Artifact
 from bot.serving.scorer import Scorer
 from bot.submission.live_benchmark import FILE, aligned

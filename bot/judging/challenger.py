@@ -27,7 +27,7 @@ from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import prepare
 from bot.history.factor_history import SCALE, minimum_lag
 from bot.history.sync import refresh
-from bot.judging.champion_comparison import JUDGED, hold, open_abroad
+from bot.judging._champion_comparison import JUDGED, hold, open_abroad
 from bot.judging.evaluation_file import EVALUATION, Score, summary, to_json
 from bot.judging.judge import Candidate, find_weights, judge
 from bot.judging.promotion import Decision, decide

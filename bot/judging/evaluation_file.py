@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from bot.judging.champion_comparison import Contest
+from bot.judging._champion_comparison import Contest
 from bot.judging.judge import Judged
 from bot.scoring.summaries import max_drawdown, sharpe
 

@@ -24,8 +24,8 @@ from bot.findings import Finding
 from bot.judging.evaluation_file import EVALUATION
 from bot.judging.judge import ENSEMBLE, Candidate, open_judged, unseen
 from bot.judging.leakage import inspect, used_by
-from bot.reporting.era_measurements import Measured, measure
-from bot.reporting.figures import (
+from bot.reporting._era_measurements import Measured, measure
+from bot.reporting._figures import (
     Content,
     alike,
     bin_figures,
@@ -39,7 +39,7 @@ from bot.reporting.figures import (
     top_exposures,
     worst_eras,
 )
-from bot.reporting.model_checks import NAMED, drift_probe, importance_probe, network_probe
+from bot.reporting._model_checks import NAMED, drift_probe, importance_probe, network_probe
 from bot.reporting.report_page import SCHEMA
 from bot.scoring.metrics import FNC_SET
 from bot.scoring.summaries import Terms
@@ -60,7 +60,7 @@ class Evaluator:
 
     def evaluate(self, identity: str) -> Content:
         """
-        Evaluate an artifact; see :mod:`bot.reporting.figures` for what the parts hold.
+        Evaluate an artifact; see :mod:`bot.reporting._figures` for what the parts hold.
 
         Raises:
             ArtifactInvalid: The artifact does not verify.

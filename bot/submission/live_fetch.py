@@ -16,7 +16,7 @@ import structlog
 from bot.data.download import LiveFile, fetch, prove_fresh, read_live
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
 from bot.record.ledger import LiveRecord
-from bot.submission.delivery import Delivery
+from bot.submission._delivery import Delivery
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 

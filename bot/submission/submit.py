@@ -16,13 +16,13 @@ from bot.data.download import LiveFile
 from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater, StateUnwritable
 from bot.findings import Finding
 from bot.record.ledger import Entry, Ledger, LiveRecord
-from bot.submission.delivery import Delivery, token
+from bot.submission._delivery import Delivery, token
+from bot.submission._late_queue import Late
+from bot.submission._round_report import RoundReport
 from bot.submission.fallbacks import Filled, Rung, Rungs
 from bot.submission.gates import Limits, check_submission, feature_drift, not_neutralized, official_validation
-from bot.submission.late_queue import Late
 from bot.submission.live_fetch import LiveFiles, live_path
 from bot.submission.receipt import Outcome, Receipt, Stages
-from bot.submission.round_report import RoundReport
 from bot.submission.submission_file import OfficialValidation, render, reread
 from bot.system.files import publish, rename
 from bot.tournament.client import NumeraiClient
@@ -82,7 +82,7 @@ class Submitter:
         Between rounds, hand in late what the last one left finished but unsent; return what is queued now.
 
         Raises:
-            BotError: As :meth:`bot.submission.late_queue.Late.queue`.
+            BotError: As :meth:`bot.submission._late_queue.Late.queue`.
         """
         late = Late(delivery=self._delivery, rounds=self.ledger.rounds)
         return tuple(filter(None, (late.queue(slot, round_number) for slot in slots)))

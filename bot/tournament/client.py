@@ -19,8 +19,8 @@ import stamina
 
 from bot.errors import BadCredentials, NumeraiUnavailable, RoundNotOpen
 from bot.system.kill_points import boundary
-from bot.tournament import queries, responses
-from bot.tournament.lazy_pandas import load
+from bot.tournament import _queries, responses
+from bot.tournament._lazy_pandas import load
 from bot.tournament.responses import Diagnosis, LiveScore, Paid, ServerSubmission, field, raise_errors, to_round
 from bot.tournament.rounds import Round
 from bot.tournament.transport import Transport
@@ -111,7 +111,7 @@ class NumeraiClient:
         """Return the server's time, aware UTC, from the ``Date`` of its last answer; asks once if there was none."""
         now = self._transport.server_now()
         if now is None:
-            self._api.raw_query(queries.CURRENT, {"tournament": CLASSIC})
+            self._api.raw_query(_queries.CURRENT, {"tournament": CLASSIC})
             now = self._transport.server_now()
         return now if now is not None else datetime.now(UTC)
 
@@ -122,7 +122,7 @@ class NumeraiClient:
         Raises:
             RoundNotOpen: None is open; the message names the next one where the API knows it.
         """
-        listed = field(self._api.raw_query(queries.CURRENT, {"tournament": CLASSIC}), "rounds")
+        listed = field(self._api.raw_query(_queries.CURRENT, {"tournament": CLASSIC}), "rounds")
         current = to_round(listed[0]) if listed and listed[0] else None
         now = self.server_now()
         if current is not None and current.is_open(now):
@@ -142,13 +142,13 @@ class NumeraiClient:
 
     def scopes(self) -> frozenset[str]:
         """Return the scopes of the key in use."""
-        account = self._ask(queries.TOKEN, None, "account")
+        account = self._ask(_queries.TOKEN, None, "account")
         tokens = [token for token in account["apiTokens"] if token["public_id"] == self._public_id]
         return frozenset(scope for token in tokens for scope in token["scopes"])
 
     def hosted(self) -> dict[str, str]:
         """Return the file of each model that Numerai runs itself (a Model Upload), by the model's name."""
-        account = self._ask(queries.HOSTED, None, "account")
+        account = self._ask(_queries.HOSTED, None, "account")
         return {
             str(model["name"]): str(model["computePickleUpload"]["filename"])
             for model in account["models"]
@@ -173,7 +173,7 @@ class NumeraiClient:
 
     def submissions(self, model_id: str) -> tuple[ServerSubmission, ...]:
         """Return every submission the server holds for a model, as it lists them."""
-        return responses.to_submissions(self._ask(queries.SUBMISSIONS, {"modelId": model_id}, "submissions"))
+        return responses.to_submissions(self._ask(_queries.SUBMISSIONS, {"modelId": model_id}, "submissions"))
 
     def upload(
         self, *, model_id: str, filename: str, content: bytes, check: Callable[[], object] = lambda: None
@@ -194,7 +194,7 @@ class NumeraiClient:
             RefuseToSubmit: The server refused the content.
         """
         more = {"triggerId": self._trigger_id, "dataDatestamp": None}
-        return self._send(queries.SUBMIT, model_id, filename, content, check=check, more=more)
+        return self._send(_queries.SUBMIT, model_id, filename, content, check=check, more=more)
 
     def diagnose(self, *, model_id: str, filename: str, content: bytes) -> str:
         """
@@ -203,26 +203,26 @@ class NumeraiClient:
         Raises:
             RefuseToSubmit: The server refused the content.
         """
-        return self._send(queries.DIAGNOSE, model_id, filename, content)
+        return self._send(_queries.DIAGNOSE, model_id, filename, content)
 
     def diagnostics_held(self, model_id: str) -> dict[str, str]:
         """Return the ids of the diagnostics that the server holds for a model, by the name of the file they are of."""
-        held = self._ask(queries.DIAGNOSTICS_HELD, {"modelId": model_id}, "diagnostics")
+        held = self._ask(_queries.DIAGNOSTICS_HELD, {"modelId": model_id}, "diagnostics")
         return {str(one["filename"]): str(one["id"]) for one in held}
 
     def diagnosis(self, model_id: str, identity: str) -> Diagnosis:
         """Return diagnostics as far as they have come."""
         about = {"modelId": model_id, "id": identity}
-        return responses.to_diagnosis(self._ask(queries.DIAGNOSTICS, about, "diagnostics"))
+        return responses.to_diagnosis(self._ask(_queries.DIAGNOSTICS, about, "diagnostics"))
 
     def payouts(self) -> tuple[Paid, ...]:
         """Return what the account was paid for its rounds, and will be as things stand."""
-        return responses.to_paid(self._ask(queries.PAYOUTS, {"tournament": CLASSIC}, "pendingModelPayouts"))
+        return responses.to_paid(self._ask(_queries.PAYOUTS, {"tournament": CLASSIC}, "pendingModelPayouts"))
 
     def stakes(self, model_id: str) -> dict[int, float]:
         """Return the NMR that a model had at risk, by round; anybody's, no key is needed."""
         about = {"modelId": model_id, "tournament": CLASSIC}
-        return responses.to_stakes(field(self._api.raw_query(queries.STAKES, about), "v2RoundModelPerformances"))
+        return responses.to_stakes(field(self._api.raw_query(_queries.STAKES, about), "v2RoundModelPerformances"))
 
     def _ask(self, query: str, about: dict[str, Any] | None, name: str) -> Any:  # noqa: ANN401 - JSON
         """Ask with the key; return one field of the answer."""
@@ -254,7 +254,7 @@ class NumeraiClient:
         """Return the newest value of every score of a model's last *rounds*; anybody's, no key is needed."""
         about = {"modelId": model_id, "tournament": CLASSIC, "lastNRounds": rounds}
         newest: dict[tuple[int, str], LiveScore] = {}
-        for one in responses.to_scores(field(self._api.raw_query(queries.SCORES, about), "submissionScores")):
+        for one in responses.to_scores(field(self._api.raw_query(_queries.SCORES, about), "submissionScores")):
             before = newest.get((one.round, one.name))
             if before is None or (one.resolved, one.day) >= (before.resolved, before.day):
                 newest[one.round, one.name] = one
@@ -268,11 +268,11 @@ class NumeraiClient:
     def public_model(self, name: str) -> str:
         """Return the id of anybody's model, by its name."""
         about = {"name": name, "tournament": CLASSIC}
-        return str(field(self._api.raw_query(queries.PROFILE, about), "v3UserProfile")["id"])
+        return str(field(self._api.raw_query(_queries.PROFILE, about), "v3UserProfile")["id"])
 
     def read_back(self, submission_id: str) -> bytes:
         """Return the bytes the server holds of a submission."""
-        granted = self._ask(queries.DOWNLOAD_AUTH, {"id": submission_id}, "submissionDownloadAuth")
+        granted = self._ask(_queries.DOWNLOAD_AUTH, {"id": submission_id}, "submissionDownloadAuth")
         with self._transport.download(str(granted["url"])) as (response, pieces):
             content = b"".join(pieces)
             length = response.headers.get("Content-Length")

@@ -18,7 +18,7 @@ from bot.data.era_store import FEATURES, Columns, EraStore
 from bot.features.preprocess import Prepared, Preprocess, prepare
 from bot.history.factor_history import FeatureReturns, feature_returns, latest_window, window
 from bot.scoring.residual import remainder
-from bot.training.temporary_columns import Spill
+from bot.training._temporary_columns import Spill
 from models.training.era_batch import EraBatch
 from models.trees.gbm_options import Chunks
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from models.classes import CLASS_PRIOR
+from models.network._network_bodies import EraConditioned, Perceptron
 from models.network.factor_history import CENTRE, FactorHistory
-from models.network.network_bodies import EraConditioned, Perceptron
 from models.network.network_config import MISSING_CODE, NetworkConfig
 from models.network.tsmixer_ext import TSMixerExt, TSMixerExtConfig
 

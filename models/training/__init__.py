@@ -1,6 +1,6 @@
 """
 Training of a network: batches of eras, losses, the loop, checkpoints, several processes; in torch.
 
-It imports ``models.network``. Read ``training_values``, ``era_batch``, ``era_order``, ``era_feed``, ``losses``,
-``training``, ``validation``, ``training_state``, ``checkpoint``, ``distributed``.
+It imports ``models.network``. Read ``training_values``, ``era_batch``, ``_era_order``, ``_era_feed``, ``_losses``,
+``training``, ``_validation``, ``_training_state``, ``checkpoint``, ``distributed``, ``training_setup``.
 """

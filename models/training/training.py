@@ -20,14 +20,15 @@ from torch.nn.parallel import DistributedDataParallel
 from models.network.network import Network
 from models.network.network_config import NetworkConfig
 from models.stopping import TrainingStopped
+from models.training._era_feed import DeviceEra, EraFeed
+from models.training._era_order import EraOrder
+from models.training._losses import loss
+from models.training._training_state import TrainingState
+from models.training._validation import Validation
 from models.training.checkpoint import Checkpoint
 from models.training.distributed import Team
 from models.training.era_batch import EraBatch, EraSource
-from models.training.era_feed import DeviceEra, EraFeed
-from models.training.era_order import EraOrder
-from models.training.losses import loss
 from models.training.training_setup import device_named, optimizer, room_for_eras
-from models.training.training_state import TrainingState
 from models.training.training_values import (
     Evaluation,
     Progress,
@@ -36,7 +37,6 @@ from models.training.training_values import (
     TrainingDiverged,
     TrainingOptions,
 )
-from models.training.validation import Validation
 
 __all__ = [
     "EraBatch",

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.network.network import Network
-from models.training.losses import loss
+from models.training._losses import loss
 
 Floats = npt.NDArray[np.float32]
 
@@ -44,7 +44,7 @@ class TrainingOptions:
         precision: ``bfloat16`` computes matrix products in it (norms and softmax stay float32); ``auto`` does on CUDA.
         compiled: Let ``torch.compile`` fuse the network; pays on CUDA after minutes, needs a compiler.
         resident_share: Part of the device's free memory for eras that stay on it; unused on a CPU.
-        loss: A name in ``models.training.losses.LOSSES``.
+        loss: A name in ``models.training._losses.LOSSES``.
         pearson_weight: How much of the per-era correlation loss is added to it.
 
     Raises:

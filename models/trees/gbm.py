@@ -1,5 +1,5 @@
 """
-Train the LightGBM member; with :mod:`models.trees.gbm_data` all that imports lightgbm's Python package, never to serve.
+Train the LightGBM member; with :mod:`models.trees._gbm_data` all that imports lightgbm's Python package, never to serve.
 
 One Dataset serves all targets that are known for the same rows, is kept for the next training where a cache is given,
 and a training that was killed goes on from its last snapshot where a folder for them is given.
@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.stopping import TrainingStopped
-from models.trees.gbm_data import DatasetCache, dataset, dataset_key, select
+from models.trees._gbm_data import DatasetCache, dataset, dataset_key, select
+from models.trees._gbm_snapshots import Part, Progress, Snapshots, column_seed, joined
 from models.trees.gbm_device import choose_device
 from models.trees.gbm_options import PRESETS, Chunks, Column, Device, GbmOptions, data_parameters, train_parameters
-from models.trees.gbm_snapshots import Part, Progress, Snapshots, column_seed, joined
 
 __all__ = ["PRESETS", "Chunks", "Column", "DatasetCache", "GbmOptions", "Snapshots", "train_gbm", "train_targets"]
 

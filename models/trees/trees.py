@@ -7,9 +7,9 @@ on 2026-11-24 on two shared cores (a cold process adds 30 to the first line); al
 ====================================================  ====  =======  =====
 way                                                   load  predict  both
 ====================================================  ====  =======  =====
-:mod:`models.trees.tree_bits` (used up to depth 10)           79       86    165
-:mod:`models.trees.lightgbm_c`, all rows as float32           26    1,055  1,081
-:mod:`models.trees.lightgbm_c`, 512 rows at a time            26    1,077  1,103
+:mod:`models.trees._tree_bits` (used up to depth 10)           79       86    165
+:mod:`models.trees._lightgbm_c`, all rows as float32           26    1,055  1,081
+:mod:`models.trees._lightgbm_c`, 512 rows at a time            26    1,077  1,103
 onnxruntime, float32 (6,000 rows; off by up to 3e-6)    60      452    512
 ====================================================  ====  =======  =====
 """
@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.trees.lightgbm_c import NativeBooster
-from models.trees.tree_bits import DEEPEST, BitForest
+from models.trees._lightgbm_c import NativeBooster
+from models.trees._tree_bits import DEEPEST, BitForest
 from models.trees.tree_text import Forest, parse
 
 CHUNK = 512

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from bot.daemon.accounts import Party
-from bot.daemon.loop import Daemon
+from bot.daemon._accounts import Party
+from bot.daemon._loop import Daemon
 from bot.errors import RoundNotOpen
 from bot.record.heartbeat import Pulse
 from bot.record.ledger import Entry

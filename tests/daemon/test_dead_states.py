@@ -19,9 +19,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 
-from bot.daemon import jobs
+from bot.daemon import _jobs
 from bot.daemon import process as service
-from bot.daemon.jobs import Calendar, Chore
+from bot.daemon._jobs import Calendar, Chore
 from bot.record import heartbeat
 from bot.record.heartbeat import ailments
 from bot.record.ledger import Ledger
@@ -64,7 +64,7 @@ def test_the_slowest_verdict_comes_in_time():
 
     assert heartbeat.STUCK_S + tick_s <= SLOWEST_S
     assert service.SILENT_S + service.LOOK_AFTER_S + tick_s <= SLOWEST_S
-    assert jobs.LOOK_S < service.SILENT_S
+    assert _jobs.LOOK_S < service.SILENT_S
 
 
 def test_a_loop_that_hangs_in_a_call_is_ill(loop, paper, tmp_path, soon):
@@ -169,12 +169,12 @@ def test_a_chore_that_hangs_is_ended_and_no_dead_scheduler(tmp_path, monkeypatch
         def stop(self, *, grace_s):
             Hanging.ended = grace_s
 
-    monkeypatch.setattr(jobs, "Child", Hanging)
+    monkeypatch.setattr(_jobs, "Child", Hanging)
     chore = Chore(name="sync", commands=(("sync",),), ledger_path=tmp_path / "ledger.sqlite", every_s=3600.0)
     calendar = Calendar([chore])
     chore.run()
 
-    assert Hanging.ended == jobs.CHECKPOINT_S
+    assert Hanging.ended == _jobs.CHECKPOINT_S
     assert Ledger(tmp_path / "ledger.sqlite").chore("sync")["outcome"] == "not done within 43200 s"
     assert calendar.silent_s < 5
 

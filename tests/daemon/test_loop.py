@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.daemon import loop as daemon
-from bot.daemon.accounts import Party
+from bot.daemon import _loop as daemon
+from bot.daemon._accounts import Party
 from bot.errors import BadCredentials, NumeraiUnavailable
 from bot.record.heartbeat import ailments
 from bot.record.ledger import Ledger

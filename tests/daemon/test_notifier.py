@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from bot.daemon import loop as daemon
-from bot.daemon.notifier import PAUSE_S, Messenger
+from bot.daemon import _loop as daemon
+from bot.daemon._notifier import PAUSE_S, Messenger
 from bot.errors import StateUnwritable
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
@@ -81,7 +81,7 @@ def test_a_ledger_that_cannot_be_read_does_not_end_the_thread(paper, tmp_path, m
             raise StateUnwritable("the ledger is busy")
         return Outbox(path)
 
-    monkeypatch.setattr("bot.daemon.notifier.Outbox", outbox)
+    monkeypatch.setattr("bot.daemon._notifier.Outbox", outbox)
     messenger.start()
     messenger.wake()
     messenger._thread.join(timeout=30)

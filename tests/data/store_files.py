@@ -42,7 +42,7 @@ def write_files(folder):
 def small_blocks(monkeypatch):
     """Let three eras fill a block, and a handful of values a read."""
     monkeypatch.setattr("bot.data.ingest.BLOCK_ROWS", 3 * ROWS)
-    monkeypatch.setattr("bot.data.parquet.CELLS", 64)
+    monkeypatch.setattr("bot.data._parquet.CELLS", 64)
 
 
 def build(tmp_path, files, **options):

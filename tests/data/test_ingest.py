@@ -9,7 +9,7 @@ import pytest
 
 from bot.data.era_store import EraStore
 from bot.errors import DatasetIncomplete, SchemaMismatch
-from bot.training.temporary_columns import in_file
+from bot.training._temporary_columns import in_file
 from tests.data.store_files import NAMES, ROWS, TARGETS, build, same_as, small_blocks, table, write_files
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bot.errors import GateFailed, OperatorNeeded
-from bot.hosted.environment import IMAGES, run, this_python
+from bot.hosted._environment import IMAGES, run, this_python
 
 LIVE = pd.DataFrame({"era": "X", "feature_a": np.int8(2)}, index=pd.Index(["n1", "n2", "n3"], name="id"))
 
@@ -76,7 +76,7 @@ def test_model_that_numerai_would_not_run_is_refused(ran, model, reason):
 
 def test_model_that_takes_too_long_is_refused(ran, monkeypatch):
     """Ten minutes at Numerai's, here a moment."""
-    monkeypatch.setattr("bot.hosted.environment.LIMIT_S", 0.05)
+    monkeypatch.setattr("bot.hosted._environment.LIMIT_S", 0.05)
 
     with pytest.raises(GateFailed, match="runs longer than"):
         ran(lambda live: live)

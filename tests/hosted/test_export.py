@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bot.errors import GateFailed
-from bot.hosted.environment import Ran
+from bot.hosted._environment import Ran
 from bot.hosted.export import compare
 
 

@@ -12,7 +12,7 @@ from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, Ro
 from bot.record.ledger import Entry, Ledger
 from bot.sandbox.faults import Fault
 from bot.sandbox.tournament import DEMO_ACCOUNT
-from bot.submission.delivery import Delivery, token
+from bot.submission._delivery import Delivery, token
 from bot.system.kill_points import watching
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
@@ -256,7 +256,7 @@ def test_retries_end_with_the_time_for_uploads(sandbox, delivery, content, monke
     round_ = delivery.client.current_round()
     sandbox.clock.advance(timedelta(minutes=gone))
     delivery.client.submissions(MINE.model_id)
-    monkeypatch.setattr("bot.submission.delivery.stamina.retry_context", noting)
+    monkeypatch.setattr("bot.submission._delivery.stamina.retry_context", noting)
     delivery.ledger.intend(intent(content))
     with suppress(RoundNotOpen):
         delivery.deliver(round_, MINE, intent(content), content, force=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.doctor import account, local
+from bot.doctor import _account, _local
 from bot.doctor import examination as doctor
 from bot.doctor.checks import exit_code
 from bot.sandbox.clock import SandboxClock
@@ -30,7 +30,7 @@ class Patient:
             if name.startswith(("BOT_", "NUMERAI_")):
                 patch.setenv(name, value)
         patch.chdir(installation.root)
-        patch.setattr(account, "SKEW_S", 1e12)  # the sandbox's clock stands still at a day of its own
+        patch.setattr(_account, "SKEW_S", 1e12)  # the sandbox's clock stands still at a day of its own
         patch.setattr(doctor, "PATIENCE_S", 20.0)  # a busy machine is no patient
         self.state = installation.state
 
@@ -127,10 +127,10 @@ FAULTS = {
     "no disk": (lambda p: free(p, 10_000), "disk", "not even a round fits", 78),
     "little disk": (lambda p: free(p, 5 << 30), "disk", "to build the history", 0),
     "little memory": (
-        lambda p: p.patch.setattr(local, "available_memory", lambda: 100 << 20), "memory", "a submission takes", 78
+        lambda p: p.patch.setattr(_local, "available_memory", lambda: 100 << 20), "memory", "a submission takes", 78
     ),
     "memory for submitting alone": (
-        lambda p: p.patch.setattr(local, "available_memory", lambda: 1 << 30), "memory", "training trees", 0
+        lambda p: p.patch.setattr(_local, "available_memory", lambda: 1 << 30), "memory", "training trees", 0
     ),
     "state is a file": (lambda p: p.set(BOT_STATE_DIR=__file__), "state", "is not a folder", 78),
     "newer ledger": (newer_ledger, "ledger", "written by a newer bot", 78),

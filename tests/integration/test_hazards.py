@@ -15,7 +15,7 @@ from bot.errors import BadCredentials, DatasetIncomplete, NumeraiUnavailable, Ro
 from bot.record.ledger import Entry, Ledger
 from bot.sandbox.faults import Fault
 from bot.sandbox.tournament import DEMO_ACCOUNT
-from bot.submission.delivery import Delivery, token
+from bot.submission._delivery import Delivery, token
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.tournament.transport import Transport

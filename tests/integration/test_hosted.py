@@ -10,9 +10,9 @@ import time_machine
 
 from bot import assembly
 from bot.history.published import FRESH_FOR, history_path, newest
+from bot.hosted._model import LIVE_HISTORY, Hosted
+from bot.hosted._pickling import _served
 from bot.hosted.export import find_sample
-from bot.hosted.model import LIVE_HISTORY, Hosted
-from bot.hosted.pickling import _served
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
 from tests.integration.conftest import OPENED

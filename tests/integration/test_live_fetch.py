@@ -11,7 +11,7 @@ from bot.errors import DatasetIncomplete, NumeraiUnavailable, RoundNotOpen
 from bot.record.ledger import Ledger, LiveRecord
 from bot.sandbox.faults import Fault
 from bot.sandbox.tournament import DEMO_ACCOUNT
-from bot.submission.delivery import Delivery
+from bot.submission._delivery import Delivery
 from bot.submission.live_fetch import WAIT_S, LiveFiles, fetch_live, live_path
 from bot.system.kill_points import watching
 from bot.tournament.client import NumeraiClient

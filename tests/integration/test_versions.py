@@ -15,7 +15,7 @@ from bot.data.live_file import read_live
 from bot.data.reference_predictions import Opinions
 from bot.errors import NumeraiUnavailable
 from bot.history.published import history_path
-from bot.judging.champion_comparison import hold
+from bot.judging._champion_comparison import hold
 from bot.judging.judge import ENSEMBLE, judge, open_judged
 from bot.record.ledger import Ledger
 from bot.sandbox.clock import SandboxClock

@@ -9,7 +9,7 @@ import pytest
 
 from bot.data.ingest import update
 from bot.features.preprocess import Preprocess
-from bot.judging.champion_comparison import Abroad
+from bot.judging._champion_comparison import Abroad
 from bot.judging.judge import ENSEMBLE, Candidate
 from bot.training.training_set import TrainingSet
 from tests.data.store_files import NAMES, ROWS, table

@@ -9,7 +9,7 @@ import pytest
 from bot.data.ingest import update
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
-from bot.judging.champion_comparison import hold
+from bot.judging._champion_comparison import hold
 from bot.judging.judge import Candidate
 from bot.judging.promotion import decide
 from bot.sandbox.world.generate import generate

@@ -12,7 +12,7 @@ from bot.data.ingest import update
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
 from bot.history.factor_history import FeatureReturns, minimum_lag
-from bot.judging.champion_comparison import hold
+from bot.judging._champion_comparison import hold
 from bot.judging.judge import Candidate
 from bot.judging.leakage import lag, purge, too_good, used_by
 from bot.judging.promotion import decide

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.reporting.error_analysis import (
+from bot.reporting._error_analysis import (
     BINS,
     agreement,
     bin_means,

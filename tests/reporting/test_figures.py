@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bot.reporting import figures
-from bot.reporting.era_measurements import Measured
-from bot.reporting.error_analysis import EraShape
+from bot.reporting import _figures
+from bot.reporting._era_measurements import Measured
+from bot.reporting._error_analysis import EraShape
 from bot.scoring.summaries import Terms
 
 ERAS, FEATURES = 30, ("feature_a", "feature_b", "feature_c")
@@ -43,7 +43,7 @@ def measured():
 def test_member_figures_count_only_eras_with_a_score(measured):
     """Mean, drawdown and count leave out the era without a score; the newest eras are all here."""
     series = measured.scores["corr"]["ensemble"]
-    found = figures.member_figures(series, block=2)
+    found = _figures.member_figures(series, block=2)
 
     assert found["mean"] == pytest.approx(np.nanmean(series))
     assert found["low"] < found["mean"] < found["high"]
@@ -53,7 +53,7 @@ def test_member_figures_count_only_eras_with_a_score(measured):
 
 def test_a_series_without_any_score_has_figures_that_are_not_numbers():
     """Nothing known is not zero: mean, drawdown and Sharpe are NaN and the count says why."""
-    found = figures.member_figures(np.full(5, np.nan), block=2)
+    found = _figures.member_figures(np.full(5, np.nan), block=2)
 
     assert found["eras"] == 0
     assert np.isnan([found["mean"], found["max_drawdown"], found["sharpe"]]).all()
@@ -61,7 +61,7 @@ def test_a_series_without_any_score_has_figures_that_are_not_numbers():
 
 def test_regimes_that_cannot_be_told_say_why(measured):
     """Without a benchmark there is none by it, and what is the same in every era splits nothing."""
-    found, absent = figures.regimes(measured, block=2)
+    found, absent = _figures.regimes(measured, block=2)
 
     assert {one["name"] for one in found} == {"time", "rows", "exposure", "feature strength"}
     assert absent["regime benchmark"] == "no validation_benchmark_models.parquet"
@@ -70,7 +70,7 @@ def test_regimes_that_cannot_be_told_say_why(measured):
 
 def test_regime_by_time_is_in_the_order_of_eras(measured):
     """Its thirds are the oldest, middle and newest eras."""
-    (time,) = (one for one in figures.regimes(measured, block=2)[0] if one["name"] == "time")
+    (time,) = (one for one in _figures.regimes(measured, block=2)[0] if one["name"] == "time")
     means = [level["scores"]["gbm"]["mean"] for level in time["levels"]]
 
     assert means == pytest.approx([part.mean() for part in np.split(measured.scores["corr"]["gbm"], 3)])
@@ -78,7 +78,7 @@ def test_regime_by_time_is_in_the_order_of_eras(measured):
 
 def test_worst_eras_come_first_with_what_cost_most(measured):
     """The era with the lowest score leads; cost is exposure times return, by feature and by group."""
-    first, second, *_ = figures.worst_eras(measured, FEATURES, GROUPS)
+    first, second, *_ = _figures.worst_eras(measured, FEATURES, GROUPS)
 
     assert (first["era"], second["era"]) == ("0017", "0004")
     assert first["features"] == [["feature_a", pytest.approx(-0.08)], ["feature_c", pytest.approx(-0.01)]]
@@ -87,7 +87,7 @@ def test_worst_eras_come_first_with_what_cost_most(measured):
 
 def test_group_exposure_is_a_root_mean_square(measured):
     """Signs do not cancel within a group."""
-    found = figures.group_exposures(measured, GROUPS)
+    found = _figures.group_exposures(measured, GROUPS)
 
     assert found["one"][0] == pytest.approx(np.sqrt((0.09 + 0.04) / 2))
     assert found["two"][17] == pytest.approx(0.1)
@@ -95,15 +95,15 @@ def test_group_exposure_is_a_root_mean_square(measured):
 
 def test_groups_whose_exposure_never_changes_make_no_thirds(measured):
     """Thirds are made for groups whose exposure differs between eras."""
-    assert [one["name"] for one in figures.group_regimes(measured, GROUPS, block=2)] == ["one", "two"]
+    assert [one["name"] for one in _figures.group_regimes(measured, GROUPS, block=2)] == ["one", "two"]
     still = {"none": (2,)}
     measured.exposure[:, 2] = 0.0
-    assert figures.group_regimes(measured, still, block=2) == []
+    assert _figures.group_regimes(measured, still, block=2) == []
 
 
 def test_agreement_nobody_could_measure_is_not_a_number(measured):
     """A pair without a common era has no mean."""
-    found = {tuple(one["of"]): one["mean"] for one in figures.alike(measured)}
+    found = {tuple(one["of"]): one["mean"] for one in _figures.alike(measured)}
 
     assert found["gbm", "ensemble"] == pytest.approx(0.5)
     assert np.isnan(found["gbm", "meta model"])
@@ -112,7 +112,7 @@ def test_agreement_nobody_could_measure_is_not_a_number(measured):
 def test_pay_is_by_the_terms_of_a_round(measured):
     """Names with the target's horizon are the scores that were measured; what is over the clip is cut."""
     terms = Terms(multipliers={"corr20": 2.0}, clip=0.05, factor=0.5, source="round 1405")
-    found, why = figures.pay_figures(measured, terms, "target_made_20", block=2)
+    found, why = _figures.pay_figures(measured, terms, "target_made_20", block=2)
     series = measured.scores["corr"]["gbm"]
 
     assert why == ""
@@ -126,7 +126,7 @@ def test_pay_for_a_score_of_another_kind_is_not_computed(measured, name):
     """Another horizon, or a score that nobody measured: there is no figure, and the reason names it."""
     terms = Terms(multipliers={"corr20": 3.0, name: 1.0}, clip=1.0, factor=1.0, source="round 1405")
 
-    assert figures.pay_figures(measured, terms, "target_made_20", block=2) == (
+    assert _figures.pay_figures(measured, terms, "target_made_20", block=2) == (
         None,
         f"round 1405 pays for {name}, which target_made_20 has no score of here",
     )
@@ -135,10 +135,10 @@ def test_pay_for_a_score_of_another_kind_is_not_computed(measured, name):
 def test_churn_is_what_the_champion_would_have_ranked_otherwise():
     """One less the rank correlation of each era; without a champion, why there is none."""
     judgement = {"correlation": [0.9, None, 0.7] * 10, "champion_id": "then", "not_computed": {}}
-    found, _ = figures.churn_figures(judgement, block=2)
+    found, _ = _figures.churn_figures(judgement, block=2)
 
     assert (found["champion"], found["mean"]) == ("then", pytest.approx(0.2))
-    assert figures.churn_figures({"correlation": [], "champion_id": None, "not_computed": {}}, block=2) == (
+    assert _figures.churn_figures({"correlation": [], "champion_id": None, "not_computed": {}}, block=2) == (
         None,
         "there was no champion to compare with",
     )

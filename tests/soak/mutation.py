@@ -33,7 +33,7 @@ MODULES = (
     "bot/tournament/rounds.py",
     "bot/record/database.py",
     "bot/record/ledger.py",
-    "bot/submission/delivery.py",
+    "bot/submission/_delivery.py",
     "bot/submission/live_fetch.py",
 )
 TESTS = (

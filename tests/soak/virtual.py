@@ -11,9 +11,9 @@ from unittest import mock
 import tenacity.nap
 
 import bot.submission.submit
-from bot.daemon import loop as daemon
-from bot.daemon.accounts import Party
-from bot.daemon.loop import Daemon
+from bot.daemon import _loop as daemon
+from bot.daemon._accounts import Party
+from bot.daemon._loop import Daemon
 from bot.errors import BotError
 from bot.record.heartbeat import Pulse
 from bot.record.ledger import Ledger

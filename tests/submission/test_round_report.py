@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
+from bot.submission._round_report import RoundReport
 from bot.submission.gates import check_submission
-from bot.submission.round_report import RoundReport
 
 
 def report():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bot.features.preprocess import Preprocess
-from bot.training.temporary_columns import in_file
+from bot.training._temporary_columns import in_file
 from bot.training.training_set import TrainingSet
 from tests.data.store_files import NAMES, TARGETS, build, small_blocks, write_files
 

@@ -11,7 +11,7 @@ from models.classes import CLASS_PRIOR, TARGET_VALUES
 from models.inference.export import random_inputs
 from models.network.network import Network, exponential_averages
 from models.network.network_config import MISSING_CODE, NetworkConfig
-from models.training.losses import cross_entropy
+from models.training._losses import cross_entropy
 
 TARGETS = ("target_ender_20", "target_ender_60", "target_jasper_60")
 CONFIG = NetworkConfig(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from models.classes import CLASS_PRIOR, CLASS_RANKS, CORR_VALUES, MMC_VALUES, TARGET_VALUES
 from models.inference.ranks import double_ranks, normal_scores
 from models.network.network import expected_value
-from models.training.losses import centred_ranks, cross_entropy, loss, mean_squared_error, pearson
+from models.training._losses import centred_ranks, cross_entropy, loss, mean_squared_error, pearson
 
 
 def test_class_values_are_the_scores_own_transforms():

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from models.training import training as training_module
+from models.training._era_feed import EraFeed, copied
+from models.training._era_order import EraOrder
 from models.training.checkpoint import Checkpoint
-from models.training.era_feed import EraFeed, copied
-from models.training.era_order import EraOrder
 from models.training.training import TrainingStopped, train
 from tests.models.training.era_world import CONFIG, LAG, OPTIONS, World, fit, score, world
 

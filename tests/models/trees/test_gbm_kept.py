@@ -106,7 +106,7 @@ def test_only_the_newest_files_stay(cache, built):
 def test_a_full_disk_stops_no_training(cache, monkeypatch):
     """The model is trained, and the log says why the Dataset was not kept."""
     usage = type("Usage", (), {"free": 100})
-    monkeypatch.setattr("models.trees.gbm_data.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("models.trees._gbm_data.shutil.disk_usage", lambda _: usage)
     heard = []
     columns, y = data()
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.trees import gbm, gbm_device
+from models.trees._gbm_snapshots import column_seed
 from models.trees.gbm import Snapshots, train_gbm, train_targets
 from models.trees.gbm_device import DeviceChoice, choose_device
-from models.trees.gbm_snapshots import column_seed
 from models.trees.trees import TreeModel
 from tests.models.trees.tree_rows import DART, NAMES, TINY, data, train
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.trees import trees as trees_module
-from models.trees.lightgbm_c import LightGbmError, NativeBooster
-from models.trees.tree_bits import DEEPEST
+from models.trees._lightgbm_c import LightGbmError, NativeBooster
+from models.trees._tree_bits import DEEPEST
 from models.trees.tree_text import parse
 from models.trees.trees import TreeModel
 
@@ -249,10 +249,10 @@ def test_the_library_s_own_error_is_passed_on():
 
 def test_a_missing_library_is_named(monkeypatch):
     """Without the package, a model that needs it says so."""
-    from models.trees import lightgbm_c
+    from models.trees import _lightgbm_c
 
-    lightgbm_c._library.cache_clear()
-    monkeypatch.setattr(lightgbm_c, "find_spec", lambda _: None)
+    _lightgbm_c._library.cache_clear()
+    monkeypatch.setattr(_lightgbm_c, "find_spec", lambda _: None)
 
     with pytest.raises(LightGbmError, match="not installed"):
         NativeBooster(b"")

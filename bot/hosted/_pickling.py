@@ -19,11 +19,11 @@ from typing import Any
 import cloudpickle
 
 from bot.history.factor_history import HistoryState
-from bot.hosted.model import LIVE_HISTORY
+from bot.hosted._model import LIVE_HISTORY
 from bot.serving.artifacts import MANIFEST, Artifact
 from bot.serving.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, STACKED
 
-ROOT = "bot.hosted.model"
+ROOT = "bot.hosted._model"
 """The module that the function hands its frames to."""
 
 
@@ -86,7 +86,7 @@ def _predictor(bundle: bytes, *, to_benchmark: bool) -> Callable[..., Any]:
             with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
                 archive.extractall(folder)
             sys.path.insert(0, folder)
-            from bot.hosted.model import Hosted  # noqa: PLC0415 - from that folder
+            from bot.hosted._model import Hosted  # noqa: PLC0415 - from that folder
 
             opened.append(Hosted(Path(folder) / "artifact"))
         return opened[0]

@@ -8,8 +8,8 @@ import torch
 
 from models.classes import CORR_VALUES
 from models.network.network import Network, expected_value
+from models.training._era_feed import DeviceEra, EraFeed
 from models.training.distributed import Team
-from models.training.era_feed import DeviceEra, EraFeed
 from models.training.training_values import Score
 
 ROWS = 4096

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from bot.daemon.accounts import Book, Party, Tournament
+from bot.daemon._accounts import Book, Party, Tournament
 from bot.daemon.opening_times import pause_s
 from bot.errors import BotError, OperatorNeeded, RoundNotOpen, StateUnwritable
 from bot.record.heartbeat import Pulse

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from bot.data.live_file import read_live
 from bot.features.preprocess import prepare
 from bot.judging.judge import Candidate
-from bot.reporting.era_measurements import Measured
-from bot.reporting.error_analysis import BINS, agreement, calibration, drift, era_shape, reliability_counts
-from bot.reporting.figures import Content, top_exposures
+from bot.reporting._era_measurements import Measured
+from bot.reporting._error_analysis import BINS, agreement, calibration, drift, era_shape, reliability_counts
+from bot.reporting._figures import Content, top_exposures
 from bot.reporting.importance import Weight, gain_shares, permutation_weights, tree_blocks
 from bot.scoring.metrics import corr
 from bot.serving.artifacts import Artifact

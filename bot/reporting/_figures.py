@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.judging.judge import ENSEMBLE
-from bot.reporting.era_measurements import Measured
-from bot.reporting.error_analysis import by_level, culprits, mean_interval
+from bot.reporting._era_measurements import Measured
+from bot.reporting._error_analysis import by_level, culprits, mean_interval
 from bot.scoring.bootstrap import Interval
 from bot.scoring.summaries import RECENT, Summary, Terms, payout
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bot.errors import GateFailed, OperatorNeeded, RetryLater
-from bot.hosted import runner
+from bot.hosted import _runner
 from bot.system.child_process import SECRETS
 
 LIMIT_S = 600.0
@@ -133,7 +133,7 @@ def run(python: Path, model: Path, live: Path, benchmarks: Path | None, scratch:
     output = scratch / "predictions.csv"
     try:
         result = subprocess.run(  # noqa: S603 - ours, with paths of ours
-            [str(python), "-I", runner.__file__, str(model), str(live), str(benchmarks or ""), str(output)],
+            [str(python), "-I", _runner.__file__, str(model), str(live), str(benchmarks or ""), str(output)],
             env={"HOME": str(scratch), "TMPDIR": str(scratch)},
             cwd=scratch,
             capture_output=True,

@@ -15,7 +15,7 @@ import structlog
 
 from bot.errors import NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.record.ledger import Entry
-from bot.submission.delivery import ATTEMPTS, LONGEST_WAIT_S, Delivery
+from bot.submission._delivery import ATTEMPTS, LONGEST_WAIT_S, Delivery
 from bot.tournament.responses import ServerSubmission
 from bot.tournament.slots import Slot
 

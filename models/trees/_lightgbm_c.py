@@ -1,5 +1,5 @@
 """
-LightGBM's shared library through ctypes, for the few models that :mod:`models.trees.tree_bits` does not take.
+LightGBM's shared library through ctypes, for the few models that :mod:`models.trees._tree_bits` does not take.
 
 The Python package stays unimported: where sklearn is installed, ``import lightgbm`` costs 0.9 s and 150 MB for
 nothing that scoring needs; opening the library takes 3 ms.

@@ -17,7 +17,7 @@ from bot.data.era_store import Columns
 from bot.data.reference_predictions import Opinions
 from bot.history.factor_history import feature_returns
 from bot.judging.judge import ENSEMBLE, Candidate, contribution
-from bot.reporting.error_analysis import EraShape, bin_means, era_shape
+from bot.reporting._error_analysis import EraShape, bin_means, era_shape
 from bot.scoring.metrics import corr, corr_table, fnc_table
 from bot.scoring.neutralize import exposures
 from bot.system.progress import Watcher
