@@ -90,7 +90,7 @@ def _state(settings: Settings) -> Iterator[Check]:
     there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     with tempfile.TemporaryFile(dir=there):
         yield ok("state", f"{folder} is {'there and' if folder.exists() else 'not there yet, its parent is'} writable")
-    if (holder := _holder(folder / "bot.system.lock")) is not None:
+    if (holder := _holder(folder / "bot.lock")) is not None:
         yield note("running", f"process {holder} holds {folder}: that is `bot run` or `bot submit` at work")
 
 
