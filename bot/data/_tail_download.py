@@ -95,11 +95,11 @@ class _Ranges:
     def footer(self) -> pq.FileMetaData:
         """Return the server's footer; from here on only the same version is read."""
         with self._client.download(self._filename, {"Range": f"bytes=-{GUESS}"}) as (response, pieces):
-            spoken = response.headers.get("Content-Range", "")
+            content_range = response.headers.get("Content-Range", "")
             self.etag = response.headers.get("ETag", "")
-            if response.status_code != 206 or not self.etag or not spoken.rpartition("/")[2].isdigit():
+            if response.status_code != 206 or not self.etag or not content_range.rpartition("/")[2].isdigit():
                 raise Unsuited("the server does not answer ranges")
-            self.size = int(spoken.rpartition("/")[2])
+            self.size = int(content_range.rpartition("/")[2])
             end = b"".join(pieces)
         length = int.from_bytes(end[-8:-4], "little") + 8
         if end[-4:] != MAGIC or length > self.size:

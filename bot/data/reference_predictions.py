@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opinions:
+class ReferencePredictions:
     """
     Predictions by score (``bmc``: the benchmark's, ``mmc``: the meta model's) and era.
 
@@ -39,7 +39,7 @@ class Opinions:
     absent: Mapping[str, str]
 
     @classmethod
-    def read(cls, folder: Path, store: EraStore, positions: Sequence[int], *, target: str) -> "Opinions":
+    def read(cls, folder: Path, store: EraStore, positions: Sequence[int], *, target: str) -> "ReferencePredictions":
         """
         Read what the synced files of *folder* say about the eras at *positions*.
 

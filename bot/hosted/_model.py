@@ -16,7 +16,7 @@ import pandas as pd
 
 from bot.features.codes import coded
 from bot.history.factor_history import HistoryState, Window
-from bot.scoring.neutralize import KNOWN_SHARE, spoken
+from bot.scoring.neutralize import KNOWN_SHARE, if_covered
 from bot.serving.artifacts import MANIFEST, Artifact
 from bot.serving.scorer import Scorer
 from bot.tournament.columns import ERA, LIVE_ERA, PREDICTION
@@ -99,7 +99,7 @@ class Hosted:
         if benchmarks is None or column not in benchmarks.columns:
             log.warning("there is no benchmark model %s: nothing is neutralized", column)
             return None
-        found = spoken(benchmarks[column].reindex(ids).to_numpy(dtype=np.float64, na_value=np.nan))
+        found = if_covered(benchmarks[column].reindex(ids).to_numpy(dtype=np.float64, na_value=np.nan))
         if found is None:
             log.warning(
                 "%s speaks about fewer than %.0f %% of the rows: nothing is neutralized", column, 100 * KNOWN_SHARE

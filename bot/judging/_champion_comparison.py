@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from bot.data.reference_predictions import Opinions
+from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import ArtifactInvalid, BotError, DatasetIncomplete, NoChampion, SchemaMismatch
 from bot.history.sync import Refreshed
 from bot.judging.judge import ENSEMBLE, Candidate, Judged, correlations, judge, judged_candidate, open_judged, unseen
@@ -150,9 +150,9 @@ def hold(
         watch: Told about progress.
         abroad: A champion of another data version on its own data, and its id.
     """
-    opinions = Opinions.read(data_folder, fresh.store, positions, target=target)
-    ours, predictions = judge(challenger, positions, target=target, opinions=opinions, watch=watch)
-    missing, theirs, comparison, champion_id, moves = dict(opinions.absent), None, None, None, False
+    reference = ReferencePredictions.read(data_folder, fresh.store, positions, target=target)
+    ours, predictions = judge(challenger, positions, target=target, reference=reference, watch=watch)
+    missing, theirs, comparison, champion_id, moves = dict(reference.absent), None, None, None, False
     try:
         champion_id = artifacts.champions(recipe)[0]
         artifact = artifacts.open(champion_id)
@@ -166,7 +166,7 @@ def hold(
             common = rival.shared(common)
         else:
             raise ValueError(f"its data, {artifact.manifest['data_version']}, could not be opened")  # noqa: TRY301
-        theirs, rival_predictions = judge(rival, common, target=target, opinions=opinions, watch=watch)
+        theirs, rival_predictions = judge(rival, common, target=target, reference=reference, watch=watch)
         comparison = _compare(champion_id, ours, theirs, correlations(predictions, rival_predictions))
     except NoChampion:
         pass
@@ -174,7 +174,7 @@ def hold(
         missing["champion"] = f"not compared with {champion_id}: {error}"
     evidence = Evidence(
         corr=_series(ours, "corr"),
-        contributions={name: _series(ours, name) for name in opinions.by_era},
+        contributions={name: _series(ours, name) for name in reference.by_era},
         drawdown=max_drawdown(ours.scores["corr"][ENSEMBLE]),
         exposure=float(ours.exposure.mean()),
         golden=served["golden"],

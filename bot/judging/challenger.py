@@ -22,7 +22,7 @@ import structlog
 
 from bot import __version__
 from bot.data.next_version import prepare as prepare_version
-from bot.data.reference_predictions import Opinions
+from bot.data.reference_predictions import ReferencePredictions
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import prepare
 from bot.history.factor_history import SCALE, minimum_lag
@@ -139,10 +139,12 @@ class Retrainer:
             else:
                 for name in recipe.trees(self.target):
                     shutil.copyfile(judged / f"{name}.txt", served / f"{name}.txt")
-            opinions = Opinions.read(self._data_folder, fresh.store, split.validation, target=self.target)
-            weights = find_weights(data, judged, split.validation, recipe, target=self.target, opinions=opinions)
+            reference = ReferencePredictions.read(self._data_folder, fresh.store, split.validation, target=self.target)
+            weights = find_weights(data, judged, split.validation, recipe, target=self.target, reference=reference)
             challenger = self._candidate(data, recipe, judged, weights)
-            validation, _ = judge(challenger, split.validation, target=self.target, opinions=opinions, watch=self.watch)
+            validation, _ = judge(
+                challenger, split.validation, target=self.target, reference=reference, watch=self.watch
+            )
             contest = hold(
                 challenger,
                 split.holdout,

@@ -16,13 +16,13 @@ import numpy.typing as npt
 import structlog
 
 from bot.data.era_store import EraStore
-from bot.data.reference_predictions import Opinions
+from bot.data.reference_predictions import ReferencePredictions
 from bot.features.preprocess import Prepared
 from bot.history import feature_returns
 from bot.history.factor_history import FeatureReturns, Window
 from bot.scoring.ensemble_weights import EraScores, weigh
 from bot.scoring.metrics import corr, mmc
-from bot.scoring.neutralize import KNOWN_SHARE, exposures, spoken
+from bot.scoring.neutralize import KNOWN_SHARE, exposures, if_covered
 from bot.serving.artifacts import Artifact
 from bot.serving.scorer import Members, ensemble
 from bot.system.lock import state_lock
@@ -91,7 +91,7 @@ class Candidate:
         """Return the same for any prepared rows; *window* as in :meth:`bot.serving.scorer.Members.score`."""
         columns = rows.features[:, [self.data.manifest.features.index(name) for name in self.neutralizers]]
         scores = self.members.score(rows, window=window)
-        against = spoken(benchmark) if self.to_benchmark else columns
+        against = if_covered(benchmark) if self.to_benchmark else columns
         blended = ensemble(scores, self.weights, against, proportion=self.proportion)
         return {**scores, ENSEMBLE: blended}, columns
 
@@ -115,7 +115,7 @@ class Judged:
 
 
 def judge(
-    candidate: Judgeable, positions: Sequence[int], *, target: str, opinions: Opinions, watch: Watcher
+    candidate: Judgeable, positions: Sequence[int], *, target: str, reference: ReferencePredictions, watch: Watcher
 ) -> tuple[Judged, dict[int, Floats]]:
     """
     Score a candidate on the eras at *positions*.
@@ -124,7 +124,7 @@ def judge(
         candidate: Models that have not seen them.
         positions: Of the eras.
         target: The truth.
-        opinions: What contributions are measured to.
+        reference: Predictions that contributions are measured against.
         watch: Told about progress.
 
     Returns:
@@ -134,11 +134,11 @@ def judge(
     rows, exposure, predictions = [], [], {}
     for done, position in enumerate(positions):
         watch("judge", done / len(positions), f"{len(positions)} eras")
-        scores, columns = candidate.score(position, opinions.by_era.get("bmc", {}).get(position))
+        scores, columns = candidate.score(position, reference.by_era.get("bmc", {}).get(position))
         truth = candidate.data.target(position, target)
         for name, values in scores.items():
             series["corr"][name].append(corr(values, truth))
-            for kind, opinion in opinions.by_era.items():
+            for kind, opinion in reference.by_era.items():
                 series[kind][name].append(contribution(values, opinion.get(position), truth))
         predictions[position] = scores[ENSEMBLE]
         rows.append(int(np.isfinite(truth).sum()))
@@ -218,7 +218,13 @@ def open_judged(artifact: Artifact, state_dir: Path) -> tuple[EraStore, Candidat
 
 
 def find_weights(
-    data: TrainingSet, folder: Path, positions: Sequence[int], recipe: Recipe, *, target: str, opinions: Opinions
+    data: TrainingSet,
+    folder: Path,
+    positions: Sequence[int],
+    recipe: Recipe,
+    *,
+    target: str,
+    reference: ReferencePredictions,
 ) -> dict[str, float]:
     """
     Return the members' weights: as the recipe has them, or by its rule.
@@ -229,7 +235,7 @@ def find_weights(
         positions: Of the validation eras.
         recipe: Names the members and the rule.
         target: The truth.
-        opinions: Meta model and benchmark; where one leaves out a row of an era, it counts as none there.
+        reference: Meta model and benchmark; where one leaves out a row of an era, it counts as none there.
     """
     if recipe.weighting == "fixed":
         return dict(recipe.weights)
@@ -238,7 +244,7 @@ def find_weights(
     for position in positions:
         seen = data.window(position)
         scores = members.score(data.prepared(position), window="masked" if seen is None else seen)
-        said = {kind: by.get(position) for kind, by in opinions.by_era.items()}
+        said = {kind: by.get(position) for kind, by in reference.by_era.items()}
         whole = {kind: values for kind, values in said.items() if values is not None and np.isfinite(values).all()}
         ordered = {name: scores[name] for name in names}
         truth = data.target(position, target)
@@ -264,7 +270,7 @@ def correlations(ours: Mapping[int, Floats], theirs: Mapping[int, Floats]) -> Fl
 
 
 def contribution(values: Floats, opinion: Floats | None, truth: npt.NDArray[np.float32]) -> float:
-    """Return the contribution of an era where enough of its rows are spoken for, else NaN."""
+    """Return the contribution of an era where the reference covers enough of its rows, else NaN."""
     if opinion is None:
         return float("nan")
     known = np.isfinite(opinion)

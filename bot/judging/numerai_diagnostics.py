@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from bot.data.reference_predictions import Opinions
+from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import RefuseToSubmit, RetryLater
 from bot.judging.judge import ENSEMBLE, contribution, open_judged, unseen
 from bot.record.numerai_diagnostics import DiagnosisRecord, Record, Scores, tell
@@ -154,17 +154,17 @@ class Diagnoser:
         if not positions:
             raise ValueError("its judged members have seen every validation era")
         home = self.state_dir / "data" / str(artifact.manifest["data_version"])
-        opinions = Opinions.read(home, store, positions, target=target)
+        reference = ReferencePredictions.read(home, store, positions, target=target)
         ours: dict[str, dict[str, float]] = defaultdict(dict)
         ids: list[str] = []
         predictions: list[np.ndarray] = []
         for done, position in enumerate(positions):
             self.watch("diagnose", done / len(positions), f"{len(positions)} eras")
-            spoken = {kind: by_era.get(position) for kind, by_era in opinions.by_era.items()}
-            scores, _ = candidate.score(position, spoken.get("bmc"))
+            of_era = {kind: by_era.get(position) for kind, by_era in reference.by_era.items()}
+            scores, _ = candidate.score(position, of_era.get("bmc"))
             values, truth = scores[ENSEMBLE], truths.target(position, paid)
             found = {"corr": corr(values, truth)}
-            for kind, opinion in spoken.items():
+            for kind, opinion in of_era.items():
                 # The benchmark is of the artifact's own target; Numerai's is of the one that is paid.
                 if kind == "mmc" or np.array_equal(truth, truths.target(position, target), equal_nan=True):
                     found[kind] = contribution(values, opinion, truth)

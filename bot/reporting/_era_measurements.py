@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.data.era_store import Columns
-from bot.data.reference_predictions import Opinions
+from bot.data.reference_predictions import ReferencePredictions
 from bot.history.factor_history import feature_returns
 from bot.judging.judge import ENSEMBLE, Candidate, contribution
 from bot.reporting._error_analysis import EraShape, bin_means, era_shape
@@ -24,7 +24,7 @@ from bot.system.progress import Watcher
 from models.inference.ranks import rank_correlation
 
 OTHERS = {"bmc": "benchmark", "mmc": "meta model"}
-"""What the opinions behind a score are called."""
+"""Names of the reference models behind the scores."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -79,7 +79,7 @@ def measure(
     *,
     target: str,
     targets: Sequence[str],
-    opinions: Opinions,
+    reference: ReferencePredictions,
     neutral: Columns | None,
     watch: Watcher,
 ) -> Measured:
@@ -91,14 +91,14 @@ def measure(
         positions: Of the eras, ascending.
         target: The main truth.
         targets: Every truth; those the store lacks are an error of the caller.
-        opinions: What contributions are measured to.
+        reference: Predictions that contributions are measured against.
         neutral: Features that FNC leaves out, of the same store; ``None`` where the data have no such set.
         watch: Told about progress.
     """
     found = _Collected()
     for done, position in enumerate(positions):
         watch("evaluate", done / len(positions), f"{len(positions)} eras")
-        _era(candidate, position, target, targets, opinions, neutral, found)
+        _era(candidate, position, target, targets, reference, neutral, found)
     data = candidate.data
     return Measured(
         eras=tuple(data.store.eras[position] for position in positions),
@@ -110,7 +110,7 @@ def measure(
         exposure=np.stack(found.exposure),
         returns=np.stack(found.returns),
         shapes=tuple(found.shapes),
-        absent=dict(opinions.absent),
+        absent=dict(reference.absent),
     )
 
 
@@ -119,16 +119,16 @@ def _era(
     position: int,
     target: str,
     targets: Sequence[str],
-    opinions: Opinions,
+    reference: ReferencePredictions,
     neutral: Columns | None,
     found: _Collected,
 ) -> None:
     data = candidate.data
     rows, seen = data.prepared(position), data.window(position)
-    benchmark = opinions.by_era.get("bmc", {}).get(position)
+    benchmark = reference.by_era.get("bmc", {}).get(position)
     scores, _ = candidate.score_rows(rows, "masked" if seen is None else seen, benchmark)
     truth = data.target(position, target)
-    spoken = {name: by_era.get(position) for name, by_era in opinions.by_era.items()}
+    of_era = {name: by_era.get(position) for name, by_era in reference.by_era.items()}
     columns = np.column_stack(list(scores.values()))
     on_targets = corr_table(columns, np.column_stack([data.target(position, one) for one in targets]))
     for index, (name, values) in enumerate(scores.items()):
@@ -136,7 +136,7 @@ def _era(
         found.bins[name].append(bin_means(values, truth).astype(np.float64))
         for one, score in zip(targets, on_targets[index], strict=True):
             found.by_target[one][name].append(float(score))
-        for kind, opinion in spoken.items():
+        for kind, opinion in of_era.items():
             found.scores[kind][name].append(contribution(values, opinion, truth))
             found.alike[name, OTHERS[kind]].append(_alike(values, opinion))
     if neutral is not None:
@@ -145,7 +145,7 @@ def _era(
             found.scores["fnc"][name].append(score)
     for first, second in combinations(scores, 2):
         found.alike[first, second].append(rank_correlation(scores[first], scores[second]))
-    for kind, opinion in spoken.items():
+    for kind, opinion in of_era.items():
         found.others[OTHERS[kind]].append(_corr_where_known(opinion, truth))
     found.exposure.append(exposures(scores[ENSEMBLE], rows.features))
     found.returns.append(feature_returns(rows.features, truth[:, None])[:, 0].astype(np.float64))

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bot.data.reference_predictions import Opinions
+from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import BadConfig
 from bot.features.feature_sets import FeatureMetadata
 from bot.findings import Finding
@@ -81,7 +81,7 @@ class Evaluator:
             positions,
             target=target,
             targets=candidate.data.targets,
-            opinions=Opinions.read(home, store, positions, target=target),
+            reference=ReferencePredictions.read(home, store, positions, target=target),
             neutral=neutral,
             watch=self.watch,
         )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bot.data.reference_predictions import Opinions
+from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import CannotSplit, OperatorNeeded
 from bot.research.experiment import Laboratory
 from bot.research.experiment_results import Notebook
@@ -104,7 +104,7 @@ def e1(laboratory: Laboratory, *, benchmark: Mapping[int, Floats] | None = None)
     if benchmark is None:
         validated = [position for fold in folds[1:] for position in fold.validation]
         home = lab.state_dir / "data" / lab.data_version
-        benchmark = Opinions.read(home, store, validated, target=lab.target).by_era.get("bmc", {})
+        benchmark = ReferencePredictions.read(home, store, validated, target=lab.target).by_era.get("bmc", {})
     notebook = lab.notebook("e1", store, benchmark=sorted(benchmark))
     climb = _Climb(lab=lab, data=data, folds=folds, notebook=notebook, benchmark=benchmark)
     found = {name: climb.series(name) for name in (TREES, *NETWORKS)}

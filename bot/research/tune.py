@@ -21,14 +21,14 @@ import optuna
 from filelock import FileLock
 
 from bot.data.era_store import EraStore
-from bot.data.reference_predictions import Opinions
+from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import OperatorNeeded
 from bot.features.feature_sets import FeatureMetadata
 from bot.research.experiment import Laboratory
 from bot.research.search_space import Space
 from bot.research.trial_worker import Interrupted
 from bot.scoring.metrics import corr_table, mmc_table
-from bot.scoring.neutralize import spoken
+from bot.scoring.neutralize import if_covered
 from bot.serving.scorer import ensemble
 from bot.training.benchmark_labels import against_benchmark
 from bot.training.network_fit import NetworkFitter, expected
@@ -122,8 +122,8 @@ class Tuning:
         lab = self.laboratory
         folds = self.folds(self.data(self.space.base))
         positions = [position for fold in folds for position in fold.validation]
-        opinions = Opinions.read(self._data_folder, self.store, positions, target=lab.target)
-        found = opinions.by_era.get("bmc", {})
+        reference = ReferencePredictions.read(self._data_folder, self.store, positions, target=lab.target)
+        found = reference.by_era.get("bmc", {})
         return found if all(position in found for position in positions) else {}
 
     def data(self, recipe: Recipe) -> TrainingSet:
@@ -185,7 +185,7 @@ class Tuning:
                 said = ensemble(
                     predict(position),
                     dict(recipe.weights),
-                    spoken(self.benchmark.get(position)) if recipe.to_benchmark else rows.features[:, neutralizers],
+                    if_covered(self.benchmark.get(position)) if recipe.to_benchmark else rows.features[:, neutralizers],
                     proportion=recipe.neutralize,
                 )
             except ValueError:

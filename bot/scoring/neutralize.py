@@ -118,9 +118,9 @@ def neutralize_to(scores: npt.NDArray[np.floating], opinion: Floats, *, proporti
     return np.asarray(scores - proportion * explained)
 
 
-def spoken(opinion: Floats | None) -> Floats | None:
-    """Return an opinion that speaks about enough rows of its era, else ``None``."""
-    return opinion if opinion is not None and np.isfinite(opinion).mean() >= KNOWN_SHARE else None
+def if_covered(predictions: Floats | None) -> Floats | None:
+    """Return the predictions if they cover enough rows of their era, else ``None``."""
+    return predictions if predictions is not None and np.isfinite(predictions).mean() >= KNOWN_SHARE else None
 
 
 def exposures(scores: npt.NDArray[np.floating], features: Codes) -> Floats:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from bot.data.download import LiveFile, fetch
 from bot.data.resumable import Watcher
 from bot.errors import NumeraiUnavailable
-from bot.scoring.neutralize import KNOWN_SHARE, spoken
+from bot.scoring.neutralize import KNOWN_SHARE, if_covered
 from bot.system.kill_points import boundary
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import ID
@@ -80,7 +80,7 @@ def aligned(path: Path, ids: Sequence[str], column: str) -> tuple[Floats | None,
     table = file.read(columns=[ID, column], use_threads=False)
     said = dict(zip(table.column(ID).to_pylist(), table.column(column).to_pylist(), strict=True))
     found = np.array([np.nan if (value := said.get(one)) is None else float(value) for one in ids])
-    if spoken(found) is None:
+    if if_covered(found) is None:
         share = np.isfinite(found).mean()
         return (
             None,

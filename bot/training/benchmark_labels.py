@@ -9,9 +9,9 @@ import numpy.typing as npt
 import structlog
 
 from bot.data.era_store import EraStore
-from bot.data.reference_predictions import Opinions, benchmark_model
+from bot.data.reference_predictions import ReferencePredictions, benchmark_model
 from bot.errors import OperatorNeeded
-from bot.scoring.neutralize import spoken as covers
+from bot.scoring.neutralize import if_covered
 from bot.training.training_set import TrainingSet
 from models.inference.ensemble import gaussianize
 
@@ -23,7 +23,7 @@ def against_benchmark(data: TrainingSet, store: EraStore, folder: Path, *, targe
     """
     Return *data* with the benchmark model of *target*, whose projection is taken out of every label.
 
-    Eras that it says nothing about are not learned from: :func:`spoken` drops them. The real files begin at era 1133,
+    Eras that it says nothing about are not learned from: :func:`with_benchmark` drops them. The real files begin at era 1133,
     so that a network of this kind sees a tenth of the history.
 
     Args:
@@ -35,11 +35,11 @@ def against_benchmark(data: TrainingSet, store: EraStore, folder: Path, *, targe
     Raises:
         OperatorNeeded: There is no benchmark model of the target for any era.
     """
-    opinions = Opinions.read(folder, store, range(len(store.eras)), target=target)
-    known = {position: _scores(one) for position, one in opinions.by_era.get("bmc", {}).items()}
+    reference = ReferencePredictions.read(folder, store, range(len(store.eras)), target=target)
+    known = {position: _scores(one) for position, one in reference.by_era.get("bmc", {}).items()}
     known = {position: one for position, one in known.items() if np.isfinite(one).any()}
     if not known:
-        reason = opinions.absent.get("bmc", "its predictions are of other rows")
+        reason = reference.absent.get("bmc", "its predictions are of other rows")
         raise OperatorNeeded(f"labels of the benchmark's remainder need its predictions: {reason}; run `bot sync`")
     return replace(data, benchmark=known)
 
@@ -51,11 +51,14 @@ def neutralizer(folder: Path, store: EraStore, positions: Sequence[int], target:
     Raises:
         OperatorNeeded: There is none, or one of these eras, which are to be judged as rounds are sent, lacks it.
     """
-    opinions, column = Opinions.read(folder, store, positions, target=target), benchmark_model(folder, target)
-    known = {one for one, said in opinions.by_era.get("bmc", {}).items() if covers(said) is not None}
+    reference, column = (
+        ReferencePredictions.read(folder, store, positions, target=target),
+        benchmark_model(folder, target),
+    )
+    known = {one for one, said in reference.by_era.get("bmc", {}).items() if if_covered(said) is not None}
     absent = [store.eras[one] for one in positions if one not in known]
     if column is None or absent:
-        reason = opinions.absent.get("bmc", f"it does not speak about era {absent[0] if absent else ''}")
+        reason = reference.absent.get("bmc", f"it does not speak about era {absent[0] if absent else ''}")
         raise OperatorNeeded(
             f"neutralizers = 'benchmark' needs the benchmark model in every hold-out era: {reason}; run `bot sync`,"
             " hold out fewer eras, or take a feature set"
@@ -63,7 +66,7 @@ def neutralizer(folder: Path, store: EraStore, positions: Sequence[int], target:
     return column
 
 
-def spoken(data: TrainingSet, positions: Sequence[int], block: str) -> tuple[int, ...]:
+def with_benchmark(data: TrainingSet, positions: Sequence[int], block: str) -> tuple[int, ...]:
     """
     Return those of *positions* that the benchmark speaks about; all of them where *data* has no benchmark.
 
@@ -85,7 +88,7 @@ def spoken(data: TrainingSet, positions: Sequence[int], block: str) -> tuple[int
 
 
 def _scores(opinion: npt.NDArray[np.float64]) -> Floats:
-    """Return normal scores of the rows that are spoken about, NaN elsewhere."""
+    """Return normal scores of the rows that are covered, NaN elsewhere."""
     scores = np.full(len(opinion), np.nan, dtype=np.float32)
     known = np.isfinite(opinion)
     scores[known] = gaussianize(opinion[known])

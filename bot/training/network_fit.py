@@ -18,7 +18,7 @@ from bot.errors import OperatorNeeded
 from bot.scoring.metrics import corr
 from bot.scoring.residual import contribution
 from bot.system.progress import Track, Watcher
-from bot.training.benchmark_labels import spoken
+from bot.training.benchmark_labels import with_benchmark
 from bot.training.network_options import Device, network_config, training_options
 from bot.training.recipes import NetworkRecipe, Recipe
 from bot.training.splits import Split
@@ -95,7 +95,7 @@ class NetworkFitter:
         """
         network = self.recipe.network
         learned, stopping = (
-            spoken(self.data, block, name)
+            with_benchmark(self.data, block, name)
             for block, name in ((split.train, "training"), (split.validation, "validation"))
         )
         seeds = range(network.seed, network.seed + network.seeds)
@@ -112,7 +112,7 @@ class NetworkFitter:
             served = [
                 self._train(
                     config,
-                    spoken(self.refit_data or self.data, resolved, "resolved"),
+                    with_benchmark(self.refit_data or self.data, resolved, "resolved"),
                     (),
                     self._options(network, seed, stop_after=steps),
                     (len(seeds) + number) / rounds,

@@ -10,7 +10,7 @@ import structlog
 
 from bot.data.era_store import EraStore
 from bot.data.live_file import read_live
-from bot.data.reference_predictions import Opinions
+from bot.data.reference_predictions import ReferencePredictions
 from bot.history.feature_returns import update
 from bot.judging.judge import find_weights, judged_candidate
 from bot.sandbox.clock import SandboxClock
@@ -166,7 +166,7 @@ def test_weights_of_a_rule_go_to_their_own_members(trained, tmp_path):
     for name in ("gbm.txt", "tsmixer.onnx"):
         shutil.copyfile(artifact.path(f"judged-{name}"), tmp_path / name)
     eras = range(20, 90)
-    opinions = Opinions.read(trained / "data" / "v5.3", store, eras, target="target_ender_60")
+    reference = ReferencePredictions.read(trained / "data" / "v5.3", store, eras, target="target_ender_60")
     found = [
         find_weights(
             data,
@@ -174,7 +174,7 @@ def test_weights_of_a_rule_go_to_their_own_members(trained, tmp_path):
             eras,
             replace(DEMO, weighting="constrained", weights=tuple((name, 0.5) for name in names)),
             target="target_ender_60",
-            opinions=opinions,
+            reference=reference,
         )
         for names in (("gbm", "tsmixer"), ("tsmixer", "gbm"))
     ]

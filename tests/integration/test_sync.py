@@ -102,12 +102,12 @@ def test_larger_history_is_trained_on_and_evaluated_through_the_store(tmp_path):
         evaluated = bot.bot("evaluate", "--artifact", page.stem, BOT_FEATURE_SET="small")
     figures = json.loads(page.with_suffix(".json").read_text())
     means = [by[score] for by in figures["members"].values() for score in ("corr", "fnc", "mmc", "bmc")]
-    spoken = figures["members"]["ensemble"]["mmc"]["eras"]
+    covered = figures["members"]["ensemble"]["mmc"]["eras"]
 
     assert result.returncode == 0, result.stderr
     assert f"Artifact {page.stem}" in result.stdout
     assert evaluated.returncode == 0, evaluated.stderr
     assert all(one["low"] < one["mean"] < one["high"] for one in means)
-    assert 0 < spoken < len(figures["eras"])  # the meta model begins later than the history
+    assert 0 < covered < len(figures["eras"])  # the meta model begins later than the history
     assert page.stat().st_size < 1_000_000
     assert [folder.name[:5] for folder in (tmp_path / "state" / "store").iterdir()] == ["v5.3-"]

@@ -12,7 +12,7 @@ import structlog
 
 from bot.cli import training
 from bot.data.live_file import read_live
-from bot.data.reference_predictions import Opinions
+from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import NumeraiUnavailable
 from bot.history.published import history_path
 from bot.judging._champion_comparison import hold
@@ -278,8 +278,8 @@ def test_champion_of_another_version_scores_as_at_home(contested, moved):
     held, (identity, champion), eras = contested
     contest, own = held((identity, champion)), champion.data.store
     at_home = [own.eras.index(era) for era in eras]
-    opinions = Opinions.read(moved / "state" / "data" / "v5.3", own.store, at_home, target=TARGET)
-    judged, _ = judge(champion, at_home, target=TARGET, opinions=opinions, watch=lambda *_: None)
+    reference = ReferencePredictions.read(moved / "state" / "data" / "v5.3", own.store, at_home, target=TARGET)
+    judged, _ = judge(champion, at_home, target=TARGET, reference=reference, watch=lambda *_: None)
 
     for kind in ("corr", "bmc", "mmc"):
         theirs = contest.champion.scores[kind][ENSEMBLE]

@@ -231,7 +231,7 @@ def test_live_ids_are_new_in_every_round(world, files):
 
 
 def test_truth_of_a_live_era_is_whole(world):
-    """The world knows every target of a live era, and the opinions that it is scored against."""
+    """The world knows every target of a live era, and the predictions that it is scored against."""
     era = world.live(0)
 
     assert set(era.targets) == set(TARGETS)

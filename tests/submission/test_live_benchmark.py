@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot.data.live_file import LiveFile
 from bot.errors import GateFailed
-from bot.scoring.neutralize import neutralize_to, spoken
+from bot.scoring.neutralize import if_covered, neutralize_to
 from bot.submission.live_benchmark import FILE, live_benchmark
 from bot.tournament.rounds import Round
 from models.inference.ensemble import gaussianize
@@ -108,9 +108,9 @@ def test_rows_without_an_opinion_keep_their_scores():
     left = neutralize_to(np.array([3.0, 1.0, 7.0, 2.0, 4.0]), opinion, proportion=1.0)
 
     assert left[2] == 7.0
-    assert spoken(opinion) is opinion
-    assert spoken(np.where(np.arange(5) < 2, opinion, np.nan)) is None
-    assert spoken(None) is None
+    assert if_covered(opinion) is opinion
+    assert if_covered(np.where(np.arange(5) < 2, opinion, np.nan)) is None
+    assert if_covered(None) is None
 
 
 def test_ensemble_that_is_the_benchmark_is_refused():

@@ -13,7 +13,7 @@ from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.scoring.metrics import bmc
 from bot.scoring.residual import contribution, remainder
-from bot.training.benchmark_labels import against_benchmark, neutralizer, spoken
+from bot.training.benchmark_labels import against_benchmark, neutralizer, with_benchmark
 from bot.training.network_fit import NetworkFitter
 from bot.training.recipes import DEMO
 from bot.training.splits import Split
@@ -51,12 +51,14 @@ def test_eras_without_the_benchmark_are_not_learned(data, plain):
     """They are left out, never learned as they are; where none is left, the message names the eras there are."""
     last = len(data.store.eras) - 17
 
-    assert spoken(data, range(TRAIN_ERAS - 5, TRAIN_ERAS + 5), "training") == tuple(range(TRAIN_ERAS, TRAIN_ERAS + 5))
-    assert spoken(plain, range(5), "training") == tuple(range(5))
+    assert with_benchmark(data, range(TRAIN_ERAS - 5, TRAIN_ERAS + 5), "training") == tuple(
+        range(TRAIN_ERAS, TRAIN_ERAS + 5)
+    )
+    assert with_benchmark(plain, range(5), "training") == tuple(range(5))
     with pytest.raises(
         OperatorNeeded, match=f"about eras {data.store.eras[TRAIN_ERAS]} to .*none of them a training era"
     ):
-        spoken(data, range(TRAIN_ERAS), "training")
+        with_benchmark(data, range(TRAIN_ERAS), "training")
     with pytest.raises(KeyError):
         data.eras([0]).batch(0)
     assert last > TRAIN_ERAS

@@ -120,7 +120,7 @@ class World:
         staging = folder.with_name(f".{folder.name}-{os.getpid()}")
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
-        meta, benchmarks = _opinions(era, self._seed)
+        meta, benchmarks = _reference_predictions(era, self._seed)
         write_live(staging, self._schema, era, benchmarks)
         truth: dict[str, Any] = {
             "ids": np.array(era.ids),
@@ -146,7 +146,7 @@ class World:
         with HistoryWriter(folder, self._schema) as writer:
             for position in range(last):
                 era = self._market.next_era()
-                meta, benchmarks = _opinions(era, self._seed)
+                meta, benchmarks = _reference_predictions(era, self._seed)
                 writer.add(
                     era,
                     label=f"{position + 1:04d}",
@@ -194,7 +194,7 @@ def _unresolved(era: Era, weeks_left: int) -> frozenset[str]:
     return frozenset(names | ({"target"} if "_60" in hidden else set()))
 
 
-def _opinions(era: Era, seed: int) -> tuple[npt.NDArray[np.float64], dict[str, npt.NDArray[np.float64]]]:
+def _reference_predictions(era: Era, seed: int) -> tuple[npt.NDArray[np.float64], dict[str, npt.NDArray[np.float64]]]:
     """Return meta model and benchmark predictions: the lasting signal, each behind a haze of its own."""
     random = np.random.default_rng([seed, 5, int(era.ids[0][1:9], 16)])
 
