@@ -51,7 +51,7 @@ def commands(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str,
 
 def lived_in(state: Path) -> None:
     """Make a state directory with rounds, events, chores and a champion."""
-    from bot.record.ledger import Entry, Ledger, LiveRecord
+    from bot.record.ledger import Entry, Ledger, LiveFileRecord
     from bot.serving.artifacts import ArtifactStore
     from bot.tournament.rounds import Round
 
@@ -64,7 +64,9 @@ def lived_in(state: Path) -> None:
         at = OPENED + timedelta(days=number - 1405)
         ledger.see(Round(number=number, opens_at=at, closes_at=at + timedelta(hours=1)))
         digests = {"sha256": f"{number:064x}", "ids_sha256": f"{number:064x}"}
-        ledger.record_live(LiveRecord(round=number, version="v5.3", rows=6_900, fetched_at=at.isoformat(), **digests))
+        ledger.record_live(
+            LiveFileRecord(round=number, version="v5.3", rows=6_900, fetched_at=at.isoformat(), **digests)
+        )
         ledger.intend(
             Entry(
                 round=number, slot="mixer", state="intended", token=f"r{number}-mixer", csv_sha256=digests["sha256"],

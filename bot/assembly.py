@@ -9,7 +9,7 @@ import structlog
 
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
 from bot.record.ledger import Ledger
-from bot.record.numerai_diagnostics import DiagnosisRecord, owed
+from bot.record.numerai_diagnostics import DiagnosticsRecord, owed
 from bot.record.outbox import Outbox
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.version_pin import Pin
@@ -122,7 +122,7 @@ def undiagnosed(settings: Settings, recipes: Sequence[str]) -> tuple[str, ...]:
             continue
         if artifacts.trained_on(identity, settings.state_dir / "store"):
             champions[recipe] = identity
-    record, outbox = DiagnosisRecord(settings.ledger_path), Outbox(settings.ledger_path)
+    record, outbox = DiagnosticsRecord(settings.ledger_path), Outbox(settings.ledger_path)
     try:
         return owed(champions, record.all(), outbox.troubles())
     finally:

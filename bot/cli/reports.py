@@ -137,7 +137,7 @@ def diagnose(
     from bot import assembly  # noqa: PLC0415
     from bot.cli.console import training_bar  # noqa: PLC0415
     from bot.judging.numerai_diagnostics import Diagnoser  # noqa: PLC0415
-    from bot.record.numerai_diagnostics import DiagnosisRecord  # noqa: PLC0415
+    from bot.record.numerai_diagnostics import DiagnosticsRecord  # noqa: PLC0415
     from bot.record.outbox import Outbox  # noqa: PLC0415
     from bot.settings import load_settings  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415
@@ -160,7 +160,7 @@ def diagnose(
     with state_lock(settings.state_dir, "diagnose"), training_bar() as watch:
         diagnoser = Diagnoser(
             client=client,
-            record=DiagnosisRecord(settings.ledger_path),
+            record=DiagnosticsRecord(settings.ledger_path),
             outbox=Outbox(settings.ledger_path),
             artifacts=artifacts,
             state_dir=settings.state_dir,

@@ -10,7 +10,7 @@ from bot.cli.app import app
 from bot.errors import BotError, OperatorNeeded, RetryLater
 
 if TYPE_CHECKING:
-    from bot.history.sync import Refreshed
+    from bot.history.sync import Synced
     from bot.judging.challenger import Retrained
     from bot.settings import Settings
     from bot.training.recipes import Recipe
@@ -28,7 +28,7 @@ def sync() -> None:
     settings = load_settings()
     logs.configure(**settings.logging)
     try:
-        from bot.history.sync import refresh  # noqa: PLC0415 - decodes with what only training installs
+        from bot.history.sync import sync_history  # noqa: PLC0415 - decodes with what only training installs
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to keep history") from None
     targets, lookback = recipe_file.history_needs()
@@ -37,7 +37,7 @@ def sync() -> None:
     for version in dict.fromkeys(pin.in_use for pin in pins):
         try:
             with training_bar() as watch:
-                fresh = refresh(
+                fresh = sync_history(
                     assembly.open_client(settings),
                     settings.state_dir,
                     version,
@@ -56,13 +56,13 @@ def sync() -> None:
         raise failed[0]
 
 
-def _show_synced(version: str, fresh: "Refreshed") -> None:
+def _show_synced(version: str, fresh: "Synced") -> None:
     typer.echo(f"{version}: {', '.join(fresh.changed) if fresh.changed else 'every file is current'}")
     rows, eras = int(fresh.store.offsets[-1]), fresh.store.eras
     typer.echo(
         f"store: {len(eras)} eras, {eras[0]} to {eras[-1]}, {rows:,} rows, {len(fresh.store.manifest.features)} features"
     )
-    typer.echo(f"truth: {fresh.truth}")
+    typer.echo(f"truth: {fresh.facts}")
     newest = ", ".join(f"{name} {era}" for name, era in fresh.history.newest_era.items())
     typer.echo(f"history: resolved to {newest}; stale after {fresh.history.stale_after:%Y-%m-%d}")
     for finding in fresh.findings:

@@ -20,7 +20,7 @@ DAYS_AN_ERA = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
+class DataFacts:
     """
     Facts of one state of the data.
 
@@ -51,7 +51,7 @@ class Truth:
     newest: str
 
     @classmethod
-    def of(cls, store: EraStore) -> "Truth":
+    def of(cls, store: EraStore) -> "DataFacts":
         """Read the facts from a store: horizons from names and from the eras that are NaN at the end."""
         names = tuple(name for name in store.manifest.targets if name != ALIAS)
         days = {name: _days(name) for name in names}
@@ -80,7 +80,7 @@ class Truth:
         return f"`target` is {self.alias or 'no single named target'}; {far}; {self.test} eras are marked test"
 
 
-def compare(path: Path, now: Truth) -> tuple[str, ...]:
+def compare_facts(path: Path, now: DataFacts) -> tuple[str, ...]:
     """
     Say what is odd about the data, and what has changed since *path* was written; then write it anew.
 
@@ -101,7 +101,7 @@ def shown(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _oddities(now: Truth) -> list[str]:
+def _oddities(now: DataFacts) -> list[str]:
     """Return where the values contradict the names."""
     found = []
     if now.alias is None:
@@ -122,7 +122,7 @@ def _oddities(now: Truth) -> list[str]:
     return found
 
 
-def _changes(before: Mapping[str, object] | None, now: Truth) -> list[str]:
+def _changes(before: Mapping[str, object] | None, now: DataFacts) -> list[str]:
     if before is None:
         return []
     found = []

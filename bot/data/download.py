@@ -29,7 +29,7 @@ from bot.system.files import publish, sha256_of, sync_folder
 from bot.system.kill_points import boundary
 from bot.tournament.client import NumeraiClient
 
-__all__ = ["FetchedFile", "LiveFile", "fetch", "prove_fresh", "read_live", "recorded", "sync"]
+__all__ = ["FetchedFile", "LiveFile", "fetch", "prove_fresh", "read_live", "recorded", "sync_files"]
 
 STORED_FILES = ("train.parquet", "validation.parquet")
 TRAINING_FILES = ("features.json", *STORED_FILES)
@@ -98,7 +98,7 @@ def fetch(
     return FetchedFile(path=path, size=total, sha256=came, etag=etag, modified=modified)
 
 
-def sync(client: NumeraiClient, folder: Path, version: str, *, watch: Watcher | None = None) -> tuple[str, ...]:
+def sync_files(client: NumeraiClient, folder: Path, version: str, *, watch: Watcher | None = None) -> tuple[str, ...]:
     """
     Bring the training files of a data version up to date; return the names of those that changed.
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import structlog
 
-from bot.data.data_facts import Truth, compare
+from bot.data.data_facts import DataFacts, compare_facts
 from bot.data.data_version import order
-from bot.data.download import STORED_FILES, recorded, sync
+from bot.data.download import STORED_FILES, recorded, sync_files
 from bot.data.era_store import EraStore
 from bot.data.ingest import update
 from bot.data.next_version import survey
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refreshed:
+class Synced:
     """
     What there is now.
 
@@ -36,7 +36,7 @@ class Refreshed:
         store: The complete history.
         returns: Realised returns of all features for the history targets.
         history: What live rows may see.
-        truth: What the data say about themselves.
+        facts: Facts read from the data.
         findings: What somebody should know about the data, in words.
     """
 
@@ -44,11 +44,11 @@ class Refreshed:
     store: EraStore
     returns: FeatureReturns
     history: HistoryState
-    truth: Truth
+    facts: DataFacts
     findings: tuple[str, ...]
 
 
-def refresh(
+def sync_history(
     client: NumeraiClient,
     state_dir: Path,
     version: str,
@@ -57,7 +57,7 @@ def refresh(
     lookback: int,
     pinned: Collection[str],
     watch: Watcher,
-) -> Refreshed:
+) -> Synced:
     """
     Bring everything that is derived from Numerai's files up to date.
 
@@ -79,7 +79,7 @@ def refresh(
     with state_lock(state_dir, "sync"):
         home = state_dir / "data" / version
         watch("sync", 0.0, version)
-        changed = sync(
+        changed = sync_files(
             client,
             state_dir / "data",
             version,
@@ -104,15 +104,15 @@ def refresh(
             lookback=lookback,
             now=client.server_now(),
         )
-        truth = Truth.of(store)
+        facts = DataFacts.of(store)
         findings = (
-            *compare(home / "truth.json", truth),
+            *compare_facts(home / "truth.json", facts),
             *survey(client, client.datasets(), store, state_dir / "data"),
         )
         for finding in findings:
             log.warning("data.finding", finding=finding)
         _let_go(store, state_dir / "data", pinned)
-    return Refreshed(changed=changed, store=store, returns=table, history=state, truth=truth, findings=findings)
+    return Synced(changed=changed, store=store, returns=table, history=state, facts=facts, findings=findings)
 
 
 def _let_go(store: EraStore, data: Path, pinned: Collection[str]) -> None:

@@ -15,7 +15,7 @@ import structlog
 
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import ArtifactInvalid, BotError, DatasetIncomplete, NoChampion, SchemaMismatch
-from bot.history.sync import Refreshed
+from bot.history.sync import Synced
 from bot.judging.judge import ENSEMBLE, Candidate, Judged, correlations, judge, judged_candidate, open_judged, unseen
 from bot.judging.leakage import inspect
 from bot.judging.promotion import Comparison, Evidence, Series
@@ -123,7 +123,7 @@ def hold(
     positions: Sequence[int],
     *,
     target: str,
-    fresh: Refreshed,
+    fresh: Synced,
     data_folder: Path,
     artifacts: ArtifactStore,
     recipe: str,
@@ -195,9 +195,7 @@ def hold(
     return Contest(challenger=ours, champion=theirs, champion_id=champion_id, evidence=evidence)
 
 
-def open_abroad(
-    artifacts: ArtifactStore, recipe: str, fresh: Refreshed, state_dir: Path
-) -> tuple[str, Candidate] | None:
+def open_abroad(artifacts: ArtifactStore, recipe: str, fresh: Synced, state_dir: Path) -> tuple[str, Candidate] | None:
     """
     Open a champion of another data version on its own data, before hours of training: it has to be compared with.
 
@@ -217,7 +215,7 @@ def open_abroad(
         return None
 
 
-def is_abroad(artifact: Artifact, fresh: Refreshed) -> bool:
+def is_abroad(artifact: Artifact, fresh: Synced) -> bool:
     """Say whether an artifact was trained on another data version than this one."""
     here = fresh.store.manifest.data_version
     return str(artifact.manifest.get("data_version", here)) != here

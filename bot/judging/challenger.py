@@ -26,7 +26,7 @@ from bot.data.reference_predictions import ReferencePredictions
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import prepare
 from bot.history.factor_history import SCALE, minimum_lag
-from bot.history.sync import refresh
+from bot.history.sync import sync_history
 from bot.judging._champion_comparison import JUDGED, hold, open_abroad
 from bot.judging.evaluation_file import EVALUATION, Score, summary, to_json
 from bot.judging.judge import Candidate, find_weights, judge
@@ -104,7 +104,7 @@ class Retrainer:
         champion = Pin.of(self.artifacts, recipe.name, self.data_version).champion
         for finding in prepare_version(self.client, self.state_dir, self.data_version, champion=champion):
             log.info("retrain.data_version", recipe=recipe.name, finding=finding)
-        fresh = refresh(
+        fresh = sync_history(
             self.client,
             self.state_dir,
             self.data_version,

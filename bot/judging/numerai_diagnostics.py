@@ -23,7 +23,7 @@ import structlog
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import RefuseToSubmit, RetryLater
 from bot.judging.judge import ENSEMBLE, contribution, open_judged, unseen
-from bot.record.numerai_diagnostics import DiagnosisRecord, Record, Scores, tell
+from bot.record.numerai_diagnostics import DiagnosticsRecord, Record, Scores, tell
 from bot.record.outbox import Outbox
 from bot.scoring.metrics import COVERAGE, corr
 from bot.serving.artifacts import Artifact, ArtifactStore
@@ -55,7 +55,7 @@ class Diagnoser:
     """Everything a diagnosis needs; *wait* sleeps so many seconds, *watch* is told about progress."""
 
     client: NumeraiClient
-    record: DiagnosisRecord
+    record: DiagnosticsRecord
     outbox: Outbox
     artifacts: ArtifactStore
     state_dir: Path

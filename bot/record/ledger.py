@@ -40,7 +40,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LiveRecord:
+class LiveFileRecord:
     """A live file that a round was scored on; its data version is empty where an older bot did not write it down."""
 
     round: int
@@ -145,7 +145,7 @@ class Ledger(Database):
         )
         return _to_round(rows[0]) if rows else None
 
-    def record_live(self, record: LiveRecord) -> None:
+    def record_live(self, record: LiveFileRecord) -> None:
         """Remember a live file of a round, so that a later round can be proven to have a new one."""
         with boundary("ledger.record_live"), self._transaction():
             self._db.execute(
@@ -155,10 +155,10 @@ class Ledger(Database):
             )
             self._event("dataset.fetched", record.fetched_at, record.round, None, {"sha256": record.sha256})
 
-    def live(self, round_number: int) -> tuple[LiveRecord, ...]:
+    def live(self, round_number: int) -> tuple[LiveFileRecord, ...]:
         """Return the live files recorded for the round, one of each data version that was needed."""
         rows = self._select("SELECT * FROM live_file WHERE round = ? ORDER BY version", round_number)
-        return tuple(LiveRecord(**row) for row in rows)
+        return tuple(LiveFileRecord(**row) for row in rows)
 
     def forget(self, round_number: int) -> None:
         """Forget the live files of a round and what was only intended on the strength of them."""
@@ -166,10 +166,10 @@ class Ledger(Database):
             self._db.execute("DELETE FROM live_file WHERE round = ?", (round_number,))
             self._db.execute("DELETE FROM submission WHERE round = ? AND state = 'intended'", (round_number,))
 
-    def earlier_live(self, round_number: int) -> tuple[LiveRecord, ...]:
+    def earlier_live(self, round_number: int) -> tuple[LiveFileRecord, ...]:
         """Return the live files of earlier rounds, newest first."""
         rows = self._select("SELECT * FROM live_file WHERE round < ? ORDER BY round DESC LIMIT 50", round_number)
-        return tuple(LiveRecord(**row) for row in rows)
+        return tuple(LiveFileRecord(**row) for row in rows)
 
     def settled(self, round_number: int, slot: str) -> bool:
         """Say whether nothing is left to do for *slot* in the round: confirmed, or rehearsed in a dry run."""

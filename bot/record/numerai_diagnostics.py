@@ -58,7 +58,7 @@ class Record:
         return self.state in CONCLUDED
 
 
-class DiagnosisRecord(Database):
+class DiagnosticsRecord(Database):
     """The diagnostics of a ledger."""
 
     def get(self, artifact: str) -> Record | None:

@@ -15,7 +15,7 @@ import structlog
 
 from bot.data.download import LiveFile, fetch, prove_fresh, read_live
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
-from bot.record.ledger import LiveRecord
+from bot.record.ledger import LiveFileRecord
 from bot.submission._delivery import Delivery
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
@@ -45,9 +45,9 @@ class LiveFiles:
     round_: Round
     folder: Path
     versions: Collection[str]
-    _asked: dict[str, tuple[LiveRecord, LiveFile] | RetryLater] = field(default_factory=dict)
+    _asked: dict[str, tuple[LiveFileRecord, LiveFile] | RetryLater] = field(default_factory=dict)
 
-    def of(self, version: str) -> tuple[LiveRecord, LiveFile] | RetryLater:
+    def of(self, version: str) -> tuple[LiveFileRecord, LiveFile] | RetryLater:
         """
         Return the live file of a data version; or why it cannot be had, where an artifact of another one is to score.
 
@@ -58,7 +58,7 @@ class LiveFiles:
             self._asked[version] = self._fetch(version)
         return self._asked[version]
 
-    def _fetch(self, version: str) -> tuple[LiveRecord, LiveFile] | RetryLater:
+    def _fetch(self, version: str) -> tuple[LiveFileRecord, LiveFile] | RetryLater:
         try:
             return fetch_live(self.delivery, self.round_, live_path(self.folder, version), version=version)
         except (DatasetIncomplete, NumeraiUnavailable) as error:
@@ -81,7 +81,7 @@ def live_path(folder: Path, version: str) -> Path:
     return folder / version / "live.parquet"
 
 
-def fetch_live(delivery: Delivery, round_: Round, path: Path, *, version: str) -> tuple[LiveRecord, LiveFile]:
+def fetch_live(delivery: Delivery, round_: Round, path: Path, *, version: str) -> tuple[LiveFileRecord, LiveFile]:
     """
     Download a round's live file of a data version, or take the one already proven for it.
 
@@ -120,7 +120,7 @@ def fetch_live(delivery: Delivery, round_: Round, path: Path, *, version: str) -
                 " another round's; both are fetched again"
             )
     now = delivery.same_round(round_)
-    record = LiveRecord(
+    record = LiveFileRecord(
         round=round_.number,
         version=version,
         sha256=fetched.sha256,

@@ -15,7 +15,7 @@ import structlog
 from bot.data.download import LiveFile
 from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater, StateUnwritable
 from bot.findings import Finding
-from bot.record.ledger import Entry, Ledger, LiveRecord
+from bot.record.ledger import Entry, Ledger, LiveFileRecord
 from bot.submission._delivery import Delivery, token
 from bot.submission._late_queue import Late
 from bot.submission._round_report import RoundReport
@@ -176,7 +176,7 @@ class Submitter:
         round_: Round,
         slot: Slot,
         rung: Rung,
-        record: LiveRecord,
+        record: LiveFileRecord,
         live: LiveFile,
         stages: Stages,
         refused: tuple[str, ...],

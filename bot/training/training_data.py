@@ -9,7 +9,7 @@ from bot.features.distributions import Marginals, sample
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess, prepare
 from bot.history.factor_history import HistoryState
-from bot.history.sync import Refreshed
+from bot.history.sync import Synced
 from bot.serving.scorer import HISTORY, PREPROCESS
 from bot.system.progress import Watcher
 from bot.training.recipes import Recipe
@@ -21,7 +21,7 @@ COMPARED = 52
 
 
 def read(
-    fresh: Refreshed, recipe: Recipe, metadata: FeatureMetadata, *, feature_set: str, target: str, watch: Watcher
+    fresh: Synced, recipe: Recipe, metadata: FeatureMetadata, *, feature_set: str, target: str, watch: Watcher
 ) -> TrainingSet:
     """
     Verify the store and select what the recipe trains on.

@@ -11,7 +11,7 @@ from typing import Any
 
 from bot.record.heartbeat import ailments
 from bot.record.ledger import Ledger, rounds_folder
-from bot.record.numerai_diagnostics import DiagnosisRecord
+from bot.record.numerai_diagnostics import DiagnosticsRecord
 from bot.record.outbox import Outbox
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.version_pin import Pin
@@ -119,7 +119,7 @@ def _champions(state_dir: Path) -> dict[str, str]:
 
 def _diagnostics(ledger_path: Path) -> dict[str, Any]:
     """Return what came of each artifact's diagnostics."""
-    record = DiagnosisRecord(ledger_path)
+    record = DiagnosticsRecord(ledger_path)
     try:
         return {
             identity: {"state": one.state, "verdict": one.verdict, "at": one.at}

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bot.data.data_facts import Truth, compare
+from bot.data.data_facts import DataFacts, compare_facts
 from bot.data.ingest import update
 from tests.data.store_files import NAMES, TARGETS, table
 
@@ -18,18 +18,18 @@ def store(tmp_path, content):
 
 
 @pytest.fixture
-def truth(tmp_path):
+def facts(tmp_path):
     """Facts of eras 1 to 9, the newest two of them unresolved, as if they were as many as usual."""
-    return replace(Truth.of(store(tmp_path, table(1, 9))), unresolved={"20": 5, "60": 13})
+    return replace(DataFacts.of(store(tmp_path, table(1, 9))), unresolved={"20": 5, "60": 13})
 
 
 def test_facts_are_read_from_the_values(tmp_path):
     """The alias is found by its values, the boundaries by what is known and by the type of eras."""
-    truth = Truth.of(store(tmp_path, table(1, 9)))
+    facts = DataFacts.of(store(tmp_path, table(1, 9)))
 
-    assert (truth.alias, truth.test, truth.labelled, truth.newest) == ("target_ender_60", 2, "0007", "0009")
-    assert (truth.resolved, truth.unresolved) == ({"20": "0007", "60": "0007"}, {"20": 2, "60": 2})
-    assert "`target` is target_ender_60; 20D targets to era 0007" in str(truth)
+    assert (facts.alias, facts.test, facts.labelled, facts.newest) == ("target_ender_60", 2, "0007", "0009")
+    assert (facts.resolved, facts.unresolved) == ({"20": "0007", "60": "0007"}, {"20": 2, "60": 2})
+    assert "`target` is target_ender_60; 20D targets to era 0007" in str(facts)
 
 
 def changed(content, name, values):
@@ -43,7 +43,9 @@ def changed(content, name, values):
 def test_alias_of_nothing_is_a_finding(tmp_path):
     """A `target` that equals no named target is said."""
     content = table(1, 4)
-    found = compare(tmp_path / "t.json", Truth.of(store(tmp_path, changed(content, "target", [0.5] * len(content)))))
+    found = compare_facts(
+        tmp_path / "t.json", DataFacts.of(store(tmp_path, changed(content, "target", [0.5] * len(content))))
+    )
 
     assert any("equals no single named target" in one for one in found)
 
@@ -52,9 +54,9 @@ def test_alias_of_two_is_a_finding(tmp_path):
     """A `target` that two named targets equal is neither of them."""
     content = table(1, 4)
     twin = changed(content, "target_ender_20", content.column("target_ender_60").to_pylist())
-    truth = Truth.of(store(tmp_path, twin))
+    facts = DataFacts.of(store(tmp_path, twin))
 
-    assert truth.alias is None
+    assert facts.alias is None
 
 
 def test_values_that_contradict_a_name_are_a_finding(tmp_path):
@@ -62,7 +64,7 @@ def test_values_that_contradict_a_name_are_a_finding(tmp_path):
     content = table(1, 9)
     values = np.where(np.array(content.column("era")) > "0004", np.nan, 0.5)
     odd = changed(changed(content, "target_odd_20", values), "target_new_90", values)
-    found = " ".join(compare(tmp_path / "t.json", Truth.of(store(tmp_path, odd))))
+    found = " ".join(compare_facts(tmp_path / "t.json", DataFacts.of(store(tmp_path, odd))))
 
     assert "target_odd_20 is known up to era 0004" in found
     assert "never used: target_new_90" in found
@@ -75,14 +77,14 @@ def test_values_that_contradict_a_name_are_a_finding(tmp_path):
         ({"20": 5, "60": 5}, "60D targets are unknown in the newest 5 eras only, sooner than 60 market days"),
     ],
 )
-def test_tail_that_fits_no_horizon_is_a_finding(tmp_path, truth, unresolved, said):
+def test_tail_that_fits_no_horizon_is_a_finding(tmp_path, facts, unresolved, said):
     """Targets that are known sooner or later than their horizon says would make training see what live does not."""
-    assert said in compare(tmp_path / "t.json", replace(truth, unresolved=unresolved))
+    assert said in compare_facts(tmp_path / "t.json", replace(facts, unresolved=unresolved))
 
 
-def test_nothing_changed_is_no_finding(tmp_path, truth):
+def test_nothing_changed_is_no_finding(tmp_path, facts):
     """The same facts twice say nothing."""
-    first, second = (compare(tmp_path / "t.json", truth) for _ in range(2))
+    first, second = (compare_facts(tmp_path / "t.json", facts) for _ in range(2))
 
     assert (first, second) == ((), ())
 
@@ -100,18 +102,18 @@ def test_nothing_changed_is_no_finding(tmp_path, truth):
         ({"resolved": {"20": "0007", "60": "0009"}}, "resolved further"),
     ],
 )
-def test_changes_are_findings(tmp_path, truth, change, said):
+def test_changes_are_findings(tmp_path, facts, change, said):
     """A moved alias or boundary, and other columns, are each said once."""
-    compare(tmp_path / "t.json", truth)
-    other = replace(truth, **change)
-    first, second = (compare(tmp_path / "t.json", other) for _ in range(2))
+    compare_facts(tmp_path / "t.json", facts)
+    other = replace(facts, **change)
+    first, second = (compare_facts(tmp_path / "t.json", other) for _ in range(2))
 
     assert any(said in one for one in first)
     assert not any(said in one and "further" not in said for one in second)
 
 
-def test_damaged_record_counts_as_none(tmp_path, truth):
+def test_damaged_record_counts_as_none(tmp_path, facts):
     """Facts that cannot be read are written anew."""
     (tmp_path / "t.json").write_text("{")
 
-    assert compare(tmp_path / "t.json", truth) == ()
+    assert compare_facts(tmp_path / "t.json", facts) == ()

@@ -10,7 +10,7 @@ import pytest
 from bot import assembly
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
 from bot.judging.numerai_diagnostics import PATIENCE_S, TOLERANCE, Diagnoser, compare
-from bot.record.numerai_diagnostics import DiagnosisRecord
+from bot.record.numerai_diagnostics import DiagnosticsRecord
 from bot.record.outbox import Outbox
 from bot.sandbox.faults import Fault
 from bot.sandbox.queries import Queries
@@ -37,7 +37,7 @@ class Bench:
             path.unlink()
         self.artifacts = ArtifactStore(self.state / "artifacts")
         self.path = self.state / "ledger.sqlite"
-        self.record, self.outbox = DiagnosisRecord(self.path), Outbox(self.path)
+        self.record, self.outbox = DiagnosticsRecord(self.path), Outbox(self.path)
         self.identity = self.artifacts.champions("demo")[0]
 
     @property
@@ -136,7 +136,7 @@ def test_a_lost_ledger_uploads_nothing_twice(bench):
     bench.diagnose()
     for name in ("-wal", "-shm", ""):
         (bench.path.parent / f"{bench.path.name}{name}").unlink(missing_ok=True)
-    bench.record, bench.outbox = DiagnosisRecord(bench.path), Outbox(bench.path)
+    bench.record, bench.outbox = DiagnosticsRecord(bench.path), Outbox(bench.path)
     found = bench.diagnose()
 
     assert (found.state, len(bench.held)) == ("agrees", 1)

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RoundNotOpen
-from bot.record.ledger import Ledger, LiveRecord
+from bot.record.ledger import Ledger, LiveFileRecord
 from bot.sandbox.faults import Fault
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.submission._delivery import Delivery
@@ -125,7 +125,7 @@ def test_the_newest_round_sets_the_size(sandbox, delivery, tmp_path, before, ref
     """Of several rounds that were seen, the last one's rows count."""
     rows = len(sandbox.tournament.live_ids(FIRST_ROUND))
     for number, share in zip((FIRST_ROUND - 2, FIRST_ROUND - 1), before, strict=True):
-        seen = LiveRecord(
+        seen = LiveFileRecord(
             round=number, version="v5.3", sha256="s", ids_sha256=str(number), rows=rows * share // 5, fetched_at=""
         )
         delivery.ledger.record_live(seen)
@@ -200,7 +200,7 @@ def test_each_data_version_has_its_own_file_asked_for_once(delivery, files, tmp_
 def test_files_of_one_round_have_the_same_ids(delivery, files):
     """Where two versions disagree, one of them is another round's: both are forgotten and fetched again."""
     round_ = delivery.client.current_round()
-    other = LiveRecord(round=round_.number, version="v5.2", sha256="s", ids_sha256="others", rows=5, fetched_at="")
+    other = LiveFileRecord(round=round_.number, version="v5.2", sha256="s", ids_sha256="others", rows=5, fetched_at="")
     delivery.ledger.record_live(other)
     with pytest.raises(DatasetIncomplete, match=r"of v5\.3 and v5\.2 differ in their ids"):
         files().of("v5.3")

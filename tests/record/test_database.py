@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bot.errors import StateLocked, StateUnwritable
-from bot.record.ledger import Ledger, LiveRecord
+from bot.record.ledger import Ledger, LiveFileRecord
 from bot.system.child_process import HOLDER
 from bot.system.kill_points import watching
 from bot.system.lock import state_lock
@@ -92,7 +92,7 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
         assert second.entry(1404, "mixer") == replace(ENTRY, rung="champion")
         assert second.last_round()["number"] == 1404
         assert second.live(1404) == (
-            LiveRecord(round=1404, version="", sha256="s", ids_sha256="i1404", rows=5, fetched_at="2026"),
+            LiveFileRecord(round=1404, version="", sha256="s", ids_sha256="i1404", rows=5, fetched_at="2026"),
         )
 
 

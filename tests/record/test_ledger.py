@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.errors import BadConfig, StateLocked, StateUnwritable
-from bot.record.ledger import Entry, Ledger, LiveRecord
+from bot.record.ledger import Entry, Ledger, LiveFileRecord
 from bot.system.lock import state_lock
 
 NOW = datetime(2026, 11, 24, 12, 1, tzinfo=UTC)
@@ -82,7 +82,7 @@ def test_live_files_of_earlier_rounds_come_newest_first(ledger):
     """The proof of freshness sees the rounds before, newest first."""
     for number in (1401, 1403, 1402):
         ledger.record_live(
-            LiveRecord(
+            LiveFileRecord(
                 round=number, version="v5.3", sha256="s", ids_sha256=f"i{number}", rows=5, fetched_at=NOW.isoformat()
             )
         )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.record.ledger import Entry, Ledger, LiveRecord
+from bot.record.ledger import Entry, Ledger, LiveFileRecord
 from bot.tournament.rounds import Round
 
 NOW = datetime(2026, 11, 24, 12, 1, tzinfo=UTC)
@@ -28,7 +28,7 @@ ENTRY = Entry(
 
 
 def live(number, sha256="s", version="v5.3"):
-    return LiveRecord(
+    return LiveFileRecord(
         round=number, version=version, sha256=sha256, ids_sha256=f"i{number}", rows=5, fetched_at=NOW.isoformat()
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bot.data.download import fetch
 from bot.errors import ArtifactInvalid, DatasetIncomplete
-from bot.record.ledger import Ledger, LiveRecord
+from bot.record.ledger import Ledger, LiveFileRecord
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.mutations import MUTATIONS
@@ -210,7 +210,9 @@ def _write_for_ever(path: Path, written: int, acknowledge: int) -> None:
     while True:
         written += 1
         ledger.record_live(
-            LiveRecord(round=written, version="v5.3", sha256="s", ids_sha256="i", rows=1, fetched_at=OPENED.isoformat())
+            LiveFileRecord(
+                round=written, version="v5.3", sha256="s", ids_sha256="i", rows=1, fetched_at=OPENED.isoformat()
+            )
         )
         os.write(acknowledge, f"{written}\n".encode())
 

@@ -8,9 +8,8 @@ import requests
 
 from bot.live.live_scores import LiveRecord
 from bot.record.heartbeat import Pulse
-from bot.record.ledger import Entry, Ledger
-from bot.record.ledger import LiveRecord as LiveFileRecord
-from bot.record.numerai_diagnostics import DiagnosisRecord, Record
+from bot.record.ledger import Entry, Ledger, LiveFileRecord
+from bot.record.numerai_diagnostics import DiagnosticsRecord, Record
 from bot.record.outbox import Outbox
 from bot.tournament.responses import LiveScore, Paid
 from bot.tournament.rounds import Payout, Round
@@ -49,7 +48,7 @@ def state(tmp_path):
         )
     record.pay([Paid(round=1444, slot="mixer", nmr=1.25, settled=True)], {"mixer": {1444: 10.0}})
     told = {"corr": {"0900": 0.01}}
-    DiagnosisRecord(path).keep(
+    DiagnosticsRecord(path).keep(
         Record(
             artifact=ARTIFACT, recipe="standard", model_id="m", token="t", state="differs", diagnostics_id="d", ours=told,
             theirs=told, verdict="CORR differs in <1> of 87 eras", at=OPENED.isoformat(),

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pyarrow.parquet as pq
 import pytest
 
-from bot.data.download import sync
+from bot.data.download import sync_files
 from bot.errors import RetryLater
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
@@ -78,7 +78,7 @@ def client(served):
 def again(client, tmp_path):
     """Sync once more; return the bytes of validation that came, and whether the file is the server's."""
     client.taken = 0
-    sync(client, tmp_path / "data", "v5.3")
+    sync_files(client, tmp_path / "data", "v5.3")
     ours = (tmp_path / "data" / VALIDATION).read_bytes()
     return client.taken, ours == (tmp_path / "served" / VALIDATION).read_bytes()
 
@@ -157,7 +157,7 @@ def test_interrupted_completion_is_begun_again(client, served, tmp_path):
     write(served, 48)
     client.faults.add(Fault(operation="GET", kind="truncate", times=99))
     with pytest.raises(RetryLater):
-        sync(client, tmp_path / "data", "v5.3")
+        sync_files(client, tmp_path / "data", "v5.3")
     kept = (tmp_path / "data" / VALIDATION).read_bytes()
     client.faults.clear()
 

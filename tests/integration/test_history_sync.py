@@ -14,7 +14,7 @@ import pytest
 from bot.data.era_store import EraStore
 from bot.data.next_version import prepare
 from bot.errors import OperatorNeeded, RetryLater, StateLocked
-from bot.history.sync import refresh
+from bot.history.sync import sync_history
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.server import Sandbox
 from bot.system.lock import state_lock
@@ -48,8 +48,8 @@ def sync(client, tmp_path, monkeypatch):
     """Return a function that refreshes the state directory."""
     small_blocks(monkeypatch)
 
-    def refreshed():
-        return refresh(
+    def synced():
+        return sync_history(
             client,
             tmp_path / "state",
             "v5.3",
@@ -59,7 +59,7 @@ def sync(client, tmp_path, monkeypatch):
             watch=lambda _stage, _share, _note: None,
         )
 
-    return refreshed
+    return synced
 
 
 def test_newer_version_is_compared_and_not_taken(sync, tmp_path):
@@ -150,7 +150,7 @@ def test_what_nobody_needs_of_older_versions_goes(client, sync, tmp_path):
     for name in ("v5.1", "v5.2", "v6.0", "mine"):
         (state / "data" / name).mkdir()
         (state / "store" / f"{name}-0123").mkdir()
-    refresh(
+    sync_history(
         client, state, "v5.3", history_targets=(), lookback=4, pinned=("v5.2", "mine-0123"), watch=lambda *_: None
     )  # fmt: skip
     (current,) = (path.name for path in (state / "store").glob("v5.3-*"))
@@ -221,7 +221,7 @@ def failing(call, left, error):
 def test_no_flipped_bit_of_what_a_sync_left_is_used(sync, tmp_path):
     """Whatever bit of the state flips, the next sync or the one after it ends with what there was before."""
     first = sync()
-    sound, window, truth = content(first.store), first.history.window, first.truth
+    sound, window, facts = content(first.store), first.history.window, first.facts
     random = np.random.default_rng(7)
     for number in range(40):
         paths = sorted(path for path in (tmp_path / "state").rglob("*") if path.is_file() and path.stat().st_size > 99)
@@ -237,5 +237,5 @@ def test_no_flipped_bit_of_what_a_sync_left_is_used(sync, tmp_path):
             fresh.store.verify()
 
         assert content(fresh.store) == sound
-        assert fresh.truth == truth
+        assert fresh.facts == facts
         np.testing.assert_array_equal(fresh.history.window, window)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bot.data.download import fetch, prove_fresh, read_live, sync
+from bot.data.download import fetch, prove_fresh, read_live, sync_files
 from bot.data.resumable import Partial
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
 from bot.sandbox.faults import Fault
@@ -178,7 +178,7 @@ def test_next_rounds_file_is_fresh(world_folder, truth):
 
 def test_sync_fetches_once(client, tmp_path):
     """Training files are fetched the first time and left alone while they are current."""
-    first, second = sync(client, tmp_path, "v5.3"), sync(client, tmp_path, "v5.3")
+    first, second = sync_files(client, tmp_path, "v5.3"), sync_files(client, tmp_path, "v5.3")
 
     assert {"features.json", "train.parquet", "validation.parquet"} <= set(first)
     assert second == ()
@@ -186,23 +186,23 @@ def test_sync_fetches_once(client, tmp_path):
 
 def test_sync_mends_what_was_damaged(client, tmp_path):
     """A file of another size than recorded is fetched again."""
-    sync(client, tmp_path, "v5.3")
+    sync_files(client, tmp_path, "v5.3")
     (tmp_path / "v5.3" / "train.parquet").write_bytes(b"damaged")
 
-    assert sync(client, tmp_path, "v5.3") == ("train.parquet",)
+    assert sync_files(client, tmp_path, "v5.3") == ("train.parquet",)
 
 
 @pytest.mark.parametrize("name", ["features.json", "meta_model.parquet"])
 def test_flipped_bits_of_small_files_are_mended(client, tmp_path, name):
     """A file of the right size with other bits is fetched again."""
-    sync(client, tmp_path, "v5.3")
+    sync_files(client, tmp_path, "v5.3")
     path = tmp_path / "v5.3" / name
     good = path.read_bytes()
     for place in np.linspace(0, len(good) - 1, 12, dtype=int).tolist():
         bad = bytearray(good)
         bad[place] ^= 1
         path.write_bytes(bad)
-        sync(client, tmp_path, "v5.3")
+        sync_files(client, tmp_path, "v5.3")
 
         assert path.read_bytes() == good
 
@@ -230,19 +230,19 @@ def test_another_range_than_asked_is_not_used(client, tmp_path, monkeypatch):
 
 def test_sync_follows_the_servers_content(sandbox, client, tmp_path):
     """A file that changed on the server is fetched again."""
-    sync(client, tmp_path, "v5.3")
+    sync_files(client, tmp_path, "v5.3")
     recorded = tmp_path / "v5.3" / "sync.json"
     content = json.loads(recorded.read_text())
     content["validation.parquet"]["etag"] = '"last week"'
     recorded.write_text(json.dumps(content))
 
-    assert sync(client, tmp_path, "v5.3") == ("validation.parquet",)
+    assert sync_files(client, tmp_path, "v5.3") == ("validation.parquet",)
 
 
 def test_unknown_data_version_is_named(client, tmp_path):
     """A version the server does not offer points to the setting."""
     with pytest.raises(OperatorNeeded, match="BOT_DATA_VERSION"):
-        sync(client, tmp_path, "v9.9")
+        sync_files(client, tmp_path, "v9.9")
 
 
 def test_fetched_between_rounds_is_the_last_rounds(sandbox, client, truth, tmp_path):
