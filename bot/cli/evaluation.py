@@ -10,7 +10,7 @@ from bot.cli.app import app
 from bot.errors import OperatorNeeded
 
 if TYPE_CHECKING:
-    from bot.research.experiment import Laboratory
+    from bot.research.experiment import Experiment
 
 evaluate = typer.Typer(help="Measure models and ideas on eras that have resolved; changes nothing that serves.")
 app.add_typer(evaluate, name="evaluate")
@@ -53,10 +53,10 @@ def overview(
 @evaluate.command()
 def e0(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk = 156) -> None:
     """Ask whether feature returns last and what their momentum adds to LightGBM: go or no-go for history."""
-    with _laboratory(recipe, eras, every, chunk) as laboratory:
+    with _experiment(recipe, eras, every, chunk) as experiment:
         from bot.research import momentum_experiment  # noqa: PLC0415
 
-        found = momentum_experiment.e0(laboratory)
+        found = momentum_experiment.e0(experiment)
     from bot.cli.tables import show_e0  # noqa: PLC0415
 
     show_e0(found)
@@ -65,10 +65,10 @@ def e0(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk 
 @evaluate.command()
 def e1(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk = 156) -> None:
     """Climb the ladder: what heads, stacked predictions and history each add to the network, beside LightGBM."""
-    with _laboratory(recipe, eras, every, chunk) as laboratory:
+    with _experiment(recipe, eras, every, chunk) as experiment:
         from bot.research import ablation_experiment  # noqa: PLC0415
 
-        found = ablation_experiment.e1(laboratory)
+        found = ablation_experiment.e1(experiment)
     from bot.cli.tables import show_e1  # noqa: PLC0415
 
     show_e1(found)
@@ -82,20 +82,20 @@ def importance(
     rows: Annotated[int, typer.Option(min=0, help="Rows to explain, from either end of the newest era.")] = 2,
 ) -> None:
     """Ask what an artifact's network lives on: feature groups, history by target and age, and single rows explained."""
-    with _laboratory(recipe, eras, 1, eras) as laboratory:
+    with _experiment(recipe, eras, 1, eras) as experiment:
         from bot.research.interpretation import interpret  # noqa: PLC0415
         from bot.serving.artifacts import ArtifactStore  # noqa: PLC0415
 
-        store = ArtifactStore(laboratory.state_dir / "artifacts")
-        chosen = store.open(artifact or store.champions(laboratory.recipe.name)[0])
-        found = interpret(laboratory, chosen, rows=rows)
+        store = ArtifactStore(experiment.state_dir / "artifacts")
+        chosen = store.open(artifact or store.champions(experiment.recipe.name)[0])
+        found = interpret(experiment, chosen, rows=rows)
     from bot.cli.tables import show_interpretation  # noqa: PLC0415
 
     show_interpretation(found)
 
 
 @contextmanager
-def _laboratory(recipe: str | None, eras: int | None, every: int, chunk: int) -> "Iterator[Laboratory]":
+def _experiment(recipe: str | None, eras: int | None, every: int, chunk: int) -> "Iterator[Experiment]":
     """Open the synced history for an experiment, with a bar while it runs."""
     from bot import assembly  # noqa: PLC0415
     from bot.cli.console import training_bar  # noqa: PLC0415
@@ -107,12 +107,12 @@ def _laboratory(recipe: str | None, eras: int | None, every: int, chunk: int) ->
     settings = load_settings()
     logs.configure(**settings.logging)
     try:
-        from bot.research.experiment import Laboratory  # noqa: PLC0415 - torch is loaded by experiments alone
+        from bot.research.experiment import Experiment  # noqa: PLC0415 - torch is loaded by experiments alone
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to experiment") from None
     chosen = recipe_file.find(recipe or settings.recipe)
     with state_lock(settings.state_dir, "experiment"), training_bar() as watch:
-        yield Laboratory(
+        yield Experiment(
             state_dir=settings.state_dir,
             data_version=assembly.pins(settings, [chosen.name])[0].in_use,
             feature_set=settings.feature_set,

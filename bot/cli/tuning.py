@@ -36,10 +36,9 @@ def tune(
     settings = load_settings()
     logs.configure(**settings.logging)
     try:
-        from bot.research.experiment import Laboratory  # noqa: PLC0415 - torch is loaded by training alone
-        from bot.research.search_space import Space  # noqa: PLC0415
+        from bot.research.experiment import Experiment  # noqa: PLC0415 - torch is loaded by training alone
         from bot.research.trial_worker import Worker, open_study  # noqa: PLC0415
-        from bot.research.tune import Tuning  # noqa: PLC0415
+        from bot.research.tune import SearchSpace, Tuning  # noqa: PLC0415
         from models.trees.gbm_options import PRESETS  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to tune") from None
@@ -49,7 +48,7 @@ def tune(
         raise BadConfig(f"no preset {', '.join(unknown)}; presets: {', '.join(PRESETS)}")
     with stop_on_signal() as should_stop, training_bar() as watch:
         tuning = Tuning(
-            laboratory=Laboratory(
+            experiment=Experiment(
                 state_dir=settings.state_dir,
                 data_version=assembly.pins(settings, [base.name])[0].in_use,
                 feature_set=base.feature_set or settings.feature_set,
@@ -61,7 +60,7 @@ def tune(
                 device=settings.device,
                 watch=watch,
             ),
-            space=Space(
+            space=SearchSpace(
                 base=base,
                 feature_sets=tuple(feature_sets.split(","))
                 if feature_sets

@@ -1,7 +1,6 @@
 """
 Research: hyper-parameter search and the experiments behind the defaults.
 
-It imports ``judging`` and all below it, and parts of ``reporting``. Read ``experiment``, ``experiment_results``,
-``ablation_experiment``, ``momentum_experiment``, ``factor_momentum``, ``interpretation``, ``tune``, ``trial_worker``,
-``search_space``.
+It imports ``judging`` and all below it, and parts of ``reporting``. Read ``experiment``, ``momentum_experiment``,
+``factor_momentum``, ``ablation_experiment``, ``interpretation``, ``tune``, ``trial_worker``.
 """

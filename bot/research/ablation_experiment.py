@@ -18,8 +18,7 @@ import numpy.typing as npt
 
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import CannotSplit, OperatorNeeded
-from bot.research.experiment import Laboratory
-from bot.research.experiment_results import Notebook
+from bot.research.experiment import Experiment, ExperimentResults
 from bot.scoring.bootstrap import TooFewEras
 from bot.scoring.metrics import bmc, corr
 from bot.scoring.paired_comparison import Difference, Measured, compare
@@ -79,14 +78,14 @@ class E1:
     path: Path
 
 
-def e1(laboratory: Laboratory, *, benchmark: Mapping[int, Floats] | None = None) -> E1:
+def e1(experiment: Experiment, *, benchmark: Mapping[int, Floats] | None = None) -> E1:
     """
     Climb the ladder; a rung of a fold that is finished is kept, one that was interrupted goes on from its checkpoint.
 
     The first fold trains trees alone: their predictions of its chunk are the z of the folds that follow.
 
     Args:
-        laboratory: Data, recipe and bounds.
+        experiment: Data, recipe and bounds.
         benchmark: Predictions to which BMC is measured, by position of the era, NaN where a row has none; by default
             those of the synced benchmark models.
 
@@ -96,7 +95,7 @@ def e1(laboratory: Laboratory, *, benchmark: Mapping[int, Floats] | None = None)
         SchemaMismatch: The data lack what the recipe or the settings name.
     """
     began = time.perf_counter()
-    lab, store = laboratory, laboratory.store()
+    lab, store = experiment, experiment.store()
     data = lab.read(store)
     if data.returns is None:
         raise OperatorNeeded(f"recipe {lab.recipe.name!r} has no history to try; choose one with a lookback")
@@ -105,8 +104,8 @@ def e1(laboratory: Laboratory, *, benchmark: Mapping[int, Floats] | None = None)
         validated = [position for fold in folds[1:] for position in fold.validation]
         home = lab.state_dir / "data" / lab.data_version
         benchmark = ReferencePredictions.read(home, store, validated, target=lab.target).by_era.get("bmc", {})
-    notebook = lab.notebook("e1", store, benchmark=sorted(benchmark))
-    climb = _Climb(lab=lab, data=data, folds=folds, notebook=notebook, benchmark=benchmark)
+    results = lab.results("e1", store, benchmark=sorted(benchmark))
+    climb = _Climb(lab=lab, data=data, folds=folds, results=results, benchmark=benchmark)
     found = {name: climb.series(name) for name in (TREES, *NETWORKS)}
     try:
         result = E1(
@@ -118,27 +117,27 @@ def e1(laboratory: Laboratory, *, benchmark: Mapping[int, Floats] | None = None)
             rungs=tuple(Measured.of(name, scores) for name, scores in found.items()),
             differences=compare(found, STEPS, lag=HISTORY_LAG[horizon(lab.target)]),
             seconds=time.perf_counter() - began,
-            path=notebook.result,
+            path=results.result,
         )
     except TooFewEras as error:
         raise OperatorNeeded(f"{error}; sync more history, or choose a smaller --chunk or more --eras") from None
-    notebook.conclude(result)
+    results.conclude(result)
     return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Climb:
-    lab: Laboratory
+    lab: Experiment
     data: TrainingSet
     folds: Sequence[Split]
-    notebook: Notebook
+    results: ExperimentResults
     benchmark: Mapping[int, Floats]
     predicted: dict[int, npt.NDArray[np.float32] | None] = field(default_factory=dict)
 
     def series(self, name: str) -> dict[str, Floats]:
         """Return a rung's scores of all validated eras, fitting what is not finished."""
         pieces = [
-            self.notebook.piece(f"{name.replace(' ', '')}-{number}", partial(self._scored, name, number))
+            self.results.piece(f"{name.replace(' ', '')}-{number}", partial(self._scored, name, number))
             for number in range(1, len(self.folds))
         ]
         return {
@@ -166,7 +165,7 @@ class _Climb:
     def _trees(self, number: int, target: str) -> TreeModel:
         """Return the trees of one fold and target."""
         watch = self._watch(TREES, number)
-        path = self.notebook.text(
+        path = self.results.text(
             f"trees-{number}-{target}.txt",
             lambda: fit_trees(self.data, self.lab.thinned(self.folds[number].train), self.lab.recipe, target, watch),
         )
@@ -199,7 +198,7 @@ class _Climb:
             predictions=self._stacked if about["z"] else None,
         )
         network: NetworkRecipe = replace(lab.recipe.network, mixing=about["mixing"])
-        checkpoints = self.notebook.folder / f"fit-{name.replace(' ', '')}-{number}"
+        checkpoints = self.results.folder / f"fit-{name.replace(' ', '')}-{number}"
         fitter = NetworkFitter(
             data=data,
             recipe=replace(lab.recipe, network=network),

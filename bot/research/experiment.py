@@ -1,7 +1,11 @@
 """The stored history as an experiment reads it: no network, no artifact, nothing that serves is touched."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,6 @@ from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
 from bot.history import feature_returns
 from bot.history.factor_history import FeatureReturns
-from bot.research.experiment_results import Notebook
 from bot.system.progress import Watcher
 from bot.training.network_options import Device
 from bot.training.recipe_file import history_needs
@@ -23,7 +26,7 @@ from bot.training.training_set import TrainingSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Laboratory:
+class Experiment:
     """
     Where experiments run; values mirror the settings of the same names.
 
@@ -124,8 +127,8 @@ class Laboratory:
         """Return every *n*-th of the eras at *positions*, the newest among them."""
         return tuple(positions[:: -self.every][::-1])
 
-    def notebook(self, name: str, store: EraStore, **about: Any) -> Notebook:  # noqa: ANN401 - JSON
-        """Return the notebook of an experiment on this data, recipe and these options."""
+    def results(self, name: str, store: EraStore, **about: Any) -> "ExperimentResults":  # noqa: ANN401 - JSON
+        """Return the results of an experiment on this data, recipe and these options."""
         content = {
             "blocks": [file.sha256 for file in store.files()],
             "feature_set": self.feature_set,
@@ -136,4 +139,71 @@ class Laboratory:
             "chunk": self.chunk,
             **about,
         }
-        return Notebook.of(self.state_dir / "experiments", name, content)
+        return ExperimentResults.of(self.state_dir / "experiments", name, content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentResults:
+    """
+    A folder of finished pieces.
+
+    Attributes:
+        folder: Made when the first piece is kept.
+    """
+
+    folder: Path
+
+    @classmethod
+    def of(cls, root: Path, name: str, about: Mapping[str, Any]) -> "ExperimentResults":
+        """Return the results of an experiment called *name* on exactly what *about* says: its data and options."""
+        digest = hashlib.sha256(json.dumps(plain(about), sort_keys=True).encode()).hexdigest()
+        return cls(folder=root / f"{name}-{digest[:12]}")
+
+    def text(self, name: str, make: Callable[[], str]) -> Path:
+        """Return the file called *name*, written in one atomic step with what *make* returns where it is not there."""
+        path = self.folder / name
+        if not path.is_file():
+            self._write(path, make())
+        return path
+
+    def piece(self, name: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - JSON
+        """Return the JSON value of a finished piece, or make and keep it; what is not a number is ``None``."""
+        path = self.text(f"{name}.json", lambda: _json(make()))
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    @property
+    def result(self) -> Path:
+        """Return where the end of the experiment is written."""
+        return self.folder / "result.json"
+
+    def conclude(self, result: Any) -> None:  # noqa: ANN401 - any dataclass
+        """Write the end of the experiment, in place of what was concluded before."""
+        self._write(self.result, _json(result))
+
+    def _write(self, path: Path, content: str) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        staging = path.with_suffix(".tmp")
+        with staging.open("w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        staging.replace(path)
+
+
+def _json(value: Any) -> str:  # noqa: ANN401 - what plain() takes
+    return json.dumps(plain(value), indent=1) + "\n"
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any dataclass, array or container of them
+    """Return dataclasses, arrays and containers of them as what JSON knows; NaN and infinities become ``None``."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,8 +13,7 @@ import numpy as np
 from bot.errors import ArtifactInvalid, OperatorNeeded
 from bot.features.preprocess import Preprocess, prepare
 from bot.reporting.importance import Weight, permutation_weights
-from bot.research.experiment import Laboratory
-from bot.research.experiment_results import Notebook
+from bot.research.experiment import Experiment, ExperimentResults
 from bot.scoring.metrics import corr
 from bot.serving.artifacts import Artifact
 from bot.serving.scorer import NETWORK, PREPROCESS
@@ -89,12 +88,12 @@ class Interpretation:
     path: Path
 
 
-def interpret(laboratory: Laboratory, artifact: Artifact, *, rows: int) -> Interpretation:
+def interpret(experiment: Experiment, artifact: Artifact, *, rows: int) -> Interpretation:
     """
-    Look into the network of an artifact on the newest labelled eras, those of ``laboratory.eras``.
+    Look into the network of an artifact on the newest labelled eras, those of ``experiment.eras``.
 
     Args:
-        laboratory: Where data are; features, target and preprocessing are those of the artifact.
+        experiment: Where data are; features, target and preprocessing are those of the artifact.
         artifact: Verified.
         rows: Rows to explain from either end of the newest era.
 
@@ -103,22 +102,22 @@ def interpret(laboratory: Laboratory, artifact: Artifact, *, rows: int) -> Inter
         OperatorNeeded: Nothing was synced, or no era has the target.
         SchemaMismatch: The data lack what the artifact was trained on.
     """
-    probe = _Probe.open(laboratory, artifact)
-    known = np.flatnonzero(probe.data.store.labelled(probe.target))[-(laboratory.eras or 0) :]
+    probe = _Probe.open(experiment, artifact)
+    known = np.flatnonzero(probe.data.store.labelled(probe.target))[-(experiment.eras or 0) :]
     if not len(known):
         raise OperatorNeeded(f"{probe.target} is not known in any era; run `bot sync`")
     names = probe.data.store.eras
     groups, by_target, by_lag = [], [], []
     for done, position in enumerate(known.tolist()):
-        laboratory.watch("permute", done / len(known), names[position])
+        experiment.watch("permute", done / len(known), names[position])
         groups.append(probe.group_losses(position))
         if probe.row_history:
             by_target.append(probe.history_losses(position, probe.target_blocks()))
             by_lag.append(probe.history_losses(position, probe.lag_blocks()))
     block = horizon(probe.target) // 5
     learned_until = artifact.manifest["eras"]["newest" if artifact.manifest["recipe"]["refit"] else "train"]
-    notebook = Notebook.of(
-        laboratory.state_dir / "experiments", "importance", {"artifact": artifact.id, "eras": known, "rows": rows}
+    results = ExperimentResults.of(
+        experiment.state_dir / "experiments", "importance", {"artifact": artifact.id, "eras": known, "rows": rows}
     )
     lags = {name: number for number, name in enumerate(probe.lag_blocks())}
     found = Interpretation(
@@ -131,9 +130,9 @@ def interpret(laboratory: Laboratory, artifact: Artifact, *, rows: int) -> Inter
         history_lags=tuple(sorted(permutation_weights(by_lag, block=block), key=lambda one: lags[one.name])),
         curves=temporal_weights(probe.network),
         rows=probe.explained(int(known[-1]), rows),
-        path=notebook.result,
+        path=results.result,
     )
-    notebook.conclude(found)
+    results.conclude(found)
     return found
 
 
@@ -147,14 +146,14 @@ class _Probe:
     network: SeedAverage
 
     @classmethod
-    def open(cls, laboratory: Laboratory, artifact: Artifact) -> "_Probe":
+    def open(cls, experiment: Experiment, artifact: Artifact) -> "_Probe":
         """Open an artifact's network and the store as the artifact sees it."""
         try:
             served, network = OnnxNetwork(artifact.path(NETWORK)), restore(artifact.path(NETWORK))
         except (OSError, ValueError) as error:
             raise ArtifactInvalid(f"artifact {artifact.id} has no network to look into: {error}") from None
         manifest = Preprocess.from_json(artifact.path(PREPROCESS).read_text(encoding="utf-8"))
-        target, store = str(artifact.manifest["target"]), laboratory.store()
+        target, store = str(artifact.manifest["target"]), experiment.store()
         about = artifact.manifest["history"]
         past = tuple(about["targets"]) if network.config.has_history else ()
         data = TrainingSet.build(
@@ -163,7 +162,7 @@ class _Probe:
             targets=(target,),
             history_targets=past,
             lookback=int(about["lookback"]) if past else 0,
-            returns=laboratory.returns(store, manifest.features, past) if past else None,
+            returns=experiment.returns(store, manifest.features, past) if past else None,
         )
         return cls(data=data, target=target, served=served, network=network)
 

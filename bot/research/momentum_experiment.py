@@ -16,8 +16,7 @@ from bot.errors import OperatorNeeded
 from bot.features.codes import MIDDLE, MISSING_CATEGORY
 from bot.features.preprocess import Prepared
 from bot.history.factor_history import FeatureReturns
-from bot.research.experiment import Laboratory
-from bot.research.experiment_results import Notebook
+from bot.research.experiment import Experiment, ExperimentResults
 from bot.research.factor_momentum import (
     HALF_LIVES,
     WEIGHTS,
@@ -71,7 +70,7 @@ class E0:
     path: Path
 
 
-def e0(laboratory: Laboratory) -> E0:
+def e0(experiment: Experiment) -> E0:
     """
     Measure persistence and what factor momentum adds to LightGBM, walk-forward.
 
@@ -82,14 +81,14 @@ def e0(laboratory: Laboratory) -> E0:
         SchemaMismatch: The data lack what the recipe or the settings name.
     """
     began = time.perf_counter()
-    lab, store = laboratory, laboratory.store()
+    lab, store = experiment, experiment.store()
     sources = _sources(lab.target, store.manifest.targets)
     data = lab.read(store)
     table = lab.returns(store, data.manifest.features, sources)
     candidates = tuple(Candidate(target=name, half_life=life) for name in sources for life in HALF_LIVES)
     folds = lab.folds(data, least=2)
-    notebook = lab.notebook("e0", store)
-    scores = [_fold(lab, notebook, data, table, candidates, folds, number) for number in range(len(folds))]
+    results = lab.results("e0", store)
+    scores = [_fold(lab, results, data, table, candidates, folds, number) for number in range(len(folds))]
     newest = folds[-1].validation[-1] + 1
     oldest = max(0, newest - lab.eras) if lab.eras else 0
     try:
@@ -112,9 +111,9 @@ def e0(laboratory: Laboratory) -> E0:
         go=go,
         sentence=sentence,
         seconds=time.perf_counter() - began,
-        path=notebook.result,
+        path=results.result,
     )
-    notebook.conclude(result)
+    results.conclude(result)
     return result
 
 
@@ -125,8 +124,8 @@ def _sources(target: str, known: Sequence[str]) -> tuple[str, ...]:
 
 
 def _fold(
-    lab: Laboratory,
-    notebook: Notebook,
+    lab: Experiment,
+    results: ExperimentResults,
     data: TrainingSet,
     table: FeatureReturns,
     candidates: Sequence[Candidate],
@@ -139,10 +138,10 @@ def _fold(
         lab.watch(stage, (number + share) / len(folds), f"fold {number + 1} of {len(folds)}: {note}")
 
     fold = folds[number]
-    model = notebook.text(
+    model = results.text(
         f"trees-{number}.txt", lambda: fit_trees(data, lab.thinned(fold.train), lab.recipe, lab.target, watch)
     )
-    kept = notebook.piece(
+    kept = results.piece(
         f"fold-{number}",
         lambda: _scored(data, table, candidates, fold.validation, lab.target, TreeModel(model), watch),
     )

@@ -14,22 +14,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 import optuna
 from filelock import FileLock
+from optuna.trial import BaseTrial
 
 from bot.data.era_store import EraStore
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import OperatorNeeded
 from bot.features.feature_sets import FeatureMetadata
-from bot.research.experiment import Laboratory
-from bot.research.search_space import Space
+from bot.research.experiment import Experiment
 from bot.research.trial_worker import Interrupted
 from bot.scoring.metrics import corr_table, mmc_table
 from bot.scoring.neutralize import if_covered
 from bot.serving.scorer import ensemble
+from bot.tournament.columns import horizon
 from bot.training.benchmark_labels import against_benchmark
 from bot.training.network_fit import NetworkFitter, expected
 from bot.training.recipes import Recipe
@@ -49,6 +51,73 @@ REASON = "reason"
 """Why a trial was pruned, where it was not for being worse than others."""
 
 Floats = npt.NDArray[np.float64]
+Loss = Literal["cross_entropy", "mse", "pearson"]
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSpace:
+    """
+    Where to look.
+
+    Attributes:
+        base: The recipe in the middle; what is not named here stays as it is there.
+        feature_sets: Of ``features.json``, to choose from.
+        presets: Of trees, to choose from.
+    """
+
+    base: Recipe
+    feature_sets: tuple[str, ...]
+    presets: tuple[str, ...]
+
+    def recipe(self, trial: BaseTrial) -> Recipe:
+        """
+        Return the recipe that *trial* chooses; a finished one's parameters choose the same again.
+
+        The lookback goes no further than the base's, since what is published for live rounds does not either; 0 is an
+        honest answer, too. Lags and embargo are no choice: they follow from the horizons.
+        """
+        network = self.base.network
+        lookbacks = sorted({0, network.lookback // 4, network.lookback // 2, network.lookback})
+        lookback = int(trial.suggest_categorical("lookback", lookbacks)) if network.lookback else 0
+        history = {"all": network.history_targets} | {
+            f"{days}D": chosen
+            for days in (20, 60)
+            if 0
+            < len(chosen := tuple(name for name in network.history_targets if horizon(name) == days))
+            < len(network.history_targets)
+        }
+        tried = replace(
+            network,
+            lookback=lookback,
+            history_targets=history[str(trial.suggest_categorical("history_targets", list(history)))],
+            hidden=int(trial.suggest_categorical("hidden", _around(network.hidden))),
+            feed_forward=int(trial.suggest_categorical("feed_forward", _around(network.feed_forward))),
+            blocks=trial.suggest_int("blocks", 1, 2 * network.blocks),
+            dropout=trial.suggest_float("dropout", 0.0, 0.5),
+            learning_rate=trial.suggest_float(
+                "learning_rate", network.learning_rate / 10, network.learning_rate * 10, log=True
+            ),
+            weight_decay=trial.suggest_float("weight_decay", 1e-5, 1e-1, log=True),
+            loss=cast("Loss", trial.suggest_categorical("loss", LOSSES)),
+        )
+        return replace(
+            self.base,
+            network=tried,
+            gbm=str(trial.suggest_categorical("gbm", self.presets)),
+            feature_set=str(trial.suggest_categorical("feature_set", self.feature_sets)),
+            weights=self._weights(trial),
+            weighting="fixed",
+        )
+
+    def _weights(self, trial: BaseTrial) -> tuple[tuple[str, float], ...]:
+        """Return a share of every member; rounded, so that the recipe's file can be read."""
+        names = [name for name, _ in self.base.weights]
+        if len(names) == 1:
+            return self.base.weights
+        raw = [trial.suggest_float(f"weight_{name}", 0.0, 1.0) for name in names]
+        total = sum(raw)
+        return tuple((name, round(one / total, 4) if total else 1.0) for name, one in zip(names, raw, strict=True))
 
 
 @dataclass(kw_only=True)
@@ -57,14 +126,14 @@ class Tuning:
     The question that all trials of a study answer.
 
     Attributes:
-        laboratory: Data, recipe and bounds.
+        experiment: Data, recipe and bounds.
         space: What may be changed.
         penalty: Deviations between folds that are taken off the mean.
         should_stop: Asked after every step of training.
     """
 
-    laboratory: Laboratory
-    space: Space
+    experiment: Experiment
+    space: SearchSpace
     penalty: float = 0.5
     should_stop: Callable[[], bool] = lambda: False
     _data: dict[tuple[object, ...], TrainingSet] = field(default_factory=dict)
@@ -72,7 +141,7 @@ class Tuning:
     @cached_property
     def name(self) -> str:
         """Return what the study is called: the same on every machine that asks the same of the same history."""
-        lab = self.laboratory
+        lab = self.experiment
         asked = {
             "eras": self.store.eras,
             "rows": self.store.offsets.tolist(),
@@ -88,12 +157,12 @@ class Tuning:
     @cached_property
     def store(self) -> EraStore:
         """Return the era store, opened once."""
-        return self.laboratory.store()
+        return self.experiment.store()
 
     @property
     def folder(self) -> Path:
         """Return where unfinished networks and finished trees are kept; trees that trials share are fitted once."""
-        return self.laboratory.state_dir / "tuning" / self.name
+        return self.experiment.state_dir / "tuning" / self.name
 
     def folds(self, data: TrainingSet) -> tuple[Split, ...]:
         """
@@ -102,7 +171,7 @@ class Tuning:
         Raises:
             CannotSplit: There are too few eras.
         """
-        lab = self.laboratory
+        lab = self.experiment
         labelled = choosable(
             data.store.eras,
             labelled=data.store.labelled(lab.target),
@@ -119,7 +188,7 @@ class Tuning:
 
         Empty where one era lacks them: then CORR alone is paid in all of them, so that trials and folds compare.
         """
-        lab = self.laboratory
+        lab = self.experiment
         folds = self.folds(self.data(self.space.base))
         positions = [position for fold in folds for position in fold.validation]
         reference = ReferencePredictions.read(self._data_folder, self.store, positions, target=lab.target)
@@ -130,7 +199,7 @@ class Tuning:
         """Return the training set of a recipe; trials that differ in sizes only share one."""
         key = (recipe.feature_set, recipe.network.lookback, recipe.network.history_targets)
         if key not in self._data:
-            lab = self.laboratory
+            lab = self.experiment
             chosen = replace(lab, recipe=recipe, feature_set=recipe.feature_set or lab.feature_set)
             with self._alone("read"):
                 self._data[key] = chosen.read(self.store)
@@ -149,7 +218,7 @@ class Tuning:
         folds = self.folds(data)
         paid: list[float] = []
         for step, fold in enumerate(folds):
-            self.laboratory.watch("tune", step / len(folds), f"trial {trial.number}, fold {step + 1} of {len(folds)}")
+            self.experiment.watch("tune", step / len(folds), f"trial {trial.number}, fold {step + 1} of {len(folds)}")
             scratch = self.folder / f"trial-{trial.number}-{step}"
             try:
                 series = self.pay(data, recipe, fold, scratch)
@@ -191,7 +260,7 @@ class Tuning:
             except ValueError:
                 series.append(math.nan)
                 continue
-            truth = data.target(position, self.laboratory.target)
+            truth = data.target(position, self.experiment.target)
             pay = recipe.corr_multiplier * corr_table(said, truth)[0, 0]
             if self.benchmark:
                 pay += recipe.mmc_multiplier * mmc_table(said, self.benchmark[position], truth)[0, 0]
@@ -207,7 +276,7 @@ class Tuning:
         """
         if not study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]):
             raise OperatorNeeded(f"no trial of {study.study_name} was completed; run `bot tune` again")
-        lab = self.laboratory
+        lab = self.experiment
         chosen = self.space.recipe(optuna.trial.FixedTrial(study.best_params))
         return replace(chosen, name=name, target=lab.target, feature_set=chosen.feature_set or lab.feature_set)
 
@@ -215,7 +284,7 @@ class Tuning:
         self, data: TrainingSet, recipe: Recipe, fold: Split, scratch: Path
     ) -> Callable[[int], dict[str, Floats]]:
         """Fit every member and return what predicts an era with them."""
-        lab = self.laboratory
+        lab = self.experiment
         names = [name for name, weight in recipe.weights if weight]
         networks = {
             name: data.targets.index(lab.target if name == "tsmixer" else f"target_{name.removeprefix('tsmixer_')}")
@@ -242,7 +311,7 @@ class Tuning:
         self, data: TrainingSet, recipe: Recipe, fold: Split, scratch: Path
     ) -> tuple[SeedAverage, TrainingSet]:
         """Fit the network as a retrain would, early stopping inside the fold's own training eras."""
-        lab = self.laboratory
+        lab = self.experiment
         labelled = np.zeros(len(data.store.eras), dtype=bool)
         labelled[list(fold.train)] = True
         inner = holdout(
@@ -270,7 +339,7 @@ class Tuning:
 
     def _trees(self, data: TrainingSet, recipe: Recipe, fold: Split, target: str) -> TreeModel:
         """Fit trees, or read those that another trial fitted on the same eras and features."""
-        kept, positions = self.folder / "trees", self.laboratory.thinned(fold.train)
+        kept, positions = self.folder / "trees", self.experiment.thinned(fold.train)
         with self._alone("trees"):
             fit_trees(
                 data,
@@ -285,13 +354,17 @@ class Tuning:
 
     def _alone(self, what: str) -> FileLock:
         """Return a lock among the workers of this machine; the kernel frees that of a killed one."""
-        folder = self.laboratory.state_dir / "tuning"
+        folder = self.experiment.state_dir / "tuning"
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / f"{what}.lock")
 
     @property
     def _data_folder(self) -> Path:
-        return self.laboratory.state_dir / "data" / self.laboratory.data_version
+        return self.experiment.state_dir / "data" / self.experiment.data_version
 
     def _worth(self, paid: Sequence[float]) -> float:
         return float(np.mean(paid) - self.penalty * np.std(paid))
+
+
+def _around(size: int) -> list[int]:
+    return sorted({max(size // 2, 1), size, 2 * size})

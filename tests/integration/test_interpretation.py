@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from bot.research.experiment import Laboratory
-from bot.research.experiment_results import plain
+from bot.research.experiment import Experiment, plain
 from bot.research.interpretation import interpret
 from bot.serving.artifacts import ArtifactStore
 from bot.training.recipes import DEMO
@@ -21,7 +20,7 @@ def artifact(trained):
 @pytest.fixture(scope="module")
 def found(trained, artifact):
     """What the champion's network lives on, in the newest eras."""
-    laboratory = Laboratory(
+    experiment = Experiment(
         state_dir=trained,
         data_version="v5.3",
         feature_set="medium",
@@ -31,7 +30,7 @@ def found(trained, artifact):
         every=1,
         chunk=30,
     )
-    return interpret(laboratory, artifact, rows=1)
+    return interpret(experiment, artifact, rows=1)
 
 
 def test_every_part_of_the_input_is_weighed(found, artifact):

@@ -11,8 +11,7 @@ from bot.data.ingest import update
 from bot.errors import OperatorNeeded
 from bot.research import ablation_experiment
 from bot.research.ablation_experiment import NETWORKS, STEPS, TREES, e1
-from bot.research.experiment import Laboratory
-from bot.research.experiment_results import plain
+from bot.research.experiment import Experiment, plain
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.training.recipes import DEMO
@@ -42,8 +41,8 @@ def state(tmp_path_factory):
     return root / "state"
 
 
-def laboratory(state, **changes):
-    return Laboratory(
+def experiment(state, **changes):
+    return Experiment(
         **{
             "state_dir": state,
             "data_version": "v5.3",
@@ -62,14 +61,14 @@ def laboratory(state, **changes):
 @pytest.fixture(scope="module")
 def benchmark(state):
     """A benchmark of noise in the last chunk."""
-    random, rows = np.random.default_rng(0), np.diff(laboratory(state).store().offsets)
+    random, rows = np.random.default_rng(0), np.diff(experiment(state).store().offsets)
     return {position: random.random(rows[position]) for position in range(121, 135)}
 
 
 @pytest.fixture(scope="module")
 def climbed(state, benchmark):
     """The whole ladder, climbed once."""
-    return e1(laboratory(state), benchmark=benchmark)
+    return e1(experiment(state), benchmark=benchmark)
 
 
 def test_every_rung_is_scored_in_the_same_eras(climbed):
@@ -100,7 +99,7 @@ def test_finished_rungs_are_not_fitted_again(climbed, state, benchmark, monkeypa
     monkeypatch.setattr(ablation_experiment, "NetworkFitter", None)
     monkeypatch.setattr(ablation_experiment, "fit_trees", None)
 
-    again = e1(laboratory(state), benchmark=benchmark)
+    again = e1(experiment(state), benchmark=benchmark)
 
     assert plain(replace(again, seconds=0.0)) == plain(replace(climbed, seconds=0.0))
 
@@ -120,10 +119,10 @@ def test_interrupted_fit_goes_on_from_its_checkpoint(climbed, state, benchmark, 
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        e1(laboratory(copy, watch=interrupt), benchmark=benchmark)
+        e1(experiment(copy, watch=interrupt), benchmark=benchmark)
     (fit,) = [path for path in folder.iterdir() if path.is_dir()]
     kept = list(fit.glob("*.pt"))
-    resumed = e1(laboratory(copy), benchmark=benchmark)
+    resumed = e1(experiment(copy), benchmark=benchmark)
 
     assert kept
     assert plain(resumed.rungs) == plain(climbed.rungs)
@@ -131,11 +130,11 @@ def test_interrupted_fit_goes_on_from_its_checkpoint(climbed, state, benchmark, 
 
 def test_stacked_predictions_are_out_of_fold(state):
     """Stacked predictions of an era come from trees that were trained before its chunk; the first chunk has none."""
-    lab = laboratory(state)
+    lab = experiment(state)
     data = lab.read(lab.store())
     folds = lab.folds(data, least=2)
     climb = ablation_experiment._Climb(
-        lab=lab, data=data, folds=folds, notebook=lab.notebook("e1", lab.store()), benchmark={}
+        lab=lab, data=data, folds=folds, results=lab.results("e1", lab.store()), benchmark={}
     )
     position = folds[1].validation[3]
     z = climb._stacked(position)
@@ -151,7 +150,7 @@ def test_benchmark_is_read_from_what_was_synced(state, monkeypatch):
     """Where benchmark models were synced, every scored era has its BMC."""
     monkeypatch.setattr(ablation_experiment, "NETWORKS", {"MLP": NETWORKS["MLP"]})
     monkeypatch.setattr(ablation_experiment, "STEPS", (("MLP", TREES),))
-    found = e1(laboratory(state))
+    found = e1(experiment(state))
 
     assert [(one.score, one.eras) for one in found.differences] == [("CORR", 15), ("BMC", 15)]
 
@@ -161,10 +160,10 @@ def test_recipe_without_history_has_no_ladder(state):
     flat = replace(SMALL, network=replace(SMALL.network, lookback=0, mixing="none"))
 
     with pytest.raises(OperatorNeeded, match="has no history to try"):
-        e1(laboratory(state, recipe=flat))
+        e1(experiment(state, recipe=flat))
 
 
 def test_folds_that_cannot_stop_early_say_so(state):
     """A chunk that leaves no training eras inside a fold is one line for the operator."""
     with pytest.raises(OperatorNeeded, match="choose a larger --chunk"):
-        e1(laboratory(state, chunk=12))
+        e1(experiment(state, chunk=12))

@@ -8,16 +8,15 @@ import pytest
 
 from bot.data.ingest import update
 from bot.errors import OperatorNeeded
-from bot.research.experiment import Laboratory
-from bot.research.experiment_results import plain
+from bot.research.experiment import Experiment, plain
 from bot.research.momentum_experiment import e0
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.training.recipes import DEMO
 
 
-def laboratory(state, **changes):
-    return Laboratory(
+def experiment(state, **changes):
+    return Experiment(
         **{
             "state_dir": state,
             "data_version": "v5.3",
@@ -39,7 +38,7 @@ def state(tmp_path_factory):
 
     def make(persistence):
         if persistence not in made:
-            root = tmp_path_factory.mktemp("laboratory")
+            root = tmp_path_factory.mktemp("experiment")
             size = replace(SIZES["tiny"], train_eras=160, validation_eras=60, rows=(200, 200), factors=0.25)
             generate(root / "world", size=size, persistence=persistence)
             shutil.copytree(root / "world" / "v5.3", root / "state" / "data" / "v5.3")
@@ -53,7 +52,7 @@ def state(tmp_path_factory):
 
 def test_history_goes_where_factors_last(state):
     """Planted persistence is found: eras are alike, momentum beats LightGBM, and by timing."""
-    found = e0(laboratory(state(0.8)))
+    found = e0(experiment(state(0.8)))
     total, timing = found.gains[-2:]
 
     assert found.go
@@ -64,7 +63,7 @@ def test_history_goes_where_factors_last(state):
 
 def test_history_stays_off_where_nothing_lasts(state):
     """The same market without persistence is a no-go, though its fixed linear signal is there to be found."""
-    found = e0(laboratory(state(0.0)))
+    found = e0(experiment(state(0.0)))
 
     assert not found.go
     assert found.persistence[0].cosine.low < 0.025
@@ -72,7 +71,7 @@ def test_history_stays_off_where_nothing_lasts(state):
 
 def test_momentum_beats_a_world_without_any(state):
     """The fastest averages earn far more where factors last than where they do not."""
-    lasting, fleeting = e0(laboratory(state(0.8))), e0(laboratory(state(0.0)))
+    lasting, fleeting = e0(experiment(state(0.8))), e0(experiment(state(0.0)))
 
     assert lasting.gains[0].alone > fleeting.gains[0].alone + 0.05
 
@@ -88,17 +87,17 @@ def test_interrupted_experiment_goes_on_from_its_last_fold(state, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        e0(laboratory(copy, watch=interrupt))
-    resumed = e0(laboratory(copy, watch=lambda stage, _share, note: done.append((stage, note))))
+        e0(experiment(copy, watch=interrupt))
+    resumed = e0(experiment(copy, watch=lambda stage, _share, note: done.append((stage, note))))
 
     assert not any(note.startswith("fold 1") for _, note in done)
-    assert plain(resumed.gains) == plain(e0(laboratory(state(0.0))).gains)
+    assert plain(resumed.gains) == plain(e0(experiment(state(0.0))).gains)
     assert json.loads(resumed.path.read_text())["go"] is resumed.go
 
 
 def test_other_options_are_another_experiment(state):
     """Folds are never taken over from a run on other eras or with another stride."""
-    runs = {e0(laboratory(state(0.0), every=every)).path for every in (1, 2)}
+    runs = {e0(experiment(state(0.0), every=every)).path for every in (1, 2)}
 
     assert len(runs) == 2
 
@@ -106,10 +105,10 @@ def test_other_options_are_another_experiment(state):
 def test_too_few_eras_say_what_to_change(state):
     """A chunk that leaves one fold is one line for the operator."""
     with pytest.raises(OperatorNeeded, match=r"make 1 folds, 2 are needed; choose a smaller --chunk"):
-        e0(laboratory(state(0.0), chunk=120))
+        e0(experiment(state(0.0), chunk=120))
 
 
 def test_without_data_the_way_to_them_is_named(tmp_path):
     """Nothing synced is the operator's to mend."""
     with pytest.raises(OperatorNeeded, match="run `bot sync` first"):
-        e0(laboratory(tmp_path))
+        e0(experiment(tmp_path))

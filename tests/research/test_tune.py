@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 
 from bot.data.ingest import update
 from bot.errors import OperatorNeeded
-from bot.research.experiment import Laboratory
-from bot.research.search_space import Space
+from bot.research.experiment import Experiment
 from bot.research.trial_worker import Worker, open_study
-from bot.research.tune import REASON, Tuning
+from bot.research.tune import REASON, SearchSpace, Tuning
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.tournament.columns import EMBARGO
@@ -74,7 +73,7 @@ def state(tmp_path_factory, world):
 
 
 def tuning(state, **changes):
-    laboratory = Laboratory(
+    experiment = Experiment(
         state_dir=state,
         data_version="v5.3",
         feature_set="small",
@@ -85,8 +84,8 @@ def tuning(state, **changes):
         chunk=45,
         device="cpu",
     )
-    space = Space(base=changes.pop("base", SMALL), feature_sets=("small",), presets=("demo",))
-    return Tuning(laboratory=laboratory, space=space, **changes)
+    space = SearchSpace(base=changes.pop("base", SMALL), feature_sets=("small",), presets=("demo",))
+    return Tuning(experiment=experiment, space=space, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +225,7 @@ def test_the_command_writes_a_recipe_that_retrain_takes(state, tmp_path):
 def test_a_trial_chooses_a_recipe_that_its_parameters_choose_again(seed, base):
     """Whatever is drawn is a recipe whose history is published, and the parameters alone give the same one."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    space = Space(base=base, feature_sets=("small", "medium"), presets=("demo", "small"))
+    space = SearchSpace(base=base, feature_sets=("small", "medium"), presets=("demo", "small"))
     trial = study.ask()
 
     drawn = space.recipe(trial)
