@@ -22,8 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-
-from models.network.tsmixer import TSMixer, TSMixerConfig
+from tsmixer_keras import TSMixer, TSMixerConfig
 
 LOOKBACK = 512
 PARTS = (8_640, 2_880, 2_880)

@@ -22,8 +22,7 @@ from live_inputs import standard_manifest, standard_network
 from made_eras import ALL_ERAS, ALL_ROWS, ERA_ROWS, FEATURES, TRAIN_ROWS, MadeEras, product_rate, rows_per_s
 from made_eras import training_flops as flops
 
-from models.training.training import TrainingOptions
-from models.training.training_setup import device_named
+from models.training.training import TrainingOptions, device_named
 
 GOAL_DEVICE, GOAL_S = "H200", 40.0
 CPU_ERAS = 2

@@ -27,9 +27,9 @@ from bot.system.progress import Watcher
 from bot.tournament.columns import horizon
 from models.classes import TARGET_VALUES
 from models.inference.ensemble import expected_score
+from models.inference.onnx_weights import split_seeds
 from models.inference.permutation import permutation_losses
 from models.inference.runtime import OnnxNetwork
-from models.inference.seed_views import split_seeds
 from models.trees.tree_text import split_gains
 
 SAMPLED = 24

@@ -2,5 +2,5 @@
 TSMixer-Ext and its variants: layers, bodies, configuration and interpretation, in torch.
 
 It imports nothing of ``bot``. Read ``layers``, ``tsmixer_ext``, ``factor_history``, ``network_config``,
-``_network_bodies``, ``network``, ``seeds``, ``interpret``, ``tsmixer``.
+``_network_bodies``, ``network``, ``seeds``, ``interpret``.
 """

@@ -28,7 +28,6 @@ from models.training._validation import Validation
 from models.training.checkpoint import Checkpoint
 from models.training.distributed import Team
 from models.training.era_batch import EraBatch, EraSource
-from models.training.training_setup import device_named, optimizer, room_for_eras
 from models.training.training_values import (
     Evaluation,
     Progress,
@@ -122,10 +121,10 @@ class _Fit:
         self.network = Network(config).to(device)
         self.model = self._wrapped()
         self.loss = loss(options.loss, pearson_weight=options.pearson_weight)
-        self.optimizer, self.schedule = optimizer(self.network, options, length=self.order.length)
+        self.optimizer, self.schedule = _optimizer(self.network, options, length=self.order.length)
         half = options.precision == "bfloat16" or (options.precision == "auto" and device.type == "cuda")
         self.autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
-        room = room_for_eras(device, options.resident_share)
+        room = _room_for_eras(device, options.resident_share)
         held_out = EraFeed(validation, device, resident_bytes=room // 8, inputs=config.inputs)
         self.validation = Validation(
             held_out, main=config.targets.index(options.main_target), score=score, team=self.team
@@ -288,3 +287,38 @@ class _Fit:
 def _seed(*parts: int) -> int:
     """Return a seed of its own for every step, era and part."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def device_named(name: str) -> torch.device:
+    """Return the device of that name; ``auto`` takes this process's CUDA device where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
+
+
+def _room_for_eras(device: torch.device, share: float) -> int:
+    """Return the bytes that eras may stay in; on a CPU the store is memory already."""
+    return int(torch.cuda.mem_get_info(device)[0] * share) if device.type == "cuda" else 0
+
+
+def _optimizer(
+    network: nn.Module, options: TrainingOptions, *, length: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
+    """Return AdamW and a one-cycle schedule of *length* steps for the parameters of *network*."""
+    adam = torch.optim.AdamW(_groups(network, options.weight_decay), lr=options.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        adam,
+        max_lr=options.learning_rate,
+        total_steps=length + 1,
+        pct_start=options.warm_up,
+        cycle_momentum=False,
+    )
+    return adam, schedule
+
+
+def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Return parameter groups that decay the matrices of linear layers and nothing else."""
+    matrices = [part.weight for part in network.modules() if isinstance(part, nn.Linear)]
+    chosen = {id(weight) for weight in matrices}
+    others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

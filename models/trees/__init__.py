@@ -2,5 +2,5 @@
 LightGBM: options, training with kept data sets and snapshots, and fast prediction from the text file.
 
 It imports nothing of ``bot`` and no torch. Read ``gbm_options``, ``_gbm_data``, ``gbm``, ``_gbm_snapshots``,
-``tree_text``, ``_tree_bits``, ``_lightgbm_c``, ``trees``, ``gbm_device``.
+``tree_text``, ``_tree_bits``, ``_lightgbm_c``, ``trees``.
 """

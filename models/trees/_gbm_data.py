@@ -21,9 +21,6 @@ import pyarrow as pa
 
 from models.trees.gbm_options import Chunks, Column, Parameters
 
-RUNS = 8
-"""A chunk with more runs of wanted rows than this is copied instead of sliced."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetCache:
@@ -109,38 +106,15 @@ def dataset(
     return lightgbm.Dataset(table, label=label, params={**parameters, "num_threads": threads}).construct()
 
 
-def dataset_key(
-    rows_digest: str, known: npt.NDArray[np.bool_], feature_names: Sequence[str], parameters: Parameters
-) -> str:
+def dataset_key(rows_digest: str, feature_names: Sequence[str], parameters: Parameters) -> str:
     """Return the name of a Dataset's content: rows, columns, how they are binned, and by which LightGBM."""
     content: Mapping[str, object] = {
         "rows": rows_digest,
-        "known": hashlib.sha256(np.packbits(known).tobytes() + len(known).to_bytes(8)).hexdigest(),
         "columns": list(feature_names),
         "parameters": dict(parameters),
         "lightgbm": lightgbm.__version__,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def select(chunks: Chunks, known: npt.NDArray[np.bool_]) -> Chunks:
-    """
-    Return the rows that are *known*, as views where they stand in a few runs, as whole eras do.
-
-    A Dataset of exactly these rows gives the trees of these rows: weights of zero would still count towards the size
-    of a leaf, and the bins of a subset are those of all rows.
-    """
-    kept: list[Sequence[Column]] = []
-    start = 0
-    for columns in chunks:
-        here = known[start : start + len(columns[0])]
-        start += len(here)
-        edges = np.flatnonzero(np.diff(here, prepend=False, append=False)).reshape(-1, 2)
-        if len(edges) > RUNS:
-            kept.append([column[here] for column in columns])
-        else:
-            kept += [[column[first:last] for column in columns] for first, last in edges.tolist()]
-    return kept
 
 
 def _arrow(column: Column) -> pa.Array:

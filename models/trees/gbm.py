@@ -1,27 +1,41 @@
 """
 Train the LightGBM member; with :mod:`models.trees._gbm_data` all that imports lightgbm's Python package, never to serve.
 
-One Dataset serves all targets that are known for the same rows, is kept for the next training where a cache is given,
+The Dataset is kept for the next training where a cache is given,
 and a training that was killed goes on from its last snapshot where a folder for them is given.
 """
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
 
 import lightgbm
 import numpy as np
 import numpy.typing as npt
 
 from models.stopping import TrainingStopped
-from models.trees._gbm_data import DatasetCache, dataset, dataset_key, select
+from models.trees._gbm_data import DatasetCache, dataset, dataset_key
 from models.trees._gbm_snapshots import Part, Progress, Snapshots, column_seed, joined
-from models.trees.gbm_device import choose_device
 from models.trees.gbm_options import PRESETS, Chunks, Column, Device, GbmOptions, data_parameters, train_parameters
 
-__all__ = ["PRESETS", "Chunks", "Column", "DatasetCache", "GbmOptions", "Snapshots", "train_gbm", "train_targets"]
+__all__ = ["PRESETS", "Chunks", "Column", "DatasetCache", "GbmOptions", "Snapshots", "train_gbm"]
+
+TRIAL_S = 120.0
+_TRIAL = """
+import sys, numpy, lightgbm
+X = numpy.random.default_rng(0).integers(0, 5, (512, 8)).astype(numpy.float32)
+parameters = {"objective": "regression", "device_type": sys.argv[1], "verbosity": -1, "num_leaves": 7}
+try:
+    lightgbm.train(parameters, lightgbm.Dataset(X, X[:, 0] + X[:, 1]), num_boost_round=2)
+except lightgbm.basic.LightGBMError as error:
+    sys.exit(str(error).strip().splitlines()[0])
+"""
+
 
 Labels = npt.NDArray[np.floating]
 Report = Callable[[int, int], None]
@@ -62,69 +76,9 @@ def train_gbm(
         OSError: A snapshot cannot be written.
         TrainingStopped: *should_stop* said so.
     """
-    if not np.isfinite(y).all():
-        raise ValueError(f"every one of the {len(y)} targets needs its row, and must be finite")
-
-    def report(_target: str, done: int, total: int) -> None:
-        if on_progress is not None:
-            on_progress(done, total)
-
     inputs = _Inputs(
         chunks=chunks,
-        targets={"": y},
-        names=feature_names,
-        rows_digest=rows_digest,
-        cache=cache,
-        snapshots=snapshots,
-        report=report,
-        finding=on_finding or _ignore,
-        should_stop=should_stop,
-    )
-    return _train(inputs, options)[""]
-
-
-def train_targets(
-    chunks: Chunks,
-    targets: Mapping[str, Labels],
-    options: GbmOptions,
-    feature_names: Sequence[str],
-    on_progress: Callable[[str, int, int], None] | None = None,
-    *,
-    rows_digest: str = "",
-    cache: DatasetCache | None = None,
-    snapshots: Snapshots | None = None,
-    on_finding: Callable[[str], None] | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> dict[str, str]:
-    """
-    Train one model for each target; see :func:`train_gbm`.
-
-    Rows that a target leaves NaN are no part of its model: each is equal to one trained on its known rows alone.
-    Targets that are known for the same rows share a Dataset.
-
-    Args:
-        chunks: The rows.
-        targets: Values by name, NaN where unknown, each of shape ``(rows,)``.
-        options: Size and seed of every model.
-        feature_names: Of all columns in order.
-        on_progress: Called with the target, its number of trees done and of all trees.
-        rows_digest: As for :func:`train_gbm`, and of the rows alone.
-        cache: As for :func:`train_gbm`; should keep as many files as there are sets of known rows.
-        snapshots: As for :func:`train_gbm`, in a folder of each target.
-        on_finding: As for :func:`train_gbm`.
-        should_stop: As for :func:`train_gbm`.
-
-    Returns:
-        LightGBM's texts by target.
-
-    Raises:
-        ValueError: As for :func:`train_gbm`, or a target is known nowhere or infinite.
-        OSError: A snapshot cannot be written.
-        TrainingStopped: *should_stop* said so.
-    """
-    inputs = _Inputs(
-        chunks=chunks,
-        targets=targets,
+        y=y,
         names=feature_names,
         rows_digest=rows_digest,
         cache=cache,
@@ -139,12 +93,12 @@ def train_targets(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Inputs:
     chunks: Chunks
-    targets: Mapping[str, Labels]
+    y: Labels
     names: Sequence[str]
     rows_digest: str
     cache: DatasetCache | None
     snapshots: Snapshots | None
-    report: Callable[[str, int, int], None]
+    report: Report
     finding: Callable[[str], None]
     should_stop: Callable[[], bool]
 
@@ -153,16 +107,15 @@ class _Inputs:
         if any(len(columns) != len(self.names) for columns in self.chunks):
             raise ValueError(f"a chunk has another number of columns than the {len(self.names)} names")
         rows = sum(len(columns[0]) for columns in self.chunks)
-        for name, y in self.targets.items():
-            if len(y) != rows:
-                raise ValueError(f"every one of the {len(y)} targets needs its row, there are {rows}")
-            if np.isinf(y).any() or not np.isfinite(y).any():
-                raise ValueError(f"target {name} is known nowhere, or not finite")
+        if len(self.y) != rows or not np.isfinite(self.y).all():
+            raise ValueError(
+                f"every one of the {len(self.y)} targets needs its row, there are {rows}, and must be finite"
+            )
         if (self.cache or self.snapshots) and not self.rows_digest:
             raise ValueError("what is kept of a training is found by the digest of its rows, which is missing")
 
 
-def _train(inputs: _Inputs, options: GbmOptions) -> dict[str, str]:
+def _train(inputs: _Inputs, options: GbmOptions) -> str:
     inputs.check()
     choice = choose_device(options.device)
     if choice.finding:
@@ -175,33 +128,15 @@ def _train(inputs: _Inputs, options: GbmOptions) -> dict[str, str]:
     return _train_on("cpu", inputs, options)
 
 
-def _train_on(device: Device, inputs: _Inputs, options: GbmOptions) -> dict[str, str]:
-    groups: dict[bytes, list[str]] = {}
-    for name, y in inputs.targets.items():
-        groups.setdefault(np.packbits(np.isfinite(y)).tobytes(), []).append(name)
-    models = {}
-    for names in groups.values():
-        known = np.isfinite(inputs.targets[names[0]])
-        data = _constructed(device, inputs, options, known, names[0])
-        for name in names:
-            y = np.ascontiguousarray(inputs.targets[name][known], dtype=np.float32)
-            models[name] = _grow(data, y, device, inputs, options, name)
-    return {name: models[name] for name in inputs.targets}
-
-
-def _constructed(
-    device: Device, inputs: _Inputs, options: GbmOptions, known: npt.NDArray[np.bool_], target: str
-) -> Any:  # noqa: ANN401 - lightgbm is untyped
-    """Return the Dataset of the *known* rows, from the cache where it is there."""
+def _train_on(device: Device, inputs: _Inputs, options: GbmOptions) -> str:
     parameters = data_parameters(options, device)
-    key = dataset_key(inputs.rows_digest, known, inputs.names, parameters)
+    key = dataset_key(inputs.rows_digest, inputs.names, parameters)
     data = inputs.cache.load(key, parameters) if inputs.cache else None
     if data is None:
-        chunks = inputs.chunks if known.all() else select(inputs.chunks, known)
-        data = dataset(chunks, inputs.targets[target][known], inputs.names, parameters, options.threads)
+        data = dataset(inputs.chunks, inputs.y, inputs.names, parameters, options.threads)
         if inputs.cache and (reason := inputs.cache.save(key, data)):
             inputs.finding(reason)
-    return data
+    return _grow(data, np.ascontiguousarray(inputs.y, dtype=np.float32), device, inputs, options)
 
 
 def _grow(
@@ -210,13 +145,10 @@ def _grow(
     device: Device,
     inputs: _Inputs,
     options: GbmOptions,
-    target: str,
 ) -> str:
-    """Grow the trees of one target, from the last snapshot where there is one."""
+    """Grow the trees, from the last snapshot where there is one."""
     parameters = dict(train_parameters(options, device))
     keeper = inputs.snapshots if options.boosting != "dart" else None
-    if keeper is not None:
-        keeper = replace(keeper, folder=keeper.folder / target)
     fingerprint = _fingerprint(parameters, y, inputs)
     past = keeper.load(fingerprint) if keeper else None
     if past is not None and past.rounds > options.num_trees:
@@ -239,7 +171,7 @@ def _grow(
             parts = (*parts, Part.of(booster.model_to_string(num_iteration=-1, start_iteration=kept)))
             kept = booster.num_trees()
             keeper.save(fingerprint, Progress(rounds=done, parts=parts, scores=_scores(booster)))
-        inputs.report(target, done, total)
+        inputs.report(done, total)
         if stop:
             raise TrainingStopped(f"stopped after tree {done} of {total}")
     if past is None:
@@ -276,3 +208,51 @@ def _fingerprint(parameters: Mapping[str, object], y: npt.NDArray[np.float32], i
 
 def _ignore(*_: object) -> None:
     """Take what nobody wants to hear."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceChoice:
+    """
+    Where to train.
+
+    Attributes:
+        device: As LightGBM calls it.
+        finding: Why it is not the one that was asked for; empty where it is.
+    """
+
+    device: Device
+    finding: str = ""
+
+
+def choose_device(wanted: Literal["auto", "cpu", "cuda", "gpu"]) -> DeviceChoice:
+    """
+    Return *wanted* where a tiny training succeeds on it, and the CPU with the reason where it does not.
+
+    ``auto`` tries CUDA, then OpenCL. A trial runs in a child process, since a driver that fails may take its process
+    along, and once per device: the answer is kept.
+    """
+    if wanted == "cpu":
+        return DeviceChoice(device="cpu")
+    tried: tuple[Device, ...] = ("cuda", "gpu") if wanted == "auto" else (wanted,)
+    reasons = []
+    for device in tried:
+        reason = _trial(device)
+        if not reason:
+            return DeviceChoice(device=device)
+        reasons.append(f"{device}: {reason}")
+    return DeviceChoice(device="cpu", finding=f"trees train on the CPU ({'; '.join(reasons)})")
+
+
+@cache
+def _trial(device: Device) -> str:
+    """Train on *device* in a child process; return why it failed, or nothing."""
+    command = [sys.executable, "-c", _TRIAL, device]
+    try:
+        # An argument list of this interpreter and a constant; no shell and nothing from outside in it.
+        done = subprocess.run(command, capture_output=True, check=False, timeout=TRIAL_S, text=True)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return type(error).__name__
+    if done.returncode == 0:
+        return ""
+    lines = done.stderr.strip().splitlines()
+    return lines[-1] if lines else f"the trial ended with {done.returncode}"

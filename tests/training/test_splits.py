@@ -194,7 +194,7 @@ def test_alias_has_no_horizon():
 
 def test_every_estimator_of_the_bot_is_given_eras_from_here():
     """Who calls a fit chooses its eras by this module, and nobody but a test lowers an embargo."""
-    fitting = {"fit_trees", "NetworkFitter", "train_gbm", "train_targets"}
+    fitting = {"fit_trees", "NetworkFitter", "train_gbm"}
     fits = {"tree_fit.py": "takes positions from its caller", "network_fit.py": "takes a Split from its caller"}
     for path in BOT.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))

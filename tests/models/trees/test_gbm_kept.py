@@ -1,15 +1,14 @@
-"""Datasets of trees: kept, read back, shared by targets, and made anew when damaged."""
+"""Datasets of trees: kept, read back, and made anew when damaged."""
 
 import os
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.trees import gbm
-from models.trees.gbm import DatasetCache, train_gbm, train_targets
+from models.trees.gbm import DatasetCache, train_gbm
 from tests.models.trees.tree_rows import NAMES, TINY, data, train
 
 
@@ -121,32 +120,3 @@ def test_a_cache_needs_to_know_its_rows(cache):
     """Without a digest nothing could tell one set of rows from another."""
     with pytest.raises(ValueError, match="digest of its rows"):
         train(cache, digest="")
-
-
-@pytest.mark.parametrize("scattered", [False, True])
-def test_rows_without_a_target_are_no_part_of_its_model(cache, built, scattered):
-    """Each target's trees are those of its known rows alone, and equal rows share a Dataset."""
-    columns, main = data()
-    unknown = np.arange(800) % 3 == 0 if scattered else np.arange(800) >= 600
-    short = np.where(unknown, np.nan, -main)
-    chunks = [[column[:500] for column in columns], [column[500:] for column in columns]]
-    targets = {"main": main, "short": short, "square": main**2, "other": short**2}
-
-    models = train_targets(chunks, targets, TINY, NAMES, rows_digest="rows", cache=cache)
-    count = len(built)
-    alone = {
-        name: train_gbm([[column[np.isfinite(y)] for column in columns]], y[np.isfinite(y)], TINY, NAMES)
-        for name, y in targets.items()
-    }
-
-    assert count == 2
-    assert models == alone
-    assert train_targets(chunks, targets, TINY, NAMES, rows_digest="rows", cache=cache) == alone
-
-
-def test_a_target_known_nowhere_is_refused():
-    """An empty target is an error with its name, not a constant model."""
-    columns, y = data()
-
-    with pytest.raises(ValueError, match="target none is known nowhere"):
-        train_targets([columns], {"main": y, "none": np.full(800, np.nan)}, TINY, NAMES)

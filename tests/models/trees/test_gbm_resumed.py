@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.trees import gbm, gbm_device
+from models.trees import gbm
 from models.trees._gbm_snapshots import column_seed
-from models.trees.gbm import Snapshots, train_gbm, train_targets
-from models.trees.gbm_device import DeviceChoice, choose_device
+from models.trees.gbm import DeviceChoice, Snapshots, choose_device, train_gbm
 from models.trees.trees import TreeModel
 from tests.models.trees.tree_rows import DART, NAMES, TINY, data, train
 
@@ -109,32 +108,10 @@ def test_another_training_does_not_take_the_snapshot(tmp_path):
     assert resumed(snapshots, y=other)[1] == []
 
 
-def test_targets_have_their_own_snapshots(tmp_path):
-    """Killed in the second of three targets, the first is not grown again and all are as if alone."""
-    columns, y = data()
-    targets = {"a": y, "b": -y, "c": y**2}
-    grown = []
-
-    def report(name, done, _total):
-        grown.append(name)
-        if (name, done, len(grown)) == ("b", 6, 18):
-            raise Killed
-
-    kept = {"rows_digest": "rows", "snapshots": Snapshots(folder=tmp_path, every=4)}
-    with pytest.raises(Killed):
-        train_targets([columns], targets, TINY, NAMES, report, **kept)
-    grown.clear()
-
-    models = train_targets([columns], targets, TINY, NAMES, report, **kept)
-
-    assert models == train_targets([columns], targets, TINY, NAMES)
-    assert grown == ["b"] * 8 + ["c"] * 12
-
-
 def test_a_process_that_is_shot_leaves_a_snapshot_that_works(tmp_path):
     """SIGKILL in the middle of a tree loses no more than the trees since the snapshot."""
     script = (
-        "import sys, os, signal; sys.path.insert(0, sys.argv[2]); from tests import tree_rows as t; from models.trees.gbm import Snapshots, train_gbm\n"
+        "import sys, os, signal; sys.path.insert(0, sys.argv[2]); from tests.models.trees import tree_rows as t; from models.trees.gbm import Snapshots, train_gbm\n"
         "from pathlib import Path\n"
         "columns, y = t.data()\n"
         "shoot = lambda done, total: done == 10 and os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -201,7 +178,7 @@ def test_a_gpu_that_lightgbm_was_not_built_for_is_a_finding():
 
 def test_a_gpu_is_taken_where_the_trial_succeeds(monkeypatch):
     """CUDA is tried first, then OpenCL."""
-    monkeypatch.setattr(gbm_device, "_trial", lambda device: "" if device == "gpu" else "no driver")
+    monkeypatch.setattr(gbm, "_trial", lambda device: "" if device == "gpu" else "no driver")
 
     assert choose_device("auto") == DeviceChoice(device="gpu")
     assert choose_device("cpu") == DeviceChoice(device="cpu")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.network.tsmixer import RevIN
+from bench.tsmixer_keras import RevIN
 
 CHANNELS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 
@@ -15,7 +15,8 @@ CHANNELS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 @pytest.fixture
 def bench(monkeypatch):
     """Return the script with a short lookback, small parts and one short horizon."""
-    path = Path(__file__).parents[1] / "bench" / "etth1.py"
+    path = Path(__file__).parents[2] / "bench" / "etth1.py"
+    monkeypatch.syspath_prepend(path.parent)
     spec = importlib.util.spec_from_file_location("etth1", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.network.tsmixer import TSMixer, TSMixerConfig
+from bench.tsmixer_keras import TSMixer, TSMixerConfig
 
 CONFIG = {"lookback": 24, "horizon": 6, "channels": 7, "feed_forward": 16, "blocks": 3, "dropout": 0.0}
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from models.inference.export import export
+from models.inference.onnx_weights import split_seeds
 from models.inference.runtime import OnnxNetwork
-from models.inference.seed_views import split_seeds
 from models.network.network import Network
 from models.network.seeds import SeedAverage
 from tests.models.training.era_world import PLAIN
