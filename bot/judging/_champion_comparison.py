@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contest:
+class HoldoutJudgement:
     """
     What came of scoring the hold-out.
 
@@ -57,7 +57,7 @@ class Contest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Abroad:
+class OtherVersionChampion:
     """
     A champion of another data version, as if it had scored the challenger's rows.
 
@@ -118,7 +118,7 @@ class Abroad:
         return np.where(held[place] == wanted, place, -1)
 
 
-def hold(
+def compare_with_champion(
     challenger: Candidate,
     positions: Sequence[int],
     *,
@@ -131,8 +131,8 @@ def hold(
     suspicious: float,
     served: Mapping[str, float],
     watch: Watcher,
-    abroad: tuple[str, Candidate] | None = None,
-) -> Contest:
+    other_version: tuple[str, Candidate] | None = None,
+) -> HoldoutJudgement:
     """
     Score the challenger on the eras at *positions*, and the champion where neither has seen them.
 
@@ -148,7 +148,7 @@ def hold(
         suspicious: CORR over which a leak is to be feared.
         served: ``golden`` and ``latency_s`` of the models that would serve.
         watch: Told about progress.
-        abroad: A champion of another data version on its own data, and its id.
+        other_version: A champion of another data version on its own data, and its id.
     """
     reference = ReferencePredictions.read(data_folder, fresh.store, positions, target=target)
     ours, predictions = judge(challenger, positions, target=target, reference=reference, watch=watch)
@@ -156,13 +156,13 @@ def hold(
     try:
         champion_id = artifacts.champions(recipe)[0]
         artifact = artifacts.open(champion_id)
-        moves = is_abroad(artifact, fresh)
+        moves = has_other_version(artifact, fresh)
         common = unseen(artifact, positions, fresh.store.eras)
-        rival: Candidate | Abroad
+        rival: Candidate | OtherVersionChampion
         if not moves:
             rival = judged_candidate(artifact, fresh.store, fresh.returns, (target,))
-        elif abroad is not None and abroad[0] == champion_id:
-            rival = Abroad(champion=abroad[1], data=challenger.data)
+        elif other_version is not None and other_version[0] == champion_id:
+            rival = OtherVersionChampion(champion=other_version[1], data=challenger.data)
             common = rival.shared(common)
         else:
             raise ValueError(f"its data, {artifact.manifest['data_version']}, could not be opened")  # noqa: TRY301
@@ -192,10 +192,12 @@ def hold(
         moves=moves,
         not_computed=missing,
     )
-    return Contest(challenger=ours, champion=theirs, champion_id=champion_id, evidence=evidence)
+    return HoldoutJudgement(challenger=ours, champion=theirs, champion_id=champion_id, evidence=evidence)
 
 
-def open_abroad(artifacts: ArtifactStore, recipe: str, fresh: Synced, state_dir: Path) -> tuple[str, Candidate] | None:
+def open_other_version(
+    artifacts: ArtifactStore, recipe: str, fresh: Synced, state_dir: Path
+) -> tuple[str, Candidate] | None:
     """
     Open a champion of another data version on its own data, before hours of training: it has to be compared with.
 
@@ -207,7 +209,7 @@ def open_abroad(artifacts: ArtifactStore, recipe: str, fresh: Synced, state_dir:
     """
     try:
         champion = artifacts.open(artifacts.champions(recipe)[0])
-        return (champion.id, open_judged(champion, state_dir)[1]) if is_abroad(champion, fresh) else None
+        return (champion.id, open_judged(champion, state_dir)[1]) if has_other_version(champion, fresh) else None
     except (NoChampion, ArtifactInvalid):
         return None
     except (DatasetIncomplete, SchemaMismatch, ValueError, OSError) as error:
@@ -215,7 +217,7 @@ def open_abroad(artifacts: ArtifactStore, recipe: str, fresh: Synced, state_dir:
         return None
 
 
-def is_abroad(artifact: Artifact, fresh: Synced) -> bool:
+def has_other_version(artifact: Artifact, fresh: Synced) -> bool:
     """Say whether an artifact was trained on another data version than this one."""
     here = fresh.store.manifest.data_version
     return str(artifact.manifest.get("data_version", here)) != here

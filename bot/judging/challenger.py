@@ -27,7 +27,7 @@ from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import prepare
 from bot.history.factor_history import SCALE, minimum_lag
 from bot.history.sync import sync_history
-from bot.judging._champion_comparison import JUDGED, hold, open_abroad
+from bot.judging._champion_comparison import JUDGED, compare_with_champion, open_other_version
 from bot.judging.evaluation_file import EVALUATION, Score, summary, to_json
 from bot.judging.judge import Candidate, find_weights, judge
 from bot.judging.promotion import Decision, decide
@@ -113,7 +113,7 @@ class Retrainer:
             pinned={*self.needed, *self.artifacts.pinned("store"), *self.artifacts.pinned("data_version")},
             watch=self.watch,
         )
-        abroad = open_abroad(self.artifacts, recipe.name, fresh, self.state_dir)
+        other_version = open_other_version(self.artifacts, recipe.name, fresh, self.state_dir)
         metadata = FeatureMetadata.read(self._data_folder / "features.json")
         data = read(fresh, recipe, metadata, feature_set=self.feature_set, target=self.target, watch=self.watch)
         split, resolved = part(data, recipe, self.target)
@@ -145,7 +145,7 @@ class Retrainer:
             validation, _ = judge(
                 challenger, split.validation, target=self.target, reference=reference, watch=self.watch
             )
-            contest = hold(
+            judgement = compare_with_champion(
                 challenger,
                 split.holdout,
                 target=self.target,
@@ -157,11 +157,11 @@ class Retrainer:
                 suspicious=recipe.floors.suspicious_corr,
                 served=self._seal(data, recipe, served, weights),
                 watch=self.watch,
-                abroad=abroad,
+                other_version=other_version,
             )
-            decision = decide(contest.evidence, recipe.floors, target=self.target)
-            scores = summary(contest.challenger)
-            evaluation = to_json(contest, validation, target=self.target).encode()
+            decision = decide(judgement.evidence, recipe.floors, target=self.target)
+            scores = summary(judgement.challenger)
+            evaluation = to_json(judgement, validation, target=self.target).encode()
             files: dict[str, bytes | Path] = {EVALUATION: evaluation, **{one.name: one for one in served.iterdir()}}
             if recipe.refit:
                 models = [NETWORK, *(f"{name}.txt" for name in recipe.trees(self.target))]
@@ -172,7 +172,7 @@ class Retrainer:
                 "benchmark": column,
                 "judged_prefix": JUDGED if recipe.refit else "",
                 "scores": {name: asdict(score) for name, score in scores.items()},
-                "decision": {"champion": contest.champion_id, **asdict(decision)},
+                "decision": {"champion": judgement.champion_id, **asdict(decision)},
             }
             artifact = self.artifacts.write(files=files, manifest=about, at=datetime.now(UTC))
         shutil.rmtree(kept(self.state_dir, recipe), ignore_errors=True)

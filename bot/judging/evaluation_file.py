@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from bot.judging._champion_comparison import Contest
+from bot.judging._champion_comparison import HoldoutJudgement
 from bot.judging.judge import Judged
 from bot.scoring.summaries import max_drawdown, sharpe
 
@@ -54,17 +54,17 @@ def summary(judged: Judged) -> dict[str, Score]:
     }
 
 
-def to_json(contest: Contest, validation: Judged, *, target: str) -> str:
+def to_json(judgement: HoldoutJudgement, validation: Judged, *, target: str) -> str:
     """Return the judgement as text; see the module for its form."""
-    comparison = contest.evidence.comparison
+    comparison = judgement.evidence.comparison
     content = {
         "target": target,
         "validation": _block(validation),
-        "holdout": _block(contest.challenger),
-        "champion": None if contest.champion is None else _block(contest.champion),
-        "champion_id": contest.champion_id,
+        "holdout": _block(judgement.challenger),
+        "champion": None if judgement.champion is None else _block(judgement.champion),
+        "champion_id": judgement.champion_id,
         "correlation": [] if comparison is None else _numbers(comparison.correlation),
-        "not_computed": dict(contest.evidence.not_computed),
+        "not_computed": dict(judgement.evidence.not_computed),
     }
     return json.dumps(content, indent=1) + "\n"
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 Column = npt.NDArray[Any]
 
 
-class Spill:
+class TemporaryColumns:
     """
     A file without a name: it is gone when the last column in it is.
 
@@ -31,7 +31,7 @@ class Spill:
         """Take no more columns; those that were taken stay mapped."""
         self._file.close()
 
-    def keep(self, columns: Sequence[Column]) -> list[Column]:
+    def write(self, columns: Sequence[Column]) -> list[Column]:
         """
         Return the columns, none of them in memory: those that are no view of a file are written to this one.
 
@@ -42,7 +42,7 @@ class Spill:
         """
         kept = list(columns)
         for dtype in {column.dtype for column in columns}:
-            loose = [index for index, one in enumerate(columns) if one.dtype == dtype and not in_file(one)]
+            loose = [index for index, one in enumerate(columns) if one.dtype == dtype and not is_mapped(one)]
             if not loose:
                 continue
             start, rows = self._file.seek(0, 2), len(columns[loose[0]])
@@ -55,7 +55,7 @@ class Spill:
         return kept
 
 
-def in_file(column: Column) -> bool:
+def is_mapped(column: Column) -> bool:
     """Say whether an array is a view of a file, however many views lie between."""
     owner: object = column
     while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):

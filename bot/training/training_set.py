@@ -18,7 +18,7 @@ from bot.data.era_store import FEATURES, Columns, EraStore
 from bot.features.preprocess import Prepared, Preprocess, prepare
 from bot.history.factor_history import FeatureReturns, feature_returns, latest_window, window
 from bot.scoring.residual import remainder
-from bot.training._temporary_columns import Spill
+from bot.training._temporary_columns import TemporaryColumns
 from models.training.era_batch import EraBatch
 from models.trees.gbm_options import Chunks
 
@@ -138,7 +138,9 @@ class TrainingSet:
         """Return the eras at *positions* as batches; see :class:`Eras` for those that are *held_out*."""
         return Eras(data=self, positions=tuple(positions), held_out=held_out)
 
-    def table(self, positions: Sequence[int], target: str, *, spill: Path | None = None) -> tuple[Chunks, np.ndarray]:
+    def table(
+        self, positions: Sequence[int], target: str, *, temporary: Path | None = None
+    ) -> tuple[Chunks, np.ndarray]:
         """
         Return the labelled rows of the eras at *positions* for a tree model.
 
@@ -148,13 +150,13 @@ class TrainingSet:
         Args:
             positions: Of the eras, ascending.
             target: Full name.
-            spill: Folder on whose disk the copies go, so that one block of the store at a time is in memory.
+            temporary: Folder on whose disk the copies go, so that one block of the store at a time is in memory.
 
         Returns:
             Runs of eras with their columns, features before engineered ones; and the target, shape ``(rows,)``.
         """
         chunks, labels = [], []
-        with nullcontext() if spill is None else Spill(spill) as disk:
+        with nullcontext() if temporary is None else TemporaryColumns(temporary) as disk:
             for run in self.store.runs(positions):
                 eras = [self.prepared(position) for position in run]
                 known = np.concatenate([self.target(position, target) for position in run])
@@ -167,7 +169,7 @@ class TrainingSet:
                 ]
                 columns += _joined([era.engineered for era in eras])
                 columns = columns if keep.all() else [column[keep] for column in columns]
-                chunks.append(columns if disk is None else disk.keep(columns))
+                chunks.append(columns if disk is None else disk.write(columns))
                 labels.append(known[keep])
         return chunks, np.concatenate(labels)
 

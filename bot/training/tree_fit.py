@@ -56,7 +56,7 @@ def fit_trees(
     finished = None if kept is None else kept / "models" / f"{key}.txt"
     if finished is not None and finished.is_file():
         return finished.read_text(encoding="utf-8")
-    chunks, y = data.table(positions, target, spill=kept)
+    chunks, y = data.table(positions, target, temporary=kept)
     snapshots = None if kept is None else Snapshots(folder=kept / "snapshots" / key)
     watch("trees", 0.0, f"{target}, {recipe.gbm} preset, {len(y):,} rows")
     text = train_gbm(

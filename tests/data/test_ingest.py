@@ -9,7 +9,7 @@ import pytest
 
 from bot.data.era_store import EraStore
 from bot.errors import DatasetIncomplete, SchemaMismatch
-from bot.training._temporary_columns import in_file
+from bot.training._temporary_columns import is_mapped
 from tests.data.store_files import NAMES, ROWS, TARGETS, build, same_as, small_blocks, table, write_files
 
 
@@ -75,7 +75,7 @@ def test_opening_reads_no_rows(tmp_path, files):
     columns = store.select(NAMES[2:5], TARGETS)
 
     assert store._maps == {}
-    assert in_file(columns.in_place([1])[0])
+    assert is_mapped(columns.in_place([1])[0])
     assert not columns.features(1).flags.owndata
 
 

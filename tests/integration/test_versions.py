@@ -15,7 +15,7 @@ from bot.data.live_file import read_live
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import NumeraiUnavailable
 from bot.history.published import history_path
-from bot.judging._champion_comparison import hold
+from bot.judging._champion_comparison import compare_with_champion
 from bot.judging.judge import ENSEMBLE, judge, open_judged
 from bot.record.ledger import Ledger
 from bot.sandbox.clock import SandboxClock
@@ -263,11 +263,11 @@ def contested(moved):
     positions = [eras.eras.index(one) for one in eras.eras[-40:-13]]
     folder = moved / "state" / "data" / "v5.4"
 
-    def held(abroad):
-        return hold(
+    def held(other_version):
+        return compare_with_champion(
             challenger, positions, target=TARGET, fresh=SimpleNamespace(store=eras, returns=None),
             data_folder=folder, artifacts=pointer, recipe="demo", used=(), suspicious=1.0,
-            served={"golden": 0.0, "latency_s": 0.1}, watch=lambda *_: None, abroad=abroad,
+            served={"golden": 0.0, "latency_s": 0.1}, watch=lambda *_: None, other_version=other_version,
         )  # fmt: skip
 
     return held, (before.id, champion), [eras.eras[one] for one in positions]
@@ -276,28 +276,28 @@ def contested(moved):
 def test_champion_of_another_version_scores_as_at_home(contested, moved):
     """On the challenger's rows it has the CORR, MMC and BMC of its own rows, era by era, and differences are paired."""
     held, (identity, champion), eras = contested
-    contest, own = held((identity, champion)), champion.data.store
+    judgement, own = held((identity, champion)), champion.data.store
     at_home = [own.eras.index(era) for era in eras]
     reference = ReferencePredictions.read(moved / "state" / "data" / "v5.3", own.store, at_home, target=TARGET)
     judged, _ = judge(champion, at_home, target=TARGET, reference=reference, watch=lambda *_: None)
 
     for kind in ("corr", "bmc", "mmc"):
-        theirs = contest.champion.scores[kind][ENSEMBLE]
+        theirs = judgement.champion.scores[kind][ENSEMBLE]
         np.testing.assert_allclose(theirs, judged.scores[kind][ENSEMBLE], atol=1e-12)
-        ours = contest.challenger.scores[kind][ENSEMBLE]
-        np.testing.assert_allclose(contest.evidence.comparison.differences[kind].values, ours - theirs)
-    assert contest.evidence.moves
+        ours = judgement.challenger.scores[kind][ENSEMBLE]
+        np.testing.assert_allclose(judgement.evidence.comparison.differences[kind].values, ours - theirs)
+    assert judgement.evidence.moves
 
 
 def test_champion_that_cannot_be_opened_is_not_passed_over(contested):
     """Without its data the challenger was not compared, and that is what the decision is told."""
     held, (identity, champion), _ = contested
-    for abroad in (None, ("another", champion)):
-        contest = held(abroad)
+    for other_version in (None, ("another", champion)):
+        judgement = held(other_version)
 
-        assert contest.evidence.moves
-        assert contest.evidence.comparison is None
+        assert judgement.evidence.moves
+        assert judgement.evidence.comparison is None
         assert (
             f"not compared with {identity}: its data, v5.3, could not be opened"
-            in (contest.evidence.not_computed["champion"])
+            in (judgement.evidence.not_computed["champion"])
         )

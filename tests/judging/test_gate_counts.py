@@ -9,7 +9,7 @@ import pytest
 from bot.data.ingest import update
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
-from bot.judging._champion_comparison import hold
+from bot.judging._champion_comparison import compare_with_champion
 from bot.judging.judge import Candidate
 from bot.judging.promotion import decide
 from bot.sandbox.world.generate import generate
@@ -61,7 +61,7 @@ def judged(world, tmp_path, *, every, shuffle=None):
     split, _ = part(data, replace(RECIPE, every=every), TARGET)
     (tmp_path / PREPROCESS).write_text(manifest.to_json(), encoding="utf-8")
     (tmp_path / "gbm.txt").write_text(fit_trees(data, split.train, RECIPE, TARGET, lambda *_: None), encoding="utf-8")
-    contest = hold(
+    judgement = compare_with_champion(
         Candidate(
             data=data,
             members=Members(tmp_path, ("gbm",), target=TARGET),
@@ -80,7 +80,7 @@ def judged(world, tmp_path, *, every, shuffle=None):
         served={"golden": 0.0, "latency_s": 0.1},
         watch=lambda *_: None,
     )
-    return decide(contest.evidence, RECIPE.floors, target=TARGET)
+    return decide(judgement.evidence, RECIPE.floors, target=TARGET)
 
 
 @pytest.mark.parametrize("every", [1, 2, 3])

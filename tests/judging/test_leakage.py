@@ -12,7 +12,7 @@ from bot.data.ingest import update
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
 from bot.history.factor_history import FeatureReturns, minimum_lag
-from bot.judging._champion_comparison import hold
+from bot.judging._champion_comparison import compare_with_champion
 from bot.judging.judge import Candidate
 from bot.judging.leakage import lag, purge, too_good, used_by
 from bot.judging.promotion import decide
@@ -90,7 +90,7 @@ def judged(folder, data, split, tmp_path):
     """Train on a split, judge on its hold-out, and return the decision."""
     (tmp_path / PREPROCESS).write_text(data.manifest.to_json(), encoding="utf-8")
     (tmp_path / "gbm.txt").write_text(fit_trees(data, split.train, RECIPE, TARGET, lambda *_: None), encoding="utf-8")
-    contest = hold(
+    judgement = compare_with_champion(
         Candidate(
             data=data,
             members=Members(tmp_path, ("gbm",), target=TARGET),
@@ -109,7 +109,7 @@ def judged(folder, data, split, tmp_path):
         served={"golden": 0.0, "latency_s": 0.1},
         watch=lambda *_: None,
     )
-    return decide(contest.evidence, RECIPE.floors, target=TARGET)
+    return decide(judgement.evidence, RECIPE.floors, target=TARGET)
 
 
 def leaks(decision):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bot.features.preprocess import Preprocess
-from bot.training._temporary_columns import in_file
+from bot.training._temporary_columns import is_mapped
 from bot.training.training_set import TrainingSet
 from tests.data.store_files import NAMES, TARGETS, build, small_blocks, write_files
 
@@ -34,7 +34,10 @@ def data(made, request, monkeypatch):
 
 def test_spilled_columns_are_those_in_memory(data, tmp_path):
     """Where the copies lie makes no difference to what is read."""
-    (loose, y), (spilled, same) = data.table(range(10), TARGETS[1]), data.table(range(10), TARGETS[1], spill=tmp_path)
+    (loose, y), (spilled, same) = (
+        data.table(range(10), TARGETS[1]),
+        data.table(range(10), TARGETS[1], temporary=tmp_path),
+    )
 
     np.testing.assert_array_equal(y, same)
     assert len(loose) == len(spilled)
@@ -46,15 +49,15 @@ def test_spilled_columns_are_those_in_memory(data, tmp_path):
 def test_nothing_spilled_is_in_memory(data, tmp_path):
     """Every column is a view of a file, and the file has no name that could be left behind."""
     before = set(tmp_path.rglob("*"))
-    chunks, _ = data.table(range(10), TARGETS[1], spill=tmp_path)
+    chunks, _ = data.table(range(10), TARGETS[1], temporary=tmp_path)
 
-    assert all(in_file(column) for columns in chunks for column in columns)
+    assert all(is_mapped(column) for columns in chunks for column in columns)
     assert set(tmp_path.rglob("*")) == before
 
 
 def test_rows_without_the_target_are_left_out(data, tmp_path):
     """Eras that are not labelled add no row, spilled or not."""
-    chunks, y = data.table(range(12), TARGETS[1], spill=tmp_path)
+    chunks, y = data.table(range(12), TARGETS[1], temporary=tmp_path)
 
     assert sum(len(columns[0]) for columns in chunks) == len(y) == 10 * 13
 
