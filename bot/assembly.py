@@ -124,7 +124,7 @@ def undiagnosed(settings: Settings, recipes: Sequence[str]) -> tuple[str, ...]:
             champions[recipe] = identity
     record, outbox = DiagnosticsRecord(settings.ledger_path), Outbox(settings.ledger_path)
     try:
-        return owed(champions, record.all(), outbox.troubles())
+        return owed(champions, record.all(), outbox.open_alerts())
     finally:
         record.close()
         outbox.close()

@@ -94,9 +94,9 @@ def health(
     *, trainer: Annotated[bool, typer.Option("--trainer", help="Of `bot run --trainer` instead.")] = False
 ) -> None:
     """Say whether the daemon of the state directory is well; exit code 0, or 75 with the reasons."""
-    from bot.record.heartbeat import DAEMON, TRAINER, ailments  # noqa: PLC0415
+    from bot.record.heartbeat import DAEMON, TRAINER, problems  # noqa: PLC0415
 
-    found = ailments(places().state_dir, TRAINER if trainer else DAEMON)
+    found = problems(places().state_dir, TRAINER if trainer else DAEMON)
     for reason in found:
         typer.echo(reason, err=True)
     if found:

@@ -17,7 +17,7 @@ import structlog
 from bot.daemon._accounts import Book, Party, Tournament
 from bot.daemon.opening_times import pause_s
 from bot.errors import BotError, OperatorNeeded, RoundNotOpen, StateUnwritable
-from bot.record.heartbeat import Pulse
+from bot.record.heartbeat import Heartbeat
 from bot.record.outbox import Outbox
 from bot.tournament.rounds import Round
 
@@ -60,7 +60,7 @@ class Daemon:
         tournament: Whose rounds are played.
         parties: The accounts.
         book: What is known of rounds.
-        pulse: Told that the loop lives.
+        heartbeat: Records that the loop runs, and its problems.
         outbox: What a person is told.
         confirmed: Called when a round has become settled.
         helped: Says whether something is under way that may give a slot what it lacks, such as a first training.
@@ -72,7 +72,7 @@ class Daemon:
     tournament: Tournament
     parties: Sequence[Party]
     book: Book
-    pulse: Pulse
+    heartbeat: Heartbeat
     outbox: Outbox
     confirmed: Callable[[], None]
     helped: Callable[[], bool]
@@ -116,7 +116,7 @@ class Daemon:
             return pause
         try:
             number = None if self._round is None else self._round.number
-            self.pulse.beat(round=number, settled=self._settled, tick_s=self.tick_s)
+            self.heartbeat.beat(round=number, settled=self._settled, tick_s=self.tick_s)
         except OSError as error:
             log.error("pulse.failed", reason=str(error))  # noqa: TRY400 - one line
         return pause
@@ -128,7 +128,7 @@ class Daemon:
         self._look_at = time.monotonic() + self.tick_s
         try:
             self.book.probe()
-            self.pulse.mark("state", None)
+            self.heartbeat.mark("state", None)
             pause = self._look()
         except RoundNotOpen as waiting:
             self._answered()
@@ -137,7 +137,7 @@ class Daemon:
             self._hand_in_late()
             pause = self._pause()
         except StateUnwritable as error:
-            self.pulse.mark("state", str(error))
+            self.heartbeat.mark("state", str(error))
             self._say("state.unwritable", str(error))
             pause = self.tick_s
         except BotError as error:
@@ -199,9 +199,9 @@ class Daemon:
             return
         self._settled = True
         log.info("round.settled", round=current.number)
-        self.pulse.mark("round", None)
+        self.heartbeat.mark("round", None)
         for trouble in ("round", "account", "numerai"):  # whoever opened it, perhaps before a restart
-            self.outbox.over(trouble, f"round {current.number} is confirmed", at=datetime.now(UTC))
+            self.outbox.resolve(trouble, f"round {current.number} is confirmed", at=datetime.now(UTC))
         self._tell_rungs(current)
         self.confirmed()
 
@@ -213,7 +213,7 @@ class Daemon:
             title = f"round {current.number}: {', '.join(lower).replace('its last', 'the last')}"
             self._trouble("ladder", title, "the champion could not fill the slot; the round's report says why")
         else:
-            self.outbox.over("ladder", f"round {current.number} was filled by champions", at=datetime.now(UTC))
+            self.outbox.resolve("ladder", f"round {current.number} was filled by champions", at=datetime.now(UTC))
 
     def _watch(self, party: Party) -> bool:
         """See what became of an attempt, and end it when its time is up; say whether it is over."""
@@ -247,7 +247,7 @@ class Daemon:
         if current.closes_at - now <= min(WARN, window / 2):
             minutes = current.seconds_left(now) / 60
             title = f"round {current.number} is not confirmed, {minutes:.0f} minutes left"
-            self.pulse.mark("round", title)
+            self.heartbeat.mark("round", title)
             self._trouble("round", title, "the bot goes on trying; see `bot doctor`")
 
     def _leave(self) -> None:
@@ -257,7 +257,7 @@ class Daemon:
             self._settle(missed)
         if missed is not None and not self._settled:
             log.error("round.missed", round=missed.number)
-            self.pulse.mark("round", f"round {missed.number} closed without a confirmed submission")
+            self.heartbeat.mark("round", f"round {missed.number} closed without a confirmed submission")
             self._trouble("round", f"round {missed.number} was missed", "see `bot status` and the log")
         self._settled = False
         for party in self.parties:
@@ -272,10 +272,10 @@ class Daemon:
     def _answered(self) -> None:
         if self._silent_since is not None:
             self._silent_since = None
-            self.outbox.over("numerai", "Numerai answers again", at=datetime.now(UTC))
+            self.outbox.resolve("numerai", "Numerai answers again", at=datetime.now(UTC))
 
     def _trouble(self, name: str, title: str, body: str) -> None:
-        self.outbox.trouble(name, title, body, at=datetime.now(UTC))
+        self.outbox.alert(name, title, body, at=datetime.now(UTC))
 
     def _pause(self) -> float:
         return pause_s(self.tournament.server_now(), self.book.openings(), tick_s=self.tick_s)

@@ -98,5 +98,5 @@ class Messenger:
         kind = apprise.NotifyType.FAILURE if message.kind == "alert" else apprise.NotifyType.SUCCESS
         done = service.notify(title=f"numerai-bot: {message.title}", body=message.body, notify_type=kind)
         if not done:
-            log.warning("message.delayed", trouble=message.trouble, kind=message.kind, attempts=message.attempts + 1)
+            log.warning("message.delayed", trouble=message.alert, kind=message.kind, attempts=message.attempts + 1)
         return bool(done)

@@ -14,7 +14,7 @@ import structlog
 from bot.daemon._jobs import LOOK_S, Calendar
 from bot.daemon._loop import Daemon
 from bot.daemon._notifier import Messenger
-from bot.record.heartbeat import HOPELESS_S, Pulse
+from bot.record.heartbeat import HOPELESS_S, Heartbeat
 
 STOP_S = 9.0
 """Seconds after SIGTERM at which the process ends itself, if no training has to save where it is."""
@@ -44,7 +44,7 @@ def serve(loop: Daemon, calendar: Calendar, messenger: Messenger, web: AbstractC
     A training under way gets half a minute to save where it is.
     """
     stop = _stop_on_signals(calendar, loop.wake)
-    threading.Thread(target=_watch, args=(loop.pulse, calendar, stop), daemon=True, name="watchdog").start()
+    threading.Thread(target=_watch, args=(loop.heartbeat, calendar, stop), daemon=True, name="watchdog").start()
     with ExitStack() as running:
         running.enter_context(web or nullcontext())
         messenger.start()
@@ -57,15 +57,15 @@ def serve(loop: Daemon, calendar: Calendar, messenger: Messenger, web: AbstractC
     log.info("daemon.stopped")
 
 
-def serve_chores(calendar: Calendar, pulse: Pulse) -> None:
+def serve_chores(calendar: Calendar, heartbeat: Heartbeat) -> None:
     """Run chores alone, as beside a daemon that cannot train: until SIGTERM or SIGINT, with a heartbeat of its own."""
     wake = threading.Event()
     stop = _stop_on_signals(calendar, wake)
-    threading.Thread(target=_watch, args=(pulse, calendar, stop), daemon=True, name="watchdog").start()
+    threading.Thread(target=_watch, args=(heartbeat, calendar, stop), daemon=True, name="watchdog").start()
     calendar.start()
     log.info("trainer.started", chores=calendar.names)
     while not stop.is_set():
-        pulse.beat(busy=calendar.is_busy)
+        heartbeat.beat(busy=calendar.is_busy)
         wake.wait(BEAT_S)
     calendar.stop()
     log.info("trainer.stopped")
@@ -86,13 +86,13 @@ def _stop_on_signals(calendar: Calendar, wake: threading.Event) -> threading.Eve
     return stop
 
 
-def _watch(pulse: Pulse, calendar: Calendar, stop: threading.Event) -> None:
+def _watch(heartbeat: Heartbeat, calendar: Calendar, stop: threading.Event) -> None:
     """End the process when the loop or the scheduler has died: an unhealthy container is not restarted, an ended one is."""
     while not stop.wait(LOOK_AFTER_S):
         silent = calendar.silent_s > SILENT_S
-        pulse.mark("scheduler", f"no sign of it for {calendar.silent_s:.0f} s" if silent else None)
-        if pulse.age_s > HOPELESS_S or calendar.silent_s > SILENT_S + HOPELESS_S:
-            log.critical("daemon.stuck", loop_s=round(pulse.age_s), scheduler_s=round(calendar.silent_s))
+        heartbeat.mark("scheduler", f"no sign of it for {calendar.silent_s:.0f} s" if silent else None)
+        if heartbeat.age_s > HOPELESS_S or calendar.silent_s > SILENT_S + HOPELESS_S:
+            log.critical("daemon.stuck", loop_s=round(heartbeat.age_s), scheduler_s=round(calendar.silent_s))
             faulthandler.dump_traceback(file=sys.stderr)
             os._exit(RESTART)
 

@@ -5,7 +5,7 @@ from bot.daemon._accounts import Party
 from bot.daemon._jobs import RETRY_S, Calendar, Chore
 from bot.daemon._loop import Daemon
 from bot.daemon._notifier import Messenger
-from bot.record.heartbeat import TRAINER, Pulse
+from bot.record.heartbeat import TRAINER, Heartbeat
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
 from bot.settings import Settings, load_settings
@@ -27,7 +27,7 @@ CONNECT_S, READ_S, EXCHANGE_S = 5.0, 10.0, 15.0
 
 def open_service(settings: Settings) -> tuple[Daemon, Calendar, Messenger, Web | None]:
     """Return loop, chores, messages and pages of `bot run`, wired and not yet started."""
-    pulse = Pulse(folder=settings.state_dir)
+    heartbeat = Heartbeat(folder=settings.state_dir)
     messenger = Messenger(
         ledger_path=settings.ledger_path,
         urls=tuple(settings.alert_urls.get_secret_value().split()) if settings.alert_urls else (),
@@ -42,7 +42,7 @@ def open_service(settings: Settings) -> tuple[Daemon, Calendar, Messenger, Web |
         ),
         parties=[_party(name) for name in settings.accounts or ("",)],
         book=Ledger(settings.ledger_path),
-        pulse=pulse,
+        heartbeat=heartbeat,
         outbox=Outbox(settings.ledger_path),
         confirmed=messenger.ping,
         helped=lambda: calendar.is_busy,
@@ -53,10 +53,10 @@ def open_service(settings: Settings) -> tuple[Daemon, Calendar, Messenger, Web |
     return loop, calendar, messenger, _web(settings, loop)
 
 
-def open_trainer(settings: Settings) -> tuple[Calendar, Pulse]:
+def open_trainer(settings: Settings) -> tuple[Calendar, Heartbeat]:
     """Return the chores that need no key and the heartbeat of `bot run --trainer`."""
     chores = [chore for chore in _chores(settings) if chore.name in TRAINING]
-    return Calendar(chores), Pulse(folder=settings.state_dir, name=TRAINER)
+    return Calendar(chores), Heartbeat(folder=settings.state_dir, name=TRAINER)
 
 
 def _transport() -> Transport:
@@ -116,10 +116,10 @@ def _web(settings: Settings, loop: Daemon) -> Web | None:
     if settings.http_port is None:
         return None
     pages = Pages(settings.state_dir, settings.ledger_path)
-    metrics = Metrics(settings.ledger_path, settings.state_dir, loop.pulse)
+    metrics = Metrics(settings.ledger_path, settings.state_dir, loop.heartbeat)
 
     def healthz(_path: str) -> Answer:
-        found = metrics.ailments()
+        found = metrics.problems()
         return Answer(body=("\n".join(found or ("healthy",)) + "\n").encode(), status=503 if found else 200)
 
     def hook(trigger: str | None) -> None:

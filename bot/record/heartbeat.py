@@ -27,7 +27,7 @@ HOPELESS_S = 150.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Pulse:
+class Heartbeat:
     """
     The daemon's own word on how it is.
 
@@ -38,7 +38,7 @@ class Pulse:
 
     folder: Path
     name: str = DAEMON
-    _troubles: dict[str, str] = field(default_factory=dict)
+    _problems: dict[str, str] = field(default_factory=dict)
     _beat: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -56,7 +56,7 @@ class Pulse:
                 "boot": boot(),
                 "beat": now,
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "troubles": dict(self._troubles),
+                "troubles": dict(self._problems),
                 **about,
             }
             publish(self.folder / f"{self.name}.json", (json.dumps(record) + "\n").encode())
@@ -65,11 +65,11 @@ class Pulse:
     def mark(self, name: str, reason: str | None) -> bool:
         """Note a trouble, or with ``None`` its end; say whether that is news."""
         with self._lock:
-            before = self._troubles.get(name)
+            before = self._problems.get(name)
             if reason is None:
-                self._troubles.pop(name, None)
+                self._problems.pop(name, None)
             else:
-                self._troubles[name] = reason
+                self._problems[name] = reason
             return (before is None) != (reason is None)
 
     @property
@@ -78,10 +78,10 @@ class Pulse:
         return time.monotonic() - self._beat
 
     @property
-    def troubles(self) -> dict[str, str]:
+    def problems(self) -> dict[str, str]:
         """Return what is wrong now, by name."""
         with self._lock:
-            return dict(self._troubles)
+            return dict(self._problems)
 
 
 def boot() -> str:
@@ -89,7 +89,7 @@ def boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def ailments(folder: Path, name: str = DAEMON) -> tuple[str, ...]:
+def problems(folder: Path, name: str = DAEMON) -> tuple[str, ...]:
     """
     Return everything that is wrong with the daemon of a state directory; nothing for a healthy one.
 

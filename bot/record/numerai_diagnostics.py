@@ -95,10 +95,10 @@ def trouble_of(recipe: str) -> str:
 def tell(outbox: Outbox, record: Record, *, now: datetime) -> None:
     """Open or close the trouble of the recipe whose champion *record* is about."""
     if record.state == "agrees":
-        outbox.over(trouble_of(record.recipe), f"{record.artifact}: {record.verdict}", at=now)
+        outbox.resolve(trouble_of(record.recipe), f"{record.artifact}: {record.verdict}", at=now)
     elif record.is_concluded:
         title = f"Numerai's diagnostics of the champion of {record.recipe}: {record.state}"
-        outbox.trouble(trouble_of(record.recipe), title, f"{record.artifact}: {record.verdict}", at=now)
+        outbox.alert(trouble_of(record.recipe), title, f"{record.artifact}: {record.verdict}", at=now)
 
 
 def owed(champions: Mapping[str, str], known: Mapping[str, Record], troubles: Mapping[str, str]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ class Message:
     """Something to tell: about which trouble, and whether it begins or is over."""
 
     id: int
-    trouble: str
+    alert: str
     kind: Kind
     title: str
     body: str
@@ -33,7 +33,7 @@ class Message:
 class Outbox(Database):
     """The messages of a ledger."""
 
-    def trouble(self, name: str, title: str, body: str, *, at: datetime) -> bool:
+    def alert(self, name: str, title: str, body: str, *, at: datetime) -> bool:
         """
         Open a trouble and queue its alert; return whether it is a new one.
 
@@ -51,7 +51,7 @@ class Outbox(Database):
                 self._queue(name, "alert", title, body, at)
         return bool(opened)
 
-    def over(self, name: str, body: str, *, at: datetime) -> bool:
+    def resolve(self, name: str, body: str, *, at: datetime) -> bool:
         """Close a trouble and queue the word that it is over; return whether there was one."""
         with self._transaction():
             row = self._db.execute("DELETE FROM trouble WHERE name = ? RETURNING title, since", (name,)).fetchone()
@@ -59,7 +59,7 @@ class Outbox(Database):
                 self._queue(name, "recovery", f"over: {row['title']}", f"{body} (since {row['since']})", at)
         return row is not None
 
-    def troubles(self) -> dict[str, str]:
+    def open_alerts(self) -> dict[str, str]:
         """Return the title of every open trouble, by name."""
         return {row["name"]: row["title"] for row in self._select("SELECT name, title FROM trouble ORDER BY since")}
 
@@ -81,7 +81,14 @@ class Outbox(Database):
         for row in self._select("SELECT * FROM message WHERE sent_at IS NULL ORDER BY id"):
             if datetime.fromisoformat(row["next_at"]) > now:
                 break
-            message = Message(**{name: row[name] for name in Message.__dataclass_fields__})
+            message = Message(
+                id=row["id"],
+                alert=row["trouble"],
+                kind=row["kind"],
+                title=row["title"],
+                body=row["body"],
+                attempts=row["attempts"],
+            )
             if not send(message):
                 pause = min(FIRST_PAUSE_S * 2**message.attempts, LONGEST_PAUSE_S)
                 with self._transaction():

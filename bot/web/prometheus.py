@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 
-from bot.record.heartbeat import Pulse, ailments
+from bot.record.heartbeat import Heartbeat, problems
 from bot.record.ledger import Ledger, rounds_folder
 from bot.record.numerai_diagnostics import DIAGNOSTICS
 from bot.record.outbox import Outbox
@@ -27,11 +27,11 @@ class Metrics:
     Args:
         ledger_path: Where rounds and messages are.
         state_dir: Where the heartbeat is.
-        pulse: Of the daemon in this process.
+        heartbeat: Heartbeat of the daemon in this process.
     """
 
-    def __init__(self, ledger_path: Path, state_dir: Path, pulse: Pulse) -> None:
-        self._ledger_path, self._state_dir, self._pulse = ledger_path, state_dir, pulse
+    def __init__(self, ledger_path: Path, state_dir: Path, heartbeat: Heartbeat) -> None:
+        self._ledger_path, self._state_dir, self._heartbeat = ledger_path, state_dir, heartbeat
 
     def page(self) -> Answer:
         """Return the figures as Prometheus reads them."""
@@ -39,9 +39,9 @@ class Metrics:
         registry.register(self)
         return Answer(body=generate_latest(registry), kind=CONTENT_TYPE_LATEST)
 
-    def ailments(self) -> tuple[str, ...]:
+    def problems(self) -> tuple[str, ...]:
         """Return what is wrong with the daemon."""
-        return ailments(self._state_dir)
+        return problems(self._state_dir)
 
     def describe(self) -> Iterator[Metric]:
         """Yield nothing: names are known once figures are asked for."""
@@ -49,16 +49,16 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """Yield every figure as it is now."""
-        troubles = self._pulse.troubles
-        yield _gauge("tick_age_seconds", "Seconds since the loop last came round.", self._pulse.age_s)
-        yield _gauge("healthy", "1 while nothing is wrong with the daemon.", float(not self.ailments()))
-        yield _labelled("trouble", "1 for what is wrong now.", "name", dict.fromkeys(troubles, 1.0))
+        marked = self._heartbeat.problems
+        yield _gauge("tick_age_seconds", "Seconds since the loop last came round.", self._heartbeat.age_s)
+        yield _gauge("healthy", "1 while nothing is wrong with the daemon.", float(not self.problems()))
+        yield _labelled("trouble", "1 for what is wrong now.", "name", dict.fromkeys(marked, 1.0))
         ledger, outbox = Ledger(self._ledger_path), Outbox(self._ledger_path)
         try:
             entries = ledger.entries(limit=50)
             yield _gauge("messages_waiting", "Messages that could not be sent yet.", float(outbox.waiting()))
             chores = ledger.chores()
-            unlike = [name for name in outbox.troubles() if name.startswith(DIAGNOSTICS)]
+            unlike = [name for name in outbox.open_alerts() if name.startswith(DIAGNOSTICS)]
             yield _gauge(
                 "diagnostics_differ", "Champions that Numerai's diagnostics score otherwise.", float(len(unlike))
             )

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bot.record.heartbeat import ailments
+from bot.record.heartbeat import problems
 from bot.record.ledger import Ledger, rounds_folder
 from bot.record.numerai_diagnostics import DiagnosticsRecord
 from bot.record.outbox import Outbox
@@ -42,7 +42,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
             "diagnostics": {},
             "chores": [],
             "troubles": {},
-            "daemon": list(ailments(state_dir)),
+            "daemon": list(problems(state_dir)),
         }
     ledger, outbox = Ledger(ledger_path), Outbox(ledger_path)
     try:
@@ -62,9 +62,9 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
             ],
             "diagnostics": _diagnostics(ledger_path),
             "chores": list(ledger.chores()),
-            "troubles": outbox.troubles(),
+            "troubles": outbox.open_alerts(),
             "messages_waiting": outbox.waiting(),
-            "daemon": list(ailments(state_dir)),
+            "daemon": list(problems(state_dir)),
         }  # fmt: skip
     finally:
         ledger.close()

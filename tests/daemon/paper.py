@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from bot.daemon._accounts import Party
 from bot.daemon._loop import Daemon
 from bot.errors import RoundNotOpen
-from bot.record.heartbeat import Pulse
+from bot.record.heartbeat import Heartbeat
 from bot.record.ledger import Entry
 from bot.record.outbox import Outbox
 from bot.tournament.rounds import Round
@@ -89,7 +89,7 @@ def make_loop(paper, folder):
         tournament=paper,
         parties=[Party(find_slots=paper.find_slots, attempt=paper.attempt)],
         book=paper.ledger,
-        pulse=Pulse(folder=folder),
+        heartbeat=Heartbeat(folder=folder),
         outbox=Outbox(folder / "ledger.sqlite"),
         confirmed=lambda: paper.attempts.append("ping"),
         helped=lambda: False,

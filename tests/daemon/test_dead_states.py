@@ -3,7 +3,7 @@ R19: whatever stops a daemon from working, `bot health` says so within two minut
 
 1 loop hangs in a call, 2 loop only crashes, 3 scheduler thread dead, 4 ledger locked, 5 disk full, 6 stopped, 7 killed,
 8 attempts hang until the close is near, 9 chore hangs, 10 last round missed, 11 heartbeat damaged, 12 machine restarted.
-A step of the wall clock is none of them. 7, 10, 11 and 12 are in test_pulse.py and test_daemon_loop.py.
+A step of the wall clock is none of them. 7, 10, 11 and 12 are in test_heartbeat.py and test_loop.py.
 """
 
 import errno
@@ -23,7 +23,7 @@ from bot.daemon import _jobs
 from bot.daemon import process as service
 from bot.daemon._jobs import Calendar, Chore
 from bot.record import heartbeat
-from bot.record.heartbeat import ailments
+from bot.record.heartbeat import problems
 from bot.record.ledger import Ledger
 from tests.daemon.paper import OPENED, SLOTS, Paper, confirm, make_loop, steps
 
@@ -53,7 +53,7 @@ def soon(monkeypatch):
 def ill(folder, reason, timeout_s=20.0):
     """Wait until the daemon is called ill for a reason."""
     end = time.monotonic() + timeout_s
-    while not (found := [one for one in ailments(folder) if reason in one]) and time.monotonic() < end:
+    while not (found := [one for one in problems(folder) if reason in one]) and time.monotonic() < end:
         time.sleep(0.01)
     return bool(found)
 
@@ -89,7 +89,7 @@ def test_a_loop_that_only_crashes_is_ill(loop, paper, tmp_path, soon):
     steps(loop, 1)
 
     assert found
-    assert not [one for one in ailments(tmp_path) if "come round" in one and " 0 s" not in one]
+    assert not [one for one in problems(tmp_path) if "come round" in one and " 0 s" not in one]
 
 
 def test_a_locked_ledger_makes_ill(loop, tmp_path):
@@ -98,13 +98,13 @@ def test_a_locked_ledger_makes_ill(loop, tmp_path):
     other = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     steps(loop, 1)
-    held = ailments(tmp_path)
+    held = problems(tmp_path)
     other.execute("ROLLBACK")
     other.close()
     steps(loop, 1)
 
     assert held[0].startswith("state: the ledger")
-    assert ailments(tmp_path) == ()
+    assert problems(tmp_path) == ()
 
 
 def test_a_full_disk_stops_the_beat(loop, tmp_path, soon, monkeypatch):
@@ -121,7 +121,7 @@ def test_a_full_disk_stops_the_beat(loop, tmp_path, soon, monkeypatch):
     steps(loop, 1)
 
     assert found
-    assert ailments(tmp_path) == ()
+    assert problems(tmp_path) == ()
 
 
 def test_attempts_that_hang_are_ill_before_the_close(paper, tmp_path):
@@ -129,12 +129,12 @@ def test_attempts_that_hang_are_ill_before_the_close(paper, tmp_path):
     loop = make_loop(paper, tmp_path)
     paper.outcome = None
     steps(loop, 2)
-    before = ailments(tmp_path)
+    before = problems(tmp_path)
     paper.now = OPENED + timedelta(minutes=41)
     steps(loop, 1)
 
     assert before == ()
-    assert ailments(tmp_path) == ("round: round 1405 is not confirmed, 19 minutes left",)
+    assert problems(tmp_path) == ("round: round 1405 is not confirmed, 19 minutes left",)
 
 
 def test_a_step_of_the_wall_clock_is_no_illness(loop, tmp_path):
@@ -145,7 +145,7 @@ def test_a_step_of_the_wall_clock_is_no_illness(loop, tmp_path):
 
         with time_machine.travel(stepped):
             steps(loop, 1)
-        verdicts.append(ailments(tmp_path))
+        verdicts.append(problems(tmp_path))
 
     assert verdicts == [(), (), ()]
 
@@ -184,19 +184,19 @@ import sys, threading, time
 from pathlib import Path
 from bot.daemon import process as service
 from bot.daemon.jobs import Calendar, Chore
-from bot.record.heartbeat import Pulse
+from bot.record.heartbeat import Heartbeat
 folder, dead = Path(sys.argv[1]), sys.argv[2]
 service.LOOK_AFTER_S, service.HOPELESS_S, service.SILENT_S = 0.05, 0.3, 0.1
 chores = [Chore(name="sync", commands=(("sync",),), ledger_path=folder / "ledger.sqlite", every_s=3600.0)]
-calendar, pulse = Calendar(chores if dead == "scheduler" else []), Pulse(folder=folder)
+calendar, heartbeat = Calendar(chores if dead == "scheduler" else []), Heartbeat(folder=folder)
 def beat():
     while True:
-        pulse.beat()
+        heartbeat.beat()
         time.sleep(0.01)
 if dead != "loop":
     threading.Thread(target=beat, daemon=True).start()
 print("up", flush=True)
-service._watch(pulse, calendar, threading.Event())
+service._watch(heartbeat, calendar, threading.Event())
 """
 
 

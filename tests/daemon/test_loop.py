@@ -8,7 +8,7 @@ import pytest
 from bot.daemon import _loop as daemon
 from bot.daemon._accounts import Party
 from bot.errors import BadCredentials, NumeraiUnavailable
-from bot.record.heartbeat import ailments
+from bot.record.heartbeat import problems
 from bot.record.ledger import Ledger
 from tests.daemon.paper import OPENED, SLOTS, Paper, confirm, intend, make_loop, steps, told
 
@@ -107,12 +107,12 @@ def test_a_missed_round_makes_ill_until_the_next_is_confirmed(loop, paper, no_ho
     steps(loop)
     paper.now = OPENED + timedelta(hours=2)
     steps(loop)
-    ill = ailments(tmp_path)
+    ill = problems(tmp_path)
     paper.now, paper.outcome = OPENED + timedelta(days=1), 0
     steps(loop)
 
     assert ill == ("round: round 1405 closed without a confirmed submission",)
-    assert ailments(tmp_path) == ()
+    assert problems(tmp_path) == ()
     assert [kind for kind, _ in told(loop)] == ["alert", "recovery"]
 
 

@@ -54,7 +54,7 @@ def test_a_missed_round_is_told_once_though_nobody_can_be_reached_for_an_hour(pa
 def test_a_dead_mans_switch_that_is_down_delays_no_alert(paper, tmp_path):
     """Pings and alerts go their own ways."""
     told = []
-    Outbox(tmp_path / "ledger.sqlite").trouble("round", "missed", "", at=OPENED)
+    Outbox(tmp_path / "ledger.sqlite").alert("round", "missed", "", at=OPENED)
     messenger = Messenger(
         ledger_path=tmp_path / "ledger.sqlite",
         ping_url="http://127.0.0.1:9/",
@@ -70,7 +70,7 @@ def test_a_dead_mans_switch_that_is_down_delays_no_alert(paper, tmp_path):
 def test_a_ledger_that_cannot_be_read_does_not_end_the_thread(paper, tmp_path, monkeypatch):
     """What is wrong with the outbox is tried again at the next look, the last one included."""
     told, tried = [], threading.Event()
-    Outbox(tmp_path / "ledger.sqlite").trouble("round", "missed", "", at=OPENED)
+    Outbox(tmp_path / "ledger.sqlite").alert("round", "missed", "", at=OPENED)
     messenger = Messenger(ledger_path=tmp_path / "ledger.sqlite", send=lambda one: told.append(one) or True)
 
     def outbox(path):

@@ -86,7 +86,7 @@ def test_both_sides_agree_and_it_is_asked_once(bench):
     assert len(found.ours["corr"]) == len(bench.result["per_era_diagnostics"]) > 80
     for score, values in found.ours.items():
         assert {era: found.theirs[score][era] for era in values} == pytest.approx(values, abs=1e-7)
-    assert bench.outbox.troubles() == {}
+    assert bench.outbox.open_alerts() == {}
 
 
 def test_a_tampered_result_is_a_finding_that_a_person_is_told_of_once(bench):
@@ -102,12 +102,12 @@ def test_a_tampered_result_is_a_finding_that_a_person_is_told_of_once(bench):
     assert found.state == "differs"
     assert f"CORR differs in 1 of {len(found.ours['corr'])} eras by up to 0.0020 (era {era}:" in found.verdict
     assert shown["diagnostics"][bench.identity]["verdict"] == found.verdict
-    assert list(bench.outbox.troubles()) == ["diagnostics demo"]
+    assert list(bench.outbox.open_alerts()) == ["diagnostics demo"]
     assert bench.outbox.waiting() == 1
     bench.result["per_era_diagnostics"][3]["validation_corr_v4"] -= 2 * TOLERANCE
     bench.forget_the_answer()
     bench.diagnose()
-    assert bench.outbox.troubles() == {}
+    assert bench.outbox.open_alerts() == {}
     assert len(bench.held) == 1
 
 
@@ -185,7 +185,7 @@ def test_a_refusal_is_a_conclusion(bench):
 
     assert (found.state, again) == ("refused", found)
     assert "Incomplete eras uploaded" in found.verdict
-    assert list(bench.outbox.troubles()) == ["diagnostics demo"]
+    assert list(bench.outbox.open_alerts()) == ["diagnostics demo"]
 
 
 def test_without_the_history_nothing_is_asked_for(bench):

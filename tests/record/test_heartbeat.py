@@ -8,16 +8,16 @@ import sys
 
 import pytest
 
-from bot.record.heartbeat import DAEMON, STUCK_S, Pulse, ailments
+from bot.record.heartbeat import DAEMON, STUCK_S, Heartbeat, problems
 
 FILE = f"{DAEMON}.json"
 
 
 @pytest.fixture
 def beating(tmp_path):
-    pulse = Pulse(folder=tmp_path)
-    pulse.beat(round=1405)
-    return pulse
+    heartbeat = Heartbeat(folder=tmp_path)
+    heartbeat.beat(round=1405)
+    return heartbeat
 
 
 def change(folder, **fields):
@@ -27,7 +27,7 @@ def change(folder, **fields):
 
 def test_a_daemon_that_beats_is_well(beating, tmp_path):
     """Nothing is wrong right after a beat."""
-    assert ailments(tmp_path) == ()
+    assert problems(tmp_path) == ()
 
 
 @pytest.mark.parametrize(
@@ -37,12 +37,12 @@ def test_a_trouble_makes_it_ill_until_it_is_over(beating, tmp_path, name, reason
     """What the loop itself reports is in the verdict with the next beat, and leaves it with the one after its end."""
     beating.mark(name, reason)
     beating.beat()
-    ill = ailments(tmp_path)
+    ill = problems(tmp_path)
     beating.mark(name, None)
     beating.beat()
 
     assert ill == (f"{name}: {reason}",)
-    assert ailments(tmp_path) == ()
+    assert problems(tmp_path) == ()
 
 
 def test_a_loop_that_does_not_come_round_is_stuck(beating, tmp_path):
@@ -50,30 +50,30 @@ def test_a_loop_that_does_not_come_round_is_stuck(beating, tmp_path):
     record = json.loads((tmp_path / FILE).read_text())
     change(tmp_path, beat=record["beat"] - STUCK_S - 1, at="2099-01-01T00:00:00+00:00")
 
-    assert "has not come round for 91 s" in ailments(tmp_path)[0]
+    assert "has not come round for 91 s" in problems(tmp_path)[0]
 
 
 def test_a_beat_of_another_boot_is_a_daemon_that_is_gone(beating, tmp_path):
     """Monotonic times of before a restart of the machine prove nothing."""
     change(tmp_path, boot="another")
 
-    assert "is gone" in ailments(tmp_path)[0]
+    assert "is gone" in problems(tmp_path)[0]
 
 
 def test_a_killed_daemon_is_gone(tmp_path):
     """The process is looked for, not asked."""
-    script = "import sys, time; from pathlib import Path; from bot.record.heartbeat import Pulse; Pulse(folder=Path(sys.argv[1])).beat(); print('beats', flush=True); time.sleep(60)"
+    script = "import sys, time; from pathlib import Path; from bot.record.heartbeat import Heartbeat; Heartbeat(folder=Path(sys.argv[1])).beat(); print('beats', flush=True); time.sleep(60)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, env=environment
     ) as process:
         process.stdout.readline()
-        before = ailments(tmp_path)
+        before = problems(tmp_path)
         process.send_signal(signal.SIGKILL)
         process.wait()
 
     assert before == ()
-    assert f"process {process.pid} is gone" in ailments(tmp_path)[0]
+    assert f"process {process.pid} is gone" in problems(tmp_path)[0]
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_a_damaged_heartbeat_is_no_sign_of_life(tmp_path, content):
     """Neither an empty file nor half a one counts as a beat."""
     (tmp_path / FILE).write_bytes(content)
 
-    assert "cannot be read" in ailments(tmp_path)[0]
+    assert "cannot be read" in problems(tmp_path)[0]
 
 
 def test_no_heartbeat_is_no_daemon(tmp_path):
     """Where none has run, that is said, with what to do."""
-    assert "start it with `bot run`" in ailments(tmp_path)[0]
+    assert "start it with `bot run`" in problems(tmp_path)[0]

@@ -25,8 +25,8 @@ def sent(outbox, now=NOW):
 
 def test_one_alert_and_one_recovery_however_often_it_shows(outbox):
     """A thousand sightings are one message, and so is their end."""
-    news = [outbox.trouble("round", f"round 1405, sighting {number}", "", at=NOW) for number in range(1000)]
-    over = [outbox.over("round", "round 1406 is confirmed", at=NOW) for _ in range(10)]
+    news = [outbox.alert("round", f"round 1405, sighting {number}", "", at=NOW) for number in range(1000)]
+    over = [outbox.resolve("round", "round 1406 is confirmed", at=NOW) for _ in range(10)]
 
     assert (sum(news), sum(over)) == (1, 1)
     assert sent(outbox) == [("alert", "round 1405, sighting 0"), ("recovery", "over: round 1405, sighting 0")]
@@ -35,8 +35,8 @@ def test_one_alert_and_one_recovery_however_often_it_shows(outbox):
 
 def test_a_messenger_that_is_down_delays_and_loses_nothing(outbox):
     """Attempts become rarer, up to four an hour; once it is back, alert and recovery arrive once, in their order."""
-    outbox.trouble("numerai", "no answer", "", at=NOW)
-    outbox.over("numerai", "answers again", at=NOW)
+    outbox.alert("numerai", "no answer", "", at=NOW)
+    outbox.resolve("numerai", "answers again", at=NOW)
     tries, now = [], NOW
     for _ in range(3 * 60):
         outbox.deliver(lambda message: tries.append(message.kind) and False, now=now)
@@ -53,7 +53,7 @@ def test_a_crash_between_sending_and_noting_it_repeats_the_message(outbox, tmp_p
     def dies(_message):
         raise KeyboardInterrupt
 
-    outbox.trouble("round", "missed", "", at=NOW)
+    outbox.alert("round", "missed", "", at=NOW)
     with pytest.raises(KeyboardInterrupt):
         outbox.deliver(dies, now=NOW)
 
@@ -67,13 +67,13 @@ def test_alerts_and_recoveries_alternate(tmp_path_factory, steps, up):
     outbox = Outbox(tmp_path_factory.mktemp("outbox") / "ledger.sqlite")
     told, now = [], NOW
     for name, begins in steps:
-        outbox.trouble(name, name, "", at=now) if begins else outbox.over(name, "", at=now)
+        outbox.alert(name, name, "", at=now) if begins else outbox.resolve(name, "", at=now)
         works = up.draw(st.booleans())
         outbox.deliver(
-            lambda message, works=works: works and (told.append((message.trouble, message.kind)) or True), now=now
+            lambda message, works=works: works and (told.append((message.alert, message.kind)) or True), now=now
         )
         now += timedelta(hours=2)
-    outbox.deliver(lambda message: told.append((message.trouble, message.kind)) or True, now=now)
+    outbox.deliver(lambda message: told.append((message.alert, message.kind)) or True, now=now)
 
     for name in ("a", "b"):
         kinds = [kind for trouble, kind in told if trouble == name]
@@ -86,7 +86,7 @@ def test_two_processes_may_open_a_new_ledger_at_once(tmp_path):
     """The second waits for the first to bring the file up to date, and finds it so."""
     path = tmp_path / "ledger.sqlite"
     first, second = Ledger(path), Outbox(path)
-    second.trouble("round", "missed", "", at=NOW)
+    second.alert("round", "missed", "", at=NOW)
 
     assert first.entries() == ()
-    assert second.troubles() == {"round": "missed"}
+    assert second.open_alerts() == {"round": "missed"}

@@ -101,9 +101,9 @@ def _settle(bot: Running, url: str, last: int) -> int:
         requests.post(f"{url}sandbox/clock", json={"advance_s": EVERY_S}, timeout=30)
 
     def settled() -> int:
-        pulse = bot.record.heartbeat()
-        number = pulse.get("round") or 0
-        return number if pulse.get("settled") and number > last else 0
+        heartbeat = bot.heartbeat()
+        number = heartbeat.get("round") or 0
+        return number if heartbeat.get("settled") and number > last else 0
 
     return until(settled, 120, f"the round after {last} is not settled")
 

@@ -34,9 +34,9 @@ class Running:
 
     def beat(self) -> float:
         """Return when the loop last came round, by the clock that all processes share."""
-        return float(self.pulse().get("beat", 0.0))
+        return float(self.heartbeat().get("beat", 0.0))
 
-    def pulse(self) -> dict[str, Any]:
+    def heartbeat(self) -> dict[str, Any]:
         """Return the daemon's own word on how it is; nothing before its first."""
         path = self.installation.state / "pulse.json"
         return dict(json.loads(path.read_bytes())) if path.is_file() else {}

@@ -15,7 +15,7 @@ from bot.daemon import _loop as daemon
 from bot.daemon._accounts import Party
 from bot.daemon._loop import Daemon
 from bot.errors import BotError
-from bot.record.heartbeat import Pulse
+from bot.record.heartbeat import Heartbeat
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
 from bot.sandbox.clock import SandboxClock
@@ -130,7 +130,7 @@ def make_bot(
         tournament=client(),
         parties=[Party(find_slots=lambda: tuple(slots), attempt=lambda *_: Here(submit))],
         book=ledger,
-        pulse=Pulse(folder=state),
+        heartbeat=Heartbeat(folder=state),
         outbox=Outbox(state / "ledger.sqlite"),
         confirmed=lambda: None,
         helped=lambda: False,

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from bot.live.live_scores import LiveRecord
-from bot.record.heartbeat import Pulse
+from bot.record.heartbeat import Heartbeat
 from bot.record.ledger import Entry, Ledger, LiveFileRecord
 from bot.record.numerai_diagnostics import DiagnosticsRecord, Record
 from bot.record.outbox import Outbox
@@ -54,7 +54,7 @@ def state(tmp_path):
             theirs=told, verdict="CORR differs in <1> of 87 eras", at=OPENED.isoformat(),
         )
     )  # fmt: skip
-    Outbox(path).trouble("numerai", "no usable answer <from> Numerai", "", at=OPENED)
+    Outbox(path).alert("numerai", "no usable answer <from> Numerai", "", at=OPENED)
     folder = tmp_path / "artifacts" / ARTIFACT
     folder.mkdir(parents=True)
     about = {"id": ARTIFACT, "recipe": {"name": "standard"}, "scores": {"ensemble": {"mean": 0.0312, "sharpe": 1.1}},
@@ -70,7 +70,7 @@ def state(tmp_path):
     report = {"gates": [{"gate": "ids", "ok": True, "value": 6123, "limit": "the live ids"}], "seconds": {"fetch": 1.5}}
     (slot / "report.json").write_text(json.dumps(report))
     (slot.parent / "log.jsonl").write_text(json.dumps({"event": "round.finished", "timestamp": "2026-11-24T12:00:09Z"}))
-    Pulse(folder=tmp_path).beat()
+    Heartbeat(folder=tmp_path).beat()
     return tmp_path
 
 

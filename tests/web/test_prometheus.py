@@ -10,7 +10,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot.record.heartbeat import Pulse
+from bot.record.heartbeat import Heartbeat
 from bot.record.ledger import Ledger
 from bot.web.prometheus import Metrics
 
@@ -63,9 +63,9 @@ def test_alerts_and_dashboard_ask_for_figures_that_exist():
 def test_figures_are_readable_before_the_first_round(tmp_path):
     """A new bot answers Prometheus with what it has."""
     Ledger(tmp_path / "ledger.sqlite").close()
-    pulse = Pulse(folder=tmp_path)
-    pulse.beat()
-    page = Metrics(tmp_path / "ledger.sqlite", tmp_path, pulse).page()
+    heartbeat = Heartbeat(folder=tmp_path)
+    heartbeat.beat()
+    page = Metrics(tmp_path / "ledger.sqlite", tmp_path, heartbeat).page()
     found = {family.name: family for family in text_string_to_metric_families(page.body.decode())}
 
     assert found["numerai_bot_healthy"].samples[0].value == 1
