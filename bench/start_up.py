@@ -62,9 +62,9 @@ def lived_in(state: Path) -> None:
     ledger = Ledger(state / "ledger.sqlite")
     for number in range(1405, 1405 + ROUNDS):
         at = OPENED + timedelta(days=number - 1405)
-        ledger.see(Round(number=number, opens_at=at, closes_at=at + timedelta(hours=1)))
+        ledger.record_round(Round(number=number, opens_at=at, closes_at=at + timedelta(hours=1)))
         digests = {"sha256": f"{number:064x}", "ids_sha256": f"{number:064x}"}
-        ledger.record_live(
+        ledger.record_live_file(
             LiveFileRecord(round=number, version="v5.3", rows=6_900, fetched_at=at.isoformat(), **digests)
         )
         ledger.intend(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
+from bot.record.diagnostics import DiagnosticsRecord, champions_to_diagnose
 from bot.record.ledger import Ledger
-from bot.record.numerai_diagnostics import DiagnosticsRecord, owed
 from bot.record.outbox import Outbox
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.version_pin import Pin
@@ -124,7 +124,7 @@ def undiagnosed(settings: Settings, recipes: Sequence[str]) -> tuple[str, ...]:
             champions[recipe] = identity
     record, outbox = DiagnosticsRecord(settings.ledger_path), Outbox(settings.ledger_path)
     try:
-        return owed(champions, record.all(), outbox.open_alerts())
+        return champions_to_diagnose(champions, record.all(), outbox.open_alerts())
     finally:
         record.close()
         outbox.close()

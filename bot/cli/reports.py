@@ -137,7 +137,7 @@ def diagnose(
     from bot import assembly  # noqa: PLC0415
     from bot.cli.console import training_bar  # noqa: PLC0415
     from bot.judging.numerai_diagnostics import Diagnoser  # noqa: PLC0415
-    from bot.record.numerai_diagnostics import DiagnosticsRecord  # noqa: PLC0415
+    from bot.record.diagnostics import DiagnosticsRecord  # noqa: PLC0415
     from bot.record.outbox import Outbox  # noqa: PLC0415
     from bot.settings import load_settings  # noqa: PLC0415
     from bot.system import logs  # noqa: PLC0415

@@ -28,10 +28,10 @@ class Book(Protocol):
     def rung(self, round_number: int, slot: str) -> str:
         """Return what filled the slot."""
 
-    def see(self, round_: Round) -> None:
+    def record_round(self, round_: Round) -> None:
         """Remember when a round opened and closes."""
 
-    def openings(self) -> tuple[datetime, ...]:
+    def opening_times(self) -> tuple[datetime, ...]:
         """Return when the last rounds opened."""
 
     def unsent(self) -> Round | None:

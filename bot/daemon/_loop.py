@@ -151,7 +151,7 @@ class Daemon:
         self._answered()
         if self._round is None or current.number != self._round.number:
             self._leave()
-            self.book.see(current)
+            self.book.record_round(current)
             log.info("round.open", round=current.number, closes_at=current.closes_at.isoformat())
         self._round = current
         if self._settled:
@@ -278,7 +278,7 @@ class Daemon:
         self.outbox.alert(name, title, body, at=datetime.now(UTC))
 
     def _pause(self) -> float:
-        return pause_s(self.tournament.server_now(), self.book.openings(), tick_s=self.tick_s)
+        return pause_s(self.tournament.server_now(), self.book.opening_times(), tick_s=self.tick_s)
 
     def _say(self, event: str, reason: str) -> None:
         """Log why the loop waits, once until the reason changes."""

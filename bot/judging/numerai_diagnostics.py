@@ -2,7 +2,7 @@
 `bot diagnose`: what Numerai measures of an artifact, held beside what was measured here.
 
 The story: is it known already -> score the validation eras that the judged members have not seen -> intent in the
-ledger -> does the server hold it -> upload -> poll -> compare -> conclude, and tell a person.
+ledger -> does the server hold it -> upload -> poll -> compare -> conclude, and update_alert a person.
 
 Both sides score the same predictions by the same formulas, so a difference is a flaw: in our scoring, in the rows or
 targets on our disk, or in which eras are meant. Nothing is staked on diagnostics; they are uploaded in live mode alone
@@ -23,7 +23,7 @@ import structlog
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import RefuseToSubmit, RetryLater
 from bot.judging.judge import ENSEMBLE, contribution, open_judged, unseen
-from bot.record.numerai_diagnostics import DiagnosticsRecord, Record, Scores, tell
+from bot.record.diagnostics import ArtifactDiagnostics, DiagnosticsRecord, Scores, update_alert
 from bot.record.outbox import Outbox
 from bot.scoring.metrics import COVERAGE, corr
 from bot.serving.artifacts import Artifact, ArtifactStore
@@ -62,9 +62,9 @@ class Diagnoser:
     wait: Callable[[float], None] = time.sleep
     watch: Watcher = lambda _stage, _share, _note: None
 
-    def diagnose(self, identity: str, slot: Slot, *, force: bool = False) -> Record:
+    def diagnose(self, identity: str, slot: Slot, *, force: bool = False) -> ArtifactDiagnostics:
         """
-        Bring an artifact's diagnostics to a conclusion, and tell a person of a difference.
+        Bring an artifact's diagnostics to a conclusion, and update_alert a person of a difference.
 
         Args:
             identity: Of the artifact.
@@ -81,10 +81,10 @@ class Diagnoser:
             artifact = self.artifacts.open(identity)
             known = self._conclude(artifact, slot, None if force else known)
             log.info("diagnostics.concluded", artifact=identity, outcome=known.state, reason=known.verdict)
-        tell(self.outbox, known, now=datetime.now(UTC))
+        update_alert(self.outbox, known, now=datetime.now(UTC))
         return known
 
-    def _conclude(self, artifact: Artifact, slot: Slot, known: Record | None) -> Record:
+    def _conclude(self, artifact: Artifact, slot: Slot, known: ArtifactDiagnostics | None) -> ArtifactDiagnostics:
         try:
             sent = known if known is not None and known.state == "sent" else self._send(artifact, slot, known)
         except RefuseToSubmit as error:
@@ -96,7 +96,7 @@ class Diagnoser:
         state, verdict = compare(sent.ours, told.scores)
         return self._keep(sent, state=state, theirs=told.scores, verdict=verdict)
 
-    def _send(self, artifact: Artifact, slot: Slot, before: Record | None) -> Record:
+    def _send(self, artifact: Artifact, slot: Slot, before: ArtifactDiagnostics | None) -> ArtifactDiagnostics:
         """Return the record of an upload; nothing is uploaded that the server is seen to hold already."""
         if before is not None and (held := self._held(before)):
             return held
@@ -115,14 +115,14 @@ class Diagnoser:
         log.info("diagnostics.uploaded", artifact=artifact.id, eras=len(ours["corr"]), bytes=len(content))
         return self._keep(intended, state="sent", diagnostics_id=sent)
 
-    def _held(self, record: Record) -> Record | None:
+    def _held(self, record: ArtifactDiagnostics) -> ArtifactDiagnostics | None:
         """Return the record of an upload that was committed although nobody heard of it, ``None`` if there is none."""
         for filename, identity in self.client.diagnostics_held(record.model_id).items():
             if filename.startswith(record.token):
                 return self._keep(record, state="sent", diagnostics_id=identity)
         return None
 
-    def _poll(self, record: Record) -> Diagnosis:
+    def _poll(self, record: ArtifactDiagnostics) -> Diagnosis:
         waited, pause = 0.0, FIRST_PAUSE_S
         while True:
             told = self.client.diagnosis(record.model_id, str(record.diagnostics_id))
@@ -177,13 +177,13 @@ class Diagnoser:
 
     def _keep(
         self,
-        record: Record,
+        record: ArtifactDiagnostics,
         *,
         state: str,
         diagnostics_id: str | None = None,
         theirs: Scores | None = None,
         verdict: str | None = None,
-    ) -> Record:
+    ) -> ArtifactDiagnostics:
         kept = replace(
             record,
             state=state,
@@ -196,8 +196,8 @@ class Diagnoser:
         return kept
 
 
-def _intended(artifact: Artifact, slot: Slot, *, token: str, ours: Scores) -> Record:
-    return Record(
+def _intended(artifact: Artifact, slot: Slot, *, token: str, ours: Scores) -> ArtifactDiagnostics:
+    return ArtifactDiagnostics(
         artifact=artifact.id,
         recipe=str(artifact.manifest["recipe"]["name"]),
         model_id=slot.model_id,

@@ -145,7 +145,7 @@ class Ledger(Database):
         )
         return _to_round(rows[0]) if rows else None
 
-    def record_live(self, record: LiveFileRecord) -> None:
+    def record_live_file(self, record: LiveFileRecord) -> None:
         """Remember a live file of a round, so that a later round can be proven to have a new one."""
         with boundary("ledger.record_live"), self._transaction():
             self._db.execute(
@@ -155,7 +155,7 @@ class Ledger(Database):
             )
             self._event("dataset.fetched", record.fetched_at, record.round, None, {"sha256": record.sha256})
 
-    def live(self, round_number: int) -> tuple[LiveFileRecord, ...]:
+    def live_files(self, round_number: int) -> tuple[LiveFileRecord, ...]:
         """Return the live files recorded for the round, one of each data version that was needed."""
         rows = self._select("SELECT * FROM live_file WHERE round = ? ORDER BY version", round_number)
         return tuple(LiveFileRecord(**row) for row in rows)
@@ -166,7 +166,7 @@ class Ledger(Database):
             self._db.execute("DELETE FROM live_file WHERE round = ?", (round_number,))
             self._db.execute("DELETE FROM submission WHERE round = ? AND state = 'intended'", (round_number,))
 
-    def earlier_live(self, round_number: int) -> tuple[LiveFileRecord, ...]:
+    def earlier_live_files(self, round_number: int) -> tuple[LiveFileRecord, ...]:
         """Return the live files of earlier rounds, newest first."""
         rows = self._select("SELECT * FROM live_file WHERE round < ? ORDER BY round DESC LIMIT 50", round_number)
         return tuple(LiveFileRecord(**row) for row in rows)
@@ -181,7 +181,7 @@ class Ledger(Database):
         entry = self.entry(round_number, slot)
         return "champion" if entry is None else entry.rung
 
-    def see(self, round_: Round) -> None:
+    def record_round(self, round_: Round) -> None:
         """Remember when a round opened and closes; what it looked like last counts."""
         with boundary("ledger.see"), self._transaction():
             self._db.execute(
@@ -194,7 +194,7 @@ class Ledger(Database):
         rows = self._select("SELECT * FROM round ORDER BY number DESC LIMIT 1")
         return dict(rows[0]) if rows else None
 
-    def openings(self, *, limit: int = 15) -> tuple[datetime, ...]:
+    def opening_times(self, *, limit: int = 15) -> tuple[datetime, ...]:
         """Return when the newest rounds that were seen opened."""
         rows = self._select("SELECT opens_at FROM round ORDER BY number DESC LIMIT ?", limit)
         return tuple(datetime.fromisoformat(row["opens_at"]) for row in rows)

@@ -97,13 +97,13 @@ def fetch_live(delivery: Delivery, round_: Round, path: Path, *, version: str) -
         RoundNotOpen: The tournament has moved on meanwhile.
     """
     client, ledger = delivery.client, delivery.ledger
-    held = ledger.live(round_.number)
+    held = ledger.live_files(round_.number)
     known = next((record for record in held if record.version == version), None)
     if known is not None and path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == known.sha256:
         return known, read_live(path)
     fetched = fetch(client, f"{version}/live.parquet", path)
     live = read_live(path)
-    earlier = ledger.earlier_live(round_.number)
+    earlier = ledger.earlier_live_files(round_.number)
     seen = any(record.round == round_.number - 1 for record in earlier)
     prove_fresh(
         live,
@@ -128,7 +128,7 @@ def fetch_live(delivery: Delivery, round_: Round, path: Path, *, version: str) -
         rows=len(live.ids),
         fetched_at=now.isoformat(),
     )
-    ledger.record_live(record)
+    ledger.record_live_file(record)
     log.info("dataset.fetched", rows=record.rows, bytes=fetched.size, sha256=fetched.sha256[:12])
     return record, live
 

@@ -11,9 +11,9 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 
+from bot.record.diagnostics import DIAGNOSTICS
 from bot.record.heartbeat import Heartbeat, problems
 from bot.record.ledger import Ledger, rounds_folder
-from bot.record.numerai_diagnostics import DIAGNOSTICS
 from bot.record.outbox import Outbox
 from bot.web.server import Answer
 

@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bot.record.diagnostics import DiagnosticsRecord
 from bot.record.heartbeat import problems
 from bot.record.ledger import Ledger, rounds_folder
-from bot.record.numerai_diagnostics import DiagnosticsRecord
 from bot.record.outbox import Outbox
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.version_pin import Pin
@@ -82,7 +82,7 @@ def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
     folder = rounds_folder(ledger_path) / str(number)
     ledger = Ledger(ledger_path)
     try:
-        live = ledger.live(number)
+        live = ledger.live_files(number)
         entries = [entry for entry in ledger.entries(limit=10_000) if entry.round == number]
         events = ledger.events(number)
     finally:

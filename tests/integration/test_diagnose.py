@@ -10,7 +10,7 @@ import pytest
 from bot import assembly
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
 from bot.judging.numerai_diagnostics import PATIENCE_S, TOLERANCE, Diagnoser, compare
-from bot.record.numerai_diagnostics import DiagnosticsRecord
+from bot.record.diagnostics import DiagnosticsRecord
 from bot.record.outbox import Outbox
 from bot.sandbox.faults import Fault
 from bot.sandbox.queries import Queries

@@ -45,7 +45,7 @@ def test_what_was_fetched_is_recorded(sandbox, delivery, tmp_path):
 
     assert list(live.ids) == sandbox.tournament.live_ids(FIRST_ROUND)
     assert (record.round, record.rows, record.ids_sha256) == (FIRST_ROUND, len(live.ids), live.ids_sha256)
-    assert delivery.ledger.live(FIRST_ROUND) == (record,)
+    assert delivery.ledger.live_files(FIRST_ROUND) == (record,)
     assert record.fetched_at.startswith("2026-11-24T12:01:")
     assert {"event": "dataset.fetched", "log_level": "info", **told} in logs
 
@@ -92,7 +92,7 @@ def test_the_file_of_a_round_that_was_seen_is_told_by_its_ids(sandbox, delivery,
     with pytest.raises(DatasetIncomplete, match="same ids"):
         take(delivery, tmp_path / "second.parquet")
 
-    assert delivery.ledger.live(FIRST_ROUND + 1) == ()
+    assert delivery.ledger.live_files(FIRST_ROUND + 1) == ()
     assert take(delivery, tmp_path / "second.parquet")[0].round == FIRST_ROUND + 1
 
 
@@ -128,7 +128,7 @@ def test_the_newest_round_sets_the_size(sandbox, delivery, tmp_path, before, ref
         seen = LiveFileRecord(
             round=number, version="v5.3", sha256="s", ids_sha256=str(number), rows=rows * share // 5, fetched_at=""
         )
-        delivery.ledger.record_live(seen)
+        delivery.ledger.record_live_file(seen)
 
     with pytest.raises(DatasetIncomplete, match="rows, the last round's had") if refused else nullcontext():
         take(delivery, tmp_path / "live.parquet")
@@ -153,7 +153,7 @@ def test_a_round_that_gave_way_meanwhile_records_nothing(sandbox, delivery, tmp_
     with watching(open_the_next), pytest.raises(RoundNotOpen, match="gave way"):
         take(delivery, tmp_path / "live.parquet")
 
-    assert delivery.ledger.live(FIRST_ROUND) == ()
+    assert delivery.ledger.live_files(FIRST_ROUND) == ()
 
 
 @pytest.mark.parametrize(("hours", "taken"), [(11, False), (13, True)])
@@ -187,25 +187,25 @@ def test_each_data_version_has_its_own_file_asked_for_once(delivery, files, tmp_
     with watching(passed.append):
         record, live = asked.of("v5.3")
         again = asked.of("v5.3")
-    delivery.ledger.record_live(replace(record, version="v5.2", sha256="other"))
+    delivery.ledger.record_live_file(replace(record, version="v5.2", sha256="other"))
 
     assert again == (record, live)
     assert fetches(passed) == 1
     live_path(tmp_path, "v5.3").unlink()
     assert files().of("v5.3")[0].sha256 == record.sha256
     assert live_path(tmp_path, "v5.3").is_file()
-    assert [one.version for one in delivery.ledger.live(FIRST_ROUND)] == ["v5.2", "v5.3"]
+    assert [one.version for one in delivery.ledger.live_files(FIRST_ROUND)] == ["v5.2", "v5.3"]
 
 
 def test_files_of_one_round_have_the_same_ids(delivery, files):
     """Where two versions disagree, one of them is another round's: both are forgotten and fetched again."""
     round_ = delivery.client.current_round()
     other = LiveFileRecord(round=round_.number, version="v5.2", sha256="s", ids_sha256="others", rows=5, fetched_at="")
-    delivery.ledger.record_live(other)
+    delivery.ledger.record_live_file(other)
     with pytest.raises(DatasetIncomplete, match=r"of v5\.3 and v5\.2 differ in their ids"):
         files().of("v5.3")
-    forgotten = delivery.ledger.live(FIRST_ROUND)
-    delivery.ledger.record_live(replace(other, version=""))
+    forgotten = delivery.ledger.live_files(FIRST_ROUND)
+    delivery.ledger.record_live_file(replace(other, version=""))
     with pytest.raises(DatasetIncomplete, match=r"of v5\.3 and before differ"):
         files().of("v5.3")
 

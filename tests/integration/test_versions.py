@@ -170,7 +170,10 @@ def test_a_damaged_champion_gives_way_to_one_of_another_version(upgraded, sandbo
     assert scored_on(upgraded) == {"v5.3", "v5.4"}
     assert reread(folder / SLOT / "predictions.csv")[0] == sandbox.tournament.live_ids(FIRST_ROUND)
     assert len({read_live(path).ids_sha256 for path in folder.glob("*/live.parquet")}) == 1
-    assert {one.version for one in Ledger(upgraded.settings_as().ledger_path).live(FIRST_ROUND)} == {"v5.3", "v5.4"}
+    assert {one.version for one in Ledger(upgraded.settings_as().ledger_path).live_files(FIRST_ROUND)} == {
+        "v5.3",
+        "v5.4",
+    }
 
 
 @pytest.mark.usefixtures("no_backoff", "validated_here")
@@ -206,7 +209,7 @@ def test_slots_on_different_versions_are_both_filled(upgraded, sandbox, store):
     sandbox.tournament.accounts = (replace(DEMO_ACCOUNT, models=models),)
     done = upgraded.bot("submit", BOT_SLOTS=f"{SLOT}=demo,second=standard")
     ledger = Ledger(upgraded.settings_as().ledger_path)
-    entries, files = ledger.entries(), {one.version: one.sha256 for one in ledger.live(FIRST_ROUND)}
+    entries, files = ledger.entries(), {one.version: one.sha256 for one in ledger.live_files(FIRST_ROUND)}
 
     assert done.returncode == 0, done.stderr
     assert {one.slot: (one.state, one.artifact, one.data_sha256) for one in entries} == {

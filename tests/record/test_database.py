@@ -87,11 +87,11 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
     database.commit()
     database.close()
     with closing(Ledger(tmp_path / "ledger.sqlite")) as first, closing(Ledger(tmp_path / "ledger.sqlite")) as second:
-        first.see(opened(1404))
+        first.record_round(opened(1404))
 
         assert second.entry(1404, "mixer") == replace(ENTRY, rung="champion")
         assert second.last_round()["number"] == 1404
-        assert second.live(1404) == (
+        assert second.live_files(1404) == (
             LiveFileRecord(round=1404, version="", sha256="s", ids_sha256="i1404", rows=5, fetched_at="2026"),
         )
 

@@ -81,13 +81,13 @@ def test_last_confirmed_looks_only_back(ledger):
 def test_live_files_of_earlier_rounds_come_newest_first(ledger):
     """The proof of freshness sees the rounds before, newest first."""
     for number in (1401, 1403, 1402):
-        ledger.record_live(
+        ledger.record_live_file(
             LiveFileRecord(
                 round=number, version="v5.3", sha256="s", ids_sha256=f"i{number}", rows=5, fetched_at=NOW.isoformat()
             )
         )
 
-    assert [record.ids_sha256 for record in ledger.earlier_live(1403)] == ["i1402", "i1401"]
+    assert [record.ids_sha256 for record in ledger.earlier_live_files(1403)] == ["i1402", "i1401"]
 
 
 def test_events_tell_the_story_of_a_round(ledger):

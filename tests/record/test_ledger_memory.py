@@ -137,7 +137,7 @@ def test_unsent_is_the_newest_round_with_a_slot_left_behind(ledger):
     """The last round is unsent from its intent until all its slots are confirmed or handed in late."""
     told = []
     for number in (1403, 1404):
-        ledger.see(opened(number))
+        ledger.record_round(opened(number))
     ledger.intend(replace(ENTRY, round=1403))
     told.append(ledger.unsent())
     for slot in ("mixer", "trees"):
@@ -153,7 +153,7 @@ def test_unsent_is_the_newest_round_with_a_slot_left_behind(ledger):
 
 def test_what_another_round_or_slot_queued_does_not_settle_this_one(ledger):
     """A late submission counts for its own round and slot, and other events for none."""
-    ledger.see(opened(1404))
+    ledger.record_round(opened(1404))
     ledger.intend(ENTRY)
     ledger.queue(1403, "mixer", submission_id="s", filename="f", at=LATER)
     ledger.queue(1404, "trees", submission_id="s", filename="f", at=LATER)
@@ -164,31 +164,31 @@ def test_what_another_round_or_slot_queued_does_not_settle_this_one(ledger):
 def test_the_live_file_seen_last_counts(ledger):
     """Of each data version, a round's live file is the one recorded last; another round has its own."""
     for record in (live(1403), live(1404, "old"), live(1404, version="v5.4"), live(1404, "new")):
-        ledger.record_live(record)
+        ledger.record_live_file(record)
 
-    assert ledger.live(1404) == (live(1404, "new"), live(1404, version="v5.4"))
-    assert ledger.live(1405) == ()
+    assert ledger.live_files(1404) == (live(1404, "new"), live(1404, version="v5.4"))
+    assert ledger.live_files(1405) == ()
 
 
 def test_fifty_earlier_live_files_are_looked_at(ledger):
     """Freshness is proven against the fifty rounds before, never against the round itself."""
     for number in range(1344, 1405):
-        ledger.record_live(live(number))
+        ledger.record_live_file(live(number))
 
-    assert [record.round for record in ledger.earlier_live(1404)] == list(range(1403, 1353, -1))
+    assert [record.round for record in ledger.earlier_live_files(1404)] == list(range(1403, 1353, -1))
 
 
 def test_forgetting_a_round_spares_proofs_and_other_rounds(ledger):
     """The live file and the intents that rest on it go; what was confirmed, and other rounds, stay."""
     for number in (1403, 1404):
-        ledger.record_live(live(number))
-        ledger.record_live(live(number, version="v5.4"))
+        ledger.record_live_file(live(number))
+        ledger.record_live_file(live(number, version="v5.4"))
         ledger.intend(replace(ENTRY, round=number))
     ledger.intend(replace(ENTRY, slot="trees", state="confirmed"))
     ledger.forget(1404)
 
-    assert ledger.live(1404) == ()
-    assert [record.version for record in ledger.live(1403)] == ["v5.3", "v5.4"]
+    assert ledger.live_files(1404) == ()
+    assert [record.version for record in ledger.live_files(1403)] == ["v5.3", "v5.4"]
     assert [(one.round, one.slot) for one in ledger.entries()] == [(1404, "trees"), (1403, "mixer")]
 
 
@@ -196,8 +196,8 @@ def test_rounds_are_remembered_as_seen_last(ledger):
     """A close that was moved replaces the old one; the newest round is the last; openings come newest first."""
     before = ledger.last_round()
     for number in (*range(1385, 1402), 1404, 1403):
-        ledger.see(opened(number))
-    ledger.see(replace(opened(1404), closes_at=NOW))
+        ledger.record_round(opened(number))
+    ledger.record_round(replace(opened(1404), closes_at=NOW))
 
     assert before is None
     assert ledger.last_round() == {
@@ -205,8 +205,8 @@ def test_rounds_are_remembered_as_seen_last(ledger):
         "opens_at": opened(1404).opens_at.isoformat(),
         "closes_at": NOW.isoformat(),
     }
-    assert ledger.openings(limit=2) == (opened(1404).opens_at, opened(1403).opens_at)
-    assert len(ledger.openings()) == 15
+    assert ledger.opening_times(limit=2) == (opened(1404).opens_at, opened(1403).opens_at)
+    assert len(ledger.opening_times()) == 15
 
 
 def test_chores_are_told_apart(ledger):
@@ -236,7 +236,7 @@ def test_chores_are_told_apart(ledger):
 def test_every_effect_is_an_event_with_its_details(ledger):
     """The append-only table holds time, round, slot and what belongs to the effect."""
     ledger.intend(ENTRY)
-    ledger.record_live(live(1404))
+    ledger.record_live_file(live(1404))
     ledger.confirm(1404, "mixer", submission_id="s-1", filename="f-1", at=LATER)
     ledger.queue(1404, "mixer", submission_id="s-2", filename="f-2", at=LATER)
     ledger.start_chore("sync", NOW)

@@ -209,7 +209,7 @@ def _write_for_ever(path: Path, written: int, acknowledge: int) -> None:
     ledger = Ledger(path)
     while True:
         written += 1
-        ledger.record_live(
+        ledger.record_live_file(
             LiveFileRecord(
                 round=written, version="v5.3", sha256="s", ids_sha256="i", rows=1, fetched_at=OPENED.isoformat()
             )

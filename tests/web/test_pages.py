@@ -7,9 +7,9 @@ import pytest
 import requests
 
 from bot.live.live_scores import LiveRecord
+from bot.record.diagnostics import ArtifactDiagnostics, DiagnosticsRecord
 from bot.record.heartbeat import Heartbeat
 from bot.record.ledger import Entry, Ledger, LiveFileRecord
-from bot.record.numerai_diagnostics import DiagnosticsRecord, Record
 from bot.record.outbox import Outbox
 from bot.tournament.responses import LiveScore, Paid
 from bot.tournament.rounds import Payout, Round
@@ -25,8 +25,8 @@ def state(tmp_path):
     """A state directory with a confirmed round, forty resolved ones, an artifact, a report and a trouble."""
     path = tmp_path / "ledger.sqlite"
     ledger, record = Ledger(path), LiveRecord(path)
-    ledger.see(Round(number=1445, opens_at=OPENED, closes_at=OPENED + timedelta(hours=1)))
-    ledger.record_live(
+    ledger.record_round(Round(number=1445, opens_at=OPENED, closes_at=OPENED + timedelta(hours=1)))
+    ledger.record_live_file(
         LiveFileRecord(
             round=1445, version="v5.3", sha256="ab" * 32, ids_sha256="cd" * 32, rows=6123, fetched_at=OPENED.isoformat()
         )
@@ -49,7 +49,7 @@ def state(tmp_path):
     record.pay([Paid(round=1444, slot="mixer", nmr=1.25, settled=True)], {"mixer": {1444: 10.0}})
     told = {"corr": {"0900": 0.01}}
     DiagnosticsRecord(path).keep(
-        Record(
+        ArtifactDiagnostics(
             artifact=ARTIFACT, recipe="standard", model_id="m", token="t", state="differs", diagnostics_id="d", ours=told,
             theirs=told, verdict="CORR differs in <1> of 87 eras", at=OPENED.isoformat(),
         )

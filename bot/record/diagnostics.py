@@ -24,7 +24,7 @@ CONCLUDED = ("agrees", "differs", "refused")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class ArtifactDiagnostics:
     """
     An artifact and its diagnostics.
 
@@ -61,20 +61,20 @@ class Record:
 class DiagnosticsRecord(Database):
     """The diagnostics of a ledger."""
 
-    def get(self, artifact: str) -> Record | None:
+    def get(self, artifact: str) -> ArtifactDiagnostics | None:
         """Return what is known of an artifact's diagnostics, ``None`` where none were ever intended."""
         return self.all().get(artifact)
 
-    def all(self) -> dict[str, Record]:
+    def all(self) -> dict[str, ArtifactDiagnostics]:
         """Return what is known, by artifact."""
         return {
-            row["artifact"]: Record(
+            row["artifact"]: ArtifactDiagnostics(
                 **{**row, "ours": json.loads(row["ours"]), "theirs": json.loads(row["theirs"] or "{}")}
             )
             for row in self._select("SELECT * FROM diagnosis ORDER BY artifact")
         }
 
-    def keep(self, record: Record) -> None:
+    def keep(self, record: ArtifactDiagnostics) -> None:
         """Keep *record* in place of what is known of its artifact."""
         with boundary("diagnosis.keep"), self._transaction():
             self._db.execute(
@@ -87,21 +87,23 @@ class DiagnosticsRecord(Database):
             )  # fmt: skip
 
 
-def trouble_of(recipe: str) -> str:
+def alert_name(recipe: str) -> str:
     """Return the name of the trouble that a recipe's champion differs in Numerai's diagnostics."""
     return f"{DIAGNOSTICS} {recipe}"
 
 
-def tell(outbox: Outbox, record: Record, *, now: datetime) -> None:
+def update_alert(outbox: Outbox, record: ArtifactDiagnostics, *, now: datetime) -> None:
     """Open or close the trouble of the recipe whose champion *record* is about."""
     if record.state == "agrees":
-        outbox.resolve(trouble_of(record.recipe), f"{record.artifact}: {record.verdict}", at=now)
+        outbox.resolve(alert_name(record.recipe), f"{record.artifact}: {record.verdict}", at=now)
     elif record.is_concluded:
         title = f"Numerai's diagnostics of the champion of {record.recipe}: {record.state}"
-        outbox.alert(trouble_of(record.recipe), title, f"{record.artifact}: {record.verdict}", at=now)
+        outbox.alert(alert_name(record.recipe), title, f"{record.artifact}: {record.verdict}", at=now)
 
 
-def owed(champions: Mapping[str, str], known: Mapping[str, Record], troubles: Mapping[str, str]) -> tuple[str, ...]:
+def champions_to_diagnose(
+    champions: Mapping[str, str], known: Mapping[str, ArtifactDiagnostics], troubles: Mapping[str, str]
+) -> tuple[str, ...]:
     """
     Return the champions, by id, that have no conclusion yet, or one that a person was not told of.
 
@@ -115,5 +117,5 @@ def owed(champions: Mapping[str, str], known: Mapping[str, Record], troubles: Ma
         for recipe, identity in champions.items()
         if identity not in known
         or not known[identity].is_concluded
-        or (trouble_of(recipe) in troubles) == (known[identity].state == "agrees")
+        or (alert_name(recipe) in troubles) == (known[identity].state == "agrees")
     )
