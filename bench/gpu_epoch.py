@@ -29,7 +29,7 @@ CPU_ERAS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Timing:
     """One way to train: rows per second, peak memory in GiB, and the share of the matrix-product rate."""
 
     mixing: str
@@ -55,7 +55,7 @@ def peak_gib(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def measure(mixing: str, device: torch.device, *, eras: int, compiled: bool, rate: float) -> Measured:
+def measure(mixing: str, device: torch.device, *, eras: int, compiled: bool, rate: float) -> Timing:
     """Train two epochs and say how fast the second was."""
     config = standard_network(standard_manifest(FEATURES), mixing)
     options = TrainingOptions(
@@ -64,7 +64,7 @@ def measure(mixing: str, device: torch.device, *, eras: int, compiled: bool, rat
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     speed = rows_per_s(config, MadeEras(config, eras), options, device=device)
-    return Measured(
+    return Timing(
         mixing=mixing,
         compiled=compiled,
         rows_per_s=speed,

@@ -27,7 +27,7 @@ from bot.serving.artifacts import Artifact
 from bot.serving.scorer import Members, ensemble
 from bot.system.lock import state_lock
 from bot.system.progress import Watcher
-from bot.tournament.columns import horizon
+from bot.tournament.columns import overlap_eras
 from bot.training.recipe_file import history_needs
 from bot.training.recipes import Recipe
 from bot.training.training_set import TrainingSet
@@ -255,7 +255,7 @@ def find_weights(
         eras,
         corr_multiplier=recipe.corr_multiplier,
         mmc_multiplier=recipe.mmc_multiplier,
-        lag=horizon(target) // 5,
+        lag=overlap_eras(target),
     )
     for finding in found.findings:
         log.warning("weights.finding", finding=finding)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from bot.findings import Finding
 from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap
-from bot.tournament.columns import horizon
+from bot.tournament.columns import overlap_eras
 from bot.training.recipes import Floors
 
 Floats = npt.NDArray[np.float64]
@@ -115,7 +115,7 @@ def decide(evidence: Evidence, floors: Floors, *, target: str) -> Decision:
         The decision. Eras too few for an interval of CORR refuse it; a contribution without enough eras is a finding
         that says so and refuses nothing.
     """
-    block = horizon(target) // 5
+    block = overlap_eras(target)
     findings = [*evidence.leaks, _skill(evidence.corr.known(), floors), _corr(evidence.corr.known(), floors, block)]
     findings += [_contribution(name, evidence, floors, block) for name in ("bmc", "mmc")]
     findings += [

@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class EraMeasurements:
     """
     A candidate's eras, measured.
 
@@ -73,7 +73,7 @@ class _Collected:
     shapes: list[EraShape] = field(default_factory=list)
 
 
-def measure(
+def measure_eras(
     candidate: Candidate,
     positions: Sequence[int],
     *,
@@ -82,7 +82,7 @@ def measure(
     reference: ReferencePredictions,
     neutral: Columns | None,
     watch: Watcher,
-) -> Measured:
+) -> EraMeasurements:
     """
     Score a candidate on the eras at *positions*, and look at the eras themselves.
 
@@ -100,7 +100,7 @@ def measure(
         watch("evaluate", done / len(positions), f"{len(positions)} eras")
         _era(candidate, position, target, targets, reference, neutral, found)
     data = candidate.data
-    return Measured(
+    return EraMeasurements(
         eras=tuple(data.store.eras[position] for position in positions),
         scores=_arrays(found.scores),
         by_target=_arrays(found.by_target),

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.judging.judge import ENSEMBLE
-from bot.reporting._era_measurements import Measured
+from bot.reporting._era_measurements import EraMeasurements
 from bot.reporting._error_analysis import by_level, culprits, mean_interval
 from bot.scoring.bootstrap import Interval
 from bot.scoring.summaries import RECENT, Summary, Terms, payout
@@ -47,7 +47,7 @@ def member_figures(series: Floats, *, block: int) -> Content:
     }
 
 
-def target_figures(measured: Measured, *, block: int) -> Content:
+def target_figures(measured: EraMeasurements, *, block: int) -> Content:
     """Return each member's CORR with each target."""
     return {
         target: {member: _spread(mean_interval(series, block=block)) for member, series in by.items()}
@@ -55,7 +55,7 @@ def target_figures(measured: Measured, *, block: int) -> Content:
     }
 
 
-def pay_figures(measured: Measured, terms: Terms, target: str, *, block: int) -> tuple[Content | None, str]:
+def pay_figures(measured: EraMeasurements, terms: Terms, target: str, *, block: int) -> tuple[Content | None, str]:
     """
     Return what each member would have been paid per era for a stake of 1, by a round's own terms; or none, and why.
 
@@ -90,7 +90,7 @@ def churn_figures(judgement: Content, *, block: int) -> tuple[Content | None, st
     return {"champion": judgement["champion_id"], **_spread(mean_interval(series, block=block))}, ""
 
 
-def regimes(measured: Measured, *, block: int) -> tuple[list[Content], dict[str, str]]:
+def regimes(measured: EraMeasurements, *, block: int) -> tuple[list[Content], dict[str, str]]:
     """
     Return CORR by thirds of the eras under each of :data:`REGIMES`, and why some could not be told.
 
@@ -110,7 +110,7 @@ def regimes(measured: Measured, *, block: int) -> tuple[list[Content], dict[str,
     return found, absent
 
 
-def era_measures(measured: Measured) -> dict[str, Floats]:
+def era_measures(measured: EraMeasurements) -> dict[str, Floats]:
     """Return what eras are split by. Shape ``(E,)`` each."""
     values = {
         "time": np.arange(len(measured.eras), dtype=np.float64),
@@ -125,14 +125,14 @@ def era_measures(measured: Measured) -> dict[str, Floats]:
     return values
 
 
-def group_exposures(measured: Measured, groups: Mapping[str, Sequence[int]]) -> dict[str, Floats]:
+def group_exposures(measured: EraMeasurements, groups: Mapping[str, Sequence[int]]) -> dict[str, Floats]:
     """Return the root mean square exposure of the ensemble to each group's features. Shape ``(E,)`` each."""
     return {
         name: np.sqrt((measured.exposure[:, list(positions)] ** 2).mean(axis=1)) for name, positions in groups.items()
     }
 
 
-def group_regimes(measured: Measured, groups: Mapping[str, Sequence[int]], *, block: int) -> list[Content]:
+def group_regimes(measured: EraMeasurements, groups: Mapping[str, Sequence[int]], *, block: int) -> list[Content]:
     """Return CORR in the thirds of eras with low, middle and high exposure to each group."""
     return [
         {"name": name, "levels": levels}
@@ -141,7 +141,7 @@ def group_regimes(measured: Measured, groups: Mapping[str, Sequence[int]], *, bl
     ]
 
 
-def bin_figures(measured: Measured, *, block: int) -> Content:
+def bin_figures(measured: EraMeasurements, *, block: int) -> Content:
     """Return the mean target in each bin of each member's predictions, lowest predictions first."""
     return {
         member: [_spread(mean_interval(column, block=block)) for column in table.T]
@@ -149,7 +149,7 @@ def bin_figures(measured: Measured, *, block: int) -> Content:
     }
 
 
-def alike(measured: Measured) -> list[Content]:
+def alike(measured: EraMeasurements) -> list[Content]:
     """Return the mean rank correlation of each pair that was measured, NaN where no era had both."""
     return [
         {"of": list(pair), "mean": float(np.nanmean(series)) if np.isfinite(series).any() else float("nan")}
@@ -157,7 +157,9 @@ def alike(measured: Measured) -> list[Content]:
     ]
 
 
-def worst_eras(measured: Measured, features: Sequence[str], groups: Mapping[str, Sequence[int]]) -> list[Content]:
+def worst_eras(
+    measured: EraMeasurements, features: Sequence[str], groups: Mapping[str, Sequence[int]]
+) -> list[Content]:
     """Return the eras in which the ensemble scored least, each with what its features and groups cost."""
     series = measured.scores["corr"][ENSEMBLE]
     known = np.flatnonzero(np.isfinite(series))
@@ -179,7 +181,7 @@ def worst_eras(measured: Measured, features: Sequence[str], groups: Mapping[str,
     return found
 
 
-def top_exposures(measured: Measured, features: Sequence[str], *, count: int) -> list[Content]:
+def top_exposures(measured: EraMeasurements, features: Sequence[str], *, count: int) -> list[Content]:
     """Return the features that the ensemble leans on most, by mean correlation over eras."""
     mean = measured.exposure.mean(axis=0)
     return [

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from bot.data.live_file import read_live
 from bot.features.preprocess import prepare
 from bot.judging.judge import Candidate
-from bot.reporting._era_measurements import Measured
+from bot.reporting._era_measurements import EraMeasurements
 from bot.reporting._error_analysis import BINS, agreement, calibration, drift, era_shape, reliability_counts
 from bot.reporting._figures import Content, top_exposures
 from bot.reporting.importance import Weight, gain_shares, permutation_weights, tree_blocks
@@ -24,7 +24,7 @@ from bot.scoring.metrics import corr
 from bot.serving.artifacts import Artifact
 from bot.serving.scorer import NETWORK
 from bot.system.progress import Watcher
-from bot.tournament.columns import horizon
+from bot.tournament.columns import overlap_eras
 from models.classes import TARGET_VALUES
 from models.inference.ensemble import expected_score
 from models.inference.onnx_weights import split_seeds
@@ -103,7 +103,7 @@ def importance_probe(
     candidate: Candidate,
     positions: Sequence[int],
     target: str,
-    measured: Measured,
+    measured: EraMeasurements,
     absent: dict[str, str],
     watch: Watcher,
 ) -> Content:
@@ -133,7 +133,7 @@ def importance_probe(
         watch("permute", done / len(sample), f"{len(sample)} eras, {len(blocks)} groups and features")
         losses.append(_permuted(candidate, position, target, blocks))
     gap = max(1, (positions[-1] - positions[0]) // max(len(sample) - 1, 1))
-    together = math.ceil(horizon(target) // 5 / gap)
+    together = math.ceil(overlap_eras(target) / gap)
     permutation = {
         member: {
             "groups": _listed(permutation_weights(_only(losses, member, manifest.groups), block=together)),

@@ -24,7 +24,7 @@ from bot.findings import Finding
 from bot.judging.evaluation_file import EVALUATION
 from bot.judging.judge import ENSEMBLE, Candidate, open_judged, unseen
 from bot.judging.leakage import inspect, used_by
-from bot.reporting._era_measurements import Measured, measure
+from bot.reporting._era_measurements import EraMeasurements, measure_eras
 from bot.reporting._figures import (
     Content,
     alike,
@@ -45,7 +45,7 @@ from bot.scoring.metrics import FNC_SET
 from bot.scoring.summaries import Terms
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.system.progress import Watcher
-from bot.tournament.columns import horizon
+from bot.tournament.columns import overlap_eras
 from bot.training.recipes import Floors
 
 
@@ -76,7 +76,7 @@ class Evaluator:
         home = self.state_dir / "data" / str(about["data_version"])
         sets = FeatureMetadata.read(home / "features.json").feature_sets
         neutral = store.select(sets[FNC_SET], ()) if FNC_SET in sets else None
-        measured = measure(
+        measured = measure_eras(
             candidate,
             positions,
             target=target,
@@ -85,7 +85,7 @@ class Evaluator:
             neutral=neutral,
             watch=self.watch,
         )
-        block = horizon(target) // 5
+        block = overlap_eras(target)
         features, groups = candidate.data.manifest.features, candidate.data.manifest.groups
         split, missing = regimes(measured, block=block)
         absent = {**measured.absent, **missing}
@@ -145,7 +145,7 @@ class Evaluator:
         candidate: Candidate,
         positions: Sequence[int],
         target: str,
-        measured: Measured,
+        measured: EraMeasurements,
     ) -> tuple[Finding, ...]:
         """Return what the judge's own checks say about these figures, too."""
         self.watch("leaks", 0.0, f"{len(positions)} eras")

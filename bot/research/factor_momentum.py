@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bot.history.factor_history import FeatureReturns, minimum_lag
 from bot.scoring.bootstrap import Interval, block_bootstrap, newey_west_error
-from bot.tournament.columns import HISTORY_LAG, horizon
+from bot.tournament.columns import HISTORY_LAG, horizon, overlap_eras
 
 HALF_LIVES = (4.0, 13.0, 26.0, 52.0, float("inf"))
 """Of the averages, in eras. The last one forgets nothing: what it earns, a model without history earns too."""
@@ -51,7 +51,7 @@ class Persistence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class MomentumScore:
     """A momentum score: whose returns, and how fast the past fades."""
 
     target: str
@@ -129,7 +129,7 @@ def persistence(values: npt.NDArray[np.floating], target: str) -> tuple[Persiste
     Raises:
         TooFewEras: Fewer eras than two blocks have resolved twice.
     """
-    weeks = horizon(target) // 5
+    weeks = overlap_eras(target)
     block = _BLOCK[horizon(target)]
     series = {lag: cosines(values, lag, overlap=weeks) for lag in lags(target)}
     judged = lags(target)[:_JUDGED]
@@ -142,7 +142,7 @@ def persistence(values: npt.NDArray[np.floating], target: str) -> tuple[Persiste
     return tuple(found)
 
 
-def loadings(table: FeatureReturns, position: int, candidates: Sequence[Candidate]) -> npt.NDArray[np.float32]:
+def loadings(table: FeatureReturns, position: int, candidates: Sequence[MomentumScore]) -> npt.NDArray[np.float32]:
     """
     Return each candidate's weights of the features for rows of the era at *position*.
 
@@ -182,7 +182,7 @@ class FoldScores:
 
 
 def gains(
-    folds: Sequence[FoldScores], candidates: Sequence[Candidate], *, target: str, embargo: int
+    folds: Sequence[FoldScores], candidates: Sequence[MomentumScore], *, target: str, embargo: int
 ) -> tuple[Gain, ...]:
     """
     Return what every candidate adds, what the best that fades adds, and how much of that a score that never fades lacks.

@@ -17,7 +17,7 @@ from bot.research.experiment import Experiment, ExperimentResults
 from bot.scoring.metrics import corr
 from bot.serving.artifacts import Artifact
 from bot.serving.scorer import NETWORK, PREPROCESS
-from bot.tournament.columns import horizon
+from bot.tournament.columns import overlap_eras
 from bot.training.training_set import TrainingSet
 from models.inference.ensemble import expected_score
 from models.inference.onnx_weights import restore
@@ -114,7 +114,7 @@ def interpret(experiment: Experiment, artifact: Artifact, *, rows: int) -> Inter
         if probe.row_history:
             by_target.append(probe.history_losses(position, probe.target_blocks()))
             by_lag.append(probe.history_losses(position, probe.lag_blocks()))
-    block = horizon(probe.target) // 5
+    block = overlap_eras(probe.target)
     learned_until = artifact.manifest["eras"]["newest" if artifact.manifest["recipe"]["refit"] else "train"]
     results = ExperimentResults.of(
         experiment.state_dir / "experiments", "importance", {"artifact": artifact.id, "eras": known, "rows": rows}

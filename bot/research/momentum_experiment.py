@@ -20,9 +20,9 @@ from bot.research.experiment import Experiment, ExperimentResults
 from bot.research.factor_momentum import (
     HALF_LIVES,
     WEIGHTS,
-    Candidate,
     FoldScores,
     Gain,
+    MomentumScore,
     Persistence,
     gains,
     loadings,
@@ -85,7 +85,7 @@ def e0(experiment: Experiment) -> E0:
     sources = _sources(lab.target, store.manifest.targets)
     data = lab.read(store)
     table = lab.returns(store, data.manifest.features, sources)
-    candidates = tuple(Candidate(target=name, half_life=life) for name in sources for life in HALF_LIVES)
+    candidates = tuple(MomentumScore(target=name, half_life=life) for name in sources for life in HALF_LIVES)
     folds = lab.folds(data, least=2)
     results = lab.results("e0", store)
     scores = [_fold(lab, results, data, table, candidates, folds, number) for number in range(len(folds))]
@@ -128,7 +128,7 @@ def _fold(
     results: ExperimentResults,
     data: TrainingSet,
     table: FeatureReturns,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[MomentumScore],
     folds: Sequence[Split],
     number: int,
 ) -> FoldScores:
@@ -155,7 +155,7 @@ def _fold(
 def _scored(
     data: TrainingSet,
     table: FeatureReturns,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[MomentumScore],
     positions: Sequence[int],
     target: str,
     trees: TreeModel,

@@ -22,6 +22,9 @@ TARGET_SHARES = (0.05, 0.20, 0.50, 0.20, 0.05)
 ERAS_PER_WEEK = 1
 """Historical eras are weekly; live rounds are daily."""
 
+_DAYS_PER_ERA = 5
+"""Market days from one historical era to the next."""
+
 HISTORY_LAG = {20: 6, 60: 14}
 """Eras between a row and the newest era whose realised target its history may use, by horizon in market days.
 
@@ -47,6 +50,11 @@ def horizon(target: str) -> int:
             f"{target!r} has no horizon in its name; use a full name such as target_ender_60, never the alias 'target'"
         )
     return int(match.group(1))
+
+
+def overlap_eras(target: str) -> int:
+    """Return the eras after which *target* shares no market day with itself: 4 for 20 days, 12 for 60."""
+    return horizon(target) // _DAYS_PER_ERA
 
 
 def is_target(name: str) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bot.reporting import _figures
-from bot.reporting._era_measurements import Measured
+from bot.reporting._era_measurements import EraMeasurements
 from bot.reporting._error_analysis import EraShape
 from bot.scoring.summaries import Terms
 
@@ -26,7 +26,7 @@ def measured():
     exposure[17] = [0.4, 0.3, 0.1]
     returns = np.tile([0.1, 0.1, 0.1], (ERAS, 1))
     returns[17] = [-0.2, 0.1, -0.1]
-    return Measured(
+    return EraMeasurements(
         eras=tuple(f"{position:04d}" for position in range(ERAS)),
         scores={"corr": corr},
         by_target={"target_made_20": corr},

@@ -11,9 +11,9 @@ from bot.history.factor_history import FeatureReturns, minimum_lag
 from bot.research.factor_momentum import (
     HALF_LIVES,
     WEIGHTS,
-    Candidate,
     FoldScores,
     Gain,
+    MomentumScore,
     Persistence,
     cosines,
     gains,
@@ -99,7 +99,7 @@ def test_loadings_are_exponential_averages():
     """Three resolved eras, half-life one: weights 4, 2 and 1 of 7, the newest first."""
     values = np.arange(20, dtype=float)[:, None, None] * np.array([1.0, -2.0])[None, :, None]
     position = 2 + minimum_lag(DAYS20)
-    found = loadings(table(values), position, [Candidate(target=DAYS20, half_life=1.0)])
+    found = loadings(table(values), position, [MomentumScore(target=DAYS20, half_life=1.0)])
 
     assert found[0] == pytest.approx(np.array([1.0, -2.0]) * (4 * 2 + 2 * 1 + 1 * 0) / 7)
 
@@ -107,7 +107,7 @@ def test_loadings_are_exponential_averages():
 def test_loadings_without_decay_are_the_mean():
     """An infinite half-life forgets nothing; before anything resolved there is nothing."""
     values = np.random.default_rng(0).standard_normal((30, 5, 1))
-    flat = [Candidate(target=DAYS20, half_life=float("inf"))]
+    flat = [MomentumScore(target=DAYS20, half_life=float("inf"))]
 
     assert loadings(table(values), 26, flat)[0] == pytest.approx(values[:21, :, 0].mean(axis=0), rel=1e-5)
     assert not loadings(table(values), minimum_lag(DAYS20) - 1, flat).any()
@@ -122,7 +122,7 @@ def test_unresolved_eras_change_no_loading(position, seed):
     for column, target in enumerate((DAYS20, DAYS60)):
         unknown = max(position - minimum_lag(target) + 1, 0)
         garbled[unknown:, :, column] = np.random.default_rng(seed).standard_normal(garbled[unknown:, :, column].shape)
-    candidates = [Candidate(target=target, half_life=life) for target in (DAYS20, DAYS60) for life in HALF_LIVES]
+    candidates = [MomentumScore(target=target, half_life=life) for target in (DAYS20, DAYS60) for life in HALF_LIVES]
 
     before = loadings(table(values, (DAYS20, DAYS60)), position, candidates)
     assert before.tobytes() == loadings(table(garbled, (DAYS20, DAYS60)), position, candidates).tobytes()
@@ -137,7 +137,7 @@ def fold(first, *, eras=30, mixed=None, seed=0):
     )
 
 
-CANDIDATES = (Candidate(target=DAYS20, half_life=4.0), Candidate(target=DAYS20, half_life=float("inf")))
+CANDIDATES = (MomentumScore(target=DAYS20, half_life=4.0), MomentumScore(target=DAYS20, half_life=float("inf")))
 
 
 def test_gain_is_measured_where_nothing_was_chosen():
