@@ -31,7 +31,7 @@ def sync() -> None:
         from bot.history.sync import sync_history  # noqa: PLC0415 - decodes with what only training installs
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to keep history") from None
-    targets, lookback = recipe_file.history_needs()
+    needs = recipe_file.history_needs()
     pins, store = assembly.announce(assembly.pins(settings)), assembly.open_artifacts(settings)
     failed: list[BotError] = []
     for version in dict.fromkeys(pin.in_use for pin in pins):
@@ -41,8 +41,8 @@ def sync() -> None:
                     assembly.open_client(settings),
                     settings.state_dir,
                     version,
-                    history_targets=targets,
-                    lookback=lookback,
+                    history_targets=needs.targets,
+                    lookback=needs.lookback,
                     pinned={*assembly.versions(pins), *store.pinned("store"), *store.pinned("data_version")},
                     watch=watch,
                 )
@@ -91,7 +91,7 @@ def retrain(
     settings = load_settings()
     logs.configure(**settings.logging)
     try:  # torch is loaded by this command alone
-        from bot.training.distributed import NetworkTeam, refuse_unshared  # noqa: PLC0415
+        from bot.training.distributed import NetworkTeam, check_team_size  # noqa: PLC0415
         from models.stopping import TrainingStopped  # noqa: PLC0415
         from models.training.distributed import ProcessLost, team  # noqa: PLC0415
         from models.training.training_values import TrainingDiverged  # noqa: PLC0415
@@ -101,7 +101,7 @@ def retrain(
     trained: list[Retrained] = []
     try:
         with stop_on_signal() as should_stop, team() as members:
-            refuse_unshared(wanted, members)
+            check_team_size(wanted, members)
             if members.leads:
                 trained = _lead(settings, wanted, data_version, should_stop)
                 members.tell(None)

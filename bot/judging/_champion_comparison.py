@@ -16,8 +16,18 @@ import structlog
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import ArtifactInvalid, BotError, DatasetIncomplete, NoChampion, SchemaMismatch
 from bot.history.sync import Synced
-from bot.judging.judge import ENSEMBLE, Candidate, Judged, correlations, judge, judged_candidate, open_judged, unseen
-from bot.judging.leakage import inspect
+from bot.judging.judge import (
+    ENSEMBLE,
+    Ensemble,
+    JudgedEras,
+    ScoredEra,
+    correlations,
+    judge,
+    judged_candidate,
+    open_judged,
+    unseen,
+)
+from bot.judging.leakage import find_leaks
 from bot.judging.promotion import Comparison, Evidence, Series
 from bot.scoring.neutralize import KNOWN_SHARE
 from bot.scoring.summaries import max_drawdown
@@ -25,7 +35,7 @@ from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.scorer import GOLDEN_TOLERANCE
 from bot.system.progress import Watcher
 from bot.tournament.columns import FEATURE_VALUES
-from bot.training.splits import Used
+from bot.training.splits import UsedEras
 from bot.training.training_set import TrainingSet
 
 JUDGED = "judged-"
@@ -50,8 +60,8 @@ class HoldoutJudgement:
         evidence: What the decision rests on.
     """
 
-    challenger: Judged
-    champion: Judged | None
+    challenger: JudgedEras
+    champion: JudgedEras | None
     champion_id: str | None
     evidence: Evidence
 
@@ -66,10 +76,10 @@ class OtherVersionChampion:
         data: The challenger's: what is scored, and the truth.
     """
 
-    champion: Candidate
+    champion: Ensemble
     data: TrainingSet
 
-    def score(self, position: int, benchmark: Floats | None) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
+    def score(self, position: int, benchmark: Floats | None) -> ScoredEra:
         """
         Score the rows that both versions have; the few others get the middle of everything.
 
@@ -83,13 +93,15 @@ class OtherVersionChampion:
         rows, seen = own.prepared(there), own.window(there)
         rows = replace(rows, features=rows.features[place[known]], engineered=rows.engineered[place[known]])
         said = None if benchmark is None else benchmark[known]
-        scores, columns = self.champion.score_rows(rows, "masked" if seen is None else seen, said)
-        spread = {name: np.full(len(place), np.median(values)) for name, values in scores.items()}
-        neutralizers = np.full((len(place), columns.shape[1]), FEATURE_VALUES[len(FEATURE_VALUES) // 2], np.int8)
-        for name, values in scores.items():
-            spread[name][known] = values
-        neutralizers[known] = columns
-        return spread, neutralizers
+        home = self.champion.score_rows(rows, "masked" if seen is None else seen, said)
+        scores = {name: np.full(len(place), np.median(values)) for name, values in home.scores.items()}
+        neutralizers = np.full(
+            (len(place), home.neutralizers.shape[1]), FEATURE_VALUES[len(FEATURE_VALUES) // 2], np.int8
+        )
+        for name, values in home.scores.items():
+            scores[name][known] = values
+        neutralizers[known] = home.neutralizers
+        return ScoredEra(scores=scores, neutralizers=neutralizers)
 
     def shared(self, positions: Sequence[int]) -> list[int]:
         """
@@ -119,7 +131,7 @@ class OtherVersionChampion:
 
 
 def compare_with_champion(
-    challenger: Candidate,
+    challenger: Ensemble,
     positions: Sequence[int],
     *,
     target: str,
@@ -127,11 +139,11 @@ def compare_with_champion(
     data_folder: Path,
     artifacts: ArtifactStore,
     recipe: str,
-    used: Sequence[Used],
+    used: Sequence[UsedEras],
     suspicious: float,
     served: Mapping[str, float],
     watch: Watcher,
-    other_version: tuple[str, Candidate] | None = None,
+    other_version: tuple[str, Ensemble] | None = None,
 ) -> HoldoutJudgement:
     """
     Score the challenger on the eras at *positions*, and the champion where neither has seen them.
@@ -151,14 +163,14 @@ def compare_with_champion(
         other_version: A champion of another data version on its own data, and its id.
     """
     reference = ReferencePredictions.read(data_folder, fresh.store, positions, target=target)
-    ours, predictions = judge(challenger, positions, target=target, reference=reference, watch=watch)
+    ours = judge(challenger, positions, target=target, reference=reference, watch=watch)
     missing, theirs, comparison, champion_id, moves = dict(reference.absent), None, None, None, False
     try:
         champion_id = artifacts.champions(recipe)[0]
         artifact = artifacts.open(champion_id)
         moves = has_other_version(artifact, fresh)
         common = unseen(artifact, positions, fresh.store.eras)
-        rival: Candidate | OtherVersionChampion
+        rival: Ensemble | OtherVersionChampion
         if not moves:
             rival = judged_candidate(artifact, fresh.store, fresh.returns, (target,))
         elif other_version is not None and other_version[0] == champion_id:
@@ -166,8 +178,8 @@ def compare_with_champion(
             common = rival.shared(common)
         else:
             raise ValueError(f"its data, {artifact.manifest['data_version']}, could not be opened")  # noqa: TRY301
-        theirs, rival_predictions = judge(rival, common, target=target, reference=reference, watch=watch)
-        comparison = _compare(champion_id, ours, theirs, correlations(predictions, rival_predictions))
+        theirs = judge(rival, common, target=target, reference=reference, watch=watch)
+        comparison = _compare(champion_id, ours, theirs, correlations(ours.predictions, theirs.predictions))
     except NoChampion:
         pass
     except (BotError, ValueError, KeyError, OSError) as error:
@@ -180,7 +192,7 @@ def compare_with_champion(
         golden=served["golden"],
         golden_limit=GOLDEN_TOLERANCE,
         latency_s=served["latency_s"],
-        leaks=inspect(
+        leaks=find_leaks(
             challenger.data,
             positions,
             used,
@@ -197,7 +209,7 @@ def compare_with_champion(
 
 def open_other_version(
     artifacts: ArtifactStore, recipe: str, fresh: Synced, state_dir: Path
-) -> tuple[str, Candidate] | None:
+) -> tuple[str, Ensemble] | None:
     """
     Open a champion of another data version on its own data, before hours of training: it has to be compared with.
 
@@ -209,7 +221,7 @@ def open_other_version(
     """
     try:
         champion = artifacts.open(artifacts.champions(recipe)[0])
-        return (champion.id, open_judged(champion, state_dir)[1]) if has_other_version(champion, fresh) else None
+        return (champion.id, open_judged(champion, state_dir)) if has_other_version(champion, fresh) else None
     except (NoChampion, ArtifactInvalid):
         return None
     except (DatasetIncomplete, SchemaMismatch, ValueError, OSError) as error:
@@ -223,7 +235,7 @@ def has_other_version(artifact: Artifact, fresh: Synced) -> bool:
     return str(artifact.manifest.get("data_version", here)) != here
 
 
-def _compare(champion: str, ours: Judged, theirs: Judged, correlation: Floats) -> Comparison:
+def _compare(champion: str, ours: JudgedEras, theirs: JudgedEras, correlation: Floats) -> Comparison:
     """Return the differences on the champion's eras, paired with ours of the same label."""
     same = [ours.eras.index(era) for era in theirs.eras]
     unlike = np.sqrt(2 * np.clip(1 - np.nan_to_num(correlation), 0, None))
@@ -234,7 +246,7 @@ def _compare(champion: str, ours: Judged, theirs: Judged, correlation: Floats) -
     return Comparison(champion=champion, differences=differences, correlation=correlation)
 
 
-def _series(judged: Judged, score: str) -> Series:
+def _series(judged: JudgedEras, score: str) -> Series:
     """Return the ensemble's scores with the noise of finite rows; of a contribution, at most this much."""
     rows = np.maximum(judged.rows, 2)
     noise = np.sqrt(1 / (rows - 1)) if score == "corr" else np.sqrt(TARGET_VARIANCE / rows)

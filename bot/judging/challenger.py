@@ -28,16 +28,16 @@ from bot.features.preprocess import prepare
 from bot.history.factor_history import SCALE, minimum_lag
 from bot.history.sync import sync_history
 from bot.judging._champion_comparison import JUDGED, compare_with_champion, open_other_version
-from bot.judging.evaluation_file import EVALUATION, Score, summary, to_json
-from bot.judging.judge import Candidate, find_weights, judge
+from bot.judging.evaluation_file import EVALUATION, CorrSummary, summarize_corr, to_json
+from bot.judging.judge import Ensemble, find_weights, judge
 from bot.judging.promotion import Decision, decide
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.scorer import GOLDEN, MARGINALS, NETWORK, STACKED, Members, Scorer, golden_batch, replay
 from bot.serving.version_pin import Pin
 from bot.system.progress import Track, Watcher
 from bot.tournament.client import NumeraiClient
-from bot.training.benchmark_labels import against_benchmark, neutralizer
-from bot.training.distributed import NetworkTeam, Order, kept
+from bot.training.benchmark_labels import benchmark_column, with_benchmark
+from bot.training.distributed import FitRequest, NetworkTeam, kept
 from bot.training.network_fit import FittedNetwork
 from bot.training.network_options import Device
 from bot.training.recipe_file import history_needs
@@ -59,7 +59,7 @@ class Retrained:
     """What a retrain produced: an artifact, its scores on the hold-out, and whether it became champion."""
 
     artifact: Artifact
-    scores: Mapping[str, Score]
+    scores: Mapping[str, CorrSummary]
     decision: Decision
     seconds: float
 
@@ -100,7 +100,7 @@ class Retrainer:
         if pinned != self:
             return pinned.retrain(recipe)
         began = time.perf_counter()
-        targets, lookback = history_needs()
+        needs = history_needs()
         champion = Pin.of(self.artifacts, recipe.name, self.data_version).champion
         for finding in prepare_version(self.client, self.state_dir, self.data_version, champion=champion):
             log.info("retrain.data_version", recipe=recipe.name, finding=finding)
@@ -108,8 +108,8 @@ class Retrainer:
             self.client,
             self.state_dir,
             self.data_version,
-            history_targets=targets,
-            lookback=lookback,
+            history_targets=needs.targets,
+            lookback=needs.lookback,
             pinned={*self.needed, *self.artifacts.pinned("store"), *self.artifacts.pinned("data_version")},
             watch=self.watch,
         )
@@ -119,7 +119,9 @@ class Retrainer:
         split, resolved = part(data, recipe, self.target)
         self._neutralizers(data, recipe)  # an unknown set is refused before hours of training, not after
         column = (
-            neutralizer(self._data_folder, fresh.store, split.holdout, self.target) if recipe.to_benchmark else None
+            benchmark_column(self._data_folder, fresh.store, split.holdout, self.target)
+            if recipe.to_benchmark
+            else None
         )
         for left in self.state_dir.glob("retrain-*/"):  # by a retrain that was killed; only one runs at a time
             shutil.rmtree(left)
@@ -142,9 +144,7 @@ class Retrainer:
             reference = ReferencePredictions.read(self._data_folder, fresh.store, split.validation, target=self.target)
             weights = find_weights(data, judged, split.validation, recipe, target=self.target, reference=reference)
             challenger = self._candidate(data, recipe, judged, weights)
-            validation, _ = judge(
-                challenger, split.validation, target=self.target, reference=reference, watch=self.watch
-            )
+            validation = judge(challenger, split.validation, target=self.target, reference=reference, watch=self.watch)
             judgement = compare_with_champion(
                 challenger,
                 split.holdout,
@@ -160,7 +160,7 @@ class Retrainer:
                 other_version=other_version,
             )
             decision = decide(judgement.evidence, recipe.floors, target=self.target)
-            scores = summary(judgement.challenger)
+            scores = summarize_corr(judgement.challenger)
             evaluation = to_json(judgement, validation, target=self.target).encode()
             files: dict[str, bytes | Path] = {EVALUATION: evaluation, **{one.name: one for one in served.iterdir()}}
             if recipe.refit:
@@ -199,8 +199,8 @@ class Retrainer:
     ) -> FittedNetwork:
         """Fit the network with all processes there are; its trees go to the folders, judged and served."""
         if recipe.network.labels == "benchmark_residual":
-            data = against_benchmark(data, data.store.store, self._data_folder, target=self.target)
-        order = Order(data=data, split=split, resolved=resolved, recipe=recipe, target=self.target)
+            data = with_benchmark(data, data.store.store, self._data_folder, target=self.target)
+        request = FitRequest(data=data, split=split, resolved=resolved, recipe=recipe, target=self.target)
         team = NetworkTeam(
             state_dir=self.state_dir,
             device=self.device,
@@ -208,7 +208,7 @@ class Retrainer:
             should_stop=self.should_stop,
             track=self.track,
         )
-        return team.fit(order, *folders)
+        return team.fit(request, *folders)
 
     def _fit_trees(self, data: TrainingSet, positions: Sequence[int], recipe: Recipe, folder: Path) -> None:
         """Train the tree members on the eras at *positions*."""
@@ -224,9 +224,9 @@ class Retrainer:
             )
             (folder / f"{name}.txt").write_text(text, encoding="utf-8")
 
-    def _candidate(self, data: TrainingSet, recipe: Recipe, folder: Path, weights: Mapping[str, float]) -> Candidate:
+    def _candidate(self, data: TrainingSet, recipe: Recipe, folder: Path, weights: Mapping[str, float]) -> Ensemble:
         """Return the members of *folder* with what makes one prediction of theirs."""
-        return Candidate(
+        return Ensemble(
             data=data,
             members=Members(folder, tuple(weights), target=self.target),
             weights=weights,

@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 
 from bot.judging._champion_comparison import HoldoutJudgement
-from bot.judging.judge import Judged
+from bot.judging.judge import JudgedEras
 from bot.scoring.summaries import max_drawdown, sharpe
 
 EVALUATION = "evaluation.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
+class CorrSummary:
     """CORR of one member over eras: mean, Sharpe and largest drawdown of the cumulative sum."""
 
     mean: float
@@ -41,10 +41,10 @@ class Score:
     eras: int
 
 
-def summary(judged: Judged) -> dict[str, Score]:
+def summarize_corr(judged: JudgedEras) -> dict[str, CorrSummary]:
     """Return the CORR of members and ensemble over the eras where there is one."""
     return {
-        name: Score(
+        name: CorrSummary(
             mean=float(np.nanmean(series)) if np.isfinite(series).any() else float("nan"),
             sharpe=sharpe(series),
             max_drawdown=max_drawdown(series),
@@ -54,7 +54,7 @@ def summary(judged: Judged) -> dict[str, Score]:
     }
 
 
-def to_json(judgement: HoldoutJudgement, validation: Judged, *, target: str) -> str:
+def to_json(judgement: HoldoutJudgement, validation: JudgedEras, *, target: str) -> str:
     """Return the judgement as text; see the module for its form."""
     comparison = judgement.evidence.comparison
     content = {
@@ -69,7 +69,7 @@ def to_json(judgement: HoldoutJudgement, validation: Judged, *, target: str) -> 
     return json.dumps(content, indent=1) + "\n"
 
 
-def _block(judged: Judged) -> Mapping[str, Any]:
+def _block(judged: JudgedEras) -> Mapping[str, Any]:
     return {
         "eras": list(judged.eras),
         "rows": judged.rows.tolist(),

@@ -39,21 +39,35 @@ Floats = npt.NDArray[np.float64]
 log = structlog.get_logger()
 
 
-class Judgeable(Protocol):
-    """Whoever scores the eras of some data, as :meth:`Candidate.score` does."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredEra:
+    """
+    Scores of the rows of one era, and the features that exposure is measured to.
+
+    Attributes:
+        scores: Scores by each member and by the ensemble (:data:`ENSEMBLE`). Shape ``(rows,)`` each.
+        neutralizers: Prepared values of the neutralizing features. Shape ``(rows, features)``.
+    """
+
+    scores: dict[str, Floats]
+    neutralizers: npt.NDArray[np.int8]
+
+
+class ScoresEras(Protocol):
+    """Scores the eras of some data, as :meth:`Ensemble.score` does."""
 
     @property
     def data(self) -> TrainingSet:
         """Return the eras: their rows and what came of them."""
         ...
 
-    def score(self, position: int, benchmark: Floats | None) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
+    def score(self, position: int, benchmark: Floats | None) -> ScoredEra:
         """Return scores and neutralizers of the era at *position*."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Ensemble:
     """
     A set of members with what makes one prediction of theirs.
 
@@ -74,7 +88,7 @@ class Candidate:
     proportion: float
     to_benchmark: bool = False
 
-    def score(self, position: int, benchmark: Floats | None) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
+    def score(self, position: int, benchmark: Floats | None) -> ScoredEra:
         """
         Return the scores of members and ensemble for an era, and the features that exposure is measured to.
 
@@ -85,19 +99,17 @@ class Candidate:
         seen = self.data.window(position)
         return self.score_rows(self.data.prepared(position), "masked" if seen is None else seen, benchmark)
 
-    def score_rows(
-        self, rows: Prepared, window: Window, benchmark: Floats | None
-    ) -> tuple[dict[str, Floats], npt.NDArray[np.int8]]:
+    def score_rows(self, rows: Prepared, window: Window, benchmark: Floats | None) -> ScoredEra:
         """Return the same for any prepared rows; *window* as in :meth:`bot.serving.scorer.Members.score`."""
         columns = rows.features[:, [self.data.manifest.features.index(name) for name in self.neutralizers]]
         scores = self.members.score(rows, window=window)
         against = if_covered(benchmark) if self.to_benchmark else columns
         blended = ensemble(scores, self.weights, against, proportion=self.proportion)
-        return {**scores, ENSEMBLE: blended}, columns
+        return ScoredEra(scores={**scores, ENSEMBLE: blended}, neutralizers=columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class JudgedEras:
     """
     Scores of some eras.
 
@@ -106,17 +118,19 @@ class Judged:
         rows: Rows with a target in each. Shape ``(eras,)``.
         scores: ``corr``, ``bmc`` and ``mmc`` by member, NaN where there is none; each of shape ``(eras,)``.
         exposure: Largest absolute correlation of the ensemble with a neutralizer. Shape ``(eras,)``.
+        predictions: The ensemble's scores by position of the era. Shape ``(rows,)`` each.
     """
 
     eras: tuple[str, ...]
     rows: npt.NDArray[np.int64]
     scores: Mapping[str, Mapping[str, Floats]]
     exposure: Floats
+    predictions: Mapping[int, Floats]
 
 
 def judge(
-    candidate: Judgeable, positions: Sequence[int], *, target: str, reference: ReferencePredictions, watch: Watcher
-) -> tuple[Judged, dict[int, Floats]]:
+    candidate: ScoresEras, positions: Sequence[int], *, target: str, reference: ReferencePredictions, watch: Watcher
+) -> JudgedEras:
     """
     Score a candidate on the eras at *positions*.
 
@@ -126,15 +140,13 @@ def judge(
         target: The truth.
         reference: Predictions that contributions are measured against.
         watch: Told about progress.
-
-    Returns:
-        The scores, and the ensemble's predictions by position.
     """
     series: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     rows, exposure, predictions = [], [], {}
     for done, position in enumerate(positions):
         watch("judge", done / len(positions), f"{len(positions)} eras")
-        scores, columns = candidate.score(position, reference.by_era.get("bmc", {}).get(position))
+        era = candidate.score(position, reference.by_era.get("bmc", {}).get(position))
+        scores = era.scores
         truth = candidate.data.target(position, target)
         for name, values in scores.items():
             series["corr"][name].append(corr(values, truth))
@@ -142,14 +154,14 @@ def judge(
                 series[kind][name].append(contribution(values, opinion.get(position), truth))
         predictions[position] = scores[ENSEMBLE]
         rows.append(int(np.isfinite(truth).sum()))
-        exposure.append(float(np.abs(exposures(scores[ENSEMBLE], columns)).max(initial=0.0)))
-    judged = Judged(
+        exposure.append(float(np.abs(exposures(scores[ENSEMBLE], era.neutralizers)).max(initial=0.0)))
+    return JudgedEras(
         eras=tuple(candidate.data.store.eras[position] for position in positions),
         rows=np.array(rows, dtype=np.int64),
         scores={kind: {name: np.array(one) for name, one in by.items()} for kind, by in series.items()},
         exposure=np.array(exposure),
+        predictions=predictions,
     )
-    return judged, predictions
 
 
 def unseen(artifact: Artifact, positions: Sequence[int], eras: Sequence[str]) -> list[int]:
@@ -168,7 +180,7 @@ def unseen(artifact: Artifact, positions: Sequence[int], eras: Sequence[str]) ->
     return found
 
 
-def judged_candidate(artifact: Artifact, store: EraStore, returns: FeatureReturns, targets: Sequence[str]) -> Candidate:
+def judged_candidate(artifact: Artifact, store: EraStore, returns: FeatureReturns, targets: Sequence[str]) -> Ensemble:
     """
     Return the members that an artifact was judged by, on the data of today.
 
@@ -191,7 +203,7 @@ def judged_candidate(artifact: Artifact, store: EraStore, returns: FeatureReturn
         lookback=int(history["lookback"]),
         table=returns,
     )
-    return Candidate(
+    return Ensemble(
         data=data,
         members=members,
         weights=weights,
@@ -201,20 +213,20 @@ def judged_candidate(artifact: Artifact, store: EraStore, returns: FeatureReturn
     )
 
 
-def open_judged(artifact: Artifact, state_dir: Path) -> tuple[EraStore, Candidate]:
+def open_judged(artifact: Artifact, state_dir: Path) -> Ensemble:
     """
-    Return the store an artifact was trained on, and the members it was judged by on it.
+    Return the members that an artifact was judged by, on the store it was trained on.
 
     Raises:
         DatasetIncomplete: The store is not there.
         StateLocked: A sync is at it.
     """
     store = EraStore.open(state_dir / "store" / str(artifact.manifest["store"]))
-    history = tuple(name for name in history_needs()[0] if name in store.manifest.targets)
+    history = tuple(name for name in history_needs().targets if name in store.manifest.targets)
     targets = tuple(name for name in artifact.manifest["targets"] if name in store.manifest.targets)
     with state_lock(state_dir, "sync"):
         returns = feature_returns.update(store, history)
-    return store, judged_candidate(artifact, store, returns, targets)
+    return judged_candidate(artifact, store, returns, targets)
 
 
 def find_weights(

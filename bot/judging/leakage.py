@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bot.findings import Finding
 from bot.history.factor_history import feature_returns, minimum_lag
-from bot.training.splits import Used, embargo
+from bot.training.splits import UsedEras, embargo
 from bot.training.training_set import TrainingSet
 
 MAX_FEATURE_CORR = 0.3
@@ -38,8 +38,8 @@ SAME = 1e-4
 Floats = npt.NDArray[np.floating]
 
 
-def inspect(
-    data: TrainingSet, judged: Sequence[int], used: Sequence[Used], *, target: str, corr: Floats, suspicious: float
+def find_leaks(
+    data: TrainingSet, judged: Sequence[int], used: Sequence[UsedEras], *, target: str, corr: Floats, suspicious: float
 ) -> tuple[Finding, ...]:
     """
     Look for leaks in a judgement.
@@ -65,7 +65,7 @@ def inspect(
     )
 
 
-def used_by(manifest: Mapping[str, Any], eras: Sequence[str]) -> tuple[Used, ...]:
+def eras_used_by_artifact(manifest: Mapping[str, Any], eras: Sequence[str]) -> tuple[UsedEras, ...]:
     """Return what an artifact's judged members saw, by the eras and targets that its manifest records."""
     trees = [str(name) for name, _ in manifest["recipe"]["weights"] if str(name).startswith("gbm_")]
     targets = (*manifest["targets"], *(f"target_{name.removeprefix('gbm_')}" for name in trees))
@@ -73,11 +73,11 @@ def used_by(manifest: Mapping[str, Any], eras: Sequence[str]) -> tuple[Used, ...
     for block in ("training", "validation"):
         first, last = manifest["eras"]["train" if block == "training" else block]
         seen = tuple(position for position, era in enumerate(eras) if first <= era <= last)
-        found.append(Used(block=block, positions=seen, targets=targets))
+        found.append(UsedEras(block=block, positions=seen, targets=targets))
     return tuple(found)
 
 
-def purge(used: Sequence[Used], judged: Sequence[int]) -> Finding:
+def purge(used: Sequence[UsedEras], judged: Sequence[int]) -> Finding:
     """
     Judge how far each block lies from the judged eras, and training from validation, by the longest horizon in it.
 

@@ -145,7 +145,8 @@ class Diagnoser:
         Returns:
             Our scores, and the file for Numerai: every row of these eras.
         """
-        store, candidate = open_judged(artifact, self.state_dir)
+        ensemble = open_judged(artifact, self.state_dir)
+        store = ensemble.data.store.store
         target = str(artifact.manifest["target"])
         paid = ALIAS if ALIAS in store.manifest.targets else target
         truths = store.select((), (paid, target) if paid != target else (target,))
@@ -161,7 +162,7 @@ class Diagnoser:
         for done, position in enumerate(positions):
             self.watch("diagnose", done / len(positions), f"{len(positions)} eras")
             of_era = {kind: by_era.get(position) for kind, by_era in reference.by_era.items()}
-            scores, _ = candidate.score(position, of_era.get("bmc"))
+            scores = ensemble.score(position, of_era.get("bmc")).scores
             values, truth = scores[ENSEMBLE], truths.target(position, paid)
             found = {"corr": corr(values, truth)}
             for kind, opinion in of_era.items():

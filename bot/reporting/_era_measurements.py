@@ -16,7 +16,7 @@ import numpy.typing as npt
 from bot.data.era_store import Columns
 from bot.data.reference_predictions import ReferencePredictions
 from bot.history.factor_history import feature_returns
-from bot.judging.judge import ENSEMBLE, Candidate, contribution
+from bot.judging.judge import ENSEMBLE, Ensemble, contribution
 from bot.reporting._error_analysis import EraShape, bin_means, era_shape
 from bot.scoring.metrics import corr, corr_table, fnc_table
 from bot.scoring.neutralize import exposures
@@ -74,7 +74,7 @@ class _Collected:
 
 
 def measure_eras(
-    candidate: Candidate,
+    candidate: Ensemble,
     positions: Sequence[int],
     *,
     target: str,
@@ -115,7 +115,7 @@ def measure_eras(
 
 
 def _era(
-    candidate: Candidate,
+    candidate: Ensemble,
     position: int,
     target: str,
     targets: Sequence[str],
@@ -126,7 +126,7 @@ def _era(
     data = candidate.data
     rows, seen = data.prepared(position), data.window(position)
     benchmark = reference.by_era.get("bmc", {}).get(position)
-    scores, _ = candidate.score_rows(rows, "masked" if seen is None else seen, benchmark)
+    scores = candidate.score_rows(rows, "masked" if seen is None else seen, benchmark).scores
     truth = data.target(position, target)
     of_era = {name: by_era.get(position) for name, by_era in reference.by_era.items()}
     columns = np.column_stack(list(scores.values()))

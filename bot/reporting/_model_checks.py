@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bot.data.live_file import read_live
 from bot.features.preprocess import prepare
-from bot.judging.judge import Candidate
+from bot.judging.judge import Ensemble
 from bot.reporting._era_measurements import EraMeasurements
 from bot.reporting._error_analysis import BINS, agreement, calibration, drift, era_shape, reliability_counts
 from bot.reporting._figures import Content, top_exposures
@@ -47,7 +47,7 @@ COMPARED = 40
 
 def network_probe(
     artifact: Artifact,
-    candidate: Candidate,
+    candidate: Ensemble,
     positions: Sequence[int],
     target: str,
     absent: dict[str, str],
@@ -100,7 +100,7 @@ def network_probe(
 
 def importance_probe(
     artifact: Artifact,
-    candidate: Candidate,
+    candidate: Ensemble,
     positions: Sequence[int],
     target: str,
     measured: EraMeasurements,
@@ -144,7 +144,7 @@ def importance_probe(
     return {"gain": gain, "permutation": permutation, "eras": len(sample)}
 
 
-def drift_probe(state_dir: Path, candidate: Candidate, absent: dict[str, str]) -> list[Content]:
+def drift_probe(state_dir: Path, candidate: Ensemble, absent: dict[str, str]) -> list[Content]:
     """Compare the newest round's live rows with the newest eras of the history."""
     store = candidate.data.store
     version = store.store.manifest.data_version
@@ -166,7 +166,7 @@ def drift_probe(state_dir: Path, candidate: Candidate, absent: dict[str, str]) -
 
 
 def _permuted(
-    candidate: Candidate, position: int, target: str, blocks: Mapping[str, Sequence[int]]
+    candidate: Ensemble, position: int, target: str, blocks: Mapping[str, Sequence[int]]
 ) -> dict[str, dict[str, float]]:
     data = candidate.data
     truth, seen = data.target(position, target), data.window(position)
@@ -175,7 +175,7 @@ def _permuted(
 
     def score(codes: npt.NDArray[np.int8]) -> dict[str, float]:
         prepared = prepare(data.manifest, data.store.feature_names, codes)
-        scores, _ = candidate.score_rows(prepared, "masked" if seen is None else seen, None)
+        scores = candidate.score_rows(prepared, "masked" if seen is None else seen, None).scores
         return {name: corr(values, truth[rows]) for name, values in scores.items()}
 
     return permutation_losses(score, data.store.features(position)[rows], blocks, seed=position)

@@ -22,8 +22,8 @@ from bot.errors import BadConfig
 from bot.features.feature_sets import FeatureMetadata
 from bot.findings import Finding
 from bot.judging.evaluation_file import EVALUATION
-from bot.judging.judge import ENSEMBLE, Candidate, open_judged, unseen
-from bot.judging.leakage import inspect, used_by
+from bot.judging.judge import ENSEMBLE, Ensemble, open_judged, unseen
+from bot.judging.leakage import eras_used_by_artifact, find_leaks
 from bot.reporting._era_measurements import EraMeasurements, measure_eras
 from bot.reporting._figures import (
     Content,
@@ -71,7 +71,8 @@ class Evaluator:
         artifact = self.artifacts.open(identity)
         about = artifact.manifest
         target = str(about["target"])
-        store, candidate = open_judged(artifact, self.state_dir)
+        candidate = open_judged(artifact, self.state_dir)
+        store = candidate.data.store.store
         positions = self._unseen(artifact, candidate, target)
         home = self.state_dir / "data" / str(about["data_version"])
         sets = FeatureMetadata.read(home / "features.json").feature_sets
@@ -142,23 +143,23 @@ class Evaluator:
     def _leaks(
         self,
         about: Mapping[str, Any],
-        candidate: Candidate,
+        candidate: Ensemble,
         positions: Sequence[int],
         target: str,
         measured: EraMeasurements,
     ) -> tuple[Finding, ...]:
         """Return what the judge's own checks say about these figures, too."""
         self.watch("leaks", 0.0, f"{len(positions)} eras")
-        return inspect(
+        return find_leaks(
             candidate.data,
             positions,
-            used_by(about, candidate.data.store.eras),
+            eras_used_by_artifact(about, candidate.data.store.eras),
             target=target,
             corr=measured.scores["corr"][ENSEMBLE],
             suspicious=float(about["recipe"]["floors"].get("suspicious_corr", Floors().suspicious_corr)),
         )
 
-    def _unseen(self, artifact: Artifact, candidate: Candidate, target: str) -> list[int]:
+    def _unseen(self, artifact: Artifact, candidate: Ensemble, target: str) -> list[int]:
         """Return the labelled eras that the judged members have not seen, nor anything that reaches into them."""
         columns = candidate.data.store
         try:

@@ -24,7 +24,7 @@ from bot.scoring.metrics import bmc, corr
 from bot.scoring.paired_comparison import Difference, Measured, compare
 from bot.system.progress import Watcher
 from bot.tournament.columns import HISTORY_LAG, horizon
-from bot.training.network_fit import NetworkFitter, expected
+from bot.training.network_fit import NetworkFitter, expected_scores
 from bot.training.recipes import NetworkRecipe
 from bot.training.splits import Split, holdout
 from bot.training.training_set import TrainingSet
@@ -224,7 +224,7 @@ class _Climb:
         except TrainingDiverged as error:
             raise OperatorNeeded(f"{name}, fold {number + 1}: {error}; choose a recipe that learns slower") from None
         scores = {
-            position: expected(fitted.served, data, position)[:, data.targets.index(lab.target)]
+            position: expected_scores(fitted.served, data, position)[:, data.targets.index(lab.target)]
             for position in fold.validation
         }
         shutil.rmtree(checkpoints, ignore_errors=True)

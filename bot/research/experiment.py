@@ -95,7 +95,7 @@ class Experiment:
 
     def returns(self, store: EraStore, features: Sequence[str], targets: Sequence[str]) -> FeatureReturns:
         """Return what *features* earned with *targets* in every era, from the table that syncing keeps where it can."""
-        synced = tuple(name for name in history_needs()[0] if name in store.manifest.targets)
+        synced = tuple(name for name in history_needs().targets if name in store.manifest.targets)
         names = synced if set(targets) <= set(synced) else tuple(targets)
         table = feature_returns.update(
             store, names, watch=lambda done, total: self.watch("returns", done / total, f"{done} of {total} eras")

@@ -32,10 +32,10 @@ from bot.scoring.metrics import corr_table, mmc_table
 from bot.scoring.neutralize import if_covered
 from bot.serving.scorer import ensemble
 from bot.tournament.columns import horizon
-from bot.training.benchmark_labels import against_benchmark
-from bot.training.network_fit import NetworkFitter, expected
+from bot.training.benchmark_labels import with_benchmark
+from bot.training.network_fit import NetworkFitter, expected_scores
 from bot.training.recipes import Recipe
-from bot.training.splits import Split, choosable, holdout, walk_forward
+from bot.training.splits import Split, before_holdout, holdout, walk_forward
 from bot.training.stacking import Stacker
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees, tree_key
@@ -172,7 +172,7 @@ class Tuning:
             CannotSplit: There are too few eras.
         """
         lab = self.experiment
-        labelled = choosable(
+        labelled = before_holdout(
             data.store.eras,
             labelled=data.store.labelled(lab.target),
             targets=data.targets,
@@ -300,7 +300,7 @@ class Tuning:
 
         def predict(position: int) -> dict[str, Floats]:
             rows = data.prepared(position)
-            answers = {} if fitted is None else dict(enumerate(expected(fitted, seen, position).T))
+            answers = {} if fitted is None else dict(enumerate(expected_scores(fitted, seen, position).T))
             return {name: answers[column] for name, column in networks.items()} | {
                 name: model.predict(rows.features, rows.engineered) for name, model in trees.items()
             }
@@ -323,7 +323,7 @@ class Tuning:
         )
         scratch.mkdir(parents=True, exist_ok=True)
         if recipe.network.labels == "benchmark_residual":
-            data = against_benchmark(data, self.store, self._data_folder, target=lab.target)
+            data = with_benchmark(data, self.store, self._data_folder, target=lab.target)
         if recipe.network.stacked:
             stacker = Stacker(recipe=recipe, folds=scratch / "folds", kept=scratch, should_stop=self.should_stop)
             data = stacker.stack(data, inner.train, scratch)

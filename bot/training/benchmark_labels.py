@@ -19,11 +19,11 @@ Floats = npt.NDArray[np.float32]
 log = structlog.get_logger()
 
 
-def against_benchmark(data: TrainingSet, store: EraStore, folder: Path, *, target: str) -> TrainingSet:
+def with_benchmark(data: TrainingSet, store: EraStore, folder: Path, *, target: str) -> TrainingSet:
     """
     Return *data* with the benchmark model of *target*, whose projection is taken out of every label.
 
-    Eras that it says nothing about are not learned from: :func:`with_benchmark` drops them. The real files begin at era 1133,
+    Eras that it says nothing about are not learned from: :func:`covered_positions` drops them. The real files begin at era 1133,
     so that a network of this kind sees a tenth of the history.
 
     Args:
@@ -44,7 +44,7 @@ def against_benchmark(data: TrainingSet, store: EraStore, folder: Path, *, targe
     return replace(data, benchmark=known)
 
 
-def neutralizer(folder: Path, store: EraStore, positions: Sequence[int], target: str) -> str:
+def benchmark_column(folder: Path, store: EraStore, positions: Sequence[int], target: str) -> str:
     """
     Return the column of the benchmark model that an ensemble is neutralized to, live as on the eras at *positions*.
 
@@ -66,7 +66,7 @@ def neutralizer(folder: Path, store: EraStore, positions: Sequence[int], target:
     return column
 
 
-def with_benchmark(data: TrainingSet, positions: Sequence[int], block: str) -> tuple[int, ...]:
+def covered_positions(data: TrainingSet, positions: Sequence[int], block: str) -> tuple[int, ...]:
     """
     Return those of *positions* that the benchmark speaks about; all of them where *data* has no benchmark.
 

@@ -24,7 +24,7 @@ from models.training.distributed import Team
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class FitRequest:
     """
     One fit, as it travels from the process that leads to the others; the data travel as the name of their store.
 
@@ -62,7 +62,7 @@ class NetworkTeam:
     should_stop: Callable[[], bool] = lambda: False
     track: Track = lambda _run, _step, _measured: None
 
-    def fit(self, order: Order, judged: Path, served: Path) -> FittedNetwork:
+    def fit(self, request: FitRequest, judged: Path, served: Path) -> FittedNetwork:
         """
         Fit together with those that follow; trees that the network is stacked on go to the folders.
 
@@ -70,9 +70,9 @@ class NetworkTeam:
             TrainingStopped: A process was told to stop; everything is saved.
             ProcessLost: Another process has gone.
         """
-        fitter = self._fitter(order, judged, served)
-        Team.current().tell(order)
-        return fitter.fit(order.split, order.resolved)
+        fitter = self._fitter(request, judged, served)
+        Team.current().tell(request)
+        return fitter.fit(request.split, request.resolved)
 
     def follow(self) -> None:
         """
@@ -83,14 +83,14 @@ class NetworkTeam:
             TrainingStopped: A process was told to stop.
             ProcessLost: Another process has gone.
         """
-        none: Order | None = None
-        while (order := Team.current().tell(none)) is not None:
+        none: FitRequest | None = None
+        while (request := Team.current().tell(none)) is not None:
             with tempfile.TemporaryDirectory() as scratch:
-                self._fitter(order, Path(scratch), Path(scratch)).fit(order.split, order.resolved)
+                self._fitter(request, Path(scratch), Path(scratch)).fit(request.split, request.resolved)
 
-    def _fitter(self, order: Order, judged: Path, served: Path) -> NetworkFitter:
+    def _fitter(self, request: FitRequest, judged: Path, served: Path) -> NetworkFitter:
         """Return what fits the network, stacked on trees where the recipe says so; they are grown once."""
-        data, refit_data, recipe = order.data, None, order.recipe
+        data, refit_data, recipe = request.data, None, request.recipe
         if recipe.network.stacked:
             stacker = Stacker(
                 recipe=recipe,
@@ -99,9 +99,9 @@ class NetworkTeam:
                 watch=self.watch,
                 should_stop=self.should_stop,
             )
-            data = stacker.stack(order.data, order.split.train, judged)
+            data = stacker.stack(request.data, request.split.train, judged)
             if recipe.refit:
-                refit_data = stacker.stack(order.data, order.resolved, served)
+                refit_data = stacker.stack(request.data, request.resolved, served)
             elif served != judged:
                 for path in judged.glob(f"{STACKED}*"):
                     shutil.copyfile(path, served / path.name)
@@ -109,7 +109,7 @@ class NetworkTeam:
             data=data,
             refit_data=refit_data,
             recipe=recipe,
-            target=order.target,
+            target=request.target,
             device=self.device,
             checkpoints=kept(self.state_dir, recipe),
             watch=self.watch,
@@ -123,7 +123,7 @@ def kept(state_dir: Path, recipe: Recipe) -> Path:
     return state_dir / "training" / recipe.name
 
 
-def refuse_unshared(recipes: Iterable[Recipe], team: Team) -> None:
+def check_team_size(recipes: Iterable[Recipe], team: Team) -> None:
     """
     Look at the recipes before hours are spent on what cannot end well.
 

@@ -18,7 +18,7 @@ from bot.errors import OperatorNeeded
 from bot.scoring.metrics import corr
 from bot.scoring.residual import contribution
 from bot.system.progress import Track, Watcher
-from bot.training.benchmark_labels import with_benchmark
+from bot.training.benchmark_labels import covered_positions
 from bot.training.network_options import Device, network_config, training_options
 from bot.training.recipes import NetworkRecipe, Recipe
 from bot.training.splits import Split
@@ -95,7 +95,7 @@ class NetworkFitter:
         """
         network = self.recipe.network
         learned, stopping = (
-            with_benchmark(self.data, block, name)
+            covered_positions(self.data, block, name)
             for block, name in ((split.train, "training"), (split.validation, "validation"))
         )
         seeds = range(network.seed, network.seed + network.seeds)
@@ -112,7 +112,7 @@ class NetworkFitter:
             served = [
                 self._train(
                     config,
-                    with_benchmark(self.refit_data or self.data, resolved, "resolved"),
+                    covered_positions(self.refit_data or self.data, resolved, "resolved"),
                     (),
                     self._options(network, seed, stop_after=steps),
                     (len(seeds) + number) / rounds,
@@ -235,7 +235,7 @@ def _note(now: Progress, seed: int) -> str:
     return f"seed {seed}, loss {now.loss:.4f}{held_out}, {now.rows_per_s:,.0f} rows/s, {left} left"
 
 
-def expected(network: SeedAverage, data: TrainingSet, position: int) -> npt.NDArray[np.float64]:
+def expected_scores(network: SeedAverage, data: TrainingSet, position: int) -> npt.NDArray[np.float64]:
     """Return what a network expects of each row's CORR in the era at *position*, by target. Shape ``(rows, T)``."""
     batch, window = data.eras([position]).batch(0), data.window(position)
     config = network.config

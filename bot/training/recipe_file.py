@@ -23,7 +23,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +62,30 @@ def find(name: str, folder: Path = FOLDER) -> Recipe:
     )
 
 
-def history_needs(folder: Path = FOLDER) -> tuple[tuple[str, ...], int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryNeeds:
     """
-    Return the history targets of all recipes, each once, and the longest lookback.
+    History that the recipes together need.
+
+    Attributes:
+        targets: History targets of all recipes, each once.
+        lookback: Longest lookback, in resolved eras.
+    """
+
+    targets: tuple[str, ...]
+    lookback: int
+
+
+def history_needs(folder: Path = FOLDER) -> HistoryNeeds:
+    """
+    Return the history that the built-in recipes and those in *folder* need.
 
     Raises:
         BadConfig: A file of *folder* is not usable.
     """
     networks = [find(name, folder).network for name in names(folder)]
     targets = dict.fromkeys(name for network in networks for name in network.history_targets)
-    return tuple(targets), max(network.lookback for network in networks)
+    return HistoryNeeds(targets=tuple(targets), lookback=max(network.lookback for network in networks))
 
 
 def read(path: Path) -> Recipe:

@@ -86,7 +86,7 @@ def holdout(
     return Split(train=train, validation=tuple(chosen.tolist()), holdout=tuple(judged.tolist()))
 
 
-def choosable(
+def before_holdout(
     eras: Sequence[str], *, labelled: npt.NDArray[np.bool_], targets: Sequence[str], holdout_eras: int
 ) -> npt.NDArray[np.bool_]:
     """
@@ -177,7 +177,7 @@ def _every(known: Positions, every: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
+class UsedEras:
     """
     Eras that shaped the judged members.
 

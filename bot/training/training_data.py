@@ -13,7 +13,7 @@ from bot.history.sync import Synced
 from bot.serving.scorer import HISTORY, PREPROCESS
 from bot.system.progress import Watcher
 from bot.training.recipes import Recipe
-from bot.training.splits import Split, Used, holdout, resolved
+from bot.training.splits import Split, UsedEras, holdout, resolved
 from bot.training.training_set import TrainingSet
 
 COMPARED = 52
@@ -68,11 +68,11 @@ def part(data: TrainingSet, recipe: Recipe, target: str) -> tuple[Split, tuple[i
     return split, resolved(labelled, every=recipe.every)
 
 
-def used(data: TrainingSet, split: Split, recipe: Recipe, target: str) -> tuple[Used, ...]:
+def used(data: TrainingSet, split: Split, recipe: Recipe, target: str) -> tuple[UsedEras, ...]:
     """Return what the members of a split see before they are judged, and every target they see of it."""
     targets = tuple(dict.fromkeys((*data.targets, *recipe.trees(target).values())))
     blocks = {"training": split.train, "validation": split.validation}
-    return tuple(Used(block=name, positions=block, targets=targets) for name, block in blocks.items())
+    return tuple(UsedEras(block=name, positions=block, targets=targets) for name, block in blocks.items())
 
 
 def marginals(data: TrainingSet) -> Marginals:

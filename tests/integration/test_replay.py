@@ -114,8 +114,8 @@ def test_a_day_replayed_equals_its_back_test(scorer, rows, held, tmp_path, era):
     """Data cut at an era, history published from them, its live file scored: bit for bit what the back-test says of it."""
     manifest, own = scorer.manifest, scorer.history
     position = held.eras.index(f"{era:04d}")
-    wanted, lookback = history_needs()
-    returns = feature_returns.update(held, wanted).select(
+    needs = history_needs()
+    returns = feature_returns.update(held, needs.targets).select(
         [held.manifest.features.index(f) for f in own.features], own.targets
     )
     expected = scorer.score(
@@ -126,7 +126,9 @@ def test_a_day_replayed_equals_its_back_test(scorer, rows, held, tmp_path, era):
 
     store = stored_as_of(rows, era, tmp_path / "then", nothing)
     path = history_path(tmp_path, "v5.3")
-    publish(path, feature_returns.update(store, wanted), store.manifest.features, lookback=lookback, now=NOW)
+    publish(
+        path, feature_returns.update(store, needs.targets), store.manifest.features, lookback=needs.lookback, now=NOW
+    )
     live = live_on(rows, era, tmp_path / "live.parquet")
     older = replace(own, built_from_era="0000", window=np.zeros_like(own.window))
     replayed = scorer.score(live.names, live.values, window=choose(older, path, now=NOW))

@@ -260,8 +260,9 @@ def contested(moved):
     """Return a function that holds the v5.4 champion against the one of v5.3, which is opened or not, without training."""
     artifacts = ArtifactStore(moved / "state" / "artifacts")
     newest, before = (artifacts.open(one) for one in artifacts.champions("demo"))
-    eras, challenger = open_judged(newest, moved / "state")
-    _, champion = open_judged(before, moved / "state")
+    challenger = open_judged(newest, moved / "state")
+    eras = challenger.data.store.store
+    champion = open_judged(before, moved / "state")
     pointer = SimpleNamespace(champions=lambda _: (before.id,), open=artifacts.open)
     positions = [eras.eras.index(one) for one in eras.eras[-40:-13]]
     folder = moved / "state" / "data" / "v5.4"
@@ -282,7 +283,7 @@ def test_champion_of_another_version_scores_as_at_home(contested, moved):
     judgement, own = held((identity, champion)), champion.data.store
     at_home = [own.eras.index(era) for era in eras]
     reference = ReferencePredictions.read(moved / "state" / "data" / "v5.3", own.store, at_home, target=TARGET)
-    judged, _ = judge(champion, at_home, target=TARGET, reference=reference, watch=lambda *_: None)
+    judged = judge(champion, at_home, target=TARGET, reference=reference, watch=lambda *_: None)
 
     for kind in ("corr", "bmc", "mmc"):
         theirs = judgement.champion.scores[kind][ENSEMBLE]

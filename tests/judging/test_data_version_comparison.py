@@ -10,7 +10,7 @@ import pytest
 from bot.data.ingest import update
 from bot.features.preprocess import Preprocess
 from bot.judging._champion_comparison import OtherVersionChampion
-from bot.judging.judge import ENSEMBLE, Candidate
+from bot.judging.judge import ENSEMBLE, Ensemble
 from bot.training.training_set import TrainingSet
 from tests.data.store_files import NAMES, ROWS, table
 
@@ -43,7 +43,7 @@ def rival(tmp_path):
     members = SimpleNamespace(score=lambda rows, **_: {"gbm": rows.features[:, 0] + rows.features[:, 1] / 8})
 
     def on(rows):
-        candidate = Candidate(data=own, members=members, weights={"gbm": 1.0}, neutralizers=NAMES[:2], proportion=0.0)
+        candidate = Ensemble(data=own, members=members, weights={"gbm": 1.0}, neutralizers=NAMES[:2], proportion=0.0)
         return candidate, OtherVersionChampion(
             champion=candidate, data=data(tmp_path / "other", rows, "v5.4", NAMES[4:])
         )
@@ -54,15 +54,15 @@ def rival(tmp_path):
 def test_rows_are_joined_by_id(rival):
     """In another order and beside eras that are not there, each row has the score it has at home."""
     champion, other_version = rival(shuffled(table(1, 7)))
-    home, neutralizers = champion.score(2, None)  # era 5
-    there, columns = other_version.score(4, None)
+    home = champion.score(2, None)  # era 5
+    there = other_version.score(4, None)
     place = {one: row for row, one in enumerate(champion.data.store.store.ids(2))}
     order = [place[one] for one in other_version.data.store.store.ids(4)]
 
     assert order != sorted(order)
     for name in ("gbm", ENSEMBLE):
-        np.testing.assert_array_equal(there[name], home[name][order])
-    np.testing.assert_array_equal(columns, neutralizers[order])
+        np.testing.assert_array_equal(there.scores[name], home.scores[name][order])
+    np.testing.assert_array_equal(there.neutralizers, home.neutralizers[order])
     assert other_version.shared(range(7)) == [2, 3, 4, 5, 6]
 
 
@@ -71,12 +71,12 @@ def test_a_row_that_the_champion_lacks_gets_the_middle(rival):
     rows = table(3, 5).set_column(0, "id", pa.array([f"n{row:015x}" if row % ROWS == 4 else one for row, one in enumerate(
         table(3, 5).column("id").to_pylist())]))  # fmt: skip
     champion, other_version = rival(rows)
-    there, columns = other_version.score(1, None)
-    others = np.delete(there["gbm"], 4)
+    there = other_version.score(1, None)
+    others = np.delete(there.scores["gbm"], 4)
 
-    assert there["gbm"][4] == np.median(others)
-    assert columns[4].tolist() == [2, 2]
-    np.testing.assert_array_equal(others, np.delete(champion.score(1, None)[0]["gbm"], 4))
+    assert there.scores["gbm"][4] == np.median(others)
+    assert there.neutralizers[4].tolist() == [2, 2]
+    np.testing.assert_array_equal(others, np.delete(champion.score(1, None).scores["gbm"], 4))
     assert other_version.shared([0, 1, 2]) == [0, 1, 2]
 
 

@@ -10,7 +10,7 @@ from bot.data.ingest import update
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
 from bot.judging._champion_comparison import compare_with_champion
-from bot.judging.judge import Candidate
+from bot.judging.judge import Ensemble
 from bot.judging.promotion import decide
 from bot.sandbox.world.generate import generate
 from bot.serving.artifacts import ArtifactStore
@@ -62,7 +62,7 @@ def judged(world, tmp_path, *, every, shuffle=None):
     (tmp_path / PREPROCESS).write_text(manifest.to_json(), encoding="utf-8")
     (tmp_path / "gbm.txt").write_text(fit_trees(data, split.train, RECIPE, TARGET, lambda *_: None), encoding="utf-8")
     judgement = compare_with_champion(
-        Candidate(
+        Ensemble(
             data=data,
             members=Members(tmp_path, ("gbm",), target=TARGET),
             weights={"gbm": 1.0},

@@ -13,8 +13,8 @@ from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
 from bot.history.factor_history import FeatureReturns, minimum_lag
 from bot.judging._champion_comparison import compare_with_champion
-from bot.judging.judge import Candidate
-from bot.judging.leakage import lag, purge, too_good, used_by
+from bot.judging.judge import Ensemble
+from bot.judging.leakage import eras_used_by_artifact, lag, purge, too_good
 from bot.judging.promotion import decide
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
@@ -22,7 +22,7 @@ from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import PREPROCESS, Members
 from bot.tournament.columns import EMBARGO
 from bot.training.recipes import DEMO
-from bot.training.splits import Used, holdout
+from bot.training.splits import UsedEras, holdout
 from bot.training.training_data import used
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
@@ -91,7 +91,7 @@ def judged(folder, data, split, tmp_path):
     (tmp_path / PREPROCESS).write_text(data.manifest.to_json(), encoding="utf-8")
     (tmp_path / "gbm.txt").write_text(fit_trees(data, split.train, RECIPE, TARGET, lambda *_: None), encoding="utf-8")
     judgement = compare_with_champion(
-        Candidate(
+        Ensemble(
             data=data,
             members=Members(tmp_path, ("gbm",), target=TARGET),
             weights={"gbm": 1.0},
@@ -180,7 +180,7 @@ def test_purge_holds_exactly_from_the_embargo_on(gap, target):
     judged_eras = range(100, 120)
     era = 99 - gap if gap >= 0 else 120 - gap
     apart = min(abs(era - one) for one in judged_eras)
-    found = purge([Used(block="training", positions=(era,), targets=(target,))], judged_eras)
+    found = purge([UsedEras(block="training", positions=(era,), targets=(target,))], judged_eras)
 
     assert found.ok == (apart > EMBARGO[int(target[-2:])])
 
@@ -192,7 +192,7 @@ def test_what_an_artifact_saw_is_read_from_its_manifest():
         "targets": ["target_ender_20"],
         "eras": {"train": ["0002", "0003"], "validation": ["0012", "0013"]},
     }
-    training, validation = used_by(manifest, [f"{era:04}" for era in range(1, 31)])
+    training, validation = eras_used_by_artifact(manifest, [f"{era:04}" for era in range(1, 31)])
 
     assert (training.positions, validation.positions) == ((1, 2), (11, 12))
     assert training.targets == ("target_ender_20", "target_ender_60")

@@ -13,7 +13,7 @@ from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.scoring.metrics import bmc
 from bot.scoring.residual import contribution, remainder
-from bot.training.benchmark_labels import against_benchmark, neutralizer, with_benchmark
+from bot.training.benchmark_labels import benchmark_column, covered_positions, with_benchmark
 from bot.training.network_fit import NetworkFitter
 from bot.training.recipes import DEMO
 from bot.training.splits import Split
@@ -44,21 +44,21 @@ def plain(folder):
 
 @pytest.fixture(scope="module")
 def data(plain, folder):
-    return against_benchmark(plain, plain.store.store, folder, target=MAIN)
+    return with_benchmark(plain, plain.store.store, folder, target=MAIN)
 
 
 def test_eras_without_the_benchmark_are_not_learned(data, plain):
     """They are left out, never learned as they are; where none is left, the message names the eras there are."""
     last = len(data.store.eras) - 17
 
-    assert with_benchmark(data, range(TRAIN_ERAS - 5, TRAIN_ERAS + 5), "training") == tuple(
+    assert covered_positions(data, range(TRAIN_ERAS - 5, TRAIN_ERAS + 5), "training") == tuple(
         range(TRAIN_ERAS, TRAIN_ERAS + 5)
     )
-    assert with_benchmark(plain, range(5), "training") == tuple(range(5))
+    assert covered_positions(plain, range(5), "training") == tuple(range(5))
     with pytest.raises(
         OperatorNeeded, match=f"about eras {data.store.eras[TRAIN_ERAS]} to .*none of them a training era"
     ):
-        with_benchmark(data, range(TRAIN_ERAS), "training")
+        covered_positions(data, range(TRAIN_ERAS), "training")
     with pytest.raises(KeyError):
         data.eras([0]).batch(0)
     assert last > TRAIN_ERAS
@@ -69,7 +69,7 @@ def test_without_the_file_nothing_is_trained(plain, tmp_path):
     with pytest.raises(
         OperatorNeeded, match=r"need its predictions: no validation_benchmark_models.parquet; run `bot sync`"
     ):
-        against_benchmark(plain, plain.store.store, tmp_path, target=MAIN)
+        with_benchmark(plain, plain.store.store, tmp_path, target=MAIN)
 
 
 def test_stopping_on_the_remainder_is_stopping_on_bmc(data):
@@ -119,6 +119,6 @@ def test_what_is_neutralized_to_the_benchmark_needs_it_in_every_judged_era(plain
     """The column that will be asked for live; an era without it could not be judged as a round is sent."""
     store = plain.store.store
 
-    assert neutralizer(folder, store, range(TRAIN_ERAS, TRAIN_ERAS + 9), MAIN) == "v53_lgbm_ender60"
+    assert benchmark_column(folder, store, range(TRAIN_ERAS, TRAIN_ERAS + 9), MAIN) == "v53_lgbm_ender60"
     with pytest.raises(OperatorNeeded, match=f"does not speak about era {store.eras[TRAIN_ERAS - 1]}.*hold out fewer"):
-        neutralizer(folder, store, range(TRAIN_ERAS - 1, TRAIN_ERAS + 9), MAIN)
+        benchmark_column(folder, store, range(TRAIN_ERAS - 1, TRAIN_ERAS + 9), MAIN)

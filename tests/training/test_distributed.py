@@ -9,7 +9,7 @@ import pytest
 from bot.errors import BadConfig, DatasetIncomplete, OperatorNeeded
 from bot.features.preprocess import Preprocess
 from bot.training import network_fit
-from bot.training.distributed import Order, refuse_unshared
+from bot.training.distributed import FitRequest, check_team_size
 from bot.training.recipes import DEMO
 from bot.training.splits import Split
 from bot.training.training_set import TrainingSet
@@ -29,7 +29,7 @@ def order(tmp_path, monkeypatch):
         lookback=2,
     )
     split = Split(train=(0, 1, 2, 3), validation=(6, 7), holdout=(9,))
-    return Order(data=data, split=split, resolved=tuple(range(10)), recipe=DEMO, target=TARGETS[2])
+    return FitRequest(data=data, split=split, resolved=tuple(range(10)), recipe=DEMO, target=TARGETS[2])
 
 
 def arrive(sent):
@@ -74,11 +74,11 @@ def test_a_store_that_is_not_there_is_named(order):
 def test_eras_that_cannot_be_shared_are_refused_at_once():
     """The message names the recipe and both mends; a multiple passes, and so does one process."""
     shared = replace(DEMO, name="shared", network=replace(DEMO.network, eras_per_step=6))
-    refuse_unshared([shared], Team(size=3))
-    refuse_unshared([DEMO], Team())
+    check_team_size([shared], Team(size=3))
+    check_team_size([DEMO], Team())
 
     with pytest.raises(BadConfig, match="recipe demo: 3 processes cannot share a step of 1 eras; set eras_per_step"):
-        refuse_unshared([shared, DEMO], Team(size=3))
+        check_team_size([shared, DEMO], Team(size=3))
 
 
 def test_processes_that_would_train_something_else_are_refused(monkeypatch):

@@ -131,8 +131,8 @@ def test_unknown_name_lists_the_known_ones(tmp_path):
 def test_history_is_kept_for_recipes_of_files_too(tmp_path):
     """What a file looks back on is synced."""
     write(tmp_path, '[network]\nlookback = 77\nhistory_targets = ["target_ralph_20"]\n')
-    targets, lookback = history_needs(tmp_path)
+    needs = history_needs(tmp_path)
 
-    assert lookback == 77
-    assert "target_ralph_20" in targets
-    assert set(STANDARD.network.history_targets) <= set(targets)
+    assert needs.lookback == 77
+    assert "target_ralph_20" in needs.targets
+    assert set(STANDARD.network.history_targets) <= set(needs.targets)
