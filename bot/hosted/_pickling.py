@@ -55,19 +55,21 @@ def _served(artifact: Artifact, history: HistoryState | None) -> dict[str, bytes
 
 def _modules(root: str) -> dict[str, bytes]:
     """Return the text of *root* and of every module of ours that importing it imports, by its path in the archive."""
-    source = Path(__file__).resolve().parents[1]
+    source = Path(__file__).resolve().parents[2]
     found: dict[str, bytes] = {}
     waiting = [root]
     while waiting:
-        name = waiting.pop().replace(".", "/")
+        module = waiting.pop()
+        name = module.replace(".", "/")
         path = f"{name}.py" if (source / f"{name}.py").is_file() else f"{name}/__init__.py"
-        if path in found:
-            continue
+        if path in found or not (source / path).is_file():
+            continue  # a function or class of a module that is found by its own name
         found[path] = (source / path).read_bytes()
+        parents = module.split(".")[:-1]
+        waiting += [".".join(parents[: depth + 1]) for depth in range(len(parents))]
         for node in ast.parse(found[path]).body:
-            module = node.module if isinstance(node, ast.ImportFrom) else None
-            if module and module.split(".")[0] in ("bot", "models"):
-                waiting += [module, module.split(".")[0]]
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ("bot", "models"):
+                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return found
 
 
