@@ -13,7 +13,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PYTHONDO
 WORKDIR /src
 RUN python3 -m venv /opt/bot
 # The pins first, with empty packages in place of the code: only a changed version installs this layer again.
-COPY constraints.txt pyproject.toml ./
+COPY constraints.txt pyproject.toml LICENSE ./
 RUN mkdir bot models && touch README.md bot/__init__.py models/__init__.py \
     && /opt/bot/bin/pip install --constraint constraints.txt . \
     && /opt/bot/bin/pip uninstall --yes --quiet numerai-bot
@@ -23,7 +23,7 @@ RUN /opt/bot/bin/pip install --constraint constraints.txt '.[train,sandbox]' \
     && /opt/bot/bin/pip uninstall --yes --quiet numerai-bot
 
 FROM runtime-dependencies AS code
-COPY README.md ./
+COPY README.md LICENSE ./
 COPY bot bot
 COPY models models
 RUN /opt/bot/bin/pip wheel --no-deps --wheel-dir /dist .

@@ -22,7 +22,7 @@ DASHBOARD = ROOT / "monitoring" / "grafana" / "dashboards" / "numerai-bot.json"
 
 def known():
     """Return the names of all figures that the code can show."""
-    source = (ROOT / "bot" / "metrics.py").read_text(encoding="utf-8")
+    source = (ROOT / "bot" / "web" / "prometheus.py").read_text(encoding="utf-8")
     return {f"numerai_bot_{name}" for name in re.findall(r"_(?:gauge|labelled)\(\s*\"([a-z_]+)\"", source)}
 
 
