@@ -17,7 +17,7 @@ from bot.findings import Finding
 from bot.judging.promotion import Decision
 from bot.live.live_scores import LiveRound
 from bot.live.sync import Calibration
-from bot.reporting.chart_axes import number
+from bot.reporting.chart_axes import format_number
 from bot.submission.receipt import Receipt
 
 SHOWN = 30
@@ -134,7 +134,7 @@ def show_evaluation(content: Mapping[str, Any]) -> None:
     for member, by in members.items():
         corr = by["corr"]
         contributions = [_spread(by[score]) if score in by else "not computed" for score in ("mmc", "bmc", "fnc")]
-        risk = (number(corr["sharpe"], 2), number(corr["max_drawdown"], 3))
+        risk = (format_number(corr["sharpe"], 2), format_number(corr["max_drawdown"], 3))
         table.add_row(member, _spread(corr), *risk, *contributions, _spread(corr["recent"]))
     split = Table(title="CORR by target and by third of the eras", title_justify="left")
     split.add_column("")
@@ -150,7 +150,9 @@ def show_evaluation(content: Mapping[str, Any]) -> None:
     out.print(table, markup=False)
     out.print(split, markup=False)
     pairs = [
-        f"{' and '.join(one['of'])} {number(one['mean'], 2)}" for one in content["alike"] if one["of"][0] == "ensemble"
+        f"{' and '.join(one['of'])} {format_number(one['mean'], 2)}"
+        for one in content["alike"]
+        if one["of"][0] == "ensemble"
     ]
     out.print(f"rank correlation: {', '.join(pairs)}", soft_wrap=True)
     for line in _notes(content):
@@ -205,8 +207,8 @@ def _gate(finding: Finding) -> str:
 
 def _spread(figure: Mapping[str, Any]) -> str:
     """Return a mean, with its interval where there is one."""
-    mean, low, high = (number(figure[name], 3) for name in ("mean", "low", "high"))
-    return mean if low == number(None) else f"{mean} [{low}, {high}]"
+    mean, low, high = (format_number(figure[name], 3) for name in ("mean", "low", "high"))
+    return mean if low == format_number(None) else f"{mean} [{low}, {high}]"
 
 
 def _recent(content: Mapping[str, Any]) -> int:

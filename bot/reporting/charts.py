@@ -1,10 +1,10 @@
 """
-Charts as strings of HTML with inline SVG: lines, bars and heat, drawn here, with no library and no request.
+Line, bar and heat charts as HTML with inline SVG, without a library or a request.
 
-A chart's drawing area stretches with the page and its words do not, so it is as legible on a phone as on a screen:
-labels are HTML, placed by percentages beside an SVG without any text. Colours are the CSS variables of
-``templates/charts.css``, which follow the reader's light or dark mode; ``templates/charts.js`` adds crosshair,
-tooltips and a legend that hides series. Without the script everything but those still shows.
+The drawing area stretches with the page, but text does not, so a chart is as legible on a phone as on a wide screen:
+labels are HTML elements placed by percentages beside an SVG that holds no text. Colours are the CSS variables of
+``templates/charts.css`` and follow the reader's light or dark mode. ``templates/charts.js`` adds a crosshair, tooltips
+and a legend that hides series; without it the charts still show their lines, bars and cells.
 """
 
 import json
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from bot.reporting.chart_axes import TICKS, Floats, Mark, number, places, round_ticks, x_marks, y_marks
+from bot.reporting.chart_axes import TICKS, Floats, Mark, format_number, round_ticks, scale, x_marks, y_marks
 
 WIDTH, HEIGHT = 1000, 250
-"""Units of the drawing area; the height is also its CSS pixels."""
+"""Size of the drawing area in SVG units; the height is also its height in CSS pixels."""
 
 _NOTHING = Markup('<p class="none">nothing to draw</p>')
 
@@ -28,12 +28,13 @@ class Line:
     A series of a line chart.
 
     Attributes:
-        name: For legend and tooltip.
-        values: One for each label; a gap where NaN.
-        low: Lower edge of a band around it, if there is one; *high* is the upper one.
-        dashed: For what is only there to be compared with.
-        joined: Whether neighbours that have a value are joined over labels that have none.
-        shown: Whether the legend begins with it switched on.
+        name: Name in the legend and in tooltips.
+        values: One value for each label; NaN makes a gap.
+        low: Lower edge of a band around the line; empty for a line without a band.
+        high: Upper edge of the band.
+        dashed: Whether the line is dashed, as references are.
+        joined: Whether the line continues over labels without a value.
+        shown: Whether the line is visible before the reader uses the legend.
     """
 
     name: str
@@ -47,7 +48,16 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A bar from zero, with an interval where *low* and *high* are given; NaN draws none. *note* goes on the tooltip."""
+    """
+    A bar that starts at zero.
+
+    Attributes:
+        name: Name beside the bar.
+        value: Length of the bar; NaN draws none.
+        low: Lower end of the whisker; NaN draws none.
+        high: Upper end of the whisker.
+        note: Text added to the tooltip.
+    """
 
     name: str
     value: float
@@ -67,55 +77,45 @@ def line_chart(
     include: Floats = (0.0,),
 ) -> Markup:
     """
-    Draw series over eras, or over *x*.
+    Draw series over labelled positions, such as eras.
 
     Args:
-        title: What is shown.
-        labels: Of the positions, in order.
-        lines: At least one.
-        x: Where the positions are, ascending; evenly spread when empty.
-        decimals: Of the values in tooltips.
-        note: A line under the title.
-        include: Values that the vertical axis must reach.
+        title: Title of the chart.
+        labels: Labels of the positions, in order.
+        lines: The series, at least one.
+        x: Ascending coordinates of the positions; empty for evenly spaced ones.
+        decimals: Decimals of the values in tooltips.
+        note: Text under the title.
+        include: Values that the vertical axis must cover.
 
     Returns:
-        A ``figure``.
+        A ``figure`` element.
     """
     numbers = [value for line in lines for value in (*line.values, *line.low, *line.high) if math.isfinite(value)]
     ticks = round_ticks([*numbers, *include])
     if not numbers or not labels:
         return _figure(title, _NOTHING, note)
-    where = places(x or range(len(labels)), WIDTH)
+    positions = scale(x or range(len(labels)), WIDTH)
     low, high = ticks[0], ticks[-1]
 
     def at(value: float) -> float:
         return HEIGHT * (1 - (value - low) / (high - low))
 
-    drawn = [_rule(at(tick), strong=tick == 0) for tick in ticks]
-    for index, line in enumerate(lines):
-        band = _band(where, line, at)
-        style = " dashed" if line.dashed else ""
-        hidden = "" if line.shown else ' hidden=""'
-        path = f'<path class="line{style}" d="{_path(where, line, at)}"/>'
-        drawn.append(f'<g class="s{index}" data-series="{index}"{hidden}>{band}{path}</g>')
-    about = {
-        "x": [round(place / WIDTH, 4) for place in where],
+    rules = [_rule(at(tick), strong=tick == 0) for tick in ticks]
+    series = [_series(index, line, positions, at) for index, line in enumerate(lines)]
+    tooltips = {
+        "x": [round(position / WIDTH, 4) for position in positions],
         "labels": list(labels),
         "low": low,
         "high": high,
         "decimals": decimals,
-        "series": [
-            {
-                "name": line.name,
-                "values": [round(value, decimals) if math.isfinite(value) else None for value in line.values],
-            }
-            for line in lines
-        ],
+        "series": [_tooltip_series(line, decimals) for line in lines],
     }
-    # Nothing in the data ends the element that carries them.
-    data = json.dumps(about, separators=(",", ":")).replace("<", "\\u003c")
+    # Without "<" no text in the data can close the script element.
+    data = json.dumps(tooltips, separators=(",", ":")).replace("<", "\\u003c")
     plot = (
-        f'<div class="plot" tabindex="0" role="img" aria-label="{escape(title)}">{_svg(drawn, WIDTH, HEIGHT)}'
+        f'<div class="plot" tabindex="0" role="img" aria-label="{escape(title)}">'
+        f"{_svg([*rules, *series], WIDTH, HEIGHT)}"
         f"{_marks('y', y_marks(ticks))}{_marks('x', x_marks(labels, x))}</div>"
         f'<script type="application/json">{data}</script>'
     )
@@ -123,7 +123,18 @@ def line_chart(
 
 
 def bar_chart(title: str, bars: Sequence[Bar], *, decimals: int = 4, note: str = "") -> Markup:
-    """Draw one horizontal bar a row, all on one scale that includes zero, with whiskers where intervals are given."""
+    """
+    Draw one horizontal bar per row, all on one scale that includes zero.
+
+    Args:
+        title: Title of the chart.
+        bars: The bars from top to bottom.
+        decimals: Decimals of the values.
+        note: Text under the title.
+
+    Returns:
+        A ``figure`` element.
+    """
     numbers = [value for bar in bars for value in (bar.value, bar.low, bar.high) if math.isfinite(value)]
     if not numbers:
         return _figure(title, _NOTHING, note)
@@ -136,8 +147,8 @@ def bar_chart(title: str, bars: Sequence[Bar], *, decimals: int = 4, note: str =
     rows = []
     for bar in bars:
         name = f'<span class="name">{escape(bar.name)}</span>'
-        value = f'<span class="value">{number(bar.value, decimals)}</span>'
-        tip = escape(_said(bar, decimals))
+        value = f'<span class="value">{format_number(bar.value, decimals)}</span>'
+        tip = escape(_bar_tooltip(bar, decimals))
         rows.append(f'<div class="bar" tabindex="0" data-tip="{tip}">{name}{_bar(bar, at)}{value}</div>')
     return _figure(title, Markup("".join(rows)), note, kind="bars")  # noqa: S704 - all parts are escaped
 
@@ -153,16 +164,19 @@ def heat_chart(
     note: str = "",
 ) -> Markup:
     """
-    Draw a matrix in two colours around zero; small ones also show their numbers.
+    Draw a matrix with one colour for each sign; up to eight columns also show their numbers.
 
     Args:
-        title: What is shown.
-        rows: Names.
-        columns: Names.
-        values: Row by row; NaN leaves a cell empty.
-        decimals: Of the numbers.
-        limit: The value of the full colour; the largest there is when absent.
-        note: A line under the title.
+        title: Title of the chart.
+        rows: Names of the rows.
+        columns: Names of the columns.
+        values: Values row by row; NaN leaves a cell empty.
+        decimals: Decimals of the numbers.
+        limit: Absolute value drawn in full colour; by default the largest one in *values*.
+        note: Text under the title.
+
+    Returns:
+        A ``figure`` element.
     """
     largest = max((abs(value) for row in values for value in row if math.isfinite(value)), default=0.0)
     full = limit or largest or 1.0
@@ -172,7 +186,7 @@ def heat_chart(
             if not math.isfinite(value):
                 numbers.append("<span></span>")
                 continue
-            tip = f"{rows[y]} · {columns[x]}: {number(value, decimals)}"
+            tip = f"{rows[y]} · {columns[x]}: {format_number(value, decimals)}"
             strength = min(abs(value) / full, 1.0)
             sign = "up" if value >= 0 else "down"
             cells.append(
@@ -180,7 +194,7 @@ def heat_chart(
                 f' data-tip="{escape(tip)}"/>'
             )
             strong = ' class="strong"' if strength > 0.6 else ""
-            numbers.append(f"<span{strong}>{number(value, decimals)}</span>")
+            numbers.append(f"<span{strong}>{format_number(value, decimals)}</span>")
     small = len(columns) <= 8
     over = f'<div class="cells" style="--columns:{len(columns)}">{"".join(numbers)}</div>' if small else ""
     step = 1 if small else math.ceil(len(columns) / TICKS)
@@ -206,29 +220,42 @@ def _rule(y: float, *, strong: bool) -> str:
     return f'<path class="rule{" zero" if strong else ""}" d="M0 {y:.1f}H{WIDTH}"/>'
 
 
-def _path(where: Floats, line: Line, at: Callable[[float], float]) -> str:
-    """Return an SVG path with a gap where a value is NaN; a value alone between gaps is a short dash."""
+def _series(index: int, line: Line, positions: Floats, at: Callable[[float], float]) -> str:
+    """Return one line and its band as an SVG group, which the legend shows and hides."""
+    style = " dashed" if line.dashed else ""
+    hidden = "" if line.shown else ' hidden=""'
+    path = f'<path class="line{style}" d="{_path(positions, line, at)}"/>'
+    return f'<g class="s{index}" data-series="{index}"{hidden}>{_band(positions, line, at)}{path}</g>'
+
+
+def _tooltip_series(line: Line, decimals: int) -> dict[str, object]:
+    values = [round(value, decimals) if math.isfinite(value) else None for value in line.values]
+    return {"name": line.name, "values": values}
+
+
+def _path(positions: Floats, line: Line, at: Callable[[float], float]) -> str:
+    """Return an SVG path with a gap where a value is NaN; a single value between gaps is a short dash."""
     drawn, pen = [], "M"
-    for place, value in zip(where, line.values, strict=True):
+    for x, value in zip(positions, line.values, strict=True):
         if not math.isfinite(value):
             pen = pen if line.joined else "M"
             continue
-        drawn.append(f"{pen}{place:.1f} {at(value):.1f}")
+        drawn.append(f"{pen}{x:.1f} {at(value):.1f}")
         if pen == "M":
             drawn.append("h.1")
         pen = "L"
     return "".join(drawn)
 
 
-def _band(where: Floats, line: Line, at: Callable[[float], float]) -> str:
+def _band(positions: Floats, line: Line, at: Callable[[float], float]) -> str:
     edges = [
-        (place, at(low), at(high))
-        for place, low, high in zip(where, line.low, line.high, strict=False)
+        (x, at(low), at(high))
+        for x, low, high in zip(positions, line.low, line.high, strict=False)
         if math.isfinite(low) and math.isfinite(high)
     ]
     if not edges:
         return ""
-    around = [(place, high) for place, _, high in edges] + [(place, low) for place, low, _ in reversed(edges)]
+    around = [(x, high) for x, _, high in edges] + [(x, low) for x, low, _ in reversed(edges)]
     return f'<path class="band" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in around)}Z"/>'
 
 
@@ -244,7 +271,14 @@ def _bar(bar: Bar, at: Callable[[float], float]) -> str:
     return _svg([*parts, f'<path class="rule zero" d="M{at(0.0)} 0V20"/>'], WIDTH, 20)
 
 
+def _bar_tooltip(bar: Bar, decimals: int) -> str:
+    known = math.isfinite(bar.low) and math.isfinite(bar.high)
+    interval = f" ({format_number(bar.low, decimals)} to {format_number(bar.high, decimals)})" if known else ""
+    return f"{bar.name}: {format_number(bar.value, decimals)}{interval}{' · ' if bar.note else ''}{bar.note}"
+
+
 def _legend(lines: Sequence[Line]) -> str:
+    """Return one button per line; a single line needs none."""
     if len(lines) == 1:
         return ""
     buttons = "".join(
@@ -256,15 +290,9 @@ def _legend(lines: Sequence[Line]) -> str:
 
 
 def _marks(axis: str, marks: Iterable[Mark]) -> str:
-    """Return words along an axis, each at its share of the length; the last of a horizontal one ends at its place."""
+    """Return the labels of an axis; the last label of the horizontal axis ends at its position instead of centring."""
     side = "top" if axis == "y" else "left"
     return "".join(
         f'<span class="{axis}{" end" if share > 0.99 and axis == "x" else ""}" style="{side}:{share:.2%}">{escape(text)}</span>'
         for share, text in marks
     )
-
-
-def _said(bar: Bar, decimals: int) -> str:
-    known = math.isfinite(bar.low) and math.isfinite(bar.high)
-    interval = f" ({number(bar.low, decimals)} to {number(bar.high, decimals)})" if known else ""
-    return f"{bar.name}: {number(bar.value, decimals)}{interval}{' · ' if bar.note else ''}{bar.note}"

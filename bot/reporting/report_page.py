@@ -14,7 +14,7 @@ import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bot.reporting.chart_axes import number
+from bot.reporting.chart_axes import format_number
 from bot.reporting.charts import Bar, Line, bar_chart, heat_chart, line_chart
 
 SCHEMA = 1
@@ -42,7 +42,7 @@ def render(content: Content) -> str:
     environment = Environment(
         loader=PackageLoader("bot"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["number"] = number
+    environment.filters["number"] = format_number
     environment.filters["spread"] = spread
     template = environment.get_template("report.html.j2")
     return template.render(one=content, charts=charts(content), scores=SCORES, ensemble=ENSEMBLE)
@@ -74,8 +74,8 @@ def charts(content: Content) -> dict[str, Markup]:
 
 def spread(figure: Content, decimals: int = 4) -> Markup:
     """Return a mean as text, its interval under it where there is one."""
-    low, high = number(figure["low"], decimals), number(figure["high"], decimals)
-    mean = number(figure["mean"], decimals)
+    low, high = format_number(figure["low"], decimals), format_number(figure["high"], decimals)
+    mean = format_number(figure["mean"], decimals)
     known = figure["low"] is not None and math.isfinite(figure["low"])
     return Markup("{}<small>{} to {}</small>").format(mean, low, high) if known else Markup(mean)  # noqa: S704 - digits
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from bot.live.live_scores import LiveRecord, LiveRound
-from bot.reporting.chart_axes import number
+from bot.reporting.chart_axes import format_number
 from bot.reporting.charts import Line, line_chart
 from bot.web.server import Answer
 from bot.web.status import overview, post_mortem
@@ -105,7 +105,7 @@ class Pages:
 @cache
 def _template() -> Any:  # noqa: ANN401 - jinja2's Template, whose methods are untyped
     environment = Environment(loader=PackageLoader("bot"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = number
+    environment.filters["number"] = format_number
     environment.filters["moment"] = lambda at: "-" if not at else str(at)[:19].replace("T", " ")
     return environment.get_template("status.html.j2")
 
