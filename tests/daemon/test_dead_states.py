@@ -183,7 +183,7 @@ ENDS = """
 import sys, threading, time
 from pathlib import Path
 from bot.daemon import process as service
-from bot.daemon.jobs import Calendar, Chore
+from bot.daemon._jobs import Calendar, Chore
 from bot.record.heartbeat import Heartbeat
 folder, dead = Path(sys.argv[1]), sys.argv[2]
 service.LOOK_AFTER_S, service.HOPELESS_S, service.SILENT_S = 0.05, 0.3, 0.1

@@ -119,7 +119,7 @@ def _play(
     until(lambda: bot.beat() > began, 60, f"{case}: the loop does not come round")
     played.ticks.append(bot.beat() - began)
     played.seconds.append(bot.confirmed(schedule, number, limit_s=180) - since.total_seconds())
-    off = datetime.fromisoformat(bot.record.heartbeat()["at"]).timestamp() - time.time()
+    off = datetime.fromisoformat(bot.heartbeat()["at"]).timestamp() - time.time()
     if abs(off - _seconds(fake)) > TICK_GOAL_S + LATE_S:
         raise RuntimeError(f"{case}: the daemon's clock is {off:.0f} s off, not as {fake.read_text()} says")
     if played.ticks[-1] > TICK_GOAL_S + LATE_S:
