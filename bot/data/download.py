@@ -26,7 +26,7 @@ from bot.data.live_file import LiveFile, prove_fresh, read_live
 from bot.data.resumable import Partial, Watcher
 from bot.errors import DatasetIncomplete, OperatorNeeded
 from bot.system.files import publish, sha256_of, sync_folder
-from bot.system.kill_points import boundary
+from bot.system.kill_points import kill_point
 from bot.tournament.client import NumeraiClient
 
 __all__ = ["FetchedFile", "LiveFile", "fetch", "prove_fresh", "read_live", "recorded", "sync_files"]
@@ -71,7 +71,7 @@ def fetch(
         NumeraiUnavailable: The server broke off or refused.
         OperatorNeeded: The disk is full.
     """
-    with boundary("fetch.folder"):
+    with kill_point("fetch.folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
     part = Partial(path)
     headers = part.resume() if resume else {}
@@ -219,7 +219,7 @@ def _verify(staging: Path, filename: str, total: int) -> None:
 
 
 def _discard(staging: Path) -> None:
-    with boundary("fetch.discard"):
+    with kill_point("fetch.discard"):
         staging.unlink()
 
 

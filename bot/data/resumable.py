@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bot.system.kill_points import boundary
+from bot.system.kill_points import kill_point
 
 NOTED = 1 << 26
 """Bytes after which it is noted how far a download is: no more than these are fetched again after a power cut."""
@@ -60,13 +60,13 @@ class Partial:
             total: Bytes of the whole file.
             watch: Told about progress.
         """
-        with boundary("part.open"), self.path.open("r+b" if self.size else "wb") as file:
+        with kill_point("part.open"), self.path.open("r+b" if self.size else "wb") as file:
             file.seek(self.size)
             file.truncate()
             noted = self.size
             try:
                 for piece in pieces:
-                    with boundary("part.piece"):
+                    with kill_point("part.piece"):
                         file.write(piece)
                     self._digest.update(piece)
                     self.size += len(piece)
@@ -79,25 +79,25 @@ class Partial:
             finally:
                 file.flush()
                 self._take_note(total)
-            with boundary("part.sync"):
+            with kill_point("part.sync"):
                 os.fsync(file.fileno())
         return self._digest.hexdigest()
 
     def publish(self, path: Path) -> None:
         """Give the file its own name."""
-        with boundary("part.rename"):
+        with kill_point("part.rename"):
             self.path.replace(path)
-        with boundary("part.unmark"):
+        with kill_point("part.unmark"):
             self._note.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Leave nothing behind."""
-        with boundary("part.remove"):
+        with kill_point("part.remove"):
             self.path.unlink(missing_ok=True)
             self._note.unlink(missing_ok=True)
 
     def _take_note(self, total: int) -> None:
         """Note how far it is, where the server named the content strongly enough to ask for the rest of it."""
         if 0 < self.size < total and self.etag and not self.etag.startswith("W/"):
-            with boundary("part.mark"):
+            with kill_point("part.mark"):
                 self._note.write_text(f"{self.etag}\n{self.size}\n{self._digest.hexdigest()}", encoding="utf-8")

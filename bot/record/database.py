@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bot.errors import BadConfig, StateUnwritable
-from bot.system.kill_points import boundary
+from bot.system.kill_points import kill_point
 
 _MIGRATIONS = (
     """
@@ -150,14 +150,14 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with boundary("ledger.open"), self._failing():
+        with kill_point("ledger.open"), self._failing():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None)
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute("PRAGMA foreign_keys=ON")
-        with boundary("ledger.migrate"), self._failing():
+        with kill_point("ledger.migrate"), self._failing():
             self._migrate(path)
 
     def close(self) -> None:
@@ -171,7 +171,7 @@ class Database:
         Raises:
             StateUnwritable: Another process has held it for seconds.
         """
-        with boundary("ledger.probe"), self._transaction():
+        with kill_point("ledger.probe"), self._transaction():
             pass
 
     def _select(self, query: str, *values: int | str) -> list[sqlite3.Row]:

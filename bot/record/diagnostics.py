@@ -12,7 +12,7 @@ from datetime import datetime
 
 from bot.record.database import Database
 from bot.record.outbox import Outbox
-from bot.system.kill_points import boundary
+from bot.system.kill_points import kill_point
 
 Scores = Mapping[str, Mapping[str, float]]
 """By score (``corr``, ``bmc``, ``mmc``) and era."""
@@ -76,7 +76,7 @@ class DiagnosticsRecord(Database):
 
     def keep(self, record: ArtifactDiagnostics) -> None:
         """Keep *record* in place of what is known of its artifact."""
-        with boundary("diagnosis.keep"), self._transaction():
+        with kill_point("diagnosis.keep"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO diagnosis (artifact, recipe, model_id, token, state, diagnostics_id, ours,"
                 " theirs, verdict, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.record.database import Database
-from bot.system.kill_points import boundary
+from bot.system.kill_points import kill_point
 from bot.tournament.rounds import Round
 
 
@@ -89,7 +89,7 @@ class Ledger(Database):
 
     def intend(self, entry: Entry) -> None:
         """Record what is about to be uploaded; a later intent for the same round and slot replaces it."""
-        with boundary("ledger.intend"), self._transaction():
+        with kill_point("ledger.intend"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO submission (round, slot, state, token, csv_sha256, data_sha256, artifact,"
                 " submission_id, filename, intended_at, confirmed_at, rung) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -112,7 +112,7 @@ class Ledger(Database):
 
     def confirm(self, round_number: int, slot: str, *, submission_id: str, filename: str, at: datetime) -> None:
         """Record that the server holds exactly the intended bytes."""
-        with boundary("ledger.confirm"), self._transaction():
+        with kill_point("ledger.confirm"), self._transaction():
             self._db.execute(
                 "UPDATE submission SET state = 'confirmed', submission_id = ?, filename = ?, confirmed_at = ?"
                 " WHERE round = ? AND slot = ?",
@@ -127,7 +127,7 @@ class Ledger(Database):
 
     def queue(self, round_number: int, slot: str, *, submission_id: str, filename: str, at: datetime) -> None:
         """Record that the server holds the intended bytes for the round after, since they came late."""
-        with boundary("ledger.queue"), self._transaction():
+        with kill_point("ledger.queue"), self._transaction():
             detail = {"submission_id": submission_id, "filename": filename}
             self._event("submission.queued", at.isoformat(), round_number, slot, detail)
 
@@ -147,7 +147,7 @@ class Ledger(Database):
 
     def record_live_file(self, record: LiveFileRecord) -> None:
         """Remember a live file of a round, so that a later round can be proven to have a new one."""
-        with boundary("ledger.record_live"), self._transaction():
+        with kill_point("ledger.record_live"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO live_file (round, version, sha256, ids_sha256, rows, fetched_at)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
@@ -162,7 +162,7 @@ class Ledger(Database):
 
     def forget(self, round_number: int) -> None:
         """Forget the live files of a round and what was only intended on the strength of them."""
-        with boundary("ledger.forget"), self._transaction():
+        with kill_point("ledger.forget"), self._transaction():
             self._db.execute("DELETE FROM live_file WHERE round = ?", (round_number,))
             self._db.execute("DELETE FROM submission WHERE round = ? AND state = 'intended'", (round_number,))
 
@@ -183,7 +183,7 @@ class Ledger(Database):
 
     def record_round(self, round_: Round) -> None:
         """Remember when a round opened and closes; what it looked like last counts."""
-        with boundary("ledger.see"), self._transaction():
+        with kill_point("ledger.see"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO round (number, opens_at, closes_at) VALUES (?, ?, ?)",
                 (round_.number, round_.opens_at.isoformat(), round_.closes_at.isoformat()),
@@ -201,7 +201,7 @@ class Ledger(Database):
 
     def start_chore(self, name: str, at: datetime) -> None:
         """Record that a chore began."""
-        with boundary("ledger.start_chore"), self._transaction():
+        with kill_point("ledger.start_chore"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO chore (name, started_at) VALUES (?, ?)",
                 (name, at.isoformat()),
@@ -210,7 +210,7 @@ class Ledger(Database):
 
     def finish_chore(self, name: str, at: datetime, outcome: str) -> None:
         """Record how a chore ended: ``ok`` or a reason."""
-        with boundary("ledger.finish_chore"), self._transaction():
+        with kill_point("ledger.finish_chore"), self._transaction():
             self._db.execute(
                 "UPDATE chore SET finished_at = ?, outcome = ? WHERE name = ?", (at.isoformat(), outcome, name)
             )

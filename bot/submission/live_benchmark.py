@@ -17,7 +17,7 @@ from bot.data.download import LiveFile, fetch
 from bot.data.resumable import Watcher
 from bot.errors import NumeraiUnavailable
 from bot.scoring.neutralize import KNOWN_SHARE, if_covered
-from bot.system.kill_points import boundary
+from bot.system.kill_points import kill_point
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import ID
 from bot.tournament.rounds import Round
@@ -62,7 +62,7 @@ def live_benchmark(
             left = round_.seconds_left(client.server_now()) - round_.guard.total_seconds()
             if left < LEAST_S:
                 return None, f"{left:.0f} seconds are left, too few to wait for {FILE}"
-            with boundary("benchmark.asked"):
+            with kill_point("benchmark.asked"):
                 asked.parent.mkdir(parents=True, exist_ok=True)
                 asked.touch()
             fetch(client, f"{version}/{FILE}", path, watch=_watch(time.monotonic() + FETCH_S))

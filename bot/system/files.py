@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from bot.system.kill_points import boundary
+from bot.system.kill_points import kill_point
 
 
 def publish(path: Path, content: bytes) -> None:
@@ -19,9 +19,9 @@ def publish(path: Path, content: bytes) -> None:
         OSError: The disk is full or failing; *path* is as it was.
     """
     staging = path.with_name(f".{path.name}.tmp")
-    with boundary("file.folder"):
+    with kill_point("file.folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with boundary("file.write"), staging.open("wb") as file:
+    with kill_point("file.write"), staging.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -35,7 +35,7 @@ def rename(path: Path, target: Path) -> None:
     Raises:
         OSError: The disk is failing; the content is whole, under either name.
     """
-    with boundary("file.rename"):
+    with kill_point("file.rename"):
         path.replace(target)
     sync_folder(target.parent)
 
@@ -44,7 +44,7 @@ def sync_folder(folder: Path) -> None:
     """Make a folder's entries survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with boundary("folder.sync"):
+        with kill_point("folder.sync"):
             os.fsync(descriptor)
     finally:
         os.close(descriptor)

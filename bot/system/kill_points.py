@@ -1,34 +1,33 @@
 """
-Kill points: the moments right before and right after every side effect of a submission have names.
+Kill points: named points right before and right after every side effect of a submission.
 
-A bot that can be killed anywhere is proven by killing it everywhere, so "everywhere" must be a list. In production
-nobody watches and nothing happens here.
+Tests kill the bot at each of them to prove that it can be killed anywhere. In production nothing listens and nothing happens here.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_watchers: list[Callable[[str], None]] = []
+_listeners: list[Callable[[str], None]] = []
 
 
 @contextmanager
-def boundary(name: str) -> Iterator[None]:
-    """Enclose one side effect: ``name:before`` is passed before it, ``name:after`` once it has succeeded."""
-    _pass(f"{name}:before")
+def kill_point(name: str) -> Iterator[None]:
+    """Enclose one side effect: listeners are called with ``name:before`` before it and ``name:after`` once it has succeeded."""
+    _call_listeners(f"{name}:before")
     yield
-    _pass(f"{name}:after")
+    _call_listeners(f"{name}:after")
 
 
 @contextmanager
-def watching(watcher: Callable[[str], None]) -> Iterator[None]:
-    """Tell *watcher* of every boundary as it is passed; what it raises, or whom it kills, is its business."""
-    _watchers.append(watcher)
+def listening(listener: Callable[[str], None]) -> Iterator[None]:
+    """Call *listener* with the name of every kill point that is reached; it may raise or kill the process."""
+    _listeners.append(listener)
     try:
         yield
     finally:
-        _watchers.remove(watcher)
+        _listeners.remove(listener)
 
 
-def _pass(name: str) -> None:
-    for watcher in _watchers:
-        watcher(name)
+def _call_listeners(name: str) -> None:
+    for listener in _listeners:
+        listener(name)

@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from bot.errors import StateLocked, StateUnwritable
 from bot.system import child_process
-from bot.system.kill_points import boundary
+from bot.system.kill_points import kill_point
 
 
 @contextmanager
@@ -31,11 +31,11 @@ def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
     holder = state_dir / f"{name}.holder"
     lock = FileLock(state_dir / f"{name}.lock")
     try:
-        with boundary("lock.folder"):
+        with kill_point("lock.folder"):
             state_dir.mkdir(parents=True, exist_ok=True)
-        with boundary("lock.acquire"):
+        with kill_point("lock.acquire"):
             lock.acquire(timeout=0)
-        with boundary("lock.holder"):
+        with kill_point("lock.holder"):
             holder.write_text(str(os.getpid()), encoding="utf-8")
     except Timeout:
         pid = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"

@@ -18,7 +18,7 @@ import requests
 import stamina
 
 from bot.errors import BadCredentials, NumeraiUnavailable, RoundNotOpen
-from bot.system.kill_points import boundary
+from bot.system.kill_points import kill_point
 from bot.tournament import _queries, responses
 from bot.tournament._lazy_pandas import load
 from bot.tournament.responses import Diagnosis, LiveScore, Paid, ServerSubmission, field, raise_errors, to_round
@@ -240,13 +240,13 @@ class NumeraiClient:
     ) -> str:
         (auth, granted_as), (create, created_as) = steps
         about = {"filename": filename, "tournament": CLASSIC, "modelId": model_id}
-        with boundary("upload.grant"):
+        with kill_point("upload.grant"):
             granted = self._ask(auth, about, granted_as)
-        with boundary("upload.put"):
+        with kill_point("upload.put"):
             self._transport.upload(str(granted["url"]), content)
         check()
         about = {**about, "filename": granted["filename"], **(more or {})}
-        with boundary("upload.create"):
+        with kill_point("upload.create"):
             created = self._ask(create, about, created_as)
         return str(created["id"])
 

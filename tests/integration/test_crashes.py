@@ -23,9 +23,9 @@ def world(world_folder):
 
 
 @pytest.mark.slow
-def test_killed_at_every_boundary(runner, world, tmp_path):
-    """SIGKILL at each boundary of a round, once or twice, alone and under a failing operation, breaks no promise."""
-    passed, tally = crash.every_boundary(runner, world, tmp_path / "trial", full=False)
+def test_killed_at_every_kill_point(runner, world, tmp_path):
+    """SIGKILL at each kill point of a round, once or twice, alone and under a failing operation, breaks no promise."""
+    passed, tally = crash.every_kill_point(runner, world, tmp_path / "trial", full=False)
     sys.stdout.write(f"{tally}\n")
 
     assert passed >= 24

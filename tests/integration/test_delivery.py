@@ -13,7 +13,7 @@ from bot.record.ledger import Entry, Ledger
 from bot.sandbox.faults import Fault
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.submission._delivery import Delivery, token
-from bot.system.kill_points import watching
+from bot.system.kill_points import listening
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.tournament.transport import Transport
@@ -72,7 +72,7 @@ def test_a_close_during_the_upload_is_noticed(sandbox, delivery, content, gone):
         if name == "upload.put:after":
             sandbox.clock.advance(gone)
 
-    with watching(pass_time), pytest.raises(RoundNotOpen):
+    with listening(pass_time), pytest.raises(RoundNotOpen):
         bring(delivery, content)
 
     assert sandbox.tournament.uploaded
@@ -108,7 +108,7 @@ def test_bytes_that_changed_on_the_way_are_replaced(sandbox, delivery, content):
             (stored,) = sandbox.tournament.uploaded
             sandbox.tournament.uploaded[stored] = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
 
-    with watching(corrupt):
+    with listening(corrupt):
         bring(delivery, content)
 
     assert [one.content == content for one in sandbox.tournament.submissions] == [False, True]
@@ -121,7 +121,7 @@ def test_an_upload_that_is_never_listed_is_an_error(sandbox, delivery, content):
         if name == "upload.create:after":
             sandbox.tournament.submissions.clear()
 
-    with watching(forget), pytest.raises(NumeraiUnavailable, match="does not list it"):
+    with listening(forget), pytest.raises(NumeraiUnavailable, match="does not list it"):
         bring(delivery, content)
 
     assert delivery.ledger.entry(FIRST_ROUND, SLOT).state == "intended"
@@ -239,7 +239,7 @@ def test_other_ids_in_other_submissions_say_nothing(sandbox, delivery, content, 
         if name == "upload.create:after":
             sandbox.tournament.submissions[:] = [held]
 
-    with watching(forget), pytest.raises(NumeraiUnavailable, match="does not list it"):
+    with listening(forget), pytest.raises(NumeraiUnavailable, match="does not list it"):
         bring(delivery, content, force=True)
 
 
@@ -273,7 +273,7 @@ def test_six_attempts_are_made(sandbox, delivery, content):
         if name == "upload.create:after":
             created.append(sandbox.tournament.submissions.pop())
 
-    with watching(forget), stamina.set_testing(True, attempts=9, cap=True), pytest.raises(NumeraiUnavailable):
+    with listening(forget), stamina.set_testing(True, attempts=9, cap=True), pytest.raises(NumeraiUnavailable):
         bring(delivery, content)
 
     assert len(created) == 6

@@ -16,7 +16,7 @@ from bot.sandbox.faults import Fault
 from bot.sandbox.queries import Queries
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.serving.artifacts import ArtifactStore
-from bot.system.kill_points import watching
+from bot.system.kill_points import listening
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.web.status import overview
@@ -122,7 +122,7 @@ def test_killed_on_the_way_it_is_uploaded_once(bench, moment):
         if name == moment:
             raise Killed
 
-    with watching(kill), pytest.raises(Killed):
+    with listening(kill), pytest.raises(Killed):
         bench.diagnose()
     intended = bench.record.get(bench.identity)
     found = bench.diagnose()

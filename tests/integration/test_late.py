@@ -7,7 +7,7 @@ import pytest
 from bot.errors import RefuseToSubmit, RoundNotOpen
 from bot.record.ledger import Ledger
 from bot.sandbox.faults import Fault
-from bot.system.kill_points import watching
+from bot.system.kill_points import listening
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
 
 pytestmark = pytest.mark.usefixtures("no_backoff", "validated_here")
@@ -21,7 +21,7 @@ def missed(installation, sandbox):
         if name == "upload.put:after":
             sandbox.clock.set(OPENED + timedelta(hours=2))
 
-    with watching(close), pytest.raises(RoundNotOpen):
+    with listening(close), pytest.raises(RoundNotOpen):
         installation.submit()
     return installation
 
@@ -62,7 +62,7 @@ def test_a_forgotten_late_file_is_found_on_the_server(missed, sandbox):
         if name == "ledger.queue:before":
             raise KeyboardInterrupt
 
-    with watching(die), pytest.raises(KeyboardInterrupt):
+    with listening(die), pytest.raises(KeyboardInterrupt):
         missed.queue()
     again = missed.queue()
 
@@ -94,7 +94,7 @@ def test_a_round_that_opens_during_the_late_upload_gets_nothing_of_it(missed, sa
         if name == "upload.put:after":
             sandbox.clock.set(OPENED + timedelta(days=1, seconds=5))
 
-    with watching(open_next), pytest.raises(RoundNotOpen, match="is open"):
+    with listening(open_next), pytest.raises(RoundNotOpen, match="is open"):
         missed.queue()
 
     assert held(sandbox) == []

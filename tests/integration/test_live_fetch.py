@@ -13,7 +13,7 @@ from bot.sandbox.faults import Fault
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.submission._delivery import Delivery
 from bot.submission.live_fetch import WAIT_S, LiveFiles, fetch_live, live_path
-from bot.system.kill_points import watching
+from bot.system.kill_points import listening
 from bot.tournament.client import NumeraiClient
 from tests.integration.conftest import FIRST_ROUND, OPENED
 
@@ -54,7 +54,7 @@ def test_a_proven_file_is_not_fetched_again(delivery, tmp_path):
     """What lies there and is what the ledger knows is taken as it is."""
     path, passed = tmp_path / "live.parquet", []
     first = take(delivery, path)
-    with watching(passed.append):
+    with listening(passed.append):
         second = take(delivery, path)
 
     assert (second[0], fetches(passed)) == (first[0], 0)
@@ -67,7 +67,7 @@ def test_a_file_that_is_gone_or_changed_is_fetched_again(delivery, tmp_path, lef
     path, passed = tmp_path / "live.parquet", []
     first = take(delivery, path)
     path.unlink() if left is None else path.write_bytes(left)
-    with watching(passed.append):
+    with listening(passed.append):
         second = take(delivery, path)
 
     assert (second[0].sha256, fetches(passed)) == (first[0].sha256, 1)
@@ -78,7 +78,7 @@ def test_a_file_that_the_ledger_does_not_know_is_fetched(delivery, tmp_path):
     path, passed = tmp_path / "live.parquet", []
     take(delivery, path)
     delivery.ledger.forget(FIRST_ROUND)
-    with watching(passed.append):
+    with listening(passed.append):
         take(delivery, path)
 
     assert fetches(passed) == 1
@@ -150,7 +150,7 @@ def test_a_round_that_gave_way_meanwhile_records_nothing(sandbox, delivery, tmp_
         if name == "fetch.folder:before":
             sandbox.clock.advance(DAY)
 
-    with watching(open_the_next), pytest.raises(RoundNotOpen, match="gave way"):
+    with listening(open_the_next), pytest.raises(RoundNotOpen, match="gave way"):
         take(delivery, tmp_path / "live.parquet")
 
     assert delivery.ledger.live_files(FIRST_ROUND) == ()
@@ -184,7 +184,7 @@ def files(delivery, tmp_path):
 def test_each_data_version_has_its_own_file_asked_for_once(delivery, files, tmp_path):
     """Two versions are two proven files under their names; an attempt fetches either once, whoever asks for it."""
     passed, asked = [], files(("v5.3", "v5.3"))
-    with watching(passed.append):
+    with listening(passed.append):
         record, live = asked.of("v5.3")
         again = asked.of("v5.3")
     delivery.ledger.record_live_file(replace(record, version="v5.2", sha256="other"))

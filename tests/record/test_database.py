@@ -10,7 +10,7 @@ import pytest
 from bot.errors import StateLocked, StateUnwritable
 from bot.record.ledger import Ledger, LiveFileRecord
 from bot.system.child_process import HOLDER
-from bot.system.kill_points import watching
+from bot.system.kill_points import listening
 from bot.system.lock import state_lock
 from tests.record.test_ledger_memory import ENTRY, opened
 
@@ -114,7 +114,7 @@ def test_a_holder_that_left_no_name_is_unknown(tmp_path):
             (tmp_path / "bot.holder").unlink(missing_ok=True)
 
     with state_lock(tmp_path), state_lock(tmp_path, "retrain"):
-        with watching(unname), pytest.raises(StateLocked, match="process unknown"), state_lock(tmp_path):
+        with listening(unname), pytest.raises(StateLocked, match="process unknown"), state_lock(tmp_path):
             pass
 
         assert (tmp_path / "retrain.holder").is_file()

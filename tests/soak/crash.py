@@ -26,18 +26,18 @@ KINDS = ("bad_gateway", "reset", "graphql_error", "empty", "fin", "unavailable",
 LOST = ("bad_gateway", "reset", "html", "empty", "fin", "graphql_error", "gzip")
 
 
-def boundaries(bots: Bots, world: World, folder: Path) -> list[str]:
-    """Return the boundaries that an undisturbed round passes, in order."""
+def kill_points(bots: Bots, world: World, folder: Path) -> list[str]:
+    """Return the kill_points that an undisturbed round passes, in order."""
     outcome = trial(bots, world, folder)
     if outcome.breaches:
         raise RuntimeError(f"an undisturbed round breaks promises: {outcome.breaches}")
-    return outcome.attempts[0].boundaries
+    return outcome.attempts[0].kill_points
 
 
-def every_boundary(bots: Bots, world: World, folder: Path, *, full: bool) -> tuple[int, Tally]:
-    """Kill at every boundary, once and twice, under every operation failing before and after its effect."""
-    passed = boundaries(bots, world, folder)
-    tally = Tally(name="R1 every boundary")
+def every_kill_point(bots: Bots, world: World, folder: Path, *, full: bool) -> tuple[int, Tally]:
+    """Kill at every kill point, once and twice, under every operation failing before and after its effect."""
+    passed = kill_points(bots, world, folder)
+    tally = Tally(name="R1 every kill point")
     failing = [None, *itertools.product(OPERATIONS, PHASES)]
     for kill in range(1, len(passed) + 1):
         chosen = failing if full else [failing[1 + kill % (len(failing) - 1)] if kill % 2 else None]
@@ -51,7 +51,7 @@ def every_boundary(bots: Bots, world: World, folder: Path, *, full: bool) -> tup
 
 
 def random_seeds(bots: Bots, world: World, folder: Path, seeds: Sequence[int]) -> Tally:
-    """Kill at random boundaries under randomly failing operations."""
+    """Kill at random kill_points under randomly failing operations."""
     tally = Tally(name="R1 random seeds")
     for seed in seeds:
         drawn = random.Random(seed)
@@ -83,7 +83,7 @@ def changed_champion(bots: Bots, world: World, folder: Path, champions: Sequence
     def promote(*_: object) -> None:
         store.promote("demo", next(turn))
 
-    for kill in range(1, len(boundaries(bots, world, folder)) + 1, step):
+    for kill in range(1, len(kill_points(bots, world, folder)) + 1, step):
         promote()
         late = Fault(operation="create_submission", kind="status", phase="delayed", seconds=20)
         lost = Fault(operation="create_submission", kind="reset", phase="after")
@@ -110,7 +110,7 @@ def lost_state(bots: Bots, world: World, folder: Path, *, step: int) -> Tally:
     def forget(_: object, state: Path, __: object) -> None:
         shutil.rmtree(state, ignore_errors=True)
 
-    passed = boundaries(bots, world, folder)
+    passed = kill_points(bots, world, folder)
     for kill in range(1, len(passed) + 1, step):
         outcome = trial(bots, world, folder, kills=[kill], between=forget)
         tally.add(outcome, f"deleted at {kill} ({passed[kill - 1]})")
@@ -119,7 +119,7 @@ def lost_state(bots: Bots, world: World, folder: Path, *, step: int) -> Tally:
 
 def full(bots: Bots, world: World, folder: Path) -> Iterator[Tally]:
     """Run everything at full length."""
-    yield every_boundary(bots, world, folder, full=True)[1]
+    yield every_kill_point(bots, world, folder, full=True)[1]
     yield random_seeds(bots, world, folder, range(1000))
     yield from lost_answers(bots, world, folder, delays=(1, 10, 20, 30, 40, 50, 60))
     yield lost_state(bots, world, folder, step=1)

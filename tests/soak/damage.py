@@ -24,7 +24,7 @@ from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
-from bot.system.kill_points import watching
+from bot.system.kill_points import listening
 from bot.tournament.client import NumeraiClient
 from tests.soak.trials import FIRST_ROUND, OPENED, Bots, Tally
 
@@ -112,7 +112,7 @@ def damaged_download(world: World, folder: Path, *, flips: int, truncations: int
 
             tally.trials += 1
             try:
-                with watching(rot):
+                with listening(rot):
                     fetch(client, "v5.3/live.parquet", path)
                 tally.breaches.append(f"{what} was accepted")
             except DatasetIncomplete:

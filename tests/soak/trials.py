@@ -31,7 +31,7 @@ PATIENCE = 80
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """How one run of the bot ended: exit status, the boundaries it passed, and its error."""
+    """How one run of the bot ended: exit status, the kill_points it passed, and its error."""
 
     status: int
     passed: list[str]
@@ -47,8 +47,8 @@ class Attempt:
         return "hit" in self.passed
 
     @property
-    def boundaries(self) -> list[str]:
-        """Return the boundaries, in order."""
+    def kill_points(self) -> list[str]:
+        """Return the kill_points, in order."""
         return [line for line in self.passed if line.endswith((":before", ":after"))]
 
 
@@ -162,7 +162,7 @@ def trial(
         folder: For state and history; removed before and after.
         faults: That happen for sure.
         plan: That are drawn.
-        kills: At which boundary each attempt dies; attempts after the last one are left alone.
+        kills: At which kill point each attempt dies; attempts after the last one are left alone.
         between: Called after every attempt that did not end well.
         minutes: By which the clock moves between attempts.
         asked: Of the first attempt.

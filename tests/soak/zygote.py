@@ -2,8 +2,8 @@
 A process that has loaded everything a submission needs, and forks one bot after another.
 
 Each line on standard input asks for one attempt: ``{"url", "state", "kill"}``. The child brings the open round to a
-confirmed submission, as ``bot submit`` does, and sends itself SIGKILL at its *kill*-th boundary. The answer is its exit
-status (-9 when killed) and the boundaries it passed. With *fail* the child's *fail*-th write, sync or rename below the
+confirmed submission, as ``bot submit`` does, and sends itself SIGKILL at its *kill*-th kill point. The answer is its exit
+status (-9 when killed) and the kill_points it passed. With *fail* the child's *fail*-th write, sync or rename below the
 state directory fails with *errno* (see ``failing.c``).
 """
 
@@ -26,7 +26,7 @@ from bot.submission.fallbacks import Rungs
 from bot.submission.gates import Limits
 from bot.submission.submission_file import _validate
 from bot.submission.submit import Submitter
-from bot.system.kill_points import watching
+from bot.system.kill_points import listening
 from bot.system.lock import state_lock
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
@@ -52,7 +52,7 @@ def attempt(asked: dict, scorers: dict[str, Scorer], passed: int) -> int:
     """Submit once; return the exit status."""
     count = 0
 
-    def pass_boundary(name: str) -> None:
+    def reach_kill_point(name: str) -> None:
         nonlocal count
         count += 1
         os.write(passed, f"{name}\n".encode())
@@ -61,7 +61,7 @@ def attempt(asked: dict, scorers: dict[str, Scorer], passed: int) -> int:
 
     state = Path(asked["state"])
     try:
-        with watching(pass_boundary), state_lock(state):
+        with listening(reach_kill_point), state_lock(state):
             ledger = Ledger(state / "ledger.sqlite")
             client = NumeraiClient(
                 api_url=asked["url"],

@@ -14,7 +14,7 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Effect:
-    """A call with a side effect; ``function`` is where it stands, ``enclosed`` whether a boundary encloses it there."""
+    """A call with a side effect; ``function`` is where it stands, ``enclosed`` whether a kill point encloses it there."""
 
     module: str
     function: str
@@ -43,7 +43,7 @@ class _Scan(ast.NodeVisitor):
         for item in node.items:
             self.visit(item.context_expr)
             call = item.context_expr
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "boundary":
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "kill_point":
                 self.names.append(ast.literal_eval(call.args[0]))
                 self._depth += 1
                 entered += 1
@@ -105,9 +105,9 @@ def reached_from(module: str) -> list[str]:
 
 def scan(modules: list[str]) -> tuple[list[Effect], set[str]]:
     """
-    Return the side effects of *modules*, and the names of the boundaries in them.
+    Return the side effects of *modules*, and the names of the kill points in them.
 
-    An effect in a function that is only ever called from within boundaries counts as enclosed.
+    An effect in a function that is only ever called from within kill points counts as enclosed.
     """
     scans = [_Scan(name, ast.parse((BOT.parent / f"{name.replace('.', '/')}.py").read_text())) for name in modules]
     calls = [call for one in scans for call in one.calls]
@@ -130,5 +130,5 @@ def scan(modules: list[str]) -> tuple[list[Effect], set[str]]:
 
 
 def unenclosed(modules: list[str]) -> Iterator[Effect]:
-    """Yield the side effects that no boundary encloses."""
+    """Yield the side effects that no kill point encloses."""
     return (one for one in scan(modules)[0] if not one.enclosed)

@@ -1,8 +1,8 @@
-"""Every side effect of a submission lies between two named boundaries, and nothing happens at them."""
+"""Every side effect of a submission is enclosed by a kill point."""
 
 import pytest
 
-from bot.system.kill_points import boundary, watching
+from bot.system.kill_points import kill_point, listening
 from tests.system.effects import reached_from, scan, unenclosed
 
 PATH = [*reached_from("bot.submission.submit"), "bot.cli.rounds"]
@@ -14,7 +14,7 @@ BESIDE = {
 """Functions of those modules that a submission never calls: they belong to `bot sync` and `bot retrain`."""
 
 
-def test_no_side_effect_of_a_submission_is_without_a_boundary():
+def test_no_side_effect_of_a_submission_is_without_a_kill_point():
     """What writes, renames, removes, commits or uploads on the way to a confirmed round can be killed on both sides."""
     found = [one for one in unenclosed(PATH) if (one.module, one.function) not in BESIDE]
 
@@ -27,7 +27,7 @@ def test_exceptions_are_still_there():
 
 
 def test_there_are_enough_kill_points():
-    """Each boundary is two kill points; there are at least 24 of them."""
+    """The path of a submission has at least 24 kill points, two to each name."""
     effects, names = scan(PATH)
 
     assert 2 * len(names) >= 24
@@ -42,12 +42,12 @@ def test_there_are_enough_kill_points():
     ],
 )  # fmt: skip
 def test_a_new_side_effect_is_found(tmp_path, monkeypatch, call):
-    """A write, rename, commit or upload outside every boundary is reported, and is not once it is enclosed."""
+    """A write, rename, commit or upload outside every kill point is reported, and is not once it is enclosed."""
     monkeypatch.setattr("tests.system.effects.BOT", tmp_path / "bot")
     (tmp_path / "bot").mkdir()
     source = f"_CREATE = 'mutation {{ create }}'\ndef act():\n    with %s:\n        {call}\n"
     (tmp_path / "bot" / "bare.py").write_text(source % "open('r')")
-    (tmp_path / "bot" / "held.py").write_text(source % "boundary('x')")
+    (tmp_path / "bot" / "held.py").write_text(source % "kill_point('x')")
 
     assert [one.call for one in unenclosed(["bot.bare"])] == [call]
     assert not list(unenclosed(["bot.held"]))
@@ -57,7 +57,7 @@ def test_an_effect_is_enclosed_where_every_caller_encloses_it(tmp_path, monkeypa
     """A helper is judged by its callers: one that calls it bare makes it bare."""
     monkeypatch.setattr("tests.system.effects.BOT", tmp_path / "bot")
     (tmp_path / "bot").mkdir()
-    helper = "def helper():\n    path.unlink()\ndef one():\n    with boundary('x'):\n        helper()\n"
+    helper = "def helper():\n    path.unlink()\ndef one():\n    with kill_point('x'):\n        helper()\n"
     (tmp_path / "bot" / "held.py").write_text(helper)
     (tmp_path / "bot" / "bare.py").write_text(helper + "def other():\n    helper()\n")
 
@@ -65,20 +65,20 @@ def test_an_effect_is_enclosed_where_every_caller_encloses_it(tmp_path, monkeypa
     assert len(list(unenclosed(["bot.bare"]))) == 1
 
 
-def test_boundaries_are_passed_on_both_sides_of_success():
-    """Whoever watches is told before the effect and after it; an effect that fails has no after."""
+def test_kill_points_are_reached_on_both_sides_of_success():
+    """A listener is called before the effect and after it; an effect that fails has no after."""
     passed = []
 
     def fail():
-        with boundary("second"):
+        with kill_point("second"):
             raise OSError(28, "full")
 
-    with watching(passed.append):
-        with boundary("first"):
+    with listening(passed.append):
+        with kill_point("first"):
             passed.append("effect")
         with pytest.raises(OSError, match="full"):
             fail()
-    with boundary("unwatched"):
+    with kill_point("without a listener"):
         pass
 
     assert passed == ["first:before", "effect", "first:after", "second:before"]
