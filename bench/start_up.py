@@ -76,8 +76,8 @@ def lived_in(state: Path) -> None:
         )  # fmt: skip
         ledger.confirm(number, "mixer", submission_id=f"s{number}", filename=f"r{number}-mixer.csv", at=at)
     for name in ("retrain", "sync", "backup", "scores"):
-        ledger.start_chore(name, OPENED)
-        ledger.finish_chore(name, OPENED, "ok")
+        ledger.start_job(name, OPENED)
+        ledger.finish_job(name, OPENED, "ok")
     ledger.close()
 
 

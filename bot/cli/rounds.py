@@ -84,7 +84,7 @@ def run(
     logs.configure(**settings.logging, rounds=rounds_folder(settings.ledger_path))
     with state_lock(settings.state_dir, "trainer" if trainer else "bot"):
         if trainer:
-            process.serve_chores(*wiring.open_trainer(settings))
+            process.serve_jobs(*wiring.open_trainer(settings))
             return
         process.serve(*wiring.open_service(settings))
 

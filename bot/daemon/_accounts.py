@@ -42,7 +42,7 @@ class Book(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Party:
+class AccountState:
     """
     One account and where it stands in the open round.
 

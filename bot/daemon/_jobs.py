@@ -1,8 +1,8 @@
 """
-Calendar chores: commands of the bot on a schedule, as child processes beside the rounds.
+JobSchedule jobs: commands of the bot on a schedule, as child processes beside the rounds.
 
 APScheduler only looks whether something is due; dueness itself comes from the ledger and survives restarts, so that what
-was missed is made up for once. A chore that fails or hangs cannot stop the loop.
+was missed is made up for once. A job that fails or hangs cannot stop the loop.
 """
 
 import threading
@@ -19,13 +19,13 @@ from bot.record.ledger import Ledger
 from bot.system.child_process import Child
 
 LIMIT_S = 12 * 3600.0
-"""Seconds a chore's command may take."""
+"""Seconds a job's command may take."""
 
 RETRY_S = 900.0
-"""Seconds after which a failed chore is tried again."""
+"""Seconds after which a failed job is tried again."""
 
 LOOK_S = 60.0
-"""Seconds between two looks whether a chore is due."""
+"""Seconds between two looks whether a job is due."""
 
 CHECKPOINT_S = 30.0
 """Seconds a command gets to save where it is, once it is told to stop."""
@@ -35,14 +35,14 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True, kw_only=True)
-class Chore:
+class Job:
     """
     Commands of the bot on a schedule.
 
     Attributes:
         name: Under which the ledger remembers the last run.
         commands: Arguments of each command, run one after another.
-        ledger_path: Where the chore remembers its last run.
+        ledger_path: Where the job remembers its last run.
         every_s: Seconds between two runs, from success to success.
         with_key: Whether its commands ask Numerai about the account.
         wanted: Says, when it is time, whether there is anything to run for.
@@ -65,7 +65,7 @@ class Chore:
         """Say whether to run: never ran, was cut off, failed a while ago, or succeeded long enough ago."""
         ledger = Ledger(self.ledger_path)
         try:
-            last = ledger.chore(self.name)
+            last = ledger.job(self.name)
         finally:
             ledger.close()
         if last is None or last["finished_at"] is None:
@@ -79,12 +79,12 @@ class Chore:
             return
         ledger = Ledger(self.ledger_path)
         try:
-            ledger.start_chore(self.name, datetime.now(UTC))
+            ledger.start_job(self.name, datetime.now(UTC))
             outcomes = [self._run(command) for command in self.commands]
             outcome = next((one for one in outcomes if one != "ok"), "ok")
             if self._stopping.is_set():
                 return
-            ledger.finish_chore(self.name, datetime.now(UTC), outcome)
+            ledger.finish_job(self.name, datetime.now(UTC), outcome)
             log.info("chore.finished", chore=self.name, outcome=outcome)
             if outcome == "ok":
                 self.done()
@@ -120,63 +120,61 @@ class Chore:
         return "ok" if status == 0 else f"exit status {status}"
 
 
-class Calendar:
+class JobSchedule:
     """
-    The chores of a daemon, one after another in their order: they share data and cores.
+    The jobs of a daemon, one after another in their order: they share data and cores.
 
     Args:
-        chores: Of them, those that are due at once run in this order.
+        jobs: Of them, those that are due at once run in this order.
         done: Called when one of them has succeeded.
     """
 
-    def __init__(self, chores: Sequence[Chore], *, done: Callable[[], None] = lambda: None) -> None:
-        self._chores = chores
+    def __init__(self, jobs: Sequence[Job], *, done: Callable[[], None] = lambda: None) -> None:
+        self._jobs = jobs
         self._seen = time.monotonic()
         self._scheduler = make_scheduler()
-        for chore in chores:
-            chore.alive, chore.done = self._live, done
-        if chores:
-            seconds = min(LOOK_S, *(chore.every_s for chore in chores))
-            self._scheduler.add_job(
-                self._look, "interval", seconds=seconds, id="chores", next_run_time=datetime.now(UTC)
-            )
+        for job in jobs:
+            job.alive, job.done = self._live, done
+        if jobs:
+            seconds = min(LOOK_S, *(job.every_s for job in jobs))
+            self._scheduler.add_job(self._look, "interval", seconds=seconds, id="jobs", next_run_time=datetime.now(UTC))
 
     @property
     def silent_s(self) -> float:
         """Return the seconds since the scheduler last showed that it lives; 0 where it has nothing to do."""
-        return time.monotonic() - self._seen if self._chores else 0.0
+        return time.monotonic() - self._seen if self._jobs else 0.0
 
     @property
     def names(self) -> dict[str, float]:
-        """Return the chores, and the seconds between two runs of each."""
-        return {chore.name: chore.every_s for chore in self._chores}
+        """Return the jobs, and the seconds between two runs of each."""
+        return {job.name: job.every_s for job in self._jobs}
 
     @property
     def is_busy(self) -> bool:
         """Say whether a command is under way."""
-        return any(chore.is_running for chore in self._chores)
+        return any(job.is_running for job in self._jobs)
 
     def start(self) -> None:
-        """Look for due chores from now on."""
+        """Look for due jobs from now on."""
         self._scheduler.start()
 
     def stop(self) -> None:
         """End what is under way; return once every command has saved and ended."""
-        for chore in self._chores:
-            chore.stop()
+        for job in self._jobs:
+            job.stop()
         self._scheduler.shutdown(wait=False)
 
     def _look(self) -> None:
-        for chore in self._chores:
+        for job in self._jobs:
             self._live()
-            chore.run()
+            job.run()
 
     def _live(self) -> None:
         self._seen = time.monotonic()
 
 
 def make_scheduler() -> BackgroundScheduler:
-    """Return a scheduler for chores: in memory, UTC, late runs are made up for once and never overlap."""
+    """Return a scheduler for jobs: in memory, UTC, late runs are made up for once and never overlap."""
     return BackgroundScheduler(
         timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
     )

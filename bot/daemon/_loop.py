@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from bot.daemon._accounts import Book, Party, Tournament
+from bot.daemon._accounts import AccountState, Book, Tournament
 from bot.daemon.opening_times import pause_s
 from bot.errors import BotError, OperatorNeeded, RoundNotOpen, StateUnwritable
 from bot.record.heartbeat import Heartbeat
@@ -58,7 +58,7 @@ class Daemon:
 
     Attributes:
         tournament: Whose rounds are played.
-        parties: The accounts.
+        accounts: The accounts.
         book: What is known of rounds.
         heartbeat: Records that the loop runs, and its problems.
         outbox: What a person is told.
@@ -70,7 +70,7 @@ class Daemon:
     """
 
     tournament: Tournament
-    parties: Sequence[Party]
+    accounts: Sequence[AccountState]
     book: Book
     heartbeat: Heartbeat
     outbox: Outbox
@@ -90,14 +90,14 @@ class Daemon:
         while not stop.is_set():
             self.wake.wait(self.step())
             self.wake.clear()
-        for party in self.parties:
-            if party.running is not None:
-                party.running.stop(grace_s=STOP_S)
+        for account in self.accounts:
+            if account.running is not None:
+                account.running.stop(grace_s=STOP_S)
 
     def try_again(self) -> None:
         """Forget why accounts are held, since something has changed, and look now."""
-        for party in self.parties:
-            party.hold_until = 0.0
+        for account in self.accounts:
+            account.hold_until = 0.0
         self.wake.set()
 
     def step(self) -> float:
@@ -122,8 +122,8 @@ class Daemon:
         return pause
 
     def _step(self) -> float:
-        ended = [party for party in self.parties if self._watch(party)]
-        if not ended and any(party.running for party in self.parties) and time.monotonic() < self._look_at:
+        ended = [account for account in self.accounts if self._watch(account)]
+        if not ended and any(account.running for account in self.accounts) and time.monotonic() < self._look_at:
             return WATCH_S
         self._look_at = time.monotonic() + self.tick_s
         try:
@@ -144,7 +144,7 @@ class Daemon:
             self._say("step.failed", str(error))
             self._silent(error)
             pause = self.tick_s
-        return min(pause, WATCH_S) if any(party.running for party in self.parties) else pause
+        return min(pause, WATCH_S) if any(account.running for account in self.accounts) else pause
 
     def _look(self) -> float:
         current = self.tournament.current_round()
@@ -159,17 +159,17 @@ class Daemon:
         now = self.tournament.server_now()
         self._warn(current, now)
         failed: list[BotError] = []
-        for party in self.parties:
+        for account in self.accounts:
             try:
-                party.slots = party.find_slots() if party.slots is None else party.slots
+                account.slots = account.find_slots() if account.slots is None else account.slots
             except BotError as error:
                 failed.append(error)  # one account's key is no reason to keep the others waiting
                 continue
-            if not self._owes(party, current) or party.running is not None or time.monotonic() < party.hold_until:
+            if not self._owes(account, current) or account.running is not None or time.monotonic() < account.hold_until:
                 continue
             limit_s = min(ATTEMPT_S, current.seconds_left(now) + AFTER_CLOSE_S)
-            party.running, party.trigger = party.attempt(current, limit_s, party.trigger), None
-            party.running.start()
+            account.running, account.trigger = account.attempt(current, limit_s, account.trigger), None
+            account.running.start()
         if failed:
             self._say("account.unusable", str(failed[0]))
             if any(isinstance(error, OperatorNeeded) for error in failed):
@@ -178,24 +178,24 @@ class Daemon:
         self._settle(current)
         if self._settled:
             return self._pause()
-        holds = [party.hold_until - time.monotonic() for party in self.parties]
+        holds = [account.hold_until - time.monotonic() for account in self.accounts]
         return min(self.tick_s, max(WATCH_S, *holds))
 
     def _hand_in_late(self) -> None:
         """Between rounds, start an attempt for what the last one left finished but unsent."""
         unsent = self.book.unsent() if self.hands_in_late else None
-        for party in self.parties:
-            if unsent is not None and party.running is None and time.monotonic() >= party.hold_until:
-                party.running = party.attempt(unsent, ATTEMPT_S, None)
-                party.running.start()
+        for account in self.accounts:
+            if unsent is not None and account.running is None and time.monotonic() >= account.hold_until:
+                account.running = account.attempt(unsent, ATTEMPT_S, None)
+                account.running.start()
 
-    def _owes(self, party: Party, current: Round) -> bool:
+    def _owes(self, account: AccountState, current: Round) -> bool:
         """Say whether a slot of the account is not known to be confirmed; unknown slots are owed."""
-        return party.slots is None or not all(self.book.settled(current.number, slot) for slot in party.slots)
+        return account.slots is None or not all(self.book.settled(current.number, slot) for slot in account.slots)
 
     def _settle(self, current: Round) -> None:
         """See whether nothing is owed any more, and tell the world."""
-        if any(party.running is not None or self._owes(party, current) for party in self.parties):
+        if any(account.running is not None or self._owes(account, current) for account in self.accounts):
             return
         self._settled = True
         log.info("round.settled", round=current.number)
@@ -207,7 +207,9 @@ class Daemon:
 
     def _tell_rungs(self, current: Round) -> None:
         """Tell a person of slots that something else than their champion has filled."""
-        rungs = {slot: self.book.rung(current.number, slot) for party in self.parties for slot in party.slots or ()}
+        rungs = {
+            slot: self.book.rung(current.number, slot) for account in self.accounts for slot in account.slots or ()
+        }
         lower = [f"{slot} by its {rung}" for slot, rung in rungs.items() if rung != "champion"]
         if lower:
             title = f"round {current.number}: {', '.join(lower).replace('its last', 'the last')}"
@@ -215,29 +217,29 @@ class Daemon:
         else:
             self.outbox.resolve("ladder", f"round {current.number} was filled by champions", at=datetime.now(UTC))
 
-    def _watch(self, party: Party) -> bool:
+    def _watch(self, account: AccountState) -> bool:
         """See what became of an attempt, and end it when its time is up; say whether it is over."""
-        attempt = party.running
+        attempt = account.running
         if attempt is None:
             return False
         status = attempt.poll()
         number = None if self._round is None else self._round.number
         if status is None and not attempt.is_overdue:
             return False
-        party.running = None
-        party.hold_until = time.monotonic() + min(self.tick_s, AGAIN_S)
+        account.running = None
+        account.hold_until = time.monotonic() + min(self.tick_s, AGAIN_S)
         if status is None:
             attempt.stop(grace_s=0.0)
             log.error("round.hung", round=number, seconds=round(attempt.seconds))
             return True
         if self._round is None:  # it was late
-            party.hold_until = time.monotonic() + HOLD_S
+            account.hold_until = time.monotonic() + HOLD_S
         if status == 0:
             return True
         reason = LEFT.get(status, f"failing with exit status {status}")
         log.warning("round.delayed", round=number, reason=reason)
         if status in (65, 78) and number is not None and not self.helped():
-            party.hold_until = time.monotonic() + HOLD_S
+            account.hold_until = time.monotonic() + HOLD_S
             self._trouble("round", f"round {number}: {reason}", "the log has the reason; see `bot doctor`")
         return True
 
@@ -260,8 +262,8 @@ class Daemon:
             self.heartbeat.mark("round", f"round {missed.number} closed without a confirmed submission")
             self._trouble("round", f"round {missed.number} was missed", "see `bot status` and the log")
         self._settled = False
-        for party in self.parties:
-            party.slots, party.hold_until = None, 0.0
+        for account in self.accounts:
+            account.slots, account.hold_until = None, 0.0
 
     def _silent(self, error: BotError) -> None:
         """Tell a person once nothing usable has been heard from Numerai for minutes."""

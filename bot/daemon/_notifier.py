@@ -19,7 +19,7 @@ PING_S = 5.0
 log = structlog.get_logger()
 
 
-class Messenger:
+class Notifier:
     """
     Sends the outbox's messages through apprise and pings a dead man's switch.
 
@@ -41,7 +41,7 @@ class Messenger:
         self._path, self._urls, self._ping_url = ledger_path, urls, ping_url
         self._send = send or (self._notify if urls else None)
         self._wake, self._stopped, self._pings = threading.Event(), threading.Event(), 0
-        self._thread = threading.Thread(target=self._run, daemon=True, name="messenger")
+        self._thread = threading.Thread(target=self._run, daemon=True, name="notifier")
 
     def start(self) -> None:
         """Deliver from now on."""

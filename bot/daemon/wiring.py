@@ -1,10 +1,10 @@
 """From settings to the parts of `bot run`; light, since the daemon itself neither scores nor trains."""
 
 from bot import assembly
-from bot.daemon._accounts import Party
-from bot.daemon._jobs import RETRY_S, Calendar, Chore
+from bot.daemon._accounts import AccountState
+from bot.daemon._jobs import RETRY_S, Job, JobSchedule
 from bot.daemon._loop import Daemon
-from bot.daemon._notifier import Messenger
+from bot.daemon._notifier import Notifier
 from bot.record.heartbeat import TRAINER, Heartbeat
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
@@ -19,16 +19,16 @@ from bot.web.prometheus import Metrics
 from bot.web.server import Answer, Web
 
 TRAINING = ("retrain", "sync")
-"""Chores of `bot run --trainer`; where it runs, the daemon leaves them alone by BOT_RETRAIN=off and BOT_SYNC=off."""
+"""Jobs of `bot run --trainer`; where it runs, the daemon leaves them alone by BOT_RETRAIN=off and BOT_SYNC=off."""
 
 CONNECT_S, READ_S, EXCHANGE_S = 5.0, 10.0, 15.0
 """Seconds for each of the loop's own questions: an answer that takes longer is worth less than the next look."""
 
 
-def open_service(settings: Settings) -> tuple[Daemon, Calendar, Messenger, Web | None]:
-    """Return loop, chores, messages and pages of `bot run`, wired and not yet started."""
+def open_service(settings: Settings) -> tuple[Daemon, JobSchedule, Notifier, Web | None]:
+    """Return loop, jobs, messages and pages of `bot run`, wired and not yet started."""
     heartbeat = Heartbeat(folder=settings.state_dir)
-    messenger = Messenger(
+    notifier = Notifier(
         ledger_path=settings.ledger_path,
         urls=tuple(settings.alert_urls.get_secret_value().split()) if settings.alert_urls else (),
         ping_url=settings.ping_url.get_secret_value() if settings.ping_url else None,
@@ -40,30 +40,30 @@ def open_service(settings: Settings) -> tuple[Daemon, Calendar, Messenger, Web |
             secret_key=None,
             transport=_transport(),
         ),
-        parties=[_party(name) for name in settings.accounts or ("",)],
+        accounts=[_account_state(name) for name in settings.accounts or ("",)],
         book=Ledger(settings.ledger_path),
         heartbeat=heartbeat,
         outbox=Outbox(settings.ledger_path),
-        confirmed=messenger.ping,
-        helped=lambda: calendar.is_busy,
+        confirmed=notifier.ping,
+        helped=lambda: schedule.is_busy,
         tick_s=settings.tick_s,
         hands_in_late=settings.late_policy == "queue",
     )
-    calendar = Calendar(_chores(settings), done=loop.try_again)
-    return loop, calendar, messenger, _web(settings, loop)
+    schedule = JobSchedule(_jobs(settings), done=loop.try_again)
+    return loop, schedule, notifier, _web(settings, loop)
 
 
-def open_trainer(settings: Settings) -> tuple[Calendar, Heartbeat]:
-    """Return the chores that need no key and the heartbeat of `bot run --trainer`."""
-    chores = [chore for chore in _chores(settings) if chore.name in TRAINING]
-    return Calendar(chores), Heartbeat(folder=settings.state_dir, name=TRAINER)
+def open_trainer(settings: Settings) -> tuple[JobSchedule, Heartbeat]:
+    """Return the jobs that need no key and the heartbeat of `bot run --trainer`."""
+    jobs = [job for job in _jobs(settings) if job.name in TRAINING]
+    return JobSchedule(jobs), Heartbeat(folder=settings.state_dir, name=TRAINER)
 
 
 def _transport() -> Transport:
     return Transport(connect_s=CONNECT_S, read_s=READ_S, exchange_s=EXCHANGE_S)
 
 
-def _party(account: str) -> Party:
+def _account_state(account: str) -> AccountState:
     """Return an account whose key is read again for every round, so that a rotated one needs no restart."""
 
     def find_slots() -> tuple[str, ...]:
@@ -78,10 +78,10 @@ def _party(account: str) -> Party:
             command=command, limit_s=limit_s, with_key=True, environment={"TRIGGER_ID": trigger} if trigger else {}
         )
 
-    return Party(find_slots=find_slots, attempt=attempt)
+    return AccountState(find_slots=find_slots, attempt=attempt)
 
 
-def _chores(settings: Settings) -> tuple[Chore, ...]:
+def _jobs(settings: Settings) -> tuple[Job, ...]:
     """Return what the daemon does beside the rounds; a retrain syncs too, so it comes first."""
     recipes = assembly.recipes_in_use(settings)
     accounts = tuple(("--account", name) if name else () for name in settings.accounts or ("",))
@@ -92,15 +92,13 @@ def _chores(settings: Settings) -> tuple[Chore, ...]:
         ("backup", (("backup",),), settings.backup),
         ("scores", tuple(("scores", *account) for account in accounts), settings.scores),
     )
-    chores = [
-        Chore(
-            name=name, commands=commands, ledger_path=settings.ledger_path, every_s=every_s, with_key=name == "scores"
-        )
+    jobs = [
+        Job(name=name, commands=commands, ledger_path=settings.ledger_path, every_s=every_s, with_key=name == "scores")
         for name, commands, schedule in planned
         if (every_s := interval_s(schedule)) is not None
     ]
     if settings.diagnostics == "on" and settings.mode == "live":
-        diagnose = Chore(
+        diagnose = Job(
             name="diagnostics",
             commands=tuple(("diagnose", *account) for account in accounts),
             ledger_path=settings.ledger_path,
@@ -108,8 +106,8 @@ def _chores(settings: Settings) -> tuple[Chore, ...]:
             with_key=True,
             wanted=lambda: bool(assembly.undiagnosed(settings, recipes)),
         )
-        chores.append(diagnose)
-    return tuple(chores)
+        jobs.append(diagnose)
+    return tuple(jobs)
 
 
 def _web(settings: Settings, loop: Daemon) -> Web | None:
@@ -123,8 +121,8 @@ def _web(settings: Settings, loop: Daemon) -> Web | None:
         return Answer(body=("\n".join(found or ("healthy",)) + "\n").encode(), status=503 if found else 200)
 
     def hook(trigger: str | None) -> None:
-        for party in loop.parties:
-            party.trigger = trigger
+        for account in loop.accounts:
+            account.trigger = trigger
         loop.wake.set()
 
     return Web(

@@ -61,7 +61,7 @@ def rounds_folder(ledger_path: Path) -> Path:
 
 
 class Ledger(Database):
-    """Durable memory of rounds, slots and chores."""
+    """Durable memory of rounds, slots and jobs."""
 
     @property
     def rounds(self) -> Path:
@@ -199,30 +199,30 @@ class Ledger(Database):
         rows = self._select("SELECT opens_at FROM round ORDER BY number DESC LIMIT ?", limit)
         return tuple(datetime.fromisoformat(row["opens_at"]) for row in rows)
 
-    def start_chore(self, name: str, at: datetime) -> None:
-        """Record that a chore began."""
-        with kill_point("ledger.start_chore"), self._transaction():
+    def start_job(self, name: str, at: datetime) -> None:
+        """Record that a job began."""
+        with kill_point("ledger.start_job"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO chore (name, started_at) VALUES (?, ?)",
                 (name, at.isoformat()),
             )
             self._event("chore.started", at.isoformat(), None, None, {"chore": name})
 
-    def finish_chore(self, name: str, at: datetime, outcome: str) -> None:
-        """Record how a chore ended: ``ok`` or a reason."""
-        with kill_point("ledger.finish_chore"), self._transaction():
+    def finish_job(self, name: str, at: datetime, outcome: str) -> None:
+        """Record how a job ended: ``ok`` or a reason."""
+        with kill_point("ledger.finish_job"), self._transaction():
             self._db.execute(
                 "UPDATE chore SET finished_at = ?, outcome = ? WHERE name = ?", (at.isoformat(), outcome, name)
             )
             self._event("chore.finished", at.isoformat(), None, None, {"chore": name, "outcome": outcome})
 
-    def chore(self, name: str) -> dict[str, str | None] | None:
-        """Return start, end and outcome of a chore's last run, or ``None``."""
+    def job(self, name: str) -> dict[str, str | None] | None:
+        """Return start, end and outcome of a job's last run, or ``None``."""
         rows = self._select("SELECT * FROM chore WHERE name = ?", name)
         return dict(rows[0]) if rows else None
 
-    def chores(self) -> tuple[dict[str, str | None], ...]:
-        """Return the last run of every chore."""
+    def jobs(self) -> tuple[dict[str, str | None], ...]:
+        """Return the last run of every job."""
         return tuple(dict(row) for row in self._select("SELECT * FROM chore ORDER BY name"))
 
     def events(self, round_number: int) -> tuple[tuple[str, str], ...]:

@@ -36,7 +36,7 @@ class Pages:
         self._state_dir, self._ledger_path = state_dir, ledger_path
 
     def now(self, _path: str) -> Answer:
-        """Return the newest rounds, champions, chores and troubles."""
+        """Return the newest rounds, champions, jobs and troubles."""
         return self._page("/", "Now")
 
     def live(self, _path: str) -> Answer:

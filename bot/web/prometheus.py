@@ -57,7 +57,7 @@ class Metrics:
         try:
             entries = ledger.entries(limit=50)
             yield _gauge("messages_waiting", "Messages that could not be sent yet.", float(outbox.waiting()))
-            chores = ledger.chores()
+            jobs = ledger.jobs()
             unlike = [name for name in outbox.open_alerts() if name.startswith(DIAGNOSTICS)]
             yield _gauge(
                 "diagnostics_differ", "Champions that Numerai's diagnostics score otherwise.", float(len(unlike))
@@ -66,8 +66,8 @@ class Metrics:
             ledger.close()
             outbox.close()
         yield _labelled(
-            "chore_ok", "Whether a chore's last run succeeded.", "chore",
-            {str(one["name"]): float(one["outcome"] == "ok") for one in chores if one["finished_at"]},
+            "chore_ok", "Whether a job's last run succeeded.", "chore",
+            {str(one["name"]): float(one["outcome"] == "ok") for one in jobs if one["finished_at"]},
         )  # fmt: skip
         if not entries:
             return

@@ -22,7 +22,7 @@ ROUNDS = 10
 
 def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, Any]:
     """
-    Return rounds, champions, chores and troubles as plain JSON values.
+    Return rounds, champions, jobs and troubles as plain JSON values.
 
     Args:
         state_dir: The state directory.
@@ -61,7 +61,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
                 if entry.round in numbers
             ],
             "diagnostics": _diagnostics(ledger_path),
-            "chores": list(ledger.chores()),
+            "chores": list(ledger.jobs()),
             "troubles": outbox.open_alerts(),
             "messages_waiting": outbox.waiting(),
             "daemon": list(problems(state_dir)),

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from bot.daemon._accounts import Party
+from bot.daemon._accounts import AccountState
 from bot.daemon._loop import Daemon
 from bot.errors import RoundNotOpen
 from bot.record.heartbeat import Heartbeat
@@ -87,7 +87,7 @@ def make_loop(paper, folder):
     """The loop over the paper tournament, with its state in *folder*."""
     return Daemon(
         tournament=paper,
-        parties=[Party(find_slots=paper.find_slots, attempt=paper.attempt)],
+        accounts=[AccountState(find_slots=paper.find_slots, attempt=paper.attempt)],
         book=paper.ledger,
         heartbeat=Heartbeat(folder=folder),
         outbox=Outbox(folder / "ledger.sqlite"),

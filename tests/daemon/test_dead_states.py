@@ -2,7 +2,7 @@
 R19: whatever stops a daemon from working, `bot health` says so within two minutes, and what cannot recover ends itself.
 
 1 loop hangs in a call, 2 loop only crashes, 3 scheduler thread dead, 4 ledger locked, 5 disk full, 6 stopped, 7 killed,
-8 attempts hang until the close is near, 9 chore hangs, 10 last round missed, 11 heartbeat damaged, 12 machine restarted.
+8 attempts hang until the close is near, 9 job hangs, 10 last round missed, 11 heartbeat damaged, 12 machine restarted.
 A step of the wall clock is none of them. 7, 10, 11 and 12 are in test_heartbeat.py and test_loop.py.
 """
 
@@ -21,7 +21,7 @@ import time_machine
 
 from bot.daemon import _jobs
 from bot.daemon import process as service
-from bot.daemon._jobs import Calendar, Chore
+from bot.daemon._jobs import Job, JobSchedule
 from bot.record import heartbeat
 from bot.record.heartbeat import problems
 from bot.record.ledger import Ledger
@@ -150,8 +150,8 @@ def test_a_step_of_the_wall_clock_is_no_illness(loop, tmp_path):
     assert verdicts == [(), (), ()]
 
 
-def test_a_chore_that_hangs_is_ended_and_no_dead_scheduler(tmp_path, monkeypatch):
-    """Past its limit a chore is ended with a reason in the ledger; while it runs, the scheduler counts as alive."""
+def test_a_job_that_hangs_is_ended_and_no_dead_scheduler(tmp_path, monkeypatch):
+    """Past its limit a job is ended with a reason in the ledger; while it runs, the scheduler counts as alive."""
 
     class Hanging:
         is_overdue, ended, looks = False, None, 0
@@ -170,25 +170,25 @@ def test_a_chore_that_hangs_is_ended_and_no_dead_scheduler(tmp_path, monkeypatch
             Hanging.ended = grace_s
 
     monkeypatch.setattr(_jobs, "Child", Hanging)
-    chore = Chore(name="sync", commands=(("sync",),), ledger_path=tmp_path / "ledger.sqlite", every_s=3600.0)
-    calendar = Calendar([chore])
-    chore.run()
+    job = Job(name="sync", commands=(("sync",),), ledger_path=tmp_path / "ledger.sqlite", every_s=3600.0)
+    schedule = JobSchedule([job])
+    job.run()
 
     assert Hanging.ended == _jobs.CHECKPOINT_S
-    assert Ledger(tmp_path / "ledger.sqlite").chore("sync")["outcome"] == "not done within 43200 s"
-    assert calendar.silent_s < 5
+    assert Ledger(tmp_path / "ledger.sqlite").job("sync")["outcome"] == "not done within 43200 s"
+    assert schedule.silent_s < 5
 
 
 ENDS = """
 import sys, threading, time
 from pathlib import Path
 from bot.daemon import process as service
-from bot.daemon._jobs import Calendar, Chore
+from bot.daemon._jobs import JobSchedule, Job
 from bot.record.heartbeat import Heartbeat
 folder, dead = Path(sys.argv[1]), sys.argv[2]
 service.LOOK_AFTER_S, service.HOPELESS_S, service.SILENT_S = 0.05, 0.3, 0.1
-chores = [Chore(name="sync", commands=(("sync",),), ledger_path=folder / "ledger.sqlite", every_s=3600.0)]
-calendar, heartbeat = Calendar(chores if dead == "scheduler" else []), Heartbeat(folder=folder)
+jobs = [Job(name="sync", commands=(("sync",),), ledger_path=folder / "ledger.sqlite", every_s=3600.0)]
+schedule, heartbeat = JobSchedule(jobs if dead == "scheduler" else []), Heartbeat(folder=folder)
 def beat():
     while True:
         heartbeat.beat()
@@ -196,7 +196,7 @@ def beat():
 if dead != "loop":
     threading.Thread(target=beat, daemon=True).start()
 print("up", flush=True)
-service._watch(heartbeat, calendar, threading.Event())
+service._watch(heartbeat, schedule, threading.Event())
 """
 
 

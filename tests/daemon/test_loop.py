@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from bot.daemon import _loop as daemon
-from bot.daemon._accounts import Party
+from bot.daemon._accounts import AccountState
 from bot.errors import BadCredentials, NumeraiUnavailable
 from bot.record.heartbeat import problems
 from bot.record.ledger import Ledger
@@ -177,7 +177,7 @@ def test_a_refused_key_is_told_at_once(loop, paper):
 
 
 def test_a_success_elsewhere_lifts_the_hold(loop, paper):
-    """When a chore has succeeded, such as the first training, a held round is tried again at once."""
+    """When a job has succeeded, such as the first training, a held round is tried again at once."""
     paper.outcome = 78
     steps(loop)
     paper.outcome = 0
@@ -205,7 +205,7 @@ def test_one_account_that_cannot_be_asked_keeps_no_other_waiting(loop, paper):
     def refuse():
         raise BadCredentials("revoked")
 
-    loop.parties = [Party(find_slots=refuse, attempt=paper.attempt), *loop.parties]
+    loop.accounts = [AccountState(find_slots=refuse, attempt=paper.attempt), *loop.accounts]
     steps(loop)
 
     assert [one.round.number for one in paper.attempts] == [1405]

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 
 from bot.daemon import _loop as daemon
-from bot.daemon._notifier import PAUSE_S, Messenger
+from bot.daemon._notifier import PAUSE_S, Notifier
 from bot.errors import StateUnwritable
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
@@ -31,19 +31,19 @@ def test_a_missed_round_is_told_once_though_nobody_can_be_reached_for_an_hour(pa
             told.append((message.kind, paper.now))
         return paper.now >= back
 
-    messenger = Messenger(ledger_path=tmp_path / "ledger.sqlite", send=send)
+    notifier = Notifier(ledger_path=tmp_path / "ledger.sqlite", send=send)
     paper.outcome = 75
     with time_machine.travel(OPENED, tick=False) as clock:
         while paper.now < OPENED + timedelta(hours=3):
             steps(loop, 1)
-            messenger._deliver()
+            notifier._deliver()
             paper.now += timedelta(seconds=2 * PAUSE_S)
             clock.move_to(paper.now)
         paper.now, paper.outcome = OPENED + timedelta(days=1), 0
         clock.move_to(paper.now)
         steps(loop, 3)
         for _ in range(3):
-            messenger._deliver()
+            notifier._deliver()
     alerted = told[0][1] - back
 
     assert [kind for kind, _ in told] == ["alert", "recovery"]
@@ -55,14 +55,14 @@ def test_a_dead_mans_switch_that_is_down_delays_no_alert(paper, tmp_path):
     """Pings and alerts go their own ways."""
     told = []
     Outbox(tmp_path / "ledger.sqlite").alert("round", "missed", "", at=OPENED)
-    messenger = Messenger(
+    notifier = Notifier(
         ledger_path=tmp_path / "ledger.sqlite",
         ping_url="http://127.0.0.1:9/",
         send=lambda one: told.append(one) or True,
     )
-    messenger.ping()
-    messenger.start()
-    messenger.stop()
+    notifier.ping()
+    notifier.start()
+    notifier.stop()
 
     assert [one.title for one in told] == ["missed"]
 
@@ -71,20 +71,20 @@ def test_a_ledger_that_cannot_be_read_does_not_end_the_thread(paper, tmp_path, m
     """What is wrong with the outbox is tried again at the next look, the last one included."""
     told, tried = [], threading.Event()
     Outbox(tmp_path / "ledger.sqlite").alert("round", "missed", "", at=OPENED)
-    messenger = Messenger(ledger_path=tmp_path / "ledger.sqlite", send=lambda one: told.append(one) or True)
+    notifier = Notifier(ledger_path=tmp_path / "ledger.sqlite", send=lambda one: told.append(one) or True)
 
     def outbox(path):
         if not tried.is_set():
             tried.set()
-            messenger._stopped.set()  # as if the daemon ended while the first look was failing
-            messenger._wake.set()
+            notifier._stopped.set()  # as if the daemon ended while the first look was failing
+            notifier._wake.set()
             raise StateUnwritable("the ledger is busy")
         return Outbox(path)
 
     monkeypatch.setattr("bot.daemon._notifier.Outbox", outbox)
-    messenger.start()
-    messenger.wake()
-    messenger._thread.join(timeout=30)
+    notifier.start()
+    notifier.wake()
+    notifier._thread.join(timeout=30)
 
     assert tried.is_set()
     assert [one.title for one in told] == ["missed"]

@@ -16,12 +16,12 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 def test_a_backup_opens_as_a_ledger_with_everything_in_it(tmp_path):
     """The copy of a ledger in use holds what was committed, and the bot can go on from it."""
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    ledger.start_chore("sync", NOW)
+    ledger.start_job("sync", NOW)
 
     path = back_up(tmp_path / "ledger.sqlite", tmp_path / "backups", at=NOW)
     restored = Ledger(path)
 
-    assert restored.chore("sync")["started_at"] == NOW.isoformat()
+    assert restored.job("sync")["started_at"] == NOW.isoformat()
     assert [one.name for one in (tmp_path / "backups").glob("*.sqlite")] == ["ledger-20261124T120000Z.sqlite"]
 
 

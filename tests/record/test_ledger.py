@@ -100,10 +100,10 @@ def test_events_tell_the_story_of_a_round(ledger):
 
 def test_chores_remember_their_outcome(ledger):
     """A chore's last end and outcome are kept."""
-    ledger.start_chore("retrain", NOW)
-    ledger.finish_chore("retrain", NOW, "ok")
+    ledger.start_job("retrain", NOW)
+    ledger.finish_job("retrain", NOW, "ok")
 
-    assert ledger.chore("retrain")["outcome"] == "ok"
+    assert ledger.job("retrain")["outcome"] == "ok"
 
 
 def test_newer_ledger_is_refused(tmp_path):

@@ -211,25 +211,25 @@ def test_rounds_are_remembered_as_seen_last(ledger):
 
 def test_chores_are_told_apart(ledger):
     """Each chore has its own start, end and outcome, and a new start clears the old end."""
-    ledger.start_chore("sync", NOW)
-    ledger.start_chore("retrain", NOW)
-    ledger.finish_chore("sync", LATER, "failed")
-    ledger.start_chore("report", NOW)
-    ledger.finish_chore("report", NOW, "ok")
-    ledger.start_chore("report", LATER)
+    ledger.start_job("sync", NOW)
+    ledger.start_job("retrain", NOW)
+    ledger.finish_job("sync", LATER, "failed")
+    ledger.start_job("report", NOW)
+    ledger.finish_job("report", NOW, "ok")
+    ledger.start_job("report", LATER)
     running = {"finished_at": None, "outcome": None}
 
-    assert ledger.chore("sync") == {
+    assert ledger.job("sync") == {
         "name": "sync",
         "started_at": NOW.isoformat(),
         "finished_at": LATER.isoformat(),
         "outcome": "failed",
     }
-    assert ledger.chore("unknown") is None
-    assert ledger.chores() == (
+    assert ledger.job("unknown") is None
+    assert ledger.jobs() == (
         {"name": "report", "started_at": LATER.isoformat(), **running},
         {"name": "retrain", "started_at": NOW.isoformat(), **running},
-        ledger.chore("sync"),
+        ledger.job("sync"),
     )
 
 
@@ -239,8 +239,8 @@ def test_every_effect_is_an_event_with_its_details(ledger):
     ledger.record_live_file(live(1404))
     ledger.confirm(1404, "mixer", submission_id="s-1", filename="f-1", at=LATER)
     ledger.queue(1404, "mixer", submission_id="s-2", filename="f-2", at=LATER)
-    ledger.start_chore("sync", NOW)
-    ledger.finish_chore("sync", LATER, "ok")
+    ledger.start_job("sync", NOW)
+    ledger.finish_job("sync", LATER, "ok")
     rows = ledger._select("SELECT at, name, round, slot, detail FROM event ORDER BY id")
     now, later = NOW.isoformat(), LATER.isoformat()
 

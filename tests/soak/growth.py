@@ -2,7 +2,7 @@
 R18: what a daemon takes after a year of rounds, beyond what it took after the first weeks.
 
 The daemon is a real ``bot run`` with everything on that it does itself: loop, ledger, outbox, alerts through apprise, pings,
-chores, pages that are read in every round. The tournament is a ``bot sandbox`` in a process of its own, whose clock is moved
+jobs, pages that are read in every round. The tournament is a ``bot sandbox`` in a process of its own, whose clock is moved
 from round to round. Only what the daemon starts is replaced, by a script that confirms the round in the ledger: a child's
 memory goes with it. ``python -m tests.soak.growth`` runs the full form; tests run a share of it.
 """

@@ -1,7 +1,7 @@
 """
 R17: a round opens while every core trains, and after the trainer was killed for want of memory.
 
-A real ``bot run`` retrains as its chore, and one more ``bot retrain`` for every core does so beside it, at ordinary
+A real ``bot run`` retrains as its job, and one more ``bot retrain`` for every core does so beside it, at ordinary
 priority and with a thread for every core each. ``python -m tests.soak.load`` runs the full form; tests run a share of it.
 """
 
@@ -116,7 +116,7 @@ def play(world: World, state: Path, folder: Path, *, cycles: int, burners: int =
     if verified.returncode != 0:
         load.breaches.append(f"bot verify: {verified.stderr}")
     if "apscheduler" in (daemon.root / "daemon.log").read_text(encoding="utf-8"):
-        load.breaches.append("the scheduler fills the log while a chore is under way")
+        load.breaches.append("the scheduler fills the log while a job is under way")
     left = [path.name for path in daemon.state.glob("retrain-*/")]
     load.breaches += [f"left in the state directory: {name}" for name in left[1:]]
     load.breaches += [
@@ -188,14 +188,14 @@ def _end_trainer(bot: Running, group: Path | None) -> str:
     finished = len(bot.events("chore.finished"))
     if group is None:
         trainer.kill()
-        ended = _chore(bot, finished)
+        ended = _job(bot, finished)
     else:
         with _no_memory(group):
-            ended = _chore(bot, finished)
+            ended = _job(bot, finished)
     return f"{'SIGKILL' if group is None else 'out of memory'}: {ended}"
 
 
-def _chore(bot: Running, finished: int) -> str:
+def _job(bot: Running, finished: int) -> str:
     """Wait for what the daemon says of its trainer's end."""
     ended = until(lambda: bot.events("chore.finished")[finished:], 60, "the trainer is alive")
     return str(ended[0]["outcome"])

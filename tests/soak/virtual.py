@@ -12,7 +12,7 @@ import tenacity.nap
 
 import bot.submission.submit
 from bot.daemon import _loop as daemon
-from bot.daemon._accounts import Party
+from bot.daemon._accounts import AccountState
 from bot.daemon._loop import Daemon
 from bot.errors import BotError
 from bot.record.heartbeat import Heartbeat
@@ -128,7 +128,7 @@ def make_bot(
 
     loop = Daemon(
         tournament=client(),
-        parties=[Party(find_slots=lambda: tuple(slots), attempt=lambda *_: Here(submit))],
+        accounts=[AccountState(find_slots=lambda: tuple(slots), attempt=lambda *_: Here(submit))],
         book=ledger,
         heartbeat=Heartbeat(folder=state),
         outbox=Outbox(state / "ledger.sqlite"),

@@ -37,8 +37,8 @@ def state(tmp_path):
     )  # fmt: skip
     ledger.intend(entry)
     ledger.confirm(1445, "mixer", submission_id="s", filename="r1445-mixer-efefefef.csv", at=OPENED)
-    ledger.start_chore("sync", OPENED)
-    ledger.finish_chore("sync", OPENED, "ok")
+    ledger.start_job("sync", OPENED)
+    ledger.finish_job("sync", OPENED, "ok")
     for number in range(1405, 1445):
         scores = [("corr60", 0.02 * (-1) ** number), ("mmc60", 0.004)]
         record.record("mixer", [score(number, name, value) for name, value in scores])
