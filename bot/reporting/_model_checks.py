@@ -114,7 +114,8 @@ def importance_probe(
     leaders: list[str] = []
     for name in (one for one in candidate.weights if one != "tsmixer"):
         text = artifact.path(f"{artifact.manifest['judged_prefix']}{name}.txt").read_bytes()
-        inputs, gains = split_gains(text)
+        splits = split_gains(text)
+        inputs, gains = splits.feature_names, splits.gains
         largest = [inputs[one] for one in np.argsort(-gains.sum(axis=0), kind="stable")[:NAMED]]
         leaders += [one for one in largest if one in set(manifest.features)]
         gain[name] = {

@@ -1,12 +1,11 @@
 """
-Snapshots of a training under way, and how it goes on from one as if nothing had happened.
+Snapshots of a LightGBM training, from which it continues to the same model.
 
-A snapshot holds the trees so far and the score of every row, in float64 as LightGBM keeps it: gradients follow from
-the scores, so the next tree is the same tree, but for the columns it may look at. Those LightGBM draws from a generator
-that a new booster starts afresh; it is therefore started where the old one stood, which is what
-:func:`column_seed` works out. (``init_model`` of LightGBM's Python package restarts it: every continuation would look at
-the columns of the first trees again.) Nothing is different for a training that was not interrupted, and the number of
-trees between snapshots does not change the model either.
+A snapshot holds the trees so far and the score of every row in float64, as LightGBM keeps it. Gradients follow from the
+scores, so the next tree is the same, except for the columns that it may use. LightGBM draws these from a random
+generator that every new booster starts again. :func:`column_seed` computes the seed that continues the old sequence.
+(``init_model`` of LightGBM's Python package restarts the generator: each continuation would draw the columns of the
+first trees again.) The model does not depend on interruptions or on the number of trees between snapshots.
 """
 
 import hashlib
@@ -25,24 +24,24 @@ import numpy.typing as npt
 _STATE = "progress.json"
 _WORD = 1 << 32
 _FACTOR, _STEP = 214_013, 2_531_011
-"""Of LightGBM's linear congruential generator, ``include/LightGBM/utils/random.h`` of 4.7.0."""
+"""Constants of LightGBM's linear congruential generator (``include/LightGBM/utils/random.h`` of 4.7.0)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshots:
     """
-    Where a training leaves its progress.
+    A folder for the progress of one training.
 
     Attributes:
-        folder: Of this training alone.
-        every: Trees between two snapshots; this many are lost at most.
+        folder: Folder of this training alone.
+        every: Number of trees between two snapshots. A killed training loses at most this many.
     """
 
     folder: Path
     every: int = 500
 
     def load(self, fingerprint: str) -> "Progress | None":
-        """Return the progress of the training called *fingerprint*; ``None`` where there is none, or it is damaged."""
+        """Return the progress of the training *fingerprint*, or ``None`` if there is none or it is damaged."""
         try:
             state = json.loads((self.folder / _STATE).read_text(encoding="utf-8"))
             if state["fingerprint"] != fingerprint:
@@ -64,7 +63,7 @@ class Snapshots:
 
     def save(self, fingerprint: str, progress: "Progress") -> None:
         """
-        Record *progress*; killed at any moment, the one before it still stands.
+        Record *progress*. A process killed in between leaves the previous snapshot intact.
 
         Raises:
             OSError: The disk is full or the folder cannot be written.
@@ -86,7 +85,7 @@ class Snapshots:
                 path.unlink()
 
     def clear(self) -> None:
-        """Remove the snapshots, once the model is where it belongs."""
+        """Remove the snapshots after the model has been saved."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, name: str, data: bytes) -> None:
@@ -100,7 +99,7 @@ class Snapshots:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """LightGBM's text of some trees, and its digest."""
+    """Some trees as LightGBM's text, and the digest of the text."""
 
     text: str
     sha256: str
@@ -114,11 +113,11 @@ class Part:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """
-    A training under way.
+    Progress of a training.
 
     Attributes:
-        rounds: Trees grown, those included that found nothing to split.
-        parts: The trees, part after part.
+        rounds: Number of boosting rounds done, including those that found nothing to split.
+        parts: The trees in order.
         scores: Sum of the trees for each row of the training set. Shape ``(rows,)``, float64.
     """
 
@@ -129,18 +128,18 @@ class Progress:
 
 def column_seed(seed: int, *, trees: int, columns: int, share: float) -> int:
     """
-    Return the seed by which a new booster draws the columns of the next tree after *trees* others.
+    Return the seed with which a new booster draws the columns that tree *trees* + 1 would have drawn.
 
     Args:
         seed: ``feature_fraction_seed`` of the first booster.
-        trees: That have been grown.
-        columns: That hold more than one value.
-        share: ``feature_fraction``.
+        trees: Number of trees grown so far.
+        columns: Number of columns with more than one value.
+        share: ``feature_fraction`` of the training.
     """
     drawn = max(int(columns * share + 0.5), min(1, columns))
     steps = trees * _numbers_per_tree(columns, drawn) if share < 1 else 0
     factor, offset, power, shift = 1, 0, _FACTOR, _STEP
-    while steps:  # the generator's map, squared over and over
+    while steps:  # apply the generator's map *steps* times by repeated squaring
         if steps & 1:
             factor, offset = factor * power % _WORD, (offset * power + shift) % _WORD
         power, shift = power * power % _WORD, (shift * power + shift) % _WORD
@@ -150,14 +149,14 @@ def column_seed(seed: int, *, trees: int, columns: int, share: float) -> int:
 
 
 def _numbers_per_tree(columns: int, drawn: int) -> int:
-    """Return how often LightGBM's ``Random::Sample`` asks its generator for *drawn* of *columns*."""
+    """Return how many numbers LightGBM's ``Random::Sample`` draws to choose *drawn* of *columns*."""
     if drawn >= columns or drawn <= 0:
         return 0
     return columns if drawn > 1 and drawn > columns / math.log2(drawn) else drawn
 
 
 def joined(parts: Sequence[Part]) -> str:
-    """Return the trees of several texts as one text, with the head and tail of the first."""
+    """Join the trees of several texts into one text, with the head and tail of the first."""
     head, _, rest = parts[0].text.partition("\nTree=")
     tail = rest[rest.index("\nend of trees") + 1 :]
     pattern = re.compile(r"^Tree=.*?(?=^Tree=|^end of trees)", re.MULTILINE | re.DOTALL)

@@ -1,8 +1,8 @@
 """
-LightGBM's shared library through ctypes, for the few models that :mod:`models.trees._tree_bits` does not take.
+Predict with LightGBM's shared library through ctypes, for models that :mod:`models.trees._tree_bits` cannot evaluate.
 
-The Python package stays unimported: where sklearn is installed, ``import lightgbm`` costs 0.9 s and 150 MB for
-nothing that scoring needs; opening the library takes 3 ms.
+LightGBM's Python package is not imported: where sklearn is installed, ``import lightgbm`` costs 0.9 s and 150 MB that
+scoring does not need. Opening the library takes 3 ms.
 """
 
 import ctypes
@@ -21,17 +21,17 @@ _ALL_TREES = -1
 
 
 class LightGbmError(RuntimeError):
-    """LightGBM's library is missing, or a call into it failed; the message is LightGBM's own."""
+    """LightGBM's library is missing, or a call of it failed. The message is LightGBM's."""
 
 
 class NativeBooster:
     """
-    A model inside LightGBM's library; freed with the object.
+    A model inside LightGBM's library. It is freed with the object.
 
     Args:
-        text: The model, as ``Booster.save_model`` writes it; checked by :func:`models.trees.tree_text.parse` before, for
-            the library trusts it blindly.
-        threads: For :meth:`predict`.
+        text: The model as ``Booster.save_model`` writes it. Check it with :func:`models.trees.tree_text.parse` first,
+            because the library does not.
+        threads: Number of threads of :meth:`predict`.
 
     Raises:
         LightGbmError: The library is missing or refuses the model.
@@ -53,11 +53,11 @@ class NativeBooster:
         Return the model's output for each row.
 
         Args:
-            X: C-contiguous. Shape ``(rows, columns)``.
+            X: Rows in C order, float32. Shape ``(rows, columns)``.
 
         Raises:
             ValueError: The number of columns is not the model's, or *X* is not float32 in C order.
-            LightGbmError: The library refuses.
+            LightGbmError: The library reports an error.
         """
         if X.dtype != np.float32 or X.ndim != 2 or not X.flags.c_contiguous or X.shape[1] != self._columns:
             raise ValueError(f"expected float32 rows of {self._columns} columns, got {X.dtype} {X.shape}")
@@ -89,7 +89,7 @@ class NativeBooster:
 
 @cache
 def _library() -> ctypes.CDLL:
-    """Open the shared library inside the lightgbm package, which is found but not imported."""
+    """Open the shared library of the lightgbm package without importing the package."""
     found = find_spec("lightgbm")
     if found is None or found.origin is None:
         raise LightGbmError("the lightgbm package is not installed")

@@ -1,11 +1,11 @@
 """
-Evaluate a forest exactly, one bit per row and split.
+Evaluate a forest exactly, with one bit per row and split.
 
-Every test "column > threshold" that occurs anywhere is made once for all rows and packed to bits, eight rows a byte:
-Numerai's features have five values, so two thousand trees share a few thousand tests. A tree, padded to full depth,
-is then a multiplexer: the root's bits select, for 512 rows at a time, between its children's bits, and so on down.
-The selected bits of each level, unpacked, spell the number of the leaf. Leaf values are added in float64 in the order
-of the trees, as LightGBM does, so the sums are equal to the last bit.
+Every distinct test "column > threshold" is evaluated once for all rows and packed into bits, eight rows a byte. Numerai's
+features have five values, so two thousand trees share a few thousand tests. A tree is padded to full depth and evaluated
+as a multiplexer: the bits of a split select between the bits of its children, from the root down, for many rows at a
+time. The selected bits of all levels form the number of the leaf. Leaf values are added in float64 in the order of the
+trees, as LightGBM does, so the sums are equal to the last bit.
 
 2,000 trees of depth 5, 7,000 rows x 3,594 columns, one thread: see :mod:`models.trees.trees` for the time of each way.
 """
@@ -21,13 +21,13 @@ Bits = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
 DEEPEST = 10
-"""Deeper forests are refused: a padded tree doubles with every level."""
+"""Largest depth: a padded tree doubles with every level."""
 
 ROWS = 8192
-"""Rows evaluated together; a multiple of 64."""
+"""Number of rows evaluated together; a multiple of 64."""
 
 CACHE_BYTES = 1 << 19
-"""Bits of the widest level that are worked on at a time, so that they stay near the processor."""
+"""Bytes of the widest level that are processed at a time, so that they stay in the processor's cache."""
 
 
 class BitForest:
@@ -35,8 +35,8 @@ class BitForest:
     A forest laid out for :meth:`predict`.
 
     Args:
-        forest: With numeric splits.
-        features: Number of leading columns that are int8 codes; the rest are float32.
+        forest: A forest with numeric splits.
+        features: Number of leading columns that are int8 codes. The others are float32.
 
     Raises:
         ValueError: The forest is deeper than :data:`DEEPEST`.
@@ -49,7 +49,7 @@ class BitForest:
         self._depth = forest.depth
         threshold = forest.threshold.copy()
         coded = forest.split_feature < features
-        # A code is greater than 1.5 where it is greater than 1; so tests of whole levels are shared.
+        # A code is greater than 1.5 if and only if it is greater than 1, so both tests are one.
         threshold[coded] = np.clip(np.floor(threshold[coded]), -128, 127)
         order = np.lexsort((threshold, forest.split_feature, np.where(coded, threshold, np.inf), ~coded))
         feature, level = forest.split_feature[order], threshold[order]
@@ -70,11 +70,11 @@ class BitForest:
         return total
 
     def _test_bits(self, features: npt.NDArray[np.int8], engineered: npt.NDArray[np.float32]) -> Bits:
-        """Make every test once. Shape ``(tests, rows / 8)``, padded to whole 64-bit words."""
+        """Evaluate every test. Shape ``(tests, rows / 8)``, padded to whole 64-bit words."""
         rows = len(features)
         bits = np.zeros((max(len(self._test_feature), 1), (rows + 63) // 64 * 8), dtype=np.uint8)
         columns = np.empty((self.features, rows), dtype=np.int8)
-        for start in range(0, rows, 256):  # pieces that fit the cache turn three times faster than the whole
+        for start in range(0, rows, 256):  # pieces that fit the cache are transposed three times faster
             columns[:, start : start + 256] = features[start : start + 256].T
         coded = self._coded
         levels = self._test_level[:coded]
@@ -104,7 +104,7 @@ class BitForest:
     def _leaves(
         self, words: npt.NDArray[np.uint64], start: int, trees: int, rows: int
     ) -> npt.NDArray[np.unsignedinteger]:
-        """Return the number of the leaf each row falls into. Shape ``(trees, rows)``."""
+        """Return the number of each row's leaf. Shape ``(trees, rows)``."""
         tests = self._tests[start : start + trees]
         path: list[npt.NDArray[np.uint64]] = []
         leaf = np.zeros((trees, rows), dtype=np.uint8 if self._depth <= 8 else np.uint16)
@@ -125,9 +125,7 @@ class BitForest:
 
 def _pad(forest: Forest, test: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], Floats]:
     """
-    Lay every tree out to full depth.
-
-    A leaf above it repeats its value below, behind tests that do not matter.
+    Pad every tree to full depth: a leaf above it repeats its value below tests that do not matter.
 
     Returns:
         Tests in heap order, shape ``(trees, 2^depth - 1)``, and leaf values, ``(trees, 2^depth)``.

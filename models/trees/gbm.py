@@ -1,8 +1,9 @@
 """
-Train the LightGBM member; with :mod:`models.trees._gbm_data` all that imports lightgbm's Python package, never to serve.
+Train a LightGBM model.
 
-The Dataset is kept for the next training where a cache is given,
-and a training that was killed goes on from its last snapshot where a folder for them is given.
+With a cache, the constructed Dataset is kept for the next training. With snapshots, a training that was killed
+continues from its last snapshot. Only this module and :mod:`models.trees._gbm_data` import lightgbm's Python package;
+serving does not.
 """
 
 import hashlib
@@ -58,23 +59,23 @@ def train_gbm(
     Train on labelled rows and return the model as LightGBM's text.
 
     Args:
-        chunks: The rows; columns whose values stand together are read in place, and nothing is cast.
-        y: The target of each row, none of them NaN. Shape ``(rows,)``.
-        options: Size and seed.
-        feature_names: Of all columns in order.
-        on_progress: Called after every tree with the number of trees done and of all trees.
-        rows_digest: Of everything that the rows were made of; needed to find them in *cache* or *snapshots*.
-        cache: Where the constructed Dataset is kept.
-        snapshots: Where progress is kept. Killed at any moment and called again, the model is that of a training
-            without interruption. Not used for ``dart``, which starts anew.
-        on_finding: Called with a sentence for the log: no GPU after all, a Dataset that could not be kept.
-        should_stop: Asked after every tree; when it says so, a last snapshot is kept and training given up.
+        chunks: Rows of the training set. Contiguous columns are read in place; nothing is cast.
+        y: Target of each row, finite. Shape ``(rows,)``.
+        options: Size, kind, device and seed of the model.
+        feature_names: Names of all columns in order.
+        on_progress: Called after every tree with the number of trees grown and of all trees.
+        rows_digest: Digest of the data that the rows were made from. *cache* and *snapshots* need it to find them.
+        cache: Folder for the constructed Dataset.
+        snapshots: Folder for progress. A training that is killed and called again gives the model of an uninterrupted
+            one. ``dart`` does not use it and starts again.
+        on_finding: Called with a line for the log: the GPU cannot be used, the Dataset could not be kept.
+        should_stop: Called after every tree. When it returns true, a last snapshot is saved and the training ends.
 
     Raises:
-        ValueError: Names and columns, or rows and targets, do not match, or a target is not finite; or there is a
-            *cache* or *snapshots* but no *rows_digest*.
+        ValueError: The numbers of names and columns, or of rows and targets, differ; a target is not finite; *cache* or
+            *snapshots* is given without *rows_digest*.
         OSError: A snapshot cannot be written.
-        TrainingStopped: *should_stop* said so.
+        TrainingStopped: *should_stop* returned true.
     """
     inputs = _Inputs(
         chunks=chunks,
@@ -103,7 +104,7 @@ class _Inputs:
     should_stop: Callable[[], bool]
 
     def check(self) -> None:
-        """Raise where something does not fit, before hours are spent."""
+        """Raise ``ValueError`` before a long training starts with inputs that do not match."""
         if any(len(columns) != len(self.names) for columns in self.chunks):
             raise ValueError(f"a chunk has another number of columns than the {len(self.names)} names")
         rows = sum(len(columns[0]) for columns in self.chunks)
@@ -112,7 +113,7 @@ class _Inputs:
                 f"every one of the {len(self.y)} targets needs its row, there are {rows}, and must be finite"
             )
         if (self.cache or self.snapshots) and not self.rows_digest:
-            raise ValueError("what is kept of a training is found by the digest of its rows, which is missing")
+            raise ValueError("a cache or snapshots need rows_digest, the digest of the rows")
 
 
 def _train(inputs: _Inputs, options: GbmOptions) -> str:
@@ -146,7 +147,7 @@ def _grow(
     inputs: _Inputs,
     options: GbmOptions,
 ) -> str:
-    """Grow the trees, from the last snapshot where there is one."""
+    """Grow the trees, starting from the last snapshot if there is one."""
     parameters = dict(train_parameters(options, device))
     keeper = inputs.snapshots if options.boosting != "dart" else None
     fingerprint = _fingerprint(parameters, y, inputs)
@@ -176,12 +177,12 @@ def _grow(
             raise TrainingStopped(f"stopped after tree {done} of {total}")
     if past is None:
         return str(booster.model_to_string(num_iteration=-1))
-    # LightGBM writes the text anew, so that the columns' importance counts the trees of all parts.
+    # LightGBM writes the text again, so that the importance of the columns counts the trees of all parts.
     return str(lightgbm.Booster(model_str=joined(parts)).model_to_string(num_iteration=-1))
 
 
 def _scores(booster: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401 - lightgbm is untyped
-    """Return the sum of the trees for every row of the training set, as the booster keeps it."""
+    """Return the sum of the trees for every row of the training set. Shape ``(rows,)``, float64."""
     seen = []
 
     def look(scores: npt.NDArray[np.float64], _data: object) -> tuple[str, float, bool]:
@@ -193,7 +194,7 @@ def _scores(booster: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401 - lightgbm
 
 
 def _fingerprint(parameters: Mapping[str, object], y: npt.NDArray[np.float32], inputs: _Inputs) -> str:
-    """Return the name of a training: everything its trees depend on, but not how many they shall be."""
+    """Return a digest of everything that the trees depend on, except their number."""
     content = {
         "parameters": {
             name: value for name, value in parameters.items() if name not in {"num_iterations", "num_threads"}
@@ -207,17 +208,17 @@ def _fingerprint(parameters: Mapping[str, object], y: npt.NDArray[np.float32], i
 
 
 def _ignore(*_: object) -> None:
-    """Take what nobody wants to hear."""
+    """Do nothing; the default of callbacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceChoice:
     """
-    Where to train.
+    The device of a training.
 
     Attributes:
-        device: As LightGBM calls it.
-        finding: Why it is not the one that was asked for; empty where it is.
+        device: LightGBM's name of it.
+        finding: Why it is not the wanted one; empty if it is.
     """
 
     device: Device
@@ -226,10 +227,10 @@ class DeviceChoice:
 
 def choose_device(wanted: Literal["auto", "cpu", "cuda", "gpu"]) -> DeviceChoice:
     """
-    Return *wanted* where a tiny training succeeds on it, and the CPU with the reason where it does not.
+    Return *wanted* if a tiny training succeeds on it; otherwise the CPU and the reason.
 
-    ``auto`` tries CUDA, then OpenCL. A trial runs in a child process, since a driver that fails may take its process
-    along, and once per device: the answer is kept.
+    ``auto`` tries CUDA, then OpenCL. Each device is tried once, in a child process, because a failing driver can end
+    its process.
     """
     if wanted == "cpu":
         return DeviceChoice(device="cpu")
@@ -245,7 +246,7 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda", "gpu"]) -> DeviceChoice
 
 @cache
 def _trial(device: Device) -> str:
-    """Train on *device* in a child process; return why it failed, or nothing."""
+    """Train on *device* in a child process; return why it failed, or an empty string."""
     command = [sys.executable, "-c", _TRIAL, device]
     try:
         # An argument list of this interpreter and a constant; no shell and nothing from outside in it.

@@ -1,4 +1,4 @@
-"""Size, kind, device and rows of a gradient-boosted regression, and what LightGBM is told of them."""
+"""Options of a gradient-boosted regression, and the LightGBM parameters made from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,22 +20,22 @@ class GbmOptions:
     Size of a gradient-boosted regression; names are LightGBM's.
 
     Attributes:
-        num_trees: Trees, all of them used.
+        num_trees: Number of trees. There is no early stopping.
         learning_rate: Share of each tree that counts.
-        max_depth: Splits from root to leaf at most.
-        num_leaves: Leaves of a tree at most.
-        colsample_bytree: Share of the columns that each tree may look at.
-        min_data_in_leaf: Rows a leaf must hold.
-        bin_sample: Rows that LightGBM looks at to find the values of a column. Its own default of 200,000 takes 12
+        max_depth: Largest number of splits from root to leaf.
+        num_leaves: Largest number of leaves of a tree.
+        colsample_bytree: Share of the columns that each tree may use.
+        min_data_in_leaf: Smallest number of rows in a leaf.
+        bin_sample: Rows that LightGBM samples to find the values of a column. Its own default of 200,000 takes 12
             bytes per row and column; 20,000 gave identical trees while every value has 1e-4 of the rows.
-        boosting: ``dart`` leaves out some of the trees so far before it grows the next, and cannot be resumed.
-        drop_rate: Of ``dart``: share of the trees that is left out.
-        max_drop: Of ``dart``: trees left out at most; 0 or less for no bound.
-        skip_drop: Of ``dart``: probability that none is left out.
-        uniform_drop: Of ``dart``: every tree is as likely to be left out, whatever its weight.
-        device: ``auto`` takes a GPU where LightGBM was built for one and finds it.
-        seed: Of the choice of columns, and of trees left out.
-        threads: Cores, 0 for all; on the CPU the model does not depend on their number.
+        boosting: ``dart`` drops some earlier trees before it grows the next one, and cannot be resumed.
+        drop_rate: Share of the trees that ``dart`` drops.
+        max_drop: Largest number of trees that ``dart`` drops; 0 or less for no limit.
+        skip_drop: Probability that ``dart`` drops no tree.
+        uniform_drop: Whether ``dart`` drops every tree with the same probability, whatever its weight.
+        device: ``auto`` uses a GPU where LightGBM was built for one and finds it.
+        seed: Seed of the choice of columns and of dropped trees.
+        threads: Number of cores, 0 for all. On the CPU the model does not depend on it.
     """
 
     num_trees: int
@@ -90,22 +90,25 @@ PRESETS: Mapping[str, GbmOptions] = {
     ),
 }
 """
-Numerai's published parameters (``small``: the example notebook; ``standard``: the same with the leaf size of the
-benchmark's configurations; ``large``: "standard large"; ``deep``), a toy for the demo, and ``dart``: the small shape, at
-a learning rate that outweighs what leaving trees out takes away.
+Presets of a recipe.
+
+``small``, ``standard``, ``large`` and ``deep`` are Numerai's published parameters: the example notebook, the same with
+the leaf size of the benchmark models, "standard large", and "deep". ``demo`` is small enough for the demo. ``dart`` has
+the shape of ``small`` and a higher learning rate, which makes up for dropped trees.
 """
 
 
 def data_parameters(options: GbmOptions, device: Device) -> Parameters:
     """
-    Return what a Dataset is made by: it serves every training whose answer here is equal.
+    Return the parameters of a Dataset. Trainings with equal parameters can share one.
 
-    Leaf size, seed and label are kept out of it on purpose. LightGBM's own defaults drop columns that no leaf of the
-    wanted size could split, and sample rows by the seed; here neither touches the Dataset.
+    Leaf size, seed and label are no part of it, so that trainings which differ in them share a Dataset.
     """
     return {
         "bin_construct_sample_cnt": options.bin_sample,
+        # LightGBM's default samples rows by the training's seed.
         "data_random_seed": 1,
+        # LightGBM's default drops columns that no leaf of the training's size could split.
         "feature_pre_filter": False,
         "max_bin": 255,
         "device_type": device,
@@ -114,7 +117,7 @@ def data_parameters(options: GbmOptions, device: Device) -> Parameters:
 
 
 def train_parameters(options: GbmOptions, device: Device) -> Parameters:
-    """Return everything LightGBM is told, the Dataset's part included."""
+    """Return all parameters of a training, those of its Dataset included."""
     parameters = {
         **data_parameters(options, device),
         "objective": "regression",
@@ -137,7 +140,7 @@ def train_parameters(options: GbmOptions, device: Device) -> Parameters:
             "uniform_drop": options.uniform_drop,
         }
     if device == "cpu":
-        # Sums over all rows in their order: the same trees on any number of cores, and no second copy of the matrix.
+        # Sums run over all rows in their order: the trees are the same on any number of cores, without a second matrix.
         parameters["force_col_wise"] = True
     if device == "gpu":
         parameters["gpu_use_dp"] = True

@@ -1,8 +1,8 @@
 """
-Read a LightGBM model file into arrays, and believe nothing of it unchecked.
+Parse a LightGBM model file into arrays, and check every number in it.
 
-LightGBM's own reader walks wherever a damaged file points it, out of its memory if need be. Here every number is
-parsed, every count compared and every child visited once before anything is evaluated, so damage is a ValueError.
+LightGBM's own reader follows the indices of a damaged file, even outside its memory. Here every number is parsed, every
+count is compared and every child is visited once before anything is evaluated. Damage raises ``ValueError``.
 """
 
 from dataclasses import dataclass
@@ -15,25 +15,25 @@ Floats = npt.NDArray[np.float64]
 
 _CATEGORICAL = 1
 _MISSING_ZERO = 4
-"""Bits of a decision type: the split lists categories; zero counts as missing."""
+"""Bits of a decision type: the split lists categories; zero is treated as missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forest:
     """
-    A regression forest with numeric splits; all trees in one row of arrays, tree after tree.
+    A regression forest with numeric splits. Arrays hold all trees, one after the other.
 
     Attributes:
-        feature_names: Inputs, in the order of the columns.
-        objective: As LightGBM wrote it.
-        averaged: Trees are averaged (random forest) instead of summed.
-        leaves: Leaves of each tree. A tree has one split fewer.
-        split_feature: Column each split looks at.
-        threshold: A row goes right where its value is greater.
-        left: Child of each split within its tree: a split, or ``~leaf``.
-        right: Likewise.
+        feature_names: Names of the inputs, in the order of the columns.
+        objective: LightGBM's objective, as the file has it.
+        averaged: Whether trees are averaged (random forest) instead of summed.
+        leaves: Number of leaves of each tree. A tree has one split fewer.
+        split_feature: Column of each split.
+        threshold: Threshold of each split. A row goes right if its value is greater.
+        left: Left child of each split within its tree: a split, or ``~leaf``.
+        right: Right child, in the same form.
         leaf_value: Output of each leaf.
-        depth: Splits from the root to the deepest leaf of any tree.
+        depth: Number of splits from the root to the deepest leaf of any tree.
     """
 
     feature_names: tuple[str, ...]
@@ -58,6 +58,20 @@ class Forest:
         return np.cumsum(self.leaves, dtype=np.int64) - self.leaves
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitGains:
+    """
+    Reduction of the training loss by each tree's splits on each feature.
+
+    Attributes:
+        feature_names: Names of the features.
+        gains: Summed gain. Shape ``(trees, features)``, float32.
+    """
+
+    feature_names: tuple[str, ...]
+    gains: npt.NDArray[np.float32]
+
+
 def parse(data: bytes) -> Forest:
     """
     Parse the text that ``Booster.save_model`` writes.
@@ -65,11 +79,10 @@ def parse(data: bytes) -> Forest:
     Raises:
         ValueError: The text is damaged, or the model is not a regression on numeric splits.
     """
-    header, names, trees = _sections(data)
-    return _forest(trees, names, header)
+    return _forest(_Sections.read(data))
 
 
-def split_gains(data: bytes) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+def split_gains(data: bytes) -> SplitGains:
     """
     Return how much each tree's splits on each feature reduced the training loss.
 
@@ -77,46 +90,55 @@ def split_gains(data: bytes) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
         data: The text that ``Booster.save_model`` writes.
 
     Returns:
-        Names of the features, and the summed gain of each. Shape ``(trees, features)``; its sum over trees is
-        ``Booster.feature_importance("gain")``.
+        Gains of each tree and feature; their sum over trees is ``Booster.feature_importance("gain")``.
 
     Raises:
         ValueError: The text is damaged, or the model is not a regression on numeric splits.
     """
-    header, names, trees = _sections(data)
-    forest = _forest(trees, names, header)
+    sections = _Sections.read(data)
+    forest, trees, names = _forest(sections), sections.trees, sections.feature_names
     splitting = [tree for tree, count in zip(trees, forest.leaves, strict=True) if count > 1]
     gained = np.zeros((len(trees), len(names)), dtype=np.float32)
     tree = np.repeat(np.arange(len(trees)), forest.leaves - 1)
     words = _words(splitting, b"split_gain", len(forest.split_feature))
     np.add.at(gained, (tree, forest.split_feature), _exact(words).astype(np.float32))
-    return names, gained
+    return SplitGains(feature_names=names, gains=gained)
 
 
-def _sections(data: bytes) -> tuple[dict[bytes, bytes], tuple[str, ...], list[dict[bytes, bytes]]]:
-    """Return the fields of the header, the names of the features, and the fields of each tree."""
-    head, _, _ = data.partition(b"\nTree=")
-    header = _fields(head)
-    sizes = _whole(_need(header, b"tree_sizes").split()).tolist()
-    if _need(header, b"num_class") != b"1" or _need(header, b"num_tree_per_iteration") != b"1":
-        raise ValueError("the model has several outputs; only a regression with one is served")
-    names = tuple(_need(header, b"feature_names").decode("utf-8").split())
-    if len(names) != int(_need(header, b"max_feature_idx")) + 1:
-        raise ValueError(f"the model names {len(names)} features, but its highest is another")
-    trees = []
-    position = len(head) + 1
-    for number, size in enumerate(sizes):
-        block = data[position : position + size]
-        if not block.startswith(b"Tree=%d\n" % number) or not block.endswith(b"\n"):
-            raise ValueError(f"tree {number} of {len(sizes)} is damaged: it is not where the header says")
-        trees.append(_fields(block))
-        position += size
-    if not trees or not data[position:].startswith(b"end of trees"):
-        raise ValueError(f"the model does not end after its {len(sizes)} trees: it is truncated or damaged")
-    return header, names, trees
+@dataclass(frozen=True, slots=True)
+class _Sections:
+    """The fields of the header, the names of the features, and the fields of each tree."""
+
+    header: dict[bytes, bytes]
+    feature_names: tuple[str, ...]
+    trees: list[dict[bytes, bytes]]
+
+    @classmethod
+    def read(cls, data: bytes) -> "_Sections":
+        """Split the text; raise ``ValueError`` if it is truncated or has several outputs."""
+        head, _, _ = data.partition(b"\nTree=")
+        header = _fields(head)
+        sizes = _whole(_need(header, b"tree_sizes").split()).tolist()
+        if _need(header, b"num_class") != b"1" or _need(header, b"num_tree_per_iteration") != b"1":
+            raise ValueError("the model has several outputs; only a regression with one is served")
+        names = tuple(_need(header, b"feature_names").decode("utf-8").split())
+        if len(names) != int(_need(header, b"max_feature_idx")) + 1:
+            raise ValueError(f"the model names {len(names)} features, but its highest is another")
+        trees = []
+        position = len(head) + 1
+        for number, size in enumerate(sizes):
+            block = data[position : position + size]
+            if not block.startswith(b"Tree=%d\n" % number) or not block.endswith(b"\n"):
+                raise ValueError(f"tree {number} of {len(sizes)} is damaged: it is not where the header says")
+            trees.append(_fields(block))
+            position += size
+        if not trees or not data[position:].startswith(b"end of trees"):
+            raise ValueError(f"the model does not end after its {len(sizes)} trees: it is truncated or damaged")
+        return cls(header=header, feature_names=names, trees=trees)
 
 
-def _forest(trees: list[dict[bytes, bytes]], names: tuple[str, ...], header: dict[bytes, bytes]) -> Forest:
+def _forest(sections: _Sections) -> Forest:
+    header, names, trees = sections.header, sections.feature_names, sections.trees
     if any(tree.get(b"num_cat") != b"0" or tree.get(b"is_linear", b"0") != b"0" for tree in trees):
         raise ValueError("the model has categorical splits or linear leaves; only numeric splits are served")
     leaves = _whole([_need(tree, b"num_leaves") for tree in trees])
@@ -133,7 +155,7 @@ def _forest(trees: list[dict[bytes, bytes]], names: tuple[str, ...], header: dic
     left = _whole(_words(splitting, b"left_child", splits))
     right = _whole(_words(splitting, b"right_child", splits))
     thresholds = _words(splitting, b"threshold", splits)
-    distinct = list(set(thresholds))  # features of five values have few, which is why each is parsed once
+    distinct = list(set(thresholds))  # features have five values, so few thresholds are distinct: parse each once
     value = dict(zip(distinct, _exact(distinct).tolist(), strict=True))
     return Forest(
         feature_names=names,
@@ -150,7 +172,7 @@ def _forest(trees: list[dict[bytes, bytes]], names: tuple[str, ...], header: dic
 
 
 def _depth(leaves: Ints, left: Ints, right: Ints) -> int:
-    """Walk all trees level by level; return the number of levels, or raise where they are not trees."""
+    """Return the number of levels of the deepest tree; raise ``ValueError`` if the splits do not form trees."""
     starts = np.cumsum(leaves - 1, dtype=np.int64) - (leaves - 1)
     tree = np.flatnonzero(leaves > 1)
     node = np.zeros(len(tree), dtype=np.int32)
@@ -186,7 +208,7 @@ def _need(fields: dict[bytes, bytes], key: bytes) -> bytes:
 
 
 def _words(trees: list[dict[bytes, bytes]], key: bytes, count: int) -> list[bytes]:
-    """Return one field of all trees, number by number."""
+    """Return the numbers of one field of all trees as words."""
     words = b" ".join([_need(tree, key) for tree in trees]).split()
     if len(words) != count:
         raise ValueError(f"the model's {key.decode()} has {len(words)} numbers where {count} belong")

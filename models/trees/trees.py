@@ -1,8 +1,8 @@
 """
-A LightGBM model ready to score, equal to ``lightgbm.Booster.predict`` to the last bit, without importing lightgbm.
+Score rows with a LightGBM model, equal to ``lightgbm.Booster.predict`` to the last bit, without importing lightgbm.
 
 CPU milliseconds of one thread for 7,000 rows x 3,594 columns and 2,000 trees of depth 5 and 31 leaves, measured warm
-on 2026-11-24 on two shared cores (a cold process adds 30 to the first line); all but the last give equal float64 sums:
+on 2026-11-24 on two shared cores (a cold process adds 30 to the first line). All but the last give equal float64 sums:
 
 ====================================================  ====  =======  =====
 way                                                   load  predict  both
@@ -24,10 +24,10 @@ from models.trees._tree_bits import DEEPEST, BitForest
 from models.trees.tree_text import Forest, parse
 
 CHUNK = 512
-"""Rows that are cast to float32 at a time for LightGBM's library."""
+"""Number of rows that are cast to float32 at a time for LightGBM's library."""
 
 _PLAIN_OBJECTIVES = frozenset({"regression", "regression_l1", "huber", "fair", "quantile", "mape"})
-"""Objectives whose prediction is the bare sum of the trees."""
+"""Objectives whose prediction is the plain sum of the trees."""
 
 
 class TreeModel:
@@ -35,16 +35,16 @@ class TreeModel:
     A gradient-boosted regression from a LightGBM text file.
 
     Attributes:
-        feature_names: Inputs in order: first the features, then the engineered columns.
+        feature_names: Names of the inputs in order: features first, then engineered columns.
 
     Args:
-        path: The text file.
-        threads: For LightGBM's library; the bits need only one.
+        path: LightGBM's text file.
+        threads: Number of threads of LightGBM's library. Bit evaluation uses one.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is damaged, or no regression on numeric splits.
-        LightGbmError: It needs LightGBM's library, which is missing or refuses it.
+        ValueError: The file is damaged, or it is not a regression on numeric splits.
+        LightGbmError: The model needs LightGBM's library, which is missing or rejects it.
     """
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
@@ -62,10 +62,10 @@ class TreeModel:
 
         Args:
             features: Codes as the model was trained on them, 0 to 4. Shape ``(rows, F)``, int8.
-            engineered: The columns after them, if any. Shape ``(rows, E)``, float32.
+            engineered: Engineered columns, if any. Shape ``(rows, E)``, float32.
 
         Returns:
-            Shape ``(rows,)``, float64.
+            Predictions. Shape ``(rows,)``, float64.
 
         Raises:
             ValueError: ``F + E`` is not the model's number of inputs, or an input has another type or is not finite.

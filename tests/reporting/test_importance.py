@@ -28,7 +28,8 @@ def linear(features, weights, y):
 
 def test_gains_are_lightgbms_own(text):
     """Summed over trees, the gains of the text are what the booster reports."""
-    names, gains = split_gains(text)
+    splits = split_gains(text)
+    names, gains = splits.feature_names, splits.gains
     booster = lightgbm.Booster(model_str=text.decode())
 
     assert names == tuple(NAMES)
@@ -38,7 +39,8 @@ def test_gains_are_lightgbms_own(text):
 
 def test_gain_finds_the_planted_features(text):
     """The feature and the aggregate that made the target have most of the gain, and their intervals show it."""
-    names, gains = split_gains(text)
+    splits = split_gains(text)
+    names, gains = splits.feature_names, splits.gains
     first, second, *rest = gain_shares(names, gains, {name: (name,) for name in names})
 
     assert {first.name, second.name} == {"feature_0", "mean_b"}
@@ -49,7 +51,7 @@ def test_gain_finds_the_planted_features(text):
 
 def test_groups_hold_their_aggregates(text):
     """A group's inputs are its features and the row aggregates that carry its name."""
-    names, _ = split_gains(text)
+    names = split_gains(text).feature_names
     blocks = tree_blocks(names, {"a": ("feature_0", "feature_1"), "b": ("feature_7",)})
 
     assert blocks == {"a": ("feature_0", "feature_1", "mean_a"), "b": ("feature_7", "mean_b")}

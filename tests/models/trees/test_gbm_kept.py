@@ -118,5 +118,5 @@ def test_a_full_disk_stops_no_training(cache, monkeypatch):
 
 def test_a_cache_needs_to_know_its_rows(cache):
     """Without a digest nothing could tell one set of rows from another."""
-    with pytest.raises(ValueError, match="digest of its rows"):
+    with pytest.raises(ValueError, match="rows_digest"):
         train(cache, digest="")
