@@ -202,14 +202,14 @@ class Settings(BaseSettings):
         """Let the environment win over ``bot.toml``; secret files are read by :func:`load`."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=CONFIG_FILE)
 
-    def of_account(self, name: str) -> "Settings":
+    def of_account(self, name: str | None) -> "Settings":
         """
-        Return the settings as they are for one of several accounts; for an empty name, themselves.
+        Return the settings with key and slots of one of several accounts; unchanged for ``None``, the only account.
 
         Raises:
             BadConfig: There is no such account, or its key cannot be read.
         """
-        if not name:
+        if name is None:
             return self
         if name not in self.accounts:
             raise BadConfig(f"account {name!r} is unknown; accounts: {', '.join(self.accounts) or 'none'}")

@@ -70,9 +70,7 @@ def test_command_line_starts_light():
     assert not loaded_by("bot.cli.main").intersection(heavy)
 
 
-@pytest.mark.parametrize(
-    "module", ["bot.cli.main, bot.cli.status, bot.web.status", "bot.cli.main, bot.cli.paths, bot.record.heartbeat"]
-)
+@pytest.mark.parametrize("module", ["bot.cli.main, bot.cli.everyday.status", "bot.cli.main, bot.cli.everyday.health"])
 def test_status_and_health_start_light(module):
     """`bot status` and `bot health` load no library of numbers, no API client and no settings model."""
     heavy = {"numpy", "pandas", "pyarrow", "numerapi", "requests", "pydantic", "pydantic_settings", *FORBIDDEN_LIVE}

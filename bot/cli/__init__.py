@@ -1,5 +1,7 @@
 """
-The command line: it parses, calls one function of the bot, and turns errors into one line and an exit code.
+The command line: commands of every day, of models and of research.
 
-It imports everything below it. Read ``main``, ``app``, then a module a command.
+It imports everything below it. Read ``main``, ``app``, then ``everyday``, ``models`` and ``research``: in each,
+``commands`` declares names, options and help, and every command is a module of its own. ``console``, ``extras``,
+``evaluation`` and ``paths`` are shared by commands.
 """

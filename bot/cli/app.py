@@ -1,6 +1,10 @@
-"""The application that every command registers with."""
+"""The application: the commands of the three groups under one name."""
 
 import typer
+
+from bot.cli.everyday import commands as everyday
+from bot.cli.models import commands as models
+from bot.cli.research import commands as research
 
 app = typer.Typer(
     add_completion=True,
@@ -9,3 +13,5 @@ app = typer.Typer(
     rich_markup_mode=None,  # a third of the time of `--help`
     help="A Numerai bot that never misses a round. Settings: BOT_* variables or bot.toml; see the README.",
 )
+for group in (everyday.app, models.app, research.app):
+    app.add_typer(group)

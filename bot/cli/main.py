@@ -1,17 +1,16 @@
-"""The command line: parse, call, and turn errors into one line and an exit code."""
+"""Entry point of `bot`: run a command and turn errors into one line and an exit code."""
 
 import errno
 import sys
 
 import typer
 
-from bot.cli import evaluation, exporting, play, reports, rounds, setup, status, training, tuning  # noqa: F401 - they register
 from bot.cli.app import app
 from bot.errors import BotError, OperatorNeeded
 
 
 def main() -> None:
-    """Run the command line; errors raised on purpose become one line on standard error and their exit code."""
+    """Run the command line; print errors of the bot as one line on standard error and exit with their code."""
     try:
         app(standalone_mode=True)
     except BotError as error:
@@ -20,9 +19,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
             raise
-        typer.echo(
-            f"error: {error.filename or 'the state directory'}: {error.strerror}; make room or mend it", err=True
-        )
+        typer.echo(f"error: {error.filename or 'the state directory'}: {error.strerror}; make room or fix it", err=True)
         sys.exit(OperatorNeeded.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

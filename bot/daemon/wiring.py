@@ -40,7 +40,7 @@ def open_service(settings: Settings) -> tuple[Daemon, JobSchedule, Notifier, Web
             secret_key=None,
             transport=_transport(),
         ),
-        accounts=[_account_state(name) for name in settings.accounts or ("",)],
+        accounts=[_account_state(name) for name in settings.accounts or (None,)],
         book=Ledger(settings.ledger_path),
         heartbeat=heartbeat,
         outbox=Outbox(settings.ledger_path),
@@ -63,7 +63,7 @@ def _transport() -> Transport:
     return Transport(connect_s=CONNECT_S, read_s=READ_S, exchange_s=EXCHANGE_S)
 
 
-def _account_state(account: str) -> AccountState:
+def _account_state(account: str | None) -> AccountState:
     """Return an account whose key is read again for every round, so that a rotated one needs no restart."""
 
     def find_slots() -> tuple[str, ...]:
@@ -84,7 +84,7 @@ def _account_state(account: str) -> AccountState:
 def _jobs(settings: Settings) -> tuple[Job, ...]:
     """Return what the daemon does beside the rounds; a retrain syncs too, so it comes first."""
     recipes = assembly.recipes_in_use(settings)
-    accounts = tuple(("--account", name) if name else () for name in settings.accounts or ("",))
+    accounts = tuple(("--account", name) if name else () for name in settings.accounts or (None,))
     retrain = tuple(("retrain", "--recipe", name) for name in recipes)
     planned = (
         ("retrain", retrain, settings.retrain),

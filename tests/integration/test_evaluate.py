@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import structlog
 
-from bot.cli.reports import report_after_retrain
+from bot.cli.models.retrain import report_after_retrain
 from bot.data.era_store import EraStore
 from bot.reporting.evaluate import Evaluator
 from bot.sandbox.world.generate import World

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bot.cli.console import show_live
+from bot.cli.everyday.scores import show_live
 from bot.live.live_scores import LiveRecord
 from bot.live.sync import calibrate, export, sync_scores
 from bot.record.ledger import Ledger

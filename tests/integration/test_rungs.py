@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import structlog
 
-from bot.cli.console import show_receipt
+from bot.cli.everyday.submit import show_receipt
 from bot.errors import ArtifactInvalid, BotError, GateFailed, NoChampion, SchemaMismatch
 from bot.record.ledger import Ledger
 from bot.serving.artifacts import ArtifactStore

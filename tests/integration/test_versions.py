@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import structlog
 
-from bot.cli import training
+from bot.cli.models import retrain
 from bot.data.live_file import read_live
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import NumeraiUnavailable
@@ -151,7 +151,7 @@ def trains_on(upgraded, monkeypatch):
     recipe = recipe_file.find("demo")
 
     def told(option=None, setting="v5.3"):
-        return training._lead(upgraded.settings_as(data_version=setting), [recipe], option, lambda: False)[0]
+        return retrain.retrain_alone(upgraded.settings_as(data_version=setting), [recipe], option, lambda: False)[0]
 
     return told
 

@@ -5,7 +5,7 @@ import pytest
 from bot.system.kill_points import kill_point, listening
 from tests.system.effects import reached_from, scan, unenclosed
 
-PATH = [*reached_from("bot.submission.submit"), "bot.cli.rounds"]
+PATH = [*reached_from("bot.submission.submit"), "bot.cli.everyday.submit"]
 BESIDE = {
     ("bot.serving.artifacts", "write"), ("bot.serving.artifacts", "_point"), ("bot.serving.artifacts", "prune"), ("bot.serving.artifacts", "_sync"),
     ("bot.data.download", "sync"), ("bot.data.download", "_refetch"), ("bot.data._tail_download", "fetch_tail"),

@@ -1,13 +1,13 @@
-"""`bot init`: a few questions that make a `bot.toml`; nothing is uploaded before somebody says live."""
+"""`bot init`: write a `bot.toml` from a few answers; dry run unless the operator chooses live."""
 
 import json
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from bot.cli.app import app
 from bot.errors import BadConfig
+from bot.settings import load_settings
+from bot.system.files import publish
 
 FILE = Path("bot.toml")
 KEY = """Put the API key (scopes upload_submission, download_submission, read_submission_info and read_user_info, no more) into
@@ -16,17 +16,15 @@ two files that only you can read, and name them:
 Then: bot doctor, bot retrain, bot submit --round latest, bot run."""
 
 
-@app.command()
-def init(
-    *,
-    slots: Annotated[str | None, typer.Option(help="Models to fill, as `name=recipe,name=recipe`.")] = None,
-    feature_set: Annotated[str | None, typer.Option(help="small, medium or all.")] = None,
-    live: Annotated[bool | None, typer.Option("--live/--dry-run", help="Upload, or do everything else.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the bot.toml that is there.")] = False,
-) -> None:
-    """Write a bot.toml from a few answers, and say where the key belongs."""
+def write_settings(*, slots: str | None, feature_set: str | None, live: bool | None, force: bool) -> None:
+    """
+    Write ``bot.toml`` and ask for the answers that are ``None``.
+
+    Raises:
+        BadConfig: The file exists and *force* is false, or the settings refuse an answer.
+    """
     if FILE.exists() and not force:
-        raise BadConfig(f"{FILE.absolute()} is there already; edit it, or say --force to replace it")
+        raise BadConfig(f"{FILE.absolute()} is there already; edit it, or use --force to replace it")
     slots = (
         typer.prompt("Models to fill (name=recipe,...; empty: the account's only one)", "") if slots is None else slots
     )
@@ -47,13 +45,9 @@ def init(
 
 
 def _write(content: str) -> None:
-    """Put the file in place once the settings accept it; what was there before stays until then."""
-    from bot.settings import load_settings  # noqa: PLC0415 - brings the settings model
-
+    """Replace the file, and put the old one back where the settings refuse the new one."""
     before = FILE.read_text(encoding="utf-8") if FILE.exists() else None
-    staging = FILE.with_suffix(".tmp")
-    staging.write_text(content, encoding="utf-8")
-    staging.replace(FILE)
+    publish(FILE, content.encode())
     try:
         load_settings()
     except BadConfig:

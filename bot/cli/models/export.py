@@ -1,56 +1,43 @@
-"""Commands that hand a model to somebody else's machine."""
+"""`bot export numerai-model`: a champion as a pickle that Numerai runs itself."""
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
-from bot.cli.app import app
-from bot.errors import OperatorNeeded
-
-if TYPE_CHECKING:
-    from bot.hosted.export import Export
-    from bot.settings import Settings
-
-export = typer.Typer(help="Hand a model to a machine that is not the bot's; uploads nothing.", no_args_is_help=True)
-app.add_typer(export, name="export")
+from bot import assembly
+from bot.cli.console import console
+from bot.hosted.export import Export, export, refuse_filled
+from bot.record.ledger import rounds_folder
+from bot.settings import Settings, load_settings
+from bot.system import logs
 
 
-@export.callback()
-def _group() -> None:
-    """Keep the one command there is a command of a group."""
-
-
-@export.command()
-def numerai_model(
+def export_pickle(
     *,
-    slot: Annotated[str, typer.Option(help="Model of your account that the pickle is meant for.")] = "",
-    artifact: Annotated[str | None, typer.Option(help="Id of an artifact; default: the recipe's champion.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Whose champion; default: that of the settings.")] = None,
-    output: Annotated[Path | None, typer.Option(help="The pickle; default: exports/<artifact>.pkl.")] = None,
-    check: Annotated[
-        bool, typer.Option("--check/--no-check", help="Run it under Numerai's limits and compare the ranks.")
-    ] = True,
-    python: Annotated[
-        Path | None, typer.Option(help="Check with this interpreter's packages, not in a fresh environment.")
-    ] = None,
-    account: Annotated[str, typer.Option(help="Of several accounts in bot.toml, the slot's.")] = "",
+    slot: str | None,
+    artifact: str | None,
+    recipe: str | None,
+    output: Path | None,
+    check: bool,
+    python: Path | None,
+    account: str | None,
 ) -> None:
-    """Pack a champion as the pickle that Numerai runs itself (Model Upload), for when the bot cannot run anywhere."""
-    from datetime import UTC, datetime  # noqa: PLC0415
+    """
+    Write the pickle, check it, and print a receipt and the steps that are left to the operator.
 
-    from bot import assembly  # noqa: PLC0415
-    from bot.record.ledger import rounds_folder  # noqa: PLC0415
-    from bot.settings import load_settings  # noqa: PLC0415
-    from bot.system import logs  # noqa: PLC0415
-
+    Args:
+        slot: Model of the account that the pickle is meant for; refused where the bot submits to it.
+        artifact: Id of the artifact; by default the champion of *recipe*.
+        recipe: Name of the recipe; by default the first in use.
+        output: Path of the pickle; by default ``exports/<artifact>.pkl`` in the state directory.
+        check: Run the pickle under Numerai's limits and compare its ranks with the bot's.
+        python: Interpreter to check with; by default one in a fresh environment with Numerai's packages.
+        account: One of several accounts; ``None`` for the only one.
+    """
     settings = load_settings()
     logs.configure(log_format=settings.log_format, secrets=settings.secrets)
-    try:
-        from bot.hosted.export import export as make  # noqa: PLC0415 - packs with what only training installs
-        from bot.hosted.export import refuse_filled  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to export a model") from None
     filled = _filled(settings)
     client = assembly.open_client(settings.of_account(account))
     replaced = refuse_filled(slot, filled, client) if slot else None
@@ -58,7 +45,7 @@ def numerai_model(
     found = store.open(artifact or store.champions(recipe or assembly.recipes_in_use(settings)[0])[0])
     if check and python is None:
         typer.echo("Numerai's packages are installed into a fresh environment; this takes a minute or more", err=True)
-    made = make(
+    made = export(
         found,
         (output or settings.state_dir / "exports" / f"{found.id}.pkl").absolute(),
         state_dir=settings.state_dir,
@@ -67,21 +54,17 @@ def numerai_model(
         client=client if check else None,
         python=python,
     )
-    _show(made, slot, replaced, () if slot else filled)
+    _show_receipt(made)
+    _show_next_steps(made, slot, replaced, () if slot else filled)
 
 
-def _filled(settings: "Settings") -> tuple[str, ...]:
+def _filled(settings: Settings) -> tuple[str, ...]:
     """Return the slots that the settings name, of all accounts."""
     named = (settings.slots, *(account.slots for account in settings.accounts.values()))
     return tuple(dict.fromkeys(name for slots in named for name in slots))
 
 
-def _show(made: "Export", slot: str, replaced: str | None, filled: tuple[str, ...]) -> None:
-    """Print a receipt, and what is left for a person to do."""
-    from rich.table import Table  # noqa: PLC0415
-
-    from bot.cli.console import console  # noqa: PLC0415
-
+def _show_receipt(made: Export) -> None:
     table = Table(title=f"Artifact {made.artifact} as a model of Numerai's", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -112,12 +95,15 @@ def _show(made: "Export", slot: str, replaced: str | None, filled: tuple[str, ..
             table.add_row("remark", checked.remark)
     console().print(table)
     typer.echo(made.path)
+
+
+def _show_next_steps(made: Export, slot: str | None, replaced: str | None, filled: tuple[str, ...]) -> None:
     where = f"model {slot}" if slot else "a model that nothing submits to by API"
     typer.echo(
         f"Upload it on numer.ai/models to {where}, as Python {made.python} with data {made.data_version}; the bot uploads"
         " no models."
     )
     if replaced:
-        typer.echo(f"It takes the place of {replaced}, which {slot} runs now.")
+        typer.echo(f"It replaces {replaced}, which {slot} runs now.")
     if filled:
-        typer.echo(f"Never to {', '.join(filled)}: a Model Upload shuts out what the bot submits there.")
+        typer.echo(f"Never to {', '.join(filled)}: a Model Upload blocks the bot's submissions there.")

@@ -1,0 +1,176 @@
+"""
+Commands of every day: names, options and help.
+
+A command imports its module when it is called, so that `--help` loads no library.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+Account = Annotated[str | None, typer.Option(help="One of several accounts in bot.toml.")]
+
+
+@app.command()
+def init(
+    *,
+    slots: Annotated[str | None, typer.Option(help="Models to fill, as `name=recipe,name=recipe`.")] = None,
+    feature_set: Annotated[str | None, typer.Option(help="small, medium or all.")] = None,
+    live: Annotated[bool | None, typer.Option("--live/--dry-run", help="Upload, or do everything else.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the bot.toml that is there.")] = False,
+) -> None:
+    """Write a bot.toml from a few answers."""
+    from bot.cli.everyday.init import write_settings
+
+    write_settings(slots=slots, feature_set=feature_set, live=live, force=force)
+
+
+@app.command()
+def doctor(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per check.")] = False,
+) -> None:
+    """Check everything that a round needs; print causes and fixes."""
+    from bot.cli.everyday.doctor import examine_everything
+
+    raise typer.Exit(examine_everything(as_json=as_json))
+
+
+@app.command()
+def run(
+    *,
+    trainer: Annotated[
+        bool,
+        typer.Option("--trainer", help="Only sync and retrain, without a key, beside a daemon that submits."),
+    ] = False,
+) -> None:
+    """Submit every round as it opens and do all jobs, until stopped."""
+    from bot.cli.everyday.run import run_daemon
+
+    run_daemon(trainer=trainer)
+
+
+@app.command()
+def submit(
+    round_: Annotated[str, typer.Option("--round", help="`latest`, or the number of the open round.")] = "latest",
+    slot: Annotated[
+        str | None, typer.Option(help="One of the account's models; default: every configured slot.")
+    ] = None,
+    account: Account = None,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Do everything but the upload, whatever BOT_MODE is set to.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a confirmed submission, or one that the bot did not make.")
+    ] = False,
+) -> None:
+    """Submit the open round and confirm it, or report why not."""
+    from bot.cli.everyday.submit import submit_round
+
+    submit_round(round_, slot=slot, account=account or None, dry_run=dry_run, force=force)
+
+
+@app.command()
+def status(
+    round_: Annotated[
+        int | None, typer.Argument(metavar="[ROUND]", help="Show everything that is kept of one round.")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Print again every two seconds, until stopped.")] = False,
+) -> None:
+    """Show rounds, champions, jobs and problems; uses no network."""
+    from bot.cli.everyday.status import show_status
+
+    show_status(round_, as_json=as_json, watch=watch)
+
+
+@app.command()
+def scores(
+    account: Account = None,
+    *,
+    offline: Annotated[bool, typer.Option("--offline", help="Show the scores kept here; use no network.")] = False,
+) -> None:
+    """
+    Fetch and show live scores, and export them as parquet.
+
+    They stand beside the scores that the artifacts had on the hold-out, and beside Numerai's benchmark.
+    """
+    from bot.cli.everyday.scores import show_scores
+
+    show_scores(account or None, offline=offline)
+
+
+@app.command()
+def health(
+    *, trainer: Annotated[bool, typer.Option("--trainer", help="Check `bot run --trainer` instead.")] = False
+) -> None:
+    """Check the daemon: exit code 0 if well, 75 with reasons if not."""
+    from bot.cli.everyday.health import find_problems
+
+    problems = find_problems(trainer=trainer)
+    for problem in problems:
+        typer.echo(problem, err=True)
+    if problems:
+        raise typer.Exit(75)
+    typer.echo("healthy")
+
+
+@app.command()
+def backup() -> None:
+    """
+    Back up the ledger and delete files of old rounds.
+
+    `bot run` does it daily.
+    """
+    from bot.cli.everyday.backup import back_up
+
+    back_up()
+
+
+@app.command()
+def demo(
+    keep: Annotated[Path | None, typer.Option(help="Keep world and state in this folder.")] = None,
+) -> None:
+    """Play one round in an embedded tournament: no key, no network."""
+    from bot.sandbox.demo import play
+
+    play(keep)
+
+
+@app.command()
+def sandbox(
+    datasets: Annotated[
+        Path | None, typer.Option(help="Serve the files of this folder, such as v5.3/live.parquet, as the round's.")
+    ] = None,
+    world: Annotated[Path, typer.Option(help="Folder of the generated world; made when absent.")] = Path(
+        "sandbox-state"
+    ),
+    size: Annotated[str, typer.Option(help="Size of a new world: tiny, small or full.")] = "tiny",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8008,
+    every_s: Annotated[float, typer.Option(help="Seconds from one round's opening to the next.")] = 60.0,
+    window_s: Annotated[float, typer.Option(help="Seconds a round stays open.")] = 50.0,
+    host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine only.")] = "127.0.0.1",
+    faults: Annotated[Path | None, typer.Option(help="JSON plan of faults to inject: seed, share, faults.")] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="File to append every effect and fault to, for checks afterwards.")
+    ] = None,
+) -> None:
+    """Serve a stand-in tournament for the bot and for numerapi."""
+    from bot.sandbox.demo import serve
+
+    serve(
+        datasets=datasets,
+        world=world,
+        size=size,
+        port=port,
+        every_s=every_s,
+        window_s=window_s,
+        host=host,
+        faults=faults,
+        history=history,
+    )

@@ -1,0 +1,70 @@
+"""`bot scores`: live scores of the submissions, beside the scores that their artifacts had on the hold-out."""
+
+import math
+from collections.abc import Sequence
+
+import typer
+from rich.table import Table
+
+from bot import assembly
+from bot.cli.console import console
+from bot.live.benchmark_check import measure
+from bot.live.live_scores import LiveRecord, LiveRound
+from bot.live.sync import Calibration, calibrate, export, sync_scores
+from bot.record.ledger import Ledger
+from bot.settings import load_settings
+from bot.system import logs
+
+CORR = "corr60"
+"""Numerai's name of the CORR that is paid since round 1343."""
+
+ROUNDS = 30
+"""Newest rounds in the table; the export has all of them."""
+
+
+def show_scores(account: str | None, *, offline: bool) -> None:
+    """Fetch scores unless *offline*, print them, and export them to ``live_record.parquet``."""
+    settings = load_settings().of_account(account)
+    logs.configure(**settings.logging)
+    ledger, record = Ledger(settings.ledger_path), LiveRecord(settings.ledger_path)
+    if not offline:
+        client = assembly.open_client(settings)
+        slots, artifacts = assembly.find_slots(settings, client), assembly.open_artifacts(settings)
+        sync_scores(client, record, slots, settings.compare.split())
+        for one in measure(client, ledger, artifacts, slots, least=settings.min_benchmark_corr):
+            typer.echo(
+                f"round {one.round}, {one.slot}: rank correlation {one.correlation:.3f} with {one.benchmark}"
+                f" over {one.rows} rows{f'; {one.finding}' if one.finding else ''}"
+            )
+    rounds = record.rounds()
+    show_live(rounds, calibrate(rounds, ledger, assembly.open_artifacts(settings), score=CORR))
+    if rounds:
+        path = settings.state_dir / "live_record.parquet"
+        export(rounds, path)
+        typer.echo(f"exported to {path}")
+
+
+def show_live(rounds: Sequence[LiveRound], calibrated: Sequence[Calibration]) -> None:
+    """Print the newest live rounds, and the CORR of artifacts on the hold-out beside their live CORR."""
+    out = console()
+    if not rounds:
+        out.print("no live score yet: a round is scored some days after it closes")
+        return
+    names = sorted({name for one in rounds for name in one.scores})
+    table = Table(title="Live scores", title_justify="left")
+    money = ("staked", "paid NMR", "over terms") if any(one.paid is not None for one in rounds) else ()
+    for name in ("round", "model", *names, "pay of 1", *money, "day", ""):
+        table.add_column(name, justify="left" if name in ("model", "") else "right")
+    for one in rounds[-ROUNDS:]:
+        cells = [f"{one.scores[name]:+.4f}" if name in one.scores else "" for name in names]
+        pay = "" if one.pay is None else f"{one.pay:+.4f}"
+        figures = [one.at_risk, one.paid, one.unlike] if money else []
+        cells += [pay, *("" if value is None else f"{value:.4f}" for value in figures)]
+        table.add_row(str(one.round), one.slot, *cells, str(one.day), "resolved" if one.resolved else "")
+    out.print(table)
+    for found in calibrated:
+        error = "" if math.isnan(found.error) else f" ± {found.error:.4f}"
+        promised = f"promised CORR {found.promised:.4f}"
+        out.print(
+            f"{found.artifact}: {promised}, live {found.live:.4f}{error} over {found.rounds} rounds", soft_wrap=True
+        )

@@ -1,0 +1,105 @@
+"""
+Commands about models: names, options and help.
+
+A command imports its module when it is called, so that `--help` loads no library and works without the train extra.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.cli.extras import needs_training_packages
+
+app = typer.Typer()
+
+export = typer.Typer(help="Hand a model to another machine; uploads nothing.", no_args_is_help=True)
+app.add_typer(export, name="export")
+
+
+@app.command()
+def sync() -> None:
+    """Update data, era store and history of every data version in use."""
+    with needs_training_packages("keep history"):
+        from bot.cli.models.sync import sync_versions
+    sync_versions()
+
+
+@app.command()
+def retrain(
+    recipe: Annotated[str | None, typer.Option(help="Recipe to train; default: every recipe in use.")] = None,
+    data_version: Annotated[
+        str | None,
+        typer.Option(help="Train on this version; default: the champion's, or BOT_DATA_VERSION where that is newer."),
+    ] = None,
+) -> None:
+    """
+    Sync, train and judge a challenger; promote it if it is better.
+
+    A challenger is judged on eras that its training has not seen.
+    """
+    with needs_training_packages("retrain"):
+        from bot.cli.models.retrain import retrain_recipes
+    retrain_recipes(recipe, data_version)
+
+
+@app.command()
+def promote(artifact: Annotated[str, typer.Argument(help="Id of an artifact.")]) -> None:
+    """
+    Make an artifact the champion of its recipe.
+
+    It may be one that the promotion gate has kept back.
+    """
+    from bot.cli.models.champion import promote_artifact
+
+    promote_artifact(artifact)
+
+
+@app.command()
+def rollback(recipe: Annotated[str | None, typer.Option(help="Recipe; default: every recipe in use.")] = None) -> None:
+    """Go back to the champion before the current one."""
+    from bot.cli.models.champion import roll_back
+
+    roll_back(recipe)
+
+
+@app.command()
+def verify() -> None:
+    """Check every artifact's files against their recorded sha256."""
+    from bot.cli.models.verify import verify_artifacts
+
+    verify_artifacts()
+
+
+@export.callback()
+def _group() -> None:
+    """Keep `export` a group while it has one command."""
+
+
+@export.command()
+def numerai_model(
+    *,
+    slot: Annotated[str | None, typer.Option(help="Model of your account that the pickle is meant for.")] = None,
+    artifact: Annotated[str | None, typer.Option(help="Id of an artifact; default: the recipe's champion.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Recipe of the champion; default: the recipe of the settings.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The pickle; default: exports/<artifact>.pkl.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Run it under Numerai's limits and compare the ranks.")
+    ] = True,
+    python: Annotated[
+        Path | None, typer.Option(help="Check with this interpreter's packages, not in a fresh environment.")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="Account of the slot, of several in bot.toml.")] = None,
+) -> None:
+    """
+    Pack a champion as a pickle that Numerai runs (Model Upload).
+
+    For models that must go on while the bot cannot run anywhere.
+    """
+    with needs_training_packages("export a model"):
+        from bot.cli.models.export import export_pickle
+    export_pickle(
+        slot=slot, artifact=artifact, recipe=recipe, output=output, check=check, python=python, account=account or None
+    )

@@ -1,0 +1,121 @@
+"""`bot retrain`: train challengers, alone or as one process of a team, and report on each."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import structlog
+import typer
+from rich.table import Table
+
+from bot import assembly
+from bot.cli.console import console, gate_result, training_bar
+from bot.cli.evaluation import evaluate_and_report
+from bot.errors import OperatorNeeded, RetryLater
+from bot.judging.challenger import Retrained, Retrainer
+from bot.judging.promotion import Decision
+from bot.settings import Settings, load_settings
+from bot.system import logs
+from bot.system.lock import state_lock
+from bot.system.progress import tracking
+from bot.system.signals import stop_on_signal
+from bot.training import recipe_file
+from bot.training.distributed import NetworkTeam, check_team_size
+from bot.training.recipes import Recipe
+from models.stopping import TrainingStopped
+from models.training.distributed import ProcessLost, team
+from models.training.training_values import TrainingDiverged
+
+
+def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
+    """
+    Train a recipe, by default every recipe in use, and print scores, decision and report of each.
+
+    In a team started by `torchrun`, the process that leads retrains; the others train their share of its networks.
+
+    Args:
+        recipe: Name of the recipe.
+        data_version: Version to train on; by default the champion's, or that of the settings where it is newer.
+
+    Raises:
+        OperatorNeeded: Training diverged.
+        RetryLater: Training was stopped, or a process of the team is gone; the next call continues.
+    """
+    settings = load_settings()
+    logs.configure(**settings.logging)
+    wanted = [recipe_file.find(name) for name in ([recipe] if recipe else assembly.recipes_in_use(settings))]
+    trained: list[Retrained] = []
+    try:
+        with stop_on_signal() as should_stop, team() as members:
+            check_team_size(wanted, members)
+            if members.leads:
+                trained = retrain_alone(settings, wanted, data_version, should_stop)
+                members.tell(None)
+            else:
+                logs.configure(**settings.logging | {"level": logging.WARNING})
+                NetworkTeam(state_dir=settings.state_dir, device=settings.device, should_stop=should_stop).follow()
+    except TrainingStopped as stopped:
+        raise RetryLater(f"{stopped}; run `bot retrain` again, it goes on from there") from None
+    except TrainingDiverged as diverged:
+        raise OperatorNeeded(f"{diverged}, by a recipe of your own; the champion stays") from None
+    except ProcessLost as lost:
+        raise RetryLater(f"{lost}; start all of them again, they go on from the last checkpoint") from None
+    for result in trained:
+        _show_scores(result.artifact.id, result.scores, result.decision, result.seconds)
+        report_after_retrain(settings, result.artifact.id)
+
+
+def retrain_alone(
+    settings: Settings, recipes: Sequence[Recipe], data_version: str | None, should_stop: Callable[[], bool]
+) -> list[Retrained]:
+    """Retrain *recipes* while no other process does, each on *data_version* or on that of its pin."""
+    with (
+        state_lock(settings.state_dir, "retrain"),
+        tracking(settings.tracker, settings.state_dir / "tracking") as track,
+        training_bar() as watch,
+    ):
+        names = dict.fromkeys([*assembly.recipes_in_use(settings), *(one.name for one in recipes)])
+        pins = {pin.recipe: pin for pin in assembly.announce(assembly.pins(settings, list(names)))}
+        retrainer = Retrainer(
+            client=assembly.open_client(settings),
+            artifacts=assembly.open_artifacts(settings),
+            state_dir=settings.state_dir,
+            data_version=settings.data_version,
+            needed=assembly.versions(pins.values()),
+            feature_set=settings.feature_set,
+            target=settings.target,
+            device=settings.device,
+            watch=watch,
+            should_stop=should_stop,
+            track=track,
+        )
+        versions = {name: data_version or pin.to_train for name, pin in pins.items()}
+        return [replace(retrainer, data_version=versions[one.name]).retrain(one) for one in recipes]
+
+
+def report_after_retrain(settings: Settings, artifact: str) -> None:
+    """Write the page about a new artifact and print its path. An error is logged only: the retrain is complete."""
+    try:
+        evaluation = evaluate_and_report(settings, artifact)
+    except Exception as error:  # noqa: BLE001 - the artifact is published and judged; its page must not change that
+        structlog.get_logger().warning("report.failed", artifact=artifact, error=f"{type(error).__name__}: {error}")
+    else:
+        typer.echo(f"report: {evaluation.page}")
+
+
+def _show_scores(artifact: str, scores: Mapping[str, Any], decision: Decision, seconds: float) -> None:
+    """Print an artifact's scores on the hold-out, the findings of its judgement, and the decision."""
+    table = Table(title=f"Artifact {artifact}", title_justify="left")
+    for name in ("member", "CORR mean", "Sharpe", "max drawdown", "eras"):
+        table.add_column(name, justify="left" if name == "member" else "right")
+    for member, score in scores.items():
+        table.add_row(member, f"{score.mean:.4f}", f"{score.sharpe:.2f}", f"{score.max_drawdown:.3f}", str(score.eras))
+    findings = Table(title="Against the floors and the champion", title_justify="left", show_header=False)
+    for finding in decision.findings:
+        findings.add_row(finding.gate, gate_result(finding))
+    out = console()
+    out.print(table)
+    out.print(findings)
+    verdict = "promoted" if decision.promote else "not promoted, the champion stays"
+    out.print(f"{verdict}: {decision.reason}; trained in {seconds:.1f} s", soft_wrap=True)

@@ -1,0 +1,169 @@
+"""
+Commands of research: names, options and help.
+
+A command imports its module when it is called, so that `--help` loads no library and works without the train extra.
+"""
+
+from typing import Annotated
+
+import typer
+
+from bot.cli.extras import needs_training_packages
+
+app = typer.Typer()
+
+evaluate = typer.Typer(help="Measure models and ideas; changes nothing that submits.")
+app.add_typer(evaluate, name="evaluate")
+
+Recipe = Annotated[str | None, typer.Option(help="Recipe whose models are tried; default: the recipe of the settings.")]
+Eras = Annotated[int | None, typer.Option(min=1, help="Newest labelled eras to use; default: all.")]
+Every = Annotated[int, typer.Option(min=1, help="Train on every n-th era; validate on all eras of a fold.")]
+Chunk = Annotated[int, typer.Option(min=2, help="Eras of a walk-forward fold.")]
+
+
+@app.command()
+def report(
+    artifact: Annotated[str | None, typer.Argument(help="Id of an artifact; default: the champion.")] = None,
+    *,
+    again: Annotated[
+        bool, typer.Option("--again", help="Evaluate again, on the eras that have resolved since.")
+    ] = False,
+) -> None:
+    """
+    Write the page about an artifact and print its path.
+
+    The page shows the artifact's evaluation, which is made first where there is none.
+    """
+    from bot.cli.research.report import write_report
+
+    write_report(artifact, again=again)
+
+
+@app.command()
+def diagnose(
+    artifact: Annotated[
+        str | None, typer.Option(help="Id of an artifact; default: champions without diagnostics.")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="One of several accounts in bot.toml.")] = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Upload again what has been diagnosed already.")] = False,
+) -> None:
+    """
+    Compare an artifact's scores with Numerai's diagnostics.
+
+    A difference is a fault in the bot's scores or in its data.
+    """
+    from bot.cli.research.diagnose import diagnose_artifacts
+
+    diagnose_artifacts(artifact, account=account or None, force=force)
+
+
+@app.command()
+def tune(
+    trials: Annotated[int, typer.Option(min=1, help="Trials of the study, all machines together.")] = 50,
+    study: Annotated[
+        str | None,
+        typer.Option(help="Journal file all machines share, or postgresql://...; default: in the state directory."),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Recipe to start from; default: the recipe of the settings.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the recipe file to write for the winner.")] = "tuned",
+    feature_sets: Annotated[
+        str | None, typer.Option(help="Feature sets to choose from, by commas; default: that of the settings.")
+    ] = None,
+    presets: Annotated[
+        str | None, typer.Option(help="Presets of trees to choose from, by commas; default: the recipe's.")
+    ] = None,
+    eras: Annotated[int | None, typer.Option(min=1, help="Newest eras before the hold-out; default: all.")] = None,
+    every: Every = 4,
+    chunk: Chunk = 156,
+    penalty: Annotated[
+        float, typer.Option(min=0, help="Standard deviations between folds to subtract from the mean.")
+    ] = 0.5,
+) -> None:
+    """
+    Search for a better recipe, walk-forward, never on the hold-out.
+
+    Run it again, or on other machines that share the study, to continue.
+    """
+    with needs_training_packages("tune"):
+        from bot.cli.research.tune import tune_recipe
+    tune_recipe(
+        trials=trials,
+        study=study,
+        recipe=recipe,
+        name=name,
+        feature_sets=feature_sets,
+        presets=presets,
+        eras=eras,
+        every=every,
+        chunk=chunk,
+        penalty=penalty,
+    )
+
+
+@evaluate.callback(invoke_without_command=True)
+def overview(
+    context: typer.Context,
+    artifact: Annotated[str | None, typer.Option(help="Id of an artifact; default: the champion.")] = None,
+    pay: Annotated[
+        str | None,
+        typer.Option(
+            help="Payout of a round, as in corr=3,mmc=15,clip=1; default: that of the newest round with a price."
+        ),
+    ] = None,
+) -> None:
+    """
+    Score an artifact's judged members on eras that they have not seen.
+
+    Prints a table and writes JSON and page. With a sub-command, tries an idea on the same data instead.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with needs_training_packages("evaluate"):
+        from bot.cli.research.evaluate import evaluate_artifact
+    evaluate_artifact(artifact, pay)
+
+
+@evaluate.command()
+def e0(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk = 156) -> None:
+    """
+    Test whether past feature returns predict future ones.
+
+    Also measures the gain of their momentum beside LightGBM: go or no-go for the history inputs of the network.
+    """
+    with needs_training_packages("experiment"):
+        from bot.cli.research.e0 import run_e0
+    run_e0(recipe, eras=eras, every=every, chunk=chunk)
+
+
+@evaluate.command()
+def e1(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk = 156) -> None:
+    """
+    Measure the gain of each input of the network.
+
+    Heads, stacked predictions and history are added one by one and compared, beside LightGBM.
+    """
+    with needs_training_packages("experiment"):
+        from bot.cli.research.e1 import run_e1
+    run_e1(recipe, eras=eras, every=every, chunk=chunk)
+
+
+@evaluate.command()
+def importance(
+    artifact: Annotated[str | None, typer.Option(help="Id of an artifact; default: the recipe's champion.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Recipe of the champion; default: the recipe of the settings.")
+    ] = None,
+    eras: Annotated[int, typer.Option(min=1, help="Newest labelled eras to measure on.")] = 26,
+    rows: Annotated[int, typer.Option(min=0, help="Rows to explain, from either end of the newest era.")] = 2,
+) -> None:
+    """
+    Measure the importance of each input of an artifact's network.
+
+    Covers feature groups and history by target and age, and explains single rows.
+    """
+    with needs_training_packages("experiment"):
+        from bot.cli.research.importance import measure_importance
+    measure_importance(artifact, recipe, eras=eras, rows=rows)

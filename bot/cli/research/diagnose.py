@@ -1,0 +1,51 @@
+"""`bot diagnose`: Numerai's diagnostics of an artifact beside the bot's own scores."""
+
+import typer
+
+from bot import assembly
+from bot.cli.console import training_bar
+from bot.judging.numerai_diagnostics import Diagnoser
+from bot.record.diagnostics import DiagnosticsRecord
+from bot.record.outbox import Outbox
+from bot.settings import load_settings
+from bot.system import logs
+from bot.system.lock import state_lock
+
+
+def diagnose_artifacts(artifact: str | None, *, account: str | None, force: bool) -> None:
+    """
+    Upload an artifact's validation predictions to Numerai's diagnostics, compare scores, and print the verdict.
+
+    Args:
+        artifact: Id of the artifact; by default every champion without diagnostics.
+        account: One of several accounts; ``None`` for the only one.
+        force: Upload again what has been diagnosed already.
+    """
+    settings = load_settings().of_account(account)
+    logs.configure(**settings.logging)
+    if settings.mode != "live":
+        typer.echo("dry run: nothing is uploaded to Numerai's diagnostics; BOT_MODE=live does")
+        return
+    recipes = assembly.recipes_in_use(settings)
+    wanted = (artifact,) if artifact else assembly.undiagnosed(settings, recipes)
+    if force and not artifact:
+        wanted = (assembly.find_artifact(settings, None),)
+    if not wanted:
+        typer.echo("Numerai's diagnostics of every champion are known, see `bot status`; --force uploads again")
+        return
+    artifacts, client = assembly.open_artifacts(settings), assembly.open_client(settings)
+    slots = assembly.find_slots(settings, client)
+    with state_lock(settings.state_dir, "diagnose"), training_bar() as watch:
+        diagnoser = Diagnoser(
+            client=client,
+            record=DiagnosticsRecord(settings.ledger_path),
+            outbox=Outbox(settings.ledger_path),
+            artifacts=artifacts,
+            state_dir=settings.state_dir,
+            watch=watch,
+        )
+        for identity in wanted:
+            recipe = artifacts.open(identity).manifest["recipe"]["name"]
+            slot = next((one for one in slots if one.recipe == recipe), slots[0])
+            found = diagnoser.diagnose(identity, slot, force=force)
+            typer.echo(f"{identity}: {found.state}: {found.verdict}")
