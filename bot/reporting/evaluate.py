@@ -40,10 +40,11 @@ from bot.reporting._figures import (
     worst_eras,
 )
 from bot.reporting._model_checks import NAMED, drift_probe, importance_probe, network_probe
-from bot.reporting.report_page import SCHEMA
+from bot.reporting.report_page import SCHEMA, Figures
 from bot.scoring.metrics import FNC_SET
 from bot.scoring.summaries import Terms
 from bot.serving.artifacts import Artifact, ArtifactStore
+from bot.system.files import publish
 from bot.system.progress import Watcher
 from bot.tournament.columns import overlap_eras
 from bot.training.recipes import Floors
@@ -168,17 +169,15 @@ class Evaluator:
             raise BadConfig(f"artifact {artifact.id} cannot be evaluated: {error}; `bot retrain` makes one") from None
 
 
-def save(content: Content, path: Path) -> None:
-    """Write an evaluation as JSON in one step; figures that are not numbers become ``null``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_suffix(".tmp")
-    staging.write_text(json.dumps(_plain(content), separators=(",", ":"), allow_nan=False) + "\n", encoding="utf-8")
-    staging.replace(path)
+def save(figures: Figures, path: Path) -> None:
+    """Write the figures of an evaluation as JSON in one atomic step; NaN and infinities become ``null``."""
+    publish(path, (json.dumps(_finite(figures), separators=(",", ":"), allow_nan=False) + "\n").encode())
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return JSON with ``None`` in place of NaN and infinities."""
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _finite(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

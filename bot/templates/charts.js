@@ -14,10 +14,10 @@
 
   function lines(figure) {
     const plot = figure.querySelector(".plot");
-    const about = JSON.parse(figure.querySelector("script").textContent);
+    const chart = JSON.parse(figure.querySelector("script").textContent);
     const groups = [...figure.querySelectorAll("[data-series]")];
     const cross = make("div", "", "cross");
-    const dots = about.series.map((_, index) => make("div", "", `dot s${index}`));
+    const dots = chart.series.map((_, index) => make("div", "", `dot s${index}`));
     let at = null;
 
     function clear() {
@@ -28,35 +28,35 @@
 
     function show(index, y) {
       at = index;
-      const left = 100 * about.x[index];
+      const left = 100 * chart.x[index];
       cross.style.left = `${left}%`;
       plot.append(cross);
       const table = make("table");
-      about.series.forEach((series, number) => {
+      chart.series.forEach((series, number) => {
         const value = series.values[index];
         if (value === null || groups[number].hasAttribute("hidden")) return dots[number].remove();
         dots[number].style.left = `${left}%`;
-        dots[number].style.top = `${(100 * (about.high - value)) / (about.high - about.low)}%`;
+        dots[number].style.top = `${(100 * (chart.high - value)) / (chart.high - chart.low)}%`;
         plot.append(dots[number]);
         const row = table.insertRow();
         row.insertCell().append(make("i", "", `s${number}`));
         row.insertCell().textContent = series.name;
-        row.insertCell().textContent = value.toFixed(about.decimals).replace("-", "\u2212");
+        row.insertCell().textContent = value.toFixed(chart.decimals).replace("-", "\u2212");
       });
-      tip.replaceChildren(make("b", about.labels[index]), table);
+      tip.replaceChildren(make("b", chart.labels[index]), table);
       const box = plot.getBoundingClientRect();
-      place(box.left + box.width * about.x[index], y ?? box.top + box.height / 3);
+      place(box.left + box.width * chart.x[index], y ?? box.top + box.height / 3);
     }
 
     function nearest(clientX) {
       const box = plot.getBoundingClientRect();
       const share = (clientX - box.left) / box.width;
-      let low = 0, high = about.x.length - 1;
+      let low = 0, high = chart.x.length - 1;
       while (high - low > 1) {
         const middle = (low + high) >> 1;
-        if (about.x[middle] < share) low = middle; else high = middle;
+        if (chart.x[middle] < share) low = middle; else high = middle;
       }
-      return share - about.x[low] < about.x[high] - share ? low : high;
+      return share - chart.x[low] < chart.x[high] - share ? low : high;
     }
 
     plot.addEventListener("pointermove", (event) => show(nearest(event.clientX), event.clientY));
@@ -67,7 +67,7 @@
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (step === undefined) return;
       event.preventDefault();
-      show(Math.min(Math.max((at ?? (step > 0 ? -1 : about.x.length)) + step, 0), about.x.length - 1));
+      show(Math.min(Math.max((at ?? (step > 0 ? -1 : chart.x.length)) + step, 0), chart.x.length - 1));
     });
     figure.querySelectorAll("[data-toggle]").forEach((button) =>
       button.addEventListener("click", () => {
@@ -79,16 +79,16 @@
   }
 
   document.querySelectorAll(".chart.lines").forEach(lines);
-  const said = (event) => event.target.closest?.("[data-tip]");
+  const withTip = (event) => event.target.closest?.("[data-tip]");
   document.addEventListener("pointermove", (event) => {
-    const one = said(event);
+    const one = withTip(event);
     if (one) {
       tip.textContent = one.dataset.tip;
       place(event.clientX, event.clientY);
     } else if (!event.target.closest?.(".plot")) tip.hidden = true;
   });
   document.addEventListener("focusin", (event) => {
-    const one = said(event);
+    const one = withTip(event);
     if (!one || !one.matches(":focus-visible")) return;
     tip.textContent = one.dataset.tip;
     const box = one.getBoundingClientRect();
