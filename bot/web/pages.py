@@ -49,7 +49,7 @@ class Pages:
         names = sorted({name for one in rounds for name in one.scores})
         paid = any(one.paid is not None for one in rounds)
         shown = rounds[::-1][:SHOWN]
-        return self._page("/live", "Live record", charts=_charts(rounds), live=shown, names=names, paid=paid)
+        return self._page("/live", "Live scores", charts=_charts(rounds), live=shown, names=names, paid=paid)
 
     def models(self, _path: str) -> Answer:
         """Return every artifact with its scores on the hold-out and why it serves or does not."""

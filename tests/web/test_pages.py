@@ -126,7 +126,7 @@ def test_pages_live_in_a_browser(url, browser):
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(url)
-    page.click("nav a:has-text('Live record')")
+    page.click("nav a:has-text('Live scores')")
     plot = page.locator(".chart.lines .plot").first
     plot.hover()
     tip = page.locator("#tip").inner_text()
