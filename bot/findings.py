@@ -1,4 +1,4 @@
-"""The result of one check: of a submission, of a challenger, of a hold-out."""
+"""Values that checks and measurements return: a finding, or the reason why there is no result."""
 
 from dataclasses import dataclass
 
@@ -12,3 +12,15 @@ class Finding:
     value: float | str
     limit: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """
+    A result that could not be computed.
+
+    Attributes:
+        reason: Why, in a few words.
+    """
+
+    reason: str
