@@ -44,9 +44,12 @@ def evaluate_and_report(settings: Settings, artifact: str, pay: str | None = Non
         BadConfig: *pay* cannot be read.
     """
     terms = _terms(settings, pay)
-    with training_bar() as watch:
+    with training_bar() as report_progress:
         evaluator = Evaluator(
-            artifacts=assembly.open_artifacts(settings), state_dir=settings.state_dir, terms=terms, watch=watch
+            artifacts=assembly.open_artifacts(settings),
+            state_dir=settings.state_dir,
+            terms=terms,
+            report_progress=report_progress,
         )
         content = evaluator.evaluate(artifact)
     paths = report_paths(settings.state_dir, artifact)

@@ -7,7 +7,7 @@ some of their bytes are fetched all the same and compared. Whatever is unexpecte
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bot.system.progress import CountCallback
 from bot.tournament.client import NumeraiClient
 
 MAGIC = b"PAR1"
@@ -24,16 +25,13 @@ GUESS = 1 << 16
 SPANS, SPAN = 6, 1 << 15
 """Pieces of the kept part that are compared with the server's, and the bytes of each."""
 
-Watcher = Callable[[int, int], None]
-"""Called with bytes done and bytes in all."""
-
 
 class Unsuited(Exception):
     """The file cannot be completed from what is at hand; it has to be fetched whole."""
 
 
 def fetch_tail(
-    client: NumeraiClient, filename: str, path: Path, staging: Path, *, watch: Watcher | None = None
+    client: NumeraiClient, filename: str, path: Path, staging: Path, *, on_progress: CountCallback | None = None
 ) -> tuple[int, str]:
     """
     Write the server's version of a parquet file to *staging*, with the unchanged row groups of *path*.
@@ -43,7 +41,7 @@ def fetch_tail(
         filename: As the server names it.
         path: The version at hand, sound.
         staging: Where the new version is put together.
-        watch: Told about progress; what is taken from *path* counts as done.
+        on_progress: Called with the progress; what is taken from *path* counts as done.
 
     Returns:
         Size of the new version, and its ETag.
@@ -74,8 +72,8 @@ def fetch_tail(
         for piece in source.read(begin, source.size - len(source.end)):
             new.write(piece)
             done += len(piece)
-            if watch is not None:
-                watch(done, source.size)
+            if on_progress is not None:
+                on_progress(done, source.size)
         new.write(source.end)
         done += len(source.end)
         new.flush()

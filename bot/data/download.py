@@ -23,10 +23,11 @@ import structlog
 
 from bot.data._tail_download import Unsuited, fetch_tail
 from bot.data.live_file import LiveFile, prove_fresh, read_live
-from bot.data.resumable import Partial, Watcher
+from bot.data.resumable import Partial
 from bot.errors import DatasetIncomplete, OperatorNeeded
 from bot.system.files import publish, sha256_of, sync_folder
 from bot.system.kill_points import kill_point
+from bot.system.progress import CountCallback
 from bot.tournament.client import NumeraiClient
 
 __all__ = ["FetchedFile", "LiveFile", "fetch", "prove_fresh", "read_live", "recorded", "sync_files"]
@@ -54,7 +55,7 @@ class FetchedFile:
 
 
 def fetch(
-    client: NumeraiClient, filename: str, path: Path, *, resume: bool = False, watch: Watcher | None = None
+    client: NumeraiClient, filename: str, path: Path, *, resume: bool = False, on_progress: CountCallback | None = None
 ) -> FetchedFile:
     """
     Download a dataset file to *path*, verified.
@@ -64,7 +65,7 @@ def fetch(
         filename: As the server names it, such as ``v5.3/live.parquet``.
         path: Where the file appears once it is complete; an older file there is replaced then.
         resume: Continue an interrupted download of the same content; for large files only.
-        watch: Told about progress.
+        on_progress: Called with the progress.
 
     Raises:
         DatasetIncomplete: What arrived is not the whole file, or not parquet where the name says so.
@@ -88,7 +89,7 @@ def fetch(
             part.remove()
             raise DatasetIncomplete(f"{filename}: the server answered another range than asked; it is fetched anew")
         with _enough_room(path.parent, filename, total - part.size):
-            came = part.write(pieces, total, watch)
+            came = part.write(pieces, total, on_progress)
     _verify(part.path, filename, total)
     if sha256_of(part.path) != came:
         part.remove()
@@ -98,7 +99,9 @@ def fetch(
     return FetchedFile(path=path, size=total, sha256=came, etag=etag, modified=modified)
 
 
-def sync_files(client: NumeraiClient, folder: Path, version: str, *, watch: Watcher | None = None) -> tuple[str, ...]:
+def sync_files(
+    client: NumeraiClient, folder: Path, version: str, *, on_progress: CountCallback | None = None
+) -> tuple[str, ...]:
     """
     Bring the training files of a data version up to date; return the names of those that changed.
 
@@ -121,7 +124,7 @@ def sync_files(client: NumeraiClient, folder: Path, version: str, *, watch: Watc
                 same = response.headers.get("ETag") == known["etag"] and known["etag"]
             if same:
                 continue
-        fetched = _refetch(client, f"{version}/{name}", path, known, watch)
+        fetched = _refetch(client, f"{version}/{name}", path, known, on_progress)
         known_files[name] = {"bytes": fetched.size, "etag": fetched.etag, "sha256": fetched.sha256}
         publish(home / _SYNCED, json.dumps(known_files, indent=1, sort_keys=True).encode())
         changed.append(name)
@@ -150,21 +153,25 @@ def offered(client: NumeraiClient, version: str) -> tuple[str, ...]:
 
 
 def _refetch(
-    client: NumeraiClient, filename: str, path: Path, known: Mapping[str, object] | None, watch: Watcher | None
+    client: NumeraiClient,
+    filename: str,
+    path: Path,
+    known: Mapping[str, object] | None,
+    on_progress: CountCallback | None,
 ) -> FetchedFile:
     """Fetch what is new in a parquet file whose older version is at hand and sound, else the whole file."""
     if known is None or path.suffix != ".parquet" or not path.is_file() or sha256_of(path) != known["sha256"]:
-        return fetch(client, filename, path, resume=True, watch=watch)
+        return fetch(client, filename, path, resume=True, on_progress=on_progress)
     staging = path.with_name(f".{path.name}.tail")
     try:
         with _enough_room(path.parent, filename, path.stat().st_size):
-            size, etag = fetch_tail(client, filename, path, staging, watch=watch)
+            size, etag = fetch_tail(client, filename, path, staging, on_progress=on_progress)
         _verify(staging, filename, size)
         sha256 = sha256_of(staging)
         staging.replace(path)
     except (Unsuited, DatasetIncomplete) as reason:
         log.info("dataset.whole", file=filename, reason=str(reason))
-        return fetch(client, filename, path, resume=True, watch=watch)
+        return fetch(client, filename, path, resume=True, on_progress=on_progress)
     finally:
         staging.unlink(missing_ok=True)
     sync_folder(path.parent)

@@ -15,7 +15,7 @@ touches no byte of the features it leaves out. :mod:`bot.data.ingest` writes it.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from bot.data.era_store_manifest import Block, Manifest, StoredFile
 from bot.errors import DatasetIncomplete, SchemaMismatch
+from bot.system.progress import CountCallback
 
 MANIFEST = "manifest.json"
 ID_BYTES = 16
@@ -115,14 +116,14 @@ class EraStore:
         for block in self.manifest.blocks:
             yield from block.files.values()
 
-    def verify(self, watch: Callable[[int, int], None] | None = None, *, blocks: Iterable[Block] | None = None) -> None:
+    def verify(self, on_progress: CountCallback | None = None, *, blocks: Iterable[Block] | None = None) -> None:
         """
         Read every byte and compare it with what was written.
 
         What was read stays mapped: a sync that replaces or removes files meanwhile takes nothing from this store.
 
         Args:
-            watch: Called with bytes done and bytes in all.
+            on_progress: Called with bytes done and bytes in all.
             blocks: Only these; all by default.
 
         Raises:
@@ -142,8 +143,8 @@ class EraStore:
                 path.unlink(missing_ok=True)
                 raise DatasetIncomplete(f"{path} differed from its recorded sha256 and is removed; run `bot sync`")
             done += file.bytes
-            if watch is not None:
-                watch(done, total)
+            if on_progress is not None:
+                on_progress(done, total)
 
     def select(self, features: Sequence[str], targets: Sequence[str]) -> "Columns":
         """

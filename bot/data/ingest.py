@@ -10,7 +10,7 @@ valid store of fewer eras, which the next run completes. Nothing that a manifest
 import errno
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise, takewhile
@@ -25,6 +25,7 @@ from bot.data.era_store import FEATURES, IDS, MANIFEST, TARGETS, EraStore
 from bot.data.era_store_manifest import Block, Manifest, StoredFile
 from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
 from bot.system.files import publish, sha256_of, sync_folder
+from bot.system.progress import CountCallback
 from bot.tournament.columns import FEATURE_PREFIX, is_target
 
 BLOCK_ROWS = 65_536
@@ -33,8 +34,6 @@ BLOCK_ROWS = 65_536
 SAMPLED = 16
 """Features of eras that are stored already which are compared with a newer file."""
 
-Watcher = Callable[[int, int], None]
-"""Called with rows done and rows in all."""
 
 log = structlog.get_logger()
 
@@ -45,7 +44,7 @@ def update(
     *,
     version: str,
     expected: Mapping[str, str] | None = None,
-    watch: Watcher | None = None,
+    on_progress: CountCallback | None = None,
 ) -> EraStore:
     """
     Bring the store of a data version up to date with its parquet files, and open it.
@@ -58,7 +57,7 @@ def update(
         sources: Parquet files in the order of their eras.
         version: Data version.
         expected: sha256 that each file had when it was downloaded, by name; one that differs now is removed.
-        watch: Told about progress.
+        on_progress: Called with the progress.
 
     Raises:
         DatasetIncomplete: A file is damaged, or its eras are not in order.
@@ -86,7 +85,7 @@ def update(
         if (folder / MANIFEST).exists():
             log.warning("store.rebuilt", reason=str(error))
         store = EraStore(folder, _intact(folder) or empty)
-    writer = _Writer(store, watch)
+    writer = _Writer(store, on_progress)
     try:
         for source in opened:
             writer.take(source, digests[source.name])
@@ -101,8 +100,8 @@ def update(
 class _Writer:
     """Adds sources to a store; ``manifest`` is always what is published on disk."""
 
-    def __init__(self, store: EraStore, watch: Watcher | None) -> None:
-        self.folder, self.manifest, self.watch = store.folder, store.manifest, watch
+    def __init__(self, store: EraStore, on_progress: CountCallback | None) -> None:
+        self.folder, self.manifest, self.on_progress = store.folder, store.manifest, on_progress
 
     def take(self, source: ParquetSource, sha256: str) -> None:
         """Append a source's new eras and update the targets of the others."""
@@ -206,8 +205,8 @@ class _Writer:
             ]
             grown = (*self.manifest.blocks, *blocks)
             self._publish(replace(self.manifest, blocks=grown, serial=self.manifest.serial + len(blocks)))
-            if self.watch is not None:
-                self.watch(total - sum(era.rows for era in waiting), total)
+            if self.on_progress is not None:
+                self.on_progress(total - sum(era.rows for era in waiting), total)
 
     def _features(
         self, source: ParquetSource, parts: Sequence[Sequence[Era]], start: int, stop: int, held: Codes

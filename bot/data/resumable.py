@@ -2,17 +2,16 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from bot.system.kill_points import kill_point
+from bot.system.progress import CountCallback
 
 NOTED = 1 << 26
 """Bytes after which it is noted how far a download is: no more than these are fetched again after a power cut."""
 
 PIECE = 1 << 20
-Watcher = Callable[[int, int], None]
-"""Called with bytes done and bytes in all."""
 
 
 class Partial:
@@ -51,14 +50,14 @@ class Partial:
         self.size, self.etag, self._digest = int(size), etag, digest
         return {"Range": f"bytes={self.size}-", "If-Range": self.etag}
 
-    def write(self, pieces: Iterable[bytes], total: int, watch: Watcher | None) -> str:
+    def write(self, pieces: Iterable[bytes], total: int, on_progress: CountCallback | None) -> str:
         """
         Write what arrives behind what is there; return the sha256 of all that came.
 
         Args:
             pieces: From the server.
             total: Bytes of the whole file.
-            watch: Told about progress.
+            on_progress: Called with the progress.
         """
         with kill_point("part.open"), self.path.open("r+b" if self.size else "wb") as file:
             file.seek(self.size)
@@ -70,8 +69,8 @@ class Partial:
                         file.write(piece)
                     self._digest.update(piece)
                     self.size += len(piece)
-                    if watch is not None:
-                        watch(self.size, total)
+                    if on_progress is not None:
+                        on_progress(self.size, total)
                     if self.size - noted >= NOTED:
                         file.flush()
                         self._take_note(total)

@@ -4,20 +4,18 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bot.data.era_store import TARGETS, EraStore
 from bot.history.factor_history import FeatureReturns, feature_returns
+from bot.system.progress import CountCallback
 from bot.system.sealed import seal, unseal
 
-Watcher = Callable[[int, int], None]
-"""Called with eras done and eras in all."""
 
-
-def update(store: EraStore, targets: Sequence[str], *, watch: Watcher | None = None) -> FeatureReturns:
+def update(store: EraStore, targets: Sequence[str], *, on_progress: CountCallback | None = None) -> FeatureReturns:
     """
     Return the realised returns of all features for some targets, from disk where they are known already.
 
@@ -26,7 +24,7 @@ def update(store: EraStore, targets: Sequence[str], *, watch: Watcher | None = N
     Args:
         store: The history.
         targets: Full names.
-        watch: Told about progress.
+        on_progress: Called with the progress.
 
     Raises:
         DatasetIncomplete: A block that has to be read differs from what was written.
@@ -48,8 +46,8 @@ def update(store: EraStore, targets: Sequence[str], *, watch: Watcher | None = N
             continue
         values[position] = feature_returns(columns.features(position), columns.targets(position))
         fresh += 1
-        if watch is not None:
-            watch(position + 1, len(keys))
+        if on_progress is not None:
+            on_progress(position + 1, len(keys))
     if fresh or len(known) != len(keys):
         _write(path, keys, values)
     return FeatureReturns(eras=store.eras, targets=tuple(targets), values=values)

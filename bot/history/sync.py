@@ -20,7 +20,7 @@ from bot.data.next_version import survey
 from bot.history import feature_returns, published
 from bot.history.factor_history import FeatureReturns, HistoryState
 from bot.system.lock import state_lock
-from bot.system.progress import Watcher
+from bot.system.progress import ProgressCallback
 from bot.tournament.client import NumeraiClient
 
 log = structlog.get_logger()
@@ -56,7 +56,7 @@ def sync_history(
     history_targets: Sequence[str],
     lookback: int,
     pinned: Collection[str],
-    watch: Watcher,
+    report_progress: ProgressCallback,
 ) -> Synced:
     """
     Bring everything that is derived from Numerai's files up to date.
@@ -68,7 +68,7 @@ def sync_history(
         history_targets: Whose returns live rows see; those the data lack are left out.
         lookback: Most eras that any recipe looks back.
         pinned: Names of stores, and data versions, that somebody needs; older ones than the current are removed.
-        watch: Told about progress.
+        report_progress: Called with the progress.
 
     Raises:
         StateLocked: Another process is at it.
@@ -78,12 +78,14 @@ def sync_history(
     """
     with state_lock(state_dir, "sync"):
         home = state_dir / "data" / version
-        watch("sync", 0.0, version)
+        report_progress("sync", 0.0, version)
         changed = sync_files(
             client,
             state_dir / "data",
             version,
-            watch=lambda done, total: watch("sync", done / total, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB"),
+            on_progress=lambda done, total: report_progress(
+                "sync", done / total, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+            ),
         )
         digests = {name: str(about["sha256"]) for name, about in recorded(home).items()}
         store = update(
@@ -91,11 +93,13 @@ def sync_history(
             [home / name for name in STORED_FILES],
             version=version,
             expected=digests,
-            watch=lambda done, total: watch("store", done / total, f"{done:,} of {total:,} rows"),
+            on_progress=lambda done, total: report_progress("store", done / total, f"{done:,} of {total:,} rows"),
         )
         targets = tuple(name for name in history_targets if name in store.manifest.targets)
         table = feature_returns.update(
-            store, targets, watch=lambda done, total: watch("returns", done / total, f"{done} of {total} eras")
+            store,
+            targets,
+            on_progress=lambda done, total: report_progress("returns", done / total, f"{done} of {total} eras"),
         )
         state = published.publish(
             published.history_path(state_dir, version),

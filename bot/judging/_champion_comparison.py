@@ -33,7 +33,7 @@ from bot.scoring.neutralize import KNOWN_SHARE
 from bot.scoring.summaries import max_drawdown
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.scorer import GOLDEN_TOLERANCE
-from bot.system.progress import Watcher
+from bot.system.progress import ProgressCallback
 from bot.tournament.columns import FEATURE_VALUES
 from bot.training.splits import UsedEras
 from bot.training.training_set import TrainingSet
@@ -142,7 +142,7 @@ def compare_with_champion(
     used: Sequence[UsedEras],
     suspicious: float,
     served: Mapping[str, float],
-    watch: Watcher,
+    report_progress: ProgressCallback,
     other_version: tuple[str, Ensemble] | None = None,
 ) -> HoldoutJudgement:
     """
@@ -159,11 +159,11 @@ def compare_with_champion(
         used: Eras that shaped the challenger's members.
         suspicious: CORR over which a leak is to be feared.
         served: ``golden`` and ``latency_s`` of the models that would serve.
-        watch: Told about progress.
+        report_progress: Called with the progress.
         other_version: A champion of another data version on its own data, and its id.
     """
     reference = ReferencePredictions.read(data_folder, fresh.store, positions, target=target)
-    ours = judge(challenger, positions, target=target, reference=reference, watch=watch)
+    ours = judge(challenger, positions, target=target, reference=reference, report_progress=report_progress)
     missing, theirs, comparison, champion_id, moves = dict(reference.absent), None, None, None, False
     try:
         champion_id = artifacts.champions(recipe)[0]
@@ -178,7 +178,7 @@ def compare_with_champion(
             common = rival.shared(common)
         else:
             raise ValueError(f"its data, {artifact.manifest['data_version']}, could not be opened")  # noqa: TRY301
-        theirs = judge(rival, common, target=target, reference=reference, watch=watch)
+        theirs = judge(rival, common, target=target, reference=reference, report_progress=report_progress)
         comparison = _compare(champion_id, ours, theirs, correlations(ours.predictions, theirs.predictions))
     except NoChampion:
         pass

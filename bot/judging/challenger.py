@@ -34,7 +34,7 @@ from bot.judging.promotion import Decision, decide
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.scorer import GOLDEN, MARGINALS, NETWORK, STACKED, Members, Scorer, golden_batch, replay
 from bot.serving.version_pin import Pin
-from bot.system.progress import Track, Watcher
+from bot.system.progress import ProgressCallback, RecordMetrics
 from bot.tournament.client import NumeraiClient
 from bot.training.benchmark_labels import benchmark_column, with_benchmark
 from bot.training.distributed import FitRequest, NetworkTeam, kept
@@ -79,9 +79,9 @@ class Retrainer:
     feature_set: str
     target: str
     device: Device = "auto"
-    watch: Watcher = lambda _stage, _share, _note: None
+    report_progress: ProgressCallback = lambda _stage, _share, _note: None
     should_stop: Callable[[], bool] = lambda: False
-    track: Track = lambda _run, _step, _measured: None
+    record_metrics: RecordMetrics = lambda _run, _step, _measured: None
     needed: Sequence[str] = ()
 
     def retrain(self, recipe: Recipe) -> Retrained:
@@ -111,11 +111,18 @@ class Retrainer:
             history_targets=needs.targets,
             lookback=needs.lookback,
             pinned={*self.needed, *self.artifacts.pinned("store"), *self.artifacts.pinned("data_version")},
-            watch=self.watch,
+            report_progress=self.report_progress,
         )
         other_version = open_other_version(self.artifacts, recipe.name, fresh, self.state_dir)
         metadata = FeatureMetadata.read(self._data_folder / "features.json")
-        data = read(fresh, recipe, metadata, feature_set=self.feature_set, target=self.target, watch=self.watch)
+        data = read(
+            fresh,
+            recipe,
+            metadata,
+            feature_set=self.feature_set,
+            target=self.target,
+            report_progress=self.report_progress,
+        )
         split, resolved = part(data, recipe, self.target)
         self._neutralizers(data, recipe)  # an unknown set is refused before hours of training, not after
         column = (
@@ -132,7 +139,7 @@ class Retrainer:
             (served / MARGINALS).write_bytes(marginals(data).to_bytes())
             network = self._fit_network(data, split, resolved, recipe, (judged, served))
             for folder, average in ((judged, network.judged), (served, network.served)):
-                self.watch("export", 0.0, "ONNX, with the parity gate")
+                self.report_progress("export", 0.0, "ONNX, with the parity gate")
                 report = export(average, folder / NETWORK)
                 log.info("network.exported", max_abs=report.max_abs)
             self._fit_trees(data, split.train, recipe, judged)
@@ -144,7 +151,13 @@ class Retrainer:
             reference = ReferencePredictions.read(self._data_folder, fresh.store, split.validation, target=self.target)
             weights = find_weights(data, judged, split.validation, recipe, target=self.target, reference=reference)
             challenger = self._candidate(data, recipe, judged, weights)
-            validation = judge(challenger, split.validation, target=self.target, reference=reference, watch=self.watch)
+            validation = judge(
+                challenger,
+                split.validation,
+                target=self.target,
+                reference=reference,
+                report_progress=self.report_progress,
+            )
             judgement = compare_with_champion(
                 challenger,
                 split.holdout,
@@ -156,7 +169,7 @@ class Retrainer:
                 used=used(data, split, recipe, self.target),
                 suspicious=recipe.floors.suspicious_corr,
                 served=self._seal(data, recipe, served, weights),
-                watch=self.watch,
+                report_progress=self.report_progress,
                 other_version=other_version,
             )
             decision = decide(judgement.evidence, recipe.floors, target=self.target)
@@ -204,9 +217,9 @@ class Retrainer:
         team = NetworkTeam(
             state_dir=self.state_dir,
             device=self.device,
-            watch=self.watch,
+            report_progress=self.report_progress,
             should_stop=self.should_stop,
-            track=self.track,
+            record_metrics=self.record_metrics,
         )
         return team.fit(request, *folders)
 
@@ -218,7 +231,7 @@ class Retrainer:
                 positions,
                 recipe,
                 target,
-                self.watch,
+                self.report_progress,
                 kept=kept(self.state_dir, recipe),
                 should_stop=self.should_stop,
             )

@@ -26,7 +26,7 @@ from bot.scoring.neutralize import KNOWN_SHARE, exposures, if_covered
 from bot.serving.artifacts import Artifact
 from bot.serving.scorer import Members, ensemble
 from bot.system.lock import state_lock
-from bot.system.progress import Watcher
+from bot.system.progress import ProgressCallback
 from bot.tournament.columns import overlap_eras
 from bot.training.recipe_file import history_needs
 from bot.training.recipes import Recipe
@@ -129,7 +129,12 @@ class JudgedEras:
 
 
 def judge(
-    candidate: ScoresEras, positions: Sequence[int], *, target: str, reference: ReferencePredictions, watch: Watcher
+    candidate: ScoresEras,
+    positions: Sequence[int],
+    *,
+    target: str,
+    reference: ReferencePredictions,
+    report_progress: ProgressCallback,
 ) -> JudgedEras:
     """
     Score a candidate on the eras at *positions*.
@@ -139,12 +144,12 @@ def judge(
         positions: Of the eras.
         target: The truth.
         reference: Predictions that contributions are measured against.
-        watch: Told about progress.
+        report_progress: Called with the progress.
     """
     series: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     rows, exposure, predictions = [], [], {}
     for done, position in enumerate(positions):
-        watch("judge", done / len(positions), f"{len(positions)} eras")
+        report_progress("judge", done / len(positions), f"{len(positions)} eras")
         era = candidate.score(position, reference.by_era.get("bmc", {}).get(position))
         scores = era.scores
         truth = candidate.data.target(position, target)

@@ -28,7 +28,7 @@ from bot.record.outbox import Outbox
 from bot.scoring.metrics import COVERAGE, corr
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.submission.submission_file import render
-from bot.system.progress import Watcher
+from bot.system.progress import ProgressCallback
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import ALIAS
 from bot.tournament.responses import Diagnosis
@@ -52,7 +52,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnoser:
-    """Everything a diagnosis needs; *wait* sleeps so many seconds, *watch* is told about progress."""
+    """Everything a diagnosis needs; *wait* sleeps so many seconds, *report_progress* is called with the progress."""
 
     client: NumeraiClient
     record: DiagnosticsRecord
@@ -60,7 +60,7 @@ class Diagnoser:
     artifacts: ArtifactStore
     state_dir: Path
     wait: Callable[[float], None] = time.sleep
-    watch: Watcher = lambda _stage, _share, _note: None
+    report_progress: ProgressCallback = lambda _stage, _share, _note: None
 
     def diagnose(self, identity: str, slot: Slot, *, force: bool = False) -> ArtifactDiagnostics:
         """
@@ -160,7 +160,7 @@ class Diagnoser:
         ids: list[str] = []
         predictions: list[np.ndarray] = []
         for done, position in enumerate(positions):
-            self.watch("diagnose", done / len(positions), f"{len(positions)} eras")
+            self.report_progress("diagnose", done / len(positions), f"{len(positions)} eras")
             of_era = {kind: by_era.get(position) for kind, by_era in reference.by_era.items()}
             scores = ensemble.score(position, of_era.get("bmc")).scores
             values, truth = scores[ENSEMBLE], truths.target(position, paid)

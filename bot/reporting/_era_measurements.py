@@ -20,7 +20,7 @@ from bot.judging.judge import ENSEMBLE, Ensemble, contribution
 from bot.reporting._error_analysis import EraShape, bin_means, era_shape
 from bot.scoring.metrics import corr, corr_table, fnc_table
 from bot.scoring.neutralize import exposures
-from bot.system.progress import Watcher
+from bot.system.progress import ProgressCallback
 from models.inference.ranks import rank_correlation
 
 OTHERS = {"bmc": "benchmark", "mmc": "meta model"}
@@ -81,7 +81,7 @@ def measure_eras(
     targets: Sequence[str],
     reference: ReferencePredictions,
     neutral: Columns | None,
-    watch: Watcher,
+    report_progress: ProgressCallback,
 ) -> EraMeasurements:
     """
     Score a candidate on the eras at *positions*, and look at the eras themselves.
@@ -93,11 +93,11 @@ def measure_eras(
         targets: Every truth; those the store lacks are an error of the caller.
         reference: Predictions that contributions are measured against.
         neutral: Features that FNC leaves out, of the same store; ``None`` where the data have no such set.
-        watch: Told about progress.
+        report_progress: Called with the progress.
     """
     found = _Collected()
     for done, position in enumerate(positions):
-        watch("evaluate", done / len(positions), f"{len(positions)} eras")
+        report_progress("evaluate", done / len(positions), f"{len(positions)} eras")
         _era(candidate, position, target, targets, reference, neutral, found)
     data = candidate.data
     return EraMeasurements(

@@ -23,7 +23,7 @@ from bot.reporting.importance import Weight, gain_shares, permutation_weights, t
 from bot.scoring.metrics import corr
 from bot.serving.artifacts import Artifact
 from bot.serving.scorer import NETWORK
-from bot.system.progress import Watcher
+from bot.system.progress import ProgressCallback
 from bot.tournament.columns import overlap_eras
 from models.classes import TARGET_VALUES
 from models.inference.ensemble import expected_score
@@ -51,7 +51,7 @@ def network_probe(
     positions: Sequence[int],
     target: str,
     absent: dict[str, str],
-    watch: Watcher,
+    report_progress: ProgressCallback,
 ) -> tuple[Content | None, Content | None]:
     """Return how honest the network's class probabilities are, and how far its seeds agree."""
     path = artifact.path(f"{artifact.manifest['judged_prefix']}{NETWORK}")
@@ -65,7 +65,7 @@ def network_probe(
     agreed: list[float] = []
     sample = _spaced(positions, SAMPLED)
     for done, position in enumerate(sample):
-        watch("calibrate", done / len(sample), f"{len(sample)} eras")
+        report_progress("calibrate", done / len(sample), f"{len(sample)} eras")
         data = candidate.data
         rows, seen, truth = data.prepared(position), data.window(position), data.target(position, target)
         known = np.isfinite(truth)
@@ -105,7 +105,7 @@ def importance_probe(
     target: str,
     measured: EraMeasurements,
     absent: dict[str, str],
-    watch: Watcher,
+    report_progress: ProgressCallback,
 ) -> Content:
     """Return gain of the trees, and permutation losses of all members, by group and by feature."""
     manifest = candidate.data.manifest
@@ -131,7 +131,7 @@ def importance_probe(
     sample = _spaced(positions, PERMUTED)
     losses = []
     for done, position in enumerate(sample):
-        watch("permute", done / len(sample), f"{len(sample)} eras, {len(blocks)} groups and features")
+        report_progress("permute", done / len(sample), f"{len(sample)} eras, {len(blocks)} groups and features")
         losses.append(_permuted(candidate, position, target, blocks))
     gap = max(1, (positions[-1] - positions[0]) // max(len(sample) - 1, 1))
     together = math.ceil(overlap_eras(target) / gap)

@@ -45,19 +45,19 @@ from bot.scoring.metrics import FNC_SET
 from bot.scoring.summaries import Terms
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.system.files import publish
-from bot.system.progress import Watcher
+from bot.system.progress import ProgressCallback
 from bot.tournament.columns import overlap_eras
 from bot.training.recipes import Floors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluator:
-    """Everything an evaluation needs; *terms* are what a round pays, *watch* is told about progress."""
+    """Everything an evaluation needs; *terms* are what a round pays, *report_progress* is called with the progress."""
 
     artifacts: ArtifactStore
     state_dir: Path
     terms: Terms | None = None
-    watch: Watcher = lambda _stage, _share, _note: None
+    report_progress: ProgressCallback = lambda _stage, _share, _note: None
 
     def evaluate(self, identity: str) -> Content:
         """
@@ -85,7 +85,7 @@ class Evaluator:
             targets=candidate.data.targets,
             reference=ReferencePredictions.read(home, store, positions, target=target),
             neutral=neutral,
-            watch=self.watch,
+            report_progress=self.report_progress,
         )
         block = overlap_eras(target)
         features, groups = candidate.data.manifest.features, candidate.data.manifest.groups
@@ -98,7 +98,7 @@ class Evaluator:
         if self.terms is not None:
             paid, absent["pay"] = pay_figures(measured, self.terms, target, block=block)
         changed, absent["churn"] = churn_figures(judgement, block=block)
-        probabilities, seeds = network_probe(artifact, candidate, positions, target, absent, self.watch)
+        probabilities, seeds = network_probe(artifact, candidate, positions, target, absent, self.report_progress)
         return {
             "schema": SCHEMA,
             "artifact": identity,
@@ -133,7 +133,9 @@ class Evaluator:
             "worst": worst_eras(measured, features, groups),
             "calibration": probabilities,
             "seeds": seeds,
-            "importance": importance_probe(artifact, candidate, positions, target, measured, absent, self.watch),
+            "importance": importance_probe(
+                artifact, candidate, positions, target, measured, absent, self.report_progress
+            ),
             "drift": drift_probe(self.state_dir, candidate, absent),
             "leaks": [asdict(one) for one in self._leaks(about, candidate, positions, target, measured)],
             "pay": paid,
@@ -150,7 +152,7 @@ class Evaluator:
         measured: EraMeasurements,
     ) -> tuple[Finding, ...]:
         """Return what the judge's own checks say about these figures, too."""
-        self.watch("leaks", 0.0, f"{len(positions)} eras")
+        self.report_progress("leaks", 0.0, f"{len(positions)} eras")
         return find_leaks(
             candidate.data,
             positions,

@@ -22,7 +22,7 @@ from bot.research.experiment import Experiment, ExperimentResults
 from bot.scoring.bootstrap import TooFewEras
 from bot.scoring.metrics import bmc, corr
 from bot.scoring.paired_comparison import Difference, Measured, compare
-from bot.system.progress import Watcher
+from bot.system.progress import ProgressCallback
 from bot.tournament.columns import HISTORY_LAG, horizon
 from bot.training.network_fit import NetworkFitter, expected_scores
 from bot.training.recipes import NetworkRecipe
@@ -164,10 +164,12 @@ class _Climb:
 
     def _trees(self, number: int, target: str) -> TreeModel:
         """Return the trees of one fold and target."""
-        watch = self._watch(TREES, number)
+        report_progress = self._fold_progress(TREES, number)
         path = self.results.text(
             f"trees-{number}-{target}.txt",
-            lambda: fit_trees(self.data, self.lab.thinned(self.folds[number].train), self.lab.recipe, target, watch),
+            lambda: fit_trees(
+                self.data, self.lab.thinned(self.folds[number].train), self.lab.recipe, target, report_progress
+            ),
         )
         return TreeModel(path)
 
@@ -205,7 +207,7 @@ class _Climb:
             target=lab.target,
             device=lab.device,
             checkpoints=checkpoints,
-            watch=self._watch(name, number),
+            report_progress=self._fold_progress(name, number),
         )
         labelled = np.zeros(len(data.store.eras), dtype=bool)
         labelled[list(fold.train)] = True
@@ -230,12 +232,12 @@ class _Climb:
         shutil.rmtree(checkpoints, ignore_errors=True)
         return scores
 
-    def _watch(self, name: str, number: int) -> Watcher:
-        def watch(stage: str, share: float, note: str) -> None:
+    def _fold_progress(self, name: str, number: int) -> ProgressCallback:
+        def report_progress(stage: str, share: float, note: str) -> None:
             rungs = (TREES, *NETWORKS)
             done = rungs.index(name) * (len(self.folds) - 1) + number - 1 + share
-            self.lab.watch(
+            self.lab.report_progress(
                 stage, max(done, 0.0) / len(rungs) / (len(self.folds) - 1), f"{name}, fold {number + 1}: {note}"
             )
 
-        return watch
+        return report_progress

@@ -17,7 +17,7 @@ from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
 from bot.history import feature_returns
 from bot.history.factor_history import FeatureReturns
-from bot.system.progress import Watcher
+from bot.system.progress import ProgressCallback
 from bot.training.network_options import Device
 from bot.training.recipe_file import history_needs
 from bot.training.recipes import Recipe
@@ -40,7 +40,7 @@ class Experiment:
         every: Train on every *n*-th era; every era is validated on.
         chunk: Eras of a walk-forward fold.
         device: Where networks train.
-        watch: Told about progress.
+        report_progress: Called with the progress.
     """
 
     state_dir: Path
@@ -52,7 +52,7 @@ class Experiment:
     every: int
     chunk: int
     device: Device = "auto"
-    watch: Watcher = lambda _stage, _share, _note: None
+    report_progress: ProgressCallback = lambda _stage, _share, _note: None
 
     def store(self) -> EraStore:
         """
@@ -98,7 +98,9 @@ class Experiment:
         synced = tuple(name for name in history_needs().targets if name in store.manifest.targets)
         names = synced if set(targets) <= set(synced) else tuple(targets)
         table = feature_returns.update(
-            store, names, watch=lambda done, total: self.watch("returns", done / total, f"{done} of {total} eras")
+            store,
+            names,
+            on_progress=lambda done, total: self.report_progress("returns", done / total, f"{done} of {total} eras"),
         )
         position = {name: index for index, name in enumerate(store.manifest.features)}
         return table.select([position[name] for name in features], targets)

@@ -109,7 +109,7 @@ def interpret(experiment: Experiment, artifact: Artifact, *, rows: int) -> Inter
     names = probe.data.store.eras
     groups, by_target, by_lag = [], [], []
     for done, position in enumerate(known.tolist()):
-        experiment.watch("permute", done / len(known), names[position])
+        experiment.report_progress("permute", done / len(known), names[position])
         groups.append(probe.group_losses(position))
         if probe.row_history:
             by_target.append(probe.history_losses(position, probe.target_blocks()))

@@ -31,7 +31,7 @@ from bot.research.factor_momentum import (
 )
 from bot.scoring.bootstrap import TooFewEras
 from bot.scoring.metrics import corr
-from bot.system.progress import Watcher
+from bot.system.progress import ProgressCallback
 from bot.tournament.columns import horizon
 from bot.training.splits import Split, embargo
 from bot.training.training_set import TrainingSet
@@ -134,16 +134,16 @@ def _fold(
 ) -> FoldScores:
     """Fit the trees of one fold and score its validation eras, or read what was kept of that."""
 
-    def watch(stage: str, share: float, note: str) -> None:
-        lab.watch(stage, (number + share) / len(folds), f"fold {number + 1} of {len(folds)}: {note}")
+    def report_progress(stage: str, share: float, note: str) -> None:
+        lab.report_progress(stage, (number + share) / len(folds), f"fold {number + 1} of {len(folds)}: {note}")
 
     fold = folds[number]
     model = results.text(
-        f"trees-{number}.txt", lambda: fit_trees(data, lab.thinned(fold.train), lab.recipe, lab.target, watch)
+        f"trees-{number}.txt", lambda: fit_trees(data, lab.thinned(fold.train), lab.recipe, lab.target, report_progress)
     )
     kept = results.piece(
         f"fold-{number}",
-        lambda: _scored(data, table, candidates, fold.validation, lab.target, TreeModel(model), watch),
+        lambda: _scored(data, table, candidates, fold.validation, lab.target, TreeModel(model), report_progress),
     )
     return FoldScores(
         positions=np.array(fold.validation),
@@ -159,7 +159,7 @@ def _scored(
     positions: Sequence[int],
     target: str,
     trees: TreeModel,
-    watch: Watcher,
+    report_progress: ProgressCallback,
 ) -> dict[str, list[object]]:
     """Return CORR of each candidate alone and beside the trees, era by era."""
     alone, mixed = [], []
@@ -176,7 +176,7 @@ def _scored(
                 for score in momentum.T
             ]
         )
-        watch("momentum", done / len(positions), data.store.eras[position])
+        report_progress("momentum", done / len(positions), data.store.eras[position])
     return {"alone": list(alone), "mixed": list(mixed)}
 
 

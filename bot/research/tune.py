@@ -218,7 +218,9 @@ class Tuning:
         folds = self.folds(data)
         paid: list[float] = []
         for step, fold in enumerate(folds):
-            self.experiment.watch("tune", step / len(folds), f"trial {trial.number}, fold {step + 1} of {len(folds)}")
+            self.experiment.report_progress(
+                "tune", step / len(folds), f"trial {trial.number}, fold {step + 1} of {len(folds)}"
+            )
             scratch = self.folder / f"trial-{trial.number}-{step}"
             try:
                 series = self.pay(data, recipe, fold, scratch)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from bot.data.download import LiveFile, fetch
-from bot.data.resumable import Watcher
 from bot.errors import NumeraiUnavailable
 from bot.scoring.neutralize import KNOWN_SHARE, if_covered
 from bot.system.kill_points import kill_point
+from bot.system.progress import CountCallback
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import ID
 from bot.tournament.rounds import Round
@@ -65,7 +65,7 @@ def live_benchmark(
             with kill_point("benchmark.asked"):
                 asked.parent.mkdir(parents=True, exist_ok=True)
                 asked.touch()
-            fetch(client, f"{version}/{FILE}", path, watch=_watch(time.monotonic() + FETCH_S))
+            fetch(client, f"{version}/{FILE}", path, on_progress=_give_up_after(time.monotonic() + FETCH_S))
         return aligned(path, live.ids, column)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with this file, the round counts more
         return None, f"{FILE}: {type(error).__name__}: {error}"
@@ -89,9 +89,9 @@ def aligned(path: Path, ids: Sequence[str], column: str) -> tuple[Floats | None,
     return found, ""
 
 
-def _watch(deadline: float) -> Watcher:
-    def watch(_done: int, _total: int) -> None:
+def _give_up_after(deadline: float) -> CountCallback:
+    def check_time(_done: int, _total: int) -> None:
         if time.monotonic() > deadline:
             raise NumeraiUnavailable(f"it took longer than {FETCH_S:.0f} seconds")
 
-    return watch
+    return check_time

@@ -1,4 +1,4 @@
-"""What is told while something takes its time: progress, and curves in TensorBoard or MLflow where they are installed."""
+"""Progress of long work, and training curves in TensorBoard or MLflow where one of them is installed."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,29 +10,32 @@ import structlog
 
 from bot.errors import OperatorNeeded
 
-Tracker = Literal["off", "tensorboard", "mlflow"]
-Track = Callable[[str, int, Mapping[str, float]], None]
-"""Called with the name of a run, its step, and what was measured there."""
+ProgressCallback = Callable[[str, float, str], None]
+"""Called with the stage, the share of it that is done (0 to 1), and a note."""
 
-Watcher = Callable[[str, float, str], None]
-"""Called with what is being done, the share that is done, and a few words about it."""
+CountCallback = Callable[[int, int], None]
+"""Called with the bytes, rows, eras or trees that are done, and how many there are in all."""
+
+Tracker = Literal["off", "tensorboard", "mlflow"]
+RecordMetrics = Callable[[str, int, Mapping[str, float]], None]
+"""Called with the name of a run, its step, and the metrics of that step."""
 
 _MODULES = {"tensorboard": "torch.utils.tensorboard", "mlflow": "mlflow"}
 log = structlog.get_logger()
 
 
 @contextmanager
-def tracking(tracker: Tracker, folder: Path) -> Iterator[Track]:
+def tracking(tracker: Tracker, folder: Path) -> Iterator[RecordMetrics]:
     """
-    Yield what measurements go to: files of the tool in *folder*, or nowhere.
+    Yield a function that records metrics in files of *tracker* below *folder*, or does nothing when it is ``off``.
 
-    A tool that fails while training goes on is logged once and not called again.
+    A tracker that fails during training is logged once and not called again.
 
     Raises:
-        OperatorNeeded: The tool is not installed.
+        OperatorNeeded: The tracker is not installed.
     """
     if tracker == "off":
-        yield lambda _run, _step, _measured: None
+        yield lambda _run, _step, _metrics: None
         return
     try:
         module = import_module(_MODULES[tracker])
@@ -42,19 +45,19 @@ def tracking(tracker: Tracker, folder: Path) -> Iterator[Track]:
     write, close = _tensorboard(module, folder) if tracker == "tensorboard" else _mlflow(module, folder)
     broken = False
 
-    def track(run: str, step: int, measured: Mapping[str, float]) -> None:
+    def record_metrics(run: str, step: int, metrics: Mapping[str, float]) -> None:
         nonlocal broken
         if broken:
             return
         try:
-            for name, value in measured.items():
+            for name, value in metrics.items():
                 write(f"{run}/{name}", value, step)
-        except Exception as error:  # noqa: BLE001 - somebody else's tool must not end a training
+        except Exception as error:  # noqa: BLE001 - a third party's tool must not end a training
             broken = True
             log.warning("tracking.failed", tracker=tracker, reason=str(error))
 
     try:
-        yield track
+        yield record_metrics
     finally:
         close()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bot.errors import BadConfig
 from bot.serving.scorer import STACKED
-from bot.system.progress import Track, Watcher
+from bot.system.progress import ProgressCallback, RecordMetrics
 from bot.training.network_fit import FittedNetwork, NetworkFitter
 from bot.training.network_options import Device
 from bot.training.recipes import Recipe
@@ -51,16 +51,16 @@ class NetworkTeam:
     Attributes:
         state_dir: Holds the store, and under ``training`` what an interrupted fit goes on from.
         device: Where.
-        watch: Told about progress.
+        report_progress: Called with the progress.
         should_stop: Asked after every step; one process that is told to stop stops all.
-        track: Told what every evaluation measured.
+        record_metrics: Called with the metrics of every evaluation.
     """
 
     state_dir: Path
     device: Device
-    watch: Watcher = lambda _stage, _share, _note: None
+    report_progress: ProgressCallback = lambda _stage, _share, _note: None
     should_stop: Callable[[], bool] = lambda: False
-    track: Track = lambda _run, _step, _measured: None
+    record_metrics: RecordMetrics = lambda _run, _step, _measured: None
 
     def fit(self, request: FitRequest, judged: Path, served: Path) -> FittedNetwork:
         """
@@ -96,7 +96,7 @@ class NetworkTeam:
                 recipe=recipe,
                 folds=self.state_dir / "training" / "folds",
                 kept=kept(self.state_dir, recipe),
-                watch=self.watch,
+                report_progress=self.report_progress,
                 should_stop=self.should_stop,
             )
             data = stacker.stack(request.data, request.split.train, judged)
@@ -112,9 +112,9 @@ class NetworkTeam:
             target=request.target,
             device=self.device,
             checkpoints=kept(self.state_dir, recipe),
-            watch=self.watch,
+            report_progress=self.report_progress,
             should_stop=self.should_stop,
-            track=self.track,
+            record_metrics=self.record_metrics,
         )
 
 

@@ -17,7 +17,7 @@ import torch
 from bot.errors import OperatorNeeded
 from bot.scoring.metrics import corr
 from bot.scoring.residual import contribution
-from bot.system.progress import Track, Watcher
+from bot.system.progress import ProgressCallback, RecordMetrics
 from bot.training.benchmark_labels import covered_positions
 from bot.training.network_options import Device, network_config, training_options
 from bot.training.recipes import NetworkRecipe, Recipe
@@ -67,9 +67,9 @@ class NetworkFitter:
         target: Its CORR decides when to stop.
         device: Where.
         checkpoints: Folder for the state of runs, finished ones too; the caller removes it in the end.
-        watch: Told about progress.
+        report_progress: Called with the progress.
         should_stop: Asked after every step.
-        track: Told what every evaluation measured.
+        record_metrics: Called with the metrics of every evaluation.
     """
 
     data: TrainingSet
@@ -78,9 +78,9 @@ class NetworkFitter:
     device: Device
     checkpoints: Path
     refit_data: TrainingSet | None = None
-    watch: Watcher = lambda _stage, _share, _note: None
+    report_progress: ProgressCallback = lambda _stage, _share, _note: None
     should_stop: Callable[[], bool] = lambda: False
-    track: Track = lambda _run, _step, _measured: None
+    record_metrics: RecordMetrics = lambda _run, _step, _measured: None
 
     def fit(self, split: Split, resolved: Sequence[int]) -> FittedNetwork:
         """
@@ -146,7 +146,7 @@ class NetworkFitter:
         stage = "network" if validation else "refit"
 
         def report(now: Progress) -> None:
-            self.watch(stage, begun + now.step / now.steps / rounds, _note(now, options.seed))
+            self.report_progress(stage, begun + now.step / now.steps / rounds, _note(now, options.seed))
             if now.evaluated:
                 log.info(
                     "network.evaluated",
@@ -160,7 +160,7 @@ class NetworkFitter:
                     batch_rows=now.batch_rows,
                 )
                 measured = {"loss": now.loss, "corr": now.corr, "rows_per_s": now.rows_per_s}
-                self.track(
+                self.record_metrics(
                     f"{stage}-{options.seed}",
                     now.step,
                     {name: value for name, value in measured.items() if value is not None and np.isfinite(value)},

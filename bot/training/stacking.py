@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from bot.data.era_store import FEATURES
 from bot.serving.scorer import STACKED
-from bot.system.progress import Watcher
+from bot.system.progress import ProgressCallback
 from bot.training.recipes import Recipe
 from bot.training.splits import Split, walk_forward
 from bot.training.training_set import TrainingSet
@@ -44,14 +44,14 @@ class Stacker:
         recipe: Names the trees, and the eras of a fold.
         folds: Folder for predictions, which serve every later training of the same eras.
         kept: As for :func:`bot.training.tree_fit.fit_trees`.
-        watch: Told about progress.
+        report_progress: Called with the progress.
         should_stop: Asked after every tree.
     """
 
     recipe: Recipe
     folds: Path
     kept: Path
-    watch: Watcher = lambda _stage, _share, _note: None
+    report_progress: ProgressCallback = lambda _stage, _share, _note: None
     should_stop: Callable[[], bool] = lambda: False
 
     def stack(self, data: TrainingSet, learned: Sequence[int], folder: Path) -> TrainingSet:
@@ -131,7 +131,7 @@ class Stacker:
             text.write_text(self._fit(data, fold.train, target), encoding="utf-8")
             trees, pieces = TreeModel(text), []
             for done, position in enumerate(fold.validation):
-                self.watch(
+                self.report_progress(
                     "trees", done / len(fold.validation), f"{target}, predictions of {len(fold.validation)} eras"
                 )
                 rows = data.prepared(position)
@@ -140,7 +140,9 @@ class Stacker:
             staging.replace(path)
 
     def _fit(self, data: TrainingSet, positions: Sequence[int], target: str) -> str:
-        return fit_trees(data, positions, self.recipe, target, self.watch, kept=self.kept, should_stop=self.should_stop)
+        return fit_trees(
+            data, positions, self.recipe, target, self.report_progress, kept=self.kept, should_stop=self.should_stop
+        )
 
     def _forget(self) -> None:
         """Remove what has not been asked for in a long time, and what a killed process left behind."""

@@ -11,7 +11,7 @@ from bot.features.preprocess import Preprocess, prepare
 from bot.history.factor_history import HistoryState
 from bot.history.sync import Synced
 from bot.serving.scorer import HISTORY, PREPROCESS
-from bot.system.progress import Watcher
+from bot.system.progress import ProgressCallback
 from bot.training.recipes import Recipe
 from bot.training.splits import Split, UsedEras, holdout, resolved
 from bot.training.training_set import TrainingSet
@@ -21,7 +21,13 @@ COMPARED = 52
 
 
 def read(
-    fresh: Synced, recipe: Recipe, metadata: FeatureMetadata, *, feature_set: str, target: str, watch: Watcher
+    fresh: Synced,
+    recipe: Recipe,
+    metadata: FeatureMetadata,
+    *,
+    feature_set: str,
+    target: str,
+    report_progress: ProgressCallback,
 ) -> TrainingSet:
     """
     Verify the store and select what the recipe trains on.
@@ -31,7 +37,9 @@ def read(
         SchemaMismatch: The data lack what the recipe names.
     """
     features = metadata.members(feature_set)
-    fresh.store.verify(lambda done, total: watch("verify", done / total, f"{done / 1e9:.2f} of {total / 1e9:.2f} GB"))
+    fresh.store.verify(
+        lambda done, total: report_progress("verify", done / total, f"{done / 1e9:.2f} of {total / 1e9:.2f} GB")
+    )
     return TrainingSet.select(
         fresh.store,
         Preprocess(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from bot.system.progress import Watcher
+from bot.system.progress import ProgressCallback
 from bot.training.recipes import Recipe
 from bot.training.training_set import TrainingSet
 from models.trees.gbm import PRESETS, DatasetCache, Snapshots, train_gbm
@@ -26,7 +26,7 @@ def fit_trees(
     positions: Sequence[int],
     recipe: Recipe,
     target: str,
-    watch: Watcher,
+    report_progress: ProgressCallback,
     *,
     kept: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -39,7 +39,7 @@ def fit_trees(
         positions: Of the eras.
         recipe: Names the preset.
         target: What is learned.
-        watch: Told about progress.
+        report_progress: Called with the progress.
         kept: Folder for Datasets, snapshots, finished models and copied columns. Called again with equal arguments,
             what was finished is read from there and what was interrupted goes on; the caller removes it in the end.
         should_stop: Asked after every tree.
@@ -58,13 +58,15 @@ def fit_trees(
         return finished.read_text(encoding="utf-8")
     chunks, y = data.table(positions, target, temporary=kept)
     snapshots = None if kept is None else Snapshots(folder=kept / "snapshots" / key)
-    watch("trees", 0.0, f"{target}, {recipe.gbm} preset, {len(y):,} rows")
+    report_progress("trees", 0.0, f"{target}, {recipe.gbm} preset, {len(y):,} rows")
     text = train_gbm(
         chunks,
         y,
         options,
         (*data.manifest.features, *data.manifest.engineered_names),
-        on_progress=lambda done, total: watch("trees", done / total, f"{target}, {done:,} of {total:,} trees"),
+        on_progress=lambda done, total: report_progress(
+            "trees", done / total, f"{target}, {done:,} of {total:,} trees"
+        ),
         rows_digest=data.digest(positions, target),
         cache=None if kept is None else DatasetCache(folder=kept / "datasets", keep=DATASETS),
         snapshots=snapshots,

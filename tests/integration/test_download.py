@@ -69,7 +69,7 @@ def test_interrupted_download_goes_on_where_it_stopped(sandbox, client, tmp_path
         fetch(client, "v5.3/train.parquet", path, resume=True)
     begun = (tmp_path / ".train.parquet.part").stat().st_size
     seen = []
-    fetch(client, "v5.3/train.parquet", path, resume=True, watch=lambda done, _: seen.append(done))
+    fetch(client, "v5.3/train.parquet", path, resume=True, on_progress=lambda done, _: seen.append(done))
 
     assert seen[0] > begun > 0
     assert path.read_bytes() == (sandbox.tournament.directory / "v5.3" / "train.parquet").read_bytes()

@@ -56,7 +56,7 @@ def sync(client, tmp_path, monkeypatch):
             history_targets=("target_ender_60",),
             lookback=4,
             pinned=(),
-            watch=lambda _stage, _share, _note: None,
+            report_progress=lambda _stage, _share, _note: None,
         )
 
     return synced
@@ -151,7 +151,7 @@ def test_what_nobody_needs_of_older_versions_goes(client, sync, tmp_path):
         (state / "data" / name).mkdir()
         (state / "store" / f"{name}-0123").mkdir()
     sync_history(
-        client, state, "v5.3", history_targets=(), lookback=4, pinned=("v5.2", "mine-0123"), watch=lambda *_: None
+        client, state, "v5.3", history_targets=(), lookback=4, pinned=("v5.2", "mine-0123"), report_progress=lambda *_: None
     )  # fmt: skip
     (current,) = (path.name for path in (state / "store").glob("v5.3-*"))
 

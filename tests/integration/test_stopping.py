@@ -87,11 +87,11 @@ def test_trees_that_were_stopped_go_on(trained, tmp_path):
         lookback=0,
     )
 
-    def watch(_stage, share, _note):
+    def report_progress(_stage, share, _note):
         heard.append(round(share * 100))
 
     def fit(**given):
-        return fit_trees(data, range(0, 90, 3), DEMO, target, watch, **given)
+        return fit_trees(data, range(0, 90, 3), DEMO, target, report_progress, **given)
 
     with pytest.raises(TrainingStopped, match="stopped after tree 30 of 100"):
         fit(kept=tmp_path, should_stop=lambda: len(heard) == 30)

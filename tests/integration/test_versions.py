@@ -271,7 +271,7 @@ def contested(moved):
         return compare_with_champion(
             challenger, positions, target=TARGET, fresh=SimpleNamespace(store=eras, returns=None),
             data_folder=folder, artifacts=pointer, recipe="demo", used=(), suspicious=1.0,
-            served={"golden": 0.0, "latency_s": 0.1}, watch=lambda *_: None, other_version=other_version,
+            served={"golden": 0.0, "latency_s": 0.1}, report_progress=lambda *_: None, other_version=other_version,
         )  # fmt: skip
 
     return held, (before.id, champion), [eras.eras[one] for one in positions]
@@ -283,7 +283,7 @@ def test_champion_of_another_version_scores_as_at_home(contested, moved):
     judgement, own = held((identity, champion)), champion.data.store
     at_home = [own.eras.index(era) for era in eras]
     reference = ReferencePredictions.read(moved / "state" / "data" / "v5.3", own.store, at_home, target=TARGET)
-    judged = judge(champion, at_home, target=TARGET, reference=reference, watch=lambda *_: None)
+    judged = judge(champion, at_home, target=TARGET, reference=reference, report_progress=lambda *_: None)
 
     for kind in ("corr", "bmc", "mmc"):
         theirs = judgement.champion.scores[kind][ENSEMBLE]

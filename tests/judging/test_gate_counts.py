@@ -78,7 +78,7 @@ def judged(world, tmp_path, *, every, shuffle=None):
         used=used(data, split, RECIPE, TARGET),
         suspicious=RECIPE.floors.suspicious_corr,
         served={"golden": 0.0, "latency_s": 0.1},
-        watch=lambda *_: None,
+        report_progress=lambda *_: None,
     )
     return decide(judgement.evidence, RECIPE.floors, target=TARGET)
 

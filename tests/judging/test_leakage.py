@@ -107,7 +107,7 @@ def judged(folder, data, split, tmp_path):
         used=used(data, split, RECIPE, TARGET),
         suspicious=RECIPE.floors.suspicious_corr,
         served={"golden": 0.0, "latency_s": 0.1},
-        watch=lambda *_: None,
+        report_progress=lambda *_: None,
     )
     return decide(judgement.evidence, RECIPE.floors, target=TARGET)
 

@@ -119,7 +119,7 @@ def test_interrupted_fit_goes_on_from_its_checkpoint(climbed, state, benchmark, 
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        e1(experiment(copy, watch=interrupt), benchmark=benchmark)
+        e1(experiment(copy, report_progress=interrupt), benchmark=benchmark)
     (fit,) = [path for path in folder.iterdir() if path.is_dir()]
     kept = list(fit.glob("*.pt"))
     resumed = e1(experiment(copy), benchmark=benchmark)

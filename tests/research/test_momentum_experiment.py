@@ -87,8 +87,8 @@ def test_interrupted_experiment_goes_on_from_its_last_fold(state, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        e0(experiment(copy, watch=interrupt))
-    resumed = e0(experiment(copy, watch=lambda stage, _share, note: done.append((stage, note))))
+        e0(experiment(copy, report_progress=interrupt))
+    resumed = e0(experiment(copy, report_progress=lambda stage, _share, note: done.append((stage, note))))
 
     assert not any(note.startswith("fold 1") for _, note in done)
     assert plain(resumed.gains) == plain(e0(experiment(state(0.0))).gains)

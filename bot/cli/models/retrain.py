@@ -72,8 +72,8 @@ def retrain_alone(
     """Retrain *recipes* while no other process does, each on *data_version* or on that of its pin."""
     with (
         state_lock(settings.state_dir, "retrain"),
-        tracking(settings.tracker, settings.state_dir / "tracking") as track,
-        training_bar() as watch,
+        tracking(settings.tracker, settings.state_dir / "tracking") as record_metrics,
+        training_bar() as report_progress,
     ):
         names = dict.fromkeys([*assembly.recipes_in_use(settings), *(one.name for one in recipes)])
         pins = {pin.recipe: pin for pin in assembly.announce(assembly.pins(settings, list(names)))}
@@ -86,9 +86,9 @@ def retrain_alone(
             feature_set=settings.feature_set,
             target=settings.target,
             device=settings.device,
-            watch=watch,
+            report_progress=report_progress,
             should_stop=should_stop,
-            track=track,
+            record_metrics=record_metrics,
         )
         versions = {name: data_version or pin.to_train for name, pin in pins.items()}
         return [replace(retrainer, data_version=versions[one.name]).retrain(one) for one in recipes]

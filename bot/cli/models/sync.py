@@ -25,7 +25,7 @@ def sync_versions() -> None:
     failed: list[BotError] = []
     for version in dict.fromkeys(pin.in_use for pin in pins):
         try:
-            with training_bar() as watch:
+            with training_bar() as report_progress:
                 synced = sync_history(
                     assembly.open_client(settings),
                     settings.state_dir,
@@ -33,7 +33,7 @@ def sync_versions() -> None:
                     history_targets=needs.targets,
                     lookback=needs.lookback,
                     pinned={*assembly.versions(pins), *store.pinned("store"), *store.pinned("data_version")},
-                    watch=watch,
+                    report_progress=report_progress,
                 )
         except BotError as error:
             failed.append(error)

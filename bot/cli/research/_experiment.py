@@ -18,7 +18,7 @@ def open_experiment(recipe: str | None, *, eras: int | None, every: int, chunk: 
     settings = load_settings()
     logs.configure(**settings.logging)
     chosen = recipe_file.find(recipe or settings.recipe)
-    with state_lock(settings.state_dir, "experiment"), training_bar() as watch:
+    with state_lock(settings.state_dir, "experiment"), training_bar() as report_progress:
         yield Experiment(
             state_dir=settings.state_dir,
             data_version=assembly.pins(settings, [chosen.name])[0].in_use,
@@ -29,5 +29,5 @@ def open_experiment(recipe: str | None, *, eras: int | None, every: int, chunk: 
             every=every,
             chunk=chunk,
             device=settings.device,
-            watch=watch,
+            report_progress=report_progress,
         )

@@ -35,14 +35,14 @@ def diagnose_artifacts(artifact: str | None, *, account: str | None, force: bool
         return
     artifacts, client = assembly.open_artifacts(settings), assembly.open_client(settings)
     slots = assembly.find_slots(settings, client)
-    with state_lock(settings.state_dir, "diagnose"), training_bar() as watch:
+    with state_lock(settings.state_dir, "diagnose"), training_bar() as report_progress:
         diagnoser = Diagnoser(
             client=client,
             record=DiagnosticsRecord(settings.ledger_path),
             outbox=Outbox(settings.ledger_path),
             artifacts=artifacts,
             state_dir=settings.state_dir,
-            watch=watch,
+            report_progress=report_progress,
         )
         for identity in wanted:
             recipe = artifacts.open(identity).manifest["recipe"]["name"]

@@ -89,7 +89,7 @@ def tune_recipe(
     logs.configure(**settings.logging)
     base = recipe_file.find(recipe or settings.recipe)
     feature_set = base.feature_set or settings.feature_set
-    with stop_on_signal() as should_stop, training_bar() as watch:
+    with stop_on_signal() as should_stop, training_bar() as report_progress:
         experiment = Experiment(
             state_dir=settings.state_dir,
             data_version=assembly.pins(settings, [base.name])[0].in_use,
@@ -100,7 +100,7 @@ def tune_recipe(
             every=every,
             chunk=chunk,
             device=settings.device,
-            watch=watch,
+            report_progress=report_progress,
         )
         space = SearchSpace(
             base=base,
