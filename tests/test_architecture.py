@@ -122,4 +122,4 @@ def test_face_of_a_package_is_one_paragraph(face):
     public = {path.stem for path in face.parent.glob("[!_]*.py")}
 
     assert len(tree.body) == 1
-    assert public - named == set() or face.parent.parent.name == "cli" or face.parent.name in ("cli", "sandbox")
+    assert public - named == set() or face.parent.parent.name == "cli" or face.parent.name == "cli"

@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from bot.daemon._accounts import AccountState, Book, Tournament
-from bot.daemon.opening_times import pause_s
 from bot.errors import BotError, OperatorNeeded, RoundNotOpen, StateUnwritable
 from bot.record.heartbeat import Heartbeat
 from bot.record.outbox import Outbox
@@ -44,6 +43,13 @@ WARN = timedelta(minutes=20)
 
 OUTAGE_S = 300.0
 """Seconds without an answer from Numerai after which a person is told."""
+
+NEAR = timedelta(minutes=2)
+"""How far from a learned opening the bot looks more often."""
+
+WEEK = timedelta(days=7)
+BRISK_S = 3.0
+"""Seconds between two looks near a learned opening."""
 
 LEFT = {75: "later", 65: "refused", 78: "needs the operator"}
 """What an attempt's exit status means."""
@@ -287,3 +293,26 @@ class Daemon:
         if reason != self._said:
             log.info(event, reason=reason)
         self._said = reason
+
+
+def pause_s(now: datetime, openings: Sequence[datetime], *, tick_s: float) -> float:
+    """
+    Return the seconds to wait before the next look at the tournament.
+
+    Rounds open on the same days of the week at the same time until Numerai changes it, and then the next ones do; what
+    is learned only makes a look come sooner, never later.
+
+    Args:
+        now: Server time, aware.
+        openings: Times at which earlier rounds opened, in any order; the newest week of them is used.
+        tick_s: Longest pause.
+    """
+    if not openings:
+        return tick_s
+    newest = max(openings)
+    recent = [one for one in openings if newest - one < WEEK]
+    for opened in recent:
+        since = (now - opened) % WEEK
+        if min(since, WEEK - since) <= NEAR and now - opened > NEAR:
+            return min(tick_s, BRISK_S)
+    return tick_s

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from bot.sandbox._connection_faults import spoil
+from bot.sandbox._events import befall
+from bot.sandbox._file_faults import deliver, pour
+from bot.sandbox._graphql import execute, operations
+from bot.sandbox._queries import Queries
+from bot.sandbox._responses import iso
+from bot.sandbox._storage import SIGNATURE, Storage
 from bot.sandbox.clock import SandboxClock
-from bot.sandbox.events import befall
 from bot.sandbox.faults import EVENTS, FILES, HOSTS, Fault, Faults, Phase, Plan
-from bot.sandbox.faulty import deliver, pour
-from bot.sandbox.graphql import execute, operations
-from bot.sandbox.listing import iso
-from bot.sandbox.queries import Queries
 from bot.sandbox.schedule import Schedule
-from bot.sandbox.storage import SIGNATURE, Storage
 from bot.sandbox.tournament import DEMO_ACCOUNT, Account, Tournament
-from bot.sandbox.wire import spoil
 from bot.sandbox.world.generate import World
 
 NOTHING = b'{"data": null}'

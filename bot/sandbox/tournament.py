@@ -6,6 +6,7 @@ one of a slot is selected, a late one is queued for the next round, and ids of t
 """
 
 import hashlib
+import io
 import json
 import threading
 import uuid
@@ -17,9 +18,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from bot.sandbox._graphql import Refused
 from bot.sandbox.clock import SandboxClock
-from bot.sandbox.graphql import Refused
-from bot.sandbox.intake import ids_sha256, validate
 from bot.sandbox.schedule import Schedule, Window
 from bot.sandbox.world.generate import LiveEra, World
 
@@ -209,9 +209,9 @@ class Tournament:
             raise Refused("Current round not open for submissions")
         late = self.clock.now() >= self.schedule.round(opened).closes_at
         number = opened + 1 if late else opened
-        sent = ids_sha256(content)
+        sent = _ids_sha256(content)
         content = self._fitted(content, opened)
-        message = validate(content, self.live_ids(opened))
+        message = _validate(content, self.live_ids(opened))
         if message is not None:
             self.note("refused", slot=slot, filename=filename, message=message)
             raise Refused(message)
@@ -295,3 +295,21 @@ class Tournament:
         filled = (values * (len(now) // max(len(values), 1) + 1))[: len(now)]
         mapped = [f"{identity},{value}" for identity, value in zip(now, filled, strict=True)]
         return ("\n".join([lines[0], *mapped]) + "\n").encode()
+
+
+def _ids_sha256(content: bytes) -> str:
+    """Return a digest of the set of ids in a submission, as it was sent."""
+    ids = [line.partition(",")[0] for line in content.decode("utf-8", errors="replace").splitlines()[1:]]
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
+
+
+def _validate(content: bytes, live_ids: Sequence[str]) -> str | None:
+    """Return what Numerai's own validation says against a file, or ``None`` if it accepts it."""
+    import pandas as pd  # noqa: PLC0415 - loads scikit-learn too, so only a server that judges pays for it
+    from numerai_tools.submissions import validate_submission_numerai  # noqa: PLC0415
+
+    try:
+        validate_submission_numerai(pd.Series(live_ids, name="id"), pd.read_csv(io.BytesIO(content)))
+    except (AssertionError, ValueError, TypeError, KeyError) as error:
+        return str(error) or type(error).__name__
+    return None

@@ -150,6 +150,6 @@ def test_errors_carry_no_signature_and_no_key(sandbox, client, caplog):
 @pytest.mark.parametrize("answered", [[], [None], [{"number": "x"}]])
 def test_answers_without_sense_are_an_unavailable_server(sandbox, client, monkeypatch, answered):
     """A round list that is empty, null or unreadable is never an uncaught error."""
-    monkeypatch.setattr("bot.sandbox.queries.Queries._rounds", lambda *_: answered)
+    monkeypatch.setattr("bot.sandbox._queries.Queries._rounds", lambda *_: answered)
     with pytest.raises(RetryLater):
         client.current_round()

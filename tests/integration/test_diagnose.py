@@ -12,8 +12,8 @@ from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
 from bot.judging.numerai_diagnostics import PATIENCE_S, TOLERANCE, Diagnoser, compare
 from bot.record.diagnostics import DiagnosticsRecord
 from bot.record.outbox import Outbox
+from bot.sandbox._queries import Queries
 from bot.sandbox.faults import Fault
-from bot.sandbox.queries import Queries
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.serving.artifacts import ArtifactStore
 from bot.system.kill_points import listening

@@ -10,10 +10,10 @@ import pytest
 import requests
 from numerai_tools.scoring import correlation_contribution, numerai_corr
 
-from bot.sandbox.graphql import Refused, execute, operations
-from bot.sandbox.intake import stored_name
+from bot.sandbox._graphql import Refused, execute, operations
+from bot.sandbox._queries import stored_name
+from bot.sandbox._storage import Content, answer
 from bot.sandbox.schedule import Schedule
-from bot.sandbox.storage import Content, answer
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
 

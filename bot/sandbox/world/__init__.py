@@ -1,5 +1,5 @@
 """
-Generated data of a tournament whose truth is known: schema, market, files, and a newer data version.
+Generated tournament data: the schema, the market behind the rows, the files, and the next data version.
 
-Read ``schema``, ``market``, ``generate``, ``files``, ``upgrade``.
+It imports only ``tournament`` of the packages outside the sandbox. Read ``schema``, ``generate``, ``upgrade``.
 """

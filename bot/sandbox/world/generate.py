@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bot.sandbox.world.files import HistoryWriter, write_example, write_features, write_live
-from bot.sandbox.world.market import Era, Market
+from bot.sandbox.world._files import HistoryWriter, write_example, write_features, write_live
+from bot.sandbox.world._market import Era, Market
 from bot.sandbox.world.schema import HORIZONS, SIZES, WorldSize, make_schema
 from bot.sandbox.world.upgrade import NEXT, upgrade
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
 
+from bot.sandbox._connection_faults import DRIPS, Wire
+from bot.sandbox._storage import ACCESS_DENIED, Content, Reply, answer
 from bot.sandbox.faults import Fault
 from bot.sandbox.mutations import mutate
-from bot.sandbox.storage import ACCESS_DENIED, Content, Reply, answer
 from bot.sandbox.tournament import Tournament
-from bot.sandbox.wire import DRIPS, Wire
 from bot.sandbox.world.generate import World
 
 PIECE = 1 << 20

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bot.sandbox.world.market import Era
+from bot.sandbox.world._market import Era
 from bot.sandbox.world.schema import TARGETS, Schema
 from bot.tournament.columns import DATA_TYPE, ERA, ID, LIVE_ERA
 

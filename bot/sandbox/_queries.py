@@ -1,17 +1,17 @@
 """Every query and mutation that numerapi 3.1.1 sends, answered from the tournament's state."""
 
+import secrets
 import uuid
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
-from bot.sandbox.graphql import Arguments, Refused
-from bot.sandbox.intake import stored_name
-from bot.sandbox.listing import iso, payout_json, performance_json, round_json, score_json, submission_json
+from bot.sandbox._graphql import Arguments, Refused
+from bot.sandbox._responses import iso, payout_json, performance_json, round_json, score_json, submission_json
+from bot.sandbox._scores import diagnosed, score
+from bot.sandbox._storage import SIGNATURE, Storage
 from bot.sandbox.schedule import Window
-from bot.sandbox.scores import diagnosed, score
-from bot.sandbox.storage import SIGNATURE, Storage
 from bot.sandbox.tournament import CLASSIC, Account, Submission, Tournament
 
 PUBLIC = frozenset(
@@ -293,3 +293,10 @@ def _whole(arguments: Arguments, name: str) -> int | None:
 def _signed(url: str, name: str, token: str) -> str:
     """Return a presigned URL: whoever holds it may fetch or put the file, so its query is a secret."""
     return f"{url}storage/{name}?X-Amz-Expires=300&{SIGNATURE}={token}"
+
+
+def stored_name(filename: str) -> str:
+    """Return the name the server gives an upload: its stem, 12 random characters, its ending."""
+    stem, dot, ending = filename.rpartition(".")
+    suffix = secrets.token_urlsafe(12).replace("_", "x").replace("-", "y")[:12]
+    return f"{stem}-{suffix}.{ending}" if dot else f"{filename}-{suffix}"

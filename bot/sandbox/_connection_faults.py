@@ -8,8 +8,8 @@ import threading
 from http import HTTPStatus
 from typing import Protocol
 
+from bot.sandbox._storage import ACCESS_DENIED
 from bot.sandbox.faults import Fault
-from bot.sandbox.storage import ACCESS_DENIED
 
 LINGER = struct.pack("ii", 1, 0)
 """Closing a socket with this option sends a reset instead of an end."""
