@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from bot.system.child_process import Child
+from bot.system.child_process import ChildProcess
 from bot.tournament.rounds import Round
 
 
@@ -57,8 +57,8 @@ class AccountState:
     """
 
     find_slots: Callable[[], tuple[str, ...]]
-    attempt: Callable[[Round, float, str | None], Child]
+    attempt: Callable[[Round, float, str | None], ChildProcess]
     slots: tuple[str, ...] | None = None
     trigger: str | None = None
-    running: Child | None = None
+    running: ChildProcess | None = None
     hold_until: float = 0.0

@@ -16,7 +16,7 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from bot.record.ledger import Ledger
-from bot.system.child_process import Child
+from bot.system.child_process import ChildProcess
 
 LIMIT_S = 12 * 3600.0
 """Seconds a job's command may take."""
@@ -58,7 +58,7 @@ class Job:
     wanted: Callable[[], bool] = lambda: True
     alive: Callable[[], None] = lambda: None
     done: Callable[[], None] = lambda: None
-    _child: Child | None = None
+    _child: ChildProcess | None = None
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def is_due(self, now: datetime) -> bool:
@@ -106,7 +106,7 @@ class Job:
         if self._stopping.is_set():
             return "stopped"
         log.info("chore.started", chore=self.name, command=" ".join(command))
-        child = Child(command=command, limit_s=LIMIT_S, niceness=NICENESS, with_key=self.with_key)
+        child = ChildProcess(command=command, limit_s=LIMIT_S, niceness=NICENESS, with_key=self.with_key)
         child.start()
         self._child = child
         while (status := child.poll()) is None:

@@ -9,7 +9,7 @@ from bot.record.heartbeat import TRAINER, Heartbeat
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
 from bot.settings import Settings, load_settings
-from bot.system.child_process import Child
+from bot.system.child_process import ChildProcess
 from bot.system.intervals import interval_s
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
@@ -72,9 +72,9 @@ def _account_state(account: str | None) -> AccountState:
             slot.name for slot in assembly.find_slots(current, assembly.open_client(current, _transport()))
         )
 
-    def attempt(round_: Round, limit_s: float, trigger: str | None) -> Child:
+    def attempt(round_: Round, limit_s: float, trigger: str | None) -> ChildProcess:
         command = ["submit", "--round", str(round_.number), *(["--account", account] if account else [])]
-        return Child(
+        return ChildProcess(
             command=command, limit_s=limit_s, with_key=True, environment={"TRIGGER_ID": trigger} if trigger else {}
         )
 

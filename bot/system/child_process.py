@@ -1,9 +1,4 @@
-"""
-Commands of the bot as child processes: what hangs, leaks or crashes in one of them cannot take the daemon along.
-
-A child leads a process group, so that ending it ends whatever it started, and dies with the daemon, so that a daemon
-which is started again never meets the submission of the one before.
-"""
+"""Commands of the bot as child processes: one that hangs, leaks memory or crashes does not harm the daemon."""
 
 import os
 import signal
@@ -15,28 +10,28 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-HOLDER = "NUMERAI_BOT_HOLDER"
-"""Tells a child which process holds the state directory for it; see :func:`bot.system.lock.state_lock`."""
+PARENT_VARIABLE = "NUMERAI_BOT_HOLDER"
+"""Variable with the id of the process that holds the state directory for a child; see :func:`bot.system.lock.state_lock`."""
 
 PROGRAM = (sys.executable, "-m", "bot")
 
 SECRETS = ("NUMERAI_", "BOT_ALERT_URLS", "BOT_PING_URL")
-"""Beginnings of variables that a child without the key does not get."""
+"""Prefixes of variables that a child without the key does not get."""
 
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+_PR_SET_PDEATHSIG = 1  # of prctl(2): the signal that the kernel sends when the parent dies
 
 
 @dataclass(slots=True, kw_only=True)
-class Child:
+class ChildProcess:
     """
     A command of the bot that is running or has ended.
 
     Attributes:
         command: Arguments after ``bot``.
-        limit_s: Seconds after which it is overdue.
-        with_key: Whether it may know the API key; neither training nor data need it.
-        niceness: Added to its scheduling priority; above 0 it also is the first to go when memory runs out.
-        environment: Variables to set beside the daemon's own.
+        limit_s: Seconds after which the command is overdue.
+        with_key: Whether the command gets the API key; neither training nor data need it.
+        niceness: Increment of the scheduling priority. Above 0, the kernel also kills this process first when memory runs out.
+        environment: Variables to set in addition to the daemon's own.
     """
 
     command: Sequence[str]
@@ -48,19 +43,20 @@ class Child:
     _started: float = 0.0
 
     def start(self) -> None:
-        """Start the command; what it logs goes where the daemon logs."""
+        """Start the command; it logs to the daemon's standard error."""
         inherited = {name: value for name, value in os.environ.items() if self.with_key or not name.startswith(SECRETS)}
         self._started = time.monotonic()
-        self._process = subprocess.Popen(  # noqa: S603 - ourselves
+        self._process = subprocess.Popen(  # noqa: S603 - the bot's own program
             [*PROGRAM, *self.command],
-            env={**inherited, HOLDER: str(os.getpid()), **self.environment},
+            env={**inherited, PARENT_VARIABLE: str(os.getpid()), **self.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            # The child leads a process group, so that stop() can end everything that it started.
             start_new_session=True,
         )
         if self.niceness:
             os.setpriority(os.PRIO_PROCESS, self._process.pid, self.niceness)
-            with suppress(OSError):  # not every container may
+            with suppress(OSError):  # some containers do not permit it
                 Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("500", encoding="ascii")
 
     def poll(self) -> int | None:
@@ -69,16 +65,16 @@ class Child:
 
     @property
     def seconds(self) -> float:
-        """Return the seconds since it was started."""
+        """Return the seconds since the start."""
         return time.monotonic() - self._started
 
     @property
     def is_overdue(self) -> bool:
-        """Say whether it runs and should have ended."""
+        """Return whether it is still running after ``limit_s`` seconds."""
         return self._process is not None and self.poll() is None and self.seconds > self.limit_s
 
     def stop(self, *, grace_s: float) -> None:
-        """Ask it to end, and end it with everything it started once *grace_s* seconds are over."""
+        """Send SIGTERM, wait up to *grace_s* seconds, then kill the process and everything that it started."""
         process = self._process
         if process is None:
             return
@@ -91,18 +87,22 @@ class Child:
         process.wait()
 
 
-def holder() -> int | None:
-    """Return the process that started this one as a child and holds the state directory for it, if there is one."""
-    named = os.environ.get(HOLDER, "")
-    return int(named) if named.isdigit() and int(named) == os.getppid() else None
+def parent_process() -> int | None:
+    """Return the id of the process that started this one as a child and holds the state directory, or ``None``."""
+    value = os.environ.get(PARENT_VARIABLE, "")
+    return int(value) if value.isdigit() and int(value) == os.getppid() else None
 
 
-def follow_holder() -> None:
-    """In a child: have the kernel kill this process when the daemon dies, however it dies; elsewhere nothing."""
-    if HOLDER not in os.environ:
+def end_with_parent() -> None:
+    """
+    Have the kernel kill this process when the daemon that started it dies; do nothing in any other process.
+
+    A restarted daemon must not meet a submission that its predecessor began.
+    """
+    if PARENT_VARIABLE not in os.environ:
         return
-    import ctypes  # noqa: PLC0415 - the command line is to start quickly
+    import ctypes  # noqa: PLC0415 - loaded in children only, so that the command line starts quickly
 
-    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if holder() is None:
-        sys.exit(75)  # it died before it could be followed
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent_process() is None:
+        sys.exit(75)  # the daemon died before prctl took effect

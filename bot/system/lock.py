@@ -27,7 +27,7 @@ def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
         StateLocked: Another process holds it; the message names its process id.
         StateUnwritable: The disk is full or failing.
     """
-    name = f"{name}.child" if child_process.holder() is not None else name
+    name = f"{name}.child" if child_process.parent_process() is not None else name
     holder = state_dir / f"{name}.holder"
     lock = FileLock(state_dir / f"{name}.lock")
     try:

@@ -169,7 +169,7 @@ def test_a_job_that_hangs_is_ended_and_no_dead_scheduler(tmp_path, monkeypatch):
         def stop(self, *, grace_s):
             Hanging.ended = grace_s
 
-    monkeypatch.setattr(_jobs, "Child", Hanging)
+    monkeypatch.setattr(_jobs, "ChildProcess", Hanging)
     job = Job(name="sync", commands=(("sync",),), ledger_path=tmp_path / "ledger.sqlite", every_s=3600.0)
     schedule = JobSchedule([job])
     job.run()

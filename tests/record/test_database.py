@@ -9,7 +9,7 @@ import pytest
 
 from bot.errors import StateLocked, StateUnwritable
 from bot.record.ledger import Ledger, LiveFileRecord
-from bot.system.child_process import HOLDER
+from bot.system.child_process import PARENT_VARIABLE
 from bot.system.kill_points import listening
 from bot.system.lock import state_lock
 from tests.record.test_ledger_memory import ENTRY, opened
@@ -99,7 +99,7 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
 def test_a_child_is_let_in_beside_its_holder_but_only_one(tmp_path, monkeypatch):
     """A child of the process that holds the directory takes its own lock; a second child does not get it."""
     with state_lock(tmp_path):
-        monkeypatch.setenv(HOLDER, str(os.getppid()))
+        monkeypatch.setenv(PARENT_VARIABLE, str(os.getppid()))
         with state_lock(tmp_path):
             assert (tmp_path / "bot.child.holder").read_text() == str(os.getpid())
             with pytest.raises(StateLocked, match=f"held by process {os.getpid()}"), state_lock(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from bot.errors import StateLocked
 from bot.system import child_process
-from bot.system.child_process import HOLDER, Child
+from bot.system.child_process import PARENT_VARIABLE, ChildProcess
 from bot.system.lock import state_lock
 
 
@@ -23,7 +23,7 @@ def python(monkeypatch, tmp_path):
         path = tmp_path / "script.py"
         path.write_text(script)
         monkeypatch.setattr(child_process, "PROGRAM", (sys.executable, str(path)))
-        return Child(command=("one", "two"), **{"limit_s": 60.0, **about})
+        return ChildProcess(command=("one", "two"), **{"limit_s": 60.0, **about})
 
     return make
 
@@ -55,7 +55,7 @@ def test_a_child_without_the_key_does_not_get_it(python, tmp_path, monkeypatch):
         seen.append((tmp_path / "env").read_text().split())
 
     assert not {"NUMERAI_SECRET_KEY", "BOT_ALERT_URLS"} & set(seen[0])
-    assert {"NUMERAI_SECRET_KEY", "BOT_ALERT_URLS", HOLDER} <= set(seen[1])
+    assert {"NUMERAI_SECRET_KEY", "BOT_ALERT_URLS", PARENT_VARIABLE} <= set(seen[1])
 
 
 def test_a_child_that_does_not_listen_is_killed_with_all_it_started(python, tmp_path):
@@ -92,13 +92,13 @@ def test_training_is_the_first_to_go_when_memory_runs_short(python, tmp_path):
 def test_a_child_dies_with_the_daemon(tmp_path):
     """When the daemon is shot, its child is gone at once, and a new daemon meets nobody."""
     (tmp_path / "child.py").write_text(
-        "import os, pathlib, sys, time; from bot.system.child_process import follow_holder; follow_holder()\n"
+        "import os, pathlib, sys, time; from bot.system.child_process import end_with_parent; end_with_parent()\n"
         "pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)\n"
     )
     daemon = (
         "import sys, time; from bot.system import child_process\n"
         "child_process.PROGRAM = (sys.executable, sys.argv[1])\n"
-        "child_process.Child(command=(sys.argv[2],), limit_s=60).start(); time.sleep(60)\n"
+        "child_process.ChildProcess(command=(sys.argv[2],), limit_s=60).start(); time.sleep(60)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     arguments = [sys.executable, "-c", daemon, str(tmp_path / "child.py"), str(tmp_path / "pid")]
@@ -112,9 +112,9 @@ def test_a_child_dies_with_the_daemon(tmp_path):
 def test_children_are_let_in_one_at_a_time(tmp_path, monkeypatch):
     """The child of the process that holds the state directory may work in it; a second one has to wait."""
     with state_lock(tmp_path):
-        monkeypatch.setenv(HOLDER, str(os.getppid()))
+        monkeypatch.setenv(PARENT_VARIABLE, str(os.getppid()))
         with state_lock(tmp_path), pytest.raises(StateLocked, match="held by process"), state_lock(tmp_path):
             pass
-        monkeypatch.setenv(HOLDER, "1")
+        monkeypatch.setenv(PARENT_VARIABLE, "1")
         with pytest.raises(StateLocked), state_lock(tmp_path):
             pass
