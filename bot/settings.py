@@ -16,11 +16,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from bot.data import data_version
 from bot.errors import BadConfig
 from bot.system.intervals import interval_s
 from bot.system.secret_files import SECRETS, read_secret, secret_from_file
-from bot.tournament.columns import horizon
+from bot.tournament.columns import DEFAULT_DATA_VERSION, horizon
 from bot.training import recipe_file
 
 CONFIG_FILE = "bot.toml"
@@ -59,7 +58,7 @@ class Settings(BaseSettings):
     api_url: str = Field(default="https://api-tournament.numer.ai", description="Base URL of the tournament API.")
     state_dir: Path = Field(default=Path("state"), description="Everything the bot writes.")
     data_version: str = Field(
-        default=data_version.DEFAULT,
+        default=DEFAULT_DATA_VERSION,
         pattern=r"^v\d+\.\d+$",
         description="Data version on which a recipe begins; its champions' is what rounds are scored with.",
     )

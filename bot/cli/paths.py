@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.data.data_version import DEFAULT
 from bot.errors import BadConfig
+from bot.tournament.columns import DEFAULT_DATA_VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ def state_paths() -> StatePaths:
     return StatePaths(
         state_dir=state_dir,
         ledger=state_dir / ("ledger.sqlite" if live else "ledger-dry-run.sqlite"),
-        data_version=os.environ.get("BOT_DATA_VERSION") or table.get("data_version") or DEFAULT,
+        data_version=os.environ.get("BOT_DATA_VERSION") or table.get("data_version") or DEFAULT_DATA_VERSION,
     )
 
 

@@ -13,10 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bot.data.era_store import TARGETS, EraStore
-from bot.tournament.columns import ALIAS, HISTORY_LAG, horizon
-
-DAYS_AN_ERA = 5
-"""Market days from one era to the next; a target is known no sooner than its horizon."""
+from bot.tournament.columns import ALIAS, DAYS_PER_ERA, HISTORY_LAG, horizon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +107,7 @@ def _oddities(now: DataFacts) -> list[str]:
     if tails != sorted(tails, reverse=True):
         found.append(f"longer horizons are resolved further than shorter ones: {dict(now.resolved)}")
     for days, count in now.unresolved.items():
-        if count * DAYS_AN_ERA < int(days):
+        if count * DAYS_PER_ERA < int(days):
             found.append(f"{days}D targets are unknown in the newest {count} eras only, sooner than {days} market days")
         if count >= HISTORY_LAG[int(days)]:
             assumed = HISTORY_LAG[int(days)] - 1

@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 
+from bot.data._resumable_download import ResumableDownload
 from bot.data._tail_download import Unsuited, fetch_tail
 from bot.data.live_file import LiveFile, prove_fresh, read_live
-from bot.data.resumable import Partial
 from bot.errors import DatasetIncomplete, OperatorNeeded
 from bot.system.files import publish, sha256_of, sync_folder
 from bot.system.kill_points import kill_point
@@ -74,7 +74,7 @@ def fetch(
     """
     with kill_point("fetch.folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    part = Partial(path)
+    part = ResumableDownload(path)
     headers = part.resume() if resume else {}
     with client.download(filename, headers) as (response, pieces):
         length, etag = response.headers.get("Content-Length", ""), response.headers.get("ETag", "")

@@ -9,20 +9,21 @@ valid store of fewer eras, which the next run completes. Nothing that a manifest
 
 import errno
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise, takewhile
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import structlog
 
 from bot.data._parquet import Codes, Era, ParquetSource
-from bot.data.block_file import BlockFile
-from bot.data.era_store import FEATURES, IDS, MANIFEST, TARGETS, EraStore
-from bot.data.era_store_manifest import Block, Manifest, StoredFile
+from bot.data.era_store import FEATURES, IDS, MANIFEST, TARGETS, Block, EraStore, Manifest, StoredFile
 from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
 from bot.system.files import publish, sha256_of, sync_folder
 from bot.system.progress import CountCallback
@@ -34,6 +35,11 @@ BLOCK_ROWS = 65_536
 SAMPLED = 16
 """Features of eras that are stored already which are compared with a newer file."""
 
+BUFFER_BYTES = 1 << 20
+"""Bytes that are handed to the kernel at a time: columns are shorter, and each call costs time."""
+
+FLUSH_BYTES = 32 << 20
+"""Bytes after which a block's file is synced to disk and dropped from the page cache."""
 
 log = structlog.get_logger()
 
@@ -95,6 +101,58 @@ def update(
         raise OperatorNeeded(f"the disk is full while writing {folder}; make room and run `bot sync` again") from None
     writer.sweep()
     return EraStore.open(folder)
+
+
+class BlockFile:
+    """
+    A file being written.
+
+    Use it as a context manager; leaving it closes the file.
+
+    Args:
+        path: Where; a file that is there makes room, and who has it mapped keeps it.
+
+    Raises:
+        OSError: The disk is full; so do the methods.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self.path, self.bytes = path, 0
+        self._sha256, self._since = hashlib.sha256(), 0
+        self._file = path.open("xb", buffering=BUFFER_BYTES)
+
+    def __enter__(self) -> Self:
+        """Return the file."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def append(self, values: np.ndarray) -> None:
+        """Write values of any shape after those before, as their bytes in C order; they are best contiguous."""
+        content = values.reshape(-1).view(np.uint8).data
+        self._sha256.update(content)
+        self._file.write(content)
+        self.bytes += len(content)
+        self._since += len(content)
+        if self._since >= FLUSH_BYTES:
+            self._to_disk()
+
+    def finish(self) -> StoredFile:
+        """Bring everything to disk and say what was written."""
+        self._to_disk()
+        return StoredFile(name=self.path.name, bytes=self.bytes, sha256=self._sha256.hexdigest())
+
+    def _to_disk(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        self._since = 0
 
 
 class _Writer:

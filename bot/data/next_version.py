@@ -7,13 +7,12 @@ from pathlib import Path
 import structlog
 
 from bot.data.data_facts import shown
-from bot.data.data_version import order
 from bot.data.download import fetch, offered
-from bot.data.era_store import MANIFEST, EraStore
-from bot.data.era_store_manifest import Manifest
+from bot.data.era_store import MANIFEST, EraStore, Manifest
 from bot.errors import OperatorNeeded, RetryLater
 from bot.features.feature_sets import FeatureMetadata
 from bot.tournament.client import NumeraiClient
+from bot.tournament.columns import version_order
 
 STORED = 2.8
 """Bytes of the era store to bytes of parquet: 26 GB and 9.3 GB of v5.3 at the end of 2026."""
@@ -32,8 +31,8 @@ def survey(client: NumeraiClient, listed: Sequence[str], store: EraStore, data: 
         data: Folder of all versions; ``features.json`` of the newer one is kept there.
     """
     pinned = store.manifest.data_version
-    newest = max((name.partition("/")[0] for name in listed), key=order, default="")
-    if order(newest) <= order(pinned):
+    newest = max((name.partition("/")[0] for name in listed), key=version_order, default="")
+    if version_order(newest) <= version_order(pinned):
         return ()
     move = f"`bot retrain --data-version {newest}`"
     found = [f"data version {newest} is offered; {pinned} stays pinned until {move} makes a champion of it"]

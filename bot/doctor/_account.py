@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from bot.assembly import find_slots, pins, versions
-from bot.data.data_version import order
 from bot.doctor.checks import Check, failure, guarded, note, ok, warning
 from bot.errors import BadConfig, BadCredentials, NumeraiUnavailable, RoundNotOpen
 from bot.settings import Settings
 from bot.tournament.client import NumeraiClient
-from bot.tournament.columns import horizon
+from bot.tournament.columns import horizon, version_order
 from bot.tournament.rounds import Round
 
 NEEDED = frozenset({"upload_submission", "read_submission_info", "read_user_info", "download_submission"})
@@ -52,14 +51,14 @@ def _clock(client: NumeraiClient) -> Iterator[Check]:
 
 
 def _data(settings: Settings, client: NumeraiClient) -> Iterator[Check]:
-    offered = sorted({name.partition("/")[0] for name in client.datasets()}, key=order)
+    offered = sorted({name.partition("/")[0] for name in client.datasets()}, key=version_order)
     wanted = versions(pins(settings))
     for one in wanted:
         if one not in offered:
             raise BadConfig(f"data version {one} is not offered; there are: {', '.join(offered) or 'none'}")
     yield ok("data", f"{' and '.join(wanted)} offered")
-    newest = max(wanted, key=order)
-    newer = [version for version in offered if order(version) > order(newest)]
+    newest = max(wanted, key=version_order)
+    newer = [version for version in offered if version_order(version) > version_order(newest)]
     if newer:
         yield note(
             "data",

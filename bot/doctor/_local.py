@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.assembly import pins, recipes_in_use, versions
-from bot.data.data_version import order
 from bot.doctor.checks import Check, failure, guarded, note, ok, warning
 from bot.errors import ArtifactInvalid, BadConfig, BadCredentials, NoChampion
 from bot.features.feature_sets import FeatureMetadata
@@ -20,6 +19,7 @@ from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
 from bot.settings import Settings
 from bot.system.secret_files import SECRET_FOLDER
+from bot.tournament.columns import version_order
 from bot.training import recipe_file
 from bot.training.recipes import Recipe
 
@@ -157,7 +157,7 @@ def available_memory() -> int:
 
 
 def _count(settings: Settings, feature_set: str) -> int:
-    path = settings.state_dir / "data" / max(versions(pins(settings)), key=order) / "features.json"
+    path = settings.state_dir / "data" / max(versions(pins(settings)), key=version_order) / "features.json"
     if path.is_file():
         return len(FeatureMetadata.read(path).feature_sets.get(feature_set, ())) or FEATURES["all"]
     return FEATURES.get(feature_set, FEATURES["all"])

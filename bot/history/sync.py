@@ -12,7 +12,6 @@ from pathlib import Path
 import structlog
 
 from bot.data.data_facts import DataFacts, compare_facts
-from bot.data.data_version import order
 from bot.data.download import STORED_FILES, recorded, sync_files
 from bot.data.era_store import EraStore
 from bot.data.ingest import update
@@ -22,6 +21,7 @@ from bot.history.factor_history import FeatureReturns, HistoryState
 from bot.system.lock import state_lock
 from bot.system.progress import ProgressCallback
 from bot.tournament.client import NumeraiClient
+from bot.tournament.columns import version_order
 
 log = structlog.get_logger()
 
@@ -124,7 +124,7 @@ def _let_go(store: EraStore, data: Path, pinned: Collection[str]) -> None:
     current = store.manifest.data_version
 
     def is_old(version: str) -> bool:
-        return version not in pinned and order(version) < order(current)
+        return version not in pinned and version_order(version) < version_order(current)
 
     for one in store.folder.parent.iterdir():
         version = one.name.rpartition("-")[0]
@@ -132,6 +132,6 @@ def _let_go(store: EraStore, data: Path, pinned: Collection[str]) -> None:
             shutil.rmtree(one)
             log.info("store.removed", store=one.name)
     for one in data.iterdir():
-        if one.is_dir() and any(order(one.name)) and is_old(one.name):
+        if one.is_dir() and any(version_order(one.name)) and is_old(one.name):
             shutil.rmtree(one)
             log.info("data.removed", version=one.name)

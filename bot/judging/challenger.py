@@ -69,7 +69,7 @@ class Retrainer:
     """
     Everything a retrain needs, wired once; values mirror the settings of the same names.
 
-    ``data_version`` is what is trained on, see :mod:`bot.data.data_version`; ``needed`` are those that others are on.
+    ``data_version`` is what is trained on, see :mod:`bot.serving.version_pin`; ``needed`` are those that others are on.
     """
 
     client: NumeraiClient

@@ -15,9 +15,9 @@ therefore still fill a round.
 
 from dataclasses import dataclass
 
-from bot.data.data_version import order
 from bot.errors import ArtifactInvalid, NoChampion
 from bot.serving.artifacts import ArtifactStore
+from bot.tournament.columns import version_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Pin:
     @property
     def to_train(self) -> str:
         """Return the version that `bot retrain` trains on where nobody names another."""
-        return max(self.in_use, self.setting, key=order)
+        return max(self.in_use, self.setting, key=version_order)
 
     @property
     def note(self) -> str:

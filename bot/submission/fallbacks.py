@@ -92,7 +92,7 @@ class Rungs:
         ledger: Knows what was confirmed last.
         artifacts: Where champions come from.
         state_dir: Holds the published history.
-        data_version: BOT_DATA_VERSION, where a recipe without a champion begins; see :mod:`bot.data.data_version`.
+        data_version: BOT_DATA_VERSION, where a recipe without a champion begins; see :mod:`bot.serving.version_pin`.
         threads: For scoring.
         fallback: Recipe whose champions fill in; none when empty.
         reuse_last_round: Whether the last round's predictions may be sent again.

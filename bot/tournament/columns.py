@@ -1,6 +1,9 @@
-"""Names and facts of Numerai's columns that everything else shares."""
+"""Names and facts of Numerai's columns and data versions."""
 
 import re
+
+DEFAULT_DATA_VERSION = "v5.3"
+"""Data version where neither a setting nor a champion names one."""
 
 ID = "id"
 ERA = "era"
@@ -22,7 +25,7 @@ TARGET_SHARES = (0.05, 0.20, 0.50, 0.20, 0.05)
 ERAS_PER_WEEK = 1
 """Historical eras are weekly; live rounds are daily."""
 
-_DAYS_PER_ERA = 5
+DAYS_PER_ERA = 5
 """Market days from one historical era to the next."""
 
 HISTORY_LAG = {20: 6, 60: 14}
@@ -34,6 +37,7 @@ HISTORY_LAG = {20: 6, 60: 14}
 EMBARGO = {20: 8, 60: 16}
 """Eras dropped between training and validation, by horizon in market days (Numerai's own walk-forward)."""
 
+_DATA_VERSION = re.compile(r"^v(\d+)\.(\d+)$")
 _HORIZON = re.compile(r"^target_[a-z0-9]+_(20|60)$")
 
 
@@ -54,9 +58,15 @@ def horizon(target: str) -> int:
 
 def overlap_eras(target: str) -> int:
     """Return the eras after which *target* shares no market day with itself: 4 for 20 days, 12 for 60."""
-    return horizon(target) // _DAYS_PER_ERA
+    return horizon(target) // DAYS_PER_ERA
 
 
 def is_target(name: str) -> bool:
     """Say whether a column is a target, or the alias of one."""
     return name == ALIAS or name.startswith(f"{ALIAS}_")
+
+
+def version_order(version: str) -> tuple[int, int]:
+    """Return the key by which data versions sort: major and minor number, ``(0, 0)`` for any other name."""
+    match = _DATA_VERSION.match(version)
+    return (int(match[1]), int(match[2])) if match else (0, 0)

@@ -8,9 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bot.data.block_file import BlockFile
 from bot.data.era_store import EraStore
-from bot.data.ingest import update
+from bot.data.ingest import BlockFile, update
 from bot.errors import DatasetIncomplete, OperatorNeeded
 from tests.data.store_files import build, content, small_blocks, table, write_files
 

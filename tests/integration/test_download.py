@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bot.data._resumable_download import ResumableDownload
 from bot.data.download import fetch, prove_fresh, read_live, sync_files
-from bot.data.resumable import Partial
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
 from bot.sandbox.faults import Fault
 from bot.sandbox.world.generate import World
@@ -217,7 +217,7 @@ def test_another_range_than_asked_is_not_used(client, tmp_path, monkeypatch):
         with download(filename, headers and {**headers, "Range": "bytes=7-"}) as opened:
             yield opened
 
-    part = Partial(path)
+    part = ResumableDownload(path)
     with client.download("v5.3/train.parquet") as (response, pieces):
         part.restart(response.headers["ETag"])
         part.write([next(pieces)[:1000]], 1 << 30, None)

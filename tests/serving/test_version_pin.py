@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.data.data_version import order
 from bot.serving.artifacts import MANIFEST, ArtifactStore
 from bot.serving.version_pin import Pin
 
@@ -69,8 +68,3 @@ def test_a_damaged_pointer_is_no_champion(store):
     (store.root / "champions" / "mixer.json").write_text("{")
 
     assert Pin.of(store, "mixer", "v5.3").in_use == "v5.3"
-
-
-def test_versions_are_ordered_by_their_numbers():
-    """Ten comes after nine, and what is no version before everything."""
-    assert sorted(["v5.10", "v6.0", "latest", "v5.9"], key=order) == ["latest", "v5.9", "v5.10", "v6.0"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bot.data.block_file import BlockFile
+from bot.data.ingest import BlockFile
 
 VALUES = st.sampled_from([np.int8, np.float32]).flatmap(lambda kind: arrays(kind, st.integers(0, 9)))
 
@@ -18,7 +18,7 @@ def test_digest_is_that_of_the_file(tmp_path_factory, parts, kept):
     """However often it leaves the page cache on the way, the file holds the parts in order."""
     path = tmp_path_factory.mktemp("block") / "0.features"
     with pytest.MonkeyPatch.context() as patch, BlockFile(path) as file:
-        patch.setattr("bot.data.block_file.KEPT", kept)
+        patch.setattr("bot.data.ingest.FLUSH_BYTES", kept)
         for part in parts:
             file.append(part)
         stored = file.finish()

@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from bot.data import resumable
-from bot.data.resumable import Partial
+from bot.data import _resumable_download
+from bot.data._resumable_download import ResumableDownload
 
 CONTENT = bytes(range(256)) * 4
 PIECES = [CONTENT[start : start + 100] for start in range(0, len(CONTENT), 100)]
@@ -19,11 +19,11 @@ def broken(pieces):
 
 def interrupted(tmp_path, etag='"a"', count=4):
     """Leave the first pieces of a download behind; return what the next attempt finds."""
-    part = Partial(tmp_path / "train.parquet")
+    part = ResumableDownload(tmp_path / "train.parquet")
     part.restart(etag)
     with pytest.raises(ConnectionError):
         part.write(broken(PIECES[:count]), len(CONTENT), None)
-    return Partial(tmp_path / "train.parquet")
+    return ResumableDownload(tmp_path / "train.parquet")
 
 
 def test_interrupted_download_asks_for_the_rest_of_the_same_content(tmp_path):
@@ -67,9 +67,9 @@ def test_bytes_after_the_last_note_are_fetched_again(tmp_path):
 
 def test_killed_before_publishing_goes_on_from_the_last_note(tmp_path, monkeypatch):
     """A download that was complete but not published never asks for a range that does not exist."""
-    monkeypatch.setattr(resumable, "NOTED", 300)
-    part = Partial(tmp_path / "train.parquet")
+    monkeypatch.setattr(_resumable_download, "NOTED", 300)
+    part = ResumableDownload(tmp_path / "train.parquet")
     part.restart('"a"')
     part.write(PIECES, len(CONTENT), None)
 
-    assert Partial(tmp_path / "train.parquet").resume()["Range"] == "bytes=900-"
+    assert ResumableDownload(tmp_path / "train.parquet").resume()["Range"] == "bytes=900-"

@@ -14,7 +14,7 @@ NOTED = 1 << 26
 PIECE = 1 << 20
 
 
-class Partial:
+class ResumableDownload:
     """
     A download under way: the file it is written to, and a note of the server's name for it, its size and its sha256.
 
