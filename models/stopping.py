@@ -1,5 +1,5 @@
-"""What a training that was asked to stop ends with, whichever kind of model it trains."""
+"""The exception of a training that stops on request, for every kind of model."""
 
 
 class TrainingStopped(Exception):
-    """Training was asked to stop and saved where it was; the same call goes on from there."""
+    """Training stopped on request and saved its progress; the same call continues from there."""

@@ -1,4 +1,4 @@
-"""From the members' raw scores to one submission's predictions; numpy only, one era at a time."""
+"""Blend raw scores of members into predictions, one era at a time; numpy only."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -29,14 +29,14 @@ def gaussianize(values: Array) -> Floats:
 
 def expected_score(logits_NTC: npt.NDArray[np.floating], kind: Literal["corr", "mmc"] = "corr") -> Floats:
     """
-    Return what each row is expected to add to a score: class probabilities times the worth of each class.
+    Return each row's expected contribution to a score: class probabilities times class values.
 
     Args:
-        logits_NTC: Of rows, targets and the five classes. Shape ``(N, T, 5)``.
-        kind: Which score: CORR rewards the outer classes by the power 1.5, MMC linearly.
+        logits_NTC: Logits of rows, targets and the five classes. Shape ``(N, T, 5)``.
+        kind: Name of the score. CORR rewards the outer classes by the power 1.5, MMC linearly.
 
     Returns:
-        The expectation, in which ties are as rare as in the logits. Shape ``(N, T)``, float64.
+        Expected values. Ties are as rare as in the logits. Shape ``(N, T)``, float64.
     """
     weight = np.subtract(logits_NTC, logits_NTC.max(axis=-1, keepdims=True), dtype=np.float64)
     np.exp(weight, out=weight)
@@ -54,20 +54,20 @@ def blend(
     """
     Return the ensemble of one era: rank, gaussianize, weighted sum, neutralize, rank again.
 
-    Only the order of a member's scores matters, and no other era is looked at.
+    The result depends only on the order of each member's scores.
 
     Args:
-        members: Raw scores by name. Shape ``(rows,)`` each.
-        weights: Share of each member; a member without one is an error, as is a weight without its member.
-        neutralizers: What *neutralize* removes, such as features; None leaves neutralization out. First axis ``rows``.
+        members: Raw scores by member. Shape ``(rows,)`` each.
+        weights: Weight of each member. Both mappings must have the same names.
+        neutralizers: Values to neutralize to, such as features; ``None`` skips neutralization. First axis ``rows``.
         proportion: Share of the linear part that *neutralize* removes, 0 to 1.
-        neutralize: What removes it.
+        neutralize: Function that neutralizes.
 
     Returns:
-        Ranks divided by rows + 1, so inside (0, 1). Shape ``(rows,)``, float64.
+        Ranks divided by rows + 1, inside (0, 1). Shape ``(rows,)``, float64.
 
     Raises:
-        ValueError: A member is constant, not finite, missing or unweighted; or there is no way to neutralize.
+        ValueError: A member is constant, not finite, missing or without weight; or *neutralize* is missing.
     """
     if set(members) != set(weights) or not any(weights.values()):
         raise ValueError(f"members {sorted(members)} need one weight each, not all zero; weights are {dict(weights)}")
@@ -83,6 +83,6 @@ def blend(
         total += weight * gaussianize(scores)
     if neutralizers is not None and proportion:
         if neutralize is None:
-            raise ValueError("neutralizers are given, but no function that neutralizes")
+            raise ValueError("neutralizers are given, but no function to neutralize with")
         total = neutralize(total, neutralizers, proportion=proportion)
     return double_ranks(total) / (2 * (len(total) + 1))

@@ -1,4 +1,4 @@
-"""Write a trained network as one ONNX file, and prove that onnxruntime scores rows as torch does before it is kept."""
+"""Export a trained network as one ONNX file, and keep it only if onnxruntime scores rows as torch does."""
 
 import json
 import logging
@@ -22,16 +22,16 @@ from models.network.network_config import MISSING_CODE, NetworkConfig
 from models.network.seeds import SeedAverage
 
 OPSET = 20
-"""The newest opset that torch 2.13's exporter writes and that needs no conversion."""
+"""The newest opset that torch 2.13's exporter writes without a conversion."""
 
 LOGIT_TOLERANCE = 1e-5
-"""Largest difference of a logit between torch and onnxruntime."""
+"""Largest allowed difference of a logit between torch and onnxruntime."""
 
 TIE_TOLERANCE = 1e-6
-"""Scores nearer than this are one rank: float32 sums in another order cannot tell them apart."""
+"""Scores nearer than this count as equal: float32 sums in another order differ by as much."""
 
 CHUNK = 256
-"""Rows per call while many rows are compared; serving uses the same."""
+"""Number of rows a call while many rows are compared; serving uses the same."""
 
 _ARGUMENTS = {
     "features": "features_BF",
@@ -39,27 +39,27 @@ _ARGUMENTS = {
     "window": "window_LFK",
     "predictions": "predictions_BT",
 }
-"""The network's arguments by the names its inputs have in the graph."""
+"""The network's argument of each input of the graph."""
 
 Floats = npt.NDArray[np.float32]
 Inputs = dict[str, Tensor]
 
 
 class ExportMismatch(ValueError):
-    """onnxruntime does not score rows as torch does; nothing was kept."""
+    """onnxruntime does not score rows as torch does; the file was removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
     """
-    What the parity gate measured.
+    Measurements of the parity gate.
 
     Attributes:
         max_abs: Largest difference of a logit over all batches.
-        ranks_identical: No two rows change places unless torch puts their scores within ``TIE_TOLERANCE``.
-        rank_correlation: Smallest Spearman correlation of the two score vectors over targets, all rows.
-        batches: Rows of each batch compared; the last was scored in chunks.
-        size: Bytes of the file.
+        ranks_identical: Whether all rows keep their order, except rows whose scores differ by at most ``TIE_TOLERANCE``.
+        rank_correlation: Smallest Spearman correlation of both scores over targets, all rows.
+        batches: Number of rows of each compared batch. The last one was scored in chunks.
+        size: Size of the file in bytes.
     """
 
     max_abs: float
@@ -73,14 +73,14 @@ def export(network: Network | SeedAverage, path: Path, *, rows: int = 6000, seed
     """
     Write *network* to *path* and compare it with torch on random rows.
 
-    The graph takes int8 features and centres them itself; the batch axis is dynamic; weights are inside the file.
-    Inputs are those of ``config.inputs``, the output is ``logits``; the window has no batch axis.
+    The graph takes int8 features and centres them. The batch axis is dynamic; weights are inside the file. Inputs are
+    those of ``config.inputs``, the output is ``logits``. The window has no batch axis.
 
     Args:
-        network: Any network; it is exported in evaluation mode and left as it was.
-        path: Where the file goes; replaced if it exists, removed if the comparison fails.
-        rows: Rows of the largest comparison.
-        seed: Of the random rows.
+        network: Network to export, in evaluation mode. It is returned to its mode and device.
+        path: Path of the file. An existing file is replaced; the file is removed if the comparison fails.
+        rows: Number of rows of the largest comparison.
+        seed: Seed of the random rows.
 
     Raises:
         ExportMismatch: A logit differs by more than ``LOGIT_TOLERANCE``, or rows change places.
@@ -101,7 +101,7 @@ def export(network: Network | SeedAverage, path: Path, *, rows: int = 6000, seed
         path.unlink()
         raise ExportMismatch(
             f"onnxruntime and torch differ by {report.max_abs:.2g} in a logit (at most {LOGIT_TOLERANCE:g}), "
-            f"ranks {'identical' if report.ranks_identical else 'not identical'}; nothing was kept"
+            f"ranks {'identical' if report.ranks_identical else 'not identical'}; the file was removed"
         )
     return report
 
@@ -127,7 +127,7 @@ def random_inputs(config: NetworkConfig, rows: int, *, seed: int) -> Inputs:
 
 
 def _write(network: Network | SeedAverage, path: Path) -> None:
-    """Run torch's exporter without its chatter."""
+    """Run torch's exporter, without its messages."""
     config = network.config
     inputs = random_inputs(config, 2, seed=0)
     arguments = {_ARGUMENTS[name]: value for name, value in inputs.items()}
@@ -147,7 +147,7 @@ def _write(network: Network | SeedAverage, path: Path) -> None:
     if program is None:
         raise ExportMismatch("torch's exporter returned nothing")
     for node in program.model.graph.all_nodes():
-        node.metadata_props.clear()  # stack traces: a quarter of a small file, and this machine's paths
+        node.metadata_props.clear()  # stack traces take a quarter of a small file and contain this machine's paths
     program.model.metadata_props[CONFIG_KEY] = json.dumps(config.to_json(), sort_keys=True)
     program.save(path, external_data=False)
     record(network, path)
@@ -155,7 +155,7 @@ def _write(network: Network | SeedAverage, path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what torch 2.13's exporter says about itself, and nothing else."""
+    """Silence the messages and warnings of torch 2.13's exporter, and no others."""
     logger = logging.getLogger("torch.onnx._internal.exporter")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -169,11 +169,11 @@ def _quiet() -> Iterator[None]:
 
 
 def _compare(network: Network | SeedAverage, path: Path, *, rows: int, seed: int) -> ExportReport:
-    """Score random rows both ways, in batches around a chunk's size and with all rows in chunks."""
+    """Score random rows with torch and onnxruntime, in batches around a chunk's size and with all rows in chunks."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # else it warns of weights that are kept for onnx_weights.restore alone
+    options.log_severity_level = 3  # hides warnings about weights that only onnx_weights.restore reads
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     batches = (1, 2, CHUNK - 1, CHUNK, CHUNK + 1, rows)
     inputs = random_inputs(network.config, max(batches), seed=seed)
@@ -185,7 +185,7 @@ def _compare(network: Network | SeedAverage, path: Path, *, rows: int, seed: int
             rows_of = slice(start, min(start + step, count))
             part = {name: value if name == "window" else value[rows_of] for name, value in inputs.items()}
             if count % 2 and "window" in part:
-                part["window"] = torch.zeros_like(part["window"])  # a masked history is a state of its own
+                part["window"] = torch.zeros_like(part["window"])  # compare a masked history too
             actual.append(session.run(["logits"], {name: value.numpy() for name, value in part.items()})[0])
             with torch.no_grad():
                 expected.append(network(**{_ARGUMENTS[name]: value for name, value in part.items()}).numpy())
@@ -214,13 +214,13 @@ def _scores(logits_NTK: Floats) -> npt.NDArray[np.float64]:
 
 
 def same_order(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
-    """Say whether *a* ranks rows as *b* does, up to pairs that *b* holds within ``TIE_TOLERANCE``."""
+    """Return whether *a* ranks rows as *b* does, except pairs within ``TIE_TOLERANCE`` in *b*."""
     order = np.argsort(a, kind="stable")
     sorted_b = b[order]
     return bool((np.maximum.accumulate(sorted_b) - sorted_b).max() <= TIE_TOLERANCE)
 
 
 def _spearman(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
-    """Return the rank correlation of two vectors without ties to speak of."""
+    """Return the rank correlation of two vectors with few ties."""
     ranks = [np.argsort(np.argsort(x, kind="stable"), kind="stable") for x in (a, b)]
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])

@@ -1,7 +1,7 @@
 """
-A network as :mod:`models.inference.export` wrote it, ready to score; what evaluates its graph is a subclass's.
+Base class of exported networks: their inputs, targets and checks. Subclasses evaluate the graph.
 
-:mod:`models.inference.runtime` has onnxruntime do it, :mod:`models.inference.reference` onnx itself. Only numpy is needed here.
+:mod:`models.inference.runtime` uses onnxruntime, :mod:`models.inference.reference` uses onnx. This module needs only numpy.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 METADATA_KEY = "network"
-"""Where :mod:`models.inference.export` keeps the network's config as JSON."""
+"""Key of the file's metadata under which :mod:`models.inference.export` stores the network's config as JSON."""
 
 Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]
@@ -27,16 +27,16 @@ class ExportedNetwork(ABC):
     An exported network ready to score.
 
     Attributes:
-        targets: What the logits stand for, in order.
-        inputs: Which of ``features``, ``engineered``, ``window`` and ``predictions`` the network takes.
+        targets: Names of the predicted targets, in the order of the logits.
+        inputs: Those of ``features``, ``engineered``, ``window`` and ``predictions`` that the network takes.
 
     Args:
-        path: Of its file, for messages.
-        shapes: Of the graph's inputs by name; the first axis of all but ``window`` is the rows.
-        metadata: Of the file.
+        path: Path of the file, for messages.
+        shapes: Shapes of the graph's inputs by name. The first axis of all but ``window`` is the rows.
+        metadata: Metadata of the file.
 
     Raises:
-        ValueError: It is no network of this bot.
+        ValueError: The file was not exported by this bot.
     """
 
     def __init__(self, path: Path, shapes: Mapping[str, Sequence[Any]], metadata: Mapping[str, str]) -> None:
@@ -47,9 +47,7 @@ class ExportedNetwork(ABC):
         try:
             self.targets = tuple(str(target) for target in json.loads(metadata[METADATA_KEY])["targets"])
         except (KeyError, TypeError, ValueError):
-            raise ValueError(
-                f"{path} does not say which targets it predicts: it was not exported by this bot"
-            ) from None
+            raise ValueError(f"{path} does not name its targets: it was not exported by this bot") from None
 
     def logits(
         self,
@@ -63,18 +61,19 @@ class ExportedNetwork(ABC):
         """
         Return the logits of each row's targets and classes.
 
-        What the network does not take is ignored, except that engineered columns it does take must be there.
+        Inputs that the network does not take are ignored.
 
         Args:
-            features: Prepared codes; the graph centres them itself. Shape ``(rows, F)``, int8.
-            engineered: Shape ``(rows, E)``, float32.
+            features: Prepared codes; the graph centres them. Shape ``(rows, F)``, int8.
+            engineered: Engineered columns; required if the network takes them. Shape ``(rows, E)``, float32.
             window: Feature returns that were resolved at the rows' era, newest first, the same for all rows. Shape
-                ``(L, F, K)``, float32; ``None`` masks it with zeros, as training does at times.
-            predictions: Another model's predictions of each target. Shape ``(rows, T)``, float32; ``None`` masks them.
-            chunk: Rows scored at a time. 64 to 256 run 1.5 times faster than all at once, in a third of the memory.
+                ``(L, F, K)``, float32. ``None`` masks the window with zeros, as training sometimes does.
+            predictions: Another model's predictions of each target. Shape ``(rows, T)``, float32. ``None`` masks them.
+            chunk: Number of rows scored at a time. 64 to 256 are 1.5 times faster than all rows at once, and take a
+                third of the memory.
 
         Returns:
-            Shape ``(rows, T, 5)``, float32.
+            Logits. Shape ``(rows, T, 5)``, float32.
 
         Raises:
             ValueError: An input is missing, or has another type or shape than the network's.
@@ -85,7 +84,7 @@ class ExportedNetwork(ABC):
             if name not in self.inputs:
                 continue
             if value is None and name == "engineered":
-                raise ValueError("the network takes engineered columns, and none are given")
+                raise ValueError("the network takes engineered columns, but none are given")
             shape = self._shapes[name] if name == "window" else (rows, *self._shapes[name])
             given[name] = np.zeros(shape, dtype=np.float32) if value is None else value
         self._check(given, rows)
@@ -108,4 +107,4 @@ class ExportedNetwork(ABC):
 
     @abstractmethod
     def _run(self, feed: dict[str, npt.NDArray[np.generic]]) -> Floats:
-        """Return the graph's output for some rows, or raise ValueError."""
+        """Return the graph's output for some rows; raise ``ValueError`` if it cannot be evaluated."""

@@ -1,8 +1,8 @@
 """
-The torch network inside an exported ONNX file, so that what serves can be looked into without a second copy of it.
+Read torch networks back from an exported ONNX file, so that the served file can be inspected without a second copy.
 
-torch's exporter folds what it can: weights are stored transposed, equal ones once, constants joined. So the export
-writes down under which initializer each weight is found, and adds the few small ones that were folded into others.
+torch's exporter stores some weights transposed, equal ones once, and folds some into others. So the export records the
+initializer of each weight, and adds the few small ones that were folded.
 """
 
 import json
@@ -19,13 +19,13 @@ from models.network.network_config import NetworkConfig
 from models.network.seeds import SeedAverage
 
 CONFIG_KEY, WEIGHTS_KEY = "network", "weights"
-"""Where the file keeps the network's config, and for each weight its initializer and whether it lies transposed."""
+"""Metadata keys of the network's config, and of each weight's initializer and whether it is transposed."""
 
 Array = npt.NDArray[np.generic]
 
 
 def record(network: Network | SeedAverage, path: Path) -> None:
-    """Write into an exported file where each weight of *network* is, adding those that are nowhere."""
+    """Record the initializer of each weight of *network* in an exported file, and add the missing ones."""
     model = onnx.load(path)
     places: dict[tuple[tuple[int, ...], bytes], str] = {}
     for initializer in model.graph.initializer:
@@ -50,16 +50,16 @@ def record(network: Network | SeedAverage, path: Path) -> None:
 
 def restore(path: Path) -> SeedAverage:
     """
-    Return the networks of an exported file that serves, in evaluation mode.
+    Return the networks of an exported file, in evaluation mode.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is no network of this bot, or one that was exported before weights were written down.
+        ValueError: The file was not exported by this bot, or before the export recorded weights.
     """
     model = onnx.load(path)
     about = {entry.key: entry.value for entry in model.metadata_props}
     if WEIGHTS_KEY not in about or CONFIG_KEY not in about:
-        raise ValueError(f"{path} does not say where its weights are; `bot retrain` makes an artifact that does")
+        raise ValueError(f"{path} has no record of its weights; `bot retrain` makes an artifact that has one")
     values = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
     state = {}
     for name, (place, turned) in json.loads(about[WEIGHTS_KEY]).items():
@@ -76,15 +76,15 @@ def split_seeds(path: Path, folder: Path) -> tuple[Path, ...]:
     """
     Write each network of an exported :class:`models.network.seeds.SeedAverage` into *folder*.
 
-    The average ends in the logarithm of a sum over stacked class probabilities; what goes into the stack is what each
-    network says. The files take the same inputs as the average and are read by :class:`models.inference.runtime.OnnxNetwork`.
+    The average ends in the logarithm of a sum over stacked class probabilities; the inputs of the stack are the outputs
+    of the networks. The files take the same inputs as the average. :class:`models.inference.runtime.OnnxNetwork` opens them.
 
     Args:
-        path: What :func:`models.inference.export.export` wrote.
-        folder: Where the files go.
+        path: File that :func:`models.inference.export.export` wrote.
+        folder: Folder of the new files.
 
     Returns:
-        One path per network in the order of their seeds; none where the graph is of a single network.
+        One path a network in the order of their seeds; empty if the graph holds a single network.
     """
     model = onnx.load(path)
     made_by = {name: node for node in model.graph.node for name in node.output}

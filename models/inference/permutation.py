@@ -1,8 +1,8 @@
 """
-Permutation importance: what a score loses when some columns no longer belong to their rows.
+Permutation importance: the loss of a score when the values of some columns are permuted.
 
-Rows change places inside one era only, so that every era keeps its own bins, and all columns of a block move together,
-so that what they say jointly is lost too. Source: L. Breiman, *Random Forests*, Machine Learning 45 (2001), section 10.
+Rows are permuted within one era, so that every era keeps its bins. All columns of a block move together, so that their
+joint information is lost too. Source: L. Breiman, *Random Forests*, Machine Learning 45 (2001), section 10.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,21 +23,21 @@ def permutation_losses(
     repeats: int = 1,
 ) -> dict[str, dict[str, float]]:
     """
-    Return what each score of one era loses for each block of columns.
+    Return the loss of each model's score of one era for each block of columns.
 
     Args:
-        score: From the era's features to a score of each model; everything made from features must be made in here.
-        features: Of one era, not changed. Shape ``(rows, F)``, int8.
-        blocks: Positions of the columns that move together.
-        seed: Of the permutations; the same permutation is used for every block.
-        repeats: Permutations that are averaged.
+        score: Function from the era's features to a score of each model. It must derive everything else from them.
+        features: Codes of one era; not changed. Shape ``(rows, F)``, int8.
+        blocks: Positions of the columns that are permuted together.
+        seed: Seed of the permutations. Every block uses the same ones.
+        repeats: Number of permutations to average over.
 
     Returns:
-        By model and block: the score as it is minus the mean score with the block's columns permuted.
+        By model and block: the score minus the mean score with the block's columns permuted.
     """
     whole = score(features)
     losses = {model: dict.fromkeys(blocks, value) for model, value in whole.items()}
-    # In columns' memory order, as the store hands features out; written back after each block, so one copy is enough.
+    # Keep the memory order of the store's columns. Each block is written back, so that one copy is enough.
     moved = features.copy(order="K")
     for order in _orders(len(features), seed, repeats):
         for block, positions in blocks.items():

@@ -1,8 +1,8 @@
 """
-Ranks that keep ties, and the normal scores they stand for, from one table per number of rows.
+Ranks that keep ties, and normal scores of ranks, without scipy.
 
-A tie-kept rank is ``k / 2`` with a whole *k* from 2 to 2n, so a gaussianized score takes one of 2n - 1 values: the
-table holds them all, and gaussianizing is one sort and one look-up. scipy is not needed and never imported.
+A tie-kept rank is ``k / 2`` with a whole *k* from 2 to 2n, so a gaussianized score takes one of 2n - 1 values. A table
+for each number of rows holds them, and gaussianizing is one sort and one look-up.
 """
 
 from functools import lru_cache
@@ -13,8 +13,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 # Wichura (1988), algorithm AS 241 (PPND16): numerator and denominator, highest power first, relative error < 1e-16. Its
-# third range begins at shares below exp(-25), the first rank of 36 thousand million rows, and is left out.
-# The standard library has the same formula for one number at a time, ten times slower on a table; eras differ in
+# third range begins at shares below exp(-25), the first rank of 36 thousand million rows, and is not needed.
+# The standard library computes the same formula for one number at a time, ten times slower for a table. Eras differ in
 # their number of rows, so tables are made often.
 _CENTRE = (
     (2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4, 4.5921953931549871457e4,
@@ -34,13 +34,13 @@ def double_ranks(values: npt.NDArray[np.generic]) -> npt.NDArray[np.intp]:
     """
     Return twice the average rank of each value, a whole number from 2 to 2n; without ties 2, 4, ..., 2n.
 
-    Ranks are taken in the type the values come in: a cast to float32 can create ties.
+    Values are ranked in their own type: a cast to float32 can create ties.
 
     Args:
         values: Finite numbers. Shape ``(rows,)``.
 
     Raises:
-        ValueError: A value is NaN; it has no rank.
+        ValueError: A value is NaN.
     """
     rows = len(values)
     order = _order(values)
@@ -72,7 +72,7 @@ def normal_scores(rows: int) -> Floats:
     """
     Return the normal quantile of ``(k / 2 - 0.5) / rows`` for every double rank *k*, 0 to ``2 * rows``.
 
-    Entries 0 and 1 stand for no rank and are 0. The table is shared and therefore read-only.
+    Entries 0 and 1 belong to no rank and are 0. The table is shared and therefore read-only.
     """
     table = np.zeros(2 * rows + 1)
     lower = _lower_quantile(np.arange(1, rows + 1) / (2 * rows))
@@ -86,14 +86,14 @@ def _order(values: npt.NDArray[np.generic]) -> npt.NDArray[np.intp]:
     """
     Return the positions of *values* in ascending order, NaN at an end.
 
-    Numbers are ordered by their bits, sixteen at a time from the lowest: numpy sorts so short ones by counting, which
-    takes a third of the time that comparing float32 takes, and half of float64.
+    Numbers are ordered by their bits, sixteen at a time from the lowest. numpy sorts 16-bit numbers by counting, which
+    takes a third of the time of comparing float32 and half of float64.
     """
     if values.dtype not in (np.float32, np.float64):
         return np.argsort(values)
     width = 8 * values.dtype.itemsize
     bits = np.ascontiguousarray(values).view(f"i{values.dtype.itemsize}")
-    # The bits of negative numbers run backwards; all but their sign are turned.
+    # The bits of negative numbers descend; invert all but the sign.
     bits = bits ^ ((bits >> (width - 1)) & np.iinfo(bits.dtype).max)
     order = np.argsort(bits.astype(np.uint16), kind="stable")
     for shift in range(16, width, 16):
@@ -111,7 +111,7 @@ def _lower_quantile(share: Floats) -> Floats:
 
 
 def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: Floats) -> Floats:
-    """Return the ratio of two polynomials by Horner's rule, in place: tables are made often."""
+    """Return the ratio of two polynomials by Horner's rule, in place."""
     parts = []
     for first, *powers in coefficients:
         value = np.full_like(x, first)

@@ -1,8 +1,8 @@
 """
-Score rows with an exported network where there is no onnxruntime: onnx's own reference implementation, in numpy.
+Score rows with an exported network by onnx's reference implementation, in numpy.
 
-Numerai's machines, which run uploaded models, have nothing else. 7,000 rows of the standard network take 1.5 s of CPU,
-where onnxruntime takes 0.6.
+Numerai's machines run uploaded models and have no onnxruntime. 7,000 rows of the standard network take 1.5 s of CPU;
+onnxruntime takes 0.6.
 """
 
 from pathlib import Path
@@ -18,14 +18,14 @@ from models.inference.exported import ExportedNetwork, Floats
 
 class ReferenceNetwork(ExportedNetwork):
     """
-    An exported network that onnx evaluates.
+    An exported network, evaluated by onnx.
 
     Args:
         path: The ONNX file that :func:`models.inference.export.export` wrote.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is damaged, or not a network of this bot.
+        ValueError: The file is damaged, or was not exported by this bot.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,7 +1,7 @@
 """
-Score rows with an exported network, with onnxruntime and numpy alone: torch is never imported here.
+Score rows with an exported network by onnxruntime, without torch.
 
-For LightGBM's half see :mod:`models.trees.trees`.
+:mod:`models.trees.trees` does the same for LightGBM models.
 """
 
 from pathlib import Path
@@ -25,20 +25,20 @@ _ORT_ERRORS = (
     _ort.NotImplemented,
     _ort.RuntimeException,
 )
-"""onnxruntime's errors have no root of their own."""
+"""All errors of onnxruntime; they have no common base class."""
 
 
 class OnnxNetwork(ExportedNetwork):
     """
-    An exported network that onnxruntime evaluates.
+    An exported network, evaluated by onnxruntime.
 
     Args:
         path: The ONNX file that :func:`models.inference.export.export` wrote.
-        threads: Cores to use; onnxruntime would take all of them.
+        threads: Number of threads. onnxruntime's default is one a core.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is damaged, or not a network of this bot.
+        ValueError: The file is damaged, or was not exported by this bot.
     """
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:

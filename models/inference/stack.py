@@ -1,4 +1,4 @@
-"""Predictions of each target by trees, as the network takes them beside its target descriptors."""
+"""Trees' predictions of each target, an input of a stacked network."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +17,12 @@ class Stack:
     One tree model for each target, in the network's order.
 
     Args:
-        paths: Their text files.
-        threads: For scoring.
+        paths: LightGBM's text files.
+        threads: Number of threads for scoring.
 
     Raises:
         OSError: A file cannot be read.
-        ValueError: One is damaged, or no regression on numeric splits.
+        ValueError: A file is damaged, or is not a regression on numeric splits.
     """
 
     def __init__(self, paths: Sequence[Path], *, threads: int = 1) -> None:
@@ -30,11 +30,11 @@ class Stack:
 
     def predict(self, features: npt.NDArray[np.int8], engineered: Floats) -> Floats:
         """
-        Return what the network is told of the rows of one era.
+        Return the network's ``predictions`` input for the rows of one era.
 
         Args:
             features: Prepared codes. Shape ``(rows, F)``, int8.
-            engineered: Shape ``(rows, E)``, float32.
+            engineered: Engineered columns. Shape ``(rows, E)``, float32.
 
         Returns:
             Each model's predictions as normal scores of their ranks within the era, mean 0. Shape ``(rows, T)``.

@@ -1,5 +1,5 @@
 """
-Two bodies of the Numerai network beside the row-wise mixer: one that mixes an era once, and a plain perceptron.
+Two other bodies of the Numerai network: a mixer that runs once an era, and a plain perceptron.
 
 Suffixes of tensors: B rows, T targets, Z future channels, S static width, L lookback, F features, K classes.
 """
@@ -32,9 +32,9 @@ class Residual(nn.Module):
 
 class Perceptron(nn.Module):
     """
-    Residual layers on the row's own features: the control that every other body has to beat.
+    Residual layers on the row's features: the control that other bodies must beat.
 
-    Where the network is stacked, the other model's predictions are appended to the row.
+    In a stacked network, the other model's predictions are appended to the row.
     """
 
     def __init__(self, config: NetworkConfig, *, future: int) -> None:
@@ -55,7 +55,7 @@ class Perceptron(nn.Module):
         return logits_BX.reshape(-1, self._targets, len(CLASS_PRIOR))
 
     def joined(self, future_BTZ: Tensor, static_BS: Tensor) -> Tensor:
-        """Return the row with what another model predicts of it. Shape ``[B, S]``."""
+        """Return the row joined with another model's predictions. Shape ``[B, S]``."""
         row_BS = torch.relu(static_BS)
         if self.join is None:
             return row_BS
@@ -65,10 +65,10 @@ class Perceptron(nn.Module):
 
 class EraConditioned(Perceptron):
     """
-    A mixer that runs once per era and scales and shifts every row of it (feature-wise linear modulation).
+    A mixer that runs once an era and scales and shifts every row of it (feature-wise linear modulation).
 
-    The mixer's cost does not depend on the number of rows. What it sees is the same for all of them, so it can tell
-    which of a row's features pay at the moment, but not compare rows with each other's history.
+    The mixer's cost does not depend on the number of rows. Its input is the same for all rows, so it can learn which
+    features pay at the moment, but cannot use the history of single rows.
     """
 
     def __init__(self, config: NetworkConfig, *, future: int) -> None:

@@ -1,8 +1,8 @@
 """
-Historical covariates of the Numerai network: what each resolved era's factor model says about a row.
+Historical covariates of the Numerai network: the scores that factor models of resolved eras give a row.
 
-Channel (g, k) of step l is the row's centred features of group g times what they earned with target k in the l-th
-newest resolved era, ``window``::
+Channel (g, k) of step l is the product of the row's centred features of group g and their returns with target k in the
+l-th newest resolved era, ``window``::
 
     x[i, l, (g, k)] = scale / sqrt(|g|) * sum over j in g of (f[i, j] - 2) * window[l, j, k]
 
@@ -20,11 +20,11 @@ CENTRE = 2.0
 
 class FactorHistory(nn.Module):
     """
-    The history of rows from the features of each row and one window for all of them.
+    The history of each row, from its features and the window that all rows share.
 
     Args:
         groups: Positions of each group's features; channels are in this order, targets fastest.
-        scale: Brings the channels to unit size.
+        scale: Factor that brings the channels to unit size.
     """
 
     def __init__(self, groups: Sequence[Sequence[int]], *, scale: float) -> None:
@@ -43,8 +43,8 @@ class FactorHistory(nn.Module):
         """
         Return the history after a projection over time, the same for every channel. Shape ``[B, T, C]``.
 
-        Both are linear, so the window is projected, once for all rows, and no row's history is ever made: T products
-        per row instead of L. Equal to ``projection`` of :meth:`scores` up to the order of float sums.
+        Equal to ``projection`` of :meth:`scores` up to the order of float sums. Both maps are linear, so the window is
+        projected once for all rows: T products a row instead of L.
         """
         steps, _, targets = window_LFK.shape
         projected_TFK = (projection.weight @ window_LFK.reshape(steps, -1)).reshape(-1, *window_LFK.shape[1:])
@@ -53,7 +53,7 @@ class FactorHistory(nn.Module):
 
     def _product(self, centred_BF: Tensor, loadings_SFK: Tensor, steps: int, targets: int) -> Tensor:
         loadings_FX = loadings_SFK.permute(1, 0, 2).reshape(-1, steps * targets)
-        # A feature's values are taken as one run of memory each; picking them row by row costs more than the products.
+        # Read each feature as one run of memory; reading row by row costs more than the products.
         centred_FB = centred_BF.T.contiguous()
         parts = [
             (centred_FB.index_select(0, group).T @ (loadings_FX.index_select(0, group) * scale)).reshape(
@@ -71,9 +71,9 @@ class FactorHistory(nn.Module):
 
 class EraContext(nn.Module):
     """
-    What a window says about its era as a whole: mean and root mean square of the feature returns of each group.
+    Context of an era from its window: mean and root mean square of the feature returns of each group.
 
-    Unlike the rows' history this is the same for every row of the era, and is worth computing once.
+    It is the same for every row of the era, and is computed once.
     """
 
     def __init__(self, groups: Sequence[Sequence[int]], *, features: int, scale: float) -> None:

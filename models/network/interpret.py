@@ -1,8 +1,8 @@
 """
-Look into a network: what its history is worth, how it weighs the past, and what made a single row's score.
+Interpret a network: importance of its history, weights of past eras, attribution of one row's score.
 
-The history here is that of the textbook form, one for each row, ``[B, L, C]``, so that it can be permuted and attributed
-like any other input. Suffixes of tensors: B rows, F features, E engineered, L lookback, C channels, T targets.
+Every row has its own history ``[B, L, C]`` here, so that the history can be permuted and attributed like other inputs.
+Suffixes of tensors: B rows, F features, E engineered, L lookback, C channels, T targets.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from models.network.network_config import MISSING_CODE
 from models.network.seeds import SeedAverage
 
 STEPS = 256
-"""Points of the path of integrated gradients; the error falls with their number."""
+"""Number of points on the path of integrated gradients; the error falls with it."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -28,13 +28,13 @@ Floats = npt.NDArray[np.float32]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """
-    Rows of one era as a network takes them.
+    Inputs of a network for rows of one era.
 
     Attributes:
-        features: Shape ``(B, F)``, int8.
-        engineered: Shape ``(B, E)``; not read where the network takes none.
-        window: Feature returns, newest first, shape ``(L, F, K)``; ``None`` masks the history.
-        predictions: Another model's, shape ``(B, T)``; ``None`` masks them.
+        features: Codes. Shape ``(B, F)``, int8.
+        engineered: Aggregates; ignored if the network takes none. Shape ``(B, E)``.
+        window: Feature returns, newest first; ``None`` masks the history. Shape ``(L, F, K)``.
+        predictions: Another model's predictions; ``None`` masks them. Shape ``(B, T)``.
     """
 
     features: npt.NDArray[np.int8]
@@ -45,7 +45,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """How one projected step (one target) of one network weighs the resolved eras, newest first. Shape ``(L,)``."""
+    """Weights of the resolved eras, newest first, in one target's projection of one network. Shape ``(L,)``."""
 
     network: int
     target: str
@@ -55,16 +55,16 @@ class Curve:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribution:
     """
-    What every input added to one row's score; all of it adds up to ``score - baseline`` but for ``missed``.
+    Contribution of every input to one row's score. The sum is ``score - baseline - missed``.
 
     Attributes:
         score: Expected CORR value of the row.
-        baseline: The same of a row in the middle bin of everything, with no history and no predictions.
-        missed: What the path's points did not account for.
-        features: The row's own features. Shape ``(F,)``.
-        engineered: Its aggregates. Shape ``(E,)``.
-        history: What each resolved era said about it, groups before targets. Shape ``(L, C)``.
-        predictions: Another model's. Shape ``(T,)``.
+        baseline: Expected CORR value of a row with middle bins, no history and no predictions.
+        missed: Error of the numerical integration.
+        features: Contributions of the features. Shape ``(F,)``.
+        engineered: Contributions of the aggregates. Shape ``(E,)``.
+        history: Contributions of the history, groups before targets. Shape ``(L, C)``.
+        predictions: Contributions of another model's predictions. Shape ``(T,)``.
     """
 
     score: float
@@ -77,7 +77,7 @@ class Attribution:
 
 
 def temporal_weights(average: SeedAverage) -> tuple[Curve, ...]:
-    """Return the learned temporal projection of every network; none where it takes no history."""
+    """Return the learned temporal projection of every network; empty if they take no history."""
     curves = []
     for number, network in enumerate(_networks(average)):
         projection = network.mixer.temporal_projection
@@ -98,15 +98,15 @@ def history_losses(
     seed: int,
 ) -> dict[str, float]:
     """
-    Return what a score of one era loses when rows get another row's history, block by block.
+    Return the loss of one era's score for each block of the history, permuted among rows.
 
     Args:
         average: Networks that mix the history row by row.
-        rows: Of the era, with a window.
-        score: Of the expected CORR values of all rows.
-        blocks: Which steps and channels change their rows together. Shape ``(L, C)`` each.
-        target: Whose expectation is scored.
-        seed: Of the permutation, the same for every block.
+        rows: Rows of the era, with a window.
+        score: Score of the expected CORR values of all rows.
+        blocks: Masks of the steps and channels that are permuted together. Shape ``(L, C)`` each.
+        target: Target whose expectation is scored.
+        seed: Seed of the permutation. Every block uses the same one.
 
     Raises:
         ValueError: The networks have no history of single rows.
@@ -117,7 +117,7 @@ def history_losses(
         whole = score(_expected(average, *inputs, target=target).double().numpy())
         features, engineered, history, predictions = inputs
         if history is None:
-            raise ValueError("a network without history loses nothing with it")
+            raise ValueError("the networks take no history")
         losses = {}
         for name, mask in blocks.items():
             moved = torch.where(torch.from_numpy(mask), history[order], history)
@@ -128,20 +128,20 @@ def history_losses(
 
 def integrated_gradients(average: SeedAverage, rows: Rows, row: int, *, target: str, steps: int = STEPS) -> Attribution:
     """
-    Attribute one row's score to its inputs: gradients along the straight path from nothing to the row, integrated.
+    Attribute one row's score to its inputs by integrated gradients, along a straight path from the baseline.
 
     Source: M. Sundararajan, A. Taly and Q. Yan, *Axiomatic Attribution for Deep Networks* (2017), equation 3, by the
     midpoint rule. A missing feature that is a category of its own is missing all along the path.
 
     Args:
-        average: Networks with a history of single rows, or with none.
-        rows: Of the era.
-        row: Which one.
-        target: Whose expected CORR value is explained.
-        steps: Points of the path.
+        average: Networks that mix the history row by row, or take none.
+        rows: Rows of the era.
+        row: Position of the row.
+        target: Target whose expected CORR value is explained.
+        steps: Number of points on the path.
 
     Raises:
-        ValueError: The networks mix the history by era: no row has one of its own.
+        ValueError: The networks mix the history by era.
     """
     ends = [None if value is None else value[row : row + 1] for value in _inputs(average, rows)]
     starts = [_start(average, name, end) for name, end in zip(_NAMES, ends, strict=True)]
@@ -185,10 +185,10 @@ def _networks(average: SeedAverage) -> list[Network]:
 
 
 def _inputs(average: SeedAverage, rows: Rows) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """Return features, aggregates, each row's history and predictions; ``None`` where the network takes none."""
+    """Return features, aggregates, each row's history and predictions; ``None`` if the network does not take them."""
     config, network = average.config, _networks(average)[0]
     if config.mixing == "era":
-        raise ValueError("a network that mixes by era has no history of single rows to look into")
+        raise ValueError("a network that mixes by era has no history of single rows")
     features = torch.from_numpy(np.ascontiguousarray(rows.features)).to(torch.float32)
     engineered = None if not config.engineered or rows.engineered is None else torch.from_numpy(rows.engineered)
     history = None
@@ -204,7 +204,7 @@ def _inputs(average: SeedAverage, rows: Rows) -> tuple[Tensor, Tensor | None, Te
 
 
 def _start(average: SeedAverage, name: str, end: Tensor | None) -> Tensor | None:
-    """Return the baseline of one input: the middle bin, the aggregates' own offset, nothing said by anybody."""
+    """Return the baseline of one input: the middle bin, the aggregates' offset, or zeros."""
     if end is None:
         return None
     if name == "features":
@@ -227,11 +227,11 @@ def _expected(
     if features is None:
         raise ValueError("rows have features")
     column = average.config.targets.index(target)
-    said = []
+    scores = []
     for network in _networks(average):
         if history is None:
             logits = network(features, engineered, None, predictions)
         else:
             logits = network.from_history(features, engineered, history, predictions)
-        said.append(expected_value(logits, CORR_VALUES)[:, column])
-    return torch.stack(said).mean(dim=0)
+        scores.append(expected_value(logits, CORR_VALUES)[:, column])
+    return torch.stack(scores).mean(dim=0)

@@ -1,5 +1,5 @@
 """
-The parts both mixers are made of: norms over time and channel, time mixing, feature mixing, conditional mixing.
+Layers of the mixers: norms over time and channel, time mixing, feature mixing, conditional mixing.
 
 Equations: appendix B.3 of *TSMixer: An All-MLP Architecture for Time Series Forecasting* (arXiv 2303.06053).
 Tensors carry their shape as a suffix::
@@ -20,7 +20,7 @@ Static = Literal["fm", "linear"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerOptions:
     """
-    What every layer of one mixer has in common.
+    Options that all layers of one mixer share.
 
     Attributes:
         feed_forward: Hidden width of feature mixing.
@@ -76,7 +76,7 @@ class TimeBatchNorm(nn.BatchNorm1d):
 
 
 def time_norm(steps: int, channels: int, options: LayerOptions) -> nn.Module:
-    """Return the 2-D norm that *options* ask for, over ``[*, steps, channels]``."""
+    """Return the 2-D norm of *options* over ``[*, steps, channels]``."""
     if options.norm == "layer":
         return TimeLayerNorm((steps, channels), eps=options.eps)
     return TimeBatchNorm(steps * channels, eps=options.eps, momentum=options.momentum)
@@ -135,9 +135,9 @@ class FeatureMixing(nn.Module):
 
 class StaticExpansion(nn.Module):
     """
-    Bring static covariates to the time axis: V = FM(Expand(S)) as in the paper, or a linear map repeated.
+    Expand static covariates to the time axis: V = FM(Expand(S)) as in the paper, or a repeated linear map.
 
-    With post-norm every step is equal until the norm's affine part, so the mixing itself runs once per row.
+    With post-norm all steps are equal up to the norm's affine part, so the mixing runs once a row.
     """
 
     def __init__(self, *, steps: int, static: int, outputs: int, kind: Static, options: LayerOptions) -> None:

@@ -1,10 +1,10 @@
 """
 The Numerai network: a TSMixer-Ext whose axes are resolved eras and targets (mapping A).
 
-Rows have no past: ids are new in every era. So the historical axis is what the last resolved eras' factor models say
-about this row (step 0 is the newest), the prediction axis is the *targets*, and the row's own features are static
-covariates. Future-known covariates describe each target: a learned descriptor, its horizon and, where the network is
-stacked, another model's prediction of it. Suffixes of tensors::
+Rows have no past, because ids are new in every era. So one step of the historical axis is the score that the factor
+model of a resolved era gives the row (step 0 is the newest era). The prediction axis is the *targets*. The row's features
+are static covariates. Future-known covariates describe each target: a learned descriptor, its horizon and, in a stacked
+network, another model's prediction of it. Suffixes of tensors::
 
     B rows   F features   E engineered   L lookback   C history channels   T targets   Z descriptor   S static   K classes
 
@@ -24,15 +24,15 @@ from models.network.network_config import MISSING_CODE, NetworkConfig
 from models.network.tsmixer_ext import TSMixerExt, TSMixerExtConfig
 
 HEAD_GAIN = 0.1
-"""Shrinks the head's first weights, so that training starts at the class prior and not at noise around it."""
+"""Factor of the head's initial weights, so that training starts near the class prior."""
 
 
 class Network(nn.Module):
     """
     Logits of the five classes for every row and target.
 
-    A masked window (``None`` or zeros) and masked predictions are part of training, so that the plain network of the
-    row's own features is nested in this one, and a stale history can be masked live.
+    Training sometimes masks the window (``None`` or zeros) and the predictions. So the plain network of the row's features
+    is nested in this one, and a stale history can be masked in a live round.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -80,15 +80,15 @@ class Network(nn.Module):
 
         Args:
             features_BF: Codes 0..4, ``MISSING_CODE`` where missing is a category. int8, shape ``[B, F]``.
-            engineered_BE: Row aggregates as they come. float32, shape ``[B, E]``; ``None`` only where E is 0.
-            window_LFK: Feature returns, newest resolved era first. float32, ``[L, F, K]``; ``None`` is masked.
-            predictions_BT: Centred predictions of each target by another model. float32; ``None`` is masked.
+            engineered_BE: Row aggregates, not scaled. float32, shape ``[B, E]``; ``None`` only if E is 0.
+            window_LFK: Feature returns, newest resolved era first. float32, ``[L, F, K]``; ``None`` masks them.
+            predictions_BT: Centred predictions of each target by another model. float32; ``None`` masks them.
 
         Returns:
-            Shape ``[B, T, K]``, float32.
+            Logits. Shape ``[B, T, K]``, float32.
 
         Raises:
-            ValueError: An input the network has no place for, or a missing one.
+            ValueError: The network does not take an input, or needs a missing one.
         """
         config = self.config
         centred_BF, missing_BF = self._centred(features_BF)
@@ -117,7 +117,7 @@ class Network(nn.Module):
         predictions_BT: Tensor | None = None,
     ) -> Tensor:
         """
-        Return logits for rows with a history each: the textbook form, slower, for looking into the network.
+        Return logits for rows that have a history each: the textbook form, slower, for inspecting a network.
 
         Raises:
             ValueError: The network does not mix the history row by row.
@@ -129,7 +129,7 @@ class Network(nn.Module):
         return logits_BTK
 
     def _centred(self, features_BF: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return features around the middle bin, 0 where missing, and where they are missing."""
+        """Return features centred on the middle bin, 0 where missing, and a mask of missing ones."""
         x_BF = features_BF.to(torch.float32) - CENTRE
         if self.missing_input is None:
             return x_BF, None
@@ -158,7 +158,7 @@ class Network(nn.Module):
         return static_BS
 
     def _future(self, rows: int, predictions_BT: Tensor | None) -> Tensor:
-        """Return what is known of every target of every row. Shape ``[B, T, Z]``."""
+        """Return the covariates of every target of every row. Shape ``[B, T, Z]``."""
         future_TZ = torch.cat([self.descriptor.weight, self.horizon_TZ], dim=-1)
         future_BTZ = future_TZ.unsqueeze(0).expand(rows, -1, -1)
         if not self.config.stacked:
@@ -173,7 +173,7 @@ class Network(nn.Module):
 
 
 def _body(config: NetworkConfig) -> TSMixerExt | Perceptron:
-    """Return what stands between the encoded row and the logits."""
+    """Return the part of the network between the encoded row and the logits."""
     future = config.descriptor + 1 + config.stacked
     if config.mixing == "none":
         return Perceptron(config, future=future)
@@ -199,11 +199,11 @@ def _body(config: NetworkConfig) -> TSMixerExt | Perceptron:
 
 def exponential_averages(lookback: int, count: int) -> Tensor:
     """
-    Return weights of *count* exponential averages over the lookback, half-lives from a thirteenth of it to all of it.
+    Return weights of *count* exponential averages over the lookback. Shape ``[count, lookback]``.
 
-    Where feature returns persist weakly, such an average beats a mixer that starts from noise, so the mixer starts
-    from the averages. Each row has norm 1, which keeps the variance of steps that are independent of each other.
-    Shape ``[count, lookback]``.
+    Half-lives run from a thirteenth of the lookback to all of it. Where feature returns persist weakly, such an average
+    beats a mixer with random initial weights, so the mixer starts from the averages. Each row has norm 1, which keeps the
+    variance of independent steps.
     """
     step_L = torch.arange(lookback, dtype=torch.float32)
     shortest = math.log(max(1.0, lookback / 13))
@@ -213,16 +213,13 @@ def exponential_averages(lookback: int, count: int) -> Tensor:
 
 
 def _mask(tensor: Tensor, share: float) -> Tensor:
-    """Return *tensor*, or zeros with probability *share*: all rows together, and unscaled, for a masked input is a state."""
+    """Return *tensor*, or zeros for all rows with probability *share*; not rescaled, because a masked input is a valid one."""
     if share <= 0:
         return tensor
     return tensor * (torch.rand((), device=tensor.device) >= share)
 
 
 def expected_value(logits_BTK: Tensor, values: Sequence[float]) -> Tensor:
-    """
-    Return the mean of *values* under the predicted class distribution. Shapes ``[B, T, K]`` to ``[B, T]``.
-
-    Not a matrix product: autocast would take it to bfloat16, in which most rows of an era share a score.
-    """
+    """Return the mean of *values* under the predicted class distribution. Shapes ``[B, T, K]`` to ``[B, T]``."""
+    # Not a matrix product: autocast would compute it in bfloat16, in which most rows of an era have equal scores.
     return (logits_BTK.softmax(dim=-1) * logits_BTK.new_tensor(values)).sum(dim=-1)

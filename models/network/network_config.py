@@ -1,4 +1,4 @@
-"""The shape of the Numerai network as a value that travels in JSON, inside the ONNX file and the manifest."""
+"""The configuration of the Numerai network, stored as JSON in the ONNX file and the manifest."""
 
 import json
 import math
@@ -11,45 +11,45 @@ from models.network.layers import Norm, Static
 Mixing = Literal["row", "era", "none"]
 
 MISSING_CODE = 5
-"""The int8 code of a missing feature where missing is a category of its own."""
+"""The int8 code of a missing feature, if missing is a category of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConfig:
     """
-    Everything needed to build the network again.
+    Everything that is needed to build the network.
 
     Attributes:
         features: Raw features F.
         targets: Names of the targets on the prediction axis, in order.
         engineered: Row aggregates E beside the features.
-        mixing: What the body is; see ``models.network.network``. ``row`` mixes every row's own history, ``era`` mixes the
-            era's history once and lets it condition the rows, ``none`` is a plain perceptron of the row's features.
+        mixing: Kind of the body; see ``models.network.network``. ``row`` mixes the history of every row, ``era`` mixes the
+            history of the era once and conditions the rows on it, ``none`` is a perceptron of the row's features.
         lookback: Steps L of the historical axis, newest resolved era first; 0 switches history off.
         groups: Positions of the features of each group; one historical channel per group and history target.
-        history_targets: Targets whose realised feature returns make the history.
-        history_scale: Brings the historical channels to unit size.
-        stacked: Predictions of each target by another model are an input beside the target descriptors.
-        missing_category: Features may hold ``MISSING_CODE``; it gets weights of its own.
-        input_offset: Subtracted from a feature's code.
-        input_scale: What the difference is divided by.
-        engineered_offset: Subtracted from each aggregate; empty means 0.
-        engineered_scale: What each aggregate's difference is divided by; empty means 1.
+        history_targets: Number of targets whose realised feature returns are the history.
+        history_scale: Factor that brings the historical channels to unit size.
+        stacked: Whether another model's predictions of each target are an input.
+        missing_category: Whether features may hold ``MISSING_CODE``, which has weights of its own.
+        input_offset: Offset subtracted from a feature's code.
+        input_scale: Divisor of the difference.
+        engineered_offset: Offset subtracted from each aggregate; empty means 0.
+        engineered_scale: Divisor of each aggregate's difference; empty means 1.
         encoder: Widths of the static encoder's layers; the last one is the static width.
         hidden: Channels inside the mixer.
         feed_forward: Width inside feature mixing.
         blocks: Mixer blocks, exactly this many.
-        descriptor: Learned numbers that describe each target to the mixer.
-        dropout: In encoder and mixer.
-        input_dropout: On features and aggregates.
+        descriptor: Width of the learned descriptor of each target.
+        dropout: Dropout in encoder and mixer.
+        input_dropout: Dropout of features and aggregates.
         history_dropout: Share of training eras whose whole history is masked.
         z_dropout: Share of training eras whose stacked predictions are masked.
         norm: See ``TSMixerExtConfig``.
         static_mixing: See ``TSMixerExtConfig``.
-        class_prior: Share of each class among the labels, where training starts; one for all targets, as the head is.
+        class_prior: Share of each class among the labels, the starting point of training; the same for all targets.
 
     Raises:
-        ValueError: Sizes, shares or scales that make no network.
+        ValueError: A size, share or scale is out of range, or two do not fit together.
     """
 
     features: int
@@ -80,7 +80,7 @@ class NetworkConfig:
     class_prior: tuple[float, ...] = CLASS_PRIOR
 
     def __post_init__(self) -> None:
-        """Refuse what makes no network."""
+        """Check all sizes, shares and scales."""
         if self.features < 1 or not self.targets or not self.encoder or min(self.encoder) < 1:
             raise ValueError("a network needs at least one feature, one target and one encoder width of at least 1")
         if len(set(self.targets)) != len(self.targets):
@@ -110,7 +110,7 @@ class NetworkConfig:
             raise ValueError(f"mixing {self.mixing!r} is unknown; known: row, era, none")
         if (self.mixing == "era") > self.has_history or (self.mixing == "none" and self.has_history):
             raise ValueError(
-                f"mixing {self.mixing!r} with lookback {self.lookback}: era needs a history, none has none"
+                f"mixing {self.mixing!r} with lookback {self.lookback}: era needs a history, none must have none"
             )
 
     @property
@@ -120,7 +120,7 @@ class NetworkConfig:
 
     @property
     def has_history(self) -> bool:
-        """Say whether the network takes a historical input."""
+        """Return whether the network takes a historical input."""
         return self.lookback > 0
 
     @property
@@ -135,7 +135,7 @@ class NetworkConfig:
         return tuple(name for name, there in present.items() if there)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Return the shape of an input, without the rows that every input but ``window`` begins with."""
+        """Return the shape of an input without its first axis, the rows; ``window`` has no rows."""
         return {
             "features": (self.features,),
             "engineered": (self.engineered,),
@@ -154,7 +154,7 @@ class NetworkConfig:
         Return the config that ``to_json`` wrote.
 
         Raises:
-            ValueError: A key is unknown or missing, or a value makes no network.
+            ValueError: A key is unknown or missing, or a value is out of range.
         """
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(value) - known):

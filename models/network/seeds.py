@@ -1,4 +1,4 @@
-"""Several networks that differ in their seed, as one: the cheapest ensemble there is, and one graph to serve."""
+"""Average networks that differ in their seed, as one graph to serve."""
 
 import math
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class SeedAverage(nn.Module):
         window_LFK: Tensor | None = None,
         predictions_BT: Tensor | None = None,
     ) -> Tensor:
-        """Return the logarithm of the mean probabilities, which are logits too. Shape ``[B, T, K]``."""
+        """Return logits: the logarithm of the mean probabilities. Shape ``[B, T, K]``."""
         if len(self.networks) == 1:
             logits_BTK: Tensor = self.networks[0](features_BF, engineered_BE, window_LFK, predictions_BT)
             return logits_BTK

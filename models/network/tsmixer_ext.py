@@ -1,13 +1,13 @@
 """
 TSMixer-Ext: the all-MLP forecaster with historical, future-known and static covariates.
 
-Appendix B.3 of arXiv 2303.06053; the authors published no code for it. Projection to the horizon comes first, static
-covariates join after time mixing, and K blocks means K::
+Source: appendix B.3 of arXiv 2303.06053. The authors published no code for it. Projection to the horizon comes first,
+static covariates join after time mixing, and K blocks means K blocks::
 
     X' = CFM(TP_{L->T}(X), S)   Z' = CFM(Z, S)   Y_1 = CMix_{2H->H}(X' (+) Z', S)   Y_k = CMix_{H->H}(Y_{k-1}, S)
     out = FC(Y_K)
 
-What a step of either axis *is*, the caller decides; for Numerai see ``models.network.network``. Suffixes of tensors::
+The caller decides what one step of each axis is; for Numerai see ``models.network.network``. Suffixes of tensors::
 
     B batch   L lookback   T horizon   C channels   S static width   H hidden
 """
@@ -23,14 +23,14 @@ from models.network.layers import ConditionalFeatureMixing, ConditionalMixing, F
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TSMixerExtConfig:
     """
-    Shape and switches of a TSMixer-Ext. An input of width 0 is absent; at least one must be there.
+    Shape and switches of a TSMixer-Ext. An input of width 0 is absent; at least one input is needed.
 
     Attributes:
-        lookback: Steps L of the historical input; any number where there is none.
+        lookback: Steps L of the historical input; unused without one.
         horizon: Steps T of the future input and the output.
         historical: Historical channels, targets' past and past covariates together.
         future: Channels known ahead for every step of the horizon.
-        static: Width of what does not change over time.
+        static: Width of the static covariates.
         hidden: Channels H inside the mixer.
         feed_forward: Hidden width of feature mixing.
         blocks: Mixer blocks K, exactly this many.
@@ -41,10 +41,10 @@ class TSMixerExtConfig:
         time_norm_before: Pre-norm in time mixing.
         static_mixing: ``fm`` is the paper's V; ``linear`` is what pytorch-tsmixer does.
         eps: Added to variances.
-        momentum: Of running statistics, ``batch`` only.
+        momentum: Momentum of the running statistics of ``batch``.
 
     Raises:
-        ValueError: A size is not positive, no input is there, or dropout is outside [0, 1).
+        ValueError: A size is not positive, there is no input, or dropout is outside [0, 1).
     """
 
     lookback: int
@@ -65,7 +65,7 @@ class TSMixerExtConfig:
     momentum: float = 0.1
 
     def __post_init__(self) -> None:
-        """Refuse sizes that make no network."""
+        """Check all sizes."""
         for name in ("horizon", "hidden", "feed_forward", "blocks", "outputs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
@@ -80,7 +80,7 @@ class TSMixerExtConfig:
 
     @property
     def layers(self) -> LayerOptions:
-        """Return what all layers share."""
+        """Return the options that all layers share."""
         return LayerOptions(
             feed_forward=self.feed_forward,
             dropout=self.dropout,
@@ -93,7 +93,7 @@ class TSMixerExtConfig:
 
 
 class TSMixerExt(nn.Module):
-    """The network of ``TSMixerExtConfig``; absent inputs are passed as ``None``."""
+    """The network of a ``TSMixerExtConfig``. Absent inputs are ``None``."""
 
     def __init__(self, config: TSMixerExtConfig) -> None:
         super().__init__()
@@ -140,8 +140,7 @@ class TSMixerExt(nn.Module):
         Return the output. Shape ``[B, T, outputs]``.
 
         Raises:
-            ValueError: An input is there that the config has no channels for, or the other way round, or its shape
-                is not the config's.
+            ValueError: An input is missing, is given although the config has no channels for it, or has another shape.
         """
         config = self.config
         _check("historical", historical_BLC, (config.lookback, config.historical))
@@ -154,10 +153,10 @@ class TSMixerExt(nn.Module):
 
     def mix(self, projected_BTC: Tensor | None, future_BTC: Tensor | None, static_BS: Tensor | None) -> Tensor:
         """
-        Return the output for a historical input that is projected to the horizon already.
+        Return the output for a historical input that is already projected to the horizon.
 
-        The projection is linear and the same for every channel, so a caller whose history is itself a product can
-        project its smaller factor instead.
+        The projection is linear and the same for every channel. A caller whose history is a product can therefore
+        project the smaller factor.
         """
         config = self.config
         aligned = []
@@ -175,7 +174,7 @@ class TSMixerExt(nn.Module):
 
 
 def _check(name: str, tensor: Tensor | None, expected: tuple[int, ...]) -> None:
-    """Raise ValueError where *tensor* is not there exactly when channels are, or is of another shape."""
+    """Raise ``ValueError`` if *tensor* is missing, unexpected, or of another shape than *expected*."""
     if not expected[-1]:
         if tensor is not None:
             raise ValueError(f"{name} input given, but the config has no {name} channels")

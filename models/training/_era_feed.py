@@ -1,8 +1,9 @@
-"""Bring eras to the device: as int8, one ahead of training, and for good while its memory lasts."""
+"""Copy eras to the device as int8, one ahead of training, and keep them there while its memory allows."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +20,14 @@ class DeviceEra:
     One era on the device.
 
     Attributes:
-        era: Its name.
-        known: Positions of the rows with any known target, on the host. Shape ``[k]``.
-        features: int8, shape ``[n, F]``.
-        engineered: float32, shape ``[n, E]``.
-        targets: float32, shape ``[n, T]``.
-        predictions: float32, shape ``[n, T]``.
-        window: float32, shape ``[L, F, K]``.
-        benchmark: float32, 0 where it is not known, shape ``[n]``.
+        era: Name of the era.
+        known: Positions of the rows with a known target, on the host. Shape ``[k]``.
+        features: Codes. Shape ``[n, F]``, int8.
+        engineered: Row aggregates. Shape ``[n, E]``, float32.
+        targets: Targets, NaN where unknown. Shape ``[n, T]``, float32.
+        predictions: Another model's predictions. Shape ``[n, T]``, float32.
+        window: Feature returns. Shape ``[L, F, K]``, float32.
+        benchmark: Benchmark predictions, 0 where unknown. Shape ``[n]``, float32.
     """
 
     era: str
@@ -38,30 +39,40 @@ class DeviceEra:
     window: Tensor | None
     benchmark: Tensor | None = None
 
-    def labels(self, positions: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor | None]:
-        """Return the targets of some rows, and the benchmark that is taken out of them."""
+    def labels(self, positions: npt.NDArray[np.intp]) -> "Labels":
+        """Return the targets of some rows, and the benchmark predictions to take out of them."""
         if len(positions) == len(self.targets):
-            return self.targets, self.benchmark
+            return Labels(self.targets, self.benchmark)
         index = torch.from_numpy(positions).to(self.targets.device)
         benchmark = None if self.benchmark is None else self.benchmark.index_select(0, index)
-        return self.targets.index_select(0, index), benchmark
+        return Labels(self.targets.index_select(0, index), benchmark)
 
-    def rows(self, positions: npt.NDArray[np.intp] | slice) -> tuple[list[Tensor | None], Tensor]:
-        """Return some rows as the network takes them, and their targets; casts are the network's, on the device."""
+    def inputs(self, positions: npt.NDArray[np.intp] | slice) -> list[Tensor | None]:
+        """Return the network's inputs for some rows: features, engineered columns, window and predictions."""
+        by_row = [self.features, self.engineered, self.predictions]
         if isinstance(positions, slice):
-            chosen = [None if part is None else part[positions] for part in self._by_row()]
-        elif len(positions) == len(self.targets):
-            chosen = self._by_row()
-        else:
+            by_row = [None if part is None else part[positions] for part in by_row]
+        elif len(positions) != len(self.targets):
             index = torch.from_numpy(positions).to(self.targets.device)
-            chosen = [None if part is None else part.index_select(0, index) for part in self._by_row()]
-        features, engineered, targets, predictions = chosen
-        if targets is None:
-            raise ValueError("an era has no targets")
-        return [features, engineered, self.window, predictions], targets
+            by_row = [None if part is None else part.index_select(0, index) for part in by_row]
+        features, engineered, predictions = by_row
+        return [features, engineered, self.window, predictions]
 
-    def _by_row(self) -> list[Tensor | None]:
-        return [self.features, self.engineered, self.targets, self.predictions]
+
+class Labels(NamedTuple):
+    """Targets ``[n, T]`` and benchmark predictions ``[n]`` of some rows."""
+
+    targets: Tensor
+    benchmark: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class _HostEra:
+    """An era in memory from which copies to the device are fast; no batch if the era is on the device already."""
+
+    index: int
+    batch: EraBatch | None
+    window: Tensor | None
 
 
 class EraFeed:
@@ -69,10 +80,10 @@ class EraFeed:
     The eras of a source on a device.
 
     Args:
-        source: Where eras come from.
-        device: Where they go.
-        resident_bytes: Eras stay on the device until this much is used; the rest is streamed, era by era.
-        inputs: Names of the network's inputs; what it does not take is not brought.
+        source: Source of the eras.
+        device: Device to copy them to.
+        resident_bytes: Bytes of the device for eras that stay there. Other eras are copied each time.
+        inputs: Names of the network's inputs. Other arrays are not copied.
     """
 
     def __init__(
@@ -85,28 +96,29 @@ class EraFeed:
 
     @property
     def resident(self) -> int:
-        """Return how many eras stay on the device."""
+        """Return the number of eras that stay on the device."""
         return len(self._resident)
 
     def stream(self, order: Iterable[int]) -> Iterator[DeviceEra]:
-        """Yield eras in *order*, preparing the next while one is in use."""
+        """Yield eras in *order*, and prepare the next one while an era is in use."""
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="era") as pool:
             positions = iter(order)
             first = next(positions, None)
             coming = None if first is None else pool.submit(self._host, first)
             while coming is not None:
-                index, batch, window = coming.result()
+                ready = coming.result()
                 following = next(positions, None)
                 coming = None if following is None else pool.submit(self._host, following)
-                yield self._take(index, batch, window)
+                yield self._take(ready)
 
-    def _host(self, index: int) -> tuple[int, EraBatch | None, Tensor | None]:
-        """Return what has to be brought to the device, in memory that copies fast."""
+    def _host(self, index: int) -> _HostEra:
+        """Read an era into memory from which copies to the device are fast."""
         window = self._source.window(index) if "window" in self._inputs else None
         batch = None if index in self._resident else self._source.batch(index)
-        return index, batch, None if window is None else self._pinned(window)
+        return _HostEra(index, batch, None if window is None else self._pinned(window))
 
-    def _take(self, index: int, batch: EraBatch | None, window: Tensor | None) -> DeviceEra:
+    def _take(self, ready: _HostEra) -> DeviceEra:
+        index, batch, window = ready.index, ready.batch, ready.window
         moved = None if window is None else window.to(self._device, non_blocking=True)
         if batch is None:
             return replace(self._resident[index], window=moved)
@@ -137,12 +149,12 @@ class EraFeed:
     def _pinned(self, array: npt.NDArray[np.generic]) -> Tensor:
         if self._device.type == "cuda":
             return copied(array, pinned=True)
-        # torch warns about memory it must not write to, such as a memory-mapped store's.
+        # torch warns about memory that it must not write to, such as that of a memory-mapped store.
         return torch.from_numpy(array) if array.flags.writeable else copied(array, pinned=False)
 
 
 def copied(array: npt.NDArray[np.generic], *, pinned: bool) -> Tensor:
-    """Return a copy that keeps the array's order in memory, *pinned* for a device to fetch it from."""
+    """Return a copy with the array's order in memory; *pinned* memory is copied to a device faster."""
     values = from_dlpack(array)
     by_column = values.ndim == 2 and values.stride(0) < values.stride(1)
     values = values.T if by_column else values

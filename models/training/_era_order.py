@@ -1,4 +1,4 @@
-"""Which eras make which step of a training run: a function of the seed alone, so that a resumed run knows it too."""
+"""The eras of every training step, a function of the seed, so that a resumed run repeats them."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ class EraOrder:
 
     Attributes:
         steps: Positions of the eras of each step.
-        due: Steps, counted from 1, after which CORR is measured.
-        length: Steps of all epochs, the schedule's length; ``steps`` may end sooner.
+        due: Steps after which CORR is measured, counted from 1.
+        length: Number of steps of all epochs, the length of the schedule; ``steps`` may be shorter.
     """
 
     steps: tuple[tuple[int, ...], ...]
@@ -25,7 +25,7 @@ class EraOrder:
     @classmethod
     def plan(cls, eras: int, options: TrainingOptions) -> "EraOrder":
         """
-        Put *eras* in random order, epoch by epoch; a last step that is too short takes eras of its epoch again.
+        Shuffle *eras* in every epoch. A last step that is too short repeats eras of its epoch.
 
         Raises:
             ValueError: There are no eras.

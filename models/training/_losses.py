@@ -1,9 +1,9 @@
 """
-What training minimises, by name; targets that are not known (NaN) take no part.
+Losses by name. Unknown targets (NaN) are ignored.
 
-A loss learns the targets, or, given a benchmark's gaussianized predictions of the same rows, what is left of them when
-their projection on the benchmark is taken out. MMC and BMC are covariances with exactly that remainder, of targets as
-they are, so losses leave out the power 1.5 then, which is CORR's.
+A loss learns the targets. Given a benchmark's gaussianized predictions of the same rows, it learns the targets less
+their projection on the benchmark. MMC and BMC are covariances with exactly this residual, without CORR's power 1.5, so
+losses leave the power out too.
 
 Suffixes of tensors: B rows of one era, T targets, K classes.
 """
@@ -19,7 +19,7 @@ from models.network.network import expected_value
 
 
 class Loss(Protocol):
-    """Takes logits ``[B, T, K]``, targets ``[B, T]`` and perhaps a benchmark ``[B]``; returns a scalar."""
+    """A function of logits ``[B, T, K]``, targets ``[B, T]`` and an optional benchmark ``[B]`` to a scalar."""
 
     def __call__(self, logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tensor | None = None) -> Tensor:
         """Return the mean over the known targets."""
@@ -30,24 +30,25 @@ def residual(labels_BT: Tensor, known_BT: Tensor, benchmark_B: Tensor | None) ->
     Return labels less their projection on the benchmark, over the known rows of each target; the mean stays.
 
     Args:
-        labels_BT: Finite, also where not known.
-        known_BT: Where they count.
-        benchmark_B: Finite, of mean near 0; ``None`` leaves the labels as they are.
+        labels_BT: Labels, finite even where unknown.
+        known_BT: Mask of the known labels.
+        benchmark_B: Benchmark predictions, finite, with mean near 0; ``None`` returns the labels unchanged.
     """
     if benchmark_B is None:
         return labels_BT
-    opinion_BT = benchmark_B.unsqueeze(1) * known_BT
+    benchmark_BT = benchmark_B.unsqueeze(1) * known_BT
     mean_T = (labels_BT * known_BT).sum(dim=0) / known_BT.sum(dim=0).clamp(min=1)
-    slope_T = ((labels_BT - mean_T) * opinion_BT).sum(dim=0) / opinion_BT.square().sum(dim=0).clamp(min=1e-12)
-    return labels_BT - slope_T * opinion_BT
+    slope_T = ((labels_BT - mean_T) * benchmark_BT).sum(dim=0) / benchmark_BT.square().sum(dim=0).clamp(min=1e-12)
+    return labels_BT - slope_T * benchmark_BT
 
 
 def cross_entropy(logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tensor | None = None) -> Tensor:
     """
     Return the mean negative log likelihood in nats over the known targets.
 
-    A target between two classes counts for both, in proportion to its nearness, so that targets with seven bins need
-    no head of their own; less a benchmark, most are between two. What lies outside the classes counts for the outermost.
+    A target between two classes counts for both, in proportion to its nearness, so that targets with seven bins need no
+    head of their own. Residuals of a benchmark mostly lie between two classes. A target outside the classes counts for
+    the outermost one.
     """
     known_BT = ~targets_BT.isnan()
     labels_BT = residual(targets_BT.nan_to_num(0.5), known_BT, benchmark_B)
@@ -63,7 +64,7 @@ def cross_entropy(logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tensor | 
 
 def centred_ranks(targets_BT: Tensor) -> Tensor:
     """
-    Return each target's tie-kept rank among its known rows, ``(average rank - 0.5) / n - 0.5``; 0 where not known.
+    Return each target's tie-kept rank among its known rows, ``(average rank - 0.5) / n - 0.5``; 0 where unknown.
 
     The ranks of a Numerai target are those of its bins (``CLASS_RANKS``); a target with other shares keeps its order
     and gets the same spread. Shapes ``[B, T]``.
@@ -82,7 +83,7 @@ def mean_squared_error(logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tens
     """
     Return the mean squared difference of expected and realised centred rank over the known targets.
 
-    Rows must be of one era, whose ranks these are; an era that is added up in parts is ranked part by part.
+    Rows must be of one era, because labels are ranks within it. An era that is split into parts is ranked in each part.
     """
     known_BT = ~targets_BT.isnan()
     labels_BT = residual(centred_ranks(targets_BT), known_BT, benchmark_B)
@@ -94,8 +95,8 @@ def pearson(logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tensor | None =
     """
     Return one minus the mean over targets of the correlation between CORR's score and the transformed target.
 
-    With a benchmark it is the score of MMC and what the benchmark leaves of the target. Rows must be of one era: a
-    correlation across eras would reward guessing the era.
+    With a benchmark it is the correlation between MMC's score and the residual of the target. Rows must be of one era: a
+    correlation across eras would reward predictions of the era.
     """
     known_BT = ~targets_BT.isnan()
     count_T = known_BT.sum(dim=0).clamp(min=1)
@@ -108,7 +109,7 @@ def pearson(logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tensor | None =
         score_BT = expected_value(logits_BTK, TARGET_VALUES)
     actual_BT = (actual_BT - (actual_BT * known_BT).sum(dim=0) / count_T) * known_BT
     score_BT = (score_BT - (score_BT * known_BT).sum(dim=0) / count_T) * known_BT
-    # 1e-8 in the variance keeps the gradient finite while the head still says the same for every row.
+    # 1e-8 in the variance keeps the gradient finite while the head still predicts the same for every row.
     scale_T = torch.sqrt(
         (score_BT.square().sum(dim=0) + 1e-8 * count_T) * (actual_BT.square().sum(dim=0) + 1e-8 * count_T)
     )
@@ -118,7 +119,7 @@ def pearson(logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tensor | None =
 
 
 LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "mse": mean_squared_error, "pearson": pearson}
-"""Every loss by the name settings use."""
+"""Every loss by its name in settings."""
 
 
 def loss(name: str, *, pearson_weight: float = 0.0) -> Loss:
@@ -126,7 +127,7 @@ def loss(name: str, *, pearson_weight: float = 0.0) -> Loss:
     Return the loss of that name, plus *pearson_weight* times the per-era correlation loss.
 
     Raises:
-        ValueError: There is none of that name.
+        ValueError: The name is unknown.
     """
     if name not in LOSSES:
         raise ValueError(f"loss {name!r} is unknown; known: {', '.join(LOSSES)}")

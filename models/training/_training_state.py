@@ -1,4 +1,4 @@
-"""Everything about a training run that changes while it runs, and how it travels through a checkpoint."""
+"""The state of a training run, and its form in a checkpoint."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -13,19 +13,19 @@ from models.training.training_values import Evaluation, TrainingDiverged
 @dataclass(slots=True, kw_only=True)
 class TrainingState:
     """
-    Where a run is.
+    State of a run.
 
     Attributes:
-        batch_rows: Rows on the device at once; halved when its memory is too small.
+        batch_rows: Number of rows on the device at once; halved when its memory is too small.
         step: Optimizer steps taken.
-        seconds: Wall time of all parts of the run.
-        losses: Of the eras since the last evaluation.
-        evaluations: Every measurement, in order.
+        seconds: Wall time of the run, interruptions excluded.
+        losses: Losses of the eras since the last evaluation.
+        evaluations: All evaluations, in order.
         best: Weights of the best evaluation so far; empty before the first.
-        corr: Its validation CORR per era.
-        smoothed: Its smoothed CORR.
-        best_step: Its step.
-        age: Evaluations since.
+        corr: Validation CORR by era of the best evaluation.
+        smoothed: Smoothed CORR of the best evaluation.
+        best_step: Step of the best evaluation.
+        age: Number of evaluations since the best one.
     """
 
     batch_rows: int
@@ -41,10 +41,10 @@ class TrainingState:
 
     def mean_loss(self) -> float:
         """
-        Return the mean loss since the last evaluation, NaN where there is none.
+        Return the mean loss since the last evaluation; NaN if there is none.
 
         Raises:
-            TrainingDiverged: It is not finite.
+            TrainingDiverged: The mean is not finite.
         """
         if not self.losses:
             return float("nan")
@@ -56,7 +56,7 @@ class TrainingState:
     def saved(
         self, network: nn.Module, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler
     ) -> dict[str, Any]:
-        """Return all there is to know, as tensors and plain values."""
+        """Return the state of the run, the network, the optimizer and the schedule as tensors and plain values."""
         return {
             "network": network.state_dict(),
             "optimizer": optimizer.state_dict(),
@@ -82,7 +82,7 @@ class TrainingState:
         optimizer: torch.optim.Optimizer,
         schedule: torch.optim.lr_scheduler.LRScheduler,
     ) -> None:
-        """Go back to what :meth:`saved` returned."""
+        """Set the state that :meth:`saved` returned."""
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])

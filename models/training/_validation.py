@@ -1,4 +1,4 @@
-"""How well a network ranks eras it does not learn from: per-era CORR of the main target."""
+"""Measure a network's CORR of the main target on validation eras."""
 
 from contextlib import AbstractContextManager
 
@@ -13,18 +13,18 @@ from models.training.distributed import Team
 from models.training.training_values import Score
 
 ROWS = 4096
-"""Rows scored at once; bounds memory, changes no result."""
+"""Number of rows scored at a time; limits memory and does not change results."""
 
 
 class Validation:
     """
-    Eras to measure on, shared among the processes that train together.
+    Validation eras, shared among the processes that train together.
 
     Args:
         feed: The eras.
-        main: Position of the target that is scored.
+        main: Position of the scored target.
         score: CORR of one era.
-        team: Who shares the work; every process gets the whole result.
+        team: Processes that share the work. Every process gets the whole result.
     """
 
     def __init__(self, feed: EraFeed, *, main: int, score: Score, team: Team) -> None:
@@ -32,7 +32,7 @@ class Validation:
         self._feed, self._main, self._score, self._team = feed, main, score, team
 
     def corr(self, network: Network, precision: AbstractContextManager[None]) -> dict[str, float]:
-        """Return CORR by era, leaving out eras that cannot be scored; the network is left in evaluation mode."""
+        """Return CORR by era, without eras that cannot be scored. The network stays in evaluation mode."""
         network.eval()
         mine: dict[int, tuple[str, float]] = {}
         order = self._team.share(range(self.eras))
@@ -51,8 +51,7 @@ class Validation:
 
     def _scores(self, network: Network, era: DeviceEra, rows: slice) -> npt.NDArray[np.float64]:
         """Return CORR's expected score of the main target for *rows*."""
-        inputs, _ = era.rows(rows)
-        logits_BTK = network(*inputs)
+        logits_BTK = network(*era.inputs(rows))
         scores: npt.NDArray[np.float64] = (
             expected_value(logits_BTK[:, self._main].float(), CORR_VALUES).double().cpu().numpy()
         )

@@ -1,4 +1,4 @@
-"""Where an interrupted training goes on: one file, replaced in one step, and of use to the very same run only."""
+"""The checkpoint of a training: one file, replaced atomically, which only the same run can use."""
 
 import hashlib
 import io
@@ -18,15 +18,15 @@ class Checkpoint:
     A file that holds the state of one training run.
 
     Attributes:
-        path: Where it is; folders are made.
-        key: What the run is (its data, network and options); a file of another run is not used.
+        path: Path of the file. Missing folders are made.
+        key: Digest of the run's data, network and options. A file with another key is not used.
     """
 
     path: Path
     key: str
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write tensors and plain values; a crash leaves the last complete file."""
+        """Write tensors and plain values. After a crash, the last complete file remains."""
         buffer = io.BytesIO()
         torch.save({"key": self.key, "state": state}, buffer)
         content = buffer.getvalue()
@@ -45,7 +45,7 @@ class Checkpoint:
             os.close(folder)
 
     def load(self) -> dict[str, Any] | None:
-        """Return what was saved, or ``None`` where nothing was, or it is damaged or of another run."""
+        """Return the saved state, or ``None`` if there is none, or it is damaged or of another run."""
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -59,5 +59,5 @@ class Checkpoint:
         return state
 
     def remove(self) -> None:
-        """Forget the run."""
+        """Remove the file."""
         self.path.unlink(missing_ok=True)

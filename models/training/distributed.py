@@ -1,7 +1,7 @@
 """
-Several processes that train one network, one device each, as ``torchrun`` starts them.
+Train one network in several processes that ``torchrun`` starts, one device each.
 
-A process that is lost ends the run; the next one goes on from the checkpoint.
+If a process is lost, the run ends; the next run continues from the checkpoint.
 """
 
 import os
@@ -17,11 +17,11 @@ from torch import distributed
 Item = TypeVar("Item")
 
 PATIENCE = timedelta(days=1)
-"""For how long a process waits for the others: one may grow trees for hours before it has work for all of them."""
+"""Longest wait for other processes: the first one may grow trees for hours before it has work for all."""
 
 
 class ProcessLost(Exception):
-    """Another process of the team ended or cannot be reached; nothing goes on without it."""
+    """Another process of the team ended or cannot be reached; the run cannot continue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,8 @@ class Team:
     The processes that train together.
 
     Attributes:
-        rank: This process.
-        size: All of them.
+        rank: Number of this process, from 0.
+        size: Number of processes.
     """
 
     rank: int = 0
@@ -39,22 +39,22 @@ class Team:
 
     @classmethod
     def current(cls) -> "Team":
-        """Return the team this process is in, which may be itself alone."""
+        """Return the team of this process; a team of one if it was started alone."""
         if not (distributed.is_available() and distributed.is_initialized()):
             return cls()
         return cls(rank=distributed.get_rank(), size=distributed.get_world_size())
 
     @property
     def leads(self) -> bool:
-        """Say whether this is the process that writes."""
+        """Return whether this process writes files and reports."""
         return self.rank == 0
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Return this process's part of the work."""
+        """Return this process's share of the items."""
         return items[self.rank :: self.size]
 
     def gather(self, value: Item) -> list[Item]:
-        """Return what every process has, in the order of ranks."""
+        """Return the values of all processes, in the order of ranks."""
         if self.size == 1:
             return [value]
         parts: list[Item | None] = [None] * self.size
@@ -62,7 +62,7 @@ class Team:
         return [part for part in parts if part is not None]
 
     def tell(self, value: Item) -> Item:
-        """Return what the process that leads calls this with; the others wait for it."""
+        """Return the leading process's value in every process."""
         if self.size == 1:
             return value
         held = [value]
@@ -70,7 +70,7 @@ class Team:
         return held[0]
 
     def agree(self, *, flag: bool) -> bool:
-        """Say whether any process says so; all get the same answer."""
+        """Return in every process whether *flag* is set in any of them."""
         if self.size == 1:
             return flag
         votes = torch.tensor(int(flag))
@@ -83,10 +83,10 @@ def team() -> Iterator[Team]:
     """
     Join the processes that ``torchrun`` started with this one.
 
-    Gradients on GPUs go over NCCL; everything else goes over gloo, which leaves a GPU idle while its process waits.
+    Gradients on GPUs are sent by NCCL. Everything else is sent by gloo, which leaves a GPU idle while its process waits.
 
     Raises:
-        ProcessLost: Another process has gone.
+        ProcessLost: Another process ended.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -99,7 +99,7 @@ def team() -> Iterator[Team]:
         distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
         yield Team.current()
     except RuntimeError as error:
-        # A closed connection comes as a bare RuntimeError that names the file of gloo it was noticed in.
+        # A closed connection raises a plain RuntimeError that names a source file of gloo.
         if isinstance(error, distributed.DistError) or "gloo/" in str(error):
             raise ProcessLost(
                 f"process {os.environ['RANK']} of {size} lost another one, whose own message says why"

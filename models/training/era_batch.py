@@ -1,4 +1,4 @@
-"""An era as a network learns from it, and where eras come from; without torch, since what only scores reads eras too."""
+"""Rows of one era for training, and the protocol of their source. It needs no torch, because scoring reads eras too."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ class EraBatch:
     All rows of one era.
 
     Attributes:
-        era: Its name.
-        features: int8 codes, shape ``[n, F]``.
-        engineered: float32, shape ``[n, E]``; not read where the network takes none.
-        targets: float32, shape ``[n, T]``; NaN where unknown.
-        predictions: Another model's predictions of each target, float32, shape ``[n, T]``; ``None`` masks them.
-        benchmark: Gaussianized predictions whose projection is taken out of the targets before they are learned,
-            float32, shape ``[n]``; ``None`` learns the targets themselves.
+        era: Name of the era.
+        features: Codes. Shape ``[n, F]``, int8.
+        engineered: Row aggregates; ignored if the network takes none. Shape ``[n, E]``, float32.
+        targets: Targets, NaN where unknown. Shape ``[n, T]``, float32.
+        predictions: Another model's predictions of each target; ``None`` masks them. Shape ``[n, T]``, float32.
+        benchmark: Gaussianized benchmark predictions. The network learns the targets less their projection on them;
+            ``None`` learns the targets. Shape ``[n]``, float32.
 
     Raises:
-        ValueError: A benchmark is not known for a row whose target is: it would be learned from as it is.
+        ValueError: A row has a target but no benchmark prediction.
     """
 
     era: str
@@ -36,13 +36,13 @@ class EraBatch:
     benchmark: Floats | None = None
 
     def __post_init__(self) -> None:
-        """Refuse targets that a benchmark says nothing about."""
+        """Check that every row with a target has a benchmark prediction."""
         if self.benchmark is not None and not np.isfinite(self.benchmark[np.isfinite(self.targets).any(axis=1)]).all():
             raise ValueError(f"era {self.era}: rows have targets but no benchmark; leave them out")
 
 
 class EraSource(Protocol):
-    """Eras by position; both methods are called from a second thread, one era ahead of training."""
+    """Eras by position. Both methods are called from a second thread, one era ahead of training."""
 
     @property
     def eras(self) -> Sequence[str]:
@@ -52,4 +52,4 @@ class EraSource(Protocol):
         """Return the era at position *index*."""
 
     def window(self, index: int) -> Floats | None:
-        """Return the feature returns resolved when that era was live, shape ``[L, F, K]``; ``None`` masks them."""
+        """Return the feature returns that were resolved when the era was live; ``None`` masks them. Shape ``[L, F, K]``."""

@@ -1,9 +1,9 @@
 """
-Fit a network era by era; the newest eras decide when to stop.
+Fit a network era by era, with early stopping on the newest eras.
 
-Cross-entropy cannot drive early stopping: a model with CORR .03 gains half a thousandth of a nat. So validation is
-mean per-era CORR, measured several times an epoch and smoothed. Everything random is a function of seed and step, so
-that a run that was interrupted goes on exactly where it was, and several processes do together what one would.
+Cross-entropy cannot decide when to stop: a model with CORR .03 gains half a thousandth of a nat. So validation is the
+mean CORR of eras, measured several times an epoch and smoothed. Every random number is a function of seed and step, so
+that an interrupted run continues exactly, and several processes compute the result of one.
 """
 
 import time
@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 SMALLEST_BATCH = 64
-"""Rows on the device at once below which a lack of memory is not the batch's fault."""
+"""Smallest number of rows to split a batch into; below it, lack of memory has another cause."""
 
 Rows = npt.NDArray[np.intp]
 
@@ -68,27 +68,27 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainedNetwork:
     """
-    Fit a network to *training* and keep the weights that rank *validation* best.
+    Fit a network to *training* and keep the weights with the best CORR on *validation*.
 
-    Two runs on one CPU with equal arguments and threads give equal weights bit for bit, whether one of them was
-    interrupted or not. Among processes that ``torchrun`` started, every one calls this with equal arguments and gets
-    equal weights. An empty *validation* trains all steps and keeps the last weights.
+    Two runs on one CPU with equal arguments and threads give equal weights bit for bit, even if one was interrupted.
+    Every process that ``torchrun`` started calls this with equal arguments and gets equal weights. With an empty
+    *validation*, all steps are trained and the last weights are kept.
 
     Args:
-        config: The network.
-        training: Eras to learn from; eras without any known target are passed over.
-        validation: Eras to measure on; the embargo between the two is the caller's.
-        options: How.
-        score: CORR of one era: predictions and targets, float64, shape ``[n]``, to a number (NaN is left out).
+        config: Configuration of the network.
+        training: Training eras. Eras without a known target are skipped.
+        validation: Validation eras. The caller keeps the embargo between the two.
+        options: Options of the training.
+        score: CORR of one era from predictions and targets, float64, shape ``[n]``; NaN if it cannot be scored.
         on_progress: Called after every step.
-        checkpoint: Where to go on from, and where to save at every evaluation; the caller removes it in the end.
-        should_stop: Asked after every step; when it says so, the run is saved and given up.
+        checkpoint: File to continue from, saved at every evaluation. The caller removes it at the end.
+        should_stop: Called after every step. When it returns true, the run is saved and ends.
 
     Raises:
-        ValueError: The main target is not the network's, there is no era with a known target, or the eras of a step
-            cannot be shared among the processes.
+        ValueError: The network lacks the main target, no era has a known target, or the eras of a step cannot be shared
+            among the processes.
         TrainingDiverged: The loss is not finite.
-        TrainingStopped: *should_stop* said so.
+        TrainingStopped: *should_stop* returned true.
     """
     if options.main_target not in config.targets:
         raise ValueError(f"main target {options.main_target!r} is not among {', '.join(config.targets)}")
@@ -100,7 +100,7 @@ def train(
 
 
 class _Fit:
-    """One run of ``train``: the pieces that every step needs."""
+    """One call of ``train``: the objects that every step needs."""
 
     def __init__(
         self,
@@ -138,9 +138,9 @@ class _Fit:
         checkpoint: Checkpoint | None,
         should_stop: Callable[[], bool],
     ) -> TrainedNetwork:
-        """Go through the steps until they or the patience are over."""
+        """Train until the last step, or until early stopping."""
         state = self.state
-        # One process reads for all: what a file says must not depend on who looks, and when.
+        # One process reads the checkpoint for all, so that all continue from the same one.
         saved = self.team.tell(checkpoint.load() if checkpoint is not None and self.team.leads else None)
         if saved is not None:
             state.restore(saved, self.network, self.optimizer, self.schedule)
@@ -180,7 +180,7 @@ class _Fit:
         )
 
     def _wrapped(self) -> Callable[..., Tensor]:
-        """Return the network as it is trained: fused, and averaging gradients over the processes."""
+        """Return the network, compiled and averaging gradients over processes as the options say."""
         model: nn.Module = self.network
         if self.options.compiled:
             model = torch.compile(model, dynamic=True)  # type: ignore[assignment]  # a module in all but name
@@ -189,12 +189,12 @@ class _Fit:
         return model
 
     def _step(self, step: int, eras: list[DeviceEra]) -> list[Tensor]:
-        """Take one optimizer step; return the losses of its eras, none where no target is known."""
+        """Take one optimizer step; return the losses of its eras, without eras that have no known target."""
         while True:
             try:
                 return self._attempt(step, eras)
             except torch.OutOfMemoryError:
-                # Together with others, one process cannot go back alone.
+                # Among several processes, one cannot repeat a step alone.
                 if self.team.size > 1 or self.state.batch_rows <= SMALLEST_BATCH:
                     raise
                 self.optimizer.zero_grad(set_to_none=True)
@@ -217,8 +217,8 @@ class _Fit:
                 last = slot == len(eras) - 1 and number == len(parts) - 1
                 torch.manual_seed(_seed(self.options.seed, step, place, number))
                 with self._synchronised(last=last), self.autocast:
-                    inputs, _ = era.rows(part)
-                    value = self.loss(self.model(*inputs), *era.labels(part)) * (len(part) / max(1, len(era.known)))
+                    share = len(part) / max(1, len(era.known))
+                    value = self.loss(self.model(*era.inputs(part)), *era.labels(part)) * share
                     (value / len(eras)).backward()  # type: ignore[no-untyped-call]  # torch annotates it in part
                 total += value.detach()
             if known[slot]:
@@ -229,9 +229,9 @@ class _Fit:
         return losses
 
     def _parts(self, era: DeviceEra, step: int, place: int) -> list[Rows]:
-        """Return the known rows whole where they fit, else in random parts of nearly equal size."""
+        """Return the known rows at once if they fit, else in random parts of nearly equal size."""
         if not len(era.known):
-            return [np.zeros(1, dtype=np.intp)]  # its loss is 0; every process has to take part
+            return [np.zeros(1, dtype=np.intp)]  # its loss is 0; every process must take part
         parts = -(-len(era.known) // self.state.batch_rows)
         if parts == 1:
             return [era.known]
@@ -239,20 +239,20 @@ class _Fit:
         return list(np.array_split(random.permutation(era.known), parts))
 
     def _synchronised(self, *, last: bool) -> AbstractContextManager[None]:
-        """Average gradients over the processes in the last part of a step only."""
+        """Average gradients over processes only in the last part of a step."""
         if isinstance(self.model, DistributedDataParallel) and not last:
             waiting: AbstractContextManager[None] = self.model.no_sync()
             return waiting
         return nullcontext()
 
     def _evaluate(self) -> None:
-        """Measure CORR on every validation era, and take the weights where the smoothed mean is a new best."""
+        """Measure CORR on every validation era, and keep the weights if the smoothed mean is a new best."""
         state = self.state
         corr = self.validation.corr(self.network, self.autocast)
         mean = float(np.mean(list(corr.values()))) if corr else float("nan")
         recent = [*(evaluation.corr for evaluation in state.evaluations), mean][-self.options.smoothing :]
         smoothed = float(np.mean(recent))
-        # One lucky evaluation is no mean: nothing is best before there are enough of them.
+        # A single lucky evaluation must not win, so wait until the mean has enough of them.
         enough = len(recent) == min(self.options.smoothing, len(self.order.due))
         state.age += enough and self.validation.eras > 0
         if enough and smoothed > state.smoothed:
@@ -285,7 +285,7 @@ class _Fit:
 
 
 def _seed(*parts: int) -> int:
-    """Return a seed of its own for every step, era and part."""
+    """Return a seed for one step, era and part."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 

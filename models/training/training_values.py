@@ -1,4 +1,4 @@
-"""What goes into a training run and what comes out of it, as values."""
+"""Options, progress and results of a training run, as values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from models.training._losses import loss
 Floats = npt.NDArray[np.float32]
 
 Score = Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], float]
-"""CORR of one era: predictions and targets of its rows to a number; NaN where it cannot be scored."""
+"""CORR of one era from predictions and targets of its rows; NaN if it cannot be scored."""
 
 
 class TrainingDiverged(ArithmeticError):
@@ -23,32 +23,32 @@ class TrainingDiverged(ArithmeticError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOptions:
     """
-    How a network is fitted.
+    Options of a network's training.
 
     Attributes:
-        main_target: The target whose CORR decides when to stop; one of the network's.
-        epochs: Passes over the training eras at most.
+        main_target: Target of the network whose CORR decides when to stop.
+        epochs: Largest number of passes over the training eras.
         learning_rate: Peak of the one-cycle schedule.
-        warm_up: Share of the steps that lead up to the peak.
-        weight_decay: Of weight matrices; norms, biases and descriptors are not decayed.
+        warm_up: Share of the steps before the peak.
+        weight_decay: Decay of weight matrices. Norms, biases and descriptors are not decayed.
         clip: Largest gradient norm.
-        eras_per_step: Eras whose mean gradient makes one step; a multiple of the processes that train together.
-        era_stride: An epoch takes every *n*-th era, each with the next offset; neighbours share most of a target.
-        batch_rows: Rows on the device at once at most; an era with more is added up in random parts.
-        patience: Evaluations without a better smoothed CORR before training stops.
-        smoothing: Evaluations averaged in the smoothed CORR.
-        evaluations_per_epoch: How often CORR is measured.
-        stop_after: Steps after which training ends, whatever the schedule's length; 0 for its end.
-        seed: Of weights, era order, row order and dropout.
-        device: ``auto`` takes CUDA where there is one.
-        precision: ``bfloat16`` computes matrix products in it (norms and softmax stay float32); ``auto`` does on CUDA.
-        compiled: Let ``torch.compile`` fuse the network; pays on CUDA after minutes, needs a compiler.
-        resident_share: Part of the device's free memory for eras that stay on it; unused on a CPU.
+        eras_per_step: Number of eras whose mean gradient makes one step; a multiple of the number of processes.
+        era_stride: An epoch takes every *n*-th era, starting one era later each time. Neighbours share most of a target.
+        batch_rows: Largest number of rows on the device at once. A larger era is split into random parts.
+        patience: Number of evaluations without a better smoothed CORR before training stops.
+        smoothing: Number of evaluations averaged in the smoothed CORR.
+        evaluations_per_epoch: Number of evaluations of CORR in an epoch.
+        stop_after: Number of steps after which training ends, whatever the schedule's length; 0 trains to its end.
+        seed: Seed of weights, era order, row order and dropout.
+        device: ``auto`` uses CUDA if it is available.
+        precision: ``bfloat16`` computes matrix products in it (norms and softmax stay float32). ``auto`` uses it on CUDA.
+        compiled: Whether ``torch.compile`` fuses the network. It needs a compiler, and saves time on CUDA after minutes.
+        resident_share: Share of the device's free memory for eras that stay on it; unused on a CPU.
         loss: A name in ``models.training._losses.LOSSES``.
-        pearson_weight: How much of the per-era correlation loss is added to it.
+        pearson_weight: Weight of the per-era correlation loss that is added.
 
     Raises:
-        ValueError: A number that fits nothing, or an unknown loss.
+        ValueError: A number is out of range, or the loss is unknown.
     """
 
     main_target: str
@@ -73,7 +73,7 @@ class TrainingOptions:
     pearson_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse numbers that fit nothing."""
+        """Check all numbers and the loss."""
         whole = ("epochs", "eras_per_step", "era_stride", "batch_rows", "patience", "smoothing")
         for name in (*whole, "evaluations_per_epoch"):
             if getattr(self, name) < 1:
@@ -94,10 +94,10 @@ class Evaluation:
 
     Attributes:
         step: Optimizer steps taken.
-        loss: Mean training loss since the last evaluation; NaN where no target was known.
-        corr: Mean CORR over validation eras; NaN where none can be scored.
-        smoothed: Mean of the newest evaluations' ``corr``.
-        learning_rate: Of the next step.
+        loss: Mean training loss since the last evaluation; NaN if no target was known.
+        corr: Mean CORR of validation eras; NaN if none can be scored.
+        smoothed: Mean ``corr`` of the newest evaluations.
+        learning_rate: Learning rate of the next step.
     """
 
     step: int
@@ -110,17 +110,17 @@ class Evaluation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """
-    Where training stands after a step.
+    Progress of a training after a step.
 
     Attributes:
         step: Optimizer steps taken.
-        steps: Steps to the end; early stopping may end sooner.
-        loss: Training loss at the newest evaluation, of the first era before that.
+        steps: Number of all steps; early stopping may end sooner.
+        loss: Training loss at the newest evaluation, or of the first era before there is one.
         corr: Validation CORR at the newest evaluation; ``None`` before the first.
-        rows_per_s: Rows learned from per second so far, evaluations included.
-        seconds_left: To the last step at this pace.
-        batch_rows: Rows on the device at once; fewer than asked for where its memory is too small.
-        evaluated: This step ended with an evaluation.
+        rows_per_s: Rows trained on a second so far, time of evaluations included.
+        seconds_left: Seconds to the last step at this pace.
+        batch_rows: Number of rows on the device at once; smaller than the option if its memory is too small.
+        evaluated: Whether this step ended with an evaluation.
     """
 
     step: int
@@ -136,15 +136,15 @@ class Progress:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedNetwork:
     """
-    What training leaves.
+    Result of a training.
 
     Attributes:
-        network: On the CPU, in evaluation mode, with the weights of the best evaluation.
-        evaluations: Every measurement, in order.
-        best_step: Steps taken when the weights were.
+        network: The network with the weights of the best evaluation, on the CPU, in evaluation mode.
+        evaluations: All evaluations, in order.
+        best_step: Step of the best evaluation.
         best_corr: Mean validation CORR of those weights; NaN without validation.
-        corr_per_era: The same era by era; eras that cannot be scored are absent.
-        seconds: Wall time.
+        corr_per_era: Validation CORR by era, without eras that cannot be scored.
+        seconds: Wall time of the training.
     """
 
     network: Network

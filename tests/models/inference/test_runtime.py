@@ -155,7 +155,7 @@ def test_a_truncated_model_is_refused(tmp_path):
 @pytest.mark.parametrize("metadata", [{}, {"network": "{"}, {"network": "{}"}, {"network": '{"targets": 3}'}])
 def test_a_model_that_does_not_name_its_targets_is_refused(tmp_path, metadata):
     """Logits without a meaning are not used."""
-    with pytest.raises(ValueError, match="which targets"):
+    with pytest.raises(ValueError, match="does not name its targets"):
         OnnxNetwork(graph(tmp_path / "n.onnx", metadata=metadata))
 
 

@@ -96,7 +96,7 @@ def test_file_without_its_weights_is_refused(tmp_path):
     graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "old", [value], [other])
     onnx.save(onnx.helper.make_model(graph), tmp_path / "network.onnx")
 
-    with pytest.raises(ValueError, match="`bot retrain` makes an artifact that does"):
+    with pytest.raises(ValueError, match="has no record of its weights"):
         restore(tmp_path / "network.onnx")
 
 

@@ -104,7 +104,7 @@ def test_any_config_travels_in_json_and_scores(drawn, with_history, with_enginee
         ({"targets": ("target_ender_20", "target_ender_20")}, "named twice"),
         ({"lookback": 0}, "all be 0"),
         ({"groups": ((0, 7),)}, "positions of the 7 features"),
-        ({"mixing": "none"}, "none has none"),
+        ({"mixing": "none"}, "none must have none"),
         ({"engineered_scale": (1.0,)}, "1 values; expected 2"),
         ({"engineered_scale": (1.0, 0.0)}, "positive and finite"),
         ({"history_dropout": 1.0}, "history_dropout is 1.0"),
