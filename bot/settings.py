@@ -17,7 +17,6 @@ from pydantic_settings import (
 )
 
 from bot.errors import BadConfig
-from bot.system.intervals import interval_s
 from bot.system.secret_files import SECRETS, read_secret, secret_from_file
 from bot.tournament.columns import DEFAULT_DATA_VERSION, horizon
 from bot.training import recipe_file
@@ -259,6 +258,22 @@ def load_settings(**overrides: object) -> Settings:
         raise BadConfig(f"settings are not usable: {problems}") from None
     except tomllib.TOMLDecodeError as error:
         raise BadConfig(f"{CONFIG_FILE} is not valid TOML: {error}") from None
+
+
+def interval_s(text: str) -> float | None:
+    """
+    Return the seconds of an interval as operators write it, or ``None`` for ``off``.
+
+    Raises:
+        ValueError: *text* is neither ``weekly``, ``daily``, ``off`` nor a number with ``s``, ``m``, ``h`` or ``d``.
+    """
+    named = {"weekly": 7 * 86400.0, "daily": 86400.0, "off": None}
+    if text in named:
+        return named[text]
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
+    if unit is None or not text[:-1].isdigit() or int(text[:-1]) == 0:
+        raise ValueError("must be weekly, daily, off, or an interval such as 90s, 30m, 6h, 2d")
+    return float(int(text[:-1]) * unit)
 
 
 def _refuse_unknown_environment() -> None:

@@ -3,8 +3,7 @@
 import pytest
 
 from bot.errors import BadConfig
-from bot.settings import load_settings
-from bot.system.intervals import interval_s
+from bot.settings import interval_s, load_settings
 
 
 @pytest.fixture(autouse=True)

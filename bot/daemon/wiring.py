@@ -8,9 +8,8 @@ from bot.daemon._notifier import Notifier
 from bot.record.heartbeat import TRAINER, Heartbeat
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
-from bot.settings import Settings, load_settings
+from bot.settings import Settings, interval_s, load_settings
 from bot.system.child_process import ChildProcess
-from bot.system.intervals import interval_s
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.transport import Transport

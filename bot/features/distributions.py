@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bot.system.sealed import seal, unseal
+from bot.system.files import seal, unseal
 
 Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.errors import ArtifactInvalid, LeakageRefused, SchemaMismatch
-from bot.system.sealed import seal, unseal
+from bot.system.files import seal, unseal
 from bot.tournament.columns import HISTORY_LAG, horizon
 
 Codes = npt.NDArray[np.int8]

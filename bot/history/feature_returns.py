@@ -11,8 +11,8 @@ import numpy as np
 
 from bot.data.era_store import TARGETS, EraStore
 from bot.history.factor_history import FeatureReturns, feature_returns
+from bot.system.files import seal, unseal
 from bot.system.progress import CountCallback
-from bot.system.sealed import seal, unseal
 
 
 def update(store: EraStore, targets: Sequence[str], *, on_progress: CountCallback | None = None) -> FeatureReturns:

@@ -1,6 +1,6 @@
 """
 Files, locks, child processes, logs and signals: the operating system as the bot uses it.
 
-It knows nothing of Numerai and imports only :mod:`bot.errors`. Read ``kill_points``, ``files``, ``lock``,
-``child_process``, ``signals``, ``logs``, ``progress``, ``secret_files``, ``intervals``, ``sealed``.
+This package knows nothing of Numerai and imports only :mod:`bot.errors`. Read ``kill_points``, ``files``, ``lock``,
+``child_process``, ``signals``, ``logs``, ``progress``, ``secret_files``.
 """
