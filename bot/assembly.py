@@ -107,8 +107,8 @@ def find_slots(settings: Settings, client: NumeraiClient) -> tuple[Slot, ...]:
 
 def recipes_in_use(settings: Settings) -> tuple[str, ...]:
     """Return the recipes that the slots of all accounts need, each once, and the one that fills in for them."""
-    filled = [settings.slots] if settings.slots else [one.slots for one in settings.accounts.values()]
-    own = tuple(chain.from_iterable(slots.values() or [settings.recipe] for slots in filled or [settings.slots]))
+    filled = [settings.slots] if settings.slots else [account.slots for account in settings.accounts_in_use]
+    own = tuple(chain.from_iterable(slots.values() or [settings.recipe] for slots in filled))
     return tuple(dict.fromkeys((*own, *filter(None, (settings.fallback,)))))
 
 

@@ -4,10 +4,22 @@ import difflib
 import logging
 import os
 import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -24,14 +36,53 @@ from bot.training import recipe_file
 CONFIG_FILE = "bot.toml"
 
 
-class AccountSettings(BaseModel):
-    """A further account: where its key lies, and which of its models are filled."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """The two halves of an API key; a half that is not set is ``None``."""
+
+    public_id: SecretStr | None
+    secret_key: SecretStr | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """
+    An account whose models are filled.
+
+    Attributes:
+        name: Name of its table in ``bot.toml``; ``None`` for the only account.
+        slots: Recipe of each model, by the model's name; empty means the account's only model.
+        read_key: Returns the API key. It reads the key's files anew, so that a rotated key needs no restart.
+    """
+
+    name: str | None
+    slots: Mapping[str, str]
+    read_key: Callable[[], ApiKey]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Return the options that make a command work for this account."""
+        return () if self.name is None else ("--account", self.name)
+
+
+class _AccountTable(BaseModel):
+    """The table ``[accounts.NAME]`` of ``bot.toml``: the files of an account's key, and its slots."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     public_id_file: Path
     secret_key_file: Path
     slots: dict[str, str]
+
+    def account(self, name: str) -> Account:
+        """Return the account of this table."""
+        return Account(name=name, slots=self.slots, read_key=partial(self._read_key, f"accounts.{name}"))
+
+    def _read_key(self, table: str) -> ApiKey:
+        return ApiKey(
+            public_id=SecretStr(read_secret(self.public_id_file, table)),
+            secret_key=SecretStr(read_secret(self.secret_key_file, table)),
+        )
 
 
 class Settings(BaseSettings):
@@ -70,8 +121,8 @@ class Settings(BaseSettings):
         description="Model name to recipe, `name=recipe,name=recipe`; empty means the account's only model.",
     )
     recipe: str = Field(default="standard", description="Recipe of the account's only model when `slots` is empty.")
-    accounts: dict[str, AccountSettings] = Field(
-        default_factory=dict,
+    accounts: tuple[Account, ...] = Field(
+        default=(),
         description="Several accounts, instead of one key: tables `[accounts.NAME]` with `public_id_file`,"
         " `secret_key_file` and `slots`.",
     )
@@ -160,6 +211,18 @@ class Settings(BaseSettings):
             slots[name] = recipe
         return slots
 
+    @field_validator("accounts", mode="before")
+    @classmethod
+    def _read_accounts(cls, value: Any) -> Any:  # noqa: ANN401 - outside data, checked here
+        if value == ():  # the default
+            return value
+        try:
+            tables = TypeAdapter(dict[str, _AccountTable]).validate_python(value)
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        return tuple(table.account(name) for name, table in tables.items())
+
     @field_validator("slots")
     @classmethod
     def _know_recipes(cls, value: dict[str, str]) -> dict[str, str]:
@@ -209,14 +272,23 @@ class Settings(BaseSettings):
         """
         if name is None:
             return self
-        if name not in self.accounts:
-            raise BadConfig(f"account {name!r} is unknown; accounts: {', '.join(self.accounts) or 'none'}")
-        account = self.accounts[name]
-        key = {
-            "numerai_public_id": SecretStr(read_secret(account.public_id_file, f"accounts.{name}")),
-            "numerai_secret_key": SecretStr(read_secret(account.secret_key_file, f"accounts.{name}")),
-        }
-        return self.model_copy(update={**key, "slots": account.slots})
+        known = {account.name: account for account in self.accounts}
+        if name not in known:
+            raise BadConfig(f"account {name!r} is unknown; accounts: {', '.join(map(str, known)) or 'none'}")
+        key = known[name].read_key()
+        return self.model_copy(
+            update={
+                "numerai_public_id": key.public_id,
+                "numerai_secret_key": key.secret_key,
+                "slots": dict(known[name].slots),
+            }
+        )
+
+    @property
+    def accounts_in_use(self) -> tuple[Account, ...]:
+        """Return the accounts to submit for: those of ``bot.toml``, or else the only one."""
+        key = ApiKey(public_id=self.numerai_public_id, secret_key=self.numerai_secret_key)
+        return self.accounts or (Account(name=None, slots=self.slots, read_key=lambda: key),)
 
     @property
     def ledger_path(self) -> Path:
@@ -307,7 +379,7 @@ def reference() -> str:
     for name, field in Settings.model_fields.items():
         variable = name.upper() if name.startswith("numerai_") else f"BOT_{name.upper()}"
         default = field.get_default(call_default_factory=True)
-        shown = "-" if default is None or default == {} else f"`{default}`"
+        shown = "-" if default in (None, {}, ()) else f"`{default}`"
         if variable in SECRETS:
             variable = f"{variable}`, `{variable}_FILE"
         rows.append(f"| `{variable}` | {shown} | {field.description} |")

@@ -133,3 +133,51 @@ def test_unreadable_retrain_schedule_is_refused(text):
     """Anything else is refused."""
     with pytest.raises(ValueError, match="weekly"):
         interval_s(text)
+
+
+ACCOUNT = """
+[accounts.second]
+public_id_file = "second_id"
+secret_key_file = "second_secret"
+slots = { mixer = "demo" }
+"""
+
+
+def test_without_tables_there_is_one_account_without_a_name(monkeypatch):
+    """The only account has the key and the slots of the settings, and needs no option."""
+    monkeypatch.setenv("NUMERAI_PUBLIC_ID", "ID")
+    monkeypatch.setenv("BOT_SLOTS", "mixer=demo")
+    settings = load_settings()
+    (account,) = settings.accounts_in_use
+
+    assert (account.name, account.slots, account.options) == (None, {"mixer": "demo"}, ())
+    assert account.read_key().public_id.get_secret_value() == "ID"
+    assert settings.of_account(account.name) is settings
+
+
+def test_key_of_an_account_is_read_when_it_is_needed(tmp_path):
+    """A table gives an account its name, slots and key; the key's files may change at any time."""
+    (tmp_path / "bot.toml").write_text(ACCOUNT)
+    settings = load_settings()
+    for name in ("id", "secret"):
+        (tmp_path / f"second_{name}").write_text(f"{name}\n")
+    chosen = settings.of_account("second")
+    (account,) = settings.accounts_in_use
+
+    assert (account.name, account.options) == ("second", ("--account", "second"))
+    assert chosen.slots == {"mixer": "demo"}
+    assert chosen.secrets == ("id", "secret")
+
+
+def test_incomplete_account_names_its_key(tmp_path):
+    """The message names the table's key that is missing."""
+    (tmp_path / "bot.toml").write_text(ACCOUNT.replace("secret_key_file", "secret_file"))
+
+    with pytest.raises(BadConfig, match=r"BOT_ACCOUNTS: second\.secret_key_file"):
+        load_settings()
+
+
+def test_unknown_account_is_refused():
+    """The message lists the accounts there are."""
+    with pytest.raises(BadConfig, match="accounts: none"):
+        load_settings().of_account("second")

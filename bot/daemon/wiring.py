@@ -8,7 +8,7 @@ from bot.daemon._notifier import Notifier
 from bot.record.heartbeat import TRAINER, Heartbeat
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
-from bot.settings import Settings, interval_s, load_settings
+from bot.settings import Account, Settings, interval_s, load_settings
 from bot.system.child_process import ChildProcess
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
@@ -39,7 +39,7 @@ def open_service(settings: Settings) -> tuple[Daemon, JobSchedule, Notifier, Web
             secret_key=None,
             transport=_transport(),
         ),
-        accounts=[_account_state(name) for name in settings.accounts or (None,)],
+        accounts=[_account_state(account) for account in settings.accounts_in_use],
         book=Ledger(settings.ledger_path),
         heartbeat=heartbeat,
         outbox=Outbox(settings.ledger_path),
@@ -62,17 +62,17 @@ def _transport() -> Transport:
     return Transport(connect_s=CONNECT_S, read_s=READ_S, exchange_s=EXCHANGE_S)
 
 
-def _account_state(account: str | None) -> AccountState:
+def _account_state(account: Account) -> AccountState:
     """Return an account whose key is read again for every round, so that a rotated one needs no restart."""
 
     def find_slots() -> tuple[str, ...]:
-        current = load_settings().of_account(account)
+        current = load_settings().of_account(account.name)
         return tuple(current.slots) or tuple(
             slot.name for slot in assembly.find_slots(current, assembly.open_client(current, _transport()))
         )
 
     def attempt(round_: Round, limit_s: float, trigger: str | None) -> ChildProcess:
-        command = ["submit", "--round", str(round_.number), *(["--account", account] if account else [])]
+        command = ["submit", "--round", str(round_.number), *account.options]
         return ChildProcess(
             command=command, limit_s=limit_s, with_key=True, environment={"TRIGGER_ID": trigger} if trigger else {}
         )
@@ -83,7 +83,7 @@ def _account_state(account: str | None) -> AccountState:
 def _jobs(settings: Settings) -> tuple[Job, ...]:
     """Return what the daemon does beside the rounds; a retrain syncs too, so it comes first."""
     recipes = assembly.recipes_in_use(settings)
-    accounts = tuple(("--account", name) if name else () for name in settings.accounts or (None,))
+    accounts = tuple(account.options for account in settings.accounts_in_use)
     retrain = tuple(("retrain", "--recipe", name) for name in recipes)
     planned = (
         ("retrain", retrain, settings.retrain),

@@ -60,7 +60,7 @@ def export_pickle(
 
 def _filled(settings: Settings) -> tuple[str, ...]:
     """Return the slots that the settings name, of all accounts."""
-    named = (settings.slots, *(account.slots for account in settings.accounts.values()))
+    named = (settings.slots, *(account.slots for account in settings.accounts_in_use))
     return tuple(dict.fromkeys(name for slots in named for name in slots))
 
 
