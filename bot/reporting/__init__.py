@@ -1,6 +1,6 @@
 """
-Reports: measurements of every era, the figures made from them, charts, and the page that shows both.
+Reports: evaluation of an artifact era by era, its figures, its charts, and the page that shows them.
 
-It imports ``judging`` and all below it. Read ``evaluate``, ``_era_measurements``, ``_figures``, ``_model_checks``,
-``_error_analysis``, ``importance``, ``charts``, ``report_page``, ``chart_axes``.
+It imports ``judging`` and all packages below. Read ``evaluate``, ``_era_measurements``, ``_figures``, ``_model_checks``,
+``_error_analysis``, ``importance``, ``report_page``, ``charts``, ``chart_axes``.
 """

@@ -1,12 +1,12 @@
 """
-Everything about a candidate on eras that it has not seen: one number, or one small array, for each era.
+Measurements of an artifact's judged members on eras that they were not trained on, with one value or array per era.
 
-What can be told from scores alone is told for every era; what costs another run of the models, such as the calibration
-of the network's classes, is told for a sample of evenly spaced eras.
+Everything here takes one scoring pass over all eras; checks that need another pass are in
+:mod:`bot.reporting._model_checks`.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -20,31 +20,56 @@ from bot.judging.judge import ENSEMBLE, Ensemble, contribution
 from bot.reporting._error_analysis import EraShape, bin_means, era_shape
 from bot.scoring.metrics import corr, corr_table, fnc_table
 from bot.scoring.neutralize import exposures
+from bot.serving.artifacts import Artifact
 from bot.system.progress import ProgressCallback
+from bot.training.training_set import TrainingSet
 from models.inference.ranks import rank_correlation
 
-OTHERS = {"bmc": "benchmark", "mmc": "meta model"}
+REFERENCE_NAMES = {"bmc": "benchmark", "mmc": "meta model"}
 """Names of the reference models behind the scores."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EraMeasurements:
+class UnseenEras:
     """
-    A candidate's eras, measured.
+    The judged members of an artifact, and the eras to evaluate them on.
 
     Attributes:
-        eras: Labels in order.
-        scores: ``corr``, ``fnc``, ``bmc`` and ``mmc`` by member, NaN where there is none. Shape ``(E,)`` each.
+        artifact: The artifact.
+        ensemble: Its judged members.
+        positions: Positions of the eras in the store, ascending; the members were trained on none of them.
+        target: Target of CORR.
+    """
+
+    artifact: Artifact
+    ensemble: Ensemble
+    positions: tuple[int, ...]
+    target: str
+
+    @property
+    def data(self) -> TrainingSet:
+        """Return the rows of the store as the members take them."""
+        return self.ensemble.data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EraMeasurements:
+    """
+    Measurements of members and ensemble, era by era.
+
+    Attributes:
+        eras: Labels of the eras, in order.
+        scores: ``corr``, ``fnc``, ``bmc`` and ``mmc`` by member; NaN for an era without a score. Shape ``(E,)`` each.
         by_target: CORR with each target by member. Shape ``(E,)`` each.
         alike: Rank correlation of each pair of members, and of each with benchmark and meta model. Shape ``(E,)`` each.
         bins: Mean main target in ten bins of the predictions by member. Shape ``(E, 10)`` each.
-        others: CORR of benchmark and meta model themselves. Shape ``(E,)`` each.
+        others: CORR of the benchmark model and of the meta model. Shape ``(E,)`` each.
         exposure: Correlation of the ensemble with each feature. Shape ``(E, F)``.
         returns: Correlation of each feature with the main target. Shape ``(E, F)``.
-        shapes: What the rows look like.
-        absent: Why a score could not be computed in any era.
+        shapes: Statistics of the features of each era.
+        absent: Reasons why a score was computed in no era.
     """
 
     eras: tuple[str, ...]
@@ -59,10 +84,36 @@ class EraMeasurements:
     absent: Mapping[str, str]
 
 
-@dataclass(slots=True)
-class _Collected:
-    """Lists that grow era by era."""
+def measure_eras(
+    eras: UnseenEras,
+    *,
+    reference: ReferencePredictions,
+    neutral: Columns | None,
+    report_progress: ProgressCallback,
+) -> EraMeasurements:
+    """
+    Score members and ensemble in every era, and measure the features of the era.
 
+    Args:
+        eras: The members and the eras.
+        reference: Predictions that contributions are measured against.
+        neutral: Features that FNC neutralizes to, of the same store; ``None`` if the data have no such set.
+        report_progress: Called with the progress.
+    """
+    series = _Series(eras=eras, reference=reference, neutral=neutral)
+    for done, position in enumerate(eras.positions):
+        report_progress("evaluate", done / len(eras.positions), f"{len(eras.positions)} eras")
+        series.add_era(position)
+    return series.measurements()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Series:
+    """Lists that grow by one value per era."""
+
+    eras: UnseenEras
+    reference: ReferencePredictions
+    neutral: Columns | None
     scores: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     by_target: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     alike: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -72,98 +123,63 @@ class _Collected:
     returns: list[Floats] = field(default_factory=list)
     shapes: list[EraShape] = field(default_factory=list)
 
+    def add_era(self, position: int) -> None:
+        """Measure the era at *position*."""
+        data, ensemble = self.eras.data, self.eras.ensemble
+        rows, window = data.prepared(position), data.window(position)
+        reference = {kind: by_era.get(position) for kind, by_era in self.reference.by_era.items()}
+        scores = ensemble.score_rows(rows, "masked" if window is None else window, reference.get("bmc")).scores
+        target = data.target(position, self.eras.target)
+        columns = np.column_stack(list(scores.values()))
+        by_target = corr_table(columns, np.column_stack([data.target(position, one) for one in data.targets]))
+        for index, (name, values) in enumerate(scores.items()):
+            self.scores["corr"][name].append(corr(values, target))
+            self.bins[name].append(bin_means(values, target).astype(np.float64))
+            for one, score in zip(data.targets, by_target[index], strict=True):
+                self.by_target[one][name].append(float(score))
+            for kind, predictions in reference.items():
+                self.scores[kind][name].append(contribution(values, predictions, target))
+                self.alike[name, REFERENCE_NAMES[kind]].append(_rank_correlation(values, predictions))
+        if self.neutral is not None:
+            fnc = fnc_table(columns, self.neutral.features(position), target)[:, 0]
+            for name, score in zip(scores, fnc.tolist(), strict=True):
+                self.scores["fnc"][name].append(score)
+        for first, second in combinations(scores, 2):
+            self.alike[first, second].append(rank_correlation(scores[first], scores[second]))
+        for kind, predictions in reference.items():
+            self.others[REFERENCE_NAMES[kind]].append(_corr_where_known(predictions, target))
+        self.exposure.append(exposures(scores[ENSEMBLE], rows.features))
+        self.returns.append(feature_returns(rows.features, target[:, None])[:, 0].astype(np.float64))
+        self.shapes.append(era_shape(data.store.features(position)))
 
-def measure_eras(
-    candidate: Ensemble,
-    positions: Sequence[int],
-    *,
-    target: str,
-    targets: Sequence[str],
-    reference: ReferencePredictions,
-    neutral: Columns | None,
-    report_progress: ProgressCallback,
-) -> EraMeasurements:
-    """
-    Score a candidate on the eras at *positions*, and look at the eras themselves.
-
-    Args:
-        candidate: Models that have not seen them.
-        positions: Of the eras, ascending.
-        target: The main truth.
-        targets: Every truth; those the store lacks are an error of the caller.
-        reference: Predictions that contributions are measured against.
-        neutral: Features that FNC leaves out, of the same store; ``None`` where the data have no such set.
-        report_progress: Called with the progress.
-    """
-    found = _Collected()
-    for done, position in enumerate(positions):
-        report_progress("evaluate", done / len(positions), f"{len(positions)} eras")
-        _era(candidate, position, target, targets, reference, neutral, found)
-    data = candidate.data
-    return EraMeasurements(
-        eras=tuple(data.store.eras[position] for position in positions),
-        scores=_arrays(found.scores),
-        by_target=_arrays(found.by_target),
-        alike={pair: np.array(series) for pair, series in found.alike.items()},
-        bins={name: np.stack(series) for name, series in found.bins.items()},
-        others={name: np.array(series) for name, series in found.others.items()},
-        exposure=np.stack(found.exposure),
-        returns=np.stack(found.returns),
-        shapes=tuple(found.shapes),
-        absent=dict(reference.absent),
-    )
-
-
-def _era(
-    candidate: Ensemble,
-    position: int,
-    target: str,
-    targets: Sequence[str],
-    reference: ReferencePredictions,
-    neutral: Columns | None,
-    found: _Collected,
-) -> None:
-    data = candidate.data
-    rows, seen = data.prepared(position), data.window(position)
-    benchmark = reference.by_era.get("bmc", {}).get(position)
-    scores = candidate.score_rows(rows, "masked" if seen is None else seen, benchmark).scores
-    truth = data.target(position, target)
-    of_era = {name: by_era.get(position) for name, by_era in reference.by_era.items()}
-    columns = np.column_stack(list(scores.values()))
-    on_targets = corr_table(columns, np.column_stack([data.target(position, one) for one in targets]))
-    for index, (name, values) in enumerate(scores.items()):
-        found.scores["corr"][name].append(corr(values, truth))
-        found.bins[name].append(bin_means(values, truth).astype(np.float64))
-        for one, score in zip(targets, on_targets[index], strict=True):
-            found.by_target[one][name].append(float(score))
-        for kind, opinion in of_era.items():
-            found.scores[kind][name].append(contribution(values, opinion, truth))
-            found.alike[name, OTHERS[kind]].append(_alike(values, opinion))
-    if neutral is not None:
-        left = fnc_table(columns, neutral.features(position), truth)[:, 0]
-        for name, score in zip(scores, left.tolist(), strict=True):
-            found.scores["fnc"][name].append(score)
-    for first, second in combinations(scores, 2):
-        found.alike[first, second].append(rank_correlation(scores[first], scores[second]))
-    for kind, opinion in of_era.items():
-        found.others[OTHERS[kind]].append(_corr_where_known(opinion, truth))
-    found.exposure.append(exposures(scores[ENSEMBLE], rows.features))
-    found.returns.append(feature_returns(rows.features, truth[:, None])[:, 0].astype(np.float64))
-    found.shapes.append(era_shape(data.store.features(position)))
+    def measurements(self) -> EraMeasurements:
+        """Return the lists as arrays."""
+        return EraMeasurements(
+            eras=tuple(self.eras.data.store.eras[position] for position in self.eras.positions),
+            scores=_arrays(self.scores),
+            by_target=_arrays(self.by_target),
+            alike={pair: np.array(series) for pair, series in self.alike.items()},
+            bins={name: np.stack(series) for name, series in self.bins.items()},
+            others={name: np.array(series) for name, series in self.others.items()},
+            exposure=np.stack(self.exposure),
+            returns=np.stack(self.returns),
+            shapes=tuple(self.shapes),
+            absent=dict(self.reference.absent),
+        )
 
 
-def _alike(values: Floats, opinion: Floats | None) -> float:
-    if opinion is None:
+def _rank_correlation(values: Floats, predictions: Floats | None) -> float:
+    if predictions is None:
         return float("nan")
-    known = np.isfinite(opinion)
-    return rank_correlation(values[known], opinion[known]) if known.sum() > 1 else float("nan")
+    known = np.isfinite(predictions)
+    return rank_correlation(values[known], predictions[known]) if known.sum() > 1 else float("nan")
 
 
-def _corr_where_known(opinion: Floats | None, truth: npt.NDArray[np.float32]) -> float:
-    if opinion is None:
+def _corr_where_known(predictions: Floats | None, target: npt.NDArray[np.float32]) -> float:
+    if predictions is None:
         return float("nan")
-    known = np.isfinite(opinion)
-    return corr(opinion[known], truth[known])
+    known = np.isfinite(predictions)
+    return corr(predictions[known], target[known])
 
 
 def _arrays(series: Mapping[str, Mapping[str, list[float]]]) -> dict[str, dict[str, Floats]]:

@@ -1,9 +1,8 @@
 """
-Where a model loses: which eras and features, how honest its probabilities are, and how today's rows differ.
+Errors of a model: calibration of its probabilities, its worst eras and features, and drift of live rows.
 
-Everything takes one era, or one number for each era. Feature means say nothing here (five equal bins in every era make
-them constants), so drift is looked for where it can be: in which features are there, in their bins, and in how pairs
-of them move together.
+Every function takes one era, or one number per era. Feature means cannot drift, because five equal bins in every era
+make them constants. So drift is measured by missing features, by shares of bins and by correlations of feature pairs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,90 +12,91 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from bot.features.codes import MIDDLE
 from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap
 from bot.tournament.columns import FEATURE_VALUES
 from models.inference.ranks import double_ranks, rank_correlation
 
 BINS = 10
-"""Bins of equal size that predictions and probabilities are sorted into within an era."""
+"""Number of bins of equal size into which the predictions or probabilities of an era are sorted."""
 
 PAIRS = 1000
-"""Pairs of features whose correlation stands for all of them."""
+"""Number of random feature pairs whose correlations are compared."""
 
 SHIFTED = 0.1
-"""Population stability index from which on a distribution is taken to have moved (0.25: to be another one)."""
+"""Population stability index above which a distribution counts as shifted (above 0.25: as a different one)."""
 
-MIDDLE = 2
 Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
+class ClassCalibration:
     """
-    How often what was said with a probability happened.
+    Predicted probabilities of classes beside observed shares.
 
     Attributes:
-        error: Expected calibration error: mean distance of said and seen over all bins of all classes.
-        by_chance: The error that honest probabilities would have in as many rows.
-        by_class: The error of each class. Shape ``(C,)``.
-        said: Mean probability in each bin. Shape ``(C, BINS)``.
-        seen: Share of rows of that class in it. Shape ``(C, BINS)``.
-        rows: In each bin. Shape ``(C, BINS)``.
+        error: Expected calibration error: mean distance of both over all bins of all classes, weighted by rows.
+        by_chance: Error that calibrated probabilities would have in as many rows.
+        by_class: Error of each class. Shape ``(C,)``.
+        predicted: Mean probability in each bin; NaN in an empty bin. Shape ``(C, BINS)``.
+        observed: Share of the bin's rows that are of the class; NaN in an empty bin. Shape ``(C, BINS)``.
+        rows: Rows in each bin. Shape ``(C, BINS)``.
     """
 
     error: float
     by_chance: float
     by_class: Floats
-    said: Floats
-    seen: Floats
+    predicted: Floats
+    observed: Floats
     rows: Floats
 
 
 def reliability_counts(probabilities: Floats, classes: npt.NDArray[np.integer]) -> Floats:
     """
-    Count what was said and seen in one era, in bins of equal size; sums over eras go to :func:`calibration`.
+    Count predictions and outcomes of one era in bins of equal size; :func:`calibration` takes the sum over eras.
 
-    Bins of equal width would be useless: returns are so hard to tell that nearly all probabilities lie near the prior.
+    Bins of equal width would be useless: returns are so hard to predict that most probabilities lie near the prior.
 
     Args:
-        probabilities: Of each class. Shape ``(rows, C)``.
-        classes: The class of each row. Shape ``(rows,)``.
+        probabilities: Probability of each class. Shape ``(rows, C)``.
+        classes: Class of each row. Shape ``(rows,)``.
 
     Returns:
         Rows, summed probability, and rows of that class, by class and bin. Shape ``(3, C, BINS)``.
     """
     counts = np.zeros((3, probabilities.shape[1], BINS))
-    for index, said in enumerate(probabilities.T):
-        bins = _bins(said)
+    for index, predicted in enumerate(probabilities.T):
+        bins = _bins(predicted)
         counts[0, index] = np.bincount(bins, minlength=BINS)
-        counts[1, index] = np.bincount(bins, weights=said, minlength=BINS)
+        counts[1, index] = np.bincount(bins, weights=predicted, minlength=BINS)
         counts[2, index] = np.bincount(bins, weights=classes == index, minlength=BINS)
     return counts
 
 
-def calibration(counts: Floats) -> Calibration:
-    """Return calibration from the summed counts of :func:`reliability_counts`; bins without rows are NaN."""
-    rows, said, seen = counts
+def calibration(counts: Floats) -> ClassCalibration:
+    """Return the calibration that follows from the summed counts of :func:`reliability_counts`."""
+    rows, probability, outcomes = counts
     filled = rows > 0
-    said = np.divide(said, rows, out=np.full(rows.shape, np.nan), where=filled)
-    seen = np.divide(seen, rows, out=np.full(rows.shape, np.nan), where=filled)
-    gaps = np.where(filled, np.abs(said - seen), 0.0)
+    predicted = np.divide(probability, rows, out=np.full(rows.shape, np.nan), where=filled)
+    observed = np.divide(outcomes, rows, out=np.full(rows.shape, np.nan), where=filled)
+    gaps = np.where(filled, np.abs(predicted - observed), 0.0)
     # The mean distance of a share from its expectation is sqrt(2/pi) deviations, and a deviation is sqrt(p(1-p)/n).
-    noise = np.where(filled, np.sqrt(2 / np.pi * np.nan_to_num(said * (1 - said)) / np.maximum(rows, 1)), 0.0)
+    noise = np.sqrt(2 / np.pi * np.nan_to_num(predicted * (1 - predicted)) / np.maximum(rows, 1))
+    noise = np.where(filled, noise, 0.0)
     total = rows.sum()
-    return Calibration(
+    return ClassCalibration(
         error=float((gaps * rows).sum() / total) if total else float("nan"),
         by_chance=float((noise * rows).sum() / total) if total else float("nan"),
         by_class=(gaps * rows).sum(axis=1) / np.maximum(rows.sum(axis=1), 1),
-        said=said,
-        seen=seen,
+        predicted=predicted,
+        observed=observed,
         rows=rows,
     )
 
 
 def bin_means(predictions: Floats, target: Floats) -> Floats:
-    """Return the mean target of one era in ten bins of equal size from the lowest prediction to the highest; ``(10,)``."""
+    """Return the mean target of one era in bins of equal size, lowest predictions first. Shape ``(BINS,)``."""
     known = np.isfinite(target)
     bins = _bins(predictions[known])
     rows = np.bincount(bins, minlength=BINS)
@@ -107,14 +107,14 @@ def bin_means(predictions: Floats, target: Floats) -> Floats:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
     """
-    A third of the eras by some measure, and how each member scored there.
+    Scores of members in a third of the eras, by some measure of an era.
 
     Attributes:
         name: ``low``, ``middle`` or ``high``.
-        start: Smallest value of the measure in it.
-        stop: Largest.
-        eras: How many have a score.
-        scores: Mean score by member, with an interval whose bounds are NaN where there are too few eras.
+        start: Smallest value of the measure in this third.
+        stop: Largest value of the measure in this third.
+        eras: Number of eras with a score.
+        scores: Mean score by member with its interval; NaN bounds if there are too few eras.
     """
 
     name: str
@@ -126,15 +126,15 @@ class Level:
 
 def by_level(measure: Floats, scores: Mapping[str, Floats], *, block: int) -> tuple[Level, ...]:
     """
-    Split eras into thirds by *measure* and score each third.
+    Split eras into thirds by *measure* and average the scores in each third.
 
     Args:
-        measure: One value per era; eras where it is NaN are left out. Shape ``(eras,)``.
-        scores: Per-era scores by member, NaN where there is none. Shape ``(eras,)`` each.
-        block: Eras that share returns.
+        measure: One value per era; eras with NaN are left out. Shape ``(eras,)``.
+        scores: Per-era scores by member; NaN for an era without a score. Shape ``(eras,)`` each.
+        block: Number of eras that share returns.
 
     Returns:
-        Three levels, or none where the measure is the same in all eras or fewer than three have one.
+        Three levels; none if the measure is the same in all eras or known in fewer than three.
     """
     known = np.flatnonzero(np.isfinite(measure))
     if len(known) < 3 or np.ptp(measure[known]) == 0:
@@ -151,7 +151,7 @@ def by_level(measure: Floats, scores: Mapping[str, Floats], *, block: int) -> tu
 
 
 def mean_interval(series: Floats, *, block: int) -> Interval:
-    """Return the mean of per-era values that are not NaN, with a 95 % interval; NaN bounds where eras are too few."""
+    """Return the mean of the finite per-era values with its 95 % interval; NaN bounds if there are too few eras."""
     known = np.asarray(series[np.isfinite(series)], dtype=np.float64)
     try:
         return block_bootstrap(known, block=block)
@@ -160,26 +160,28 @@ def mean_interval(series: Floats, *, block: int) -> Interval:
         return Interval(estimate=mean, low=float("nan"), high=float("nan"))
 
 
-def culprits(exposures: Floats, returns: Floats, names: Sequence[str], *, count: int) -> tuple[tuple[str, float], ...]:
+def costliest_features(
+    exposures: Floats, returns: Floats, names: Sequence[str], *, count: int
+) -> tuple[tuple[str, float], ...]:
     """
-    Return the features that cost an era most, worst first, each with what it cost.
+    Return the features with the largest cost in an era, each with its cost, largest cost first.
 
-    What a feature costs is the exposure of the predictions to it times what it earned: the part of their correlation
-    with the target that runs through it.
+    The cost of a feature is the exposure of the predictions to it times the feature's correlation with the target: its
+    part of the predictions' correlation with the target. A cost is negative.
 
     Args:
         exposures: Correlation of the predictions with each feature in the era. Shape ``(F,)``.
-        returns: Correlation of each feature with the target there, NaN counting as none. Shape ``(F,)``.
-        names: Of the features.
-        count: Features to name; those that cost nothing are left out.
+        returns: Correlation of each feature with the target in the era; NaN counts as 0. Shape ``(F,)``.
+        names: Names of the features.
+        count: Largest number of features to return; features without a cost are left out.
     """
     cost = np.nan_to_num(exposures * returns)
     worst = np.argsort(cost, kind="stable")[:count]
     return tuple((names[index], float(cost[index])) for index in worst if cost[index] < 0)
 
 
-def agreement(scores: Sequence[Floats]) -> float:
-    """Return the mean rank correlation over all pairs of *scores* of the same rows; NaN for fewer than two."""
+def mean_correlation(scores: Sequence[Floats]) -> float:
+    """Return the mean rank correlation over all pairs of *scores* of the same rows; NaN for fewer than two scores."""
     pairs = [rank_correlation(a, b) for a, b in combinations(scores, 2)]
     return float(np.mean(pairs)) if pairs else float("nan")
 
@@ -187,14 +189,14 @@ def agreement(scores: Sequence[Floats]) -> float:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EraShape:
     """
-    What an era's rows look like.
+    Statistics of the features of one era.
 
     Attributes:
-        rows: How many.
-        constant: Share of features with one value in all rows: how Numerai writes a feature that is missing.
-        absent: Share of values that are not there at all.
-        shifted: Share of the other features whose bins are no longer equal (stability index over :data:`SHIFTED`).
-        correlations: Of pairs of features, 0 where one is constant. Shape ``(pairs,)``.
+        rows: Number of rows.
+        constant: Share of features with one value in all rows; Numerai writes missing features so.
+        absent: Share of missing values.
+        shifted: Share of the varying features with unequal bins (stability index above :data:`SHIFTED`).
+        correlations: Correlations of feature pairs; 0 if one of the two is constant. Shape ``(pairs,)``.
     """
 
     rows: int
@@ -205,10 +207,16 @@ class EraShape:
 
 
 def era_shape(codes: Codes, *, seed: int = 1) -> EraShape:
-    """Describe the rows of one era by their raw codes, negative where absent; the same pairs for any era of a width."""
+    """
+    Return statistics of the features of one era.
+
+    Args:
+        codes: Raw codes; negative if missing. Shape ``(rows, F)``.
+        seed: Seed of the choice of pairs: the same pairs for every era with F features.
+    """
     filled = np.where(codes < 0, MIDDLE, codes)
     varying = np.ptp(filled, axis=0) > 0
-    # The stability index of shares p against q is sum((p - q) log(p / q)); a fifth in each bin is what Numerai promises.
+    # The stability index of shares p against q is sum((p - q) log(p / q)); Numerai documents a fifth of the rows in each bin.
     shares = np.stack([(codes == value).mean(axis=0) for value in FEATURE_VALUES]).clip(1e-4)
     fifth = 1 / len(FEATURE_VALUES)
     index = ((shares - fifth) * np.log(shares / fifth)).sum(axis=0)
@@ -230,7 +238,17 @@ def era_shape(codes: Codes, *, seed: int = 1) -> EraShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """A measure of live rows beside what it was in training eras; ``odd`` where it lies outside all of them."""
+    """
+    A measure of live rows compared with training eras.
+
+    Attributes:
+        measure: Name of the measure.
+        live: Value in the live rows.
+        mean: Mean over training eras.
+        low: Smallest value in a training era.
+        high: Largest value in a training era.
+        odd: Whether the live value lies outside the range of the training eras.
+    """
 
     measure: str
     live: float
@@ -242,13 +260,13 @@ class Drift:
 
 def drift(live: EraShape, training: Sequence[EraShape]) -> tuple[Drift, ...]:
     """
-    Compare live rows with training eras, measure by measure.
+    Compare live rows with training eras, one result per measure.
 
     The last measure is the distance (root mean square over pairs) of an era's correlations from the mean of the
-    training eras; a training era's own is taken from the mean of the others.
+    training eras. For a training era, it is the distance from the mean of the other training eras.
 
     Raises:
-        ValueError: There are fewer than two training eras to compare with.
+        ValueError: There are fewer than two training eras.
     """
     if len(training) < 2:
         raise ValueError(f"{len(training)} training eras are too few to compare live rows with")
@@ -277,5 +295,5 @@ def drift(live: EraShape, training: Sequence[EraShape]) -> tuple[Drift, ...]:
 
 
 def _bins(values: Floats) -> npt.NDArray[np.int64]:
-    """Sort values into bins of equal size; equal values share a bin."""
+    """Return the bin of each value, with bins of equal size; equal values share a bin. Shape ``(values,)``."""
     return np.asarray((double_ranks(values) - 1) * BINS // (2 * len(values)), dtype=np.int64)

@@ -1,27 +1,29 @@
 """
-What costs another run of a candidate's models, or another look at rows: calibration, seeds, importance, drift.
+Checks that need a second scoring pass or other rows: calibration, variance between seeds, importance, drift.
 
-Each probe returns plain figures, or leaves the reason why there are none in *absent*.
+Each check returns figures for JSON, or :class:`bot.findings.Absent` with the reason if there are none.
 """
 
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bot.data.live_file import read_live
-from bot.features.preprocess import prepare
+from bot.features.preprocess import Prepared, prepare
+from bot.findings import Absent
 from bot.judging.judge import Ensemble
-from bot.reporting._era_measurements import EraMeasurements
-from bot.reporting._error_analysis import BINS, agreement, calibration, drift, era_shape, reliability_counts
-from bot.reporting._figures import Content, top_exposures
+from bot.reporting._era_measurements import EraMeasurements, UnseenEras
+from bot.reporting._error_analysis import BINS, calibration, drift, era_shape, mean_correlation, reliability_counts
+from bot.reporting._figures import top_exposures
 from bot.reporting.importance import Weight, gain_shares, permutation_weights, tree_blocks
+from bot.reporting.report_page import Figures
 from bot.scoring.metrics import corr
-from bot.serving.artifacts import Artifact
 from bot.serving.scorer import NETWORK
 from bot.system.progress import ProgressCallback
 from bot.tournament.columns import overlap_eras
@@ -33,151 +35,190 @@ from models.inference.runtime import OnnxNetwork
 from models.trees.tree_text import split_gains
 
 SAMPLED = 24
-"""Eras whose class probabilities and seeds are looked at."""
+"""Number of eras for calibration and seeds."""
 
 PERMUTED, PERMUTED_ROWS = 12, 2000
-"""Eras for permutation importance, and rows of each: the models run once for every group and every named feature."""
+"""Number of eras for permutation importance, and of rows in each: every group and named feature costs a model run."""
 
-NAMED = 20
-"""Features whose importance and exposure are listed."""
+LISTED = 20
+"""Number of features whose importance and exposure are listed."""
 
 COMPARED = 40
-"""Newest eras of the history that live rows are compared with."""
+"""Number of the history's newest eras that live rows are compared with."""
 
 
-def network_probe(
-    artifact: Artifact,
-    candidate: Ensemble,
-    positions: Sequence[int],
-    target: str,
-    absent: dict[str, str],
-    report_progress: ProgressCallback,
-) -> tuple[Content | None, Content | None]:
-    """Return how honest the network's class probabilities are, and how far its seeds agree."""
-    path = artifact.path(f"{artifact.manifest['judged_prefix']}{NETWORK}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkFigures:
+    """
+    Results of the network's checks.
+
+    Attributes:
+        calibration: Calibration of the class probabilities.
+        seeds: CORR of networks that differ only in their seed.
+    """
+
+    calibration: Figures | Absent
+    seeds: Figures | Absent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportanceFigures:
+    """
+    Importance of features and groups.
+
+    Attributes:
+        gain: Share of the gain by model of trees.
+        permutation: Loss of CORR by member.
+        eras: Number of eras with permuted features.
+    """
+
+    gain: dict[str, Figures] | Absent
+    permutation: dict[str, Figures]
+    eras: int
+
+
+def check_network(eras: UnseenEras, report_progress: ProgressCallback) -> NetworkFigures:
+    """Measure the calibration of the network's probabilities and the variance between its seeds, on sampled eras."""
+    path = eras.artifact.path(f"{eras.artifact.manifest['judged_prefix']}{NETWORK}")
     if not path.is_file():
-        absent["calibration"] = absent["seeds"] = "the artifact has no network, and trees give no probabilities"
-        return None, None
+        absent = Absent("the artifact has no network, and trees give no probabilities")
+        return NetworkFigures(calibration=absent, seeds=absent)
     with tempfile.TemporaryDirectory() as scratch:
-        networks = [OnnxNetwork(one) for one in (path, *split_seeds(path, Path(scratch)))]
+        network = OnnxNetwork(path)
+        seeds = [OnnxNetwork(one) for one in split_seeds(path, Path(scratch))]
     counts: npt.NDArray[np.floating] = np.zeros((3, len(TARGET_VALUES), BINS))
-    alone: list[list[float]] = []
-    agreed: list[float] = []
-    sample = _spaced(positions, SAMPLED)
+    seed_corr: list[list[float]] = []
+    correlations: list[float] = []
+    sample = _spaced(eras.positions, SAMPLED)
     for done, position in enumerate(sample):
         report_progress("calibrate", done / len(sample), f"{len(sample)} eras")
-        data = candidate.data
-        rows, seen, truth = data.prepared(position), data.window(position), data.target(position, target)
-        known = np.isfinite(truth)
-        said = [one.logits(rows.features, rows.engineered, seen)[:, one.targets.index(target)] for one in networks]
-        classes = np.searchsorted(TARGET_VALUES, truth[known])
-        counts = counts + reliability_counts(_softmax(said[0][known]), classes)
-        if len(said) > 1:
-            scores = [expected_score(one[:, None, :])[:, 0] for one in said[1:]]
-            alone.append([corr(one, truth) for one in scores])
-            agreed.append(agreement(scores))
+        rows, window = eras.data.prepared(position), eras.data.window(position)
+        target = eras.data.target(position, eras.target)
+        known = np.isfinite(target)
+        classes = np.searchsorted(TARGET_VALUES, target[known])
+        counts = counts + reliability_counts(_softmax(_logits(network, rows, window, eras.target)[known]), classes)
+        if seeds:
+            scores = [expected_score(_logits(seed, rows, window, eras.target)[:, None, :])[:, 0] for seed in seeds]
+            seed_corr.append([corr(one, target) for one in scores])
+            correlations.append(mean_correlation(scores))
+    return NetworkFigures(
+        calibration=_calibration_figures(counts, len(sample)), seeds=_seed_figures(seed_corr, correlations)
+    )
+
+
+def _logits(
+    network: OnnxNetwork, rows: Prepared, window: npt.NDArray[np.floating] | None, target: str
+) -> npt.NDArray[np.floating]:
+    """Return the logits of one target's classes. Shape ``(rows, C)``."""
+    return network.logits(rows.features, rows.engineered, window)[:, network.targets.index(target)]
+
+
+def _calibration_figures(counts: npt.NDArray[np.floating], eras: int) -> Figures:
     found = calibration(counts)
-    honest = {
+    return {
         "error": found.error,
         "by_chance": found.by_chance,
         "by_class": found.by_class.tolist(),
-        "said": found.said.tolist(),
-        "seen": found.seen.tolist(),
+        "said": found.predicted.tolist(),
+        "seen": found.observed.tolist(),
         "classes": list(TARGET_VALUES),
-        "eras": len(sample),
-    }
-    if not alone:
-        absent["seeds"] = "the recipe trains one seed; raise seeds to see how much of a score is luck"
-        return honest, None
-    table = np.array(alone)
-    return honest, {
-        "corr": table.mean(axis=0).tolist(),
-        "deviation": float(table.mean(axis=0).std()),
-        "agreement": float(np.mean(agreed)),
-        "eras": len(sample),
+        "eras": eras,
     }
 
 
-def importance_probe(
-    artifact: Artifact,
-    candidate: Ensemble,
-    positions: Sequence[int],
-    target: str,
-    measured: EraMeasurements,
-    absent: dict[str, str],
-    report_progress: ProgressCallback,
-) -> Content:
-    """Return gain of the trees, and permutation losses of all members, by group and by feature."""
-    manifest = candidate.data.manifest
-    members = {name: [manifest.features[one] for one in places] for name, places in manifest.groups.items()}
-    gain: Content = {}
+def _seed_figures(seed_corr: Sequence[Sequence[float]], correlations: Sequence[float]) -> Figures | Absent:
+    """Return figures from CORR by era and seed, and from the mean correlation between seeds by era."""
+    if not seed_corr:
+        return Absent("the recipe trains one seed; raise seeds to see how much of a score is luck")
+    mean = np.array(seed_corr).mean(axis=0)
+    return {
+        "corr": mean.tolist(),
+        "deviation": float(mean.std()),
+        "agreement": float(np.mean(correlations)),
+        "eras": len(seed_corr),
+    }
+
+
+def check_importance(
+    eras: UnseenEras, measured: EraMeasurements, report_progress: ProgressCallback
+) -> ImportanceFigures:
+    """Measure gain of the trees, and permutation losses of all members, by group and by feature."""
+    manifest = eras.data.manifest
+    members = {name: [manifest.features[one] for one in positions] for name, positions in manifest.groups.items()}
+    gain: dict[str, Figures] = {}
     leaders: list[str] = []
-    for name in (one for one in candidate.weights if one != "tsmixer"):
-        text = artifact.path(f"{artifact.manifest['judged_prefix']}{name}.txt").read_bytes()
+    for name in (one for one in eras.ensemble.weights if one != "tsmixer"):
+        text = eras.artifact.path(f"{eras.artifact.manifest['judged_prefix']}{name}.txt").read_bytes()
         splits = split_gains(text)
         inputs, gains = splits.feature_names, splits.gains
-        largest = [inputs[one] for one in np.argsort(-gains.sum(axis=0), kind="stable")[:NAMED]]
+        largest = [inputs[one] for one in np.argsort(-gains.sum(axis=0), kind="stable")[:LISTED]]
         leaders += [one for one in largest if one in set(manifest.features)]
         gain[name] = {
             "groups": _listed(gain_shares(inputs, gains, tree_blocks(inputs, members))),
             "features": _listed(gain_shares(inputs, gains, {one: (one,) for one in largest})),
         }
-    if not gain:
-        absent["gain"] = "the artifact has no trees"
-    leaning = [one["name"] for one in top_exposures(measured, manifest.features, count=NAMED // 2)]
-    features = list(dict.fromkeys([*leaders[: NAMED // 2], *leaning]))
+    exposed = [one["name"] for one in top_exposures(measured, manifest.features, count=LISTED // 2)]
+    features = list(dict.fromkeys([*leaders[: LISTED // 2], *exposed]))
+    sample = _spaced(eras.positions, PERMUTED)
+    return ImportanceFigures(
+        gain=gain or Absent("the artifact has no trees"),
+        permutation=_permutation_figures(eras, sample, features, report_progress),
+        eras=len(sample),
+    )
+
+
+def _permutation_figures(
+    eras: UnseenEras, sample: Sequence[int], features: Sequence[str], report_progress: ProgressCallback
+) -> dict[str, Figures]:
+    """Return permutation losses of every member, by group and by feature of *features*."""
+    manifest, positions = eras.data.manifest, eras.positions
     place = {name: index for index, name in enumerate(manifest.features)}
     blocks = {**manifest.groups, **{name: (place[name],) for name in features}}
-    sample = _spaced(positions, PERMUTED)
     losses = []
     for done, position in enumerate(sample):
         report_progress("permute", done / len(sample), f"{len(sample)} eras, {len(blocks)} groups and features")
-        losses.append(_permuted(candidate, position, target, blocks))
+        losses.append(_permuted(eras, position, blocks))
     gap = max(1, (positions[-1] - positions[0]) // max(len(sample) - 1, 1))
-    together = math.ceil(overlap_eras(target) / gap)
-    permutation = {
+    block = math.ceil(overlap_eras(eras.target) / gap)
+    return {
         member: {
-            "groups": _listed(permutation_weights(_only(losses, member, manifest.groups), block=together)),
-            "features": _listed(permutation_weights(_only(losses, member, features), block=together)),
+            "groups": _listed(permutation_weights(_only(losses, member, manifest.groups), block=block)),
+            "features": _listed(permutation_weights(_only(losses, member, features), block=block)),
         }
         for member in losses[0]
     }
-    return {"gain": gain, "permutation": permutation, "eras": len(sample)}
 
 
-def drift_probe(state_dir: Path, candidate: Ensemble, absent: dict[str, str]) -> list[Content]:
+def check_drift(state_dir: Path, ensemble: Ensemble) -> list[dict[str, Any]] | Absent:
     """Compare the newest round's live rows with the newest eras of the history."""
-    store = candidate.data.store
+    store = ensemble.data.store
     version = store.store.manifest.data_version
     rounds = {int(path.parts[-3]): path for path in state_dir.glob(f"rounds*/[0-9]*/{version}/live.parquet")}
     if not rounds:
-        absent["drift"] = f"no round has been played yet on {version}: there are no live rows to compare"
-        return []
+        return Absent(f"no round has been played yet on {version}: there are no live rows to compare")
     newest = max(rounds)
     live = read_live(rounds[newest])
-    names = candidate.data.manifest.features
+    names = ensemble.data.manifest.features
     place = {name: index for index, name in enumerate(live.names)}
-    if lacking := [name for name in names if name not in place]:
-        absent["drift"] = f"{rounds[newest]} lacks {len(lacking)} of {len(names)} features"
-        return []
+    if missing := [name for name in names if name not in place]:
+        return Absent(f"{rounds[newest]} lacks {len(missing)} of {len(names)} features")
     eras = range(max(0, len(store.eras) - COMPARED), len(store.eras))
     codes = np.ascontiguousarray(live.values[:, [place[name] for name in names]])
     found = drift(era_shape(codes), [era_shape(store.features(position)) for position in eras])
     return [{**asdict(one), "round": newest, "eras": len(eras)} for one in found]
 
 
-def _permuted(
-    candidate: Ensemble, position: int, target: str, blocks: Mapping[str, Sequence[int]]
-) -> dict[str, dict[str, float]]:
-    data = candidate.data
-    truth, seen = data.target(position, target), data.window(position)
+def _permuted(eras: UnseenEras, position: int, blocks: Mapping[str, Sequence[int]]) -> dict[str, dict[str, float]]:
+    """Return the loss of CORR by member and block in one era, on at most :data:`PERMUTED_ROWS` random rows."""
+    data = eras.data
+    target, window = data.target(position, eras.target), data.window(position)
     random = np.random.default_rng(position)
-    rows = np.sort(random.permutation(len(truth))[:PERMUTED_ROWS])
+    rows = np.sort(random.permutation(len(target))[:PERMUTED_ROWS])
 
     def score(codes: npt.NDArray[np.int8]) -> dict[str, float]:
         prepared = prepare(data.manifest, data.store.feature_names, codes)
-        scores = candidate.score_rows(prepared, "masked" if seen is None else seen, None).scores
-        return {name: corr(values, truth[rows]) for name, values in scores.items()}
+        scores = eras.ensemble.score_rows(prepared, "masked" if window is None else window, None).scores
+        return {name: corr(values, target[rows]) for name, values in scores.items()}
 
     return permutation_losses(score, data.store.features(position)[rows], blocks, seed=position)
 
@@ -188,8 +229,8 @@ def _only(
     return [{name: era[member][name] for name in names} for era in losses]
 
 
-def _listed(weights: Sequence[Weight]) -> list[Content]:
-    return [asdict(one) for one in weights]
+def _listed(weights: Sequence[Weight]) -> list[dict[str, Any]]:
+    return [asdict(weight) for weight in weights]
 
 
 def _spaced(positions: Sequence[int], count: int) -> list[int]:

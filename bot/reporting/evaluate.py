@@ -1,15 +1,15 @@
 """
-`bot evaluate`: an artifact on eras that its judged members have not seen, from the store to figures.
+`bot evaluate`: evaluate an artifact on eras that its judged members were not trained on.
 
-The story: artifact -> store and returns -> the members it was judged by -> score every unseen era -> sample some for
-calibration, seeds and importance -> compare the newest live rows with training eras -> figures.
+Steps: open artifact and store -> load the judged members -> score every unseen era -> check calibration, seeds and
+importance on a sample of them -> compare the newest live rows with training eras -> return figures.
 
-What cannot be told is in ``not_computed`` with its reason, never a zero.
+Figures that cannot be computed are listed under ``not_computed`` with the reason; they are never zero.
 """
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,29 +17,29 @@ from typing import Any
 
 import numpy as np
 
+from bot.data.era_store import Columns
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import BadConfig
 from bot.features.feature_sets import FeatureMetadata
-from bot.findings import Finding
+from bot.findings import Absent, Finding
 from bot.judging.evaluation_file import EVALUATION
-from bot.judging.judge import ENSEMBLE, Ensemble, open_judged, unseen
+from bot.judging.judge import ENSEMBLE, open_judged, unseen
 from bot.judging.leakage import eras_used_by_artifact, find_leaks
-from bot.reporting._era_measurements import EraMeasurements, measure_eras
+from bot.reporting._era_measurements import EraMeasurements, UnseenEras, measure_eras
 from bot.reporting._figures import (
-    Content,
-    alike,
     bin_figures,
     churn_figures,
+    correlation_figures,
     group_exposures,
     group_regimes,
     member_figures,
     pay_figures,
-    regimes,
+    regime_figures,
     target_figures,
     top_exposures,
     worst_eras,
 )
-from bot.reporting._model_checks import NAMED, drift_probe, importance_probe, network_probe
+from bot.reporting._model_checks import LISTED, check_drift, check_importance, check_network
 from bot.reporting.report_page import SCHEMA, Figures
 from bot.scoring.metrics import FNC_SET
 from bot.scoring.summaries import Terms
@@ -52,123 +52,175 @@ from bot.training.recipes import Floors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluator:
-    """Everything an evaluation needs; *terms* are what a round pays, *report_progress* is called with the progress."""
+    """
+    Evaluation of artifacts.
+
+    Attributes:
+        artifacts: The artifacts.
+        state_dir: The state directory, with ``data``, ``store`` and the live files of rounds.
+        terms: Payout factors of a round; without them no payout is computed.
+        report_progress: Called with the progress.
+    """
 
     artifacts: ArtifactStore
     state_dir: Path
     terms: Terms | None = None
     report_progress: ProgressCallback = lambda _stage, _share, _note: None
 
-    def evaluate(self, identity: str) -> Content:
+    def evaluate(self, identity: str) -> dict[str, Any]:
         """
-        Evaluate an artifact; see :mod:`bot.reporting._figures` for what the parts hold.
+        Return the figures of an artifact; :mod:`bot.reporting._figures` and ``_model_checks`` document their parts.
 
         Raises:
             ArtifactInvalid: The artifact does not verify.
-            BadConfig: It keeps no members that have not seen the newest eras, or none has resolved since.
+            BadConfig: It keeps no members for an evaluation, or no era that they were not trained on has resolved.
             DatasetIncomplete: The store it was trained on is not there.
-            StateLocked: A sync is at the store.
+            StateLocked: A sync is writing to the store.
         """
         artifact = self.artifacts.open(identity)
-        about = artifact.manifest
-        target = str(about["target"])
-        candidate = open_judged(artifact, self.state_dir)
-        store = candidate.data.store.store
-        positions = self._unseen(artifact, candidate, target)
-        home = self.state_dir / "data" / str(about["data_version"])
-        sets = FeatureMetadata.read(home / "features.json").feature_sets
-        neutral = store.select(sets[FNC_SET], ()) if FNC_SET in sets else None
-        measured = measure_eras(
-            candidate,
-            positions,
-            target=target,
-            targets=candidate.data.targets,
-            reference=ReferencePredictions.read(home, store, positions, target=target),
-            neutral=neutral,
-            report_progress=self.report_progress,
-        )
-        block = overlap_eras(target)
-        features, groups = candidate.data.manifest.features, candidate.data.manifest.groups
-        split, missing = regimes(measured, block=block)
-        absent = {**measured.absent, **missing}
-        if neutral is None:
-            absent["fnc"] = f"{home.name} has no feature set {FNC_SET}"
+        eras = self._unseen_eras(artifact)
+        block = overlap_eras(eras.target)
+        neutral = self._fnc_features(eras)
+        measured = self._measure(eras, neutral)
         judgement = json.loads(artifact.path(EVALUATION).read_text(encoding="utf-8"))
-        paid, absent["pay"] = None, "no round is priced yet: `bot scores` does, or say --pay corr=3,mmc=15,clip=1"
-        if self.terms is not None:
-            paid, absent["pay"] = pay_figures(measured, self.terms, target, block=block)
-        changed, absent["churn"] = churn_figures(judgement, block=block)
-        probabilities, seeds = network_probe(artifact, candidate, positions, target, absent, self.report_progress)
+        regimes = regime_figures(measured, block=block)
+        pay = self._pay(measured, eras.target, block)
+        churn = churn_figures(judgement, block=block)
+        network = check_network(eras, self.report_progress)
+        importance = check_importance(eras, measured, self.report_progress)
+        drift = check_drift(self.state_dir, eras.ensemble)
+        parts: dict[str, object] = {
+            **{f"regime {name}": regime for name, regime in regimes.items()},
+            "fnc": neutral,
+            "pay": pay,
+            "churn": churn,
+            "calibration": network.calibration,
+            "seeds": network.seeds,
+            "gain": importance.gain,
+            "drift": drift,
+        }
+        reasons = {name: part.reason for name, part in parts.items() if isinstance(part, Absent)}
         return {
-            "schema": SCHEMA,
-            "artifact": identity,
-            "evaluated_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "about": {key: about[key] for key in ("created_at", "data_version", "feature_set", "features", "eras")},
-            "recipe": about["recipe"]["name"],
-            "target": target,
-            "weights": about["weights"],
-            "neutralize": about["recipe"]["neutralize"],
-            "decision": about["decision"],
+            **_artifact_figures(artifact),
             "judgement": judgement,
-            "eras": list(measured.eras),
-            "block": block,
-            "series": {
-                score: {name: one.tolist() for name, one in by.items()} for score, by in measured.scores.items()
+            **_score_figures(measured, block),
+            "regimes": [regime for regime in regimes.values() if not isinstance(regime, Absent)],
+            **_feature_figures(eras, measured, block),
+            "calibration": _present(network.calibration, None),
+            "seeds": _present(network.seeds, None),
+            "importance": {
+                "gain": _present(importance.gain, {}),
+                "permutation": importance.permutation,
+                "eras": importance.eras,
             },
-            "others": {name: one.tolist() for name, one in measured.others.items()},
-            "members": {
-                name: {score: member_figures(by[name], block=block) for score, by in measured.scores.items()}
-                for name in measured.scores["corr"]
-            },
-            "by_target": target_figures(measured, block=block),
-            "regimes": split,
-            "group_regimes": group_regimes(measured, groups, block=block),
-            "alike": alike(measured),
-            "bins": bin_figures(measured, block=block),
-            "exposure": {
-                "most": np.abs(measured.exposure).max(axis=1).tolist(),
-                "groups": {name: one.tolist() for name, one in group_exposures(measured, groups).items()},
-                "features": top_exposures(measured, features, count=NAMED),
-            },
-            "worst": worst_eras(measured, features, groups),
-            "calibration": probabilities,
-            "seeds": seeds,
-            "importance": importance_probe(
-                artifact, candidate, positions, target, measured, absent, self.report_progress
-            ),
-            "drift": drift_probe(self.state_dir, candidate, absent),
-            "leaks": [asdict(one) for one in self._leaks(about, candidate, positions, target, measured)],
-            "pay": paid,
-            "churn": changed,
-            "not_computed": {what: why for what, why in absent.items() if why},
+            "drift": _present(drift, []),
+            "leaks": [asdict(finding) for finding in self._leaks(eras, measured)],
+            "pay": _present(pay, None),
+            "churn": _present(churn, None),
+            "not_computed": {**measured.absent, **reasons},
         }
 
-    def _leaks(
-        self,
-        about: Mapping[str, Any],
-        candidate: Ensemble,
-        positions: Sequence[int],
-        target: str,
-        measured: EraMeasurements,
-    ) -> tuple[Finding, ...]:
-        """Return what the judge's own checks say about these figures, too."""
-        self.report_progress("leaks", 0.0, f"{len(positions)} eras")
-        return find_leaks(
-            candidate.data,
-            positions,
-            eras_used_by_artifact(about, candidate.data.store.eras),
-            target=target,
-            corr=measured.scores["corr"][ENSEMBLE],
-            suspicious=float(about["recipe"]["floors"].get("suspicious_corr", Floors().suspicious_corr)),
-        )
-
-    def _unseen(self, artifact: Artifact, candidate: Ensemble, target: str) -> list[int]:
-        """Return the labelled eras that the judged members have not seen, nor anything that reaches into them."""
-        columns = candidate.data.store
+    def _unseen_eras(self, artifact: Artifact) -> UnseenEras:
+        """Return the judged members and the labelled eras from the start of their hold-out."""
+        ensemble, target = open_judged(artifact, self.state_dir), str(artifact.manifest["target"])
+        store = ensemble.data.store
         try:
-            return unseen(artifact, np.flatnonzero(columns.labelled(target)).tolist(), columns.eras)
+            positions = unseen(artifact, np.flatnonzero(store.labelled(target)).tolist(), store.eras)
         except ValueError as error:
             raise BadConfig(f"artifact {artifact.id} cannot be evaluated: {error}; `bot retrain` makes one") from None
+        return UnseenEras(artifact=artifact, ensemble=ensemble, positions=tuple(positions), target=target)
+
+    def _data_folder(self, artifact: Artifact) -> Path:
+        return self.state_dir / "data" / str(artifact.manifest["data_version"])
+
+    def _fnc_features(self, eras: UnseenEras) -> Columns | Absent:
+        """Return the columns that FNC neutralizes to."""
+        folder = self._data_folder(eras.artifact)
+        sets = FeatureMetadata.read(folder / "features.json").feature_sets
+        if FNC_SET not in sets:
+            return Absent(f"{folder.name} has no feature set {FNC_SET}")
+        return eras.data.store.store.select(sets[FNC_SET], ())
+
+    def _measure(self, eras: UnseenEras, neutral: Columns | Absent) -> EraMeasurements:
+        """Score every unseen era beside the benchmark and the meta model."""
+        folder, store = self._data_folder(eras.artifact), eras.data.store.store
+        return measure_eras(
+            eras,
+            reference=ReferencePredictions.read(folder, store, eras.positions, target=eras.target),
+            neutral=None if isinstance(neutral, Absent) else neutral,
+            report_progress=self.report_progress,
+        )
+
+    def _pay(self, measured: EraMeasurements, target: str, block: int) -> Figures | Absent:
+        """Return the expected payout."""
+        if self.terms is None:
+            return Absent("no round is priced yet: run `bot scores`, or give --pay corr=3,mmc=15,clip=1")
+        return pay_figures(measured, self.terms, target, block=block)
+
+    def _leaks(self, eras: UnseenEras, measured: EraMeasurements) -> tuple[Finding, ...]:
+        """Repeat the judge's leakage checks on these figures."""
+        self.report_progress("leaks", 0.0, f"{len(eras.positions)} eras")
+        manifest = eras.artifact.manifest
+        return find_leaks(
+            eras.data,
+            eras.positions,
+            eras_used_by_artifact(manifest, eras.data.store.eras),
+            target=eras.target,
+            corr=measured.scores["corr"][ENSEMBLE],
+            suspicious=float(manifest["recipe"]["floors"].get("suspicious_corr", Floors().suspicious_corr)),
+        )
+
+
+def _artifact_figures(artifact: Artifact) -> Figures:
+    """Return what the manifest records of the artifact."""
+    manifest = artifact.manifest
+    return {
+        "schema": SCHEMA,
+        "artifact": artifact.id,
+        "evaluated_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "about": {key: manifest[key] for key in ("created_at", "data_version", "feature_set", "features", "eras")},
+        "recipe": manifest["recipe"]["name"],
+        "target": str(manifest["target"]),
+        "weights": manifest["weights"],
+        "neutralize": manifest["recipe"]["neutralize"],
+        "decision": manifest["decision"],
+    }
+
+
+def _score_figures(measured: EraMeasurements, block: int) -> Figures:
+    """Return the scores of every era, and their summary by member and by target."""
+    return {
+        "eras": list(measured.eras),
+        "block": block,
+        "series": {score: {name: one.tolist() for name, one in by.items()} for score, by in measured.scores.items()},
+        "others": {name: one.tolist() for name, one in measured.others.items()},
+        "members": {
+            name: {score: member_figures(by[name], block=block) for score, by in measured.scores.items()}
+            for name in measured.scores["corr"]
+        },
+        "by_target": target_figures(measured, block=block),
+    }
+
+
+def _feature_figures(eras: UnseenEras, measured: EraMeasurements, block: int) -> Figures:
+    """Return regimes by group, correlations of members, bins, exposure and the worst eras."""
+    features, groups = eras.data.manifest.features, eras.data.manifest.groups
+    return {
+        "group_regimes": group_regimes(measured, groups, block=block),
+        "alike": correlation_figures(measured),
+        "bins": bin_figures(measured, block=block),
+        "exposure": {
+            "most": np.abs(measured.exposure).max(axis=1).tolist(),
+            "groups": {name: one.tolist() for name, one in group_exposures(measured, groups).items()},
+            "features": top_exposures(measured, features, count=LISTED),
+        },
+        "worst": worst_eras(measured, features, groups),
+    }
+
+
+def _present(result: object, default: object) -> object:
+    """Return a result, or *default* in the place of an absent one."""
+    return default if isinstance(result, Absent) else result
 
 
 def save(figures: Figures, path: Path) -> None:

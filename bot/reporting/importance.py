@@ -1,8 +1,8 @@
 """
-Which features a model lives on: gain of the trees and permutation within eras, by feature and by group, with intervals.
+Importance of features and feature groups with intervals: gain of the trees, and permutation within eras.
 
-Gain says what the trees used on the training eras; permutation says what a score on unseen eras loses without it, for
-any model. Only the second can tell that something is useless.
+Gain measures what the trees used on the training eras. Permutation measures what a score on unseen eras loses without
+a feature, for any model; only permutation can show that a feature is useless.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bot.scoring.bootstrap import TooFewEras, block_bootstrap
+from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap
 
 Floats = npt.NDArray[np.floating]
 
@@ -19,12 +19,12 @@ Floats = npt.NDArray[np.floating]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weight:
     """
-    How much something matters.
+    Importance of a feature or group.
 
     Attributes:
-        name: Of a feature or a group.
+        name: Name of the feature or group.
         value: Share of all gain, or loss of the score.
-        low: Lower bound of its 95 % interval; NaN where there is too little to tell.
+        low: Lower bound of the 95 % interval; NaN if there are too few trees or eras.
         high: Upper bound.
     """
 
@@ -33,6 +33,11 @@ class Weight:
     low: float
     high: float
 
+    @classmethod
+    def of(cls, name: str, interval: Interval) -> "Weight":
+        """Return the importance of *name* with its interval."""
+        return cls(name=name, value=interval.estimate, low=interval.low, high=interval.high)
+
 
 def gain_shares(
     names: Sequence[str], gains: Floats, blocks: Mapping[str, Sequence[str]], *, draws: int = 500
@@ -40,13 +45,13 @@ def gain_shares(
     """
     Return each block's share of all gain, largest first.
 
-    The interval is that of a bootstrap over runs of neighbouring trees: a share that comes from a few trees is wide.
+    The interval is a bootstrap over runs of neighbouring trees, so it is wide for a share that few trees make up.
 
     Args:
-        names: Features of the trees in order.
-        gains: Of each tree and feature, see :func:`models.trees.tree_text.split_gains`. Shape ``(trees, features)``.
-        blocks: Features by block; those the trees do not know count nothing.
-        draws: Of the bootstrap.
+        names: Features of the trees, in order.
+        gains: Gain of each tree and feature, see :func:`models.trees.tree_text.split_gains`. Shape ``(trees, features)``.
+        blocks: Features by block; unknown features are ignored.
+        draws: Draws of the bootstrap.
     """
     position = {name: index for index, name in enumerate(names)}
     total = gains.sum(axis=1, dtype=np.float64)
@@ -55,20 +60,24 @@ def gain_shares(
         columns = [position[name] for name in members if name in position]
         own = gains[:, columns].sum(axis=1, dtype=np.float64)
         if not total.sum():
-            found.append(Weight(name=block, value=0.0, low=float("nan"), high=float("nan")))
+            found.append(Weight.of(block, _without_bounds(0.0)))
             continue
-        value, low, high = _interval(np.column_stack([own, total]), max(1, len(gains) // 20), draws)
-        found.append(Weight(name=block, value=value, low=low, high=high))
+        pairs = np.column_stack([own, total])
+        try:
+            interval = block_bootstrap(pairs, block=max(1, len(gains) // 20), draws=draws, statistic=_share)
+        except TooFewEras:
+            interval = _without_bounds(_share(pairs))
+        found.append(Weight.of(block, interval))
     return _sorted(found)
 
 
 def tree_blocks(names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
     """
-    Return the inputs of trees by feature group: its features and the row aggregates made of them.
+    Return the inputs of trees by feature group: the group's features and the row aggregates made of them.
 
     Args:
         names: Inputs of the trees.
-        groups: Features by group. An aggregate is called ``<family>_<group>``.
+        groups: Features by group. The name of an aggregate is ``<family>_<group>``.
     """
     members = {group: set(features) for group, features in groups.items()}
     return {
@@ -84,7 +93,7 @@ def permutation_weights(losses: Sequence[Mapping[str, float]], *, block: int) ->
     Return the mean loss of each block of columns over eras with its interval, largest first.
 
     Args:
-        losses: One mapping from block to loss per era, in the order of eras; eras where it is NaN are left out.
+        losses: One mapping from block to loss per era, in the order of eras; NaN losses are left out.
         block: Neighbours in *losses* that share returns, see :func:`bot.scoring.bootstrap.block_bootstrap`.
     """
     found = []
@@ -95,18 +104,14 @@ def permutation_weights(losses: Sequence[Mapping[str, float]], *, block: int) ->
             continue
         try:
             interval = block_bootstrap(series, block=block)
-            found.append(Weight(name=name, value=interval.estimate, low=interval.low, high=interval.high))
         except TooFewEras:
-            found.append(Weight(name=name, value=float(series.mean()), low=float("nan"), high=float("nan")))
+            interval = _without_bounds(float(series.mean()))
+        found.append(Weight.of(name, interval))
     return _sorted(found)
 
 
-def _interval(pairs: npt.NDArray[np.float64], block: int, draws: int) -> tuple[float, float, float]:
-    try:
-        found = block_bootstrap(pairs, block=block, draws=draws, statistic=_share)
-    except TooFewEras:
-        return _share(pairs), float("nan"), float("nan")
-    return found.estimate, found.low, found.high
+def _without_bounds(value: float) -> Interval:
+    return Interval(estimate=value, low=float("nan"), high=float("nan"))
 
 
 def _share(pairs: npt.NDArray[np.float64]) -> float:
@@ -114,5 +119,5 @@ def _share(pairs: npt.NDArray[np.float64]) -> float:
     return float(own / total) if total else 0.0
 
 
-def _sorted(found: Sequence[Weight]) -> tuple[Weight, ...]:
-    return tuple(sorted(found, key=lambda one: -one.value))
+def _sorted(weights: Sequence[Weight]) -> tuple[Weight, ...]:
+    return tuple(sorted(weights, key=lambda weight: -weight.value))

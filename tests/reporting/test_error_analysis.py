@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from bot.reporting._error_analysis import (
     BINS,
-    agreement,
     bin_means,
     by_level,
     calibration,
-    culprits,
+    costliest_features,
     drift,
     era_shape,
+    mean_correlation,
     mean_interval,
     reliability_counts,
 )
@@ -51,7 +51,7 @@ def test_boastful_probabilities_are_found():
     found = calibration(reliability_counts(boast, drawn(p, random)))
 
     assert found.error > 5 * found.by_chance
-    assert (found.seen[4] - found.said[4])[-1] < -0.02
+    assert (found.observed[4] - found.predicted[4])[-1] < -0.02
 
 
 def test_calibration_by_hand():
@@ -60,8 +60,8 @@ def test_calibration_by_hand():
     found = calibration(reliability_counts(p, np.where(p[:, 0] > 0.5, 0, 1)))
 
     assert found.error == pytest.approx(0.25)
-    np.testing.assert_allclose(found.said[0], p[:, 0])
-    np.testing.assert_allclose(found.seen[0], [0] * 5 + [1] * 5)
+    np.testing.assert_allclose(found.predicted[0], p[:, 0])
+    np.testing.assert_allclose(found.observed[0], [0] * 5 + [1] * 5)
 
 
 def test_counts_of_eras_add_up():
@@ -79,7 +79,7 @@ def test_bins_without_rows_are_not_a_number():
     """With fewer rows than bins, empty bins have no share and add nothing to the error."""
     found = calibration(reliability_counts(np.array([[0.5], [0.7]]), np.array([0, 0])))
 
-    assert np.isnan(found.said).sum() == BINS - 2
+    assert np.isnan(found.predicted).sum() == BINS - 2
     assert found.error == pytest.approx(0.4)
 
 
@@ -131,7 +131,9 @@ def test_means_of_few_eras_have_no_interval():
 
 def test_culprits_are_features_that_turned_against_the_predictions():
     """Cost is exposure times return: only features whose sign was wrong cost, the largest first."""
-    found = culprits(np.array([0.3, 0.2, -0.1, 0.5]), np.array([-0.1, 0.3, 0.4, np.nan]), ["a", "b", "c", "d"], count=3)
+    found = costliest_features(
+        np.array([0.3, 0.2, -0.1, 0.5]), np.array([-0.1, 0.3, 0.4, np.nan]), ["a", "b", "c", "d"], count=3
+    )
 
     assert [name for name, _ in found] == ["c", "a"]
     assert [cost for _, cost in found] == pytest.approx([-0.04, -0.03])
@@ -141,8 +143,8 @@ def test_agreement_is_the_mean_over_pairs():
     """Two equal rankings and one turned around agree (1 - 1 - 1) / 3; one alone agrees with nobody."""
     ranks = np.arange(20.0)
 
-    assert agreement([ranks, ranks**3, -ranks]) == pytest.approx(-1 / 3)
-    assert np.isnan(agreement([ranks]))
+    assert mean_correlation([ranks, ranks**3, -ranks]) == pytest.approx(-1 / 3)
+    assert np.isnan(mean_correlation([ranks]))
 
 
 def era(seed, rows=900, width=40, mixed=0.0):

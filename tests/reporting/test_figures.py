@@ -1,8 +1,9 @@
-"""From measurements to figures: by hand, and with reasons where there is nothing to say."""
+"""Figures of the report, calculated by hand, and the reasons for those that are absent."""
 
 import numpy as np
 import pytest
 
+from bot.findings import Absent
 from bot.reporting import _figures
 from bot.reporting._era_measurements import EraMeasurements
 from bot.reporting._error_analysis import EraShape
@@ -41,7 +42,7 @@ def measured():
 
 
 def test_member_figures_count_only_eras_with_a_score(measured):
-    """Mean, drawdown and count leave out the era without a score; the newest eras are all here."""
+    """Mean, drawdown and count leave out the era without a score; the newest eras are all eras."""
     series = measured.scores["corr"]["ensemble"]
     found = _figures.member_figures(series, block=2)
 
@@ -52,32 +53,33 @@ def test_member_figures_count_only_eras_with_a_score(measured):
 
 
 def test_a_series_without_any_score_has_figures_that_are_not_numbers():
-    """Nothing known is not zero: mean, drawdown and Sharpe are NaN and the count says why."""
+    """Without a score, mean, drawdown and Sharpe are NaN instead of zero, and the count is zero."""
     found = _figures.member_figures(np.full(5, np.nan), block=2)
 
     assert found["eras"] == 0
     assert np.isnan([found["mean"], found["max_drawdown"], found["sharpe"]]).all()
 
 
-def test_regimes_that_cannot_be_told_say_why(measured):
-    """Without a benchmark there is none by it, and what is the same in every era splits nothing."""
-    found, absent = _figures.regimes(measured, block=2)
+def test_absent_regimes_have_a_reason(measured):
+    """The regime by benchmark needs its predictions, and a measure that is the same in every era makes no regime."""
+    found = _figures.regime_figures(measured, block=2)
+    absent = {name: one.reason for name, one in found.items() if isinstance(one, Absent)}
 
-    assert {one["name"] for one in found} == {"time", "rows", "exposure", "feature strength"}
-    assert absent["regime benchmark"] == "no validation_benchmark_models.parquet"
-    assert "same in all eras" in absent["regime missing features"]
+    assert set(found) - set(absent) == {"time", "rows", "exposure", "feature strength"}
+    assert absent["benchmark"] == "no validation_benchmark_models.parquet"
+    assert "same in all eras" in absent["missing features"]
 
 
 def test_regime_by_time_is_in_the_order_of_eras(measured):
-    """Its thirds are the oldest, middle and newest eras."""
-    (time,) = (one for one in _figures.regimes(measured, block=2)[0] if one["name"] == "time")
+    """The thirds of the regime by time are the oldest, middle and newest eras."""
+    time = _figures.regime_figures(measured, block=2)["time"]
     means = [level["scores"]["gbm"]["mean"] for level in time["levels"]]
 
     assert means == pytest.approx([part.mean() for part in np.split(measured.scores["corr"]["gbm"], 3)])
 
 
 def test_worst_eras_come_first_with_what_cost_most(measured):
-    """The era with the lowest score leads; cost is exposure times return, by feature and by group."""
+    """The era with the lowest score comes first; cost is exposure times return, by feature and by group."""
     first, second, *_ = _figures.worst_eras(measured, FEATURES, GROUPS)
 
     assert (first["era"], second["era"]) == ("0017", "0004")
@@ -86,7 +88,7 @@ def test_worst_eras_come_first_with_what_cost_most(measured):
 
 
 def test_group_exposure_is_a_root_mean_square(measured):
-    """Signs do not cancel within a group."""
+    """Exposures of opposite sign do not cancel within a group."""
     found = _figures.group_exposures(measured, GROUPS)
 
     assert found["one"][0] == pytest.approx(np.sqrt((0.09 + 0.04) / 2))
@@ -94,51 +96,48 @@ def test_group_exposure_is_a_root_mean_square(measured):
 
 
 def test_groups_whose_exposure_never_changes_make_no_thirds(measured):
-    """Thirds are made for groups whose exposure differs between eras."""
+    """Only groups whose exposure differs between eras make a regime."""
     assert [one["name"] for one in _figures.group_regimes(measured, GROUPS, block=2)] == ["one", "two"]
     still = {"none": (2,)}
     measured.exposure[:, 2] = 0.0
     assert _figures.group_regimes(measured, still, block=2) == []
 
 
-def test_agreement_nobody_could_measure_is_not_a_number(measured):
-    """A pair without a common era has no mean."""
-    found = {tuple(one["of"]): one["mean"] for one in _figures.alike(measured)}
+def test_correlation_of_a_pair_without_a_common_era_is_not_a_number(measured):
+    """The mean correlation of a pair without a common era is NaN."""
+    found = {tuple(one["of"]): one["mean"] for one in _figures.correlation_figures(measured)}
 
     assert found["gbm", "ensemble"] == pytest.approx(0.5)
     assert np.isnan(found["gbm", "meta model"])
 
 
-def test_pay_is_by_the_terms_of_a_round(measured):
-    """Names with the target's horizon are the scores that were measured; what is over the clip is cut."""
+def test_payout_uses_the_factors_of_a_round(measured):
+    """A name with the target's horizon is a measured score; a payout above the clip is cut."""
     terms = Terms(multipliers={"corr20": 2.0}, clip=0.05, factor=0.5, source="round 1405")
-    found, why = _figures.pay_figures(measured, terms, "target_made_20", block=2)
+    found = _figures.pay_figures(measured, terms, "target_made_20", block=2)
     series = measured.scores["corr"]["gbm"]
 
-    assert why == ""
     assert found["terms"]["source"] == "round 1405"
     assert found["members"]["gbm"]["mean"] == pytest.approx(np.clip(series, -0.05, 0.05).mean())
     assert found["members"]["ensemble"]["eras"] == ERAS - 1
 
 
 @pytest.mark.parametrize("name", ["corr60", "mmc20", "novelty"])
-def test_pay_for_a_score_of_another_kind_is_not_computed(measured, name):
-    """Another horizon, or a score that nobody measured: there is no figure, and the reason names it."""
+def test_payout_of_an_unmeasured_score_is_absent(measured, name):
+    """A score with another horizon, or one that was not measured, has no payout; the reason names the score."""
     terms = Terms(multipliers={"corr20": 3.0, name: 1.0}, clip=1.0, factor=1.0, source="round 1405")
 
-    assert _figures.pay_figures(measured, terms, "target_made_20", block=2) == (
-        None,
-        f"round 1405 pays for {name}, which target_made_20 has no score of here",
-    )
+    found = _figures.pay_figures(measured, terms, "target_made_20", block=2)
+
+    assert found == Absent(f"round 1405 pays for {name}, but there is no such score for target_made_20")
 
 
-def test_churn_is_what_the_champion_would_have_ranked_otherwise():
-    """One less the rank correlation of each era; without a champion, why there is none."""
+def test_churn_is_one_less_the_correlation_with_the_champion():
+    """Churn is 1 minus the rank correlation of each era; without a champion it is absent."""
     judgement = {"correlation": [0.9, None, 0.7] * 10, "champion_id": "then", "not_computed": {}}
-    found, _ = _figures.churn_figures(judgement, block=2)
+    found = _figures.churn_figures(judgement, block=2)
 
     assert (found["champion"], found["mean"]) == ("then", pytest.approx(0.2))
-    assert _figures.churn_figures({"correlation": [], "champion_id": None, "not_computed": {}}, block=2) == (
-        None,
-        "there was no champion to compare with",
+    assert _figures.churn_figures({"correlation": [], "champion_id": None, "not_computed": {}}, block=2) == Absent(
+        "there was no champion to compare with"
     )
