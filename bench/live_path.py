@@ -59,7 +59,7 @@ def plain(folder: Path, csv: Path) -> None:
     from numerai_tools.scoring import gaussian, tie_kept_rank
 
     from bot.history.factor_history import HistoryState
-    from models.classes import CORR_VALUES
+    from models.bins import CORR_VALUES
     from models.network.network import Network
     from models.network.network_config import NetworkConfig
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.classes import CLASS_PRIOR, TARGET_VALUES
+from models.bins import TARGET_SHARES, TARGET_VALUES
 from models.inference.export import random_inputs
 from models.network.network import Network
 from models.network.network_config import NetworkConfig
@@ -55,7 +55,7 @@ class MadeEras:
     def _era(self, number: int) -> tuple[EraBatch, np.ndarray | None]:
         inputs = {name: value.numpy() for name, value in random_inputs(self.config, self.rows, seed=number).items()}
         shape = (self.rows, len(self.config.targets))
-        classes = np.random.default_rng(number).choice(len(TARGET_VALUES), size=shape, p=CLASS_PRIOR)
+        classes = np.random.default_rng(number).choice(len(TARGET_VALUES), size=shape, p=TARGET_SHARES)
         batch = EraBatch(
             era=str(number),
             features=inputs["features"],

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from models.bins import TARGET_SHARES, TARGET_VALUES
+
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import measure
@@ -28,7 +30,6 @@ from bot.scoring.metrics import corr_table, fnc_table, mmc_table, per_era
 from bot.scoring.neutralize import neutralize
 
 ROWS, FEATURES, COLUMNS, FEW = 5_500, 2_376, 10, 20
-SHARES = (0.05, 0.20, 0.50, 0.20, 0.05)
 GOALS = {"CORR": 80.0, "MMC": 60.0, "uneven CORR": 40.0, "neutralize": 10.0, "deficient": 5.0}
 WITHIN = {"CORR": 1e-12, "MMC": 1e-12, "uneven CORR": 1e-12, "neutralize": 1e-9, "deficient": 1e-9}
 
@@ -48,7 +49,7 @@ def period(eras: int, sizes: np.ndarray) -> pd.DataFrame:
     """Return predictions, meta model and targets of many eras."""
     rng = np.random.default_rng(1)
     rows = int(sizes.sum())
-    y = rng.choice([0.0, 0.25, 0.5, 0.75, 1.0], size=rows, p=SHARES)
+    y = rng.choice(TARGET_VALUES, size=rows, p=TARGET_SHARES)
     frame = pd.DataFrame({name: (0.1 * y + rng.normal(size=rows)).astype(np.float32) for name in ("p", "m")})
     frame["y"] = y
     frame["era"] = np.repeat([f"{era:04d}" for era in range(eras)], sizes)

@@ -11,12 +11,6 @@ MISSING = -1
 LARGEST_CODE = 100
 """Codes up to here travel as they are, so that :func:`bot.features.preprocess.prepare` can report what lies outside 0 to 4."""
 
-MISSING_CATEGORY = 5
-"""The code of a missing value where missing is a category of its own."""
-
-MIDDLE = 2
-"""The median bin. Numerai itself writes it in every row of an era in which a feature is missing."""
-
 
 def coded(values: npt.NDArray[np.float64]) -> Codes:
     """Return numbers as codes, :data:`MISSING` for NaN and for what is no whole number of one byte; shape as given."""

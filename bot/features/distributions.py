@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.system.files import seal, unseal
+from models.bins import MISSING_CATEGORY
 
 Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]
 
-VALUES = 6
+VALUES = MISSING_CATEGORY + 1
 """The five bins, and 5 where missing is a category of its own."""
 
 SAMPLED = 1024

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.errors import SchemaMismatch
-from bot.features.codes import MIDDLE, MISSING, MISSING_CATEGORY, Codes
-from bot.tournament.columns import FEATURE_VALUES
+from bot.features.codes import MISSING, Codes
+from models.bins import BIN_VARIANCE, FEATURE_VALUES, MIDDLE_BIN, MISSING_CATEGORY
 
 Floats = npt.NDArray[np.float32]
 
@@ -166,13 +166,13 @@ def _filled(manifest: Preprocess, features: Codes) -> tuple[Codes, int, int]:
     # Seen as unsigned, a negative code is a large one: the largest says whether there is anything at either end.
     seen = features.view(np.uint8)
     absent = seen > FEATURE_VALUES[-1] if seen.max() > FEATURE_VALUES[-1] else None
-    code = MISSING_CATEGORY if manifest.missing == "category" else MIDDLE
+    code = MISSING_CATEGORY if manifest.missing == "category" else MIDDLE_BIN
     missing = strange = 0
     if absent is not None:
         strange, missing = int(np.count_nonzero(absent)), int(np.count_nonzero(features == MISSING))
     whole = np.zeros(0, dtype=np.bool_)
     if manifest.missing == "category" and len(features) >= WHOLE_ERA_ROWS:
-        middle = features == MIDDLE
+        middle = features == MIDDLE_BIN
         whole = (middle if absent is None else middle | absent).all(axis=0)
     if strange or whole.any():
         features = features.copy(order="K")
@@ -185,7 +185,11 @@ def _filled(manifest: Preprocess, features: Codes) -> tuple[Codes, int, int]:
 
 def network_scaling(manifest: Preprocess) -> tuple[float, float]:
     """Return what the network subtracts from a code and divides by; five equal bins have deviation sqrt(2)."""
-    return {"none": (0.0, 1.0), "centre": (2.0, 1.0), "standard": (2.0, float(np.sqrt(2.0)))}[manifest.normalize]
+    return {
+        "none": (0.0, 1.0),
+        "centre": (float(MIDDLE_BIN), 1.0),
+        "standard": (float(MIDDLE_BIN), float(np.sqrt(BIN_VARIANCE))),
+    }[manifest.normalize]
 
 
 def engineered_scaling(manifest: Preprocess) -> tuple[Floats, Floats]:
@@ -239,10 +243,12 @@ class Family:
 
 
 FAMILIES: Mapping[str, Family] = {
-    "group_mean": Family(lambda x, _xx, _extreme, n: MIDDLE + x / n, lambda n: (2.0, (2.0 / n) ** 0.5)),
+    "group_mean": Family(
+        lambda x, _xx, _extreme, n: MIDDLE_BIN + x / n, lambda n: (float(MIDDLE_BIN), (BIN_VARIANCE / n) ** 0.5)
+    ),
     "group_std": Family(
         lambda x, xx, _extreme, n: np.sqrt(np.maximum(xx / n - (x / n) ** 2, 0.0)),
-        lambda n: ((2.0 * (n - 1) / n) ** 0.5, (0.35 / n) ** 0.5),
+        lambda n: ((BIN_VARIANCE * (n - 1) / n) ** 0.5, (0.35 / n) ** 0.5),
     ),
     "group_extremes": Family(lambda _x, _xx, extreme, _n: extreme, lambda n: (0.4 * n, (0.24 * n) ** 0.5)),
 }
@@ -262,7 +268,7 @@ def _aggregate(manifest: Preprocess, features: Codes) -> Floats:
     for start in range(0, len(features), CHUNK):
         rows = features[start : start + CHUNK]
         centred = rows.astype(np.float32)
-        centred -= MIDDLE
+        centred -= MIDDLE_BIN
         if manifest.missing == "category":
             centred[rows == MISSING_CATEGORY] = 0.0
         sums = centred @ member

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from bot.errors import ArtifactInvalid, LeakageRefused, SchemaMismatch
 from bot.system.files import seal, unseal
 from bot.tournament.columns import HISTORY_LAG, horizon
+from models.bins import MIDDLE_BIN, MISSING_CATEGORY
 
 Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]
@@ -34,9 +35,6 @@ centred feature one of sqrt(2), and sqrt(|g|) evens out how many are added."""
 
 MOVED = 1e-9
 """Deviation below which a feature counts as constant."""
-
-CENTRE = 2
-_MISSING_CATEGORY = 5
 
 
 def feature_returns(features: Codes, targets: npt.NDArray[np.floating]) -> Floats:
@@ -230,16 +228,16 @@ class HistoryState:
 
 def _filled(features: Codes) -> Floats:
     """Return codes as float32, a missing one as the middle bin."""
-    if features.view(np.uint8).max(initial=0) < _MISSING_CATEGORY:
+    if features.view(np.uint8).max(initial=0) < MISSING_CATEGORY:
         return features.astype(np.float32)
-    return _centred(features) + CENTRE
+    return _centred(features) + MIDDLE_BIN
 
 
 def _centred(features: Codes) -> Floats:
     """Return codes minus 2 as float32, a missing one as 0."""
     x = features.astype(np.float32)
-    x -= CENTRE
-    missing = features.view(np.uint8) >= _MISSING_CATEGORY
+    x -= MIDDLE_BIN
+    missing = features.view(np.uint8) >= MISSING_CATEGORY
     if missing.any():
         x[missing] = 0.0
     return x

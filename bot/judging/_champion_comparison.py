@@ -34,9 +34,9 @@ from bot.scoring.summaries import max_drawdown
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.scorer import GOLDEN_TOLERANCE
 from bot.system.progress import ProgressCallback
-from bot.tournament.columns import FEATURE_VALUES
 from bot.training.splits import UsedEras
 from bot.training.training_set import TrainingSet
+from models.bins import MIDDLE_BIN
 
 JUDGED = "judged-"
 """Prefix of the models that have not seen the hold-out, beside those that serve."""
@@ -95,9 +95,7 @@ class OtherVersionChampion:
         said = None if benchmark is None else benchmark[known]
         home = self.champion.score_rows(rows, "masked" if seen is None else seen, said)
         scores = {name: np.full(len(place), np.median(values)) for name, values in home.scores.items()}
-        neutralizers = np.full(
-            (len(place), home.neutralizers.shape[1]), FEATURE_VALUES[len(FEATURE_VALUES) // 2], np.int8
-        )
+        neutralizers = np.full((len(place), home.neutralizers.shape[1]), MIDDLE_BIN, np.int8)
         for name, values in home.scores.items():
             scores[name][known] = values
         neutralizers[known] = home.neutralizers

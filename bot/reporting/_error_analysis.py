@@ -12,9 +12,8 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from bot.features.codes import MIDDLE
 from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap
-from bot.tournament.columns import FEATURE_VALUES
+from models.bins import FEATURE_VALUES, MIDDLE_BIN
 from models.inference.ranks import double_ranks, rank_correlation
 
 BINS = 10
@@ -214,7 +213,7 @@ def era_shape(codes: Codes, *, seed: int = 1) -> EraShape:
         codes: Raw codes; negative if missing. Shape ``(rows, F)``.
         seed: Seed of the choice of pairs: the same pairs for every era with F features.
     """
-    filled = np.where(codes < 0, MIDDLE, codes)
+    filled = np.where(codes < 0, MIDDLE_BIN, codes)
     varying = np.ptp(filled, axis=0) > 0
     # The stability index of shares p against q is sum((p - q) log(p / q)); Numerai documents a fifth of the rows in each bin.
     shares = np.stack([(codes == value).mean(axis=0) for value in FEATURE_VALUES]).clip(1e-4)

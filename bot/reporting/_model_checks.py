@@ -27,7 +27,7 @@ from bot.scoring.metrics import corr
 from bot.serving.scorer import NETWORK
 from bot.system.progress import ProgressCallback
 from bot.tournament.columns import overlap_eras
-from models.classes import TARGET_VALUES
+from models.bins import TARGET_VALUES
 from models.inference.ensemble import expected_score
 from models.inference.onnx_weights import split_seeds
 from models.inference.permutation import permutation_losses

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from bot.errors import OperatorNeeded
-from bot.features.codes import MIDDLE, MISSING_CATEGORY
 from bot.features.preprocess import Prepared
 from bot.history.factor_history import FeatureReturns
 from bot.research.experiment import Experiment, ExperimentResults
@@ -36,6 +35,7 @@ from bot.tournament.columns import horizon
 from bot.training.splits import Split, embargo
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
+from models.bins import MIDDLE_BIN, MISSING_CATEGORY
 from models.inference.ensemble import gaussianize
 from models.trees.trees import TreeModel
 
@@ -182,5 +182,5 @@ def _scored(
 
 def _centred(rows: Prepared) -> np.ndarray:
     """Return codes around the middle bin as float32, 0 where missing. Shape ``(rows, F)``."""
-    codes = np.where(rows.features == MISSING_CATEGORY, MIDDLE, rows.features)
-    return codes.astype(np.float32) - MIDDLE
+    codes = np.where(rows.features == MISSING_CATEGORY, MIDDLE_BIN, rows.features)
+    return codes.astype(np.float32) - MIDDLE_BIN

@@ -12,15 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.errors import GateFailed
+from models.bins import MIDDLE_BIN
 from models.inference.ensemble import gaussianize
 
 Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float64]
 Factor = tuple[Floats, npt.NDArray[np.intp]]
 """Lower triangle, and the columns it stands for."""
-
-MIDDLE = 2
-"""The middle bin. Subtracting it keeps sums small and, beside an intercept, leaves the projection unchanged."""
 
 ROWS = 1024
 """Rows cast to floating point at a time, so that the features are never held as floats."""
@@ -170,14 +168,14 @@ def _residual(p: Floats, features: Codes) -> Floats:
 def _gram(features: Codes) -> Floats:
     """Return the Gram matrix of the centred features and a constant, exact. Shape ``(k + 1, k + 1)``."""
     k = features.shape[1]
-    largest = max(int(features.max()) - MIDDLE, MIDDLE - int(features.min()), 1)
+    largest = max(int(features.max()) - MIDDLE_BIN, MIDDLE_BIN - int(features.min()), 1)
     kind = np.float32 if largest * largest * len(features) < 2**24 else np.float64
     gram = np.zeros((k + 1, k + 1))
     step = max(BLOCK // (k + 1), 1)
     for start in range(0, len(features), step):
         rows = features[start : start + step]
         block = np.ones((len(rows), k + 1), dtype=kind)
-        np.subtract(rows, MIDDLE, out=block[:, :k], dtype=kind)
+        np.subtract(rows, MIDDLE_BIN, out=block[:, :k], dtype=kind)
         gram += block.T @ block
     return gram
 
@@ -232,7 +230,7 @@ def _blocks(features: Codes) -> Iterator[tuple[slice, Floats]]:
     """Yield the centred features as float64, some rows at a time."""
     for start in range(0, len(features), ROWS):
         rows = slice(start, start + ROWS)
-        yield rows, np.subtract(features[rows], MIDDLE, dtype=np.float64)
+        yield rows, np.subtract(features[rows], MIDDLE_BIN, dtype=np.float64)
 
 
 def _products(features: Codes, r: Floats) -> Floats:

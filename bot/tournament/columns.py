@@ -16,15 +16,6 @@ ALIAS = "target"
 LIVE_ERA = "X"
 """The era label of live rows."""
 
-FEATURE_VALUES = (0, 1, 2, 3, 4)
-"""Five equal bins per era; a feature that is missing in an era is 2 in all of its rows."""
-
-TARGET_VALUES = (0.0, 0.25, 0.5, 0.75, 1.0)
-TARGET_SHARES = (0.05, 0.20, 0.50, 0.20, 0.05)
-
-ERAS_PER_WEEK = 1
-"""Historical eras are weekly; live rounds are daily."""
-
 DAYS_PER_ERA = 5
 """Market days from one historical era to the next."""
 

@@ -9,7 +9,7 @@ from bot.features.preprocess import engineered_scaling, network_scaling
 from bot.history.factor_history import SCALE
 from bot.training.recipes import NetworkRecipe
 from bot.training.training_set import TrainingSet
-from models.classes import CLASS_PRIOR
+from models.bins import TARGET_SHARES, TARGET_VALUES
 from models.network.network_config import NetworkConfig
 from models.training.training import TrainingOptions
 
@@ -66,7 +66,7 @@ def class_prior(data: TrainingSet, positions: Sequence[int]) -> tuple[float, ...
 
     A label between two classes counts for both, as in the cross-entropy: five bins give Numerai's shares, seven others.
     """
-    counts = np.zeros(len(CLASS_PRIOR))
+    counts = np.zeros(len(TARGET_VALUES))
     columns = [data.store.target_names.index(name) for name in data.targets]
     for position in positions[:: -(-len(positions) // PRIOR_ERAS) or 1]:
         labels = data.store.targets(position)[:, columns].astype(np.float64)
@@ -75,7 +75,7 @@ def class_prior(data: TrainingSet, positions: Sequence[int]) -> tuple[float, ...
         counts += np.bincount(below, weights=below + 1 - place, minlength=len(counts))
         counts += np.bincount(np.ceil(place).astype(np.intp), weights=place - below, minlength=len(counts))
     if not counts.any():
-        return CLASS_PRIOR
+        return TARGET_SHARES
     shares = np.maximum(counts / counts.sum(), LEAST_SHARE)
     return tuple((shares / shares.sum()).tolist())
 

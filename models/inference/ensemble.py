@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from models.classes import CORR_VALUES, MMC_VALUES
+from models.bins import CORR_VALUES, TARGET_VALUES
 from models.inference.ranks import double_ranks, normal_scores
 
 Array = npt.NDArray[np.generic]
@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 Neutralize = Callable[..., Floats]
 """``neutralize(scores, features, proportion=...)``, see :func:`bot.scoring.neutralize.neutralize`."""
 
-_VALUES = {"corr": np.array(CORR_VALUES), "mmc": np.array(MMC_VALUES)}
+_VALUES = {"corr": np.array(CORR_VALUES), "mmc": np.array(TARGET_VALUES)}
 
 
 def rank(values: Array) -> Floats:

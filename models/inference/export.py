@@ -15,10 +15,10 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from models.classes import CORR_VALUES
+from models.bins import CORR_VALUES, MISSING_CATEGORY
 from models.inference.onnx_weights import CONFIG_KEY, record
 from models.network.network import Network
-from models.network.network_config import MISSING_CODE, NetworkConfig
+from models.network.network_config import NetworkConfig
 from models.network.seeds import SeedAverage
 
 OPSET = 20
@@ -109,7 +109,7 @@ def export(network: Network | SeedAverage, path: Path, *, rows: int = 6000, seed
 def random_inputs(config: NetworkConfig, rows: int, *, seed: int) -> Inputs:
     """Return random inputs of *config*'s shapes: all codes, aggregates around their offset, a history of unit scale."""
     generator = np.random.default_rng(seed)
-    codes = MISSING_CODE + 1 if config.missing_category else MISSING_CODE
+    codes = MISSING_CATEGORY + 1 if config.missing_category else MISSING_CATEGORY
     values: dict[str, npt.NDArray[np.int8] | Floats] = {
         name: generator.standard_normal(
             config.shape(name) if name == "window" else (rows, *config.shape(name)), dtype=np.float32

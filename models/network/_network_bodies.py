@@ -7,7 +7,7 @@ Suffixes of tensors: B rows, T targets, Z future channels, S static width, L loo
 import torch
 from torch import Tensor, nn
 
-from models.classes import CLASS_PRIOR
+from models.bins import TARGET_VALUES
 from models.network.factor_history import EraContext
 from models.network.layers import in_full
 from models.network.network_config import NetworkConfig
@@ -47,12 +47,12 @@ class Perceptron(nn.Module):
         self.layers = nn.Sequential(
             *(Residual(width, config.feed_forward, config.dropout) for _ in range(config.blocks))
         )
-        self.head = nn.Linear(width, self._targets * len(CLASS_PRIOR))
+        self.head = nn.Linear(width, self._targets * len(TARGET_VALUES))
 
     def forward(self, future_BTZ: Tensor, static_BS: Tensor, _window_LFK: Tensor | None = None) -> Tensor:
         """Return logits. Shape ``[B, T, K]``."""
         logits_BX: Tensor = self.head(self.layers(self.joined(future_BTZ, static_BS)))
-        return logits_BX.reshape(-1, self._targets, len(CLASS_PRIOR))
+        return logits_BX.reshape(-1, self._targets, len(TARGET_VALUES))
 
     def joined(self, future_BTZ: Tensor, static_BS: Tensor) -> Tensor:
         """Return the row joined with another model's predictions. Shape ``[B, S]``."""
@@ -109,4 +109,4 @@ class EraConditioned(Perceptron):
         scale_1S, shift_1S = self.modulation(torch.relu(mixed_1TH.flatten(1))).chunk(2, dim=-1)
         row_BS = self.joined(future_BTZ, static_BS) * (1 + scale_1S) + shift_1S
         logits_BX: Tensor = self.head(self.layers(row_BS))
-        return logits_BX.reshape(-1, self._targets, len(CLASS_PRIOR))
+        return logits_BX.reshape(-1, self._targets, len(TARGET_VALUES))

@@ -14,8 +14,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-CENTRE = 2.0
-"""The middle bin of a feature's codes."""
+from models.bins import MIDDLE_BIN
+
+CENTRE = float(MIDDLE_BIN)
+"""The middle bin in the network's arithmetic."""
 
 
 class FactorHistory(nn.Module):

@@ -13,10 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.classes import CORR_VALUES
+from models.bins import CORR_VALUES, MISSING_CATEGORY
 from models.network.factor_history import CENTRE
 from models.network.network import Network, expected_value
-from models.network.network_config import MISSING_CODE
 from models.network.seeds import SeedAverage
 
 STEPS = 256
@@ -193,7 +192,7 @@ def _inputs(average: SeedAverage, rows: Rows) -> tuple[Tensor, Tensor | None, Te
     engineered = None if not config.engineered or rows.engineered is None else torch.from_numpy(rows.engineered)
     history = None
     if config.has_history:
-        centred = torch.where(features == MISSING_CODE, 0.0, features - CENTRE)
+        centred = torch.where(features == MISSING_CATEGORY, 0.0, features - CENTRE)
         window = np.zeros(config.shape("window"), dtype=np.float32) if rows.window is None else rows.window
         history = network.history.scores(centred, torch.from_numpy(window))
     predictions = None
@@ -208,7 +207,7 @@ def _start(average: SeedAverage, name: str, end: Tensor | None) -> Tensor | None
     if end is None:
         return None
     if name == "features":
-        return torch.where(end == MISSING_CODE, end, CENTRE)
+        return torch.where(end == MISSING_CATEGORY, end, CENTRE)
     if name == "engineered":
         return _networks(average)[0].engineered_offset.expand_as(end).clone()
     return torch.zeros_like(end)

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.classes import CLASS_PRIOR
+from models.bins import MISSING_CATEGORY, TARGET_VALUES
 from models.network._network_bodies import EraConditioned, Perceptron
 from models.network.factor_history import CENTRE, FactorHistory
-from models.network.network_config import MISSING_CODE, NetworkConfig
+from models.network.network_config import NetworkConfig
 from models.network.tsmixer_ext import TSMixerExt, TSMixerExtConfig
 
 HEAD_GAIN = 0.1
@@ -79,7 +79,7 @@ class Network(nn.Module):
         Return logits.
 
         Args:
-            features_BF: Codes 0..4, ``MISSING_CODE`` where missing is a category. int8, shape ``[B, F]``.
+            features_BF: Codes 0..4, ``MISSING_CATEGORY`` where missing is a category. int8, shape ``[B, F]``.
             engineered_BE: Row aggregates, not scaled. float32, shape ``[B, E]``; ``None`` only if E is 0.
             window_LFK: Feature returns, newest resolved era first. float32, ``[L, F, K]``; ``None`` masks them.
             predictions_BT: Centred predictions of each target by another model. float32; ``None`` masks them.
@@ -133,7 +133,7 @@ class Network(nn.Module):
         x_BF = features_BF.to(torch.float32) - CENTRE
         if self.missing_input is None:
             return x_BF, None
-        missing_BF = (features_BF == MISSING_CODE).to(torch.float32)
+        missing_BF = (features_BF == MISSING_CATEGORY).to(torch.float32)
         return x_BF * (1 - missing_BF), missing_BF
 
     def _encode(self, centred_BF: Tensor, missing_BF: Tensor | None, engineered_BE: Tensor | None) -> Tensor:
@@ -189,7 +189,7 @@ def _body(config: NetworkConfig) -> TSMixerExt | Perceptron:
             hidden=config.hidden,
             feed_forward=config.feed_forward,
             blocks=config.blocks,
-            outputs=len(CLASS_PRIOR),
+            outputs=len(TARGET_VALUES),
             dropout=config.dropout,
             norm=config.norm,
             static_mixing=config.static_mixing,

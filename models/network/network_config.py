@@ -5,13 +5,10 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from models.classes import CLASS_PRIOR
+from models.bins import MIDDLE_BIN, TARGET_SHARES, TARGET_VALUES
 from models.network.layers import Norm, Static
 
 Mixing = Literal["row", "era", "none"]
-
-MISSING_CODE = 5
-"""The int8 code of a missing feature, if missing is a category of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +27,7 @@ class NetworkConfig:
         history_targets: Number of targets whose realised feature returns are the history.
         history_scale: Factor that brings the historical channels to unit size.
         stacked: Whether another model's predictions of each target are an input.
-        missing_category: Whether features may hold ``MISSING_CODE``, which has weights of its own.
+        missing_category: Whether features may hold ``MISSING_CATEGORY``, which has weights of its own.
         input_offset: Offset subtracted from a feature's code.
         input_scale: Divisor of the difference.
         engineered_offset: Offset subtracted from each aggregate; empty means 0.
@@ -62,7 +59,7 @@ class NetworkConfig:
     history_scale: float = 1.0
     stacked: bool = False
     missing_category: bool = False
-    input_offset: float = 2.0
+    input_offset: float = float(MIDDLE_BIN)
     input_scale: float = 1.0
     engineered_offset: tuple[float, ...] = ()
     engineered_scale: tuple[float, ...] = ()
@@ -77,7 +74,7 @@ class NetworkConfig:
     z_dropout: float = 0.0
     norm: Norm = "layer"
     static_mixing: Static = "fm"
-    class_prior: tuple[float, ...] = CLASS_PRIOR
+    class_prior: tuple[float, ...] = TARGET_SHARES
 
     def __post_init__(self) -> None:
         """Check all sizes, shares and scales."""
@@ -85,8 +82,8 @@ class NetworkConfig:
             raise ValueError("a network needs at least one feature, one target and one encoder width of at least 1")
         if len(set(self.targets)) != len(self.targets):
             raise ValueError(f"a target is named twice: {', '.join(self.targets)}")
-        if len(self.class_prior) != len(CLASS_PRIOR) or min(self.class_prior) <= 0:
-            raise ValueError(f"class_prior is {self.class_prior}; expected {len(CLASS_PRIOR)} positive shares")
+        if len(self.class_prior) != len(TARGET_VALUES) or min(self.class_prior) <= 0:
+            raise ValueError(f"class_prior is {self.class_prior}; expected {len(TARGET_VALUES)} positive shares")
         self._check_history()
         for name in ("engineered_offset", "engineered_scale"):
             if len(getattr(self, name)) not in (0, self.engineered):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.classes import CLASS_RANKS, CORR_VALUES, TARGET_VALUES
+from models.bins import CORR_VALUES, TARGET_RANKS, TARGET_VALUES
 from models.network.network import expected_value
 
 
@@ -66,7 +66,7 @@ def centred_ranks(targets_BT: Tensor) -> Tensor:
     """
     Return each target's tie-kept rank among its known rows, ``(average rank - 0.5) / n - 0.5``; 0 where unknown.
 
-    The ranks of a Numerai target are those of its bins (``CLASS_RANKS``); a target with other shares keeps its order
+    The ranks of a Numerai target are those of its bins (``TARGET_RANKS``); a target with other shares keeps its order
     and gets the same spread. Shapes ``[B, T]``.
     """
     known_BT = ~targets_BT.isnan()
@@ -87,7 +87,7 @@ def mean_squared_error(logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tens
     """
     known_BT = ~targets_BT.isnan()
     labels_BT = residual(centred_ranks(targets_BT), known_BT, benchmark_B)
-    error_BT = expected_value(logits_BTK, CLASS_RANKS) - labels_BT
+    error_BT = expected_value(logits_BTK, TARGET_RANKS) - labels_BT
     return (error_BT.square() * known_BT).sum() / known_BT.sum().clamp(min=1)
 
 

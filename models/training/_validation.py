@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.classes import CORR_VALUES
+from models.bins import CORR_VALUES
 from models.network.network import Network, expected_value
 from models.training._era_feed import DeviceEra, EraFeed
 from models.training.distributed import Team

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.features.codes import MIDDLE
 from bot.features.distributions import FLOOR, SAMPLED, Marginals, sample, value_shares
 from bot.submission.gates import Limits, feature_drift
+from models.bins import MIDDLE_BIN
 
 FEATURES = 60
 NAMES = tuple(f"feature_{index}" for index in range(FEATURES))
@@ -40,7 +40,7 @@ def _other_bins(codes):
 
 
 def _missing(codes):
-    codes[:, 7] = MIDDLE
+    codes[:, 7] = MIDDLE_BIN
 
 
 def _reversed_missing(codes):
@@ -79,10 +79,10 @@ def test_shares_are_counted():
 def test_a_feature_is_measured_by_its_own_noise():
     """What a feature did in some training era it may do again; what none of them did, it may not."""
     codes = [era(1000, seed) for seed in range(20)]
-    codes[3][:, 0] = MIDDLE
+    codes[3][:, 0] = MIDDLE_BIN
     learned = Marginals.of(NAMES, codes, [1000] * 20)
     again, other = era(1000, 99), era(1000, 99)
-    again[:, 0] = other[:, 1] = MIDDLE
+    again[:, 0] = other[:, 1] = MIDDLE_BIN
 
     assert learned.compare(again).share == 0
     assert learned.compare(other).worst == "feature_1"
@@ -114,7 +114,7 @@ def test_the_gate_warns_and_refuses_by_its_limits(learned):
     said = {}
     for changed in (0, 3, 40):
         codes = era(3000, 5)
-        codes[:, :changed] = MIDDLE
+        codes[:, :changed] = MIDDLE_BIN
         said[changed] = feature_drift(learned.compare(codes), Limits())
     few = feature_drift(learned.compare(era(1000, 5)), Limits())
     unknown = feature_drift(None, Limits())

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bot.errors import SchemaMismatch
-from bot.features.codes import MIDDLE, MISSING, MISSING_CATEGORY
+from bot.features.codes import MISSING
 from bot.features.preprocess import FAMILIES, Preprocess, engineered_scaling, network_scaling, prepare
+from models.bins import MIDDLE_BIN, MISSING_CATEGORY
 
 NAMES = tuple(f"feature_{letter}" for letter in "abcdef")
 GROUPS = {"wisdom": (0, 1, 2), "rain": (2, 3, 4, 5)}
@@ -75,7 +76,7 @@ def test_median_bin_fills_the_middle():
     values[3, 1] = MISSING
     prepared = prepare(manifest(), NAMES, values)
 
-    assert prepared.features[3, 1] == MIDDLE
+    assert prepared.features[3, 1] == MIDDLE_BIN
     assert (prepared.missing, prepared.out_of_range) == (1, 0)
     assert "1 feature values are missing" in prepared.findings[0]
 
@@ -84,7 +85,7 @@ def test_category_keeps_missing_apart():
     """As a category, a missing value and a feature missing in the whole era get a code of their own."""
     values = codes()
     values[3, 1] = MISSING
-    values[:, 4] = MIDDLE
+    values[:, 4] = MIDDLE_BIN
     features = prepare(manifest(missing="category"), NAMES, values).features
 
     assert features[3, 1] == MISSING_CATEGORY

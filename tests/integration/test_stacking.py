@@ -16,7 +16,7 @@ from bot.training.network_options import class_prior, network_config
 from bot.training.recipes import DEMO
 from bot.training.stacking import Stacker
 from bot.training.training_set import TrainingSet
-from models.classes import CLASS_PRIOR
+from models.bins import TARGET_SHARES
 from models.inference.ensemble import gaussianize
 from models.trees.trees import TreeModel
 from tests.training.test_leakage import Garbled
@@ -142,9 +142,9 @@ def test_the_head_starts_at_the_shares_of_the_data(data):
     constant = Garbled(data.store, ())
     constant.targets = lambda _position: np.full((9, 2), 0.5, dtype=np.float32)
 
-    assert class_prior(data, LEARNED) == pytest.approx(CLASS_PRIOR, abs=0.02)
+    assert class_prior(data, LEARNED) == pytest.approx(TARGET_SHARES, abs=0.02)
     assert class_prior(training_set(constant), LEARNED)[2] > 0.99
-    assert class_prior(data, ()) == CLASS_PRIOR
+    assert class_prior(data, ()) == TARGET_SHARES
 
 
 @pytest.mark.slow

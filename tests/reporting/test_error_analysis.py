@@ -17,7 +17,7 @@ from bot.reporting._error_analysis import (
     mean_interval,
     reliability_counts,
 )
-from models.classes import CLASS_PRIOR
+from models.bins import TARGET_SHARES
 
 
 def drawn(probabilities, random):
@@ -27,7 +27,7 @@ def drawn(probabilities, random):
 
 def said(rows, random, spread=0.5):
     """Return probabilities around the prior."""
-    logits = np.log(CLASS_PRIOR) + spread * random.standard_normal((rows, 5))
+    logits = np.log(TARGET_SHARES) + spread * random.standard_normal((rows, 5))
     weight = np.exp(logits)
     return weight / weight.sum(axis=1, keepdims=True)
 
@@ -46,7 +46,7 @@ def test_boastful_probabilities_are_found():
     """Probabilities twice as far from the prior (in logits) as the truth err several times as much as chance."""
     random = np.random.default_rng(1)
     p = said(40_000, random)
-    boast = p**2 / np.array(CLASS_PRIOR)
+    boast = p**2 / np.array(TARGET_SHARES)
     boast /= boast.sum(axis=1, keepdims=True)
     found = calibration(reliability_counts(boast, drawn(p, random)))
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.sandbox.world.schema import HORIZONS, TARGET_NAMES, Schema, WorldSize
-from bot.tournament.columns import FEATURE_VALUES, TARGET_SHARES, TARGET_VALUES
+from models.bins import FEATURE_VALUES, MIDDLE_BIN, TARGET_SHARES, TARGET_VALUES
 
 AHEAD = max(HORIZONS.values())
 """Weeks the market runs ahead of the era that is given out, so that its targets are known to the world."""
@@ -160,7 +160,7 @@ class Market:
         codes = np.empty((count, exposure.shape[1]), dtype=np.int8)
         for start in range(0, exposure.shape[1], BLOCK):
             codes[:, start : start + BLOCK] = _equal_bins(exposure[:, start : start + BLOCK][present])
-        codes[:, self.schema.first_era > self.week] = FEATURE_VALUES[len(FEATURE_VALUES) // 2]
+        codes[:, self.schema.first_era > self.week] = MIDDLE_BIN
         return present, codes, self._signal(exposure)[present]
 
     def _signal(self, exposure: Floats) -> Floats:

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bot.tournament.columns import FEATURE_PREFIX, FEATURE_VALUES
+from bot.tournament.columns import FEATURE_PREFIX
+from models.bins import FEATURE_VALUES
 
 NEXT = "v5.4"
 GONE, RENAMED = 25, 20

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, rankdata
 
 from bot.scoring.neutralize import exposures, neutralize
-from models.classes import CORR_VALUES, MMC_VALUES
+from models.bins import CORR_VALUES, TARGET_VALUES
 from models.inference.ensemble import blend, expected_score, gaussianize, rank
 
 
@@ -106,7 +106,7 @@ def test_weights_that_are_all_zero_are_an_error():
         blend(members(), {"tsmixer": 0.0, "gbm": 0.0})
 
 
-@pytest.mark.parametrize(("kind", "values"), [("corr", CORR_VALUES), ("mmc", MMC_VALUES)])
+@pytest.mark.parametrize(("kind", "values"), [("corr", CORR_VALUES), ("mmc", TARGET_VALUES)])
 def test_the_expected_score_weighs_classes_by_their_worth(kind, values):
     """Softmax probabilities times the value of each class, for logits of any size."""
     logits = np.random.default_rng(5).normal(size=(7, 3, 5)).astype(np.float32)

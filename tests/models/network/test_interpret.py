@@ -7,13 +7,13 @@ import onnx
 import pytest
 import torch
 
+from models.bins import MISSING_CATEGORY
 from models.inference.ensemble import expected_score
 from models.inference.export import export, random_inputs
 from models.inference.onnx_weights import restore
 from models.inference.runtime import OnnxNetwork
 from models.network.interpret import Rows, history_losses, integrated_gradients, temporal_weights
 from models.network.network import Network
-from models.network.network_config import MISSING_CODE
 from models.network.seeds import SeedAverage
 from tests.models.training.era_world import CONFIG, LAG, LOOKBACK, PLAIN, fit, score, world
 
@@ -132,7 +132,7 @@ def test_explained_score_is_the_one_that_serves(tmp_path):
 def test_what_is_at_its_baseline_is_attributed_nothing():
     """A feature in the middle bin, a missing one and a masked history added nothing to the score."""
     rows = rows_of(RICH, 1)
-    rows.features[0, :3] = [2, MISSING_CODE, 4]
+    rows.features[0, :3] = [2, MISSING_CATEGORY, 4]
     masked = Rows(features=rows.features, engineered=rows.engineered)
     found = integrated_gradients(SeedAverage([random_network(RICH)]).eval(), masked, 0, target=TARGET)
 

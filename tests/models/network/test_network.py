@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from models.classes import CLASS_PRIOR, TARGET_VALUES
+from models.bins import MISSING_CATEGORY, TARGET_SHARES, TARGET_VALUES
 from models.inference.export import random_inputs
 from models.network.network import Network, exponential_averages
-from models.network.network_config import MISSING_CODE, NetworkConfig
+from models.network.network_config import NetworkConfig
 from models.training._losses import cross_entropy
 
 TARGETS = ("target_ender_20", "target_ender_60", "target_jasper_60")
@@ -131,12 +131,12 @@ def test_json_with_unknown_or_missing_keys_is_refused(value, message):
 def test_a_fresh_network_predicts_about_the_class_prior():
     """Training starts at the entropy of the targets, 1.29 nats, not at noise around it."""
     inputs = random_inputs(CONFIG, 400, seed=2)
-    classes = np.random.default_rng(0).choice(5, size=(400, 3), p=CLASS_PRIOR)
+    classes = np.random.default_rng(0).choice(5, size=(400, 3), p=TARGET_SHARES)
     targets = torch.from_numpy(np.array(TARGET_VALUES, dtype=np.float32)[classes])
 
     logits = score(network(), *inputs.values())
 
-    assert abs(logits.softmax(-1).mean(dim=(0, 1)) - torch.tensor(CLASS_PRIOR)).max() < 0.03
+    assert abs(logits.softmax(-1).mean(dim=(0, 1)) - torch.tensor(TARGET_SHARES)).max() < 0.03
     assert float(cross_entropy(logits, targets)) == pytest.approx(1.29, abs=0.06)
 
 
@@ -153,7 +153,7 @@ def test_no_history_is_the_same_as_zeros():
 
 def textbook_history(features, window):
     """Return channel (group, target) of every row and step as the sum that models.network.factor_history writes down."""
-    centred = np.where(features.numpy() == MISSING_CODE, 2, features.numpy()) - 2.0
+    centred = np.where(features.numpy() == MISSING_CATEGORY, 2, features.numpy()) - 2.0
     channels = [
         CONFIG.history_scale / len(group) ** 0.5 * centred[:, group] @ window.numpy()[:, group, target].T
         for group in CONFIG.groups
@@ -224,7 +224,7 @@ def test_a_missing_feature_is_a_category_with_weights_of_its_own():
     net = network(replace(CONFIG, missing_category=True))
     features, engineered, window = random_inputs(CONFIG, 3, seed=5).values()
     missing, middle = features.clone(), features.clone()
-    missing[:, 2], middle[:, 2] = MISSING_CODE, 2
+    missing[:, 2], middle[:, 2] = MISSING_CATEGORY, 2
 
     with_weight = score(net, missing, engineered, window)
     with torch.no_grad():

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.classes import CLASS_PRIOR, CLASS_RANKS, CORR_VALUES, MMC_VALUES, TARGET_VALUES
+from models.bins import CORR_VALUES, TARGET_RANKS, TARGET_SHARES, TARGET_VALUES
 from models.inference.ranks import double_ranks, normal_scores
 from models.network.network import expected_value
 from models.training._losses import centred_ranks, cross_entropy, loss, mean_squared_error, pearson
@@ -17,9 +17,8 @@ def test_class_values_are_the_scores_own_transforms():
     v = np.array(TARGET_VALUES)
 
     assert np.allclose(CORR_VALUES, np.sign(v - 0.5) * np.abs(v - 0.5) ** 1.5, atol=1e-15)
-    assert MMC_VALUES == TARGET_VALUES
-    assert sum(CLASS_PRIOR) == pytest.approx(1)
-    assert np.allclose(CLASS_RANKS, np.cumsum(CLASS_PRIOR) - np.array(CLASS_PRIOR) / 2 - 0.5)
+    assert sum(TARGET_SHARES) == pytest.approx(1)
+    assert np.allclose(TARGET_RANKS, np.cumsum(TARGET_SHARES) - np.array(TARGET_SHARES) / 2 - 0.5)
 
 
 def test_losses_equal_their_definitions():
@@ -31,7 +30,7 @@ def test_losses_equal_their_definitions():
 
     nats = np.mean([-np.log(p[r, t, c]) for r, t, c in known])
     ranks = {(0, 0): -0.125, (1, 0): 0.125, (2, 0): -0.375, (3, 0): 0.375, (0, 1): 1 / 3, (2, 1): 0, (3, 1): -1 / 3}
-    squares = np.mean([(p[r, t] @ CLASS_RANKS - ranks[r, t]) ** 2 for r, t, _ in known])
+    squares = np.mean([(p[r, t] @ TARGET_RANKS - ranks[r, t]) ** 2 for r, t, _ in known])
     per_target = []
     for target in range(2):
         rows = [(r, c) for r, t, c in known if t == target]
@@ -131,7 +130,7 @@ def test_losses_against_a_benchmark_equal_their_definitions():
     assert abs(np.corrcoef(value, b)[0, 1]) < 1e-12 < abs(np.corrcoef(y, b)[0, 1])
     assert float(cross_entropy(logits, targets, benchmark)) == pytest.approx(nats.mean())
     assert float(mean_squared_error(logits, targets, benchmark)) == pytest.approx(
-        ((p @ CLASS_RANKS - ranked) ** 2).mean()
+        ((p @ TARGET_RANKS - ranked) ** 2).mean()
     )
     expected = 1 - np.corrcoef(p @ TARGET_VALUES, value)[0, 1]
     assert float(pearson(logits, targets, benchmark)) == pytest.approx(expected, rel=1e-5)
