@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from bot.features.distributions import Marginals, sample
+from bot.features.distributions import FeatureDistributions, sample
 from bot.features.preprocess import Prepared, Preprocess, engineered_scaling, network_scaling
 from bot.features.preprocess import prepare as prepared
 from bot.history.factor_history import SCALE, HistoryState
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.scorer import GOLDEN, HISTORY, MARGINALS, NETWORK, PREPROCESS, Members, golden_batch
+from bot.serving.scorer import DISTRIBUTIONS, GOLDEN, HISTORY, NETWORK, PREPROCESS, Members, golden_batch
 from bot.tournament.columns import HISTORY_LAG
 from bot.training.recipes import STANDARD
 from models.inference.export import export
@@ -47,7 +47,7 @@ def prepare(folder: Path, *, rows: int, features: int, trees: int) -> None:
     made.mkdir()
     (made / PREPROCESS).write_text(manifest.to_json())
     (made / HISTORY).write_bytes(_history(names).to_bytes())
-    (made / MARGINALS).write_bytes(Marginals.of(names, [sample(values)] * 2, [rows]).to_bytes())
+    (made / DISTRIBUTIONS).write_bytes(FeatureDistributions.of(names, [sample(values)] * 2, [rows]).to_bytes())
     torch.manual_seed(1)
     network = Network(standard_network(manifest)).eval()
     export(network, made / NETWORK)

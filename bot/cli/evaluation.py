@@ -11,7 +11,7 @@ from bot.errors import BadConfig
 from bot.live.live_scores import LiveRecord
 from bot.reporting.evaluate import Evaluator, save
 from bot.reporting.report_page import write
-from bot.scoring.summaries import Terms
+from bot.scoring.summaries import PayoutTerms
 from bot.settings import Settings
 
 
@@ -58,11 +58,11 @@ def evaluate_and_report(settings: Settings, artifact: str, pay: str | None = Non
     return Evaluation(content=content, figures=paths.figures, page=paths.page)
 
 
-def _terms(settings: Settings, pay: str | None) -> Terms | None:
+def _terms(settings: Settings, pay: str | None) -> PayoutTerms | None:
     """Return the payout given as *pay*, else that of the newest round with a price; ``None`` where neither is known."""
     if pay is not None:
         try:
-            return Terms.parse(pay)
+            return PayoutTerms.parse(pay)
         except ValueError as error:
             raise BadConfig(f"--pay: {error}") from None
     if not settings.ledger_path.is_file():

@@ -36,7 +36,7 @@ ROWS_SLACK = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unlike:
+class FeatureDrift:
     """
     How far an era's features are from those that were learned from.
 
@@ -56,7 +56,7 @@ class Unlike:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Marginals:
+class FeatureDistributions:
     """
     Feature values of some eras.
 
@@ -73,7 +73,7 @@ class Marginals:
     rows: tuple[int, int]
 
     @classmethod
-    def of(cls, features: Sequence[str], eras: Iterable[Codes], rows: Sequence[int]) -> "Marginals":
+    def of(cls, features: Sequence[str], eras: Iterable[Codes], rows: Sequence[int]) -> "FeatureDistributions":
         """
         Measure eras.
 
@@ -87,13 +87,13 @@ class Marginals:
         reach = _distance(counted, mean).max(axis=0)
         return cls(features=tuple(features), shares=mean, reach=reach, rows=(min(rows), max(rows)))
 
-    def compare(self, codes: Codes) -> Unlike:
+    def drift(self, codes: Codes) -> FeatureDrift:
         """Hold an era's codes, shape ``(rows, F)``, beside what was learned from."""
         distance = _distance(value_shares(sample(codes)), self.shares)
         beyond = distance - (SLACK * self.reach + FLOOR)
         worst = int(beyond.argmax())
         low, high = self.rows
-        return Unlike(
+        return FeatureDrift(
             share=float((beyond > 0).mean()),
             worst=self.features[worst],
             distance=float(distance[worst]),
@@ -114,7 +114,7 @@ class Marginals:
         return seal(buffer.getvalue())
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> "Marginals":
+    def from_bytes(cls, content: bytes) -> "FeatureDistributions":
         """
         Read them back.
 

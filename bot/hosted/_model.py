@@ -16,7 +16,7 @@ import pandas as pd
 
 from bot.features.codes import coded
 from bot.history.factor_history import HistoryState, Window
-from bot.scoring.neutralize import KNOWN_SHARE, if_covered
+from bot.scoring.coverage import COVERAGE, if_covered
 from bot.serving.artifacts import MANIFEST, Artifact
 from bot.serving.scorer import Scorer
 from bot.tournament.columns import ERA, LIVE_ERA, PREDICTION
@@ -102,7 +102,7 @@ class Hosted:
         found = if_covered(benchmarks[column].reindex(ids).to_numpy(dtype=np.float64, na_value=np.nan))
         if found is None:
             log.warning(
-                "%s speaks about fewer than %.0f %% of the rows: nothing is neutralized", column, 100 * KNOWN_SHARE
+                "%s speaks about fewer than %.0f %% of the rows: nothing is neutralized", column, 100 * COVERAGE
             )
         return found
 

@@ -29,7 +29,7 @@ from bot.judging.judge import (
 )
 from bot.judging.leakage import find_leaks
 from bot.judging.promotion import Comparison, Evidence, Series
-from bot.scoring.neutralize import KNOWN_SHARE
+from bot.scoring.coverage import COVERAGE
 from bot.scoring.summaries import max_drawdown
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.scorer import GOLDEN_TOLERANCE
@@ -112,7 +112,7 @@ class OtherVersionChampion:
         found = [
             one
             for one in positions
-            if self.data.store.eras[one] in there and (self._place(one) >= 0).mean() >= KNOWN_SHARE
+            if self.data.store.eras[one] in there and (self._place(one) >= 0).mean() >= COVERAGE
         ]
         if not found:
             raise ValueError("its data version shares no era's rows with this one")

@@ -32,7 +32,7 @@ from bot.judging.evaluation_file import EVALUATION, CorrSummary, summarize_corr,
 from bot.judging.judge import Ensemble, find_weights, judge
 from bot.judging.promotion import Decision, decide
 from bot.serving.artifacts import Artifact, ArtifactStore
-from bot.serving.scorer import GOLDEN, MARGINALS, NETWORK, STACKED, Members, Scorer, golden_batch, replay
+from bot.serving.scorer import DISTRIBUTIONS, GOLDEN, NETWORK, STACKED, Members, Scorer, golden_batch, replay
 from bot.serving.version_pin import Pin
 from bot.system.progress import ProgressCallback, RecordMetrics
 from bot.tournament.client import NumeraiClient
@@ -43,7 +43,7 @@ from bot.training.network_options import Device
 from bot.training.recipe_file import history_needs
 from bot.training.recipes import Recipe
 from bot.training.splits import Split
-from bot.training.training_data import marginals, part, read, used, write_inputs
+from bot.training.training_data import feature_distributions, part, read, used, write_inputs
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
 from models.inference.export import export
@@ -136,7 +136,7 @@ class Retrainer:
             judged, served = Path(scratch) / "judged", Path(scratch) / "served"
             for folder in (judged, served):
                 write_inputs(data, recipe, folder, stale_after=fresh.history.stale_after)
-            (served / MARGINALS).write_bytes(marginals(data).to_bytes())
+            (served / DISTRIBUTIONS).write_bytes(feature_distributions(data).to_bytes())
             network = self._fit_network(data, split, resolved, recipe, (judged, served))
             for folder, average in ((judged, network.judged), (served, network.served)):
                 self.report_progress("export", 0.0, "ONNX, with the parity gate")

@@ -20,9 +20,10 @@ from bot.data.reference_predictions import ReferencePredictions
 from bot.features.preprocess import Prepared
 from bot.history import feature_returns
 from bot.history.factor_history import FeatureReturns, Window
+from bot.scoring.coverage import COVERAGE, if_covered
 from bot.scoring.ensemble_weights import EraScores, weigh
 from bot.scoring.metrics import corr, mmc
-from bot.scoring.neutralize import KNOWN_SHARE, exposures, if_covered
+from bot.scoring.neutralize import exposures
 from bot.serving.artifacts import Artifact
 from bot.serving.scorer import Members, ensemble
 from bot.system.lock import state_lock
@@ -291,6 +292,6 @@ def contribution(values: Floats, opinion: Floats | None, truth: npt.NDArray[np.f
     if opinion is None:
         return float("nan")
     known = np.isfinite(opinion)
-    if known.mean() < KNOWN_SHARE:
+    if known.mean() < COVERAGE:
         return float("nan")
     return mmc(values[known], opinion[known], truth[known])

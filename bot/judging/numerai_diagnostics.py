@@ -25,7 +25,8 @@ from bot.errors import RefuseToSubmit, RetryLater
 from bot.judging.judge import ENSEMBLE, contribution, open_judged, unseen
 from bot.record.diagnostics import ArtifactDiagnostics, DiagnosticsRecord, Scores, update_alert
 from bot.record.outbox import Outbox
-from bot.scoring.metrics import COVERAGE, corr
+from bot.scoring.coverage import COVERAGE
+from bot.scoring.metrics import corr
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.submission.submission_file import render
 from bot.system.progress import ProgressCallback

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.record.database import Database
-from bot.scoring.summaries import Terms, payout
+from bot.scoring.summaries import PayoutTerms, payout
 from bot.tournament.responses import LiveScore, Paid
 from bot.tournament.rounds import Round
 
@@ -106,13 +106,13 @@ class LiveRecord(Database):
             )
             return self._db.total_changes - before
 
-    def newest_terms(self) -> Terms | None:
+    def newest_terms(self) -> PayoutTerms | None:
         """Return what the newest priced round pays, ``None`` where no round is priced."""
         rows = self._select("SELECT * FROM round_pay ORDER BY round DESC LIMIT 1")
         if not rows:
             return None
         row = rows[0]
-        return Terms(
+        return PayoutTerms(
             multipliers=json.loads(row["multipliers"]),
             clip=row["clip"],
             factor=row["factor"],

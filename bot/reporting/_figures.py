@@ -17,7 +17,7 @@ from bot.reporting._era_measurements import EraMeasurements
 from bot.reporting._error_analysis import by_level, costliest_features, mean_interval
 from bot.reporting.report_page import Figures
 from bot.scoring.bootstrap import Interval
-from bot.scoring.summaries import RECENT, Summary, Terms, payout
+from bot.scoring.summaries import RECENT, PayoutTerms, Summary, payout
 
 WORST = 8
 """Number of worst eras in the report."""
@@ -56,7 +56,7 @@ def target_figures(measured: EraMeasurements, *, block: int) -> Figures:
     }
 
 
-def pay_figures(measured: EraMeasurements, terms: Terms, target: str, *, block: int) -> Figures | Absent:
+def pay_figures(measured: EraMeasurements, terms: PayoutTerms, target: str, *, block: int) -> Figures | Absent:
     """
     Return the expected payout of each member per era and NMR staked, by the payout factors of a round.
 

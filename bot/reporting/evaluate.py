@@ -42,7 +42,7 @@ from bot.reporting._figures import (
 from bot.reporting._model_checks import LISTED, check_drift, check_importance, check_network
 from bot.reporting.report_page import SCHEMA, Figures
 from bot.scoring.metrics import FNC_SET
-from bot.scoring.summaries import Terms
+from bot.scoring.summaries import PayoutTerms
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.system.files import publish
 from bot.system.progress import ProgressCallback
@@ -64,7 +64,7 @@ class Evaluator:
 
     artifacts: ArtifactStore
     state_dir: Path
-    terms: Terms | None = None
+    terms: PayoutTerms | None = None
     report_progress: ProgressCallback = lambda _stage, _share, _note: None
 
     def evaluate(self, identity: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from bot.errors import CannotSplit, OperatorNeeded
 from bot.research.experiment import Experiment, ExperimentResults
 from bot.scoring.bootstrap import TooFewEras
 from bot.scoring.metrics import bmc, corr
-from bot.scoring.paired_comparison import Difference, Measured, compare
+from bot.scoring.paired_comparison import Difference, ModelSummary, paired_differences
 from bot.system.progress import ProgressCallback
 from bot.tournament.columns import HISTORY_LAG, horizon
 from bot.training.network_fit import NetworkFitter, expected_scores
@@ -72,7 +72,7 @@ class E1:
     recipe: str
     seeds: int
     folds: int
-    rungs: tuple[Measured, ...]
+    rungs: tuple[ModelSummary, ...]
     differences: tuple[Difference, ...]
     seconds: float
     path: Path
@@ -114,8 +114,8 @@ def e1(experiment: Experiment, *, benchmark: Mapping[int, Floats] | None = None)
             recipe=lab.recipe.name,
             seeds=lab.recipe.network.seeds,
             folds=len(folds) - 1,
-            rungs=tuple(Measured.of(name, scores) for name, scores in found.items()),
-            differences=compare(found, STEPS, lag=HISTORY_LAG[horizon(lab.target)]),
+            rungs=tuple(ModelSummary.of(name, scores) for name, scores in found.items()),
+            differences=paired_differences(found, STEPS, lag=HISTORY_LAG[horizon(lab.target)]),
             seconds=time.perf_counter() - began,
             path=results.result,
         )

@@ -28,8 +28,8 @@ from bot.errors import OperatorNeeded
 from bot.features.feature_sets import FeatureMetadata
 from bot.research.experiment import Experiment
 from bot.research.trial_worker import Interrupted
+from bot.scoring.coverage import if_covered
 from bot.scoring.metrics import corr_table, mmc_table
-from bot.scoring.neutralize import if_covered
 from bot.serving.scorer import ensemble
 from bot.tournament.columns import horizon
 from bot.training.benchmark_labels import with_benchmark

@@ -1,6 +1,7 @@
 """
-Scores of predictions: CORR, MMC, BMC, their confidence intervals, neutralization and ensemble weights.
+Scores of predictions: CORR, MMC and BMC, their confidence intervals, neutralization and ensemble weights.
 
-Pure functions of arrays: no files, no network, no settings. It imports ``tournament`` for the names of columns. Read
-``metrics``, ``neutralize``, ``residual``, ``bootstrap``, ``summaries``, ``paired_comparison``, ``ensemble_weights``.
+Pure functions of arrays: no files, no network, no settings. It imports ``models.inference`` for ranks and nothing of
+``bot`` but ``errors``. Read ``coverage``, ``metrics``, ``neutralize``, ``residual``, ``bootstrap``, ``summaries``,
+``paired_comparison``, ``ensemble_weights``.
 """

@@ -76,7 +76,7 @@ class EraScores:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weighing:
+class EnsembleWeights:
     """
     Weights, and whatever has to be known about them.
 
@@ -98,7 +98,7 @@ def weigh(
     mmc_multiplier: float,
     lag: int,
     shrink: float = SHRINK,
-) -> Weighing:
+) -> EnsembleWeights:
     """
     Return the members' weights by a rule.
 
@@ -200,5 +200,5 @@ def _earned(weights: Floats, ahead: npt.NDArray[np.bool_]) -> Floats:
     return np.asarray(kept + (1 - kept.sum()) * given / given.sum())
 
 
-def _weighing(members: Sequence[str], weights: Floats, findings: tuple[str, ...]) -> Weighing:
-    return Weighing(weights=dict(zip(members, weights.tolist(), strict=True)), findings=findings)
+def _weighing(members: Sequence[str], weights: Floats, findings: tuple[str, ...]) -> EnsembleWeights:
+    return EnsembleWeights(weights=dict(zip(members, weights.tolist(), strict=True)), findings=findings)

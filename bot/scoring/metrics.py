@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from bot.scoring.coverage import COVERAGE
 from bot.scoring.neutralize import exposures, residuals
 from models.inference.ranks import double_ranks, normal_scores
 
@@ -25,9 +26,6 @@ Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float64]
 Rows = slice | npt.NDArray[np.bool_]
 Result = TypeVar("Result")
-
-COVERAGE = 0.8
-"""Share of an era's rows that numerai-tools wants to find on every side (``DEFAULT_MAX_FILTERED_INDEX_RATIO``)."""
 
 FNC_SET = "fncv3_features"
 """The feature set whose linear part Numerai's FNC leaves out of the predictions."""

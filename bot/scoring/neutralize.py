@@ -29,9 +29,6 @@ BLOCK = 2**24
 PANEL = 64
 """Columns that a triangular solve or an elimination takes at a time."""
 
-KNOWN_SHARE = 0.8
-"""Least share of an era's rows for which a benchmark or the meta model must speak (numerai-tools refuses under it)."""
-
 DEPENDENT = 1e-9
 """Share of a column that must be left after the columns before it; less, and it counts as explained by them."""
 
@@ -114,11 +111,6 @@ def neutralize_to(scores: npt.NDArray[np.floating], opinion: Floats, *, proporti
     if proportion == 1 and np.linalg.norm(left) <= 1e-9 * np.linalg.norm(scores):
         raise GateFailed("neutralize: the benchmark explains the scores completely; neutralize less")
     return np.asarray(scores - proportion * explained)
-
-
-def if_covered(predictions: Floats | None) -> Floats | None:
-    """Return the predictions if they cover enough rows of their era, else ``None``."""
-    return predictions if predictions is not None and np.isfinite(predictions).mean() >= KNOWN_SHARE else None
 
 
 def exposures(scores: npt.NDArray[np.floating], features: Codes) -> Floats:

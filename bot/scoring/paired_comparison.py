@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class ModelSummary:
     """
     One model over all validated eras.
 
@@ -38,7 +38,7 @@ class Measured:
     eras: int
 
     @classmethod
-    def of(cls, name: str, scores: Mapping[str, Floats]) -> "Measured":
+    def of(cls, name: str, scores: Mapping[str, Floats]) -> "ModelSummary":
         """Summarize CORR and BMC of the same eras in order, NaN where there is none."""
         series, contribution = (scores[score][np.isfinite(scores[score])] for score in ("CORR", "BMC"))
         return cls(
@@ -80,7 +80,7 @@ class Difference:
         return self.mean / self.error if self.error else 0.0
 
 
-def compare(
+def paired_differences(
     found: Mapping[str, Mapping[str, Floats]], steps: Sequence[tuple[str, str]], *, lag: int
 ) -> tuple[Difference, ...]:
     """

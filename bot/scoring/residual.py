@@ -8,12 +8,12 @@ from models.inference.ensemble import gaussianize
 Floats = npt.NDArray[np.float32]
 
 
-def contribution(predictions: npt.NDArray[np.float64], remainder: npt.NDArray[np.float64]) -> float:
+def bmc_of_residual(predictions: npt.NDArray[np.float64], residual: npt.NDArray[np.float64]) -> float:
     """Return BMC from what the benchmark leaves of the target: what :func:`bot.scoring.metrics.bmc` computes at once."""
-    return float(4 * (gaussianize(predictions) @ (remainder - remainder.mean())) / len(remainder))
+    return float(4 * (gaussianize(predictions) @ (residual - residual.mean())) / len(residual))
 
 
-def remainder(targets: Floats, benchmark: Floats) -> Floats:
+def residual(targets: Floats, benchmark: Floats) -> Floats:
     """Return targets less their projection on the benchmark, NaN where either is. Shapes ``(rows, T)``, ``(rows,)``."""
     left = np.where(np.isfinite(benchmark)[:, None], targets, np.nan).astype(np.float64)
     for column in left.T:

@@ -144,7 +144,7 @@ def payout(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class PayoutTerms:
     """
     What a round pays.
 
@@ -161,7 +161,7 @@ class Terms:
     source: str
 
     @classmethod
-    def parse(cls, text: str) -> "Terms":
+    def parse(cls, text: str) -> "PayoutTerms":
         """
         Read terms such as ``corr=3,mmc=15,clip=1``; the factor is 1 where it is not said.
 

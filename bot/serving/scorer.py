@@ -21,7 +21,7 @@ from models.inference.stack import Stack
 from models.trees.trees import TreeModel
 
 PREPROCESS, NETWORK, HISTORY, GOLDEN = "preprocess.json", "tsmixer.onnx", "history.npz", "golden.npz"
-MARGINALS = "marginals.npz"
+DISTRIBUTIONS = "marginals.npz"
 STACKED = "gbm_z_"
 """Prefix of the tree models whose predictions of each target are an input of the network."""
 

@@ -23,12 +23,12 @@ import structlog
 
 from bot.data.download import LiveFile
 from bot.errors import ArtifactInvalid, BotError, NoChampion, RefuseToSubmit
-from bot.features.distributions import Marginals, Unlike
+from bot.features.distributions import FeatureDistributions, FeatureDrift
 from bot.history.factor_history import Window
 from bot.history.published import choose, history_path
 from bot.record.ledger import Entry, Ledger
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.scorer import MARGINALS, Scored, Scorer
+from bot.serving.scorer import DISTRIBUTIONS, Scored, Scorer
 from bot.serving.version_pin import Pin
 from bot.submission.live_benchmark import live_benchmark
 from bot.submission.submission_file import reread
@@ -79,7 +79,7 @@ class Filled:
     validation: Mapping[str, Any]
     drift: float | str
     unlike: str = ""
-    features: Unlike | None = None
+    features: FeatureDrift | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -217,14 +217,14 @@ class Rungs:
         return str(scorer.artifact.manifest.get("data_version", self.data_version))
 
 
-def _unlike(scorer: Scorer, scored: Scored) -> Unlike | None:
+def _unlike(scorer: Scorer, scored: Scored) -> FeatureDrift | None:
     """Return how far the features are from those learned from; ``None`` of an older artifact, or where that cannot be said."""
-    path = scorer.artifact.path(MARGINALS)
+    path = scorer.artifact.path(DISTRIBUTIONS)
     try:
-        learned = Marginals.from_bytes(path.read_bytes()) if path.is_file() else None
+        learned = FeatureDistributions.from_bytes(path.read_bytes()) if path.is_file() else None
         if learned is None or learned.features != scorer.manifest.features:
             return None
-        return learned.compare(scored.prepared.features)
+        return learned.drift(scored.prepared.features)
     except (OSError, ValueError) as error:
         log.warning("marginals.unusable", reason=str(error))
         return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bot.features.distributions import Unlike
+from bot.features.distributions import FeatureDrift
 from bot.findings import Finding
 from bot.scoring.neutralize import exposures
 
@@ -85,7 +85,7 @@ def check_submission(
     return tuple(findings)
 
 
-def feature_drift(unlike: Unlike | None, limits: Limits) -> Finding:
+def feature_drift(unlike: FeatureDrift | None, limits: Limits) -> Finding:
     """Judge the live features by how those that were learned from are spread; see :mod:`bot.features.distributions`."""
     warn, most = limits.warn_feature_drift, limits.max_feature_drift
     limit = f"at most {most:g}, warns over {warn:g}"

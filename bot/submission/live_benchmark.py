@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from bot.data.download import LiveFile, fetch
 from bot.errors import NumeraiUnavailable
-from bot.scoring.neutralize import KNOWN_SHARE, if_covered
+from bot.scoring.coverage import COVERAGE, if_covered
 from bot.system.kill_points import kill_point
 from bot.system.progress import CountCallback
 from bot.tournament.client import NumeraiClient
@@ -84,7 +84,7 @@ def aligned(path: Path, ids: Sequence[str], column: str) -> tuple[Floats | None,
         share = np.isfinite(found).mean()
         return (
             None,
-            f"{FILE} speaks about {share:.0%} of the live rows, not {KNOWN_SHARE:.0%}: it may be another round's",
+            f"{FILE} speaks about {share:.0%} of the live rows, not {COVERAGE:.0%}: it may be another round's",
         )
     return found, ""
 

@@ -11,7 +11,7 @@ import structlog
 from bot.data.era_store import EraStore
 from bot.data.reference_predictions import ReferencePredictions, benchmark_model
 from bot.errors import OperatorNeeded
-from bot.scoring.neutralize import if_covered
+from bot.scoring.coverage import if_covered
 from bot.training.training_set import TrainingSet
 from models.inference.ensemble import gaussianize
 
@@ -40,7 +40,7 @@ def with_benchmark(data: TrainingSet, store: EraStore, folder: Path, *, target: 
     known = {position: one for position, one in known.items() if np.isfinite(one).any()}
     if not known:
         reason = reference.absent.get("bmc", "its predictions are of other rows")
-        raise OperatorNeeded(f"labels of the benchmark's remainder need its predictions: {reason}; run `bot sync`")
+        raise OperatorNeeded(f"labels of the benchmark's residual need its predictions: {reason}; run `bot sync`")
     return replace(data, benchmark=known)
 
 

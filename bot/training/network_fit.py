@@ -16,7 +16,7 @@ import torch
 
 from bot.errors import OperatorNeeded
 from bot.scoring.metrics import corr
-from bot.scoring.residual import contribution
+from bot.scoring.residual import bmc_of_residual
 from bot.system.progress import ProgressCallback, RecordMetrics
 from bot.training.benchmark_labels import covered_positions
 from bot.training.network_options import Device, network_config, training_options
@@ -171,7 +171,7 @@ class NetworkFitter:
             data.eras(training),
             data.eras(validation, held_out=True),
             options,
-            score=corr if data.benchmark is None else contribution,
+            score=corr if data.benchmark is None else bmc_of_residual,
             on_progress=report,
             checkpoint=checkpoint,
             should_stop=self.should_stop,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bot.features.distributions import Marginals, sample
+from bot.features.distributions import FeatureDistributions, sample
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess, prepare
 from bot.history.factor_history import HistoryState
@@ -83,13 +83,13 @@ def used(data: TrainingSet, split: Split, recipe: Recipe, target: str) -> tuple[
     return tuple(UsedEras(block=name, positions=block, targets=targets) for name, block in blocks.items())
 
 
-def marginals(data: TrainingSet) -> Marginals:
+def feature_distributions(data: TrainingSet) -> FeatureDistributions:
     """Return how the features of the newest eras are spread over their rows, those without a target included."""
     positions = range(max(0, len(data.store.eras) - COMPARED), len(data.store.eras))
     names = data.store.feature_names
     eras = (prepare(data.manifest, names, sample(data.store.features(one))).features for one in positions)
     rows = np.diff(data.store.offsets)[positions.start :].tolist()
-    return Marginals.of(data.manifest.features, eras, rows)
+    return FeatureDistributions.of(data.manifest.features, eras, rows)
 
 
 def write_inputs(data: TrainingSet, recipe: Recipe, folder: Path, *, stale_after: datetime | None) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from bot.data.era_store import FEATURES, Columns, EraStore
 from bot.features.preprocess import Prepared, Preprocess, prepare
 from bot.history.factor_history import FeatureReturns, feature_returns, latest_window, window
-from bot.scoring.residual import remainder
+from bot.scoring.residual import residual
 from bot.training._temporary_columns import TemporaryColumns
 from models.training.era_batch import EraBatch
 from models.trees.gbm_options import Chunks
@@ -214,7 +214,7 @@ class Eras:
         targets = data.store.targets(position)[:, columns]
         benchmark = None if data.benchmark is None else data.benchmark[position]
         if benchmark is not None and self.held_out:
-            targets, benchmark = remainder(targets, benchmark), None
+            targets, benchmark = residual(targets, benchmark), None
         elif benchmark is not None:
             targets = np.where(np.isfinite(benchmark)[:, None], targets, np.float32(np.nan))
         return EraBatch(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.features.distributions import FLOOR, SAMPLED, Marginals, sample, value_shares
+from bot.features.distributions import FLOOR, SAMPLED, FeatureDistributions, sample, value_shares
 from bot.submission.gates import Limits, feature_drift
 from models.bins import MIDDLE_BIN
 
@@ -24,12 +24,12 @@ def era(rows, seed, *, features=FEATURES):
 @pytest.fixture(scope="module")
 def learned():
     """A year of eras of 3,000 rows."""
-    return Marginals.of(NAMES, [sample(era(3000, seed)) for seed in range(52)], [3000] * 52)
+    return FeatureDistributions.of(NAMES, [sample(era(3000, seed)) for seed in range(52)], [3000] * 52)
 
 
 def test_healthy_eras_are_like_training(learned):
     """In forty further eras no feature lies outside of the training eras."""
-    found = [learned.compare(era(3000 + 10 * seed, 1000 + seed)) for seed in range(40)]
+    found = [learned.drift(era(3000 + 10 * seed, 1000 + seed)) for seed in range(40)]
 
     assert {one.share for one in found} == {0.0}
     assert not any(one.odd_rows for one in found)
@@ -52,7 +52,7 @@ def test_one_changed_feature_is_named(learned, change):
     """Other bins, a feature that is missing in the era, or a bin that is empty: that feature, and no other, is unlike."""
     codes = era(3000, 5)
     change(codes)
-    found = learned.compare(codes)
+    found = learned.drift(codes)
 
     assert (found.share, found.worst) == (1 / FEATURES, "feature_7")
     assert found.distance > 0.15
@@ -64,11 +64,11 @@ def test_order_of_rows_does_not_matter(seed, rows):
     """Rows in another order have the same shares, which add up to one; what is compared with itself is like itself."""
     codes = np.random.default_rng(seed).integers(0, 6, size=(rows, 5)).astype(np.int8)
     shares = value_shares(codes)
-    own = Marginals.of("abcde", [codes], [rows])
+    own = FeatureDistributions.of("abcde", [codes], [rows])
 
     np.testing.assert_array_equal(shares, value_shares(codes[np.random.default_rng(seed).permutation(rows)]))
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
-    assert (own.compare(codes).share, own.compare(codes).distance) == (0.0, 0.0)
+    assert (own.drift(codes).share, own.drift(codes).distance) == (0.0, 0.0)
 
 
 def test_shares_are_counted():
@@ -80,25 +80,25 @@ def test_a_feature_is_measured_by_its_own_noise():
     """What a feature did in some training era it may do again; what none of them did, it may not."""
     codes = [era(1000, seed) for seed in range(20)]
     codes[3][:, 0] = MIDDLE_BIN
-    learned = Marginals.of(NAMES, codes, [1000] * 20)
+    learned = FeatureDistributions.of(NAMES, codes, [1000] * 20)
     again, other = era(1000, 99), era(1000, 99)
     again[:, 0] = other[:, 1] = MIDDLE_BIN
 
-    assert learned.compare(again).share == 0
-    assert learned.compare(other).worst == "feature_1"
+    assert learned.drift(again).share == 0
+    assert learned.drift(other).worst == "feature_1"
     assert learned.reach[0] > 0.7 > FLOOR
 
 
 @pytest.mark.parametrize(("rows", "odd"), [(3000, False), (2500, False), (2300, True), (3500, False), (3700, True)])
 def test_rows_are_compared(learned, rows, odd):
     """A fifth fewer or more rows than any training era had are said."""
-    assert learned.compare(era(rows, 1)).odd_rows is odd
+    assert learned.drift(era(rows, 1)).odd_rows is odd
 
 
 def test_they_travel_small_and_whole(learned):
     """Bytes give the same marginals back, a few dozen for a feature; a flipped bit or other bytes give an error."""
     content = learned.to_bytes()
-    again = Marginals.from_bytes(content)
+    again = FeatureDistributions.from_bytes(content)
 
     assert again.features == learned.features
     assert again.rows == learned.rows
@@ -106,7 +106,7 @@ def test_they_travel_small_and_whole(learned):
     assert len(content) < 40 * FEATURES
     for damaged in (content[:-1] + bytes([content[-1] ^ 1]), b"", content[:100]):
         with pytest.raises(ValueError, match=r"digest|marginals"):
-            Marginals.from_bytes(damaged)
+            FeatureDistributions.from_bytes(damaged)
 
 
 def test_the_gate_warns_and_refuses_by_its_limits(learned):
@@ -115,8 +115,8 @@ def test_the_gate_warns_and_refuses_by_its_limits(learned):
     for changed in (0, 3, 40):
         codes = era(3000, 5)
         codes[:, :changed] = MIDDLE_BIN
-        said[changed] = feature_drift(learned.compare(codes), Limits())
-    few = feature_drift(learned.compare(era(1000, 5)), Limits())
+        said[changed] = feature_drift(learned.drift(codes), Limits())
+    few = feature_drift(learned.drift(era(1000, 5)), Limits())
     unknown = feature_drift(None, Limits())
 
     assert (said[0].ok, said[0].value) == (True, 0.0)
@@ -136,6 +136,6 @@ def test_a_real_era_is_like_equal_bins(shared_data):
     names = [name for name in table.column_names if name.startswith("feature_")]
     codes = np.stack([table.column(name).to_numpy().astype(np.int8) for name in names], axis=1)
     eras = [sample(era(5000, seed, features=len(names))) for seed in range(52)]
-    found = Marginals.of(names, eras, [len(codes)]).compare(codes)
+    found = FeatureDistributions.of(names, eras, [len(codes)]).drift(codes)
 
     assert found.share <= 1 / len(names)

@@ -7,11 +7,11 @@ import pytest
 
 from bot.data.live_file import read_live
 from bot.errors import GateFailed
-from bot.features.distributions import Marginals
+from bot.features.distributions import FeatureDistributions
 from bot.sandbox.faults import Fault
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.scorer import MARGINALS, Scorer
+from bot.serving.scorer import DISTRIBUTIONS, Scorer
 from tests.integration.conftest import FIRST_ROUND, SLOT
 
 pytestmark = pytest.mark.usefixtures("validated_here")
@@ -31,12 +31,12 @@ def gate(installation):
 def test_no_healthy_round_is_unlike_training(trained, world_folder):
     """In forty live eras no feature lies outside of the training eras, and as many rows are nothing special."""
     artifact, world = champion(trained), World.open(world_folder)
-    learned = Marginals.from_bytes(artifact.path(MARGINALS).read_bytes())
+    learned = FeatureDistributions.from_bytes(artifact.path(DISTRIBUTIONS).read_bytes())
     found = []
     for number in range(40):
         live = read_live(world.live(number).folder / "live.parquet")
         place = {name: index for index, name in enumerate(live.names)}
-        found.append(learned.compare(live.values[:, [place[name] for name in learned.features]]))
+        found.append(learned.drift(live.values[:, [place[name] for name in learned.features]]))
 
     assert {(one.share, one.odd_rows) for one in found} == {(0.0, False)}
     assert learned.features == Scorer(artifact).manifest.features
@@ -81,7 +81,7 @@ def test_an_artifact_that_keeps_no_features_is_not_compared(installation):
     """What an older version made scores as ever, and the gate notes that nothing was compared."""
     old = champion(installation.state)
     store = ArtifactStore(installation.state / "artifacts")
-    files = {name: old.path(name) for name in old.manifest["files"] if name != MARGINALS}
+    files = {name: old.path(name) for name in old.manifest["files"] if name != DISTRIBUTIONS}
     made = store.write(files=files, manifest=old.manifest, at=np.datetime64("2026-11-25").astype("M8[s]").item())
     store.promote("demo", made.id)
     receipt = installation.submit()

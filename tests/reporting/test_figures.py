@@ -7,7 +7,7 @@ from bot.findings import Absent
 from bot.reporting import _figures
 from bot.reporting._era_measurements import EraMeasurements
 from bot.reporting._error_analysis import EraShape
-from bot.scoring.summaries import Terms
+from bot.scoring.summaries import PayoutTerms
 
 ERAS, FEATURES = 30, ("feature_a", "feature_b", "feature_c")
 GROUPS = {"one": (0, 1), "two": (2,)}
@@ -113,7 +113,7 @@ def test_correlation_of_a_pair_without_a_common_era_is_not_a_number(measured):
 
 def test_payout_uses_the_factors_of_a_round(measured):
     """A name with the target's horizon is a measured score; a payout above the clip is cut."""
-    terms = Terms(multipliers={"corr20": 2.0}, clip=0.05, factor=0.5, source="round 1405")
+    terms = PayoutTerms(multipliers={"corr20": 2.0}, clip=0.05, factor=0.5, source="round 1405")
     found = _figures.pay_figures(measured, terms, "target_made_20", block=2)
     series = measured.scores["corr"]["gbm"]
 
@@ -125,7 +125,7 @@ def test_payout_uses_the_factors_of_a_round(measured):
 @pytest.mark.parametrize("name", ["corr60", "mmc20", "novelty"])
 def test_payout_of_an_unmeasured_score_is_absent(measured, name):
     """A score with another horizon, or one that was not measured, has no payout; the reason names the score."""
-    terms = Terms(multipliers={"corr20": 3.0, name: 1.0}, clip=1.0, factor=1.0, source="round 1405")
+    terms = PayoutTerms(multipliers={"corr20": 3.0, name: 1.0}, clip=1.0, factor=1.0, source="round 1405")
 
     found = _figures.pay_figures(measured, terms, "target_made_20", block=2)
 

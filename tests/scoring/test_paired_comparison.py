@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bot.scoring.bootstrap import TooFewEras, detectable, newey_west_error
-from bot.scoring.paired_comparison import Measured, compare
+from bot.scoring.paired_comparison import ModelSummary, paired_differences
 
 NOTHING = np.full(60, np.nan)
 
@@ -17,7 +17,7 @@ def test_difference_is_paired():
     """What is hard for both models cancels; error and power are those of the differences."""
     hard = scores(1)
     better = {**hard, "CORR": hard["CORR"] + 0.001 * (1 + 0.1 * np.random.default_rng(2).standard_normal(60))}
-    (found,) = compare({"a": hard, "b": better}, [("b", "a")], lag=6)
+    (found,) = paired_differences({"a": hard, "b": better}, [("b", "a")], lag=6)
     difference = better["CORR"] - hard["CORR"]
 
     assert found.mean == pytest.approx(difference.mean())
@@ -30,7 +30,7 @@ def test_eras_that_one_model_lacks_are_left_out():
     """An era without a score on either side counts on neither."""
     one, two = scores(1), scores(2)
     one["CORR"][3] = two["CORR"][7] = np.nan
-    (found,) = compare({"a": one, "b": two}, [("b", "a")], lag=6)
+    (found,) = paired_differences({"a": one, "b": two}, [("b", "a")], lag=6)
 
     assert found.eras == 58
 
@@ -39,7 +39,10 @@ def test_contribution_is_compared_where_it_is_known():
     """BMC of a few eras is left out, of enough eras it is compared."""
     some = np.where(np.arange(60) < 20, 0.01, np.nan)
     few = np.where(np.arange(60) < 10, 0.01, np.nan)
-    found = [compare({"a": scores(1, bmc=bmc), "b": scores(2, bmc=bmc)}, [("b", "a")], lag=6) for bmc in (some, few)]
+    found = [
+        paired_differences({"a": scores(1, bmc=bmc), "b": scores(2, bmc=bmc)}, [("b", "a")], lag=6)
+        for bmc in (some, few)
+    ]
 
     assert [[one.score for one in differences] for differences in found] == [["CORR", "BMC"], ["CORR"]]
     assert found[0][1].t == 0.0
@@ -48,14 +51,14 @@ def test_contribution_is_compared_where_it_is_known():
 def test_too_few_eras_are_no_comparison():
     """CORR of too few eras is an error with a name."""
     with pytest.raises(TooFewEras):
-        compare({"a": scores(1), "b": scores(2)}, [("b", "a")], lag=30)
+        paired_differences({"a": scores(1), "b": scores(2)}, [("b", "a")], lag=30)
 
 
 def test_summary_leaves_out_what_is_unknown():
     """Mean, Sharpe and drawdown are those of the scored eras; without a benchmark there is no BMC."""
     one = scores(1)
     one["CORR"][:2] = np.nan
-    measured = Measured.of("a", one)
+    measured = ModelSummary.of("a", one)
 
     assert (measured.corr, measured.eras) == (pytest.approx(np.nanmean(one["CORR"])), 58)
     assert np.isnan(measured.bmc)

@@ -12,8 +12,8 @@ from numerai_tools import signals
 from bot.scoring.metrics import corr, per_era
 from bot.scoring.summaries import (
     RECENT,
+    PayoutTerms,
     Summary,
-    Terms,
     adjusted_sharpe,
     autocorrelation,
     churn,
@@ -131,10 +131,10 @@ def test_churn_equals_numerai_tools(seed, levels):
 
 def test_terms_are_read_as_they_are_written():
     """Multipliers by score, the clip, and a factor that is 1 where nobody says it."""
-    terms = Terms.parse("corr=3, mmc=15, clip=0.05")
+    terms = PayoutTerms.parse("corr=3, mmc=15, clip=0.05")
 
     assert (terms.multipliers, terms.clip, terms.factor) == ({"corr": 3.0, "mmc": 15.0}, 0.05, 1.0)
-    assert Terms.parse("corr60=1,clip=1,factor=0.5").factor == 0.5
+    assert PayoutTerms.parse("corr60=1,clip=1,factor=0.5").factor == 0.5
 
 
 @pytest.mark.parametrize(
@@ -143,4 +143,4 @@ def test_terms_are_read_as_they_are_written():
 def test_terms_that_pay_nothing_are_refused(text):
     """Without a score, a clip above 0 or a number there is nothing to price by."""
     with pytest.raises(ValueError, match="corr=3,mmc=15,clip=1"):
-        Terms.parse(text)
+        PayoutTerms.parse(text)

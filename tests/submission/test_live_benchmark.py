@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bot.data.live_file import LiveFile
 from bot.errors import GateFailed
-from bot.scoring.neutralize import if_covered, neutralize_to
+from bot.scoring.coverage import if_covered
+from bot.scoring.neutralize import neutralize_to
 from bot.submission.live_benchmark import FILE, live_benchmark
 from bot.tournament.rounds import Round
 from models.inference.ensemble import gaussianize

@@ -12,7 +12,7 @@ from bot.features.preprocess import Preprocess
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.scoring.metrics import bmc
-from bot.scoring.residual import contribution, remainder
+from bot.scoring.residual import bmc_of_residual, residual
 from bot.training.benchmark_labels import benchmark_column, covered_positions, with_benchmark
 from bot.training.network_fit import NetworkFitter
 from bot.training.recipes import DEMO
@@ -72,22 +72,22 @@ def test_without_the_file_nothing_is_trained(plain, tmp_path):
         with_benchmark(plain, plain.store.store, tmp_path, target=MAIN)
 
 
-def test_stopping_on_the_remainder_is_stopping_on_bmc(data):
-    """Predictions times the remainder are the score of Numerai's own definition, on rows that have all three."""
+def test_stopping_on_the_residual_is_stopping_on_bmc(data):
+    """Predictions times the residual are the score of Numerai's own definition, on rows that have all three."""
     position = TRAIN_ERAS + 3
     truth, benchmark = data.target(position, MAIN).astype(np.float64), data.benchmark[position].copy()
     truth[:5], benchmark[5:9] = np.nan, np.nan
     predictions = np.random.default_rng(0).normal(size=len(truth))
     known = np.isfinite(truth) & np.isfinite(benchmark)
-    left = remainder(truth[:, None], benchmark)[:, 0]
+    left = residual(truth[:, None], benchmark)[:, 0]
 
     assert np.isnan(left[~known]).all()
-    assert contribution(predictions[known], left[known].astype(np.float64)) == pytest.approx(
+    assert bmc_of_residual(predictions[known], left[known].astype(np.float64)) == pytest.approx(
         bmc(predictions[known], benchmark[known], truth[known]), abs=1e-6
     )
 
 
-def test_held_out_eras_hold_the_remainder_and_learned_ones_the_benchmark(data, plain):
+def test_held_out_eras_hold_the_residual_and_learned_ones_the_benchmark(data, plain):
     """Each loss takes the projection out of its own labels; validation has it taken out already."""
     position = TRAIN_ERAS + 3
     learned, held_out = data.eras([position]).batch(0), data.eras([position], held_out=True).batch(0)
@@ -95,12 +95,12 @@ def test_held_out_eras_hold_the_remainder_and_learned_ones_the_benchmark(data, p
 
     np.testing.assert_array_equal(learned.targets, raw)
     np.testing.assert_array_equal(learned.benchmark, data.benchmark[position])
-    np.testing.assert_array_equal(held_out.targets, remainder(raw, data.benchmark[position]))
+    np.testing.assert_array_equal(held_out.targets, residual(raw, data.benchmark[position]))
     assert held_out.benchmark is None
     assert abs(np.corrcoef(held_out.targets[:, 0], learned.benchmark)[0, 1]) < 1e-3
 
 
-def test_a_network_is_fitted_to_the_remainder(data, plain, tmp_path):
+def test_a_network_is_fitted_to_the_residual(data, plain, tmp_path):
     """Training runs on the eras that are left, and is another training than that of the targets."""
     network = replace(DEMO.network, lookback=0, history_targets=(), mixing="none", epochs=1, loss="pearson")
     recipe = replace(DEMO, network=network, refit=False)
