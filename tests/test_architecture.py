@@ -114,6 +114,13 @@ def test_wheel_carries_what_is_no_python(tmp_path):
     assert "bot/reporting/charts.py" in held
 
 
+def test_full_soaks_are_imported_by_nobody():
+    """What soaks and tests share lies in ``tests/harness``; nothing outside ``tests/soak`` imports a soak."""
+    sources = [path for path in ROOT.glob("tests/**/*.py") if path.parent.name != "soak"]
+
+    assert not [path for path in sources if re.search(r"^\s*(from|import) tests\.soak", path.read_text(), re.MULTILINE)]
+
+
 @pytest.mark.parametrize("face", sorted(ROOT.glob("bot/*/**/__init__.py")) + sorted(ROOT.glob("models/*/__init__.py")))
 def test_face_of_a_package_is_one_paragraph(face):
     """A package's ``__init__.py`` imports nothing and names each of its public modules."""

@@ -2,10 +2,7 @@
 
 import os
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,93 +10,12 @@ import stamina
 from filelock import FileLock
 
 import bot.submission.submit
-from bot import assembly
-from bot.record.ledger import Entry, Ledger
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
-from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.sandbox.world.generate import World, generate
-from bot.settings import Settings, load_settings
-from bot.submission.receipt import Receipt
-from tests.soak.zygote import HereValidation
-
-OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-FIRST_ROUND = 1405
-SLOT = next(iter(DEMO_ACCOUNT.models))
-
-
-@dataclass
-class Installation:
-    """A state directory and the settings of one bot, against one sandbox."""
-
-    sandbox: Sandbox
-    root: Path
-    settings: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def state(self) -> Path:
-        return self.root / "state"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        outside = {name: value for name, value in os.environ.items() if not name.startswith(("BOT_", "NUMERAI_"))}
-        return {
-            **outside,
-            "NUMERAI_PUBLIC_ID": DEMO_ACCOUNT.public_id,
-            "NUMERAI_SECRET_KEY": DEMO_ACCOUNT.secret_key,
-            "BOT_API_URL": self.sandbox.url,
-            "BOT_STATE_DIR": str(self.state),
-            "BOT_MODE": "live",
-            "BOT_RECIPE": "demo",
-            **self.settings,
-        }
-
-    def settings_as(self, **changed) -> Settings:
-        """The settings, for what runs in this process."""
-        known = {
-            "numerai_public_id": DEMO_ACCOUNT.public_id, "numerai_secret_key": DEMO_ACCOUNT.secret_key,
-            "api_url": self.sandbox.url, "state_dir": self.state, "mode": "live", "recipe": "demo",
-        }  # fmt: skip
-        return load_settings(**known | changed)
-
-    def submit(self, **changed) -> Receipt:
-        """Bring the only slot of the open round to a confirmed submission, in this process."""
-        settings = self.settings_as(**changed)
-        client, ledger = assembly.open_client(settings), Ledger(settings.ledger_path)
-        try:
-            (slot,) = assembly.find_slots(settings, client)
-            return assembly.open_submitter(settings, client, ledger).submit(client.current_round(), slot)
-        finally:
-            ledger.close()
-
-    def queue(self, **changed) -> tuple[Entry, ...]:
-        """Hand in late what the only slot left unsent, in this process."""
-        settings = self.settings_as(late_policy="queue", **changed)
-        client, ledger = assembly.open_client(settings), Ledger(settings.ledger_path)
-        try:
-            return assembly.open_submitter(settings, client, ledger).queue(assembly.find_slots(settings, client), None)
-        finally:
-            ledger.close()
-
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "bot", *arguments]
-
-    def bot(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the bot as an operator would."""
-        return self.python("-m", "bot", *arguments, **settings)
-
-    def python(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run Python in the bot's folder and with its settings."""
-        return subprocess.run(
-            [sys.executable, *arguments],
-            env={**self.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **settings},
-            cwd=self.root,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=400,
-        )
+from tests.harness.installation import FIRST_ROUND, OPENED, Installation
+from tests.harness.zygote import HereValidation
 
 
 def once(folder: Path, make) -> Path:

@@ -7,8 +7,8 @@ import pytest
 
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
-from tests.soak import crash
-from tests.soak.trials import bots
+from tests.harness import crash
+from tests.harness.trials import bots
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from bot.sandbox.world.generate import World
-from tests.soak import damage, rounds
-from tests.soak.trials import bots
+from tests.harness import damage, rounds
+from tests.harness.trials import bots
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ def test_every_change_of_schema_meets_its_decision(runner, world, tmp_path):
 def test_killed_ledger_loses_nothing(tmp_path):
     """SIGKILL while the ledger is written: every acknowledged row is there, and the file is sound."""
     script = (
-        "import sys; from pathlib import Path; from tests.soak.damage import killed_ledger\n"
+        "import sys; from pathlib import Path; from tests.harness.damage import killed_ledger\n"
         "tally = killed_ledger(Path(sys.argv[1]), 40); print(tally.kills, tally.attempts, tally.breaches)"
     )
     result = subprocess.run(

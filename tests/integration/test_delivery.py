@@ -17,7 +17,7 @@ from bot.system.kill_points import listening
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.tournament.transport import Transport
-from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 MINE = Slot(name=SLOT, model_id=DEMO_ACCOUNT.models[SLOT], recipe="demo")

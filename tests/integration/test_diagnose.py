@@ -20,7 +20,7 @@ from bot.system.kill_points import listening
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.web.status import overview
-from tests.integration.conftest import SLOT
+from tests.harness.installation import SLOT
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 OURS = Slot(name=SLOT, model_id=DEMO_ACCOUNT.models[SLOT], recipe="demo")

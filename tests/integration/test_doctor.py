@@ -18,7 +18,7 @@ from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT, Account
 from bot.sandbox.world.generate import World
-from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
 
 class Patient:

@@ -18,7 +18,7 @@ from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
 from bot.sandbox.faults import Fault
 from bot.sandbox.world.generate import World
 from bot.tournament.client import NumeraiClient
-from tests.integration.conftest import FIRST_ROUND
+from tests.harness.installation import FIRST_ROUND
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 LIVE = "v5.3/live.parquet"

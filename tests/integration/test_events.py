@@ -11,7 +11,7 @@ from bot.sandbox.faults import Fault, Plan
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World
-from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT, Installation
 
 pytestmark = pytest.mark.usefixtures("no_backoff", "validated_here")
 

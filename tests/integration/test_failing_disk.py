@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from bot.sandbox.world.generate import World
-from tests.soak import disk
-from tests.soak.trials import bots
+from tests.harness import disk
+from tests.harness.trials import bots
 
 
 @pytest.mark.slow

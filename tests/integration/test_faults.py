@@ -15,7 +15,7 @@ from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.tournament.client import NumeraiClient
 from bot.tournament.transport import Transport
-from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 MODEL = DEMO_ACCOUNT.models[SLOT]

@@ -12,7 +12,7 @@ from bot.sandbox.faults import Fault
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import DISTRIBUTIONS, Scorer
-from tests.integration.conftest import FIRST_ROUND, SLOT
+from tests.harness.installation import FIRST_ROUND, SLOT
 
 pytestmark = pytest.mark.usefixtures("validated_here")
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.soak import growth
+from tests.harness import growth
 
 
 def test_rounds_leave_nothing_behind_in_the_daemon(world_folder, tmp_path):

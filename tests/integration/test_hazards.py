@@ -19,7 +19,7 @@ from bot.submission._delivery import Delivery, token
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.tournament.transport import Transport
-from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
 LIVE = "v5.3/live.parquet"
 pytestmark = pytest.mark.usefixtures("no_backoff")

@@ -20,7 +20,7 @@ from bot.sandbox.server import Sandbox
 from bot.system.lock import state_lock
 from bot.tournament.client import NumeraiClient
 from tests.data.store_files import NAMES, TARGETS, content, small_blocks, table, write_files
-from tests.integration.conftest import OPENED
+from tests.harness.installation import OPENED
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 

@@ -15,7 +15,7 @@ from bot.hosted._pickling import _served
 from bot.hosted.export import find_sample
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
-from tests.integration.conftest import OPENED
+from tests.harness.installation import OPENED
 
 
 @pytest.fixture

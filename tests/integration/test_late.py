@@ -8,7 +8,7 @@ from bot.errors import RefuseToSubmit, RoundNotOpen
 from bot.record.ledger import Ledger
 from bot.sandbox.faults import Fault
 from bot.system.kill_points import listening
-from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
 pytestmark = pytest.mark.usefixtures("no_backoff", "validated_here")
 

@@ -9,7 +9,7 @@ from bot.sandbox.faults import Fault
 from bot.submission.live_benchmark import FILE, aligned
 from bot.submission.submission_file import reread
 from models.inference.ranks import rank_correlation
-from tests.integration.conftest import FIRST_ROUND, SLOT
+from tests.harness.installation import FIRST_ROUND, SLOT
 
 COLUMN = "v53_lgbm_ender60"
 

@@ -15,7 +15,7 @@ from bot.submission._delivery import Delivery
 from bot.submission.live_fetch import WAIT_S, LiveFiles, fetch_live, live_path
 from bot.system.kill_points import listening
 from bot.tournament.client import NumeraiClient
-from tests.integration.conftest import FIRST_ROUND, OPENED
+from tests.harness.installation import FIRST_ROUND, OPENED
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 DAY = timedelta(days=1)

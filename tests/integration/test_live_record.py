@@ -22,7 +22,7 @@ from bot.tournament.client import NumeraiClient
 from bot.tournament.responses import LiveScore, Paid
 from bot.tournament.rounds import Payout, Round
 from bot.tournament.slots import Slot
-from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
 SEASON = 42
 DAY = timedelta(days=1)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from bot.sandbox.world.generate import World
-from tests.soak import load
+from tests.harness import load
 
 
 @pytest.mark.slow

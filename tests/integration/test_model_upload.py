@@ -22,7 +22,7 @@ from models.inference.export import export as export_network
 from models.inference.exported import METADATA_KEY
 from models.network.network import Network
 from models.network.network_config import NetworkConfig
-from tests.integration.conftest import OPENED, SLOT
+from tests.harness.installation import OPENED, SLOT
 
 ELSEWHERE = """#!{python} -I
 # An interpreter that has Numerai's libraries and none of the bot's: what the pickle does not bring is not there.

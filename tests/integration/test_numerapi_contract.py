@@ -14,7 +14,7 @@ from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.sandbox.world.generate import World
-from tests.integration.conftest import FIRST_ROUND, SLOT
+from tests.harness.installation import FIRST_ROUND, SLOT
 
 MODEL = DEMO_ACCOUNT.models[SLOT]
 ANOTHER = "5a9db0c5-0000-4000-8000-00000000000f"

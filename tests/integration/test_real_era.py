@@ -23,7 +23,7 @@ from bot.training.recipes import DEMO
 from models.inference.export import export
 from models.network.network import Network
 from models.network.network_config import NetworkConfig
-from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT, Installation
 
 OFFICIAL = "official_lgbm_small42_v5.0_cyrusd20.txt"
 ERA = "v5_small42_era0575_halfsample.parquet"

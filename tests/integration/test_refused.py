@@ -24,7 +24,7 @@ from bot.submission import live_benchmark
 from bot.submission.submission_file import reread
 from bot.training.recipes import DEMO
 from models.inference.ranks import rank_correlation
-from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT, Installation
 
 STRICT = """
 base = "demo"

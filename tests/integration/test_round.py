@@ -13,8 +13,8 @@ import pytest
 
 from bot.sandbox.faults import Fault
 from bot.serving.artifacts import ArtifactStore
-from tests.integration.conftest import FIRST_ROUND, SLOT
-from tests.soak.crash import another_champion
+from tests.harness.crash import another_champion
+from tests.harness.installation import FIRST_ROUND, SLOT
 
 
 def held(sandbox):

@@ -13,7 +13,7 @@ from bot.errors import ArtifactInvalid, BotError, GateFailed, NoChampion, Schema
 from bot.record.ledger import Ledger
 from bot.serving.artifacts import ArtifactStore
 from bot.submission.submission_file import reread
-from tests.integration.conftest import FIRST_ROUND, SLOT
+from tests.harness.installation import FIRST_ROUND, SLOT
 
 pytestmark = pytest.mark.usefixtures("no_backoff", "validated_here")
 

@@ -17,7 +17,7 @@ from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World, generate
-from tests.integration.conftest import FIRST_ROUND, OPENED
+from tests.harness.installation import FIRST_ROUND, OPENED
 
 
 @pytest.mark.parametrize(

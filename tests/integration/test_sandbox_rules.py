@@ -15,7 +15,7 @@ from bot.sandbox._queries import stored_name
 from bot.sandbox._storage import Content, answer
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.tournament import DEMO_ACCOUNT
-from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
 MODEL = DEMO_ACCOUNT.models[SLOT]
 HOUR = timedelta(hours=1)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bot.sandbox.world.generate import World
-from tests.soak import clocks
-from tests.soak.clocks import FAKETIME
-from tests.soak.season import GOALS, failing, play, quiet
+from tests.harness import clocks
+from tests.harness.clocks import FAKETIME
+from tests.harness.season import GOALS, failing, play, quiet
 
 needs_faketime = pytest.mark.skipif(FAKETIME is None, reason="faketime is not installed")
 
@@ -67,7 +67,7 @@ def test_wrong_clocks_miss_no_round(world_folder, trained, tmp_path):
         "FAKETIME_DONT_FAKE_MONOTONIC": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
     }  # fmt: skip
     places = [str(one) for one in (world_folder, trained / "artifacts", tmp_path / "season", fake)]
-    command = [sys.executable, "-W", "ignore", "-m", "tests.soak.season", *places]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.harness.season", *places]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=170)
     sys.stdout.write(result.stdout)
 

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.integration.conftest import FIRST_ROUND, SLOT
+from tests.harness.installation import FIRST_ROUND, SLOT
 
 
 def test_status_before_the_first_round_says_what_to_do(installation):

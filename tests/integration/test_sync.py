@@ -10,7 +10,7 @@ from bot.history.published import history_path, read
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import generate
-from tests.integration.conftest import OPENED, Installation
+from tests.harness.installation import OPENED, Installation
 
 
 def test_sync_says_what_there_is(installation):

@@ -14,7 +14,7 @@ from bot.sandbox.faults import Fault
 from bot.sandbox.server import Sandbox
 from bot.tournament.client import NumeraiClient
 from tests.data.store_files import ROWS, table
-from tests.integration.conftest import OPENED
+from tests.harness.installation import OPENED
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 VALIDATION = "v5.3/validation.parquet"

@@ -15,7 +15,7 @@ from bot.sandbox.server import _Server
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.tournament.client import NumeraiClient
 from bot.tournament.transport import Transport
-from tests.integration.conftest import FIRST_ROUND, SLOT
+from tests.harness.installation import FIRST_ROUND, SLOT
 
 OPENSSL = shutil.which("openssl")
 pytestmark = [

@@ -14,7 +14,7 @@ from bot.sandbox.clock import SandboxClock
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
-from tests.integration.conftest import OPENED, Installation
+from tests.harness.installation import OPENED, Installation
 
 ROOT = Path(__file__).resolve().parents[2]
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")

@@ -17,7 +17,7 @@ from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import Account
 from bot.sandbox.world.generate import World
-from tests.integration.conftest import FIRST_ROUND, OPENED, Installation
+from tests.harness.installation import FIRST_ROUND, OPENED, Installation
 
 ROUND = timedelta(minutes=30)
 ROUNDS = 2

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from bot.sandbox.faults import Fault
-from tests.integration.conftest import FIRST_ROUND
+from tests.harness.installation import FIRST_ROUND
 
 STALE = Fault(operation="GET", kind="stale_live", times=99)
 

@@ -26,7 +26,8 @@ from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.submission.submission_file import reread
 from bot.training import recipe_file
-from tests.integration.conftest import FIRST_ROUND, OPENED, SLOT, Installation, once, shared
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT, Installation
+from tests.integration.conftest import once, shared
 
 TARGET = "target_ender_60"
 

@@ -16,9 +16,9 @@ from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World
-from tests.integration.conftest import Installation
-from tests.soak.process import running, until
-from tests.soak.trials import FIRST_ROUND, OPENED
+from tests.harness.installation import FIRST_ROUND, OPENED, Installation
+from tests.harness.process import running, until
+from tests.soak.stage import trained
 
 RIVALS, ROUNDS = 3, 40
 EVERY, WINDOW = timedelta(hours=2), timedelta(hours=1)
@@ -69,8 +69,6 @@ def play(world: World, artifacts: Path, folder: Path, *, rounds: int) -> Rivals:
 
 def main() -> int:
     """Run all rounds."""
-    from tests.soak.stage import trained
-
     with trained() as (world, artifacts, folder):
         began = time.monotonic()
         rivals = play(world, artifacts, folder / "rivals", rounds=int(sys.argv[1]) if sys.argv[1:] else ROUNDS)

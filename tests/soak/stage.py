@@ -9,8 +9,8 @@ from pathlib import Path
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World, generate
-from tests.integration.conftest import Installation
-from tests.soak.trials import OPENED, Bots, Tally, bots
+from tests.harness.installation import OPENED, Installation
+from tests.harness.trials import Bots, Tally, bots
 
 Soak = Callable[[Bots, World, Path], Iterable[Tally]]
 

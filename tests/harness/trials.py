@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from bot.sandbox.clock import SandboxClock
@@ -16,12 +16,9 @@ from bot.sandbox.faults import Fault, Plan
 from bot.sandbox.referee import Breach, judge, read_history
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
-from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.sandbox.world.generate import World
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
-OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-FIRST_ROUND = 1405
-SLOT = next(iter(DEMO_ACCOUNT.models))
 DELAY = timedelta(seconds=61)
 """Nothing takes effect later than this."""
 
@@ -104,7 +101,7 @@ class Bots:
     def __init__(self, artifacts: Path, *, preload: Path | None = None) -> None:
         environment = {**os.environ, **({"LD_PRELOAD": str(preload)} if preload else {})}
         environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
-        command = [sys.executable, "-W", "ignore", "-m", "tests.soak.zygote", str(artifacts)]
+        command = [sys.executable, "-W", "ignore", "-m", "tests.harness.zygote", str(artifacts)]
         self.artifacts = artifacts
         self._process = subprocess.Popen(
             command,

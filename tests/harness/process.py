@@ -14,7 +14,7 @@ import psutil
 
 from bot.record.ledger import Ledger
 from bot.sandbox.schedule import Schedule
-from tests.integration.conftest import SLOT, Installation
+from tests.harness.installation import SLOT, Installation
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ from bot.tournament import transport
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.tournament.transport import Transport
-from tests.soak.zygote import HereValidation
+from tests.harness.zygote import HereValidation
 
 START_S, SCORING_S = 5.0, 55.0
 """Seconds that a new process is modelled to take until it asks anything, and that scoring and gates take."""

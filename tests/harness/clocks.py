@@ -1,0 +1,138 @@
+"""
+R7: a real ``bot run`` whose wall clock is hours off, is stepped, or stands still with the machine for ten minutes.
+
+The daemon and its children live under libfaketime, which moves their wall clock and leaves the monotonic one alone; the
+tournament does not. A suspended machine is a stopped process whose wall clock is ten minutes later when it goes on.
+"""
+
+import shutil
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import psutil
+
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.referee import judge, read_history
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.world.generate import World
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT, Installation
+from tests.harness.process import Running, running, until
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+EVERY, WINDOW = timedelta(hours=2), timedelta(hours=1)
+SUSPENDED = timedelta(minutes=10)
+TICK_GOAL_S, LATE_S = 20.0, 3.0
+"""R7's goal for the next look, and what a look itself may take on a busy machine."""
+
+ZONES = ("Pacific/Kiritimati", "America/New_York", "Europe/Berlin")
+CASES = ("+3h", "-3h", "+1h step", "-1h step", "suspend")
+
+
+@dataclass(kw_only=True)
+class Clocks:
+    """What came of the rounds: seconds to the next look and to confirmed, and whatever was wrong."""
+
+    rounds: int = 0
+    ticks: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    breaches: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"R7 real process: {len(self.seconds)} of {self.rounds} confirmed; next look {max(self.ticks):.1f} s after the"
+            f" clock moved at most, confirmed {max(self.seconds):.0f} s after the opening or the resume at most;"
+            f" {len(self.breaches)} breaches"
+        )
+
+
+def play(
+    world: World, artifacts: Path, folder: Path, *, zones: Sequence[str], cases: Sequence[str], tick_s: float
+) -> Clocks:
+    """
+    Play a round for every case in every time zone.
+
+    Args:
+        world: The data.
+        artifacts: Of an installation.
+        folder: For state and history.
+        zones: Values of ``TZ``, a daemon each.
+        cases: Of ``CASES``.
+        tick_s: The daemon's ``BOT_TICK_S``.
+
+    Raises:
+        RuntimeError: The daemon's clock did not move.
+    """
+    played, journal = Clocks(), folder / "history.jsonl"
+    schedule = Schedule.every(EVERY, window=WINDOW, first_round=FIRST_ROUND, first_open=OPENED)
+    clock = SandboxClock(OPENED - timedelta(minutes=5))
+    fake = folder / "offset"
+    shutil.copytree(artifacts, folder / "bot" / "state" / "artifacts")
+    with Sandbox(world, clock=clock, schedule=schedule, journal=journal) as sandbox:
+        settings = {"BOT_TICK_S": str(tick_s), "BOT_RETRAIN": "off", "BOT_SYNC": "off", "BOT_BACKUP": "off"}
+        settings |= {
+            "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(fake), "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }  # fmt: skip
+        daemon = Installation(sandbox=sandbox, root=folder / "bot", settings=settings)
+        for restarts, zone in enumerate(zones):
+            fake.write_text("+0", encoding="ascii")
+            with running(daemon, TZ=zone) as bot:
+                until(lambda: bot.events("daemon.started")[restarts:], 60, "the daemon does not start")  # noqa: B023
+                for case in cases:
+                    number = FIRST_ROUND + played.rounds
+                    played.rounds += 1
+                    _play(bot, clock, schedule, fake, number, case, played)
+                bot.process.send_signal(signal.SIGTERM)
+                bot.process.wait(timeout=30)
+    owed = [(FIRST_ROUND + place, SLOT) for place in range(played.rounds)]
+    found = judge(read_history(journal), ledgers=[daemon.state / "ledger.sqlite"], owed=owed)
+    played.breaches += [f"{one.promise} {one.detail}" for one in found]
+    return played
+
+
+def _play(
+    bot: Running, clock: SandboxClock, schedule: Schedule, fake: Path, number: int, case: str, played: Clocks
+) -> None:
+    """Move the daemon's clock about one round's opening, and see the round confirmed."""
+    opens = schedule.round(number).opens_at
+    if case == "suspend":
+        clock.set(opens - timedelta(minutes=2))
+        _stop(bot, signal.SIGSTOP)
+        fake.write_text(_later(fake, SUSPENDED), encoding="ascii")
+        clock.advance(SUSPENDED)
+        began, since = time.monotonic(), clock.now() - opens
+        _stop(bot, signal.SIGCONT)
+    else:
+        offset = case.removesuffix(" step")
+        fake.write_text("+0" if "step" in case else offset, encoding="ascii")
+        clock.set(opens + timedelta(seconds=1) if "step" in case else opens - timedelta(seconds=2))
+        fake.write_text(offset, encoding="ascii")
+        began, since = time.monotonic(), timedelta(0)
+    until(lambda: bot.beat() > began, 60, f"{case}: the loop does not come round")
+    played.ticks.append(bot.beat() - began)
+    played.seconds.append(bot.confirmed(schedule, number, limit_s=180) - since.total_seconds())
+    off = datetime.fromisoformat(bot.heartbeat()["at"]).timestamp() - time.time()
+    if abs(off - _seconds(fake)) > TICK_GOAL_S + LATE_S:
+        raise RuntimeError(f"{case}: the daemon's clock is {off:.0f} s off, not as {fake.read_text()} says")
+    if played.ticks[-1] > TICK_GOAL_S + LATE_S:
+        played.breaches.append(f"{case}: the next look came after {played.ticks[-1]:.1f} s")
+
+
+def _seconds(fake: Path) -> float:
+    text = fake.read_text(encoding="ascii")
+    return float(text.rstrip("hs")) * (3600 if text.endswith("h") else 1)
+
+
+def _later(fake: Path, by: timedelta) -> str:
+    return f"{_seconds(fake) + by.total_seconds():+.0f}"
+
+
+def _stop(bot: Running, number: int) -> None:
+    """Stop the daemon and whatever it has started, or let them go on."""
+    for one in [psutil.Process(bot.process.pid), *psutil.Process(bot.process.pid).children(recursive=True)]:
+        one.send_signal(number)
