@@ -66,12 +66,9 @@ def retrain(world: Path, state: Path, recipe: Recipe) -> tuple[bool, str]:
             ),
             artifacts=ArtifactStore(state / "artifacts"),
             state_dir=state,
-            data_version="v5.3",
-            feature_set="medium",
-            target="target_ender_60",
             device="cpu",
         )
-        result = retrainer.retrain(recipe)
+        result = retrainer.retrain(recipe.resolved(data_version="v5.3", feature_set="medium", target="target_ender_60"))
     shown = "; ".join(f"{finding.gate} {finding.value}" for finding in result.decision.findings)
     return result.decision.promote, f"{result.decision.reason} | {shown}"
 

@@ -18,6 +18,7 @@ from bot.submission.gates import Limits
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.tournament.transport import Transport
+from bot.training.recipes import Recipe, ResolvedRecipe
 
 if TYPE_CHECKING:
     from bot.submission.submit import Submitter
@@ -103,6 +104,11 @@ def find_slots(settings: Settings, client: NumeraiClient) -> tuple[Slot, ...]:
         if name not in models:
             raise BadConfig(f"slot {name!r} is not a model of this account; its models: {_listed(models)}")
     return tuple(Slot(name=name, model_id=models[name], recipe=recipe) for name, recipe in wanted.items())
+
+
+def resolve_recipe(settings: Settings, recipe: Recipe, *, data_version: str) -> ResolvedRecipe:
+    """Return a recipe on *data_version*, with the feature set and target of the settings where it pins none."""
+    return recipe.resolved(data_version=data_version, feature_set=settings.feature_set, target=settings.target)
 
 
 def recipes_in_use(settings: Settings) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.assembly import pins, recipes_in_use, versions
+from bot.assembly import pins, recipes_in_use, resolve_recipe, versions
 from bot.doctor.checks import Check, failure, guarded, note, ok, warning
 from bot.errors import ArtifactInvalid, BadConfig, BadCredentials, NoChampion
 from bot.features.feature_sets import FeatureMetadata
@@ -21,7 +21,7 @@ from bot.settings import Settings
 from bot.system.secret_files import SECRET_FOLDER
 from bot.tournament.columns import version_order
 from bot.training import recipe_file
-from bot.training.recipes import Recipe
+from bot.training.recipes import Recipe, ResolvedRecipe
 
 GIB = 1 << 30
 
@@ -139,7 +139,8 @@ def _memory(settings: Settings) -> Iterator[Check]:
 
 def _training(settings: Settings, recipe: Recipe) -> tuple[int, str]:
     """Return the bytes that training a recipe on the whole history takes, and what it is."""
-    features = _count(settings, recipe.feature_set or settings.feature_set)
+    newest = max(versions(pins(settings)), key=version_order)
+    features = _count(settings, resolve_recipe(settings, recipe, data_version=newest))
     rows = FULL_ROWS // recipe.every
     eras = "all eras" if recipe.every == 1 else f"one era in {recipe.every}"
     needed = features * (rows * TREES_BYTES + BINS_BYTES) + OTHER_BYTES
@@ -156,11 +157,11 @@ def available_memory() -> int:
     return free
 
 
-def _count(settings: Settings, feature_set: str) -> int:
-    path = settings.state_dir / "data" / max(versions(pins(settings)), key=version_order) / "features.json"
+def _count(settings: Settings, plan: ResolvedRecipe) -> int:
+    path = settings.state_dir / "data" / plan.data_version / "features.json"
     if path.is_file():
-        return len(FeatureMetadata.read(path).feature_sets.get(feature_set, ())) or FEATURES["all"]
-    return FEATURES.get(feature_set, FEATURES["all"])
+        return len(FeatureMetadata.read(path).feature_sets.get(plan.feature_set, ())) or FEATURES["all"]
+    return FEATURES.get(plan.feature_set, FEATURES["all"])
 
 
 def _packages() -> Iterator[Check]:

@@ -1,11 +1,11 @@
 """
-Challenger and champion on the hold-out: everything that is known of a challenger when it is judged.
+Score challenger and champion on the hold-out, and collect the evidence that the decision rests on.
 
-A champion of another data version scores the same eras from its own store, and its predictions are put on the
-challenger's rows by their ids, so that both are held against the same truth, benchmark and meta model.
+A champion of another data version scores the same eras from its own store. Its scores are joined to the challenger's
+rows by id, so that both are compared with the same targets, benchmark and meta model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,17 +15,19 @@ import structlog
 
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import ArtifactInvalid, BotError, DatasetIncomplete, NoChampion, SchemaMismatch
+from bot.findings import Absent
 from bot.history.sync import Synced
 from bot.judging.judge import (
     ENSEMBLE,
     Ensemble,
     JudgedEras,
     ScoredEra,
+    ScoresEras,
     correlations,
     judge,
-    judged_candidate,
+    judged_ensemble,
     open_judged,
-    unseen,
+    unseen_positions,
 )
 from bot.judging.leakage import find_leaks
 from bot.judging.promotion import Comparison, Evidence, Series
@@ -38,32 +40,123 @@ from bot.training.splits import UsedEras
 from bot.training.training_set import TrainingSet
 from models.bins import MIDDLE_BIN
 
-JUDGED = "judged-"
-"""Prefix of the models that have not seen the hold-out, beside those that serve."""
-
 TARGET_VARIANCE = 0.8
-"""Of a target in steps of one bin: ``2 * (0.05 * 2**2 + 0.20 * 1**2)``, by Numerai's shares of the five bins."""
+"""Variance of a target in steps of one bin: ``2 * (0.05 * 2**2 + 0.20 * 1**2)``, by Numerai's shares of the five bins."""
+
+UNUSABLE = (BotError, ValueError, KeyError, OSError)
+"""Errors of a champion that cannot be scored: one that an older version wrote may lack any file or key."""
 
 Floats = npt.NDArray[np.float64]
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HoldoutJudgement:
+class ServingCheck:
     """
-    What came of scoring the hold-out.
+    Measurements of the models that would serve, loaded from their files.
 
     Attributes:
-        challenger: Its scores there.
-        champion: The champion's, on the eras that neither has seen; ``None`` where there is none to score.
-        champion_id: Of the champion, scored or not.
-        evidence: What the decision rests on.
+        golden: Largest difference of a score when the golden batch is replayed.
+        latency_s: Seconds to score a live era.
+    """
+
+    golden: float
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenger:
+    """
+    A challenger before it is judged.
+
+    Attributes:
+        ensemble: Models that have not seen the hold-out.
+        used: Eras that these models learned from, and those that they were stopped and weighted on.
+        suspicious_corr: Mean CORR over which to warn of a leak.
+        serving: Measurements of the models that would serve.
+    """
+
+    ensemble: Ensemble
+    used: Sequence[UsedEras]
+    suspicious_corr: float
+    serving: ServingCheck
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdout:
+    """
+    Eras of the judgement.
+
+    Attributes:
+        positions: Positions in the challenger's data.
+        target: Main target.
+        reference: Predictions of the benchmark and the meta model for these eras.
+    """
+
+    positions: Sequence[int]
+    target: str
+    reference: ReferencePredictions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedChampion:
+    """A champion of another data version on its own data, opened before training."""
+
+    id: str
+    ensemble: Ensemble
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Champions:
+    """
+    Source of the champion that a challenger is compared with.
+
+    Attributes:
+        artifacts: All artifacts.
+        recipe: Name of the recipe.
+        synced: Store and feature returns of the challenger's data version.
+        other_version: Champion of another data version, where one could be opened.
+    """
+
+    artifacts: ArtifactStore
+    recipe: str
+    synced: Synced
+    other_version: OpenedChampion | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldoutJudgement:
+    """
+    Scores of the hold-out and the evidence they give.
+
+    Attributes:
+        challenger: Scores of the challenger.
+        champion: Scores of the champion on the eras that neither has seen; ``None`` where it could not be scored.
+        champion_id: Id of the champion, scored or not.
+        evidence: Input of the decision.
     """
 
     challenger: JudgedEras
     champion: JudgedEras | None
     champion_id: str | None
     evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _JudgedChampion:
+    """
+    The champion on the hold-out.
+
+    Attributes:
+        id: Id of its artifact; ``None`` where there is no champion or its pointer is damaged.
+        moves: Whether it was trained on another data version than the challenger.
+        scores: Scores on the eras that it has not seen; ``Absent`` where it could not be scored; ``None`` where the
+            recipe has no champion.
+    """
+
+    id: str | None
+    moves: bool = False
+    scores: JudgedEras | Absent | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,22 +194,15 @@ class OtherVersionChampion:
         neutralizers[known] = home.neutralizers
         return ScoredEra(scores=scores, neutralizers=neutralizers)
 
-    def shared(self, positions: Sequence[int]) -> list[int]:
-        """
-        Return the positions of the eras of which the champion's version has the rows, too.
-
-        Raises:
-            ValueError: There are none.
-        """
+    def shared(self, positions: Sequence[int]) -> list[int] | Absent:
+        """Return the positions of the eras whose rows the champion's version has too, four fifths of them at least."""
         there = set(self.champion.data.store.eras)
         found = [
             one
             for one in positions
             if self.data.store.eras[one] in there and (self._place(one) >= 0).mean() >= COVERAGE
         ]
-        if not found:
-            raise ValueError("its data version shares no era's rows with this one")
-        return found
+        return found or Absent("its data version shares no era's rows with this one")
 
     def _place(self, position: int) -> npt.NDArray[np.intp]:
         """Return the champion's row of each of the era's rows, -1 where it has none. Shape ``(rows,)``."""
@@ -129,97 +215,63 @@ class OtherVersionChampion:
 
 
 def compare_with_champion(
-    challenger: Ensemble,
-    positions: Sequence[int],
-    *,
-    target: str,
-    fresh: Synced,
-    data_folder: Path,
-    artifacts: ArtifactStore,
-    recipe: str,
-    used: Sequence[UsedEras],
-    suspicious: float,
-    served: Mapping[str, float],
-    report_progress: ProgressCallback,
-    other_version: tuple[str, Ensemble] | None = None,
+    challenger: Challenger, holdout: Holdout, champions: Champions, *, report_progress: ProgressCallback
 ) -> HoldoutJudgement:
-    """
-    Score the challenger on the eras at *positions*, and the champion where neither has seen them.
-
-    Args:
-        challenger: Members that have not seen these eras.
-        positions: The hold-out.
-        target: Main target.
-        fresh: The data.
-        data_folder: Of the synced files.
-        artifacts: Where the champion is.
-        recipe: Whose champion.
-        used: Eras that shaped the challenger's members.
-        suspicious: CORR over which a leak is to be feared.
-        served: ``golden`` and ``latency_s`` of the models that would serve.
-        report_progress: Called with the progress.
-        other_version: A champion of another data version on its own data, and its id.
-    """
-    reference = ReferencePredictions.read(data_folder, fresh.store, positions, target=target)
-    ours = judge(challenger, positions, target=target, reference=reference, report_progress=report_progress)
-    missing, theirs, comparison, champion_id, moves = dict(reference.absent), None, None, None, False
-    try:
-        champion_id = artifacts.champions(recipe)[0]
-        artifact = artifacts.open(champion_id)
-        moves = has_other_version(artifact, fresh)
-        common = unseen(artifact, positions, fresh.store.eras)
-        rival: Ensemble | OtherVersionChampion
-        if not moves:
-            rival = judged_candidate(artifact, fresh.store, fresh.returns, (target,))
-        elif other_version is not None and other_version[0] == champion_id:
-            rival = OtherVersionChampion(champion=other_version[1], data=challenger.data)
-            common = rival.shared(common)
-        else:
-            raise ValueError(f"its data, {artifact.manifest['data_version']}, could not be opened")  # noqa: TRY301
-        theirs = judge(rival, common, target=target, reference=reference, report_progress=report_progress)
-        comparison = _compare(champion_id, ours, theirs, correlations(ours.predictions, theirs.predictions))
-    except NoChampion:
-        pass
-    except (BotError, ValueError, KeyError, OSError) as error:
-        missing["champion"] = f"not compared with {champion_id}: {error}"
+    """Score the challenger on the hold-out, and the champion on those of its eras that neither has seen."""
+    data = challenger.ensemble.data
+    ours = judge(
+        challenger.ensemble,
+        holdout.positions,
+        target=holdout.target,
+        reference=holdout.reference,
+        report_progress=report_progress,
+    )
+    champion = _judge_champion(champions, data, holdout, report_progress)
+    theirs = champion.scores
+    not_computed = dict(holdout.reference.absent)
+    if isinstance(theirs, Absent):
+        not_computed["champion"] = f"not compared with {champion.id}: {theirs.reason}"
+    compared = theirs if isinstance(theirs, JudgedEras) else None
     evidence = Evidence(
         corr=_series(ours, "corr"),
-        contributions={name: _series(ours, name) for name in reference.by_era},
+        contributions={name: _series(ours, name) for name in holdout.reference.by_era},
         drawdown=max_drawdown(ours.scores["corr"][ENSEMBLE]),
         exposure=float(ours.exposure.mean()),
-        golden=served["golden"],
+        golden=challenger.serving.golden,
         golden_limit=GOLDEN_TOLERANCE,
-        latency_s=served["latency_s"],
+        latency_s=challenger.serving.latency_s,
         leaks=find_leaks(
-            challenger.data,
-            positions,
-            used,
-            target=target,
+            data,
+            holdout.positions,
+            challenger.used,
+            target=holdout.target,
             corr=ours.scores["corr"][ENSEMBLE],
-            suspicious=suspicious,
+            suspicious=challenger.suspicious_corr,
         ),
-        comparison=comparison,
-        moves=moves,
-        not_computed=missing,
+        comparison=None if compared is None else _compare(str(champion.id), ours, compared),
+        moves=champion.moves,
+        not_computed=not_computed,
     )
-    return HoldoutJudgement(challenger=ours, champion=theirs, champion_id=champion_id, evidence=evidence)
+    return HoldoutJudgement(challenger=ours, champion=compared, champion_id=champion.id, evidence=evidence)
 
 
-def open_other_version(
-    artifacts: ArtifactStore, recipe: str, fresh: Synced, state_dir: Path
-) -> tuple[str, Ensemble] | None:
+def open_champion_of_other_version(
+    artifacts: ArtifactStore, recipe: str, synced: Synced, state_dir: Path
+) -> OpenedChampion | None:
     """
     Open a champion of another data version on its own data, before hours of training: it has to be compared with.
 
     Returns:
-        Its id and judged members; ``None`` where there is no such champion, or it cannot be opened, which is logged.
+        ``None`` where there is no such champion, or it cannot be opened, which is logged.
 
     Raises:
-        StateLocked: A sync is at its store.
+        StateLocked: A sync is writing to its store.
     """
     try:
         champion = artifacts.open(artifacts.champions(recipe)[0])
-        return (champion.id, open_judged(champion, state_dir)) if has_other_version(champion, fresh) else None
+        if not _has_other_version(champion, synced):
+            return None
+        return OpenedChampion(id=champion.id, ensemble=open_judged(champion, state_dir))
     except (NoChampion, ArtifactInvalid):
         return None
     except (DatasetIncomplete, SchemaMismatch, ValueError, OSError) as error:
@@ -227,14 +279,58 @@ def open_other_version(
         return None
 
 
-def has_other_version(artifact: Artifact, fresh: Synced) -> bool:
-    """Say whether an artifact was trained on another data version than this one."""
-    here = fresh.store.manifest.data_version
+def _judge_champion(
+    champions: Champions, data: TrainingSet, holdout: Holdout, report_progress: ProgressCallback
+) -> _JudgedChampion:
+    """Find the recipe's champion and score it; every failure of the champion is a reason, never the retrain's end."""
+    try:
+        identity = champions.artifacts.champions(champions.recipe)[0]
+    except NoChampion:
+        return _JudgedChampion(id=None, scores=None)
+    except UNUSABLE as error:
+        return _JudgedChampion(id=None, scores=Absent(str(error)))
+    try:
+        artifact = champions.artifacts.open(identity)
+    except UNUSABLE as error:
+        return _JudgedChampion(id=identity, scores=Absent(str(error)))
+    scores: JudgedEras | Absent
+    try:
+        scores = _score_champion(artifact, champions, data, holdout, report_progress)
+    except UNUSABLE as error:
+        scores = Absent(str(error))
+    return _JudgedChampion(id=identity, moves=_has_other_version(artifact, champions.synced), scores=scores)
+
+
+def _score_champion(
+    artifact: Artifact, champions: Champions, data: TrainingSet, holdout: Holdout, report_progress: ProgressCallback
+) -> JudgedEras | Absent:
+    """Score the champion on the hold-out's eras that it has not seen, from its own data where its version differs."""
+    synced, other = champions.synced, champions.other_version
+    positions = unseen_positions(artifact, holdout.positions, synced.store.eras)
+    if isinstance(positions, Absent):
+        return positions
+    rival: ScoresEras
+    if not _has_other_version(artifact, synced):
+        rival = judged_ensemble(artifact, synced.store, synced.returns, (holdout.target,))
+    elif other is not None and other.id == artifact.id:
+        rival = OtherVersionChampion(champion=other.ensemble, data=data)
+        positions = rival.shared(positions)
+    else:
+        return Absent(f"its data, {artifact.manifest['data_version']}, could not be opened")
+    if isinstance(positions, Absent):
+        return positions
+    return judge(rival, positions, target=holdout.target, reference=holdout.reference, report_progress=report_progress)
+
+
+def _has_other_version(artifact: Artifact, synced: Synced) -> bool:
+    """Return whether an artifact was trained on another data version than the one that was synced."""
+    here = synced.store.manifest.data_version
     return str(artifact.manifest.get("data_version", here)) != here
 
 
-def _compare(champion: str, ours: JudgedEras, theirs: JudgedEras, correlation: Floats) -> Comparison:
-    """Return the differences on the champion's eras, paired with ours of the same label."""
+def _compare(champion: str, ours: JudgedEras, theirs: JudgedEras) -> Comparison:
+    """Return the differences of the scores on the champion's eras, paired with ours of the same label."""
+    correlation = correlations(ours.predictions, theirs.predictions)
     same = [ours.eras.index(era) for era in theirs.eras]
     unlike = np.sqrt(2 * np.clip(1 - np.nan_to_num(correlation), 0, None))
     differences = {}

@@ -1,17 +1,29 @@
 """
-Train a challenger, prove that it serves what it learned, and let it replace the champion where it has earned that.
+Train a challenger and promote it where it is better than chance and no worse than the champion.
 
-The story: room and overlap of the data version -> sync -> read -> split into training, validation and hold-out, an embargo between each -> fit network and
-trees -> score them and the champion on the hold-out -> fit again on all resolved eras -> export -> replay the golden
-batch -> decide -> write the artifact, its scores and the decision -> promote.
+The story of a retrain, in the order of :meth:`Retrainer.retrain`:
+
+1. check that the data version is offered and fits on the disk
+2. sync data, store and history
+3. open a champion of another data version, which has to be compared with
+4. read the training set and split it: training, validation, hold-out, an embargo between each
+5. fit the network, once for the judgement and once on all resolved eras, and export both
+6. fit the trees likewise
+7. find the members' weights on the validation eras, and score the ensemble there
+8. write the golden batch and replay it with the files that would serve
+9. score challenger and champion on the hold-out
+10. decide
+11. write the artifact, its scores and the decision
+12. promote it, or keep the champion
 """
 
 import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,37 +38,66 @@ from bot.data.reference_predictions import ReferencePredictions
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import prepare
 from bot.history.factor_history import SCALE, minimum_lag
-from bot.history.sync import sync_history
-from bot.judging._champion_comparison import JUDGED, compare_with_champion, open_other_version
+from bot.history.sync import Synced, sync_history
+from bot.judging._champion_comparison import (
+    Challenger,
+    Champions,
+    Holdout,
+    HoldoutJudgement,
+    OpenedChampion,
+    ServingCheck,
+    compare_with_champion,
+    open_champion_of_other_version,
+)
 from bot.judging.evaluation_file import EVALUATION, CorrSummary, summarize_corr, to_json
-from bot.judging.judge import Ensemble, find_weights, judge
+from bot.judging.judge import Ensemble, JudgedEras, find_weights, judge
 from bot.judging.promotion import Decision, decide
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.scorer import DISTRIBUTIONS, GOLDEN, NETWORK, STACKED, Members, Scorer, golden_batch, replay
 from bot.serving.version_pin import Pin
 from bot.system.progress import ProgressCallback, RecordMetrics
 from bot.tournament.client import NumeraiClient
-from bot.training.benchmark_labels import benchmark_column, with_benchmark
-from bot.training.distributed import FitRequest, NetworkTeam, kept
+from bot.training.benchmark_labels import neutralizer_column, with_benchmark
+from bot.training.distributed import FitRequest, NetworkTeam, checkpoint_folder
 from bot.training.network_fit import FittedNetwork
 from bot.training.network_options import Device
 from bot.training.recipe_file import history_needs
-from bot.training.recipes import Recipe
+from bot.training.recipes import ResolvedRecipe
 from bot.training.splits import Split
-from bot.training.training_data import feature_distributions, part, read, used, write_inputs
+from bot.training.training_data import (
+    feature_distributions,
+    read_training_set,
+    resolved_eras,
+    split_eras,
+    used_eras,
+    write_inputs,
+)
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
 from models.inference.export import export
 
+JUDGED = "judged-"
+"""Prefix of the files of models that have not seen the hold-out, beside those that serve."""
+
 GOLDEN_ROWS = 128
+"""Rows of the newest era in the golden batch."""
+
 LIVE_ROWS = 7_200
-"""Of the largest live era so far (6,700 to 7,200 in 2026)."""
+"""Rows of the largest live era so far (6,700 to 7,200 in 2026)."""
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrained:
-    """What a retrain produced: an artifact, its scores on the hold-out, and whether it became champion."""
+    """
+    Result of a retrain.
+
+    Attributes:
+        artifact: The artifact that was written.
+        scores: CORR on the hold-out by member.
+        decision: Whether it became champion, and why.
+        seconds: Duration of the retrain.
+    """
 
     artifact: Artifact
     scores: Mapping[str, CorrSummary]
@@ -65,155 +106,174 @@ class Retrained:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """
+    Data of one retrain.
+
+    Attributes:
+        plan: Recipe to train.
+        synced: Store and history of its data version.
+        data: Training set of the recipe.
+        split: Training, validation and hold-out eras.
+        resolved: Eras that a refit learns from.
+        neutralizers: Features that exposure is measured to, in the order of the preprocessing.
+        benchmark: Column of the benchmark models that the ensemble is neutralized to; ``None`` for features.
+    """
+
+    plan: ResolvedRecipe
+    synced: Synced
+    data: TrainingSet
+    split: Split
+    resolved: tuple[int, ...]
+    neutralizers: tuple[str, ...]
+    benchmark: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Folders:
+    """
+    Temporary folders of a retrain.
+
+    Attributes:
+        judged: Models that have not seen the hold-out.
+        served: Models that an artifact serves.
+    """
+
+    judged: Path
+    served: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Validated:
+    """
+    Challenger on the validation eras.
+
+    Attributes:
+        ensemble: Judged models with the weights found there.
+        scores: Scores there.
+    """
+
+    ensemble: Ensemble
+    scores: JudgedEras
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retrainer:
     """
-    Everything a retrain needs, wired once; values mirror the settings of the same names.
+    Dependencies of a retrain; values mirror the settings of the same names.
 
-    ``data_version`` is what is trained on, see :mod:`bot.serving.version_pin`; ``needed`` are those that others are on.
+    Attributes:
+        client: Tournament API.
+        artifacts: Artifacts and champions.
+        state_dir: State directory.
+        device: Device that networks train on.
+        report_progress: Receives progress.
+        should_stop: Checked after every step of training.
+        record_metrics: Receives the measurements of every evaluation.
+        needed: Data versions that other recipes use; a sync keeps them.
     """
 
     client: NumeraiClient
     artifacts: ArtifactStore
     state_dir: Path
-    data_version: str
-    feature_set: str
-    target: str
     device: Device = "auto"
     report_progress: ProgressCallback = lambda _stage, _share, _note: None
     should_stop: Callable[[], bool] = lambda: False
     record_metrics: RecordMetrics = lambda _run, _step, _measured: None
     needed: Sequence[str] = ()
 
-    def retrain(self, recipe: Recipe) -> Retrained:
+    def retrain(self, plan: ResolvedRecipe) -> Retrained:
         """
-        Run the whole story for one recipe; the champion changes only where the decision says so.
+        Run the whole story for one recipe; the champion changes only where the decision is to promote.
 
         Raises:
-            SchemaMismatch: The data lack what the recipe names.
+            SchemaMismatch: The data lack a feature or target of the recipe.
             CannotSplit: The data have too few eras for the recipe's blocks.
             RetryLater: The data could not be synced.
-            OperatorNeeded: The data version is not offered, or there is no room for it.
+            OperatorNeeded: The data version is not offered, or the disk has no room for it.
             ArtifactInvalid: The artifact does not replay its own golden batch; the champion stays.
-            TrainingStopped: *should_stop* said so; the next retrain goes on from there while the data are the same.
+            TrainingStopped: *should_stop* returned true; the next retrain continues from there on the same data.
         """
-        pinned = replace(self, feature_set=recipe.feature_set or self.feature_set, target=recipe.target or self.target)
-        if pinned != self:
-            return pinned.retrain(recipe)
         began = time.perf_counter()
+        self._check_data_version(plan)
+        synced = self._sync(plan)
+        other = open_champion_of_other_version(self.artifacts, plan.recipe.name, synced, self.state_dir)
+        job = self._read(plan, synced)
+        with self._temporary_folders() as folders:
+            self._write_inputs(job, folders)
+            network = self._fit_network(job, folders)
+            self._export(network, folders)
+            self._fit_trees(job, folders)
+            validated = self._weigh(job, folders)
+            judgement = self._judge(job, folders, validated.ensemble, other)
+            decision = decide(judgement.evidence, plan.recipe.floors, target=plan.target)
+            artifact = self._write(job, folders, network, validated, judgement, decision)
+        shutil.rmtree(checkpoint_folder(self.state_dir, plan.recipe), ignore_errors=True)
+        self._promote(plan, artifact, decision)
+        return Retrained(
+            artifact=artifact,
+            scores=summarize_corr(judgement.challenger),
+            decision=decision,
+            seconds=time.perf_counter() - began,
+        )
+
+    def _check_data_version(self, plan: ResolvedRecipe) -> None:
+        """Refuse a data version that cannot be trained on, before anything large is downloaded."""
+        champion = Pin.of(self.artifacts, plan.recipe.name, plan.data_version).champion
+        for finding in prepare_version(self.client, self.state_dir, plan.data_version, champion=champion):
+            log.info("retrain.data_version", recipe=plan.recipe.name, finding=finding)
+
+    def _sync(self, plan: ResolvedRecipe) -> Synced:
+        """Bring the data version up to date; keep the stores and versions that artifacts and other recipes use."""
         needs = history_needs()
-        champion = Pin.of(self.artifacts, recipe.name, self.data_version).champion
-        for finding in prepare_version(self.client, self.state_dir, self.data_version, champion=champion):
-            log.info("retrain.data_version", recipe=recipe.name, finding=finding)
-        fresh = sync_history(
+        return sync_history(
             self.client,
             self.state_dir,
-            self.data_version,
+            plan.data_version,
             history_targets=needs.targets,
             lookback=needs.lookback,
             pinned={*self.needed, *self.artifacts.pinned("store"), *self.artifacts.pinned("data_version")},
             report_progress=self.report_progress,
         )
-        other_version = open_other_version(self.artifacts, recipe.name, fresh, self.state_dir)
-        metadata = FeatureMetadata.read(self._data_folder / "features.json")
-        data = read(
-            fresh,
-            recipe,
-            metadata,
-            feature_set=self.feature_set,
-            target=self.target,
-            report_progress=self.report_progress,
+
+    def _read(self, plan: ResolvedRecipe, synced: Synced) -> _Job:
+        """Return the training set and its blocks; refuse here, not after hours of training, what the data lack."""
+        metadata = FeatureMetadata.read(self._data_folder(plan) / "features.json")
+        data = read_training_set(synced, plan, metadata, report_progress=self.report_progress)
+        split = split_eras(data, plan)
+        neutralizers = set(metadata.members(plan.recipe.exposed))
+        benchmark = None
+        if plan.recipe.to_benchmark:
+            benchmark = neutralizer_column(self._data_folder(plan), synced.store, split.holdout, plan.target)
+        return _Job(
+            plan=plan,
+            synced=synced,
+            data=data,
+            split=split,
+            resolved=resolved_eras(data, plan),
+            neutralizers=tuple(name for name in data.manifest.features if name in neutralizers),
+            benchmark=benchmark,
         )
-        split, resolved = part(data, recipe, self.target)
-        self._neutralizers(data, recipe)  # an unknown set is refused before hours of training, not after
-        column = (
-            benchmark_column(self._data_folder, fresh.store, split.holdout, self.target)
-            if recipe.to_benchmark
-            else None
-        )
+
+    @contextmanager
+    def _temporary_folders(self) -> Iterator[_Folders]:
+        """Yield folders for the models, on the disk of the state directory; remove them in the end."""
         for left in self.state_dir.glob("retrain-*/"):  # by a retrain that was killed; only one runs at a time
             shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix="retrain-", dir=self.state_dir) as scratch:
-            judged, served = Path(scratch) / "judged", Path(scratch) / "served"
-            for folder in (judged, served):
-                write_inputs(data, recipe, folder, stale_after=fresh.history.stale_after)
-            (served / DISTRIBUTIONS).write_bytes(feature_distributions(data).to_bytes())
-            network = self._fit_network(data, split, resolved, recipe, (judged, served))
-            for folder, average in ((judged, network.judged), (served, network.served)):
-                self.report_progress("export", 0.0, "ONNX, with the parity gate")
-                report = export(average, folder / NETWORK)
-                log.info("network.exported", max_abs=report.max_abs)
-            self._fit_trees(data, split.train, recipe, judged)
-            if recipe.refit:
-                self._fit_trees(data, resolved, recipe, served)
-            else:
-                for name in recipe.trees(self.target):
-                    shutil.copyfile(judged / f"{name}.txt", served / f"{name}.txt")
-            reference = ReferencePredictions.read(self._data_folder, fresh.store, split.validation, target=self.target)
-            weights = find_weights(data, judged, split.validation, recipe, target=self.target, reference=reference)
-            challenger = self._candidate(data, recipe, judged, weights)
-            validation = judge(
-                challenger,
-                split.validation,
-                target=self.target,
-                reference=reference,
-                report_progress=self.report_progress,
-            )
-            judgement = compare_with_champion(
-                challenger,
-                split.holdout,
-                target=self.target,
-                fresh=fresh,
-                data_folder=self._data_folder,
-                artifacts=self.artifacts,
-                recipe=recipe.name,
-                used=used(data, split, recipe, self.target),
-                suspicious=recipe.floors.suspicious_corr,
-                served=self._seal(data, recipe, served, weights),
-                report_progress=self.report_progress,
-                other_version=other_version,
-            )
-            decision = decide(judgement.evidence, recipe.floors, target=self.target)
-            scores = summarize_corr(judgement.challenger)
-            evaluation = to_json(judgement, validation, target=self.target).encode()
-            files: dict[str, bytes | Path] = {EVALUATION: evaluation, **{one.name: one for one in served.iterdir()}}
-            if recipe.refit:
-                models = [NETWORK, *(f"{name}.txt" for name in recipe.trees(self.target))]
-                models += [path.name for path in judged.glob(f"{STACKED}*")]
-                files.update({f"{JUDGED}{name}": judged / name for name in models})
-            about = self._manifest(data, split, recipe, network) | {
-                "weights": weights,
-                "benchmark": column,
-                "judged_prefix": JUDGED if recipe.refit else "",
-                "scores": {name: asdict(score) for name, score in scores.items()},
-                "decision": {"champion": judgement.champion_id, **asdict(decision)},
-            }
-            artifact = self.artifacts.write(files=files, manifest=about, at=datetime.now(UTC))
-        shutil.rmtree(kept(self.state_dir, recipe), ignore_errors=True)
-        Scorer(artifact)
-        if decision.promote:
-            self.artifacts.promote(recipe.name, artifact.id, by="gate")
-        else:
-            self.artifacts.prune()
-        log.info(
-            "artifact.promoted" if decision.promote else "artifact.kept_back",
-            artifact=artifact.id,
-            recipe=recipe.name,
-            data_version=self.data_version,
-            reason=decision.reason,
-        )
-        return Retrained(artifact=artifact, scores=scores, decision=decision, seconds=time.perf_counter() - began)
+            yield _Folders(judged=Path(scratch) / "judged", served=Path(scratch) / "served")
 
-    @property
-    def _data_folder(self) -> Path:
-        return self.state_dir / "data" / self.data_version
+    def _write_inputs(self, job: _Job, folders: _Folders) -> None:
+        """Write everything that serving needs beside the models: preprocessing, history, feature distributions."""
+        for folder in (folders.judged, folders.served):
+            write_inputs(job.data, job.plan.recipe, folder, stale_after=job.synced.history.stale_after)
+        (folders.served / DISTRIBUTIONS).write_bytes(feature_distributions(job.data).to_bytes())
 
-    def _fit_network(
-        self, data: TrainingSet, split: Split, resolved: tuple[int, ...], recipe: Recipe, folders: tuple[Path, Path]
-    ) -> FittedNetwork:
-        """Fit the network with all processes there are; its trees go to the folders, judged and served."""
-        if recipe.network.labels == "benchmark_residual":
-            data = with_benchmark(data, data.store.store, self._data_folder, target=self.target)
-        request = FitRequest(data=data, split=split, resolved=resolved, recipe=recipe, target=self.target)
+    def _fit_network(self, job: _Job, folders: _Folders) -> FittedNetwork:
+        """Fit the network with all processes of the team; the trees it is stacked on go to the folders."""
+        plan, data = job.plan, job.data
+        if plan.recipe.network.labels == "benchmark_residual":
+            data = with_benchmark(data, data.store.store, self._data_folder(plan), target=plan.target)
         team = NetworkTeam(
             state_dir=self.state_dir,
             device=self.device,
@@ -221,86 +281,173 @@ class Retrainer:
             should_stop=self.should_stop,
             record_metrics=self.record_metrics,
         )
-        return team.fit(request, *folders)
+        request = FitRequest(data=data, split=job.split, resolved=job.resolved, plan=plan)
+        return team.fit(request, folders.judged, folders.served)
 
-    def _fit_trees(self, data: TrainingSet, positions: Sequence[int], recipe: Recipe, folder: Path) -> None:
-        """Train the tree members on the eras at *positions*."""
-        for name, target in recipe.trees(self.target).items():
+    def _export(self, network: FittedNetwork, folders: _Folders) -> None:
+        """Write both networks as ONNX; the export refuses a file that scores differently from torch."""
+        for folder, average in ((folders.judged, network.judged), (folders.served, network.served)):
+            self.report_progress("export", 0.0, "ONNX, with the parity gate")
+            report = export(average, folder / NETWORK)
+            log.info("network.exported", max_abs=report.max_abs)
+
+    def _fit_trees(self, job: _Job, folders: _Folders) -> None:
+        """Fit the tree members on the training eras, and again on all resolved eras where the recipe refits."""
+        self._fit_trees_on(job, job.split.train, folders.judged)
+        if job.plan.recipe.refit:
+            self._fit_trees_on(job, job.resolved, folders.served)
+        else:
+            for name in job.plan.trees:
+                shutil.copyfile(folders.judged / f"{name}.txt", folders.served / f"{name}.txt")
+
+    def _fit_trees_on(self, job: _Job, positions: Sequence[int], folder: Path) -> None:
+        """Fit the tree members on the eras at *positions* and write them to *folder*."""
+        for name, target in job.plan.trees.items():
             text = fit_trees(
-                data,
+                job.data,
                 positions,
-                recipe,
+                job.plan.recipe,
                 target,
                 self.report_progress,
-                kept=kept(self.state_dir, recipe),
+                checkpoints=checkpoint_folder(self.state_dir, job.plan.recipe),
                 should_stop=self.should_stop,
             )
             (folder / f"{name}.txt").write_text(text, encoding="utf-8")
 
-    def _candidate(self, data: TrainingSet, recipe: Recipe, folder: Path, weights: Mapping[str, float]) -> Ensemble:
-        """Return the members of *folder* with what makes one prediction of theirs."""
-        return Ensemble(
-            data=data,
-            members=Members(folder, tuple(weights), target=self.target),
-            weights=weights,
-            neutralizers=self._neutralizers(data, recipe),
-            proportion=recipe.neutralize,
-            to_benchmark=recipe.to_benchmark,
+    def _weigh(self, job: _Job, folders: _Folders) -> _Validated:
+        """Find the members' weights by the recipe's rule, and score the ensemble, on the validation eras."""
+        positions, target = job.split.validation, job.plan.target
+        reference = self._reference(job, positions)
+        weights = find_weights(job.data, folders.judged, positions, job.plan.recipe, target=target, reference=reference)
+        ensemble = _ensemble(job, folders.judged, weights)
+        scores = judge(ensemble, positions, target=target, reference=reference, report_progress=self.report_progress)
+        return _Validated(ensemble=ensemble, scores=scores)
+
+    def _judge(
+        self, job: _Job, folders: _Folders, ensemble: Ensemble, other: OpenedChampion | None
+    ) -> HoldoutJudgement:
+        """Check the models that would serve, then score challenger and champion on the hold-out."""
+        plan, positions = job.plan, job.split.holdout
+        return compare_with_champion(
+            Challenger(
+                ensemble=ensemble,
+                used=used_eras(job.data, job.split, plan),
+                suspicious_corr=plan.recipe.floors.suspicious_corr,
+                serving=_check_serving(job, folders.served, ensemble.weights),
+            ),
+            Holdout(positions=positions, target=plan.target, reference=self._reference(job, positions)),
+            Champions(artifacts=self.artifacts, recipe=plan.recipe.name, synced=job.synced, other_version=other),
+            report_progress=self.report_progress,
         )
 
-    def _seal(self, data: TrainingSet, recipe: Recipe, folder: Path, weights: Mapping[str, float]) -> dict[str, float]:
-        """
-        Leave rows in *folder* with the scores that its members must give them wherever they are served.
-
-        Returns:
-            ``golden``, how far the files loaded afresh are off; ``latency_s``, in which they score a live era.
-        """
-        newest = np.ascontiguousarray(data.store.features(len(data.store.eras) - 1))
-        rows = newest[:GOLDEN_ROWS]
-        sealed = Members(folder, tuple(weights), target=self.target).score(
-            prepare(data.manifest, data.manifest.features, rows)
-        )
-        (folder / GOLDEN).write_bytes(golden_batch(rows, sealed))
-        loaded = self._candidate(data, recipe, folder, weights)
-        live = np.resize(newest, (LIVE_ROWS, newest.shape[1]))
-        began = time.perf_counter()
-        loaded.score_rows(prepare(data.manifest, data.manifest.features, live), "stored", None)
-        latency_s = time.perf_counter() - began
-        off = replay(loaded.members, (folder / GOLDEN).read_bytes())
-        return {"golden": max(off.values()), "latency_s": latency_s}
-
-    def _neutralizers(self, data: TrainingSet, recipe: Recipe) -> tuple[str, ...]:
-        """Return the recipe's neutralizers among the pinned features, in the manifest's order."""
-        wanted = set(FeatureMetadata.read(self._data_folder / "features.json").members(recipe.exposed))
-        return tuple(name for name in data.manifest.features if name in wanted)
-
-    def _manifest(self, data: TrainingSet, split: Split, recipe: Recipe, network: FittedNetwork) -> dict[str, Any]:
-        eras = data.store.eras
-        return {
-            "bot": __version__,
-            "recipe": asdict(recipe),
-            "recipe_sha256": recipe.digest,
-            "data_version": self.data_version,
-            "feature_set": self.feature_set,
-            "store": data.store.store.folder.name,
-            "features": len(data.manifest.features),
-            "preprocess_sha256": data.manifest.digest,
-            "target": self.target,
-            "targets": list(data.targets),
-            "neutralizers": list(self._neutralizers(data, recipe)),
-            "history": {
-                "targets": list(recipe.network.history_targets),
-                "lookback": recipe.network.lookback,
-                "lags": {name: minimum_lag(name) for name in recipe.network.history_targets},
-                "scale": SCALE,
-            },
-            "eras": {
-                "train": [eras[split.train[0]], eras[split.train[-1]]],
-                "validation": [eras[split.validation[0]], eras[split.validation[-1]]],
-                "holdout": [eras[split.holdout[0]], eras[split.holdout[-1]]],
-                "newest": eras[-1],
-            },
-            "network": {"best_steps": list(network.best_steps), "best_corr": list(network.best_corr)},
-            "packages": {name: version(name) for name in ("torch", "onnx", "onnxruntime", "lightgbm", "numpy")},
-            "machine": platform.machine(),
+    def _write(
+        self,
+        job: _Job,
+        folders: _Folders,
+        network: FittedNetwork,
+        validated: _Validated,
+        judgement: HoldoutJudgement,
+        decision: Decision,
+    ) -> Artifact:
+        """Write the artifact: models that serve, models that were judged, scores and decision."""
+        recipe = job.plan.recipe
+        evaluation = to_json(judgement, validated.scores, target=job.plan.target).encode()
+        files: dict[str, bytes | Path] = {EVALUATION: evaluation, **{one.name: one for one in folders.served.iterdir()}}
+        if recipe.refit:
+            models = [NETWORK, *(f"{name}.txt" for name in job.plan.trees)]
+            models += [path.name for path in folders.judged.glob(f"{STACKED}*")]
+            files.update({f"{JUDGED}{name}": folders.judged / name for name in models})
+        scores = summarize_corr(judgement.challenger)
+        manifest = _manifest(job, network) | {
+            "weights": validated.ensemble.weights,
+            "benchmark": job.benchmark,
+            "judged_prefix": JUDGED if recipe.refit else "",
+            "scores": {name: asdict(score) for name, score in scores.items()},
+            "decision": {"champion": judgement.champion_id, **asdict(decision)},
         }
+        return self.artifacts.write(files=files, manifest=manifest, at=datetime.now(UTC))
+
+    def _promote(self, plan: ResolvedRecipe, artifact: Artifact, decision: Decision) -> None:
+        """Make the artifact the champion where the decision is to promote, once it replays its golden batch."""
+        Scorer(artifact)  # raises where the written artifact does not score as it was trained
+        if decision.promote:
+            self.artifacts.promote(plan.recipe.name, artifact.id, by="gate")
+        else:
+            self.artifacts.prune()
+        log.info(
+            "artifact.promoted" if decision.promote else "artifact.kept_back",
+            artifact=artifact.id,
+            recipe=plan.recipe.name,
+            data_version=plan.data_version,
+            reason=decision.reason,
+        )
+
+    def _reference(self, job: _Job, positions: Sequence[int]) -> ReferencePredictions:
+        """Return the benchmark's and the meta model's predictions of the eras at *positions*."""
+        folder = self._data_folder(job.plan)
+        return ReferencePredictions.read(folder, job.synced.store, positions, target=job.plan.target)
+
+    def _data_folder(self, plan: ResolvedRecipe) -> Path:
+        return self.state_dir / "data" / plan.data_version
+
+
+def _ensemble(job: _Job, folder: Path, weights: Mapping[str, float]) -> Ensemble:
+    """Return the members of *folder* as the ensemble that the recipe makes of them."""
+    return Ensemble(
+        data=job.data,
+        members=Members(folder, tuple(weights), target=job.plan.target),
+        weights=weights,
+        neutralizers=job.neutralizers,
+        proportion=job.plan.recipe.neutralize,
+        to_benchmark=job.plan.recipe.to_benchmark,
+    )
+
+
+def _check_serving(job: _Job, folder: Path, weights: Mapping[str, float]) -> ServingCheck:
+    """Write the golden batch to *folder*; replay it with the files loaded afresh and time a live era."""
+    manifest = job.data.manifest
+    newest = np.ascontiguousarray(job.data.store.features(len(job.data.store.eras) - 1))
+    rows = newest[:GOLDEN_ROWS]
+    scores = Members(folder, tuple(weights), target=job.plan.target).score(prepare(manifest, manifest.features, rows))
+    (folder / GOLDEN).write_bytes(golden_batch(rows, scores))
+    loaded = _ensemble(job, folder, weights)
+    live = np.resize(newest, (LIVE_ROWS, newest.shape[1]))
+    began = time.perf_counter()
+    loaded.score_rows(prepare(manifest, manifest.features, live), "stored", None)
+    latency_s = time.perf_counter() - began
+    differences = replay(loaded.members, (folder / GOLDEN).read_bytes())
+    return ServingCheck(golden=max(differences.values()), latency_s=latency_s)
+
+
+def _manifest(job: _Job, network: FittedNetwork) -> dict[str, Any]:
+    """Return the entries of the manifest that are known before the judgement."""
+    plan, data, split = job.plan, job.data, job.split
+    recipe, eras = plan.recipe, data.store.eras
+    return {
+        "bot": __version__,
+        "recipe": asdict(recipe),
+        "recipe_sha256": recipe.digest,
+        "data_version": plan.data_version,
+        "feature_set": plan.feature_set,
+        "store": data.store.store.folder.name,
+        "features": len(data.manifest.features),
+        "preprocess_sha256": data.manifest.digest,
+        "target": plan.target,
+        "targets": list(data.targets),
+        "neutralizers": list(job.neutralizers),
+        "history": {
+            "targets": list(recipe.network.history_targets),
+            "lookback": recipe.network.lookback,
+            "lags": {name: minimum_lag(name) for name in recipe.network.history_targets},
+            "scale": SCALE,
+        },
+        "eras": {
+            "train": [eras[split.train[0]], eras[split.train[-1]]],
+            "validation": [eras[split.validation[0]], eras[split.validation[-1]]],
+            "holdout": [eras[split.holdout[0]], eras[split.holdout[-1]]],
+            "newest": eras[-1],
+        },
+        "network": {"best_steps": list(network.best_steps), "best_corr": list(network.best_corr)},
+        "packages": {name: version(name) for name in ("torch", "onnx", "onnxruntime", "lightgbm", "numpy")},
+        "machine": platform.machine(),
+    }

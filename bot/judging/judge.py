@@ -18,6 +18,7 @@ import structlog
 from bot.data.era_store import EraStore
 from bot.data.reference_predictions import ReferencePredictions
 from bot.features.preprocess import Prepared
+from bot.findings import Absent
 from bot.history import feature_returns
 from bot.history.factor_history import FeatureReturns, Window
 from bot.scoring.coverage import COVERAGE, if_covered
@@ -170,23 +171,28 @@ def judge(
     )
 
 
-def unseen(artifact: Artifact, positions: Sequence[int], eras: Sequence[str]) -> list[int]:
+def unseen_positions(artifact: Artifact, positions: Sequence[int], eras: Sequence[str]) -> list[int] | Absent:
     """
-    Return the positions that neither the artifact's judged members have seen, nor anything that reaches into them.
+    Return the eras that an artifact's judged members are out of sample for.
 
-    Raises:
-        ValueError: There are none, or the artifact keeps no such members.
+    They begin with the artifact's own hold-out: an embargo separates it from every era that shaped the members.
+
+    Args:
+        artifact: Artifact whose judged members are meant.
+        positions: Positions to choose from.
+        eras: Labels of all eras.
+
+    Returns:
+        Positions, at least one; ``Absent`` where there are none or the artifact keeps no judged members.
     """
     if "holdout" not in artifact.manifest["eras"]:
-        raise ValueError("it was made by a version that kept no members for a comparison")
+        return Absent("it was made by a version that kept no members for a comparison")
     first = str(artifact.manifest["eras"]["holdout"][0])
     found = [position for position in positions if eras[position] >= first]
-    if not found:
-        raise ValueError(f"its own hold-out begins with era {first}, after this one")
-    return found
+    return found or Absent(f"its own hold-out begins with era {first}, after this one")
 
 
-def judged_candidate(artifact: Artifact, store: EraStore, returns: FeatureReturns, targets: Sequence[str]) -> Ensemble:
+def judged_ensemble(artifact: Artifact, store: EraStore, returns: FeatureReturns, targets: Sequence[str]) -> Ensemble:
     """
     Return the members that an artifact was judged by, on the data of today.
 
@@ -232,7 +238,7 @@ def open_judged(artifact: Artifact, state_dir: Path) -> Ensemble:
     targets = tuple(name for name in artifact.manifest["targets"] if name in store.manifest.targets)
     with state_lock(state_dir, "sync"):
         returns = feature_returns.update(store, history)
-    return judged_candidate(artifact, store, returns, targets)
+    return judged_ensemble(artifact, store, returns, targets)
 
 
 def find_weights(

@@ -22,7 +22,8 @@ import structlog
 
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import RefuseToSubmit, RetryLater
-from bot.judging.judge import ENSEMBLE, contribution, open_judged, unseen
+from bot.findings import Absent
+from bot.judging.judge import ENSEMBLE, contribution, open_judged, unseen_positions
 from bot.record.diagnostics import ArtifactDiagnostics, DiagnosticsRecord, Scores, update_alert
 from bot.record.outbox import Outbox
 from bot.scoring.coverage import COVERAGE
@@ -49,6 +50,28 @@ PATIENCE_S = 600.0
 
 FAILED = ("failed", "error")
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether Numerai's scores equal ours, and in which eras they do or do not."""
+
+    agrees: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LocalScores:
+    """
+    Our scores of an artifact's validation eras, and the predictions that they belong to.
+
+    Attributes:
+        scores: Scores of the ensemble by kind and era.
+        file: CSV for Numerai with every row of these eras.
+    """
+
+    scores: Scores
+    file: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,29 +114,34 @@ class Diagnoser:
         except RefuseToSubmit as error:
             known = self.record.get(artifact.id) or _intended(artifact, slot, token="", ours={})
             return self._keep(known, state="refused", verdict=str(error))
-        told = self._poll(sent)
-        if told.status != "done":
-            return self._keep(sent, state="refused", verdict=told.message or f"Numerai's diagnostics {told.status}")
-        state, verdict = compare(sent.ours, told.scores)
-        return self._keep(sent, state=state, theirs=told.scores, verdict=verdict)
+        diagnosis = self._poll(sent)
+        if diagnosis.status != "done":
+            reason = diagnosis.message or f"Numerai's diagnostics {diagnosis.status}"
+            return self._keep(sent, state="refused", verdict=reason)
+        verdict = compare_scores(sent.ours, diagnosis.scores)
+        state = "agrees" if verdict.agrees else "differs"
+        return self._keep(sent, state=state, theirs=diagnosis.scores, verdict=verdict.reason)
 
     def _send(self, artifact: Artifact, slot: Slot, before: ArtifactDiagnostics | None) -> ArtifactDiagnostics:
         """Return the record of an upload; nothing is uploaded that the server is seen to hold already."""
         if before is not None and (held := self._held(before)):
             return held
+        local: _LocalScores | Absent
         try:
-            ours, content = self._measure(artifact)
-        except (ValueError, KeyError) as error:  # it keeps no judged members, or they have seen every era
-            raise RefuseToSubmit(f"it cannot be diagnosed: {error}; the next retrain's can") from None
-        token = f"d-{artifact.id}-{hashlib.sha256(content).hexdigest()[:8]}"
-        intended = _intended(artifact, slot, token=token, ours=ours)
+            local = self._score(artifact)
+        except (ValueError, KeyError) as error:  # an artifact of an older version may lack anything
+            local = Absent(str(error))
+        if isinstance(local, Absent):
+            raise RefuseToSubmit(f"it cannot be diagnosed: {local.reason}; the next retrain's can")
+        token = f"d-{artifact.id}-{hashlib.sha256(local.file).hexdigest()[:8]}"
+        intended = _intended(artifact, slot, token=token, ours=local.scores)
         known = self.record.get(artifact.id)
         self.record.keep(intended)
         # The ledger may have been lost since; only who asks for it again has it sent again.
         if known is None and (held := self._held(intended)):
             return held
-        sent = self.client.diagnose(model_id=slot.model_id, filename=f"{intended.token}.csv", content=content)
-        log.info("diagnostics.uploaded", artifact=artifact.id, eras=len(ours["corr"]), bytes=len(content))
+        sent = self.client.diagnose(model_id=slot.model_id, filename=f"{intended.token}.csv", content=local.file)
+        log.info("diagnostics.uploaded", artifact=artifact.id, eras=len(local.scores["corr"]), bytes=len(local.file))
         return self._keep(intended, state="sent", diagnostics_id=sent)
 
     def _held(self, record: ArtifactDiagnostics) -> ArtifactDiagnostics | None:
@@ -126,56 +154,54 @@ class Diagnoser:
     def _poll(self, record: ArtifactDiagnostics) -> Diagnosis:
         waited, pause = 0.0, FIRST_PAUSE_S
         while True:
-            told = self.client.diagnosis(record.model_id, str(record.diagnostics_id))
-            if told.status == "done" or told.status in FAILED or told.message:
-                return told
+            diagnosis = self.client.diagnosis(record.model_id, str(record.diagnostics_id))
+            if diagnosis.status == "done" or diagnosis.status in FAILED or diagnosis.message:
+                return diagnosis
             if waited >= PATIENCE_S:
                 raise RetryLater(
-                    f"Numerai's diagnostics of {record.artifact} are {told.status} after {waited:.0f} s; ask again later"
+                    f"Numerai's diagnostics of {record.artifact} are {diagnosis.status} after {waited:.0f} s; ask again later"
                 )
             self.wait(pause)
             waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE_S)
 
-    def _measure(self, artifact: Artifact) -> tuple[Scores, bytes]:
+    def _score(self, artifact: Artifact) -> _LocalScores | Absent:
         """
         Score the validation eras that the judged members have not seen.
 
-        Numerai scores on the column `target`, whichever target that is; whole eras are sent, and not all of them have to
-        be (the server names those it did not get).
-
-        Returns:
-            Our scores, and the file for Numerai: every row of these eras.
+        Numerai scores on the column `target`, whichever target that is. Whole eras are uploaded, and not all of them
+        have to be: the server lists the eras that it did not receive.
         """
         ensemble = open_judged(artifact, self.state_dir)
-        store = ensemble.data.store.store
-        target = str(artifact.manifest["target"])
+        store, target = ensemble.data.store.store, str(artifact.manifest["target"])
         paid = ALIAS if ALIAS in store.manifest.targets else target
-        truths = store.select((), (paid, target) if paid != target else (target,))
-        labelled = np.flatnonzero(truths.labelled(paid)).tolist()
-        positions = [one for one in unseen(artifact, labelled, store.eras) if store.kinds[one] == "validation"]
+        targets = store.select((), (paid, target) if paid != target else (target,))
+        unseen = unseen_positions(artifact, np.flatnonzero(targets.labelled(paid)).tolist(), store.eras)
+        if isinstance(unseen, Absent):
+            return unseen
+        positions = [position for position in unseen if store.kinds[position] == "validation"]
         if not positions:
-            raise ValueError("its judged members have seen every validation era")
+            return Absent("its judged members have seen every validation era")
         home = self.state_dir / "data" / str(artifact.manifest["data_version"])
         reference = ReferencePredictions.read(home, store, positions, target=target)
-        ours: dict[str, dict[str, float]] = defaultdict(dict)
+        scores: dict[str, dict[str, float]] = defaultdict(dict)
         ids: list[str] = []
         predictions: list[np.ndarray] = []
         for done, position in enumerate(positions):
             self.report_progress("diagnose", done / len(positions), f"{len(positions)} eras")
             of_era = {kind: by_era.get(position) for kind, by_era in reference.by_era.items()}
-            scores = ensemble.score(position, of_era.get("bmc")).scores
-            values, truth = scores[ENSEMBLE], truths.target(position, paid)
-            found = {"corr": corr(values, truth)}
-            for kind, opinion in of_era.items():
+            values = ensemble.score(position, of_era.get("bmc")).scores[ENSEMBLE]
+            paid_target, own_target = targets.target(position, paid), targets.target(position, target)
+            found = {"corr": corr(values, paid_target)}
+            for kind, other in of_era.items():
                 # The benchmark is of the artifact's own target; Numerai's is of the one that is paid.
-                if kind == "mmc" or np.array_equal(truth, truths.target(position, target), equal_nan=True):
-                    found[kind] = contribution(values, opinion, truth)
+                if kind == "mmc" or np.array_equal(paid_target, own_target, equal_nan=True):
+                    found[kind] = contribution(values, other, paid_target)
             for kind, value in found.items():
                 if np.isfinite(value):
-                    ours[kind][store.eras[position]] = value
+                    scores[kind][store.eras[position]] = value
             ids += [one.decode() for one in store.ids(position).tolist()]
             predictions.append(values)
-        return ours, render(ids, np.concatenate(predictions))
+        return _LocalScores(scores=scores, file=render(ids, np.concatenate(predictions)))
 
     def _keep(
         self,
@@ -213,17 +239,13 @@ def _intended(artifact: Artifact, slot: Slot, *, token: str, ours: Scores) -> Ar
     )
 
 
-def compare(ours: Scores, theirs: Scores) -> tuple[str, str]:
-    """
-    Hold our scores beside Numerai's, era by era; only eras that both have are compared.
-
-    Returns:
-        ``agrees`` or ``differs``, and what was found in words.
-    """
+def compare_scores(ours: Scores, theirs: Scores) -> Verdict:
+    """Compare our scores with Numerai's in every era that both have."""
     wanted = ours["corr"]
     scored = [era for era in wanted if era in theirs.get("corr", {})]
     if len(scored) < COVERAGE * len(wanted):
-        return "differs", f"Numerai scored {len(scored)} of {len(wanted)} eras; is the data version still its own?"
+        reason = f"Numerai scored {len(scored)} of {len(wanted)} eras; is the data version still its own?"
+        return Verdict(agrees=False, reason=reason)
     unlike, most = [], {}
     for score, values in ours.items():
         gaps = {era: abs(value - theirs[score][era]) for era, value in values.items() if era in theirs.get(score, {})}
@@ -238,5 +260,6 @@ def compare(ours: Scores, theirs: Scores) -> tuple[str, str]:
                 f" (era {era}: {values[era]:.4f} here, {theirs[score][era]:.4f} there; limit {TOLERANCE:g})"
             )
     if unlike:
-        return "differs", "; ".join(unlike)
-    return "agrees", f"{len(scored)} eras, largest difference " + ", ".join(f"{gap} ({s})" for s, gap in most.items())
+        return Verdict(agrees=False, reason="; ".join(unlike))
+    largest = ", ".join(f"{gap} ({score})" for score, gap in most.items())
+    return Verdict(agrees=True, reason=f"{len(scored)} eras, largest difference {largest}")

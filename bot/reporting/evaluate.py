@@ -23,7 +23,7 @@ from bot.errors import BadConfig
 from bot.features.feature_sets import FeatureMetadata
 from bot.findings import Absent, Finding
 from bot.judging.evaluation_file import EVALUATION
-from bot.judging.judge import ENSEMBLE, open_judged, unseen
+from bot.judging.judge import ENSEMBLE, open_judged, unseen_positions
 from bot.judging.leakage import eras_used_by_artifact, find_leaks
 from bot.reporting._era_measurements import EraMeasurements, UnseenEras, measure_eras
 from bot.reporting._figures import (
@@ -124,10 +124,9 @@ class Evaluator:
         """Return the judged members and the labelled eras from the start of their hold-out."""
         ensemble, target = open_judged(artifact, self.state_dir), str(artifact.manifest["target"])
         store = ensemble.data.store
-        try:
-            positions = unseen(artifact, np.flatnonzero(store.labelled(target)).tolist(), store.eras)
-        except ValueError as error:
-            raise BadConfig(f"artifact {artifact.id} cannot be evaluated: {error}; `bot retrain` makes one") from None
+        positions = unseen_positions(artifact, np.flatnonzero(store.labelled(target)).tolist(), store.eras)
+        if isinstance(positions, Absent):
+            raise BadConfig(f"artifact {artifact.id} cannot be evaluated: {positions.reason}; `bot retrain` makes one")
         return UnseenEras(artifact=artifact, ensemble=ensemble, positions=tuple(positions), target=target)
 
     def _data_folder(self, artifact: Artifact) -> Path:

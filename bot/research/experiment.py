@@ -20,7 +20,7 @@ from bot.history.factor_history import FeatureReturns
 from bot.system.progress import ProgressCallback
 from bot.training.network_options import Device
 from bot.training.recipe_file import history_needs
-from bot.training.recipes import Recipe
+from bot.training.recipes import Recipe, ResolvedRecipe
 from bot.training.splits import Split, walk_forward
 from bot.training.training_set import TrainingSet
 
@@ -53,6 +53,10 @@ class Experiment:
     chunk: int
     device: Device = "auto"
     report_progress: ProgressCallback = lambda _stage, _share, _note: None
+
+    def resolve(self, recipe: Recipe) -> ResolvedRecipe:
+        """Return a recipe with the data version, feature set and target of the experiment where it pins none."""
+        return recipe.resolved(data_version=self.data_version, feature_set=self.feature_set, target=self.target)
 
     def store(self) -> EraStore:
         """

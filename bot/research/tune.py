@@ -197,10 +197,10 @@ class Tuning:
 
     def data(self, recipe: Recipe) -> TrainingSet:
         """Return the training set of a recipe; trials that differ in sizes only share one."""
-        key = (recipe.feature_set, recipe.network.lookback, recipe.network.history_targets)
+        plan = self.experiment.resolve(recipe)
+        key = (plan.feature_set, recipe.network.lookback, recipe.network.history_targets)
         if key not in self._data:
-            lab = self.experiment
-            chosen = replace(lab, recipe=recipe, feature_set=recipe.feature_set or lab.feature_set)
+            chosen = replace(self.experiment, recipe=recipe, feature_set=plan.feature_set)
             with self._alone("read"):
                 self._data[key] = chosen.read(self.store)
         return self._data[key]
@@ -278,9 +278,8 @@ class Tuning:
         """
         if not study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]):
             raise OperatorNeeded(f"no trial of {study.study_name} was completed; run `bot tune` again")
-        lab = self.experiment
-        chosen = self.space.recipe(optuna.trial.FixedTrial(study.best_params))
-        return replace(chosen, name=name, target=lab.target, feature_set=chosen.feature_set or lab.feature_set)
+        chosen = self.experiment.resolve(self.space.recipe(optuna.trial.FixedTrial(study.best_params)))
+        return replace(chosen.recipe, name=name, target=chosen.target, feature_set=chosen.feature_set)
 
     def _members(
         self, data: TrainingSet, recipe: Recipe, fold: Split, scratch: Path
@@ -296,7 +295,7 @@ class Tuning:
         fitted, seen = self._network(data, recipe, fold, scratch) if networks else (None, data)
         trees = {
             name: self._trees(data, recipe, fold, target)
-            for name, target in recipe.trees(lab.target).items()
+            for name, target in self.experiment.resolve(recipe).trees.items()
             if name in names
         }
 
@@ -327,7 +326,7 @@ class Tuning:
         if recipe.network.labels == "benchmark_residual":
             data = with_benchmark(data, self.store, self._data_folder, target=lab.target)
         if recipe.network.stacked:
-            stacker = Stacker(recipe=recipe, folds=scratch / "folds", kept=scratch, should_stop=self.should_stop)
+            stacker = Stacker(recipe=recipe, folds=scratch / "folds", checkpoints=scratch, should_stop=self.should_stop)
             data = stacker.stack(data, inner.train, scratch)
         fitter = NetworkFitter(
             data=data,
@@ -349,7 +348,7 @@ class Tuning:
                 recipe,
                 target,
                 lambda _stage, _share, _note: None,
-                kept=kept,
+                checkpoints=kept,
                 should_stop=self.should_stop,
             )
         return TreeModel(kept / "models" / f"{tree_key(data, positions, recipe, target)}.txt")

@@ -44,7 +44,7 @@ def with_benchmark(data: TrainingSet, store: EraStore, folder: Path, *, target: 
     return replace(data, benchmark=known)
 
 
-def benchmark_column(folder: Path, store: EraStore, positions: Sequence[int], target: str) -> str:
+def neutralizer_column(folder: Path, store: EraStore, positions: Sequence[int], target: str) -> str:
     """
     Return the column of the benchmark model that an ensemble is neutralized to, live as on the eras at *positions*.
 

@@ -16,7 +16,7 @@ from bot.serving.scorer import STACKED
 from bot.system.progress import ProgressCallback, RecordMetrics
 from bot.training.network_fit import FittedNetwork, NetworkFitter
 from bot.training.network_options import Device
-from bot.training.recipes import Recipe
+from bot.training.recipes import Recipe, ResolvedRecipe
 from bot.training.splits import Split
 from bot.training.stacking import Stacker
 from bot.training.training_set import TrainingSet
@@ -26,21 +26,19 @@ from models.training.distributed import Team
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitRequest:
     """
-    One fit, as it travels from the process that leads to the others; the data travel as the name of their store.
+    One fit, as the leading process sends it to the others; data are sent as the name of their store.
 
     Attributes:
-        data: What is learned from, not stacked yet.
-        split: The recipe's blocks.
+        data: Training set, without stacked predictions.
+        split: Training, validation and hold-out eras.
         resolved: Eras of the refit.
-        recipe: How.
-        target: Its CORR decides when to stop.
+        plan: Recipe and main target.
     """
 
     data: TrainingSet
     split: Split
     resolved: tuple[int, ...]
-    recipe: Recipe
-    target: str
+    plan: ResolvedRecipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +88,12 @@ class NetworkTeam:
 
     def _fitter(self, request: FitRequest, judged: Path, served: Path) -> NetworkFitter:
         """Return what fits the network, stacked on trees where the recipe says so; they are grown once."""
-        data, refit_data, recipe = request.data, None, request.recipe
+        data, refit_data, recipe = request.data, None, request.plan.recipe
         if recipe.network.stacked:
             stacker = Stacker(
                 recipe=recipe,
                 folds=self.state_dir / "training" / "folds",
-                kept=kept(self.state_dir, recipe),
+                checkpoints=checkpoint_folder(self.state_dir, recipe),
                 report_progress=self.report_progress,
                 should_stop=self.should_stop,
             )
@@ -109,16 +107,16 @@ class NetworkTeam:
             data=data,
             refit_data=refit_data,
             recipe=recipe,
-            target=request.target,
+            target=request.plan.target,
             device=self.device,
-            checkpoints=kept(self.state_dir, recipe),
+            checkpoints=checkpoint_folder(self.state_dir, recipe),
             report_progress=self.report_progress,
             should_stop=self.should_stop,
             record_metrics=self.record_metrics,
         )
 
 
-def kept(state_dir: Path, recipe: Recipe) -> Path:
+def checkpoint_folder(state_dir: Path, recipe: Recipe) -> Path:
     """Return the folder for what an interrupted training of *recipe* goes on from."""
     return state_dir / "training" / recipe.name
 

@@ -161,6 +161,7 @@ def _refuse_impossible(path: Path, recipe: Recipe) -> None:
     network, floors = recipe.network, recipe.floors
     members = [name for name, _ in recipe.weights]
     answers = {f"target_{name.removeprefix('tsmixer_')}" for name in members if name.startswith("tsmixer_")}
+    tree_targets = [f"target_{name.removeprefix('gbm_')}" for name in members if name.startswith("gbm_")]
     wrong = [
         (recipe.gbm not in PRESETS, f"gbm = {recipe.gbm!r} is no preset; presets: {', '.join(PRESETS)}"),
         (
@@ -194,7 +195,7 @@ def _refuse_impossible(path: Path, recipe: Recipe) -> None:
         if problem:
             raise BadConfig(f"{path}: {reason}")
     own = () if recipe.target is None else (recipe.target,)
-    for target in (*own, *recipe.targets, *network.history_targets, *recipe.trees("target_ender_60").values()):
+    for target in (*own, *recipe.targets, *network.history_targets, *tree_targets):
         try:
             horizon(target)
         except ValueError as error:

@@ -167,10 +167,21 @@ class Recipe:
     feature_set: str | None = None
     target: str | None = None
 
-    def trees(self, target: str) -> dict[str, str]:
-        """Return what each tree member among the weights learns, where *target* is the main one."""
-        names = [name for name, _ in self.weights if name.startswith("gbm")]
-        return {name: target if name == "gbm" else f"target_{name.removeprefix('gbm_')}" for name in names}
+    def resolved(self, *, data_version: str, feature_set: str, target: str) -> "ResolvedRecipe":
+        """
+        Return the recipe with its pins, and with the given values where it pins nothing.
+
+        Args:
+            data_version: Data version to train on; no recipe pins one.
+            feature_set: Feature set of the settings.
+            target: Main target of the settings.
+        """
+        return ResolvedRecipe(
+            recipe=self,
+            data_version=data_version,
+            feature_set=self.feature_set or feature_set,
+            target=self.target or target,
+        )
 
     @property
     def to_benchmark(self) -> bool:
@@ -187,6 +198,35 @@ class Recipe:
         """Return the sha256 of the recipe in canonical JSON; equal recipes have equal digests."""
         text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedRecipe:
+    """
+    A recipe with the data version, feature set and target that it is trained with.
+
+    Attributes:
+        recipe: The recipe as it was written; artifacts keep it and its digest.
+        data_version: Data version to train on.
+        feature_set: Name in ``features.json``.
+        target: Main target.
+    """
+
+    recipe: Recipe
+    data_version: str
+    feature_set: str
+    target: str
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Return the targets of the network: the main target, then those of the recipe, each once."""
+        return tuple(dict.fromkeys((self.target, *self.recipe.targets)))
+
+    @property
+    def trees(self) -> dict[str, str]:
+        """Return the target of each tree member by the member's name."""
+        names = [name for name, _ in self.recipe.weights if name.startswith("gbm")]
+        return {name: self.target if name == "gbm" else f"target_{name.removeprefix('gbm_')}" for name in names}
 
 
 STANDARD = Recipe(

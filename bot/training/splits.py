@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -75,15 +76,15 @@ def holdout(
     asked = f"{validation_eras} validation and {holdout_eras} hold-out eras with an embargo of {gap} before each"
     if validation_eras < LEAST or (holdout_eras and holdout_eras < LEAST):
         raise CannotSplit(f"{asked}: a block of fewer than {LEAST} eras has no spread to judge by; ask for more eras")
-    rest, judged = _cut(known, holdout_eras, gap)
-    rest, chosen = _cut(rest, validation_eras, gap)
-    train = _every(rest, every)
-    if len(judged) < holdout_eras or len(chosen) < validation_eras or len(train) < LEAST:
+    end = _cut(known, holdout_eras, gap)
+    stopping = _cut(end.before, validation_eras, gap)
+    train = _every(stopping.before, every)
+    if len(end.newest) < holdout_eras or len(stopping.newest) < validation_eras or len(train) < LEAST:
         raise CannotSplit(
             f"{len(known)} labelled eras leave {len(train)} to train on after {asked}; "
             "hold out fewer eras, or sync a longer history"
         )
-    return Split(train=train, validation=tuple(chosen.tolist()), holdout=tuple(judged.tolist()))
+    return Split(train=train, validation=tuple(stopping.newest.tolist()), holdout=tuple(end.newest.tolist()))
 
 
 def before_holdout(
@@ -101,7 +102,7 @@ def before_holdout(
     Raises:
         CannotSplit: Nothing is left, or the target is unknown everywhere.
     """
-    rest, _ = _cut(_known(eras, labelled), holdout_eras, embargo(targets))
+    rest = _cut(_known(eras, labelled), holdout_eras, embargo(targets)).before
     if not len(rest):
         raise CannotSplit(
             f"{labelled.sum()} labelled eras leave none before {holdout_eras} hold-out eras; sync more history"
@@ -164,12 +165,19 @@ def _known(eras: Sequence[str], labelled: npt.NDArray[np.bool_]) -> Positions:
     return known
 
 
-def _cut(known: Positions, count: int, gap: int) -> tuple[Positions, Positions]:
-    """Return what lies more than *gap* before the newest *count* positions, and those; all and none for a count of 0."""
+class _Cut(NamedTuple):
+    """Newest positions, and those before them with a gap between."""
+
+    before: Positions
+    newest: Positions
+
+
+def _cut(known: Positions, count: int, gap: int) -> _Cut:
+    """Return the newest *count* positions, and those more than *gap* before them; all and none for a count of 0."""
     if not count:
-        return known, known[:0]
+        return _Cut(before=known, newest=known[:0])
     newest = known[-count:]
-    return (known[known < newest[0] - gap] if len(newest) else newest), newest
+    return _Cut(before=known[known < newest[0] - gap] if len(newest) else newest, newest=newest)
 
 
 def _every(known: Positions, every: int) -> tuple[int, ...]:

@@ -43,14 +43,14 @@ class Stacker:
     Attributes:
         recipe: Names the trees, and the eras of a fold.
         folds: Folder for predictions, which serve every later training of the same eras.
-        kept: As for :func:`bot.training.tree_fit.fit_trees`.
-        report_progress: Called with the progress.
+        checkpoints: As for :func:`bot.training.tree_fit.fit_trees`.
+        report_progress: Told about progress.
         should_stop: Asked after every tree.
     """
 
     recipe: Recipe
     folds: Path
-    kept: Path
+    checkpoints: Path
     report_progress: ProgressCallback = lambda _stage, _share, _note: None
     should_stop: Callable[[], bool] = lambda: False
 
@@ -141,7 +141,13 @@ class Stacker:
 
     def _fit(self, data: TrainingSet, positions: Sequence[int], target: str) -> str:
         return fit_trees(
-            data, positions, self.recipe, target, self.report_progress, kept=self.kept, should_stop=self.should_stop
+            data,
+            positions,
+            self.recipe,
+            target,
+            self.report_progress,
+            checkpoints=self.checkpoints,
+            should_stop=self.should_stop,
         )
 
     def _forget(self) -> None:

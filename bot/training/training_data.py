@@ -1,4 +1,4 @@
-"""What a retrain learns from: the recipe's columns of the store, its three blocks of eras, and what serving will need."""
+"""Columns, eras and files that a retrain derives from the synced data before it fits anything."""
 
 from datetime import datetime
 from pathlib import Path
@@ -12,36 +12,36 @@ from bot.history.factor_history import HistoryState
 from bot.history.sync import Synced
 from bot.serving.scorer import HISTORY, PREPROCESS
 from bot.system.progress import ProgressCallback
-from bot.training.recipes import Recipe
+from bot.training.recipes import Recipe, ResolvedRecipe
 from bot.training.splits import Split, UsedEras, holdout, resolved
 from bot.training.training_set import TrainingSet
 
 COMPARED = 52
-"""Newest eras, a year of them, that live features are held beside."""
+"""Newest eras (one year) whose feature distributions live rows are compared with."""
 
 
-def read(
-    fresh: Synced,
-    recipe: Recipe,
-    metadata: FeatureMetadata,
-    *,
-    feature_set: str,
-    target: str,
-    report_progress: ProgressCallback,
+def read_training_set(
+    synced: Synced, plan: ResolvedRecipe, metadata: FeatureMetadata, *, report_progress: ProgressCallback
 ) -> TrainingSet:
     """
-    Verify the store and select what the recipe trains on.
+    Verify the store and select the columns that the recipe trains on.
+
+    Args:
+        synced: Store and feature returns of the plan's data version.
+        plan: Recipe to train.
+        metadata: Feature sets and groups of the same data version.
+        report_progress: Receives the progress of the verification.
 
     Raises:
         DatasetIncomplete: The store differs from what was written.
-        SchemaMismatch: The data lack what the recipe names.
+        SchemaMismatch: The data lack a feature set, feature or target of the recipe.
     """
-    features = metadata.members(feature_set)
-    fresh.store.verify(
+    recipe, features = plan.recipe, metadata.members(plan.feature_set)
+    synced.store.verify(
         lambda done, total: report_progress("verify", done / total, f"{done / 1e9:.2f} of {total / 1e9:.2f} GB")
     )
     return TrainingSet.select(
-        fresh.store,
+        synced.store,
         Preprocess(
             features=features,
             groups=metadata.groups(features),
@@ -49,42 +49,45 @@ def read(
             normalize=recipe.normalize,
             engineered=recipe.engineered,
         ),
-        targets=tuple(dict.fromkeys((target, *recipe.targets))),
-        tree_targets=tuple(recipe.trees(target).values()),
+        targets=plan.targets,
+        tree_targets=tuple(plan.trees.values()),
         history_targets=recipe.network.history_targets if recipe.network.lookback else (),
         lookback=recipe.network.lookback,
-        table=fresh.returns,
+        table=synced.returns,
     )
 
 
-def part(data: TrainingSet, recipe: Recipe, target: str) -> tuple[Split, tuple[int, ...]]:
+def split_eras(data: TrainingSet, plan: ResolvedRecipe) -> Split:
     """
-    Return the recipe's three blocks, and all eras that are resolved.
+    Return the recipe's training, validation and hold-out eras.
 
     Raises:
-        CannotSplit: The data have too few eras for them.
+        CannotSplit: The data have too few eras.
     """
-    labelled = data.store.labelled(target)
-    split = holdout(
+    return holdout(
         data.store.eras,
-        labelled=labelled,
+        labelled=data.store.labelled(plan.target),
         targets=data.targets,
-        validation_eras=recipe.validation_eras,
-        holdout_eras=recipe.holdout_eras,
-        every=recipe.every,
+        validation_eras=plan.recipe.validation_eras,
+        holdout_eras=plan.recipe.holdout_eras,
+        every=plan.recipe.every,
     )
-    return split, resolved(labelled, every=recipe.every)
 
 
-def used(data: TrainingSet, split: Split, recipe: Recipe, target: str) -> tuple[UsedEras, ...]:
-    """Return what the members of a split see before they are judged, and every target they see of it."""
-    targets = tuple(dict.fromkeys((*data.targets, *recipe.trees(target).values())))
+def resolved_eras(data: TrainingSet, plan: ResolvedRecipe) -> tuple[int, ...]:
+    """Return the positions of the eras that a refit learns from."""
+    return resolved(data.store.labelled(plan.target), every=plan.recipe.every)
+
+
+def used_eras(data: TrainingSet, split: Split, plan: ResolvedRecipe) -> tuple[UsedEras, ...]:
+    """Return the eras and targets that members see before they are judged."""
+    targets = tuple(dict.fromkeys((*data.targets, *plan.trees.values())))
     blocks = {"training": split.train, "validation": split.validation}
     return tuple(UsedEras(block=name, positions=block, targets=targets) for name, block in blocks.items())
 
 
 def feature_distributions(data: TrainingSet) -> FeatureDistributions:
-    """Return how the features of the newest eras are spread over their rows, those without a target included."""
+    """Return the feature distributions of the newest eras, eras without a target included."""
     positions = range(max(0, len(data.store.eras) - COMPARED), len(data.store.eras))
     names = data.store.feature_names
     eras = (prepare(data.manifest, names, sample(data.store.features(one))).features for one in positions)
@@ -93,7 +96,7 @@ def feature_distributions(data: TrainingSet) -> FeatureDistributions:
 
 
 def write_inputs(data: TrainingSet, recipe: Recipe, folder: Path, *, stale_after: datetime | None) -> None:
-    """Make *folder*, with what every member of it is served with: preprocessing and history."""
+    """Make *folder* and write the preprocessing and history that every member needs to score rows."""
     folder.mkdir()
     (folder / PREPROCESS).write_text(data.manifest.to_json(), encoding="utf-8")
     live = data.live_window()

@@ -24,6 +24,20 @@ from models.trees.gbm_options import Chunks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TreeRows:
+    """
+    Labelled rows for a tree model.
+
+    Attributes:
+        chunks: Columns of each run of eras, features before engineered ones.
+        labels: Target of the rows. Shape ``(rows,)``.
+    """
+
+    chunks: Chunks
+    labels: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSet:
     """
     A store, the preprocessing that training and live share, and the table of realised feature returns.
@@ -138,9 +152,7 @@ class TrainingSet:
         """Return the eras at *positions* as batches; see :class:`Eras` for those that are *held_out*."""
         return Eras(data=self, positions=tuple(positions), held_out=held_out)
 
-    def table(
-        self, positions: Sequence[int], target: str, *, temporary: Path | None = None
-    ) -> tuple[Chunks, np.ndarray]:
+    def table(self, positions: Sequence[int], target: str, *, temporary: Path | None = None) -> TreeRows:
         """
         Return the labelled rows of the eras at *positions* for a tree model.
 
@@ -152,8 +164,6 @@ class TrainingSet:
             target: Full name.
             temporary: Folder on whose disk the copies go, so that one block of the store at a time is in memory.
 
-        Returns:
-            Runs of eras with their columns, features before engineered ones; and the target, shape ``(rows,)``.
         """
         chunks, labels = [], []
         with nullcontext() if temporary is None else TemporaryColumns(temporary) as disk:
@@ -171,7 +181,7 @@ class TrainingSet:
                 columns = columns if keep.all() else [column[keep] for column in columns]
                 chunks.append(columns if disk is None else disk.write(columns))
                 labels.append(known[keep])
-        return chunks, np.concatenate(labels)
+        return TreeRows(chunks=chunks, labels=np.concatenate(labels))
 
     def digest(self, positions: Sequence[int], target: str) -> str:
         """Return the sha256 of everything that the rows of :meth:`table` are made of, labels apart."""

@@ -28,7 +28,7 @@ def fit_trees(
     target: str,
     report_progress: ProgressCallback,
     *,
-    kept: Path | None = None,
+    checkpoints: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> str:
     """
@@ -39,8 +39,8 @@ def fit_trees(
         positions: Of the eras.
         recipe: Names the preset.
         target: What is learned.
-        report_progress: Called with the progress.
-        kept: Folder for Datasets, snapshots, finished models and copied columns. Called again with equal arguments,
+        report_progress: Told about progress.
+        checkpoints: Folder for Datasets, snapshots, finished models and copied columns. Called again with equal arguments,
             what was finished is read from there and what was interrupted goes on; the caller removes it in the end.
         should_stop: Asked after every tree.
 
@@ -53,27 +53,27 @@ def fit_trees(
     """
     options = PRESETS[recipe.gbm]
     key = tree_key(data, positions, recipe, target)
-    finished = None if kept is None else kept / "models" / f"{key}.txt"
+    finished = None if checkpoints is None else checkpoints / "models" / f"{key}.txt"
     if finished is not None and finished.is_file():
         return finished.read_text(encoding="utf-8")
-    chunks, y = data.table(positions, target, temporary=kept)
-    snapshots = None if kept is None else Snapshots(folder=kept / "snapshots" / key)
-    report_progress("trees", 0.0, f"{target}, {recipe.gbm} preset, {len(y):,} rows")
+    rows = data.table(positions, target, temporary=checkpoints)
+    snapshots = None if checkpoints is None else Snapshots(folder=checkpoints / "snapshots" / key)
+    report_progress("trees", 0.0, f"{target}, {recipe.gbm} preset, {len(rows.labels):,} rows")
     text = train_gbm(
-        chunks,
-        y,
+        rows.chunks,
+        rows.labels,
         options,
         (*data.manifest.features, *data.manifest.engineered_names),
         on_progress=lambda done, total: report_progress(
             "trees", done / total, f"{target}, {done:,} of {total:,} trees"
         ),
         rows_digest=data.digest(positions, target),
-        cache=None if kept is None else DatasetCache(folder=kept / "datasets", keep=DATASETS),
+        cache=None if checkpoints is None else DatasetCache(folder=checkpoints / "datasets", keep=DATASETS),
         snapshots=snapshots,
         on_finding=lambda finding: log.warning("trees.finding", finding=finding),
         should_stop=should_stop,
     )
-    log.info("trees.trained", target=target, trees=options.num_trees, rows=len(y), eras=len(positions))
+    log.info("trees.trained", target=target, trees=options.num_trees, rows=len(rows.labels), eras=len(positions))
     if finished is not None and snapshots is not None:
         finished.parent.mkdir(parents=True, exist_ok=True)
         staging = finished.with_suffix(".tmp")

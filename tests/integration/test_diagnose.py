@@ -9,7 +9,7 @@ import pytest
 
 from bot import assembly
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
-from bot.judging.numerai_diagnostics import PATIENCE_S, TOLERANCE, Diagnoser, compare
+from bot.judging.numerai_diagnostics import PATIENCE_S, TOLERANCE, Diagnoser, compare_scores
 from bot.record.diagnostics import DiagnosticsRecord
 from bot.record.outbox import Outbox
 from bot.sandbox._queries import Queries
@@ -233,4 +233,6 @@ def test_command_and_chore(installation, trained):
 )
 def test_scores_are_compared_where_both_sides_have_them(theirs, state):
     """A score that one side lacks is not compared, but most eras must be scored; a gap over the tolerance differs."""
-    assert compare({"corr": {"0001": 0.01, "0002": 0.02}, "bmc": {"0001": 0.005}}, theirs)[0] == state
+    verdict = compare_scores({"corr": {"0001": 0.01, "0002": 0.02}, "bmc": {"0001": 0.005}}, theirs)
+
+    assert verdict.agrees == (state == "agrees")

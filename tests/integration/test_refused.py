@@ -12,7 +12,7 @@ from bot.data.era_store import EraStore
 from bot.data.live_file import read_live
 from bot.data.reference_predictions import ReferencePredictions
 from bot.history.feature_returns import update
-from bot.judging.judge import find_weights, judged_candidate
+from bot.judging.judge import find_weights, judged_ensemble
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
@@ -160,7 +160,7 @@ def test_weights_of_a_rule_go_to_their_own_members(trained, tmp_path):
     store, artifacts = EraStore.open(folder), ArtifactStore(trained / "artifacts")
     artifact = artifacts.open(artifacts.champions("demo")[0])
     returns = update(store, tuple(artifact.manifest["history"]["targets"]))
-    data = judged_candidate(artifact, store, returns, ("target_ender_60",)).data
+    data = judged_ensemble(artifact, store, returns, ("target_ender_60",)).data
     for name in ("preprocess.json", "history.npz"):
         shutil.copyfile(artifact.path(name), tmp_path / name)
     for name in ("gbm.txt", "tsmixer.onnx"):

@@ -62,7 +62,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def stack(folder):
     """Return a function that stacks a training set, and remembers what is done."""
-    return partial(Stacker(recipe=RECIPE, folds=folder / "folds", kept=folder / "kept").stack, folder=folder)
+    return partial(Stacker(recipe=RECIPE, folds=folder / "folds", checkpoints=folder / "kept").stack, folder=folder)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_too_few_eras_for_a_fold_are_refused(data, folder):
     recipe = replace(RECIPE, network=replace(RECIPE.network, stacked_chunk=10_000))
 
     with pytest.raises(CannotSplit, match="make no fold of 10000 eras"):
-        Stacker(recipe=recipe, folds=folder / "folds", kept=folder / "kept").stack(data, LEARNED, folder)
+        Stacker(recipe=recipe, folds=folder / "folds", checkpoints=folder / "kept").stack(data, LEARNED, folder)
 
 
 def test_the_head_starts_at_the_shares_of_the_data(data):

@@ -94,12 +94,12 @@ def test_trees_that_were_stopped_go_on(trained, tmp_path):
         return fit_trees(data, range(0, 90, 3), DEMO, target, report_progress, **given)
 
     with pytest.raises(TrainingStopped, match="stopped after tree 30 of 100"):
-        fit(kept=tmp_path, should_stop=lambda: len(heard) == 30)
-    resumed = fit(kept=tmp_path)
+        fit(checkpoints=tmp_path, should_stop=lambda: len(heard) == 30)
+    resumed = fit(checkpoints=tmp_path)
     grown = heard.copy()
 
     assert grown == [*range(31), 0, *range(31, 101)]
-    assert fit(kept=tmp_path) == resumed == fit()
+    assert fit(checkpoints=tmp_path) == resumed == fit()
     assert heard == [*grown, *range(101)]
 
 

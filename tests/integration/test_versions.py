@@ -15,7 +15,14 @@ from bot.data.live_file import read_live
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import NumeraiUnavailable
 from bot.history.published import history_path
-from bot.judging._champion_comparison import compare_with_champion
+from bot.judging._champion_comparison import (
+    Challenger,
+    Champions,
+    Holdout,
+    OpenedChampion,
+    ServingCheck,
+    compare_with_champion,
+)
 from bot.judging.judge import ENSEMBLE, judge, open_judged
 from bot.record.ledger import Ledger
 from bot.sandbox.clock import SandboxClock
@@ -148,7 +155,7 @@ def test_plain_retrains_stay_on_the_version_of_the_champion(trains_on):
 @pytest.fixture
 def trains_on(upgraded, monkeypatch):
     """Return a function that says which data version `bot retrain` would train on."""
-    monkeypatch.setattr("bot.judging.challenger.Retrainer.retrain", lambda self, _: self.data_version)
+    monkeypatch.setattr("bot.judging.challenger.Retrainer.retrain", lambda _, plan: plan.data_version)
     recipe = recipe_file.find("demo")
 
     def told(option=None, setting="v5.3"):
@@ -270,10 +277,22 @@ def contested(moved):
 
     def held(other_version):
         return compare_with_champion(
-            challenger, positions, target=TARGET, fresh=SimpleNamespace(store=eras, returns=None),
-            data_folder=folder, artifacts=pointer, recipe="demo", used=(), suspicious=1.0,
-            served={"golden": 0.0, "latency_s": 0.1}, report_progress=lambda *_: None, other_version=other_version,
-        )  # fmt: skip
+            Challenger(
+                ensemble=challenger, used=(), suspicious_corr=1.0, serving=ServingCheck(golden=0.0, latency_s=0.1)
+            ),
+            Holdout(
+                positions=positions,
+                target=TARGET,
+                reference=ReferencePredictions.read(folder, eras, positions, target=TARGET),
+            ),
+            Champions(
+                artifacts=pointer,
+                recipe="demo",
+                synced=SimpleNamespace(store=eras, returns=None),
+                other_version=other_version,
+            ),
+            report_progress=lambda *_: None,
+        )
 
     return held, (before.id, champion), [eras.eras[one] for one in positions]
 
@@ -281,7 +300,7 @@ def contested(moved):
 def test_champion_of_another_version_scores_as_at_home(contested, moved):
     """On the challenger's rows it has the CORR, MMC and BMC of its own rows, era by era, and differences are paired."""
     held, (identity, champion), eras = contested
-    judgement, own = held((identity, champion)), champion.data.store
+    judgement, own = held(OpenedChampion(id=identity, ensemble=champion)), champion.data.store
     at_home = [own.eras.index(era) for era in eras]
     reference = ReferencePredictions.read(moved / "state" / "data" / "v5.3", own.store, at_home, target=TARGET)
     judged = judge(champion, at_home, target=TARGET, reference=reference, report_progress=lambda *_: None)
@@ -297,7 +316,7 @@ def test_champion_of_another_version_scores_as_at_home(contested, moved):
 def test_champion_that_cannot_be_opened_is_not_passed_over(contested):
     """Without its data the challenger was not compared, and that is what the decision is told."""
     held, (identity, champion), _ = contested
-    for other_version in (None, ("another", champion)):
+    for other_version in (None, OpenedChampion(id="another", ensemble=champion)):
         judgement = held(other_version)
 
         assert judgement.evidence.moves

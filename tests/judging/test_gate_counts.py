@@ -7,21 +7,23 @@ import numpy as np
 import pytest
 
 from bot.data.ingest import update
+from bot.data.reference_predictions import ReferencePredictions
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
-from bot.judging._champion_comparison import compare_with_champion
+from bot.judging._champion_comparison import Challenger, Champions, Holdout, ServingCheck, compare_with_champion
 from bot.judging.judge import Ensemble
 from bot.judging.promotion import decide
 from bot.sandbox.world.generate import generate
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import PREPROCESS, Members
 from bot.training.recipes import DEMO
-from bot.training.training_data import part, used
+from bot.training.training_data import split_eras, used_eras
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
 
 TARGET = "target_ender_60"
 RECIPE = replace(DEMO, targets=(TARGET,), weights=(("gbm", 1.0),), engineered=())
+PLAN = RECIPE.resolved(data_version="v5.3", feature_set="medium", target=TARGET)
 
 
 class Shuffled:
@@ -58,26 +60,34 @@ def judged(world, tmp_path, *, every, shuffle=None):
     )
     stored = columns if shuffle is None else Shuffled(columns, shuffle)
     data = TrainingSet.build(stored, manifest, targets=(TARGET,), history_targets=(), lookback=0)
-    split, _ = part(data, replace(RECIPE, every=every), TARGET)
+    split = split_eras(data, replace(PLAN, recipe=replace(RECIPE, every=every)))
     (tmp_path / PREPROCESS).write_text(manifest.to_json(), encoding="utf-8")
     (tmp_path / "gbm.txt").write_text(fit_trees(data, split.train, RECIPE, TARGET, lambda *_: None), encoding="utf-8")
+    ensemble = Ensemble(
+        data=data,
+        members=Members(tmp_path, ("gbm",), target=TARGET),
+        weights={"gbm": 1.0},
+        neutralizers=neutralizers,
+        proportion=0.0,
+    )
+    store = data.store.store
     judgement = compare_with_champion(
-        Ensemble(
-            data=data,
-            members=Members(tmp_path, ("gbm",), target=TARGET),
-            weights={"gbm": 1.0},
-            neutralizers=neutralizers,
-            proportion=0.0,
+        Challenger(
+            ensemble=ensemble,
+            used=used_eras(data, split, PLAN),
+            suspicious_corr=RECIPE.floors.suspicious_corr,
+            serving=ServingCheck(golden=0.0, latency_s=0.1),
         ),
-        split.holdout,
-        target=TARGET,
-        fresh=SimpleNamespace(store=columns.store, returns=None),
-        data_folder=folder,
-        artifacts=ArtifactStore(tmp_path / "artifacts"),
-        recipe=RECIPE.name,
-        used=used(data, split, RECIPE, TARGET),
-        suspicious=RECIPE.floors.suspicious_corr,
-        served={"golden": 0.0, "latency_s": 0.1},
+        Holdout(
+            positions=split.holdout,
+            target=TARGET,
+            reference=ReferencePredictions.read(folder, store, split.holdout, target=TARGET),
+        ),
+        Champions(
+            artifacts=ArtifactStore(tmp_path / "artifacts"),
+            recipe=RECIPE.name,
+            synced=SimpleNamespace(store=store, returns=None),
+        ),
         report_progress=lambda *_: None,
     )
     return decide(judgement.evidence, RECIPE.floors, target=TARGET)

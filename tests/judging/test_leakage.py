@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.data.ingest import update
+from bot.data.reference_predictions import ReferencePredictions
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
 from bot.history.factor_history import FeatureReturns, minimum_lag
-from bot.judging._champion_comparison import compare_with_champion
+from bot.judging._champion_comparison import Challenger, Champions, Holdout, ServingCheck, compare_with_champion
 from bot.judging.judge import Ensemble
 from bot.judging.leakage import eras_used_by_artifact, lag, purge, too_good
 from bot.judging.promotion import decide
@@ -23,7 +24,7 @@ from bot.serving.scorer import PREPROCESS, Members
 from bot.tournament.columns import EMBARGO
 from bot.training.recipes import DEMO
 from bot.training.splits import UsedEras, holdout
-from bot.training.training_data import used
+from bot.training.training_data import used_eras
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
 
@@ -32,6 +33,7 @@ HISTORY = (TARGET, "target_ender_20")
 RECIPE = replace(
     DEMO, targets=HISTORY, weights=(("gbm", 1.0),), engineered=(), validation_eras=12, holdout_eras=48, neutralizers=""
 )
+PLAN = RECIPE.resolved(data_version="v5.3", feature_set="small", target=TARGET)
 
 
 class Planted:
@@ -90,23 +92,31 @@ def judged(folder, data, split, tmp_path):
     """Train on a split, judge on its hold-out, and return the decision."""
     (tmp_path / PREPROCESS).write_text(data.manifest.to_json(), encoding="utf-8")
     (tmp_path / "gbm.txt").write_text(fit_trees(data, split.train, RECIPE, TARGET, lambda *_: None), encoding="utf-8")
+    ensemble = Ensemble(
+        data=data,
+        members=Members(tmp_path, ("gbm",), target=TARGET),
+        weights={"gbm": 1.0},
+        neutralizers=(),
+        proportion=0.0,
+    )
+    store = data.store.store
     judgement = compare_with_champion(
-        Ensemble(
-            data=data,
-            members=Members(tmp_path, ("gbm",), target=TARGET),
-            weights={"gbm": 1.0},
-            neutralizers=(),
-            proportion=0.0,
+        Challenger(
+            ensemble=ensemble,
+            used=used_eras(data, split, PLAN),
+            suspicious_corr=RECIPE.floors.suspicious_corr,
+            serving=ServingCheck(golden=0.0, latency_s=0.1),
         ),
-        split.holdout,
-        target=TARGET,
-        fresh=SimpleNamespace(store=data.store.store, returns=None),
-        data_folder=folder,
-        artifacts=ArtifactStore(tmp_path / "artifacts"),
-        recipe=RECIPE.name,
-        used=used(data, split, RECIPE, TARGET),
-        suspicious=RECIPE.floors.suspicious_corr,
-        served={"golden": 0.0, "latency_s": 0.1},
+        Holdout(
+            positions=split.holdout,
+            target=TARGET,
+            reference=ReferencePredictions.read(folder, store, split.holdout, target=TARGET),
+        ),
+        Champions(
+            artifacts=ArtifactStore(tmp_path / "artifacts"),
+            recipe=RECIPE.name,
+            synced=SimpleNamespace(store=store, returns=None),
+        ),
         report_progress=lambda *_: None,
     )
     return decide(judgement.evidence, RECIPE.floors, target=TARGET)

@@ -13,7 +13,7 @@ from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.scoring.metrics import bmc
 from bot.scoring.residual import bmc_of_residual, residual
-from bot.training.benchmark_labels import benchmark_column, covered_positions, with_benchmark
+from bot.training.benchmark_labels import covered_positions, neutralizer_column, with_benchmark
 from bot.training.network_fit import NetworkFitter
 from bot.training.recipes import DEMO
 from bot.training.splits import Split
@@ -119,6 +119,6 @@ def test_what_is_neutralized_to_the_benchmark_needs_it_in_every_judged_era(plain
     """The column that will be asked for live; an era without it could not be judged as a round is sent."""
     store = plain.store.store
 
-    assert benchmark_column(folder, store, range(TRAIN_ERAS, TRAIN_ERAS + 9), MAIN) == "v53_lgbm_ender60"
+    assert neutralizer_column(folder, store, range(TRAIN_ERAS, TRAIN_ERAS + 9), MAIN) == "v53_lgbm_ender60"
     with pytest.raises(OperatorNeeded, match=f"does not speak about era {store.eras[TRAIN_ERAS - 1]}.*hold out fewer"):
-        benchmark_column(folder, store, range(TRAIN_ERAS - 1, TRAIN_ERAS + 9), MAIN)
+        neutralizer_column(folder, store, range(TRAIN_ERAS - 1, TRAIN_ERAS + 9), MAIN)

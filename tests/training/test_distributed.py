@@ -18,7 +18,7 @@ from tests.data.store_files import NAMES, TARGETS, build, small_blocks, write_fi
 
 
 @pytest.fixture
-def order(tmp_path, monkeypatch):
+def fit_request(tmp_path, monkeypatch):
     """A fit of a store of several blocks."""
     small_blocks(monkeypatch)
     data = TrainingSet.build(
@@ -29,7 +29,8 @@ def order(tmp_path, monkeypatch):
         lookback=2,
     )
     split = Split(train=(0, 1, 2, 3), validation=(6, 7), holdout=(9,))
-    return FitRequest(data=data, split=split, resolved=tuple(range(10)), recipe=DEMO, target=TARGETS[2])
+    plan = DEMO.resolved(data_version="v5.3", feature_set="small", target=TARGETS[2])
+    return FitRequest(data=data, split=split, resolved=tuple(range(10)), plan=plan)
 
 
 def arrive(sent):
@@ -37,35 +38,36 @@ def arrive(sent):
     return pickle.loads(sent)  # noqa: S301 - it comes from the lines below
 
 
-def test_an_order_brings_the_same_eras(order):
+def test_a_request_brings_the_same_eras(fit_request):
     """The process that gets it sees every row, target and window bit for bit; no row of the store travels."""
-    sent = pickle.dumps(order)
+    sent = pickle.dumps(fit_request)
     there = arrive(sent)
-    ours, theirs = (one.data.eras(range(12)) for one in (order, there))
+    ours, theirs = (one.data.eras(range(12)) for one in (fit_request, there))
 
-    assert (there.split, there.resolved, there.recipe, there.target) == (order.split, order.resolved, DEMO, TARGETS[2])
+    assert (there.split, there.resolved) == (fit_request.split, fit_request.resolved)
+    assert (there.plan.recipe, there.plan.target) == (DEMO, TARGETS[2])
     for index in range(12):
         mine, other = ours.batch(index), theirs.batch(index)
         for part in ("features", "engineered", "targets"):
             np.testing.assert_array_equal(getattr(mine, part), getattr(other, part))
         np.testing.assert_array_equal(ours.window(index), theirs.window(index))
-    assert order.data.store.features(5).tobytes("F") not in sent
+    assert fit_request.data.store.features(5).tobytes("F") not in sent
 
 
-def test_an_order_outlives_the_sync_that_replaces_its_store(order):
+def test_a_request_outlives_the_sync_that_replaces_its_store(fit_request):
     """A process that has got it reads the files it was about, whatever becomes of their names."""
-    before = order.data.store.targets(7)
-    there = arrive(pickle.dumps(order))
-    for path in (order.data.store.store.folder / "blocks").iterdir():
+    before = fit_request.data.store.targets(7)
+    there = arrive(pickle.dumps(fit_request))
+    for path in (fit_request.data.store.store.folder / "blocks").iterdir():
         path.unlink()
 
     np.testing.assert_array_equal(there.data.store.targets(7), before)
 
 
-def test_a_store_that_is_not_there_is_named(order):
+def test_a_store_that_is_not_there_is_named(fit_request):
     """A host that does not share the state directory says so before it trains on something else."""
-    sent = pickle.dumps(order)
-    next((order.data.store.store.folder / "blocks").iterdir()).unlink()
+    sent = pickle.dumps(fit_request)
+    next((fit_request.data.store.store.folder / "blocks").iterdir()).unlink()
 
     with pytest.raises(DatasetIncomplete, match="do all hosts share the state directory, under the same path"):
         arrive(sent)

@@ -101,10 +101,10 @@ def test_garbage_in_the_held_out_eras_changes_no_training_row(build):
     ]
     newest = len(split.train) - 1
     pairs.append((data.eras(split.train).window(newest), other.eras(split.train).window(newest)))
-    (chunks, labels), (other_chunks, other_labels) = data.table(split.train, MAIN), other.table(split.train, MAIN)
-    pairs += [(labels, other_labels), *zip(chunks[-1], other_chunks[-1], strict=True)]
+    rows, other_rows = data.table(split.train, MAIN), other.table(split.train, MAIN)
+    pairs += [(rows.labels, other_rows.labels), *zip(rows.chunks[-1], other_rows.chunks[-1], strict=True)]
 
-    assert len(chunks) == len(other_chunks)
+    assert len(rows.chunks) == len(other_rows.chunks)
     assert all(one.tobytes() == two.tobytes() for one, two in pairs)
 
 

@@ -32,34 +32,32 @@ def data(made, request, monkeypatch):
     return made(**request.param)
 
 
-def test_spilled_columns_are_those_in_memory(data, tmp_path):
-    """Where the copies lie makes no difference to what is read."""
-    (loose, y), (spilled, same) = (
-        data.table(range(10), TARGETS[1]),
-        data.table(range(10), TARGETS[1], temporary=tmp_path),
-    )
+def test_written_columns_equal_those_in_memory(data, tmp_path):
+    """Columns that were written to disk hold the same values as those in memory."""
+    loose = data.table(range(10), TARGETS[1])
+    written = data.table(range(10), TARGETS[1], temporary=tmp_path)
 
-    np.testing.assert_array_equal(y, same)
-    assert len(loose) == len(spilled)
-    for ours, theirs in zip(loose, spilled, strict=True):
+    np.testing.assert_array_equal(loose.labels, written.labels)
+    assert len(loose.chunks) == len(written.chunks)
+    for ours, theirs in zip(loose.chunks, written.chunks, strict=True):
         assert [column.dtype for column in ours] == [column.dtype for column in theirs]
         np.testing.assert_array_equal(np.stack(ours), np.stack(theirs))
 
 
-def test_nothing_spilled_is_in_memory(data, tmp_path):
+def test_no_written_column_is_in_memory(data, tmp_path):
     """Every column is a view of a file, and the file has no name that could be left behind."""
     before = set(tmp_path.rglob("*"))
-    chunks, _ = data.table(range(10), TARGETS[1], temporary=tmp_path)
+    rows = data.table(range(10), TARGETS[1], temporary=tmp_path)
 
-    assert all(is_mapped(column) for columns in chunks for column in columns)
+    assert all(is_mapped(column) for columns in rows.chunks for column in columns)
     assert set(tmp_path.rglob("*")) == before
 
 
 def test_rows_without_the_target_are_left_out(data, tmp_path):
-    """Eras that are not labelled add no row, spilled or not."""
-    chunks, y = data.table(range(12), TARGETS[1], temporary=tmp_path)
+    """Eras without labels add no row."""
+    rows = data.table(range(12), TARGETS[1], temporary=tmp_path)
 
-    assert sum(len(columns[0]) for columns in chunks) == len(y) == 10 * 13
+    assert sum(len(columns[0]) for columns in rows.chunks) == len(rows.labels) == 10 * 13
 
 
 def test_an_era_is_looked_through_once_and_stays_what_it_is(data):

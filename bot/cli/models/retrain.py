@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -81,17 +80,15 @@ def retrain_alone(
             client=assembly.open_client(settings),
             artifacts=assembly.open_artifacts(settings),
             state_dir=settings.state_dir,
-            data_version=settings.data_version,
             needed=assembly.versions(pins.values()),
-            feature_set=settings.feature_set,
-            target=settings.target,
             device=settings.device,
             report_progress=report_progress,
             should_stop=should_stop,
             record_metrics=record_metrics,
         )
         versions = {name: data_version or pin.to_train for name, pin in pins.items()}
-        return [replace(retrainer, data_version=versions[one.name]).retrain(one) for one in recipes]
+        plans = [assembly.resolve_recipe(settings, one, data_version=versions[one.name]) for one in recipes]
+        return [retrainer.retrain(plan) for plan in plans]
 
 
 def report_after_retrain(settings: Settings, artifact: str) -> None:

@@ -88,13 +88,14 @@ def tune_recipe(
     settings = load_settings()
     logs.configure(**settings.logging)
     base = recipe_file.find(recipe or settings.recipe)
-    feature_set = base.feature_set or settings.feature_set
+    in_use = assembly.pins(settings, [base.name])[0].in_use
+    plan = assembly.resolve_recipe(settings, base, data_version=in_use)
     with stop_on_signal() as should_stop, training_bar() as report_progress:
         experiment = Experiment(
             state_dir=settings.state_dir,
-            data_version=assembly.pins(settings, [base.name])[0].in_use,
-            feature_set=feature_set,
-            target=base.target or settings.target,
+            data_version=plan.data_version,
+            feature_set=plan.feature_set,
+            target=plan.target,
             recipe=base,
             eras=eras,
             every=every,
@@ -104,7 +105,7 @@ def tune_recipe(
         )
         space = SearchSpace(
             base=base,
-            feature_sets=tuple(feature_sets.split(",")) if feature_sets else (feature_set,),
+            feature_sets=tuple(feature_sets.split(",")) if feature_sets else (plan.feature_set,),
             presets=_known_presets(presets) if presets else (base.gbm,),
         )
         tuning = Tuning(experiment=experiment, space=space, penalty=penalty, should_stop=should_stop)
