@@ -1,4 +1,4 @@
-"""`bot evaluate` and `bot report` on what `bot retrain` left, and the page a retrain writes by itself."""
+"""`bot evaluate` and `bot report` after `bot retrain`, and the page that a retrain writes."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def identity(trained) -> str:
 
 @pytest.fixture(scope="module")
 def page(trained, identity) -> Path:
-    """The page that the retrain wrote."""
+    """Return the page that the retrain wrote."""
     return trained / "reports" / f"{identity}.html"
 
 
@@ -58,13 +58,13 @@ def bot(state, *arguments):
 
 
 def test_retrain_leaves_a_page(page):
-    """A retrain ends with the page about its artifact, promoted or not."""
+    """A retrain writes the page of its artifact, promoted or not."""
     assert page.read_text().rstrip().endswith("</html>")
     assert page.stat().st_size < 1_000_000
 
 
-def test_evaluation_repeats_the_judgement(figures, trained, identity):
-    """On the hold-out, every score of every member is what the judge found when the artifact was made."""
+def test_evaluation_equals_the_judgement(figures, trained, identity):
+    """On the hold-out, every score of every member equals the judge's score."""
     judged = json.loads((trained / "artifacts" / identity / "evaluation.json").read_text())["holdout"]
 
     assert figures["eras"] == judged["eras"]
@@ -74,16 +74,16 @@ def test_evaluation_repeats_the_judgement(figures, trained, identity):
             np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-def test_only_eras_that_were_not_learned_from_are_measured(figures):
-    """Every era lies after the training and validation eras and their embargo."""
+def test_only_unseen_eras_are_measured(figures):
+    """Every era is later than the training and validation eras and their embargo."""
     eras = figures["about"]["eras"]
 
     assert min(figures["eras"]) == eras["holdout"][0]
     assert int(eras["holdout"][0]) - int(eras["validation"][1]) > 16
 
 
-def test_evaluation_looks_for_leaks_too(figures):
-    """What the judge checked before the promotion is checked again on what is measured now, and is fine."""
+def test_evaluation_repeats_the_leakage_checks(figures):
+    """The judge's leakage checks run again on these eras, and pass."""
     assert {one["gate"]: one["ok"] for one in figures["leaks"]} == dict.fromkeys(
         ("purge", "lag", "feature", "too_good"), True
     )
@@ -91,7 +91,7 @@ def test_evaluation_looks_for_leaks_too(figures):
 
 
 def test_eras_without_a_meta_model_are_null_and_not_zero(figures):
-    """MMC begins where the meta model does; before that there is no number at all."""
+    """MMC is null before the first era of the meta model."""
     series = figures["series"]["mmc"]["ensemble"]
     known = [era for era, value in zip(figures["eras"], series, strict=True) if value is not None]
 
@@ -101,8 +101,8 @@ def test_eras_without_a_meta_model_are_null_and_not_zero(figures):
     assert figures["members"]["ensemble"]["mmc"]["eras"] == len(known)
 
 
-def test_figures_cover_what_was_asked(figures):
-    """Targets, regimes, agreement with benchmark and meta model, importance of both models by group and feature."""
+def test_figures_cover_targets_regimes_correlations_and_importance(figures):
+    """Targets, regimes, correlations with benchmark and meta model, and importance by group and feature are there."""
     pairs = {tuple(one["of"]) for one in figures["alike"]}
 
     assert len(figures["by_target"]) == 4
@@ -116,8 +116,8 @@ def test_figures_cover_what_was_asked(figures):
     assert figures["not_computed"]["drift"].startswith("no round has been played yet")
 
 
-def test_command_prints_a_table_and_where_the_files_are(state, identity):
-    """`bot evaluate` shows members and ensemble, writes figures and page, and prints both paths."""
+def test_command_prints_a_table_and_the_paths_of_the_files(state, identity):
+    """`bot evaluate` prints members and ensemble, writes figures and page, and prints both paths."""
     shutil.rmtree(state / "reports")
     result = bot(state, "evaluate", "--artifact", identity, "--pay", "corr=3,mmc=15,clip=1")
 
@@ -139,7 +139,7 @@ def test_command_prints_a_table_and_where_the_files_are(state, identity):
 
 
 def test_report_is_drawn_again_from_the_figures(state, identity, page):
-    """`bot report ID` needs no model and no store where the figures are kept."""
+    """`bot report ID` needs neither model nor store if the figures are there."""
     (state / "reports" / f"{identity}.html").unlink()
     shutil.rmtree(state / "store")
     result = bot(state, "report", identity)
@@ -149,7 +149,7 @@ def test_report_is_drawn_again_from_the_figures(state, identity, page):
 
 
 def test_missing_meta_model_has_a_reason_and_live_rows_are_compared(state, identity, world_folder):
-    """Without its file MMC is not computed and says so; with a played round, drift is."""
+    """Without the meta model's file MMC has a reason instead of figures; with a played round there is drift."""
     (state / "data" / "v5.3" / "meta_model.parquet").unlink()
     live = World.open(world_folder).live(0).folder / "live.parquet"
     (state / "rounds" / "1405" / "v5.3").mkdir(parents=True)
@@ -163,7 +163,7 @@ def test_missing_meta_model_has_a_reason_and_live_rows_are_compared(state, ident
 
 
 def test_unknown_artifact_is_refused_in_one_line(state):
-    """A name that is no artifact is one line and exit code 65."""
+    """An unknown artifact is one line and exit code 65."""
     result = bot(state, "evaluate", "--artifact", "2020-01-01T000000Z-0000")
 
     assert result.returncode == 65
@@ -172,7 +172,7 @@ def test_unknown_artifact_is_refused_in_one_line(state):
 
 
 def test_failing_report_never_fails_a_retrain(state, identity, monkeypatch):
-    """Whatever is wrong with an evaluation is logged, and the caller goes on."""
+    """An evaluation that fails is logged, and the retrain succeeds."""
     (folder,) = (state / "store").iterdir()
     EraStore.open(folder)
     next(folder.glob("blocks/*.features")).unlink()

@@ -1,4 +1,4 @@
-"""A made-up evaluation of any length, in the form that `bot evaluate` writes: what tests of the page draw."""
+"""Made-up figures of an evaluation of any length, in the format of `bot evaluate`."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ TARGETS = tuple(f"target_made{index}_60" for index in range(10))
 
 
 def evaluation(eras=120, *, seed=1, champion=True, network=True):
-    """Return figures of an artifact on *eras* eras; without a champion or without a network where asked."""
+    """Return the figures of an artifact on *eras* eras, with or without a champion and a network."""
     random = np.random.default_rng(seed)
     labels = [f"{position + 1:04d}" for position in range(eras)]
     corr = {name: (0.02 + 0.03 * random.standard_normal(eras)).tolist() for name in MEMBERS}

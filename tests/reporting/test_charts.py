@@ -1,4 +1,4 @@
-"""Charts are drawn from values alone: what is on the page is what was given, and nothing else."""
+"""Charts: positions, gaps, scales, tooltips and escaping."""
 
 import json
 import math
@@ -26,8 +26,8 @@ def points(chart: str) -> list[list[tuple[float, float]]]:
     return [[(float(x), float(y)) for x, y in re.findall(r"([\d.]+) (-?[\d.]+)", stretch)] for stretch in stretches]
 
 
-def test_a_line_runs_from_edge_to_edge_and_higher_values_stand_higher():
-    """The first and last value are at the edges; a larger one has a smaller y."""
+def test_a_line_runs_from_edge_to_edge_and_larger_values_are_higher():
+    """The first and the last value are at the edges, and a larger value has a smaller y."""
     (line,) = points(line_chart("t", ["a", "b", "c"], [Line(name="n", values=[0.0, 2.0, 1.0])]))
 
     assert [x for x, _ in line] == [0.0, WIDTH / 2, WIDTH]
@@ -35,7 +35,7 @@ def test_a_line_runs_from_edge_to_edge_and_higher_values_stand_higher():
 
 
 def test_a_missing_value_is_a_gap_and_not_a_zero():
-    """A NaN breaks the line in two, and the tooltip's data say there is none."""
+    """A NaN splits the line, and the tooltip's data have ``null``."""
     chart = line_chart("t", list("abcde"), [Line(name="n", values=[1.0, 2.0, math.nan, 4.0, 5.0])])
 
     assert [len(stretch) for stretch in points(chart)] == [2, 2]
@@ -43,7 +43,7 @@ def test_a_missing_value_is_a_gap_and_not_a_zero():
 
 
 def test_positions_may_be_uneven():
-    """With *x* given, points stand where it says."""
+    """With *x*, the points are at its coordinates."""
     (line,) = points(line_chart("t", list("abc"), [Line(name="n", values=[1.0, 1.0, 1.0])], x=[0.0, 0.1, 1.0]))
 
     assert [x for x, _ in line] == [0.0, 100.0, 1000.0]
@@ -51,24 +51,24 @@ def test_positions_may_be_uneven():
 
 @given(st.lists(FINITE, min_size=1, max_size=40), st.integers(0, 3))
 def test_every_value_is_inside_the_drawing_area(values, gaps):
-    """Whatever the values, they and zero fit between the first and last tick, which are evenly spaced."""
+    """Any values and zero lie between the first and the last tick, and ticks are evenly spaced."""
     chart = line_chart("t", [str(one) for one in range(len(values) + gaps)], [
         Line(name="n", values=[*values, *[math.nan] * gaps]),
     ])  # fmt: skip
-    about = embedded(chart)
+    data = embedded(chart)
     marks = [float(top) for top in re.findall(r'class="y" style="top:([\d.]+)%', chart)]
 
-    rounding = 1e-6 * (about["high"] - about["low"])
+    rounding = 1e-6 * (data["high"] - data["low"])
 
-    assert about["low"] <= min(0.0, *values) + rounding
-    assert about["high"] >= max(0.0, *values) - rounding
+    assert data["low"] <= min(0.0, *values) + rounding
+    assert data["high"] >= max(0.0, *values) - rounding
     assert all(-0.05 <= y <= HEIGHT + 0.05 for stretch in points(chart) for _, y in stretch)
     assert 2 <= len(marks) <= 9
     assert len({round(high - low, 1) for high, low in pairwise(marks)}) <= 2
 
 
 def test_a_band_follows_its_edges():
-    """The band is one closed shape with both edges of every era that has them."""
+    """The band is one closed shape along both edges, without positions that lack an edge."""
     line = Line(name="n", values=[1.0, 2.0, 3.0], low=[0.0, math.nan, 2.0], high=[2.0, math.nan, 4.0])
     band = re.search(r'class="band" d="M(.*?)Z"', line_chart("t", list("abc"), [line])).group(1)
 
@@ -76,7 +76,7 @@ def test_a_band_follows_its_edges():
 
 
 def test_names_cannot_break_out_of_the_page():
-    """Titles, names, labels and notes are text, whatever they hold."""
+    """Titles, names, labels and notes are escaped."""
     evil = '</script><img src=x onerror="boom">'
     charts = [
         line_chart(evil, [evil, "b"], [Line(name=evil, values=[1.0, 2.0])], note=evil),
@@ -91,7 +91,7 @@ def test_names_cannot_break_out_of_the_page():
 
 
 def test_bars_share_one_scale_with_zero_on_it():
-    """Bars on both sides of zero start there, as long as they are large; the tooltip carries interval and note."""
+    """Bars start at zero and are as long as their values; the tooltip has interval and note."""
     chart = bar_chart("t", [Bar(name="a", value=3.0, low=2.0, high=4.0, note="x"), Bar(name="b", value=-1.0)])
     starts = [
         (float(x), float(width))
@@ -102,8 +102,8 @@ def test_bars_share_one_scale_with_zero_on_it():
     assert unescape(re.search(r'data-tip="(.*?)"', chart).group(1)) == "a: 3.0000 (2.0000 to 4.0000) · x"
 
 
-def test_a_bar_without_a_value_says_so():
-    """NaN draws no bar and is written as a dash."""
+def test_a_bar_without_a_value_is_a_dash():
+    """A NaN draws no bar and is written as a dash."""
     chart = bar_chart("t", [Bar(name="a", value=math.nan), Bar(name="b", value=1.0)])
 
     assert len(re.findall("<rect", chart)) == 1
@@ -111,7 +111,7 @@ def test_a_bar_without_a_value_says_so():
 
 
 def test_heat_is_strongest_at_the_largest_value():
-    """Opacity is the share of the largest absolute value; the sign chooses the colour; NaN is an empty cell."""
+    """Opacity is the share of the largest absolute value, the sign decides the colour, and NaN is an empty cell."""
     chart = heat_chart("t", ["r", "q"], ["c", "d"], [[0.5, -1.0], [math.nan, 0.0]])
 
     assert re.findall(r'<rect class="(\w+)".*?fill-opacity="([\d.]+)"', chart) == [
@@ -121,8 +121,8 @@ def test_heat_is_strongest_at_the_largest_value():
     ]
 
 
-def test_wide_heat_leaves_numbers_to_the_tooltip():
-    """With many columns only some names and no numbers are written, and every cell has its tooltip."""
+def test_wide_heat_shows_numbers_only_in_tooltips():
+    """With many columns, some names and no numbers are written, and every cell has a tooltip."""
     columns = [f"{one:04d}" for one in range(60)]
     chart = heat_chart("t", ["r"], columns, [[0.1] * 60])
 
@@ -132,7 +132,7 @@ def test_wide_heat_leaves_numbers_to_the_tooltip():
 
 
 @pytest.mark.parametrize("chart", [line_chart("lines", [], []), bar_chart("bars", [Bar(name="a", value=math.nan)])])
-def test_nothing_to_draw_is_said(chart):
-    """A chart without one finite value says so instead of drawing an empty frame."""
+def test_a_chart_without_values_has_a_text(chart):
+    """A chart without a finite value has a text in place of a drawing."""
     assert "nothing to draw" in chart
     assert "<svg" not in chart

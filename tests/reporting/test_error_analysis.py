@@ -1,4 +1,4 @@
-"""Where a model loses: what is planted is found, by numbers written out."""
+"""Errors of a model: planted ones are found, and the numbers match those calculated by hand."""
 
 import numpy as np
 import pytest
@@ -25,37 +25,37 @@ def drawn(probabilities, random):
     return (random.random((len(probabilities), 1)) > probabilities.cumsum(axis=1)).sum(axis=1).clip(0, 4)
 
 
-def said(rows, random, spread=0.5):
+def predicted(rows, random, spread=0.5):
     """Return probabilities around the prior."""
     logits = np.log(TARGET_SHARES) + spread * random.standard_normal((rows, 5))
     weight = np.exp(logits)
     return weight / weight.sum(axis=1, keepdims=True)
 
 
-def test_honest_probabilities_err_as_much_as_chance():
-    """Classes drawn from the probabilities themselves leave the error that chance leaves."""
+def test_calibrated_probabilities_have_the_error_of_chance():
+    """The error is that of chance if the classes are drawn from the probabilities themselves."""
     random = np.random.default_rng(1)
-    p = said(40_000, random)
+    p = predicted(40_000, random)
     found = calibration(reliability_counts(p, drawn(p, random)))
 
     assert found.error == pytest.approx(found.by_chance, rel=0.3)
     assert found.error < 0.005
 
 
-def test_boastful_probabilities_are_found():
-    """Probabilities twice as far from the prior (in logits) as the truth err several times as much as chance."""
+def test_overconfident_probabilities_have_a_larger_error():
+    """Probabilities twice as far from the prior (in logits) as the true ones have several times the error of chance."""
     random = np.random.default_rng(1)
-    p = said(40_000, random)
-    boast = p**2 / np.array(TARGET_SHARES)
-    boast /= boast.sum(axis=1, keepdims=True)
-    found = calibration(reliability_counts(boast, drawn(p, random)))
+    p = predicted(40_000, random)
+    extreme = p**2 / np.array(TARGET_SHARES)
+    extreme /= extreme.sum(axis=1, keepdims=True)
+    found = calibration(reliability_counts(extreme, drawn(p, random)))
 
     assert found.error > 5 * found.by_chance
     assert (found.observed[4] - found.predicted[4])[-1] < -0.02
 
 
 def test_calibration_by_hand():
-    """Ten rows of a class said with .1 ... 1 and seen in the upper half: the mean of |said - seen| is .25."""
+    """Ten rows predicted with .1 ... 1, of which the upper half is of the class: the mean of |predicted - observed| is .25."""
     p = np.arange(1, 11)[:, None] / 10
     found = calibration(reliability_counts(p, np.where(p[:, 0] > 0.5, 0, 1)))
 
@@ -65,9 +65,9 @@ def test_calibration_by_hand():
 
 
 def test_counts_of_eras_add_up():
-    """The counts of two eras together are those of each, summed; every row is in one bin per class."""
+    """The counts of two eras are the sum of the counts of each, and every row is in one bin per class."""
     random = np.random.default_rng(2)
-    parts = [(p := said(rows, random), drawn(p, random)) for rows in (101, 250)]
+    parts = [(p := predicted(rows, random), drawn(p, random)) for rows in (101, 250)]
     counts = sum(reliability_counts(*part) for part in parts)
 
     np.testing.assert_array_equal(counts[0].sum(axis=1), [351] * 5)
@@ -76,15 +76,15 @@ def test_counts_of_eras_add_up():
 
 
 def test_bins_without_rows_are_not_a_number():
-    """With fewer rows than bins, empty bins have no share and add nothing to the error."""
+    """Empty bins are NaN and add nothing to the error."""
     found = calibration(reliability_counts(np.array([[0.5], [0.7]]), np.array([0, 0])))
 
     assert np.isnan(found.predicted).sum() == BINS - 2
     assert found.error == pytest.approx(0.4)
 
 
-def test_bin_means_rise_with_a_model_that_knows():
-    """The mean target by decile of a perfect prediction is the deciles' own; rows without a target are left out."""
+def test_bin_means_rise_with_a_perfect_prediction():
+    """The mean target by decile of a perfect prediction is that of the target's deciles, without rows that lack a target."""
     target = np.repeat(np.arange(10) / 9, 20)
     prediction = target + 0.001 * np.arange(200) / 200
     target, prediction = np.append(target, [np.nan] * 7), np.append(prediction, range(7))
@@ -95,7 +95,7 @@ def test_bin_means_rise_with_a_model_that_knows():
 @settings(max_examples=12)
 @given(st.lists(st.floats(-1, 1), min_size=3, max_size=60), st.integers(0, 5))
 def test_levels_hold_every_era_once(values, seed):
-    """Thirds by a measure are ordered, do not overlap, and together hold all eras that have the measure."""
+    """Thirds by a measure are ordered, do not overlap, and together hold all eras with a measure."""
     measure = np.array(values)
     scores = np.random.default_rng(seed).normal(size=len(values))
     levels = by_level(measure, {"one": scores}, block=1)
@@ -109,8 +109,8 @@ def test_levels_hold_every_era_once(values, seed):
     assert total == pytest.approx(scores.sum(), abs=1e-9)
 
 
-def test_levels_tell_where_a_score_comes_from():
-    """A score that is there only where the measure is high is surely over zero in that third alone."""
+def test_levels_show_where_a_score_comes_from():
+    """A score that is positive only for high values of the measure has an interval above zero only in that third."""
     random = np.random.default_rng(3)
     measure = random.normal(size=120)
     score = np.where(measure > np.quantile(measure, 2 / 3), 0.05, 0.0) + random.normal(0, 0.01, 120)
@@ -121,7 +121,7 @@ def test_levels_tell_where_a_score_comes_from():
 
 
 def test_means_of_few_eras_have_no_interval():
-    """Fewer than two blocks give a mean alone, none at all a NaN, and eras without a score are left out."""
+    """Fewer than two blocks give a mean without bounds, no scores give NaN, and eras without a score are left out."""
     few = mean_interval(np.array([0.1, np.nan, 0.3]), block=4)
     none = mean_interval(np.array([np.nan]), block=4)
 
@@ -129,8 +129,8 @@ def test_means_of_few_eras_have_no_interval():
     assert np.isnan([few.low, few.high, none.estimate]).all()
 
 
-def test_culprits_are_features_that_turned_against_the_predictions():
-    """Cost is exposure times return: only features whose sign was wrong cost, the largest first."""
+def test_costliest_features_have_a_return_against_the_exposure():
+    """Cost is exposure times return; only features with a negative product are listed, the largest cost first."""
     found = costliest_features(
         np.array([0.3, 0.2, -0.1, 0.5]), np.array([-0.1, 0.3, 0.4, np.nan]), ["a", "b", "c", "d"], count=3
     )
@@ -139,8 +139,8 @@ def test_culprits_are_features_that_turned_against_the_predictions():
     assert [cost for _, cost in found] == pytest.approx([-0.04, -0.03])
 
 
-def test_agreement_is_the_mean_over_pairs():
-    """Two equal rankings and one turned around agree (1 - 1 - 1) / 3; one alone agrees with nobody."""
+def test_mean_correlation_is_the_mean_over_pairs():
+    """Two equal rankings and a reversed one have a mean of (1 - 1 - 1) / 3; a single ranking has NaN."""
     ranks = np.arange(20.0)
 
     assert mean_correlation([ranks, ranks**3, -ranks]) == pytest.approx(-1 / 3)
@@ -148,7 +148,7 @@ def test_agreement_is_the_mean_over_pairs():
 
 
 def era(seed, rows=900, width=40, mixed=0.0):
-    """Return codes in equal bins; *mixed* of the rows' standing is shared by all features."""
+    """Return codes in equal bins; a common factor of size *mixed* correlates the features."""
     random = np.random.default_rng(seed)
     values = random.standard_normal((rows, width)) + mixed * random.standard_normal((rows, 1))
     return (np.argsort(np.argsort(values, axis=0), axis=0) * 5 // rows).astype(np.int8)
@@ -159,7 +159,7 @@ def odd(live):
 
 
 def test_rows_like_those_of_training_have_not_drifted():
-    """An era drawn the same way is inside what the training eras show, in every measure."""
+    """An era drawn in the same way is inside the range of the training eras, in every measure."""
     assert odd(era(99)) == set()
 
 
@@ -172,15 +172,15 @@ def test_rows_like_those_of_training_have_not_drifted():
         (lambda codes: codes // 2 * 2, {"features with unequal bins"}),
         (lambda _: era(99, mixed=0.8), {"distance of correlations"}),
     ],
-    ids=["fewer rows", "features gone", "a bin gone", "coarser bins", "moving together"],
+    ids=["fewer rows", "missing features", "missing bin", "coarser bins", "correlated features"],
 )
 def test_each_kind_of_drift_has_its_measure(change, measure):
-    """What is changed about live rows shows in the measure made for it."""
+    """Each change of live rows is outside the range of its measure."""
     assert measure <= odd(change(era(99)).astype(np.int8))
 
 
-def test_correlations_of_an_era_are_its_own():
-    """Pairs' correlations equal numpy's, and a feature has none with itself or with a constant."""
+def test_correlations_of_pairs_equal_numpys():
+    """Correlations of pairs equal numpy's; a feature has 0 with itself and with a constant."""
     codes = era(7, width=6, mixed=1.0)
     codes[:, 2] = 2
     left, right = np.random.default_rng(1).integers(0, 6, size=(2, 1000))
@@ -191,7 +191,7 @@ def test_correlations_of_an_era_are_its_own():
     np.testing.assert_allclose(era_shape(codes).correlations, expected, atol=1e-5)
 
 
-def test_drift_needs_eras_to_compare_with():
-    """One training era has no range."""
+def test_drift_needs_two_training_eras():
+    """One training era has no range and is an error."""
     with pytest.raises(ValueError, match="1 training eras"):
         drift(era_shape(era(1)), [era_shape(era(2))])

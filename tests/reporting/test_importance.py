@@ -1,4 +1,4 @@
-"""What models live on: planted signal is found, noise is not, and gains are LightGBM's own."""
+"""Importance: a planted signal is found, noise is not, and gains equal LightGBM's."""
 
 import lightgbm
 import numpy as np
@@ -26,8 +26,8 @@ def linear(features, weights, y):
     return {"linear": float(np.corrcoef((features - 2.0) @ weights, y)[0, 1])}
 
 
-def test_gains_are_lightgbms_own(text):
-    """Summed over trees, the gains of the text are what the booster reports."""
+def test_gains_equal_lightgbms(text):
+    """The gains of the text, summed over trees, equal those that the booster reports."""
     splits = split_gains(text)
     names, gains = splits.feature_names, splits.gains
     booster = lightgbm.Booster(model_str=text.decode())
@@ -38,7 +38,7 @@ def test_gains_are_lightgbms_own(text):
 
 
 def test_gain_finds_the_planted_features(text):
-    """The feature and the aggregate that made the target have most of the gain, and their intervals show it."""
+    """The feature and the aggregate that make the target have most of the gain, with intervals above those of the others."""
     splits = split_gains(text)
     names, gains = splits.feature_names, splits.gains
     first, second, *rest = gain_shares(names, gains, {name: (name,) for name in names})
@@ -50,7 +50,7 @@ def test_gain_finds_the_planted_features(text):
 
 
 def test_groups_hold_their_aggregates(text):
-    """A group's inputs are its features and the row aggregates that carry its name."""
+    """The inputs of a group are its features and the row aggregates with its name."""
     names = split_gains(text).feature_names
     blocks = tree_blocks(names, {"a": ("feature_0", "feature_1"), "b": ("feature_7",)})
 
@@ -58,14 +58,14 @@ def test_groups_hold_their_aggregates(text):
 
 
 def test_trees_that_never_split_have_no_gain():
-    """Without any gain every share is zero, and no interval is claimed."""
+    """Without any gain, every share is zero and has no interval."""
     (only,) = gain_shares(["f"], np.zeros((3, 1), dtype=np.float32), {"g": ("f",)})
 
     assert (only.value, np.isnan(only.low)) == (0.0, True)
 
 
-def test_permutation_loses_what_a_block_explains():
-    """With y = 2 a + b, a correlation of 1 falls to 1/sqrt(5) without a, to 2/sqrt(5) without b, and not without c."""
+def test_permutation_loses_the_share_that_a_block_explains():
+    """With y = 2 a + b, permuting a loses 4/5 of the correlation, b 1/5, c nothing, and both everything."""
     x, weights = era(rows=60_000, columns=3), np.array([2.0, 1.0, 0.0])
     y = (x - 2.0) @ weights
     losses = permutation_losses(
@@ -79,21 +79,21 @@ def test_permutation_loses_what_a_block_explains():
 
 
 def test_columns_of_a_block_move_together():
-    """A model of the product of two columns keeps its score's distribution when both move: rows stay whole."""
+    """Permuting a block of two columns keeps their values of a row together."""
     x = era(rows=500)
-    seen = []
+    pairs = []
 
     def score(features):
-        seen.append(sorted(map(tuple, features[:, [0, 1]].tolist())))
+        pairs.append(sorted(map(tuple, features[:, [0, 1]].tolist())))
         return {"any": 0.0}
 
     permutation_losses(score, x, {"both": [0, 1]}, seed=3)
 
-    assert seen[0] == seen[1]
+    assert pairs[0] == pairs[1]
 
 
-def test_the_era_is_left_as_it_was():
-    """Neither the caller's features nor the next block see an earlier block's permutation."""
+def test_permutation_leaves_the_features_unchanged():
+    """A permutation changes neither the caller's features nor the features of the next block."""
     x = era(rows=200)
     before = x.copy()
     changed = []
@@ -108,8 +108,8 @@ def test_the_era_is_left_as_it_was():
     np.testing.assert_array_equal(x, before)
 
 
-def test_permutation_intervals_tell_signal_from_noise():
-    """A loss that is there in every era is surely over zero; one that is zero on average is not."""
+def test_permutation_intervals_separate_signal_from_noise():
+    """The interval of a loss in every era is above zero; that of a loss that averages to zero is not."""
     random = np.random.default_rng(5)
     eras = [{"noise": random.normal(0, 0.01), "signal": random.normal(0.02, 0.01)} for _ in range(40)]
     signal, noise = permutation_weights(eras, block=4)
@@ -120,7 +120,7 @@ def test_permutation_intervals_tell_signal_from_noise():
 
 
 def test_few_eras_give_a_value_without_an_interval():
-    """Two eras are not two blocks of four: the mean stands alone, and an era without a score is left out."""
+    """Two eras are fewer than two blocks of four: the mean has no interval, and an era without a loss is left out."""
     (only,) = permutation_weights([{"a": 0.02}, {"a": 0.04}, {"a": float("nan")}], block=4)
 
     assert only.value == pytest.approx(0.03)

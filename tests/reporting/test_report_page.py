@@ -1,4 +1,4 @@
-"""The page of an evaluation: whole, small, self-contained, and alive in a real browser."""
+"""The page of an evaluation: complete, small, self-contained, and usable in a real browser."""
 
 import json
 import re
@@ -21,16 +21,16 @@ def page_path(tmp_path_factory):
 
 @pytest.fixture
 def open_page(browser, page_path):
-    """Return a function that opens the page and what it asked for and complained about; all of it is closed again."""
+    """Return a function that opens the page and records its requests and errors; pages are closed in the end."""
     pages = []
 
     def open_(**options):
         page = browser.new_page(**options)
         pages.append(page)
-        page.asked, page.complaints = [], []
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.on("console", lambda message: page.complaints.append(message.text))
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.requests, page.errors = [], []
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.on("console", lambda message: page.errors.append(message.text))
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
         page.goto(page_path.as_uri())
         return page
 
@@ -40,14 +40,14 @@ def open_page(browser, page_path):
 
 
 def test_template_styles_and_script_are_package_data():
-    """The page's parts are found where an installed package keeps them."""
+    """Template, styles and script are files of the installed package."""
     folder = files("bot") / "templates"
 
     assert {one.name for one in folder.iterdir()} >= {"report.html.j2", "charts.css", "charts.js"}
 
 
-def test_page_names_what_it_is_about():
-    """Artifact, decision and its checks, members, groups and what was not computed are all there."""
+def test_page_names_artifact_decision_members_and_groups():
+    """The page names artifact, decision and its checks, members, groups, and figures that were not computed."""
     html = report_page.render(evaluation())
 
     for word in (
@@ -63,7 +63,7 @@ def test_page_names_what_it_is_about():
 
 
 def test_page_refers_to_nothing_outside_itself():
-    """No address, import or font is fetched, and the page's own policy would refuse it."""
+    """The page loads no address, import or font, and its own policy forbids it."""
     html = report_page.render(evaluation())
 
     assert not re.search(r"(?:src|href)=\"(?!#|data:)", html)
@@ -72,7 +72,7 @@ def test_page_refers_to_nothing_outside_itself():
 
 
 def test_foreign_names_stay_text():
-    """Names and reasons from data cannot add elements to the page."""
+    """Names and reasons in the data cannot add elements to the page."""
     content = evaluation()
     content["decision"]["reason"] = "<script>boom()</script>"
     content["worst"][0]["features"] = [["<img src=x>", -0.1]]
@@ -84,19 +84,19 @@ def test_foreign_names_stay_text():
 
 
 @pytest.mark.parametrize("change", [{"champion": False}, {"network": False}, {"eras": 3}], ids=str)
-def test_page_without_some_of_it_is_still_a_page(change):
-    """No champion, no network or hardly any eras leave a page that says so."""
+def test_page_is_complete_without_some_figures(change):
+    """Without a champion, without a network or with three eras, the page is complete."""
     html = report_page.render(evaluation(**change) if "eras" not in change else evaluation(3, champion=False))
 
     assert html.rstrip().endswith("</html>")
 
 
 def test_figures_survive_json(page_path):
-    """The page drawn from figures read back from JSON is the same."""
+    """The page of figures read back from JSON is the same."""
     assert report_page.render(json.loads(json.dumps(evaluation()))) == page_path.read_text()
 
 
-def test_thousand_eras_are_drawn_quickly_and_small():
+def test_a_page_of_a_thousand_eras_is_quick_and_small():
     """A page of a thousand eras takes under five CPU seconds and one megabyte."""
     content = evaluation(1000)
     began = time.process_time()
@@ -107,7 +107,7 @@ def test_thousand_eras_are_drawn_quickly_and_small():
 
 
 def test_running_figures_by_hand():
-    """Sums skip eras without a score, drawdown falls from the peak, a rolling Sharpe needs a full window."""
+    """Sums skip eras without a score, a drawdown starts at the peak, and a rolling Sharpe needs a full window."""
     series = np.array([1.0, np.nan, -3.0, 1.0])
 
     np.testing.assert_array_equal(report_page.running_sum(series), [1.0, np.nan, -2.0, -1.0])
@@ -115,18 +115,18 @@ def test_running_figures_by_hand():
     np.testing.assert_allclose(report_page.rolling_sharpe(np.array([1.0, 3.0, 3.0]), 2), [np.nan, 2.0, np.nan])
 
 
-def test_page_opens_in_a_browser_without_complaint(open_page):
-    """It renders, logs nothing, and asks for nothing but itself."""
+def test_page_opens_in_a_browser_without_errors(open_page):
+    """The browser renders the page, logs nothing, and requests nothing but the page."""
     page = open_page()
 
     assert page.locator("svg").count() > 20
     assert page.locator("h1").inner_text().startswith("Artifact 2026-11-24T120000Z-abcd")
-    assert page.complaints == []
-    assert page.asked == [page.url]
+    assert page.errors == []
+    assert page.requests == [page.url]
 
 
-def test_pointing_at_a_chart_tells_the_era_and_every_series(open_page):
-    """The crosshair's tooltip names the era under the pointer and the series' values there."""
+def test_pointing_at_a_chart_shows_the_era_and_every_series(open_page):
+    """The tooltip has the era under the pointer and the values of all series."""
     page = open_page()
     plot = page.locator(".chart.lines .plot").nth(1)
     plot.scroll_into_view_if_needed()
@@ -142,8 +142,8 @@ def test_pointing_at_a_chart_tells_the_era_and_every_series(open_page):
     assert page.locator("#tip").is_hidden()
 
 
-def test_keys_walk_a_chart(open_page):
-    """A chart with the focus steps through eras with the arrow keys."""
+def test_arrow_keys_step_through_a_chart(open_page):
+    """The arrow keys step through the eras of a chart with the focus."""
     page = open_page()
     page.locator(".chart.lines .plot").nth(1).focus()
     page.keyboard.press("ArrowRight")
@@ -155,7 +155,7 @@ def test_keys_walk_a_chart(open_page):
 
 
 def test_legend_hides_a_series_and_shows_it_again(open_page):
-    """A click takes the line away, from tooltips too, and a second brings it back."""
+    """A click hides the line, in tooltips too, and a second click shows it again."""
     page = open_page()
     figure = page.locator(".chart.lines").nth(1)
     button, line = figure.locator("[data-toggle='1']"), figure.locator("[data-series='1'] .line")
@@ -170,8 +170,8 @@ def test_legend_hides_a_series_and_shows_it_again(open_page):
     assert line.is_visible()
 
 
-def test_bars_and_cells_explain_themselves(open_page):
-    """Pointing at a bar shows value and interval, at a cell of heat its row and column."""
+def test_bars_and_cells_have_tooltips(open_page):
+    """The tooltip of a bar has value and interval, that of a heat cell its row and column."""
     page = open_page()
     page.locator(".chart.bars .bar").nth(2).hover()
     assert re.search(r": \d\.\d+ \(\d\.\d+ to \d\.\d+\)", page.locator("#tip").inner_text())
@@ -182,14 +182,14 @@ def test_bars_and_cells_explain_themselves(open_page):
 
 
 def test_phone_needs_no_sideways_scrolling(open_page):
-    """On a narrow screen the page is as wide as the screen."""
+    """On a narrow screen, the page is as wide as the screen."""
     page = open_page(viewport={"width": 360, "height": 740})
 
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
 def test_dark_mode_follows_the_reader(open_page):
-    """With a dark scheme the paper is dark and the ink light; otherwise the other way round."""
+    """With a dark scheme the background is dark and the text light; with a light scheme the background is light."""
 
     def brightness(scheme):
         page = open_page(color_scheme=scheme)
