@@ -113,9 +113,13 @@ def resolve_recipe(settings: Settings, recipe: Recipe, *, data_version: str) -> 
 
 def recipes_in_use(settings: Settings) -> tuple[str, ...]:
     """Return the recipes that the slots of all accounts need, each once, and the one that fills in for them."""
+    return tuple(dict.fromkeys((*slot_recipes(settings), *filter(None, (settings.fallback,)))))
+
+
+def slot_recipes(settings: Settings) -> tuple[str, ...]:
+    """Return the recipes that the slots of all accounts need, each once."""
     filled = [settings.slots] if settings.slots else [account.slots for account in settings.accounts_in_use]
-    own = tuple(chain.from_iterable(slots.values() or [settings.recipe] for slots in filled))
-    return tuple(dict.fromkeys((*own, *filter(None, (settings.fallback,)))))
+    return tuple(dict.fromkeys(chain.from_iterable(slots.values() or [settings.recipe] for slots in filled)))
 
 
 def undiagnosed(settings: Settings, recipes: Sequence[str]) -> tuple[str, ...]:

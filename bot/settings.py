@@ -4,9 +4,8 @@ import difflib
 import logging
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -45,19 +44,47 @@ class ApiKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFiles:
+    """
+    Files that hold an API key.
+
+    Attributes:
+        setting: Name of the setting that names the files, for messages.
+        public_id: File of the public half.
+        secret_key: File of the secret half.
+    """
+
+    setting: str
+    public_id: Path
+    secret_key: Path
+
+    def read(self) -> ApiKey:
+        """
+        Return the key as the files hold it now.
+
+        Raises:
+            BadConfig: A file cannot be read.
+        """
+        return ApiKey(
+            public_id=SecretStr(read_secret(self.public_id, self.setting)),
+            secret_key=SecretStr(read_secret(self.secret_key, self.setting)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """
     An account whose models are filled.
 
     Attributes:
         name: Name of its table in ``bot.toml``; ``None`` for the only account.
+        key: The API key, or its files: a key that was replaced in them needs no restart.
         slots: Recipe of each model, by the model's name; empty means the account's only model.
-        read_key: Returns the API key. It reads the key's files anew, so that a rotated key needs no restart.
     """
 
     name: str | None
+    key: ApiKey | KeyFiles
     slots: Mapping[str, str]
-    read_key: Callable[[], ApiKey]
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -76,13 +103,8 @@ class _AccountTable(BaseModel):
 
     def account(self, name: str) -> Account:
         """Return the account of this table."""
-        return Account(name=name, slots=self.slots, read_key=partial(self._read_key, f"accounts.{name}"))
-
-    def _read_key(self, table: str) -> ApiKey:
-        return ApiKey(
-            public_id=SecretStr(read_secret(self.public_id_file, table)),
-            secret_key=SecretStr(read_secret(self.secret_key_file, table)),
-        )
+        files = KeyFiles(setting=f"accounts.{name}", public_id=self.public_id_file, secret_key=self.secret_key_file)
+        return Account(name=name, key=files, slots=self.slots)
 
 
 class Settings(BaseSettings):
@@ -272,15 +294,16 @@ class Settings(BaseSettings):
         """
         if name is None:
             return self
-        known = {account.name: account for account in self.accounts}
-        if name not in known:
-            raise BadConfig(f"account {name!r} is unknown; accounts: {', '.join(map(str, known)) or 'none'}")
-        key = known[name].read_key()
+        account = next((one for one in self.accounts if one.name == name), None)
+        if account is None:
+            known = ", ".join(str(one.name) for one in self.accounts)
+            raise BadConfig(f"account {name!r} is unknown; accounts: {known or 'none'}")
+        key = account.key.read() if isinstance(account.key, KeyFiles) else account.key
         return self.model_copy(
             update={
                 "numerai_public_id": key.public_id,
                 "numerai_secret_key": key.secret_key,
-                "slots": dict(known[name].slots),
+                "slots": dict(account.slots),
             }
         )
 
@@ -288,7 +311,7 @@ class Settings(BaseSettings):
     def accounts_in_use(self) -> tuple[Account, ...]:
         """Return the accounts to submit for: those of ``bot.toml``, or else the only one."""
         key = ApiKey(public_id=self.numerai_public_id, secret_key=self.numerai_secret_key)
-        return self.accounts or (Account(name=None, slots=self.slots, read_key=lambda: key),)
+        return self.accounts or (Account(name=None, key=key, slots=self.slots),)
 
     @property
     def ledger_path(self) -> Path:

@@ -151,7 +151,7 @@ def test_without_tables_there_is_one_account_without_a_name(monkeypatch):
     (account,) = settings.accounts_in_use
 
     assert (account.name, account.slots, account.options) == (None, {"mixer": "demo"}, ())
-    assert account.read_key().public_id.get_secret_value() == "ID"
+    assert account.key.public_id.get_secret_value() == "ID"
     assert settings.of_account(account.name) is settings
 
 

@@ -1,5 +1,5 @@
 """
-``bot doctor``: everything that could keep a round from being submitted, each with its cause and its fix.
+`bot doctor`: every fault that could keep a round from being submitted, with its cause and its fix.
 
-It imports ``assembly`` and all below it. Read ``examination``, ``checks``.
+It imports settings and assembly and everything below them. Read ``examination``, ``checks``.
 """

@@ -1,4 +1,4 @@
-"""What can be known without asking anybody: key files, room, memory, models, ledger and history."""
+"""Checks that need no network: key files, disk, memory, models, ledger and history."""
 
 import importlib.util
 import os
@@ -6,18 +6,21 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
-from bot.assembly import pins, recipes_in_use, resolve_recipe, versions
-from bot.doctor.checks import Check, failure, guarded, note, ok, warning
+from bot.assembly import pins, recipes_in_use, resolve_recipe, slot_recipes, versions
+from bot.doctor.checks import Check, failure, guarded, named, note, ok, warning
 from bot.errors import ArtifactInvalid, BadConfig, BadCredentials, NoChampion
 from bot.features.feature_sets import FeatureMetadata
 from bot.history.published import history_path, read
 from bot.record.ledger import Ledger
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
-from bot.settings import Settings
+from bot.settings import Account, KeyFiles, Settings
 from bot.system.secret_files import SECRET_FOLDER
 from bot.tournament.columns import version_order
 from bot.training import recipe_file
@@ -36,50 +39,70 @@ VERSION_BYTES = 36 * 10**9
 
 TREES_BYTES, BINS_BYTES, OTHER_BYTES = 1, 240_000, 2 << 30
 """
-Of a training at its peak: bytes a value of the trees' Dataset, bytes a feature for finding its bins, and all the rest.
+Parts of a training's peak memory: bytes of each value in the trees' Dataset, bytes of each feature while its bins are
+found, and bytes of everything else.
 
 `bot retrain` on every fourth of 1,231 eras x 3,555 features took 6.5 GiB; by these, its 1,195,988 rows take 6.8.
 """
 
 FEATURES = {"small": 42, "medium": 780, "all": 3_555}
-"""Sizes of v5.3's sets, for an estimate before features.json is there."""
+"""Features of v5.3's sets, for an estimate before features.json is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Training:
+    """
+    The memory that training a recipe on the whole history takes.
+
+    Attributes:
+        bytes: Peak memory.
+        description: Recipe, features and eras, in words.
+    """
+
+    bytes: int
+    description: str
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Look at this machine and the state directory; nothing is changed and nobody is asked."""
-    yield from guarded("key", lambda: _key(settings), "create a key with upload and read scopes, and name it by file")
-    yield from guarded("state", lambda: _state(settings), "make BOT_STATE_DIR writable for the bot")
-    yield from guarded("disk", lambda: _disk(settings), "make room, or move BOT_STATE_DIR")
-    yield from guarded("memory", lambda: _memory(settings), "choose a smaller BOT_FEATURE_SET")
-    yield from guarded("training", _packages, "install numerai-bot[train] where models are trained")
-    yield from guarded("ledger", lambda: _ledger(settings), "restore it from a backup, or upgrade the bot")
-    yield from guarded("features", lambda: _features(settings), "see features.json for the sets there are")
-    for recipe in dict.fromkeys(settings.slots.values()) or (settings.recipe,):
+    """Yield the checks of this machine and of the state directory; nothing is changed."""
+    for account in settings.accounts_in_use:
         yield from guarded(
-            f"champion {recipe}",
-            lambda recipe=recipe: _champion(settings, recipe),  # type: ignore[misc]  # bound now, not at the call
-            "run `bot rollback`, or `bot retrain`",
+            named("key", account),
+            partial(_key, account),
+            "create a key with upload and read scopes, and name it by file",
         )
-    yield from guarded("history", lambda: _history(settings), "run `bot sync`")
+    yield from guarded("state", partial(_state, settings), "make BOT_STATE_DIR writable for the bot")
+    yield from guarded("disk", partial(_disk, settings), "make room, or move BOT_STATE_DIR")
+    yield from guarded("memory", partial(_memory, settings), "choose a smaller BOT_FEATURE_SET")
+    yield from guarded("training", _packages, "install numerai-bot[train] where models are trained")
+    yield from guarded("ledger", partial(_ledger, settings), "restore it from a backup, or upgrade the bot")
+    yield from guarded("features", partial(_features, settings), "see features.json for the sets there are")
+    for recipe in slot_recipes(settings):
+        yield from guarded(
+            f"champion {recipe}", partial(_champion, settings, recipe), "run `bot rollback`, or `bot retrain`"
+        )
+    yield from guarded("history", partial(_history, settings), "run `bot sync`")
 
 
-def _key(settings: Settings) -> Iterator[Check]:
-    public, secret = settings.numerai_public_id, settings.numerai_secret_key
-    if public is None or secret is None:
-        absent = [
-            name for name, half in (("NUMERAI_PUBLIC_ID", public), ("NUMERAI_SECRET_KEY", secret)) if half is None
-        ]
-        yield failure(
-            "key",
-            BadCredentials(f"{' and '.join(absent)} not set: nothing can be submitted"),
-            "set the variable, or its _FILE form, or mount the secret in /run/secrets",
-        )
-        return
-    yield ok("key", "both halves are there")
-    for name in ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY"):
-        path = Path(os.environ.get(f"{name}_FILE") or SECRET_FOLDER / name)
+def _key(account: Account) -> Iterator[Check]:
+    if isinstance(account.key, KeyFiles):
+        account.key.read()
+        files = [account.key.public_id, account.key.secret_key]
+    else:
+        halves = {"NUMERAI_PUBLIC_ID": account.key.public_id, "NUMERAI_SECRET_KEY": account.key.secret_key}
+        absent = [name for name, half in halves.items() if half is None]
+        if absent:
+            yield failure(
+                named("key", account),
+                BadCredentials(f"{' and '.join(absent)} not set: nothing can be submitted"),
+                "set the variable, or its _FILE form, or mount the secret in /run/secrets",
+            )
+            return
+        files = [Path(os.environ.get(f"{name}_FILE") or SECRET_FOLDER / name) for name in halves]
+    yield ok(named("key", account), "both halves are there")
+    for path in files:
         if path.is_file() and path.parent != SECRET_FOLDER and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            yield warning("key file", f"{path} can be read by others", f"chmod 600 {path}")
+            yield warning(named("key file", account), f"{path} can be read by others", f"chmod 600 {path}")
 
 
 def _state(settings: Settings) -> Iterator[Check]:
@@ -87,15 +110,19 @@ def _state(settings: Settings) -> Iterator[Check]:
     if folder.exists() and not folder.is_dir():
         yield failure("state", BadConfig(f"{folder} is not a folder"), "point BOT_STATE_DIR at a folder")
         return
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    with tempfile.TemporaryFile(dir=there):
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    with tempfile.TemporaryFile(dir=existing):
         yield ok("state", f"{folder} is {'there and' if folder.exists() else 'not there yet, its parent is'} writable")
     if (holder := _holder(folder / "bot.lock")) is not None:
         yield note("running", f"process {holder} holds {folder}: that is `bot run` or `bot submit` at work")
 
 
 def _holder(lock: Path) -> str | None:
-    """Return the process that holds a lock, from the kernel's list: trying to take it could turn somebody away."""
+    """
+    Return the id of the process that holds a lock.
+
+    It is read from the kernel's list: taking the lock to try it could refuse another process.
+    """
     try:
         inode, held = lock.stat().st_ino, Path("/proc/locks").read_text(encoding="ascii")
     except OSError:
@@ -105,19 +132,20 @@ def _holder(lock: Path) -> str | None:
 
 
 def _disk(settings: Settings) -> Iterator[Check]:
-    there = next(parent for parent in (settings.state_dir, *settings.state_dir.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(there).free
+    existing = next(
+        parent for parent in (settings.state_dir, *settings.state_dir.absolute().parents) if parent.exists()
+    )
+    free = shutil.disk_usage(existing).free
     stored = (settings.state_dir / "store").is_dir()
     needed = 2 * GIB if stored else VERSION_BYTES
-    said = f"{free / GIB:.1f} GiB free in {there}, {needed / GIB:.1f} needed"
+    finding = f"{free / GIB:.1f} GiB free in {existing}, {needed / GIB:.1f} needed"
     if free < SCORING_BYTES:
-        yield failure("disk", BadConfig(f"{said}: not even a round fits"), "make room now")
+        yield failure("disk", BadConfig(f"{finding}: not even a round fits"), "make room now")
     elif free < needed:
-        yield warning(
-            "disk", f"{said} to {'keep' if stored else 'build'} the history", "make room before `bot retrain`"
-        )
+        purpose = "keep" if stored else "build"
+        yield warning("disk", f"{finding} to {purpose} the history", "make room before `bot retrain`")
     else:
-        yield ok("disk", said)
+        yield ok("disk", finding)
 
 
 def _memory(settings: Settings) -> Iterator[Check]:
@@ -129,26 +157,28 @@ def _memory(settings: Settings) -> Iterator[Check]:
             "give the bot at least 1 GiB",
         )
         return
-    needed, said = max(_training(settings, recipe_file.find(name)) for name in recipes_in_use(settings))
-    said = f"{free / GIB:.1f} GiB; {said} takes about {needed / GIB:.1f}"
-    if free < needed:
-        yield warning("memory", said, 'train on fewer eras (recipe key "every") or a smaller BOT_FEATURE_SET')
+    trainings = [_training(settings, recipe_file.find(name)) for name in recipes_in_use(settings)]
+    largest = max(trainings, key=attrgetter("bytes", "description"))
+    finding = f"{free / GIB:.1f} GiB; {largest.description} takes about {largest.bytes / GIB:.1f}"
+    if free < largest.bytes:
+        yield warning("memory", finding, 'train on fewer eras (recipe key "every") or a smaller BOT_FEATURE_SET')
     else:
-        yield ok("memory", said)
+        yield ok("memory", finding)
 
 
-def _training(settings: Settings, recipe: Recipe) -> tuple[int, str]:
-    """Return the bytes that training a recipe on the whole history takes, and what it is."""
+def _training(settings: Settings, recipe: Recipe) -> _Training:
     newest = max(versions(pins(settings)), key=version_order)
     features = _count(settings, resolve_recipe(settings, recipe, data_version=newest))
     rows = FULL_ROWS // recipe.every
     eras = "all eras" if recipe.every == 1 else f"one era in {recipe.every}"
-    needed = features * (rows * TREES_BYTES + BINS_BYTES) + OTHER_BYTES
-    return needed, f"training trees of recipe {recipe.name} on {features} features of {eras}"
+    return _Training(
+        bytes=features * (rows * TREES_BYTES + BINS_BYTES) + OTHER_BYTES,
+        description=f"training trees of recipe {recipe.name} on {features} features of {eras}",
+    )
 
 
 def available_memory() -> int:
-    """Return the bytes this process may take: of the machine, or of its container where that is less."""
+    """Return the bytes that this process may take: those of the machine, or of its container where that is less."""
     fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
     free = int(fields["MemAvailable"].split()[0]) << 10
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
@@ -208,15 +238,18 @@ def _champion(settings: Settings, recipe: str) -> Iterator[Check]:
     artifact = store.open(identity)
     Scorer(artifact)
     yield ok(name, f"{identity} is intact and replays its golden batch")
-    if said := pins(settings, [recipe])[0].note:
-        yield note(name, said)
-    pinned = {key: artifact.manifest[key] for key in ("feature_set", "target")}
-    for key, value in pinned.items():
-        if value != getattr(settings, key):
+    (pin,) = pins(settings, [recipe])
+    if pin.note:
+        yield note(name, pin.note)
+    own = recipe_file.find(recipe)
+    plan = resolve_recipe(settings, own, data_version=pin.in_use)
+    for key, wanted in (("feature_set", plan.feature_set), ("target", plan.target)):
+        trained, pinned = artifact.manifest[key], getattr(own, key) is not None
+        if trained != wanted:
             yield warning(
                 name,
-                f"{identity} was trained with {key} {value}, the setting says {getattr(settings, key)}",
-                f"run `bot retrain`, or set BOT_{key.upper()}={value}",
+                f"{identity} was trained with {key} {trained}, the {'recipe' if pinned else 'setting'} says {wanted}",
+                f"run `bot retrain`, or set {f'{key} in the recipe' if pinned else f'BOT_{key.upper()}'}={trained}",
             )
     for other in store.identities():
         try:

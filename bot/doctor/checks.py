@@ -1,10 +1,11 @@
-"""What a check of the doctor finds, and how the checks of one subject run together."""
+"""The result of one check, and how an error inside a check becomes a result."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from bot.errors import BotError
+from bot.errors import BotError, OperatorNeeded
+from bot.settings import Account
 
 Verdict = Literal["ok", "note", "warning", "failure"]
 
@@ -12,14 +13,14 @@ Verdict = Literal["ok", "note", "warning", "failure"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """
-    One thing that was looked at.
+    The result of one check.
 
     Attributes:
-        name: What was looked at; constant, for scripts.
-        verdict: ``failure`` keeps the bot from working, ``warning`` may do so one day, ``note`` is only told.
-        what: What was found, with numbers, in one line.
-        fix: What to do about it; empty where there is nothing to do.
-        exit_code: What ``bot doctor`` ends with when this is the worst failure; 0 unless it is one.
+        name: Subject of the check; constant, for scripts. With several accounts, their names follow.
+        verdict: ``failure`` keeps the bot from working, ``warning`` may do so later, ``note`` is information.
+        what: The finding in one line, with numbers.
+        fix: Steps that fix it; empty where there are none.
+        exit_code: Exit code of ``bot doctor`` when this is the worst failure; 0 unless it is a failure.
     """
 
     name: str
@@ -29,39 +30,43 @@ class Check:
     exit_code: int = 0
 
 
+def named(subject: str, account: Account) -> str:
+    """Return the name of a check of one account: *subject*, and the account's name where it has one."""
+    return subject if account.name is None else f"{subject} {account.name}"
+
+
 def ok(name: str, what: str) -> Check:
-    """Return a check that found nothing wrong."""
+    """Return a check without a fault."""
     return Check(name=name, verdict="ok", what=what)
 
 
 def note(name: str, what: str, fix: str = "") -> Check:
-    """Return something worth knowing."""
+    """Return information for the operator."""
     return Check(name=name, verdict="note", what=what, fix=fix)
 
 
 def warning(name: str, what: str, fix: str) -> Check:
-    """Return a danger that does not keep the bot from working today."""
+    """Return a fault that does not keep the bot from working today."""
     return Check(name=name, verdict="warning", what=what, fix=fix)
 
 
 def failure(name: str, error: BotError, fix: str) -> Check:
-    """Return what keeps the bot from working; the error says what happens when it is met."""
+    """Return a fault that keeps the bot from working, with the message and exit code of *error*."""
     return Check(name=name, verdict="failure", what=str(error), fix=fix, exit_code=error.exit_code)
 
 
-def guarded(name: str, look: Callable[[], Iterable[Check]], fix: str) -> Iterator[Check]:
-    """Yield what *look* finds; an error it ends with is a finding too, so that one check never hides the next."""
+def guarded(name: str, check: Callable[[], Iterable[Check]], fix: str) -> Iterator[Check]:
+    """Yield the results of *check*; an error in it becomes a failure, so that the next check still runs."""
     try:
-        yield from look()
+        yield from check()
     except BotError as error:
         yield failure(name, error, fix)
     except OSError as error:
-        yield Check(
-            name=name, verdict="failure", what=f"{error.filename or name}: {error.strerror}", fix=fix, exit_code=78
-        )
+        message = f"{error.filename or name}: {error.strerror}"
+        yield Check(name=name, verdict="failure", what=message, fix=fix, exit_code=OperatorNeeded.exit_code)
 
 
 def exit_code(checks: Iterable[Check]) -> int:
-    """Return 0 without a failure; else 78 where a person has to act, 65 before 75 otherwise."""
+    """Return 0 without a failure, 78 where the operator must act, else 65 before 75."""
     codes = {check.exit_code for check in checks if check.verdict == "failure"}
     return next((code for code in (78, 65, 75) if code in codes), max(codes, default=0))

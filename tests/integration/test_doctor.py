@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.doctor import _account, _local
+from bot.doctor import _local, _numerai
 from bot.doctor import examination as doctor
 from bot.doctor.checks import exit_code
 from bot.sandbox.clock import SandboxClock
@@ -30,7 +30,7 @@ class Patient:
             if name.startswith(("BOT_", "NUMERAI_")):
                 patch.setenv(name, value)
         patch.chdir(installation.root)
-        patch.setattr(_account, "SKEW_S", 1e12)  # the sandbox's clock stands still at a day of its own
+        patch.setattr(_numerai, "SKEW_S", 1e12)  # the sandbox's clock stands still at a day of its own
         patch.setattr(doctor, "PATIENCE_S", 20.0)  # a busy machine is no patient
         self.state = installation.state
 
@@ -120,7 +120,7 @@ FAULTS = {
     "staking scope": (lambda p: p.account(scopes=(*DEMO_ACCOUNT.scopes, "stake")), "scopes", "may also stake", 0),
     "foreign slot": (lambda p: p.set(BOT_SLOTS="nobody=demo"), "slots", "not a model of this account", 78),
     "open choice": (two_models, "slots", "set BOT_SLOTS", 78),
-    "hosted slot": (hosted, "slots", "shuts out submissions by API", 78),
+    "hosted slot": (hosted, "slots", "blocks submissions by API", 78),
     "pay of another horizon": (other_payout, "pay", "60 days; target_ender_20 looks 20", 0),
     "data nobody offers": (lambda p: p.set(BOT_DATA_VERSION="v9.3"), "data", "v9.3 is not offered", 78),
     "retired data": (retired, "data", "v5.3 is not offered", 78),
