@@ -56,14 +56,14 @@ def find_artifact(settings: Settings, identity: str | None) -> str:
 def open_submitter(settings: Settings, client: NumeraiClient, ledger: Ledger) -> "Submitter":
     """Return a submitter that uploads in live mode only."""
     # Brings what scoring needs, which the daemon never does itself.
-    from bot.submission.fallbacks import Rungs  # noqa: PLC0415
+    from bot.submission.fallbacks import Fallbacks  # noqa: PLC0415
     from bot.submission.submit import Submitter  # noqa: PLC0415
 
     announce(pins(settings))
     return Submitter(
         client=client,
         ledger=ledger,
-        rungs=Rungs(
+        fallbacks=Fallbacks(
             client=client,
             ledger=ledger,
             artifacts=open_artifacts(settings),

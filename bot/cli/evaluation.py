@@ -8,7 +8,7 @@ from bot import assembly
 from bot.cli.console import training_bar
 from bot.cli.paths import report_paths
 from bot.errors import BadConfig
-from bot.live.live_scores import LiveRecord
+from bot.live.live_scores import LiveScores
 from bot.reporting.evaluate import Evaluator, save
 from bot.reporting.report_page import write
 from bot.scoring.summaries import PayoutTerms
@@ -67,7 +67,7 @@ def _terms(settings: Settings, pay: str | None) -> PayoutTerms | None:
             raise BadConfig(f"--pay: {error}") from None
     if not settings.ledger_path.is_file():
         return None
-    record = LiveRecord(settings.ledger_path)
+    record = LiveScores(settings.ledger_path)
     try:
         return record.newest_terms()
     finally:

@@ -25,7 +25,7 @@ class Book(Protocol):
     def settled(self, round_number: int, slot: str) -> bool:
         """Say whether the slot's round is confirmed, or rehearsed in a dry run."""
 
-    def rung(self, round_number: int, slot: str) -> str:
+    def filled_by(self, round_number: int, slot: str) -> str:
         """Return what filled the slot."""
 
     def record_round(self, round_: Round) -> None:

@@ -208,15 +208,15 @@ class Daemon:
         self.heartbeat.mark("round", None)
         for trouble in ("round", "account", "numerai"):  # whoever opened it, perhaps before a restart
             self.outbox.resolve(trouble, f"round {current.number} is confirmed", at=datetime.now(UTC))
-        self._tell_rungs(current)
+        self._alert_fallbacks(current)
         self.confirmed()
 
-    def _tell_rungs(self, current: Round) -> None:
+    def _alert_fallbacks(self, current: Round) -> None:
         """Tell a person of slots that something else than their champion has filled."""
-        rungs = {
-            slot: self.book.rung(current.number, slot) for account in self.accounts for slot in account.slots or ()
+        filled = {
+            slot: self.book.filled_by(current.number, slot) for account in self.accounts for slot in account.slots or ()
         }
-        lower = [f"{slot} by its {rung}" for slot, rung in rungs.items() if rung != "champion"]
+        lower = [f"{slot} by its {name}" for slot, name in filled.items() if name != "champion"]
         if lower:
             title = f"round {current.number}: {', '.join(lower).replace('its last', 'the last')}"
             self._trouble("ladder", title, "the champion could not fill the slot; the round's report says why")

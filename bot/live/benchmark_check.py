@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Likeness:
+class BenchmarkCorrelation:
     """
     A confirmed submission beside the benchmark model of its target.
 
@@ -61,7 +61,7 @@ class Likeness:
 
 def measure(
     client: NumeraiClient, ledger: Ledger, artifacts: ArtifactStore, slots: Sequence[Slot], *, least: float
-) -> tuple[Likeness, ...]:
+) -> tuple[BenchmarkCorrelation, ...]:
     """
     Compare the newest confirmed submission of each slot with the benchmark that the server has now, each once.
 
@@ -97,7 +97,7 @@ def measure(
 
 def _compare(
     client: NumeraiClient, artifacts: ArtifactStore, entry: Entry, csv: Path, folder: Path, *, least: float
-) -> Likeness:
+) -> BenchmarkCorrelation:
     about = artifacts.open(entry.artifact).manifest
     version, target = str(about["data_version"]), str(about["target"])
     path = folder / version / FILE
@@ -116,7 +116,7 @@ def _compare(
     known = np.isfinite(said)
     correlation = rank_correlation(predictions[known], said[known])
     odd = not correlation >= least and not about.get("benchmark")
-    return Likeness(
+    return BenchmarkCorrelation(
         round=entry.round,
         slot=entry.slot,
         benchmark=column,

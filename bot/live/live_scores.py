@@ -51,7 +51,7 @@ class LiveRound:
         return self.paid - self.pay * self.at_risk if known else None  # type: ignore[operator]
 
 
-class LiveRecord(Database):
+class LiveScores(Database):
     """The live scores of a ledger."""
 
     def record(self, slot: str, scores: Sequence[LiveScore]) -> int:

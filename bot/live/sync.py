@@ -9,7 +9,7 @@ import numpy as np
 import structlog
 
 from bot.errors import BotError
-from bot.live.live_scores import LiveRecord, LiveRound
+from bot.live.live_scores import LiveRound, LiveScores
 from bot.record.ledger import Ledger
 from bot.scoring.bootstrap import TooFewEras, newey_west_error
 from bot.serving.artifacts import ArtifactStore
@@ -42,7 +42,7 @@ class Calibration:
     rounds: int
 
 
-def sync_scores(client: NumeraiClient, record: LiveRecord, slots: Sequence[Slot], others: Sequence[str] = ()) -> int:
+def sync_scores(client: NumeraiClient, record: LiveScores, slots: Sequence[Slot], others: Sequence[str] = ()) -> int:
     """
     Read scores of *slots* and of other models by name, terms of their rounds and what was paid; return the count of news.
 

@@ -22,7 +22,7 @@ class Entry:
     """
     One round of one slot as the ledger knows it.
 
-    ``state`` is intended, confirmed, or rehearsed in a dry run; ``rung`` is what filled the slot, see :mod:`bot.submission.fallbacks`.
+    ``state`` is intended, confirmed, or rehearsed in a dry run; ``filled_by`` is what filled the slot, see :mod:`bot.submission.fallbacks`.
     """
 
     round: int
@@ -36,7 +36,7 @@ class Entry:
     filename: str | None
     intended_at: str
     confirmed_at: str | None
-    rung: str = "champion"
+    filled_by: str = "champion"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +71,12 @@ class Ledger(Database):
     def entry(self, round_number: int, slot: str) -> Entry | None:
         """Return what is known of *slot* in the round, or ``None``."""
         rows = self._select("SELECT * FROM submission WHERE round = ? AND slot = ?", round_number, slot)
-        return Entry(**rows[0]) if rows else None
+        return _to_entry(rows[0]) if rows else None
 
     def entries(self, *, limit: int = 20) -> tuple[Entry, ...]:
         """Return the newest entries first."""
         rows = self._select("SELECT * FROM submission ORDER BY round DESC, slot LIMIT ?", limit)
-        return tuple(Entry(**row) for row in rows)
+        return tuple(_to_entry(row) for row in rows)
 
     def last_confirmed(self, slot: str, *, before: int) -> Entry | None:
         """Return the newest confirmed entry of *slot* in a round earlier than *before*."""
@@ -85,7 +85,7 @@ class Ledger(Database):
             slot,
             before,
         )
-        return Entry(**rows[0]) if rows else None
+        return _to_entry(rows[0]) if rows else None
 
     def intend(self, entry: Entry) -> None:
         """Record what is about to be uploaded; a later intent for the same round and slot replaces it."""
@@ -105,7 +105,7 @@ class Ledger(Database):
                     entry.filename,
                     entry.intended_at,
                     entry.confirmed_at,
-                    entry.rung,
+                    entry.filled_by,
                 ),
             )
             self._event("submission." + entry.state, entry.intended_at, entry.round, entry.slot, {"token": entry.token})
@@ -123,7 +123,7 @@ class Ledger(Database):
     def newest(self, slot: str) -> Entry | None:
         """Return the newest entry of *slot*."""
         rows = self._select("SELECT * FROM submission WHERE slot = ? ORDER BY round DESC LIMIT 1", slot)
-        return Entry(**rows[0]) if rows else None
+        return _to_entry(rows[0]) if rows else None
 
     def queue(self, round_number: int, slot: str, *, submission_id: str, filename: str, at: datetime) -> None:
         """Record that the server holds the intended bytes for the round after, since they came late."""
@@ -176,10 +176,10 @@ class Ledger(Database):
         entry = self.entry(round_number, slot)
         return entry is not None and entry.state != "intended"
 
-    def rung(self, round_number: int, slot: str) -> str:
+    def filled_by(self, round_number: int, slot: str) -> str:
         """Return what filled *slot* in the round; the champion where nothing has yet."""
         entry = self.entry(round_number, slot)
-        return "champion" if entry is None else entry.rung
+        return "champion" if entry is None else entry.filled_by
 
     def record_round(self, round_: Round) -> None:
         """Remember when a round opened and closes; what it looked like last counts."""
@@ -235,6 +235,11 @@ class Ledger(Database):
             "INSERT INTO event (at, name, round, slot, detail) VALUES (?, ?, ?, ?, ?)",
             (at, name, round_number, slot, json.dumps(detail, sort_keys=True)),
         )
+
+
+def _to_entry(row: sqlite3.Row) -> Entry:
+    columns = dict(row)
+    return Entry(filled_by=columns.pop("rung"), **columns)
 
 
 def _to_round(row: sqlite3.Row) -> Round:

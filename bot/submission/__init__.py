@@ -3,5 +3,5 @@ The story of a round: from the live file to a submission that was read back.
 
 It imports ``serving``, ``record`` and all below them; it needs no torch. Read ``submit`` from top to bottom, then
 ``live_fetch``, ``fallbacks``, ``gates``, ``_delivery``, ``_late_queue``, ``submission_file``, ``live_benchmark``,
-``_round_report``, ``receipt``.
+``_round_report``.
 """

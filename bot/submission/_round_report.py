@@ -29,8 +29,8 @@ class RoundReport:
         data_version: Of the live file.
         data_sha256: Of the live file.
         submission_id: Of the server, once confirmed.
-        rung: Of the fallback ladder; ``champion`` where nothing was wrong.
-        rungs_refused: Why the rungs above could not fill the slot.
+        filled_by: Name of the fallback that filled the slot; ``champion`` where nothing was wrong. The key in JSON is ``rung``.
+        refused: Why the better fallbacks could not fill the slot. The key in JSON is ``rungs_refused``.
         rows: Scored.
         validation: Held-out scores of each member and the ensemble, from the artifact.
         member_correlation: Rank correlation of each pair of members, and of each member with the ensemble.
@@ -48,8 +48,8 @@ class RoundReport:
     data_version: str
     data_sha256: str
     submission_id: str | None
-    rung: str
-    rungs_refused: tuple[str, ...]
+    filled_by: str
+    refused: tuple[str, ...]
     rows: int
     validation: Mapping[str, Any]
     member_correlation: Mapping[str, float]
@@ -70,8 +70,8 @@ class RoundReport:
         data_version: str,
         data_sha256: str,
         submission_id: str | None,
-        rung: str = "champion",
-        rungs_refused: tuple[str, ...] = (),
+        filled_by: str = "champion",
+        refused: tuple[str, ...] = (),
         predictions: npt.NDArray[np.float64],
         members: Mapping[str, npt.NDArray[np.float64]],
         features: npt.NDArray[np.int8],
@@ -103,8 +103,8 @@ class RoundReport:
             data_version=data_version,
             data_sha256=data_sha256,
             submission_id=submission_id,
-            rung=rung,
-            rungs_refused=rungs_refused,
+            filled_by=filled_by,
+            refused=refused,
             rows=len(predictions),
             validation=validation,
             member_correlation=pairs,
@@ -118,13 +118,15 @@ class RoundReport:
 
     def to_json(self) -> str:
         """Return the report as JSON with its schema number."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1, sort_keys=True) + "\n"
+        content = asdict(self)
+        content["rung"], content["rungs_refused"] = content.pop("filled_by"), content.pop("refused")
+        return json.dumps({"schema": SCHEMA, **content}, indent=1, sort_keys=True) + "\n"
 
     def summary(self) -> dict[str, Any]:
         """Return the fields of the one log line that a finished round leaves."""
         return {
             "artifact": self.artifact,
-            "rung": self.rung,
+            "rung": self.filled_by,
             "data_version": self.data_version,
             "submission": self.submission_id,
             "rows": self.rows,

@@ -8,7 +8,7 @@ The ways to fill a slot, best first, and what each of them predicts.
     fallback recipe     champions of the recipe that BOT_FALLBACK names
     last round          the last confirmed predictions, row for row, where BOT_REUSE_LAST_ROUND allows it
 
-A rung is stepped on only when all above it cannot score or were refused. None of them fills in a feature that is missing.
+A fallback is stepped on only when all above it cannot score or were refused. None of them fills in a feature that is missing.
 Each scores with the data version that it was trained on, which may be another one than the champion's.
 """
 
@@ -37,13 +37,13 @@ from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
 from models.inference.ranks import rank_correlation
 
-RungName = Literal["champion", "previous champion", "fallback recipe", "last round"]
+FallbackName = Literal["champion", "previous champion", "fallback recipe", "last round"]
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rung:
+class Fallback:
     """
     One way to fill a slot.
 
@@ -53,7 +53,7 @@ class Rung:
         data_version: Whose live file it needs.
     """
 
-    name: RungName
+    name: FallbackName
     artifact: str
     data_version: str
 
@@ -61,7 +61,7 @@ class Rung:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filled:
     """
-    What a rung says about the live rows.
+    What a fallback says about the live rows.
 
     Attributes:
         predictions: Uniform in (0, 1). Shape ``(rows,)``, float64.
@@ -83,7 +83,7 @@ class Filled:
 
 
 @dataclass(slots=True, kw_only=True)
-class Rungs:
+class Fallbacks:
     """
     The ladder of an installation.
 
@@ -109,9 +109,9 @@ class Rungs:
     reuse_last_round: bool = False
     scorers: dict[str, Scorer] = field(default_factory=dict)
 
-    def find(self, slot: Slot, round_number: int) -> tuple[tuple[Rung, ...], tuple[BotError, ...]]:
-        """Return the rungs there are, best first, and why a recipe has none."""
-        rungs: list[Rung] = []
+    def find(self, slot: Slot, round_number: int) -> tuple[tuple[Fallback, ...], tuple[BotError, ...]]:
+        """Return the found there are, best first, and why a recipe has none."""
+        found: list[Fallback] = []
         absent: list[BotError] = []
         for recipe in dict.fromkeys(filter(None, (slot.recipe, self.fallback))):
             try:
@@ -121,36 +121,36 @@ class Rungs:
                 continue
             in_use = Pin.of(self.artifacts, recipe, self.data_version).in_use
             for place, identity in enumerate(champions):
-                own: RungName = "previous champion" if place else "champion"
-                name: RungName = own if recipe == slot.recipe else "fallback recipe"
+                own: FallbackName = "previous champion" if place else "champion"
+                name: FallbackName = own if recipe == slot.recipe else "fallback recipe"
                 version = self.artifacts.data_version(identity) or in_use
-                rungs.append(Rung(name=name, artifact=identity, data_version=version))
+                found.append(Fallback(name=name, artifact=identity, data_version=version))
         last = self.ledger.last_confirmed(slot.name, before=round_number) if self.reuse_last_round else None
         if last is not None:
             in_use = Pin.of(self.artifacts, slot.recipe, self.data_version).in_use
-            rungs.append(Rung(name="last round", artifact=last.artifact, data_version=in_use))
-        return tuple(rungs), tuple(absent)
+            found.append(Fallback(name="last round", artifact=last.artifact, data_version=in_use))
+        return tuple(found), tuple(absent)
 
-    def fill(self, rung: Rung, live: LiveFile, slot: Slot, round_: Round) -> Filled:
+    def fill(self, fallback: Fallback, live: LiveFile, slot: Slot, round_: Round) -> Filled:
         """
-        Predict the rows of *live*, the round's file of the rung's data version.
+        Predict the rows of *live*, the round's file of the fallback's data version.
 
         Raises:
-            RefuseToSubmit: This rung cannot.
+            RefuseToSubmit: This fallback cannot.
         """
         last = self.ledger.last_confirmed(slot.name, before=round_.number)
-        if rung.name == "last round" and last is not None:
+        if fallback.name == "last round" and last is not None:
             return self._again(last, live)
-        scorer = self._open(rung.artifact)
+        scorer = self._open(fallback.artifact)
         scored, unlike = self._score(scorer, live, round_)
         if unlike:
-            log.error("round.not_neutralized", artifact=rung.artifact, reason=unlike)
+            log.error("round.not_neutralized", artifact=fallback.artifact, reason=unlike)
         return Filled(
             predictions=scored.predictions,
             members=scored.members,
             neutralizers=scored.neutralizers,
             validation=scorer.artifact.manifest["scores"],
-            drift=self._drift(scored, live, rung, last, round_),
+            drift=self._drift(scored, live, fallback, last, round_),
             unlike=unlike,
             features=_unlike(scorer, scored),
         )
@@ -198,13 +198,15 @@ class Rungs:
             log.warning("features.filled", artifact=scorer.artifact.id, reason=finding)
         return scored, reason
 
-    def _drift(self, scored: Scored, live: LiveFile, rung: Rung, last: Entry | None, round_: Round) -> float | str:
+    def _drift(
+        self, scored: Scored, live: LiveFile, fallback: Fallback, last: Entry | None, round_: Round
+    ) -> float | str:
         """Correlate with what the last confirmed submission's artifact says about the same rows, or say why not."""
-        if last is None or last.artifact == rung.artifact:
+        if last is None or last.artifact == fallback.artifact:
             return "same artifact or none before"
         try:
             scorer = self._open(last.artifact)
-            if self._version(scorer) != rung.data_version:
+            if self._version(scorer) != fallback.data_version:
                 return f"the last artifact is on {self._version(scorer)}"
             before, _ = self._score(scorer, live, round_)
         except RefuseToSubmit as error:

@@ -6,9 +6,12 @@ every step asks both before it acts. A dry run is the same code without the last
 """
 
 import hashlib
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
@@ -19,20 +22,39 @@ from bot.record.ledger import Entry, Ledger, LiveFileRecord
 from bot.submission._delivery import Delivery, token
 from bot.submission._late_queue import Late
 from bot.submission._round_report import RoundReport
-from bot.submission.fallbacks import Filled, Rung, Rungs
+from bot.submission.fallbacks import Fallback, Fallbacks, Filled
 from bot.submission.gates import Limits, check_submission, feature_drift, not_neutralized, official_validation
 from bot.submission.live_fetch import LiveFiles, live_path
-from bot.submission.receipt import Outcome, Receipt, Stages
 from bot.submission.submission_file import OfficialValidation, render, reread
 from bot.system.files import publish, rename
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
 
-RUNG_S = 15.0
+FALLBACK_S = 15.0
 """Seconds that scoring, gates and upload need at least: with fewer left before the guard no further rung is tried."""
 
 log = structlog.get_logger()
+
+Outcome = Literal["confirmed", "already confirmed", "dry run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What came of a round for one slot; ``seconds_left`` counts down to the close in server time."""
+
+    round: Round
+    slot: str
+    outcome: Outcome
+    artifact: str
+    filled_by: str
+    data_version: str
+    data_sha256: str
+    csv_sha256: str
+    submission_id: str | None = None
+    findings: tuple[Finding, ...] = ()
+    seconds_used: float
+    seconds_left: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,14 +65,14 @@ class Submitter:
     Attributes:
         client: The tournament API.
         ledger: What is owed and proven.
-        rungs: What can fill a slot.
+        fallbacks: What can fill a slot.
         live: ``False`` stops before the first effect on the server.
         limits: Of the gates.
     """
 
     client: NumeraiClient
     ledger: Ledger
-    rungs: Rungs
+    fallbacks: Fallbacks
     live: bool
     limits: Limits = field(default_factory=Limits)
 
@@ -75,7 +97,9 @@ class Submitter:
         try:
             return self._submit(round_, slot, force=force)
         except OSError as error:
-            raise StateUnwritable(f"{self.rungs.state_dir} cannot be used now: {error}; is the disk full?") from None
+            raise StateUnwritable(
+                f"{self.fallbacks.state_dir} cannot be used now: {error}; is the disk full?"
+            ) from None
 
     def queue(self, slots: Sequence[Slot], round_number: int | None) -> tuple[Entry, ...]:
         """
@@ -89,7 +113,7 @@ class Submitter:
 
     def _submit(self, round_: Round, slot: Slot, *, force: bool) -> Receipt:
         with structlog.contextvars.bound_contextvars(round=round_.number, slot=slot.name, artifact=None):
-            stages = Stages()
+            stages = _Stages()
             entry = self.ledger.entry(round_.number, slot.name)
             if entry is not None and entry.state == "confirmed" and not force:
                 return self._receipt(round_, slot, "already confirmed", stages)
@@ -111,7 +135,7 @@ class Submitter:
             self._report(draft, self.ledger.entry(round_.number, slot.name) or draft.entry, stages)
             return self._receipt(round_, slot, "confirmed", stages, draft.findings)
 
-    def _resume(self, round_: Round, slot: Slot, entry: Entry, stages: Stages) -> bool:
+    def _resume(self, round_: Round, slot: Slot, entry: Entry, stages: "_Stages") -> bool:
         """
         Finish what an earlier run intended, with its very bytes: its upload may still be on the way.
 
@@ -135,37 +159,39 @@ class Submitter:
             self.ledger.forget(round_.number)
             raise
 
-    def _draft(self, round_: Round, slot: Slot, stages: Stages) -> "_Draft":
+    def _draft(self, round_: Round, slot: Slot, stages: "_Stages") -> "_Draft":
         """
         Fetch what a rung scores, and step down from rung to rung until one fills the slot and passes the gates.
 
         Raises:
             BotError: None does; what was wrong with the best.
         """
-        rungs, absent = self.rungs.find(slot, round_.number)
-        refused: list[BotError] = [] if rungs and rungs[0].name == "champion" else list(absent)
+        fallbacks, absent = self.fallbacks.find(slot, round_.number)
+        refused: list[BotError] = [] if fallbacks and fallbacks[0].name == "champion" else list(absent)
         files = LiveFiles(
             delivery=self._delivery,
             round_=round_,
             folder=self._folder(round_),
-            versions=[one.data_version for one in rungs],
+            versions=[one.data_version for one in fallbacks],
         )
-        longest = RUNG_S
-        for rung in rungs:
+        longest = FALLBACK_S
+        for fallback in fallbacks:
             if refused:
                 left = round_.seconds_left(self.client.server_now()) - round_.guard.total_seconds()
                 if left < longest:
-                    log.error("ladder.late", rung=rung.name, seconds_left=round(left), seconds_needed=round(longest))
+                    log.error(
+                        "ladder.late", rung=fallback.name, seconds_left=round(left), seconds_needed=round(longest)
+                    )
                     break
-                log.error("ladder.rung", rung=rung.name, artifact=rung.artifact, reason=str(refused[-1]))
+                log.error("ladder.rung", rung=fallback.name, artifact=fallback.artifact, reason=str(refused[-1]))
             began = stages.total
             with stages.stage("fetch"):
-                fetched = files.of(rung.data_version)
+                fetched = files.of(fallback.data_version)
             if isinstance(fetched, RetryLater):
                 refused.append(fetched)
                 continue
             try:
-                return self._fill(round_, slot, rung, *fetched, stages, tuple(map(str, refused)))
+                return self._fill(round_, slot, fallback, *fetched, stages, tuple(map(str, refused)))
             except RefuseToSubmit as error:
                 refused.append(error)
             longest = max(longest, stages.total - began)
@@ -175,16 +201,16 @@ class Submitter:
         self,
         round_: Round,
         slot: Slot,
-        rung: Rung,
+        fallback: Fallback,
         record: LiveFileRecord,
         live: LiveFile,
-        stages: Stages,
+        stages: "_Stages",
         refused: tuple[str, ...],
     ) -> "_Draft":
         """Score and judge, everything up to the first effect on the server; what gates refuse replaces nothing."""
-        with structlog.contextvars.bound_contextvars(artifact=rung.artifact):
+        with structlog.contextvars.bound_contextvars(artifact=fallback.artifact):
             with stages.stage("score"):
-                filled = self.rungs.fill(rung, live, slot, round_)
+                filled = self.fallbacks.fill(fallback, live, slot, round_)
             with stages.stage("gates"):
                 content = render(live.ids, filled.predictions)
                 csv = self._folder(round_) / slot.name / "draft.csv"
@@ -198,12 +224,12 @@ class Submitter:
                 token=token(round_.number, slot.name, sha256),
                 csv_sha256=sha256,
                 data_sha256=record.sha256,
-                artifact=rung.artifact,
+                artifact=fallback.artifact,
                 submission_id=None,
                 filename=None,
                 intended_at=self.client.server_now().isoformat(),
                 confirmed_at=None,
-                rung=rung.name,
+                filled_by=fallback.name,
             )
             draft = _Draft(
                 entry=entry, version=record.version, content=content, filled=filled, findings=findings, refused=refused
@@ -239,7 +265,7 @@ class Submitter:
             findings = (*findings, not_neutralized(filled.unlike))
         return (*findings, official_validation(verdict))
 
-    def _report(self, draft: "_Draft", entry: Entry, stages: Stages) -> None:
+    def _report(self, draft: "_Draft", entry: Entry, stages: "_Stages") -> None:
         """Write the round's report beside its predictions; once confirmed, log it as the round's one summary."""
         report = RoundReport.of(
             round=entry.round,
@@ -248,8 +274,8 @@ class Submitter:
             data_version=draft.version,
             data_sha256=entry.data_sha256,
             submission_id=entry.submission_id,
-            rung=entry.rung,
-            rungs_refused=draft.refused,
+            filled_by=entry.filled_by,
+            refused=draft.refused,
             predictions=draft.filled.predictions,
             members=draft.filled.members,
             features=draft.filled.neutralizers,
@@ -265,7 +291,7 @@ class Submitter:
             log.info("round.finished", **report.summary())
 
     def _receipt(
-        self, round_: Round, slot: Slot, outcome: Outcome, stages: Stages, findings: tuple[Finding, ...] = ()
+        self, round_: Round, slot: Slot, outcome: Outcome, stages: "_Stages", findings: tuple[Finding, ...] = ()
     ) -> Receipt:
         entry = self.ledger.entry(round_.number, slot.name)
         if entry is None:
@@ -275,8 +301,8 @@ class Submitter:
             slot=slot.name,
             outcome=outcome,
             artifact=entry.artifact,
-            rung=entry.rung,
-            data_version=self.rungs.artifacts.data_version(entry.artifact) or "unknown",
+            filled_by=entry.filled_by,
+            data_version=self.fallbacks.artifacts.data_version(entry.artifact) or "unknown",
             data_sha256=entry.data_sha256,
             csv_sha256=entry.csv_sha256,
             submission_id=entry.submission_id,
@@ -296,3 +322,23 @@ class _Draft:
     filled: Filled
     findings: tuple[Finding, ...]
     refused: tuple[str, ...]
+
+
+class _Stages:
+    """How long each stage of one submission took, in seconds."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - began, 3)
+
+    @property
+    def total(self) -> float:
+        """Return the seconds since the submission began."""
+        return round(time.perf_counter() - self._began, 3)

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from bot.live.live_scores import LiveRecord, LiveRound
+from bot.live.live_scores import LiveRound, LiveScores
 from bot.reporting.chart_axes import format_number
 from bot.reporting.charts import Line, line_chart
 from bot.web.server import Answer
@@ -41,7 +41,7 @@ class Pages:
 
     def live(self, _path: str) -> Answer:
         """Return the live record: scores and pay, round by round and added up."""
-        record = LiveRecord(self._ledger_path)
+        record = LiveScores(self._ledger_path)
         try:
             rounds = record.rounds()
         finally:

@@ -54,7 +54,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
             "last_seen_round": None if seen is None else {**seen, "open": datetime.fromisoformat(seen["closes_at"]) > now},
             "rounds": [
                 {
-                    "round": entry.round, "slot": entry.slot, "state": entry.state, "artifact": entry.artifact, "rung": entry.rung,
+                    "round": entry.round, "slot": entry.slot, "state": entry.state, "artifact": entry.artifact, "rung": entry.filled_by,
                     "submission": entry.submission_id, "confirmed_at": entry.confirmed_at,
                 }
                 for entry in entries
@@ -94,7 +94,7 @@ def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
         ],
         "slots": {
             entry.slot: {
-                "state": entry.state, "artifact": entry.artifact, "rung": entry.rung, "csv_sha256": entry.csv_sha256,
+                "state": entry.state, "artifact": entry.artifact, "rung": entry.filled_by, "csv_sha256": entry.csv_sha256,
                 "submission": entry.submission_id, "filename": entry.filename, "intended_at": entry.intended_at,
                 "confirmed_at": entry.confirmed_at, "report": _report(folder / entry.slot / "report.json"),
                 "benchmark": _report(folder / entry.slot / "likeness.json"),

@@ -70,15 +70,15 @@ class Attempt:
         self.stopped = grace_s
 
 
-def confirm(ledger, number, slot, rung="champion"):
-    intend(ledger, number, slot, rung)
+def confirm(ledger, number, slot, filled_by="champion"):
+    intend(ledger, number, slot, filled_by)
     ledger.confirm(number, slot, submission_id="s", filename="f", at=OPENED)
 
 
-def intend(ledger, number, slot, rung="champion"):
+def intend(ledger, number, slot, filled_by="champion"):
     entry = Entry(
         round=number, slot=slot, state="intended", token="t", csv_sha256="c", data_sha256="d", artifact="a",
-        submission_id=None, filename=None, intended_at=OPENED.isoformat(), confirmed_at=None, rung=rung,
+        submission_id=None, filename=None, intended_at=OPENED.isoformat(), confirmed_at=None, filled_by=filled_by,
     )  # fmt: skip
     ledger.intend(entry)
 

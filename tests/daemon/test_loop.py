@@ -125,7 +125,7 @@ def test_a_slot_that_its_champion_did_not_fill_is_told_until_one_does(loop, pape
     for day in range(2):
         paper.now = OPENED + timedelta(days=day)
         confirm(paper.ledger, 1405 + day, SLOTS[0])
-        confirm(paper.ledger, 1405 + day, SLOTS[1], rung="last round")
+        confirm(paper.ledger, 1405 + day, SLOTS[1], filled_by="last round")
         steps(loop)
     lower = told(loop)
     paper.now, paper.outcome = OPENED + timedelta(days=2), 0

@@ -12,7 +12,7 @@ from bot.record.ledger import Entry, Ledger
 from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.settings import Settings, load_settings
-from bot.submission.receipt import Receipt
+from bot.submission.submit import Receipt
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 FIRST_ROUND = 1405

@@ -23,7 +23,7 @@ from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import Account
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
-from bot.submission.fallbacks import Filled, Rungs
+from bot.submission.fallbacks import Fallbacks, Filled
 from bot.submission.gates import Limits
 from bot.tournament import transport
 from bot.tournament.client import NumeraiClient
@@ -43,8 +43,8 @@ ACCOUNT = Account(
 
 
 @dataclass(kw_only=True)
-class Slow(Rungs):
-    """Rungs that take their time."""
+class Slow(Fallbacks):
+    """Fallbacks that take their time."""
 
     sleep: Callable[[float], None]
 
@@ -109,12 +109,14 @@ def make_bot(
     def submit() -> int:
         sleep(START_S)
         asked, failed = client(), 0
-        rungs = Slow(
+        fallbacks = Slow(
             sleep=sleep, client=asked, ledger=ledger, artifacts=store, state_dir=state, data_version="v5.3",
             scorers=scorers,
         )  # fmt: skip
         limits = Limits(max_exposure=1.0)  # a tiny world's features are few
-        submitter = bot.submission.submit.Submitter(client=asked, ledger=ledger, rungs=rungs, live=True, limits=limits)
+        submitter = bot.submission.submit.Submitter(
+            client=asked, ledger=ledger, fallbacks=fallbacks, live=True, limits=limits
+        )
         try:
             current = asked.current_round()
         except BotError as error:

@@ -22,7 +22,7 @@ from bot.record.ledger import Ledger
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
-from bot.submission.fallbacks import Rungs
+from bot.submission.fallbacks import Fallbacks
 from bot.submission.gates import Limits
 from bot.submission.submission_file import _validate
 from bot.submission.submit import Submitter
@@ -72,7 +72,7 @@ def attempt(asked: dict, scorers: dict[str, Scorer], passed: int) -> int:
             submitter = Submitter(
                 client=client,
                 ledger=ledger,
-                rungs=Rungs(
+                fallbacks=Fallbacks(
                     client=client,
                     ledger=ledger,
                     artifacts=ArtifactStore(Path(asked["artifacts"])),

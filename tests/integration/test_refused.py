@@ -148,7 +148,7 @@ def test_round_is_sent_without_the_benchmark_and_says_so(strict, kept_back, tmp_
         receipt, report, *_ = rehearse(strict, kept_back, tmp_path, monkeypatch, asked=True)
     (told,) = [one for one in receipt.findings if one.gate == "neutralized"]
 
-    assert (receipt.outcome, receipt.rung) == ("dry run", "champion")
+    assert (receipt.outcome, receipt.filled_by) == ("dry run", "champion")
     assert told.value == "not neutralized: live_benchmark_models.parquet was asked for once in this round, in vain"
     assert told.value in [gate["value"] for gate in report["gates"]]
     assert [one["log_level"] for one in logs if one["event"] == "round.not_neutralized"] == ["error"]

@@ -121,7 +121,7 @@ def test_rounds_follow_the_champion_and_rollback_brings_them_back(upgraded, sand
     (noted,) = [line["note"] for line in logs if line["event"] == "data_version.pinned"]
     compared = [next(finding.value for finding in one.findings if finding.gate == "drift") for one in (first, second)]
 
-    assert [(one.outcome, one.artifact, one.data_version, one.rung) for one in (first, second)] == [
+    assert [(one.outcome, one.artifact, one.data_version, one.filled_by) for one in (first, second)] == [
         ("confirmed", newest, "v5.4", "champion"),
         ("confirmed", before, "v5.3", "champion"),
     ]
@@ -173,7 +173,7 @@ def test_a_damaged_champion_gives_way_to_one_of_another_version(upgraded, sandbo
     folder = upgraded.state / "rounds" / str(FIRST_ROUND)
     report = json.loads((folder / SLOT / "report.json").read_text())
 
-    assert (receipt.outcome, receipt.artifact, receipt.rung) == ("confirmed", before, "previous champion")
+    assert (receipt.outcome, receipt.artifact, receipt.filled_by) == ("confirmed", before, "previous champion")
     assert (receipt.data_version, report["data_version"]) == ("v5.3", "v5.3")
     assert scored_on(upgraded) == {"v5.3", "v5.4"}
     assert reread(folder / SLOT / "predictions.csv")[0] == sandbox.tournament.live_ids(FIRST_ROUND)

@@ -66,7 +66,7 @@ def test_commits_are_durable_and_wait_for_others(ledger):
 
 def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
     """Rows of the first schema stay and get what later ones added; a ledger that is current is left alone."""
-    ledger.intend(replace(ENTRY, rung="champion"))
+    ledger.intend(replace(ENTRY, filled_by="champion"))
     ledger.close()
     database = sqlite3.connect(tmp_path / "ledger.sqlite")
     for statement in (
@@ -89,7 +89,7 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
     with closing(Ledger(tmp_path / "ledger.sqlite")) as first, closing(Ledger(tmp_path / "ledger.sqlite")) as second:
         first.record_round(opened(1404))
 
-        assert second.entry(1404, "mixer") == replace(ENTRY, rung="champion")
+        assert second.entry(1404, "mixer") == replace(ENTRY, filled_by="champion")
         assert second.last_round()["number"] == 1404
         assert second.live_files(1404) == (
             LiveFileRecord(round=1404, version="", sha256="s", ids_sha256="i1404", rows=5, fetched_at="2026"),

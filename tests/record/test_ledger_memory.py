@@ -23,7 +23,7 @@ ENTRY = Entry(
     filename="f-0",
     intended_at=NOW.isoformat(),
     confirmed_at=LATER.isoformat(),
-    rung="previous",
+    filled_by="previous",
 )
 
 
@@ -118,7 +118,7 @@ def test_the_rung_is_the_entrys_or_the_champion(ledger):
     """What filled the slot is told; before anything has, the champion is what will."""
     ledger.intend(ENTRY)
 
-    assert (ledger.rung(1404, "mixer"), ledger.rung(1405, "mixer")) == ("previous", "champion")
+    assert (ledger.filled_by(1404, "mixer"), ledger.filled_by(1405, "mixer")) == ("previous", "champion")
 
 
 def test_queued_is_of_one_round_and_slot(ledger):

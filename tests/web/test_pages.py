@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import requests
 
-from bot.live.live_scores import LiveRecord
+from bot.live.live_scores import LiveScores
 from bot.record.diagnostics import ArtifactDiagnostics, DiagnosticsRecord
 from bot.record.heartbeat import Heartbeat
 from bot.record.ledger import Entry, Ledger, LiveFileRecord
@@ -24,7 +24,7 @@ ARTIFACT = "2026-11-24T120000Z-abcd"
 def state(tmp_path):
     """A state directory with a confirmed round, forty resolved ones, an artifact, a report and a trouble."""
     path = tmp_path / "ledger.sqlite"
-    ledger, record = Ledger(path), LiveRecord(path)
+    ledger, record = Ledger(path), LiveScores(path)
     ledger.record_round(Round(number=1445, opens_at=OPENED, closes_at=OPENED + timedelta(hours=1)))
     ledger.record_live_file(
         LiveFileRecord(

@@ -9,7 +9,7 @@ from rich.table import Table
 from bot import assembly
 from bot.cli.console import console
 from bot.live.benchmark_check import measure
-from bot.live.live_scores import LiveRecord, LiveRound
+from bot.live.live_scores import LiveRound, LiveScores
 from bot.live.sync import Calibration, calibrate, export, sync_scores
 from bot.record.ledger import Ledger
 from bot.settings import load_settings
@@ -26,7 +26,7 @@ def show_scores(account: str | None, *, offline: bool) -> None:
     """Fetch scores unless *offline*, print them, and export them to ``live_record.parquet``."""
     settings = load_settings().of_account(account)
     logs.configure(**settings.logging)
-    ledger, record = Ledger(settings.ledger_path), LiveRecord(settings.ledger_path)
+    ledger, record = Ledger(settings.ledger_path), LiveScores(settings.ledger_path)
     if not offline:
         client = assembly.open_client(settings)
         slots, artifacts = assembly.find_slots(settings, client), assembly.open_artifacts(settings)

@@ -8,8 +8,7 @@ from bot.cli.console import console, gate_result
 from bot.errors import BadConfig, BotError, RoundNotOpen
 from bot.record.ledger import Ledger, rounds_folder
 from bot.settings import Settings, load_settings
-from bot.submission.receipt import Receipt
-from bot.submission.submit import Submitter
+from bot.submission.submit import Receipt, Submitter
 from bot.system import logs
 from bot.system.lock import state_lock
 from bot.tournament.client import NumeraiClient
@@ -95,8 +94,10 @@ def show_receipt(receipt: Receipt) -> None:
     table.add_row("closes", f"{receipt.round.closes_at:%a %Y-%m-%d %H:%M:%S} UTC")
     table.add_row("data", f"{receipt.data_version}, sha256 {receipt.data_sha256[:12]}")
     table.add_row("artifact", receipt.artifact)
-    if receipt.rung != "champion":
-        table.add_row("rung", f"[bold yellow]{receipt.rung}[/]: nothing above it could fill the slot, see the report")
+    if receipt.filled_by != "champion":
+        table.add_row(
+            "filled by", f"[bold yellow]{receipt.filled_by}[/]: nothing better could fill the slot, see the report"
+        )
     for finding in receipt.findings:
         table.add_row(f"gate {finding.gate}", gate_result(finding))
     table.add_row("predictions", f"sha256 {receipt.csv_sha256[:12]}")

@@ -65,13 +65,13 @@ def test_previous_champion_takes_over(installation, sandbox, store, capsys, brok
     show_receipt(receipt)
     (step,) = [line for line in logs if line["event"] == "ladder.rung"]
 
-    assert (receipt.outcome, receipt.rung, receipt.artifact) == ("confirmed", "previous champion", sound)
+    assert (receipt.outcome, receipt.filled_by, receipt.artifact) == ("confirmed", "previous champion", sound)
     assert (step["rung"], step["artifact"]) == ("previous champion", sound)
     assert "gbm.txt differs" in step["reason"] if broken == "tree" else "feature_of_another_age" in step["reason"]
     assert report(installation)["rung"] == "previous champion"
     assert report(installation)["rungs_refused"] == [step["reason"]]
     assert "previous champion" in capsys.readouterr().out
-    assert Ledger(installation.settings_as().ledger_path).rung(FIRST_ROUND, SLOT) == "previous champion"
+    assert Ledger(installation.settings_as().ledger_path).filled_by(FIRST_ROUND, SLOT) == "previous champion"
     assert refused not in [one.filename for one in sandbox.tournament.submissions]
 
 
@@ -89,7 +89,7 @@ def test_fallback_recipe_fills_a_slot_without_champions(installation, store):
     """A slot whose recipe has nothing at all is filled by the recipe the operator named for that."""
     receipt = installation.submit(recipe="standard", fallback="demo")
 
-    assert (receipt.outcome, receipt.rung) == ("confirmed", "fallback recipe")
+    assert (receipt.outcome, receipt.filled_by) == ("confirmed", "fallback recipe")
     assert report(installation)["rungs_refused"] == ["recipe 'standard' has no champion yet; run `bot retrain` first"]
 
 
@@ -106,7 +106,7 @@ def test_last_round_is_sent_again_only_where_that_is_allowed(installation, sandb
     ids, again = sent(installation, FIRST_ROUND + 1)
 
     assert held == 1
-    assert (receipt.outcome, receipt.rung) == ("confirmed", "last round")
+    assert (receipt.outcome, receipt.filled_by) == ("confirmed", "last round")
     assert ids == sandbox.tournament.live_ids(FIRST_ROUND + 1)
     np.testing.assert_array_equal(again, np.resize(before, len(ids)))
     assert {finding.gate: finding.ok for finding in receipt.findings} == dict.fromkeys(
@@ -122,7 +122,7 @@ def test_a_gate_that_refuses_leads_to_the_next_rung(installation, sandbox, store
         installation.submit(max_exposure=0.001)
     receipt = installation.submit(max_exposure=0.001, reuse_last_round=True)
 
-    assert receipt.rung == "last round"
+    assert receipt.filled_by == "last round"
     assert "exposure" in report(installation, FIRST_ROUND + 1)["rungs_refused"][0]
 
 

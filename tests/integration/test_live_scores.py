@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bot.cli.everyday.scores import show_live
-from bot.live.live_scores import LiveRecord
+from bot.live.live_scores import LiveScores
 from bot.live.sync import calibrate, export, sync_scores
 from bot.record.ledger import Ledger
 from bot.sandbox.clock import SandboxClock
@@ -58,7 +58,7 @@ def test_the_record_equals_the_tournaments_scores_and_pay(season, tmp_path):
     """Every score is the tournament's to 1e-9, and the pay is 3 x CORR + 15 x MMC, clipped, by the round's own terms."""
     client, sandbox = season
     resolved(sandbox)
-    record = LiveRecord(tmp_path / "ledger.sqlite")
+    record = LiveScores(tmp_path / "ledger.sqlite")
     sync_scores(client, record, SLOTS)
     rounds = {one.round: one for one in record.rounds(SLOT)}
 
@@ -78,7 +78,7 @@ def test_what_was_paid_stands_beside_what_the_terms_say(season, tmp_path):
     client, sandbox = season
     resolved(sandbox)
     sandbox.tournament.stakes[SLOTS[0].model_id] = 12.5
-    record = LiveRecord(tmp_path / "ledger.sqlite")
+    record = LiveScores(tmp_path / "ledger.sqlite")
     before = sync_scores(client, record, SLOTS)
     again = sync_scores(client, record, SLOTS)
     sandbox.tournament.stakes.clear()
@@ -95,7 +95,7 @@ def test_what_was_paid_stands_beside_what_the_terms_say(season, tmp_path):
 
 def test_a_payout_that_is_not_what_the_terms_say_is_shown(tmp_path, capsys):
     """Pending figures move until they are settled; the difference to the round's terms is a column of its own."""
-    record = LiveRecord(tmp_path / "ledger.sqlite")
+    record = LiveScores(tmp_path / "ledger.sqlite")
     record.record(SLOT, [score(0.02, 20, final=True)])
     record.price(
         Round(number=1405, opens_at=OPENED, closes_at=OPENED, factor=1.0,
@@ -120,7 +120,7 @@ def test_scores_come_without_payouts_where_the_key_may_not_know(season, tmp_path
     client, sandbox = season
     resolved(sandbox)
     sandbox.faults.add(Fault(operation="pending_model_payouts", kind="graphql_error", message="permission denied"))
-    record = LiveRecord(tmp_path / "ledger.sqlite")
+    record = LiveScores(tmp_path / "ledger.sqlite")
 
     assert sync_scores(client, record, SLOTS) == 3 * SEASON
     assert record.rounds()[0].paid is None
@@ -130,7 +130,7 @@ def test_a_second_sync_brings_no_news_and_the_export_has_everything(season, tmp_
     """Nothing changes once it is resolved, and the parquet file has a row per round and score."""
     client, sandbox = season
     resolved(sandbox)
-    record = LiveRecord(tmp_path / "ledger.sqlite")
+    record = LiveScores(tmp_path / "ledger.sqlite")
     first, second = sync_scores(client, record, SLOTS), sync_scores(client, record, SLOTS)
     export(record.rounds(), tmp_path / "record.parquet")
     table = pq.read_table(tmp_path / "record.parquet")
@@ -148,7 +148,7 @@ def score(value, day, *, final=False):
 
 def test_a_resolved_score_is_frozen(tmp_path):
     """Scores move until they are resolved; afterwards neither a correction nor an older answer changes them."""
-    record = LiveRecord(tmp_path / "ledger.sqlite")
+    record = LiveScores(tmp_path / "ledger.sqlite")
     steps = [score(0.01, 1), score(0.02, 2), score(0.015, 1), score(0.03, 20, final=True), score(0.5, 21, final=True)]
     changes = [record.record(SLOT, [one]) for one in steps]
     (kept,) = record.rounds()
@@ -163,7 +163,7 @@ def test_what_an_artifact_promised_stands_beside_what_came(installation):
     assert installation.bot("submit").returncode == 0
     installation.sandbox.clock.advance(timedelta(days=365))
     done = installation.bot("scores")
-    ledger, record = (kind(installation.state / "ledger.sqlite") for kind in (Ledger, LiveRecord))
+    ledger, record = (kind(installation.state / "ledger.sqlite") for kind in (Ledger, LiveScores))
     artifacts = ArtifactStore(installation.state / "artifacts")
     (found,) = calibrate(record.rounds(), ledger, artifacts, score="corr60")
 
