@@ -126,7 +126,7 @@ def training_eras(folder: Path) -> tuple[Columns, list[int]]:
     store = EraStore.open(next((folder / "store").iterdir()))
     columns = store.select(store.manifest.features, (TARGET,))
     labelled = columns.labelled(TARGET)
-    return columns, [one for one in range(len(store.eras)) if labelled[one] and store.place(one)[0].source == FILE]
+    return columns, [one for one in range(len(store.eras)) if labelled[one] and store.place(one).block.source == FILE]
 
 
 ROLES = {"pandas": pandas, "pandas-columns": pandas, "ours": ours, "ours-again": ours}

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bot.data.era_store import TARGETS, EraStore
+from bot.system.files import publish
 from bot.tournament.columns import ALIAS, DAYS_PER_ERA, HISTORY_LAG, horizon
 
 
@@ -86,10 +87,7 @@ def compare_facts(path: Path, now: DataFacts) -> tuple[str, ...]:
         now: The facts.
     """
     findings = [*_oddities(now), *_changes(_read(path), now)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_suffix(".tmp")
-    staging.write_text(json.dumps(asdict(now), indent=1), encoding="utf-8")
-    staging.replace(path)
+    publish(path, json.dumps(asdict(now), indent=1).encode())
     return tuple(findings)
 
 

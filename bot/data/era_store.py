@@ -1,5 +1,5 @@
 """
-The complete history on disk, memory-mapped: opened in milliseconds, read era by era, never loaded.
+Era store: the complete history on disk, memory-mapped, and read era by era.
 
 ::
 
@@ -9,9 +9,9 @@ The complete history on disk, memory-mapped: opened in milliseconds, read era by
       blocks/<n>.targets.<k>   float32, column after column: shape (T, rows); written anew when a target arrives late
       blocks/<n>.ids           16 bytes a row
 
-A block holds whole eras, some 65,000 rows. Within it a column's values stand together, so an era's rows of one column
-are one run of bytes: trees read columns in place, networks copy an era at the speed of memory, and a feature set
-touches no byte of the features it leaves out. :mod:`bot.data.ingest` writes it.
+A block holds whole eras, about 65,000 rows. The values of a column stand together in a block, so an era's rows of one
+column are contiguous bytes: trees read columns in place, networks copy an era at memory speed, and features outside
+the selected set are never read. Opening takes milliseconds. :mod:`bot.data.ingest` writes the store.
 """
 
 import hashlib
@@ -36,6 +36,8 @@ ID_BYTES = 16
 """Length of an id: ``n`` and fifteen hex digits."""
 
 FEATURES, TARGETS, IDS = "features", "targets", "ids"
+"""The files of a block."""
+
 _DTYPES: Mapping[str, np.dtype[Any]] = {
     FEATURES: np.dtype(np.int8),
     TARGETS: np.dtype(np.float32),
@@ -47,7 +49,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile:
-    """A file of a block; it is never changed once the manifest names it."""
+    """A file of a block; it never changes once the manifest lists it."""
 
     name: str
     bytes: int
@@ -60,11 +62,11 @@ class Block:
     Consecutive eras that share files.
 
     Attributes:
-        source: Name of the parquet file they came from.
-        eras: Labels in order.
-        rows: Of each era.
+        source: Name of the parquet file that the eras were read from.
+        eras: Era labels in order.
+        rows: Number of rows of each era.
         kinds: ``data_type`` of each era.
-        files: ``features``, ``targets`` and ``ids``.
+        files: The block's files by part: ``features``, ``targets`` and ``ids``.
     """
 
     source: str
@@ -75,16 +77,30 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class EraPlace:
     """
-    What a store holds.
+    Where an era is stored.
 
     Attributes:
-        data_version: Such as ``v5.3``.
-        features: Columns of the features in file order.
-        targets: Columns of the targets in file order.
-        blocks: In the order of their eras.
-        sources: sha256 of each parquet file that is contained completely, by name.
+        block: The block that holds the era.
+        rows: The era's rows in the block.
+    """
+
+    block: Block
+    rows: slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """
+    Contents of a store.
+
+    Attributes:
+        data_version: Data version, such as ``v5.3``.
+        features: Feature columns in file order.
+        targets: Target columns in file order.
+        blocks: Blocks in the order of their eras.
+        sources: sha256 of each parquet file whose eras are all stored, by file name.
         serial: Number of the next block.
     """
 
@@ -96,7 +112,7 @@ class Manifest:
     serial: int = 0
 
     def to_json(self) -> str:
-        """Return the manifest as JSON with a digest of its own content."""
+        """Return the manifest as JSON with a digest of its content."""
         blocks = [
             {**_fields(block), "files": {part: _fields(file) for part, file in block.files.items()}}
             for block in self.blocks
@@ -110,7 +126,7 @@ class Manifest:
         Read a store's manifest.
 
         Raises:
-            DatasetIncomplete: It is absent, damaged, or of another format.
+            DatasetIncomplete: The manifest is absent, damaged, or of another format.
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -135,14 +151,14 @@ class Manifest:
 
 class EraStore:
     """
-    A store, open for reading.
+    A store that is open for reading.
 
     Attributes:
-        folder: Where it lies.
-        manifest: What it holds.
-        eras: Labels in order.
+        folder: Folder of the store.
+        manifest: Contents of the store.
+        eras: Era labels in order.
         kinds: ``data_type`` of each era.
-        offsets: First row of each era and the total. Shape ``(E + 1,)``.
+        offsets: First row of each era, then the number of rows. Shape ``(E + 1,)``.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
@@ -161,27 +177,27 @@ class EraStore:
             DatasetIncomplete: The manifest is absent or damaged, or a file is missing or has another size.
         """
         store = cls(folder, Manifest.read(folder / MANIFEST))
-        absent = [file.name for block in store.manifest.blocks for file in store.absent(block)]
-        if absent:
+        missing = [file.name for block in store.manifest.blocks for file in store.missing_files(block)]
+        if missing:
             raise DatasetIncomplete(
-                f"{folder / 'blocks' / absent[0]} is missing or has another size; `bot sync` repairs the store"
+                f"{folder / 'blocks' / missing[0]} is missing or has another size; `bot sync` repairs the store"
             )
         return store
 
     @staticmethod
     def newest(root: Path, version: str) -> Path | None:
-        """Return the folder of the store of a data version that was written last, ``None`` where there is none."""
+        """Return the folder of a data version's most recently written store, or ``None``."""
         written = {path.parent: path.stat().st_mtime for path in root.glob(f"{version}-*/{MANIFEST}")}
         return max(written, key=written.__getitem__, default=None)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to another process by name, and be there the very store that this one is."""
+        """Pickle folder and manifest, so that another process opens exactly these files."""
         return EraStore._reopened, (self.folder, self.manifest)
 
     @classmethod
     def _reopened(cls, folder: Path, manifest: Manifest) -> "EraStore":
         """
-        Map every file now, whatever a sync makes of the folder later.
+        Open a store in another process and map every file at once, before a sync can replace one.
 
         Raises:
             DatasetIncomplete: A file is missing or has another size.
@@ -198,10 +214,10 @@ class EraStore:
             ) from None
         return store
 
-    def absent(self, block: Block) -> list[StoredFile]:
+    def missing_files(self, block: Block) -> list[StoredFile]:
         """Return the files of a block that are missing or have another size than recorded."""
-        sizes = {file: self.folder / "blocks" / file.name for file in block.files.values()}
-        return [file for file, path in sizes.items() if not path.is_file() or path.stat().st_size != file.bytes]
+        paths = {file: self.folder / "blocks" / file.name for file in block.files.values()}
+        return [file for file, path in paths.items() if not path.is_file() or path.stat().st_size != file.bytes]
 
     def files(self) -> Iterator[StoredFile]:
         """Yield every file of every block."""
@@ -210,16 +226,16 @@ class EraStore:
 
     def verify(self, on_progress: CountCallback | None = None, *, blocks: Iterable[Block] | None = None) -> None:
         """
-        Read every byte and compare it with what was written.
+        Read every byte and compare it with the recorded digests.
 
-        What was read stays mapped: a sync that replaces or removes files meanwhile takes nothing from this store.
+        Verified files stay mapped, so a sync that replaces or removes them does not affect this store.
 
         Args:
             on_progress: Called with bytes done and bytes in all.
-            blocks: Only these; all by default.
+            blocks: Blocks to verify; ``None`` verifies all.
 
         Raises:
-            DatasetIncomplete: A file differs by a single bit; it is removed, so that the next sync makes it anew.
+            DatasetIncomplete: A file differs; it is removed, so that the next sync writes it anew.
         """
         parts = [(block, part) for block in blocks or self.manifest.blocks for part in block.files]
         total, done = sum(block.files[part].bytes for block, part in parts), 0
@@ -229,7 +245,7 @@ class EraStore:
             try:
                 content = self.part(block, part).reshape(-1).view(np.uint8)
                 same = hashlib.sha256(content.data).hexdigest() == file.sha256
-            except (FileNotFoundError, ValueError):  # gone, or another size than was checked when it was opened
+            except (FileNotFoundError, ValueError):  # removed or resized since the store was opened
                 same = False
             if not same:
                 path.unlink(missing_ok=True)
@@ -243,24 +259,24 @@ class EraStore:
         Return a view of some columns; nothing is copied.
 
         Raises:
-            SchemaMismatch: The data version lacks one of them.
+            SchemaMismatch: The data version lacks one of the columns.
         """
         return Columns(self, tuple(features), tuple(targets))
 
     def ids(self, position: int) -> npt.NDArray[np.bytes_]:
-        """Return the ids of an era in file order. Shape ``(rows,)``."""
-        block, rows = self.place(position)
-        return self.part(block, IDS)[0, rows]
+        """Return the ids of one era in file order. Shape ``(rows,)``."""
+        place = self.place(position)
+        return self.part(place.block, IDS)[0, place.rows]
 
-    def place(self, position: int) -> tuple[Block, slice]:
-        """Return the block of the era at *position*, and the era's rows in it."""
-        index, first = self._places[position]
+    def place(self, position: int) -> EraPlace:
+        """Return the block of the era at *position* and its rows in that block."""
+        index, first = self._blocks_of_eras[position]
         block = self.manifest.blocks[index]
         start = sum(block.rows[: position - first])
-        return block, slice(start, start + block.rows[position - first])
+        return EraPlace(block=block, rows=slice(start, start + block.rows[position - first]))
 
     def part(self, block: Block, part: str) -> npt.NDArray[Any]:
-        """Return one of a block's files, mapped. Shape ``(columns, rows)``."""
+        """Return one file of a block, memory-mapped. Shape ``(columns, rows)``."""
         file = block.files[part]
         if file.name not in self._maps:
             dtype, rows = _DTYPES[part], sum(block.rows)
@@ -269,8 +285,8 @@ class EraStore:
         return self._maps[file.name]
 
     @cached_property
-    def _places(self) -> list[tuple[int, int]]:
-        """For each era: the number of its block, and the position of the block's first era."""
+    def _blocks_of_eras(self) -> list[tuple[int, int]]:
+        """Return for each era the number of its block and the position of the block's first era."""
         places, first = [], 0
         for index, block in enumerate(self.manifest.blocks):
             places += [(index, first)] * len(block.eras)
@@ -283,10 +299,10 @@ class Columns:
     Some features and targets of a store, era by era.
 
     Attributes:
-        eras: Labels in order.
-        offsets: First row of each era and the total. Shape ``(E + 1,)``.
-        feature_names: Selected features, in this order.
-        target_names: Selected targets, in this order.
+        eras: Era labels in order.
+        offsets: First row of each era, then the number of rows. Shape ``(E + 1,)``.
+        feature_names: Selected features in this order.
+        target_names: Selected targets in this order.
     """
 
     def __init__(self, store: EraStore, features: tuple[str, ...], targets: tuple[str, ...]) -> None:
@@ -294,41 +310,41 @@ class Columns:
         self.feature_names, self.target_names = features, targets
         self._features = _positions(features, store.manifest.features)
         self._targets = _positions(targets, store.manifest.targets)
-        self._together = bool(len(features)) and bool((np.diff(self._features) == 1).all())
+        self._adjacent = bool(len(features)) and bool((np.diff(self._features) == 1).all())
 
     def features(self, position: int) -> Codes:
         """
-        Return the codes of one era, -1 where the file has none.
+        Return the feature codes of one era, -1 where the file has none.
 
         Returns:
-            Shape ``(rows, F)``, int8; column-major, and a view of the file where the columns are neighbours there.
+            Shape ``(rows, F)``, int8, column-major. A view of the file if the columns are adjacent there, else a copy.
         """
-        block, rows = self.store.place(position)
-        columns = self.store.part(block, FEATURES)[:, rows]
-        if self._together:
+        place = self.store.place(position)
+        columns = self.store.part(place.block, FEATURES)[:, place.rows]
+        if self._adjacent:
             return columns[self._features[0] : self._features[-1] + 1].T
         return np.take(columns, self._features, axis=0).T
 
     def targets(self, position: int) -> Floats:
         """Return the targets of one era, NaN where unknown. Shape ``(rows, T)``, float32."""
-        block, rows = self.store.place(position)
-        return np.take(self.store.part(block, TARGETS)[:, rows], self._targets, axis=0).T
+        place = self.store.place(position)
+        return np.take(self.store.part(place.block, TARGETS)[:, place.rows], self._targets, axis=0).T
 
     def target(self, position: int, name: str) -> Floats:
         """Return one target of one era, NaN where unknown. Shape ``(rows,)``, float32."""
-        block, rows = self.store.place(position)
-        return self.store.part(block, TARGETS)[self._targets[self.target_names.index(name)], rows]
+        place = self.store.place(position)
+        return self.store.part(place.block, TARGETS)[self._targets[self.target_names.index(name)], place.rows]
 
     def labelled(self, target: str) -> npt.NDArray[np.bool_]:
-        """Say for each era whether *target* is known in it. Shape ``(E,)``."""
+        """Return for each era whether *target* is known in any row. Shape ``(E,)``."""
         return np.array([bool(np.isfinite(self.target(one, target)).any()) for one in range(len(self.eras))])
 
     def runs(self, positions: Sequence[int]) -> list[tuple[int, ...]]:
-        """Gather ascending positions into runs of neighbours that share a block."""
+        """Group ascending positions into runs of consecutive eras of one block."""
         runs: list[list[int]] = []
         for position in positions:
-            block = self.store.place(position)[0]
-            if runs and runs[-1][-1] == position - 1 and self.store.place(position - 1)[0] is block:
+            block = self.store.place(position).block
+            if runs and runs[-1][-1] == position - 1 and self.store.place(position - 1).block is block:
                 runs[-1].append(position)
             else:
                 runs.append([position])
@@ -336,9 +352,10 @@ class Columns:
 
     def in_place(self, run: Sequence[int]) -> list[Codes]:
         """Return each feature of a run of eras as a view of the file. ``F`` arrays of shape ``(rows,)``."""
-        block, first = self.store.place(run[0])
-        rows = slice(first.start, self.store.place(run[-1])[1].stop)
-        content = self.store.part(block, FEATURES).view(np.ndarray)  # a memmap's view takes four times an array's
+        first, last = self.store.place(run[0]), self.store.place(run[-1])
+        rows = slice(first.rows.start, last.rows.stop)
+        # Slicing a memmap takes four times as long as slicing an array.
+        content = self.store.part(first.block, FEATURES).view(np.ndarray)
         return [content[index, rows] for index in self._features]
 
 
@@ -352,7 +369,7 @@ def _positions(wanted: Sequence[str], known: Sequence[str]) -> npt.NDArray[np.in
 
 
 def _fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
-    """Return a dataclass's fields without copying them, as ``asdict`` would, name by name."""
+    """Return a dataclass's fields by name; unlike ``asdict``, values are not copied."""
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
@@ -360,6 +377,6 @@ def _digest(content: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _expect(holds: bool) -> None:  # noqa: FBT001 - a condition
-    if not holds:
+def _expect(condition: bool) -> None:  # noqa: FBT001 - a condition
+    if not condition:
         raise ValueError

@@ -326,7 +326,7 @@ def _intact(folder: Path) -> Manifest | None:
     except DatasetIncomplete:
         return None
     store = EraStore(folder, manifest)
-    whole = tuple(takewhile(lambda block: not store.absent(block), manifest.blocks))
+    whole = tuple(takewhile(lambda block: not store.missing_files(block), manifest.blocks))
     return replace(manifest, blocks=whole, sources={})
 
 

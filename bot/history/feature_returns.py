@@ -1,33 +1,33 @@
-"""What every feature earned in every era, kept beside the store: computed once, and again only where data changed."""
+"""Feature returns of every era, kept beside the era store and computed again only for eras whose data changed."""
 
 import hashlib
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from bot.data.era_store import TARGETS, EraStore
+from bot.data.era_store import FEATURES, TARGETS, EraStore
 from bot.history.factor_history import FeatureReturns, feature_returns
-from bot.system.files import seal, unseal
+from bot.system.files import publish, seal, unseal
 from bot.system.progress import CountCallback
 
 
 def update(store: EraStore, targets: Sequence[str], *, on_progress: CountCallback | None = None) -> FeatureReturns:
     """
-    Return the realised returns of all features for some targets, from disk where they are known already.
+    Return the returns of all features for some targets, and keep them on disk.
 
-    An era is computed again when its features or targets have changed since, which the digests of its files tell.
+    Returns that are on disk are read from there. An era is computed again when its features or targets have changed,
+    which their digests show.
 
     Args:
-        store: The history.
-        targets: Full names.
-        on_progress: Called with the progress.
+        store: The complete history.
+        targets: Full target names.
+        on_progress: Called with eras done and eras in all.
 
     Raises:
-        DatasetIncomplete: A block that has to be read differs from what was written.
+        DatasetIncomplete: A block that has to be read differs from its recorded digest.
     """
     digest = hashlib.sha256("\n".join(targets).encode()).hexdigest()[:8]
     path = store.folder / f"returns-{digest}.npz"
@@ -35,56 +35,46 @@ def update(store: EraStore, targets: Sequence[str], *, on_progress: CountCallbac
     known = _read(path, keys)
     columns = store.select(store.manifest.features, targets)
     values = np.empty((len(store.eras), len(columns.feature_names), len(targets)), dtype=np.float32)
-    unknown = {position for position, key in enumerate(keys) if key not in known}
-    needed = {id(block): block for block, _ in map(store.place, unknown)}
-    if needed:
-        store.verify(blocks=needed.values())
-    fresh = 0
+    unknown = [position for position, key in enumerate(keys) if key not in known]
+    blocks = {id(place.block): place.block for place in map(store.place, unknown)}
+    if blocks:
+        store.verify(blocks=blocks.values())
     for position, key in enumerate(keys):
         if key in known:
             values[position] = known[key]
             continue
         values[position] = feature_returns(columns.features(position), columns.targets(position))
-        fresh += 1
         if on_progress is not None:
             on_progress(position + 1, len(keys))
-    if fresh or len(known) != len(keys):
+    if unknown or len(known) != len(keys):
         _write(path, keys, values)
     return FeatureReturns(eras=store.eras, targets=tuple(targets), values=values)
 
 
 def _keys(store: EraStore) -> list[str]:
-    """Name the data of each era: its label, its block's features, and its own targets."""
+    """Return a key for each era: its label, the digest of its block's features, and the digest of its own targets."""
     keys = []
     for position, era in enumerate(store.eras):
-        block, rows = store.place(position)
-        own = hashlib.sha256(np.ascontiguousarray(store.part(block, TARGETS)[:, rows]).tobytes()).hexdigest()[:16]
-        keys.append(f"{era} {block.files['features'].sha256[:16]} {own}")
+        place = store.place(position)
+        targets = np.ascontiguousarray(store.part(place.block, TARGETS)[:, place.rows])
+        own = hashlib.sha256(targets.tobytes()).hexdigest()[:16]
+        keys.append(f"{era} {place.block.files[FEATURES].sha256[:16]} {own}")
     return keys
 
 
 def _read(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the stored returns of each key that is still wanted; a damaged table counts as none."""
+    """Return the stored returns of those *keys* that the file holds; none if it is absent or damaged."""
     try:
         with np.load(io.BytesIO(unseal(path.read_bytes())), allow_pickle=False) as archive:
-            held = json.loads(archive["keys"].tobytes())
+            stored = json.loads(archive["keys"].tobytes())
             values = archive["values"]
     except (OSError, ValueError, KeyError):
         return {}
     wanted = set(keys)
-    return {key: values[index] for index, key in enumerate(held) if key in wanted}
+    return {key: values[index] for index, key in enumerate(stored) if key in wanted}
 
 
 def _write(path: Path, keys: Sequence[str], values: np.ndarray) -> None:
-    staging = path.with_suffix(".tmp")
     buffer = io.BytesIO()
     np.savez(buffer, keys=np.frombuffer(json.dumps(list(keys)).encode(), dtype=np.uint8), values=values)
-    try:
-        with staging.open("wb") as file:
-            file.write(seal(buffer.getvalue()))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        staging.unlink(missing_ok=True)
-        raise
-    staging.replace(path)
+    publish(path, seal(buffer.getvalue()))

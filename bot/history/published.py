@@ -1,6 +1,5 @@
-"""The newest history that live rows may see, published by `bot sync` and read by the submitter."""
+"""The published history: the newest window for live rows, written by `bot sync` and read by `bot submit`."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,15 +10,16 @@ import structlog
 
 from bot.errors import ArtifactInvalid, SchemaMismatch
 from bot.history.factor_history import FeatureReturns, HistoryState, Window, latest_window
+from bot.system import files
 
 log = structlog.get_logger()
 
 FRESH_FOR = timedelta(days=28)
-"""Eras are weekly: when none has resolved for four weeks, the history no longer looks as it did in training."""
+"""Time after which a history without newer eras is stale: eras are weekly, and networks were trained on fresh ones."""
 
 
 def history_path(state_dir: Path, version: str) -> Path:
-    """Return where the history of a data version is published."""
+    """Return the path of the published history of a data version."""
     return state_dir / "history" / f"{version}.npz"
 
 
@@ -27,43 +27,37 @@ def publish(
     path: Path, table: FeatureReturns, features: Sequence[str], *, lookback: int, now: datetime
 ) -> HistoryState:
     """
-    Write the last resolved eras' feature returns as one small file, in one atomic step.
+    Write the newest resolved feature returns as one small file, in one atomic step.
 
-    The date of staleness moves only when a newer era has resolved: syncing old data again makes nothing fresh.
+    ``stale_after`` moves only when a newer era has resolved: syncing the same data again does not make them fresh.
 
     Args:
-        path: From :func:`history_path`.
-        table: Realised feature returns.
-        features: Names of its second axis.
-        lookback: Most steps that any recipe looks back.
-        now: Aware.
+        path: Path from :func:`history_path`.
+        table: Feature returns of all eras.
+        features: Feature names along the table's second axis.
+        lookback: Longest lookback of any recipe, in eras.
+        now: Aware time.
     """
-    window, newest = latest_window(table, lookback)
-    by_target = dict(zip(table.targets, newest, strict=True))
+    latest = latest_window(table, lookback)
     before = read(path)
-    known = before is not None and dict(before.newest_era) == by_target
+    if before is not None and dict(before.newest_era) != latest.newest_eras:
+        before = None
     state = HistoryState(
         features=tuple(features),
         targets=table.targets,
-        window=window,
-        newest_era=by_target,
+        window=latest.values,
+        newest_era=latest.newest_eras,
         built_from_era=table.eras[-1],
-        stale_after=before.stale_after if known and before is not None else now + FRESH_FOR,
+        stale_after=now + FRESH_FOR if before is None else before.stale_after,
     )
-    if known and before is not None and np.array_equal(before.window, state.window):
+    if before is not None and np.array_equal(before.window, state.window):
         return before
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_suffix(".tmp")
-    with staging.open("wb") as file:
-        file.write(state.to_bytes())
-        file.flush()
-        os.fsync(file.fileno())
-    staging.replace(path)
+    files.publish(path, state.to_bytes())
     return state
 
 
 def read(path: Path) -> HistoryState | None:
-    """Return the published history, or ``None`` where there is none or it is damaged: the artifact has its own."""
+    """Return the published history, ``None`` where it is absent or damaged: each artifact has a history of its own."""
     try:
         return HistoryState.from_bytes(path.read_bytes())
     except (OSError, ArtifactInvalid):
@@ -72,15 +66,15 @@ def read(path: Path) -> HistoryState | None:
 
 def choose(own: HistoryState | None, path: Path, *, now: datetime) -> Window:
     """
-    Return what an artifact's network sees of the past in a live round.
+    Return the historical input of an artifact's network in a live round.
 
-    The newest history that is published and fits, else the artifact's own; nothing when that is stale, for which the
-    network was trained too.
+    The published history if it fits and is no older than the artifact's own, else the artifact's own. A stale history is
+    masked: the network was trained without history as well.
 
     Args:
-        own: Of the artifact, ``None`` if its network has none.
-        path: From :func:`history_path`.
-        now: Aware.
+        own: History of the artifact, ``None`` if its network reads none.
+        path: Path from :func:`history_path`.
+        now: Aware time.
     """
     if own is None:
         return "masked"
@@ -93,11 +87,11 @@ def choose(own: HistoryState | None, path: Path, *, now: datetime) -> Window:
 
 def newest(own: HistoryState, path: Path) -> HistoryState:
     """
-    Return the published history as an artifact's network sees it, or the artifact's own where that is newer or does not fit.
+    Return the published history with the artifact's features and targets, or the artifact's own if that is newer or fits alone.
 
     Args:
-        own: Of the artifact.
-        path: From :func:`history_path`.
+        own: History of the artifact.
+        path: Path from :func:`history_path`.
     """
     published = read(path)
     if published is None or published.built_from_era < own.built_from_era:

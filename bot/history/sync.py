@@ -1,7 +1,7 @@
 """
-`bot sync`: data, era store, feature returns and the published history brought up to date, in this order.
+`bot sync`: update the data files, the era store, the feature returns and the published history, in this order.
 
-Each step builds on files the one before has published, so it can be interrupted anywhere and run again.
+Each step reads files that the step before has published, so a sync can be interrupted anywhere and run again.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from bot.data.next_version import survey
 from bot.history import feature_returns, published
 from bot.history.factor_history import FeatureReturns, HistoryState
 from bot.system.lock import state_lock
-from bot.system.progress import ProgressCallback
+from bot.system.progress import CountCallback, ProgressCallback
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import version_order
 
@@ -29,15 +29,15 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synced:
     """
-    What there is now.
+    Result of a sync.
 
     Attributes:
-        changed: Names of the files that were fetched.
+        changed: Names of the files that were downloaded.
         store: The complete history.
-        returns: Realised returns of all features for the history targets.
-        history: What live rows may see.
+        returns: Returns of all features for the history targets.
+        history: The published history for live rows.
         facts: Facts read from the data.
-        findings: What somebody should know about the data, in words.
+        findings: Messages about the data for the operator.
     """
 
     changed: tuple[str, ...]
@@ -59,79 +59,80 @@ def sync_history(
     report_progress: ProgressCallback,
 ) -> Synced:
     """
-    Bring everything that is derived from Numerai's files up to date.
+    Update everything that is derived from Numerai's files.
 
     Args:
-        client: Of the API.
-        state_dir: Holds ``data``, ``store`` and ``history``.
+        client: Client of the API.
+        state_dir: State directory, with ``data``, ``store`` and ``history``.
         version: Data version.
-        history_targets: Whose returns live rows see; those the data lack are left out.
-        lookback: Most eras that any recipe looks back.
-        pinned: Names of stores, and data versions, that somebody needs; older ones than the current are removed.
-        report_progress: Called with the progress.
+        history_targets: Targets of the feature returns; targets that the data lack are left out.
+        lookback: Longest lookback of any recipe, in eras.
+        pinned: Stores and data versions that are needed; others that are older than *version* are removed.
+        report_progress: Called with the step, its share done, and a note.
 
     Raises:
-        StateLocked: Another process is at it.
-        RetryLater: Something could not be fetched, or was damaged and is fetched again next time.
-        SchemaMismatch: The files are of a kind that the bot does not know.
+        StateLocked: Another process syncs.
+        RetryLater: A download failed, or a file was damaged and is fetched again next time.
+        SchemaMismatch: The files have columns or types that the bot does not know.
         OperatorNeeded: The disk is full.
     """
     with state_lock(state_dir, "sync"):
-        home = state_dir / "data" / version
+        data = state_dir / "data"
         report_progress("sync", 0.0, version)
-        changed = sync_files(
-            client,
-            state_dir / "data",
-            version,
-            on_progress=lambda done, total: report_progress(
-                "sync", done / total, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
-            ),
-        )
-        digests = {name: str(about["sha256"]) for name, about in recorded(home).items()}
-        store = update(
-            state_dir / "store",
-            [home / name for name in STORED_FILES],
-            version=version,
-            expected=digests,
-            on_progress=lambda done, total: report_progress("store", done / total, f"{done:,} of {total:,} rows"),
-        )
-        targets = tuple(name for name in history_targets if name in store.manifest.targets)
-        table = feature_returns.update(
+        changed = sync_files(client, data, version, on_progress=_in_megabytes(report_progress))
+        store = _update_store(state_dir, version, report_progress)
+        returns = feature_returns.update(
             store,
-            targets,
+            tuple(name for name in history_targets if name in store.manifest.targets),
             on_progress=lambda done, total: report_progress("returns", done / total, f"{done} of {total} eras"),
         )
-        state = published.publish(
+        history = published.publish(
             published.history_path(state_dir, version),
-            table,
+            returns,
             store.manifest.features,
             lookback=lookback,
             now=client.server_now(),
         )
         facts = DataFacts.of(store)
         findings = (
-            *compare_facts(home / "truth.json", facts),
-            *survey(client, client.datasets(), store, state_dir / "data"),
+            *compare_facts(data / version / "truth.json", facts),
+            *survey(client, client.datasets(), store, data),
         )
         for finding in findings:
             log.warning("data.finding", finding=finding)
-        _let_go(store, state_dir / "data", pinned)
-    return Synced(changed=changed, store=store, returns=table, history=state, facts=facts, findings=findings)
+        _remove_old(store, data, pinned)
+    return Synced(changed=changed, store=store, returns=returns, history=history, facts=facts, findings=findings)
 
 
-def _let_go(store: EraStore, data: Path, pinned: Collection[str]) -> None:
-    """Remove older stores, and files of older data versions, that nobody needs: artifacts are still scored on theirs."""
+def _in_megabytes(report_progress: ProgressCallback) -> CountCallback:
+    return lambda done, total: report_progress("sync", done / total, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+
+
+def _update_store(state_dir: Path, version: str, report_progress: ProgressCallback) -> EraStore:
+    """Update the era store from the downloaded files, which must have the digests that they had on arrival."""
+    folder = state_dir / "data" / version
+    return update(
+        state_dir / "store",
+        [folder / name for name in STORED_FILES],
+        version=version,
+        expected={name: str(entry["sha256"]) for name, entry in recorded(folder).items()},
+        on_progress=lambda done, total: report_progress("store", done / total, f"{done:,} of {total:,} rows"),
+    )
+
+
+def _remove_old(store: EraStore, data: Path, pinned: Collection[str]) -> None:
+    """Remove stores and files that are older than *store*, except those of *pinned*, on which artifacts are scored."""
     current = store.manifest.data_version
 
     def is_old(version: str) -> bool:
         return version not in pinned and version_order(version) < version_order(current)
 
-    for one in store.folder.parent.iterdir():
-        version = one.name.rpartition("-")[0]
-        if one != store.folder and one.name not in pinned and (version == current or is_old(version)):
-            shutil.rmtree(one)
-            log.info("store.removed", store=one.name)
-    for one in data.iterdir():
-        if one.is_dir() and any(version_order(one.name)) and is_old(one.name):
-            shutil.rmtree(one)
-            log.info("data.removed", version=one.name)
+    for folder in store.folder.parent.iterdir():
+        version = folder.name.rpartition("-")[0]
+        if folder != store.folder and folder.name not in pinned and (version == current or is_old(version)):
+            shutil.rmtree(folder)
+            log.info("store.removed", store=folder.name)
+    for folder in data.iterdir():
+        if folder.is_dir() and any(version_order(folder.name)) and is_old(folder.name):
+            shutil.rmtree(folder)
+            log.info("data.removed", version=folder.name)

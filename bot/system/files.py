@@ -21,10 +21,15 @@ def publish(path: Path, content: bytes) -> None:
     staging = path.with_name(f".{path.name}.tmp")
     with kill_point("file.folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with kill_point("file.write"), staging.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    with kill_point("file.write"):
+        try:
+            with staging.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            staging.unlink(missing_ok=True)  # on a full disk, other files need these bytes
+            raise
     rename(staging, path)
 
 

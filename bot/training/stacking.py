@@ -110,7 +110,7 @@ class Stacker:
         places = [data.store.store.place(position) for position in fold.validation]
         content = [
             tree_key(data, fold.train, self.recipe, target),
-            [[block.files[FEATURES].sha256, rows.start, rows.stop] for block, rows in places],
+            [[one.block.files[FEATURES].sha256, one.rows.start, one.rows.stop] for one in places],
         ]
         path = self.folds / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]}.npy"
         if path.is_file():
@@ -118,7 +118,7 @@ class Stacker:
         else:
             self._predict(data, fold, target, path)
         values = np.load(path, mmap_mode="r")
-        starts = np.cumsum([0, *(rows.stop - rows.start for _, rows in places)])
+        starts = np.cumsum([0, *(one.rows.stop - one.rows.start for one in places)])
         return {
             position: values[start:stop]
             for position, start, stop in zip(fold.validation, starts[:-1], starts[1:], strict=True)

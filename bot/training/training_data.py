@@ -101,12 +101,11 @@ def write_inputs(data: TrainingSet, recipe: Recipe, folder: Path, *, stale_after
     (folder / PREPROCESS).write_text(data.manifest.to_json(), encoding="utf-8")
     live = data.live_window()
     if live is not None:
-        values, newest = live
         state = HistoryState(
             features=data.manifest.features,
             targets=recipe.network.history_targets,
-            window=values,
-            newest_era=newest,
+            window=live.values,
+            newest_era=live.newest_eras,
             built_from_era=data.store.eras[-1],
             stale_after=stale_after,
         )

@@ -16,7 +16,7 @@ import numpy as np
 
 from bot.data.era_store import FEATURES, Columns, EraStore
 from bot.features.preprocess import Prepared, Preprocess, prepare
-from bot.history.factor_history import FeatureReturns, feature_returns, latest_window, window
+from bot.history.factor_history import FeatureReturns, LatestWindow, feature_returns, latest_window, window
 from bot.scoring.residual import residual
 from bot.training._temporary_columns import TemporaryColumns
 from models.training.era_batch import EraBatch
@@ -137,12 +137,9 @@ class TrainingSet:
         """Return the feature returns that were resolved when the era at *position* was live. Shape ``(L, F, T)``."""
         return None if self.returns is None else window(self.returns, position, self.lookback)
 
-    def live_window(self) -> tuple[np.ndarray, dict[str, str]] | None:
-        """Return the newest resolved feature returns, and the newest era of each target in them."""
-        if self.returns is None:
-            return None
-        values, newest = latest_window(self.returns, self.lookback)
-        return values, dict(zip(self.returns.targets, newest, strict=True))
+    def live_window(self) -> LatestWindow | None:
+        """Return the newest resolved feature returns, ``None`` where no network reads them."""
+        return None if self.returns is None else latest_window(self.returns, self.lookback)
 
     def target(self, position: int, name: str) -> np.ndarray:
         """Return one target of the era at *position*, NaN where unknown. Shape ``(rows,)``, float32."""
@@ -190,8 +187,8 @@ class TrainingSet:
         content = {
             "preprocess": self.manifest.digest,
             "eras": [
-                [self.store.eras[position], block.files[FEATURES].sha256, rows.start, rows.stop]
-                for position, (block, rows) in zip(positions, places, strict=True)
+                [self.store.eras[position], one.block.files[FEATURES].sha256, one.rows.start, one.rows.stop]
+                for position, one in zip(positions, places, strict=True)
             ],
             "known": hashlib.sha256(b"".join(known)).hexdigest(),
         }

@@ -96,10 +96,10 @@ def test_live_window_names_its_newest_eras():
     returns = table()
     returns.values[-5:, :, 0] = np.nan
     returns.values[-13:, :, 1] = np.nan
-    seen, newest = latest_window(returns, 6)
+    latest = latest_window(returns, 6)
 
-    assert newest == ("0035", "0027")
-    np.testing.assert_array_equal(seen[0, :, 1], returns.values[26, :, 1])
+    assert latest.newest_eras == {"target_ender_20": "0035", "target_ender_60": "0027"}
+    np.testing.assert_array_equal(latest.values[0, :, 1], returns.values[26, :, 1])
 
 
 def test_state_survives_bytes():

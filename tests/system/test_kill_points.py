@@ -9,7 +9,7 @@ PATH = [*reached_from("bot.submission.submit"), "bot.cli.everyday.submit"]
 BESIDE = {
     ("bot.serving.artifacts", "write"), ("bot.serving.artifacts", "_point"), ("bot.serving.artifacts", "prune"), ("bot.serving.artifacts", "_sync"),
     ("bot.data.download", "sync_files"), ("bot.data.download", "_refetch"), ("bot.data._tail_download", "fetch_tail"),
-    ("bot.history.published", "publish"), ("bot.system.progress", "tracking"),
+    ("bot.system.progress", "tracking"),
 }  # fmt: skip
 """Functions of those modules that a submission never calls: they belong to `bot sync` and `bot retrain`."""
 
