@@ -17,7 +17,17 @@ from bot.features.preprocess import Prepared, Preprocess, engineered_scaling, ne
 from bot.features.preprocess import prepare as prepared
 from bot.history.factor_history import SCALE, HistoryState
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.scorer import DISTRIBUTIONS, GOLDEN, HISTORY, NETWORK, PREPROCESS, Members, golden_batch
+from bot.serving.names import (
+    DISTRIBUTIONS,
+    GOLDEN,
+    HISTORY,
+    NETWORK,
+    NETWORK_MEMBER,
+    PREPROCESS,
+    TREE_MEMBER,
+    tree_file,
+)
+from bot.serving.scorer import Members, golden_batch
 from bot.tournament.columns import HISTORY_LAG
 from bot.training.recipes import STANDARD
 from models.inference.export import export
@@ -53,8 +63,8 @@ def prepare(folder: Path, *, rows: int, features: int, trees: int) -> None:
     export(network, made / NETWORK)
     torch.save(network.state_dict(), folder / "network.pt")
     (folder / "network.json").write_text(json.dumps(network.config.to_json()))
-    (made / "gbm.txt").write_text(_trees(prepared(manifest, names, values), manifest, trees))
-    members = Members(made, ("tsmixer", "gbm"), target=TARGET)
+    (made / tree_file(TREE_MEMBER)).write_text(_trees(prepared(manifest, names, values), manifest, trees))
+    members = Members(made, (NETWORK_MEMBER, TREE_MEMBER), target=TARGET)
     (made / GOLDEN).write_bytes(golden_batch(values[:128], members.score(prepared(manifest, names, values[:128]))))
     store = ArtifactStore(folder / "state" / "artifacts")
     about = {

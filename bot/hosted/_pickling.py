@@ -21,7 +21,7 @@ import cloudpickle
 from bot.history.factor_history import HistoryState
 from bot.hosted._model import LIVE_HISTORY
 from bot.serving.artifacts import MANIFEST, Artifact
-from bot.serving.scorer import GOLDEN, HISTORY, NETWORK, PREPROCESS, STACKED
+from bot.serving.names import GOLDEN, HISTORY, NETWORK, PREPROCESS, STACKED, tree_file
 
 ROOT = "bot.hosted._model"
 """The module that the function hands its frames to."""
@@ -47,7 +47,7 @@ def _served(artifact: Artifact, history: HistoryState | None) -> dict[str, bytes
     """Return what scoring reads of an artifact, by its path in the archive; the judged members stay here."""
     listed = artifact.manifest["files"]
     members = dict(artifact.manifest.get("weights", artifact.manifest["recipe"]["weights"]))
-    wanted = {PREPROCESS, NETWORK, HISTORY, GOLDEN, *(f"{name}.txt" for name in members)}
+    wanted = {PREPROCESS, NETWORK, HISTORY, GOLDEN, *(tree_file(name) for name in members)}
     names = [name for name in listed if name in wanted or name.startswith(STACKED)]
     files = {f"artifact/{name}": artifact.path(name).read_bytes() for name in (MANIFEST, *names)}
     return files if history is None else {**files, f"artifact/{LIVE_HISTORY}": history.to_bytes()}

@@ -18,7 +18,6 @@ from bot.errors import ArtifactInvalid, BotError, DatasetIncomplete, NoChampion,
 from bot.findings import Absent
 from bot.history.sync import Synced
 from bot.judging.judge import (
-    ENSEMBLE,
     Ensemble,
     JudgedEras,
     ScoredEra,
@@ -34,6 +33,7 @@ from bot.judging.promotion import Comparison, Evidence, Series
 from bot.scoring.coverage import COVERAGE
 from bot.scoring.summaries import max_drawdown
 from bot.serving.artifacts import Artifact, ArtifactStore
+from bot.serving.names import ENSEMBLE
 from bot.serving.scorer import GOLDEN_TOLERANCE
 from bot.system.progress import ProgressCallback
 from bot.training.splits import UsedEras

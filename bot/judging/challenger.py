@@ -53,7 +53,8 @@ from bot.judging.evaluation_file import EVALUATION, CorrSummary, summarize_corr,
 from bot.judging.judge import Ensemble, JudgedEras, find_weights, judge
 from bot.judging.promotion import Decision, decide
 from bot.serving.artifacts import Artifact, ArtifactStore
-from bot.serving.scorer import DISTRIBUTIONS, GOLDEN, NETWORK, STACKED, Members, Scorer, golden_batch, replay
+from bot.serving.names import DISTRIBUTIONS, GOLDEN, NETWORK, STACKED, tree_file
+from bot.serving.scorer import Members, Scorer, golden_batch, replay
 from bot.serving.version_pin import Pin
 from bot.system.progress import ProgressCallback, RecordMetrics
 from bot.tournament.client import NumeraiClient
@@ -298,7 +299,7 @@ class Retrainer:
             self._fit_trees_on(job, job.resolved, folders.served)
         else:
             for name in job.plan.trees:
-                shutil.copyfile(folders.judged / f"{name}.txt", folders.served / f"{name}.txt")
+                shutil.copyfile(folders.judged / tree_file(name), folders.served / tree_file(name))
 
     def _fit_trees_on(self, job: _Job, positions: Sequence[int], folder: Path) -> None:
         """Fit the tree members on the eras at *positions* and write them to *folder*."""
@@ -312,7 +313,7 @@ class Retrainer:
                 checkpoints=checkpoint_folder(self.state_dir, job.plan.recipe),
                 should_stop=self.should_stop,
             )
-            (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+            (folder / tree_file(name)).write_text(text, encoding="utf-8")
 
     def _weigh(self, job: _Job, folders: _Folders) -> _Validated:
         """Find the members' weights by the recipe's rule, and score the ensemble, on the validation eras."""
@@ -354,7 +355,7 @@ class Retrainer:
         evaluation = to_json(judgement, validated.scores, target=job.plan.target).encode()
         files: dict[str, bytes | Path] = {EVALUATION: evaluation, **{one.name: one for one in folders.served.iterdir()}}
         if recipe.refit:
-            models = [NETWORK, *(f"{name}.txt" for name in job.plan.trees)]
+            models = [NETWORK, *(tree_file(name) for name in job.plan.trees)]
             models += [path.name for path in folders.judged.glob(f"{STACKED}*")]
             files.update({f"{JUDGED}{name}": folders.judged / name for name in models})
         scores = summarize_corr(judgement.challenger)

@@ -26,6 +26,7 @@ from bot.scoring.ensemble_weights import EraScores, weigh
 from bot.scoring.metrics import corr, mmc
 from bot.scoring.neutralize import exposures
 from bot.serving.artifacts import Artifact
+from bot.serving.names import ENSEMBLE
 from bot.serving.scorer import Members, ensemble
 from bot.system.lock import state_lock
 from bot.system.progress import ProgressCallback
@@ -34,8 +35,6 @@ from bot.training.recipe_file import history_needs
 from bot.training.recipes import Recipe
 from bot.training.training_set import TrainingSet
 from models.inference.ranks import rank_correlation
-
-ENSEMBLE = "ensemble"
 
 Floats = npt.NDArray[np.float64]
 log = structlog.get_logger()

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from bot.findings import Finding
 from bot.history.factor_history import feature_returns, minimum_lag
+from bot.serving.names import TREE_MEMBER, member_target
 from bot.training.splits import UsedEras, embargo
 from bot.training.training_set import TrainingSet
 
@@ -67,8 +68,8 @@ def find_leaks(
 
 def eras_used_by_artifact(manifest: Mapping[str, Any], eras: Sequence[str]) -> tuple[UsedEras, ...]:
     """Return what an artifact's judged members saw, by the eras and targets that its manifest records."""
-    trees = [str(name) for name, _ in manifest["recipe"]["weights"] if str(name).startswith("gbm_")]
-    targets = (*manifest["targets"], *(f"target_{name.removeprefix('gbm_')}" for name in trees))
+    trees = [str(name) for name, _ in manifest["recipe"]["weights"] if str(name).startswith(f"{TREE_MEMBER}_")]
+    targets = (*manifest["targets"], *(member_target(name, main="") for name in trees))
     found = []
     for block in ("training", "validation"):
         first, last = manifest["eras"]["train" if block == "training" else block]

@@ -23,12 +23,13 @@ import structlog
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import RefuseToSubmit, RetryLater
 from bot.findings import Absent
-from bot.judging.judge import ENSEMBLE, contribution, open_judged, unseen_positions
+from bot.judging.judge import contribution, open_judged, unseen_positions
 from bot.record.diagnostics import ArtifactDiagnostics, DiagnosticsRecord, Scores, update_alert
 from bot.record.outbox import Outbox
 from bot.scoring.coverage import COVERAGE
 from bot.scoring.metrics import corr
 from bot.serving.artifacts import Artifact, ArtifactStore
+from bot.serving.names import ENSEMBLE
 from bot.submission.submission_file import render
 from bot.system.progress import ProgressCallback
 from bot.tournament.client import NumeraiClient

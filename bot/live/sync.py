@@ -13,6 +13,7 @@ from bot.live.live_scores import LiveRound, LiveScores
 from bot.record.ledger import Ledger
 from bot.scoring.bootstrap import TooFewEras, newey_west_error
 from bot.serving.artifacts import ArtifactStore
+from bot.serving.names import ENSEMBLE
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 
@@ -98,7 +99,7 @@ def calibrate(
     found = []
     for identity, values in by_artifact.items():
         try:
-            promised = float(artifacts.open(identity).manifest["scores"]["ensemble"]["mean"])
+            promised = float(artifacts.open(identity).manifest["scores"][ENSEMBLE]["mean"])
         except (BotError, KeyError, TypeError):
             continue
         try:

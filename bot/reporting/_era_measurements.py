@@ -16,11 +16,12 @@ import numpy.typing as npt
 from bot.data.era_store import Columns
 from bot.data.reference_predictions import ReferencePredictions
 from bot.history.factor_history import feature_returns
-from bot.judging.judge import ENSEMBLE, Ensemble, contribution
+from bot.judging.judge import Ensemble, contribution
 from bot.reporting._error_analysis import EraShape, bin_means, era_shape
 from bot.scoring.metrics import corr, corr_table, fnc_table
 from bot.scoring.neutralize import exposures
 from bot.serving.artifacts import Artifact
+from bot.serving.names import ENSEMBLE
 from bot.system.progress import ProgressCallback
 from bot.training.training_set import TrainingSet
 from models.inference.ranks import rank_correlation

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.findings import Absent
-from bot.judging.judge import ENSEMBLE
 from bot.reporting._era_measurements import EraMeasurements
 from bot.reporting._error_analysis import by_level, costliest_features, mean_interval
 from bot.reporting.report_page import Figures
 from bot.scoring.bootstrap import Interval
 from bot.scoring.summaries import RECENT, PayoutTerms, Summary, payout
+from bot.serving.names import ENSEMBLE
 
 WORST = 8
 """Number of worst eras in the report."""

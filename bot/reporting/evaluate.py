@@ -23,7 +23,7 @@ from bot.errors import BadConfig
 from bot.features.feature_sets import FeatureMetadata
 from bot.findings import Absent, Finding
 from bot.judging.evaluation_file import EVALUATION
-from bot.judging.judge import ENSEMBLE, open_judged, unseen_positions
+from bot.judging.judge import open_judged, unseen_positions
 from bot.judging.leakage import eras_used_by_artifact, find_leaks
 from bot.reporting._era_measurements import EraMeasurements, UnseenEras, measure_eras
 from bot.reporting._figures import (
@@ -44,6 +44,7 @@ from bot.reporting.report_page import SCHEMA, Figures
 from bot.scoring.metrics import FNC_SET
 from bot.scoring.summaries import PayoutTerms
 from bot.serving.artifacts import Artifact, ArtifactStore
+from bot.serving.names import ENSEMBLE
 from bot.system.files import publish
 from bot.system.progress import ProgressCallback
 from bot.tournament.columns import overlap_eras

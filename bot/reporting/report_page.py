@@ -16,12 +16,12 @@ from markupsafe import Markup
 
 from bot.reporting.chart_axes import format_number
 from bot.reporting.charts import Bar, Line, bar_chart, heat_chart, line_chart
+from bot.serving.names import ENSEMBLE
 from bot.system.files import publish
 
 SCHEMA = 1
 """Version of the format of the figures."""
 
-ENSEMBLE = "ensemble"
 SCORES = {"corr": "CORR", "mmc": "MMC", "bmc": "BMC", "fnc": "FNC"}
 COLUMNS = 60
 """Largest number of columns of a heat chart over eras; neighbouring eras are averaged to fit."""

@@ -26,15 +26,12 @@ from bot.system.progress import ProgressCallback
 from bot.tournament.columns import HISTORY_LAG, horizon
 from bot.training.network_fit import NetworkFitter, expected_scores
 from bot.training.recipes import NetworkRecipe
-from bot.training.splits import Split, holdout
+from bot.training.splits import Split, holdout, stopping_eras
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
 from models.inference.ensemble import gaussianize
 from models.training.training import TrainingDiverged
 from models.trees.trees import TreeModel
-
-STOPPING_SHARE, STOPPING_LEAST = 0.1, 8
-"""Newest part of a fold's training eras, and eras at least, on which early stopping decides."""
 
 TREES = "LightGBM"
 NETWORKS: Mapping[str, Mapping[str, Any]] = {
@@ -216,7 +213,7 @@ class _Climb:
                 data.store.eras,
                 labelled=labelled,
                 targets=self.data.targets,
-                validation_eras=max(STOPPING_LEAST, round(len(fold.train) * STOPPING_SHARE)),
+                validation_eras=stopping_eras(len(fold.train)),
                 every=lab.every,
             )
         except CannotSplit as error:

@@ -16,7 +16,7 @@ from bot.reporting.importance import Weight, permutation_weights
 from bot.research.experiment import Experiment, ExperimentResults
 from bot.scoring.metrics import corr
 from bot.serving.artifacts import Artifact
-from bot.serving.scorer import NETWORK, PREPROCESS
+from bot.serving.names import NETWORK, PREPROCESS
 from bot.tournament.columns import overlap_eras
 from bot.training.training_set import TrainingSet
 from models.inference.ensemble import expected_score

@@ -30,12 +30,13 @@ from bot.research.experiment import Experiment
 from bot.research.trial_worker import Interrupted
 from bot.scoring.coverage import if_covered
 from bot.scoring.metrics import corr_table, mmc_table
+from bot.serving.names import is_network, member_target
 from bot.serving.scorer import ensemble
-from bot.tournament.columns import horizon
+from bot.tournament.columns import HORIZONS, horizon
 from bot.training.benchmark_labels import with_benchmark
 from bot.training.network_fit import NetworkFitter, expected_scores
 from bot.training.recipes import Recipe
-from bot.training.splits import Split, before_holdout, holdout, walk_forward
+from bot.training.splits import Split, before_holdout, holdout, stopping_eras, walk_forward
 from bot.training.stacking import Stacker
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees, tree_key
@@ -43,9 +44,6 @@ from models.network.seeds import SeedAverage
 from models.stopping import TrainingStopped
 from models.training.training import TrainingDiverged
 from models.trees.trees import TreeModel
-
-STOPPING_SHARE, STOPPING_LEAST = 0.1, 8
-"""Newest part of a fold's training eras, and eras at least, on which early stopping decides."""
 
 REASON = "reason"
 """Why a trial was pruned, where it was not for being worse than others."""
@@ -82,7 +80,7 @@ class SearchSpace:
         lookback = int(trial.suggest_categorical("lookback", lookbacks)) if network.lookback else 0
         history = {"all": network.history_targets} | {
             f"{days}D": chosen
-            for days in (20, 60)
+            for days in HORIZONS
             if 0
             < len(chosen := tuple(name for name in network.history_targets if horizon(name) == days))
             < len(network.history_targets)
@@ -287,11 +285,7 @@ class Tuning:
         """Fit every member and return what predicts an era with them."""
         lab = self.experiment
         names = [name for name, weight in recipe.weights if weight]
-        networks = {
-            name: data.targets.index(lab.target if name == "tsmixer" else f"target_{name.removeprefix('tsmixer_')}")
-            for name in names
-            if name.startswith("tsmixer")
-        }
+        networks = {name: data.targets.index(member_target(name, lab.target)) for name in names if is_network(name)}
         fitted, seen = self._network(data, recipe, fold, scratch) if networks else (None, data)
         trees = {
             name: self._trees(data, recipe, fold, target)
@@ -319,7 +313,7 @@ class Tuning:
             data.store.eras,
             labelled=labelled,
             targets=data.targets,
-            validation_eras=max(STOPPING_LEAST, round(len(fold.train) * STOPPING_SHARE)),
+            validation_eras=stopping_eras(len(fold.train)),
             every=lab.every,
         )
         scratch.mkdir(parents=True, exist_ok=True)

@@ -15,15 +15,11 @@ from bot.features.preprocess import Prepared, Preprocess, prepare
 from bot.history.factor_history import HistoryState, Window
 from bot.scoring.neutralize import neutralize, neutralize_to
 from bot.serving.artifacts import Artifact
+from bot.serving.names import GOLDEN, HISTORY, NETWORK, PREPROCESS, STACKED, is_network, member_target, tree_file
 from models.inference.ensemble import blend, expected_score
 from models.inference.exported import ExportedNetwork
 from models.inference.stack import Stack
 from models.trees.trees import TreeModel
-
-PREPROCESS, NETWORK, HISTORY, GOLDEN = "preprocess.json", "tsmixer.onnx", "history.npz", "golden.npz"
-DISTRIBUTIONS = "marginals.npz"
-STACKED = "gbm_z_"
-"""Prefix of the tree models whose predictions of each target are an input of the network."""
 
 MAX_OUT_OF_RANGE = 0.01
 """Share of values outside 0 to 4 that is filled as missing; more of them is another coding, which no artifact knows."""
@@ -85,7 +81,7 @@ class Members:
     ) -> None:
         self.manifest = Preprocess.from_json((folder / PREPROCESS).read_text(encoding="utf-8"))
         self._known = (*self.manifest.features, *self.manifest.engineered_names)
-        asked = {name: _answer(name, target) for name in names if name.startswith("tsmixer")}
+        asked = {name: member_target(name, target) for name in names if is_network(name)}
         opener = open_network or _with_onnxruntime(threads)
         self._network = opener(folder / f"{prefix}{NETWORK}") if asked else None
         self._heads = (
@@ -93,10 +89,10 @@ class Members:
         )
         self._stack: Stack | None = None
         if self._network is not None and "predictions" in self._network.inputs:
-            files = [f"{prefix}{STACKED}{name}.txt" for name in self._network.targets]
+            files = [prefix + tree_file(STACKED + name) for name in self._network.targets]
             self._stack = Stack([folder / name for name in files], threads=threads)
         self._trees = {
-            name: TreeModel(folder / f"{prefix}{name}.txt", threads=threads) for name in names if name not in asked
+            name: TreeModel(folder / (prefix + tree_file(name)), threads=threads) for name in names if name not in asked
         }
         state = folder / HISTORY
         self.history = HistoryState.from_bytes(state.read_bytes()) if state.is_file() else None
@@ -273,11 +269,6 @@ def _with_onnxruntime(threads: int) -> Opener:
     from models.inference.runtime import OnnxNetwork  # noqa: PLC0415 - Numerai's machines, which score too, have none
 
     return partial(OnnxNetwork, threads=threads)
-
-
-def _answer(name: str, target: str) -> str:
-    """Return the target that a member of the network answers for."""
-    return target if name == "tsmixer" else f"target_{name.removeprefix('tsmixer_')}"
 
 
 def _columns(prepared: Prepared, known: Sequence[str], wanted: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

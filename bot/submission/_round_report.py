@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from bot.findings import Finding
 from bot.scoring.neutralize import exposures
+from bot.serving.names import ENSEMBLE
 from models.inference.ranks import rank_correlation
 
 SCHEMA = 1
@@ -87,7 +88,7 @@ class RoundReport:
         Shapes: *predictions* and members ``(rows,)``, *features* ``(rows, k)``. *drift* may be why there is none, which
         the gate's finding says.
         """
-        series = {**members, "ensemble": predictions}
+        series = {**members, ENSEMBLE: predictions}
         names = list(series)
         pairs = {
             f"{first}~{second}": round_(rank_correlation(series[first], series[second]))

@@ -28,7 +28,8 @@ from bot.history.factor_history import Window
 from bot.history.published import choose, history_path
 from bot.record.ledger import Entry, Ledger
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.scorer import DISTRIBUTIONS, Scored, Scorer
+from bot.serving.names import DISTRIBUTIONS
+from bot.serving.scorer import Scored, Scorer
 from bot.serving.version_pin import Pin
 from bot.submission.live_benchmark import live_benchmark
 from bot.submission.submission_file import reread

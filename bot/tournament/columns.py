@@ -16,8 +16,14 @@ ALIAS = "target"
 LIVE_ERA = "X"
 """The era label of live rows."""
 
+HORIZONS = (20, 60)
+"""Market days that targets look ahead."""
+
 DAYS_PER_ERA = 5
-"""Market days from one historical era to the next."""
+"""Market days from one historical era to the next: eras are weekly, live rounds daily."""
+
+SPANNED_ERAS = {days: days // DAYS_PER_ERA for days in HORIZONS}
+"""Eras that the return of a target spans, by horizon: 4 and 12. Eras this far apart share no market day."""
 
 HISTORY_LAG = {20: 6, 60: 14}
 """Eras between a row and the newest era whose realised target its history may use, by horizon in market days.
@@ -29,7 +35,7 @@ EMBARGO = {20: 8, 60: 16}
 """Eras dropped between training and validation, by horizon in market days (Numerai's own walk-forward)."""
 
 _DATA_VERSION = re.compile(r"^v(\d+)\.(\d+)$")
-_HORIZON = re.compile(r"^target_[a-z0-9]+_(20|60)$")
+_HORIZON = re.compile(rf"^target_[a-z0-9]+_({'|'.join(map(str, HORIZONS))})$")
 
 
 def horizon(target: str) -> int:
@@ -48,12 +54,12 @@ def horizon(target: str) -> int:
 
 
 def overlap_eras(target: str) -> int:
-    """Return the eras after which *target* shares no market day with itself: 4 for 20 days, 12 for 60."""
-    return horizon(target) // DAYS_PER_ERA
+    """Return the number of eras after which *target* shares no market day with itself: 4 for 20 days, 12 for 60."""
+    return SPANNED_ERAS[horizon(target)]
 
 
 def is_target(name: str) -> bool:
-    """Say whether a column is a target, or the alias of one."""
+    """Return whether a column is a target, or the alias of one."""
     return name == ALIAS or name.startswith(f"{ALIAS}_")
 
 

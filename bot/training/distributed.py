@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import BadConfig
-from bot.serving.scorer import STACKED
+from bot.serving.names import STACKED
 from bot.system.progress import ProgressCallback, RecordMetrics
 from bot.training.network_fit import FittedNetwork, NetworkFitter
 from bot.training.network_options import Device

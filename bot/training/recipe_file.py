@@ -30,6 +30,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from bot.errors import BadConfig
+from bot.serving.names import NETWORK_MEMBER, TREE_MEMBER, member_target
 from bot.tournament.columns import horizon
 from bot.training.recipes import META_MODEL, RECIPES, Floors, NetworkRecipe, Recipe
 from models.trees.gbm_options import PRESETS
@@ -160,12 +161,12 @@ def _refuse_impossible(path: Path, recipe: Recipe) -> None:
     """Refuse what has the right type and still cannot be trained, blended or judged."""
     network, floors = recipe.network, recipe.floors
     members = [name for name, _ in recipe.weights]
-    answers = {f"target_{name.removeprefix('tsmixer_')}" for name in members if name.startswith("tsmixer_")}
-    tree_targets = [f"target_{name.removeprefix('gbm_')}" for name in members if name.startswith("gbm_")]
+    answers = {member_target(name, main="") for name in members if name.startswith(f"{NETWORK_MEMBER}_")}
+    tree_targets = [member_target(name, main="") for name in members if name.startswith(f"{TREE_MEMBER}_")]
     wrong = [
         (recipe.gbm not in PRESETS, f"gbm = {recipe.gbm!r} is no preset; presets: {', '.join(PRESETS)}"),
         (
-            not all(name.split("_")[0] in ("tsmixer", "gbm") for name in members),
+            not all(name.split("_")[0] in (NETWORK_MEMBER, TREE_MEMBER) for name in members),
             f"weights: members are tsmixer, gbm, tsmixer_<name> and gbm_<name>, not {', '.join(members)}",
         ),
         (

@@ -5,6 +5,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from bot.serving.names import NETWORK_MEMBER, TREE_MEMBER, is_trees, member_target
+
 BENCHMARK, META_MODEL = "benchmark", "meta_model"
 """Neutralizers that are no feature set; the second one is refused, since nobody knows it while a round is open."""
 
@@ -153,7 +155,7 @@ class Recipe:
     missing: Literal["median_bin", "category"] = "median_bin"
     normalize: Literal["centre", "standard", "none"] = "centre"
     engineered: tuple[str, ...] = ("group_mean", "group_std", "group_extremes")
-    weights: tuple[tuple[str, float], ...] = (("tsmixer", 0.5), ("gbm", 0.5))
+    weights: tuple[tuple[str, float], ...] = ((NETWORK_MEMBER, 0.5), (TREE_MEMBER, 0.5))
     weighting: Literal["fixed", "equal", "inverse_variance", "constrained"] = "fixed"
     corr_multiplier: float = 3.0
     mmc_multiplier: float = 15.0
@@ -225,8 +227,7 @@ class ResolvedRecipe:
     @property
     def trees(self) -> dict[str, str]:
         """Return the target of each tree member by the member's name."""
-        names = [name for name, _ in self.recipe.weights if name.startswith("gbm")]
-        return {name: self.target if name == "gbm" else f"target_{name.removeprefix('gbm_')}" for name in names}
+        return {name: member_target(name, self.target) for name, _ in self.recipe.weights if is_trees(name)}
 
 
 STANDARD = Recipe(

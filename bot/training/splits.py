@@ -17,6 +17,9 @@ CHUNK = 156
 LEAST = 2
 """Eras a block needs: the scores of a single era have no spread to judge by."""
 
+STOPPING_SHARE, STOPPING_LEAST = 0.1, 8
+"""Share of a walk-forward fold's training eras, and their least number, that are held out for early stopping."""
+
 Positions = npt.NDArray[np.intp]
 
 
@@ -39,6 +42,11 @@ class Split:
 def embargo(targets: Sequence[str]) -> int:
     """Return the eras to leave out between two blocks so that no label of *targets* reaches from one into the next."""
     return max(EMBARGO[horizon(target)] for target in targets)
+
+
+def stopping_eras(train: int) -> int:
+    """Return how many of the newest of *train* eras of a walk-forward fold are held out for early stopping."""
+    return max(STOPPING_LEAST, round(train * STOPPING_SHARE))
 
 
 def resolved(labelled: npt.NDArray[np.bool_], *, every: int = 1) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.data.era_store import FEATURES
-from bot.serving.scorer import STACKED
+from bot.serving.names import STACKED, tree_file
 from bot.system.progress import ProgressCallback
 from bot.training.recipes import Recipe
 from bot.training.splits import Split, walk_forward
@@ -69,9 +69,9 @@ class Stacker:
         """
         by_target = [self._out_of_fold(data, learned, target) for target in data.targets]
         for target in data.targets:
-            (folder / f"{STACKED}{target}.txt").write_text(self._fit(data, learned, target), encoding="utf-8")
+            (folder / tree_file(STACKED + target)).write_text(self._fit(data, learned, target), encoding="utf-8")
         self._forget()
-        later = Stack([folder / f"{STACKED}{target}.txt" for target in data.targets])
+        later = Stack([folder / tree_file(STACKED + target) for target in data.targets])
         known: dict[int, Floats] = {}
 
         def predictions(position: int) -> Floats | None:

@@ -10,7 +10,7 @@ from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess, prepare
 from bot.history.factor_history import HistoryState
 from bot.history.sync import Synced
-from bot.serving.scorer import HISTORY, PREPROCESS
+from bot.serving.names import HISTORY, PREPROCESS
 from bot.system.progress import ProgressCallback
 from bot.training.recipes import Recipe, ResolvedRecipe
 from bot.training.splits import Split, UsedEras, holdout, resolved

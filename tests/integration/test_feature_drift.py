@@ -11,7 +11,8 @@ from bot.features.distributions import FeatureDistributions
 from bot.sandbox.faults import Fault
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.scorer import DISTRIBUTIONS, Scorer
+from bot.serving.names import DISTRIBUTIONS
+from bot.serving.scorer import Scorer
 from tests.harness.installation import FIRST_ROUND, SLOT
 
 pytestmark = pytest.mark.usefixtures("validated_here")

@@ -17,7 +17,8 @@ from bot.features.preprocess import prepare
 from bot.hosted.export import export, find_sample, refuse_filled
 from bot.record.ledger import rounds_folder
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.scorer import GOLDEN, NETWORK, STACKED, Members, golden_batch
+from bot.serving.names import GOLDEN, NETWORK, STACKED
+from bot.serving.scorer import Members, golden_batch
 from models.inference.export import export as export_network
 from models.inference.exported import METADATA_KEY
 from models.network.network import Network

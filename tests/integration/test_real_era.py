@@ -18,7 +18,8 @@ from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.scorer import GOLDEN, NETWORK, PREPROCESS, Members, golden_batch
+from bot.serving.names import GOLDEN, NETWORK, PREPROCESS
+from bot.serving.scorer import Members, golden_batch
 from bot.training.recipes import DEMO
 from models.inference.export import export
 from models.network.network import Network

@@ -10,7 +10,7 @@ from bot.data.era_store import EraStore
 from bot.errors import CannotSplit
 from bot.features.preprocess import Preprocess
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.scorer import STACKED
+from bot.serving.names import STACKED
 from bot.tournament.columns import EMBARGO
 from bot.training.network_options import class_prior, network_config
 from bot.training.recipes import DEMO

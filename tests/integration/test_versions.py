@@ -23,7 +23,7 @@ from bot.judging._champion_comparison import (
     ServingCheck,
     compare_with_champion,
 )
-from bot.judging.judge import ENSEMBLE, judge, open_judged
+from bot.judging.judge import judge, open_judged
 from bot.record.ledger import Ledger
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
@@ -31,6 +31,7 @@ from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
+from bot.serving.names import ENSEMBLE
 from bot.submission.submission_file import reread
 from bot.training import recipe_file
 from tests.harness.installation import FIRST_ROUND, OPENED, SLOT, Installation

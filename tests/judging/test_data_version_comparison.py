@@ -11,7 +11,8 @@ from bot.data.ingest import update
 from bot.features.preprocess import Preprocess
 from bot.findings import Absent
 from bot.judging._champion_comparison import OtherVersionChampion
-from bot.judging.judge import ENSEMBLE, Ensemble
+from bot.judging.judge import Ensemble
+from bot.serving.names import ENSEMBLE
 from bot.training.training_set import TrainingSet
 from tests.data.store_files import NAMES, ROWS, table
 

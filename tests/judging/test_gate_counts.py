@@ -15,7 +15,8 @@ from bot.judging.judge import Ensemble
 from bot.judging.promotion import decide
 from bot.sandbox.world.generate import generate
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.scorer import PREPROCESS, Members
+from bot.serving.names import PREPROCESS
+from bot.serving.scorer import Members
 from bot.training.recipes import DEMO
 from bot.training.training_data import split_eras, used_eras
 from bot.training.training_set import TrainingSet

@@ -20,7 +20,8 @@ from bot.judging.promotion import decide
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.scorer import PREPROCESS, Members
+from bot.serving.names import PREPROCESS
+from bot.serving.scorer import Members
 from bot.tournament.columns import EMBARGO
 from bot.training.recipes import DEMO
 from bot.training.splits import UsedEras, holdout

@@ -10,6 +10,7 @@ from bot import assembly
 from bot.cli.console import console
 from bot.cli.evaluation import evaluate_and_report
 from bot.reporting.chart_axes import format_number
+from bot.serving.names import ENSEMBLE
 from bot.settings import load_settings
 from bot.system import logs
 
@@ -32,7 +33,7 @@ def _show(content: Mapping[str, Any]) -> None:
     pairs = [
         f"{' and '.join(one['of'])} {format_number(one['mean'], 2)}"
         for one in content["alike"]
-        if one["of"][0] == "ensemble"
+        if one["of"][0] == ENSEMBLE
     ]
     out.print(f"rank correlation: {', '.join(pairs)}", soft_wrap=True)
     for line in _notes(content):
@@ -42,7 +43,7 @@ def _show(content: Mapping[str, Any]) -> None:
 def _scores(content: Mapping[str, Any]) -> Table:
     table = Table(title=f"Artifact {content['artifact']}, eras {content['eras'][0]} to {content['eras'][-1]}")
     table.title_justify = "left"
-    newest = content["members"]["ensemble"]["corr"]["recent"]["eras"]
+    newest = content["members"][ENSEMBLE]["corr"]["recent"]["eras"]
     for name in ("member", "CORR", "Sharpe", "drawdown", "MMC", "BMC", "FNC", f"newest {newest}"):
         table.add_column(name, justify="left" if name == "member" else "right")
     for member, figures in content["members"].items():

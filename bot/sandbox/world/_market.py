@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bot.sandbox.world.schema import HORIZONS, TARGET_NAMES, Schema, WorldSize
+from bot.sandbox.world.schema import TARGET_NAMES, Schema, WorldSize
+from bot.tournament.columns import SPANNED_ERAS
 from models.bins import FEATURE_VALUES, MIDDLE_BIN, TARGET_SHARES, TARGET_VALUES
 
-AHEAD = max(HORIZONS.values())
+AHEAD = max(SPANNED_ERAS.values())
 """Weeks the market runs ahead of the era that is given out, so that its targets are known to the world."""
 
 SLOW = 0.985
@@ -95,7 +96,7 @@ class Market:
         weekly = np.stack(self._returns)
         targets = {}
         for column, name in enumerate(TARGET_NAMES):
-            for days, weeks in HORIZONS.items():
+            for days, weeks in SPANNED_ERAS.items():
                 total = weekly[:weeks, :, column].sum(axis=0)[present]
                 targets[f"target_{name}_{days}"] = _binned(total)
         targets["target"] = targets["target_ender_60"]

@@ -23,8 +23,9 @@ import numpy.typing as npt
 
 from bot.sandbox.world._files import HistoryWriter, write_example, write_features, write_live
 from bot.sandbox.world._market import Era, Market
-from bot.sandbox.world.schema import HORIZONS, SIZES, WorldSize, make_schema
+from bot.sandbox.world.schema import SIZES, WorldSize, make_schema
 from bot.sandbox.world.upgrade import NEXT, upgrade
+from bot.tournament.columns import SPANNED_ERAS
 
 VERSION = "v5.3"
 META_SHARE = 0.6
@@ -189,7 +190,7 @@ def generate(directory: Path, *, size: str | WorldSize = "tiny", seed: int = 1, 
 
 def _unresolved(era: Era, weeks_left: int) -> frozenset[str]:
     """Return the targets that the file does not know yet: the last 5 eras of 20D, the last 13 of 60D."""
-    hidden = {f"_{days}" for days, weeks in HORIZONS.items() if weeks_left <= weeks + 1}
+    hidden = {f"_{days}" for days, weeks in SPANNED_ERAS.items() if weeks_left <= weeks + 1}
     names = {name for name in era.targets if name[-3:] in hidden}
     return frozenset(names | ({"target"} if "_60" in hidden else set()))
 

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bot.tournament.columns import EMBARGO
+from bot.tournament.columns import EMBARGO, HORIZONS
 
 TARGET_NAMES = (
     "agnes", "alpha", "bravo", "caroline", "charlie", "claudia", "cyrusd", "delta", "echo", "ender",
     "jasper", "jeremy", "ralph", "rowan", "sam", "teager2b", "tyler", "victor", "waldo", "xerxes",
 )  # fmt: skip
-HORIZONS = {20: 4, 60: 12}
-"""Weekly eras that a target's return spans."""
-
 MAIN_TARGET = "target_ender_60"
 TARGETS = ("target", *(f"target_{name}_{days}" for name in TARGET_NAMES for days in HORIZONS))
 
