@@ -92,8 +92,7 @@ def standard_manifest(features: int) -> Preprocess:
 def standard_network(manifest: Preprocess, mixing: Mixing = "row") -> NetworkConfig:
     """Return the standard recipe's network for such columns, with its own body or another one."""
     recipe = STANDARD.network
-    offset, scale = network_scaling(manifest)
-    made_offset, made_scale = engineered_scaling(manifest)
+    scaling, engineered = network_scaling(manifest), engineered_scaling(manifest)
     past = mixing != "none"
     return NetworkConfig(
         features=len(manifest.features),
@@ -111,10 +110,10 @@ def standard_network(manifest: Preprocess, mixing: Mixing = "row") -> NetworkCon
         dropout=recipe.dropout,
         input_dropout=recipe.input_dropout,
         history_dropout=recipe.history_dropout,
-        input_offset=offset,
-        input_scale=scale,
-        engineered_offset=tuple(map(float, made_offset)),
-        engineered_scale=tuple(map(float, made_scale)),
+        input_offset=scaling.offset,
+        input_scale=scaling.scale,
+        engineered_offset=tuple(one.offset for one in engineered),
+        engineered_scale=tuple(one.scale for one in engineered),
     )
 
 

@@ -1,9 +1,9 @@
 """
-One way from raw columns to what the models see, shared by training and live.
+Preprocessing of raw feature columns, the same for training and live rounds.
 
-A :class:`Preprocess` is the manifest: feature names in order, value set, what missing means, how features enter the
-network and which row aggregates are made. :func:`prepare` applies it to the rows of one era; it looks at nothing but
-those rows, and at their order not at all.
+A :class:`Preprocess` is the manifest: feature names in order, treatment of missing values, scaling of the network's
+inputs and row aggregates. :func:`prepare` applies it to the rows of one era. Its result depends on these rows only, and
+not on their order.
 """
 
 import hashlib
@@ -21,12 +21,11 @@ from models.bins import BIN_VARIANCE, FEATURE_VALUES, MIDDLE_BIN, MISSING_CATEGO
 
 Floats = npt.NDArray[np.float32]
 
-
 WHOLE_ERA_ROWS = 5
-"""Rows from which on a column that is 2 throughout means "missing in this era": five bins would otherwise show."""
+"""Rows from which a column of nothing but the middle bin means "missing in this era": a feature has five equal bins."""
 
 CHUNK = 128
-"""Rows whose aggregates are made together; bounds the float copy, changes no result."""
+"""Rows whose aggregates are computed at a time. It limits the float copy and changes no result."""
 
 Missing = Literal["median_bin", "category"]
 Normalize = Literal["centre", "standard", "none"]
@@ -35,17 +34,17 @@ Normalize = Literal["centre", "standard", "none"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocess:
     """
-    The manifest of a preprocessing; equal manifests have equal digests.
+    Manifest of a preprocessing. Equal manifests have equal digests.
 
     Attributes:
-        features: Names in the order the models know them.
-        groups: Positions in *features* of each feature group's members.
-        missing: ``median_bin`` fills with the middle bin, ``category`` keeps missing apart as code 5.
-        normalize: ``centre`` feeds the network x - 2, ``standard`` also divides by the bins' deviation, ``none`` feeds x.
-        engineered: Families of row aggregates per group, by name; see :data:`FAMILIES`.
+        features: Feature names in the order of the models' columns.
+        groups: Positions in *features* of the members of each feature group.
+        missing: ``median_bin`` replaces missing values by the middle bin, ``category`` keeps them as a code of their own.
+        normalize: Input of the network: ``centre`` x - 2, ``standard`` x - 2 over the deviation of the bins, ``none`` x.
+        engineered: Names of the row aggregates that are made for every group; see :data:`FAMILIES`.
 
     Raises:
-        SchemaMismatch: A name or position that makes no sense.
+        SchemaMismatch: A name or a position is unknown, repeated or missing.
     """
 
     features: tuple[str, ...]
@@ -55,7 +54,7 @@ class Preprocess:
     engineered: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what could only fail later."""
+        """Check names and positions."""
         if not self.features or len(set(self.features)) != len(self.features):
             raise SchemaMismatch("a preprocessing needs features, each named once")
         if self.missing not in get_args(Missing) or self.normalize not in get_args(Normalize):
@@ -65,7 +64,7 @@ class Preprocess:
             raise SchemaMismatch(f"engineered features {', '.join(unknown)} are unknown; known: {', '.join(FAMILIES)}")
         for group, positions in self.groups.items():
             if not positions or min(positions) < 0 or max(positions) >= len(self.features):
-                raise SchemaMismatch(f"group {group} has no members or names a feature that is not there")
+                raise SchemaMismatch(f"group {group} has no members or a position outside the features")
 
     @property
     def engineered_names(self) -> tuple[str, ...]:
@@ -78,17 +77,17 @@ class Preprocess:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
-        """Return the manifest as canonical JSON; groups are a list, because their order is that of the columns."""
+        """Return the manifest as canonical JSON; groups are a list because their order is that of the columns."""
         content = {**asdict(self), "groups": [[group, list(positions)] for group, positions in self.groups.items()]}
         return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Preprocess":
         """
-        Read a manifest back.
+        Parse a manifest.
 
         Raises:
-            SchemaMismatch: A key is missing or unknown, or the text is no manifest.
+            SchemaMismatch: A key is missing or unknown, or the text is not a manifest.
         """
         try:
             content = json.loads(text)
@@ -105,16 +104,16 @@ class Preprocess:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """
-    Rows of one era as the models see them.
+    Preprocessed rows of one era, the input of the models.
 
     Attributes:
-        features: Codes 0 to 4, and 5 where missing is a category; in the memory order of the raw values, and a view of
-            them where nothing had to be changed. Shape ``(rows, F)``, int8.
+        features: Codes 0 to 4, and 5 for a missing value that is a category. They have the memory order of the raw
+            values and are a view of them if no value changed. Shape ``(rows, F)``, int8.
         engineered: Row aggregates. Shape ``(rows, E)``, float32.
-        missing: Values that were absent.
-        out_of_range: Values outside 0 to 4, treated as absent.
-        unchanged: The features are the raw codes.
-        findings: What somebody should know, in words.
+        missing: Number of absent values.
+        out_of_range: Number of values outside 0 to 4, which are treated as absent.
+        unchanged: Whether the features equal the raw codes.
+        findings: Messages about missing values and values outside 0 to 4.
     """
 
     features: Codes
@@ -125,93 +124,114 @@ class Prepared:
     findings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """
+    Constants of ``(x - offset) / scale``, by which the network scales an input.
+
+    Attributes:
+        offset: Number to subtract.
+        scale: Number to divide by.
+    """
+
+    offset: float
+    scale: float
+
+
+UNSCALED = Scaling(offset=0.0, scale=1.0)
+
+
 def prepare(manifest: Preprocess, names: Sequence[str], values: Codes, *, unchanged: bool = False) -> Prepared:
     """
-    Turn the raw columns of one era into what the models see.
+    Preprocess the raw columns of one era.
 
     Args:
-        manifest: What the models were trained on.
-        names: Columns of *values*; those the manifest does not know are ignored.
-        values: Raw codes, :data:`MISSING` where absent. Shape ``(rows, columns)``, int8; not changed.
-        unchanged: The same rows came out :attr:`~Prepared.unchanged` before; saves reading them once more.
+        manifest: Manifest that the models were trained with.
+        names: Column names of *values*. Columns that the manifest does not name are ignored.
+        values: Raw codes, :data:`MISSING` where absent. They are not changed. Shape ``(rows, columns)``, int8.
+        unchanged: Whether the same rows were :attr:`~Prepared.unchanged` before, which saves a search for missing values.
 
     Raises:
         SchemaMismatch: A feature is missing, or there are no rows.
     """
     if len(values) == 0:
         raise SchemaMismatch("there are no rows to prepare")
-    features = _select(manifest.features, names, values)
-    missing = strange = 0
-    if not unchanged:
-        raw = features
-        features, missing, strange = _filled(manifest, raw)
-        unchanged = features is raw
+    raw = _select(manifest.features, names, values)
+    filled = _Filled(features=raw) if unchanged else _fill(manifest, raw)
     findings = []
-    if missing:
-        findings.append(f"{missing} feature values are missing and count as {manifest.missing}")
-    if strange > missing:
-        findings.append(f"{strange - missing} feature values lie outside 0 to 4 and count as missing")
+    if filled.missing:
+        findings.append(f"{filled.missing} feature values are missing and count as {manifest.missing}")
+    if filled.out_of_range:
+        findings.append(f"{filled.out_of_range} feature values lie outside 0 to 4 and count as missing")
     return Prepared(
-        features=features,
-        engineered=_aggregate(manifest, features),
-        missing=missing,
-        out_of_range=strange - missing,
-        unchanged=unchanged,
+        features=filled.features,
+        engineered=_aggregate(manifest, filled.features),
+        missing=filled.missing,
+        out_of_range=filled.out_of_range,
+        unchanged=filled.features is raw,
         findings=tuple(findings),
     )
 
 
-def _filled(manifest: Preprocess, features: Codes) -> tuple[Codes, int, int]:
-    """Return the codes with every value in place, themselves where nothing lacks; how many were absent, and strange."""
-    # Seen as unsigned, a negative code is a large one: the largest says whether there is anything at either end.
-    seen = features.view(np.uint8)
-    absent = seen > FEATURE_VALUES[-1] if seen.max() > FEATURE_VALUES[-1] else None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Filled:
+    """Codes without missing values, the raw ones if none was missing; numbers of replaced values, as in Prepared."""
+
+    features: Codes
+    missing: int = 0
+    out_of_range: int = 0
+
+
+def _fill(manifest: Preprocess, features: Codes) -> _Filled:
+    """Replace missing values and values outside 0 to 4."""
+    # As an unsigned number a negative code is a large one, so one comparison finds values outside on either side.
+    unsigned = features.view(np.uint8)
+    absent = unsigned > FEATURE_VALUES[-1] if unsigned.max() > FEATURE_VALUES[-1] else None
     code = MISSING_CATEGORY if manifest.missing == "category" else MIDDLE_BIN
-    missing = strange = 0
+    missing = replaced = 0
     if absent is not None:
-        strange, missing = int(np.count_nonzero(absent)), int(np.count_nonzero(features == MISSING))
+        replaced, missing = int(np.count_nonzero(absent)), int(np.count_nonzero(features == MISSING))
     whole = np.zeros(0, dtype=np.bool_)
     if manifest.missing == "category" and len(features) >= WHOLE_ERA_ROWS:
         middle = features == MIDDLE_BIN
         whole = (middle if absent is None else middle | absent).all(axis=0)
-    if strange or whole.any():
+    if replaced or whole.any():
         features = features.copy(order="K")
         if absent is not None:
             features[absent] = code
         if whole.any():
             features[:, whole] = code
-    return features, missing, strange
+    return _Filled(features=features, missing=missing, out_of_range=replaced - missing)
 
 
-def network_scaling(manifest: Preprocess) -> tuple[float, float]:
-    """Return what the network subtracts from a code and divides by; five equal bins have deviation sqrt(2)."""
-    return {
-        "none": (0.0, 1.0),
-        "centre": (float(MIDDLE_BIN), 1.0),
-        "standard": (float(MIDDLE_BIN), float(np.sqrt(BIN_VARIANCE))),
-    }[manifest.normalize]
+def network_scaling(manifest: Preprocess) -> Scaling:
+    """Return the scaling of a feature's code."""
+    if manifest.normalize == "none":
+        return UNSCALED
+    return Scaling(
+        offset=float(MIDDLE_BIN), scale=float(np.sqrt(BIN_VARIANCE)) if manifest.normalize == "standard" else 1.0
+    )
 
 
-def engineered_scaling(manifest: Preprocess) -> tuple[Floats, Floats]:
+def engineered_scaling(manifest: Preprocess) -> tuple[Scaling, ...]:
     """
-    Return what the network subtracts from each engineered column and divides by. Shape ``(E,)`` each.
+    Return the scaling of each engineered column, in order.
 
-    The constants are those of independent features in five equal bins, so they never depend on an era.
+    The constants are those of independent features in five equal bins, so they depend on no era.
     """
     if manifest.normalize == "none":
-        count = len(manifest.engineered_names)
-        return np.zeros(count, dtype=np.float32), np.ones(count, dtype=np.float32)
-    pairs = [
+        return (UNSCALED,) * len(manifest.engineered_names)
+    exact = [
         FAMILIES[family].scaling(len(positions))
         for family in manifest.engineered
         for positions in manifest.groups.values()
     ]
-    offsets, scales = zip(*pairs, strict=True) if pairs else ((), ())
-    return np.array(offsets, dtype=np.float32), np.array(scales, dtype=np.float32)
+    # Rounded to float32, as the network holds them.
+    return tuple(Scaling(offset=float(np.float32(one.offset)), scale=float(np.float32(one.scale))) for one in exact)
 
 
 def _select(wanted: Sequence[str], names: Sequence[str], values: Codes) -> Codes:
-    """Return the wanted columns in their order and the order in memory they have; a view where they are neighbours."""
+    """Return the *wanted* columns in their order, without a change of memory order; a view if they are neighbours."""
     if tuple(names) == tuple(wanted):
         return values
     position = {name: index for index, name in enumerate(names)}
@@ -231,32 +251,37 @@ def _select(wanted: Sequence[str], names: Sequence[str], values: Codes) -> Codes
 @dataclass(frozen=True, slots=True)
 class Family:
     """
-    A kind of row aggregate over a group's features.
+    Kind of row aggregate over the features of a group.
 
     Attributes:
-        of: From sums over the group of x - 2, of its square and of "x is 0 or 4", and the group's size, to the aggregate.
-        scaling: From the group's size to the offset and scale that the network applies.
+        of: Function that returns the aggregate. Arguments: sums over the group of x - 2, of its square and of "x is 0 or
+            4", shape ``(rows, groups)`` each, and the sizes of the groups, shape ``(groups,)``.
+        scaling: Function that returns the network's scaling from the size of the group.
     """
 
     of: Callable[[Floats, Floats, Floats, Floats], Floats]
-    scaling: Callable[[int], tuple[float, float]]
+    scaling: Callable[[int], Scaling]
 
 
 FAMILIES: Mapping[str, Family] = {
     "group_mean": Family(
-        lambda x, _xx, _extreme, n: MIDDLE_BIN + x / n, lambda n: (float(MIDDLE_BIN), (BIN_VARIANCE / n) ** 0.5)
+        lambda x, _xx, _extreme, n: MIDDLE_BIN + x / n,
+        lambda n: Scaling(offset=float(MIDDLE_BIN), scale=(BIN_VARIANCE / n) ** 0.5),
     ),
     "group_std": Family(
         lambda x, xx, _extreme, n: np.sqrt(np.maximum(xx / n - (x / n) ** 2, 0.0)),
-        lambda n: ((BIN_VARIANCE * (n - 1) / n) ** 0.5, (0.35 / n) ** 0.5),
+        lambda n: Scaling(offset=(BIN_VARIANCE * (n - 1) / n) ** 0.5, scale=(0.35 / n) ** 0.5),
     ),
-    "group_extremes": Family(lambda _x, _xx, extreme, _n: extreme, lambda n: (0.4 * n, (0.24 * n) ** 0.5)),
+    # Two of five bins are extreme: a binomial count with p = 0.4 and variance 0.24 n.
+    "group_extremes": Family(
+        lambda _x, _xx, extreme, _n: extreme, lambda n: Scaling(offset=0.4 * n, scale=(0.24 * n) ** 0.5)
+    ),
 }
-"""Engineered features by name; add one here to make it available to recipes."""
+"""Row aggregates by name. A recipe may use every name listed here."""
 
 
 def _aggregate(manifest: Preprocess, features: Codes) -> Floats:
-    """Make the engineered columns by one product with the groups' indicator matrix per sum. Shape ``(rows, E)``."""
+    """Return the engineered columns; each sum over groups is one product with an indicator matrix. Shape ``(rows, E)``."""
     made = np.empty((len(features), len(manifest.engineered_names)), dtype=np.float32)
     if made.shape[1] == 0:
         return made
@@ -274,7 +299,7 @@ def _aggregate(manifest: Preprocess, features: Codes) -> Floats:
         sums = centred @ member
         centred *= centred
         squares = centred @ member
-        # Of the centred codes only -2 and 2 differ in second and fourth power: by 12.
+        # Second and fourth power of a centred code differ only for -2 and 2, by 12.
         centred *= centred
         extremes = centred @ member
         extremes -= squares

@@ -30,8 +30,7 @@ def network_config(data: TrainingSet, recipe: NetworkRecipe, learned: Sequence[i
             at those of Numerai's main targets.
     """
     manifest = data.manifest
-    offset, scale = network_scaling(manifest)
-    made_offset, made_scale = engineered_scaling(manifest)
+    scaling, engineered = network_scaling(manifest), engineered_scaling(manifest)
     past = data.returns is not None and data.lookback > 0 and recipe.mixing != "none"
     return NetworkConfig(
         features=len(manifest.features),
@@ -44,10 +43,10 @@ def network_config(data: TrainingSet, recipe: NetworkRecipe, learned: Sequence[i
         history_scale=SCALE,
         stacked=data.predictions is not None,
         missing_category=manifest.missing == "category",
-        input_offset=offset,
-        input_scale=scale,
-        engineered_offset=tuple(float(value) for value in made_offset),
-        engineered_scale=tuple(float(value) for value in made_scale),
+        input_offset=scaling.offset,
+        input_scale=scaling.scale,
+        engineered_offset=tuple(one.offset for one in engineered),
+        engineered_scale=tuple(one.scale for one in engineered),
         encoder=recipe.encoder,
         hidden=recipe.hidden,
         feed_forward=recipe.feed_forward,

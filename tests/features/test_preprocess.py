@@ -156,11 +156,11 @@ def test_damaged_manifest_is_refused(text):
 
 def test_scaling_centres_five_equal_bins():
     """The network's constants bring equal bins to mean 0, and aggregates of independent features near unit size."""
-    offset, scale = network_scaling(manifest(normalize="standard"))
-    made_offset, made_scale = engineered_scaling(manifest(normalize="centre"))
+    scaling = network_scaling(manifest(normalize="standard"))
+    engineered = engineered_scaling(manifest(normalize="centre"))
     prepared = prepare(manifest(), NAMES, codes(rows=4000))
-    scaled = (prepared.engineered - made_offset) / made_scale
+    scaled = (prepared.engineered - [one.offset for one in engineered]) / [one.scale for one in engineered]
 
-    assert (offset, scale) == (2.0, pytest.approx(2**0.5))
+    assert (scaling.offset, scaling.scale) == (2.0, pytest.approx(2**0.5))
     assert np.abs(scaled.mean(axis=0)).max() < 0.7
     assert 0.5 < scaled.std(axis=0).min() <= scaled.std(axis=0).max() < 1.5

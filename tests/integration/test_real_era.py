@@ -61,8 +61,7 @@ def champion(root, shared_data, table):
         normalize="centre",
         engineered=("group_mean",),
     )
-    offset, scale = network_scaling(manifest)
-    made_offset, made_scale = engineered_scaling(manifest)
+    scaling, engineered = network_scaling(manifest), engineered_scaling(manifest)
     torch.manual_seed(7)
     config = NetworkConfig(
         features=len(names),
@@ -72,10 +71,10 @@ def champion(root, shared_data, table):
         hidden=16,
         feed_forward=16,
         encoder=(32,),
-        input_offset=offset,
-        input_scale=scale,
-        engineered_offset=tuple(map(float, made_offset)),
-        engineered_scale=tuple(map(float, made_scale)),
+        input_offset=scaling.offset,
+        input_scale=scaling.scale,
+        engineered_offset=tuple(one.offset for one in engineered),
+        engineered_scale=tuple(one.scale for one in engineered),
     )
     folder = root / "made"
     folder.mkdir()
