@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from bot.system.files import rename
 from bot.system.kill_points import kill_point
 from bot.system.progress import CountCallback
 
@@ -84,8 +85,7 @@ class ResumableDownload:
 
     def publish(self, path: Path) -> None:
         """Give the file its own name."""
-        with kill_point("part.rename"):
-            self.path.replace(path)
+        rename(self.path, path)
         with kill_point("part.unmark"):
             self._note.unlink(missing_ok=True)
 

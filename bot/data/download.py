@@ -25,7 +25,7 @@ from bot.data._resumable_download import ResumableDownload
 from bot.data._tail_download import Unsuited, fetch_tail
 from bot.data.live_file import LiveFile, prove_fresh, read_live
 from bot.errors import DatasetIncomplete, OperatorNeeded
-from bot.system.files import publish, sha256_of, sync_folder
+from bot.system.files import publish, rename, sha256_of
 from bot.system.kill_points import kill_point
 from bot.system.progress import CountCallback
 from bot.tournament.client import NumeraiClient
@@ -95,7 +95,6 @@ def fetch(
         part.remove()
         raise DatasetIncomplete(f"{filename}: the disk does not hold what arrived; it is fetched again")
     part.publish(path)
-    sync_folder(path.parent)
     return FetchedFile(path=path, size=total, sha256=came, etag=etag, modified=modified)
 
 
@@ -168,13 +167,12 @@ def _refetch(
             size, etag = fetch_tail(client, filename, path, staging, on_progress=on_progress)
         _verify(staging, filename, size)
         sha256 = sha256_of(staging)
-        staging.replace(path)
+        rename(staging, path)
     except (Unsuited, DatasetIncomplete) as reason:
         log.info("dataset.whole", file=filename, reason=str(reason))
         return fetch(client, filename, path, resume=True, on_progress=on_progress)
     finally:
         staging.unlink(missing_ok=True)
-    sync_folder(path.parent)
     return FetchedFile(path=path, size=size, sha256=sha256, etag=etag, modified=None)
 
 

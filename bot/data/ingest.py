@@ -25,7 +25,7 @@ import structlog
 from bot.data._parquet import Codes, Era, ParquetSource
 from bot.data.era_store import FEATURES, IDS, MANIFEST, TARGETS, Block, EraStore, Manifest, StoredFile
 from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
-from bot.system.files import publish, sha256_of, sync_folder
+from bot.system.files import publish, sha256_of, sync
 from bot.system.progress import CountCallback
 from bot.tournament.columns import FEATURE_PREFIX, is_target
 
@@ -308,7 +308,7 @@ class _Writer:
             return file.finish()
 
     def _publish(self, manifest: Manifest) -> None:
-        sync_folder(self.folder / "blocks")
+        sync(self.folder / "blocks")
         publish(self.folder / MANIFEST, manifest.to_json().encode())
         self.manifest = manifest
 

@@ -25,7 +25,7 @@ from bot.serving.artifacts import Artifact
 from bot.serving.scorer import Scorer
 from bot.submission.live_benchmark import FILE, aligned
 from bot.submission.live_fetch import live_path
-from bot.system.files import publish
+from bot.system.files import publish, rename
 from bot.tournament.client import NumeraiClient
 from models.inference.ranks import rank_correlation
 
@@ -252,7 +252,7 @@ def export(
         checked=checked,
     )
     publish(output.with_suffix(".json"), (json.dumps(asdict(made), indent=1) + "\n").encode())
-    unchecked.replace(output)
+    rename(unchecked, output)
     return made
 
 

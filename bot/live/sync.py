@@ -14,6 +14,7 @@ from bot.record.ledger import Ledger
 from bot.scoring.bootstrap import TooFewEras, newey_west_error
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.names import ENSEMBLE
+from bot.system.files import publish
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 
@@ -135,6 +136,4 @@ def export(rounds: Sequence[LiveRound], path: Path) -> None:
             "at_risk": pa.float64(), "paid": pa.float64(), "settled": pa.bool_(),
         }
     )  # fmt: skip
-    staging = path.with_name(f".{path.name}.tmp")
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), staging)
-    staging.replace(path)
+    publish(path, lambda file: pq.write_table(pa.Table.from_pylist(rows, schema=schema), file))

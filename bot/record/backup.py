@@ -1,12 +1,12 @@
 """Keep what must not be lost twice, and let go of what nobody will ask for again."""
 
-import os
 import shutil
 import sqlite3
 from datetime import datetime
 from pathlib import Path
 
 from bot.errors import StateUnwritable
+from bot.system.files import rename, sync
 
 BACKUPS = 14
 """Backups of the ledger that are kept."""
@@ -46,12 +46,8 @@ def back_up(ledger_path: Path, folder: Path, *, at: datetime) -> Path:
         source.close()
     if verdict != "ok":
         raise StateUnwritable(f"the backup of {ledger_path} is not sound: {verdict}")
-    descriptor = os.open(staging, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    staging.replace(path)
+    sync(staging)
+    rename(staging, path)
     for old in sorted(folder.glob(f"{ledger_path.stem}-*.sqlite"))[:-BACKUPS]:
         old.unlink()
     return path

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
 from bot.history import feature_returns
 from bot.history.factor_history import FeatureReturns
+from bot.system.files import publish
 from bot.system.progress import ProgressCallback
 from bot.training.network_options import Device
 from bot.training.recipe_file import history_needs
@@ -187,13 +187,7 @@ class ExperimentResults:
         self._write(self.result, _json(result))
 
     def _write(self, path: Path, content: str) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        staging = path.with_suffix(".tmp")
-        with staging.open("w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        staging.replace(path)
+        publish(path, content.encode())
 
 
 def _json(value: Any) -> str:  # noqa: ANN401 - what plain() takes

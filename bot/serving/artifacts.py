@@ -10,7 +10,6 @@ Artifacts: finished training runs, written once, verified before every use, and 
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
 from collections import Counter
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
-from bot.system.files import sha256_of
+from bot.system.files import publish, rename, sha256_of, sync
 
 MANIFEST = "manifest.json"
 KEPT = 5
@@ -66,15 +65,14 @@ class ArtifactStore:
                 shutil.copyfile(content, target)
             else:
                 target.write_bytes(content)
-            _sync(target)
+            sync(target)
             listed[name] = {"sha256": sha256_of(target), "bytes": target.stat().st_size}
         full = {**manifest, "id": identity, "created_at": at.isoformat(), "files": listed}
         full["digest"] = _digest(full)
         (staging / MANIFEST).write_text(json.dumps(full, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        _sync(staging / MANIFEST)
-        _sync(staging)
-        staging.rename(self.root / identity)
-        _sync(self.root)
+        sync(staging / MANIFEST)
+        sync(staging)
+        rename(staging, self.root / identity)
         return self.open(identity)
 
     def open(self, identity: str) -> Artifact:
@@ -182,12 +180,7 @@ class ArtifactStore:
 
     def _point(self, recipe: str, order: Sequence[str], *, by: str) -> None:
         pointer = self._pointer(recipe)
-        pointer.parent.mkdir(parents=True, exist_ok=True)
-        staging = pointer.with_suffix(".tmp")
-        staging.write_text(json.dumps({"champion": order[0], "previous": list(order[1:]), "by": by}), encoding="utf-8")
-        _sync(staging)
-        staging.replace(pointer)
-        _sync(pointer.parent)
+        publish(pointer, json.dumps({"champion": order[0], "previous": list(order[1:]), "by": by}).encode())
 
     def prune(self) -> None:
         """
@@ -227,12 +220,3 @@ def _digest(manifest: Mapping[str, Any]) -> str:
     """Return the sha256 of the manifest's content without its own digest."""
     content = {key: value for key, value in manifest.items() if key != "digest"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Make a file's content, or a folder's entries, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

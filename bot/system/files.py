@@ -1,19 +1,21 @@
-"""Files that appear under their own name whole or not at all, and survive a power cut once they have."""
+"""Write files that are complete or absent under their own name, also after a crash or a power cut."""
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from bot.system.kill_points import kill_point
 
 
-def publish(path: Path, content: bytes) -> None:
+def publish(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
     """
-    Write a small file in one atomic step; what lay there before stays until the new content is safe.
+    Write a file in one atomic step; an older file of that name stays until the new content is on disk.
 
     Args:
-        path: Its folder is made where absent.
-        content: All of it.
+        path: Missing folders are made.
+        content: The whole content, or a function that writes it to the open file, for content too large to copy.
 
     Raises:
         OSError: The disk is full or failing; *path* is as it was.
@@ -24,7 +26,10 @@ def publish(path: Path, content: bytes) -> None:
     with kill_point("file.write"):
         try:
             with staging.open("wb") as file:
-                file.write(content)
+                if isinstance(content, bytes):
+                    file.write(content)
+                else:
+                    content(file)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
@@ -35,28 +40,28 @@ def publish(path: Path, content: bytes) -> None:
 
 def rename(path: Path, target: Path) -> None:
     """
-    Give a file that is safe another name in its folder, in one atomic step that survives a power cut.
+    Rename a file that is on disk within its folder, in one atomic step that survives a power cut.
 
     Raises:
-        OSError: The disk is failing; the content is whole, under either name.
+        OSError: The disk is failing; the content is complete, under either name.
     """
     with kill_point("file.rename"):
         path.replace(target)
-    sync_folder(target.parent)
+    sync(target.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a folder's entries survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make the content of a file, or the entries of a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        with kill_point("folder.sync"):
+        with kill_point("file.sync"):
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file as hex."""
+    """Return the sha256 of a file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

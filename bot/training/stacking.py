@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from bot.data.era_store import FEATURES
 from bot.serving.names import STACKED, tree_file
+from bot.system.files import publish
 from bot.system.progress import ProgressCallback
 from bot.training.recipes import Recipe
 from bot.training.splits import Split, walk_forward
@@ -127,7 +128,7 @@ class Stacker:
     def _predict(self, data: TrainingSet, fold: Split, target: str, path: Path) -> None:
         self.folds.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folds) as scratch:
-            text, staging = Path(scratch) / "trees.txt", Path(scratch) / "predictions.npy"
+            text = Path(scratch) / "trees.txt"
             text.write_text(self._fit(data, fold.train, target), encoding="utf-8")
             trees, pieces = TreeModel(text), []
             for done, position in enumerate(fold.validation):
@@ -136,8 +137,7 @@ class Stacker:
                 )
                 rows = data.prepared(position)
                 pieces.append(gaussianize(trees.predict(rows.features, rows.engineered)).astype(np.float32))
-            np.save(staging, np.concatenate(pieces))
-            staging.replace(path)
+            publish(path, lambda file: np.save(file, np.concatenate(pieces)))
 
     def _fit(self, data: TrainingSet, positions: Sequence[int], target: str) -> str:
         return fit_trees(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
+from bot.system.files import publish
 from bot.system.progress import ProgressCallback
 from bot.training.recipes import Recipe
 from bot.training.training_set import TrainingSet
@@ -75,10 +76,7 @@ def fit_trees(
     )
     log.info("trees.trained", target=target, trees=options.num_trees, rows=len(rows.labels), eras=len(positions))
     if finished is not None and snapshots is not None:
-        finished.parent.mkdir(parents=True, exist_ok=True)
-        staging = finished.with_suffix(".tmp")
-        staging.write_text(text, encoding="utf-8")
-        staging.replace(finished)
+        publish(finished, text.encode())
         snapshots.clear()
     return text
 

@@ -2,12 +2,13 @@
 
 import hashlib
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from models.files import publish
 
 _DIGEST = 32
 
@@ -30,19 +31,7 @@ class Checkpoint:
         buffer = io.BytesIO()
         torch.save({"key": self.key, "state": state}, buffer)
         content = buffer.getvalue()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        staging = self.path.with_suffix(".tmp")
-        with staging.open("wb") as file:
-            file.write(hashlib.sha256(content).digest())
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        staging.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        publish(self.path, lambda file: file.writelines((hashlib.sha256(content).digest(), content)))
 
     def load(self) -> dict[str, Any] | None:
         """Return the saved state, or ``None`` if there is none, or it is damaged or of another run."""

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from models.files import publish, rename
 from models.trees.gbm_options import Chunks, Column, Parameters
 
 
@@ -71,9 +72,8 @@ class DatasetCache:
                 digest = hashlib.file_digest(content, "sha256").hexdigest()
                 os.fsync(content.fileno())
             note.unlink(missing_ok=True)
-            draft.replace(path)
-            draft.write_text(json.dumps({"sha256": digest}), encoding="utf-8")
-            draft.replace(note)
+            rename(draft, path)
+            publish(note, json.dumps({"sha256": digest}).encode(), staging=draft)
         except (OSError, lightgbm.basic.LightGBMError) as error:
             return f"the trees' Dataset is not kept: {error}"
         finally:

@@ -11,7 +11,6 @@ first trees again.) The model does not depend on interruptions or on the number 
 import hashlib
 import json
 import math
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -20,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from models.files import publish
 
 _STATE = "progress.json"
 _WORD = 1 << 32
@@ -89,12 +90,7 @@ class Snapshots:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, name: str, data: bytes) -> None:
-        draft = self.folder / f".{name}"
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.folder / name)
+        publish(self.folder / name, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,5 +51,5 @@ def _write(content: str) -> None:
     try:
         load_settings()
     except BadConfig:
-        FILE.unlink() if before is None else FILE.write_text(before, encoding="utf-8")
+        FILE.unlink() if before is None else publish(FILE, before.encode())
         raise
