@@ -1,4 +1,4 @@
-"""``python -m bot`` is the same program as ``bot``; the daemon's children are started by it."""
+"""Run ``python -m bot`` as the command ``bot``; the daemon starts its children this way."""
 
 from bot.cli.main import main
 from bot.system.child_process import end_with_parent

@@ -1,47 +1,53 @@
 """
-Every error the bot raises, sorted by what happens next.
+Errors that the bot raises, sorted by what has to happen next.
 
 ::
 
     BotError                     1
-    |- RetryLater               75   try again: the world may have changed
-    |  |- NumeraiUnavailable         the API or the storage did not answer as it should
-    |  |- RoundNotOpen               there is nothing to submit to right now
-    |  |- DatasetIncomplete          a file is truncated, stale or not there yet
+    |- RetryLater               75   try again later: the cause may go away by itself
+    |  |- NumeraiUnavailable         the API or the storage failed or returned nonsense
+    |  |- RoundNotOpen               no round accepts submissions now
+    |  |- DatasetIncomplete          a file is truncated, stale or not published yet
     |  |- StateLocked                another process holds the state directory
     |  `- StateUnwritable            the disk is full or failing, or the ledger is busy
-    |- RefuseToSubmit           65   uploading would be wrong
+    |- RefuseToSubmit           65   an upload would be wrong
     |  |- SchemaMismatch             the data do not fit the artifact
-    |  |- GateFailed                 a check on the submission failed
+    |  |- GateFailed                 a check of the submission failed
     |  |- ArtifactInvalid            an artifact is damaged or does not replay
-    |  `- LeakageRefused             a computation would see what it must not
-    `- OperatorNeeded           78   only a person can mend it
+    |  `- LeakageRefused             a computation would use targets that were not known at its time
+    `- OperatorNeeded           78   only a person can fix it
        |- BadConfig                  a setting is wrong or missing
        |- BadCredentials             the key is wrong, missing or lacks a scope
-       |- CannotSplit                too few labelled eras to train, choose and judge apart
-       `- NoChampion                 nothing has been trained yet
+       |- CannotSplit                too few labelled eras for training, validation and hold-out
+       `- NoChampion                 no artifact has been promoted yet
 
-Messages say what is wrong, why, and how to mend it, in one line.
+Numbers are exit codes. A message is one line: the problem, its cause, and how to fix it.
 """
 
 
 class BotError(Exception):
-    """The root of all errors raised on purpose; ``exit_code`` is what the command line returns."""
+    """
+    Base class of all errors that the bot raises on purpose.
+
+    Attributes:
+        exit_code: Exit code of the command line.
+    """
 
     exit_code = 1
 
 
 class RetryLater(BotError):
-    """The same step may succeed later without anybody changing anything."""
+    """The same step may succeed later although nobody changes anything."""
 
     exit_code = 75
 
 
 class NumeraiUnavailable(RetryLater):
     """
-    Numerai's API or storage failed, timed out, or answered something that makes no sense.
+    Numerai's API or storage failed, timed out or returned nonsense.
 
-    ``retry_after_s`` carries the server's own wish where it named one.
+    Attributes:
+        retry_after_s: Seconds that the server wants the client to wait, ``None`` if it named none.
     """
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
@@ -50,7 +56,7 @@ class NumeraiUnavailable(RetryLater):
 
 
 class RoundNotOpen(RetryLater):
-    """No round accepts submissions now, or the one in hand has closed or rolled over."""
+    """No round accepts submissions now, or the round in work has closed or has been replaced by the next one."""
 
 
 class DatasetIncomplete(RetryLater):
@@ -62,21 +68,21 @@ class StateLocked(RetryLater):
 
 
 class StateUnwritable(RetryLater):
-    """The state directory did not take what had to be written; nothing was uploaded on the strength of it."""
+    """A file or a row of the ledger could not be written; no upload was based on it."""
 
 
 class RefuseToSubmit(BotError):
-    """Going on would upload something wrong."""
+    """Going on would upload a wrong file."""
 
     exit_code = 65
 
 
 class SchemaMismatch(RefuseToSubmit):
-    """The data lack columns, or carry types, that the artifact was trained with."""
+    """The data lack columns that the artifact was trained with, or have them with other types."""
 
 
 class GateFailed(RefuseToSubmit):
-    """At least one gate refused the submission; the message names each with value and limit."""
+    """At least one gate refused the submission; the message names each with its value and limit."""
 
 
 class ArtifactInvalid(RefuseToSubmit):
@@ -84,11 +90,11 @@ class ArtifactInvalid(RefuseToSubmit):
 
 
 class LeakageRefused(RefuseToSubmit):
-    """A computation asked for targets that were not yet known at the time it stands for."""
+    """A computation would use targets that were not yet known at the time that it stands for."""
 
 
 class OperatorNeeded(BotError):
-    """Nothing will improve until a person acts."""
+    """The step cannot succeed until a person acts."""
 
     exit_code = 78
 
@@ -98,12 +104,12 @@ class BadConfig(OperatorNeeded):
 
 
 class BadCredentials(OperatorNeeded):
-    """The API key is missing, wrong, revoked, or lacks a scope."""
+    """The API key is missing, wrong or revoked, or lacks a scope."""
 
 
 class CannotSplit(OperatorNeeded):
-    """The labelled eras do not suffice for the blocks and embargoes that were asked for."""
+    """There are too few labelled eras for the requested blocks and embargoes."""
 
 
 class NoChampion(OperatorNeeded):
-    """No artifact has been promoted yet for the recipe."""
+    """No artifact of the recipe has been promoted yet."""

@@ -147,7 +147,7 @@ def _scopes(client: NumeraiClient, name: str) -> Iterator[Check]:
 def _slots(settings: Settings, client: NumeraiClient, name: str) -> Iterator[Check]:
     slots = find_slots(settings, client)
     yield ok(name, ", ".join(f"{slot.name} ({slot.recipe})" for slot in slots))
-    hosted = client.hosted()
+    hosted = client.hosted_models()
     for slot in slots:
         if slot.name in hosted:
             yield failure(

@@ -159,7 +159,7 @@ def refuse_filled(slot: str, filled: Collection[str], client: NumeraiClient) -> 
         raise BadConfig(
             f"slot {slot!r} is not a model of this account; its models: {', '.join(sorted(models)) or 'none'}"
         )
-    return client.hosted().get(slot)
+    return client.hosted_models().get(slot)
 
 
 def compare(ids: tuple[str, ...], expected: npt.NDArray[np.float64], ran: Ran) -> Agreement:

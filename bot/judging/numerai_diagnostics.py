@@ -34,7 +34,7 @@ from bot.submission.submission_file import render
 from bot.system.progress import ProgressCallback
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import ALIAS
-from bot.tournament.responses import Diagnosis
+from bot.tournament.responses import Diagnostics
 from bot.tournament.slots import Slot
 
 TOLERANCE = 0.001
@@ -147,15 +147,15 @@ class Diagnoser:
 
     def _held(self, record: ArtifactDiagnostics) -> ArtifactDiagnostics | None:
         """Return the record of an upload that was committed although nobody heard of it, ``None`` if there is none."""
-        for filename, identity in self.client.diagnostics_held(record.model_id).items():
+        for filename, identity in self.client.diagnostics_ids(record.model_id).items():
             if filename.startswith(record.token):
                 return self._keep(record, state="sent", diagnostics_id=identity)
         return None
 
-    def _poll(self, record: ArtifactDiagnostics) -> Diagnosis:
+    def _poll(self, record: ArtifactDiagnostics) -> Diagnostics:
         waited, pause = 0.0, FIRST_PAUSE_S
         while True:
-            diagnosis = self.client.diagnosis(record.model_id, str(record.diagnostics_id))
+            diagnosis = self.client.diagnostics(record.model_id, str(record.diagnostics_id))
             if diagnosis.status == "done" or diagnosis.status in FAILED or diagnosis.message:
                 return diagnosis
             if waited >= PATIENCE_S:

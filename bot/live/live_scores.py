@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bot.record.database import Database
 from bot.scoring.summaries import PayoutTerms, payout
-from bot.tournament.responses import LiveScore, Paid
+from bot.tournament.responses import LiveScore, Payment
 from bot.tournament.rounds import Round
 
 
@@ -84,7 +84,7 @@ class LiveScores(Database):
                 (round_.number, terms, clips.pop(), round_.factor),
             )
 
-    def pay(self, paid: Sequence[Paid], stakes: Mapping[str, Mapping[int, float]]) -> int:
+    def pay(self, paid: Sequence[Payment], stakes: Mapping[str, Mapping[int, float]]) -> int:
         """
         Keep what Numerai paid; what is settled stays as it is. Return how many figures were new or changed.
 

@@ -54,7 +54,7 @@ def sync_scores(client: NumeraiClient, record: LiveScores, slots: Sequence[Slot]
         slots: Whose.
         others: Public models to compare with, such as Numerai's benchmarks; kept under their names.
     """
-    ids = {slot.name: slot.model_id for slot in slots} | {name: client.public_model(name) for name in others}
+    ids = {slot.name: slot.model_id for slot in slots} | {name: client.public_model_id(name) for name in others}
     news = sum(record.record(name, client.live_scores(identity)) for name, identity in ids.items())
     for number in record.unpriced():
         try:

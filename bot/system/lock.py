@@ -15,16 +15,16 @@ from bot.system.kill_points import kill_point
 @contextmanager
 def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
     """
-    Hold the state directory for this process; the kernel frees it however the process ends.
+    Lock the state directory for this process; the kernel releases the lock however the process ends.
 
-    A child of the process that holds it is let in, but only one at a time.
+    While a process holds the lock, one of its children at a time may lock the directory too.
 
     Args:
-        state_dir: Directory to hold.
-        name: What is held: ``bot`` for submitting, ``retrain`` for training.
+        state_dir: Directory to lock.
+        name: ``bot`` for submitting, ``retrain`` for training, or the name of another kind of work.
 
     Raises:
-        StateLocked: Another process holds it; the message names its process id.
+        StateLocked: Another process holds the lock; the message contains its process id.
         StateUnwritable: The disk is full or failing.
     """
     name = f"{name}.child" if child_process.parent_process() is not None else name

@@ -1,4 +1,4 @@
-"""Structured logs: JSON off a terminal, constant event names, no secrets."""
+"""Set up structured logs: JSON unless standard error is a terminal, constant event names, no secrets."""
 
 import json
 import logging
@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import structlog
 
 _SIGNED = re.compile(r"((?:X-Amz-Signature|X-Amz-Credential|signature|token)=)[^&\s\"']+", re.IGNORECASE)
-_BETWEEN = re.compile(r"[/:@?&=#\s,]+")
-SHORTEST = 6
-"""Characters of the shortest part of a secret URL that is hidden by itself; a scheme or a port says nothing."""
+_SEPARATORS = re.compile(r"[/:@?&=#\s,]+")
+MIN_PART = 6
+"""Characters of the shortest part of a secret URL that is also hidden alone; a scheme or a port is no secret."""
 
 
 def configure(
@@ -30,28 +30,28 @@ def configure(
     level: int = logging.INFO,
 ) -> None:
     """
-    Set up structlog and the standard library's logging once, on standard error.
+    Set up structlog and the standard library's logging on standard error.
 
     Args:
         log_format: ``json``, ``console``, or ``auto``, which is ``console`` on a terminal.
-        secrets: Values that are replaced by ``***`` wherever they would appear.
-        rounds: Folder of the rounds; what is logged of a round whose folder is there is kept in it as well.
-        level: What is less than it goes unsaid.
+        secrets: Values to replace by ``***`` in every line.
+        rounds: Folder of the rounds. A line of a round is also appended to ``log.jsonl`` of its folder, if that exists.
+        level: Lowest level that is logged.
     """
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    hidden = _pieces(secrets)
+    hidden = _parts(secrets)
 
     def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401 - structlog
         return {key: _hide(value, hidden) for key, value in event.items()}
 
-    def fail(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    def write_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         sys.stderr.write(_hide("".join(traceback.format_exception(kind, error, trace)), hidden))
 
-    def fail_thread(lost: threading.ExceptHookArgs) -> None:
-        if lost.exc_type is not SystemExit:  # a thread may end itself so; Python says nothing of it either
-            fail(lost.exc_type, lost.exc_value or lost.exc_type(), lost.exc_traceback)
+    def write_thread_traceback(lost: threading.ExceptHookArgs) -> None:
+        if lost.exc_type is not SystemExit:  # Python's own hook ignores it too
+            write_traceback(lost.exc_type, lost.exc_value or lost.exc_type(), lost.exc_traceback)
 
-    def keep(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401 - structlog
+    def append_to_round(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401 - structlog
         folder = None if rounds is None else rounds / str(event.get("round"))
         if folder is not None and folder.is_dir():
             with suppress(OSError), (folder / "log.jsonl").open("a", encoding="utf-8") as file:
@@ -65,7 +65,7 @@ def configure(
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             redact,
-            keep,
+            append_to_round,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
             if console
             else structlog.processors.JSONRenderer(default=str),
@@ -75,40 +75,40 @@ def configure(
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Libraries(hidden, console=console))
+    handler.setFormatter(_LibraryFormatter(hidden, console=console))
     logging.basicConfig(level=level if level < logging.INFO else logging.WARNING, handlers=[handler], force=True)
-    # It warns at every look for chores while one is under way, and a training takes hours.
+    # It warns at every tick while a job is still running, and a training takes hours.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    sys.excepthook = fail
-    threading.excepthook = fail_thread
+    sys.excepthook = write_traceback
+    threading.excepthook = write_thread_traceback
 
 
-class _Libraries(logging.Formatter):
-    """What libraries say, in the form of the bot's own lines and without its secrets."""
+class _LibraryFormatter(logging.Formatter):
+    """Format the lines of libraries like the bot's own, without its secrets."""
 
     def __init__(self, hidden: tuple[str, ...], *, console: bool) -> None:
         super().__init__("%(levelname)s %(name)s %(message)s" if console else "%(message)s")
         self._hidden, self._console = hidden, console
 
     def format(self, record: logging.LogRecord) -> str:
-        said = str(_hide(super().format(record), self._hidden))
+        message = str(_hide(super().format(record), self._hidden))
         if self._console:
-            return said
+            return message
         at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
         level = record.levelname.lower()
         return json.dumps(
-            {"event": "library.said", "library": record.name, "message": said, "level": level, "timestamp": at}
+            {"event": "library.said", "library": record.name, "message": message, "level": level, "timestamp": at}
         )
 
 
-def _pieces(secrets: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the secrets, and of those that are URLs also the parts that libraries show one by one; longest first."""
+def _parts(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the secrets, longest first, with the parts of secret URLs, since libraries log these one by one."""
     found = set(secrets)
     for secret in secrets:
         if "://" in secret:
             host = urlsplit(secret).hostname or ""
-            parts = {part for part in _BETWEEN.split(secret) if len(part) >= SHORTEST}
-            found |= parts if "." not in host else parts - {host}
+            parts = {part for part in _SEPARATORS.split(secret) if len(part) >= MIN_PART}
+            found |= parts if "." not in host else parts - {host}  # the name of a public host is no secret
     return tuple(sorted(filter(None, found), key=len, reverse=True))
 
 

@@ -1,4 +1,4 @@
-"""Secrets that lie in files: beside the bot, or mounted by the container."""
+"""Read secrets from files, also from those that a container mounts."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,14 @@ from bot.errors import BadConfig
 
 SECRET_FOLDER = Path("/run/secrets")
 SECRETS = ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY", "BOT_ALERT_URLS", "BOT_PING_URL", "BOT_WEBHOOK_TOKEN")
-"""Variables that may also be given as a file: ``<NAME>_FILE``, or mounted in the container's secret folder."""
+"""Variables whose value may also come from a file: ``<NAME>_FILE``, or one of that name in the secret folder."""
 
 
 def secret_from_file(name: str) -> str | None:
-    """Read a secret from ``<NAME>_FILE`` or the container's secret folder; the plain variable wins over the folder."""
-    named = os.environ.get(f"{name}_FILE")
-    if named:
-        return read_secret(Path(named), f"{name}_FILE")
+    """Return the secret *name* from ``<NAME>_FILE`` or the secret folder; a plain variable takes precedence over the folder."""
+    path = os.environ.get(f"{name}_FILE")
+    if path:
+        return read_secret(Path(path), f"{name}_FILE")
     mounted = SECRET_FOLDER / name
     if name not in os.environ and mounted.is_file():
         return mounted.read_text(encoding="utf-8").strip()
@@ -23,10 +23,10 @@ def secret_from_file(name: str) -> str | None:
 
 def read_secret(path: Path, name: str) -> str:
     """
-    Return what a file holds, without blanks around it.
+    Return the content of a file without leading and trailing whitespace.
 
     Raises:
-        BadConfig: It cannot be read; the message says which setting *name* it is.
+        BadConfig: The file cannot be read; the message contains *name*, the setting with its path.
     """
     try:
         return path.read_text(encoding="utf-8").strip()

@@ -1,4 +1,4 @@
-"""SIGTERM as a question that long work asks itself, and an end that does not wait for work that never asks."""
+"""Handle SIGTERM: long work checks a flag and ends itself, and the process exits if the work takes too long."""
 
 import os
 import signal
@@ -10,42 +10,43 @@ from contextlib import contextmanager
 from bot.errors import RetryLater
 
 GRACE_S = 25.0
-"""Seconds after SIGTERM in which work may save and end by itself; supervisors kill after 30 or 90."""
+"""Seconds after SIGTERM in which work may save and end itself; supervisors kill the process after 30 or 90."""
 
 
 @contextmanager
 def stop_on_signal(grace_s: float = GRACE_S) -> Iterator[Callable[[], bool]]:
     """
-    Yield a function that says whether SIGTERM has come.
+    Yield a function that returns whether SIGTERM has arrived.
 
-    Python's own handlers wait until the main thread is back from whatever library it is in, which for a LightGBM
-    Dataset takes minutes. So a second thread listens, and ends the process with the exit code of "try later" when
-    *grace_s* have passed: everything the bot keeps is published in one step, so that nothing is lost but time.
+    Python runs a signal handler only after the main thread has returned from the library that it is in, which for a
+    LightGBM Dataset takes minutes. Therefore a second thread waits for the signal and exits the process with the code of
+    "try later" after *grace_s* seconds. Only time is lost, since the bot publishes every file in one atomic step.
     """
-    heard, speak = os.pipe()
-    os.set_blocking(speak, False)
-    asked, over = threading.Event(), threading.Event()
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    requested, finished = threading.Event(), threading.Event()
 
-    def listen() -> None:
-        while (number := os.read(heard, 1)[0]) != signal.SIGTERM:
-            if number == 0:
+    def wait_for_signal() -> None:
+        while (number := os.read(reading, 1)[0]) != signal.SIGTERM:
+            if number == 0:  # written below when the context ends
                 return
-        asked.set()
-        if not over.wait(grace_s):
+        requested.set()
+        if not finished.wait(grace_s):
             print(f"error: stopped by SIGTERM after {grace_s:g} s; run it again, it goes on", file=sys.stderr)  # noqa: T201 - a logger may be locked
             os._exit(RetryLater.exit_code)
 
+    # Without a Python handler, SIGTERM would end the process before the signal number is written to the pipe.
     handler = signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
-    listened = signal.set_wakeup_fd(speak, warn_on_full_buffer=False)
-    listener = threading.Thread(target=listen, name="stop", daemon=True)
-    listener.start()
+    previous_fd = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    thread = threading.Thread(target=wait_for_signal, name="stop", daemon=True)
+    thread.start()
     try:
-        yield asked.is_set
+        yield requested.is_set
     finally:
-        over.set()
-        signal.set_wakeup_fd(listened)
+        finished.set()
+        signal.set_wakeup_fd(previous_fd)
         signal.signal(signal.SIGTERM, handler)
-        os.write(speak, b"\0")
-        listener.join()
-        os.close(heard)
-        os.close(speak)
+        os.write(writing, b"\0")
+        thread.join()
+        os.close(reading)
+        os.close(writing)

@@ -1,8 +1,8 @@
 """
-Load what imports pandas for a few of its methods, without loading pandas.
+Import a library that binds pandas at its top without importing pandas.
 
-numerapi does: 75 MiB for as long as a daemon lives, and a third of a second of every submission, for methods that the bot
-never calls. Those that need pandas still find it when they are called.
+numerapi imports pandas for methods that the bot never calls. This would cost the daemon 75 MiB for as long as it runs,
+and each submission a third of a second. A method that needs pandas still imports it when it is called.
 """
 
 import importlib
@@ -12,19 +12,19 @@ from typing import Any
 
 
 class _Pandas(ModuleType):
-    """Stands where a library would have bound pandas; the real one is loaded by whoever asks it for anything."""
+    """Stand-in for the module pandas that imports the real one when an attribute is read."""
 
     DataFrame = type("DataFrame", (), {})
-    """For annotations, which are evaluated while the library is imported."""
+    """Stand-in for annotations, which Python evaluates while the library is imported."""
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever pandas has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of pandas
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(importlib.import_module("pandas"), name)
 
 
 def load(name: str) -> ModuleType:
-    """Import a module that binds a stand-in for pandas; where pandas is loaded already, it gets pandas itself."""
+    """Import the module *name* with a stand-in for pandas, or with pandas if it is imported already."""
     if "pandas" in sys.modules:
         return importlib.import_module(name)
     sys.modules["pandas"] = _Pandas("pandas")

@@ -1,4 +1,4 @@
-"""The GraphQL that numerapi has no method for, or whose answer it would change."""
+"""GraphQL that numerapi has no method for, or whose response its method would change."""
 
 ROUND = """
     number openTime closeTime closeStakingTime payoutFactor
@@ -35,7 +35,7 @@ CREATE_DIAGNOSTICS = """
 """
 SUBMIT = ((UPLOAD_AUTH, "submission_upload_auth"), (CREATE, "create_submission"))
 DIAGNOSE = ((DIAGNOSTICS_AUTH, "diagnosticsUploadAuth"), (CREATE_DIAGNOSTICS, "createDiagnostics"))
-"""Where to put a file and what to make of it: each a query and the field of its answer."""
+"""The query for a presigned URL and the mutation for a stored file, each with the field of its response."""
 
 DIAGNOSTICS_HELD = "query($modelId: String!) { diagnostics(modelId: $modelId) { id filename } }"
 DIAGNOSTICS = """

@@ -1,10 +1,10 @@
 """
-Numerai's tournament API, made safe for nobody watching.
+Client of Numerai's tournament API that is safe to run unattended.
 
-The only module that knows numerapi. numerapi 3.1.1 has no timeout on GraphQL, turns every failure into
-``KeyError: 'data'``, repeats mutations after a 5xx, ignores the storage's answer to an upload and resumes downloads
-without verifying TLS. So its transport (``raw_query``, through which its methods go) is replaced, and its transfers
-are not used at all.
+This is the only module that imports numerapi. numerapi 3.1.1 has no timeout on GraphQL, turns every failure into
+``KeyError: 'data'``, repeats mutations after a 5xx, ignores the status of an upload to the storage and resumes downloads
+without verifying TLS. Therefore this module replaces ``raw_query``, through which all methods of numerapi send their
+queries, and does not use its uploads and downloads.
 """
 
 import logging
@@ -21,7 +21,7 @@ from bot.errors import BadCredentials, NumeraiUnavailable, RoundNotOpen
 from bot.system.kill_points import kill_point
 from bot.tournament import _queries, responses
 from bot.tournament._lazy_pandas import load
-from bot.tournament.responses import Diagnosis, LiveScore, Paid, ServerSubmission, field, raise_errors, to_round
+from bot.tournament.responses import Diagnostics, LiveScore, Payment, ServerSubmission, field, raise_errors, to_round
 from bot.tournament.rounds import Round
 from bot.tournament.transport import Transport
 
@@ -29,17 +29,17 @@ CLASSIC = 8
 """Numerai's id of the Classic tournament."""
 
 ATTEMPTS, PAUSES = 12, {"timeout": 30.0, "wait_initial": 0.2, "wait_max": 3.0}
-"""Attempts of a query; the seconds after which no further one begins, the first pause, and the longest."""
+"""Most attempts of a query; seconds after which no attempt begins, and of the first and the longest pause."""
 
 NumerAPI: Any = load("numerapi").NumerAPI
 T = TypeVar("T")
 
 
 class _Api(NumerAPI):  # type: ignore[misc]  # numerapi carries no types
-    """numerapi with our transport under it."""
+    """numerapi with the bot's transport."""
 
     def __init__(self, url: str, key: tuple[str, str] | None, transport: Transport) -> None:
-        # The original constructor configures the root logger and reads keys from the environment and .env files.
+        # The constructor of numerapi configures the root logger and reads keys from the environment and .env files.
         self.logger = logging.getLogger("numerapi")
         self.token = key
         self.tournament_id = CLASSIC
@@ -58,14 +58,14 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi carries no types
         delay: int = 0,  # noqa: ARG002 - numerapi's signature
         backoff: int = 0,  # noqa: ARG002 - numerapi's signature
     ) -> dict[str, Any]:
-        """Send a query, again after a transient failure; a mutation is sent exactly once."""
+        """Send a query and repeat it after transient failures; send a mutation exactly once."""
         headers = {"Content-type": "application/json", "Accept": "application/json"}
         if authorization:
             if self.token is None:
                 raise BadCredentials("no API key: set NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY, or their _FILE forms")
             headers["Authorization"] = f"Token {self.token[0]}${self.token[1]}"
         attempts = 1 if query.lstrip().startswith("mutation") else retries
-        for attempt in stamina.retry_context(on=responses.worth_another_try, attempts=attempts, **PAUSES):
+        for attempt in stamina.retry_context(on=responses.should_retry, attempts=attempts, **PAUSES):
             with attempt:
                 answer = self._transport.post(self._url, {"query": query, "variables": variables}, headers)
                 raise_errors(answer)
@@ -74,17 +74,17 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi carries no types
 
 class NumeraiClient:
     """
-    What the bot asks of Numerai, as values.
+    The queries and uploads of the bot, with values as results.
 
-    Every method may raise :class:`~bot.errors.NumeraiUnavailable`; those that need the key, also
+    Every method may raise :class:`~bot.errors.NumeraiUnavailable`. Methods that need the key may also raise
     :class:`~bot.errors.BadCredentials`.
 
     Args:
         api_url: Base URL of the tournament API.
         public_id: Public half of the key, or ``None``.
         secret_key: Secret half of the key, or ``None``.
-        transport: HTTP; the default has the production timeouts.
-        trigger_id: Of the webhook call that submissions answer, ``None`` where there was none.
+        transport: HTTP session; ``None`` makes one with the production timeouts.
+        trigger_id: Id of the webhook call that caused the submissions, ``None`` if there was none.
 
     Raises:
         BadCredentials: Only one half of the key is given.
@@ -108,7 +108,7 @@ class NumeraiClient:
         self._api = _Api(api_url, key, self._transport)
 
     def server_now(self) -> datetime:
-        """Return the server's time, aware UTC, from the ``Date`` of its last answer; asks once if there was none."""
+        """Return the server's time, aware UTC, from the ``Date`` header of its last response; send a query if there is none."""
         now = self._transport.server_now()
         if now is None:
             self._api.raw_query(_queries.CURRENT, {"tournament": CLASSIC})
@@ -120,16 +120,16 @@ class NumeraiClient:
         Return the open round.
 
         Raises:
-            RoundNotOpen: None is open; the message names the next one where the API knows it.
+            RoundNotOpen: No round is open; the message names the next one if the API lists it.
         """
         listed = field(self._api.raw_query(_queries.CURRENT, {"tournament": CLASSIC}), "rounds")
         current = to_round(listed[0]) if listed and listed[0] else None
         now = self.server_now()
         if current is not None and current.is_open(now):
             return current
-        later = [one for one in self.upcoming() if one.opens_at > now]
+        later = [round_ for round_ in self.upcoming() if round_.opens_at > now]
         if later:
-            next_one = min(later, key=lambda one: one.opens_at)
+            next_one = min(later, key=lambda round_: round_.opens_at)
             raise RoundNotOpen(
                 f"no round is open; round {next_one.number} opens {next_one.opens_at:%a %Y-%m-%d %H:%M:%S} UTC"
             )
@@ -138,17 +138,17 @@ class NumeraiClient:
 
     def slots(self) -> dict[str, str]:
         """Return the ids of the account's models in this tournament, by name."""
-        return {str(name): str(identity) for name, identity in self._wrapped(self._api.get_models).items()}
+        return {str(name): str(identity) for name, identity in self._call(self._api.get_models).items()}
 
     def scopes(self) -> frozenset[str]:
-        """Return the scopes of the key in use."""
-        account = self._ask(_queries.TOKEN, None, "account")
+        """Return the scopes of the API key."""
+        account = self._query(_queries.TOKEN, None, "account")
         tokens = [token for token in account["apiTokens"] if token["public_id"] == self._public_id]
         return frozenset(scope for token in tokens for scope in token["scopes"])
 
-    def hosted(self) -> dict[str, str]:
-        """Return the file of each model that Numerai runs itself (a Model Upload), by the model's name."""
-        account = self._ask(_queries.HOSTED, None, "account")
+    def hosted_models(self) -> dict[str, str]:
+        """Return the pickle of each model that Numerai runs itself (a Model Upload), by the model's name."""
+        account = self._query(_queries.HOSTED, None, "account")
         return {
             str(model["name"]): str(model["computePickleUpload"]["filename"])
             for model in account["models"]
@@ -156,14 +156,14 @@ class NumeraiClient:
         }
 
     def datasets(self) -> tuple[str, ...]:
-        """Return the names of all files the server offers."""
-        return tuple(self._wrapped(self._api.list_datasets))
+        """Return the names of all dataset files."""
+        return tuple(self._call(self._api.list_datasets))
 
     @contextmanager
     def download(
         self, filename: str, headers: dict[str, str] | None = None
     ) -> Iterator[tuple[requests.Response, Iterator[bytes]]]:
-        """Open a dataset file through a fresh presigned URL; yield the response and its body piece by piece."""
+        """Open a dataset file at a new presigned URL; yield the response and the chunks of its body."""
         query = """
             query ($filename: String! $tournament: Int) { dataset(filename: $filename tournament: $tournament) }
         """
@@ -172,63 +172,63 @@ class NumeraiClient:
             yield opened
 
     def submissions(self, model_id: str) -> tuple[ServerSubmission, ...]:
-        """Return every submission the server holds for a model, as it lists them."""
-        return responses.to_submissions(self._ask(_queries.SUBMISSIONS, {"modelId": model_id}, "submissions"))
+        """Return all submissions of a model, in the server's order."""
+        return responses.to_submissions(self._query(_queries.SUBMISSIONS, {"modelId": model_id}, "submissions"))
 
     def upload(
         self, *, model_id: str, filename: str, content: bytes, check: Callable[[], object] = lambda: None
     ) -> str:
         """
-        Send a submission, once; return the id the server gives it.
+        Upload a submission once and return its id on the server.
 
-        Nothing here is repeated: after any error the caller asks :meth:`submissions` what arrived.
+        Nothing is repeated here. After an error, the caller finds out with :meth:`submissions` whether the file arrived.
 
         Args:
-            model_id: Of the slot.
-            filename: Its stem survives on the server.
+            model_id: Numerai's id of the slot's model.
+            filename: Name of the file; the server keeps its stem and adds to it.
             content: The CSV.
-            check: Called when the file is stored, right before it becomes a submission; what it raises prevents that.
+            check: Called after the file is stored and before it becomes a submission; an exception prevents the latter.
 
         Raises:
-            RoundNotOpen: The server says that no round is open.
+            RoundNotOpen: No round is open.
             RefuseToSubmit: The server refused the content.
         """
         more = {"triggerId": self._trigger_id, "dataDatestamp": None}
-        return self._send(_queries.SUBMIT, model_id, filename, content, check=check, more=more)
+        return self._upload(_queries.SUBMIT, model_id, filename, content, check=check, more=more)
 
     def diagnose(self, *, model_id: str, filename: str, content: bytes) -> str:
         """
-        Send predictions of validation eras, once, as :meth:`upload` does, to be scored; return the diagnostics' id.
+        Upload predictions of validation eras for Numerai's diagnostics once; return the id of the diagnostics.
 
         Raises:
             RefuseToSubmit: The server refused the content.
         """
-        return self._send(_queries.DIAGNOSE, model_id, filename, content)
+        return self._upload(_queries.DIAGNOSE, model_id, filename, content)
 
-    def diagnostics_held(self, model_id: str) -> dict[str, str]:
-        """Return the ids of the diagnostics that the server holds for a model, by the name of the file they are of."""
-        held = self._ask(_queries.DIAGNOSTICS_HELD, {"modelId": model_id}, "diagnostics")
-        return {str(one["filename"]): str(one["id"]) for one in held}
+    def diagnostics_ids(self, model_id: str) -> dict[str, str]:
+        """Return the ids of all diagnostics of a model, by the name of the uploaded file."""
+        listed = self._query(_queries.DIAGNOSTICS_HELD, {"modelId": model_id}, "diagnostics")
+        return {str(one["filename"]): str(one["id"]) for one in listed}
 
-    def diagnosis(self, model_id: str, identity: str) -> Diagnosis:
-        """Return diagnostics as far as they have come."""
+    def diagnostics(self, model_id: str, identity: str) -> Diagnostics:
+        """Return the state of a model's diagnostics, with the scores if they are done."""
         about = {"modelId": model_id, "id": identity}
-        return responses.to_diagnosis(self._ask(_queries.DIAGNOSTICS, about, "diagnostics"))
+        return responses.to_diagnostics(self._query(_queries.DIAGNOSTICS, about, "diagnostics"))
 
-    def payouts(self) -> tuple[Paid, ...]:
-        """Return what the account was paid for its rounds, and will be as things stand."""
-        return responses.to_paid(self._ask(_queries.PAYOUTS, {"tournament": CLASSIC}, "pendingModelPayouts"))
+    def payouts(self) -> tuple[Payment, ...]:
+        """Return the settled payouts of the account's rounds, and the pending ones as of now."""
+        return responses.to_payments(self._query(_queries.PAYOUTS, {"tournament": CLASSIC}, "pendingModelPayouts"))
 
     def stakes(self, model_id: str) -> dict[int, float]:
-        """Return the NMR that a model had at risk, by round; anybody's, no key is needed."""
+        """Return the NMR at risk of any model, by round number; no key is needed."""
         about = {"modelId": model_id, "tournament": CLASSIC}
         return responses.to_stakes(field(self._api.raw_query(_queries.STAKES, about), "v2RoundModelPerformances"))
 
-    def _ask(self, query: str, about: dict[str, Any] | None, name: str) -> Any:  # noqa: ANN401 - JSON
-        """Ask with the key; return one field of the answer."""
+    def _query(self, query: str, about: dict[str, Any] | None, name: str) -> Any:  # noqa: ANN401 - JSON
+        """Send a query with the key; return one field of the response's data."""
         return field(self._api.raw_query(query, about, authorization=True), name)
 
-    def _send(
+    def _upload(
         self,
         steps: Sequence[tuple[str, str]],
         model_id: str,
@@ -238,20 +238,20 @@ class NumeraiClient:
         check: Callable[[], object] = lambda: None,
         more: dict[str, Any] | None = None,
     ) -> str:
-        (auth, granted_as), (create, created_as) = steps
+        (auth, auth_field), (create, create_field) = steps
         about = {"filename": filename, "tournament": CLASSIC, "modelId": model_id}
         with kill_point("upload.grant"):
-            granted = self._ask(auth, about, granted_as)
+            granted = self._query(auth, about, auth_field)
         with kill_point("upload.put"):
             self._transport.upload(str(granted["url"]), content)
         check()
         about = {**about, "filename": granted["filename"], **(more or {})}
         with kill_point("upload.create"):
-            created = self._ask(create, about, created_as)
+            created = self._query(create, about, create_field)
         return str(created["id"])
 
     def live_scores(self, model_id: str, *, rounds: int = 150) -> tuple[LiveScore, ...]:
-        """Return the newest value of every score of a model's last *rounds*; anybody's, no key is needed."""
+        """Return the newest value of each score of any model's last *rounds* rounds; no key is needed."""
         about = {"modelId": model_id, "tournament": CLASSIC, "lastNRounds": rounds}
         newest: dict[tuple[int, str], LiveScore] = {}
         for one in responses.to_scores(field(self._api.raw_query(_queries.SCORES, about), "submissionScores")):
@@ -261,18 +261,18 @@ class NumeraiClient:
         return tuple(newest.values())
 
     def round(self, number: int) -> Round | None:
-        """Return a round by its number, with what it pays; ``None`` where the API lists no such round."""
-        listed = self._wrapped(lambda: self._api.list_rounds(number=number))
+        """Return the round *number* with its payout factors, or ``None`` if the API lists no such round."""
+        listed = self._call(lambda: self._api.list_rounds(number=number))
         return to_round(listed[0]) if listed else None
 
-    def public_model(self, name: str) -> str:
-        """Return the id of anybody's model, by its name."""
+    def public_model_id(self, name: str) -> str:
+        """Return the id of any account's model called *name*."""
         about = {"name": name, "tournament": CLASSIC}
         return str(field(self._api.raw_query(_queries.PROFILE, about), "v3UserProfile")["id"])
 
     def read_back(self, submission_id: str) -> bytes:
-        """Return the bytes the server holds of a submission."""
-        granted = self._ask(_queries.DOWNLOAD_AUTH, {"id": submission_id}, "submissionDownloadAuth")
+        """Download a submission from the server."""
+        granted = self._query(_queries.DOWNLOAD_AUTH, {"id": submission_id}, "submissionDownloadAuth")
         with self._transport.download(str(granted["url"])) as (response, pieces):
             content = b"".join(pieces)
             length = response.headers.get("Content-Length")
@@ -281,16 +281,16 @@ class NumeraiClient:
         return content
 
     def upcoming(self) -> tuple[Round, ...]:
-        """Return the rounds that open next; none where the API does not say."""
+        """Return the rounds that open next; an empty tuple if the API does not list them."""
         try:
-            return tuple(to_round(one) for one in self._wrapped(lambda: self._api.list_rounds(status="upcoming")))
+            return tuple(to_round(one) for one in self._call(lambda: self._api.list_rounds(status="upcoming")))
         except NumeraiUnavailable:
             return ()
 
     @staticmethod
-    def _wrapped(call: Callable[[], T]) -> T:
-        """Call one of numerapi's own methods; what it cannot make sense of is an unavailable server."""
+    def _call(method: Callable[[], T]) -> T:
+        """Call a method of numerapi; raise NumeraiUnavailable if it does not understand the response."""
         try:
-            return call()
+            return method()
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise NumeraiUnavailable(f"the API's answer lacks {error}") from None

@@ -1,4 +1,4 @@
-"""What the API's answers mean: errors by what happens next, rounds as values."""
+"""Read responses of the API: errors become exceptions of the bot, lists become values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from bot.tournament.rounds import Payout, Round
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveScore:
     """
-    A score of a submission as it stood on a day.
+    A score of a submission on one day.
 
     Attributes:
-        round: Numerai's number.
-        name: Such as ``corr60``.
-        value: The score.
-        percentile: Among all models, 0 to 1; ``None`` where it is not told.
-        day: Of the round's scoring days.
-        date: Of the day.
-        resolved: Whether it is final.
+        round: Numerai's round number.
+        name: Name of the score, such as ``corr60``.
+        value: Value of the score.
+        percentile: Percentile among all models, 0 to 1; ``None`` if the API returned none.
+        day: Number of the round's scoring day.
+        date: Date of the scoring day.
+        resolved: Whether the score is final.
     """
 
     round: int
@@ -35,7 +35,18 @@ class LiveScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSubmission:
-    """A submission as the server lists it; ``error`` is what its validation said, ``None`` if it was accepted."""
+    """
+    A submission that the server holds.
+
+    Attributes:
+        id: Numerai's id of the submission.
+        filename: Name of the file, from the name at the upload.
+        round: Number of the round.
+        status: Status of the submission; ``None`` if the API returned none.
+        selected: Whether this submission counts for the round.
+        inserted_at: Time of the submission as the API returns it.
+        error: Error of Numerai's validation; ``None`` if the submission was accepted.
+    """
 
     id: str
     filename: str
@@ -47,15 +58,15 @@ class ServerSubmission:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
+class Diagnostics:
     """
-    What Numerai's diagnostics say about predictions of validation eras.
+    Results of Numerai's diagnostics for predictions of validation eras.
 
     Attributes:
-        status: ``done``, or what it waits for, or that it failed.
-        message: Why it failed, ``None`` where nothing is said.
-        eras: Eras that were accepted.
-        scores: ``corr``, ``bmc`` and ``mmc`` by era; a score that an era has not got is left out.
+        status: ``done``, or a name of a pending or failed state.
+        message: Reason of a failure; ``None`` if the API returned none.
+        eras: Number of eras that were accepted.
+        scores: ``corr``, ``bmc`` and ``mmc`` by era, without eras that lack the score.
     """
 
     status: str
@@ -65,8 +76,16 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paid:
-    """What a model was paid for a round, in NMR; *settled*, or as things stand."""
+class Payment:
+    """
+    The payout of a model for one round.
+
+    Attributes:
+        round: Number of the round.
+        slot: Name of the model.
+        nmr: Payout in NMR, negative for a burn.
+        settled: Whether the payout is final.
+    """
 
     round: int
     slot: str
@@ -74,8 +93,8 @@ class Paid:
     settled: bool
 
 
-def worth_another_try(error: Exception) -> bool | float:
-    """Retry what the server may do better in a moment, no sooner than it asks for."""
+def should_retry(error: Exception) -> bool | float:
+    """Return whether a failed query is sent again, or the seconds that the server wants the client to wait first."""
     if not isinstance(error, NumeraiUnavailable):
         return False
     return error.retry_after_s if error.retry_after_s is not None else True
@@ -83,13 +102,13 @@ def worth_another_try(error: Exception) -> bool | float:
 
 def raise_errors(answer: dict[str, Any]) -> None:
     """
-    Turn the errors of a GraphQL answer into ours; an unknown one counts as transient.
+    Raise the errors of a GraphQL response as errors of the bot; an unknown error counts as transient.
 
     Raises:
-        BadCredentials: The server does not take the key.
-        RoundNotOpen: It says that no round is open.
-        RefuseToSubmit: It refused a submission's content.
-        NumeraiUnavailable: Anything else.
+        BadCredentials: The server does not accept the key.
+        RoundNotOpen: No round is open.
+        RefuseToSubmit: The server refused the content of a submission.
+        NumeraiUnavailable: Any other error.
     """
     errors = answer.get("errors")
     if not errors:
@@ -110,10 +129,10 @@ def raise_errors(answer: dict[str, Any]) -> None:
 
 def field(answer: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON
     """
-    Return one field of a GraphQL answer's data.
+    Return the field *name* of a GraphQL response's data.
 
     Raises:
-        NumeraiUnavailable: It is absent or null.
+        NumeraiUnavailable: The field is absent or null.
     """
     data = answer.get("data")
     if not isinstance(data, dict) or data.get(name) is None:
@@ -123,7 +142,7 @@ def field(answer: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON
 
 def to_round(listed: dict[str, Any]) -> Round:
     """
-    Read a round as the API lists it; it closes at the earlier of its two closing times.
+    Return a round that the API lists; it closes at the earlier of its two closing times.
 
     Raises:
         NumeraiUnavailable: A number or time is missing or unreadable.
@@ -151,7 +170,7 @@ def to_round(listed: dict[str, Any]) -> Round:
 
 def to_scores(listed: Sequence[Mapping[str, Any]]) -> tuple[LiveScore, ...]:
     """
-    Read live scores as the API lists them; those without a value yet are left out.
+    Return the live scores that the API lists, without those that have no value yet.
 
     Raises:
         NumeraiUnavailable: A field is missing or unreadable.
@@ -175,7 +194,7 @@ def to_scores(listed: Sequence[Mapping[str, Any]]) -> tuple[LiveScore, ...]:
 
 
 def to_submissions(listed: Sequence[Mapping[str, Any]]) -> tuple[ServerSubmission, ...]:
-    """Read submissions as the API lists them; those of no round are left out."""
+    """Return the submissions that the API lists, without those that belong to no round."""
     return tuple(
         ServerSubmission(
             id=str(one["id"]),
@@ -191,21 +210,21 @@ def to_submissions(listed: Sequence[Mapping[str, Any]]) -> tuple[ServerSubmissio
     )
 
 
-def to_diagnosis(listed: Sequence[Mapping[str, Any]]) -> Diagnosis:
+def to_diagnostics(listed: Sequence[Mapping[str, Any]]) -> Diagnostics:
     """
-    Read diagnostics as the API returns them, a list of one.
+    Return the diagnostics that the API lists, which is a list of one.
 
     Raises:
-        NumeraiUnavailable: It is empty, or a field is missing or unreadable.
+        NumeraiUnavailable: The list is empty, or a field is missing or unreadable.
     """
     names = {"corr": "validationCorrV4", "bmc": "validationBmc", "mmc": "validationMmc"}
     try:
-        told = listed[0]
-        eras = told["perEraDiagnostics"] or ()
-        return Diagnosis(
-            status=str(told["status"]),
-            message=told["message"] or None,
-            eras=int(told["erasAcceptedCount"] or 0),
+        only = listed[0]
+        eras = only["perEraDiagnostics"] or ()
+        return Diagnostics(
+            status=str(only["status"]),
+            message=only["message"] or None,
+            eras=int(only["erasAcceptedCount"] or 0),
             scores={
                 name: {str(one["era"]): float(one[key]) for one in eras if one[key] is not None}
                 for name, key in names.items()
@@ -215,16 +234,16 @@ def to_diagnosis(listed: Sequence[Mapping[str, Any]]) -> Diagnosis:
         raise NumeraiUnavailable(f"the API returns diagnostics without a usable {error}") from None
 
 
-def to_paid(listed: Mapping[str, Any]) -> tuple[Paid, ...]:
+def to_payments(listed: Mapping[str, Any]) -> tuple[Payment, ...]:
     """
-    Read payouts as the API lists them; those without an amount yet are left out.
+    Return the payouts that the API lists, without those that have no amount yet.
 
     Raises:
         NumeraiUnavailable: A field is missing or unreadable.
     """
     try:
         return tuple(
-            Paid(
+            Payment(
                 round=int(one["roundNumber"]), slot=str(one["modelName"]), nmr=float(one["payoutNmr"]), settled=settled
             )
             for kind, settled in (("pending", False), ("actual", True))
@@ -237,7 +256,7 @@ def to_paid(listed: Mapping[str, Any]) -> tuple[Paid, ...]:
 
 def to_stakes(listed: Sequence[Mapping[str, Any]]) -> dict[int, float]:
     """
-    Read the stakes at risk of a model's rounds.
+    Return the NMR at risk in each of a model's rounds, by round number.
 
     Raises:
         NumeraiUnavailable: A field is missing or unreadable.
@@ -249,5 +268,5 @@ def to_stakes(listed: Sequence[Mapping[str, Any]]) -> dict[int, float]:
 
 
 def _time(value: str | datetime) -> datetime:
-    told = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+    time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -1,18 +1,25 @@
-"""A tournament round as a value: when it opens, when it closes, and what it pays."""
+"""A round of the tournament: its opening, its close and its payout factors."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 CLOSE_GUARD = timedelta(seconds=60)
-"""Nothing is uploaded in the last minute: a submission that arrives late is queued for the next round."""
+"""No upload starts in the last minute, since Numerai queues a late submission for the next round."""
 
 GUARD_SHARE = 0.1
-"""The guard is at most this share of a window, so that a window of a minute is not all guard."""
+"""Largest share of a window that the guard may take; a window of one minute still accepts uploads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payout:
-    """One score that a round pays for, with the multiplier and clip in force for that round."""
+    """
+    A score that a round pays for.
+
+    Attributes:
+        score: Name of the score, such as ``corr60``.
+        multiplier: Factor of the score in the payout of this round.
+        clip: Largest gain or loss in the round as a share of the stake; ``None`` if the API returned none.
+    """
 
     score: str
     multiplier: float
@@ -22,15 +29,15 @@ class Payout:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
     """
-    One submission window.
+    A round of the tournament and its submission window.
 
     Attributes:
         number: Numerai's round number.
-        opens_at: Aware UTC.
-        closes_at: Aware UTC; the earlier of ``closeTime`` and ``closeStakingTime``, since an upload after the
-            staking deadline is not bound to stake.
-        payouts: What the round pays for, from its own score configuration; empty when the API gave none.
-        factor: Payout factor of the round; ``None`` when the API gave none.
+        opens_at: Opening, aware UTC.
+        closes_at: Close, aware UTC: the earlier of ``closeTime`` and ``closeStakingTime``, since the stake does not
+            count for an upload after ``closeStakingTime``.
+        payouts: Scores that the round pays for, from its own configuration; empty if the API returned none.
+        factor: Payout factor of the round; ``None`` if the API returned none.
     """
 
     number: int
@@ -40,18 +47,18 @@ class Round:
     factor: float | None = None
 
     def is_open(self, now: datetime) -> bool:
-        """Say whether the round takes on-time submissions at *now* (server time)."""
+        """Return whether a submission at *now* (server time) is on time."""
         return self.opens_at <= now < self.closes_at
 
     def accepts_upload(self, now: datetime) -> bool:
-        """Say whether an upload started at *now* would still be on time, with the guard to spare."""
+        """Return whether an upload may start at *now* (server time): the round is open and the guard has not begun."""
         return self.opens_at <= now < self.closes_at - self.guard
 
     @property
     def guard(self) -> timedelta:
-        """Return how long before the close nothing is uploaded any more."""
+        """Return the time before the close in which no upload starts."""
         return min(CLOSE_GUARD, (self.closes_at - self.opens_at) * GUARD_SHARE)
 
     def seconds_left(self, now: datetime) -> float:
-        """Return the seconds until the round closes; negative once it has."""
+        """Return the seconds until the close; negative after it."""
         return (self.closes_at - now).total_seconds()

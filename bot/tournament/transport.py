@@ -1,8 +1,8 @@
 """
-HTTP with a deadline: what numerapi leaves to chance.
+HTTP with deadlines, instead of the requests that numerapi makes.
 
-Every request has a timeout per read and a limit on the whole exchange, TLS is always verified, and every failure is a
-typed error that says what the server answered, without a presigned query string or a key in it.
+Every request has a timeout per read and a limit for the whole exchange. TLS certificates are always verified. Every
+failure is a typed error that names the server's status, without the query of a presigned URL and without the key.
 """
 
 import json
@@ -21,17 +21,25 @@ from bot.errors import BadCredentials, NumeraiUnavailable
 
 CONNECT_S, READ_S = 10.0, 60.0
 EXCHANGE_S = 60.0
-"""Longest a GraphQL exchange may take as a whole; a dripping answer would reset the read timeout for ever."""
+"""Seconds for a whole GraphQL exchange; a response that arrives byte by byte never exceeds the read timeout."""
 
 TRANSFER_S = 6 * 3600.0
-"""Longest a download of one file may take as a whole."""
+"""Seconds for the whole download of one file."""
 
 UPLOAD_S = 120.0
-PIECE = 1 << 20
+CHUNK = 1 << 20
+"""Bytes of the largest chunk of a response."""
 
 
 class Transport:
-    """One HTTP session, and the server's clock as its answers tell it."""
+    """
+    One HTTP session, and a clock that follows the server's.
+
+    Args:
+        connect_s: Seconds for connecting.
+        read_s: Seconds for one read.
+        exchange_s: Seconds for a whole GraphQL exchange.
+    """
 
     def __init__(self, *, connect_s: float = CONNECT_S, read_s: float = READ_S, exchange_s: float = EXCHANGE_S) -> None:
         self._session = requests.Session()
@@ -41,29 +49,29 @@ class Transport:
         self._server: tuple[datetime, float] | None = None
 
     def server_now(self) -> datetime | None:
-        """Return the server's time, carried on by the monotonic clock since its last answer; ``None`` before one."""
+        """Return the time of the server's last response plus the monotonic time since; ``None`` before the first one."""
         if self._server is None:
             return None
-        told, at = self._server
-        return told + timedelta(seconds=time.monotonic() - at)
+        time_then, monotonic_then = self._server
+        return time_then + timedelta(seconds=time.monotonic() - monotonic_then)
 
     def post(self, url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
         """
-        Send one GraphQL request and return the JSON object it answers.
+        Send one GraphQL request and return the JSON object of its response.
 
         Raises:
-            BadCredentials: 401 or 403.
-            NumeraiUnavailable: No answer in time, another status, or not a JSON object.
+            BadCredentials: The status is 401 or 403.
+            NumeraiUnavailable: There is no response in time, it has another bad status, or it is no JSON object.
         """
         with self._request("POST", url, self._exchange_s, json=body, headers=dict(headers)) as (response, deadline):
-            self._listen(response)
-            content = b"".join(_pieces(response, deadline))
+            self._set_clock(response)
+            content = b"".join(_chunks(response, deadline))
             if response.status_code in (401, 403):
                 raise BadCredentials(
                     f"Numerai answered {response.status_code} to the API key;"
                     " check NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY and the key's scopes"
                 )
-            _expect(response, url)
+            _require_success(response, url)
         try:
             answer = json.loads(content)
         except ValueError:
@@ -77,25 +85,25 @@ class Transport:
         self, url: str, headers: Mapping[str, str] | None = None
     ) -> Iterator[tuple[requests.Response, Iterator[bytes]]]:
         """
-        Open a download; yield the response and its body piece by piece.
+        Open a download; yield the response and the chunks of its body.
 
         Raises:
-            NumeraiUnavailable: The storage refuses or breaks off; 403 is how it says that a file is not there.
+            NumeraiUnavailable: The storage refuses or breaks off. It returns 403 for a file that does not exist.
         """
         with self._request("GET", url, TRANSFER_S, headers=dict(headers or {})) as (response, deadline):
-            _expect(response, url)
-            yield response, _pieces(response, deadline)
+            _require_success(response, url)
+            yield response, _chunks(response, deadline)
 
     def upload(self, url: str, content: bytes) -> None:
         """
         PUT *content* to a presigned URL.
 
         Raises:
-            NumeraiUnavailable: The storage did not take it: any status but 2xx.
+            NumeraiUnavailable: The storage returned an error status or no response.
         """
         with self._request("PUT", url, UPLOAD_S, data=content) as (response, deadline):
-            b"".join(_pieces(response, deadline))
-            _expect(response, url)
+            b"".join(_chunks(response, deadline))
+            _require_success(response, url)
 
     @contextmanager
     def _request(
@@ -103,8 +111,9 @@ class Transport:
         method: str,
         url: str,
         limit_s: float,
-        **content: Any,  # noqa: ANN401 - handed through to requests
+        **content: Any,  # noqa: ANN401 - passed on to requests
     ) -> Iterator[tuple[requests.Response, float]]:
+        """Send a request; yield the response and the monotonic time of its deadline."""
         deadline = time.monotonic() + limit_s
         try:
             response = self._session.request(method, url, stream=True, timeout=self._timeout, **content)
@@ -113,40 +122,40 @@ class Transport:
         with response:
             yield response, deadline
 
-    def _listen(self, response: requests.Response) -> None:
-        """Set the server's clock from the ``Date`` header; one second is its resolution."""
+    def _set_clock(self, response: requests.Response) -> None:
+        """Set the server's clock from the ``Date`` header, whose resolution is one second."""
         try:
-            told = parsedate_to_datetime(response.headers["Date"])
+            date = parsedate_to_datetime(response.headers["Date"])
         except (KeyError, ValueError):
             return
-        self._server = (told.astimezone(UTC), time.monotonic())
+        self._server = (date.astimezone(UTC), time.monotonic())
 
 
-def _expect(response: requests.Response, url: str) -> None:
+def _require_success(response: requests.Response, url: str) -> None:
     if response.ok:
         return
-    wish = response.headers.get("Retry-After", "")
+    retry_after = response.headers.get("Retry-After", "")
     raise NumeraiUnavailable(
         f"{_place(url)} answered {response.status_code} {response.reason}",
-        retry_after_s=float(wish) if wish.isdigit() else None,
+        retry_after_s=float(retry_after) if retry_after.isdigit() else None,
     )
 
 
-def _pieces(response: requests.Response, deadline: float) -> Iterator[bytes]:
-    """Yield the body as it arrives, and give up at the deadline however often a byte still comes."""
+def _chunks(response: requests.Response, deadline: float) -> Iterator[bytes]:
+    """Yield the body as it arrives; give up at *deadline* even if bytes still arrive."""
     while True:
         try:
-            piece = response.raw.read1(PIECE)
+            chunk = response.raw.read1(CHUNK)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise NumeraiUnavailable(f"{_place(response.url)} broke off: {type(error).__name__}") from None
-        if not piece:
+        if not chunk:
             return
         if time.monotonic() > deadline:
             raise NumeraiUnavailable(f"{_place(response.url)} sent too slowly and was given up")
-        yield piece
+        yield chunk
 
 
 def _place(url: str) -> str:
-    """Return host and path of a URL; its query may carry a signature."""
+    """Return host and path of a URL, without its query, which may hold a signature."""
     parts = urlsplit(url)
     return f"{parts.hostname}{parts.path}"

@@ -19,7 +19,7 @@ from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.submission.submission_file import render
 from bot.tournament.client import NumeraiClient
-from bot.tournament.responses import LiveScore, Paid
+from bot.tournament.responses import LiveScore, Payment
 from bot.tournament.rounds import Payout, Round
 from bot.tournament.slots import Slot
 from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
@@ -82,7 +82,7 @@ def test_what_was_paid_stands_beside_what_the_terms_say(season, tmp_path):
     before = sync_scores(client, record, SLOTS)
     again = sync_scores(client, record, SLOTS)
     sandbox.tournament.stakes.clear()
-    late = record.pay([Paid(round=FIRST_ROUND, slot=SLOT, nmr=99.0, settled=True)], {})
+    late = record.pay([Payment(round=FIRST_ROUND, slot=SLOT, nmr=99.0, settled=True)], {})
     export(record.rounds(), tmp_path / "record.parquet")
 
     assert (before, again, late) == (4 * SEASON, 0, 0)
@@ -101,9 +101,9 @@ def test_a_payout_that_is_not_what_the_terms_say_is_shown(tmp_path, capsys):
         Round(number=1405, opens_at=OPENED, closes_at=OPENED, factor=1.0,
               payouts=(Payout(score="corr60", multiplier=3.0, clip=1.0),))
     )  # fmt: skip
-    told = [Paid(round=1405, slot=SLOT, nmr=nmr, settled=settled) for nmr, settled in ((0.3, False), (0.5, True))]
+    told = [Payment(round=1405, slot=SLOT, nmr=nmr, settled=settled) for nmr, settled in ((0.3, False), (0.5, True))]
     changes = [record.pay([one], {SLOT: {1405: 10.0}}) for one in told]
-    unknown = record.pay([Paid(round=1406, slot=SLOT, nmr=1.0, settled=False)], {})
+    unknown = record.pay([Payment(round=1406, slot=SLOT, nmr=1.0, settled=False)], {})
     (kept,) = record.rounds()
     show_live([kept], [])
     shown = capsys.readouterr().out

@@ -11,7 +11,7 @@ from bot.record.diagnostics import ArtifactDiagnostics, DiagnosticsRecord
 from bot.record.heartbeat import Heartbeat
 from bot.record.ledger import Entry, Ledger, LiveFileRecord
 from bot.record.outbox import Outbox
-from bot.tournament.responses import LiveScore, Paid
+from bot.tournament.responses import LiveScore, Payment
 from bot.tournament.rounds import Payout, Round
 from bot.web.pages import Pages
 from bot.web.server import Web
@@ -46,7 +46,7 @@ def state(tmp_path):
         record.price(
             Round(number=number, opens_at=OPENED, closes_at=OPENED + timedelta(hours=1), payouts=pays, factor=1.0)
         )
-    record.pay([Paid(round=1444, slot="mixer", nmr=1.25, settled=True)], {"mixer": {1444: 10.0}})
+    record.pay([Payment(round=1444, slot="mixer", nmr=1.25, settled=True)], {"mixer": {1444: 10.0}})
     told = {"corr": {"0900": 0.01}}
     DiagnosticsRecord(path).keep(
         ArtifactDiagnostics(
