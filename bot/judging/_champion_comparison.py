@@ -162,11 +162,11 @@ class _JudgedChampion:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherVersionChampion:
     """
-    A champion of another data version, as if it had scored the challenger's rows.
+    A champion of another data version that scores the challenger's rows.
 
     Attributes:
         champion: Its judged members on its own data.
-        data: The challenger's: what is scored, and the truth.
+        data: Data of the challenger, with the rows to score and their targets.
     """
 
     champion: Ensemble
@@ -174,11 +174,11 @@ class OtherVersionChampion:
 
     def score(self, position: int, benchmark: Floats | None) -> ScoredEra:
         """
-        Score the rows that both versions have; the few others get the middle of everything.
+        Score the rows that both versions have; the few others get the median score and the middle bin.
 
         Args:
-            position: Of the era, in the challenger's data.
-            benchmark: Of the challenger's rows.
+            position: Position of the era in the challenger's data.
+            benchmark: Predictions of the benchmark for the challenger's rows. Shape ``(rows,)``.
         """
         own, place = self.champion.data, self._place(position)
         known = place >= 0
@@ -195,7 +195,7 @@ class OtherVersionChampion:
         return ScoredEra(scores=scores, neutralizers=neutralizers)
 
     def shared(self, positions: Sequence[int]) -> list[int] | Absent:
-        """Return the positions of the eras whose rows the champion's version has too, four fifths of them at least."""
+        """Return the positions of the eras of which the champion's version has enough rows (:data:`COVERAGE`)."""
         there = set(self.champion.data.store.eras)
         found = [
             one
@@ -205,7 +205,7 @@ class OtherVersionChampion:
         return found or Absent("its data version shares no era's rows with this one")
 
     def _place(self, position: int) -> npt.NDArray[np.intp]:
-        """Return the champion's row of each of the era's rows, -1 where it has none. Shape ``(rows,)``."""
+        """Return the champion's row for each row of the era, -1 where it has none. Shape ``(rows,)``."""
         own = self.champion.data.store
         wanted = self.data.store.store.ids(position)
         held = own.store.ids(own.eras.index(self.data.store.eras[position]))
@@ -259,10 +259,12 @@ def open_champion_of_other_version(
     artifacts: ArtifactStore, recipe: str, synced: Synced, state_dir: Path
 ) -> OpenedChampion | None:
     """
-    Open a champion of another data version on its own data, before hours of training: it has to be compared with.
+    Open a champion of another data version on its own data, before hours of training.
+
+    A challenger that moves the data version is promoted only after a comparison with it.
 
     Returns:
-        ``None`` where there is no such champion, or it cannot be opened, which is logged.
+        ``None`` where there is no such champion, or where it cannot be opened, which is logged.
 
     Raises:
         StateLocked: A sync is writing to its store.
@@ -282,7 +284,7 @@ def open_champion_of_other_version(
 def _judge_champion(
     champions: Champions, data: TrainingSet, holdout: Holdout, report_progress: ProgressCallback
 ) -> _JudgedChampion:
-    """Find the recipe's champion and score it; every failure of the champion is a reason, never the retrain's end."""
+    """Find the recipe's champion and score it; a champion that fails becomes a reason and does not end the retrain."""
     try:
         identity = champions.artifacts.champions(champions.recipe)[0]
     except NoChampion:
@@ -329,7 +331,7 @@ def _has_other_version(artifact: Artifact, synced: Synced) -> bool:
 
 
 def _compare(champion: str, ours: JudgedEras, theirs: JudgedEras) -> Comparison:
-    """Return the differences of the scores on the champion's eras, paired with ours of the same label."""
+    """Return the differences of the scores on the champion's eras, paired by the eras' labels."""
     correlation = correlations(ours.predictions, theirs.predictions)
     same = [ours.eras.index(era) for era in theirs.eras]
     unlike = np.sqrt(2 * np.clip(1 - np.nan_to_num(correlation), 0, None))
@@ -341,7 +343,7 @@ def _compare(champion: str, ours: JudgedEras, theirs: JudgedEras) -> Comparison:
 
 
 def _series(judged: JudgedEras, score: str) -> Series:
-    """Return the ensemble's scores with the noise of finite rows; of a contribution, at most this much."""
+    """Return the ensemble's scores with the noise of finite rows; for a contribution, its upper bound."""
     rows = np.maximum(judged.rows, 2)
     noise = np.sqrt(1 / (rows - 1)) if score == "corr" else np.sqrt(TARGET_VARIANCE / rows)
     return Series(values=judged.scores[score][ENSEMBLE], noise=noise)

@@ -1,20 +1,20 @@
 """
-What an artifact keeps of the judgement, plainly enough for any tool: ``evaluation.json``.
+Write the judgement of an artifact as ``evaluation.json``.
 
 ::
 
     {"target": "target_ender_60",
-     "validation": BLOCK,            eras of early stopping and weights
-     "holdout": BLOCK,               eras of the judgement
-     "champion": BLOCK or null,      the champion's members on the eras of the hold-out that they had not seen
+     "validation": BLOCK,            challenger on the eras of early stopping and weights
+     "holdout": BLOCK,               challenger on the hold-out
+     "champion": BLOCK or null,      champion on the hold-out's eras that it had not seen
      "champion_id": "..." or null,
      "correlation": [...],           rank correlation of both ensembles on the champion's eras
-     "not_computed": {"mmc": "why"}}
+     "not_computed": {"mmc": "reason"}}
 
     BLOCK = {"eras": ["0900", ...], "rows": [...], "exposure": [...],
              "scores": {"corr": {"tsmixer": [...], "gbm": [...], "ensemble": [...]}, "bmc": {...}, "mmc": {...}}}
 
-Every list has one entry per era of its block; ``null`` stands for an era without that score.
+Every list has one entry per era of its block; an era without the score has ``null``.
 """
 
 import json
@@ -33,7 +33,15 @@ EVALUATION = "evaluation.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrSummary:
-    """CORR of one member over eras: mean, Sharpe and largest drawdown of the cumulative sum."""
+    """
+    CORR of one member over eras.
+
+    Attributes:
+        mean: Mean over the eras.
+        sharpe: Mean divided by the standard deviation.
+        max_drawdown: Largest fall of the cumulative sum.
+        eras: Eras with a score.
+    """
 
     mean: float
     sharpe: float
@@ -42,7 +50,7 @@ class CorrSummary:
 
 
 def summarize_corr(judged: JudgedEras) -> dict[str, CorrSummary]:
-    """Return the CORR of members and ensemble over the eras where there is one."""
+    """Return the CORR of members and ensemble over the eras that have one."""
     return {
         name: CorrSummary(
             mean=float(np.nanmean(series)) if np.isfinite(series).any() else float("nan"),
@@ -55,7 +63,7 @@ def summarize_corr(judged: JudgedEras) -> dict[str, CorrSummary]:
 
 
 def to_json(judgement: HoldoutJudgement, validation: JudgedEras, *, target: str) -> str:
-    """Return the judgement as text; see the module for its form."""
+    """Return the judgement as JSON text in the form that the module describes."""
     comparison = judgement.evidence.comparison
     content = {
         "target": target,

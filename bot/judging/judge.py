@@ -1,8 +1,8 @@
 """
-Score members on eras they have not seen, by the code that serves, and keep every era's number.
+Score models on eras that they have not seen, with the code that serves, and keep the scores of every era.
 
-Challenger and champion are scored on the same rows; the champion's members here are the ones it was judged by, which
-had never seen anything later than the embargo before its own hold-out.
+Challenger and champion are scored on the same rows. The champion is represented by the members that it was judged by:
+they were trained on nothing later than the embargo before its own hold-out.
 """
 
 from collections import defaultdict
@@ -59,7 +59,7 @@ class ScoresEras(Protocol):
 
     @property
     def data(self) -> TrainingSet:
-        """Return the eras: their rows and what came of them."""
+        """Return the eras, with rows and targets."""
         ...
 
     def score(self, position: int, benchmark: Floats | None) -> ScoredEra:
@@ -70,16 +70,16 @@ class ScoresEras(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ensemble:
     """
-    A set of members with what makes one prediction of theirs.
+    Members, and how they combine into one prediction.
 
     Attributes:
-        data: The eras with the features these members take.
-        members: The models.
-        weights: Share of each.
-        neutralizers: Features that exposure is measured to, and the ensemble neutralized.
-        proportion: How much of their linear part is removed.
-        to_benchmark: The ensemble is neutralized to the benchmark model instead; in an era that it does not speak
-            about, to nothing, as it would be live.
+        data: Eras with the features that the members take.
+        members: Models.
+        weights: Share of each member.
+        neutralizers: Features that exposure is measured to and that the ensemble is neutralized to.
+        proportion: Share of their linear part that is removed, 0 to 1.
+        to_benchmark: Neutralize to the benchmark model instead. An era that it does not cover is not neutralized, as a
+            live round would not be.
     """
 
     data: TrainingSet
@@ -94,14 +94,14 @@ class Ensemble:
         Return the scores of members and ensemble for an era, and the features that exposure is measured to.
 
         Args:
-            position: Of the era.
-            benchmark: The benchmark model's predictions of it, NaN where it has none. Shape ``(rows,)``.
+            position: Position of the era.
+            benchmark: Predictions of the benchmark model, NaN where there is none. Shape ``(rows,)``.
         """
         seen = self.data.window(position)
         return self.score_rows(self.data.prepared(position), "masked" if seen is None else seen, benchmark)
 
     def score_rows(self, rows: Prepared, window: Window, benchmark: Floats | None) -> ScoredEra:
-        """Return the same for any prepared rows; *window* as in :meth:`bot.serving.scorer.Members.score`."""
+        """Return the same for any prepared rows; see :meth:`bot.serving.scorer.Members.score` for *window*."""
         columns = rows.features[:, [self.data.manifest.features.index(name) for name in self.neutralizers]]
         scores = self.members.score(rows, window=window)
         against = if_covered(benchmark) if self.to_benchmark else columns
@@ -112,14 +112,14 @@ class Ensemble:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedEras:
     """
-    Scores of some eras.
+    Scores of an ensemble and its members on some eras.
 
     Attributes:
-        eras: Their labels.
-        rows: Rows with a target in each. Shape ``(eras,)``.
-        scores: ``corr``, ``bmc`` and ``mmc`` by member, NaN where there is none; each of shape ``(eras,)``.
+        eras: Labels of the eras.
+        rows: Rows with a target in each era. Shape ``(eras,)``.
+        scores: ``corr``, ``bmc`` and ``mmc`` by member, NaN where an era has none. Shape ``(eras,)`` each.
         exposure: Largest absolute correlation of the ensemble with a neutralizer. Shape ``(eras,)``.
-        predictions: The ensemble's scores by position of the era. Shape ``(rows,)`` each.
+        predictions: Predictions of the ensemble by position of the era. Shape ``(rows,)`` each.
     """
 
     eras: tuple[str, ...]
@@ -130,7 +130,7 @@ class JudgedEras:
 
 
 def judge(
-    candidate: ScoresEras,
+    model: ScoresEras,
     positions: Sequence[int],
     *,
     target: str,
@@ -138,12 +138,12 @@ def judge(
     report_progress: ProgressCallback,
 ) -> JudgedEras:
     """
-    Score a candidate on the eras at *positions*.
+    Score a model on the eras at *positions*.
 
     Args:
-        candidate: Models that have not seen them.
-        positions: Of the eras.
-        target: The truth.
+        model: Model that has not seen these eras.
+        positions: Positions of the eras.
+        target: Target to score against.
         reference: Predictions that contributions are measured against.
         report_progress: Called with the progress.
     """
@@ -151,18 +151,18 @@ def judge(
     rows, exposure, predictions = [], [], {}
     for done, position in enumerate(positions):
         report_progress("judge", done / len(positions), f"{len(positions)} eras")
-        era = candidate.score(position, reference.by_era.get("bmc", {}).get(position))
+        era = model.score(position, reference.by_era.get("bmc", {}).get(position))
         scores = era.scores
-        truth = candidate.data.target(position, target)
+        truth = model.data.target(position, target)
         for name, values in scores.items():
             series["corr"][name].append(corr(values, truth))
-            for kind, opinion in reference.by_era.items():
-                series[kind][name].append(contribution(values, opinion.get(position), truth))
+            for kind, by_era in reference.by_era.items():
+                series[kind][name].append(contribution(values, by_era.get(position), truth))
         predictions[position] = scores[ENSEMBLE]
         rows.append(int(np.isfinite(truth).sum()))
         exposure.append(float(np.abs(exposures(scores[ENSEMBLE], era.neutralizers)).max(initial=0.0)))
     return JudgedEras(
-        eras=tuple(candidate.data.store.eras[position] for position in positions),
+        eras=tuple(model.data.store.eras[position] for position in positions),
         rows=np.array(rows, dtype=np.int64),
         scores={kind: {name: np.array(one) for name, one in by.items()} for kind, by in series.items()},
         exposure=np.array(exposure),
@@ -193,13 +193,13 @@ def unseen_positions(artifact: Artifact, positions: Sequence[int], eras: Sequenc
 
 def judged_ensemble(artifact: Artifact, store: EraStore, returns: FeatureReturns, targets: Sequence[str]) -> Ensemble:
     """
-    Return the members that an artifact was judged by, on the data of today.
+    Return the members that an artifact was judged by, on the data of *store*.
 
     Args:
-        artifact: Any.
-        store: The history.
-        returns: Realised returns of all of its features.
-        targets: Truths that the caller will ask for.
+        artifact: Artifact of any age.
+        store: Complete history.
+        returns: Realised returns of all features of the store.
+        targets: Targets that the caller will read.
     """
     about: Mapping[str, Any] = artifact.manifest
     weights = {str(name): float(weight) for name, weight in about["weights"].items() if weight}
@@ -229,8 +229,8 @@ def open_judged(artifact: Artifact, state_dir: Path) -> Ensemble:
     Return the members that an artifact was judged by, on the store it was trained on.
 
     Raises:
-        DatasetIncomplete: The store is not there.
-        StateLocked: A sync is at it.
+        DatasetIncomplete: The store is missing or damaged.
+        StateLocked: A sync is writing to the store.
     """
     store = EraStore.open(state_dir / "store" / str(artifact.manifest["store"]))
     history = tuple(name for name in history_needs().targets if name in store.manifest.targets)
@@ -250,15 +250,15 @@ def find_weights(
     reference: ReferencePredictions,
 ) -> dict[str, float]:
     """
-    Return the members' weights: as the recipe has them, or by its rule.
+    Return the members' weights: those of the recipe, or those that its rule finds on the validation eras.
 
     Args:
-        data: The eras.
-        folder: Of members that have not learned from the eras at *positions*.
-        positions: Of the validation eras.
-        recipe: Names the members and the rule.
-        target: The truth.
-        reference: Meta model and benchmark; where one leaves out a row of an era, it counts as none there.
+        data: Training set of the recipe.
+        folder: Folder of members that were not trained on the eras at *positions*.
+        positions: Positions of the validation eras.
+        recipe: Members and rule.
+        target: Target to score against.
+        reference: Predictions of meta model and benchmark; in an era that they do not cover completely they are left out.
     """
     if recipe.weighting == "fixed":
         return dict(recipe.weights)
@@ -267,8 +267,8 @@ def find_weights(
     for position in positions:
         seen = data.window(position)
         scores = members.score(data.prepared(position), window="masked" if seen is None else seen)
-        said = {kind: by.get(position) for kind, by in reference.by_era.items()}
-        whole = {kind: values for kind, values in said.items() if values is not None and np.isfinite(values).all()}
+        known = {kind: by_era.get(position) for kind, by_era in reference.by_era.items()}
+        whole = {kind: values for kind, values in known.items() if values is not None and np.isfinite(values).all()}
         ordered = {name: scores[name] for name in names}
         truth = data.target(position, target)
         eras.append(EraScores.of(ordered, truth, meta_model=whole.get("mmc"), benchmark=whole.get("bmc")))
@@ -292,11 +292,18 @@ def correlations(ours: Mapping[int, Floats], theirs: Mapping[int, Floats]) -> Fl
     )
 
 
-def contribution(values: Floats, opinion: Floats | None, truth: npt.NDArray[np.float32]) -> float:
-    """Return the contribution of an era where the reference covers enough of its rows, else NaN."""
-    if opinion is None:
+def contribution(values: Floats, reference: Floats | None, truth: npt.NDArray[np.float32]) -> float:
+    """
+    Return the contribution of an era's predictions to a reference model; NaN where it covers too few rows.
+
+    Args:
+        values: Predictions. Shape ``(rows,)``.
+        reference: Predictions of the reference model, NaN for rows that it does not cover. Shape ``(rows,)``.
+        truth: Target. Shape ``(rows,)``.
+    """
+    if reference is None:
         return float("nan")
-    known = np.isfinite(opinion)
+    known = np.isfinite(reference)
     if known.mean() < COVERAGE:
         return float("nan")
-    return mmc(values[known], opinion[known], truth[known])
+    return mmc(values[known], reference[known], truth[known])

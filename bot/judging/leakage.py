@@ -1,9 +1,12 @@
 """
-Whether scores of a hold-out can be believed: nothing that only the future knew may have reached them.
+Leakage checks of the hold-out.
 
-Three ways in are looked at in what was really used, not in what was meant: eras that were learned from too near the
-judged ones (purge), a history that shows what was not resolved yet (lag), and a feature that is the target (feature).
-A score that no honest model reaches is a warning of a fourth that nobody thought of.
+They look at the data that the models really used:
+
+- purge: training or validation eras lie too near the judged ones
+- lag: the factor history contains returns that were not resolved yet
+- feature: a feature is the target
+- too_good: CORR is higher than any honest model reaches; a warning of a leak that the other checks do not cover
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,19 +25,19 @@ from bot.training.training_set import TrainingSet
 MAX_FEATURE_CORR = 0.3
 """Largest mean correlation of a feature with the main target over some eras, either sign.
 
-On Numerai's data a feature's correlation has a deviation of .02 from era to era, and its mean is under .02 for every
-feature; in the sandbox's tiny worlds, whose planted signal is far stronger and whose eras have 200 rows, means of .17 were seen.
+On Numerai's data a feature's correlation has a standard deviation of .02 between eras, and its mean is under .02 for
+every feature. The sandbox's tiny worlds have a far stronger planted signal and eras of 200 rows: means reach .17 there.
 The target itself has 1, another target of the same days .5 and more.
 """
 
 SAMPLED = 16
-"""Evenly spaced eras of a block whose features are looked at: a mean of as many has a deviation of .005 on real data."""
+"""Evenly spaced eras of a block whose features are checked: their mean has a standard error of .005 on real data."""
 
 PROBED = 64
-"""Evenly spaced features by which an era's returns are recognised; two eras never agree in as many."""
+"""Evenly spaced features whose returns identify an era; no two eras agree in so many."""
 
 SAME = 1e-4
-"""Difference up to which returns are the same: they have a deviation of .02, and float32 rounds them by 1e-8."""
+"""Difference up to which returns are equal: their standard deviation is .02, and float32 rounds them by 1e-8."""
 
 Floats = npt.NDArray[np.floating]
 
@@ -46,10 +49,10 @@ def find_leaks(
     Look for leaks in a judgement.
 
     Args:
-        data: What the judged members were fed.
-        judged: Positions of the eras they were judged on.
-        used: The eras that they learned from, and those they were stopped and weighed on.
-        target: The truth.
+        data: Input of the judged members.
+        judged: Positions of the judged eras.
+        used: Eras that the members were trained on, and those that they were stopped and weighted on.
+        target: Main target.
         corr: CORR of the ensemble, NaN where unknown. Shape ``(judged,)``.
         suspicious: Mean CORR over which to warn.
 
@@ -57,32 +60,32 @@ def find_leaks(
         Findings ``purge``, ``lag``, ``feature`` and ``too_good``; the last one never refuses.
     """
     blocks = {"judged": judged, **{one.block: one.positions for one in used}}
-    earned = {name: returns(data, positions, target) for name, positions in blocks.items()}
+    correlations = {name: feature_correlations(data, positions, target) for name, positions in blocks.items()}
     return (
-        purge(used, judged),
-        lag(data, judged),
-        planted(data.store.feature_names, earned),
-        too_good(corr, suspicious),
+        check_purge(used, judged),
+        check_lag(data, judged),
+        check_features(data.store.feature_names, correlations),
+        check_plausibility(corr, suspicious),
     )
 
 
 def eras_used_by_artifact(manifest: Mapping[str, Any], eras: Sequence[str]) -> tuple[UsedEras, ...]:
-    """Return what an artifact's judged members saw, by the eras and targets that its manifest records."""
+    """Return the eras and targets that shaped an artifact's judged members, as its manifest records them."""
     trees = [str(name) for name, _ in manifest["recipe"]["weights"] if str(name).startswith(f"{TREE_MEMBER}_")]
     targets = (*manifest["targets"], *(member_target(name, main="") for name in trees))
     found = []
     for block in ("training", "validation"):
         first, last = manifest["eras"]["train" if block == "training" else block]
-        seen = tuple(position for position, era in enumerate(eras) if first <= era <= last)
-        found.append(UsedEras(block=block, positions=seen, targets=targets))
+        positions = tuple(position for position, era in enumerate(eras) if first <= era <= last)
+        found.append(UsedEras(block=block, positions=positions, targets=targets))
     return tuple(found)
 
 
-def purge(used: Sequence[UsedEras], judged: Sequence[int]) -> Finding:
+def check_purge(used: Sequence[UsedEras], judged: Sequence[int]) -> Finding:
     """
-    Judge how far each block lies from the judged eras, and training from validation, by the longest horizon in it.
+    Check the distance of each block from the judged eras, and of training from validation.
 
-    Two eras of which one is within an embargo of the other share days of a target, whichever comes first.
+    Two eras within an embargo of the longest horizon share days of a target, whichever comes first.
     """
     pairs = [(one, "judged", judged) for one in used]
     pairs += [(one, other.block, other.positions) for one, other in pairwise(used)]
@@ -96,16 +99,16 @@ def purge(used: Sequence[UsedEras], judged: Sequence[int]) -> Finding:
         ok=not near,
         value="; ".join(near) or "blocks apart",
         limit="an embargo of the longest horizon between blocks",
-        message=f"purge: {'; '.join(near)}: labels reach across; split with the embargo, and train again",
+        message=f"purge: {'; '.join(near)}: labels of one block reach into the other; split with the embargo, and train again",
     )
 
 
-def lag(data: TrainingSet, judged: Sequence[int]) -> Finding:
+def check_lag(data: TrainingSet, judged: Sequence[int]) -> Finding:
     """
-    Recognise in the histories fed for the judged eras what their targets had not resolved to yet.
+    Check that the histories of the judged eras contain no returns that were not resolved yet.
 
-    What was fed is compared with returns measured anew from features and targets, so that a table whose rows have moved
-    is found as well as a window that reads too far.
+    The histories are compared with returns computed again from features and targets. This finds a table whose rows have
+    moved as well as a window that reaches too far.
     """
     limit = "nothing newer than the minimum lag"
     if data.returns is None:
@@ -113,21 +116,21 @@ def lag(data: TrainingSet, judged: Sequence[int]) -> Finding:
     chosen = _spread(len(data.store.feature_names), PROBED)
     names = data.returns.targets
     longest = max(minimum_lag(name) for name in names)
-    anew: dict[int, Floats] = {}
+    computed: dict[int, Floats] = {}
     for position in judged:
         for era in range(max(position - longest + 1, 0), min(position + longest, len(data.store.eras))):
-            if era not in anew:
+            if era not in computed:
                 truths = np.column_stack([data.target(era, name) for name in names])
-                anew[era] = feature_returns(np.ascontiguousarray(data.store.features(era)[:, chosen]), truths)
-        fed = data.window(position)
-        if fed is None:
+                computed[era] = feature_returns(np.ascontiguousarray(data.store.features(era)[:, chosen]), truths)
+        history = data.window(position)
+        if history is None:
             continue
         for column, name in enumerate(names):
-            seen = fed[:, chosen, column]
-            for era in range(max(position - minimum_lag(name) + 1, 0), max(anew) + 1):
-                if era in anew and _holds(seen, anew[era][:, column]):
-                    ahead = f"era {data.store.eras[position]} was shown what {name} earned in {data.store.eras[era]}"
-                    least = f"{minimum_lag(name)} eras or more lie between them where nothing leaks"
+            steps = history[:, chosen, column]
+            for era in range(max(position - minimum_lag(name) + 1, 0), max(computed) + 1):
+                if era in computed and _contains(steps, computed[era][:, column]):
+                    ahead = f"the history of era {data.store.eras[position]} contains returns of {name} in era {data.store.eras[era]}"
+                    least = f"the minimum lag is {minimum_lag(name)} eras"
                     return Finding(
                         gate="lag",
                         ok=False,
@@ -138,23 +141,24 @@ def lag(data: TrainingSet, judged: Sequence[int]) -> Finding:
     return Finding(gate="lag", ok=True, value=f"{len(judged)} histories", limit=limit, message="lag: none newer")
 
 
-def returns(data: TrainingSet, positions: Sequence[int], target: str) -> Floats:
-    """Return each feature's correlation with a target in some evenly spaced eras of a block. Shape ``(eras, F)``."""
+def feature_correlations(data: TrainingSet, positions: Sequence[int], target: str) -> Floats:
+    """Return the correlation of each feature with a target in evenly spaced eras of a block. Shape ``(eras, F)``."""
     sample = [positions[index] for index in _spread(len(positions), SAMPLED)]
     found = [feature_returns(data.store.features(one), data.target(one, target)[:, None])[:, 0] for one in sample]
     return np.array(found).reshape(len(sample), len(data.store.feature_names))
 
 
-def planted(names: Sequence[str], earned: Mapping[str, Floats]) -> Finding:
+def check_features(names: Sequence[str], correlations: Mapping[str, Floats]) -> Finding:
     """
-    Find a feature that no honest feature is like: its mean correlation with the target in a block is implausible.
+    Check that no feature has an implausible mean correlation with the target in a block.
 
     Args:
-        names: Of the features.
-        earned: Correlation of each feature with the main target, by block; NaN where unknown. Shape ``(eras, F)`` each.
+        names: Names of the features.
+        correlations: Correlation of each feature with the main target, by block; NaN where unknown. Shape ``(eras, F)``
+            each.
     """
     worst, which, where = 0.0, "", ""
-    for block, values in earned.items():
+    for block, values in correlations.items():
         known = values[~np.isnan(values).all(axis=1)]
         means = np.abs(np.nan_to_num(known).mean(axis=0)) if len(known) else np.zeros(len(names))
         if len(means) and means.max() > worst:
@@ -165,12 +169,12 @@ def planted(names: Sequence[str], earned: Mapping[str, Floats]) -> Finding:
         value=worst,
         limit=f"at most {MAX_FEATURE_CORR:g}",
         message=f"feature: {which} correlates {worst:.2f} with the target in {where} eras, over {MAX_FEATURE_CORR:g}:"
-        " it knows the answer; leave it out of the feature set",
+        " it contains the target; leave it out of the feature set",
     )
 
 
-def too_good(corr: Floats, suspicious: float) -> Finding:
-    """Warn of a mean CORR that no honest model reaches; it refuses nothing, for it names no leak."""
+def check_plausibility(corr: Floats, suspicious: float) -> Finding:
+    """Warn of a mean CORR that no honest model reaches. Never refuses: it identifies no leak."""
     known = corr[np.isfinite(corr)]
     mean = float(known.mean()) if len(known) else 0.0
     warned = mean > suspicious
@@ -194,11 +198,11 @@ def _distance(these: Sequence[int], those: Sequence[int]) -> int:
     return int(np.minimum(before, after).min())
 
 
-def _holds(seen: Floats, earned: Floats) -> bool:
-    """Say whether one of the steps of a window, shape ``(L, features)``, is what an era earned."""
-    if np.isnan(earned).all() or np.ptp(earned) < SAME:
+def _contains(steps: Floats, returns: Floats) -> bool:
+    """Return whether one step of a window, shape ``(L, features)``, equals the returns of an era."""
+    if np.isnan(returns).all() or np.ptp(returns) < SAME:
         return False
-    return bool((np.abs(seen - earned).max(axis=1) <= SAME).any())
+    return bool((np.abs(steps - returns).max(axis=1) <= SAME).any())
 
 
 def _spread(count: int, wanted: int) -> npt.NDArray[np.intp]:

@@ -1,12 +1,12 @@
 """
-`bot diagnose`: what Numerai measures of an artifact, held beside what was measured here.
+Compare Numerai's diagnostics of an artifact with our own scores (`bot diagnose`).
 
-The story: is it known already -> score the validation eras that the judged members have not seen -> intent in the
-ledger -> does the server hold it -> upload -> poll -> compare -> conclude, and update_alert a person.
+The story: return a result that is recorded already -> score the validation eras that the judged members have not seen
+-> record the intent -> look for the upload on the server -> upload -> poll -> compare -> record the result and alert.
 
-Both sides score the same predictions by the same formulas, so a difference is a flaw: in our scoring, in the rows or
-targets on our disk, or in which eras are meant. Nothing is staked on diagnostics; they are uploaded in live mode alone
-all the same, for a dry run changes nothing on the server.
+Both sides score the same predictions with the same formulas, so a difference is an error: in our scoring, in the rows
+or targets on our disk, or in the eras that are compared. Nothing is staked on diagnostics. They are uploaded in live
+mode only all the same, because a dry run changes nothing on the server.
 """
 
 import hashlib
@@ -38,16 +38,16 @@ from bot.tournament.responses import Diagnostics
 from bot.tournament.slots import Slot
 
 TOLERANCE = 0.001
-"""Largest difference of an era's score that is none.
+"""Largest difference between equal scores of an era.
 
-The same formula on the same rows differs by 1e-8 where one side holds targets as float32. Another target, another era or
-rows of another day move a score by its deviation, .012 for the 7,000 rows of a real era and more for fewer."""
+The same formula on the same rows differs by 1e-8 where one side keeps targets as float32. Another target, another era or
+rows of another day move a score by its standard deviation, .012 for the 7,000 rows of a real era and more for fewer."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
-"""Seconds between two looks whether the diagnostics are done: doubled from the first to the longest."""
+"""Seconds between two polls of the diagnostics: doubled from the first to the longest."""
 
 PATIENCE_S = 600.0
-"""Seconds after which the diagnostics are left for a later look; the upload is not repeated then."""
+"""Seconds after which polling is left to a later call; that call does not repeat the upload."""
 
 FAILED = ("failed", "error")
 log = structlog.get_logger()
@@ -77,7 +77,18 @@ class _LocalScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnoser:
-    """Everything a diagnosis needs; *wait* sleeps so many seconds, *report_progress* is called with the progress."""
+    """
+    Dependencies of a diagnosis.
+
+    Attributes:
+        client: Tournament API.
+        record: Results of earlier diagnostics.
+        outbox: Queue of alerts.
+        artifacts: Artifacts that can be diagnosed.
+        state_dir: State directory.
+        wait: Sleeps for a number of seconds.
+        report_progress: Called with the progress.
+    """
 
     client: NumeraiClient
     record: DiagnosticsRecord
@@ -89,17 +100,17 @@ class Diagnoser:
 
     def diagnose(self, identity: str, slot: Slot, *, force: bool = False) -> ArtifactDiagnostics:
         """
-        Bring an artifact's diagnostics to a conclusion, and update_alert a person of a difference.
+        Return the result of an artifact's diagnostics, and send an alert if the scores differ.
 
         Args:
-            identity: Of the artifact.
-            slot: Whose diagnostics they become; any model of the account will do.
-            force: Ask again, though there is a conclusion.
+            identity: Id of the artifact.
+            slot: Model that the diagnostics are uploaded for; any model of the account will do.
+            force: Repeat the diagnostics although there is a result.
 
         Raises:
             ArtifactInvalid: The artifact does not verify.
-            DatasetIncomplete: The store it was trained on is not here.
-            RetryLater: The same call may conclude later; what was uploaded is not uploaded again.
+            DatasetIncomplete: The store that it was trained on is missing.
+            RetryLater: Numerai has not finished; the next call continues and uploads nothing again.
         """
         known = self.record.get(identity)
         if known is None or force or not known.is_concluded:
@@ -124,7 +135,7 @@ class Diagnoser:
         return self._keep(sent, state=state, theirs=diagnosis.scores, verdict=verdict.reason)
 
     def _send(self, artifact: Artifact, slot: Slot, before: ArtifactDiagnostics | None) -> ArtifactDiagnostics:
-        """Return the record of an upload; nothing is uploaded that the server is seen to hold already."""
+        """Upload the predictions and return the record; an upload that the server already has is not repeated."""
         if before is not None and (held := self._held(before)):
             return held
         local: _LocalScores | Absent
@@ -138,7 +149,7 @@ class Diagnoser:
         intended = _intended(artifact, slot, token=token, ours=local.scores)
         known = self.record.get(artifact.id)
         self.record.keep(intended)
-        # The ledger may have been lost since; only who asks for it again has it sent again.
+        # Without a record, the ledger may have been lost after an upload. A forced repetition uploads again.
         if known is None and (held := self._held(intended)):
             return held
         sent = self.client.diagnose(model_id=slot.model_id, filename=f"{intended.token}.csv", content=local.file)
@@ -241,7 +252,7 @@ def _intended(artifact: Artifact, slot: Slot, *, token: str, ours: Scores) -> Ar
 
 
 def compare_scores(ours: Scores, theirs: Scores) -> Verdict:
-    """Compare our scores with Numerai's in every era that both have."""
+    """Compare our scores with Numerai's in every era that both have, by :data:`TOLERANCE`."""
     wanted = ours["corr"]
     scored = [era for era in wanted if era in theirs.get("corr", {})]
     if len(scored) < COVERAGE * len(wanted):

@@ -1,13 +1,16 @@
 """
-Whether a challenger replaces the champion: from scores of the hold-out to a decision with its reasons.
+Decide whether a challenger replaces the champion, from scores of the hold-out.
 
-Nothing was tuned on the hold-out. A challenger must show skill there that chance does not, must be no worse than the
-champion beyond noise, and must stay inside the floors of its recipe.
+Nothing was tuned on the hold-out. A challenger must have more skill there than chance, must be no worse than the
+champion beyond noise, and must satisfy the floors of its recipe.
 
-Two sources of noise are told apart, and the larger one counts. Neighbouring eras share returns: the block bootstrap of
-:mod:`bot.scoring.bootstrap` sees that, but understates it where there are few blocks. The rows of an era are finite: shuffled
-within their eras, scores have a mean of 0 and a variance known exactly (E. J. G. Pitman, *Significance tests which may
-be applied to samples from any populations II*, 1937: a correlation's is ``1 / (rows - 1)``), however few eras there are.
+There are two sources of noise, and the larger one counts:
+
+- Neighbouring eras share returns. The block bootstrap of :mod:`bot.scoring.bootstrap` measures this noise, but
+  understates it where there are few blocks.
+- The rows of an era are finite. Shuffled within their eras, scores have a mean of 0 and an exactly known variance,
+  however few eras there are: that of a correlation is ``1 / (rows - 1)`` (E. J. G. Pitman, *Significance tests which
+  may be applied to samples from any populations II*, 1937).
 """
 
 from collections.abc import Mapping
@@ -28,11 +31,11 @@ Floats = npt.NDArray[np.float64]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
     """
-    Scores of one model, or their differences between two, era by era.
+    Scores of one model, or differences between the scores of two, by era.
 
     Attributes:
-        values: NaN where an era has none. Shape ``(eras,)``.
-        noise: Standard deviation that an era's finite rows alone give the value. Shape ``(eras,)``.
+        values: Score of each era, NaN where it has none. Shape ``(eras,)``.
+        noise: Standard deviation of the score that comes from the era's finite rows. Shape ``(eras,)``.
     """
 
     values: Floats
@@ -47,12 +50,12 @@ class Series:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """
-    Challenger against champion on the eras that are out of sample for both.
+    Comparison of challenger and champion on the eras that are out of sample for both.
 
     Attributes:
         champion: Id of the champion's artifact.
-        differences: Challenger minus champion, by score.
-        correlation: Rank correlation of both predictions. Shape ``(eras,)``.
+        differences: Scores of the challenger minus those of the champion, by kind of score.
+        correlation: Rank correlation of their predictions. Shape ``(eras,)``.
     """
 
     champion: str
@@ -63,21 +66,20 @@ class Comparison:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """
-    What is known of a challenger when it is judged.
+    Measurements of a challenger that the decision is based on.
 
     Attributes:
         corr: CORR of its ensemble on the hold-out.
-        contributions: BMC and MMC of its ensemble, as far as they could be computed.
+        contributions: BMC and MMC of its ensemble, where they could be computed.
         drawdown: Largest fall of its cumulative CORR.
         exposure: Largest absolute correlation with a feature, mean over eras.
-        golden: Largest difference of a golden score when the files that serve were loaded afresh.
-        golden_limit: What is tolerated of it.
-        latency_s: Seconds in which the files that serve score as many rows as a live era has.
-        leaks: What :mod:`bot.judging.leakage` found in the judgement; one that is not fine refuses whatever the scores.
-        comparison: With the champion; ``None`` where there is none, or none that can be scored.
-        not_computed: Why, by score or by ``champion``.
-        moves: Promoting it would move the recipe to another data version; it does so only where it was compared with a
-            champion that is sound.
+        golden: Largest difference of a golden score when the files that serve were loaded again.
+        golden_limit: Largest difference that is tolerated.
+        latency_s: Seconds that the files that serve take to score a live era.
+        leaks: Findings of :mod:`bot.judging.leakage`; a failed one refuses, whatever the scores.
+        comparison: Comparison with the champion; ``None`` where there is no champion or it cannot be scored.
+        not_computed: Reasons by name of a score, or ``champion``.
+        moves: Promotion would move the recipe to another data version. It requires a comparison with the champion.
     """
 
     corr: Series
@@ -95,7 +97,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Whether to promote, what was looked at, and the whole in one sentence."""
+    """
+    Result of the judgement.
+
+    Attributes:
+        promote: Whether the challenger becomes champion.
+        findings: Result of each check.
+        reason: Summary in one sentence.
+    """
 
     promote: bool
     findings: tuple[Finding, ...]
@@ -104,24 +113,24 @@ class Decision:
 
 def decide(evidence: Evidence, floors: Floors, *, target: str) -> Decision:
     """
-    Decide about a challenger.
+    Decide whether a challenger becomes champion.
+
+    Too few eras for an interval of CORR refuse it. A contribution without enough eras is reported and never refuses.
 
     Args:
-        evidence: What is known of it.
-        floors: What it must reach.
-        target: Main target; its horizon says how many eras share returns.
-
-    Returns:
-        The decision. Eras too few for an interval of CORR refuse it; a contribution without enough eras is a finding
-        that says so and refuses nothing.
+        evidence: Measurements of the challenger.
+        floors: Limits of the recipe.
+        target: Main target; its horizon determines how many eras share returns.
     """
     block = overlap_eras(target)
     findings = [*evidence.leaks, _skill(evidence.corr.known(), floors), _corr(evidence.corr.known(), floors, block)]
     findings += [_contribution(name, evidence, floors, block) for name in ("bmc", "mmc")]
     findings += [
         _at_most("drawdown", evidence.drawdown, floors.max_drawdown, "cumulative CORR falls too far"),
-        _at_most("exposure", evidence.exposure, floors.max_exposure, "it leans on one feature; neutralize more"),
-        _at_most("golden", evidence.golden, evidence.golden_limit, "its files do not say what was trained"),
+        _at_most("exposure", evidence.exposure, floors.max_exposure, "it depends on one feature; neutralize more"),
+        _at_most(
+            "golden", evidence.golden, evidence.golden_limit, "its files score differently from the trained models"
+        ),
         _at_most("latency", evidence.latency_s, floors.max_latency_s, "a round takes too long to score"),
     ]
     comparison = evidence.comparison
@@ -143,7 +152,7 @@ def decide(evidence: Evidence, floors: Floors, *, target: str) -> Decision:
 
 def interval(series: Series, *, confidence: float, block: int) -> Interval:
     """
-    Return the mean of *series* with bounds that take both sources of noise for what they are.
+    Return the mean of *series* with bounds from the larger of both sources of noise.
 
     Raises:
         TooFewEras: There are fewer than two blocks.
@@ -156,10 +165,10 @@ def interval(series: Series, *, confidence: float, block: int) -> Interval:
 
 def skill(series: Series) -> float:
     """
-    Return how many standard deviations the scores' mean is away from that of shuffled rows; 0 without eras.
+    Return the distance of the scores' mean from that of shuffled rows, in standard deviations; 0 without eras.
 
-    Under the hypothesis that rows are exchangeable within their eras this is standard normal to within the central
-    limit theorem: over 3.5 lie 0.023 % of all models that know nothing.
+    If rows are exchangeable within their eras, it is standard normal by the central limit theorem: 0.023 % of models
+    without skill are over 3.5.
     """
     deviation = float(np.sqrt((series.noise**2).sum()))
     return float(series.values.sum()) / deviation if deviation else 0.0
@@ -190,7 +199,7 @@ def _corr(series: Series, floors: Floors, block: int) -> Finding:
         ok=found.low > floors.min_corr,
         value=_shown(found),
         limit=limit,
-        message=f"corr: CORR {_shown(found)} is not surely over {floors.min_corr:g}",
+        message=f"corr: CORR {_shown(found)} has a lower bound that is not over {floors.min_corr:g}",
     )
 
 
@@ -209,7 +218,7 @@ def _contribution(name: str, evidence: Evidence, floors: Floors, block: int) -> 
         ok=found.high >= floors.min_contribution,
         value=_shown(found),
         limit=limit,
-        message=f"{name}: {name.upper()} {_shown(found)} is surely under {floors.min_contribution:g}",
+        message=f"{name}: {name.upper()} {_shown(found)} has an upper bound under {floors.min_contribution:g}",
     )
 
 
@@ -236,7 +245,7 @@ def _alike(correlation: Floats, floors: Floors) -> Finding:
         value=value,
         limit=f"at least {floors.min_champion_correlation:g}",
         message=f"like_champion: predictions correlate {value:.2f} with the champion's, not"
-        f" {floors.min_champion_correlation:g}; if the change is meant, promote it by hand",
+        f" {floors.min_champion_correlation:g}; if the change is intended, promote it by hand",
     )
 
 

@@ -15,7 +15,7 @@ from bot.features.preprocess import Preprocess
 from bot.history.factor_history import FeatureReturns, minimum_lag
 from bot.judging._champion_comparison import Challenger, Champions, Holdout, ServingCheck, compare_with_champion
 from bot.judging.judge import Ensemble
-from bot.judging.leakage import eras_used_by_artifact, lag, purge, too_good
+from bot.judging.leakage import check_lag, check_plausibility, check_purge, eras_used_by_artifact
 from bot.judging.promotion import decide
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
@@ -157,7 +157,7 @@ def test_history_of_lag_one_is_refused(world, tmp_path):
 
     assert leaks(decision) == ["lag"]
     assert not decision.promote
-    assert "was shown what target_ender_" in decision.reason
+    assert "contains returns of target_ender_" in decision.reason
 
 
 def test_target_among_the_features_is_refused(world, tmp_path):
@@ -181,8 +181,8 @@ def test_history_that_is_a_little_too_new_is_found(world, by):
     data = training_set(columns)
     positions = cut(data).holdout
 
-    assert lag(data, positions).ok
-    assert not lag(shifted(data, by), positions).ok
+    assert check_lag(data, positions).ok
+    assert not check_lag(shifted(data, by), positions).ok
 
 
 @given(gap=st.integers(-40, 40), target=st.sampled_from(HISTORY))
@@ -191,7 +191,7 @@ def test_purge_holds_exactly_from_the_embargo_on(gap, target):
     judged_eras = range(100, 120)
     era = 99 - gap if gap >= 0 else 120 - gap
     apart = min(abs(era - one) for one in judged_eras)
-    found = purge([UsedEras(block="training", positions=(era,), targets=(target,))], judged_eras)
+    found = check_purge([UsedEras(block="training", positions=(era,), targets=(target,))], judged_eras)
 
     assert found.ok == (apart > EMBARGO[int(target[-2:])])
 
@@ -207,9 +207,9 @@ def test_what_an_artifact_saw_is_read_from_its_manifest():
 
     assert (training.positions, validation.positions) == ((1, 2), (11, 12))
     assert training.targets == ("target_ender_20", "target_ender_60")
-    assert not purge([training, validation], range(25, 30)).ok
+    assert not check_purge([training, validation], range(25, 30)).ok
 
 
 def test_warning_without_a_score_is_none():
     """Eras without a single score warn of nothing."""
-    assert too_good(np.array([np.nan, np.nan]), 0.15).value == 0.0
+    assert check_plausibility(np.array([np.nan, np.nan]), 0.15).value == 0.0

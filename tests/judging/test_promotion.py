@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.findings import Finding
-from bot.judging.leakage import too_good
+from bot.judging.leakage import check_plausibility
 from bot.judging.promotion import Comparison, Evidence, Series, decide, interval, skill
 from bot.scoring.metrics import corr
 from bot.training.recipes import Floors
@@ -207,7 +207,7 @@ def test_leak_refuses_whatever_the_scores():
 
 def test_warning_of_a_leak_is_said_with_the_promotion():
     """A score too good to be true is promoted, and the reason says what to look for."""
-    decision = decide(evidence(leaks=(too_good(np.full(9, 0.4), 0.15),)), Floors(), target=TARGET)
+    decision = decide(evidence(leaks=(check_plausibility(np.full(9, 0.4), 0.15),)), Floors(), target=TARGET)
 
     assert decision.promote
     assert decision.reason.endswith("too_good: CORR 0.4000 on the hold-out, over 0.15: look for a leak")
