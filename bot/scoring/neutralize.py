@@ -1,12 +1,14 @@
 """
-Remove from scores what features explain linearly; the projection of ``numerai_tools.scoring.neutralize``, ten times faster.
+Neutralization: remove from scores the part that features, or a reference model, explain linearly.
 
-Features are small whole numbers, so their Gram matrix is exact in float32 (every sum stays below 2^24) at twice the
-speed of float64, in any order of summation. The normal equations are then solved by Cholesky in float64, and one
-refinement with products in float64 brings the result within 1e-13 of the oracle's SVD.
+The projection is that of ``numerai_tools.scoring.neutralize``, ten times faster. Features are small whole numbers, so
+their Gram matrix is exact in float32 (every sum stays below 2^24), in any order of summation and at twice the speed of
+float64. Cholesky solves the normal equations in float64, and one refinement with products in float64 brings the result
+within 1e-13 of the SVD of numerai-tools.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,31 +19,32 @@ from models.inference.ensemble import gaussianize
 
 Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float64]
-Factor = tuple[Floats, npt.NDArray[np.intp]]
-"""Lower triangle, and the columns it stands for."""
 
 ROWS = 1024
-"""Rows cast to floating point at a time, so that the features are never held as floats."""
+"""Rows that are cast to floating point at a time, so that memory never holds all features as floats."""
 
 BLOCK = 2**24
-"""Values cast for the Gram matrix at a time (64 MiB): fewer than its factor takes later, and few sums over all of it."""
+"""Values that are cast for the Gram matrix at a time (64 MiB): less memory than its factor takes, and few partial sums."""
 
 PANEL = 64
-"""Columns that a triangular solve or an elimination takes at a time."""
+"""Columns of one step of a triangular solve or an elimination."""
 
 DEPENDENT = 1e-9
-"""Share of a column that must be left after the columns before it; less, and it counts as explained by them."""
+"""Least share of a column's squared length that the columns before it leave; a column with less depends on them."""
+
+EXHAUSTED = 1e-9
+"""Least length of the residual, as a share of the length of the scores; a smaller residual is rounding."""
 
 
 def neutralize(scores: npt.NDArray[np.floating], features: Codes, *, proportion: float) -> Floats:
     """
     Remove the part of *scores* that *features* and a constant explain linearly.
 
-    Call it once per era: a projection fitted across eras leaks one era into another. Constant, repeated and
-    otherwise dependent features are harmless: each adds nothing, and is left out.
+    Call it once per era, because a projection fitted across eras leaks one era into another. Constant, repeated and
+    linearly dependent features are allowed; they change nothing.
 
     Args:
-        scores: Of one era, usually gaussianized. Shape ``(rows,)``.
+        scores: Scores of one era, usually gaussianized. Shape ``(rows,)``.
         features: Codes of the same rows. Shape ``(rows, k)``, int8.
         proportion: Share to remove, from 0 (none) to 1 (all).
 
@@ -50,7 +53,7 @@ def neutralize(scores: npt.NDArray[np.floating], features: Codes, *, proportion:
 
     Raises:
         ValueError: Shapes differ, a score is not finite, or *proportion* is outside 0 to 1.
-        GateFailed: The features explain the scores completely; nothing but rounding would be left.
+        GateFailed: The features explain the scores completely, so that only rounding would be left.
     """
     p = scores.astype(np.float64)
     if p.ndim != 1 or features.ndim != 2 or len(p) != len(features):
@@ -61,7 +64,7 @@ def neutralize(scores: npt.NDArray[np.floating], features: Codes, *, proportion:
         return p
     residual = residuals(p[:, None], features)[:, 0]
     spread = float(np.linalg.norm(p - p.mean()))
-    if proportion == 1 and float(np.linalg.norm(residual)) <= 1e-9 * spread:
+    if proportion == 1 and float(np.linalg.norm(residual)) <= EXHAUSTED * spread:
         raise GateFailed(
             f"neutralize: {features.shape[1]} features explain the scores of {len(p)} rows completely;"
             " neutralize less, or against fewer features"
@@ -71,14 +74,16 @@ def neutralize(scores: npt.NDArray[np.floating], features: Codes, *, proportion:
 
 def residuals(scores: Floats, features: Codes) -> Floats:
     """
-    Return what *features* and a constant leave of each column of *scores*; the features are factored once.
+    Return the residual of each column of *scores* after projection on *features* and a constant.
+
+    The features are factored once for all columns.
 
     Args:
-        scores: Of one era, finite. Shape ``(rows, columns)``.
+        scores: Finite scores of one era. Shape ``(rows, columns)``.
         features: Codes of the same rows. Shape ``(rows, k)``, int8.
 
     Returns:
-        Shape ``(rows, columns)``; only rounding is left of a column that the features explain completely.
+        Shape ``(rows, columns)``. If the features explain a column completely, its residual is rounding.
     """
     if len(scores) != len(features):
         raise ValueError(f"scores {scores.shape} and features {features.shape} do not belong together")
@@ -86,29 +91,32 @@ def residuals(scores: Floats, features: Codes) -> Floats:
     return _residual(scores, features if len(varying) == features.shape[1] else features[:, varying])
 
 
-def neutralize_to(scores: npt.NDArray[np.floating], opinion: Floats, *, proportion: float) -> Floats:
+def neutralize_to(scores: npt.NDArray[np.floating], reference: Floats, *, proportion: float) -> Floats:
     """
-    Remove the part of *scores* that another model's predictions of the same era explain linearly.
+    Remove the part of *scores* that a reference model's predictions of the same era explain linearly.
 
     Args:
-        scores: Of one era, usually gaussianized. Shape ``(rows,)``.
-        opinion: Of the other model, gaussianized here among the rows that it speaks about; NaN, elsewhere, removes
-            nothing there. Shape ``(rows,)``.
+        scores: Scores of one era, usually gaussianized. Shape ``(rows,)``.
+        reference: Predictions of the reference model. They are gaussianized among the rows that it predicts; the other
+            rows are NaN, and their scores do not change. Shape ``(rows,)``.
         proportion: Share to remove, from 0 (none) to 1 (all).
+
+    Returns:
+        ``scores - proportion * explained``, not rescaled; the scores where the reference is constant. Shape ``(rows,)``.
 
     Raises:
         ValueError: Shapes differ, or *proportion* is outside 0 to 1.
-        GateFailed: The scores are the other model's; nothing but rounding would be left.
+        GateFailed: The reference explains the scores completely, so that only rounding would be left.
     """
-    if scores.shape != opinion.shape or not 0 <= proportion <= 1:
-        raise ValueError(f"scores {scores.shape}, an opinion {opinion.shape} and proportion {proportion} do not fit")
-    known, b = np.isfinite(opinion), np.zeros(len(opinion))
-    if not known.any() or np.ptp(opinion[known]) == 0:
+    if scores.shape != reference.shape or not 0 <= proportion <= 1:
+        raise ValueError(f"scores {scores.shape}, a reference {reference.shape} and proportion {proportion} do not fit")
+    known, b = np.isfinite(reference), np.zeros(len(reference))
+    if not known.any() or np.ptp(reference[known]) == 0:
         return scores.astype(np.float64)
-    b[known] = gaussianize(opinion[known])
+    b[known] = gaussianize(reference[known])
     explained = (b @ scores) / (b @ b) * b
-    left = scores - explained
-    if proportion == 1 and np.linalg.norm(left) <= 1e-9 * np.linalg.norm(scores):
+    residual = scores - explained
+    if proportion == 1 and np.linalg.norm(residual) <= EXHAUSTED * np.linalg.norm(scores):
         raise GateFailed("neutralize: the benchmark explains the scores completely; neutralize less")
     return np.asarray(scores - proportion * explained)
 
@@ -118,7 +126,7 @@ def exposures(scores: npt.NDArray[np.floating], features: Codes) -> Floats:
     Return the correlation (Pearson) of *scores* with each feature; 0 for a constant feature or constant scores.
 
     Args:
-        scores: Of one era. Shape ``(rows,)``.
+        scores: Scores of one era. Shape ``(rows,)``.
         features: Codes of the same rows. Shape ``(rows, k)``, int8.
 
     Returns:
@@ -136,30 +144,58 @@ def exposures(scores: npt.NDArray[np.floating], features: Codes) -> Floats:
     return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale > 0))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Factor:
+    """
+    Cholesky factor of independent columns of a Gram matrix.
+
+    Attributes:
+        lower: Lower triangle. Shape ``(kept, kept)``.
+        kept: Positions of the columns that it factors. Shape ``(kept,)``.
+    """
+
+    lower: Floats
+    kept: npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Residual:
+    """
+    Scores after a projection.
+
+    Attributes:
+        values: The scores. Shape ``(rows, columns)``.
+        products: Products with each centred feature and the constant, 0 if the projection is complete. Shape ``(k + 1, columns)``.
+    """
+
+    values: Floats
+    products: Floats
+
+
 def _residual(p: Floats, features: Codes) -> Floats:
-    """Return what *features* and a constant leave of *p*, by the cheapest way that proves right."""
+    """Return the residual of *p* by the cheapest method whose result is orthogonal to *features* and a constant."""
     if not features.shape[1]:
         return np.asarray(p - p.mean(axis=0))
     gram = _gram(features)
-    for factor in (_cholesky, _eliminate):
-        found = factor(gram)
-        if found is None:
+    for method in (_cholesky, _eliminate):
+        factor = method(gram)
+        if factor is None:
             continue
-        lower, kept = found
-        r, product = p, _products(features, p)
+        found = _Residual(values=p, products=_products(features, p))
         for _ in range(2):
             weights = np.zeros((len(gram), p.shape[1]))
-            weights[kept] = _solve(lower, product[kept])
-            r, product = _subtract(features, weights, r)
-        if (np.abs(product).max(axis=0) <= 1e-10 * len(p) * np.abs(p).max(axis=0)).all():
-            return r
+            weights[factor.kept] = _solve(factor.lower, found.products[factor.kept])
+            found = _subtract(features, weights, found.values)
+        if (np.abs(found.products).max(axis=0) <= 1e-10 * len(p) * np.abs(p).max(axis=0)).all():
+            return found.values
     block = np.column_stack([features, np.ones(len(p))]).astype(np.float64)
     return np.asarray(p - block @ np.linalg.lstsq(block, p, rcond=1e-6)[0])
 
 
 def _gram(features: Codes) -> Floats:
-    """Return the Gram matrix of the centred features and a constant, exact. Shape ``(k + 1, k + 1)``."""
+    """Return the exact Gram matrix of the centred features and a constant. Shape ``(k + 1, k + 1)``."""
     k = features.shape[1]
+    # Without the middle bin sums are smaller; beside a constant this leaves the projection unchanged.
     largest = max(int(features.max()) - MIDDLE_BIN, MIDDLE_BIN - int(features.min()), 1)
     kind = np.float32 if largest * largest * len(features) < 2**24 else np.float64
     gram = np.zeros((k + 1, k + 1))
@@ -172,19 +208,19 @@ def _gram(features: Codes) -> Floats:
     return gram
 
 
-def _cholesky(gram: Floats) -> Factor | None:
-    """Factor a Gram matrix of independent columns; None when some column depends on the others."""
+def _cholesky(gram: Floats) -> _Factor | None:
+    """Factor a Gram matrix of independent columns; return ``None`` if a column depends on the others."""
     try:
         lower = np.asarray(np.linalg.cholesky(gram), dtype=np.float64)
     except np.linalg.LinAlgError:
         return None
     if (np.square(np.diagonal(lower)) <= DEPENDENT * np.diagonal(gram)).any():
         return None
-    return lower, np.arange(len(gram))
+    return _Factor(lower=lower, kept=np.arange(len(gram)))
 
 
-def _eliminate(gram: Floats) -> Factor:
-    """Factor the Gram matrix column by column, leaving out each column that depends on those before it."""
+def _eliminate(gram: Floats) -> _Factor:
+    """Factor the Gram matrix column by column, without each column that depends on those before it."""
     size = len(gram)
     least = DEPENDENT * np.diagonal(gram)
     lower = np.zeros((size, size))
@@ -202,11 +238,12 @@ def _eliminate(gram: Floats) -> Factor:
             panel[j + 1 :, j + 1 :] -= np.outer(panel[j + 1 :, j], panel[j + 1 : end - start, j])
         lower[start:, start:end] = np.tril(panel)
     chosen = np.array(kept, dtype=np.intp)
-    return lower[np.ix_(chosen, chosen)], chosen
+    return _Factor(lower=lower[np.ix_(chosen, chosen)], kept=chosen)
 
 
 def _solve(lower: Floats, b: Floats) -> Floats:
-    """Solve ``lower @ lower.T @ x = b`` for the columns of *b*; numpy has no triangular solve, and a general one costs as much as factoring."""
+    """Solve ``lower @ lower.T @ x = b`` for the columns of *b*."""
+    # By panels, because numpy has no triangular solve and a general one costs as much as the factor.
     x = b.copy()
     starts = range(0, len(x), PANEL)
     for start in starts:
@@ -219,7 +256,7 @@ def _solve(lower: Floats, b: Floats) -> Floats:
 
 
 def _blocks(features: Codes) -> Iterator[tuple[slice, Floats]]:
-    """Yield the centred features as float64, some rows at a time."""
+    """Yield slices of rows with their centred features as float64."""
     for start in range(0, len(features), ROWS):
         rows = slice(start, start + ROWS)
         yield rows, np.subtract(features[rows], MIDDLE_BIN, dtype=np.float64)
@@ -233,11 +270,12 @@ def _products(features: Codes, r: Floats) -> Floats:
     return np.concatenate([total, r.sum(axis=0, keepdims=True)])
 
 
-def _subtract(features: Codes, weights: Floats, r: Floats) -> tuple[Floats, Floats]:
-    """Return *r* less the weighted sums of the centred features and the constant, and the products of what is left."""
+def _subtract(features: Codes, weights: Floats, r: Floats) -> _Residual:
+    """Return *r* minus the weighted sums of the centred features and the constant."""
+    # One pass for the difference and its products, because casting the features takes most of the time.
     left = r - weights[-1]
     total = np.zeros((features.shape[1], r.shape[1]))
     for rows, block in _blocks(features):
         left[rows] -= block @ weights[:-1]
         total += block.T @ left[rows]
-    return left, np.concatenate([total, left.sum(axis=0, keepdims=True)])
+    return _Residual(values=left, products=np.concatenate([total, left.sum(axis=0, keepdims=True)]))
