@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from models.bins import TARGET_SHARES, TARGET_VALUES
@@ -26,7 +27,7 @@ import numpy as np
 import pandas as pd
 from numerai_tools import scoring as official
 
-from bot.scoring.metrics import corr_table, fnc_table, mmc_table, per_era
+from bot.scoring.metrics import corr_table, fnc_table, mmc_table
 from bot.scoring.neutralize import neutralize
 
 ROWS, FEATURES, COLUMNS, FEW = 5_500, 2_376, 10, 20
@@ -55,6 +56,12 @@ def period(eras: int, sizes: np.ndarray) -> pd.DataFrame:
     frame["era"] = np.repeat([f"{era:04d}" for era in range(eras)], sizes)
     frame.index = pd.Index([f"n{number:015x}" for number in rng.permutation(rows)], name="id")
     return frame
+
+
+def per_era(score: Callable[..., np.ndarray], eras: np.ndarray, *columns: np.ndarray) -> dict[str, np.ndarray]:
+    """Score every era of columns whose rows are sorted by era."""
+    starts = [0, *(np.flatnonzero(eras[1:] != eras[:-1]) + 1).tolist(), len(eras)]
+    return {str(eras[start]): score(*(column[start:end] for column in columns)) for start, end in pairwise(starts)}
 
 
 def scores(frame: pd.DataFrame, repeats: int, prefix: str = "") -> dict[str, tuple[float, float, float]]:

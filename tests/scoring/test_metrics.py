@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numerai_tools import scoring as official
 
-from bot.scoring.metrics import FNC_SET, bmc, corr, corr_table, exposure, fnc_table, mmc, mmc_table, per_era
+from bot.scoring.metrics import FNC_SET, bmc, corr, corr_table, fnc_table, mmc, mmc_table
+from tests.scoring.eras import per_era
 
 TOLERANCE = 1e-12
 
@@ -253,35 +254,6 @@ def test_constants_in_tables_are_not_computed():
     assert mmc_table(flat, m, y)[0, 0] == 0
     assert np.isnan(fncs[:, 0]).tolist() == [False, True, False]
     assert np.isnan(fnc_table(stepped, (stepped[:, None] * 4).astype(np.int8), y)).all()
-
-
-def test_exposure_is_the_feature_with_the_largest_correlation():
-    """Largest and root mean square over features; the largest is numerai-tools' own."""
-    p, _, _ = era(16, 500)
-    features = np.random.default_rng(16).integers(0, 5, size=(500, 6), dtype=np.int8)
-    p = p + 0.3 * features[:, 4]
-
-    found = exposure(p, features)
-
-    name, largest = official.max_feature_correlation(pd.Series(p), pd.DataFrame(features).rename(columns=str))
-    assert (str(found.feature), found.max_abs) == (name, pytest.approx(largest, abs=1e-12))
-    assert found.rms == pytest.approx(np.sqrt(np.mean([np.corrcoef(p, f)[0, 1] ** 2 for f in features.T])), abs=1e-12)
-
-
-def test_per_era_scores_each_era_alone():
-    """An era's score is the score of its rows, whatever stands beside it."""
-    p, _, y = era(7, 90)
-    eras = np.repeat(["0001", "0002", "0003"], 30)
-
-    scores = per_era(corr, eras, p, y)
-
-    assert scores == {f"000{k + 1}": corr(p[30 * k : 30 * k + 30], y[30 * k : 30 * k + 30]) for k in range(3)}
-
-
-def test_per_era_refuses_scattered_eras():
-    """Rows of one era in two places would be two half eras."""
-    with pytest.raises(ValueError, match="sort them"):
-        per_era(corr, ["0001", "0002", "0001"], np.arange(3.0), np.arange(3.0))
 
 
 def test_scoring_imports_neither_scipy_nor_pandas():

@@ -140,3 +140,14 @@ def test_exposures_are_pearson_correlations():
     expected = [0.0 if j == 2 else np.corrcoef(scores, features[:, j])[0, 1] for j in range(6)]
     assert found == pytest.approx(expected, abs=1e-13)
     assert (exposures(np.full(1_500, 0.3), features) == 0).all()
+
+
+def test_the_largest_exposure_equals_numerai_tools():
+    """Feature and size of the largest exposure are those of numerai-tools."""
+    scores, features = era(16, rows=500, k=6)
+    scores = scores + 0.3 * features[:, 4]
+
+    found = np.abs(exposures(scores, features))
+
+    name, largest = official.max_feature_correlation(pd.Series(scores), pd.DataFrame(features).rename(columns=str))
+    assert (str(found.argmax()), found.max()) == (name, pytest.approx(largest, abs=1e-12))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numerai_tools import scoring as official
 from numerai_tools import signals
 
-from bot.scoring.metrics import corr, per_era
+from bot.scoring.metrics import corr
 from bot.scoring.summaries import (
     RECENT,
     PayoutTerms,
@@ -21,6 +21,7 @@ from bot.scoring.summaries import (
     payout,
     sharpe,
 )
+from tests.scoring.eras import per_era
 
 TOLERANCE = 1e-12
 
