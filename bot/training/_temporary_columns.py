@@ -1,4 +1,4 @@
-"""Columns that no store holds, written to disk as they are made, so that how many there are is no matter of memory."""
+"""Write derived columns to temporary files, so that memory does not grow with their number."""
 
 import tempfile
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ Column = npt.NDArray[Any]
 
 class TemporaryColumns:
     """
-    A file without a name: it is gone when the last column in it is.
+    Columns in a file without a name; the disk space is freed with the last reference to a column.
 
     Args:
-        folder: On the disk that takes it; made where it is not there.
+        folder: Folder on the disk to write to; created if missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -24,18 +24,16 @@ class TemporaryColumns:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by :meth:`__exit__`
 
     def __enter__(self) -> Self:
-        """Take columns until the end."""
+        """Return the open file."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take no more columns; those that were taken stay mapped."""
+        """Close the file; columns that were written stay mapped."""
         self._file.close()
 
     def write(self, columns: Sequence[Column]) -> list[Column]:
         """
-        Return the columns, none of them in memory: those that are no view of a file are written to this one.
-
-        Written, not mapped and assigned: a full disk is an error then, and never a crash.
+        Write the columns that are in memory to the file, and return all columns as views of files.
 
         Raises:
             OSError: The disk is full.
@@ -46,6 +44,7 @@ class TemporaryColumns:
             if not loose:
                 continue
             start, rows = self._file.seek(0, 2), len(columns[loose[0]])
+            # Written, not assigned through a writable map: a full disk raises here and does not crash the process.
             for index in loose:
                 self._file.write(np.ascontiguousarray(columns[index]).data)
             self._file.flush()
@@ -56,7 +55,7 @@ class TemporaryColumns:
 
 
 def is_mapped(column: Column) -> bool:
-    """Say whether an array is a view of a file, however many views lie between."""
+    """Return whether an array is a view of a file, directly or through other views."""
     owner: object = column
     while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
         owner = owner.base

@@ -1,22 +1,22 @@
 """
-Recipes of one's own: ``recipes/<name>.toml`` beside ``bot.toml``, next to the built-in ones.
+Read recipes from files: ``recipes/<name>.toml`` beside ``bot.toml``, in addition to the built-in ones.
 
 ::
 
     # recipes/patient.toml
-    base = "standard"              # what is not said here is as there; "standard" when absent
-    target = "target_ender_60"     # pinned; without it, and without feature_set, the settings decide
+    base = "standard"              # missing keys keep the values of this recipe; default "standard"
+    target = "target_ender_60"     # without it, and without feature_set, the settings apply
     neutralize = 0.5
 
-    [weights]                      # replaces the base's as a whole
+    [weights]                      # replaces all weights of the base
     tsmixer = 0.4
     gbm = 0.4
     gbm_ender_20 = 0.2
 
-    [network]                      # and [floors]: key by key
+    [network]                      # like [floors], replaces single keys
     lookback = 26
 
-A file may not take a built-in recipe's name. Unknown keys, wrong types and values that cannot work are refused.
+A file may not have the name of a built-in recipe. Unknown keys, wrong types and impossible values are refused.
 """
 
 import difflib
@@ -41,7 +41,7 @@ _RECIPE: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 
 
 def names(folder: Path = FOLDER) -> tuple[str, ...]:
-    """Return the names of all recipes, built in and in *folder*, without reading them."""
+    """Return the names of all recipes, built-in and in *folder*, without reading the files."""
     return tuple(sorted({*RECIPES, *(path.stem for path in folder.glob("*.toml"))}))
 
 
@@ -50,7 +50,7 @@ def find(name: str, folder: Path = FOLDER) -> Recipe:
     Return the recipe called *name*.
 
     Raises:
-        BadConfig: There is none of that name, or its file is not usable.
+        BadConfig: There is no such recipe, or its file is not valid.
     """
     path = folder / f"{name}.toml"
     if path.is_file():
@@ -59,7 +59,7 @@ def find(name: str, folder: Path = FOLDER) -> Recipe:
         return RECIPES[name]
     raise BadConfig(
         f"recipe {name!r} is unknown{_near(name, names(folder))}; known recipes: {', '.join(names(folder))}"
-        f" (a recipe of your own is a file {folder}/NAME.toml)"
+        f" (to add a recipe, write {folder}/NAME.toml)"
     )
 
 
@@ -82,7 +82,7 @@ def history_needs(folder: Path = FOLDER) -> HistoryNeeds:
     Return the history that the built-in recipes and those in *folder* need.
 
     Raises:
-        BadConfig: A file of *folder* is not usable.
+        BadConfig: A file of *folder* is not valid.
     """
     networks = [find(name, folder).network for name in names(folder)]
     targets = dict.fromkeys(name for network in networks for name in network.history_targets)
@@ -91,28 +91,28 @@ def history_needs(folder: Path = FOLDER) -> HistoryNeeds:
 
 def read(path: Path) -> Recipe:
     """
-    Return the recipe of a file; its name is the file's.
+    Return the recipe of a file; the recipe has the file's name.
 
     Raises:
-        BadConfig: The file cannot be read, is no TOML, or what it says is unknown, of a wrong type or cannot work.
+        BadConfig: The file cannot be read, is not TOML, or has an unknown key, a wrong type or an impossible value.
     """
     if path.stem in RECIPES:
         raise BadConfig(
             f"{path}: {path.stem!r} is a built-in recipe; give the file another name, and base = {path.stem!r}"
         )
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadConfig(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path} is not valid TOML: {error}") from None
-    base = said.pop("base", "standard")
+    base = content.pop("base", "standard")
     if base not in RECIPES:
         raise BadConfig(f"{path}: base must be one of {', '.join(sorted(RECIPES))}, not {base!r}")
-    _refuse_unknown(path, said, Recipe, "")
-    merged = asdict(RECIPES[base]) | {key: value for key, value in said.items() if key not in _TABLES}
+    _refuse_unknown(path, content, Recipe, "")
+    merged = asdict(RECIPES[base]) | {key: value for key, value in content.items() if key not in _TABLES}
     for table, kind in _TABLES.items():
-        changes = said.get(table, {})
+        changes = content.get(table, {})
         if not isinstance(changes, dict):
             raise BadConfig(f"{path}: {table} must be a table, [{table}]")
         _refuse_unknown(path, changes, kind, f"{table}.")
@@ -131,7 +131,7 @@ def read(path: Path) -> Recipe:
 
 
 def to_toml(recipe: Recipe) -> str:
-    """Return a recipe as the content of its file, every value written out; :func:`read` gives it back."""
+    """Return the content of a recipe's file with every value; the inverse of :func:`read`."""
     content = {key: value for key, value in asdict(recipe).items() if key != "name" and value is not None}
     tables = {"weights": dict(content.pop("weights")), **{name: content.pop(name) for name in _TABLES}}
     lines = [f"{key} = {_value(value)}" for key, value in content.items()]
@@ -140,14 +140,14 @@ def to_toml(recipe: Recipe) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _value(value: Any) -> str:  # noqa: ANN401 - whatever a recipe holds: text, numbers, truth, and tuples of them
-    # JSON is TOML here, except that TOML escapes DEL, and knows no surrogate pairs.
+def _value(value: Any) -> str:  # noqa: ANN401 - any value of a recipe: text, numbers, booleans and tuples of them
+    # These values look the same in JSON and TOML, but TOML escapes DEL and has no surrogate pairs.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _refuse_unknown(path: Path, said: Mapping[str, Any], kind: type[Any], prefix: str) -> None:
+def _refuse_unknown(path: Path, content: Mapping[str, Any], kind: type[Any], prefix: str) -> None:
     known = [field.name for field in fields(kind) if field.name != "name"]
-    for key in said:
+    for key in content:
         if key not in known:
             raise BadConfig(f"{path}: {prefix}{key} is unknown{_near(key, known)}")
 
@@ -158,7 +158,7 @@ def _near(name: str, known: Any) -> str:  # noqa: ANN401 - any collection of nam
 
 
 def _refuse_impossible(path: Path, recipe: Recipe) -> None:
-    """Refuse what has the right type and still cannot be trained, blended or judged."""
+    """Refuse values of the right type that cannot be trained, blended or judged."""
     network, floors = recipe.network, recipe.floors
     members = [name for name, _ in recipe.weights]
     answers = {member_target(name, main="") for name in members if name.startswith(f"{NETWORK_MEMBER}_")}

@@ -1,4 +1,4 @@
-"""What a slot submits: features, targets, members, weights. Values only; a recipe's digest goes into its artifact."""
+"""Recipes: features, targets, members and weights of a submission. Artifacts record a recipe and its digest."""
 
 import hashlib
 import json
@@ -8,16 +8,16 @@ from typing import Literal
 from bot.serving.names import NETWORK_MEMBER, TREE_MEMBER, is_trees, member_target
 
 BENCHMARK, META_MODEL = "benchmark", "meta_model"
-"""Neutralizers that are no feature set; the second one is refused, since nobody knows it while a round is open."""
+"""Neutralizers that are not feature sets. The meta model is refused: it is not published while a round is open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkRecipe:
     """
-    Size and schedule of the TSMixer-Ext member.
+    Size and training schedule of the TSMixer-Ext member.
 
     Attributes:
-        mixing: ``row`` mixes every row's own history, ``era`` mixes each era once and conditions its rows, ``none`` is
+        mixing: ``row`` mixes the history of every row, ``era`` mixes each era once and conditions its rows, ``none`` is
             a plain perceptron.
         lookback: Resolved eras on the historical axis; 0 switches history off.
         history_targets: Targets whose realised feature returns make the historical channels.
@@ -25,30 +25,31 @@ class NetworkRecipe:
         hidden: Channels inside the mixer.
         feed_forward: Width inside feature mixing.
         blocks: Mixer blocks, exactly this many.
-        dropout: Inside the mixer.
-        input_dropout: On the row's own features.
+        dropout: Dropout rate inside the mixer.
+        input_dropout: Dropout rate of the row's own features.
         history_dropout: Share of eras trained with history masked, so that a stale history can be masked live.
         z_dropout: Share of eras trained with stacked predictions masked.
-        stacked: The network also sees out-of-fold predictions of every target by trees of the recipe's preset. Off
-            until an experiment shows that it pays: it takes a training of trees per target and fold.
-        stacked_chunk: Eras of a fold; those before the first fold are learned without predictions.
-        labels: ``benchmark_residual`` learns what Numerai's benchmark model of the main target leaves of each target,
-            for MMC, in the eras it speaks about (from 1133), and stops on BMC; the power 1.5 of CORR is left out.
-        loss: What training minimises: ``cross_entropy`` of the five classes, ``mse`` of ranks within the era, or
-            ``pearson``, the correlation within the era.
-        pearson_weight: How much of the per-era correlation loss is added to it.
-        epochs: Passes over the training eras at most; early stopping ends sooner.
+        stacked: Out-of-fold predictions of every target, by trees of the recipe's preset, are further inputs. Off until
+            an experiment shows a gain: it fits trees for every target and fold.
+        stacked_chunk: Eras of a fold; eras before the first fold are trained without predictions.
+        labels: ``target``, or ``benchmark_residual`` for MMC: the part of each target that Numerai's benchmark model of
+            the main target does not explain, in the eras that it covers (from 1133). Training then stops on BMC, and
+            the power 1.5 of CORR is left out.
+        loss: Training loss: ``cross_entropy`` of the five classes, ``mse`` of ranks within the era, or ``pearson``, the
+            correlation within the era.
+        pearson_weight: Weight of the per-era correlation loss that is added to the loss.
+        epochs: Maximum number of passes over the training eras; early stopping ends sooner.
         learning_rate: Peak of the one-cycle schedule.
-        weight_decay: Of AdamW.
+        weight_decay: Weight decay of AdamW.
         patience: Evaluations without a better validation CORR before training stops.
-        evaluations_per_epoch: How often validation CORR is measured.
+        evaluations_per_epoch: Measurements of validation CORR in an epoch.
         eras_per_step: Eras whose mean gradient makes one optimizer step.
         era_stride: An epoch takes every *n*-th era, each epoch with the next offset.
-        batch_rows: Rows on the device at once; an era with more is added up in parts.
-        precision: ``auto`` computes matrix products in bfloat16 on CUDA.
-        compiled: Let ``torch.compile`` fuse the network.
-        seeds: Networks that are averaged; each is trained in full.
-        seed: Of the first one's initial weights, era order and dropout; the others count up.
+        batch_rows: Rows on the device at once; the gradients of a larger era are accumulated in parts.
+        precision: Precision of matrix products; ``auto`` is bfloat16 on CUDA.
+        compiled: Compile the network with ``torch.compile``.
+        seeds: Number of networks that are averaged; each is trained in full.
+        seed: Seed of the first network's initial weights, era order and dropout; the others count up from it.
     """
 
     mixing: Literal["row", "era", "none"] = "row"
@@ -89,21 +90,21 @@ class NetworkRecipe:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floors:
     """
-    What a challenger must reach on the hold-out to become champion; :mod:`bot.judging.promotion` applies them.
+    Limits of the hold-out that a challenger must satisfy; :mod:`bot.judging.promotion` applies them.
 
     Attributes:
-        confidence: Of every interval; the larger, the more may count as noise.
-        min_skill: Deviations of mean CORR from that of shuffled rows; 3.5 lets 0.023 % of models through that know
-            nothing.
-        min_corr: CORR's lower bound must be over it.
-        min_contribution: BMC's and MMC's upper bounds must reach it, where they can be computed.
+        confidence: Level of every interval; at a higher level, larger differences count as noise.
+        min_skill: Minimum distance of mean CORR from that of shuffled rows, in standard deviations; 0.023 % of models
+            without skill are over 3.5.
+        min_corr: The lower bound of CORR must be over it.
+        min_contribution: The upper bounds of BMC and MMC must reach it, where they can be computed.
         max_drawdown: Largest fall of cumulative CORR.
         max_exposure: Largest absolute correlation with a neutralizer, mean over eras; the default is that of the gate
             that every submission passes.
-        min_champion_correlation: Rank correlation with the champion, mean over eras.
-        max_latency_s: Seconds to score 7,200 rows, as many as the largest live era so far has.
-        suspicious_corr: CORR on the hold-out over which a warning of a leak is given; nothing honest reaches .15 on
-            Numerai's data. It refuses nothing: what leaks purge, lag or a feature is refused for itself.
+        min_champion_correlation: Minimum rank correlation with the champion, mean over eras.
+        max_latency_s: Seconds to score 7,200 rows, the size of the largest live era so far.
+        suspicious_corr: Mean CORR on the hold-out over which to warn of a leak; no honest model reaches .15 on Numerai's
+            data. Never refuses: leaks by purge, lag or a feature are refused by their own checks.
     """
 
     confidence: float = 0.95
@@ -120,32 +121,33 @@ class Floors:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """
-    One way to turn a live file into a submission.
+    Definition of a model: its data, members, training and promotion.
 
     Attributes:
-        name: How settings and the champion pointer call it.
-        targets: Every target the network predicts; the main target is added when absent.
-        missing: ``median_bin`` fills with the middle bin, ``category`` keeps a missing value apart.
-        normalize: How features enter the network.
+        name: Name in settings and in the champion pointer.
+        targets: Targets that the network predicts; the main target is added when absent.
+        missing: ``median_bin`` fills with the middle bin, ``category`` keeps a missing value as a category of its own.
+        normalize: Normalization of the network's features.
         engineered: Families of row aggregates per feature group.
         gbm: Preset of every tree member.
         weights: Share of each member in the ensemble: ``tsmixer`` and ``gbm`` for the main target; ``tsmixer_<name>``
-            for the network's answer to ``target_<name>``, one of its targets, and ``gbm_<name>`` for trees of it.
+            for the network's prediction of ``target_<name>``, one of its targets, and ``gbm_<name>`` for trees of it.
         weighting: ``fixed`` takes the weights as they are; the rules of :mod:`bot.scoring.ensemble_weights` take their names only, and
             find the shares on the validation eras.
-        corr_multiplier: Of CORR in what the rules weigh by: what a round pays for it (3 in 2026).
-        mmc_multiplier: Of MMC, likewise (15 in 2026).
+        corr_multiplier: Weight of CORR in these rules: a round's payout factor (3 in 2026).
+        mmc_multiplier: Weight of MMC in these rules: a round's payout factor (15 in 2026).
         neutralize: Proportion of the ensemble's linear feature part that is removed, 0 to 1.
-        neutralizers: Feature set it is removed for; or ``benchmark``, Numerai's benchmark model of the main target.
+        neutralizers: Feature set that it is neutralized to; or ``benchmark``, Numerai's benchmark model of the main
+            target.
         validation_eras: Eras for early stopping and the weights of members, an embargo after the training eras.
-        holdout_eras: Newest labelled eras, an embargo after the validation eras: challenger and champion are judged on
-            them, and nothing else looks at them.
+        holdout_eras: Newest labelled eras, an embargo after the validation eras; used only to judge challenger and
+            champion.
         every: Train on every *n*-th era (1 = all); neighbours share three quarters of a 20D target.
-        refit: Serve members trained again on all resolved eras, the held-out ones included; the scores are those of
-            the members that had not seen them.
-        floors: What a challenger must reach.
-        feature_set: Pins it; ``None`` takes that of the settings.
-        target: Pins the main target; ``None`` takes that of the settings.
+        refit: Serve members that were trained again on all resolved eras, hold-out included. The scores are those of
+            the members that had not seen it.
+        floors: Limits for a promotion.
+        feature_set: Feature set; ``None`` takes that of the settings.
+        target: Main target; ``None`` takes that of the settings.
     """
 
     name: str
@@ -187,12 +189,12 @@ class Recipe:
 
     @property
     def to_benchmark(self) -> bool:
-        """Say whether the ensemble is neutralized to the benchmark model instead of features."""
+        """Return whether the ensemble is neutralized to the benchmark model instead of features."""
         return self.neutralizers == BENCHMARK
 
     @property
     def exposed(self) -> str:
-        """Return the feature set that exposure is measured to: the neutralizers, or the smallest one there is."""
+        """Return the feature set that exposure is measured to: the neutralizers, or the smallest feature set."""
         return "small" if self.to_benchmark else self.neutralizers
 
     @property
@@ -247,7 +249,7 @@ STANDARD = Recipe(
     network=NetworkRecipe(),
     gbm="small",
 )
-"""Mapping A at its default size beside Numerai's small LightGBM."""
+"""TSMixer-Ext at its default size, with Numerai's small LightGBM."""
 
 DEMO = Recipe(
     name="demo",
@@ -266,6 +268,6 @@ DEMO = Recipe(
     validation_eras=16,
     holdout_eras=96,
 )
-"""The same shape in small: trains in seconds on the sandbox's tiny world."""
+"""The same members in a small size: trains in seconds on the sandbox's tiny world."""
 
 RECIPES = {recipe.name: recipe for recipe in (STANDARD, DEMO)}
