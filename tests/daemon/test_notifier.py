@@ -84,7 +84,7 @@ def test_a_ledger_that_cannot_be_read_does_not_end_the_thread(paper, tmp_path, m
     monkeypatch.setattr("bot.daemon._notifier.Outbox", outbox)
     notifier.start()
     notifier.wake()
-    notifier._thread.join(timeout=30)
+    notifier._thread.join(timeout=120)
 
     assert tried.is_set()
     assert [one.title for one in told] == ["missed"]

@@ -85,7 +85,7 @@ def play(world: Path, folder: Path, *, rounds: int, settled_in: int, look_every:
                 if number in (settled_in, rounds) or number % look_every == 0:
                     grown.mib[number] = _weigh(bot)
             bot.process.terminate()
-            bot.process.wait(timeout=20)
+            bot.process.wait(timeout=180)
         database = sqlite3.connect(daemon.state / "ledger.sqlite")
         (grown.alerts,) = database.execute("SELECT count(*) FROM message WHERE sent_at IS NOT NULL").fetchone()
         database.close()

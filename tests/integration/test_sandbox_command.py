@@ -61,9 +61,9 @@ def test_served_tournament_can_be_asked_for_its_record(tmp_path, world_folder):
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment) as server:
         url = re.search(r"record at (\S+)", server.stdout.readline()).group(1)
-        record = requests.get(url, timeout=10).json()
+        record = requests.get(url, timeout=60).json()
         server.send_signal(signal.SIGTERM)
-        status = server.wait(timeout=10)
+        status = server.wait(timeout=60)
 
     assert (record["open_round"] >= FIRST_ROUND, record["submissions"], status) == (True, [], 0)
 
@@ -82,7 +82,7 @@ def test_rounds_go_on_where_an_earlier_tournament_ended(world_folder, tmp_path):
 
 def test_clock_of_a_running_sandbox_can_be_moved(sandbox):
     """Anybody with the address can move the sandbox's time on."""
-    moved = requests.post(f"{sandbox.url}sandbox/clock", json={"advance_s": 7200}, timeout=10).json()
+    moved = requests.post(f"{sandbox.url}sandbox/clock", json={"advance_s": 7200}, timeout=60).json()
 
     assert moved["now"] == "2026-11-24T14:01:00Z"
-    assert requests.get(f"{sandbox.url}sandbox/record", timeout=10).json()["open_round"] is None
+    assert requests.get(f"{sandbox.url}sandbox/record", timeout=60).json()["open_round"] is None

@@ -92,7 +92,7 @@ def test_loose_questions_are_understood(sandbox, query, variables, expected):
 
 def test_request_without_a_query_is_a_bad_request(sandbox):
     """A body that is no GraphQL request gets 400."""
-    assert requests.post(sandbox.url, data=b"nonsense", timeout=10).status_code == 400
+    assert requests.post(sandbox.url, data=b"nonsense", timeout=60).status_code == 400
 
 
 def test_fields_are_named_in_snake_case():
@@ -282,11 +282,11 @@ def test_ranges(wanted, condition, status, part):
 def test_a_download_is_resumed_while_the_round_lasts(sandbox):
     """The rest of a live file comes under its own tag; with the next round's file the whole of that one comes."""
     query = '{ dataset(filename: "v5.3/live.parquet") }'
-    whole = requests.get(url := post(sandbox, query)["data"]["dataset"], timeout=10)
+    whole = requests.get(url := post(sandbox, query)["data"]["dataset"], timeout=60)
     resume = {"Range": f"bytes={len(whole.content) - 7}-", "If-Range": whole.headers["ETag"]}
-    rest = requests.get(url, headers=resume, timeout=10)
+    rest = requests.get(url, headers=resume, timeout=60)
     sandbox.clock.advance(timedelta(days=1))
-    newer = requests.get(post(sandbox, query)["data"]["dataset"], headers=resume, timeout=10)
+    newer = requests.get(post(sandbox, query)["data"]["dataset"], headers=resume, timeout=60)
 
     assert (whole.status_code, rest.status_code, newer.status_code) == (200, 206, 200)
     assert rest.content == whole.content[-7:]
@@ -297,5 +297,5 @@ def test_unknown_tokens_open_nothing(sandbox):
     """A storage address that nobody was given is forbidden for reading and writing."""
     url = f"{sandbox.url}storage/v5.3/live.parquet?X-Amz-Signature={'0' * 32}"
 
-    assert requests.get(url, timeout=10).status_code == 403
-    assert requests.put(url, data=b"x", timeout=10).status_code == 403
+    assert requests.get(url, timeout=60).status_code == 403
+    assert requests.put(url, data=b"x", timeout=60).status_code == 403

@@ -11,6 +11,7 @@ import pytest
 from bot.sandbox.world.generate import World
 from tests.harness import clocks
 from tests.harness.clocks import FAKETIME
+from tests.harness.installation import LIMIT_S
 from tests.harness.season import GOALS, failing, play, quiet
 
 needs_faketime = pytest.mark.skipif(FAKETIME is None, reason="faketime is not installed")
@@ -68,7 +69,7 @@ def test_wrong_clocks_miss_no_round(world_folder, trained, tmp_path):
     }  # fmt: skip
     places = [str(one) for one in (world_folder, trained / "artifacts", tmp_path / "season", fake)]
     command = [sys.executable, "-W", "ignore", "-m", "tests.harness.season", *places]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=170)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT_S)
     sys.stdout.write(result.stdout)
 
     assert result.returncode == 0, result.stdout + result.stderr

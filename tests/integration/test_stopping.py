@@ -19,6 +19,7 @@ from bot.training.recipes import DEMO
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
 from models.stopping import TrainingStopped
+from tests.harness.installation import LIMIT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ("tsmixer.onnx", "gbm.txt")
@@ -44,11 +45,10 @@ def interrupt(installation, how, *, after):
         asked = time.monotonic()
         process.send_signal(how)
         rest = process.stderr.read()
-        code = process.wait(timeout=60)
+        code = process.wait(timeout=LIMIT_S)
     return code, rest.splitlines(), time.monotonic() - asked
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_retrain_goes_on(untrained, trained, how):
     """Stopped in the middle of the network, the second run serves the very models of a run that was left alone."""
