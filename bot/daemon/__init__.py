@@ -1,6 +1,6 @@
 """
-The daemon: a loop that looks for open rounds, jobs on a schedule, and a notifier.
+The daemon: a loop over rounds, jobs on a schedule, and a notifier.
 
-It loads no pandas and no onnxruntime; children of its own process do the work. It imports ``web``, ``record`` and all
-below them. Read ``process``, ``_loop``, ``_jobs``, ``_accounts``, ``_notifier``, ``wiring``.
+It loads no pandas and no onnxruntime: child processes do the work. It imports ``web``, ``record`` and the packages
+below them. Read ``process``, ``_loop``, ``_accounts``, ``_jobs``, ``_notifier``, ``wiring``.
 """

@@ -1,4 +1,4 @@
-"""An account in the open round, and what the loop asks of tournament and ledger."""
+"""The state of one account in the open round, and the methods of tournament and ledger that the loop calls."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,50 +10,50 @@ from bot.tournament.rounds import Round
 
 
 class Tournament(Protocol):
-    """What the loop asks Numerai."""
+    """Numerai's answers that the loop needs."""
 
     def current_round(self) -> Round:
-        """Return the open round; raises ``RoundNotOpen`` where there is none."""
+        """Return the open round. Raises ``RoundNotOpen`` if there is none."""
 
     def server_now(self) -> datetime:
         """Return the server's time, aware UTC."""
 
 
-class Book(Protocol):
-    """What the loop reads and writes of the ledger."""
+class RoundLedger(Protocol):
+    """The part of the ledger that the loop reads and writes."""
 
     def settled(self, round_number: int, slot: str) -> bool:
-        """Say whether the slot's round is confirmed, or rehearsed in a dry run."""
+        """Return whether the slot's round is confirmed, or complete in a dry run."""
 
     def filled_by(self, round_number: int, slot: str) -> str:
-        """Return what filled the slot."""
+        """Return the name of the fallback that filled the slot, ``champion`` for none."""
 
     def record_round(self, round_: Round) -> None:
-        """Remember when a round opened and closes."""
+        """Store when a round opened and closes."""
 
     def opening_times(self) -> tuple[datetime, ...]:
         """Return when the last rounds opened."""
 
     def unsent(self) -> Round | None:
-        """Return the newest round, if predictions for it were finished and never sent."""
+        """Return the newest round if its predictions were finished and never sent."""
 
     def probe(self) -> None:
-        """Take the lock that every write needs and give it back."""
+        """Acquire the lock that every write needs, and release it."""
 
 
 @dataclass(slots=True, kw_only=True)
 class AccountState:
     """
-    One account and where it stands in the open round.
+    One account and its progress in the open round.
 
     Attributes:
-        find_slots: Returns the names of the slots to fill; asked again for every round.
-        attempt: Returns the command that brings them to a confirmed submission within so many seconds, not yet started;
-            it is handed Numerai's trigger id where there is one.
-        slots: Of the open round; ``None`` while they are not known.
+        find_slots: Returns the names of the slots to fill. Called once a round.
+        attempt: Returns a command, not yet started, that submits the slots of a round. It takes the round, the seconds
+            that the command may run, and Numerai's trigger id or ``None``.
+        slots: Slots of the open round; ``None`` until they are known.
         trigger: Numerai's id of the webhook call that the next attempt answers.
-        running: The attempt under way.
-        hold_until: Monotonic time before which no other attempt begins.
+        running: The attempt that is running.
+        hold_until: Monotonic time before which no attempt starts.
     """
 
     find_slots: Callable[[], tuple[str, ...]]

@@ -1,8 +1,8 @@
 """
-JobSchedule jobs: commands of the bot on a schedule, as child processes beside the rounds.
+Jobs: commands of the bot that run on a schedule, as child processes beside the rounds.
 
-APScheduler only looks whether something is due; dueness itself comes from the ledger and survives restarts, so that what
-was missed is made up for once. A job that fails or hangs cannot stop the loop.
+The ledger decides whether a job is due, so that a restart forgets nothing and a missed run is made up for once.
+APScheduler only triggers the check. A job that fails or hangs cannot stop the loop.
 """
 
 import threading
@@ -19,16 +19,16 @@ from bot.record.ledger import Ledger
 from bot.system.child_process import ChildProcess
 
 LIMIT_S = 12 * 3600.0
-"""Seconds a job's command may take."""
+"""Longest run of a job's command in seconds."""
 
 RETRY_S = 900.0
-"""Seconds after which a failed job is tried again."""
+"""Seconds before a failed job runs again."""
 
 LOOK_S = 60.0
-"""Seconds between two looks whether a job is due."""
+"""Seconds between two checks whether a job is due."""
 
 CHECKPOINT_S = 30.0
-"""Seconds a command gets to save where it is, once it is told to stop."""
+"""Seconds a command has after SIGTERM to save a checkpoint."""
 
 NICENESS = 10
 log = structlog.get_logger()
@@ -37,16 +37,16 @@ log = structlog.get_logger()
 @dataclass(slots=True, kw_only=True)
 class Job:
     """
-    Commands of the bot on a schedule.
+    Commands of the bot that run on a schedule.
 
     Attributes:
-        name: Under which the ledger remembers the last run.
-        commands: Arguments of each command, run one after another.
-        ledger_path: Where the job remembers its last run.
-        every_s: Seconds between two runs, from success to success.
-        with_key: Whether its commands ask Numerai about the account.
-        wanted: Says, when it is time, whether there is anything to run for.
-        alive: Called while a command runs.
+        name: Name of the job in the ledger.
+        commands: Arguments of each command; they run one after another.
+        ledger_path: Ledger that stores the last run.
+        every_s: Seconds from a success to the next run.
+        with_key: Whether the commands get the API key.
+        wanted: Returns whether there is work for a run that is due.
+        alive: Called every half second while a command runs.
         done: Called when a run has succeeded.
     """
 
@@ -62,7 +62,7 @@ class Job:
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def is_due(self, now: datetime) -> bool:
-        """Say whether to run: never ran, was cut off, failed a while ago, or succeeded long enough ago."""
+        """Return whether the last run is missing, was interrupted, or ended long enough ago."""
         ledger = Ledger(self.ledger_path)
         try:
             last = ledger.job(self.name)
@@ -74,7 +74,7 @@ class Job:
         return (now - datetime.fromisoformat(last["finished_at"])).total_seconds() >= pause_s
 
     def run(self) -> None:
-        """Run the commands if it is time to; the outcome goes to the ledger and the log."""
+        """Run the commands if the job is due; write the outcome to the ledger and the log."""
         if self._stopping.is_set() or not self.is_due(datetime.now(UTC)) or not self.wanted():
             return
         ledger = Ledger(self.ledger_path)
@@ -93,16 +93,17 @@ class Job:
 
     @property
     def is_running(self) -> bool:
-        """Say whether one of its commands is under way."""
+        """Return whether one of its commands is running."""
         return self._child is not None and self._child.poll() is None
 
     def stop(self, *, grace_s: float = CHECKPOINT_S) -> None:
-        """End a command that is under way, once it has saved where it is; what it publishes, it publishes in one step."""
+        """Stop the running command, after *grace_s* seconds by SIGKILL. Commands publish their results atomically."""
         self._stopping.set()
         if self._child is not None:
             self._child.stop(grace_s=grace_s)
 
     def _run(self, command: tuple[str, ...]) -> str:
+        """Run one command; return its outcome, ``ok`` or a reason."""
         if self._stopping.is_set():
             return "stopped"
         log.info("chore.started", chore=self.name, command=" ".join(command))
@@ -122,59 +123,59 @@ class Job:
 
 class JobSchedule:
     """
-    The jobs of a daemon, one after another in their order: they share data and cores.
+    Runs a daemon's jobs, one at a time, because they share data and cores.
 
     Args:
-        jobs: Of them, those that are due at once run in this order.
+        jobs: Jobs in the order in which they run when several are due.
         done: Called when one of them has succeeded.
     """
 
     def __init__(self, jobs: Sequence[Job], *, done: Callable[[], None] = lambda: None) -> None:
         self._jobs = jobs
-        self._seen = time.monotonic()
+        self._last_sign = time.monotonic()
         self._scheduler = make_scheduler()
         for job in jobs:
-            job.alive, job.done = self._live, done
+            job.alive, job.done = self._note_sign, done
         if jobs:
             seconds = min(LOOK_S, *(job.every_s for job in jobs))
             self._scheduler.add_job(self._look, "interval", seconds=seconds, id="jobs", next_run_time=datetime.now(UTC))
 
     @property
     def silent_s(self) -> float:
-        """Return the seconds since the scheduler last showed that it lives; 0 where it has nothing to do."""
-        return time.monotonic() - self._seen if self._jobs else 0.0
+        """Return the seconds since the scheduler's last sign of life; 0 if there are no jobs."""
+        return time.monotonic() - self._last_sign if self._jobs else 0.0
 
     @property
     def names(self) -> dict[str, float]:
-        """Return the jobs, and the seconds between two runs of each."""
+        """Return the seconds between two runs of each job, by its name."""
         return {job.name: job.every_s for job in self._jobs}
 
     @property
     def is_busy(self) -> bool:
-        """Say whether a command is under way."""
+        """Return whether a command is running."""
         return any(job.is_running for job in self._jobs)
 
     def start(self) -> None:
-        """Look for due jobs from now on."""
+        """Start to check for due jobs."""
         self._scheduler.start()
 
     def stop(self) -> None:
-        """End what is under way; return once every command has saved and ended."""
+        """Stop the running command; return once it has saved and ended."""
         for job in self._jobs:
             job.stop()
         self._scheduler.shutdown(wait=False)
 
     def _look(self) -> None:
         for job in self._jobs:
-            self._live()
+            self._note_sign()
             job.run()
 
-    def _live(self) -> None:
-        self._seen = time.monotonic()
+    def _note_sign(self) -> None:
+        self._last_sign = time.monotonic()
 
 
 def make_scheduler() -> BackgroundScheduler:
-    """Return a scheduler for jobs: in memory, UTC, late runs are made up for once and never overlap."""
+    """Return a scheduler in memory and UTC, whose late runs are made up for once and never overlap."""
     return BackgroundScheduler(
         timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
     )

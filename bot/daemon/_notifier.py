@@ -1,4 +1,4 @@
-"""Bring messages and pings to where a person sees them, off the critical path: a thread of its own, with deadlines."""
+"""Send alerts and pings from a thread of its own, with deadlines, so that no round waits for them."""
 
 import threading
 from collections.abc import Callable
@@ -14,20 +14,20 @@ PAUSE_S = 10.0
 """Seconds between two looks into the outbox."""
 
 PING_S = 5.0
-"""Seconds a ping may take."""
+"""Longest duration of a ping in seconds."""
 
 log = structlog.get_logger()
 
 
 class Notifier:
     """
-    Sends the outbox's messages through apprise and pings a dead man's switch.
+    Sends the outbox's messages through apprise, and pings a dead man's switch.
 
     Args:
-        ledger_path: Where the outbox is.
-        urls: Of apprise's services; messages are only kept while there are none.
-        ping_url: Of a check in the manner of healthchecks.io: a GET says that all is well.
-        send: Replaces apprise.
+        ledger_path: Database of the outbox.
+        urls: Addresses of apprise services. Without any, messages stay in the outbox.
+        ping_url: Address of a check like those of healthchecks.io: a GET reports success.
+        send: Function that sends a message in place of apprise.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class Notifier:
         self._thread = threading.Thread(target=self._run, daemon=True, name="notifier")
 
     def start(self) -> None:
-        """Deliver from now on."""
+        """Start to deliver."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Deliver what is due once more and end, within seconds."""
+        """Deliver once more, then end, within ``PING_S`` seconds."""
         self._stopped.set()
         self._wake.set()
         self._thread.join(timeout=PING_S)
@@ -58,7 +58,7 @@ class Notifier:
         self._wake.set()
 
     def ping(self) -> None:
-        """Say that a round is confirmed; a switch that does not answer costs nobody anything."""
+        """Report a confirmed round to the dead man's switch. A ping that fails is sent again later."""
         self._pings += 1
         self._wake.set()
 
@@ -66,11 +66,13 @@ class Notifier:
         while True:
             self._wake.wait(PAUSE_S)
             self._wake.clear()
-            last = self._stopped.is_set()  # before the work: what comes up during it is delivered once more
-            for work in (self._deliver, self._say_all_is_well):
+            last = (
+                self._stopped.is_set()
+            )  # read before the work: a message queued during it is delivered in one more turn
+            for work in (self._deliver, self._send_ping):
                 try:
                     work()
-                except Exception as error:  # noqa: BLE001 - a library of a hundred services; none may end the thread
+                except Exception as error:  # noqa: BLE001 - apprise calls a hundred services; no error may end the thread
                     log.warning("message.failed", kind=type(error).__name__)
             if last:
                 return
@@ -84,12 +86,13 @@ class Notifier:
         finally:
             outbox.close()
 
-    def _say_all_is_well(self) -> None:
+    def _send_ping(self) -> None:
         if self._pings and self._ping_url:
             requests.get(self._ping_url, timeout=PING_S).raise_for_status()
             self._pings = 0
 
     def _notify(self, message: Message) -> bool:
+        """Send a message through apprise; return whether every service took it."""
         import apprise  # noqa: PLC0415 - a fifth of a second that only a message needs
 
         service = apprise.Apprise()

@@ -1,4 +1,4 @@
-"""The life of the daemon's process: everything started, signals heard, everything ended, and an end when it is stuck."""
+"""Run the daemon process: start its parts, handle signals, stop them, and exit when the loop is stuck."""
 
 import faulthandler
 import os
@@ -6,7 +6,8 @@ import signal
 import sys
 import threading
 import time
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from types import FrameType
 
 import structlog
@@ -15,38 +16,72 @@ from bot.daemon._jobs import LOOK_S, JobSchedule
 from bot.daemon._loop import Daemon
 from bot.daemon._notifier import Notifier
 from bot.record.heartbeat import HOPELESS_S, Heartbeat
+from bot.web.server import Web
 
 STOP_S = 9.0
-"""Seconds after SIGTERM at which the process ends itself, if no training has to save where it is."""
+"""Seconds after SIGTERM at which the process ends itself, unless a command is still saving a checkpoint."""
 
 TRAINING_STOP_S = 40.0
-"""The same while a command is saving a checkpoint."""
+"""The same limit while a command is saving a checkpoint."""
 
 BEAT_S = 20.0
-"""Seconds between two heartbeats where there is no loop over rounds."""
+"""Seconds between two heartbeats of a trainer, which has no loop over rounds."""
 
 LOOK_AFTER_S = 5.0
-"""Seconds between two looks of the watchdog."""
+"""Seconds between two checks of the watchdog."""
 
 SILENT_S = LOOK_S + 15.0
-"""Seconds without a sign from the scheduler after which it counts as dead; with the next beat that is seen in 120."""
+"""Seconds without a sign of the scheduler after which it counts as dead. With the next beat, 120 s pass until that shows."""
 
 RESTART = 75
-"""Exit status of a process that ends because it cannot recover: whoever started it should start it again."""
+"""Exit status of a process that cannot recover; its supervisor should start it again."""
 
 log = structlog.get_logger()
 
 
-def serve(loop: Daemon, schedule: JobSchedule, notifier: Notifier, web: AbstractContextManager[object] | None) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
     """
-    Run loop, jobs, messages and pages until SIGTERM or SIGINT, and end within ten seconds of it.
+    The parts of `bot run`, not yet started.
 
-    A training under way gets half a minute to save where it is.
+    Attributes:
+        loop: The loop over rounds.
+        schedule: Its jobs.
+        notifier: Sender of alerts and pings.
+        web: Server of the pages; ``None`` without a port.
     """
+
+    loop: Daemon
+    schedule: JobSchedule
+    notifier: Notifier
+    web: Web | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainer:
+    """
+    The parts of `bot run --trainer`, not yet started.
+
+    Attributes:
+        schedule: Jobs that need no API key.
+        heartbeat: Heartbeat of the trainer.
+    """
+
+    schedule: JobSchedule
+    heartbeat: Heartbeat
+
+
+def serve(service: Service) -> None:
+    """
+    Run a service until SIGTERM or SIGINT, then end within ten seconds.
+
+    A training that is running gets half a minute more to save a checkpoint.
+    """
+    loop, schedule, notifier = service.loop, service.schedule, service.notifier
     stop = _stop_on_signals(schedule, loop.wake)
     threading.Thread(target=_watch, args=(loop.heartbeat, schedule, stop), daemon=True, name="watchdog").start()
     with ExitStack() as running:
-        running.enter_context(web or nullcontext())
+        running.enter_context(service.web or nullcontext())
         notifier.start()
         running.callback(notifier.stop)
         schedule.start()
@@ -57,22 +92,22 @@ def serve(loop: Daemon, schedule: JobSchedule, notifier: Notifier, web: Abstract
     log.info("daemon.stopped")
 
 
-def serve_jobs(schedule: JobSchedule, heartbeat: Heartbeat) -> None:
-    """Run jobs alone, as beside a daemon that cannot train: until SIGTERM or SIGINT, with a heartbeat of its own."""
-    wake = threading.Event()
+def serve_jobs(trainer: Trainer) -> None:
+    """Run jobs without a loop over rounds until SIGTERM or SIGINT, beside a daemon that cannot train."""
+    schedule, wake = trainer.schedule, threading.Event()
     stop = _stop_on_signals(schedule, wake)
-    threading.Thread(target=_watch, args=(heartbeat, schedule, stop), daemon=True, name="watchdog").start()
+    threading.Thread(target=_watch, args=(trainer.heartbeat, schedule, stop), daemon=True, name="watchdog").start()
     schedule.start()
     log.info("trainer.started", chores=schedule.names)
     while not stop.is_set():
-        heartbeat.beat(busy=schedule.is_busy)
+        trainer.heartbeat.beat(busy=schedule.is_busy)
         wake.wait(BEAT_S)
     schedule.stop()
     log.info("trainer.stopped")
 
 
 def _stop_on_signals(schedule: JobSchedule, wake: threading.Event) -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set, waking whoever waits; the process ends soon after in any case."""
+    """Return an event that SIGTERM and SIGINT set together with *wake*. The process ends soon after in any case."""
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
@@ -87,7 +122,7 @@ def _stop_on_signals(schedule: JobSchedule, wake: threading.Event) -> threading.
 
 
 def _watch(heartbeat: Heartbeat, schedule: JobSchedule, stop: threading.Event) -> None:
-    """End the process when the loop or the scheduler has died: an unhealthy container is not restarted, an ended one is."""
+    """End the process if the loop or the scheduler is dead: supervisors restart an ended container, not an unhealthy one."""
     while not stop.wait(LOOK_AFTER_S):
         silent = schedule.silent_s > SILENT_S
         heartbeat.mark("scheduler", f"no sign of it for {schedule.silent_s:.0f} s" if silent else None)
@@ -98,7 +133,7 @@ def _watch(heartbeat: Heartbeat, schedule: JobSchedule, stop: threading.Event) -
 
 
 def _end_for_sure(schedule: JobSchedule) -> None:
-    """End the process when stopping outlasts its grace; ledger and server know where everything was."""
+    """End the process if it has not stopped in time. Nothing is lost: ledger and server hold the state of the round."""
     began = time.monotonic()
     while time.monotonic() - began < (TRAINING_STOP_S if schedule.is_busy else STOP_S):
         time.sleep(0.2)

@@ -1,10 +1,11 @@
-"""From settings to the parts of `bot run`; light, since the daemon itself neither scores nor trains."""
+"""Build the parts of `bot run` from the settings. Nothing here loads a library that scores or trains."""
 
 from bot import assembly
 from bot.daemon._accounts import AccountState
 from bot.daemon._jobs import RETRY_S, Job, JobSchedule
 from bot.daemon._loop import Daemon
 from bot.daemon._notifier import Notifier
+from bot.daemon.process import Service, Trainer
 from bot.record.heartbeat import TRAINER, Heartbeat
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
@@ -18,14 +19,14 @@ from bot.web.prometheus import Metrics
 from bot.web.server import Answer, Web
 
 TRAINING = ("retrain", "sync")
-"""Jobs of `bot run --trainer`; where it runs, the daemon leaves them alone by BOT_RETRAIN=off and BOT_SYNC=off."""
+"""Jobs of `bot run --trainer`. Beside it, the daemon runs with BOT_RETRAIN=off and BOT_SYNC=off."""
 
 CONNECT_S, READ_S, EXCHANGE_S = 5.0, 10.0, 15.0
-"""Seconds for each of the loop's own questions: an answer that takes longer is worth less than the next look."""
+"""Time limits in seconds of the loop's own requests. They are short, because another look follows soon."""
 
 
-def open_service(settings: Settings) -> tuple[Daemon, JobSchedule, Notifier, Web | None]:
-    """Return loop, jobs, messages and pages of `bot run`, wired and not yet started."""
+def open_service(settings: Settings) -> Service:
+    """Return the parts of `bot run`, not yet started."""
     heartbeat = Heartbeat(folder=settings.state_dir)
     notifier = Notifier(
         ledger_path=settings.ledger_path,
@@ -40,22 +41,22 @@ def open_service(settings: Settings) -> tuple[Daemon, JobSchedule, Notifier, Web
             transport=_transport(),
         ),
         accounts=[_account_state(account) for account in settings.accounts_in_use],
-        book=Ledger(settings.ledger_path),
+        ledger=Ledger(settings.ledger_path),
         heartbeat=heartbeat,
         outbox=Outbox(settings.ledger_path),
-        confirmed=notifier.ping,
-        helped=lambda: schedule.is_busy,
+        on_settled=notifier.ping,
+        is_busy=lambda: schedule.is_busy,
         tick_s=settings.tick_s,
-        hands_in_late=settings.late_policy == "queue",
+        submits_late=settings.late_policy == "queue",
     )
     schedule = JobSchedule(_jobs(settings), done=loop.try_again)
-    return loop, schedule, notifier, _web(settings, loop)
+    return Service(loop=loop, schedule=schedule, notifier=notifier, web=_web(settings, loop))
 
 
-def open_trainer(settings: Settings) -> tuple[JobSchedule, Heartbeat]:
-    """Return the jobs that need no key and the heartbeat of `bot run --trainer`."""
+def open_trainer(settings: Settings) -> Trainer:
+    """Return the parts of `bot run --trainer`, not yet started."""
     jobs = [job for job in _jobs(settings) if job.name in TRAINING]
-    return JobSchedule(jobs), Heartbeat(folder=settings.state_dir, name=TRAINER)
+    return Trainer(schedule=JobSchedule(jobs), heartbeat=Heartbeat(folder=settings.state_dir, name=TRAINER))
 
 
 def _transport() -> Transport:
@@ -63,7 +64,7 @@ def _transport() -> Transport:
 
 
 def _account_state(account: Account) -> AccountState:
-    """Return an account whose key is read again for every round, so that a rotated one needs no restart."""
+    """Return an account that reads its key anew for every round, so that a rotated key needs no restart."""
 
     def find_slots() -> tuple[str, ...]:
         current = load_settings().of_account(account.name)
@@ -81,7 +82,7 @@ def _account_state(account: Account) -> AccountState:
 
 
 def _jobs(settings: Settings) -> tuple[Job, ...]:
-    """Return what the daemon does beside the rounds; a retrain syncs too, so it comes first."""
+    """Return the jobs in the order in which they run. Retrain comes first, because it also syncs."""
     recipes = assembly.recipes_in_use(settings)
     accounts = tuple(account.options for account in settings.accounts_in_use)
     retrain = tuple(("retrain", "--recipe", name) for name in recipes)

@@ -1,5 +1,5 @@
 """
-HTTP: status pages, Prometheus metrics and the webhook, served by the daemon; ``status`` is also a command.
+HTTP pages, Prometheus metrics and the webhook of the daemon; ``status`` also serves the command `bot status`.
 
-It imports ``live``, ``record`` and all below them. Read ``server``, ``status``, ``pages``, ``prometheus``.
+It imports ``live``, ``reporting``, ``record`` and the packages below them. Read ``server``, ``status``, ``pages``, ``prometheus``.
 """

@@ -1,4 +1,4 @@
-"""What the daemon shows a person: read-only pages, drawn on the server from ledger, artifacts and reports."""
+"""The daemon's read-only HTML pages, rendered on the server from ledger, artifacts and reports."""
 
 import json
 from collections import defaultdict
@@ -15,13 +15,12 @@ from markupsafe import Markup
 from bot.live.live_scores import LiveRound, LiveScores
 from bot.reporting.chart_axes import format_number
 from bot.reporting.charts import Line, line_chart
-from bot.serving.names import ENSEMBLE
 from bot.web.server import Answer
 from bot.web.status import overview, post_mortem
 
 HTML = "text/html; charset=utf-8"
 SHOWN = 60
-"""Live rounds in the table; the charts have all of them."""
+"""Number of newest live rounds in the table; the charts show all rounds."""
 
 
 class Pages:
@@ -30,18 +29,18 @@ class Pages:
 
     Args:
         state_dir: The state directory.
-        ledger_path: Of the mode in force.
+        ledger_path: Ledger of the live or the dry-run mode.
     """
 
     def __init__(self, state_dir: Path, ledger_path: Path) -> None:
         self._state_dir, self._ledger_path = state_dir, ledger_path
 
     def now(self, _path: str) -> Answer:
-        """Return the newest rounds, champions, jobs and troubles."""
+        """Return the page of the newest rounds, champions, jobs and open alerts."""
         return self._page("/", "Now")
 
     def live(self, _path: str) -> Answer:
-        """Return the live record: scores and pay, round by round and added up."""
+        """Return the page of live scores and payouts, by round and cumulative."""
         record = LiveScores(self._ledger_path)
         try:
             rounds = record.rounds()
@@ -53,7 +52,7 @@ class Pages:
         return self._page("/live", "Live scores", charts=_charts(rounds), live=shown, names=names, paid=paid)
 
     def models(self, _path: str) -> Answer:
-        """Return every artifact with its scores on the hold-out and why it serves or does not."""
+        """Return the page of all artifacts with their hold-out scores and the reason of each promotion decision."""
         folder = self._state_dir / "artifacts"
         known = overview(self._state_dir, self._ledger_path, now=datetime.now(UTC))
         champions = set(known["champions"].values())
@@ -61,7 +60,7 @@ class Pages:
         for path in sorted(folder.glob("[0-9]*/manifest.json"), reverse=True):
             try:
                 about = json.loads(path.read_text(encoding="utf-8"))
-                score, decision = about["scores"][ENSEMBLE], about.get("decision") or {}
+                score, decision = about["scores"]["ensemble"], about.get("decision") or {}
                 found.append(
                     {
                         "id": about["id"], "recipe": about["recipe"]["name"], "corr": score["mean"],
@@ -76,7 +75,7 @@ class Pages:
         return self._page("/models", "Models", models=found)
 
     def round(self, path: str) -> Answer | None:
-        """Return everything that is kept of a round, ``None`` for one that is not known."""
+        """Return the page of a round; ``None`` if the ledger does not hold it."""
         name = path.rpartition("/")[2]
         if not name.isdecimal():
             return None
@@ -86,7 +85,7 @@ class Pages:
         return self._page("/round", f"Round {name}", one=found)
 
     def report(self, path: str) -> Answer | None:
-        """Return the report of an artifact as it was written, ``None`` where there is none."""
+        """Return the stored report of an artifact; ``None`` if there is none."""
         name = path.rpartition("/")[2]
         file = self._report(name)
         if not name.replace("-", "").isalnum() or not file.is_file():
@@ -112,7 +111,7 @@ def _template() -> Any:  # noqa: ANN401 - jinja2's Template, whose methods are u
 
 
 def _charts(rounds: Sequence[LiveRound]) -> list[Markup]:
-    """Draw each score, and the pay of a stake of 1, added up over the rounds, a line for each model."""
+    """Draw each score and the payout per NMR, cumulative over the rounds, one line a model."""
     if not rounds:
         return []
     labels = sorted({one.round for one in rounds})
@@ -125,6 +124,6 @@ def _charts(rounds: Sequence[LiveRound]) -> list[Markup]:
             value = one.pay if name == "pay" else one.scores.get(name)
             values[one.slot][place[one.round]] = value or 0.0
         lines = [Line(name=slot, values=list(accumulate(series))) for slot, series in sorted(values.items())]
-        title = "Pay of a stake of 1, added up" if name == "pay" else f"{name}, added up"
+        title = "Payout per NMR, cumulative" if name == "pay" else f"{name}, cumulative"
         drawn.append(line_chart(title, [str(one) for one in labels], lines))
     return drawn

@@ -1,4 +1,4 @@
-"""Figures for Prometheus and the health page: read from ledger, round reports and heartbeat when they are asked for."""
+"""Metrics for Prometheus and the health page, read from ledger, round reports and heartbeat at each request."""
 
 import json
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ PREFIX = "numerai_bot"
 
 class Metrics:
     """
-    What `/metrics` and `/healthz` say; no name of a slot or an account is in it.
+    Content of `/metrics` and `/healthz`. It holds no name of a slot or an account.
 
     Args:
-        ledger_path: Where rounds and messages are.
-        state_dir: Where the heartbeat is.
+        ledger_path: Database of rounds and messages.
+        state_dir: Folder of the heartbeat.
         heartbeat: Heartbeat of the daemon in this process.
     """
 
@@ -34,39 +34,39 @@ class Metrics:
         self._ledger_path, self._state_dir, self._heartbeat = ledger_path, state_dir, heartbeat
 
     def page(self) -> Answer:
-        """Return the figures as Prometheus reads them."""
+        """Return the metrics in Prometheus' text format."""
         registry = CollectorRegistry()
         registry.register(self)
         return Answer(body=generate_latest(registry), kind=CONTENT_TYPE_LATEST)
 
     def problems(self) -> tuple[str, ...]:
-        """Return what is wrong with the daemon."""
+        """Return the problems of the daemon; empty for a healthy one."""
         return problems(self._state_dir)
 
     def describe(self) -> Iterator[Metric]:
-        """Yield nothing: names are known once figures are asked for."""
+        """Yield nothing, because the names are known only when metrics are collected."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every figure as it is now."""
+        """Yield every metric with its current value."""
         marked = self._heartbeat.problems
-        yield _gauge("tick_age_seconds", "Seconds since the loop last came round.", self._heartbeat.age_s)
-        yield _gauge("healthy", "1 while nothing is wrong with the daemon.", float(not self.problems()))
-        yield _labelled("trouble", "1 for what is wrong now.", "name", dict.fromkeys(marked, 1.0))
+        yield _gauge("tick_age_seconds", "Seconds since the last completed look of the loop.", self._heartbeat.age_s)
+        yield _gauge("healthy", "1 while the daemon has no problem.", float(not self.problems()))
+        yield _labelled("trouble", "1 for each current problem.", "name", dict.fromkeys(marked, 1.0))
         ledger, outbox = Ledger(self._ledger_path), Outbox(self._ledger_path)
         try:
             entries = ledger.entries(limit=50)
-            yield _gauge("messages_waiting", "Messages that could not be sent yet.", float(outbox.waiting()))
+            yield _gauge("messages_waiting", "Messages not sent yet.", float(outbox.waiting()))
             jobs = ledger.jobs()
-            unlike = [name for name in outbox.open_alerts() if name.startswith(DIAGNOSTICS)]
+            differing = [name for name in outbox.open_alerts() if name.startswith(DIAGNOSTICS)]
             yield _gauge(
-                "diagnostics_differ", "Champions that Numerai's diagnostics score otherwise.", float(len(unlike))
+                "diagnostics_differ", "Champions with different scores in Numerai's diagnostics.", float(len(differing))
             )
         finally:
             ledger.close()
             outbox.close()
         yield _labelled(
-            "chore_ok", "Whether a job's last run succeeded.", "chore",
+            "chore_ok", "1 if the last run of the job succeeded.", "chore",
             {str(one["name"]): float(one["outcome"] == "ok") for one in jobs if one["finished_at"]},
         )  # fmt: skip
         if not entries:
@@ -76,33 +76,39 @@ class Metrics:
         for entry in entries:
             if entry.round == newest:
                 states[entry.state] = states.get(entry.state, 0.0) + 1
-        yield _gauge("round_number", "The newest round the ledger knows.", float(newest))
+        yield _gauge("round_number", "Newest round in the ledger.", float(newest))
         yield _labelled("round_slots", "Slots of the newest round by state.", "state", states)
         confirmed = [entry.confirmed_at for entry in entries if entry.confirmed_at]
         if confirmed:
             yield _gauge(
-                "last_success_timestamp_seconds", "When a submission was last confirmed.",
+                "last_success_timestamp_seconds", "Time of the last confirmed submission.",
                 max(datetime.fromisoformat(at).timestamp() for at in confirmed),
             )  # fmt: skip
         yield InfoMetricFamily(
-            f"{PREFIX}_artifact", "What scored the newest round.", value={"artifact": entries[0].artifact}
+            f"{PREFIX}_artifact", "Artifact that scored the newest round.", value={"artifact": entries[0].artifact}
         )
         yield from self._reported(entries[0].round, entries[0].slot)
 
     def _reported(self, number: int, slot: str) -> Iterator[Metric]:
-        """Yield gates and durations of a round's report."""
+        """Yield gates, feature drift and durations from the report of a slot's round, if it is readable."""
         path = rounds_folder(self._ledger_path) / str(number) / slot / "report.json"
         try:
             report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             gates = {str(gate["gate"]): float(gate["ok"]) for gate in report["gates"]}
             seconds = {str(stage): float(value) for stage, value in report["seconds"].items()}
-            unlike = report.get("feature_drift")
+            drift = report.get("feature_drift")
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return
-        yield _labelled("gate_ok", "Whether a gate let the newest submission pass.", "gate", gates)
-        if unlike is not None:
-            yield _gauge("feature_drift", "Share of live features unlike every training era.", float(unlike))
-        yield _labelled("stage_seconds", "Seconds each stage of the newest submission took.", "stage", seconds)
+        yield _labelled("gate_ok", "1 if the newest submission passed the gate.", "gate", gates)
+        if drift is not None:
+            yield _gauge(
+                "feature_drift",
+                "Share of live features whose distribution differs from every training era.",
+                float(drift),
+            )
+        yield _labelled(
+            "stage_seconds", "Duration of each stage of the newest submission, in seconds.", "stage", seconds
+        )
 
 
 def _gauge(name: str, about: str, value: float) -> Metric:

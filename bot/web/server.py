@@ -1,4 +1,4 @@
-"""The daemon's port: read-only pages by path, and a hook that wakes the loop. Loopback unless the operator says so."""
+"""The daemon's HTTP server: read-only pages, and a webhook that wakes the loop. It listens on the loopback by default."""
 
 import json
 import threading
@@ -11,16 +11,25 @@ from urllib.parse import urlsplit
 import structlog
 
 READ_S = 10.0
-"""Seconds a client may take to send its request."""
+"""Longest time in seconds for a client to send its request."""
 
 LARGEST_HOOK = 4096
+"""Longest accepted body of a webhook call in bytes."""
+
 log = structlog.get_logger()
 HOOK = "/hook/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a page says; ``status`` is HTTP's."""
+    """
+    An HTTP answer.
+
+    Attributes:
+        body: Content.
+        kind: Content type.
+        status: HTTP status.
+    """
 
     body: bytes
     kind: str = "text/plain; charset=utf-8"
@@ -29,15 +38,15 @@ class Answer:
 
 class Web:
     """
-    A server of some pages; use it as a context manager.
+    HTTP server of some pages; use it as a context manager.
 
     Args:
         host: Address to listen on.
-        port: To listen on; 0 takes a free one.
-        pages: What answers a GET, by path; a path that ends in ``/`` also answers for what is below it. Each is given the
-            whole path and may return ``None`` for "not found".
-        hook: Called with the trigger id of a POST to ``/hook/<token>``.
-        token: Of the hook; there is no hook without one.
+        port: Port to listen on; 0 takes a free one.
+        pages: Functions that answer a GET, by path. A path that ends in ``/`` also answers for all paths below it. Each
+            function takes the whole path and may return ``None`` for "not found".
+        hook: Called with the trigger id, or ``None``, of a POST to ``/hook/<token>``.
+        token: Secret in the hook's path; without one there is no hook.
 
     Raises:
         OSError: The port is taken.
@@ -69,19 +78,19 @@ class Web:
         self._thread.join()
 
     def get(self, path: str) -> Answer:
-        """Return what a GET is answered."""
+        """Return the answer to a GET."""
         below = [page for page in self.pages if page.endswith("/") and page != "/" and path.startswith(page)]
         name = path if path in self.pages else max(below, key=len, default="")
         answer = self.pages[name](path) if name in self.pages else None
         return answer or Answer(body=b"not found\n", status=404)
 
     def post(self, path: str, content: bytes) -> Answer:
-        """Return what a POST is answered, having told the hook of it."""
+        """Call the hook if the path holds its token; return the answer to a POST."""
         if self.hook is None or not self.token or path != HOOK + self.token:
             return Answer(body=b"not found\n", status=404)
         try:
-            said = json.loads(content or b"{}")
-            trigger = said.get("triggerId") if isinstance(said, dict) else None
+            call = json.loads(content or b"{}")
+            trigger = call.get("triggerId") if isinstance(call, dict) else None
         except ValueError:
             trigger = None
         self.hook(str(trigger) if trigger else None)
@@ -114,6 +123,6 @@ def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(answer.body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: a health check every half minute is no event, and the hook's path is a secret."""
+            """Log nothing: a health check comes every half minute, and the hook's path is a secret."""
 
     return Handler

@@ -1,7 +1,7 @@
 """
-What the state directory knows of the bot, without asking anybody: `bot status`.
+Status of the bot from its state directory: `bot status`, and the data of the pages.
 
-Only the ledger and small files are read, and nothing that takes long to import is loaded.
+It reads the ledger and small files only, needs no network, and imports no large library.
 """
 
 import json
@@ -17,17 +17,17 @@ from bot.serving.artifacts import ArtifactStore
 from bot.serving.version_pin import Pin
 
 ROUNDS = 10
-"""Newest rounds that are shown."""
+"""Number of newest rounds in the overview."""
 
 
 def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, Any]:
     """
-    Return rounds, champions, jobs and troubles as plain JSON values.
+    Return rounds, champions, jobs and open alerts as plain JSON values.
 
     Args:
         state_dir: The state directory.
-        ledger_path: Of the mode in question.
-        now: Aware UTC; what is over is told from what is not by it.
+        ledger_path: Ledger of the live or the dry-run mode.
+        now: Current time, aware UTC; it decides whether the last round is still open.
     """
     champions, store = _champions(state_dir), ArtifactStore(state_dir / "artifacts")
     about: dict[str, Any] = {
@@ -73,11 +73,11 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
 
 def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
     """
-    Return everything that is kept of a round: entries, events, live file, reports and what was logged.
+    Return all records of a round: entries, events, live files, reports and log lines.
 
     Args:
-        ledger_path: Of the mode in question.
-        number: Of the round.
+        ledger_path: Ledger of the live or the dry-run mode.
+        number: Number of the round.
     """
     folder = rounds_folder(ledger_path) / str(number)
     ledger = Ledger(ledger_path)
@@ -107,7 +107,7 @@ def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
 
 
 def _champions(state_dir: Path) -> dict[str, str]:
-    """Return the champion of each recipe."""
+    """Return the champion's artifact id by recipe."""
     found = {}
     for pointer in sorted((state_dir / "artifacts" / "champions").glob("*.json")):
         try:
@@ -118,7 +118,7 @@ def _champions(state_dir: Path) -> dict[str, str]:
 
 
 def _diagnostics(ledger_path: Path) -> dict[str, Any]:
-    """Return what came of each artifact's diagnostics."""
+    """Return state, verdict and time of each artifact's diagnostics."""
     record = DiagnosticsRecord(ledger_path)
     try:
         return {
@@ -130,7 +130,7 @@ def _diagnostics(ledger_path: Path) -> dict[str, Any]:
 
 
 def _report(path: Path) -> dict[str, Any] | None:
-    """Return what is kept of a round in a file, ``None`` where there is none."""
+    """Return the content of a JSON file; ``None`` if it is missing or damaged."""
     try:
         report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -139,7 +139,7 @@ def _report(path: Path) -> dict[str, Any] | None:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """Return what was logged; a line that was cut off by a crash is left out."""
+    """Return the lines of a round's log, without a line that a crash cut off."""
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:

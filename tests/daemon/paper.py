@@ -88,11 +88,11 @@ def make_loop(paper, folder):
     return Daemon(
         tournament=paper,
         accounts=[AccountState(find_slots=paper.find_slots, attempt=paper.attempt)],
-        book=paper.ledger,
+        ledger=paper.ledger,
         heartbeat=Heartbeat(folder=folder),
         outbox=Outbox(folder / "ledger.sqlite"),
-        confirmed=lambda: paper.attempts.append("ping"),
-        helped=lambda: False,
+        on_settled=lambda: paper.attempts.append("ping"),
+        is_busy=lambda: False,
         tick_s=20,
     )
 

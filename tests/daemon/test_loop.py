@@ -68,7 +68,7 @@ def test_an_attempt_that_hangs_is_ended_and_another_begins(loop, paper, no_hold)
     paper.outcome = 0
     steps(loop, 3)
 
-    assert loop.book.settled(1405, SLOTS[0])
+    assert loop.ledger.settled(1405, SLOTS[0])
 
 
 def test_no_attempt_outlasts_its_round(loop, paper):
@@ -91,7 +91,7 @@ def test_a_refusal_is_told_once_and_tried_rarely(loop, paper, status, title):
 
 def test_a_refusal_is_no_news_while_the_first_training_runs(loop, paper):
     """Nothing can score before anything is trained; a person hears of it only when the close is near."""
-    loop.helped = lambda: True
+    loop.is_busy = lambda: True
     paper.outcome = 78
     steps(loop)
     quiet = told(loop)
@@ -138,7 +138,7 @@ def test_a_slot_that_its_champion_did_not_fill_is_told_until_one_does(loop, pape
 @pytest.mark.parametrize("policy", [False, True])
 def test_finished_predictions_are_handed_in_late_where_that_is_wanted(loop, paper, no_hold, policy):
     """After the close, an attempt for the closed round begins until the ledger says that it is queued; else none does."""
-    loop.hands_in_late = policy
+    loop.submits_late = policy
     paper.outcome = 75
     steps(loop, 1)
     intend(paper.ledger, 1405, SLOTS[0])
@@ -188,7 +188,7 @@ def test_a_success_elsewhere_lifts_the_hold(loop, paper):
     steps(loop)
 
     assert loop.wake.is_set()
-    assert loop.book.settled(1405, SLOTS[0])
+    assert loop.ledger.settled(1405, SLOTS[0])
 
 
 def test_a_round_that_is_extended_is_played_to_its_new_close(loop, paper, no_hold):
@@ -199,7 +199,7 @@ def test_a_round_that_is_extended_is_played_to_its_new_close(loop, paper, no_hol
     paper.now, paper.outcome = OPENED + timedelta(hours=2), 0
     steps(loop)
 
-    assert loop.book.settled(1405, SLOTS[0])
+    assert loop.ledger.settled(1405, SLOTS[0])
 
 
 def test_one_account_that_cannot_be_asked_keeps_no_other_waiting(loop, paper):
@@ -212,7 +212,7 @@ def test_one_account_that_cannot_be_asked_keeps_no_other_waiting(loop, paper):
     steps(loop)
 
     assert [one.round.number for one in paper.attempts] == [1405]
-    assert loop.book.settled(1405, SLOTS[0])
+    assert loop.ledger.settled(1405, SLOTS[0])
     assert told(loop) == [("alert", "an account cannot be used")]
 
 
@@ -223,7 +223,7 @@ def test_no_error_ends_the_loop(loop, paper):
     paper.failing = None
     steps(loop)
 
-    assert loop.book.settled(1405, SLOTS[0])
+    assert loop.ledger.settled(1405, SLOTS[0])
 
 
 TUESDAY = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

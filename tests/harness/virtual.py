@@ -131,11 +131,11 @@ def make_bot(
     loop = Daemon(
         tournament=client(),
         accounts=[AccountState(find_slots=lambda: tuple(slots), attempt=lambda *_: Here(submit))],
-        book=ledger,
+        ledger=ledger,
         heartbeat=Heartbeat(folder=state),
         outbox=Outbox(state / "ledger.sqlite"),
-        confirmed=lambda: None,
-        helped=lambda: False,
+        on_settled=lambda: None,
+        is_busy=lambda: False,
         tick_s=20.0,
     )
     return loop, ledger

@@ -13,6 +13,6 @@ def run_daemon(*, trainer: bool) -> None:
     logs.configure(**settings.logging, rounds=rounds_folder(settings.ledger_path))
     with state_lock(settings.state_dir, "trainer" if trainer else "bot"):
         if trainer:
-            process.serve_jobs(*wiring.open_trainer(settings))
+            process.serve_jobs(wiring.open_trainer(settings))
         else:
-            process.serve(*wiring.open_service(settings))
+            process.serve(wiring.open_service(settings))
