@@ -1,8 +1,8 @@
 """
-E1, the ladder: what does each input of the network add, on the same folds, with the same seeds?
+E1, the ablation experiment: what each input of the network adds, on the same folds and with the same seeds.
 
-Every rung is trained walk-forward as a retrain would train it, early stopping inside its own training eras, and scored
-on the chunk that follows. Rungs are compared era by era, because the eras of a chunk are hard or easy for all of them.
+Every variant is trained walk-forward as a retrain trains it, with early stopping inside the fold's training eras, and
+scored on the chunk that follows. Variants are compared era by era, because an era is easy or difficult for all of them.
 """
 
 import shutil
@@ -26,7 +26,7 @@ from bot.system.progress import ProgressCallback
 from bot.tournament.columns import HISTORY_LAG, horizon
 from bot.training.network_fit import NetworkFitter, expected_scores
 from bot.training.recipes import NetworkRecipe
-from bot.training.splits import Split, holdout, stopping_eras
+from bot.training.splits import Split
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
 from models.inference.ensemble import gaussianize
@@ -42,7 +42,7 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
     "s + heads + z + x": {"mixing": "row", "heads": True, "z": True, "x": True},
     "by era": {"mixing": "era", "heads": True, "z": True, "x": True},
 }
-"""What each rung is: its body, and whether it has heads for all targets, predictions z, and history x."""
+"""Variants of the network: their body, and whether they have heads for all targets, predictions z and history x."""
 
 STEPS = (
     ("s", "MLP"),
@@ -55,14 +55,27 @@ STEPS = (
     ("s + heads + z + x", TREES),
     ("by era", TREES),
 )
-"""Which rung is compared with which."""
+"""Comparisons: a variant, and the one it is compared with."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class E1:
-    """What the ladder found; the series behind it lie beside its ``path``."""
+    """
+    Result of the ablation experiment; the folder of ``path`` has the scores of every era.
+
+    Attributes:
+        target: Target of CORR.
+        feature_set: Feature set.
+        recipe: Name of the recipe.
+        seeds: Number of seeds of a network.
+        folds: Number of scored folds.
+        rungs: Scores of LightGBM and of every variant.
+        differences: Comparisons of :data:`STEPS`.
+        seconds: Wall time.
+        path: Path of this result as JSON.
+    """
 
     target: str
     feature_set: str
@@ -77,96 +90,108 @@ class E1:
 
 def e1(experiment: Experiment, *, benchmark: Mapping[int, Floats] | None = None) -> E1:
     """
-    Climb the ladder; a rung of a fold that is finished is kept, one that was interrupted goes on from its checkpoint.
+    Train and compare all variants; parts that an earlier run finished are read, and interrupted fits continue.
 
-    The first fold trains trees alone: their predictions of its chunk are the z of the folds that follow.
+    The first fold trains trees alone. Their predictions of its chunk are the z of the following folds.
 
     Args:
-        experiment: Data, recipe and bounds.
-        benchmark: Predictions to which BMC is measured, by position of the era, NaN where a row has none; by default
-            those of the synced benchmark models.
+        experiment: Data, recipe and folds.
+        benchmark: Predictions for BMC by position of the era, NaN for rows without one; by default those of the synced
+            benchmark models.
 
     Raises:
-        OperatorNeeded: Nothing was synced, there are too few eras, the recipe has no history, or a
-            network's loss is not finite.
-        SchemaMismatch: The data lack what the recipe or the settings name.
+        OperatorNeeded: Nothing was synced, there are too few eras, the recipe has no history, or a network's loss is
+            not finite.
+        SchemaMismatch: The data lack columns that the recipe or the settings name.
     """
     began = time.perf_counter()
-    lab, store = experiment, experiment.store()
-    data = lab.read(store)
+    store = experiment.store()
+    data = experiment.read(store)
+    recipe, target = experiment.recipe, experiment.target
     if data.returns is None:
-        raise OperatorNeeded(f"recipe {lab.recipe.name!r} has no history to try; choose one with a lookback")
-    folds = lab.folds(data, least=2)
+        raise OperatorNeeded(f"recipe {recipe.name!r} has no history to try; choose one with a lookback")
+    folds = experiment.folds(data, least=2)
     if benchmark is None:
         validated = [position for fold in folds[1:] for position in fold.validation]
-        home = lab.state_dir / "data" / lab.data_version
-        benchmark = ReferencePredictions.read(home, store, validated, target=lab.target).by_era.get("bmc", {})
-    results = lab.results("e1", store, benchmark=sorted(benchmark))
-    climb = _Climb(lab=lab, data=data, folds=folds, results=results, benchmark=benchmark)
-    found = {name: climb.series(name) for name in (TREES, *NETWORKS)}
+        folder = experiment.state_dir / "data" / experiment.data_version
+        benchmark = ReferencePredictions.read(folder, store, validated, target=target).by_era.get("bmc", {})
+    results = experiment.results("e1", store, benchmark=sorted(benchmark))
+    variants = _Variants(experiment=experiment, data=data, folds=folds, results=results, benchmark=benchmark)
+    scores = {name: variants.scores(name) for name in (TREES, *NETWORKS)}
     try:
         result = E1(
-            target=lab.target,
-            feature_set=lab.feature_set,
-            recipe=lab.recipe.name,
-            seeds=lab.recipe.network.seeds,
+            target=target,
+            feature_set=experiment.feature_set,
+            recipe=recipe.name,
+            seeds=recipe.network.seeds,
             folds=len(folds) - 1,
-            rungs=tuple(ModelSummary.of(name, scores) for name, scores in found.items()),
-            differences=paired_differences(found, STEPS, lag=HISTORY_LAG[horizon(lab.target)]),
+            rungs=tuple(ModelSummary.of(name, series) for name, series in scores.items()),
+            differences=paired_differences(scores, STEPS, lag=HISTORY_LAG[horizon(target)]),
             seconds=time.perf_counter() - began,
-            path=results.result,
+            path=results.path,
         )
     except TooFewEras as error:
         raise OperatorNeeded(f"{error}; sync more history, or choose a smaller --chunk or more --eras") from None
-    results.conclude(result)
+    results.write(result)
     return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Climb:
-    lab: Experiment
+class _Variants:
+    """
+    Fits and scores of LightGBM and of the network's variants.
+
+    Attributes:
+        experiment: The experiment.
+        data: The recipe's training set.
+        folds: Walk-forward folds.
+        results: Finished parts.
+        benchmark: Predictions for BMC, by position of the era.
+        stacked: Known stacked predictions, by position of the era.
+    """
+
+    experiment: Experiment
     data: TrainingSet
     folds: Sequence[Split]
     results: ExperimentResults
     benchmark: Mapping[int, Floats]
-    predicted: dict[int, npt.NDArray[np.float32] | None] = field(default_factory=dict)
+    stacked: dict[int, npt.NDArray[np.float32] | None] = field(default_factory=dict)
 
-    def series(self, name: str) -> dict[str, Floats]:
-        """Return a rung's scores of all validated eras, fitting what is not finished."""
-        pieces = [
-            self.results.piece(f"{name.replace(' ', '')}-{number}", partial(self._scored, name, number))
+    def scores(self, name: str) -> dict[str, Floats]:
+        """Return CORR and BMC of a variant in all validated eras, after fitting what is not finished."""
+        parts = [
+            self.results.part(f"{name.replace(' ', '')}-{number}", partial(self._fold_scores, name, number))
             for number in range(1, len(self.folds))
         ]
         return {
-            score: np.array([value for piece in pieces for value in piece[score]], dtype=np.float64)
+            score: np.array([value for part in parts for value in part[score]], dtype=np.float64)
             for score in ("CORR", "BMC")
         }
 
-    def _scored(self, name: str, number: int) -> dict[str, list[float]]:
-        """Fit one rung on one fold and score its chunk."""
-        fold = self.folds[number]
+    def _fold_scores(self, name: str, number: int) -> dict[str, list[float]]:
+        """Fit a variant on one fold and score its chunk."""
+        fold, target = self.folds[number], self.experiment.target
         if name == TREES:
-            trees = self._trees(number, self.lab.target)
-            scores = {position: self._predict(trees, position) for position in fold.validation}
+            trees = self._trees(number, target)
+            predictions = {position: self._predict(trees, position) for position in fold.validation}
         else:
-            scores = self._network(name, number)
-        found: dict[str, list[float]] = {"CORR": [], "BMC": []}
-        for position, said in scores.items():
-            truth = self.data.target(position, self.lab.target).astype(np.float64)
-            found["CORR"].append(corr(said, truth))
-            benchmark = self.benchmark.get(position, np.full(len(said), np.nan))
-            both = np.isfinite(benchmark) & np.isfinite(truth)
-            found["BMC"].append(bmc(said[both], benchmark[both], truth[both]))
-        return found
+            predictions = self._network_predictions(name, number)
+        scores: dict[str, list[float]] = {"CORR": [], "BMC": []}
+        for position, values in predictions.items():
+            targets = self.data.target(position, target).astype(np.float64)
+            scores["CORR"].append(corr(values, targets))
+            benchmark = self.benchmark.get(position, np.full(len(values), np.nan))
+            both = np.isfinite(benchmark) & np.isfinite(targets)
+            scores["BMC"].append(bmc(values[both], benchmark[both], targets[both]))
+        return scores
 
     def _trees(self, number: int, target: str) -> TreeModel:
         """Return the trees of one fold and target."""
+        experiment, positions = self.experiment, self.experiment.thinned(self.folds[number].train)
         report_progress = self._fold_progress(TREES, number)
-        path = self.results.text(
+        path = self.results.text_part(
             f"trees-{number}-{target}.txt",
-            lambda: fit_trees(
-                self.data, self.lab.thinned(self.folds[number].train), self.lab.recipe, target, report_progress
-            ),
+            lambda: fit_trees(self.data, positions, experiment.recipe, target, report_progress),
         )
         return TreeModel(path)
 
@@ -175,66 +200,65 @@ class _Climb:
         return trees.predict(rows.features, rows.engineered)
 
     def _stacked(self, position: int) -> npt.NDArray[np.float32] | None:
-        """Return z: what the trees of the fold whose chunk an era lies in predict of it, for they have not seen it."""
-        if position not in self.predicted:
+        """
+        Return z of an era: predictions by the trees of the fold that validates on it, which were not trained on it.
+
+        Returns:
+            One column for each target, ``None`` for an era that no fold validates on. Shape ``(rows, T)``.
+        """
+        if position not in self.stacked:
             number = next((n for n, fold in enumerate(self.folds) if position in fold.validation), None)
             if number is None:
                 return None
             models = [self._trees(number, target) for target in self.data.targets]
             for one in self.folds[number].validation:
                 columns = [gaussianize(self._predict(trees, one)) for trees in models]
-                self.predicted[one] = np.column_stack(columns).astype(np.float32)
-        return self.predicted.get(position)
+                self.stacked[one] = np.column_stack(columns).astype(np.float32)
+        return self.stacked.get(position)
 
-    def _network(self, name: str, number: int) -> dict[int, Floats]:
-        """Fit a network rung as a retrain would, and return its scores of the fold's chunk, era by era."""
-        lab, fold, about = self.lab, self.folds[number], NETWORKS[name]
+    def _network_predictions(self, name: str, number: int) -> dict[int, Floats]:
+        """Fit a network variant as a retrain does, and predict the fold's chunk, by position of the era."""
+        experiment, fold, variant = self.experiment, self.folds[number], NETWORKS[name]
         data = replace(
             self.data,
-            targets=self.data.targets if about["heads"] else (lab.target,),
-            returns=self.data.returns if about["x"] else None,
-            lookback=self.data.lookback if about["x"] else 0,
-            predictions=self._stacked if about["z"] else None,
+            targets=self.data.targets if variant["heads"] else (experiment.target,),
+            returns=self.data.returns if variant["x"] else None,
+            lookback=self.data.lookback if variant["x"] else 0,
+            predictions=self._stacked if variant["z"] else None,
         )
-        network: NetworkRecipe = replace(lab.recipe.network, mixing=about["mixing"])
+        network: NetworkRecipe = replace(experiment.recipe.network, mixing=variant["mixing"])
         checkpoints = self.results.folder / f"fit-{name.replace(' ', '')}-{number}"
         fitter = NetworkFitter(
             data=data,
-            recipe=replace(lab.recipe, network=network),
-            target=lab.target,
-            device=lab.device,
+            recipe=replace(experiment.recipe, network=network),
+            target=experiment.target,
+            device=experiment.device,
             checkpoints=checkpoints,
             report_progress=self._fold_progress(name, number),
         )
-        labelled = np.zeros(len(data.store.eras), dtype=bool)
-        labelled[list(fold.train)] = True
         try:
-            inner = holdout(
-                data.store.eras,
-                labelled=labelled,
-                targets=self.data.targets,
-                validation_eras=stopping_eras(len(fold.train)),
-                every=lab.every,
-            )
+            split = experiment.stopping_split(data.store.eras, fold, self.data.targets)
         except CannotSplit as error:
             raise CannotSplit(f"fold {number + 1}: {error}; choose a larger --chunk or more --eras") from None
         try:
-            fitted = fitter.fit(inner, lab.thinned(fold.train))
+            fitted = fitter.fit(split, experiment.thinned(fold.train))
         except TrainingDiverged as error:
             raise OperatorNeeded(f"{name}, fold {number + 1}: {error}; choose a recipe that learns slower") from None
-        scores = {
-            position: expected_scores(fitted.served, data, position)[:, data.targets.index(lab.target)]
-            for position in fold.validation
+        column = data.targets.index(experiment.target)
+        predictions = {
+            position: expected_scores(fitted.served, data, position)[:, column] for position in fold.validation
         }
         shutil.rmtree(checkpoints, ignore_errors=True)
-        return scores
+        return predictions
 
     def _fold_progress(self, name: str, number: int) -> ProgressCallback:
+        """Return a callback that reports the progress of one fit as a share of the whole experiment."""
+
         def report_progress(stage: str, share: float, note: str) -> None:
-            rungs = (TREES, *NETWORKS)
-            done = rungs.index(name) * (len(self.folds) - 1) + number - 1 + share
-            self.lab.report_progress(
-                stage, max(done, 0.0) / len(rungs) / (len(self.folds) - 1), f"{name}, fold {number + 1}: {note}"
+            names, folds = (TREES, *NETWORKS), len(self.folds) - 1
+            done = names.index(name) * folds + number - 1 + share
+            self.experiment.report_progress(
+                stage, max(done, 0.0) / len(names) / folds, f"{name}, fold {number + 1}: {note}"
             )
 
         return report_progress

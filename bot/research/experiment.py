@@ -1,4 +1,8 @@
-"""The stored history as an experiment reads it: no network, no artifact, nothing that serves is touched."""
+"""
+Data, folds and stored results of an experiment.
+
+An experiment reads the synced history and its own results. It changes nothing that serves.
+"""
 
 import hashlib
 import json
@@ -21,25 +25,25 @@ from bot.system.progress import ProgressCallback
 from bot.training.network_options import Device
 from bot.training.recipe_file import history_needs
 from bot.training.recipes import Recipe, ResolvedRecipe
-from bot.training.splits import Split, walk_forward
+from bot.training.splits import Split, holdout, stopping_eras, walk_forward
 from bot.training.training_set import TrainingSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """
-    Where experiments run; values mirror the settings of the same names.
+    Data, recipe and folds of an experiment; most attributes have the values of the settings with the same names.
 
     Attributes:
-        state_dir: Holds ``data``, ``store`` and, for what is found, ``experiments``.
+        state_dir: State directory, with ``data`` and ``store``; results go to ``experiments``.
         data_version: Data version.
-        feature_set: Of ``features.json``.
-        target: Whose CORR is measured.
-        recipe: Whose models are tried.
-        eras: Newest labelled eras to use; all of them where ``None``.
-        every: Train on every *n*-th era; every era is validated on.
-        chunk: Eras of a walk-forward fold.
-        device: Where networks train.
+        feature_set: Feature set of ``features.json``.
+        target: Target of CORR.
+        recipe: Recipe whose models are trained.
+        eras: Number of the newest labelled eras to use; ``None`` for all.
+        every: Train on every *n*-th era; validation uses every era.
+        chunk: Number of eras in the validation of a walk-forward fold.
+        device: Device that networks train on.
         report_progress: Called with the progress.
     """
 
@@ -60,10 +64,10 @@ class Experiment:
 
     def store(self) -> EraStore:
         """
-        Return the era store that was synced last.
+        Return the newest era store.
 
         Raises:
-            OperatorNeeded: There is none.
+            OperatorNeeded: There is no era store of the data version.
         """
         folder = EraStore.newest(self.state_dir / "store", self.data_version)
         if folder is None:
@@ -75,7 +79,7 @@ class Experiment:
         Return the recipe's training set.
 
         Raises:
-            SchemaMismatch: The data lack what the recipe names.
+            SchemaMismatch: The data lack columns that the recipe names.
         """
         metadata = FeatureMetadata.read(self.state_dir / "data" / self.data_version / "features.json")
         features = metadata.members(self.feature_set)
@@ -98,7 +102,7 @@ class Experiment:
         )
 
     def returns(self, store: EraStore, features: Sequence[str], targets: Sequence[str]) -> FeatureReturns:
-        """Return what *features* earned with *targets* in every era, from the table that syncing keeps where it can."""
+        """Return the feature returns of every era, from the table of `bot sync` if it has the targets."""
         synced = tuple(name for name in history_needs().targets if name in store.manifest.targets)
         names = synced if set(targets) <= set(synced) else tuple(targets)
         table = feature_returns.update(
@@ -111,10 +115,10 @@ class Experiment:
 
     def folds(self, data: TrainingSet, *, least: int) -> tuple[Split, ...]:
         """
-        Return walk-forward folds over the labelled eras, as positions in the store, none left out.
+        Return walk-forward folds over the labelled eras, as positions in the store; *every* does not thin them.
 
         Raises:
-            OperatorNeeded: There are fewer than *least*.
+            OperatorNeeded: There are fewer than *least* folds.
         """
         labelled = data.store.labelled(self.target).copy()
         labelled[np.flatnonzero(labelled)[: -self.eras if self.eras else 0]] = False
@@ -130,11 +134,40 @@ class Experiment:
         return folds
 
     def thinned(self, positions: Sequence[int]) -> tuple[int, ...]:
-        """Return every *n*-th of the eras at *positions*, the newest among them."""
+        """Return every *n*-th of *positions*, the newest among them."""
         return tuple(positions[:: -self.every][::-1])
 
+    def stopping_split(self, eras: Sequence[str], fold: Split, targets: Sequence[str]) -> Split:
+        """
+        Split the training eras of a fold into eras to train on and newer ones for early stopping.
+
+        Args:
+            eras: All eras of the store.
+            fold: The fold.
+            targets: Targets that are trained on.
+
+        Raises:
+            CannotSplit: The fold has too few training eras.
+        """
+        labelled = np.zeros(len(eras), dtype=bool)
+        labelled[list(fold.train)] = True
+        return holdout(
+            eras,
+            labelled=labelled,
+            targets=targets,
+            validation_eras=stopping_eras(len(fold.train)),
+            every=self.every,
+        )
+
     def results(self, name: str, store: EraStore, **about: Any) -> "ExperimentResults":  # noqa: ANN401 - JSON
-        """Return the results of an experiment on this data, recipe and these options."""
+        """
+        Return the stored results of the experiment *name*.
+
+        Args:
+            name: Name of the experiment.
+            store: Era store; results on other data go to another folder.
+            about: Further options that the results depend on, as JSON.
+        """
         content = {
             "blocks": [file.sha256 for file in store.files()],
             "feature_set": self.feature_set,
@@ -151,51 +184,44 @@ class Experiment:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentResults:
     """
-    A folder of finished pieces.
+    Finished parts of an experiment, so that an interrupted one continues with the first unfinished part.
 
     Attributes:
-        folder: Made when the first piece is kept.
+        folder: Folder of the parts, made with the first one.
     """
 
     folder: Path
 
     @classmethod
     def of(cls, root: Path, name: str, about: Mapping[str, Any]) -> "ExperimentResults":
-        """Return the results of an experiment called *name* on exactly what *about* says: its data and options."""
+        """Return the results in *root* of the experiment *name* with exactly the data and options *about*."""
         digest = hashlib.sha256(json.dumps(plain(about), sort_keys=True).encode()).hexdigest()
         return cls(folder=root / f"{name}-{digest[:12]}")
 
-    def text(self, name: str, make: Callable[[], str]) -> Path:
-        """Return the file called *name*, written in one atomic step with what *make* returns where it is not there."""
+    def text_part(self, name: str, make: Callable[[], str]) -> Path:
+        """Return the path of the finished part *name*; if it is missing, write the text that *make* returns."""
         path = self.folder / name
         if not path.is_file():
-            self._write(path, make())
+            publish(path, make().encode())
         return path
 
-    def piece(self, name: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - JSON
-        """Return the JSON value of a finished piece, or make and keep it; what is not a number is ``None``."""
-        path = self.text(f"{name}.json", lambda: _json(make()))
+    def part(self, name: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - JSON
+        """Return the finished part *name* as JSON, made by *make* if it is missing; NaN and infinities are ``None``."""
+        path = self.text_part(f"{name}.json", lambda: _json(make()))
         return json.loads(path.read_text(encoding="utf-8"))
 
     @property
-    def result(self) -> Path:
-        """Return where the end of the experiment is written."""
+    def path(self) -> Path:
+        """Return the path of the experiment's result."""
         return self.folder / "result.json"
 
-    def conclude(self, result: Any) -> None:  # noqa: ANN401 - any dataclass
-        """Write the end of the experiment, in place of what was concluded before."""
-        self._write(self.result, _json(result))
-
-    def _write(self, path: Path, content: str) -> None:
-        publish(path, content.encode())
-
-
-def _json(value: Any) -> str:  # noqa: ANN401 - what plain() takes
-    return json.dumps(plain(value), indent=1) + "\n"
+    def write(self, result: Any) -> None:  # noqa: ANN401 - any dataclass
+        """Write the experiment's result; a result of an earlier run is replaced."""
+        publish(self.path, _json(result).encode())
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any dataclass, array or container of them
-    """Return dataclasses, arrays and containers of them as what JSON knows; NaN and infinities become ``None``."""
+    """Return dataclasses, arrays and containers of them as JSON values; NaN and infinities become ``None``."""
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
@@ -207,3 +233,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any dataclass, array or containe
     if isinstance(value, Path):
         return str(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _json(value: Any) -> str:  # noqa: ANN401 - the argument of plain()
+    return json.dumps(plain(value), indent=1) + "\n"

@@ -1,8 +1,8 @@
 """
-Does what features earned lately say what they will earn next? The arithmetic of the experiment that decides on history.
+Measurements of the momentum experiment: whether past feature returns predict future ones.
 
-Where it does not, no network can gain from its historical inputs, however it is built. Two measurements: how alike the
-feature returns of eras are that share no day, and what a linear score of recent feature returns adds to LightGBM.
+If they do not, no network can gain from its historical inputs. There are two measurements: the cosine between feature
+returns of eras that share no day, and the gain of a linear score of recent feature returns beside LightGBM.
 """
 
 from collections.abc import Sequence
@@ -16,33 +16,41 @@ from bot.scoring.bootstrap import Interval, block_bootstrap, newey_west_error
 from bot.tournament.columns import HISTORY_LAG, horizon, overlap_eras
 
 HALF_LIVES = (4.0, 13.0, 26.0, 52.0, float("inf"))
-"""Of the averages, in eras. The last one forgets nothing: what it earns, a model without history earns too."""
+"""Half-lives of the averages, in eras. The infinite one weighs all eras alike: a model without history can learn it too."""
 
 WEIGHTS = (0.0, 0.1, 0.3, 1.0)
-"""Shares of the momentum score beside LightGBM, both of unit deviation, among which past folds choose."""
+"""Weights of the momentum score beside LightGBM, both with unit deviation; past folds choose one."""
 
 COSINE_NEEDED = 0.025
-"""Lagged cosine from which a history model breaks even in simulation."""
+"""Lagged cosine at which a model with history breaks even in simulations."""
 
 GAIN_NEEDED, T_NEEDED = 0.001, 2.0
-"""CORR that the momentum score has to add, and how many errors that has to be."""
+"""Least gain in CORR by the momentum score, and least ratio of the gain to its error."""
 
 _LAGS = (5, 6, 8, 10, 13, 16, 26)
 _JUDGED = 5
-"""The first lags, over which the verdict is taken: a quarter of a year that is known already."""
+"""Number of the first lags that the verdict is based on: with 20 days, those up to a quarter of a year."""
 
 _LONGER = {20: 0, 60: 8}
-"""Eras after which a target shares no day with itself, beyond those of a 20-day target."""
+"""Eras added to the lags of a 20-day target, by horizon, so that no two eras share a day."""
 
 _BLOCK = {20: 13, 60: 26}
-"""Eras of a bootstrap block: twice the overlap and more."""
+"""Eras of a bootstrap block by horizon: at least twice the overlap."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Persistence:
-    """Mean cosine of a target's feature returns at one lag, or at the *judged* ones together (lag 0)."""
+    """
+    Mean cosine between feature returns of eras at one distance.
+
+    Attributes:
+        target: Target of the feature returns.
+        lag: Distance in eras; 0 for the mean over the judged lags.
+        cosine: Mean cosine with its interval.
+        eras: Number of cosines.
+    """
 
     target: str
     lag: int
@@ -52,29 +60,35 @@ class Persistence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MomentumScore:
-    """A momentum score: whose returns, and how fast the past fades."""
+    """
+    A score of a row by exponential averages of past feature returns.
+
+    Attributes:
+        target: Target of the feature returns.
+        half_life: Eras after which a weight is halved.
+    """
 
     target: str
     half_life: float
 
     @property
     def fades(self) -> bool:
-        """Say whether recent eras count more than old ones."""
+        """Return whether recent eras weigh more than old ones."""
         return bool(np.isfinite(self.half_life))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
     """
-    What a score adds to LightGBM over the folds after the first.
+    Gain of a score beside LightGBM, over the folds after the first.
 
     Attributes:
-        name: What is added.
-        alone: Mean CORR of the score itself; NaN where it has none.
-        beside: Mean CORR of both together.
-        gain: Mean of the per-era differences to LightGBM.
-        error: Newey-West error of it.
-        eras: How many.
+        name: Name of the score.
+        alone: Mean CORR of the score alone; NaN for a choice among scores.
+        beside: Mean CORR of the mixture.
+        gain: Mean difference to LightGBM per era.
+        error: Newey-West error of the gain.
+        eras: Number of eras.
     """
 
     name: str
@@ -86,37 +100,37 @@ class Gain:
 
     @property
     def t(self) -> float:
-        """Return gain over error, 0 where nothing was added."""
+        """Return gain over error; 0 if the error is 0."""
         return self.gain / self.error if self.error else 0.0
 
 
 def lags(target: str) -> tuple[int, ...]:
-    """Return the lags at which *target*'s eras are compared, none of which shares a day."""
+    """Return the lags, in eras, at which feature returns of *target* are compared; such eras share no day."""
     return tuple(lag + _LONGER[horizon(target)] for lag in _LAGS)
 
 
 def cosines(values: npt.NDArray[np.floating], lag: int, *, overlap: int) -> Floats:
     """
-    Return how alike each era's feature returns are to those *lag* eras before, each feature less its own mean.
+    Return the cosine between each era's feature returns and those *lag* eras before, each feature less its mean.
 
-    The mean is that of the N eras at hand. Eras that have nothing in common but that mean would come out at
-    ``-overlap / (N - overlap)``, which is taken off, so that 0 means nothing in common.
+    The mean is taken over the N given eras. Unrelated eras would have a cosine of ``-overlap / (N - overlap)``, because
+    both lack that mean; this is corrected, so that unrelated eras have a cosine of 0.
 
     Args:
-        values: One target's feature returns, a row of NaN where not resolved; exactly 0 for a feature that was missing,
-            which takes no part. Shape ``(eras, F)``.
-        lag: At least *overlap*.
-        overlap: Weeks of the target: eras after which none of its days is shared.
+        values: Feature returns of one target. An unresolved era is a row of NaN. A value of exactly 0 is a missing
+            feature, which is ignored. Shape ``(eras, F)``.
+        lag: Distance in eras, at least *overlap*.
+        overlap: Eras after which the target shares none of its days.
 
     Returns:
-        NaN where an era is not resolved or nothing moved. Shape ``(eras - lag,)``.
+        NaN if one of the two eras is unresolved, or no feature is known in both. Shape ``(eras - lag,)``.
     """
-    there = np.isfinite(values) & (values != 0)
-    count = there.sum(axis=0)
-    known = np.where(there, values, 0.0).astype(np.float64)
-    centred = np.where(there, known - known.sum(axis=0) / np.maximum(count, 1), 0.0)
+    known = np.isfinite(values) & (values != 0)
+    count = known.sum(axis=0)
+    filled = np.where(known, values, 0.0).astype(np.float64)
+    centred = np.where(known, filled - filled.sum(axis=0) / np.maximum(count, 1), 0.0)
     late, early = centred[lag:], centred[:-lag]
-    size = np.sqrt((late**2 * there[:-lag]).sum(axis=1) * (early**2 * there[lag:]).sum(axis=1))
+    size = np.sqrt((late**2 * known[:-lag]).sum(axis=1) * (early**2 * known[lag:]).sum(axis=1))
     found: Floats = np.divide((late * early).sum(axis=1), size, out=np.full(len(late), np.nan), where=size > 0)
     eras = float((count / max(count.sum(), 1) * count).sum())
     return found + overlap / max(eras - overlap, 1.0)
@@ -124,14 +138,17 @@ def cosines(values: npt.NDArray[np.floating], lag: int, *, overlap: int) -> Floa
 
 def persistence(values: npt.NDArray[np.floating], target: str) -> tuple[Persistence, ...]:
     """
-    Return mean cosines with block-bootstrap intervals: all judged lags together (as lag 0), then lag by lag.
+    Return mean cosines with block-bootstrap intervals: the mean over the judged lags (as lag 0), then lag by lag.
+
+    Args:
+        values: Feature returns of one target, see :func:`cosines`. Shape ``(eras, F)``.
+        target: The target.
 
     Raises:
-        TooFewEras: Fewer eras than two blocks have resolved twice.
+        TooFewEras: There are fewer cosines than two blocks.
     """
-    weeks = overlap_eras(target)
     block = _BLOCK[horizon(target)]
-    series = {lag: cosines(values, lag, overlap=weeks) for lag in lags(target)}
+    series = {lag: cosines(values, lag, overlap=overlap_eras(target)) for lag in lags(target)}
     judged = lags(target)[:_JUDGED]
     count = len(values) - judged[-1]
     together = np.column_stack([series[lag][len(series[lag]) - count :] for lag in judged]).mean(axis=1)
@@ -142,24 +159,24 @@ def persistence(values: npt.NDArray[np.floating], target: str) -> tuple[Persiste
     return tuple(found)
 
 
-def loadings(table: FeatureReturns, position: int, candidates: Sequence[MomentumScore]) -> npt.NDArray[np.float32]:
+def loadings(table: FeatureReturns, position: int, scores: Sequence[MomentumScore]) -> npt.NDArray[np.float32]:
     """
-    Return each candidate's weights of the features for rows of the era at *position*.
+    Return each momentum score's weights of the features, for rows of the era at *position*.
 
-    A weight is the exponential average of what the feature earned in the eras that had resolved by then; the row's
-    score is the sum of its centred features times their weights.
+    A weight is the exponential average of the feature's returns in the eras that had resolved by then. The score of a
+    row is the sum of its centred features times their weights.
 
     Returns:
-        0 where nothing had resolved. Shape ``(candidates, F)``, float32.
+        0 if no era had resolved. Shape ``(scores, F)``, float32.
     """
-    found = np.zeros((len(candidates), table.values.shape[1]), dtype=np.float32)
-    for row, candidate in enumerate(candidates):
-        newest = position - minimum_lag(candidate.target)
+    found = np.zeros((len(scores), table.values.shape[1]), dtype=np.float32)
+    for row, score in enumerate(scores):
+        newest = position - minimum_lag(score.target)
         if newest < 0:
             continue
-        past = table.values[: newest + 1, :, table.targets.index(candidate.target)]
+        past = table.values[: newest + 1, :, table.targets.index(score.target)]
         age = newest - np.arange(newest + 1)
-        weight = np.exp2(-age / candidate.half_life) * np.isfinite(past[:, 0])
+        weight = np.exp2(-age / score.half_life) * np.isfinite(past[:, 0])
         if weight.any():
             found[row] = (weight / weight.sum()).astype(np.float32) @ np.nan_to_num(past, nan=0.0)
     return found
@@ -168,12 +185,12 @@ def loadings(table: FeatureReturns, position: int, candidates: Sequence[Momentum
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldScores:
     """
-    CORR of every mixture in the validation eras of one fold.
+    CORR of momentum scores and mixtures in the validation eras of one fold.
 
     Attributes:
-        positions: Of the eras, ascending. Shape ``(eras,)``.
-        alone: Of the candidates by themselves. Shape ``(eras, candidates)``.
-        mixed: Beside LightGBM at each of ``WEIGHTS``. Shape ``(eras, candidates, weights)``.
+        positions: Positions of the eras, ascending. Shape ``(eras,)``.
+        alone: CORR of the momentum scores alone. Shape ``(eras, scores)``.
+        mixed: CORR beside LightGBM with each of ``WEIGHTS``. Shape ``(eras, scores, weights)``.
     """
 
     positions: npt.NDArray[np.intp]
@@ -182,24 +199,31 @@ class FoldScores:
 
 
 def gains(
-    folds: Sequence[FoldScores], candidates: Sequence[MomentumScore], *, target: str, embargo: int
+    folds: Sequence[FoldScores], scores: Sequence[MomentumScore], *, target: str, embargo: int
 ) -> tuple[Gain, ...]:
     """
-    Return what every candidate adds, what the best that fades adds, and how much of that a score that never fades lacks.
+    Return the gain of every momentum score, then that of the best fading score, then its part that is timing.
 
-    Weights, and for the last two rows candidates, are chosen for each fold on the folds before it, less an embargo, so
-    that nothing is chosen on the eras it is measured on. The first fold serves choosing alone. The last row is the
-    difference between the best fading and the best lasting score: timing, without what any linear model would add.
+    Weights, and scores for the last two gains, are chosen for each fold on the folds before it less an embargo, so
+    nothing is chosen on the eras that measure it. The first fold is used for choosing only. The last gain is the
+    difference between the best fading score and the best score that weighs all eras alike: it leaves out what any
+    linear model would add.
+
+    Args:
+        folds: Scores of the folds, in order.
+        scores: The momentum scores, in the order of their columns in *folds*.
+        target: Target of CORR.
+        embargo: Eras left out before the fold that is measured.
 
     Raises:
-        TooFewEras: The folds after the first hold too few eras for an error.
+        TooFewEras: The folds after the first have too few eras for an error.
     """
-    fading = [index for index, one in enumerate(candidates) if one.fades]
-    lasting = [index for index, one in enumerate(candidates) if not one.fades]
+    fading = [index for index, one in enumerate(scores) if one.fades]
+    lasting = [index for index, one in enumerate(scores) if not one.fades]
     lag = HISTORY_LAG[horizon(target)]
     base = np.concatenate([fold.mixed[:, 0, 0] for fold in folds[1:]])
     rows = []
-    for index, one in enumerate(candidates):
+    for index, one in enumerate(scores):
         beside = _chosen(folds, [index], embargo)
         alone = np.concatenate([fold.alone[:, index] for fold in folds[1:]])
         faded = f"half-life {one.half_life:.0f}" if one.fades else "all eras alike"
@@ -210,31 +234,54 @@ def gains(
     return tuple(rows)
 
 
-def verdict(found: Sequence[Persistence], measured: Sequence[Gain]) -> tuple[bool, str]:
-    """Say whether history is worth a network's while, and in one sentence why."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """
+    Verdict of the momentum experiment.
+
+    Attributes:
+        go: Whether the network's history is worth its cost.
+        sentence: The verdict with its numbers.
+    """
+
+    go: bool
+    sentence: str
+
+
+def judge_history(found: Sequence[Persistence], measured: Sequence[Gain]) -> Verdict:
+    """
+    Decide whether the network's history is worth its cost.
+
+    It is if the cosine of some target, or both the best gain and its timing, reach the limits of this module.
+
+    Args:
+        found: Persistence of all targets.
+        measured: Result of :func:`gains`.
+    """
     judged = [one for one in found if one.lag == 0]
     best = max(judged, key=lambda one: one.cosine.estimate)
-    lasting = [one for one in judged if one.cosine.estimate >= COSINE_NEEDED and one.cosine.low > 0]
+    persistent = any(one.cosine.estimate >= COSINE_NEEDED and one.cosine.low > 0 for one in judged)
     total, timing = measured[-2:]
-    paying = all(one.gain >= GAIN_NEEDED and one.t >= T_NEEDED for one in (total, timing))
+    gainful = all(one.gain >= GAIN_NEEDED and one.t >= T_NEEDED for one in (total, timing))
     cosine = f"lagged cosine {best.cosine.estimate:.3f} [{best.cosine.low:.3f}, {best.cosine.high:.3f}] ({best.target})"
     added = (
         f"momentum adds {total.gain:+.4f} CORR (t {total.t:.1f}), {timing.gain:+.4f} of it by timing (t {timing.t:.1f})"
     )
-    if lasting or paying:
-        return True, f"go: {cosine}; {added}"
-    return False, f"no-go: {cosine}; {added}; keep the network's history off (lookback 0)"
+    if persistent or gainful:
+        return Verdict(go=True, sentence=f"go: {cosine}; {added}")
+    return Verdict(go=False, sentence=f"no-go: {cosine}; {added}; keep the network's history off (lookback 0)")
 
 
 def _chosen(folds: Sequence[FoldScores], among: Sequence[int], embargo: int) -> Floats:
-    """Return CORR in every fold but the first of the mixture that was best before it."""
+    """Return CORR of the mixture that was best on past folds, in all folds but the first. Shape ``(eras,)``."""
     series = []
     for number, fold in enumerate(folds[1:], start=1):
         last = fold.positions[0] - embargo
         past = np.concatenate([one.mixed[one.positions < last][:, among] for one in folds[:number]])
+        # Without past eras the weight is 0: the largest of these means is that of the smallest weight.
         mean = np.nanmean(past, axis=0) if len(past) else np.array([[-weight for weight in WEIGHTS]] * len(among))
-        candidate, weight = np.unravel_index(np.argmax(mean), mean.shape)
-        series.append(fold.mixed[:, among[int(candidate)], weight])
+        score, weight = np.unravel_index(np.argmax(mean), mean.shape)
+        series.append(fold.mixed[:, among[int(score)], weight])
     return np.concatenate(series)
 
 

@@ -1,7 +1,7 @@
 """
-What an artifact's network lives on: feature groups, targets and age of its history, and why single rows scored as they did.
+Inputs that an artifact's network depends on: feature groups, targets and age of its history, and parts of single rows.
 
-Groups are permuted through the code that serves; what lies inside the network is read from the same ONNX file.
+Feature groups are permuted through the code that serves. The network's inner weights are read from the same ONNX file.
 """
 
 from collections.abc import Mapping
@@ -33,18 +33,18 @@ SEED = 1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
     """
-    Why one row scored as it did, summed to what a person can read.
+    The score of one row, as a sum of parts.
 
     Attributes:
-        era: Of the row.
-        id: Of the row.
-        score: Expected CORR value.
-        baseline: That of a row in the middle of everything.
-        missed: What integration left unexplained.
-        groups: What the row's own features added, by group; a feature in two groups counts half in each.
-        engineered: What its aggregates added.
-        history: What its history added, by target.
-        lags: The same by resolved era, newest first.
+        era: Era of the row.
+        id: Id of the row.
+        score: Expected CORR value of the row.
+        baseline: Score of a row in the middle of all inputs.
+        missed: Part that the integration leaves unexplained.
+        groups: Parts of the row's features by group; a feature in two groups counts half in each.
+        engineered: Part of the row's aggregates.
+        history: Parts of the row's history by target.
+        lags: Parts of the row's history by resolved era, newest first.
     """
 
     era: str
@@ -61,19 +61,19 @@ class Explained:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interpretation:
     """
-    What a network lives on.
+    Inputs that a network's CORR depends on.
 
     Attributes:
-        artifact: Its id.
-        target: Whose CORR is lost.
-        eras: First and last era that was measured.
-        seen: The network was trained on at least one of them; losses then are those of what it remembers.
+        artifact: Id of the artifact.
+        target: Target of CORR.
+        eras: First and last measured era.
+        seen: Whether the network was trained on one of them; then the losses are those of memorized eras.
         groups: Loss of CORR with a feature group permuted within eras, features and aggregates together.
-        history_targets: The same for the history of one target.
-        history_lags: The same for runs of resolved eras, the newest first.
-        curves: How each network weighs resolved eras.
-        rows: Single rows explained: those that scored highest and lowest in the newest measured era.
-        path: Where this lies as JSON.
+        history_targets: Loss of CORR with the history of one target permuted.
+        history_lags: Loss of CORR with a run of resolved eras permuted, newest first.
+        curves: Weights of the resolved eras in each network.
+        rows: The rows with the highest and the lowest scores in the newest measured era, explained.
+        path: Path of this result as JSON.
     """
 
     artifact: str
@@ -90,64 +90,72 @@ class Interpretation:
 
 def interpret(experiment: Experiment, artifact: Artifact, *, rows: int) -> Interpretation:
     """
-    Look into the network of an artifact on the newest labelled eras, those of ``experiment.eras``.
+    Measure the inputs that an artifact's network depends on, in the newest ``experiment.eras`` labelled eras.
 
     Args:
-        experiment: Where data are; features, target and preprocessing are those of the artifact.
-        artifact: Verified.
-        rows: Rows to explain from either end of the newest era.
+        experiment: State directory, eras and progress; features, target and preprocessing are those of the artifact.
+        artifact: A verified artifact.
+        rows: Number of rows to explain from either end of the newest era.
 
     Raises:
-        ArtifactInvalid: Its network cannot be looked into.
+        ArtifactInvalid: The artifact's network cannot be read.
         OperatorNeeded: Nothing was synced, or no era has the target.
-        SchemaMismatch: The data lack what the artifact was trained on.
+        SchemaMismatch: The data lack columns that the artifact was trained on.
     """
-    probe = _Probe.open(experiment, artifact)
-    known = np.flatnonzero(probe.data.store.labelled(probe.target))[-(experiment.eras or 0) :]
+    network = _Network.open(experiment, artifact)
+    known = np.flatnonzero(network.data.store.labelled(network.target))[-(experiment.eras or 0) :]
     if not len(known):
-        raise OperatorNeeded(f"{probe.target} is not known in any era; run `bot sync`")
-    names = probe.data.store.eras
+        raise OperatorNeeded(f"{network.target} is not known in any era; run `bot sync`")
+    eras = network.data.store.eras
     groups, by_target, by_lag = [], [], []
     for done, position in enumerate(known.tolist()):
-        experiment.report_progress("permute", done / len(known), names[position])
-        groups.append(probe.group_losses(position))
-        if probe.row_history:
-            by_target.append(probe.history_losses(position, probe.target_blocks()))
-            by_lag.append(probe.history_losses(position, probe.lag_blocks()))
-    block = overlap_eras(probe.target)
-    learned_until = artifact.manifest["eras"]["newest" if artifact.manifest["recipe"]["refit"] else "train"]
+        experiment.report_progress("permute", done / len(known), eras[position])
+        groups.append(network.group_losses(position))
+        if network.row_history:
+            by_target.append(network.history_losses(position, network.target_blocks()))
+            by_lag.append(network.history_losses(position, network.lag_blocks()))
+    block = overlap_eras(network.target)
+    trained = artifact.manifest["eras"]["newest" if artifact.manifest["recipe"]["refit"] else "train"]
     results = ExperimentResults.of(
         experiment.state_dir / "experiments", "importance", {"artifact": artifact.id, "eras": known, "rows": rows}
     )
-    lags = {name: number for number, name in enumerate(probe.lag_blocks())}
-    found = Interpretation(
+    lags = {name: number for number, name in enumerate(network.lag_blocks())}
+    result = Interpretation(
         artifact=artifact.id,
-        target=probe.target,
-        eras=(names[known[0]], names[known[-1]]),
-        seen=names[known[0]] <= (learned_until if isinstance(learned_until, str) else learned_until[1]),
+        target=network.target,
+        eras=(eras[known[0]], eras[known[-1]]),
+        seen=eras[known[0]] <= (trained if isinstance(trained, str) else trained[1]),
         groups=permutation_weights(groups, block=block),
         history_targets=permutation_weights(by_target, block=block),
         history_lags=tuple(sorted(permutation_weights(by_lag, block=block), key=lambda one: lags[one.name])),
-        curves=temporal_weights(probe.network),
-        rows=probe.explained(int(known[-1]), rows),
-        path=results.result,
+        curves=temporal_weights(network.torch),
+        rows=network.explained(int(known[-1]), rows),
+        path=results.path,
     )
-    results.conclude(found)
-    return found
+    results.write(result)
+    return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Probe:
-    """A network, once as it serves and once in torch, and the data it was made for."""
+class _Network:
+    """
+    The network of an artifact with the data that it takes.
+
+    Attributes:
+        data: Rows of the store as the artifact preprocesses them.
+        target: Main target of the artifact.
+        served: The network as it serves.
+        torch: The same network in torch.
+    """
 
     data: TrainingSet
     target: str
     served: OnnxNetwork
-    network: SeedAverage
+    torch: SeedAverage
 
     @classmethod
-    def open(cls, experiment: Experiment, artifact: Artifact) -> "_Probe":
-        """Open an artifact's network and the store as the artifact sees it."""
+    def open(cls, experiment: Experiment, artifact: Artifact) -> "_Network":
+        """Open an artifact's network, and the store with the artifact's columns."""
         try:
             served, network = OnnxNetwork(artifact.path(NETWORK)), restore(artifact.path(NETWORK))
         except (OSError, ValueError) as error:
@@ -164,52 +172,53 @@ class _Probe:
             lookback=int(about["lookback"]) if past else 0,
             returns=experiment.returns(store, manifest.features, past) if past else None,
         )
-        return cls(data=data, target=target, served=served, network=network)
+        return cls(data=data, target=target, served=served, torch=network)
 
     @property
     def config(self) -> NetworkConfig:
         """Return the network's config."""
-        return self.network.config
+        return self.torch.config
 
     @property
     def row_history(self) -> bool:
-        """Say whether every row has a history of its own."""
+        """Return whether every row has its own history."""
         return self.config.has_history and self.config.mixing == "row"
 
     def group_losses(self, position: int) -> dict[str, float]:
-        """Return what CORR of one era loses for each feature group."""
-        names, window, truth = self.data.store.feature_names, self.data.window(position), self._truth(position)
+        """Return the loss of CORR in one era for each feature group."""
+        names, window, targets = self.data.store.feature_names, self.data.window(position), self._targets(position)
         column = self.config.targets.index(self.target)
 
         def score(codes: np.ndarray) -> dict[str, float]:
             rows = prepare(self.data.manifest, names, codes)
             logits = self.served.logits(rows.features, rows.engineered, window)
-            return {"network": corr(expected_score(logits)[:, column], truth)}
+            return {"network": corr(expected_score(logits)[:, column], targets)}
 
         codes, groups = self.data.store.features(position), self.data.manifest.groups
         return permutation_losses(score, codes, groups, seed=SEED + position)["network"]
 
     def history_losses(self, position: int, blocks: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """Return what CORR of one era loses for each block of its history."""
-        truth = self._truth(position)
+        """Return the loss of CORR in one era for each block of the history. Blocks have the shape ``(lookback, channels)``."""
+        targets = self._targets(position)
         return history_losses(
-            self.network,
+            self.torch,
             self._rows(position),
-            lambda said: corr(said, truth),
+            lambda scores: corr(scores, targets),
             blocks,
             target=self.target,
             seed=SEED + position,
         )
 
     def target_blocks(self) -> dict[str, np.ndarray]:
-        """Return the part of the history that each target makes; channels are groups before targets."""
+        """Return the channels of each target as masks of the history. Shape ``(lookback, channels)`` each."""
         names = () if self.data.returns is None else self.data.returns.targets
+        # A group has one channel for each target, one group after the other.
         channel = np.arange(self.config.history_channels) % max(len(names), 1)
         whole = np.ones((self.config.lookback, 1), dtype=bool)
         return {name: whole & (channel == index) for index, name in enumerate(names)}
 
     def lag_blocks(self) -> dict[str, np.ndarray]:
-        """Return runs of resolved eras, each twice as long as the one before, as an average over the past sees them."""
+        """Return runs of resolved eras as masks of the history, each run twice as long as the one before it."""
         steps = np.arange(self.config.lookback)[:, None]
         channels = np.ones((1, self.config.history_channels), dtype=bool)
         blocks, first = {}, 0
@@ -222,7 +231,7 @@ class _Probe:
         return blocks
 
     def explained(self, position: int, count: int) -> tuple[Explained, ...]:
-        """Explain the rows that scored highest and lowest in one era."""
+        """Explain the rows with the *count* highest and the *count* lowest scores in one era."""
         if self.config.mixing == "era" or not count:
             return ()
         rows = self._rows(position)
@@ -234,12 +243,13 @@ class _Probe:
             self._summed(
                 self.data.store.eras[position],
                 ids[row].decode(),
-                integrated_gradients(self.network, rows, row, target=self.target),
+                integrated_gradients(self.torch, rows, row, target=self.target),
             )
             for row in dict.fromkeys(chosen)
         )
 
     def _summed(self, era: str, identity: str, found: Attribution) -> Explained:
+        """Sum the attributions of a row by group, target and resolved era."""
         groups, share = self.data.manifest.groups, np.zeros(len(found.features))
         for positions in groups.values():
             share[list(positions)] += 1
@@ -261,5 +271,5 @@ class _Probe:
         rows = self.data.prepared(position)
         return Rows(features=rows.features, engineered=rows.engineered, window=self.data.window(position))
 
-    def _truth(self, position: int) -> np.ndarray:
+    def _targets(self, position: int) -> np.ndarray:
         return self.data.target(position, self.target).astype(np.float64)

@@ -1,12 +1,12 @@
 """
-Trials that several machines share: each is done once, and one whose worker died is done again.
+Workers that share the trials of a study: each trial runs once, and the trial of a dead worker runs again.
 
-Optuna keeps the study; what it lacks is here. A journal file leaves the trial of a killed worker running for ever, so
-every worker writes a beat into its trial, and whoever sees a beat stand still ends that trial and puts its parameters
-back. Clocks of machines are never compared: each worker times the beats that it sees by its own clock.
+Optuna stores the study. A journal file leaves the trial of a killed worker running for ever, so every worker counts up a
+beat in its trial. A worker that reads the same beat for too long ends that trial and enqueues its parameters again. Each
+worker measures that time by its own clock, so the clocks of machines are never compared.
 
-The number of a trial is given out by the storage, one after the other, and that is what keeps a study from having more
-trials than asked for: a worker that draws a number beyond them gives it up at once.
+The storage numbers trials one after the other. A worker that draws a number beyond the wanted count gives the trial up
+at once, so that the study never has too many.
 """
 
 import math
@@ -27,32 +27,36 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from bot.errors import BadConfig, OperatorNeeded, RetryLater
 
 BEAT = "beat"
+"""User attribute: count that a running trial's worker raises."""
 AGAIN = "again"
+"""User attribute: number of the lost trial whose parameters this trial repeats."""
 LOST = "lost"
+"""User attribute: the worker of this trial died or was stopped."""
 SURPLUS = "surplus"
+"""User attribute: the study had enough trials without this one."""
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 FAILURES = 5
-"""Trials of one worker that fail in a row before it gives up: then it is not the parameters."""
+"""Failed trials in a row after which a worker gives up, because the cause is not in the parameters."""
 
 log = structlog.get_logger()
 Objective = Callable[[optuna.Trial], float]
 
 
 class Interrupted(Exception):
-    """The worker was asked to stop inside a trial; the trial goes back to the others."""
+    """A worker was stopped inside a trial; other workers run the trial again."""
 
 
 def open_study(where: str, name: str) -> optuna.Study:
     """
-    Open or make the study called *name*.
+    Open the study *name*, or create it.
 
     Args:
-        where: Path of a journal file on a disk that all workers share, or the URL of a database.
-        name: The same for the same data and question.
+        where: Path of a journal file on a disk that all workers share, or URL of a database.
+        name: Name of the study; see :attr:`bot.research.tune.Tuning.name`.
 
     Raises:
-        BadConfig: The URL is not one that can be opened.
-        OperatorNeeded: Its driver is not installed.
+        BadConfig: The kind of database is unknown.
+        OperatorNeeded: The driver of the database is not installed.
         RetryLater: The database does not answer.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -69,7 +73,7 @@ def open_study(where: str, name: str) -> optuna.Study:
     except (ValueError, ArgumentError):
         raise BadConfig(f"{kind} is no kind of database that optuna knows; use postgresql://..., or a path") from None
     except SQLAlchemyError as error:
-        # The error's own text may repeat the URL, and that holds a password.
+        # The text of the error may contain the URL, which contains a password.
         raise RetryLater(f"the {kind} database of the study does not answer ({type(error).__name__})") from None
     return optuna.create_study(
         study_name=name,
@@ -81,18 +85,32 @@ def open_study(where: str, name: str) -> optuna.Study:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Beat:
+    """
+    The newest beat of a running trial.
+
+    Attributes:
+        value: The beat.
+        read_at: Time of this worker's clock when it read the value first, in seconds.
+    """
+
+    value: object
+    read_at: float
+
+
 @dataclass(kw_only=True)
 class Worker:
     """
-    One process that works on a study until it is done.
+    One process that works on a study until the study is done.
 
     Attributes:
-        study: Shared with the other workers.
-        trials: How many the study shall have in the end.
+        study: Study that all workers share.
+        trials: Number of trials that the study needs.
         beat_s: Seconds between two beats.
-        lost_s: Seconds without a beat after which a trial counts as lost; many beats, for disks may hang.
-        should_stop: Asked between trials, and by objectives that take long.
-        wait: Waits so many seconds at most while only others' trials are left.
+        lost_s: Seconds without a new beat after which a trial is lost; many beats, because disks may hang.
+        should_stop: Called between trials, and by long objectives; the worker stops when it returns true.
+        wait: Waits for at most the given seconds, while only other workers have trials.
     """
 
     study: optuna.Study
@@ -101,40 +119,40 @@ class Worker:
     lost_s: float = 300.0
     should_stop: Callable[[], bool] = lambda: False
     wait: Callable[[float], object] = time.sleep
-    _seen: dict[int, tuple[object, float]] = field(default_factory=dict)
+    _last_beats: dict[int, _Beat] = field(default_factory=dict)
 
     def work(self, objective: Objective) -> int:
         """
-        Do trials until the study has as many as it shall have, or until *should_stop*.
+        Run trials until the study has enough of them, or until *should_stop*.
 
         Returns:
-            The trials that this worker finished.
+            Number of trials that this worker finished.
 
         Raises:
             OperatorNeeded: Several trials in a row failed.
         """
         finished = failures = 0
         while not self.should_stop():
-            self._reap()
-            known = self._known()
-            if sum(trial.state in DONE for trial in known) >= self.trials:
+            self._end_lost_trials()
+            trials = self._trials()
+            if sum(trial.state in DONE for trial in trials) >= self.trials:
                 break
-            if len(_slots(known)) >= self.trials and not any(trial.state == TrialState.WAITING for trial in known):
+            if len(_counted(trials)) >= self.trials and not any(trial.state == TrialState.WAITING for trial in trials):
                 self.wait(self.beat_s)
                 continue
             trial = self.study.ask()
-            if self._surplus(trial.number):
+            if self._is_surplus(trial.number):
                 self._end(trial.number, TrialState.FAIL, {SURPLUS: True})
                 continue
-            outcome = self._do(trial, objective)
+            outcome = self._run(trial, objective)
             finished += outcome in DONE
             failures = failures + 1 if outcome == TrialState.FAIL else 0
             if failures >= FAILURES:
                 raise OperatorNeeded(f"{failures} trials in a row failed; the log says why, the study is kept")
         return finished
 
-    def _do(self, trial: optuna.Trial, objective: Objective) -> TrialState | None:
-        """Do one trial while a thread keeps its beat; return how it ended, None where it was given back."""
+    def _run(self, trial: optuna.Trial, objective: Objective) -> TrialState | None:
+        """Run one trial while a thread beats; return its state, ``None`` if it was given back or ended elsewhere."""
         over = threading.Event()
         beats = threading.Thread(target=self._beat, args=(trial.number, over), name="beat", daemon=True)
         self._mark(trial.number, BEAT, 0)
@@ -143,11 +161,11 @@ class Worker:
             value = objective(trial)
         except optuna.TrialPruned:
             return self._end(trial.number, TrialState.PRUNED)
-        except (Interrupted, KeyboardInterrupt) as asked:
+        except (Interrupted, KeyboardInterrupt) as interruption:
             over.set()
             beats.join()
             self._give_back(trial.number)
-            if isinstance(asked, KeyboardInterrupt):
+            if isinstance(interruption, KeyboardInterrupt):
                 raise
             return None
         finally:
@@ -164,34 +182,34 @@ class Worker:
             count += 1
             self._mark(number, BEAT, count)
 
-    def _reap(self) -> None:
-        """End the trials whose beat stands still, and put back the parameters of all that were lost."""
+    def _end_lost_trials(self) -> None:
+        """End the running trials without a new beat, and enqueue the parameters of all lost trials again."""
         now = time.monotonic()
-        for trial in self._known():
+        for trial in self._trials():
             if trial.state != TrialState.RUNNING:
-                self._seen.pop(trial.number, None)
+                self._last_beats.pop(trial.number, None)
                 continue
             beat = trial.user_attrs.get(BEAT)
-            last, since = self._seen.setdefault(trial.number, (beat, now))
-            if beat != last:
-                self._seen[trial.number] = (beat, now)
-            elif now - since > self.lost_s:
-                log.warning("trial.lost", trial=trial.number, silent_s=round(now - since, 1))
+            last = self._last_beats.setdefault(trial.number, _Beat(value=beat, read_at=now))
+            if beat != last.value:
+                self._last_beats[trial.number] = _Beat(value=beat, read_at=now)
+            elif now - last.read_at > self.lost_s:
+                log.warning("trial.lost", trial=trial.number, silent_s=round(now - last.read_at, 1))
                 self._give_back(trial.number)
-        known = self._known()
-        for trial in _orphans(known):
+        for trial in _lost(self._trials()):
             self.study.enqueue_trial(trial.params, user_attrs={AGAIN: trial.number})
 
     def _give_back(self, number: int) -> None:
+        """End a trial as lost, and enqueue its parameters again."""
         self._end(number, TrialState.FAIL, {LOST: True})
-        for trial in _orphans(self._known()):
+        for trial in _lost(self._trials()):
             if trial.number == number:
                 self.study.enqueue_trial(trial.params, user_attrs={AGAIN: number})
 
     def _end(
         self, number: int, state: TrialState, marks: dict[str, object] | None = None, value: float | None = None
     ) -> TrialState | None:
-        """End a trial; None where another worker has ended it before, whose word counts."""
+        """End a trial and return its state; ``None`` if another worker ended it before, which stays valid."""
         for name, mark in (marks or {}).items():
             self._mark(number, name, mark)
         try:
@@ -202,40 +220,40 @@ class Worker:
         return state
 
     def _mark(self, number: int, name: str, value: object) -> None:
+        """Set a user attribute of a trial, unless the trial has ended."""
         storage, study = self.study._storage, self.study._study_id  # noqa: SLF001 - a trial of another process has no handle
         try:
             storage.set_trial_user_attr(storage.get_trial_id_from_study_id_trial_number(study, number), name, value)
         except UpdateFinishedTrialError:
             log.warning("trial.ended_elsewhere", trial=number)
 
-    def _known(self) -> list[FrozenTrial]:
+    def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
 
-    def _surplus(self, number: int) -> bool:
-        """Say whether the study has its trials without this one, or another does the same again."""
-        before = [trial for trial in self._known() if trial.number <= number]
-        slots = _slots(before)
-        return number not in slots or len(slots) > self.trials
+    def _is_surplus(self, number: int) -> bool:
+        """Return whether the study has enough trials without this one, or another trial repeats the same lost one."""
+        counted = _counted([trial for trial in self._trials() if trial.number <= number])
+        return number not in counted or len(counted) > self.trials
 
 
-def _slots(known: list[FrozenTrial]) -> set[int]:
-    """Return the numbers of the trials that count: done, being done, waiting, or lost and not put back yet."""
-    again: dict[int, int] = {}
-    for trial in known:
+def _counted(trials: list[FrozenTrial]) -> set[int]:
+    """Return the numbers of the trials that count: done, running, waiting, or lost and not enqueued again yet."""
+    repeats: dict[int, int] = {}
+    for trial in trials:
         if AGAIN in trial.user_attrs:
-            again.setdefault(int(trial.user_attrs[AGAIN]), trial.number)
-    slots = set()
-    for trial in known:
+            repeats.setdefault(int(trial.user_attrs[AGAIN]), trial.number)
+    counted = set()
+    for trial in trials:
         if trial.state == TrialState.FAIL:
-            counts = LOST in trial.user_attrs and trial.number not in again
+            counts = LOST in trial.user_attrs and trial.number not in repeats
         else:
-            counts = AGAIN not in trial.user_attrs or again[int(trial.user_attrs[AGAIN])] == trial.number
+            counts = AGAIN not in trial.user_attrs or repeats[int(trial.user_attrs[AGAIN])] == trial.number
         if counts:
-            slots.add(trial.number)
-    return slots
+            counted.add(trial.number)
+    return counted
 
 
-def _orphans(known: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that were lost and that nobody has put back."""
-    slots = _slots(known)
-    return [trial for trial in known if trial.state == TrialState.FAIL and trial.number in slots]
+def _lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the lost trials that are not enqueued again yet."""
+    counted = _counted(trials)
+    return [trial for trial in trials if trial.state == TrialState.FAIL and trial.number in counted]

@@ -19,7 +19,7 @@ def artifact(trained):
 
 @pytest.fixture(scope="module")
 def found(trained, artifact):
-    """What the champion's network lives on, in the newest eras."""
+    """Return the interpretation of the champion's network in the newest eras."""
     experiment = Experiment(
         state_dir=trained,
         data_version="v5.3",
@@ -33,8 +33,8 @@ def found(trained, artifact):
     return interpret(experiment, artifact, rows=1)
 
 
-def test_every_part_of_the_input_is_weighed(found, artifact):
-    """Each feature group, history target and run of resolved eras has a loss with an interval around it."""
+def test_every_part_of_the_input_has_a_loss(found, artifact):
+    """Each feature group, history target and run of resolved eras has a loss with an interval."""
     config = restore(artifact.path("tsmixer.onnx")).config
 
     assert len(found.groups) == len(config.groups)
@@ -43,8 +43,8 @@ def test_every_part_of_the_input_is_weighed(found, artifact):
     assert all(one.low <= one.value <= one.high for one in (*found.groups, *found.history_targets))
 
 
-def test_features_matter_to_a_network_that_learned(found):
-    """Some feature group is surely worth CORR."""
+def test_a_trained_network_depends_on_features(found):
+    """The interval of the largest loss is above zero."""
     assert found.groups[0].low > 0
 
 
@@ -57,7 +57,7 @@ def test_curves_cover_the_lookback(found, artifact):
 
 
 def test_explained_rows_add_up(found):
-    """The highest and the lowest row: groups, aggregates and history make up the score, but for what was missed."""
+    """Groups, aggregates, history and the missed part of a row add up to its score."""
     highest, lowest = found.rows
 
     assert highest.score > lowest.score
@@ -68,11 +68,11 @@ def test_explained_rows_add_up(found):
         assert sum(row.lags) == pytest.approx(sum(row.history.values()), abs=1e-6)
 
 
-def test_eras_that_were_trained_on_are_said_to_be(found):
-    """The demo refits on everything, so its losses are those of what it remembers."""
+def test_trained_eras_are_marked(found):
+    """The demo recipe refits on all eras, so the result marks its eras as seen."""
     assert found.seen
 
 
-def test_everything_is_json(found):
-    """What a report draws lies on disk as plain data."""
+def test_the_result_is_json(found):
+    """The result is on disk as JSON."""
     assert json.loads(found.path.read_text())["rows"] == plain(found.rows)

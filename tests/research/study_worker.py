@@ -1,4 +1,4 @@
-"""A worker of its own: ``study_worker.py JOURNAL TRIALS [HANG_AT]``; prints each trial, and hangs inside one if told to."""
+"""A worker process: ``study_worker.py JOURNAL TRIALS [HANG_AT]`` prints its trials and hangs in its HANG_AT-th one."""
 
 import signal
 import sys
@@ -6,14 +6,14 @@ import sys
 from bot.research.trial_worker import Worker, open_study
 
 
-def say(word):
-    """Tell the test that started this process."""
+def report(word):
+    """Print a line for the test that started this process."""
     sys.stdout.write(f"{word}\n")
     sys.stdout.flush()
 
 
 def main():
-    """Work on a parabola."""
+    """Work on a study whose objective is a parabola."""
     where, trials, *hang = sys.argv[1:]
     done = 0
 
@@ -21,9 +21,9 @@ def main():
         nonlocal done
         x = trial.suggest_float("x", -10, 10)
         done += 1
-        say(trial.number)
+        report(trial.number)
         if hang and done == int(hang[0]):
-            say("hangs")
+            report("hangs")
             signal.pause()
         return -(x**2)
 

@@ -1,4 +1,4 @@
-"""Persistence and momentum of feature returns: closed forms, and nothing that an era could not have known."""
+"""Persistence and momentum of feature returns: closed forms, and no use of unresolved eras."""
 
 from dataclasses import replace
 
@@ -17,10 +17,10 @@ from bot.research.factor_momentum import (
     Persistence,
     cosines,
     gains,
+    judge_history,
     lags,
     loadings,
     persistence,
-    verdict,
 )
 from bot.scoring.bootstrap import Interval, TooFewEras
 
@@ -28,7 +28,7 @@ DAYS20, DAYS60 = "target_ender_20", "target_ender_60"
 
 
 def overlapping(eras, features, *, weeks, lasting=0.0, seed=0):
-    """Return returns over *weeks* weeks of which a share of the variance lasts for ever."""
+    """Return overlapping returns over *weeks* weeks, with a share of the variance that is the same in every week of a half."""
     random = np.random.default_rng(seed)
     weekly = np.sqrt(1 - lasting) * random.standard_normal((eras + weeks - 1, features))
     weekly[: len(weekly) // 2] += np.sqrt(lasting) * random.standard_normal(features)
@@ -42,8 +42,8 @@ def table(values, targets=(DAYS20,)):
 
 
 @pytest.mark.parametrize("weeks", [4, 12])
-def test_nothing_in_common_is_a_cosine_of_zero(weeks):
-    """Demeaning by the sample's own mean leaves no trace, however few eras there are."""
+def test_unrelated_eras_have_a_cosine_of_zero(weeks):
+    """Subtracting the sample's own mean causes no bias, even with few eras."""
     means = [
         cosines(overlapping(90, 200, weeks=weeks, seed=seed), weeks + 1, overlap=weeks).mean() for seed in range(8)
     ]
@@ -52,7 +52,7 @@ def test_nothing_in_common_is_a_cosine_of_zero(weeks):
 
 
 def test_cosine_by_hand():
-    """Two eras apart, two features: means are taken off first, and what they cost is given back."""
+    """Two features, two eras apart: means are subtracted, and their bias is corrected."""
     values = np.array([[1.0, 2.0], [3.0, 1.0], [2.0, 6.0]])
     late, early = np.array([0.0, 3.0]), np.array([-1.0, -1.0])
 
@@ -61,26 +61,26 @@ def test_cosine_by_hand():
     assert found == pytest.approx([late @ early / np.sqrt(9 * 2) + 1 / (3 - 1)])
 
 
-def test_missing_features_and_unresolved_eras_take_no_part():
-    """A feature that was constant in one of two eras changes nothing; an unresolved era has no cosine."""
+def test_missing_features_and_unresolved_eras_are_ignored():
+    """A feature that is missing in one of two eras changes nothing, and an unresolved era has no cosine."""
     values = overlapping(60, 20, weeks=1)
     late = np.column_stack([values, np.where(np.arange(60) < 30, 0.0, 5.0)])
     unresolved = values.copy()
     unresolved[40] = np.nan
 
-    # The extra feature moves in no pair of eras that is thirty apart.
+    # The extra feature is missing in the earlier of any two eras that are thirty apart.
     assert cosines(late, 30, overlap=0) == pytest.approx(cosines(values, 30, overlap=0))
     assert np.flatnonzero(np.isnan(cosines(unresolved, 5, overlap=1))).tolist() == [35, 40]
 
 
 def test_lags_share_no_day():
-    """The lags of a 60-day target begin eight weeks later than those of a 20-day one."""
+    """The lags of a 60-day target begin eight eras later than those of a 20-day target."""
     assert lags(DAYS20) == (5, 6, 8, 10, 13, 16, 26)
     assert lags(DAYS60)[0] * 5 > 60
 
 
-def test_persistence_sees_what_lasts():
-    """Where half of the variance lasts, every lag says so; where nothing does, most intervals hold zero."""
+def test_persistence_is_measured_at_every_lag():
+    """With half of the variance persistent, every lag shows it; without persistence, most intervals contain zero."""
     lasting = persistence(overlapping(300, 60, weeks=4, lasting=0.5), DAYS20)
     fleeting = [persistence(overlapping(300, 60, weeks=4, seed=seed), DAYS20)[0].cosine for seed in range(8)]
 
@@ -90,13 +90,13 @@ def test_persistence_sees_what_lasts():
 
 
 def test_too_few_eras_are_no_persistence():
-    """Less than two blocks of resolved eras is an error, not a cosine."""
+    """Fewer than two blocks of resolved eras are an error."""
     with pytest.raises(TooFewEras):
         persistence(overlapping(38, 20, weeks=4), DAYS20)
 
 
 def test_loadings_are_exponential_averages():
-    """Three resolved eras, half-life one: weights 4, 2 and 1 of 7, the newest first."""
+    """With three resolved eras and a half-life of one, the weights are 4/7, 2/7 and 1/7, newest first."""
     values = np.arange(20, dtype=float)[:, None, None] * np.array([1.0, -2.0])[None, :, None]
     position = 2 + minimum_lag(DAYS20)
     found = loadings(table(values), position, [MomentumScore(target=DAYS20, half_life=1.0)])
@@ -105,7 +105,7 @@ def test_loadings_are_exponential_averages():
 
 
 def test_loadings_without_decay_are_the_mean():
-    """An infinite half-life forgets nothing; before anything resolved there is nothing."""
+    """An infinite half-life gives the mean of all resolved eras; without resolved eras the loadings are 0."""
     values = np.random.default_rng(0).standard_normal((30, 5, 1))
     flat = [MomentumScore(target=DAYS20, half_life=float("inf"))]
 
@@ -116,20 +116,20 @@ def test_loadings_without_decay_are_the_mean():
 @settings(deadline=None, max_examples=25)
 @given(position=st.integers(0, 60), seed=st.integers(0, 99))
 def test_unresolved_eras_change_no_loading(position, seed):
-    """Whatever stands in eras that had not resolved, the weights are bitwise the same."""
+    """Returns of eras that had not resolved do not change a bit of the loadings."""
     values = np.random.default_rng(0).standard_normal((60, 4, 2))
     garbled = values.copy()
     for column, target in enumerate((DAYS20, DAYS60)):
         unknown = max(position - minimum_lag(target) + 1, 0)
         garbled[unknown:, :, column] = np.random.default_rng(seed).standard_normal(garbled[unknown:, :, column].shape)
-    candidates = [MomentumScore(target=target, half_life=life) for target in (DAYS20, DAYS60) for life in HALF_LIVES]
+    scores = [MomentumScore(target=target, half_life=life) for target in (DAYS20, DAYS60) for life in HALF_LIVES]
 
-    before = loadings(table(values, (DAYS20, DAYS60)), position, candidates)
-    assert before.tobytes() == loadings(table(garbled, (DAYS20, DAYS60)), position, candidates).tobytes()
+    before = loadings(table(values, (DAYS20, DAYS60)), position, scores)
+    assert before.tobytes() == loadings(table(garbled, (DAYS20, DAYS60)), position, scores).tobytes()
 
 
 def fold(first, *, eras=30, mixed=None, seed=0):
-    """Return a fold with LightGBM at .02 and, where not said otherwise, candidates that only add noise."""
+    """Return a fold with LightGBM at .02 and, by default, momentum scores that only add noise."""
     noise = 0.02 + 0.01 * np.random.default_rng([seed, first]).standard_normal((eras, 2, len(WEIGHTS)))
     noise[:, :, 0] = 0.02
     return FoldScores(
@@ -137,31 +137,31 @@ def fold(first, *, eras=30, mixed=None, seed=0):
     )
 
 
-CANDIDATES = (MomentumScore(target=DAYS20, half_life=4.0), MomentumScore(target=DAYS20, half_life=float("inf")))
+SCORES = (MomentumScore(target=DAYS20, half_life=4.0), MomentumScore(target=DAYS20, half_life=float("inf")))
 
 
-def test_gain_is_measured_where_nothing_was_chosen():
-    """A weight that shone in one fold is paid for in the next; the first fold's own shine counts for nothing."""
-    shining = fold(0)
-    shining.mixed[:, 0, 3] = 0.5
-    dull = fold(40)
-    dull.mixed[:, 0, 3] = 0.01 + np.linspace(-0.001, 0.001, 30)
-    rows = gains([shining, dull], CANDIDATES, target=DAYS20, embargo=8)
+def test_gain_is_measured_on_eras_that_chose_nothing():
+    """A weight that is chosen on one fold is measured on the next; the first fold has no part in the gain."""
+    good = fold(0)
+    good.mixed[:, 0, 3] = 0.5
+    bad = fold(40)
+    bad.mixed[:, 0, 3] = 0.01 + np.linspace(-0.001, 0.001, 30)
+    rows = gains([good, bad], SCORES, target=DAYS20, embargo=8)
 
     assert rows[0].gain == pytest.approx(-0.01)
     assert rows[0].eras == 30
 
 
 def test_embargo_lies_before_the_fold_that_is_measured():
-    """Eras whose target reaches into the fold choose nothing for it."""
+    """Eras whose target overlaps the fold do not influence the choice for it."""
     past, next_ = fold(0), fold(30)
     changed = fold(0)
     changed.mixed[-8:, 0, 3] = 9.0
-    before, after = (gains([one, next_], CANDIDATES, target=DAYS20, embargo=8) for one in (past, changed))
+    before, after = (gains([one, next_], SCORES, target=DAYS20, embargo=8) for one in (past, changed))
 
     assert [one.gain for one in after] == [one.gain for one in before]
     changed.mixed[0, 0, 3] = 99.0
-    assert gains([changed, next_], CANDIDATES, target=DAYS20, embargo=8)[0].gain != before[0].gain
+    assert gains([changed, next_], SCORES, target=DAYS20, embargo=8)[0].gain != before[0].gain
 
 
 def found(estimate, low):
@@ -186,12 +186,12 @@ def gain(mean, error):
     ids=["lasts", "unsure", "too_little", "pays", "t_below_two", "gain_too_small", "no_timing"],
 )
 def test_verdict(estimate, low, total, timing, go):
-    """Go where returns last surely enough, or where momentum pays and it is timing that does."""
-    answer, sentence = verdict(found(estimate, low), [total, timing])
+    """The verdict is go with persistent returns, or with a gain that is timing."""
+    verdict = judge_history(found(estimate, low), [total, timing])
 
-    assert answer == go
-    assert sentence.startswith("go: " if go else "no-go: ")
-    assert ("lookback 0" in sentence) == (not go)
+    assert verdict.go == go
+    assert verdict.sentence.startswith("go: " if go else "no-go: ")
+    assert ("lookback 0" in verdict.sentence) == (not go)
 
 
 def test_no_gain_has_no_t():

@@ -1,4 +1,4 @@
-"""E0 on worlds whose factor returns last, and on worlds where they do not."""
+"""E0 on worlds with and without persistent factor returns."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def experiment(state, **changes):
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory):
-    """Return a function that makes a state directory as `bot sync` leaves it, of a world with a given persistence."""
+    """Return a function that makes a state directory as `bot sync` leaves it, from a world with a given persistence."""
     made = {}
 
     def make(persistence):
@@ -50,8 +50,8 @@ def state(tmp_path_factory):
     return make
 
 
-def test_history_goes_where_factors_last(state):
-    """Planted persistence is found: eras are alike, momentum beats LightGBM, and by timing."""
+def test_persistent_factors_are_a_go(state):
+    """Planted persistence is found: cosines are above the limit, and momentum beats LightGBM by timing."""
     found = e0(experiment(state(0.8)))
     total, timing = found.gains[-2:]
 
@@ -61,23 +61,23 @@ def test_history_goes_where_factors_last(state):
     assert timing.t > 2
 
 
-def test_history_stays_off_where_nothing_lasts(state):
-    """The same market without persistence is a no-go, though its fixed linear signal is there to be found."""
+def test_factors_without_persistence_are_a_no_go(state):
+    """The same market without persistence is a no-go, although it has a fixed linear signal."""
     found = e0(experiment(state(0.0)))
 
     assert not found.go
     assert found.persistence[0].cosine.low < 0.025
 
 
-def test_momentum_beats_a_world_without_any(state):
-    """The fastest averages earn far more where factors last than where they do not."""
+def test_momentum_scores_more_with_persistence(state):
+    """The averages with the shortest half-life have a much higher CORR with persistence than without."""
     lasting, fleeting = e0(experiment(state(0.8))), e0(experiment(state(0.0)))
 
     assert lasting.gains[0].alone > fleeting.gains[0].alone + 0.05
 
 
-def test_interrupted_experiment_goes_on_from_its_last_fold(state, tmp_path):
-    """What was finished is read, not done again; the result is the same."""
+def test_interrupted_experiment_continues_with_its_last_fold(state, tmp_path):
+    """Finished folds are read instead of fitted again, and the result is the same."""
     copy = shutil.copytree(state(0.0), tmp_path / "state")
     shutil.rmtree(copy / "experiments", ignore_errors=True)
     done = []
@@ -96,19 +96,19 @@ def test_interrupted_experiment_goes_on_from_its_last_fold(state, tmp_path):
 
 
 def test_other_options_are_another_experiment(state):
-    """Folds are never taken over from a run on other eras or with another stride."""
+    """A run with another stride has its own results."""
     runs = {e0(experiment(state(0.0), every=every)).path for every in (1, 2)}
 
     assert len(runs) == 2
 
 
-def test_too_few_eras_say_what_to_change(state):
-    """A chunk that leaves one fold is one line for the operator."""
+def test_too_few_folds_are_refused(state):
+    """A chunk that leaves one fold is refused with what to change."""
     with pytest.raises(OperatorNeeded, match=r"make 1 folds, 2 are needed; choose a smaller --chunk"):
         e0(experiment(state(0.0), chunk=120))
 
 
-def test_without_data_the_way_to_them_is_named(tmp_path):
-    """Nothing synced is the operator's to mend."""
+def test_missing_data_are_refused(tmp_path):
+    """Without synced data, the message names `bot sync`."""
     with pytest.raises(OperatorNeeded, match="run `bot sync` first"):
         e0(experiment(tmp_path))

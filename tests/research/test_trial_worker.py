@@ -1,4 +1,4 @@
-"""Shared trials: whatever happens to a worker, the study ends with as many as asked for, none done twice."""
+"""Shared trials: a study ends with the wanted number of trials, each run once, even if a worker is killed."""
 
 import subprocess
 import sys
@@ -42,8 +42,8 @@ def start(journal, *arguments):
     )
 
 
-def test_two_workers_one_killed_do_forty_trials_once(journal):
-    """Killed inside a trial, a worker leaves it running; the other one ends it, does it again, and makes up the forty."""
+def test_two_workers_run_forty_trials_once_although_one_is_killed(journal):
+    """The trial of a killed worker is ended and run again by the other worker, which completes forty trials."""
     doomed = start(journal, "3")
     while doomed.stdout.readline() != "hangs\n":
         assert doomed.poll() is None
@@ -54,19 +54,19 @@ def test_two_workers_one_killed_do_forty_trials_once(journal):
     survivor.communicate(timeout=120)
 
     study = open_study(journal, "parabola")
-    known = study.get_trials(deepcopy=False)
-    complete = [trial for trial in known if trial.state == TrialState.COMPLETE]
-    (lost,) = (trial for trial in known if trial.user_attrs.get(LOST))
+    trials = study.get_trials(deepcopy=False)
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    (lost,) = (trial for trial in trials if trial.user_attrs.get(LOST))
     (again,) = (trial for trial in complete if AGAIN in trial.user_attrs)
     assert survivor.returncode == 0
     assert len(complete) == 40
     assert len({trial.params["x"] for trial in complete}) == 40
-    assert all(trial.state in {TrialState.COMPLETE, TrialState.FAIL} for trial in known)
+    assert all(trial.state in {TrialState.COMPLETE, TrialState.FAIL} for trial in trials)
     assert (again.user_attrs[AGAIN], again.params) == (lost.number, lost.params)
 
 
-def test_two_workers_at_once_never_do_one_too_many(journal):
-    """Both draw the last numbers at the same time; whoever draws one beyond the forty gives it up."""
+def test_two_workers_at_once_never_run_one_trial_too_many(journal):
+    """Two workers that draw the last numbers at the same time complete exactly forty trials."""
     workers = [start(journal), start(journal)]
     for one in workers:
         one.communicate(timeout=120)
@@ -78,15 +78,15 @@ def test_two_workers_at_once_never_do_one_too_many(journal):
     assert counted[TrialState.RUNNING] == counted[TrialState.WAITING] == 0
 
 
-def test_the_same_command_goes_on_with_the_study(journal):
-    """A second run adds what is missing, a third finds nothing to do."""
+def test_a_second_run_continues_the_study(journal):
+    """A second run adds the missing trials, and a third run adds none."""
     assert worker(journal, 3).work(parabola) == 3
     assert worker(journal, 5).work(parabola) == 2
     assert worker(journal, 5).work(parabola) == 0
 
 
-def test_a_worker_that_is_asked_to_stop_gives_its_trial_back(journal):
-    """The trial it was in is put back as it was, and the next worker does it."""
+def test_a_stopped_worker_gives_its_trial_back(journal):
+    """The next worker runs the interrupted trial again with the same parameters."""
 
     def interrupted(trial):
         parabola(trial)
@@ -94,17 +94,17 @@ def test_a_worker_that_is_asked_to_stop_gives_its_trial_back(journal):
             raise Interrupted
         return parabola(trial)
 
-    asked = iter([False, False, True])
-    assert worker(journal, 3, should_stop=lambda: next(asked)).work(interrupted) == 1
+    stops = iter([False, False, True])
+    assert worker(journal, 3, should_stop=lambda: next(stops)).work(interrupted) == 1
     assert worker(journal, 3).work(parabola) == 2
 
-    known = open_study(journal, "parabola").get_trials(deepcopy=False)
+    trials = open_study(journal, "parabola").get_trials(deepcopy=False)
     assert states(open_study(journal, "parabola"))[TrialState.COMPLETE] == 3
-    assert known[2].params == known[1].params
+    assert trials[2].params == trials[1].params
 
 
-def test_the_word_of_the_worker_that_ended_a_trial_counts(journal):
-    """A worker that was thought dead and comes back cannot finish the trial that others have put back."""
+def test_the_first_end_of_a_trial_counts(journal):
+    """A worker that is slow but alive cannot finish a trial that another worker has ended as lost."""
 
     def slow(trial):
         value = parabola(trial)
@@ -114,28 +114,28 @@ def test_the_word_of_the_worker_that_ended_a_trial_counts(journal):
 
     finished = worker(journal, 3).work(slow)
 
-    known = open_study(journal, "parabola").get_trials(deepcopy=False)
+    trials = open_study(journal, "parabola").get_trials(deepcopy=False)
     assert finished == 3
-    assert [trial.state for trial in known if trial.number == 0] == [TrialState.FAIL]
+    assert [trial.state for trial in trials if trial.number == 0] == [TrialState.FAIL]
     assert states(open_study(journal, "parabola"))[TrialState.COMPLETE] == 3
 
 
-def test_a_beat_that_goes_on_is_no_lost_trial(journal):
-    """However long a trial takes, it is left alone while its worker lives."""
+def test_a_trial_with_new_beats_is_not_lost(journal):
+    """A long trial is not ended while its worker beats."""
     study = open_study(journal, "parabola")
     running = study.ask()
     other = worker(journal, lost_s=0.0)
     for beat in range(3):
         other._mark(running.number, "beat", beat)
-        other._reap()
+        other._end_lost_trials()
 
     assert states(study)[TrialState.RUNNING] == 1
-    other._reap()
+    other._end_lost_trials()
     assert states(study)[TrialState.RUNNING] == 0
 
 
 def test_pruned_trials_count_and_failing_ones_end_the_worker(journal, tmp_path):
-    """A pruned trial was worth its time; a value that is no number is not, and five in a row are a fault."""
+    """A pruned trial counts; a trial with a NaN value fails, and five failures in a row end the worker."""
 
     def pruned(trial):
         parabola(trial)
@@ -149,7 +149,7 @@ def test_pruned_trials_count_and_failing_ones_end_the_worker(journal, tmp_path):
 @pytest.mark.parametrize(
     ("where", "error"), [("nonsense://host/study", BadConfig), ("postgresql+psycopg://host/study", OperatorNeeded)]
 )
-def test_a_database_that_cannot_be_opened_is_said(where, error):
-    """An unknown kind of database and a missing driver are one line for the operator."""
+def test_a_database_that_cannot_be_opened_is_refused(where, error):
+    """An unknown kind of database and a missing driver are errors of the configuration and of the operator."""
     with pytest.raises(error):
         open_study(where, "parabola")

@@ -1,4 +1,4 @@
-"""Tuning in small: real stores, networks and trees; what is held out changes nothing, and a winner is a recipe."""
+"""Tuning on a small world with real stores, networks and trees: the hold-out changes nothing, and the winner is a recipe."""
 
 import shutil
 import subprocess
@@ -42,7 +42,7 @@ POINT = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Files of a small world."""
+    """Return the files of a small world."""
     root = tmp_path_factory.mktemp("tuning")
     size = replace(SIZES["tiny"], train_eras=60, validation_eras=60, rows=(60, 60), factors=0.25)
     generate(root, size=size, persistence=0.8)
@@ -50,7 +50,7 @@ def world(tmp_path_factory):
 
 
 def synced(root, world, garbled=()):
-    """Return a state directory as `bot sync` leaves it, other targets in the eras *garbled*."""
+    """Return a state directory as `bot sync` leaves it, with random targets in the eras *garbled*."""
     shutil.copytree(world, root / "data" / "v5.3")
     files = [root / "data" / "v5.3" / name for name in ("train.parquet", "validation.parquet")]
     for file in files:
@@ -68,7 +68,7 @@ def synced(root, world, garbled=()):
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory, world):
-    """A state directory as `bot sync` leaves it."""
+    """Return a state directory as `bot sync` leaves it."""
     return synced(tmp_path_factory.mktemp("state"), world)
 
 
@@ -89,20 +89,20 @@ def tuning(state, **changes):
 
 
 @pytest.fixture(scope="module")
-def worth(state):
-    """What one point is worth."""
+def value(state):
+    """Return the value of one point."""
     return tuning(state).objective(optuna.trial.FixedTrial(POINT))
 
 
 def held_out(state):
-    """Return the labels of the eras that a promotion is judged on, and all eras."""
+    """Return the labels of the hold-out eras, and of all eras."""
     store = tuning(state).store
     labelled = np.flatnonzero(store.select((), (TARGET,)).labelled(TARGET))
     return [store.eras[position] for position in labelled[-HELD_OUT:]], store.eras
 
 
-def test_no_fold_comes_near_the_hold_out(state):
-    """Training and validation of every fold end an embargo before the eras that promotions are judged on."""
+def test_folds_end_an_embargo_before_the_hold_out(state):
+    """Training and validation eras of every fold are at least an embargo older than the hold-out."""
     one = tuning(state)
     names, eras = held_out(state)
     first = eras.index(names[0])
@@ -112,28 +112,28 @@ def test_no_fold_comes_near_the_hold_out(state):
     assert newest == first - EMBARGO[20] - 1
 
 
-def test_garbage_in_the_hold_out_changes_nothing(state, worth, world, tmp_path):
-    """With other targets in hold-out and embargo the objective is the same to the last bit."""
+def test_other_targets_in_the_hold_out_change_nothing(state, value, world, tmp_path):
+    """With other targets in hold-out and embargo, the objective is the same to the last bit."""
     names, eras = held_out(state)
     garbled = eras[eras.index(names[0]) - EMBARGO[20] :]
 
     other = tuning(synced(tmp_path, world, garbled)).objective(optuna.trial.FixedTrial(POINT))
 
-    assert other == worth
+    assert other == value
 
 
-def test_garbage_before_the_hold_out_is_seen(state, worth, world, tmp_path):
-    """With other targets in the last validated eras it is not: the test above would notice a leak."""
+def test_other_targets_before_the_hold_out_change_the_value(state, value, world, tmp_path):
+    """With other targets in the last validated eras, the objective differs; so the test above would notice a leak."""
     names, eras = held_out(state)
     last = eras.index(names[0]) - EMBARGO[20]
 
     other = tuning(synced(tmp_path, world, eras[last - 3 : last])).objective(optuna.trial.FixedTrial(POINT))
 
-    assert other != worth
+    assert other != value
 
 
-def test_a_study_goes_on_and_its_winner_is_a_recipe(state, tmp_path):
-    """Two trials, then a third by the same command; the best one's parameters are the winner's recipe."""
+def test_a_study_continues_and_its_winner_is_a_recipe(state, tmp_path):
+    """A study of two trials gets a third one, and the winner is the recipe with the best parameters."""
     journal = str(tmp_path / "study.journal")
     for count in (2, 3):
         one = tuning(state)
@@ -149,7 +149,7 @@ def test_a_study_goes_on_and_its_winner_is_a_recipe(state, tmp_path):
 
 
 def test_a_study_of_other_data_or_bounds_has_another_name(state):
-    """Only those who ask the same of the same history share trials."""
+    """Only workers with the same history, options and search space share trials."""
     one = tuning(state)
 
     assert one.name == tuning(state).name
@@ -157,16 +157,16 @@ def test_a_study_of_other_data_or_bounds_has_another_name(state):
     assert tuning(state, base=replace(SMALL, neutralize=0.5)).name != one.name
 
 
-def test_folds_that_differ_cost_a_penalty(state):
-    """The same mean from steady folds is worth more than from one good and one bad fold."""
+def test_deviation_between_folds_lowers_the_value(state):
+    """With the same mean, equal folds have a higher value than one good and one bad fold."""
     one = tuning(state, penalty=0.5)
 
-    assert one._worth([0.02, 0.02]) == pytest.approx(0.02)
-    assert one._worth([0.05, -0.01]) == pytest.approx(0.02 - 0.5 * 0.03)
+    assert one._value([0.02, 0.02]) == pytest.approx(0.02)
+    assert one._value([0.05, -0.01]) == pytest.approx(0.02 - 0.5 * 0.03)
 
 
-def test_what_cannot_be_trained_is_pruned_with_its_reason(state):
-    """A loss that is not finite is no fault of the machine: the point is out, and why is kept."""
+def test_a_recipe_that_cannot_be_trained_is_pruned_with_its_reason(state):
+    """A trial whose loss is not finite is pruned, and the trial keeps the reason."""
     wild = replace(SMALL, network=replace(SMALL.network, learning_rate=1e30))
     study = optuna.create_study()
     one = tuning(state, base=wild)
@@ -178,8 +178,8 @@ def test_what_cannot_be_trained_is_pruned_with_its_reason(state):
     assert "loss is nan" in trial.user_attrs[REASON]
 
 
-def test_nothing_completed_has_no_winner(state, tmp_path):
-    """An empty study is said, with what to do."""
+def test_an_empty_study_has_no_winner(state, tmp_path):
+    """A study without a complete trial is refused with what to do."""
     one = tuning(state)
 
     with pytest.raises(OperatorNeeded, match="bot tune"):
@@ -187,7 +187,7 @@ def test_nothing_completed_has_no_winner(state, tmp_path):
 
 
 def bot(state, folder, *arguments):
-    """Run the command line in *folder*, where its recipes are."""
+    """Run a command in *folder*, which has the recipes."""
     environment = {
         "PATH": "",
         "PYTHONPATH": str(ROOT),
@@ -202,8 +202,8 @@ def bot(state, folder, *arguments):
     return subprocess.run(words, env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=150)
 
 
-def test_the_command_writes_a_recipe_that_retrain_takes(state, tmp_path):
-    """From the synced history to a recipe file; run again it has nothing to do, and a recipe of others stays."""
+def test_the_command_writes_a_recipe_file(state, tmp_path):
+    """`bot tune` writes a recipe file, runs no trial the second time, and refuses to replace another recipe."""
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "own.toml").write_text(recipe_file.to_toml(SMALL))
     command = ("tune", "--trials", "1", "--chunk", "45", "--every", "2")
@@ -222,8 +222,8 @@ def test_the_command_writes_a_recipe_that_retrain_takes(state, tmp_path):
 
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 10_000), base=st.sampled_from([SMALL, STANDARD, replace(SMALL, weights=(("gbm", 1.0),))]))
-def test_a_trial_chooses_a_recipe_that_its_parameters_choose_again(seed, base):
-    """Whatever is drawn is a recipe whose history is published, and the parameters alone give the same one."""
+def test_parameters_of_a_trial_choose_the_same_recipe_again(seed, base):
+    """A trial's parameters give its recipe again, and the recipe's history is within the base's."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     space = SearchSpace(base=base, feature_sets=("small", "medium"), presets=("demo", "small"))
     trial = study.ask()
