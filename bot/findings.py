@@ -1,11 +1,20 @@
-"""Values that checks and measurements return: a finding, or the reason why there is no result."""
+"""Values that checks and measurements return: a finding, or the reason for a missing result."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a gate says: its value, its limit, and for a refusal the way out."""
+    """
+    Result of a gate.
+
+    Attributes:
+        gate: Name of the gate.
+        ok: Whether the gate passes.
+        value: Measured value.
+        limit: Limit of the value, in words.
+        message: Reason of a refusal and the way to fix it.
+    """
 
     gate: str
     ok: bool

@@ -1,10 +1,10 @@
 """
-How the values of each feature are spread over an era's rows: what a model learned from, and what it is asked about.
+Distributions of the feature values in the training eras, and their distance to those of a live era.
 
-Numerai ranks every feature into five equal bins within the era, and writes the middle bin throughout where it has none
-(in the first eras of a feature's life). So an era's shares of the five values hardly move from week to week, and what
-they move by is measured here from the eras themselves. A live file that is coded otherwise, or in which features are
-missing that were there before, is found without a single target.
+Numerai ranks every feature into five equal bins within an era, and writes the middle bin into all rows of an era without
+the feature (in the first eras of a feature). So the shares of the five values hardly change from week to week, and the
+training eras themselves show by how much. A live file with another coding, or without features that were there before,
+is detected without targets.
 """
 
 import io
@@ -22,30 +22,31 @@ Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]
 
 VALUES = MISSING_CATEGORY + 1
-"""The five bins, and 5 where missing is a category of its own."""
+"""Number of distinct codes: five bins, and one for a missing value that is a category of its own."""
 
 SAMPLED = 1024
-"""Evenly spaced rows that are counted: ids are random, and a bin's share of as many has a deviation of .012."""
+"""Number of evenly spaced rows that are counted. Ids are random, and a bin's share among so many deviates by 0.012."""
 
 FLOOR, SLACK = 0.02, 1.5
-"""A feature is unlike itself beyond so many times the farthest that any training era was, and a bit: of eras that are
-alike, one in 50 is as far as the farthest, but none half as far again."""
+"""A feature has drifted if its distance exceeds ``SLACK`` times the largest distance of a training era, plus ``FLOOR``. One
+in 50 eras of the same distribution is as far as the farthest, but none is half as far again."""
 
 ROWS_SLACK = 0.2
-"""Share by which an era may have fewer rows than the smallest, or more than the largest; neighbours differ by 7 %."""
+"""Share by which an era may have fewer rows than the smallest training era, or more than the largest. Neighbouring eras
+differ by 7 %."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureDrift:
     """
-    How far an era's features are from those that were learned from.
+    Distance of an era's features to those of the training eras.
 
     Attributes:
-        share: Of the features, those that lie outside of all training eras.
-        worst: The feature that is farthest.
-        distance: Total variation distance of its shares from the mean ones: the share of rows in other bins, 0 to 1.
-        rows: Rows of the era.
-        odd_rows: Whether eras never had as few rows, or as many.
+        share: Share of the features that have drifted beyond all training eras.
+        worst: Name of the feature with the largest drift.
+        distance: Total variation distance of its shares to the mean shares: the share of rows in other bins, 0 to 1.
+        rows: Number of rows of the era.
+        odd_rows: Whether the era has far fewer or far more rows than all training eras.
     """
 
     share: float
@@ -58,12 +59,12 @@ class FeatureDrift:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureDistributions:
     """
-    Feature values of some eras.
+    Distributions of the feature values in the training eras.
 
     Attributes:
-        features: Names in order.
+        features: Feature names in order.
         shares: Mean share of the rows with each value. Shape ``(F, 6)``, float32.
-        reach: Largest total variation distance that an era has from them. Shape ``(F,)``, float32.
+        reach: Largest total variation distance of an era to the mean shares. Shape ``(F,)``, float32.
         rows: Fewest and most rows of an era.
     """
 
@@ -75,12 +76,12 @@ class FeatureDistributions:
     @classmethod
     def of(cls, features: Sequence[str], eras: Iterable[Codes], rows: Sequence[int]) -> "FeatureDistributions":
         """
-        Measure eras.
+        Measure the distributions of eras.
 
         Args:
             features: Names of the columns.
-            eras: Codes 0 to 5 as the models see them, of rows taken by :func:`sample`. Shape ``(n, F)`` each.
-            rows: Of each era, before sampling.
+            eras: Preprocessed codes 0 to 5 of the rows that :func:`sample` returns. Shape ``(n, F)`` each.
+            rows: Number of rows of each era before sampling.
         """
         counted = np.stack([value_shares(codes) for codes in eras])
         mean = counted.mean(axis=0)
@@ -88,7 +89,7 @@ class FeatureDistributions:
         return cls(features=tuple(features), shares=mean, reach=reach, rows=(min(rows), max(rows)))
 
     def drift(self, codes: Codes) -> FeatureDrift:
-        """Hold an era's codes, shape ``(rows, F)``, beside what was learned from."""
+        """Return the drift of an era. Shape of *codes*: ``(rows, F)``."""
         distance = _distance(value_shares(sample(codes)), self.shares)
         beyond = distance - (SLACK * self.reach + FLOOR)
         worst = int(beyond.argmax())
@@ -102,7 +103,7 @@ class FeatureDistributions:
         )
 
     def to_bytes(self) -> bytes:
-        """Return them as a sealed npz archive without pickles, some 60 kB for 3,555 features."""
+        """Return the distributions as an npz archive without pickles and with a digest, about 60 kB for 3,555 features."""
         about = {"features": self.features, "rows": self.rows}
         buffer = io.BytesIO()
         np.savez_compressed(
@@ -116,10 +117,10 @@ class FeatureDistributions:
     @classmethod
     def from_bytes(cls, content: bytes) -> "FeatureDistributions":
         """
-        Read them back.
+        Read the distributions from the bytes of :meth:`to_bytes`.
 
         Raises:
-            ValueError: The bytes are no marginals.
+            ValueError: The bytes are not such an archive, or are damaged.
         """
         try:
             archive = np.load(io.BytesIO(unseal(content)), allow_pickle=False)
@@ -132,14 +133,14 @@ class FeatureDistributions:
                 rows=(int(low), int(high)),
             )
         except (KeyError, TypeError) as error:
-            raise ValueError(f"no marginals: {error}") from None
+            raise ValueError(f"not the distributions of features: {error}") from None
         if found.shares.shape != (len(found.features), VALUES) or found.reach.shape != (len(found.features),):
-            raise ValueError(f"marginals of shape {found.shares.shape} fit no {len(found.features)} features")
+            raise ValueError(f"distributions of shape {found.shares.shape} do not fit {len(found.features)} features")
         return found
 
 
 def sample(codes: Codes) -> Codes:
-    """Return about :data:`SAMPLED` evenly spaced rows, a view; all of them where there are fewer."""
+    """Return about :data:`SAMPLED` evenly spaced rows as a view, or all rows if there are fewer."""
     return codes[:: max(len(codes) // SAMPLED, 1)]
 
 

@@ -1,4 +1,4 @@
-"""What ``features.json`` says about a data version: feature sets, groups, targets."""
+"""Feature sets, groups and targets of a data version, as ``features.json`` lists them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,18 @@ GROUPS = (
     "faith",
     "quantum",
 )
-"""The feature sets that are groups: themes of a feature, as v5.3 has them."""
+"""Names of the feature sets that are groups, one for each theme of features (v5.3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureMetadata:
-    """What ``features.json`` says: members of every feature set (groups among them) and the targets."""
+    """
+    Content of ``features.json``.
+
+    Attributes:
+        feature_sets: Features of every feature set, groups included.
+        targets: Names of the targets.
+    """
 
     feature_sets: Mapping[str, tuple[str, ...]]
     targets: tuple[str, ...]
@@ -38,7 +44,7 @@ class FeatureMetadata:
         Read ``features.json``.
 
         Raises:
-            DatasetIncomplete: The file is not what Numerai publishes.
+            DatasetIncomplete: The file is damaged.
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -49,10 +55,10 @@ class FeatureMetadata:
 
     def members(self, feature_set: str) -> tuple[str, ...]:
         """
-        Return the features of a set in the file's order.
+        Return the features of a set in the order of the file.
 
         Raises:
-            SchemaMismatch: The data version has no such set.
+            SchemaMismatch: The data version has no such feature set.
         """
         try:
             return self.feature_sets[feature_set]
@@ -61,7 +67,7 @@ class FeatureMetadata:
             raise SchemaMismatch(f"feature set {feature_set!r} is not in this data version; it has: {known}") from None
 
     def groups(self, features: Sequence[str]) -> dict[str, tuple[int, ...]]:
-        """Return the positions in *features* of every group that has at least one member there."""
+        """Return the positions in *features* of each group's members, without groups that have none there."""
         position = {name: index for index, name in enumerate(features)}
         found = {
             group: tuple(position[name] for name in self.feature_sets.get(group, ()) if name in position)

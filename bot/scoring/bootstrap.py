@@ -1,8 +1,8 @@
 """
-How sure a figure measured over eras is, where neighbouring eras share most of their returns.
+Confidence intervals and standard errors of per-era statistics whose returns overlap.
 
-Scores of weekly eras overlap: a 20-day target shares four fifths of its days with the next era's. Errors that take eras
-as independent come out half as large as they are, so everything here works in blocks of eras or with lags.
+Returns of weekly eras overlap: a 20-day target shares three quarters of its days with that of the next era. Errors that
+treat eras as independent are half as large as the true ones, so these functions use blocks of eras or lags.
 
 Sources: D. N. Politis and J. P. Romano, *A circular block-resampling procedure for stationary data* (1992); W. K. Newey
 and K. D. West, *A simple, positive semi-definite, heteroskedasticity and autocorrelation consistent covariance matrix*,
@@ -21,17 +21,17 @@ Floats = npt.NDArray[np.float64]
 
 
 class TooFewEras(ValueError):
-    """The series is too short for its dependence: an error estimated from it would be far too small."""
+    """The series is too short for its overlap: an error estimated from it would be far too small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """
-    An estimate and the bounds that it lies between with a given confidence.
+    An estimate and its confidence interval.
 
     Attributes:
-        estimate: Of the series as it is.
-        low: Lower bound; NaN where a resampled series has no such statistic.
+        estimate: Statistic of the series.
+        low: Lower bound; NaN if the statistic of a resampled series is NaN.
         high: Upper bound; NaN likewise.
     """
 
@@ -41,7 +41,7 @@ class Interval:
 
 
 def mean(rows: Floats) -> float:
-    """Return the mean of a series, the default statistic."""
+    """Return the mean of a series, the default statistic of :func:`block_bootstrap`."""
     return float(rows.mean())
 
 
@@ -57,21 +57,21 @@ def block_bootstrap(
     """
     Return a statistic of per-era values and its percentile interval under the circular block bootstrap.
 
-    Each draw joins blocks of consecutive eras, the last era followed by the first one, so that every era is as likely
-    as any other, and cuts them to the series' length.
+    Each draw joins blocks of consecutive eras and cuts them to the length of the series. The first era follows the last
+    one, so that every era is drawn with the same probability.
 
     Args:
-        series: One value per era, shape ``(eras,)``, or the paired values of each, shape ``(eras, columns)``: a draw
-            keeps the columns of an era together.
-        block: Eras that stay together; at least as many as share returns (4 for a 20-day, 12 for a 60-day target).
-        draws: Resampled series.
-        seed: Same seed, same interval.
-        statistic: From a series of the same shape to a number.
-        level: Confidence of the interval.
+        series: One value per era, shape ``(eras,)``, or paired values of each era, shape ``(eras, columns)``. A draw keeps
+            the columns of an era together.
+        block: Eras of a block, at least as many as share returns (4 for a 20-day target, 12 for a 60-day target).
+        draws: Number of resampled series.
+        seed: Seed of the draws; the same seed gives the same interval.
+        statistic: Function from a series of the same shape to a number.
+        level: Confidence of the interval, between 0 and 1.
 
     Raises:
-        TooFewEras: There are fewer than two blocks.
-        ValueError: A value is not finite (leave such eras out, and say so), or an argument is out of range.
+        TooFewEras: There are fewer eras than two blocks.
+        ValueError: A value is not finite (leave such eras out and report it), or an argument is out of range.
     """
     values = _checked(series, dimensions=(1, 2))
     if block < 1 or draws < 1 or not 0 < level < 1:
@@ -83,7 +83,7 @@ def block_bootstrap(
     starts = random.integers(0, count, size=(draws, -(-count // block)))
     within = np.arange(block)
     orders = (starts[:, :, None] + within).reshape(draws, -1)[:, :count] % count
-    # All means at once are 2.4 times faster at a hundred eras; anything else is asked draw by draw.
+    # All means at once are 2.4 times faster at a hundred eras; other statistics are computed draw by draw.
     at_once = statistic is mean and values.ndim == 1
     drawn = values[orders].mean(axis=1) if at_once else [statistic(values[order]) for order in orders]
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
@@ -92,20 +92,22 @@ def block_bootstrap(
 
 def newey_west_error(series: Series, *, lag: int) -> float:
     """
-    Return the standard error of the mean of per-era values, autocovariances up to *lag* taken in with Bartlett weights.
+    Return the Newey-West standard error of the mean of per-era values.
 
-    The variance of the mean is ``(g0 + 2 * sum_j (1 - j / (lag + 1)) * gj) / n`` with ``gj = sum_t d_t d_{t-j} / n``,
-    as statsmodels' HAC covariance without its small-sample factor.
+    Autocovariances up to *lag* have Bartlett weights. The variance of the mean is
+    ``(g0 + 2 * sum_j (1 - j / (lag + 1)) * gj) / n`` with ``gj = sum_t d_t d_{t-j} / n``, which is statsmodels' HAC
+    covariance without its small-sample factor.
 
     Args:
-        series: Shape ``(eras,)``; for a comparison, the paired differences.
-        lag: At least the eras that share returns (4 for a 20-day, 12 for a 60-day target); 0 takes eras as independent.
+        series: Values in order of eras; for a comparison, the paired differences. Shape ``(eras,)``.
+        lag: Number of lags, at least the eras that share returns (4 for a 20-day target, 12 for a 60-day target). 0 treats
+            eras as independent.
 
     Returns:
-        The error, 0 only where all values are equal.
+        The error. It is 0 only if all values are equal.
 
     Raises:
-        TooFewEras: There are fewer than ``2 * (lag + 1)`` eras, of which such a long memory cannot be told.
+        TooFewEras: There are fewer than ``2 * (lag + 1)`` eras, too few to estimate so many autocovariances.
         ValueError: A value is not finite, or *lag* is negative.
     """
     values = _checked(series, dimensions=(1,))
@@ -118,22 +120,21 @@ def newey_west_error(series: Series, *, lag: int) -> float:
         return 0.0
     d = values - values.mean()
     variance = d @ d + 2 * sum((1 - j / (lag + 1)) * (d[j:] @ d[:-j]) for j in range(1, lag + 1))
-    # Bartlett weights make this no less than 0 but for rounding.
+    # With Bartlett weights the variance is at least 0, apart from rounding.
     return float(np.sqrt(max(variance, 0.0)) / count)
 
 
 def detectable(series: Series, *, lag: int, power: float = 0.8, level: float = 0.05) -> float:
     """
-    Return the smallest true mean of such differences that the sample would have shown.
+    Return the smallest true mean that a test on this sample detects with probability *power*.
 
-    A two-sided test at *level* finds it with probability *power*: ``(z(1 - level / 2) + z(power)) * error``, 2.8 errors
-    by default.
+    The two-sided test at *level* detects ``(z(1 - level / 2) + z(power)) * error``, by default 2.8 standard errors.
 
     Args:
-        series: Paired differences, shape ``(eras,)``.
-        lag: See :func:`newey_west_error`.
-        power: Probability of finding it.
-        level: Probability of finding something where there is nothing.
+        series: Paired differences. Shape ``(eras,)``.
+        lag: Number of lags, as in :func:`newey_west_error`.
+        power: Probability of detecting that mean.
+        level: Probability of a false detection.
 
     Raises:
         TooFewEras: As :func:`newey_west_error`.

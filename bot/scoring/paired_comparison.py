@@ -1,7 +1,7 @@
 """
-Models compared on the same eras: per-era differences, how sure their mean is, and what the eras could have shown at all.
+Comparison of models on the same eras: mean of the per-era differences, its standard error and detectable difference.
 
-Eras are hard or easy for all models alike, so a difference is far surer than the two scores it is made of.
+An era is hard or easy for all models, so a paired difference is much more precise than the two scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,15 +19,15 @@ Floats = npt.NDArray[np.float64]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSummary:
     """
-    One model over all validated eras.
+    Scores of one model over all validated eras.
 
     Attributes:
-        name: Of the model.
+        name: Name of the model.
         corr: Mean CORR.
-        sharpe: Of CORR.
-        max_drawdown: Of the cumulative sum of CORR.
-        bmc: Mean contribution to the benchmark model; NaN where no era has its predictions.
-        eras: Scored eras.
+        sharpe: Sharpe ratio of CORR.
+        max_drawdown: Largest drawdown of the cumulative sum of CORR.
+        bmc: Mean contribution to the benchmark model; NaN if no era has its predictions.
+        eras: Number of scored eras.
     """
 
     name: str
@@ -39,7 +39,7 @@ class ModelSummary:
 
     @classmethod
     def of(cls, name: str, scores: Mapping[str, Floats]) -> "ModelSummary":
-        """Summarize CORR and BMC of the same eras in order, NaN where there is none."""
+        """Summarize ``CORR`` and ``BMC`` of the same eras in order, NaN where missing. Shape ``(eras,)`` each."""
         series, contribution = (scores[score][np.isfinite(scores[score])] for score in ("CORR", "BMC"))
         return cls(
             name=name,
@@ -54,16 +54,16 @@ class ModelSummary:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """
-    A paired comparison.
+    A paired comparison of two models.
 
     Attributes:
         score: ``CORR`` or ``BMC``.
-        late: The rung in question.
-        early: What it is compared with.
-        mean: Of the per-era differences.
-        error: Newey-West error of the mean.
-        detectable: Smallest difference that these eras would have shown with probability .8.
-        eras: How many.
+        late: Name of the model in question.
+        early: Name of the model it is compared with.
+        mean: Mean of the per-era differences, late minus early.
+        error: Newey-West standard error of the mean.
+        detectable: Smallest true difference that a test on these eras detects with probability 0.8.
+        eras: Number of eras in which both models have a score.
     """
 
     score: str
@@ -76,7 +76,7 @@ class Difference:
 
     @property
     def t(self) -> float:
-        """Return mean over error, 0 where nothing differs."""
+        """Return mean over error, 0 if no era differs."""
         return self.mean / self.error if self.error else 0.0
 
 
@@ -84,15 +84,18 @@ def paired_differences(
     found: Mapping[str, Mapping[str, Floats]], steps: Sequence[tuple[str, str]], *, lag: int
 ) -> tuple[Difference, ...]:
     """
-    Compare models era by era, leaving out eras that either could not be scored in.
+    Compare pairs of models era by era, in the eras in which both have a score.
 
     Args:
-        found: Per model, CORR and BMC of the same eras in order, NaN where there is none. Shape ``(eras,)`` each.
-        steps: Which model is compared with which earlier one.
-        lag: Of the Newey-West errors.
+        found: ``CORR`` and ``BMC`` of each model on the same eras in order, NaN where missing. Shape ``(eras,)`` each.
+        steps: Pairs of models: the late one, and the early one it is compared with.
+        lag: Number of lags of the Newey-West errors.
+
+    Returns:
+        The differences in CORR, then in BMC; without BMC of pairs with too few eras.
 
     Raises:
-        TooFewEras: There are too few eras for the lag. BMC of too few eras is left out.
+        TooFewEras: There are too few eras of CORR for the lag.
     """
     differences = []
     for score in ("CORR", "BMC"):

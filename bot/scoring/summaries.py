@@ -1,7 +1,7 @@
 """
-What a series of per-era scores comes to: mean, Sharpe, drawdown, payout; over all eras and over the newest ones.
+Statistics of a series of per-era scores: mean, Sharpe ratio, drawdown, payout and churn.
 
-Eras whose score is NaN were not computed and are left out of every figure; a figure that cannot be told is NaN, never 0.
+A NaN score was not computed, and its era is left out. A statistic that cannot be computed is NaN, never 0.
 """
 
 import math
@@ -17,22 +17,22 @@ from models.inference.ranks import rank_correlation
 Floats = npt.NDArray[np.float64]
 
 RECENT = 200
-"""Eras that Numerai's own diagnostics show as the recent past (four years)."""
+"""Newest eras that Numerai's diagnostics summarize as recent (four years)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """
-    Figures of a series of per-era scores.
+    Statistics of a series of per-era scores.
 
     Attributes:
-        eras: With a score.
-        mean: Of the scores.
-        std: Of the scores (ddof 0).
-        sharpe: Mean over deviation, not annualised.
-        adjusted_sharpe: The same where neighbouring eras share returns, see :func:`adjusted_sharpe`.
-        autocorrelation: With the era before.
-        max_drawdown: Largest fall of the cumulative sum below its own peak.
+        eras: Number of eras with a score.
+        mean: Mean of the scores.
+        std: Standard deviation of the scores (ddof 0).
+        sharpe: Mean over standard deviation, not annualised.
+        adjusted_sharpe: Sharpe ratio adjusted for overlapping returns, see :func:`adjusted_sharpe`.
+        autocorrelation: Correlation with the previous era.
+        max_drawdown: Largest fall of the cumulative sum below its previous peak.
     """
 
     eras: int
@@ -46,12 +46,12 @@ class Summary:
     @classmethod
     def of(cls, scores: Iterable[float], *, lag: int, newest: int | None = None) -> "Summary":
         """
-        Measure a series.
+        Compute the statistics of a series.
 
         Args:
-            scores: Per era, in order; NaN where not computed.
-            lag: Eras that share returns: 4 for a 20-day target, 12 for a 60-day one.
-            newest: Only so many newest eras, such as :data:`RECENT`; by default all.
+            scores: Scores in order of eras, NaN where not computed.
+            lag: Eras that share returns: 4 for a 20-day target, 12 for a 60-day target.
+            newest: Number of newest eras to use, such as :data:`RECENT`; all by default.
         """
         series = np.fromiter(scores, dtype=np.float64)
         series = series if newest is None else series[-newest:]
@@ -68,28 +68,28 @@ class Summary:
 
 
 def sharpe(scores: Iterable[float]) -> float:
-    """Return mean over standard deviation (ddof 0) of per-era scores."""
+    """Return mean over standard deviation (ddof 0) of per-era scores; NaN if they do not vary."""
     series = _finite(scores)
     return float(series.mean() / series.std()) if _varies(series) else float("nan")
 
 
 def adjusted_sharpe(scores: Iterable[float], *, lag: int) -> float:
     """
-    Return the Sharpe ratio that independent eras with the same certainty of the mean would have.
+    Return the Sharpe ratio with the long-run standard deviation of overlapping per-era scores.
 
-    ``mean / sqrt(g0 + 2 * sum_j (1 - j / (lag + 1)) * gj)``, where ``gj`` is the autocovariance at lag j: the deviation is
-    replaced by the long-run one. Weekly eras share most of their returns with their neighbours, so that the plain ratio
-    promises a steadiness that sums over many eras do not have; with *lag* 0 the two are equal.
+    It is ``mean / sqrt(g0 + 2 * sum_j (1 - j / (lag + 1)) * gj)``, where ``gj`` is the autocovariance at lag j. Weekly eras
+    share most of their returns with their neighbours, so sums over many eras vary more than the plain ratio suggests. With
+    *lag* 0 the two ratios are equal.
 
     Sources: A. W. Lo, *The Statistics of Sharpe Ratios*, Financial Analysts Journal 58 (2002), equation 20, for the
     factor of summed returns; W. K. Newey and K. D. West (1987) for the weights.
 
     Args:
-        scores: Per era, in order.
-        lag: Eras that share returns: 4 for a 20-day target, 12 for a 60-day one.
+        scores: Scores in order of eras.
+        lag: Eras that share returns: 4 for a 20-day target, 12 for a 60-day target.
 
     Returns:
-        NaN where there are fewer than ``2 * (lag + 1)`` eras, or the scores do not vary.
+        The ratio; NaN if there are fewer than ``2 * (lag + 1)`` eras or the scores do not vary.
     """
     series = _finite(scores)
     try:
@@ -100,13 +100,13 @@ def adjusted_sharpe(scores: Iterable[float], *, lag: int) -> float:
 
 
 def max_drawdown(scores: Iterable[float]) -> float:
-    """Return the largest fall of the cumulative sum of per-era scores below its own peak; 0 when it never falls."""
+    """Return the largest fall of the cumulative sum of per-era scores below its previous peak; 0 if it never falls."""
     total = np.cumsum(_finite(scores))
     return float((np.maximum.accumulate(total) - total).max(initial=0.0))
 
 
 def autocorrelation(scores: Iterable[float], lag: int = 1) -> float:
-    """Return the correlation of per-era scores with themselves *lag* eras earlier; NaN where there is none."""
+    """Return the correlation of per-era scores with the scores *lag* eras earlier; NaN if either side does not vary."""
     series = _finite(scores)
     early, late = series[:-lag], series[lag:]
     if not (_varies(early) and _varies(late)):
@@ -118,21 +118,21 @@ def payout(
     scores: Mapping[str, npt.ArrayLike], multipliers: Mapping[str, float], *, clip: float, factor: float
 ) -> Floats:
     """
-    Return what a stake of 1 earns in each era or round: ``clip(factor * sum(multiplier * score), -clip, clip)``.
+    Return the payout per NMR staked in each era or round: ``clip(factor * sum(multiplier * score), -clip, clip)``.
 
-    Nothing here is a constant: multipliers, clip and factor change by round and come from the round's own configuration.
+    Multipliers, clip and factor change by round, so they come from the round's configuration and none is a constant here.
 
     Args:
-        scores: By the names that *multipliers* has, such as CORR and MMC of each era. Shape ``(eras,)`` or a number.
-        multipliers: Of every score that is paid for.
+        scores: Scores by the names of *multipliers*, such as CORR and MMC of each era. Shape ``(eras,)`` or a number each.
+        multipliers: Multiplier of every score that the round pays for.
         clip: Largest share of the stake that is paid or burned, above 0.
-        factor: Payout factor of the round, 1 where the stakes are below its threshold.
+        factor: Payout factor of the round, 1 if the stakes are below its threshold.
 
     Returns:
-        Shares of the stake; NaN where a score is NaN. Shape ``(eras,)``.
+        Shares of the stake, NaN where a score is NaN. Shape ``(eras,)``.
 
     Raises:
-        ValueError: A paid score is missing, nothing is paid for, or *clip* is not above 0.
+        ValueError: A paid score is missing, no score is paid for, or *clip* is not above 0.
     """
     absent = sorted(set(multipliers) - set(scores))
     if absent or not multipliers or not clip > 0:
@@ -146,13 +146,13 @@ def payout(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayoutTerms:
     """
-    What a round pays.
+    Payout factors of a round.
 
     Attributes:
-        multipliers: By name of the score, such as ``corr60``.
+        multipliers: Multiplier by name of the score, such as ``corr60``.
         clip: Largest share of the stake that is paid or burned.
         factor: Payout factor.
-        source: Where they are from, in words.
+        source: Origin of the factors, for the report.
     """
 
     multipliers: Mapping[str, float]
@@ -163,34 +163,38 @@ class PayoutTerms:
     @classmethod
     def parse(cls, text: str) -> "PayoutTerms":
         """
-        Read terms such as ``corr=3,mmc=15,clip=1``; the factor is 1 where it is not said.
+        Parse terms such as ``corr=3,mmc=15,clip=1``. The factor is 1 if it is not given.
 
         Raises:
-            ValueError: It is not of that form, has no clip above 0, or pays for nothing.
+            ValueError: The text has another form, no clip above 0, or no score.
         """
-        said: dict[str, float] = {}
+        numbers: dict[str, float] = {}
         for part in text.split(","):
             name, _, value = (one.strip() for one in part.partition("="))
             try:
-                said[name] = float(value)
+                numbers[name] = float(value)
             except ValueError:
                 raise ValueError(
                     f"{part.strip()!r} is not of the form name=number, as in corr=3,mmc=15,clip=1"
                 ) from None
-        clip, factor = said.pop("clip", math.nan), said.pop("factor", 1.0)
-        if not said or not clip > 0 or not all(map(math.isfinite, (*said.values(), clip, factor))):
+        clip, factor = numbers.pop("clip", math.nan), numbers.pop("factor", 1.0)
+        if not numbers or not clip > 0 or not all(map(math.isfinite, (*numbers.values(), clip, factor))):
             raise ValueError(f"{text!r} needs a score, and clip above 0, as in corr=3,mmc=15,clip=1")
-        return cls(multipliers=said, clip=clip, factor=factor, source=text)
+        return cls(multipliers=numbers, clip=clip, factor=factor, source=text)
 
 
 def churn(before: Floats, after: Floats) -> float:
     """
-    Return how much predictions of the same rows have changed: 1 - Spearman's correlation, as numerai-tools has it.
+    Return how much predictions of the same rows differ: 1 - Spearman's correlation, as in numerai-tools.
 
-    Ids of different eras are never the same, so it compares two models or two submissions of one round.
+    Ids differ between eras, so it compares two models, or two submissions of one round.
+
+    Args:
+        before: Predictions of one model. Shape ``(rows,)``.
+        after: Predictions of the other model for the same rows. Shape ``(rows,)``.
 
     Returns:
-        0 for the same order, 1 for unrelated ones, 2 for the reverse; NaN where a side is constant. Shapes ``(rows,)``.
+        0 for the same order, 1 for unrelated orders, 2 for the reverse; NaN if a side is constant.
     """
     return 1 - rank_correlation(before, after)
 

@@ -105,7 +105,7 @@ def test_they_travel_small_and_whole(learned):
     np.testing.assert_array_equal(again.shares, learned.shares)
     assert len(content) < 40 * FEATURES
     for damaged in (content[:-1] + bytes([content[-1] ^ 1]), b"", content[:100]):
-        with pytest.raises(ValueError, match=r"digest|marginals"):
+        with pytest.raises(ValueError, match=r"digest|distributions"):
             FeatureDistributions.from_bytes(damaged)
 
 
