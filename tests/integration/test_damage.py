@@ -65,7 +65,7 @@ def test_killed_ledger_loses_nothing(tmp_path):
         "tally = killed_ledger(Path(sys.argv[1]), 40); print(tally.kills, tally.attempts, tally.breaches)"
     )
     result = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True, timeout=150
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True, timeout=900
     )
     kills, written, *breaches = result.stdout.split()
 

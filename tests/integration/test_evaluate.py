@@ -53,7 +53,7 @@ def bot(state, *arguments):
         capture_output=True,
         text=True,
         check=False,
-        timeout=150,
+        timeout=900,
     )
 
 

@@ -106,7 +106,7 @@ def test_kill_after_the_upload_ends_confirmed_without_a_second_one(installation,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as first:
-        assert sandbox.tournament.wait_for(lambda: len(sandbox.tournament.submissions) == 1, timeout_s=60)
+        assert sandbox.tournament.wait_for(lambda: len(sandbox.tournament.submissions) == 1, timeout_s=600)
         first.send_signal(signal.SIGKILL)
     result = installation.bot("submit", "--round", "latest")
 
