@@ -37,7 +37,7 @@ SUBMIT = ((UPLOAD_AUTH, "submission_upload_auth"), (CREATE, "create_submission")
 DIAGNOSE = ((DIAGNOSTICS_AUTH, "diagnosticsUploadAuth"), (CREATE_DIAGNOSTICS, "createDiagnostics"))
 """The query for a presigned URL and the mutation for a stored file, each with the field of its response."""
 
-DIAGNOSTICS_HELD = "query($modelId: String!) { diagnostics(modelId: $modelId) { id filename } }"
+DIAGNOSTICS_IDS = "query($modelId: String!) { diagnostics(modelId: $modelId) { id filename } }"
 DIAGNOSTICS = """
     query($id: String $modelId: String!) {
       diagnostics(id: $id modelId: $modelId) {

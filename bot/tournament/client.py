@@ -28,8 +28,11 @@ from bot.tournament.transport import Transport
 CLASSIC = 8
 """Numerai's id of the Classic tournament."""
 
-ATTEMPTS, PAUSES = 12, {"timeout": 30.0, "wait_initial": 0.2, "wait_max": 3.0}
-"""Most attempts of a query; seconds after which no attempt begins, and of the first and the longest pause."""
+ATTEMPTS = 12
+"""Most attempts of a query."""
+
+PAUSES = {"timeout": 30.0, "wait_initial": 0.2, "wait_max": 3.0}
+"""Seconds after which no further attempt begins, seconds of the first pause, and seconds of the longest one."""
 
 NumerAPI: Any = load("numerapi").NumerAPI
 T = TypeVar("T")
@@ -100,8 +103,8 @@ class NumeraiClient:
         trigger_id: str | None = None,
     ) -> None:
         if bool(public_id) != bool(secret_key):
-            absent = "NUMERAI_SECRET_KEY" if public_id else "NUMERAI_PUBLIC_ID"
-            raise BadCredentials(f"{absent} is not set, though the other half of the API key is")
+            missing = "NUMERAI_SECRET_KEY" if public_id else "NUMERAI_PUBLIC_ID"
+            raise BadCredentials(f"{missing} is not set, though the other half of the API key is")
         self._transport = transport or Transport()
         key = (public_id, secret_key) if public_id and secret_key else None
         self._public_id, self._trigger_id = public_id, trigger_id
@@ -207,13 +210,13 @@ class NumeraiClient:
 
     def diagnostics_ids(self, model_id: str) -> dict[str, str]:
         """Return the ids of all diagnostics of a model, by the name of the uploaded file."""
-        listed = self._query(_queries.DIAGNOSTICS_HELD, {"modelId": model_id}, "diagnostics")
+        listed = self._query(_queries.DIAGNOSTICS_IDS, {"modelId": model_id}, "diagnostics")
         return {str(one["filename"]): str(one["id"]) for one in listed}
 
     def diagnostics(self, model_id: str, identity: str) -> Diagnostics:
         """Return the state of a model's diagnostics, with the scores if they are done."""
-        about = {"modelId": model_id, "id": identity}
-        return responses.to_diagnostics(self._query(_queries.DIAGNOSTICS, about, "diagnostics"))
+        variables = {"modelId": model_id, "id": identity}
+        return responses.to_diagnostics(self._query(_queries.DIAGNOSTICS, variables, "diagnostics"))
 
     def payouts(self) -> tuple[Payment, ...]:
         """Return the settled payouts of the account's rounds, and the pending ones as of now."""
@@ -221,12 +224,12 @@ class NumeraiClient:
 
     def stakes(self, model_id: str) -> dict[int, float]:
         """Return the NMR at risk of any model, by round number; no key is needed."""
-        about = {"modelId": model_id, "tournament": CLASSIC}
-        return responses.to_stakes(field(self._api.raw_query(_queries.STAKES, about), "v2RoundModelPerformances"))
+        variables = {"modelId": model_id, "tournament": CLASSIC}
+        return responses.to_stakes(field(self._api.raw_query(_queries.STAKES, variables), "v2RoundModelPerformances"))
 
-    def _query(self, query: str, about: dict[str, Any] | None, name: str) -> Any:  # noqa: ANN401 - JSON
+    def _query(self, query: str, variables: dict[str, Any] | None, name: str) -> Any:  # noqa: ANN401 - JSON
         """Send a query with the key; return one field of the response's data."""
-        return field(self._api.raw_query(query, about, authorization=True), name)
+        return field(self._api.raw_query(query, variables, authorization=True), name)
 
     def _upload(
         self,
@@ -238,26 +241,27 @@ class NumeraiClient:
         check: Callable[[], object] = lambda: None,
         more: dict[str, Any] | None = None,
     ) -> str:
+        """Get a presigned URL, upload the file to it, run *check*, and run the mutation for the file; return the new id."""
         (auth, auth_field), (create, create_field) = steps
-        about = {"filename": filename, "tournament": CLASSIC, "modelId": model_id}
+        variables = {"filename": filename, "tournament": CLASSIC, "modelId": model_id}
         with kill_point("upload.grant"):
-            granted = self._query(auth, about, auth_field)
+            granted = self._query(auth, variables, auth_field)
         with kill_point("upload.put"):
             self._transport.upload(str(granted["url"]), content)
         check()
-        about = {**about, "filename": granted["filename"], **(more or {})}
+        variables = {**variables, "filename": granted["filename"], **(more or {})}
         with kill_point("upload.create"):
-            created = self._query(create, about, create_field)
+            created = self._query(create, variables, create_field)
         return str(created["id"])
 
     def live_scores(self, model_id: str, *, rounds: int = 150) -> tuple[LiveScore, ...]:
         """Return the newest value of each score of any model's last *rounds* rounds; no key is needed."""
-        about = {"modelId": model_id, "tournament": CLASSIC, "lastNRounds": rounds}
+        variables = {"modelId": model_id, "tournament": CLASSIC, "lastNRounds": rounds}
         newest: dict[tuple[int, str], LiveScore] = {}
-        for one in responses.to_scores(field(self._api.raw_query(_queries.SCORES, about), "submissionScores")):
-            before = newest.get((one.round, one.name))
-            if before is None or (one.resolved, one.day) >= (before.resolved, before.day):
-                newest[one.round, one.name] = one
+        for score in responses.to_scores(field(self._api.raw_query(_queries.SCORES, variables), "submissionScores")):
+            before = newest.get((score.round, score.name))
+            if before is None or (score.resolved, score.day) >= (before.resolved, before.day):
+                newest[score.round, score.name] = score
         return tuple(newest.values())
 
     def round(self, number: int) -> Round | None:
@@ -267,14 +271,14 @@ class NumeraiClient:
 
     def public_model_id(self, name: str) -> str:
         """Return the id of any account's model called *name*."""
-        about = {"name": name, "tournament": CLASSIC}
-        return str(field(self._api.raw_query(_queries.PROFILE, about), "v3UserProfile")["id"])
+        variables = {"name": name, "tournament": CLASSIC}
+        return str(field(self._api.raw_query(_queries.PROFILE, variables), "v3UserProfile")["id"])
 
     def read_back(self, submission_id: str) -> bytes:
         """Download a submission from the server."""
         granted = self._query(_queries.DOWNLOAD_AUTH, {"id": submission_id}, "submissionDownloadAuth")
-        with self._transport.download(str(granted["url"])) as (response, pieces):
-            content = b"".join(pieces)
+        with self._transport.download(str(granted["url"])) as (response, chunks):
+            content = b"".join(chunks)
             length = response.headers.get("Content-Length")
         if length is not None and int(length) != len(content):
             raise NumeraiUnavailable(f"{urlsplit(str(granted['url'])).hostname} sent {len(content)} of {length} bytes")

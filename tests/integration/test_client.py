@@ -1,4 +1,4 @@
-"""The client of the tournament API, against the sandbox over HTTP."""
+"""The client of the tournament API against the sandbox over HTTP."""
 
 import logging
 from datetime import timedelta
@@ -40,7 +40,7 @@ def answer(sandbox):
 
 
 def test_open_round_carries_its_times_and_payouts(client):
-    """The round comes with its opening, its close and what it pays for."""
+    """The open round has its times and the scores that it pays for."""
     current = client.current_round()
 
     assert (current.number, current.opens_at, current.closes_at) == (FIRST_ROUND, OPENED, OPENED + timedelta(hours=1))
@@ -50,31 +50,31 @@ def test_open_round_carries_its_times_and_payouts(client):
     }
 
 
-def test_servers_clock_runs_on_between_answers(sandbox, client):
-    """The client's time is the server's, to the second that the protocol carries."""
+def test_servers_clock_runs_on_between_responses(sandbox, client):
+    """The client's time equals the server's within the resolution of the Date header."""
     assert abs(client.server_now() - sandbox.clock.now()) < timedelta(seconds=2)
 
 
 def test_slots_are_the_accounts_models(client):
-    """Slots come by name with their ids."""
+    """Slots are ids by name."""
     assert client.slots() == dict(DEMO_ACCOUNT.models)
 
 
 def test_scopes_are_those_of_the_key(client):
-    """The scopes are those of the key in use."""
+    """The scopes are those of the API key."""
     assert client.scopes() == frozenset(DEMO_ACCOUNT.scopes)
 
 
 @pytest.mark.parametrize("kind", ["status", "html", "empty", "reset", "graphql_error"])
 def test_query_is_repeated_after_a_passing_failure(sandbox, client, kind):
-    """A query that fails once is asked again, and nobody notices."""
+    """A query that fails is sent again and then succeeds."""
     sandbox.faults.add(Fault(operation="account", kind=kind, status=503, times=2))
 
     assert client.slots() == dict(DEMO_ACCOUNT.models)
 
 
-def test_servers_own_wish_is_kept(sandbox, client):
-    """An answer of 429 hands on how long the server wants to be left alone."""
+def test_retry_after_is_kept(sandbox, client):
+    """The error of a response with status 429 holds the seconds of its Retry-After header."""
     sandbox.faults.add(
         Fault(operation="submissions", kind="status", status=429, headers={"Retry-After": "7"}, times=99)
     )
@@ -84,8 +84,8 @@ def test_servers_own_wish_is_kept(sandbox, client):
     assert caught.value.retry_after_s == 7
 
 
-def test_dripping_answer_is_given_up(sandbox):
-    """An answer that trickles is given up at the deadline although no single read times out."""
+def test_slow_download_is_given_up(sandbox):
+    """A download that arrives byte by byte ends at the deadline although no single read times out."""
     impatient = client_of(sandbox, exchange_s=0.3)
     sandbox.faults.add(Fault(operation="GET", kind="drip", seconds=5))
     impatient_download = impatient.download("v5.3/live.parquet")
@@ -95,14 +95,14 @@ def test_dripping_answer_is_given_up(sandbox):
             b"".join(pieces)
 
 
-def test_wrong_key_is_the_operators_business(sandbox):
-    """A key the server does not know names the variables, and is not tried again."""
+def test_wrong_key_names_the_variables(sandbox):
+    """A key that the server does not know is an error that names the variables."""
     with pytest.raises(BadCredentials, match="NUMERAI_SECRET_KEY"):
         client_of(sandbox, secret="WRONG").slots()
 
 
-def test_missing_key_is_only_missed_where_it_is_needed(sandbox):
-    """Without a key the open round can be asked for, the account cannot."""
+def test_key_is_required_only_by_queries_of_the_account(sandbox):
+    """Without a key the client returns the open round, but not the account's models."""
     keyless = NumeraiClient(api_url=sandbox.url, public_id=None, secret_key=None)
 
     assert keyless.current_round().number == FIRST_ROUND
@@ -111,7 +111,7 @@ def test_missing_key_is_only_missed_where_it_is_needed(sandbox):
 
 
 def test_missing_scope_is_named(world_folder):
-    """A key that may not upload says which scope it lacks."""
+    """The error of a key that may not upload names the missing scope."""
     reader = Account(
         username="reader", public_id="R", secret_key="S", models={"m": MODEL}, scopes=("read_submission_info",)
     )
@@ -122,7 +122,7 @@ def test_missing_scope_is_named(world_folder):
 
 
 def test_upload_is_listed_and_read_back(client, answer):
-    """What was uploaded is listed under the name it was given, and comes back byte for byte."""
+    """An uploaded file is listed under its name and downloaded byte for byte."""
     identity = client.upload(model_id=MODEL, filename="token.csv", content=answer)
     (listed,) = client.submissions(MODEL)
 
@@ -131,14 +131,14 @@ def test_upload_is_listed_and_read_back(client, answer):
     assert client.read_back(identity) == answer
 
 
-def test_refused_content_is_a_refusal(client, answer):
-    """A file that Numerai's validation refuses is not worth another try."""
+def test_refused_content_is_not_retried(client, answer):
+    """A file that Numerai's validation refuses raises RefuseToSubmit."""
     with pytest.raises(RefuseToSubmit):
         client.upload(model_id=MODEL, filename="p.csv", content=answer.replace(b"0.5", b"7.5"))
 
 
 def test_errors_carry_no_signature_and_no_key(sandbox, client, caplog):
-    """What is said about a failure names host and path, never a presigned token's query or the key."""
+    """Neither the error nor the log of a failure contains the key."""
     caplog.set_level(logging.DEBUG)
     sandbox.faults.add(Fault(operation="account", kind="status", status=500, times=99))
     with pytest.raises(NumeraiUnavailable) as caught:
@@ -148,8 +148,8 @@ def test_errors_carry_no_signature_and_no_key(sandbox, client, caplog):
 
 
 @pytest.mark.parametrize("answered", [[], [None], [{"number": "x"}]])
-def test_answers_without_sense_are_an_unavailable_server(sandbox, client, monkeypatch, answered):
-    """A round list that is empty, null or unreadable is never an uncaught error."""
+def test_unreadable_rounds_are_an_unavailable_server(sandbox, client, monkeypatch, answered):
+    """A list of rounds that is empty, null or unreadable raises an error that is tried again later."""
     monkeypatch.setattr("bot.sandbox._queries.Queries._rounds", lambda *_: answered)
     with pytest.raises(RetryLater):
         client.current_round()

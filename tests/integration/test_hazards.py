@@ -1,4 +1,4 @@
-"""What unmodified numerapi does when things go wrong, and what this bot does instead."""
+"""Faults of the API and the storage: unmodified numerapi beside the bot's client."""
 
 import hashlib
 import logging
@@ -28,7 +28,7 @@ MODEL = DEMO_ACCOUNT.models[SLOT]
 
 @pytest.fixture
 def plain(sandbox, monkeypatch):
-    """Unmodified numerapi, pointed at the sandbox by its own module constant."""
+    """Unmodified numerapi, directed to the sandbox by its own module constant."""
     monkeypatch.setattr("numerapi.base_api.API_TOURNAMENT_URL", sandbox.url)
     monkeypatch.setattr("numerapi.utils.time.sleep", lambda _: None)
     return numerapi.NumerAPI(
@@ -38,16 +38,21 @@ def plain(sandbox, monkeypatch):
 
 @pytest.fixture
 def ours(sandbox):
+    """The bot's client."""
+    return client_of(sandbox)
+
+
+def client_of(sandbox, read_s=30.0):
     return NumeraiClient(
         api_url=sandbox.url,
         public_id=DEMO_ACCOUNT.public_id,
         secret_key=DEMO_ACCOUNT.secret_key,
-        transport=Transport(connect_s=2, read_s=0.5, exchange_s=2),
+        transport=Transport(read_s=read_s),
     )
 
 
 @pytest.fixture
-def truth(sandbox):
+def served(sandbox):
     """The bytes of the open round's live file."""
     return (sandbox.tournament.live_era(FIRST_ROUND).folder / "live.parquet").read_bytes()
 
@@ -63,22 +68,22 @@ def predictions(ids):
     return ("\n".join(["id,prediction", *rows]) + "\n").encode()
 
 
-def held(sandbox):
+def submitted(sandbox):
     return [one.content for one in sandbox.tournament.submissions]
 
 
-def asked_in_vain(plain):
+def list_datasets(plain):
     with suppress(KeyError):
         plain.list_datasets()
 
 
-def test_a_server_that_never_answers(sandbox, plain, ours):
-    """Numerapi waits for ever; the bot gives up and says so."""
+def test_a_server_that_never_answers(sandbox, plain):
+    """Numerapi waits for ever; the bot gives up after its timeout."""
     sandbox.faults.add(Fault(operation="list_datasets", kind="hang", seconds=60, times=99))
-    waiting = threading.Thread(target=asked_in_vain, args=(plain,), daemon=True)
+    waiting = threading.Thread(target=list_datasets, args=(plain,), daemon=True)
     waiting.start()
     with pytest.raises(NumeraiUnavailable, match="ReadTimeout"):
-        ours.datasets()
+        client_of(sandbox, read_s=0.5).datasets()
 
     assert waiting.is_alive()
 
@@ -95,8 +100,8 @@ def test_a_server_that_never_answers(sandbox, plain, ours):
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
 )
-def test_a_failure_has_a_name(sandbox, plain, ours, fault, error):
-    """Numerapi turns every failure into KeyError: 'data'; the bot says which it was."""
+def test_each_failure_has_its_own_error(sandbox, plain, ours, fault, error):
+    """Numerapi turns every failure into KeyError: 'data'; the bot raises an error for each kind."""
     sandbox.faults.add(Fault(operation="list_datasets", times=99, **fault))
     with pytest.raises(KeyError, match="data"):
         plain.list_datasets()
@@ -105,20 +110,20 @@ def test_a_failure_has_a_name(sandbox, plain, ours, fault, error):
 
 
 def test_a_mutation_is_not_repeated(sandbox, plain, ours, answer, tmp_path):
-    """After a lost answer numerapi submits a second time; the bot asks instead."""
+    """After a lost response numerapi submits a second time; the bot does not."""
     (tmp_path / "p.csv").write_bytes(answer)
     sandbox.faults.add(Fault(operation="create_submission", kind="status", phase="after", status=502))
     plain.upload_predictions(str(tmp_path / "p.csv"), model_id=MODEL)
-    repeated = len(held(sandbox))
+    repeated = len(submitted(sandbox))
     sandbox.faults.add(Fault(operation="create_submission", kind="status", phase="after", status=502))
     with pytest.raises(NumeraiUnavailable):
         ours.upload(model_id=MODEL, filename="q.csv", content=answer)
 
-    assert (repeated, len(held(sandbox)) - repeated) == (2, 1)
+    assert (repeated, len(submitted(sandbox)) - repeated) == (2, 1)
 
 
-def test_storage_that_refuses_is_believed(sandbox, plain, ours, answer, tmp_path):
-    """Numerapi ignores the storage's 403 and creates a submission of nothing; the bot stops there."""
+def test_a_refused_upload_creates_no_submission(sandbox, plain, ours, answer, tmp_path):
+    """Numerapi ignores the storage's 403 and creates a submission without a file; the bot stops."""
     (tmp_path / "p.csv").write_bytes(answer)
     sandbox.faults.add(Fault(operation="PUT", kind="status", status=403, times=2))
     sandbox.faults.add(Fault(operation="create_submission", kind="graphql_error", message="reached", times=2))
@@ -130,49 +135,49 @@ def test_storage_that_refuses_is_believed(sandbox, plain, ours, answer, tmp_path
     assert sandbox.faults.take("create_submission", "before") is not None
 
 
-def test_an_old_file_of_the_same_size_is_replaced(plain, ours, truth, tmp_path):
-    """Numerapi keeps whatever has the right size; the bot fetches and verifies."""
+def test_an_old_file_of_the_same_size_is_replaced(plain, ours, served, tmp_path):
+    """Numerapi keeps any file of the right size; the bot downloads and verifies."""
     old = tmp_path / "plain.parquet"
-    old.write_bytes(bytes(len(truth)))
+    old.write_bytes(bytes(len(served)))
     plain.download_dataset(LIVE, dest_path=str(old))
     ours_path = tmp_path / "ours.parquet"
-    ours_path.write_bytes(bytes(len(truth)))
+    ours_path.write_bytes(bytes(len(served)))
     fetch(ours, LIVE, ours_path)
 
-    assert old.read_bytes() != truth
-    assert ours_path.read_bytes() == truth
+    assert old.read_bytes() != served
+    assert ours_path.read_bytes() == served
 
 
-def test_the_rest_of_another_file_is_not_appended(ours, plain, truth, tmp_path):
-    """Numerapi splices what an interrupted download left behind; the bot asks for the same content or all of it."""
+def test_the_rest_of_another_file_is_not_appended(ours, plain, served, tmp_path):
+    """Numerapi continues an interrupted download of another file; the bot checks the ETag and starts again."""
     (tmp_path / "plain.parquet.temp").write_bytes(b"x" * 1000)
     plain.download_dataset(LIVE, dest_path=str(tmp_path / "plain.parquet"))
     leave(tmp_path / "ours.parquet", b"x" * 1000, '"another"')
     fetch(ours, LIVE, tmp_path / "ours.parquet", resume=True)
 
-    assert (tmp_path / "plain.parquet").read_bytes() == b"x" * 1000 + truth[1000:]
-    assert (tmp_path / "ours.parquet").read_bytes() == truth
+    assert (tmp_path / "plain.parquet").read_bytes() == b"x" * 1000 + served[1000:]
+    assert (tmp_path / "ours.parquet").read_bytes() == served
 
 
-def test_an_ignored_range_is_noticed(sandbox, ours, plain, truth, tmp_path):
-    """Where the server sends the whole file in place of its rest, numerapi doubles the beginning."""
+def test_an_ignored_range_is_noticed(sandbox, ours, plain, served, tmp_path):
+    """If the server sends the whole file instead of its rest, numerapi appends it; the bot does not."""
     sandbox.faults.add(Fault(operation="GET", kind="ignore_range", times=99))
-    (tmp_path / "plain.parquet.temp").write_bytes(truth[:1000])
+    (tmp_path / "plain.parquet.temp").write_bytes(served[:1000])
     plain.download_dataset(LIVE, dest_path=str(tmp_path / "plain.parquet"))
-    begin(ours, tmp_path / "ours.parquet", truth[:1000])
+    begin(ours, tmp_path / "ours.parquet", served[:1000])
     fetch(ours, LIVE, tmp_path / "ours.parquet", resume=True)
 
-    assert (tmp_path / "plain.parquet").read_bytes() == truth[:1000] + truth
-    assert (tmp_path / "ours.parquet").read_bytes() == truth
+    assert (tmp_path / "plain.parquet").read_bytes() == served[:1000] + served
+    assert (tmp_path / "ours.parquet").read_bytes() == served
 
 
-def test_an_error_page_is_not_part_of_a_file(sandbox, ours, plain, truth, tmp_path):
-    """Numerapi appends the answer to a resumed download whatever its status; the bot reads the status."""
-    (tmp_path / "plain.parquet.temp").write_bytes(truth[:1000])
+def test_an_error_page_is_not_part_of_a_file(sandbox, ours, plain, served, tmp_path):
+    """Numerapi appends a response of any status to a resumed download; the bot checks the status."""
+    (tmp_path / "plain.parquet.temp").write_bytes(served[:1000])
     sandbox.faults.add(Fault(operation="GET", kind="ignore_range"))
     sandbox.faults.add(Fault(operation="GET", kind="status", status=503))
     plain.download_dataset(LIVE, dest_path=str(tmp_path / "plain.parquet"))
-    begin(ours, tmp_path / "ours.parquet", truth[:1000])
+    begin(ours, tmp_path / "ours.parquet", served[:1000])
     sandbox.faults.add(Fault(operation="GET", kind="status", status=503))
     with pytest.raises(NumeraiUnavailable, match="503"):
         fetch(ours, LIVE, tmp_path / "ours.parquet", resume=True)
@@ -181,8 +186,8 @@ def test_an_error_page_is_not_part_of_a_file(sandbox, ours, plain, truth, tmp_pa
     assert not (tmp_path / "ours.parquet").exists()
 
 
-def test_a_resumed_download_is_verified(ours, plain, truth, tmp_path, monkeypatch):
-    """Numerapi resumes without checking the server's certificate; the bot never does."""
+def test_a_resumed_download_verifies_the_certificate(ours, plain, served, tmp_path, monkeypatch):
+    """Numerapi resumes a download without verifying the server's certificate; the bot verifies it."""
     checked = []
     send = requests.adapters.HTTPAdapter.send
 
@@ -191,10 +196,10 @@ def test_a_resumed_download_is_verified(ours, plain, truth, tmp_path, monkeypatc
         return send(self, request, **options)
 
     monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", spy)
-    (tmp_path / "plain.parquet.temp").write_bytes(truth[:1000])
+    (tmp_path / "plain.parquet.temp").write_bytes(served[:1000])
     plain.download_dataset(LIVE, dest_path=str(tmp_path / "plain.parquet"))
     seen_plain, checked[:] = list(checked), []
-    begin(ours, tmp_path / "ours.parquet", truth[:1000])
+    begin(ours, tmp_path / "ours.parquet", served[:1000])
     fetch(ours, LIVE, tmp_path / "ours.parquet", resume=True)
 
     assert False in seen_plain
@@ -202,8 +207,8 @@ def test_a_resumed_download_is_verified(ours, plain, truth, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("kind", ["short", "xml"])
-def test_half_a_file_is_not_a_file(sandbox, ours, plain, tmp_path, kind):
-    """Numerapi publishes whatever came; the bot publishes a whole parquet file or nothing."""
+def test_a_truncated_file_is_not_published(sandbox, ours, plain, tmp_path, kind):
+    """Numerapi keeps a truncated file; the bot publishes a complete parquet file or none."""
     sandbox.faults.add(Fault(operation="GET", kind=kind, times=99))
     plain.download_dataset(LIVE, dest_path=str(tmp_path / "plain.parquet"))
     with pytest.raises(DatasetIncomplete):
@@ -213,8 +218,8 @@ def test_half_a_file_is_not_a_file(sandbox, ours, plain, tmp_path, kind):
     assert not (tmp_path / "ours.parquet").exists()
 
 
-def test_a_broken_download_has_a_name(sandbox, ours, plain, tmp_path):
-    """A stream that ends early is an error of the HTTP library in numerapi, and a typed one here."""
+def test_a_broken_download_is_a_typed_error(sandbox, ours, plain, tmp_path):
+    """A stream that ends early is an error of the HTTP library in numerapi, and NumeraiUnavailable in the bot."""
     sandbox.faults.add(Fault(operation="GET", kind="truncate", times=99))
     with pytest.raises(requests.RequestException):
         plain.download_dataset(LIVE, dest_path=str(tmp_path / "plain.parquet"))
@@ -223,7 +228,7 @@ def test_a_broken_download_has_a_name(sandbox, ours, plain, tmp_path):
 
 
 def test_the_file_of_the_round_before_is_recognised(sandbox, ours, plain, tmp_path):
-    """Numerapi takes yesterday's file for today's and the server accepts its ids; the bot compares them."""
+    """Numerapi submits for the ids of an earlier round, which the server accepts; the bot compares the ids."""
     first = read_live(fetch(ours, LIVE, tmp_path / "first.parquet").path)
     sandbox.clock.advance(timedelta(days=1))
     sandbox.faults.add(Fault(operation="GET", kind="stale_live", times=99))
@@ -239,7 +244,7 @@ def test_the_file_of_the_round_before_is_recognised(sandbox, ours, plain, tmp_pa
 
 
 def test_a_late_upload_is_not_sent(sandbox, ours, plain, answer, tmp_path):
-    """A late file is queued for the next round without a word; the bot looks at the server's clock first."""
+    """The server queues a late file for the next round; the bot checks the server's clock and does not send it."""
     round_ = ours.current_round()
     sandbox.clock.advance(timedelta(hours=2))
     (tmp_path / "p.csv").write_bytes(answer)
@@ -254,7 +259,7 @@ def test_a_late_upload_is_not_sent(sandbox, ours, plain, answer, tmp_path):
 
 
 def test_the_servers_clock_decides(sandbox, ours, plain):
-    """Numerapi asks the local clock whether a round is open; the bot asks the server's."""
+    """Numerapi uses the local clock to decide whether a round is open; the bot uses the server's."""
     ahead = datetime(2031, 3, 4, 12, 1, tzinfo=UTC)
     sandbox.clock.set(ahead)
 
@@ -263,7 +268,7 @@ def test_the_servers_clock_decides(sandbox, ours, plain):
 
 
 def test_between_rounds_the_next_one_is_named(sandbox, ours, plain):
-    """Between rounds numerapi returns nothing; the bot says what comes next."""
+    """Between rounds numerapi returns nothing; the bot's error names the next round."""
     sandbox.clock.set(OPENED + timedelta(hours=5))
 
     assert plain.get_current_round() is None
@@ -271,8 +276,8 @@ def test_between_rounds_the_next_one_is_named(sandbox, ours, plain):
         ours.current_round()
 
 
-def test_logging_stays_the_applications(sandbox, monkeypatch):
-    """Numerapi's constructor configures the root logger; the bot's client leaves it alone."""
+def test_the_client_leaves_logging_alone(sandbox, monkeypatch):
+    """Numerapi's constructor configures the root logger; the bot's client does not."""
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])
     NumeraiClient(api_url=sandbox.url, public_id="A", secret_key="B")
@@ -284,13 +289,13 @@ def test_logging_stays_the_applications(sandbox, monkeypatch):
 
 
 def begin(client, path, content):
-    """Leave behind what an interrupted download of the file now served leaves behind."""
+    """Write the files of an interrupted download of the file that is served now."""
     with client.download(LIVE) as (response, _):
         leave(path, content, response.headers["ETag"])
 
 
 def leave(path, content, etag):
-    """Leave the beginning of a download behind."""
+    """Write the files of an interrupted download."""
     path.with_name(f".{path.name}.etag").write_text(f"{etag}\n{len(content)}\n{hashlib.sha256(content).hexdigest()}")
     path.with_name(f".{path.name}.part").write_bytes(content)
 

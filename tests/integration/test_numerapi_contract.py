@@ -1,4 +1,4 @@
-"""Everything unmodified numerapi 3.1.1 can ask, answered by the sandbox."""
+"""The sandbox serves every query of unmodified numerapi 3.1.1."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ TRIGGER = "mutation ( $modelId: String! ) { triggerModelWebhook( modelId: $model
 
 @pytest.fixture
 def sandbox(world_folder):
-    """A tournament around the present moment, since numerapi asks the local clock."""
+    """A tournament around the present moment, since numerapi uses the local clock."""
     now = datetime.now(UTC).replace(microsecond=0)
     first = {"first_round": FIRST_ROUND, "first_open": now - timedelta(minutes=5)}
     schedule = Schedule.every(timedelta(days=1), window=timedelta(hours=2), resolve_after=2, **first)
@@ -76,20 +76,20 @@ def submitted(api, predictions):
         ("model_upload_docker_images", (), {"Python 3.11": "docker-image"}),
     ],
 )
-def test_plain_answers(api, method, arguments, expected):
-    """What is asked without an upload before it is answered as numerapi documents it."""
+def test_queries_without_uploads(api, method, arguments, expected):
+    """Before any upload, each query returns the value that numerapi documents."""
     assert getattr(api, method)(*arguments) == expected
 
 
 def test_between_rounds(api, sandbox):
-    """After the close numerapi finds no round, and says so without an error."""
+    """After the close numerapi returns no round, and raises no error."""
     sandbox.clock.advance(timedelta(hours=3))
 
     assert (api.get_current_round(), api.check_round_open(), api.check_new_round()) == (None, False, False)
 
 
 def test_list_rounds(api, sandbox):
-    """A round with its times as datetimes and its score configurations."""
+    """A round has its times as datetimes and its score configurations."""
     (listed,) = api.list_rounds(number=FIRST_ROUND)
     window = sandbox.tournament.schedule.round(FIRST_ROUND)
 
@@ -104,19 +104,19 @@ def test_list_rounds(api, sandbox):
 
 @pytest.mark.parametrize(("status", "number"), [("open", FIRST_ROUND), ("upcoming", FIRST_ROUND + 1)])
 def test_list_rounds_by_status(api, status, number):
-    """Rounds can be asked for by their status."""
+    """Rounds are listed by their status."""
     assert [one["number"] for one in api.list_rounds(status=status)] == [number]
 
 
 def test_list_datasets(api):
-    """All files of the data version, the live ones among them."""
+    """All files of the data version are listed, with the live ones."""
     names = {"features.json", "train.parquet", "validation.parquet", "live.parquet", "meta_model.parquet"}
 
     assert {f"v5.3/{name}" for name in names} <= set(api.list_datasets())
 
 
 def test_download_dataset(api, sandbox, tmp_path):
-    """A file arrives as the server has it."""
+    """A downloaded file has the ids and the era of the open round."""
     path = api.download_dataset("v5.3/live.parquet", dest_path=str(tmp_path / "live.parquet"))
     frame = pd.read_parquet(path)
 
@@ -124,14 +124,14 @@ def test_download_dataset(api, sandbox, tmp_path):
     assert frame["era"].unique().tolist() == ["X"]
 
 
-def test_download_of_what_is_not_there(api, tmp_path):
-    """A missing file has an address like any other, and is forbidden when it is fetched."""
+def test_download_of_a_missing_file(api, tmp_path):
+    """A missing file has a URL, whose download is forbidden."""
     with pytest.raises(requests.HTTPError, match="403"):
         api.download_dataset("v5.3/nothing.parquet", dest_path=str(tmp_path / "nothing.parquet"))
 
 
 def test_get_account(api):
-    """The account with its models and its key's scopes."""
+    """The account has its models and the scopes of its key."""
     account = api.get_account()
 
     assert (account["username"], account["models"][0]["name"]) == ("owner", SLOT)
@@ -146,7 +146,7 @@ def test_upload_predictions(sandbox, submitted):
 
 
 def test_upload_of_a_file(api, sandbox, predictions, tmp_path):
-    """A file on disk arrives byte for byte."""
+    """A file on disk is uploaded byte for byte."""
     predictions.to_csv(tmp_path / "file.csv", index=False)
     api.upload_predictions(str(tmp_path / "file.csv"), model_id=MODEL)
 
@@ -154,13 +154,13 @@ def test_upload_of_a_file(api, sandbox, predictions, tmp_path):
 
 
 def test_upload_that_is_refused(api, predictions):
-    """Numerai's own validation speaks through the create mutation."""
+    """The create mutation returns the error of Numerai's validation."""
     with pytest.raises(ValueError, match="invalid_submission_values: values must be between 0 and 1 exclusive"):
         api.upload_predictions("p.csv", model_id=MODEL, df=predictions.assign(prediction=2.0))
 
 
 def test_upload_to_the_only_model(api, sandbox, predictions, monkeypatch):
-    """An account with one model need not name it; a trigger's id is kept."""
+    """An account with one model need not name it; the id of a trigger is kept."""
     monkeypatch.setenv("TRIGGER_ID", "trigger")
     api.upload_predictions("p.csv", df=predictions)
     (held,) = sandbox.tournament.submissions
@@ -169,13 +169,13 @@ def test_upload_to_the_only_model(api, sandbox, predictions, monkeypatch):
 
 
 def test_upload_to_a_foreign_model(api, predictions):
-    """A model of nobody, or of somebody else, is not found."""
+    """A model of no account is not found."""
     with pytest.raises(ValueError, match="Model not found"):
         api.upload_predictions("p.csv", model_id=ANOTHER, df=predictions)
 
 
 def test_submission_ids(api, submitted):
-    """A model's submissions with the names the server gave them."""
+    """A model's submissions have the names that the server gave them."""
     (listed,) = api.submission_ids(MODEL)
 
     assert listed["id"] == submitted
@@ -183,14 +183,14 @@ def test_submission_ids(api, submitted):
 
 
 def test_download_submission(api, submitted, predictions, tmp_path):
-    """A submission comes back as it was sent."""
+    """A downloaded submission equals the uploaded one."""
     path = api.download_submission(submitted, dest_path=str(tmp_path / "back.csv"))
 
     pd.testing.assert_frame_equal(pd.read_csv(path), predictions)
 
 
 def test_get_submission_filenames(api, submitted, predictions):
-    """Of a model's files only the selected one of each round is listed."""
+    """Only the selected file of each round is listed."""
     api.upload_predictions("q.csv", model_id=MODEL, df=predictions)
     (listed,) = api.get_submission_filenames(model_id=MODEL)
 
@@ -200,7 +200,7 @@ def test_get_submission_filenames(api, submitted, predictions):
 
 @pytest.mark.parametrize("query", [CLI, READ_BACK], ids=["numerai-cli", "read back"])
 def test_submissions(api, submitted, query):
-    """The listing that numerapi has no method for, as numerai-cli and the bot ask for it."""
+    """The sandbox lists submissions for numerai-cli and the bot, for which numerapi has no method."""
     (listed,) = api.raw_query(query, {"modelId": MODEL}, authorization=True)["data"]["submissions"]
     known = {"triggerId": None, "round": {"number": FIRST_ROUND, "tournament": 8}}
     more = {"id": submitted, "selected": True, "status": "success", "errorInfo": None}
@@ -211,7 +211,7 @@ def test_submissions(api, submitted, query):
 
 @pytest.mark.usefixtures("submitted")
 def test_submission_scores(api, sandbox):
-    """Scores appear once the round has resolved, all of them or the one that is asked for."""
+    """A resolved round has all scores, or the requested one."""
     sandbox.clock.advance(timedelta(days=2))
     listed = {one["displayName"]: one for one in api.submission_scores(MODEL)}
     (alone,) = api.submission_scores(MODEL, display_name="mmc60")
@@ -222,7 +222,7 @@ def test_submission_scores(api, sandbox):
 
 
 def test_scores_of_the_last_rounds(api, sandbox, submitted, predictions):
-    """Older rounds than asked for are left out."""
+    """Rounds before the last *n* are left out."""
     sandbox.clock.advance(timedelta(days=1))
     api.upload_predictions("q.csv", model_id=MODEL, df=predictions)
     sandbox.clock.advance(timedelta(days=5))
@@ -233,7 +233,7 @@ def test_scores_of_the_last_rounds(api, sandbox, submitted, predictions):
 
 @pytest.mark.usefixtures("submitted")
 def test_older_listings_of_scores(api):
-    """The deprecated listings know the round, too."""
+    """The deprecated listings contain the round, too."""
     with pytest.warns(DeprecationWarning, match="v2RoundModelPerformances"):
         (listed,) = api.round_model_performances_v2(MODEL)
 
@@ -242,12 +242,12 @@ def test_older_listings_of_scores(api):
 
 
 def test_pipeline_status(api, sandbox):
-    """When the open round's data became ready."""
+    """The data became ready when the round opened."""
     assert api.pipeline_status()["dataReadyAt"] == sandbox.tournament.schedule.round(FIRST_ROUND).opens_at
 
 
 def test_diagnostics(api, sandbox, world_folder):
-    """Validation predictions are diagnosed era by era, once the client has polled."""
+    """Diagnostics are pending at first and then have a score for each era."""
     rows = pd.read_parquet(world_folder / "v5.3" / "validation_example_preds.parquet").reset_index()
     identity = api.upload_diagnostics("d.csv", model_id=MODEL, df=rows)
     (pending,) = api.diagnostics(MODEL, identity)
@@ -259,7 +259,7 @@ def test_diagnostics(api, sandbox, world_folder):
 
 
 def test_set_submission_webhook(api, sandbox):
-    """A webhook can be set and cleared, and numerai-cli's trigger of it answers with an id."""
+    """A webhook can be set and cleared, and numerai-cli's trigger returns an id."""
     triggered = api.raw_query(TRIGGER, {"modelId": MODEL}, authorization=True)["data"]["triggerModelWebhook"]
 
     assert len(triggered) == 36
@@ -270,7 +270,7 @@ def test_set_submission_webhook(api, sandbox):
 
 
 def test_model_upload(api, sandbox, tmp_path):
-    """A pickle can be put; what it would do is out of scope."""
+    """A pickle can be uploaded; the sandbox does not run it."""
     (tmp_path / "m.pkl").write_bytes(b"pickle")
     identity = api.model_upload(str(tmp_path / "m.pkl"), model_id=MODEL, data_version="v5.3")
 
@@ -279,7 +279,7 @@ def test_model_upload(api, sandbox, tmp_path):
 
 
 def test_stake_changes_are_acknowledged(api):
-    """Stake mutations answer in their own form."""
+    """Stake mutations return the type and the amount of the request."""
     up, down, drained = api.stake_increase(1, MODEL), api.stake_decrease("2.5", MODEL), api.stake_drain(MODEL)
 
     assert (up["type"], up["requestedAmount"]) == ("increase", Decimal(1))
@@ -288,7 +288,7 @@ def test_stake_changes_are_acknowledged(api):
 
 
 def test_public_profile_and_staking_contract(api):
-    """Public lookups answer in their own form."""
+    """The public profile and the staking contract are returned."""
     profile = api.public_user_profile(SLOT)
 
     assert (profile["username"], profile["nmrStaked"]) == (SLOT, Decimal(0))
@@ -296,7 +296,7 @@ def test_public_profile_and_staking_contract(api):
 
 
 def test_wrong_key_is_refused(sandbox, monkeypatch):
-    """A key the sandbox does not know sees nothing."""
+    """A key that the sandbox does not know is refused."""
     monkeypatch.setattr("numerapi.base_api.API_TOURNAMENT_URL", sandbox.url)
     stranger = numerapi.NumerAPI("A", "B", verbosity="CRITICAL")
     with pytest.raises(ValueError, match="session"):

@@ -1,4 +1,4 @@
-"""A server whose certificate nobody vouches for gets nothing and gives nothing, also in the middle of a download."""
+"""A server with an unknown certificate is neither sent to nor read from, also in the middle of a download."""
 
 import shutil
 import ssl
@@ -27,7 +27,7 @@ LIVE = "v5.3/live.parquet"
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A certificate of 127.0.0.1 that it has signed itself, and its key."""
+    """A self-signed certificate of 127.0.0.1 and its key."""
     folder = tmp_path_factory.mktemp("tls")
     about = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2", "-nodes"]
     made = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
@@ -38,7 +38,7 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture
 def secured(sandbox, certificate):
-    """The port at which the same tournament also answers by TLS."""
+    """The port at which the same tournament is served by TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     server = _Server(("127.0.0.1", 0), sandbox)
@@ -53,16 +53,16 @@ def secured(sandbox, certificate):
 
 
 @pytest.fixture
-def vouched(certificate, monkeypatch):
-    """What makes the certificate one that is known, for as long as it lasts."""
+def trusted(certificate, monkeypatch):
+    """A context manager in which the certificate is trusted."""
 
     @contextmanager
-    def vouch():
+    def trust():
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
         yield
         monkeypatch.delenv("REQUESTS_CA_BUNDLE")
 
-    return vouch
+    return trust
 
 
 def client_of(url, port):
@@ -72,32 +72,32 @@ def client_of(url, port):
     return NumeraiClient(api_url=url, transport=transport, **key)
 
 
-def test_an_api_without_a_known_certificate_is_not_spoken_to(secured, vouched):
-    """The very server that answers once its certificate is known does not before."""
+def test_an_api_without_a_known_certificate_is_refused(secured, trusted):
+    """A query fails until the server's certificate is trusted."""
     client = client_of(f"https://127.0.0.1:{secured}/", secured)
     with pytest.raises(NumeraiUnavailable, match="SSLError"):
         client.slots()
-    with vouched():
+    with trusted():
         slots = client.slots()
 
     assert slots == DEMO_ACCOUNT.models
 
 
-def test_a_download_does_not_go_on_from_an_unknown_server(sandbox, secured, vouched, tmp_path):
-    """What was interrupted is resumed only where the storage's certificate is known, and what is there stays till then."""
+def test_a_download_does_not_go_on_from_an_unknown_server(sandbox, secured, trusted, tmp_path):
+    """An interrupted download is kept, and resumed only from a storage whose certificate is trusted."""
     client, path = client_of(sandbox.url, secured), tmp_path / "live.parquet"
     sandbox.faults.add(Fault(operation="dataset", kind="tls", times=9))
     sandbox.faults.add(Fault(operation="GET", kind="truncate"))
     with pytest.raises(NumeraiUnavailable, match="SSLError"):
         fetch(client, LIVE, path, resume=True)
     nothing = list(tmp_path.iterdir())
-    with vouched(), pytest.raises(NumeraiUnavailable, match="broke off"):
+    with trusted(), pytest.raises(NumeraiUnavailable, match="broke off"):
         fetch(client, LIVE, path, resume=True)
     begun = (tmp_path / ".live.parquet.part").read_bytes()
     with pytest.raises(NumeraiUnavailable, match="SSLError"):
         fetch(client, LIVE, path, resume=True)
     kept = (tmp_path / ".live.parquet.part").read_bytes()
-    with vouched():
+    with trusted():
         whole = fetch(client, LIVE, path, resume=True)
 
     assert nothing == []
@@ -107,7 +107,7 @@ def test_a_download_does_not_go_on_from_an_unknown_server(sandbox, secured, vouc
 
 
 def test_predictions_are_not_handed_to_an_unknown_storage(sandbox, secured):
-    """The upload ends before a byte of it is sent."""
+    """The upload ends before its first byte is sent."""
     sandbox.faults.add(Fault(operation="submission_upload_auth", kind="tls"))
     with pytest.raises(NumeraiUnavailable, match="SSLError"):
         client_of(sandbox.url, secured).upload(

@@ -1,4 +1,4 @@
-"""Finds side effects in source code: calls that write, rename, remove, commit or upload, and what encloses them."""
+"""Find side effects in source code: calls that write, rename, remove, commit or upload, and their kill points."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -14,7 +14,16 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Effect:
-    """A call with a side effect; ``function`` is where it stands, ``enclosed`` whether a kill point encloses it there."""
+    """
+    A call with a side effect.
+
+    Attributes:
+        module: Module of the call.
+        function: Function around the call.
+        line: Line of the call.
+        call: Source of the call.
+        enclosed: Whether a kill point encloses the call.
+    """
 
     module: str
     function: str
@@ -60,10 +69,10 @@ class _Scan(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _has_effect(self, name: str, node: ast.Call) -> bool:
-        return _JUDGES[name](node, self.mutations) if name in _JUDGES else name in METHODS
+        return _CONDITIONS[name](node, self.mutations) if name in _CONDITIONS else name in METHODS
 
 
-_JUDGES: dict[str, Callable[[ast.Call, set[str]], bool]] = {
+_CONDITIONS: dict[str, Callable[[ast.Call, set[str]], bool]] = {
     "replace": lambda node, _: len(node.args) == 1,
     "write": lambda node, _: len(node.args) == 1,
     "open": lambda node, _: any(
@@ -74,7 +83,7 @@ _JUDGES: dict[str, Callable[[ast.Call, set[str]], bool]] = {
     "upload": lambda node, _: ast.unparse(node.func).endswith("_transport.upload"),
     "connect": lambda node, _: ast.unparse(node.func) == "sqlite3.connect",
 }
-"""Calls whose name alone does not tell: a path is replaced with one argument, a string with two."""
+"""Methods that have a side effect only with some arguments: a path's ``replace`` has one argument, a string's two."""
 
 
 def _mutations(tree: ast.Module) -> set[str]:
@@ -87,20 +96,20 @@ def _mutations(tree: ast.Module) -> set[str]:
 
 
 def reached_from(module: str) -> list[str]:
-    """Return the bot's own modules that *module* imports, directly or through others, itself included."""
-    seen, queue = [], [module]
+    """Return *module* and the bot's modules that it imports, directly or through others."""
+    found, queue = [], [module]
     while queue:
         name = queue.pop()
         path = BOT.parent / f"{name.replace('.', '/')}.py"
-        if name in seen or not path.is_file():
+        if name in found or not path.is_file():
             continue
-        seen.append(name)
+        found.append(name)
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "bot":
-                # A name imported from a package is a module of it.
+                # A name that is imported from a package may be a module.
                 queue += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return sorted(seen)
+    return sorted(found)
 
 
 def scan(modules: list[str]) -> tuple[list[Effect], set[str]]:

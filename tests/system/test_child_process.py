@@ -1,4 +1,4 @@
-"""A child ends when it must, with all it started, knows no secret it does not need, and never outlives the daemon."""
+"""A child process gets no secret that it does not need, can be stopped with all it started, and dies with the daemon."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from bot.system.lock import state_lock
 
 @pytest.fixture
 def python(monkeypatch, tmp_path):
-    """Let children run a script of the test in place of the bot."""
+    """Return a function that makes a child process which runs a script instead of the bot."""
 
     def make(script, **about):
         path = tmp_path / "script.py"
@@ -28,7 +28,8 @@ def python(monkeypatch, tmp_path):
     return make
 
 
-def wait(look, seconds=20):
+def wait(look, seconds=120):
+    """Call *look* until it returns something true; return its last result."""
     end = time.monotonic() + seconds
     while not (found := look()) and time.monotonic() < end:
         time.sleep(0.02)
@@ -36,6 +37,7 @@ def wait(look, seconds=20):
 
 
 def gone(pid):
+    """Return whether a process has ended; a zombie has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -43,23 +45,23 @@ def gone(pid):
 
 
 def test_a_child_without_the_key_does_not_get_it(python, tmp_path, monkeypatch):
-    """Neither key nor alert addresses are in its environment; with the key they are."""
+    """Its environment holds neither the key nor the addresses of alerts; with the key it holds both."""
     monkeypatch.setenv("NUMERAI_SECRET_KEY", "secret")
     monkeypatch.setenv("BOT_ALERT_URLS", "json://secret")
     script = f"import os; open({str(tmp_path / 'env')!r}, 'w').write(' '.join(os.environ))"
-    seen = []
+    environments = []
     for with_key in (False, True):
         child = python(script, with_key=with_key)
         child.start()
         assert wait(lambda child=child: child.poll() is not None)
-        seen.append((tmp_path / "env").read_text().split())
+        environments.append((tmp_path / "env").read_text().split())
 
-    assert not {"NUMERAI_SECRET_KEY", "BOT_ALERT_URLS"} & set(seen[0])
-    assert {"NUMERAI_SECRET_KEY", "BOT_ALERT_URLS", PARENT_VARIABLE} <= set(seen[1])
+    assert not {"NUMERAI_SECRET_KEY", "BOT_ALERT_URLS"} & set(environments[0])
+    assert {"NUMERAI_SECRET_KEY", "BOT_ALERT_URLS", PARENT_VARIABLE} <= set(environments[1])
 
 
-def test_a_child_that_does_not_listen_is_killed_with_all_it_started(python, tmp_path):
-    """SIGTERM is asked first; who ignores it, and its own children, are gone after the grace."""
+def test_a_child_that_ignores_sigterm_is_killed_with_all_it_started(python, tmp_path):
+    """A process that ignores SIGTERM, and its own child, are gone after the grace period."""
     script = (
         "import signal, subprocess, sys, time, pathlib\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -78,8 +80,8 @@ def test_a_child_that_does_not_listen_is_killed_with_all_it_started(python, tmp_
     assert wait(lambda: gone(inner))
 
 
-def test_training_is_the_first_to_go_when_memory_runs_short(python, tmp_path):
-    """A nice child has the kernel's attention before the daemon has."""
+def test_a_nice_child_is_killed_first_when_memory_runs_out(python, tmp_path):
+    """A child with a niceness has a higher OOM score than the daemon."""
     child = python("import time; time.sleep(60)", niceness=10)
     child.start()
     pid = child._process.pid
@@ -90,7 +92,7 @@ def test_training_is_the_first_to_go_when_memory_runs_short(python, tmp_path):
 
 
 def test_a_child_dies_with_the_daemon(tmp_path):
-    """When the daemon is shot, its child is gone at once, and a new daemon meets nobody."""
+    """When the daemon is killed, its child is killed at once, so that a new daemon meets none."""
     (tmp_path / "child.py").write_text(
         "import os, pathlib, sys, time; from bot.system.child_process import end_with_parent; end_with_parent()\n"
         "pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)\n"
@@ -109,8 +111,8 @@ def test_a_child_dies_with_the_daemon(tmp_path):
     assert wait(lambda: gone(pid))
 
 
-def test_children_are_let_in_one_at_a_time(tmp_path, monkeypatch):
-    """The child of the process that holds the state directory may work in it; a second one has to wait."""
+def test_one_child_at_a_time_may_lock_the_state_directory(tmp_path, monkeypatch):
+    """A child of the process that holds the lock may take it too, but no second child and no other process."""
     with state_lock(tmp_path):
         monkeypatch.setenv(PARENT_VARIABLE, str(os.getppid()))
         with state_lock(tmp_path), pytest.raises(StateLocked, match="held by process"), state_lock(tmp_path):

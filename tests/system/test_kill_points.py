@@ -11,18 +11,18 @@ BESIDE = {
     ("bot.data.download", "sync_files"), ("bot.data.download", "_refetch"), ("bot.data._tail_download", "fetch_tail"),
     ("bot.system.progress", "tracking"),
 }  # fmt: skip
-"""Functions of those modules that a submission never calls: they belong to `bot sync` and `bot retrain`."""
+"""Functions of these modules that a submission never calls; `bot sync` and `bot retrain` call them."""
 
 
 def test_no_side_effect_of_a_submission_is_without_a_kill_point():
-    """What writes, renames, removes, commits or uploads on the way to a confirmed round can be killed on both sides."""
+    """Each write, rename, removal, commit and upload of a submission is between two kill points."""
     found = [one for one in unenclosed(PATH) if (one.module, one.function) not in BESIDE]
 
     assert not found
 
 
-def test_exceptions_are_still_there():
-    """A function that is excepted from the rule has an effect; one that has none left leaves the list."""
+def test_each_exception_is_needed():
+    """Each excepted function still has a side effect."""
     assert {(one.module, one.function) for one in unenclosed(PATH)} == BESIDE
 
 
@@ -41,27 +41,27 @@ def test_there_are_enough_kill_points():
         "self._transport.upload(url, content)", "self._api.raw_query(_CREATE, {})", "os.fsync(3)",
     ],
 )  # fmt: skip
-def test_a_new_side_effect_is_found(tmp_path, monkeypatch, call):
-    """A write, rename, commit or upload outside every kill point is reported, and is not once it is enclosed."""
+def test_a_side_effect_without_a_kill_point_is_found(tmp_path, monkeypatch, call):
+    """A write, rename, commit or upload is reported unless a kill point encloses it."""
     monkeypatch.setattr("tests.system.effects.BOT", tmp_path / "bot")
     (tmp_path / "bot").mkdir()
     source = f"_CREATE = 'mutation {{ create }}'\ndef act():\n    with %s:\n        {call}\n"
     (tmp_path / "bot" / "bare.py").write_text(source % "open('r')")
-    (tmp_path / "bot" / "held.py").write_text(source % "kill_point('x')")
+    (tmp_path / "bot" / "enclosed.py").write_text(source % "kill_point('x')")
 
     assert [one.call for one in unenclosed(["bot.bare"])] == [call]
-    assert not list(unenclosed(["bot.held"]))
+    assert not list(unenclosed(["bot.enclosed"]))
 
 
 def test_an_effect_is_enclosed_where_every_caller_encloses_it(tmp_path, monkeypatch):
-    """A helper is judged by its callers: one that calls it bare makes it bare."""
+    """A helper's side effect is reported if one of its callers does not enclose it."""
     monkeypatch.setattr("tests.system.effects.BOT", tmp_path / "bot")
     (tmp_path / "bot").mkdir()
     helper = "def helper():\n    path.unlink()\ndef one():\n    with kill_point('x'):\n        helper()\n"
-    (tmp_path / "bot" / "held.py").write_text(helper)
+    (tmp_path / "bot" / "enclosed.py").write_text(helper)
     (tmp_path / "bot" / "bare.py").write_text(helper + "def other():\n    helper()\n")
 
-    assert not list(unenclosed(["bot.held"]))
+    assert not list(unenclosed(["bot.enclosed"]))
     assert len(list(unenclosed(["bot.bare"]))) == 1
 
 

@@ -1,4 +1,4 @@
-"""The guard: what is on time, to the second."""
+"""A round is open up to its close, and accepts uploads up to its guard."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -27,13 +27,13 @@ def lasting(length):
     ],
 )
 def test_the_guard_is_a_minute_and_at_most_a_tenth(length, guard):
-    """Nothing is uploaded in a window's last minute; a short window keeps nine tenths of its time."""
+    """No upload starts in a window's last minute; a short window keeps nine tenths of its time."""
     assert lasting(length).guard == guard
 
 
 @given(length=st.timedeltas(timedelta(minutes=1), timedelta(days=3)))
-def test_uploads_are_taken_from_the_opening_to_the_guard(length):
-    """The opening belongs to the window, the guard's first instant no longer to the time for uploads."""
+def test_uploads_start_from_the_opening_up_to_the_guard(length):
+    """An upload may start at the opening, and not at the first instant of the guard."""
     round_ = lasting(length)
     last = round_.closes_at - round_.guard
     moments = (OPENS - INSTANT, OPENS, last - INSTANT, last)
@@ -43,7 +43,7 @@ def test_uploads_are_taken_from_the_opening_to_the_guard(length):
 
 @given(length=st.timedeltas(timedelta(minutes=1), timedelta(days=3)))
 def test_a_round_is_open_up_to_its_close(length):
-    """The opening belongs to the window, the close does not."""
+    """The round is open at its opening, and not at its close."""
     round_ = lasting(length)
     moments = (OPENS - INSTANT, OPENS, round_.closes_at - INSTANT, round_.closes_at)
 
@@ -57,6 +57,6 @@ def test_seconds_left_count_down_past_the_close():
     assert [round_.seconds_left(OPENS + timedelta(minutes=minutes)) for minutes in (0, 60, 61)] == [3600, 0, -60]
 
 
-def test_a_round_without_pay_of_its_own_promises_none():
-    """Where the API gave no score configuration, nothing is made up."""
+def test_a_round_without_configuration_has_no_payouts():
+    """Without a score configuration there are no payouts and no payout factor."""
     assert (lasting(timedelta(hours=1)).payouts, lasting(timedelta(hours=1)).factor) == ((), None)
