@@ -8,6 +8,7 @@ import pytest
 
 from bot.sandbox.world.generate import World
 from tests.harness import damage, rounds
+from tests.harness.installation import LIMIT_S
 from tests.harness.trials import bots
 
 pytestmark = pytest.mark.slow
@@ -65,7 +66,7 @@ def test_killed_ledger_loses_nothing(tmp_path):
         "tally = killed_ledger(Path(sys.argv[1]), 40); print(tally.kills, tally.attempts, tally.breaches)"
     )
     result = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True, timeout=900
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True, timeout=LIMIT_S
     )
     kills, written, *breaches = result.stdout.split()
 

@@ -17,6 +17,7 @@ from bot.reporting.evaluate import Evaluator
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.settings import load_settings
+from tests.harness.installation import LIMIT_S
 
 GROUPS = 13
 
@@ -53,7 +54,7 @@ def bot(state, *arguments):
         capture_output=True,
         text=True,
         check=False,
-        timeout=900,
+        timeout=LIMIT_S,
     )
 
 

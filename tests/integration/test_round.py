@@ -14,7 +14,7 @@ import pytest
 from bot.sandbox.faults import Fault
 from bot.serving.artifacts import ArtifactStore
 from tests.harness.crash import another_champion
-from tests.harness.installation import FIRST_ROUND, SLOT
+from tests.harness.installation import FIRST_ROUND, LIMIT_S, SLOT
 
 
 def held(sandbox):
@@ -106,7 +106,7 @@ def test_kill_after_the_upload_ends_confirmed_without_a_second_one(installation,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as first:
-        assert sandbox.tournament.wait_for(lambda: len(sandbox.tournament.submissions) == 1, timeout_s=600)
+        assert sandbox.tournament.wait_for(lambda: len(sandbox.tournament.submissions) == 1, timeout_s=LIMIT_S)
         first.send_signal(signal.SIGKILL)
     result = installation.bot("submit", "--round", "latest")
 

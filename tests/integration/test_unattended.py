@@ -18,7 +18,7 @@ from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import Account
 from bot.sandbox.world.generate import World
-from tests.harness.installation import FIRST_ROUND, OPENED, Installation
+from tests.harness.installation import FIRST_ROUND, LIMIT_S, OPENED, Installation
 
 ROUND = timedelta(minutes=30)
 ROUNDS = 2
@@ -38,9 +38,9 @@ ACCOUNT = Account(
 )
 
 
-def wait(look, seconds=600):
-    """Call *look* until it returns something true; the limit is for a machine under load."""
-    end = time.monotonic() + seconds
+def wait(look):
+    """Call *look* until it returns something true; return its last result."""
+    end = time.monotonic() + LIMIT_S
     while not (found := look()) and time.monotonic() < end:
         time.sleep(0.05)
     return found
@@ -107,7 +107,7 @@ def played(world_folder, trained, tmp_path_factory):
         outputs = [installation.bot(*command) for command in (*commands, ("submit", "--round", "1"))]
         seen["commands"] = "".join(one.stdout + one.stderr for one in outputs)
         holder.terminate()
-        seen["ended"] = holder.wait(timeout=120)
+        seen["ended"] = holder.wait(timeout=LIMIT_S)
         seen["statuses"] = sorted(one.returncode for one in daemons if one is not holder)
         seen["submissions"] = [(one.round, one.accepted) for one in sandbox.tournament.submissions]
         seen["grants"] = {*sandbox.storage._readable, *sandbox.storage._writable}
