@@ -1,4 +1,4 @@
-"""The beginning of a large download, kept across interruptions and gone on from only where it is what the server sent."""
+"""A large download that survives interruptions, and continues only from bytes that the server sent."""
 
 import hashlib
 import os
@@ -9,20 +9,24 @@ from bot.system.files import rename
 from bot.system.kill_points import kill_point
 from bot.system.progress import CountCallback
 
-NOTED = 1 << 26
-"""Bytes after which it is noted how far a download is: no more than these are fetched again after a power cut."""
+NOTE_EVERY = 1 << 26
+"""Bytes after which the progress is noted; a power cut costs at most this much of the download."""
 
 PIECE = 1 << 20
+"""Bytes of a partial file that are hashed at a time."""
 
 
 class ResumableDownload:
     """
-    A download under way: the file it is written to, and a note of the server's name for it, its size and its sha256.
+    A partial file, with a note of the ETag, size and sha256 of its content.
+
+    Args:
+        published: Path of the complete file.
 
     Attributes:
-        path: Of the file.
-        size: Bytes that are there.
-        etag: The server's name for the content.
+        path: Path of the partial file.
+        size: Bytes that have arrived.
+        etag: ETag of the content on the server.
     """
 
     def __init__(self, published: Path) -> None:
@@ -31,11 +35,16 @@ class ResumableDownload:
         self.restart("")
 
     def restart(self, etag: str) -> None:
-        """Forget what is there."""
+        """Begin anew with the content of *etag*."""
         self.size, self.etag, self._digest = 0, etag, hashlib.sha256()
 
     def resume(self) -> dict[str, str]:
-        """Take up what an earlier run left, if its bytes are still those that came; return headers that ask for the rest."""
+        """
+        Continue an interrupted download, if the partial file still has the noted digest.
+
+        Returns:
+            HTTP headers that request the missing part; empty where there is nothing to continue.
+        """
         digest = hashlib.sha256()
         try:
             etag, size, sha256 = self._note.read_text(encoding="utf-8").splitlines()
@@ -53,12 +62,12 @@ class ResumableDownload:
 
     def write(self, pieces: Iterable[bytes], total: int, on_progress: CountCallback | None) -> str:
         """
-        Write what arrives behind what is there; return the sha256 of all that came.
+        Append what arrives, and return the sha256 of the whole content.
 
         Args:
-            pieces: From the server.
-            total: Bytes of the whole file.
-            on_progress: Called with the progress.
+            pieces: Bytes from the server.
+            total: Size of the complete file in bytes.
+            on_progress: Called with bytes done and bytes in all.
         """
         with kill_point("part.open"), self.path.open("r+b" if self.size else "wb") as file:
             file.seek(self.size)
@@ -72,7 +81,7 @@ class ResumableDownload:
                     self.size += len(piece)
                     if on_progress is not None:
                         on_progress(self.size, total)
-                    if self.size - noted >= NOTED:
+                    if self.size - noted >= NOTE_EVERY:
                         file.flush()
                         self._take_note(total)
                         noted = self.size
@@ -84,19 +93,19 @@ class ResumableDownload:
         return self._digest.hexdigest()
 
     def publish(self, path: Path) -> None:
-        """Give the file its own name."""
+        """Rename the complete file to *path*."""
         rename(self.path, path)
         with kill_point("part.unmark"):
             self._note.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Remove the partial file and its note."""
         with kill_point("part.remove"):
             self.path.unlink(missing_ok=True)
             self._note.unlink(missing_ok=True)
 
     def _take_note(self, total: int) -> None:
-        """Note how far it is, where the server named the content strongly enough to ask for the rest of it."""
+        """Write the note, if the download is incomplete and the server gave a strong ETag, which a range request needs."""
         if 0 < self.size < total and self.etag and not self.etag.startswith("W/"):
             with kill_point("part.mark"):
                 self._note.write_text(f"{self.etag}\n{self.size}\n{self._digest.hexdigest()}", encoding="utf-8")

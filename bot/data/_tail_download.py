@@ -1,13 +1,15 @@
 """
-Fetch only what a growing parquet file has new: the row groups after those that are the same as before.
+Download only the new part of a parquet file that grows: the row groups after those that are unchanged.
 
 Numerai replaces ``validation.parquet`` every week: the last eras get targets, and new eras follow. Row groups whose
-description in the footer is the same, column by column with sizes and statistics, are taken from the file at hand;
-some of their bytes are fetched all the same and compared. Whatever is unexpected makes the caller fetch the whole.
+footer entry is the same, with the sizes and statistics of every column, are copied from the file on disk; a sample of
+their bytes is downloaded and compared. If anything is unexpected, the caller downloads the whole file.
 """
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO
 
@@ -20,35 +22,49 @@ from bot.tournament.client import NumeraiClient
 
 MAGIC = b"PAR1"
 GUESS = 1 << 16
-"""Bytes of the end that are asked for first; the footer of 3,600 columns takes megabytes and a second request."""
+"""Bytes of the file's end that are requested first. A footer of 3,600 columns takes megabytes and a second request."""
 
 SPANS, SPAN = 6, 1 << 15
-"""Pieces of the kept part that are compared with the server's, and the bytes of each."""
+"""Number of pieces of the kept part that are compared with the server's, and bytes of each piece."""
 
 
 class Unsuited(Exception):
-    """The file cannot be completed from what is at hand; it has to be fetched whole."""
+    """The file cannot be completed from the file on disk; it has to be downloaded whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedFile:
+    """
+    A version of a file on the server.
+
+    Attributes:
+        size: Size in bytes.
+        etag: ETag of the version.
+    """
+
+    size: int
+    etag: str
 
 
 def fetch_tail(
     client: NumeraiClient, filename: str, path: Path, staging: Path, *, on_progress: CountCallback | None = None
-) -> tuple[int, str]:
+) -> ServedFile:
     """
     Write the server's version of a parquet file to *staging*, with the unchanged row groups of *path*.
 
     Args:
-        client: Of the API.
-        filename: As the server names it.
-        path: The version at hand, sound.
-        staging: Where the new version is put together.
-        on_progress: Called with the progress; what is taken from *path* counts as done.
+        client: Client of the API.
+        filename: Name on the server.
+        path: The verified version on disk.
+        staging: Path of the new version.
+        on_progress: Called with bytes done and bytes in all; bytes copied from *path* count as done.
 
     Returns:
-        Size of the new version, and its ETag.
+        The version that was written.
 
     Raises:
-        Unsuited: Nothing can be kept, the server does not answer ranges, or its file changed meanwhile.
-        NumeraiUnavailable: The server broke off.
+        Unsuited: No row group can be kept, the server does not serve ranges, or its file changed during the download.
+        NumeraiUnavailable: The connection broke.
     """
     source = _Ranges(client, filename)
     remote = source.footer()
@@ -56,14 +72,7 @@ def fetch_tail(
         local = pq.read_metadata(path)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise Unsuited(str(error)) from None
-    same = 0
-    for index in range(min(local.num_row_groups, remote.num_row_groups)):
-        if not local.row_group(index).equals(remote.row_group(index)):
-            break
-        same += 1
-    if same in (0, remote.num_row_groups):
-        raise Unsuited("no row group is new" if same else "no row group to keep")
-    begin = _start(remote.row_group(same))
+    begin = _start(remote.row_group(_kept(local, remote)))
     staging.unlink(missing_ok=True)
     _compare(source, path, begin)
     with path.open("rb") as old, staging.open("wb") as new:
@@ -80,24 +89,37 @@ def fetch_tail(
         os.fsync(new.fileno())
     if done != source.size:
         raise Unsuited(f"{done} of {source.size} bytes")
-    return source.size, source.etag
+    return ServedFile(size=source.size, etag=source.etag)
 
 
 class _Ranges:
-    """Ranges of one version of a file on the server; ``end`` is its footer."""
+    """
+    Ranges of one version of a file on the server.
+
+    Attributes:
+        size: Size in bytes, after :meth:`footer`.
+        etag: ETag of the version, after :meth:`footer`.
+        end: Bytes of the footer with its length and magic, after :meth:`footer`.
+    """
 
     def __init__(self, client: NumeraiClient, filename: str) -> None:
         self._client, self._filename = client, filename
         self.size, self.etag, self.end = 0, "", b""
 
     def footer(self) -> pq.FileMetaData:
-        """Return the server's footer; from here on only the same version is read."""
+        """
+        Download the server's footer; later reads are of the same version.
+
+        Raises:
+            Unsuited: The server does not serve ranges, or the file has no footer.
+        """
         with self._client.download(self._filename, {"Range": f"bytes=-{GUESS}"}) as (response, pieces):
             content_range = response.headers.get("Content-Range", "")
             self.etag = response.headers.get("ETag", "")
-            if response.status_code != 206 or not self.etag or not content_range.rpartition("/")[2].isdigit():
+            size = content_range.rpartition("/")[2]
+            if response.status_code != HTTPStatus.PARTIAL_CONTENT or not self.etag or not size.isdigit():
                 raise Unsuited("the server does not answer ranges")
-            self.size = int(content_range.rpartition("/")[2])
+            self.size = int(size)
             end = b"".join(pieces)
         length = int.from_bytes(end[-8:-4], "little") + 8
         if end[-4:] != MAGIC or length > self.size:
@@ -111,16 +133,33 @@ class _Ranges:
             raise Unsuited(str(error)) from None
 
     def read(self, begin: int, end: int) -> Iterator[bytes]:
-        """Yield the bytes from *begin* up to *end* piece by piece."""
+        """
+        Yield the bytes from *begin* up to *end* piece by piece.
+
+        Raises:
+            Unsuited: The server has another version of the file now.
+        """
         headers = {"Range": f"bytes={begin}-{end - 1}", "If-Range": self.etag}
         with self._client.download(self._filename, headers) as (response, pieces):
-            if response.status_code != 206 or response.headers.get("ETag") != self.etag:
+            if response.status_code != HTTPStatus.PARTIAL_CONTENT or response.headers.get("ETag") != self.etag:
                 raise Unsuited("the server's file changed meanwhile")
             yield from pieces
 
 
+def _kept(local: pq.FileMetaData, remote: pq.FileMetaData) -> int:
+    """Return the number of leading row groups that are the same in both footers, at least one and fewer than remote."""
+    same = 0
+    for index in range(min(local.num_row_groups, remote.num_row_groups)):
+        if not local.row_group(index).equals(remote.row_group(index)):
+            break
+        same += 1
+    if same in (0, remote.num_row_groups):
+        raise Unsuited("no row group is new" if same else "no row group to keep")
+    return same
+
+
 def _start(group: pq.RowGroupMetaData) -> int:
-    """Return the first byte of a row group."""
+    """Return the offset of a row group's first byte."""
     columns = (group.column(index) for index in range(group.num_columns))
     offsets = (
         column.data_page_offset if column.dictionary_page_offset is None else column.dictionary_page_offset
@@ -130,7 +169,7 @@ def _start(group: pq.RowGroupMetaData) -> int:
 
 
 def _compare(source: _Ranges, path: Path, end: int) -> None:
-    """Compare some of the kept bytes with the server's, at places that differ from file to file."""
+    """Compare a sample of the kept bytes with the server's; the offsets depend on the file's size."""
     random = np.random.default_rng(source.size)
     with path.open("rb") as file:
         for begin in random.integers(0, max(end - SPAN, 1), size=SPANS).tolist():
@@ -141,7 +180,7 @@ def _compare(source: _Ranges, path: Path, end: int) -> None:
 
 
 def _copy(old: IO[bytes], new: IO[bytes], size: int) -> None:
-    """Copy the first *size* bytes, inside the kernel."""
+    """Copy the first *size* bytes inside the kernel."""
     done = 0
     while done < size:
         sent = os.sendfile(new.fileno(), old.fileno(), done, size - done)

@@ -1,9 +1,9 @@
 """
-Downloads that can be trusted: fetched under another name, verified, and only then published.
+Download Numerai's files: under another name, verified, and published only when complete.
 
-A file appears under its own name complete or not at all. Only the large training files are ever resumed, and only
-while the server proves that it still holds the same file (``If-Range``, a checked 206) and the disk that it holds what
-came of it. Files at hand are compared with their recorded sha256 before anything is built on them.
+Only the large training files are resumed, and only while the server proves that it still has the same file
+(``If-Range`` and a checked 206) and the disk still has the bytes that arrived. Files on disk are compared with their
+recorded sha256 before anything is derived from them.
 """
 
 import errno
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,29 +24,40 @@ import structlog
 
 from bot.data._resumable_download import ResumableDownload
 from bot.data._tail_download import Unsuited, fetch_tail
-from bot.data.live_file import LiveFile, prove_fresh, read_live
 from bot.errors import DatasetIncomplete, OperatorNeeded
 from bot.system.files import publish, rename, sha256_of
 from bot.system.kill_points import kill_point
 from bot.system.progress import CountCallback
 from bot.tournament.client import NumeraiClient
 
-__all__ = ["FetchedFile", "LiveFile", "fetch", "prove_fresh", "read_live", "recorded", "sync_files"]
-
 STORED_FILES = ("train.parquet", "validation.parquet")
+"""Files that the era store is written from."""
+
 TRAINING_FILES = ("features.json", *STORED_FILES)
+"""Files that training needs."""
+
 OPTIONAL_FILES = ("meta_model.parquet", "train_benchmark_models.parquet", "validation_benchmark_models.parquet")
+"""Files that are downloaded if the server offers them."""
+
 _SYNCED = "sync.json"
 _FREE = 1.1
-"""Free space demanded before a download, in multiples of the file's size."""
+"""Free disk space that a download needs, in multiples of its size."""
 
-PARTIAL_CONTENT = 206
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedFile:
-    """A verified file; ``etag`` is the server's name for this content, ``modified`` when it says it was published."""
+    """
+    A verified file.
+
+    Attributes:
+        path: Path of the file.
+        size: Size in bytes.
+        sha256: Digest of the content as hex.
+        etag: ETag of the content on the server.
+        modified: ``Last-Modified`` of the server, aware; ``None`` where it gives none.
+    """
 
     path: Path
     size: int
@@ -58,18 +70,18 @@ def fetch(
     client: NumeraiClient, filename: str, path: Path, *, resume: bool = False, on_progress: CountCallback | None = None
 ) -> FetchedFile:
     """
-    Download a dataset file to *path*, verified.
+    Download a file to *path* and verify it.
 
     Args:
-        client: Of the API.
-        filename: As the server names it, such as ``v5.3/live.parquet``.
-        path: Where the file appears once it is complete; an older file there is replaced then.
-        resume: Continue an interrupted download of the same content; for large files only.
-        on_progress: Called with the progress.
+        client: Client of the API.
+        filename: Name on the server, such as ``v5.3/live.parquet``.
+        path: Path of the complete file; an older file is replaced once the download is complete.
+        resume: Whether to continue an interrupted download of the same content; for large files only.
+        on_progress: Called with bytes done and bytes in all.
 
     Raises:
-        DatasetIncomplete: What arrived is not the whole file, or not parquet where the name says so.
-        NumeraiUnavailable: The server broke off or refused.
+        DatasetIncomplete: The download is incomplete, or not parquet though its name ends in ``.parquet``.
+        NumeraiUnavailable: The connection broke, or the server refused.
         OperatorNeeded: The disk is full.
     """
     with kill_point("fetch.folder"):
@@ -79,64 +91,70 @@ def fetch(
     with client.download(filename, headers) as (response, pieces):
         length, etag = response.headers.get("Content-Length", ""), response.headers.get("ETag", "")
         if not length.isdecimal():
-            raise DatasetIncomplete(f"{filename}: the server does not say how long the file is; it is fetched again")
-        if response.status_code != PARTIAL_CONTENT:
+            raise DatasetIncomplete(f"{filename}: the server does not give the file's length; it is fetched again")
+        if response.status_code != HTTPStatus.PARTIAL_CONTENT:
             part.restart(etag)
         total = part.size + int(length)
         modified = _modified(response.headers.get("Last-Modified"))
-        told = response.headers.get("Content-Range"), etag
-        if part.size and told != (f"bytes {part.size}-{total - 1}/{total}", part.etag):
+        served = response.headers.get("Content-Range"), etag
+        if part.size and served != (f"bytes {part.size}-{total - 1}/{total}", part.etag):
             part.remove()
-            raise DatasetIncomplete(f"{filename}: the server answered another range than asked; it is fetched anew")
+            raise DatasetIncomplete(f"{filename}: the server sent another range than requested; it is fetched anew")
         with _enough_room(path.parent, filename, total - part.size):
-            came = part.write(pieces, total, on_progress)
+            sha256 = part.write(pieces, total, on_progress)
     _verify(part.path, filename, total)
-    if sha256_of(part.path) != came:
+    if sha256_of(part.path) != sha256:
         part.remove()
-        raise DatasetIncomplete(f"{filename}: the disk does not hold what arrived; it is fetched again")
+        raise DatasetIncomplete(f"{filename}: the file on disk differs from what arrived; it is fetched again")
     part.publish(path)
-    return FetchedFile(path=path, size=total, sha256=came, etag=etag, modified=modified)
+    return FetchedFile(path=path, size=total, sha256=sha256, etag=etag, modified=modified)
 
 
 def sync_files(
     client: NumeraiClient, folder: Path, version: str, *, on_progress: CountCallback | None = None
 ) -> tuple[str, ...]:
     """
-    Bring the training files of a data version up to date; return the names of those that changed.
+    Update the training files of a data version, and return the names of those that changed.
 
-    A file is fetched when the server's content differs from what ``sync.json`` recorded, or when the file is gone or
-    damaged. Files that the server does not offer are passed over unless training needs them.
+    A file is downloaded when the server's content differs from the entry in ``sync.json``, or when the file is absent
+    or damaged. Optional files that the server does not offer are skipped.
+
+    Args:
+        client: Client of the API.
+        folder: Folder of all data versions.
+        version: Data version.
+        on_progress: Called with bytes done and bytes in all, file by file.
 
     Raises:
         DatasetIncomplete: The server does not offer a file that training needs.
-        OperatorNeeded: It offers other data versions, not this one.
+        OperatorNeeded: The server offers other data versions, but not this one.
     """
     names, home = offered(client, version), folder / version
     home.mkdir(parents=True, exist_ok=True)
-    known_files = recorded(home)
+    entries = recorded(home)
     changed = []
     for name in names:
-        known = known_files.get(name)
+        entry = entries.get(name)
         path = home / name
-        if known is not None and _intact(path, known):
+        if entry is not None and _intact(path, entry):
             with client.download(f"{version}/{name}") as (response, _):
-                same = response.headers.get("ETag") == known["etag"] and known["etag"]
+                same = response.headers.get("ETag") == entry["etag"] and entry["etag"]
             if same:
                 continue
-        fetched = _refetch(client, f"{version}/{name}", path, known, on_progress)
-        known_files[name] = {"bytes": fetched.size, "etag": fetched.etag, "sha256": fetched.sha256}
-        publish(home / _SYNCED, json.dumps(known_files, indent=1, sort_keys=True).encode())
+        fetched = _refetch(client, f"{version}/{name}", path, entry, on_progress)
+        entries[name] = {"bytes": fetched.size, "etag": fetched.etag, "sha256": fetched.sha256}
+        publish(home / _SYNCED, json.dumps(entries, indent=1, sort_keys=True).encode())
         changed.append(name)
     return tuple(changed)
 
 
 def offered(client: NumeraiClient, version: str) -> tuple[str, ...]:
     """
-    Return the training files of a data version that the server offers, in the order in which they are fetched.
+    Return the training files of a data version that the server offers, in the order of their download.
 
     Raises:
-        DatasetIncomplete: One that training needs is not among them: the version is about to be published.
-        OperatorNeeded: Other versions are offered, and not this one.
+        DatasetIncomplete: A file that training needs is missing: Numerai is about to publish the version.
+        OperatorNeeded: The server offers other data versions, but not this one.
     """
     listed = set(client.datasets())
     versions = sorted({name.partition("/")[0] for name in listed})
@@ -151,21 +169,32 @@ def offered(client: NumeraiClient, version: str) -> tuple[str, ...]:
     return (*TRAINING_FILES, *(name for name in OPTIONAL_FILES if f"{version}/{name}" in listed))
 
 
+def recorded(home: Path) -> dict[str, dict[str, object]]:
+    """Return ``bytes``, ``etag`` and ``sha256`` of each synced file by name, as recorded when it was downloaded."""
+    try:
+        content = json.loads((home / _SYNCED).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    keys = {"bytes", "etag", "sha256"}
+    entries = content.items() if isinstance(content, dict) else ()
+    return {name: entry for name, entry in entries if isinstance(entry, dict) and keys <= entry.keys()}
+
+
 def _refetch(
     client: NumeraiClient,
     filename: str,
     path: Path,
-    known: Mapping[str, object] | None,
+    entry: Mapping[str, object] | None,
     on_progress: CountCallback | None,
 ) -> FetchedFile:
-    """Fetch what is new in a parquet file whose older version is at hand and sound, else the whole file."""
-    if known is None or path.suffix != ".parquet" or not path.is_file() or sha256_of(path) != known["sha256"]:
+    """Download the new part of a parquet file if an intact older version is on disk, else the whole file."""
+    if entry is None or path.suffix != ".parquet" or not path.is_file() or sha256_of(path) != entry["sha256"]:
         return fetch(client, filename, path, resume=True, on_progress=on_progress)
     staging = path.with_name(f".{path.name}.tail")
     try:
         with _enough_room(path.parent, filename, path.stat().st_size):
-            size, etag = fetch_tail(client, filename, path, staging, on_progress=on_progress)
-        _verify(staging, filename, size)
+            served = fetch_tail(client, filename, path, staging, on_progress=on_progress)
+        _verify(staging, filename, served.size)
         sha256 = sha256_of(staging)
         rename(staging, path)
     except (Unsuited, DatasetIncomplete) as reason:
@@ -173,37 +202,26 @@ def _refetch(
         return fetch(client, filename, path, resume=True, on_progress=on_progress)
     finally:
         staging.unlink(missing_ok=True)
-    return FetchedFile(path=path, size=size, sha256=sha256, etag=etag, modified=None)
+    return FetchedFile(path=path, size=served.size, sha256=sha256, etag=served.etag, modified=None)
 
 
-def recorded(home: Path) -> dict[str, dict[str, object]]:
-    """Return ``bytes``, ``etag`` and ``sha256`` of each synced file by name, as they were when it was fetched."""
-    try:
-        content = json.loads((home / _SYNCED).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    whole = {"bytes", "etag", "sha256"}
-    listed = content.items() if isinstance(content, dict) else ()
-    return {name: about for name, about in listed if isinstance(about, dict) and whole <= about.keys()}
-
-
-def _intact(path: Path, known: Mapping[str, object]) -> bool:
-    """Say whether a file is what was fetched; the store digests its two sources itself before it reads them."""
-    if not path.is_file() or path.stat().st_size != known["bytes"]:
+def _intact(path: Path, entry: Mapping[str, object]) -> bool:
+    """Return whether a file is as it was downloaded; of the store's sources only the size, as ingest digests them."""
+    if not path.is_file() or path.stat().st_size != entry["bytes"]:
         return False
-    return path.name in STORED_FILES or sha256_of(path) == known["sha256"]
+    return path.name in STORED_FILES or sha256_of(path) == entry["sha256"]
 
 
-def _modified(told: str | None) -> datetime | None:
-    """Return the time of a ``Last-Modified`` header, ``None`` where there is none to read."""
+def _modified(header: str | None) -> datetime | None:
+    """Return the time of a ``Last-Modified`` header, ``None`` where it is absent or unreadable."""
     try:
-        return None if told is None else parsedate_to_datetime(told).astimezone(UTC)
+        return None if header is None else parsedate_to_datetime(header).astimezone(UTC)
     except ValueError:
         return None
 
 
 def _verify(staging: Path, filename: str, total: int) -> None:
-    """Check length, and for parquet the magic at both ends and the footer; a failed file is removed."""
+    """Check a download's length, and of parquet the magic at both ends and the footer; remove a file that fails."""
     size = staging.stat().st_size
     if size != total:
         _discard(staging)
@@ -220,7 +238,7 @@ def _verify(staging: Path, filename: str, total: int) -> None:
         pq.ParquetFile(staging, pre_buffer=False)
     except (pa.ArrowException, OSError, ValueError):
         _discard(staging)
-        raise DatasetIncomplete(f"{filename}: what arrived is not a parquet file; it is fetched again") from None
+        raise DatasetIncomplete(f"{filename}: the download is not a parquet file; it is fetched again") from None
 
 
 def _discard(staging: Path) -> None:
@@ -230,10 +248,10 @@ def _discard(staging: Path) -> None:
 
 @contextmanager
 def _enough_room(folder: Path, filename: str, needed: int) -> Iterator[None]:
-    """Make sure of *needed* bytes and some more before a download, and say it where they are gone meanwhile."""
-    wanted, free = int(needed * _FREE), shutil.disk_usage(folder).free
-    if free < wanted:
-        raise OperatorNeeded(f"{filename} needs {wanted:,} bytes in {folder}, {free:,} are free; make room")
+    """Check the free disk space before a download, and report a disk that fills up during it."""
+    required, free = int(needed * _FREE), shutil.disk_usage(folder).free
+    if free < required:
+        raise OperatorNeeded(f"{filename} needs {required:,} bytes in {folder}, {free:,} are free; make room")
     try:
         yield
     except OSError as error:

@@ -1,10 +1,10 @@
 """
-From Numerai's parquet files to the era store: streaming, appending, and never half done.
+Ingest: read Numerai's parquet files into the era store, as a stream, without ever leaving a store half written.
 
-Files are decoded some row groups and a few columns at a time, and the eras that are whole then are written from front
-to back; only the rows of the one era that goes on in the next row group are held until it comes. So memory does not
-grow with the data. Blocks are published by replacing the manifest, after each such reading; an interrupted run leaves a
-valid store of fewer eras, which the next run completes. Nothing that a manifest names is ever written again.
+Some row groups and a few columns are decoded at a time. Eras that are complete are written; only the rows of the one
+era that continues in the next row group are kept in memory, so memory does not grow with the data. New blocks are
+published by replacing the manifest. An interrupted run leaves a valid store with fewer eras, and the next run completes
+it. Files that a manifest lists are never written again.
 """
 
 import errno
@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
 from pathlib import Path
 from types import TracebackType
@@ -30,10 +30,10 @@ from bot.system.progress import CountCallback
 from bot.tournament.columns import FEATURE_PREFIX, is_target
 
 BLOCK_ROWS = 65_536
-"""Rows of a block, more or less: an era is in one block, and so is what one reading of the file completes."""
+"""Approximate rows of a block: blocks hold whole eras, and row groups that are read together complete whole blocks."""
 
 SAMPLED = 16
-"""Features of eras that are stored already which are compared with a newer file."""
+"""Number of features of stored eras that are compared with a newer file."""
 
 BUFFER_BYTES = 1 << 20
 """Bytes that are handed to the kernel at a time: columns are shorter, and each call costs time."""
@@ -53,38 +53,29 @@ def update(
     on_progress: CountCallback | None = None,
 ) -> EraStore:
     """
-    Bring the store of a data version up to date with its parquet files, and open it.
+    Update the store of a data version from its parquet files, and open it.
 
-    Eras that are stored already are not written again: only targets that have arrived since. Eras whose rows or
-    features differ from the stored ones are replaced, and a schema of other columns starts a store of its own.
+    Eras that are stored are not written again, except for targets that have arrived since. Eras whose rows or features
+    differ from the stored ones are replaced. Files with other columns get a store of their own.
 
     Args:
         root: Folder of all stores.
         sources: Parquet files in the order of their eras.
         version: Data version.
-        expected: sha256 that each file had when it was downloaded, by name; one that differs now is removed.
-        on_progress: Called with the progress.
+        expected: sha256 of each file when it was downloaded, by file name; a file that differs is removed.
+        on_progress: Called with rows done and rows in all.
 
     Raises:
         DatasetIncomplete: A file is damaged, or its eras are not in order.
-        SchemaMismatch: The files do not have the same columns, or columns of another type.
-        OperatorNeeded: The disk is full; the store is what it was before, or has some of the new eras.
+        SchemaMismatch: The files have different columns, or columns of another type.
+        OperatorNeeded: The disk is full; the store is unchanged or has some of the new eras.
     """
-    digests = {path.name: _sound(path, (expected or {}).get(path.name)) for path in sources}
+    digests = {path.name: _verified(path, (expected or {}).get(path.name)) for path in sources}
     opened = [ParquetSource.open(path) for path in sources]
-    schema = opened[0].columns
-    for one in opened[1:]:
-        one.demand(schema)
-    features = tuple(name for name in schema if name.startswith(FEATURE_PREFIX))
-    targets = tuple(name for name in schema if is_target(name))
-    if not features or not targets:
-        raise SchemaMismatch(
-            f"{sources[0].name} has {len(features)} features and {len(targets)} targets, and needs both"
-        )
-    digest = hashlib.sha256("\n".join([*features, *targets]).encode()).hexdigest()[:8]
+    empty = _empty(version, opened)
+    digest = hashlib.sha256("\n".join([*empty.features, *empty.targets]).encode()).hexdigest()[:8]
     folder = root / f"{version}-{digest}"
     (folder / "blocks").mkdir(parents=True, exist_ok=True)
-    empty = Manifest(data_version=version, features=features, targets=targets, sources={})
     try:
         store = EraStore.open(folder)
     except DatasetIncomplete as error:
@@ -103,14 +94,30 @@ def update(
     return EraStore.open(folder)
 
 
+def _empty(version: str, sources: Sequence[ParquetSource]) -> Manifest:
+    """Return the manifest of a store without eras, for files that all have the same columns."""
+    columns = sources[0].columns
+    for source in sources[1:]:
+        source.demand(columns)
+    features = tuple(name for name in columns if name.startswith(FEATURE_PREFIX))
+    targets = tuple(name for name in columns if is_target(name))
+    if not features or not targets:
+        raise SchemaMismatch(
+            f"{sources[0].name} has {len(features)} features and {len(targets)} targets, and needs both"
+        )
+    return Manifest(data_version=version, features=features, targets=targets, sources={})
+
+
 class BlockFile:
     """
-    A file being written.
+    A file of a block, written from front to back and hashed meanwhile.
 
-    Use it as a context manager; leaving it closes the file.
+    Written pages are dropped from the page cache: a store may be larger than memory, and reused pages cost less than
+    fresh ones (measured in ``bench/ingest.py``). Plain writes make a full disk an error; in a memory-mapped file, it
+    would end the process. Use the file as a context manager; leaving it closes the file.
 
     Args:
-        path: Where; a file that is there makes room, and who has it mapped keeps it.
+        path: Path of the file. An existing file is replaced, and a process that has it mapped keeps its content.
 
     Raises:
         OSError: The disk is full; so do the methods.
@@ -119,7 +126,7 @@ class BlockFile:
     def __init__(self, path: Path) -> None:
         path.unlink(missing_ok=True)
         self.path, self.bytes = path, 0
-        self._sha256, self._since = hashlib.sha256(), 0
+        self._sha256, self._unsynced = hashlib.sha256(), 0
         self._file = path.open("xb", buffering=BUFFER_BYTES)
 
     def __enter__(self) -> Self:
@@ -133,42 +140,68 @@ class BlockFile:
         self._file.close()
 
     def append(self, values: np.ndarray) -> None:
-        """Write values of any shape after those before, as their bytes in C order; they are best contiguous."""
+        """Append the bytes of an array of any shape in C order; contiguous arrays are not copied."""
         content = values.reshape(-1).view(np.uint8).data
         self._sha256.update(content)
         self._file.write(content)
         self.bytes += len(content)
-        self._since += len(content)
-        if self._since >= FLUSH_BYTES:
-            self._to_disk()
+        self._unsynced += len(content)
+        if self._unsynced >= FLUSH_BYTES:
+            self._sync()
 
     def finish(self) -> StoredFile:
-        """Bring everything to disk and say what was written."""
-        self._to_disk()
+        """Sync everything to disk and return the file's entry for the manifest."""
+        self._sync()
         return StoredFile(name=self.path.name, bytes=self.bytes, sha256=self._sha256.hexdigest())
 
-    def _to_disk(self) -> None:
+    def _sync(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        self._since = 0
+        self._unsynced = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WrittenFeatures:
+    """
+    Feature files of new blocks.
+
+    Attributes:
+        files: Feature file of each block.
+        rest: Feature codes of the rows that were read and belong to no block yet. Shape ``(F, rows)``, int8.
+    """
+
+    files: list[StoredFile]
+    rest: Codes
 
 
 class _Writer:
-    """Adds sources to a store; ``manifest`` is always what is published on disk."""
+    """
+    Adds parquet files to a store.
+
+    Attributes:
+        folder: Folder of the store.
+        manifest: The manifest that is published on disk, except while blocks are dropped within :meth:`take`.
+    """
 
     def __init__(self, store: EraStore, on_progress: CountCallback | None) -> None:
         self.folder, self.manifest, self.on_progress = store.folder, store.manifest, on_progress
 
     def take(self, source: ParquetSource, sha256: str) -> None:
-        """Append a source's new eras and update the targets of the others."""
+        """
+        Append the new eras of a file and update the targets of its stored eras.
+
+        Raises:
+            DatasetIncomplete: A new era of the file comes before the newest stored era.
+            OperatorNeeded: The disk has too little space.
+        """
         if self.manifest.sources.get(source.name) == sha256:
             return
         eras = source.eras()
         self._drop_changed(source, eras)
-        holder = {era: block.source for block in self.manifest.blocks for era in block.eras}
-        fresh = [era for era in eras if holder.get(era.label) != source.name]
+        source_of = {era: block.source for block in self.manifest.blocks for era in block.eras}
+        fresh = [era for era in eras if source_of.get(era.label) != source.name]
         last = self.manifest.blocks[-1].eras[-1] if self.manifest.blocks else ""
         if fresh and fresh[0].label <= last:
             raise DatasetIncomplete(
@@ -183,19 +216,20 @@ class _Writer:
         log.info("store.updated", source=source.name, eras=len(eras), added=len(fresh))
 
     def sweep(self) -> None:
-        """Remove files of blocks that no manifest names any more."""
-        named = {file.name for file in EraStore(self.folder, self.manifest).files()}
+        """Remove block files that the manifest does not list."""
+        listed = {file.name for file in EraStore(self.folder, self.manifest).files()}
         for path in (self.folder / "blocks").iterdir():
-            if path.name not in named:
+            if path.name not in listed:
                 path.unlink()
 
     def _drop_changed(self, source: ParquetSource, eras: Sequence[Era]) -> None:
-        """Forget the stored eras of a source from the first one on that its file now has otherwise."""
+        """Drop the stored blocks of a file from the first one whose rows or features differ from the file."""
         mine = [index for index, block in enumerate(self.manifest.blocks) if block.source == source.name]
         if not mine:
             return
         store = EraStore(self.folder, self.manifest)
-        where = {era.label: era for era in eras}
+        by_label = {era.label: era for era in eras}
+        # Comparing every feature would decode the whole file.
         sample = np.sort(
             np.random.default_rng(len(eras)).choice(
                 len(self.manifest.features), size=min(SAMPLED, len(self.manifest.features)), replace=False
@@ -205,9 +239,9 @@ class _Writer:
         codes = np.stack([source.codes(self.manifest.features[index]) for index in sample])
         for index in mine:
             block = self.manifest.blocks[index]
-            place = [where.get(label) for label in block.eras]
-            if all(era is not None and era.rows == rows for era, rows in zip(place, block.rows, strict=True)):
-                rows = _span([era for era in place if era is not None])
+            found = [by_label.get(label) for label in block.eras]
+            if all(era is not None and era.rows == rows for era, rows in zip(found, block.rows, strict=True)):
+                rows = _span([era for era in found if era is not None])
                 same_ids = np.array_equal(store.part(block, IDS)[0], ids[rows])
                 if same_ids and np.array_equal(store.part(block, FEATURES)[sample], codes[:, rows]):
                     continue
@@ -216,18 +250,18 @@ class _Writer:
             return
 
     def _update_targets(self, source: ParquetSource, eras: Sequence[Era]) -> None:
-        """Write the targets of stored blocks anew where the file knows others; eras may be marked otherwise then."""
-        where = {era.label: era for era in eras}
+        """Write new target files for stored blocks whose targets differ from the file, and update ``data_type``."""
         mine = [index for index, block in enumerate(self.manifest.blocks) if block.source == source.name]
         if not mine:
             return
+        by_label = {era.label: era for era in eras}
         store = EraStore(self.folder, self.manifest)
         values = source.floats(self.manifest.targets)
         blocks = list(self.manifest.blocks)
         for index in mine:
-            place = [where[label] for label in blocks[index].eras]
-            block = blocks[index] = replace(blocks[index], kinds=tuple(era.kind for era in place))
-            now = np.ascontiguousarray(values[:, _span(place)])
+            found = [by_label[label] for label in blocks[index].eras]
+            block = blocks[index] = replace(blocks[index], kinds=tuple(era.kind for era in found))
+            now = np.ascontiguousarray(values[:, _span(found)])
             if now.tobytes() == store.part(block, TARGETS).tobytes():
                 continue
             stem, _, count = block.files[TARGETS].name.rpartition(".")
@@ -236,17 +270,18 @@ class _Writer:
         self._publish(replace(self.manifest, blocks=tuple(blocks)))
 
     def _append(self, source: ParquetSource, fresh: Sequence[Era]) -> None:
-        """Stream the new eras into blocks; publish those that some row groups complete before the next are read."""
+        """Stream new eras into blocks, and publish the blocks that some row groups complete before reading more."""
         ids, targets = source.ids(), source.floats(self.manifest.targets)
         total, waiting = sum(era.rows for era in fresh), list(fresh)
-        held = np.empty((len(self.manifest.features), 0), dtype=np.int8)
+        rest = np.empty((len(self.manifest.features), 0), dtype=np.int8)
         for start, stop in source.spans(BLOCK_ROWS):
             if stop <= fresh[0].start:
                 continue
             whole = [era for era in waiting if era.stop <= stop]
             waiting = waiting[len(whole) :]
             parts = _parts(whole)
-            features, held = self._features(source, parts, max(start, fresh[0].start), stop, held)
+            written = self._write_features(source, parts, max(start, fresh[0].start), stop, rest)
+            rest = written.rest
             blocks = [
                 Block(
                     source=source.name,
@@ -259,28 +294,25 @@ class _Writer:
                         IDS: self._write(f"{self._name(number)}.{IDS}", ids[_span(part)]),
                     },
                 )
-                for number, (part, file) in enumerate(zip(parts, features, strict=True))
+                for number, (part, file) in enumerate(zip(parts, written.files, strict=True))
             ]
             grown = (*self.manifest.blocks, *blocks)
             self._publish(replace(self.manifest, blocks=grown, serial=self.manifest.serial + len(blocks)))
             if self.on_progress is not None:
                 self.on_progress(total - sum(era.rows for era in waiting), total)
 
-    def _features(
+    def _write_features(
         self, source: ParquetSource, parts: Sequence[Sequence[Era]], start: int, stop: int, held: Codes
-    ) -> tuple[list[StoredFile], Codes]:
+    ) -> _WrittenFeatures:
         """
-        Write the features of new blocks, each column of each from front to back.
+        Write the feature files of new blocks, column after column.
 
         Args:
-            source: Of the rows.
-            parts: Eras of each block, which end before *stop*.
+            source: The parquet file.
+            parts: Eras of each block; all end before *stop*.
             start: First row to read.
-            stop: Row after the last one.
-            held: The rows before *start* that no block has yet. Shape ``(F, rows)``.
-
-        Returns:
-            A file for each block, and the rows before *stop* that no block has yet.
+            stop: Row after the last row to read.
+            held: Codes of the rows before *start* that belong to no block yet. Shape ``(F, rows)``, int8.
         """
         first = start - held.shape[1]
         spans = [slice(part[0].start - first, part[-1].stop - first) for part in parts]
@@ -293,10 +325,10 @@ class _Writer:
                 for file, rows in zip(files, spans, strict=True):
                     file.append(line[rows])
                 rest[column] = line[len(line) - rest.shape[1] :]
-            return [file.finish() for file in files], rest
+            return _WrittenFeatures(files=[file.finish() for file in files], rest=rest)
 
     def _name(self, number: int) -> str:
-        """Return the name of a block that is not published yet."""
+        """Return the name of the block that is *number* blocks after the next one."""
         return f"{self.manifest.serial + number:05d}"
 
     def _file(self, name: str) -> BlockFile:
@@ -320,7 +352,7 @@ class _Writer:
 
 
 def _intact(folder: Path) -> Manifest | None:
-    """Return what a store holds before the first block that lacks a file, ``None`` where it does not know itself."""
+    """Return a store's manifest up to the first block that lacks a file, ``None`` where the manifest is unreadable."""
     try:
         manifest = Manifest.read(folder / MANIFEST)
     except DatasetIncomplete:
@@ -331,7 +363,7 @@ def _intact(folder: Path) -> Manifest | None:
 
 
 def _parts(eras: Sequence[Era]) -> list[Sequence[Era]]:
-    """Share consecutive eras out among blocks of the usual size."""
+    """Divide consecutive eras into blocks of about :data:`BLOCK_ROWS` rows."""
     count = max(1, round(sum(era.rows for era in eras) / BLOCK_ROWS))
     bounds = np.linspace(0, len(eras), count + 1).round().astype(int)
     return [eras[low:high] for low, high in pairwise(bounds) if low < high]
@@ -342,8 +374,8 @@ def _span(eras: Sequence[Era]) -> slice:
     return slice(eras[0].start, eras[-1].stop)
 
 
-def _sound(path: Path, expected: str | None) -> str:
-    """Return a file's sha256; one that changed since its download is removed, so that it is fetched again."""
+def _verified(path: Path, expected: str | None) -> str:
+    """Return a file's sha256; a file that changed since its download is removed, so that it is fetched again."""
     try:
         found = sha256_of(path)
     except FileNotFoundError:

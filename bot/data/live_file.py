@@ -1,8 +1,8 @@
 """
-The live file: read without pandas, and proven to be this round's.
+Read the live file without pandas, and prove that it belongs to the open round.
 
-Numerai does not stop a wrong-round upload: ids of the previous round are mapped onto the current one, silently. So a
-file is believed only when its ids are new, its era says live, and its size is that of a round.
+Numerai does not refuse an upload for the wrong round: it silently maps ids of the previous round onto the current one. So
+a file is accepted only if its ids are new, its era is the live era, and its number of rows is plausible.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ from bot.features.codes import MISSING, coded
 from bot.tournament.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, LIVE_ERA
 
 BLOCK = 512
-"""Feature columns decoded at a time: the same speed as all at once, with a third of the memory."""
+"""Feature columns that are decoded at a time: as fast as all at once, with a third of the memory."""
 
 MAX_ROW_CHANGE = 0.2
-"""Largest change of the row count from one round to the next; neighbouring eras differ by 7.3 % at most."""
+"""Largest accepted change of the row count between rounds; consecutive eras differ by at most 7.3 %."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +33,12 @@ class LiveFile:
     The rows of a live file.
 
     Attributes:
-        ids: In file order.
-        era: The one era label of all rows.
+        ids: Ids in file order.
+        era: Era label of all rows.
         names: Feature columns in file order.
-        values: Codes, -1 where the file has none or something that is no code. Shape ``(rows, columns)``, int8.
-        missing: Values that were null or NaN.
-        strange: Values that were no whole number of one byte.
+        values: Feature codes, -1 for a value that is missing or not a code. Shape ``(rows, columns)``, int8.
+        missing: Number of values that were null or NaN.
+        strange: Number of values that were not a whole number of one byte.
     """
 
     ids: tuple[str, ...]
@@ -50,7 +50,7 @@ class LiveFile:
 
     @property
     def ids_sha256(self) -> str:
-        """Return a digest of the set of ids, whatever their order."""
+        """Return the sha256 of the sorted ids."""
         return hashlib.sha256("\n".join(sorted(self.ids)).encode()).hexdigest()
 
 
@@ -62,7 +62,7 @@ def read_live(path: Path) -> LiveFile:
         DatasetIncomplete: The file is damaged, has no rows, several eras, or lacks the id column.
     """
     try:
-        # pyarrow's own conversions would import pandas, a quarter of a second; so only raw buffers are taken.
+        # pyarrow's own conversions import pandas, which takes a quarter of a second; so raw buffers are read.
         file = pq.ParquetFile(path, pre_buffer=False)
         columns = file.schema_arrow.names
         absent = [name for name in (ID, ERA) if name not in columns]
@@ -78,12 +78,11 @@ def read_live(path: Path) -> LiveFile:
         values = np.empty((keys.num_rows, len(names)), dtype=np.int8)
         missing = strange = 0
         for start in range(0, len(names), BLOCK):
-            block = file.read(columns=list(names[start : start + BLOCK]), use_threads=False)
-            codes, absent_here, strange_here = _decode(block)
-            values[:, start : start + BLOCK] = codes.T
-            missing, strange = missing + absent_here, strange + strange_here
+            decoded = _decode(file.read(columns=list(names[start : start + BLOCK]), use_threads=False))
+            values[:, start : start + BLOCK] = decoded.codes.T
+            missing, strange = missing + decoded.missing, strange + decoded.strange
         ids = tuple(keys.column(ID).to_pylist())
-    except (OSError, ValueError, pa.ArrowException) as error:  # a damaged name is no UTF-8, which is a ValueError
+    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a damaged name that is not UTF-8
         raise DatasetIncomplete(f"{path.name} cannot be read: {type(error).__name__}; it is fetched again") from None
     return LiveFile(
         ids=ids,
@@ -104,19 +103,19 @@ def prove_fresh(
     not_before: datetime | None = None,
 ) -> None:
     """
-    Refuse a live file that is not this round's.
+    Refuse a live file that does not belong to the open round.
 
     Args:
-        live: As read.
+        live: The live file.
         previous_ids_sha256: Digests of the ids of earlier rounds' live files.
-        previous_rows: Rows of the last round's.
-        modified: When the server says that the file was published.
-        not_before: Time before which this round's file cannot have been published; ``None`` where it is not known, or not
-            needed because the last round's ids are.
+        previous_rows: Number of rows of the last round's live file.
+        modified: Publication time according to the server.
+        not_before: Time before which this round's file cannot have been published. ``None`` where it is unknown, or not
+            needed because the last round's ids are known.
 
     Raises:
-        DatasetIncomplete: It is an earlier round's file, holds other than live rows, repeats ids, or has a size that
-            no round has.
+        DatasetIncomplete: The file belongs to an earlier round, has rows of other eras, repeats ids, or has an implausible
+            number of rows.
     """
     if live.era != LIVE_ERA:
         raise DatasetIncomplete(f"the live file holds era {live.era!r}, not {LIVE_ERA!r}; it is fetched again")
@@ -136,8 +135,23 @@ def prove_fresh(
         raise DatasetIncomplete("the live file's data_type is among its features")
 
 
-def _decode(block: pa.Table) -> tuple[npt.NDArray[np.int8], int, int]:
-    """Return the codes of some columns, shape ``(columns, rows)``, how many were absent and how many were no codes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decoded:
+    """
+    Some feature columns.
+
+    Attributes:
+        codes: Feature codes. Shape ``(columns, rows)``, int8.
+        missing: Number of values that were null or NaN.
+        strange: Number of values that were not a whole number of one byte.
+    """
+
+    codes: npt.NDArray[np.int8]
+    missing: int
+    strange: int
+
+
+def _decode(block: pa.Table) -> _Decoded:
     codes = np.empty((block.num_columns, block.num_rows), dtype=np.int8)
     missing = strange = 0
     for column, out in zip(block.columns, codes, strict=True):
@@ -153,4 +167,4 @@ def _decode(block: pa.Table) -> tuple[npt.NDArray[np.int8], int, int]:
             absent = int(np.isnan(values).sum())
             missing += absent
             strange += int(((part == MISSING) & (values != MISSING)).sum()) - absent
-    return codes, missing, strange
+    return _Decoded(codes=codes, missing=missing, strange=strange)

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bot.data.download import fetch, read_live
+from bot.data.download import fetch
+from bot.data.live_file import read_live
 from bot.errors import BadConfig, GateFailed, RetryLater
 from bot.history.factor_history import Window
 from bot.history.published import choose, history_path, newest

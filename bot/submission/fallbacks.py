@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 import structlog
 
-from bot.data.download import LiveFile
+from bot.data.live_file import LiveFile
 from bot.errors import ArtifactInvalid, BotError, NoChampion, RefuseToSubmit
 from bot.features.distributions import FeatureDistributions, FeatureDrift
 from bot.history.factor_history import Window

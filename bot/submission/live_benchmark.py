@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from bot.data.download import LiveFile, fetch
+from bot.data.download import fetch
+from bot.data.live_file import LiveFile
 from bot.errors import NumeraiUnavailable
 from bot.scoring.coverage import COVERAGE, if_covered
 from bot.system.kill_points import kill_point

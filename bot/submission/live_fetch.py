@@ -13,7 +13,8 @@ from pathlib import Path
 
 import structlog
 
-from bot.data.download import LiveFile, fetch, prove_fresh, read_live
+from bot.data.download import fetch
+from bot.data.live_file import LiveFile, prove_fresh, read_live
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
 from bot.record.ledger import LiveFileRecord
 from bot.submission._delivery import Delivery

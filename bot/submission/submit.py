@@ -15,7 +15,7 @@ from typing import Literal
 
 import structlog
 
-from bot.data.download import LiveFile
+from bot.data.live_file import LiveFile
 from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater, StateUnwritable
 from bot.findings import Finding
 from bot.record.ledger import Entry, Ledger, LiveFileRecord

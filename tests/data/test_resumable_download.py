@@ -67,7 +67,7 @@ def test_bytes_after_the_last_note_are_fetched_again(tmp_path):
 
 def test_killed_before_publishing_goes_on_from_the_last_note(tmp_path, monkeypatch):
     """A download that was complete but not published never asks for a range that does not exist."""
-    monkeypatch.setattr(_resumable_download, "NOTED", 300)
+    monkeypatch.setattr(_resumable_download, "NOTE_EVERY", 300)
     part = ResumableDownload(tmp_path / "train.parquet")
     part.restart('"a"')
     part.write(PIECES, len(CONTENT), None)

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bot.data._resumable_download import ResumableDownload
-from bot.data.download import fetch, prove_fresh, read_live, sync_files
+from bot.data.download import fetch, sync_files
+from bot.data.live_file import prove_fresh, read_live
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
 from bot.sandbox.faults import Fault
 from bot.sandbox.world.generate import World
@@ -222,7 +223,7 @@ def test_another_range_than_asked_is_not_used(client, tmp_path, monkeypatch):
         part.restart(response.headers["ETag"])
         part.write([next(pieces)[:1000]], 1 << 30, None)
     monkeypatch.setattr(client, "download", elsewhere)
-    with pytest.raises(DatasetIncomplete, match="another range"):
+    with pytest.raises(DatasetIncomplete, match="another range than requested"):
         fetch(client, "v5.3/train.parquet", path, resume=True)
 
     assert fetch(client, "v5.3/train.parquet", path, resume=True).size == path.stat().st_size

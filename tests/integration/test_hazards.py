@@ -10,7 +10,8 @@ import numerapi
 import pytest
 import requests
 
-from bot.data.download import fetch, prove_fresh, read_live
+from bot.data.download import fetch
+from bot.data.live_file import prove_fresh, read_live
 from bot.errors import BadCredentials, DatasetIncomplete, NumeraiUnavailable, RoundNotOpen
 from bot.record.ledger import Entry, Ledger
 from bot.sandbox.faults import Fault
