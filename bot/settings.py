@@ -108,7 +108,7 @@ class _AccountTable(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Everything an operator may set. Every setting is ``BOT_<NAME>`` in the environment or ``<name>`` in ``bot.toml``."""
+    """All settings of the bot. Each is ``BOT_<NAME>`` in the environment or ``<name>`` in ``bot.toml``."""
 
     model_config = SettingsConfigDict(
         env_prefix="BOT_", extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True
@@ -132,9 +132,12 @@ class Settings(BaseSettings):
     data_version: str = Field(
         default=DEFAULT_DATA_VERSION,
         pattern=r"^v\d+\.\d+$",
-        description="Data version on which a recipe begins; its champions' is what rounds are scored with.",
+        description="Data version of a recipe's first champion; afterwards rounds are scored with the champion's version.",
     )
-    feature_set: str = Field(default="medium", description="A feature set of features.json; pinned in every artifact.")
+    feature_set: str = Field(
+        default="medium",
+        description="Feature set of `features.json`; every artifact keeps the one it was trained with.",
+    )
     target: str = Field(
         default="target_ender_60", description="Main target by its full name; the alias `target` is refused."
     )
@@ -157,23 +160,25 @@ class Settings(BaseSettings):
         description="When `bot run` syncs data and history between retrains: `weekly`, `daily`, `off`, or an interval.",
     )
     backup: str = Field(
-        default="daily", description="When `bot run` backs the ledger up and prunes old rounds: as `BOT_SYNC`."
+        default="daily",
+        description="When `bot run` backs up the ledger and deletes files of old rounds: as `BOT_SYNC`.",
     )
     scores: str = Field(default="daily", description="When `bot run` reads live scores: as `BOT_SYNC`.")
     diagnostics: Literal["on", "off"] = Field(
         default="on",
-        description="Whether `bot run`, live, has Numerai's diagnostics score each champion, and compares.",
+        description="Whether `bot run`, in live mode, compares each champion's scores with Numerai's diagnostics.",
     )
     compare: str = Field(
         default="",
         description="Public models to show beside yours, such as Numerai's benchmarks: names, separated by spaces.",
     )
-    tick_s: float = Field(default=20.0, gt=0, le=20, description="Seconds between two looks at the open round.")
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the network trains.")
+    tick_s: float = Field(default=20.0, gt=0, le=20, description="Seconds between two checks of the open round.")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Device that trains the network.")
     tracker: Literal["off", "tensorboard", "mlflow"] = Field(
-        default="off", description="Draw training curves with this tool, which must be installed; files in `tracking/`."
+        default="off",
+        description="Record training curves with this tool, which must be installed; files are in `tracking/`.",
     )
-    threads: int = Field(default=1, ge=1, description="Threads for scoring a round.")
+    threads: int = Field(default=1, ge=1, description="Threads that score a round.")
     max_exposure: float = Field(
         default=0.45, gt=0, le=1, description="Gate: largest absolute correlation of the submission with a feature."
     )
@@ -182,42 +187,56 @@ class Settings(BaseSettings):
         default=0.0,
         ge=-1,
         le=1,
-        description="Rank correlation of a submission with Numerai's benchmark model of its target, under which to warn.",
+        description="Warn below this rank correlation of a submission with Numerai's benchmark model of its target.",
     )
     min_drift: float = Field(
-        default=0.0, ge=-1, lt=1, description="Gate: rank correlation with the last submission's artifact, if another."
+        default=0.0,
+        ge=-1,
+        lt=1,
+        description="Gate: least rank correlation with the artifact of the last submission, where it was another one.",
     )
     warn_feature_drift: float = Field(
-        default=0.02, ge=0, le=1, description="Share of live features unlike every training era over which to warn."
+        default=0.02,
+        ge=0,
+        le=1,
+        description="Warn above this share of live features that differ from every training era.",
     )
-    max_feature_drift: float = Field(default=0.5, gt=0, le=1, description="Gate: the same share, over which to refuse.")
+    max_feature_drift: float = Field(
+        default=0.5, gt=0, le=1, description="Gate: largest share of live features that differ from every training era."
+    )
     late_policy: Literal["skip", "queue"] = Field(
         default="skip",
         description="After the close: `skip` uploads nothing; `queue` lets Numerai keep a late file for the next round.",
     )
-    fallback: str = Field(default="", description="Recipe that fills a slot when no champion of its own can score.")
+    fallback: str = Field(
+        default="", description="Recipe that fills a slot when no champion of the slot's recipe can score."
+    )
     reuse_last_round: bool = Field(
         default=False,
-        description="When nothing can score: send the last round's predictions, put on the new ids in file order.",
+        description="When nothing can score, send the last round's predictions, assigned to the new ids in file order.",
     )
     alert_urls: SecretStr | None = Field(
-        default=None, description="Where alerts go: URLs of apprise's services, separated by spaces."
+        default=None, description="Destinations of alerts: apprise URLs, separated by spaces."
     )
     ping_url: SecretStr | None = Field(
-        default=None, description="Pinged after every confirmed round, in the manner of healthchecks.io."
+        default=None, description="URL to ping after every confirmed round, as healthchecks.io expects."
     )
     http_host: str = Field(default="127.0.0.1", description="Address of the daemon's pages.")
     http_port: int | None = Field(
-        default=None, ge=0, le=65535, description="Port of the daemon's pages, `/healthz`, `/metrics`; none without it."
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of the daemon's pages, `/healthz` and `/metrics`; without it there are none.",
     )
     webhook_token: SecretStr | None = Field(
-        default=None, description="A POST to `/hook/<token>` wakes the loop and hands on Numerai's trigger id."
+        default=None,
+        description="A POST to `/hook/<token>` starts the next check at once and passes on Numerai's trigger id.",
     )
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="`auto` writes JSON unless standard error is a terminal."
     )
     log_level: Literal["info", "debug"] = Field(
-        default="info", description="`debug` also writes what the libraries say; secrets and signed URLs stay hidden."
+        default="info", description="`debug` also logs messages of libraries; secrets and signed URLs stay hidden."
     )
 
     @field_validator("slots", mode="before")
@@ -243,6 +262,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
             raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        for table in tables.values():
+            cls._know_recipes(table.slots)
         return tuple(table.account(name) for name, table in tables.items())
 
     @field_validator("slots")
@@ -282,7 +303,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the library's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the library's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over ``bot.toml``; secret files are read by :func:`load`."""
+        """Let the environment override ``bot.toml``; :func:`load_settings` reads secret files."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=CONFIG_FILE)
 
     def of_account(self, name: str | None) -> "Settings":
@@ -321,13 +342,13 @@ class Settings(BaseSettings):
 
     @property
     def logging(self) -> dict[str, Any]:
-        """Return what :func:`bot.system.logs.configure` takes."""
+        """Return the arguments of :func:`bot.system.logs.configure`."""
         level = logging.DEBUG if self.log_level == "debug" else logging.INFO
         return {"log_format": self.log_format, "secrets": self.secrets, "level": level}
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Return the values that must never be shown."""
+        """Return the values that must never be printed or logged."""
         keys = (self.numerai_public_id, self.numerai_secret_key, self.alert_urls, self.ping_url, self.webhook_token)
         values = (key.get_secret_value() for key in keys if key is not None)
         return tuple(part for value in values for part in value.split())
@@ -372,7 +393,7 @@ def interval_s(text: str) -> float | None:
 
 
 def _refuse_unknown_environment() -> None:
-    """Refuse ``BOT_*`` variables that mean nothing: a typo must not silently fall back to a default."""
+    """Refuse unknown ``BOT_*`` variables: a typo must not leave a default in place."""
     known = {f"BOT_{name.upper()}" for name in Settings.model_fields if not name.startswith("numerai_")}
     known |= {f"{name}_FILE" for name in SECRETS}
     for name in sorted(os.environ):

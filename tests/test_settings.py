@@ -181,3 +181,11 @@ def test_unknown_account_is_refused():
     """The message lists the accounts there are."""
     with pytest.raises(BadConfig, match="accounts: none"):
         load_settings().of_account("second")
+
+
+def test_unknown_recipe_of_an_account_is_refused(tmp_path):
+    """A slot of an account needs a known recipe, as any other slot does."""
+    (tmp_path / "bot.toml").write_text(ACCOUNT.replace('"demo"', '"nothing"'))
+
+    with pytest.raises(BadConfig, match="BOT_ACCOUNTS: unknown recipe 'nothing'"):
+        load_settings()
