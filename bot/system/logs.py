@@ -21,6 +21,8 @@ _SEPARATORS = re.compile(r"[/:@?&=#\s,]+")
 MIN_PART = 6
 """Characters of the shortest part of a secret URL that is also hidden alone; a scheme or a port is no secret."""
 
+Event = MutableMapping[str, Any]
+
 
 def configure(
     *,
@@ -39,33 +41,15 @@ def configure(
         level: Lowest level that is logged.
     """
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    hidden = _parts(secrets)
-
-    def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401 - structlog
-        return {key: _hide(value, hidden) for key, value in event.items()}
-
-    def write_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        sys.stderr.write(_hide("".join(traceback.format_exception(kind, error, trace)), hidden))
-
-    def write_thread_traceback(lost: threading.ExceptHookArgs) -> None:
-        if lost.exc_type is not SystemExit:  # Python's own hook ignores it too
-            write_traceback(lost.exc_type, lost.exc_value or lost.exc_type(), lost.exc_traceback)
-
-    def append_to_round(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401 - structlog
-        folder = None if rounds is None else rounds / str(event.get("round"))
-        if folder is not None and folder.is_dir():
-            with suppress(OSError), (folder / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(dict(event), default=str) + "\n")
-        return event
-
+    redactor = _Redactor(secrets)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            redact,
-            append_to_round,
+            redactor,
+            _RoundLog(rounds),
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
             if console
             else structlog.processors.JSONRenderer(default=str),
@@ -75,23 +59,66 @@ def configure(
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_LibraryFormatter(hidden, console=console))
+    handler.setFormatter(_LibraryFormatter(redactor, console=console))
     logging.basicConfig(level=level if level < logging.INFO else logging.WARNING, handlers=[handler], force=True)
     # It warns at every tick while a job is still running, and a training takes hours.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    sys.excepthook = write_traceback
-    threading.excepthook = write_thread_traceback
+    sys.excepthook = redactor.write_traceback
+    threading.excepthook = redactor.write_thread_traceback
+
+
+class _Redactor:
+    """Replace secrets and signatures of presigned URLs by ``***``; as a structlog processor, in every field of a line."""
+
+    def __init__(self, secrets: tuple[str, ...]) -> None:
+        parts = {part for secret in secrets for part in _secret_parts(secret)}
+        # The longest first, so that a secret is replaced as a whole where it contains another one.
+        self._hidden = sorted(filter(None, parts), key=len, reverse=True)
+
+    def __call__(self, _logger: object, _method: str, event: Event) -> Event:
+        return {key: self.redact(value) for key, value in event.items()}
+
+    def redact(self, value: Any) -> Any:  # noqa: ANN401 - log fields are of any type
+        """Return *value* itself, or its text with stars if that contains a secret."""
+        redacted = text = value if isinstance(value, str) else str(value)
+        for secret in self._hidden:
+            redacted = redacted.replace(secret, "***")
+        redacted = _SIGNED.sub(r"\1***", redacted)
+        return value if redacted == text else redacted
+
+    def write_traceback(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """Write the traceback of an uncaught error to standard error."""
+        sys.stderr.write(self.redact("".join(traceback.format_exception(kind, error, trace))))
+
+    def write_thread_traceback(self, uncaught: threading.ExceptHookArgs) -> None:
+        """Write the traceback of an uncaught error of a thread to standard error."""
+        if uncaught.exc_type is not SystemExit:  # Python's own hook ignores it too
+            self.write_traceback(uncaught.exc_type, uncaught.exc_value or uncaught.exc_type(), uncaught.exc_traceback)
+
+
+class _RoundLog:
+    """Append the lines of a round to ``log.jsonl`` in its folder, as a structlog processor."""
+
+    def __init__(self, rounds: Path | None) -> None:
+        self._rounds = rounds
+
+    def __call__(self, _logger: object, _method: str, event: Event) -> Event:
+        folder = None if self._rounds is None else self._rounds / str(event.get("round"))
+        if folder is not None and folder.is_dir():
+            with suppress(OSError), (folder / "log.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(dict(event), default=str) + "\n")
+        return event
 
 
 class _LibraryFormatter(logging.Formatter):
     """Format the lines of libraries like the bot's own, without its secrets."""
 
-    def __init__(self, hidden: tuple[str, ...], *, console: bool) -> None:
+    def __init__(self, redactor: _Redactor, *, console: bool) -> None:
         super().__init__("%(levelname)s %(name)s %(message)s" if console else "%(message)s")
-        self._hidden, self._console = hidden, console
+        self._redactor, self._console = redactor, console
 
     def format(self, record: logging.LogRecord) -> str:
-        message = str(_hide(super().format(record), self._hidden))
+        message = str(self._redactor.redact(super().format(record)))
         if self._console:
             return message
         at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
@@ -101,20 +128,12 @@ class _LibraryFormatter(logging.Formatter):
         )
 
 
-def _parts(secrets: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the secrets, longest first, with the parts of secret URLs, since libraries log these one by one."""
-    found = set(secrets)
-    for secret in secrets:
-        if "://" in secret:
-            host = urlsplit(secret).hostname or ""
-            parts = {part for part in _SEPARATORS.split(secret) if len(part) >= MIN_PART}
-            found |= parts if "." not in host else parts - {host}  # the name of a public host is no secret
-    return tuple(sorted(filter(None, found), key=len, reverse=True))
-
-
-def _hide(value: Any, secrets: tuple[str, ...]) -> Any:  # noqa: ANN401 - log fields are of any type
-    shown = text = value if isinstance(value, str) else str(value)
-    for secret in secrets:
-        shown = shown.replace(secret, "***")
-    shown = _SIGNED.sub(r"\1***", shown)
-    return value if shown == text else shown
+def _secret_parts(secret: str) -> set[str]:
+    """Return *secret* and, if it is a URL, its parts, since libraries log these one by one."""
+    if "://" not in secret:
+        return {secret}
+    parts = {part for part in _SEPARATORS.split(secret) if len(part) >= MIN_PART}
+    host = urlsplit(secret).hostname or ""
+    if "." in host:  # the name of a public host is no secret
+        parts -= {host}
+    return {secret, *parts}
