@@ -1,4 +1,4 @@
-"""Learn for MMC: what Numerai's benchmark model leaves of the targets, in the eras that it speaks about."""
+"""Training labels for MMC: the part of the targets that Numerai's benchmark model does not explain."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,44 +21,48 @@ log = structlog.get_logger()
 
 def with_benchmark(data: TrainingSet, store: EraStore, folder: Path, *, target: str) -> TrainingSet:
     """
-    Return *data* with the benchmark model of *target*, whose projection is taken out of every label.
+    Return *data* with the predictions of the benchmark model of *target*, whose projection every label loses.
 
-    Eras that it says nothing about are not learned from: :func:`covered_positions` drops them. The real files begin at era 1133,
-    so that a network of this kind sees a tenth of the history.
+    :func:`covered_positions` drops eras that the benchmark does not cover. The real files begin at era 1133, so that a
+    network of this kind is trained on a tenth of the history.
 
     Args:
-        data: What is learned from.
-        store: Names its rows.
-        folder: Of the synced files.
+        data: Training set.
+        store: Store of its rows.
+        folder: Folder of the synced files.
         target: Main target.
 
     Raises:
         OperatorNeeded: There is no benchmark model of the target for any era.
     """
     reference = ReferencePredictions.read(folder, store, range(len(store.eras)), target=target)
-    known = {position: _scores(one) for position, one in reference.by_era.get("bmc", {}).items()}
+    known = {position: _normal_scores(one) for position, one in reference.by_era.get("bmc", {}).items()}
     known = {position: one for position, one in known.items() if np.isfinite(one).any()}
     if not known:
         reason = reference.absent.get("bmc", "its predictions are of other rows")
-        raise OperatorNeeded(f"labels of the benchmark's residual need its predictions: {reason}; run `bot sync`")
+        raise OperatorNeeded(
+            f"labels = 'benchmark_residual' needs the benchmark's predictions: {reason}; run `bot sync`"
+        )
     return replace(data, benchmark=known)
 
 
 def neutralizer_column(folder: Path, store: EraStore, positions: Sequence[int], target: str) -> str:
     """
-    Return the column of the benchmark model that an ensemble is neutralized to, live as on the eras at *positions*.
+    Return the column of the benchmark model that an ensemble is neutralized to.
+
+    The eras at *positions* are judged as live rounds are submitted, so that each of them needs the benchmark.
 
     Raises:
-        OperatorNeeded: There is none, or one of these eras, which are to be judged as rounds are sent, lacks it.
+        OperatorNeeded: There is no benchmark model of the target, or one of these eras lacks it.
     """
     reference, column = (
         ReferencePredictions.read(folder, store, positions, target=target),
         benchmark_model(folder, target),
     )
-    known = {one for one, said in reference.by_era.get("bmc", {}).items() if if_covered(said) is not None}
+    known = {one for one, values in reference.by_era.get("bmc", {}).items() if if_covered(values) is not None}
     absent = [store.eras[one] for one in positions if one not in known]
     if column is None or absent:
-        reason = reference.absent.get("bmc", f"it does not speak about era {absent[0] if absent else ''}")
+        reason = reference.absent.get("bmc", f"it does not cover era {absent[0] if absent else ''}")
         raise OperatorNeeded(
             f"neutralizers = 'benchmark' needs the benchmark model in every hold-out era: {reason}; run `bot sync`,"
             " hold out fewer eras, or take a feature set"
@@ -68,10 +72,10 @@ def neutralizer_column(folder: Path, store: EraStore, positions: Sequence[int], 
 
 def covered_positions(data: TrainingSet, positions: Sequence[int], block: str) -> tuple[int, ...]:
     """
-    Return those of *positions* that the benchmark speaks about; all of them where *data* has no benchmark.
+    Return the *positions* that the benchmark covers; all of them where *data* has no benchmark.
 
     Raises:
-        OperatorNeeded: It speaks about none.
+        OperatorNeeded: It covers none.
     """
     if data.benchmark is None:
         return tuple(positions)
@@ -79,7 +83,7 @@ def covered_positions(data: TrainingSet, positions: Sequence[int], block: str) -
     if not kept:
         first, last = (data.store.eras[one] for one in (min(data.benchmark), max(data.benchmark)))
         raise OperatorNeeded(
-            f"the benchmark model speaks about eras {first} to {last}, none of them a {block} era;"
+            f"the benchmark model covers eras {first} to {last}, none of them a {block} era;"
             " hold out fewer eras, or learn the targets themselves (labels = target)"
         )
     if len(kept) < len(positions):
@@ -87,9 +91,9 @@ def covered_positions(data: TrainingSet, positions: Sequence[int], block: str) -
     return kept
 
 
-def _scores(opinion: npt.NDArray[np.float64]) -> Floats:
-    """Return normal scores of the rows that are covered, NaN elsewhere."""
-    scores = np.full(len(opinion), np.nan, dtype=np.float32)
-    known = np.isfinite(opinion)
-    scores[known] = gaussianize(opinion[known])
+def _normal_scores(predictions: npt.NDArray[np.float64]) -> Floats:
+    """Return normal scores of the rows that have a prediction, NaN elsewhere. Shape ``(rows,)``."""
+    scores = np.full(len(predictions), np.nan, dtype=np.float32)
+    known = np.isfinite(predictions)
+    scores[known] = gaussianize(predictions[known])
     return scores

@@ -1,8 +1,8 @@
 """
-Fit a recipe's network, in this process alone or in all that ``torchrun`` started.
+Fit a recipe's network in this process, or in all processes that ``torchrun`` started.
 
-One process leads: it syncs, grows trees, judges and writes. The others follow: they wait, and take part in every fit of
-a network, from the same store and from the predictions that the leading process's trees have left on disk.
+One process leads: it syncs, fits trees, judges and writes. The others wait for requests and take part in every fit of a
+network. They read the same store, and the predictions that the leading process's trees have written to disk.
 """
 
 import shutil
@@ -44,13 +44,13 @@ class FitRequest:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkTeam:
     """
-    This process's part in fitting networks; all have the same state directory, under the same path.
+    One process of the team that fits networks; all processes share the state directory, under the same path.
 
     Attributes:
-        state_dir: Holds the store, and under ``training`` what an interrupted fit goes on from.
-        device: Where.
+        state_dir: State directory, with the store and, under ``training``, checkpoints of interrupted fits.
+        device: Device of this process.
         report_progress: Called with the progress.
-        should_stop: Asked after every step; one process that is told to stop stops all.
+        should_stop: Checked after every step; one process that stops ends all.
         record_metrics: Called with the metrics of every evaluation.
     """
 
@@ -62,11 +62,11 @@ class NetworkTeam:
 
     def fit(self, request: FitRequest, judged: Path, served: Path) -> FittedNetwork:
         """
-        Fit together with those that follow; trees that the network is stacked on go to the folders.
+        Fit together with the following processes; trees that the network is stacked on go to the folders.
 
         Raises:
-            TrainingStopped: A process was told to stop; everything is saved.
-            ProcessLost: Another process has gone.
+            TrainingStopped: A process was stopped; everything is saved.
+            ProcessLost: Another process has ended.
         """
         fitter = self._fitter(request, judged, served)
         Team.current().tell(request)
@@ -74,12 +74,12 @@ class NetworkTeam:
 
     def follow(self) -> None:
         """
-        Take part in every fit until the process that leads has none left.
+        Take part in every fit until the leading process has none left.
 
         Raises:
-            DatasetIncomplete: The store cannot be seen from here.
-            TrainingStopped: A process was told to stop.
-            ProcessLost: Another process has gone.
+            DatasetIncomplete: This process cannot read the store.
+            TrainingStopped: A process was stopped.
+            ProcessLost: Another process has ended.
         """
         none: FitRequest | None = None
         while (request := Team.current().tell(none)) is not None:
@@ -87,7 +87,7 @@ class NetworkTeam:
                 self._fitter(request, Path(scratch), Path(scratch)).fit(request.split, request.resolved)
 
     def _fitter(self, request: FitRequest, judged: Path, served: Path) -> NetworkFitter:
-        """Return what fits the network, stacked on trees where the recipe says so; they are grown once."""
+        """Return the fitter of the network, stacked on trees where the recipe is; the trees are fitted once."""
         data, refit_data, recipe = request.data, None, request.plan.recipe
         if recipe.network.stacked:
             stacker = Stacker(
@@ -117,16 +117,16 @@ class NetworkTeam:
 
 
 def checkpoint_folder(state_dir: Path, recipe: Recipe) -> Path:
-    """Return the folder for what an interrupted training of *recipe* goes on from."""
+    """Return the folder of the checkpoints from which an interrupted training of *recipe* continues."""
     return state_dir / "training" / recipe.name
 
 
 def check_team_size(recipes: Iterable[Recipe], team: Team) -> None:
     """
-    Look at the recipes before hours are spent on what cannot end well.
+    Refuse recipes that the team cannot train, before hours are spent on the data.
 
     Raises:
-        BadConfig: The eras of a step cannot be shared among the processes of *team*.
+        BadConfig: The eras of a step cannot be divided among the processes of *team*.
     """
     for recipe in recipes:
         eras = recipe.network.eras_per_step

@@ -1,4 +1,4 @@
-"""Fit the network member: every seed to its own best step, then all of them again on everything that is resolved."""
+"""Fit the network member: every seed to its own best step, then again on all resolved eras."""
 
 import hashlib
 import json
@@ -34,19 +34,19 @@ from models.trees.gbm_options import PRESETS
 log = structlog.get_logger()
 
 ROWS = 4096
-"""Rows scored at once; bounds memory."""
+"""Rows that are scored at once, to limit memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedNetwork:
     """
-    What fitting leaves.
+    Networks of a recipe.
 
     Attributes:
-        judged: Trained without the held-out eras.
-        served: Trained on all resolved eras; *judged* itself where the recipe does not refit.
-        best_steps: Of each seed.
-        best_corr: Validation CORR of each seed at its best step; BMC where what a benchmark leaves is learned.
+        judged: Network trained without the held-out eras.
+        served: Network trained on all resolved eras; *judged* itself where the recipe does not refit.
+        best_steps: Best step of each seed.
+        best_corr: Validation CORR of each seed at its best step; BMC where the labels are a benchmark's residual.
     """
 
     judged: SeedAverage
@@ -58,17 +58,17 @@ class FittedNetwork:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkFitter:
     """
-    Fits the network of a recipe; interrupted, the same call goes on from the last checkpoint.
+    Fits the network of a recipe; after an interruption, the same call continues from the last checkpoint.
 
     Attributes:
-        data: What is learned from.
-        recipe: How.
-        refit_data: What the refit learns from, where that is not the same.
-        target: Its CORR decides when to stop.
-        device: Where.
+        data: Training set.
+        recipe: Recipe with the network's size and schedule.
+        refit_data: Training set of the refit, where it is a different one.
+        target: Target whose CORR decides when to stop.
+        device: Device to train on.
         checkpoints: Folder for the state of runs, finished ones too; the caller removes it in the end.
         report_progress: Called with the progress.
-        should_stop: Asked after every step.
+        should_stop: Checked after every step.
         record_metrics: Called with the metrics of every evaluation.
     """
 
@@ -87,10 +87,10 @@ class NetworkFitter:
         Train on the split's training eras, stop on its validation eras, and refit on the *resolved* ones.
 
         The refit takes the median of the seeds' best steps on the same learning-rate schedule: with nothing held out
-        there is nothing to stop on.
+        it has no validation eras to stop on.
 
         Raises:
-            TrainingStopped: *should_stop* said so; everything is saved.
+            TrainingStopped: *should_stop* returned true; everything is saved.
             TrainingDiverged: The loss is not finite.
         """
         network = self.recipe.network
@@ -194,7 +194,7 @@ class NetworkFitter:
         validation: Sequence[int],
         options: TrainingOptions,
     ) -> str:
-        """Return what a run depends on; a checkpoint of anything else must not be gone on from."""
+        """Return the digest of everything a run depends on; a checkpoint with another digest must not be continued."""
         manifest = self.data.store.store.manifest
         content = {
             "config": config.to_json(),
@@ -211,7 +211,7 @@ class NetworkFitter:
 
 
 def _require_equal(run: list[str]) -> None:
-    """Refuse to train together with a process that would train something else."""
+    """Refuse to train together with a process whose run differs."""
     runs = Team.current().gather(run)
     for rank, other in enumerate(runs):
         if other != runs[0]:
@@ -236,7 +236,7 @@ def _note(now: Progress, seed: int) -> str:
 
 
 def expected_scores(network: SeedAverage, data: TrainingSet, position: int) -> npt.NDArray[np.float64]:
-    """Return what a network expects of each row's CORR in the era at *position*, by target. Shape ``(rows, T)``."""
+    """Return the expected score of each row of the era at *position* for each target. Shape ``(rows, T)``."""
     batch, window = data.eras([position]).batch(0), data.window(position)
     config = network.config
     seen = torch.from_numpy(window) if config.has_history and window is not None else None

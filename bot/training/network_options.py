@@ -1,4 +1,4 @@
-"""From a recipe and the data it meets to what the network and its training loop take."""
+"""Configure network and training loop for a recipe and its data."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -16,17 +16,17 @@ from models.training.training import TrainingOptions
 Device = Literal["auto", "cpu", "cuda"]
 
 PRIOR_ERAS, LEAST_SHARE = 60, 1e-3
-"""Eras, spread evenly, that the class prior is measured on, and what a class that never occurs is given."""
+"""Evenly spaced eras that the class prior is measured on, and the share of a class that never occurs."""
 
 
 def network_config(data: TrainingSet, recipe: NetworkRecipe, learned: Sequence[int] = ()) -> NetworkConfig:
     """
-    Return the network that fits the data's columns and the recipe's sizes.
+    Return the network configuration for the data's columns and the recipe's sizes.
 
     Args:
-        data: What is learned from.
-        recipe: How.
-        learned: Positions of the training eras; the head starts at the shares of their classes. Without them it starts
+        data: Training set.
+        recipe: Sizes and switches.
+        learned: Positions of the training eras. The output layer starts at the shares of their classes; without them,
             at those of Numerai's main targets.
     """
     manifest = data.manifest
@@ -61,9 +61,10 @@ def network_config(data: TrainingSet, recipe: NetworkRecipe, learned: Sequence[i
 
 def class_prior(data: TrainingSet, positions: Sequence[int]) -> tuple[float, ...]:
     """
-    Return the share of each class among the known labels of some of the eras at *positions*, all targets together.
+    Return the share of each class among the known labels of all targets, in a sample of the eras at *positions*.
 
-    A label between two classes counts for both, as in the cross-entropy: five bins give Numerai's shares, seven others.
+    A label between two classes counts for both, as in the cross-entropy. Targets of five bins give Numerai's shares,
+    targets of seven bins others.
     """
     counts = np.zeros(len(TARGET_VALUES))
     columns = [data.store.target_names.index(name) for name in data.targets]
@@ -82,7 +83,7 @@ def class_prior(data: TrainingSet, positions: Sequence[int]) -> tuple[float, ...
 def training_options(
     recipe: NetworkRecipe, *, target: str, device: Device, seed: int, stop_after: int = 0
 ) -> TrainingOptions:
-    """Return the recipe's schedule as the training loop takes it."""
+    """Return the options of the training loop for the recipe's schedule."""
     return TrainingOptions(
         main_target=target,
         epochs=recipe.epochs,

@@ -1,4 +1,4 @@
-"""Eras to train, stop and judge on that share no day of any target: every estimator splits here."""
+"""Split eras into blocks whose targets share no market day; every estimator uses these splits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from bot.errors import CannotSplit
 from bot.tournament.columns import EMBARGO, horizon
 
 CHUNK = 156
-"""Eras of a walk-forward fold, as in Numerai's own (three years)."""
+"""Eras of a walk-forward fold, as in Numerai's own walk-forward (three years)."""
 
 LEAST = 2
-"""Eras a block needs: the scores of a single era have no spread to judge by."""
+"""Minimum number of eras of a block: the scores of a single era have no spread."""
 
 STOPPING_SHARE, STOPPING_LEAST = 0.1, 8
-"""Share of a walk-forward fold's training eras, and their least number, that are held out for early stopping."""
+"""Share and minimum number of a walk-forward fold's training eras that are held out for early stopping."""
 
 Positions = npt.NDArray[np.intp]
 
@@ -26,12 +26,12 @@ Positions = npt.NDArray[np.intp]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
     """
-    Positions of eras, in order; between two blocks lies more than an embargo.
+    Positions of eras in ascending order; more than an embargo lies between two blocks.
 
     Attributes:
-        train: What parameters are learned from.
-        validation: What early stopping, weights and other choices are made on.
-        holdout: What only the last judgement sees; nothing is ever chosen on it.
+        train: Eras that parameters are fitted on.
+        validation: Eras for early stopping, weights and other choices.
+        holdout: Eras for the final judgement only; nothing is chosen on them.
     """
 
     train: tuple[int, ...]
@@ -40,7 +40,7 @@ class Split:
 
 
 def embargo(targets: Sequence[str]) -> int:
-    """Return the eras to leave out between two blocks so that no label of *targets* reaches from one into the next."""
+    """Return the number of eras to leave out between two blocks so that no label of *targets* is in both."""
     return max(EMBARGO[horizon(target)] for target in targets)
 
 
@@ -50,7 +50,7 @@ def stopping_eras(train: int) -> int:
 
 
 def resolved(labelled: npt.NDArray[np.bool_], *, every: int = 1) -> tuple[int, ...]:
-    """Return the eras a refit learns from: every *n*-th whose target is known, the newest among them; none is held out."""
+    """Return the eras of a refit: every *n*-th of the eras whose target is known, the newest included."""
     return _every(np.flatnonzero(labelled), every)
 
 
@@ -62,25 +62,23 @@ def holdout(
     validation_eras: int,
     holdout_eras: int = 0,
     every: int = 1,
-    unsafe_embargo: int | None = None,
 ) -> Split:
     """
-    Cut history into train | embargo | validation | embargo | hold-out, the newest labelled eras last.
+    Split history into train | embargo | validation | embargo | hold-out, the newest labelled eras last.
 
     Args:
-        eras: All eras in order.
-        labelled: Whether the main target is known in each. Shape ``(eras,)``.
+        eras: Labels of all eras in order.
+        labelled: Whether the main target is known in each era. Shape ``(eras,)``.
         targets: Every target that is trained on; the longest horizon sets the embargo.
-        validation_eras: Labelled eras to stop and choose on.
-        holdout_eras: Newest labelled eras, for the last judgement alone; 0 leaves the block and its embargo out.
-        every: Keep every *n*-th of the training eras, the newest one among them.
-        unsafe_embargo: Leaks labels where it is smaller than :func:`embargo`; only for planting a leak in a test.
+        validation_eras: Labelled eras of the validation block.
+        holdout_eras: Newest labelled eras, for the final judgement only; 0 leaves out the block and its embargo.
+        every: Keep every *n*-th of the training eras, the newest included.
 
     Raises:
-        CannotSplit: The eras do not suffice, the target is unknown everywhere, or a block would have a single era.
+        CannotSplit: There are too few eras, the target is unknown everywhere, or a block would have a single era.
     """
     known = _known(eras, labelled)
-    gap = embargo(targets) if unsafe_embargo is None else unsafe_embargo
+    gap = embargo(targets)
     asked = f"{validation_eras} validation and {holdout_eras} hold-out eras with an embargo of {gap} before each"
     if validation_eras < LEAST or (holdout_eras and holdout_eras < LEAST):
         raise CannotSplit(f"{asked}: a block of fewer than {LEAST} eras has no spread to judge by; ask for more eras")
@@ -99,16 +97,19 @@ def before_holdout(
     eras: Sequence[str], *, labelled: npt.NDArray[np.bool_], targets: Sequence[str], holdout_eras: int
 ) -> npt.NDArray[np.bool_]:
     """
-    Return which eras anything may be learned from or chosen on: the labelled ones an embargo before the hold-out.
+    Return which eras may be trained or chosen on: the labelled ones at least an embargo before the hold-out.
 
     Args:
-        eras: All eras in order.
-        labelled: Whether the main target is known in each. Shape ``(eras,)``.
+        eras: Labels of all eras in order.
+        labelled: Whether the main target is known in each era. Shape ``(eras,)``.
         targets: Every target that is trained on; the longest horizon sets the embargo.
-        holdout_eras: Newest labelled eras of :func:`holdout`.
+        holdout_eras: Newest labelled eras, as in :func:`holdout`.
+
+    Returns:
+        Shape ``(eras,)``.
 
     Raises:
-        CannotSplit: Nothing is left, or the target is unknown everywhere.
+        CannotSplit: No era is left, or the target is unknown everywhere.
     """
     rest = _cut(_known(eras, labelled), holdout_eras, embargo(targets)).before
     if not len(rest):
@@ -126,25 +127,24 @@ def walk_forward(
     chunk: int = CHUNK,
     window: int | None = None,
     every: int = 1,
-    unsafe_embargo: int | None = None,
 ) -> tuple[Split, ...]:
     """
-    Return folds through time: what lies an embargo before a chunk trains, the chunk validates.
+    Return walk-forward folds: each validates on a chunk of eras and trains on the eras an embargo before it.
 
     Args:
-        eras: All eras in order.
-        labelled: Whether the main target is known in each. Shape ``(eras,)``.
+        eras: Labels of all eras in order.
+        labelled: Whether the main target is known in each era. Shape ``(eras,)``.
         targets: Every target that is trained on; the longest horizon sets the embargo.
-        chunk: Labelled eras a fold validates on; the oldest chunk only trains. A single era left over joins the last.
-        window: Newest eras a fold trains on; by default all of them, so that folds expand.
-        every: Keep every *n*-th of a fold's training eras, the newest one among them.
-        unsafe_embargo: Leaks labels where it is smaller than :func:`embargo`; only for planting a leak in a test.
+        chunk: Labelled eras that a fold validates on. The oldest chunk is only trained on; a single era that is left
+            over joins the last chunk.
+        window: Newest eras that a fold trains on; by default all of them, so that folds expand.
+        every: Keep every *n*-th of a fold's training eras, the newest included.
 
     Raises:
-        CannotSplit: There is not one full fold, or the target is unknown everywhere.
+        CannotSplit: There is no full fold, or the target is unknown everywhere.
     """
     known = _known(eras, labelled)
-    gap = embargo(targets) if unsafe_embargo is None else unsafe_embargo
+    gap = embargo(targets)
     if chunk < LEAST:
         raise CannotSplit(f"a fold of {chunk} era has no spread to judge by; take chunks of at least {LEAST}")
     starts = [start for start in range(chunk, len(known), chunk) if len(known) - start >= LEAST]
@@ -164,7 +164,7 @@ def walk_forward(
 
 
 def _known(eras: Sequence[str], labelled: npt.NDArray[np.bool_]) -> Positions:
-    """Return the positions whose target is known, at least one."""
+    """Return the positions of the eras whose target is known; raise where there is none."""
     if labelled.shape != (len(eras),):
         raise ValueError(f"{len(eras)} eras, but labels of shape {labelled.shape}")
     known = np.flatnonzero(labelled)
@@ -181,7 +181,7 @@ class _Cut(NamedTuple):
 
 
 def _cut(known: Positions, count: int, gap: int) -> _Cut:
-    """Return the newest *count* positions, and those more than *gap* before them; all and none for a count of 0."""
+    """Return the newest *count* positions, and those more than *gap* before them; a count of 0 cuts nothing off."""
     if not count:
         return _Cut(before=known, newest=known[:0])
     newest = known[-count:]
@@ -198,9 +198,9 @@ class UsedEras:
     Eras that shaped the judged members.
 
     Attributes:
-        block: What for: ``training`` or ``validation``.
-        positions: Of the eras.
-        targets: Every target that was looked at in them.
+        block: Their use: ``training`` or ``validation``.
+        positions: Positions of the eras.
+        targets: Every target of these eras that was used.
     """
 
     block: str

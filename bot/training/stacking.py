@@ -1,9 +1,9 @@
 """
 Out-of-fold predictions of every target by trees: the network's future-known covariates.
 
-An era that the network learns from is predicted by trees that learned eras before it alone, an embargo of the target's
-horizon left out; eras before the first fold have no such trees, and the network sees zeros. What comes after the
-learned eras, held out or live, is predicted by trees of all learned eras, whose files travel with the network.
+A training era is predicted by trees that were fitted on earlier eras only, with an embargo of the target's horizon. Eras
+before the first fold have no such trees: their predictions are zeros. Later eras, held out or live, are predicted by
+trees that were fitted on all training eras; their files are stored with the network.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from models.inference.stack import Stack
 from models.trees.trees import TreeModel
 
 KEPT_S = 60 * 86400.0
-"""Seconds after which predictions that nothing asked for are removed."""
+"""Seconds after which unused predictions are removed."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -39,14 +39,14 @@ Floats = npt.NDArray[np.float32]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stacker:
     """
-    Makes the predictions that a recipe's network is stacked on; interrupted, the same calls go on where they were.
+    Makes the predictions that a recipe's network is stacked on; after an interruption, the same calls continue.
 
     Attributes:
-        recipe: Names the trees, and the eras of a fold.
-        folds: Folder for predictions, which serve every later training of the same eras.
-        checkpoints: As for :func:`bot.training.tree_fit.fit_trees`.
+        recipe: Recipe with the preset of the trees and the eras of a fold.
+        folds: Folder for predictions; every later training on the same eras reads them from there.
+        checkpoints: See :func:`bot.training.tree_fit.fit_trees`.
         report_progress: Told about progress.
-        should_stop: Asked after every tree.
+        should_stop: Checked after every tree.
     """
 
     recipe: Recipe
@@ -57,21 +57,21 @@ class Stacker:
 
     def stack(self, data: TrainingSet, learned: Sequence[int], folder: Path) -> TrainingSet:
         """
-        Return *data* with predictions, for a network that learns the eras at the positions *learned*.
+        Return *data* with predictions, for a network that is trained on the eras at the positions *learned*.
 
         Args:
-            data: What is learned from.
-            learned: In order.
-            folder: Where the trees of all learned eras go, one file a target.
+            data: Training set.
+            learned: Positions of the training eras in ascending order.
+            folder: Folder for the trees that are fitted on all training eras, one file per target.
 
         Raises:
             CannotSplit: There are too few eras for a fold.
-            TrainingStopped: *should_stop* said so; what is done is kept.
+            TrainingStopped: *should_stop* returned true; finished work is kept.
         """
         by_target = [self._out_of_fold(data, learned, target) for target in data.targets]
         for target in data.targets:
             (folder / tree_file(STACKED + target)).write_text(self._fit(data, learned, target), encoding="utf-8")
-        self._forget()
+        self._remove_unused()
         later = Stack([folder / tree_file(STACKED + target) for target in data.targets])
         known: dict[int, Floats] = {}
 
@@ -84,15 +84,15 @@ class Stacker:
             columns = [one.get(position) for one in by_target]
             if all(column is None for column in columns):
                 return None
-            silent = np.zeros(data.store.offsets[position + 1] - data.store.offsets[position], dtype=np.float32)
-            return np.stack([silent if one is None else one for one in columns], axis=1)
+            missing = np.zeros(data.store.offsets[position + 1] - data.store.offsets[position], dtype=np.float32)
+            return np.stack([missing if one is None else one for one in columns], axis=1)
 
         return replace(data, predictions=predictions)
 
     def _out_of_fold(self, data: TrainingSet, learned: Sequence[int], target: str) -> dict[int, Floats]:
-        """Return the predictions of one target by position of the era; learned eras that no fold reaches are absent."""
+        """Return the predictions of one target by position of the era, without eras before the first fold."""
         labelled, found = data.store.labelled(target), {}
-        # All eras count, labelled or not: a fold's bounds do not move when labels arrive, and its trees stay valid.
+        # Folds are made of all eras, labelled or not: their bounds do not move when labels arrive, so trees stay valid.
         folds = walk_forward(
             data.store.eras,
             labelled=np.ones(len(labelled), dtype=np.bool_),
@@ -107,7 +107,7 @@ class Stacker:
         return found
 
     def _predicted(self, data: TrainingSet, fold: Split, target: str) -> dict[int, Floats]:
-        """Return the predictions of a fold's eras, from disk where they are known."""
+        """Return the predictions of a fold's eras; make them where they are not on disk yet."""
         places = [data.store.store.place(position) for position in fold.validation]
         content = [
             tree_key(data, fold.train, self.recipe, target),
@@ -150,8 +150,8 @@ class Stacker:
             should_stop=self.should_stop,
         )
 
-    def _forget(self) -> None:
-        """Remove what has not been asked for in a long time, and what a killed process left behind."""
+    def _remove_unused(self) -> None:
+        """Remove predictions that were not used for :data:`KEPT_S`, and folders of killed processes."""
         for path in self.folds.iterdir() if self.folds.is_dir() else ():
             if path.is_dir():
                 shutil.rmtree(path)

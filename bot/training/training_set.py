@@ -1,8 +1,8 @@
 """
-The history as training sees it: prepared rows, lagged factor history and targets of one era at a time.
+Training set: prepared rows, lagged factor history and targets, one era at a time.
 
-Nothing here holds more than an era, except what a tree model reads: columns of the store itself, in place, and beside
-them on disk what the store does not hold. Nothing here needs a training library either: what only scores reads it too.
+Only one era is in memory at a time. Tree models read columns of the store in place; derived columns can be written to
+disk. The module imports no training library, because code that only scores uses it too.
 """
 
 import hashlib
@@ -43,15 +43,15 @@ class TrainingSet:
     A store, the preprocessing that training and live share, and the table of realised feature returns.
 
     Attributes:
-        store: The raw columns that are trained on.
+        store: Raw columns of the training set.
         manifest: Preprocessing.
-        targets: What the network predicts, in order.
+        targets: Targets of the network, in order.
         returns: Realised feature returns of the history targets; empty when the history is switched off.
         lookback: Resolved eras on the historical axis.
-        predictions: Returns another model's predictions of each target in the era at a position, made without having
-            seen it, float32, shape ``(rows, T)``; or ``None`` where there are none. ``None`` itself: not stacked.
+        predictions: Function of a position that returns another model's out-of-sample predictions of each target in
+            that era, float32, shape ``(rows, T)``, or ``None`` where there are none. ``None``: not stacked.
         benchmark: Normal scores of a benchmark's predictions by position, NaN where it has none, float32, shape
-            ``(rows,)``: the network learns what it leaves of the targets. ``None``: the targets themselves.
+            ``(rows,)``: the network learns the residual of the targets. ``None``: the targets themselves.
     """
 
     store: Columns
@@ -75,9 +75,9 @@ class TrainingSet:
         returns: FeatureReturns | None = None,
     ) -> "TrainingSet":
         """
-        Take the realised *returns* of these features and targets, or measure them era by era where there are none.
+        Make a training set; compute the realised returns of its features era by era where *returns* is ``None``.
 
-        See :mod:`bot.history.factor_history` for what a later era may see of them.
+        :mod:`bot.history.factor_history` defines which of them a later era may use.
         """
         if returns is None and lookback and history_targets:
             columns = [store.target_names.index(name) for name in history_targets]
@@ -108,7 +108,7 @@ class TrainingSet:
         """
         Select the columns of *manifest* from a store, and their realised returns from the *table* of all features.
 
-        Targets that the table lacks are measured from the store.
+        Returns for targets that the table lacks are computed from the store.
 
         Raises:
             SchemaMismatch: The store lacks a feature or a target.
@@ -126,7 +126,7 @@ class TrainingSet:
         )
 
     def prepared(self, position: int) -> Prepared:
-        """Return the prepared rows of the era at *position*; values that it lacks are looked for the first time only."""
+        """Return the prepared rows of the era at *position*; missing values are searched for in its first use only."""
         codes, unchanged = self.store.features(position), position in self._unchanged
         rows = prepare(self.manifest, self.store.feature_names, codes, unchanged=unchanged)
         if rows.unchanged:
@@ -146,20 +146,20 @@ class TrainingSet:
         return self.store.target(position, name)
 
     def eras(self, positions: Sequence[int], *, held_out: bool = False) -> "Eras":
-        """Return the eras at *positions* as batches; see :class:`Eras` for those that are *held_out*."""
+        """Return the eras at *positions* as batches; see :class:`Eras` for *held_out*."""
         return Eras(data=self, positions=tuple(positions), held_out=held_out)
 
     def table(self, positions: Sequence[int], target: str, *, temporary: Path | None = None) -> TreeRows:
         """
         Return the labelled rows of the eras at *positions* for a tree model.
 
-        Features are views of the store wherever the models see the raw codes; what the preprocessing changes is
-        copied as int8, and engineered columns are made as float32: with a missing category, that is most of the data.
+        Features are views of the store where the preprocessing does not change the raw codes. Changed features are
+        copied as int8 and engineered columns are made as float32; with a missing category, that is most of the data.
 
         Args:
-            positions: Of the eras, ascending.
-            target: Full name.
-            temporary: Folder on whose disk the copies go, so that one block of the store at a time is in memory.
+            positions: Positions of the eras, ascending.
+            target: Full name of the target.
+            temporary: Folder for the copies, so that only one block of the store at a time is in memory.
 
         """
         chunks, labels = [], []
@@ -181,7 +181,7 @@ class TrainingSet:
         return TreeRows(chunks=chunks, labels=np.concatenate(labels))
 
     def digest(self, positions: Sequence[int], target: str) -> str:
-        """Return the sha256 of everything that the rows of :meth:`table` are made of, labels apart."""
+        """Return the sha256 of everything that determines the rows of :meth:`table`, except the labels."""
         places = [self.store.store.place(position) for position in positions]
         known = [np.packbits(np.isfinite(self.target(position, target))).tobytes() for position in positions]
         content = {
@@ -200,7 +200,7 @@ class Eras:
     """
     Some eras of a training set, batch by batch, for :func:`models.training.training.train`.
 
-    Where there is a benchmark, eras to learn from carry it; *held_out* ones have what it leaves of their targets.
+    Where the training set has a benchmark, training eras carry it, and *held_out* eras have residual targets.
     """
 
     data: TrainingSet
@@ -239,5 +239,5 @@ class Eras:
 
 
 def _joined(eras: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return the columns of matrices that follow one another, each in one piece."""
+    """Return the columns of the concatenated matrices, each contiguous."""
     return list(np.ascontiguousarray(np.concatenate(eras).T))

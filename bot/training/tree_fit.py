@@ -1,4 +1,4 @@
-"""Fit tree models on some eras of a training set; what takes hours is kept, and gone on from."""
+"""Fit tree models on some eras of a training set; finished models and snapshots are kept on disk."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from bot.training.training_set import TrainingSet
 from models.trees.gbm import PRESETS, DatasetCache, Snapshots, train_gbm
 
 DATASETS = 2
-"""Constructed Datasets that are kept: that of the judged models and that of the served ones."""
+"""LightGBM Datasets that are kept: that of the judged models and that of the served ones."""
 
 log = structlog.get_logger()
 
@@ -36,21 +36,21 @@ def fit_trees(
     Train a tree model on the labelled rows of the eras at *positions*.
 
     Args:
-        data: What is learned from.
-        positions: Of the eras.
-        recipe: Names the preset.
-        target: What is learned.
+        data: Training set.
+        positions: Positions of the eras.
+        recipe: Recipe with the preset.
+        target: Target to learn.
         report_progress: Told about progress.
         checkpoints: Folder for Datasets, snapshots, finished models and copied columns. Called again with equal arguments,
             what was finished is read from there and what was interrupted goes on; the caller removes it in the end.
-        should_stop: Asked after every tree.
+        should_stop: Checked after every tree.
 
     Returns:
         The model as LightGBM's text.
 
     Raises:
         ValueError: The target is known nowhere in these eras.
-        TrainingStopped: *should_stop* said so; a snapshot is kept.
+        TrainingStopped: *should_stop* returned true; a snapshot is kept.
     """
     options = PRESETS[recipe.gbm]
     key = tree_key(data, positions, recipe, target)
@@ -82,7 +82,7 @@ def fit_trees(
 
 
 def tree_key(data: TrainingSet, positions: Sequence[int], recipe: Recipe, target: str) -> str:
-    """Return the name of what :func:`fit_trees` makes of these arguments: equal names stand for equal models."""
+    """Return the key of the model that :func:`fit_trees` makes of these arguments; equal keys mean equal models."""
     labels = hashlib.sha256()
     for position in positions:
         labels.update(np.ascontiguousarray(data.target(position, target)).tobytes())

@@ -71,14 +71,13 @@ def training_set(columns, returns=None):
     return TrainingSet.build(columns, manifest, targets=HISTORY, history_targets=HISTORY, lookback=8, returns=returns)
 
 
-def cut(data, unsafe_embargo=None):
+def cut(data):
     return holdout(
         data.store.eras,
         labelled=data.store.labelled(TARGET),
         targets=HISTORY,
         validation_eras=RECIPE.validation_eras,
         holdout_eras=RECIPE.holdout_eras,
-        unsafe_embargo=unsafe_embargo,
     )
 
 
@@ -137,11 +136,12 @@ def test_healthy_world_passes(world, tmp_path):
     assert {"purge", "lag", "feature", "too_good"} <= {one.gate for one in decision.findings}
 
 
-def test_split_without_a_purge_is_refused(world, tmp_path):
+def test_split_without_a_purge_is_refused(world, tmp_path, monkeypatch):
     """Trained up to the era before the hold-out, a model is not promoted whatever it scores."""
     folder, columns = world
     data = training_set(columns)
-    decision = judged(folder, data, cut(data, unsafe_embargo=0), tmp_path)
+    monkeypatch.setattr("bot.training.splits.embargo", lambda _: 0)
+    decision = judged(folder, data, cut(data), tmp_path)
 
     assert leaks(decision) == ["purge"]
     assert not decision.promote

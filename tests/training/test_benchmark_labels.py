@@ -56,7 +56,7 @@ def test_eras_without_the_benchmark_are_not_learned(data, plain):
     )
     assert covered_positions(plain, range(5), "training") == tuple(range(5))
     with pytest.raises(
-        OperatorNeeded, match=f"about eras {data.store.eras[TRAIN_ERAS]} to .*none of them a training era"
+        OperatorNeeded, match=f"covers eras {data.store.eras[TRAIN_ERAS]} to .*none of them a training era"
     ):
         covered_positions(data, range(TRAIN_ERAS), "training")
     with pytest.raises(KeyError):
@@ -67,7 +67,8 @@ def test_eras_without_the_benchmark_are_not_learned(data, plain):
 def test_without_the_file_nothing_is_trained(plain, tmp_path):
     """A recipe for MMC stops where the benchmark is absent."""
     with pytest.raises(
-        OperatorNeeded, match=r"need its predictions: no validation_benchmark_models.parquet; run `bot sync`"
+        OperatorNeeded,
+        match=r"needs the benchmark.s predictions: no validation_benchmark_models.parquet; run `bot sync`",
     ):
         with_benchmark(plain, plain.store.store, tmp_path, target=MAIN)
 
@@ -120,5 +121,5 @@ def test_what_is_neutralized_to_the_benchmark_needs_it_in_every_judged_era(plain
     store = plain.store.store
 
     assert neutralizer_column(folder, store, range(TRAIN_ERAS, TRAIN_ERAS + 9), MAIN) == "v53_lgbm_ender60"
-    with pytest.raises(OperatorNeeded, match=f"does not speak about era {store.eras[TRAIN_ERAS - 1]}.*hold out fewer"):
+    with pytest.raises(OperatorNeeded, match=f"does not cover era {store.eras[TRAIN_ERAS - 1]}.*hold out fewer"):
         neutralizer_column(folder, store, range(TRAIN_ERAS - 1, TRAIN_ERAS + 9), MAIN)

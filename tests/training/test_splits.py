@@ -109,17 +109,6 @@ def test_the_longest_horizon_sets_the_embargo():
     assert 90 - long.train[-1] - 1 == EMBARGO[60] == 16
 
 
-def test_a_leak_can_be_planted_only_by_its_name():
-    """Nothing but the argument that says unsafe brings training next to validation."""
-    known = np.ones(100, dtype=bool)
-
-    leaky = holdout(labels(100), labelled=known, targets=["target_ender_60"], validation_eras=10, unsafe_embargo=0)
-    fold, *_ = walk_forward(labels(100), labelled=known, targets=["target_ender_60"], chunk=50, unsafe_embargo=0)
-
-    assert (leaky.train[-1], leaky.validation[0]) == (89, 90)
-    assert (fold.train[-1], fold.validation[0]) == (49, 50)
-
-
 def test_every_fourth_era_keeps_the_newest():
     """Down-sampling counts back from the newest training era."""
     known = np.ones(100, dtype=bool)
@@ -193,7 +182,7 @@ def test_alias_has_no_horizon():
 
 
 def test_every_estimator_of_the_bot_is_given_eras_from_here():
-    """Who calls a fit chooses its eras by this module, and nobody but a test lowers an embargo."""
+    """Every module that calls a fit imports this module to choose its eras."""
     fitting = {"fit_trees", "NetworkFitter", "train_gbm"}
     fits = {"tree_fit.py": "takes positions from its caller", "network_fit.py": "takes a Split from its caller"}
     for path in BOT.rglob("*.py"):
@@ -202,7 +191,5 @@ def test_every_estimator_of_the_bot_is_given_eras_from_here():
             node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        unsafe = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and "unsafe" in (node.arg or "")]
         if called & fitting and path.name not in fits:
             assert "bot.training.splits" in imported, path
-        assert not unsafe, path
