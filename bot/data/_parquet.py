@@ -1,8 +1,8 @@
 """
-Numerai's parquet files, decoded a few columns at a time.
+Decode Numerai's parquet files a few columns at a time.
 
-polars decodes int8 columns at half the cost of pyarrow (which goes through int32); see ``bench/ingest.py``. It comes
-with the extra ``train``, for only training needs the history.
+polars decodes int8 columns in half the time of pyarrow, which goes through int32; see ``bench/ingest.py``. It is part of
+the extra ``train``, since only training needs the history.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,17 +21,25 @@ from bot.features.codes import MISSING
 from bot.tournament.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, is_target
 
 CELLS = 1 << 24
-"""Values decoded at a time: 16 MiB, whatever the size of the file's row groups; more is no faster."""
+"""Values that are decoded at a time: 16 MiB for row groups of any size; more is no faster."""
 
-TOGETHER = 8
-"""Targets decoded at a time."""
+TARGETS_AT_A_TIME = 8
+"""Targets that are decoded at a time."""
 
 Codes = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Era:
-    """Consecutive rows of a file that share an era label."""
+    """
+    Consecutive rows of a file with the same era label.
+
+    Attributes:
+        label: Era label.
+        kind: ``data_type`` of the era.
+        start: First row.
+        rows: Number of rows.
+    """
 
     label: str
     kind: str
@@ -40,20 +48,20 @@ class Era:
 
     @property
     def stop(self) -> int:
-        """Return the row after its last one."""
+        """Return the row after the last one."""
         return self.start + self.rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParquetSource:
     """
-    A file of the history.
+    A parquet file of the history.
 
     Attributes:
-        path: The file.
-        columns: All of its columns in order.
-        bounds: First row of each row group, and the number of rows.
-        scan: Of polars; it knows the footer, whose parsing costs as much as decoding a hundred columns.
+        path: Path of the file.
+        columns: All columns in file order.
+        bounds: First row of each row group, then the number of rows.
+        scan: Lazy frame of polars. It keeps the parsed footer, since parsing costs as much as decoding 100 columns.
     """
 
     path: Path
@@ -67,8 +75,8 @@ class ParquetSource:
         Read a file's footer.
 
         Raises:
-            DatasetIncomplete: It is absent or no parquet file.
-            SchemaMismatch: Features are not int8, or targets no floats.
+            DatasetIncomplete: The file is absent or not parquet.
+            SchemaMismatch: Features are not int8, or targets are not floats.
         """
         try:
             with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
@@ -86,8 +94,8 @@ class ParquetSource:
             or (is_target(one.name) and not pa.types.is_floating(one.type))
         ]
         if absent or wrong:
-            what = f"lacks {', '.join(absent)}" if absent else f"has columns of another type: {', '.join(wrong[:5])}"
-            raise SchemaMismatch(f"{path.name} {what}; is BOT_DATA_VERSION one of v5?")
+            problem = f"lacks {', '.join(absent)}" if absent else f"has columns of another type: {', '.join(wrong[:5])}"
+            raise SchemaMismatch(f"{path.name} {problem}; is BOT_DATA_VERSION one of v5?")
         bounds = tuple(int(row) for row in np.cumsum([0, *sizes]))
         scan = pl.scan_parquet(path, low_memory=True, glob=False)
         return cls(path=path, columns=tuple(schema.names), bounds=bounds, scan=scan)
@@ -99,10 +107,10 @@ class ParquetSource:
 
     def demand(self, columns: Sequence[str]) -> None:
         """
-        Make sure that the file has just these columns.
+        Check that the file has exactly these columns in this order.
 
         Raises:
-            SchemaMismatch: It has others.
+            SchemaMismatch: The file has other columns.
         """
         odd = sorted(set(columns) ^ set(self.columns))
         if odd or tuple(columns) != self.columns:
@@ -114,7 +122,7 @@ class ParquetSource:
         Return the eras in the order of their rows.
 
         Raises:
-            DatasetIncomplete: An era comes twice, or before an earlier one.
+            DatasetIncomplete: The eras are not in ascending order, or an era comes twice.
         """
         frame = self._read([ERA, DATA_TYPE], 0, self.bounds[-1])
         runs = frame[ERA].rle().struct
@@ -142,23 +150,23 @@ class ParquetSource:
         return np.frombuffer(text, dtype=f"S{ID_BYTES}")
 
     def codes(self, name: str) -> Codes:
-        """Return one feature of all rows, -1 where absent. Shape ``(rows,)``, int8."""
+        """Return one feature of all rows, -1 where missing. Shape ``(rows,)``, int8."""
         return _codes(self._read([name], 0, self.bounds[-1])[name])
 
     def floats(self, names: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return targets of all rows, NaN where unknown. Shape ``(names, rows)``, float32."""
         values = np.empty((len(names), self.bounds[-1]), dtype=np.float32)
-        for start in range(0, len(names), TOGETHER):
-            part = list(names[start : start + TOGETHER])
+        for start in range(0, len(names), TARGETS_AT_A_TIME):
+            part = list(names[start : start + TARGETS_AT_A_TIME])
             for offset, column in enumerate(self._read(part, 0, self.bounds[-1])):
                 values[start + offset] = column.fill_null(float("nan")).to_numpy()
         return values
 
     def spans(self, rows: int) -> Iterator[tuple[int, int]]:
         """
-        Yield first row and end of neighbouring row groups that have so many *rows* together; the last may have fewer.
+        Yield the first row and the end of consecutive row groups with at least *rows* rows; the last may have fewer.
 
-        Reading between other bounds decodes a row group twice.
+        Reading between other bounds would decode a row group twice.
         """
         start = 0
         for stop in self.bounds[1:]:

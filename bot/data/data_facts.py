@@ -1,8 +1,8 @@
 """
-What the data say about themselves: read from the values, compared with last time, never changed silently.
+Facts of the data that may change between releases, read from the values and compared with those of the last sync.
 
-Which target the moving alias ``target`` is, how far each horizon is resolved, which eras are ``test``, and which
-features there are.
+They are: the target behind the moving alias ``target``, the newest resolved era of each horizon, the ``test`` eras, and
+the features and targets.
 """
 
 import json
@@ -20,19 +20,19 @@ from bot.tournament.columns import ALIAS, DAYS_PER_ERA, HISTORY_LAG, horizon
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFacts:
     """
-    Facts of one state of the data.
+    Facts of one release of the data.
 
     Attributes:
         version: Data version.
-        alias: The target whose column equals ``target`` in every row; ``None`` if there is not just one.
+        alias: The target whose column equals ``target`` in every row; ``None`` unless there is exactly one.
         resolved: Newest era with a known target, by horizon in market days.
-        unresolved: Eras after that one, by horizon.
-        apart: Newest era of each target that is not resolved as far as others of its horizon.
+        unresolved: Number of eras after that one, by horizon.
+        apart: Newest known era of each target that ends earlier than others of its horizon.
         unnamed: Targets whose names have no horizon that the bot knows.
         labelled: Newest era that is not marked ``test``.
-        test: Eras whose ``data_type`` is ``test``.
-        features: Names in order.
-        targets: Names in order.
+        test: Number of eras whose ``data_type`` is ``test``.
+        features: Feature columns in file order.
+        targets: Target columns in file order.
         newest: Newest era.
     """
 
@@ -50,7 +50,7 @@ class DataFacts:
 
     @classmethod
     def of(cls, store: EraStore) -> "DataFacts":
-        """Read the facts from a store: horizons from names and from the eras that are NaN at the end."""
+        """Read the facts from a store: horizons from the names, resolved eras from the values."""
         names = tuple(name for name in store.manifest.targets if name != ALIAS)
         days = {name: _days(name) for name in names}
         known = {name: _resolved(store, name) for name in names}
@@ -74,30 +74,30 @@ class DataFacts:
 
     def __str__(self) -> str:
         """Return the facts in one line."""
-        far = ", ".join(f"{days}D targets to era {era or 'none'}" for days, era in self.resolved.items())
-        return f"`target` is {self.alias or 'no single named target'}; {far}; {self.test} eras are marked test"
+        resolved = ", ".join(f"{days}D targets to era {era or 'none'}" for days, era in self.resolved.items())
+        return f"`target` is {self.alias or 'no single named target'}; {resolved}; {self.test} eras are marked test"
 
 
 def compare_facts(path: Path, now: DataFacts) -> tuple[str, ...]:
     """
-    Say what is odd about the data, and what has changed since *path* was written; then write it anew.
+    Return findings: contradictions in the data, and changes since the last sync. Then replace the recorded facts.
 
     Args:
-        path: Where the last facts of this data version are kept.
-        now: The facts.
+        path: File with the facts of the last sync of this data version.
+        now: Facts of the data now.
     """
-    findings = [*_oddities(now), *_changes(_read(path), now)]
+    findings = (*_contradictions(now), *_changes(_read(path), now))
     publish(path, json.dumps(asdict(now), indent=1).encode())
-    return tuple(findings)
+    return findings
 
 
 def shown(names: Sequence[str]) -> str:
-    """Return the first of *names*, and how many more there are."""
+    """Return the first five *names* and the number of the others."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _oddities(now: DataFacts) -> list[str]:
-    """Return where the values contradict the names."""
+def _contradictions(now: DataFacts) -> list[str]:
+    """Return findings where the values contradict the names of the targets."""
     found = []
     if now.alias is None:
         found.append("the alias `target` equals no single named target; targets are taken by their full names")
@@ -123,8 +123,8 @@ def _changes(before: Mapping[str, object] | None, now: DataFacts) -> list[str]:
     found = []
     if before.get("alias") != now.alias:
         found.append(f"the alias `target` was {before.get('alias')} and is {now.alias}; the pinned target stays")
-    found += _columns("features", before.get("features"), now.features)
-    found += _columns("targets", before.get("targets"), now.targets)
+    found += _column_changes("features", before.get("features"), now.features)
+    found += _column_changes("targets", before.get("targets"), now.targets)
     resolved = before.get("resolved")
     for days, era in now.resolved.items():
         earlier = resolved.get(days, "") if isinstance(resolved, dict) else ""
@@ -140,20 +140,20 @@ def _changes(before: Mapping[str, object] | None, now: DataFacts) -> list[str]:
     return found
 
 
-def _columns(what: str, before: object, now: Sequence[str]) -> list[str]:
-    """Return which columns came and went."""
+def _column_changes(kind: str, before: object, now: Sequence[str]) -> list[str]:
+    """Return findings about columns that came or went."""
     earlier = [str(name) for name in before] if isinstance(before, list) else []
     if earlier == list(now):
         return []
     gone, new = [one for one in earlier if one not in set(now)], [one for one in now if one not in set(earlier)]
     if not gone and not new:
-        return [f"the {what} are in another order"]
+        return [f"the {kind} are in another order"]
     came, went = (f"{len(names)} are {how} ({shown(names) or 'none'})" for names, how in ((new, "new"), (gone, "gone")))
-    return [f"the {what} changed: {went}, {came}; retrain to follow"]
+    return [f"the {kind} changed: {went}, {came}; retrain to follow"]
 
 
 def _days(target: str) -> int:
-    """Return the horizon in a target's name, 0 where there is none that is known."""
+    """Return the horizon in a target's name, 0 where the bot knows none."""
     try:
         return horizon(target)
     except ValueError:
@@ -161,19 +161,19 @@ def _days(target: str) -> int:
 
 
 def _alias(store: EraStore) -> str | None:
-    """Return the one target whose values are the alias's in every row."""
+    """Return the target whose values equal the alias's in every row, ``None`` unless there is exactly one."""
     names = store.manifest.targets
     if ALIAS not in names:
         return None
-    own, left = names.index(ALIAS), [index for index, name in enumerate(names) if name != ALIAS]
+    alias, candidates = names.index(ALIAS), [index for index, name in enumerate(names) if name != ALIAS]
     for block in store.manifest.blocks:
         values = store.part(block, TARGETS)
-        left = [index for index in left if np.array_equal(values[index], values[own], equal_nan=True)]
-    return names[left[0]] if len(left) == 1 else None
+        candidates = [index for index in candidates if np.array_equal(values[index], values[alias], equal_nan=True)]
+    return names[candidates[0]] if len(candidates) == 1 else None
 
 
 def _resolved(store: EraStore, target: str) -> str:
-    """Return the newest era in which a target is known, empty if there is none."""
+    """Return the newest era in which a target is known, an empty text where there is none."""
     columns = store.select((), (target,))
     for position in reversed(range(len(store.eras))):
         if np.isfinite(columns.target(position, target)).any():

@@ -1,4 +1,4 @@
-"""Another data version than the one in use: what both share, and what a retrain on it would take."""
+"""Data versions other than the one in use: the columns they share, and the disk space a retrain needs."""
 
 import shutil
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import version_order
 
 STORED = 2.8
-"""Bytes of the era store to bytes of parquet: 26 GB and 9.3 GB of v5.3 at the end of 2026."""
+"""Size of the era store in multiples of the parquet files: 26 GB and 9.3 GB for v5.3 at the end of 2026."""
 
 log = structlog.get_logger()
 
 
 def survey(client: NumeraiClient, listed: Sequence[str], store: EraStore, data: Path) -> tuple[str, ...]:
     """
-    Say what is to be known about the newest data version, where that is newer than the store's; nothing is moved to it.
+    Return findings about the newest data version if it is newer than the store's. The version in use does not change.
 
     Args:
-        client: Of the API.
-        listed: Names of all files the server offers.
-        store: Of the version in use.
-        data: Folder of all versions; ``features.json`` of the newer one is kept there.
+        client: Client of the API.
+        listed: Names of all files that the server offers.
+        store: Era store of the version in use.
+        data: Folder of all data versions; ``features.json`` of the newer one is kept there.
     """
     pinned = store.manifest.data_version
     newest = max((name.partition("/")[0] for name in listed), key=version_order, default="")
@@ -53,19 +53,22 @@ def survey(client: NumeraiClient, listed: Sequence[str], store: EraStore, data: 
     return tuple(found)
 
 
-def prepare(client: NumeraiClient, state_dir: Path, version: str, *, champion: str | None) -> tuple[str, ...]:
+def check_trainable(client: NumeraiClient, state_dir: Path, version: str, *, champion: str | None) -> tuple[str, ...]:
     """
-    Make sure, before anything large is fetched, that a version can be trained on; say what it shares with the champion's.
+    Check that a retrain can use a data version, before anything large is downloaded.
 
     Args:
-        client: Of the API.
-        state_dir: Holds ``data`` and ``store``.
-        version: To train on.
-        champion: Version of the recipe's champion, ``None`` where it has none.
+        client: Client of the API.
+        state_dir: State directory, with ``data`` and ``store``.
+        version: Data version to train on.
+        champion: Data version of the recipe's champion, ``None`` where it has none.
+
+    Returns:
+        The columns shared with the champion's version as one message; empty where both are the same or unknown.
 
     Raises:
-        OperatorNeeded: The server does not offer the version, or the disk has no room for it.
-        RetryLater: It is not complete yet, or the server does not answer.
+        OperatorNeeded: The server does not offer the version, or the disk has too little space.
+        RetryLater: The version is not complete yet, or the server does not answer.
     """
     names, data, stores = offered(client, version), state_dir / "data", state_dir / "store"
     if EraStore.newest(stores, version) is None:
@@ -86,7 +89,7 @@ def prepare(client: NumeraiClient, state_dir: Path, version: str, *, champion: s
 
 
 def _overlap(client: NumeraiClient, version: str, own: Manifest, data: Path) -> str:
-    """Return how many columns of the version in use another one has, and which it lacks."""
+    """Return a message about the columns of the version in use that another version has and lacks."""
     path = data / version / "features.json"
     metadata = FeatureMetadata.read(fetch(client, f"{version}/features.json", path).path)
     features = {name for members in metadata.feature_sets.values() for name in members}
@@ -101,7 +104,7 @@ def _overlap(client: NumeraiClient, version: str, own: Manifest, data: Path) -> 
 
 
 def _bytes(client: NumeraiClient, names: Sequence[str]) -> int:
-    """Return how large files of the server are together."""
+    """Return the total size of files on the server."""
     total = 0
     for name in names:
         with client.download(name) as (response, _):

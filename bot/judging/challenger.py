@@ -33,7 +33,7 @@ import numpy as np
 import structlog
 
 from bot import __version__
-from bot.data.next_version import prepare as prepare_version
+from bot.data.next_version import check_trainable
 from bot.data.reference_predictions import ReferencePredictions
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import prepare
@@ -221,7 +221,7 @@ class Retrainer:
     def _check_data_version(self, plan: ResolvedRecipe) -> None:
         """Refuse a data version that cannot be trained on, before anything large is downloaded."""
         champion = Pin.of(self.artifacts, plan.recipe.name, plan.data_version).champion
-        for finding in prepare_version(self.client, self.state_dir, plan.data_version, champion=champion):
+        for finding in check_trainable(self.client, self.state_dir, plan.data_version, champion=champion):
             log.info("retrain.data_version", recipe=plan.recipe.name, finding=finding)
 
     def _sync(self, plan: ResolvedRecipe) -> Synced:

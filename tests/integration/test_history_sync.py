@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bot.data.era_store import EraStore
-from bot.data.next_version import prepare
+from bot.data.next_version import check_trainable
 from bot.errors import OperatorNeeded, RetryLater, StateLocked
 from bot.history.sync import sync_history
 from bot.sandbox.clock import SandboxClock
@@ -94,7 +94,7 @@ def test_newer_version_that_cannot_be_read_is_only_named(sync, tmp_path):
 @pytest.fixture
 def ready(client, tmp_path):
     """Return a function that prepares a training on a version."""
-    return lambda version, champion=None: prepare(client, tmp_path / "state", version, champion=champion)
+    return lambda version, champion=None: check_trainable(client, tmp_path / "state", version, champion=champion)
 
 
 def test_training_on_another_version_says_what_both_share(sync, ready, tmp_path):
