@@ -29,7 +29,7 @@ from pydantic_settings import (
 
 from bot.errors import BadConfig
 from bot.system.secret_files import SECRETS, read_secret, secret_from_file
-from bot.tournament.columns import DEFAULT_DATA_VERSION, horizon
+from bot.tournament.columns import DEFAULT_DATA_VERSION, MAIN_TARGET, horizon
 from bot.training import recipe_file
 
 CONFIG_FILE = "bot.toml"
@@ -138,9 +138,7 @@ class Settings(BaseSettings):
         default="medium",
         description="Feature set of `features.json`; every artifact keeps the one it was trained with.",
     )
-    target: str = Field(
-        default="target_ender_60", description="Main target by its full name; the alias `target` is refused."
-    )
+    target: str = Field(default=MAIN_TARGET, description="Main target by its full name; the alias `target` is refused.")
     slots: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
         description="Model name to recipe, `name=recipe,name=recipe`; empty means the account's only model.",

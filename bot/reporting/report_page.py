@@ -18,6 +18,7 @@ from bot.reporting.chart_axes import format_number
 from bot.reporting.charts import Bar, Line, bar_chart, heat_chart, line_chart
 from bot.serving.names import ENSEMBLE
 from bot.system.files import publish
+from bot.tournament.columns import FEATURE_PREFIX
 
 SCHEMA = 1
 """Version of the format of the figures."""
@@ -306,4 +307,4 @@ def _column(figures: Sequence[Figures], key: str) -> list[float]:
 
 
 def _short(name: str) -> str:
-    return name.removeprefix("feature_")
+    return name.removeprefix(FEATURE_PREFIX)

@@ -6,8 +6,8 @@ from typing import Any
 
 from bot.sandbox.schedule import Window
 from bot.sandbox.tournament import CLASSIC, Submission
+from bot.tournament.columns import MAIN_TARGET
 
-MAIN = "target_ender_60"
 PAYS = {"corr60": 3.0, "mmc60": 15.0}
 """Score multipliers in force since round 1343, with a clip of 1."""
 
@@ -33,7 +33,7 @@ def round_json(window: Window, status: str) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "id": str(uuid.uuid5(uuid.NAMESPACE_OID, str(window.number))), "tournament": CLASSIC,
-        "number": window.number, "target": MAIN, "open_time": iso(window.opens_at),
+        "number": window.number, "target": MAIN_TARGET, "open_time": iso(window.opens_at),
         "close_time": iso(window.closes_at), "close_staking_time": iso(window.closes_at),
         "score_time": iso(window.closes_at), "resolve_time": iso(window.resolves_at),
         "resolved_general": resolved, "resolved_staking": resolved, "payout_factor": "1.0",
@@ -82,6 +82,6 @@ def performance_json(one: Submission, window: Window, scores: dict[str, float], 
     return {
         "at_risk": str(stake), "payout_multipliers": [], "round_payout_factor": "1.0", "round_number": one.round,
         "round_open_time": iso(window.opens_at), "round_resolve_time": iso(window.resolves_at),
-        "round_resolved": bool(scores), "round_target": MAIN, "submission_scores": listed,
+        "round_resolved": bool(scores), "round_target": MAIN_TARGET, "submission_scores": listed,
         "intra_round_submission_scores": [],
     }  # fmt: skip

@@ -10,8 +10,7 @@ import numpy as np
 
 from bot.sandbox.tournament import Submission
 from bot.sandbox.world.generate import LiveEra
-
-MAIN = "target_ender_60"
+from bot.tournament.columns import MAIN_TARGET
 
 
 def score(submission: Submission, era: LiveEra) -> dict[str, float]:
@@ -23,7 +22,7 @@ def score(submission: Submission, era: LiveEra) -> dict[str, float]:
     # A late file bears the ids of the round before; its values are mapped in order, as those of a file on time are.
     sent = np.resize(file.to_numpy(), len(era.ids)) if submission.late else file.reindex(era.ids).to_numpy()
     predictions = pd.DataFrame({"prediction": sent}, index=era.ids)
-    truth = pd.Series(era.targets[MAIN], index=era.ids, name="target")
+    truth = pd.Series(era.targets[MAIN_TARGET], index=era.ids, name="target")
     return {
         "corr60": float(numerai_corr(predictions, truth).iloc[0]),
         "mmc60": float(correlation_contribution(predictions, pd.Series(era.meta_model, index=era.ids), truth).iloc[0]),
@@ -55,10 +54,10 @@ def diagnose(content: bytes, validation: Any, features: list[str]) -> dict[str, 
     if torn := [str(era) for era, count in rows.groupby("era").size().items() if count < whole[era]]:
         message = f"invalid_submission_eras: Incomplete eras uploaded: {torn}"
         return {"status": "failed", "message": message, "eras_accepted_count": 0, "per_era_diagnostics": []}
-    rows = rows.dropna(subset=["prediction", MAIN])
+    rows = rows.dropna(subset=["prediction", MAIN_TARGET])
     eras: list[dict[str, Any]] = []
     for label, era in rows.groupby("era"):
-        predictions, truth = era[["prediction"]], era[MAIN].rename("target")
+        predictions, truth = era[["prediction"]], era[MAIN_TARGET].rename("target")
         corr = float(numerai_corr(predictions, truth).iloc[0])
         _, exposure = max_feature_correlation(era["prediction"], era[features])
         eras.append(
@@ -116,7 +115,7 @@ def validation_rows(directory: Path) -> tuple[Any, list[str]]:
     folder = max(directory.glob("v*/"))
     sets = json.loads((folder / "features.json").read_text(encoding="utf-8"))["feature_sets"]
     features = list(sets["small"])
-    rows = pd.read_parquet(folder / "validation.parquet", columns=["era", MAIN, *features])
+    rows = pd.read_parquet(folder / "validation.parquet", columns=["era", MAIN_TARGET, *features])
     benchmark = pd.read_parquet(folder / "validation_benchmark_models.parquet", columns=["v53_lgbm_ender60"])
     meta_model = pd.read_parquet(folder / "meta_model.parquet", columns=["numerai_meta_model"])
     others = benchmark.join(meta_model).rename(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bot.tournament.columns import ERA, FEATURE_PREFIX, ID
+from bot.tournament.columns import ERA, FEATURE_PREFIX, ID, LIVE_ERA
 
 SHARE = 0.05
 
@@ -82,7 +82,7 @@ def _repeated(table: pa.Table, _: list[str]) -> pa.Table:
 
 
 def _eras(table: pa.Table, label: str | None) -> pa.Table:
-    labels = [label or ("X" if row else "Y") for row in range(len(table))]
+    labels = [label or (LIVE_ERA if row else "Y") for row in range(len(table))]
     return _set(table, ERA, pa.array(labels))
 
 

@@ -16,6 +16,9 @@ ALIAS = "target"
 LIVE_ERA = "X"
 """The era label of live rows."""
 
+MAIN_TARGET = "target_ender_60"
+"""Numerai's main target in v5.x, which CORR and MMC are paid on (2026)."""
+
 HORIZONS = (20, 60)
 """Market days that targets look ahead."""
 

@@ -15,6 +15,8 @@ from markupsafe import Markup
 from bot.live.live_scores import LiveRound, LiveScores
 from bot.reporting.chart_axes import format_number
 from bot.reporting.charts import Line, line_chart
+from bot.serving.artifacts import MANIFEST
+from bot.serving.names import ENSEMBLE
 from bot.web.server import Answer
 from bot.web.status import overview, post_mortem
 
@@ -57,10 +59,10 @@ class Pages:
         known = overview(self._state_dir, self._ledger_path, now=datetime.now(UTC))
         champions = set(known["champions"].values())
         found = []
-        for path in sorted(folder.glob("[0-9]*/manifest.json"), reverse=True):
+        for path in sorted(folder.glob(f"[0-9]*/{MANIFEST}"), reverse=True):
             try:
                 about = json.loads(path.read_text(encoding="utf-8"))
-                score, decision = about["scores"]["ensemble"], about.get("decision") or {}
+                score, decision = about["scores"][ENSEMBLE], about.get("decision") or {}
                 found.append(
                     {
                         "id": about["id"], "recipe": about["recipe"]["name"], "corr": score["mean"],

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from bot.sandbox.world._market import Era
 from bot.sandbox.world.schema import TARGETS, Schema
-from bot.tournament.columns import DATA_TYPE, ERA, ID, LIVE_ERA
+from bot.tournament.columns import DATA_TYPE, ERA, ID, LIVE_ERA, PREDICTION
 
 ROW_GROUP = 65_536
 """Rows of a row group; groups of one era each would make the footer larger than some files."""
@@ -49,10 +49,10 @@ def write_example(stem: Path) -> None:
 
 
 def _write_predictions(stem: Path, ids: list[str], predictions: npt.NDArray[np.float64]) -> None:
-    pq.write_table(_indexed(pa.table({ID: ids, "prediction": predictions})), stem.with_suffix(".parquet"))
+    pq.write_table(_indexed(pa.table({ID: ids, PREDICTION: predictions})), stem.with_suffix(".parquet"))
     with stem.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([ID, "prediction"])
+        writer.writerow([ID, PREDICTION])
         writer.writerows(zip(ids, predictions.tolist(), strict=True))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.sandbox.world.schema import TARGET_NAMES, Schema, WorldSize
-from bot.tournament.columns import SPANNED_ERAS
+from bot.tournament.columns import ALIAS, MAIN_TARGET, SPANNED_ERAS
 from models.bins import FEATURE_VALUES, MIDDLE_BIN, TARGET_SHARES, TARGET_VALUES
 
 AHEAD = max(SPANNED_ERAS.values())
@@ -99,7 +99,7 @@ class Market:
             for days, weeks in SPANNED_ERAS.items():
                 total = weekly[:weeks, :, column].sum(axis=0)[present]
                 targets[f"target_{name}_{days}"] = _binned(total)
-        targets["target"] = targets["target_ender_60"]
+        targets[ALIAS] = targets[MAIN_TARGET]
         ids = self._ids(len(present))
         self.given += 1
         return Era(ids=ids, codes=codes, targets=targets, signal=signal)

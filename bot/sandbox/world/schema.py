@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bot.tournament.columns import EMBARGO, HORIZONS
+from bot.tournament.columns import ALIAS, EMBARGO, FEATURE_PREFIX, HORIZONS
 
 TARGET_NAMES = (
     "agnes", "alpha", "bravo", "caroline", "charlie", "claudia", "cyrusd", "delta", "echo", "ender",
     "jasper", "jeremy", "ralph", "rowan", "sam", "teager2b", "tyler", "victor", "waldo", "xerxes",
 )  # fmt: skip
-MAIN_TARGET = "target_ender_60"
-TARGETS = ("target", *(f"target_{name}_{days}" for name in TARGET_NAMES for days in HORIZONS))
+TARGETS = (ALIAS, *(f"target_{name}_{days}" for name in TARGET_NAMES for days in HORIZONS))
 
 GROUP_SIZES = {
     "intelligence": 35, "charisma": 290, "strength": 135, "dexterity": 51, "constitution": 335, "wisdom": 140,
@@ -138,7 +137,7 @@ def _names(count: int, random: np.random.Generator) -> tuple[str, ...]:
     names: list[str] = []
     while len(names) < count:
         parts = ["".join(random.choice(_SYLLABLES, size=3)) for _ in range(3)]
-        name = f"feature_{'_'.join(parts)}"
+        name = FEATURE_PREFIX + "_".join(parts)
         if name not in words:
             words.add(name)
             names.append(name)
