@@ -113,14 +113,14 @@ class _Ranges:
         Raises:
             Unsuited: The server does not serve ranges, or the file has no footer.
         """
-        with self._client.download(self._filename, {"Range": f"bytes=-{GUESS}"}) as (response, pieces):
-            content_range = response.headers.get("Content-Range", "")
-            self.etag = response.headers.get("ETag", "")
+        with self._client.download(self._filename, {"Range": f"bytes=-{GUESS}"}) as download:
+            content_range = download.headers.get("Content-Range", "")
+            self.etag = download.headers.get("ETag", "")
             size = content_range.rpartition("/")[2]
-            if response.status_code != HTTPStatus.PARTIAL_CONTENT or not self.etag or not size.isdigit():
+            if download.status != HTTPStatus.PARTIAL_CONTENT or not self.etag or not size.isdigit():
                 raise Unsuited("the server does not answer ranges")
             self.size = int(size)
-            end = b"".join(pieces)
+            end = b"".join(download.chunks)
         length = int.from_bytes(end[-8:-4], "little") + 8
         if end[-4:] != MAGIC or length > self.size:
             raise Unsuited("the server's file has no footer")
@@ -140,10 +140,10 @@ class _Ranges:
             Unsuited: The server has another version of the file now.
         """
         headers = {"Range": f"bytes={begin}-{end - 1}", "If-Range": self.etag}
-        with self._client.download(self._filename, headers) as (response, pieces):
-            if response.status_code != HTTPStatus.PARTIAL_CONTENT or response.headers.get("ETag") != self.etag:
+        with self._client.download(self._filename, headers) as download:
+            if download.status != HTTPStatus.PARTIAL_CONTENT or download.headers.get("ETag") != self.etag:
                 raise Unsuited("the server's file changed meanwhile")
-            yield from pieces
+            yield from download.chunks
 
 
 def _kept(local: pq.FileMetaData, remote: pq.FileMetaData) -> int:

@@ -88,20 +88,20 @@ def fetch(
         path.parent.mkdir(parents=True, exist_ok=True)
     part = ResumableDownload(path)
     headers = part.resume() if resume else {}
-    with client.download(filename, headers) as (response, pieces):
-        length, etag = response.headers.get("Content-Length", ""), response.headers.get("ETag", "")
+    with client.download(filename, headers) as download:
+        length, etag = download.headers.get("Content-Length", ""), download.headers.get("ETag", "")
         if not length.isdecimal():
             raise DatasetIncomplete(f"{filename}: the server does not give the file's length; it is fetched again")
-        if response.status_code != HTTPStatus.PARTIAL_CONTENT:
+        if download.status != HTTPStatus.PARTIAL_CONTENT:
             part.restart(etag)
         total = part.size + int(length)
-        modified = _modified(response.headers.get("Last-Modified"))
-        served = response.headers.get("Content-Range"), etag
+        modified = _modified(download.headers.get("Last-Modified"))
+        served = download.headers.get("Content-Range"), etag
         if part.size and served != (f"bytes {part.size}-{total - 1}/{total}", part.etag):
             part.remove()
             raise DatasetIncomplete(f"{filename}: the server sent another range than requested; it is fetched anew")
         with _enough_room(path.parent, filename, total - part.size):
-            sha256 = part.write(pieces, total, on_progress)
+            sha256 = part.write(download.chunks, total, on_progress)
     _verify(part.path, filename, total)
     if sha256_of(part.path) != sha256:
         part.remove()
@@ -137,8 +137,8 @@ def sync_files(
         entry = entries.get(name)
         path = home / name
         if entry is not None and _intact(path, entry):
-            with client.download(f"{version}/{name}") as (response, _):
-                same = response.headers.get("ETag") == entry["etag"] and entry["etag"]
+            with client.download(f"{version}/{name}") as download:
+                same = download.headers.get("ETag") == entry["etag"] and entry["etag"]
             if same:
                 continue
         fetched = _refetch(client, f"{version}/{name}", path, entry, on_progress)

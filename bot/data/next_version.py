@@ -107,6 +107,6 @@ def _bytes(client: NumeraiClient, names: Sequence[str]) -> int:
     """Return the total size of files on the server."""
     total = 0
     for name in names:
-        with client.download(name) as (response, _):
-            total += int(response.headers.get("Content-Length", 0))
+        with client.download(name) as download:
+            total += int(download.headers.get("Content-Length", 0))
     return total

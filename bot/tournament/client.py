@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import requests
 import stamina
 
 from bot.errors import BadCredentials, NumeraiUnavailable, RoundNotOpen
@@ -23,7 +22,7 @@ from bot.tournament import _queries, responses
 from bot.tournament._lazy_pandas import load
 from bot.tournament.responses import Diagnostics, LiveScore, Payment, ServerSubmission, field, raise_errors, to_round
 from bot.tournament.rounds import Round
-from bot.tournament.transport import Transport
+from bot.tournament.transport import Download, Transport
 
 CLASSIC = 8
 """Numerai's id of the Classic tournament."""
@@ -163,16 +162,14 @@ class NumeraiClient:
         return tuple(self._call(self._api.list_datasets))
 
     @contextmanager
-    def download(
-        self, filename: str, headers: dict[str, str] | None = None
-    ) -> Iterator[tuple[requests.Response, Iterator[bytes]]]:
-        """Open a dataset file at a new presigned URL; yield the response and the chunks of its body."""
+    def download(self, filename: str, headers: dict[str, str] | None = None) -> Iterator[Download]:
+        """Open the download of a dataset file at a new presigned URL; it is closed with the context."""
         query = """
             query ($filename: String! $tournament: Int) { dataset(filename: $filename tournament: $tournament) }
         """
         url = field(self._api.raw_query(query, {"filename": filename, "tournament": CLASSIC}), "dataset")
-        with self._transport.download(str(url), headers) as opened:
-            yield opened
+        with self._transport.download(str(url), headers) as download:
+            yield download
 
     def submissions(self, model_id: str) -> tuple[ServerSubmission, ...]:
         """Return all submissions of a model, in the server's order."""
@@ -277,9 +274,9 @@ class NumeraiClient:
     def read_back(self, submission_id: str) -> bytes:
         """Download a submission from the server."""
         granted = self._query(_queries.DOWNLOAD_AUTH, {"id": submission_id}, "submissionDownloadAuth")
-        with self._transport.download(str(granted["url"])) as (response, chunks):
-            content = b"".join(chunks)
-            length = response.headers.get("Content-Length")
+        with self._transport.download(str(granted["url"])) as download:
+            content = b"".join(download.chunks)
+            length = download.headers.get("Content-Length")
         if length is not None and int(length) != len(content):
             raise NumeraiUnavailable(f"{urlsplit(str(granted['url'])).hostname} sent {len(content)} of {length} bytes")
         return content

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -29,6 +30,22 @@ TRANSFER_S = 6 * 3600.0
 UPLOAD_S = 120.0
 CHUNK = 1 << 20
 """Bytes of the largest chunk of a response."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """
+    A download that has begun.
+
+    Attributes:
+        status: HTTP status, 200 or 206.
+        headers: Headers of the response; the case of names does not matter.
+        chunks: The body as it arrives; each chunk may raise NumeraiUnavailable.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: Iterator[bytes]
 
 
 class Transport:
@@ -81,18 +98,16 @@ class Transport:
         return answer
 
     @contextmanager
-    def download(
-        self, url: str, headers: Mapping[str, str] | None = None
-    ) -> Iterator[tuple[requests.Response, Iterator[bytes]]]:
+    def download(self, url: str, headers: Mapping[str, str] | None = None) -> Iterator[Download]:
         """
-        Open a download; yield the response and the chunks of its body.
+        Open a download; it is closed with the context.
 
         Raises:
             NumeraiUnavailable: The storage refuses or breaks off. It returns 403 for a file that does not exist.
         """
         with self._request("GET", url, TRANSFER_S, headers=dict(headers or {})) as (response, deadline):
             _require_success(response, url)
-            yield response, _chunks(response, deadline)
+            yield Download(status=response.status_code, headers=response.headers, chunks=_chunks(response, deadline))
 
     def upload(self, url: str, content: bytes) -> None:
         """

@@ -91,8 +91,8 @@ def test_slow_download_is_given_up(sandbox):
     impatient_download = impatient.download("v5.3/live.parquet")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bot.tournament.transport.TRANSFER_S", 0.3)
-        with pytest.raises(NumeraiUnavailable, match="too slowly"), impatient_download as (_, pieces):
-            b"".join(pieces)
+        with pytest.raises(NumeraiUnavailable, match="too slowly"), impatient_download as download:
+            b"".join(download.chunks)
 
 
 def test_wrong_key_names_the_variables(sandbox):

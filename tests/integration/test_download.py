@@ -219,9 +219,9 @@ def test_another_range_than_asked_is_not_used(client, tmp_path, monkeypatch):
             yield opened
 
     part = ResumableDownload(path)
-    with client.download("v5.3/train.parquet") as (response, pieces):
-        part.restart(response.headers["ETag"])
-        part.write([next(pieces)[:1000]], 1 << 30, None)
+    with client.download("v5.3/train.parquet") as begun:
+        part.restart(begun.headers["ETag"])
+        part.write([next(begun.chunks)[:1000]], 1 << 30, None)
     monkeypatch.setattr(client, "download", elsewhere)
     with pytest.raises(DatasetIncomplete, match="another range than requested"):
         fetch(client, "v5.3/train.parquet", path, resume=True)

@@ -129,8 +129,8 @@ def test_url_that_leads_nowhere_is_a_typed_error(sandbox, client, kind):
 
 
 def get(client):
-    with client.download(LIVE) as (response, pieces):
-        return response.headers, b"".join(pieces)
+    with client.download(LIVE) as download:
+        return download.headers, b"".join(download.chunks)
 
 
 @pytest.mark.parametrize("kind", FILES)

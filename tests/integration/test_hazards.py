@@ -291,8 +291,8 @@ def test_the_client_leaves_logging_alone(sandbox, monkeypatch):
 
 def begin(client, path, content):
     """Write the files of an interrupted download of the file that is served now."""
-    with client.download(LIVE) as (response, _):
-        leave(path, content, response.headers["ETag"])
+    with client.download(LIVE) as download:
+        leave(path, content, download.headers["ETag"])
 
 
 def leave(path, content, etag):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pyarrow.parquet as pq
@@ -37,14 +38,14 @@ class _Counted:
         self._client, self._inner = client, inner
 
     def __enter__(self):
-        response, pieces = self._inner.__enter__()
+        download = self._inner.__enter__()
 
         def counted():
-            for piece in pieces:
+            for piece in download.chunks:
                 self._client.taken += len(piece)
                 yield piece
 
-        return response, counted()
+        return replace(download, chunks=counted())
 
     def __exit__(self, *error):
         return self._inner.__exit__(*error)
