@@ -182,11 +182,11 @@ class OtherVersionChampion:
         """
         own, place = self.champion.data, self._place(position)
         known = place >= 0
-        there = own.store.eras.index(self.data.store.eras[position])
-        rows, seen = own.prepared(there), own.window(there)
+        own_position = own.store.eras.index(self.data.store.eras[position])
+        rows = own.prepared(own_position)
         rows = replace(rows, features=rows.features[place[known]], engineered=rows.engineered[place[known]])
-        said = None if benchmark is None else benchmark[known]
-        home = self.champion.score_rows(rows, "masked" if seen is None else seen, said)
+        known_benchmark = None if benchmark is None else benchmark[known]
+        home = self.champion.score_rows(rows, own.scoring_window(own_position), known_benchmark)
         scores = {name: np.full(len(place), np.median(values)) for name, values in home.scores.items()}
         neutralizers = np.full((len(place), home.neutralizers.shape[1]), MIDDLE_BIN, np.int8)
         for name, values in home.scores.items():
@@ -196,11 +196,11 @@ class OtherVersionChampion:
 
     def shared(self, positions: Sequence[int]) -> list[int] | Absent:
         """Return the positions of the eras of which the champion's version has enough rows (:data:`COVERAGE`)."""
-        there = set(self.champion.data.store.eras)
+        own_eras = set(self.champion.data.store.eras)
         found = [
             one
             for one in positions
-            if self.data.store.eras[one] in there and (self._place(one) >= 0).mean() >= COVERAGE
+            if self.data.store.eras[one] in own_eras and (self._place(one) >= 0).mean() >= COVERAGE
         ]
         return found or Absent("its data version shares no era's rows with this one")
 

@@ -238,7 +238,7 @@ class Retrainer:
         )
 
     def _read(self, plan: ResolvedRecipe, synced: Synced) -> _Job:
-        """Return the training set and its blocks; refuse here, not after hours of training, what the data lack."""
+        """Read the training set and split it; data that lack something are refused here, not after hours of training."""
         metadata = FeatureMetadata.read(self._data_folder(plan) / "features.json")
         data = read_training_set(synced, plan, metadata, report_progress=self.report_progress)
         split = split_eras(data, plan)

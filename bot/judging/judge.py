@@ -97,8 +97,7 @@ class Ensemble:
             position: Position of the era.
             benchmark: Predictions of the benchmark model, NaN where there is none. Shape ``(rows,)``.
         """
-        seen = self.data.window(position)
-        return self.score_rows(self.data.prepared(position), "masked" if seen is None else seen, benchmark)
+        return self.score_rows(self.data.prepared(position), self.data.scoring_window(position), benchmark)
 
     def score_rows(self, rows: Prepared, window: Window, benchmark: Floats | None) -> ScoredEra:
         """Return the same for any prepared rows; see :meth:`bot.serving.scorer.Members.score` for *window*."""
@@ -265,8 +264,7 @@ def find_weights(
     names = tuple(name for name, _ in recipe.weights)
     members, eras = Members(folder, names, target=target), []
     for position in positions:
-        seen = data.window(position)
-        scores = members.score(data.prepared(position), window="masked" if seen is None else seen)
+        scores = members.score(data.prepared(position), window=data.scoring_window(position))
         known = {kind: by_era.get(position) for kind, by_era in reference.by_era.items()}
         whole = {kind: values for kind, values in known.items() if values is not None and np.isfinite(values).all()}
         ordered = {name: scores[name] for name in names}

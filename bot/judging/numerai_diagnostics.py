@@ -55,7 +55,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether Numerai's scores equal ours, and in which eras they do or do not."""
+    """
+    Result of a comparison.
+
+    Attributes:
+        agrees: Whether Numerai's scores equal ours.
+        reason: Number of eras and size of the differences, in words.
+    """
 
     agrees: bool
     reason: str
@@ -157,7 +163,7 @@ class Diagnoser:
         return self._keep(intended, state="sent", diagnostics_id=sent)
 
     def _held(self, record: ArtifactDiagnostics) -> ArtifactDiagnostics | None:
-        """Return the record of an upload that was committed although nobody heard of it, ``None`` if there is none."""
+        """Return the record of an upload that the server has without our having recorded it, else ``None``."""
         for filename, identity in self.client.diagnostics_ids(record.model_id).items():
             if filename.startswith(record.token):
                 return self._keep(record, state="sent", diagnostics_id=identity)
@@ -171,7 +177,7 @@ class Diagnoser:
                 return diagnosis
             if waited >= PATIENCE_S:
                 raise RetryLater(
-                    f"Numerai's diagnostics of {record.artifact} are {diagnosis.status} after {waited:.0f} s; ask again later"
+                    f"Numerai's diagnostics of {record.artifact} are {diagnosis.status} after {waited:.0f} s; try again later"
                 )
             self.wait(pause)
             waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE_S)

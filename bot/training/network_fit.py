@@ -239,7 +239,7 @@ def expected_scores(network: SeedAverage, data: TrainingSet, position: int) -> n
     """Return the expected score of each row of the era at *position* for each target. Shape ``(rows, T)``."""
     batch, window = data.eras([position]).batch(0), data.window(position)
     config = network.config
-    seen = torch.from_numpy(window) if config.has_history and window is not None else None
+    history = torch.from_numpy(window) if config.has_history and window is not None else None
     logits = []
     for start in range(0, len(batch.features), ROWS):
         rows = slice(start, start + ROWS)
@@ -254,5 +254,5 @@ def expected_scores(network: SeedAverage, data: TrainingSet, position: int) -> n
             )
         ]
         with torch.inference_mode():
-            logits.append(network(inputs[0], inputs[1], seen, inputs[2]).numpy())
+            logits.append(network(inputs[0], inputs[1], history, inputs[2]).numpy())
     return expected_score(np.concatenate(logits))

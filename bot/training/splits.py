@@ -79,15 +79,15 @@ def holdout(
     """
     known = _known(eras, labelled)
     gap = embargo(targets)
-    asked = f"{validation_eras} validation and {holdout_eras} hold-out eras with an embargo of {gap} before each"
+    blocks = f"{validation_eras} validation and {holdout_eras} hold-out eras with an embargo of {gap} before each"
     if validation_eras < LEAST or (holdout_eras and holdout_eras < LEAST):
-        raise CannotSplit(f"{asked}: a block of fewer than {LEAST} eras has no spread to judge by; ask for more eras")
+        raise CannotSplit(f"{blocks}: a block of fewer than {LEAST} eras has no spread to judge by; set more eras")
     end = _cut(known, holdout_eras, gap)
     stopping = _cut(end.before, validation_eras, gap)
     train = _every(stopping.before, every)
     if len(end.newest) < holdout_eras or len(stopping.newest) < validation_eras or len(train) < LEAST:
         raise CannotSplit(
-            f"{len(known)} labelled eras leave {len(train)} to train on after {asked}; "
+            f"{len(known)} labelled eras leave {len(train)} to train on after {blocks}; "
             "hold out fewer eras, or sync a longer history"
         )
     return Split(train=train, validation=tuple(stopping.newest.tolist()), holdout=tuple(end.newest.tolist()))

@@ -16,7 +16,7 @@ import numpy as np
 
 from bot.data.era_store import FEATURES, Columns, EraStore
 from bot.features.preprocess import Prepared, Preprocess, prepare
-from bot.history.factor_history import FeatureReturns, LatestWindow, feature_returns, latest_window, window
+from bot.history.factor_history import FeatureReturns, LatestWindow, Window, feature_returns, latest_window, window
 from bot.scoring.residual import residual
 from bot.training._temporary_columns import TemporaryColumns
 from models.training.era_batch import EraBatch
@@ -137,6 +137,11 @@ class TrainingSet:
         """Return the feature returns that were resolved when the era at *position* was live. Shape ``(L, F, T)``."""
         return None if self.returns is None else window(self.returns, position, self.lookback)
 
+    def scoring_window(self, position: int) -> Window:
+        """Return :meth:`window` in the form of :meth:`bot.serving.scorer.Members.score`; ``masked`` without history."""
+        history = self.window(position)
+        return "masked" if history is None else history
+
     def live_window(self) -> LatestWindow | None:
         """Return the newest resolved feature returns, ``None`` where no network reads them."""
         return None if self.returns is None else latest_window(self.returns, self.lookback)
@@ -169,8 +174,8 @@ class TrainingSet:
                 known = np.concatenate([self.target(position, target) for position in run])
                 keep = np.isfinite(known)
                 columns = [
-                    stored if np.array_equal(stored, seen) else seen
-                    for stored, seen in zip(
+                    stored if np.array_equal(stored, prepared) else prepared
+                    for stored, prepared in zip(
                         self.store.in_place(run), _joined([era.features for era in eras]), strict=True
                     )
                 ]
