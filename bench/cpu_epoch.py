@@ -1,12 +1,12 @@
 """
 The standard recipe's network on a CPU: training beside a plain perceptron, and onnxruntime beside torch for a live round.
 
-Training: rows per CPU second through :func:`models.training.training.train`, one thread, float32 and bfloat16, for the row-wise
-mixer, the one that mixes each era once, and a residual perceptron with as many parameters as the row-wise mixer. The
-encoder of the 3,555 features is the same in all three.
+Training: rows per CPU second of :func:`models.training.training.train`, on one thread, in float32 and bfloat16. The
+networks are the row-wise mixer, the mixer of whole eras, and a residual perceptron with as many parameters as the
+row-wise mixer. All three have the same encoder of the 3,555 features.
 
-Scoring: CPU seconds for 7,000 rows, one thread, the least of several runs. ``torch`` calls the network once with all rows,
-as example notebooks do; ``torch in chunks`` feeds it the same 256 rows at a time as serving does.
+Scoring: CPU seconds for 7,000 rows, on one thread, the fastest of several runs. ``torch`` calls the network once with all
+rows, as example notebooks do. ``torch in chunks`` calls it with 256 rows at a time, as serving does.
 """
 
 import argparse
@@ -34,18 +34,18 @@ from models.training.training import TrainingOptions
 
 LIVE_ROWS = 7_000
 FASTER, DIFFERENCE, SECONDS = 1.8, 1e-5, 2.5
-"""Goals: onnxruntime against torch, largest difference of a logit, and seconds for a live round of 7,000 rows."""
+"""Goals: ratio of torch to onnxruntime, largest difference of a logit, and seconds for a live round of 7,000 rows."""
 
 CPU = torch.device("cpu")
 
 
 def parameters(config: NetworkConfig) -> int:
-    """Return how many numbers a network of that shape learns."""
+    """Return the number of a network's parameters."""
     return sum(parameter.numel() for parameter in Network(config).parameters())
 
 
 def perceptron_like(config: NetworkConfig, plain: NetworkConfig) -> NetworkConfig:
-    """Return *plain* with layers as wide as it takes to have the parameters of *config*."""
+    """Return *plain* with layers of the width at which it has as many parameters as *config*."""
     base, step = parameters(replace(plain, feed_forward=1)), parameters(replace(plain, feed_forward=2))
     width = 1 + round((parameters(config) - base) / (step - base))
     return replace(plain, feed_forward=width)
@@ -95,7 +95,7 @@ def scoring(config: NetworkConfig, *, rows: int, runs: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, print the tables, and fail where a goal is missed."""
+    """Measure, print the tables, and fail if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="share of 3,555 features, 2,000 rows and 7,000 rows")
     parser.add_argument("--runs", type=int, default=5)

@@ -1,13 +1,13 @@
 """
-The mixer's layers on the benchmark of its authors: basic TSMixer with RevIN on ETTh1, beside the paper's table.
+Errors of the mixer's layers on its authors' benchmark: basic TSMixer with RevIN on ETTh1, beside the paper's table.
 
-ETTh1.csv (Zhou et al., ``ETDataset``, 17,420 hours of 7 channels) may not be shipped, so a path to it is asked for, and
-without the file nothing is trained and no number is printed. Official protocol: lookback 512, hours split 8,640 / 2,880
+ETTh1.csv (Zhou et al., ``ETDataset``, 17,420 hours of 7 channels) may not be shipped, so its path is an argument; without
+the file nothing is trained. Official protocol: lookback 512, hours split 8,640 / 2,880
 / 2,880, scaled by the training part, windows of stride 1 that reach back over the border of their part, Adam on the
 mean squared error, batches of 32, the best of at most 100 epochs on validation with patience 5.
 
-T=720 has the paper's settings. T=96 has lighter ones (two blocks, width 64), for the paper's take six minutes an epoch on
-two cores. Expect 3 and 10 minutes.
+T=720 has the paper's settings. T=96 has lighter ones (two blocks, width 64), because the paper's take six minutes an epoch
+on two cores. Expect 3 and 10 minutes.
 """
 
 import argparse
@@ -31,7 +31,17 @@ BATCH = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """How one horizon is trained, the paper's MSE and MAE, and the most that ours may be."""
+    """
+    Training options of one horizon, and its errors.
+
+    Attributes:
+        blocks: Mixer blocks.
+        feed_forward: Hidden width of feature mixing.
+        learning_rate: Learning rate.
+        dropout: Dropout.
+        paper: MSE and MAE of the paper.
+        goal: Largest MSE and MAE that meet the goal.
+    """
 
     blocks: int
     feed_forward: int
@@ -68,18 +78,18 @@ class Windows:
         self._steps = part.unfold(0, LOOKBACK + horizon, 1).transpose(1, 2)
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of windows."""
         return len(self._steps)
 
     def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Return inputs and what follows them. Shapes ``[B, L, C]`` and ``[B, T, C]``."""
+        """Return the inputs, and the steps that follow them. Shapes ``[B, L, C]`` and ``[B, T, C]``."""
         chosen = self._steps[index]
         return chosen[:, :LOOKBACK], chosen[:, LOOKBACK:]
 
 
 @torch.inference_mode()
 def errors(network: TSMixer, windows: Windows) -> tuple[float, float]:
-    """Return mean squared and mean absolute error over all windows, every one counted."""
+    """Return the mean squared and the mean absolute error over all windows."""
     network.eval()
     squared = absolute = 0.0
     for index in torch.arange(len(windows)).split(256):
@@ -91,7 +101,7 @@ def errors(network: TSMixer, windows: Windows) -> tuple[float, float]:
 
 
 def fit(series: npt.NDArray[np.float32], horizon: int, *, epochs: int, patience: int = 5) -> tuple[float, float]:
-    """Train on the first part, keep what is best on the second, and return MSE and MAE on the third."""
+    """Train on the first part, keep the weights that are best on the second, and return MSE and MAE on the third."""
     setting = SETTINGS[horizon]
     starts = np.cumsum((0, *PARTS[:-1]))
     training, validation, test = (
@@ -116,7 +126,7 @@ def fit(series: npt.NDArray[np.float32], horizon: int, *, epochs: int, patience:
         network.train()
         for index in torch.randperm(len(training)).split(BATCH):
             if len(index) == 1:
-                continue  # one window has no batch statistics; another epoch draws another one
+                continue  # one window has no batch statistics; another epoch leaves out another window
             x, y = training.rows(index)
             optimizer.zero_grad(set_to_none=True)
             torch.nn.functional.mse_loss(network(x), y).backward()
@@ -133,14 +143,14 @@ def fit(series: npt.NDArray[np.float32], horizon: int, *, epochs: int, patience:
 
 
 def main() -> None:
-    """Train, print the table, and fail where a goal is missed."""
+    """Train, print the table, and fail if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, nargs="?", help="ETTh1.csv")
     parser.add_argument("--scale", type=float, default=1.0, help="share of 100 epochs")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if options.file is None or not options.file.is_file():
-        sys.exit("no ETTh1.csv, no numbers: give the path to it")
+        sys.exit("give the path of ETTh1.csv; without it nothing is measured")
     series = read(options.file)
     epochs = max(1, round(100 * options.scale))
     made = {horizon: fit(series, horizon, epochs=epochs) for horizon in SETTINGS}

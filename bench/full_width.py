@@ -12,7 +12,7 @@ FILES = ("train.parquet", "validation.parquet")
 
 
 def world(folder: Path, scale: float) -> None:
-    """Make a world of so large a share of v5.3's eras, unless it is there."""
+    """Generate a world with a share *scale* of v5.3's eras, unless it exists."""
     if (folder / "truth" / "world.json").exists():
         return
     full = SIZES["full"]
@@ -25,6 +25,6 @@ def world(folder: Path, scale: float) -> None:
 
 
 def store(folder: Path, scale: float) -> EraStore:
-    """Return the era store of such a world, made where it is not there."""
+    """Return the era store of such a world; world and store are made if they are missing."""
     world(folder, scale)
     return update(folder / "store", [folder / "v5.3" / name for name in FILES], version="v5.3")

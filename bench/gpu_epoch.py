@@ -1,13 +1,13 @@
 """
-An epoch of the standard recipe's network on v5.3's ``all``, on whatever device there is.
+Time of an epoch of the standard recipe's network on v5.3's ``all``, on the device of this machine.
 
-It runs :func:`models.training.training.train` itself: made eras come from memory in the first epoch, and the second, which is
-measured, finds them on the device as far as they fit. Beside rows per second: seconds for an epoch of train (2,746,268
-rows) and of train and validation together (6,853,308 rows, what a refit sees), peak memory, and the share of the rate of a
-large matrix product, measured on the same device in the same run, that the network's own products reach.
+It runs :func:`models.training.training.train`. Generated eras are copied from memory in the first epoch; the second epoch,
+which is measured, reads them on the device as far as they fit. The table has rows per second, seconds for an epoch of
+train (2,746,268 rows) and of train and validation together (6,853,308 rows, as in a refit), peak memory, and the rate of
+the network's matrix products as a share of the rate of a large matrix product on the same device in the same run.
 
-The goal, an epoch of all rows within 40 s, is that of one H200 at full scale; on another device nothing is judged. A CPU
-gets two eras and is never more than an indication.
+The goal, an epoch of all rows within 40 s, is for one H200 at full scale; other devices have no goal. A CPU trains on two
+eras and gives an indication only.
 """
 
 import argparse
@@ -30,7 +30,16 @@ CPU_ERAS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """One way to train: rows per second, peak memory in GiB, and the share of the matrix-product rate."""
+    """
+    Speed of one kind of training.
+
+    Attributes:
+        mixing: Body of the network.
+        compiled: Whether the network was compiled.
+        rows_per_s: Rows per second.
+        peak_gib: Peak memory in GiB.
+        share: Rate of the network's matrix products as a share of the device's rate.
+    """
 
     mixing: str
     compiled: bool
@@ -40,7 +49,7 @@ class Timing:
 
 
 def device_name(device: torch.device) -> str:
-    """Return what the device calls itself."""
+    """Return the name of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -49,14 +58,14 @@ def device_name(device: torch.device) -> str:
 
 
 def peak_gib(device: torch.device) -> float:
-    """Return the most memory held so far: of the device, or of this process."""
+    """Return the peak memory of the device, or on a CPU of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def measure(mixing: str, device: torch.device, *, eras: int, compiled: bool, rate: float) -> Timing:
-    """Train two epochs and say how fast the second was."""
+def time_epoch(mixing: str, device: torch.device, *, eras: int, compiled: bool, rate: float) -> Timing:
+    """Train two epochs and return the speed of the second."""
     config = standard_network(standard_manifest(FEATURES), mixing)
     options = TrainingOptions(
         main_target=config.targets[0], epochs=2, device=device.type, compiled=compiled, evaluations_per_epoch=1
@@ -74,7 +83,7 @@ def measure(mixing: str, device: torch.device, *, eras: int, compiled: bool, rat
 
 
 def main() -> None:
-    """Measure, print the table, and fail where the goal is missed on the device it is for."""
+    """Measure, print the table, and fail if the goal is missed on the device that has one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, help="share of the 1,231 eras; 1 on a GPU, two eras on a CPU")
     parser.add_argument("--json", type=Path)
@@ -84,7 +93,7 @@ def main() -> None:
     eras = max(CPU_ERAS, round(ALL_ERAS * (options.scale or float(on_gpu))))
     if not on_gpu:
         torch.set_num_threads(1)
-    # As the training loop does by itself: bfloat16 on a GPU, float32 on a CPU.
+    # The training loop uses bfloat16 on a GPU and float32 on a CPU.
     dtype = torch.bfloat16 if on_gpu else torch.float32
     name, rate = device_name(device), product_rate(device, dtype)
     print(f"{name}; matrix product {rate / 1e12:,.2f} TFLOP/s in {str(dtype).removeprefix('torch.')}")
@@ -94,7 +103,7 @@ def main() -> None:
     rows = []
     for mixing in ("row", "era", "none"):
         for compiled in (False, True) if on_gpu else (False,):
-            one = measure(mixing, device, eras=eras, compiled=compiled, rate=rate)
+            one = time_epoch(mixing, device, eras=eras, compiled=compiled, rate=rate)
             rows.append(one)
             label = f"mixing {mixing}{', compiled' if compiled else ''}"
             print(

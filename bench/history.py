@@ -1,8 +1,8 @@
 """
-The table of realised feature returns, beside the bare matrix product it cannot do without.
+CPU seconds of the table of feature returns, beside the bare matrix product that it needs.
 
-Four targets, one thread, files in the page cache. The bound is ``y.T @ x`` of each era with x in float32 already; casting
-int8 to float32 alone is shown too, since every way has to do it.
+Four targets, one thread, files in the page cache. The bound is ``y.T @ x`` of each era with x in float32, plus the cast from
+int8 to float32, which every implementation needs.
 """
 
 import argparse
@@ -26,7 +26,7 @@ LOOKBACK, FILE_GOAL_MB = 52, 4.0
 
 
 def main() -> None:
-    """Measure, print the table, and fail where the published file is larger than its goal."""
+    """Measure, print the table, and fail if the published file is larger than its goal."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=0.05, help="share of v5.3's 1,231 eras, all of them as wide")
     parser.add_argument("--folder", type=Path, help="keep the world here and use it again")

@@ -1,9 +1,9 @@
 """
-The history from parquet to something that can be trained on, three ways.
+CPU seconds and memory to make the history trainable from parquet files: pandas, pyarrow and the era store.
 
-Sides, each a fresh process: ``pandas.read_parquet`` of both files; ``pyarrow.parquet.read_table`` of both; the era
-store of ``bot sync``, written to disk and synced. The world has v5.3's 3,555 features; ``--scale`` of its 1,231
-eras are made (1: about an hour and 35 GB of disk).
+Each side is a fresh process: ``pandas.read_parquet`` of both files; ``pyarrow.parquet.read_table`` of both; the era store
+of ``bot sync``, written and synced to disk. The world has v5.3's 3,555 features and a share ``--scale`` of its 1,231 eras
+(1 takes about an hour and 35 GB of disk).
 """
 
 import argparse
@@ -44,7 +44,7 @@ def ours(folder: Path) -> None:
 
 
 def main() -> None:
-    """Measure every side, print the table, and fail where a goal is missed."""
+    """Measure every side, print the table, and fail if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=0.1, help="share of v5.3's 1,231 eras, all of them as wide")
     parser.add_argument("--folder", type=Path, help="keep the world here and use it again")
@@ -71,7 +71,7 @@ def main() -> None:
     for role, (cpu, memory) in spent.items():
         shares = cpu / spent["pandas"].cpu_s, memory / spent["pandas"].anonymous_mib
         print(f"{role:<10}{cpu:>9.2f}{shares[0]:>11.3f}{memory:>15.0f}{shares[1]:>11.3f}")
-    # Beyond what a row group takes, memory grows with ids and targets only: those of one file are held at a time.
+    # Beyond one row group, memory grows only with the ids and targets of one file at a time.
     more = (V53_ROWS - rows) * (4 * V53_COLUMNS + 16) / 2**20
     print(f"extrapolated to v5.3 ({V53_ROWS:,} rows): ours at most {spent['ours'].anonymous_mib + more:.0f} MiB")
     missed = [

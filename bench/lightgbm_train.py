@@ -1,16 +1,16 @@
 """
-LightGBM from the era store, beside LightGBM fed from pandas: by its defaults, and in the layout that the bot fixes.
+CPU seconds and memory of LightGBM from the era store, beside LightGBM from pandas with its defaults or by columns.
 
-Each side in a fresh process with one thread and Numerai's small model's shape, fifty trees on the labelled eras of
-the validation file: late ones, in which every column has values, as in the whole history. (LightGBM's defaults drop a
-constant column and draw other columns for each tree then; the bot keeps it, so that a Dataset serves every leaf size.)
-CPU seconds to the first tree hold the Dataset and what LightGBM prepares before it grows anything. Memory is what no
-file backs, at its peak until the first tree, over what the data took before.
+Each side is a fresh process on one thread. It trains fifty trees of the shape of Numerai's small model on the labelled
+eras of the validation file, in which every column has values, as in the whole history. (LightGBM's defaults drop a
+constant column, and then draw other columns for each tree. The bot keeps it, so that one Dataset serves every leaf size.)
+CPU seconds to the first tree include the Dataset and LightGBM's preparations. Memory is peak anonymous memory until the
+first tree, less that before the Dataset.
 
-The goal for CPU is held against whole trainings, everything divided by their trees. Trees alone cannot differ: by
-default LightGBM times the layouts by rows and by columns and keeps the faster, and with either the model is the same
-to the last bit. What the store saves lies before the first tree: the defaults turn int8 into floats, and lay the
-matrix out a second time. The more trees, the less that is of the whole; how many the goal allows is printed.
+The goal for CPU is for a whole training, divided by its trees. The trees alone cannot differ: by default LightGBM times
+the layouts by rows and by columns and keeps the faster one, and the model is the same to the last bit with both. The
+store saves time before the first tree, where the defaults convert int8 to floats and lay the matrix out a second time.
+With more trees this share falls; the bench prints the number of trees up to which the goal is met.
 """
 
 import argparse
@@ -32,12 +32,12 @@ from models.trees.trees import TreeModel
 CPU_GOAL, MEMORY_GOAL, TREES = 2.5, 5.0, 50
 SHAPE = {"learning_rate": 0.01, "max_depth": 5, "num_leaves": 31, "min_data_in_leaf": 20, "seed": 1, "num_threads": 1}
 SMALL = 2_000
-"""Trees of the small model."""
+"""Number of trees of Numerai's small model."""
 TARGET, FILE = "target_ender_60", "validation.parquet"
 
 
-class Watch:
-    """Notes when trees are done, and the peak of anonymous memory until the first."""
+class TreeTimer:
+    """CPU time at the end of every tree, and peak anonymous memory until the first."""
 
     def __init__(self) -> None:
         self.base = self.peak = anonymous_mib()
@@ -51,11 +51,11 @@ class Watch:
             time.sleep(0.005)
 
     def tree(self) -> None:
-        """Note that a tree is done."""
+        """Record the end of a tree."""
         self.times.append(time.process_time())
 
     def report(self, text: str, folder: Path, role: str) -> None:
-        """Keep the model, and print what was seen as JSON."""
+        """Write the model, and print the measurements as JSON."""
         model(folder, role).write_text(text, encoding="utf-8")
         print(
             json.dumps(
@@ -69,17 +69,17 @@ class Watch:
 
 
 def model(folder: Path, role: str) -> Path:
-    """Return where the model of a side is kept."""
+    """Return the path of a side's model."""
     return folder / f"model-{role}.txt"
 
 
 def anonymous_mib() -> float:
-    """Return this process's memory that no file backs."""
+    """Return the anonymous memory of this process in MiB."""
     return float(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) / 1024
 
 
 def pandas(folder: Path, kept: Path, role: str) -> None:
-    """Read the file with pandas and train with LightGBM's defaults, or in columns."""
+    """Read the file with pandas, and train with LightGBM's defaults or by columns."""
     import lightgbm
     import pandas as pd
 
@@ -87,18 +87,18 @@ def pandas(folder: Path, kept: Path, role: str) -> None:
     X, y = frame[[name for name in frame.columns if name.startswith("feature_")]], frame[TARGET]
     del frame
     usual = {**SHAPE, "objective": "regression", "feature_fraction": 0.1, "deterministic": True, "verbosity": -1}
-    watch = Watch()
+    timer = TreeTimer()
     booster = lightgbm.train(
         {**usual, "force_col_wise": role == "pandas-columns"},
         lightgbm.Dataset(X, label=y),
         num_boost_round=TREES,
-        callbacks=[lambda _: watch.tree()],
+        callbacks=[lambda _: timer.tree()],
     )
-    watch.report(booster.model_to_string(), kept, role)
+    timer.report(booster.model_to_string(), kept, role)
 
 
 def ours(folder: Path, kept: Path, role: str) -> None:
-    """Train from the era store in place; the second time, from the Dataset that the first one kept."""
+    """Train from the era store in place; the second run reads the Dataset of the first."""
     from models.trees.gbm import DatasetCache, GbmOptions, train_gbm
 
     columns, positions = training_eras(folder)
@@ -108,17 +108,17 @@ def ours(folder: Path, kept: Path, role: str) -> None:
         num_trees=TREES, learning_rate=0.01, max_depth=5, num_leaves=31, colsample_bytree=0.1, seed=1, threads=1
     )
     cache = DatasetCache(folder=kept / "datasets")
-    watch = Watch()
+    timer = TreeTimer()
     text = train_gbm(
         chunks,
         y,
         options,
         columns.feature_names,
-        lambda _done, _total: watch.tree(),
+        lambda _done, _total: timer.tree(),
         rows_digest=str(folder),
         cache=cache,
     )
-    watch.report(text, kept, role)
+    timer.report(text, kept, role)
 
 
 def training_eras(folder: Path) -> tuple[Columns, list[int]]:
@@ -133,7 +133,7 @@ ROLES = {"pandas": pandas, "pandas-columns": pandas, "ours": ours, "ours-again":
 
 
 def trees(path: Path) -> str:
-    """Return the trees of a model, without what was asked for."""
+    """Return the trees of a model, without its parameters."""
     text = path.read_text(encoding="utf-8")
     return text[text.index("Tree=0") : text.index("end of trees")]
 
@@ -151,7 +151,7 @@ def most(peer: dict[str, float], side: dict[str, float]) -> float:
 
 
 def main() -> None:
-    """Measure every side, print the table, and fail where a goal is missed."""
+    """Measure every side, print the table, and fail if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=0.05, help="share of v5.3's 1,231 eras, all of them as wide")
     parser.add_argument("--folder", type=Path, help="keep the world here and use it again")
@@ -169,11 +169,11 @@ def main() -> None:
         folder = options.folder or kept
         store(folder, options.scale)
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-        seen: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for role in ROLES:
             command = [sys.executable, __file__, "--role", role, "--folder", str(folder), "--kept", str(kept)]
             output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
-            seen[role] = json.loads(output.splitlines()[-1])
+            found[role] = json.loads(output.splitlines()[-1])
         columns, positions = training_eras(folder)
         codes = np.ascontiguousarray(columns.features(positions[-1]))
         scores = {role: TreeModel(model(kept, role)).predict(codes) for role in ROLES}
@@ -181,14 +181,14 @@ def main() -> None:
     rows = int(np.diff(columns.offsets)[positions].sum())
     print(f"{rows:,} rows x {len(columns.feature_names):,} features, depth 5, 31 leaves, one thread\n")
     print(f"{'':<16}{'CPU s to tree 1':>16}{'CPU s a tree':>14}{'MiB to tree 1':>15}  trees are ours")
-    for role, one in seen.items():
+    for role, one in found.items():
         figures = f"{one['first_cpu_s']:>16.2f}{one['tree_cpu_s']:>14.3f}{one['dataset_mib']:>15.0f}"
         print(f"{role:<16}{figures}  {'yes, to the last bit' if same[role] else 'no'}")
     apart = np.abs(scores["pandas"] - scores["ours"]).max()
     spread = np.corrcoef(scores["pandas"], scores["ours"])[0, 1]
     print(f"\npredictions of the defaults differ by up to {apart:.1e}, correlation {spread:.9f}")
     print(f"\n{'figure':<44}{'pandas':>9}{'ours':>9}{'ratio':>8}{'goal':>7}")
-    peer, mine, again = seen["pandas"], seen["ours"], seen["ours-again"]
+    peer, mine, again = found["pandas"], found["ours"], found["ours-again"]
     lines = [
         (f"CPU s a tree, {TREES} trees", cpu_s(peer, TREES) / TREES, cpu_s(mine, TREES) / TREES, CPU_GOAL),
         ("the same, Dataset read back", cpu_s(peer, TREES) / TREES, cpu_s(again, TREES) / TREES, CPU_GOAL),
@@ -206,7 +206,7 @@ def main() -> None:
     for name, side in (("", mine), (", Dataset read back", again)):
         print(f"{CPU_GOAL} times less CPU for a whole training{name}: up to {most(peer, side):,.0f} trees")
     if options.json:
-        options.json.write_text(json.dumps({**seen, "identical": same, "missed": missed}), encoding="utf-8")
+        options.json.write_text(json.dumps({**found, "identical": same, "missed": missed}), encoding="utf-8")
     if missed:
         sys.exit(f"missed: {'; '.join(missed)}")
 

@@ -1,4 +1,4 @@
-"""What both sides of ``live_path.py`` work on: a live file, a network and trees at full width."""
+"""Inputs of both sides of ``live_path.py``: a live file, a network and trees at full width."""
 
 import json
 from dataclasses import asdict
@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 import torch
 
 from bot.features.distributions import FeatureDistributions, sample
-from bot.features.preprocess import Prepared, Preprocess, engineered_scaling, network_scaling
-from bot.features.preprocess import prepare as prepared
+from bot.features.preprocess import Prepared, Preprocess, engineered_scaling, network_scaling, prepare
 from bot.history.factor_history import SCALE, HistoryState
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.names import (
@@ -38,16 +37,16 @@ RANDOM = np.random.default_rng(1)
 TARGET = "target_ender_60"
 
 
-def prepare(folder: Path, *, rows: int, features: int, trees: int) -> None:
+def write_live_inputs(folder: Path, *, rows: int, features: int, trees: int) -> None:
     """
     Write a live file, an artifact with a random network and real trees, and the same models for the plain script.
 
     ::
 
-        datasets/v5.3/live.parquet   what a sandbox serves
-        models/                      the artifact's files
-        state/artifacts/             the artifact, promoted
-        network.pt, network.json     the network as torch has it
+        datasets/v5.3/live.parquet   live file that a sandbox serves
+        models/                      files of the artifact
+        state/artifacts/             the promoted artifact
+        network.pt, network.json     the network for torch
     """
     manifest = standard_manifest(features)
     names = manifest.features
@@ -63,9 +62,9 @@ def prepare(folder: Path, *, rows: int, features: int, trees: int) -> None:
     export(network, made / NETWORK)
     torch.save(network.state_dict(), folder / "network.pt")
     (folder / "network.json").write_text(json.dumps(network.config.to_json()))
-    (made / tree_file(TREE_MEMBER)).write_text(_trees(prepared(manifest, names, values), manifest, trees))
+    (made / tree_file(TREE_MEMBER)).write_text(_trees(prepare(manifest, names, values), manifest, trees))
     members = Members(made, (NETWORK_MEMBER, TREE_MEMBER), target=TARGET)
-    (made / GOLDEN).write_bytes(golden_batch(values[:128], members.score(prepared(manifest, names, values[:128]))))
+    (made / GOLDEN).write_bytes(golden_batch(values[:128], members.score(prepare(manifest, names, values[:128]))))
     store = ArtifactStore(folder / "state" / "artifacts")
     about = {
         "data_version": "v5.3",
@@ -90,7 +89,7 @@ def standard_manifest(features: int) -> Preprocess:
 
 
 def standard_network(manifest: Preprocess, mixing: Mixing = "row") -> NetworkConfig:
-    """Return the standard recipe's network for such columns, with its own body or another one."""
+    """Return the standard recipe's network for these columns, with its own body or another one."""
     recipe = STANDARD.network
     scaling, engineered = network_scaling(manifest), engineered_scaling(manifest)
     past = mixing != "none"

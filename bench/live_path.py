@@ -1,12 +1,13 @@
 """
-A cold submission at full width, beside a plain script that does the same the way example notebooks do.
+CPU seconds and memory of a cold submission at full width, beside a plain script in the way of example notebooks.
 
-Sides, each a fresh process on one thread, CPU seconds from process start to the CSV on disk and peak resident memory:
+Each side is a fresh process on one thread. Measured are CPU seconds from process start to the CSV on disk, and peak
+resident memory:
 
 - ``plain``: pandas, the lightgbm package, torch eager and numerai-tools.
-- ``ours``: the code of ``bot submit`` from the live file to the CSV; no connection.
-- ``submit``: ``bot submit --round latest`` itself against a sandbox, with numerapi and the download; up to the CSV, and
-  beyond it (Numerai's own validation in a child process, upload, read-back) to the confirmed receipt.
+- ``ours``: the code of ``bot submit`` from the live file to the CSV, without a connection.
+- ``submit``: ``bot submit --round latest`` against a sandbox, with numerapi and the download, up to the CSV, and up to the
+  confirmed receipt (Numerai's validation in a child process, upload and read-back).
 
 All three use the same live file, network weights and trees, and must rank the rows alike.
 """
@@ -28,14 +29,14 @@ from typing import Any
 SLOT = "sandbox_mixer"
 PEAK_MIB = 600
 SWAPS = 1e-2
-"""Ranks may differ where a standard deviation of the plain script, rounded otherwise, falls on the other side of a tree's
-threshold; a network or a tree that is wrong shows up as .3 and more."""
+"""Largest rank difference. Ranks may differ a little, because a standard deviation that the plain script rounds differently
+can be on the other side of a tree's threshold; a wrong network or tree makes a difference of .3 and more."""
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def ours(folder: Path, csv: Path) -> None:
-    """Score the live file with the champion, by the code of ``bot submit``."""
+    """Score the live file with the champion, with the code of ``bot submit``."""
     from bot.data.live_file import read_live
     from bot.serving.artifacts import ArtifactStore
     from bot.serving.scorer import Scorer
@@ -51,7 +52,7 @@ def ours(folder: Path, csv: Path) -> None:
 
 
 def plain(folder: Path, csv: Path) -> None:
-    """Do the same as example notebooks do: pandas in, torch and lightgbm, numerai-tools, pandas out."""
+    """Score the live file as example notebooks do: pandas in, torch and lightgbm, numerai-tools, pandas out."""
     import lightgbm as lgb
     import numpy as np
     import pandas as pd
@@ -95,7 +96,7 @@ def plain(folder: Path, csv: Path) -> None:
 
 
 def engineered_in_order(made: dict[str, Any], order: list[str]) -> Any:  # noqa: ANN401 - arrays, imported late
-    """Return the aggregates as the models name them, ``group_<family>_<group>``."""
+    """Return the aggregates in the models' order; their names are ``group_<family>_<group>``."""
     import numpy as np
 
     columns = []
@@ -106,7 +107,7 @@ def engineered_in_order(made: dict[str, Any], order: list[str]) -> Any:  # noqa:
 
 
 def plain_history(centred: Any, window: Any, groups: list[list[Any]]) -> Any:  # noqa: ANN401 - tensors, imported late
-    """Return the lagged factor scores by one einsum a group, materialised for all rows at once."""
+    """Return the lagged factor scores with one einsum per group, for all rows at once."""
     import torch
 
     from bot.history.factor_history import SCALE
@@ -119,7 +120,7 @@ def plain_history(centred: Any, window: Any, groups: list[list[Any]]) -> Any:  #
 
 
 def submit(folder: Path, csv: Path, environment: dict[str, str]) -> dict[str, float]:
-    """Run ``bot submit`` against a sandbox that serves the live file; return what :func:`measured` does."""
+    """Run ``bot submit`` against a sandbox that serves the live file; return the result of :func:`run_process`."""
     from bot.sandbox.clock import SandboxClock
     from bot.sandbox.server import Sandbox
     from bot.sandbox.tournament import DEMO_ACCOUNT
@@ -136,7 +137,7 @@ def submit(folder: Path, csv: Path, environment: dict[str, str]) -> dict[str, fl
         }
         rounds = folder / "state" / "rounds"
         sent = rounds / str(sandbox.tournament.schedule.first_round) / SLOT / "predictions.csv"
-        spent = measured(["-m", "bot", "submit", "--round", "latest"], {**environment, **settings}, watched=sent)
+        spent = run_process(["-m", "bot", "submit", "--round", "latest"], {**environment, **settings}, watched=sent)
     csv.write_bytes(sent.read_bytes())
     shutil.rmtree(rounds)
     for ledger in (folder / "state").glob("ledger*"):
@@ -144,13 +145,13 @@ def submit(folder: Path, csv: Path, environment: dict[str, str]) -> dict[str, fl
     return spent
 
 
-def measured(arguments: list[str], environment: dict[str, str], *, watched: Path | None = None) -> dict[str, float]:
+def run_process(arguments: list[str], environment: dict[str, str], *, watched: Path | None = None) -> dict[str, float]:
     """
     Run this interpreter in a fresh process.
 
     Returns:
-        ``cpu_s`` of it and its children, ``to_file_s`` of it when *watched* appeared (to 10 ms), ``peak_mib``, and the most
-        that was its own (``own_mib``) and that was of mapped files, programs among them (``mapped_mib``).
+        ``cpu_s`` of the process and its children, ``to_file_s`` of the process until *watched* appeared (to 10 ms),
+        ``peak_mib``, and the peaks of anonymous memory (``own_mib``) and of mapped files, with programs (``mapped_mib``).
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL)
@@ -178,7 +179,7 @@ def measured(arguments: list[str], environment: dict[str, str], *, watched: Path
 
 
 def main() -> None:
-    """Measure every side in turn, print the table, and fail where a goal is missed."""
+    """Measure every side in turn, print the table, and fail if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="share of 7,000 rows, 3,555 features and 2,000 trees")
     parser.add_argument("--runs", type=int, default=3)
@@ -194,15 +195,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="live-path-") as name:
         folder = Path(name)
         size = {"rows": int(7000 * options.scale), "features": int(3555 * options.scale)}
-        # Imported here, so that the processes that measure one side do not load torch with it.
-        from live_inputs import prepare
+        # Imported here, so that the processes of one side do not load torch.
+        from live_inputs import write_live_inputs
 
-        prepare(folder, **size, trees=int(2000 * options.scale))
+        write_live_inputs(folder, **size, trees=int(2000 * options.scale))
         spent: dict[str, list[dict[str, float]]] = {"plain": [], "ours": [], "submit": []}
         for _ in range(options.runs):
             for role in ("plain", "ours"):
                 arguments = [__file__, "--role", role, "--folder", str(folder), "--csv", str(folder / f"{role}.csv")]
-                spent[role].append(measured(arguments, environment))
+                spent[role].append(run_process(arguments, environment))
             spent["submit"].append(submit(folder, folder / "submit.csv", environment))
         agreement = {role: agree(folder / "plain.csv", folder / f"{role}.csv") for role in ("ours", "submit")}
     middle = {
@@ -236,7 +237,7 @@ def main() -> None:
 
 
 def agree(one: Path, other: Path) -> float:
-    """Return the largest difference of two submissions' predictions; ids must be equal and in order."""
+    """Return the largest difference between the predictions of two submissions with equal ids in equal order."""
     left, right = ([line.split(",") for line in path.read_text().splitlines()[1:]] for path in (one, other))
     if [row[0] for row in left] != [row[0] for row in right]:
         sys.exit("the two sides wrote different ids")

@@ -1,9 +1,9 @@
 """
-Batches of one era for torch: int8 from the era store as training takes them, beside a DataLoader over rows.
+Speed of batches of one era for torch: int8 from the era store as in training, beside a DataLoader over rows.
 
-Ours are the batches of a training set, preprocessed, and copied into memory that stays, as pinned memory does. Both in
-this process on one thread, files in the page cache, after one warm-up, which is where eras are looked through for
-values they lack; thousand rows per CPU second.
+Ours are preprocessed batches of a training set, copied into memory that is reused, as pinned memory is. Both sides run in
+this process on one thread, with files in the page cache, after one warm-up, in which eras are searched for missing
+values. The unit is thousand rows per CPU second.
 """
 
 import argparse
@@ -31,7 +31,7 @@ WARM, ERAS, BATCH, ROWS = 1, 12, 4096, 16_384
 
 
 class PerRow(Dataset[tuple[torch.Tensor, float]]):
-    """What tutorials do: one row at a time out of an array in memory."""
+    """One row at a time from an array in memory, as in tutorials."""
 
     def __init__(self, features: np.ndarray, targets: np.ndarray) -> None:
         self.features, self.targets = features, targets
@@ -46,14 +46,14 @@ class PerRow(Dataset[tuple[torch.Tensor, float]]):
 
 
 def rate(batches: Callable[[], int]) -> float:
-    """Return thousand rows per CPU second of *batches*, which returns how many rows it made."""
+    """Return thousand rows per CPU second of *batches*, which returns the number of its rows."""
     began = time.process_time()
     rows = batches()
     return rows / (time.process_time() - began) / 1e3
 
 
 def main() -> None:
-    """Measure, print the table, and fail where a goal is missed."""
+    """Measure, print the table, and fail if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=0.05, help="share of v5.3's 1,231 eras, all of them as wide")
     parser.add_argument("--folder", type=Path, help="keep the world here and use it again")

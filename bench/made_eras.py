@@ -1,8 +1,8 @@
 """
-Eras of v5.3's shape made in memory, and how fast the training loop learns from them.
+Generated eras of v5.3's shape in memory, and the speed of the training loop on them.
 
-Rows and features are v5.3's ``all``: 3,555 features, 2,746,268 rows in the 574 eras of train, 6,853,308 rows in the 1,231
-eras of train and validation together, of which a refit sees all that are resolved.
+Rows and features are those of v5.3's ``all``: 3,555 features, 2,746,268 rows in the 574 eras of train, 6,853,308 rows in
+the 1,231 eras of train and validation together. A refit trains on the resolved ones.
 """
 
 import time
@@ -23,7 +23,7 @@ TRAIN_ROWS = 2_746_268
 ALL_ROWS, ALL_ERAS = 6_853_308, 1_231
 ERA_ROWS = ALL_ROWS // ALL_ERAS
 DISTINCT = 4
-"""Eras that are really made; the others repeat them, so that making numbers is no part of what is measured."""
+"""Number of distinct eras; the others repeat them, so that generating them is not measured."""
 
 
 @dataclass
@@ -36,7 +36,7 @@ class MadeEras:
     made: list[tuple[EraBatch, np.ndarray | None]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the distinct ones."""
+        """Generate the distinct eras."""
         self.made = [self._era(number) for number in range(min(DISTINCT, self.count))]
 
     @property
@@ -49,7 +49,7 @@ class MadeEras:
         return self.made[index % len(self.made)][0]
 
     def window(self, index: int) -> np.ndarray | None:
-        """Return what its rows see of the past."""
+        """Return the history window of an era."""
         return self.made[index % len(self.made)][1]
 
     def _era(self, number: int) -> tuple[EraBatch, np.ndarray | None]:
@@ -67,20 +67,20 @@ class MadeEras:
 
 def rows_per_s(config: NetworkConfig, eras: MadeEras, options: TrainingOptions, *, device: torch.device) -> float:
     """
-    Return rows learned from per second in the second of two epochs, when everything is warm and what fits is resident.
+    Return rows per second in the second of two epochs, with caches warm and as many eras on the device as fit.
 
-    Wall time on a GPU, this process's CPU time on a CPU, which others may be using too.
+    It is wall time on a GPU. On a CPU it is the CPU time of this process, because other processes may use the CPU too.
     """
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     ends = []
 
-    def watch(progress: Progress) -> None:
+    def record(progress: Progress) -> None:
         if progress.step in (eras.count, 2 * eras.count):
             if device.type == "cuda":
                 torch.cuda.synchronize()
             ends.append(clock())
 
-    train(config, eras, MadeEras(config, 0), options, score=lambda _predictions, _targets: 0.0, on_progress=watch)
+    train(config, eras, MadeEras(config, 0), options, score=lambda _predictions, _targets: 0.0, on_progress=record)
     return eras.count * eras.rows / (ends[1] - ends[0])
 
 

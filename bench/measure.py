@@ -1,4 +1,4 @@
-"""Run one side of a comparison in a fresh process; CPU seconds and peak anonymous memory of it."""
+"""CPU seconds and peak anonymous memory of one side of a comparison, run in a fresh process."""
 
 import json
 import resource
@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 
 def save(path: Path | None, figures: dict[str, object]) -> None:
-    """Write the figures of a bench as JSON where a file is named."""
+    """Write the figures of a bench as JSON, if *path* is given."""
     if path is not None:
         path.write_text(json.dumps(figures), encoding="utf-8")
 
 
 class Spent(NamedTuple):
-    """What a process took: CPU seconds with its children, and MiB of memory that no file backs, at its peak."""
+    """CPU seconds of a process and its children, and its peak anonymous memory in MiB."""
 
     cpu_s: float
     anonymous_mib: float

@@ -1,7 +1,7 @@
 """
-Opening the era store and touching every feature of every era once, beside a bare mmap of the same bytes.
+CPU seconds to open the era store and read every feature of every era once, beside a bare mmap of the same bytes.
 
-Each side in a fresh process on one thread, with the files in the page cache; CPU seconds, minimum of several runs.
+Each side is a fresh process on one thread with the files in the page cache; the fastest of several runs counts.
 """
 
 import argparse
@@ -18,7 +18,7 @@ GOAL = 2.0
 
 
 def ours(folder: Path) -> None:
-    """Open the store, then look at all values of each era through it."""
+    """Open the store, and read all values of every era through it."""
     from bot.data.era_store import EraStore
 
     began = time.process_time()
@@ -30,14 +30,14 @@ def ours(folder: Path) -> None:
 
 
 def bare(folder: Path) -> None:
-    """Map the same files and look at all of their bytes."""
+    """Map the same files, and read all of their bytes."""
     paths = sorted((folder / "blocks").glob("*.features"))
     largest = max(int(np.memmap(path, dtype=np.int8, mode="r").max()) for path in paths)
     print(f"bare: largest code {largest}")
 
 
 def main() -> None:
-    """Measure both sides, print the table, and fail where the goal is missed."""
+    """Measure both sides, print the table, and fail if the goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=0.05, help="share of v5.3's 1,231 eras, all of them as wide")
     parser.add_argument("--folder", type=Path, help="keep the world here and use it again")

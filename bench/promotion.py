@@ -1,13 +1,12 @@
 """
-Does the gate promote what has learned something, and nothing else? Retrains on healthy and on shuffled targets, counted.
+Number of promotions after retrains on healthy and on shuffled targets.
 
-Every four retrains have a generated world of their own. ``healthy``: the world as it is, first without a champion, then
-with another seed against the champion that came of it. ``shuffled``: the rows' targets are exchanged at random within
-every era, anew for each retrain, so that there is nothing to learn and nothing to find on the hold-out; again first
-without a champion, then against the healthy one. The recipe is the demo's without its refit, which comes after the
-judgement and has no part in it.
+Four retrains share a generated world. ``healthy``: the world's own targets, first without a champion, then with another
+seed against the first champion. ``shuffled``: targets are exchanged at random within every era, differently for each
+retrain, so that there is nothing to learn; again first without a champion, then against the healthy champion. The recipe
+is the demo's without the refit, which comes after the judgement and does not change it.
 
-Goals: no shuffled challenger is promoted; nine in ten healthy ones are.
+Goals: no shuffled challenger is promoted, and nine in ten healthy challengers are.
 """
 
 import argparse
@@ -57,7 +56,7 @@ def shuffle_targets(folder: Path, seed: int) -> None:
 
 
 def retrain(world: Path, state: Path, recipe: Recipe) -> tuple[bool, str]:
-    """Retrain once against a sandbox that serves *world*; say whether the challenger was promoted, and why."""
+    """Retrain once against a sandbox that serves *world*; return whether the challenger was promoted, and why."""
     state.mkdir(exist_ok=True)
     with Sandbox(World.open(world), clock=SandboxClock(OPENED + timedelta(minutes=1))) as sandbox:
         retrainer = Retrainer(
@@ -74,7 +73,7 @@ def retrain(world: Path, state: Path, recipe: Recipe) -> tuple[bool, str]:
 
 
 def world_round(root: Path, seed: int, size: WorldSize) -> dict[str, tuple[bool, str]]:
-    """Return what became of the four retrains on the world of one *seed*."""
+    """Return the outcomes of the four retrains on the world of one *seed*."""
     healthy, shuffled, again = root / "healthy", root / "shuffled", root / "again"
     generate(healthy, size=size, seed=seed)
     for number, folder in enumerate((shuffled, again)):
@@ -92,7 +91,7 @@ def world_round(root: Path, seed: int, size: WorldSize) -> dict[str, tuple[bool,
 
 
 def main() -> int:
-    """Count, print, and say whether the goals were met."""
+    """Count promotions, print them, and return 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=10, help="each gives two healthy and two shuffled retrains")
     parser.add_argument("--first-seed", type=int, default=1)
@@ -106,7 +105,9 @@ def main() -> int:
         for kind, (done, why) in outcome.items():
             promoted[kind] += done
             log.append({"seed": seed, "kind": kind, "promoted": done, "why": why})
-            print(f"world {seed}, {kind}: {'promoted' if done else 'kept back'} | {why}", file=sys.stderr, flush=True)
+            print(
+                f"world {seed}, {kind}: {'promoted' if done else 'not promoted'} | {why}", file=sys.stderr, flush=True
+            )
     print(f"{'retrains':<28}{'promoted':>10}{'of':>6}  goal")
     for kind in KINDS:
         goal = "none" if kind.startswith("shuffled") else "nine in ten"

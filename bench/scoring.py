@@ -1,11 +1,11 @@
 """
-Scores of whole periods and neutralization, beside numerai-tools in the same process.
+CPU seconds of scores and neutralization, beside numerai-tools in the same process.
 
-CPU seconds on one thread, least of several repeats, the two sides taking turns. Eras of 5,500 rows with float32
-predictions and float64 targets, ids as index; numerai-tools by ``groupby("era").apply``, as its notebooks do. ``uneven``
-repeats CORR on eras that all differ in size, for which every table of normal scores is made anew. Neutralization is to
-2,376 features of one era; ``deficient`` has constant, repeated and negated ones among them. Memory is that of a fresh
-process that scores ten columns over files on disk: few eras beside all of them.
+One thread, the fastest of several repeats; the two sides take turns. Eras have 5,500 rows with float32 predictions and
+float64 targets, with ids as index; numerai-tools is called by ``groupby("era").apply``, as in its notebooks. ``uneven``
+repeats CORR on eras of different sizes, each of which needs its own table of normal scores. Neutralization is to 2,376
+features of one era; ``deficient`` has constant, repeated and negated features among them. Memory is that of a fresh
+process that scores ten columns of files on disk, for few eras and for all of them.
 """
 
 import argparse
@@ -36,7 +36,7 @@ WITHIN = {"CORR": 1e-12, "MMC": 1e-12, "uneven CORR": 1e-12, "neutralize": 1e-9,
 
 
 def least(repeats: int, *sides: Callable[[], object]) -> list[float]:
-    """Return the least CPU seconds of each side; the sides take turns."""
+    """Return the fewest CPU seconds of each side; the sides take turns."""
     seconds = [np.inf] * len(sides)
     for _ in range(repeats):
         for index, side in enumerate(sides):
@@ -78,16 +78,16 @@ def scores(frame: pd.DataFrame, repeats: int, prefix: str = "") -> dict[str, tup
     for name, (ours, one) in sides.items():
         if prefix and name != "CORR":
             continue
-        answers: dict[str, np.ndarray] = {}
+        scored: dict[str, np.ndarray] = {}
         few = frame[frame["era"].isin(frame["era"].unique()[:FEW])]
 
-        def theirs(one: Callable[[pd.DataFrame], pd.Series] = one, kept: dict[str, np.ndarray] = answers) -> None:
+        def theirs(one: Callable[[pd.DataFrame], pd.Series] = one, kept: dict[str, np.ndarray] = scored) -> None:
             kept["scores"] = frame.groupby("era").apply(one)["p"].to_numpy()
 
         ours()
         few.groupby("era").apply(one)
         (mine,), (peer,) = least(repeats, ours), least(1, theirs)
-        difference = np.abs(np.concatenate(list(ours().values())).ravel() - answers["scores"]).max()
+        difference = np.abs(np.concatenate(list(ours().values())).ravel() - scored["scores"]).max()
         found[f"{prefix}{name}"] = (mine, peer, float(difference))
     return found
 
@@ -104,7 +104,7 @@ def neutralized(features: np.ndarray, repeats: int) -> tuple[float, float, float
 
 
 def deficient(features: np.ndarray) -> np.ndarray:
-    """Return the features with constant, repeated and negated ones, as early eras and families have them."""
+    """Return the features with constant, repeated and negated ones, as in early eras and in feature families."""
     width = features.shape[1]
     poor = features.copy()
     poor[:, : width // 7] = 2
@@ -114,7 +114,7 @@ def deficient(features: np.ndarray) -> np.ndarray:
 
 
 def score_files(folder: Path, eras: int) -> None:
-    """Score the first eras of the files in *folder*, which are mapped."""
+    """Score the first eras of the memory-mapped files in *folder*."""
     p, m, y, x = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in "pmyx")
     for start in range(0, eras * ROWS, ROWS):
         era = slice(start, start + ROWS)
@@ -124,7 +124,7 @@ def score_files(folder: Path, eras: int) -> None:
 
 
 def memory(folder: Path, eras: int) -> tuple[float, float, float]:
-    """Return MiB at the peak for few eras and for all of them, and the MiB of one era."""
+    """Return the peak MiB for few eras and for all of them, and the MiB of one era."""
     rng = np.random.default_rng(4)
     shapes = {"p": (eras * ROWS, COLUMNS), "m": (eras * ROWS,), "y": (eras * ROWS, 2), "x": (eras * ROWS, 42)}
     for name, shape in shapes.items():
@@ -142,7 +142,7 @@ def memory(folder: Path, eras: int) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Measure, print the table, and fail where a goal is missed."""
+    """Measure, print the table, and fail if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--eras", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=5)

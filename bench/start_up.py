@@ -1,9 +1,9 @@
 """
-From the command line to an answer: `--help` of every command, and `bot status` on a state directory that was lived in.
+CPU seconds of `--help` of every command, and of `bot status` on a state directory with 90 rounds.
 
-Every run is a process of its own with warm files, and nobody to ask: proxies and API lead nowhere. A start is one thread
-that waits for nothing, so its CPU seconds are what the wall clock shows on an idle machine; they are held to the goal,
-and the wall clock stands beside them with the load of the machine.
+Every run is its own process with warm files and without a network: proxies and API address lead nowhere. A start is one
+thread that does not wait, so its CPU seconds equal its wall time on an idle machine. The goal is for CPU seconds; wall time
+and the load of the machine are printed beside them.
 """
 
 import argparse
@@ -23,34 +23,34 @@ from measure import save
 
 GOAL_S = 0.3
 ROUNDS = 90
-"""Of the state directory that is shown: as many as have their predictions kept."""
+"""Rounds of the state directory; predictions of that many rounds are kept."""
 
 OPENED = datetime(2026, 8, 1, 13, tzinfo=UTC)
 NOWHERE = "http://127.0.0.1:9/"
-"""The port of the discard service: whoever asks anybody is refused at once."""
+"""Port of the discard service, which refuses every connection at once."""
 
 
 class Start(NamedTuple):
-    """Seconds of several runs."""
+    """CPU seconds and wall seconds of several runs."""
 
     cpu_s: list[float]
     wall_s: list[float]
 
     @property
     def missed(self) -> bool:
-        """Say whether the goal was missed."""
+        """Return whether the goal is missed."""
         return statistics.median(self.cpu_s) > GOAL_S
 
 
 def commands(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the words of every command of typer's, groups among them."""
+    """Yield the words of every command of *command*, groups among them."""
     yield path
     for name, one in sorted(getattr(command, "commands", {}).items()):
         yield from commands(one, (*path, name))
 
 
-def lived_in(state: Path) -> None:
-    """Make a state directory with rounds, events, chores and a champion."""
+def write_state(state: Path) -> None:
+    """Write a state directory with rounds, events, jobs and a champion."""
     from bot.record.ledger import Entry, Ledger, LiveFileRecord
     from bot.serving.artifacts import ArtifactStore
     from bot.tournament.rounds import Round
@@ -81,7 +81,7 @@ def lived_in(state: Path) -> None:
     ledger.close()
 
 
-def measured(words: tuple[str, ...], environment: dict[str, str], folder: Path, runs: int) -> Start:
+def time_command(words: tuple[str, ...], environment: dict[str, str], folder: Path, runs: int) -> Start:
     """Run a command once to warm up, then *runs* times."""
     found = Start([], [])
     for _ in range(runs + 1):
@@ -98,7 +98,7 @@ def measured(words: tuple[str, ...], environment: dict[str, str], folder: Path, 
 
 
 def main() -> None:
-    """Measure every command, print the table, and fail where a goal is missed."""
+    """Measure every command, print the table, and fail if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument(
@@ -114,12 +114,12 @@ def main() -> None:
     helps = [(*words, "--help") for words in commands(typer.main.get_command(app))]
     with tempfile.TemporaryDirectory(prefix="start-up-") as scratch:
         state = Path(scratch) / "state"
-        lived_in(state)
+        write_state(state)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("BOT_", "NUMERAI_"))}
         environment |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "BOT_API_URL"), NOWHERE)
         environment |= {"BOT_STATE_DIR": str(state), "BOT_MODE": "live", "PYTHONPATH": sys.path[0]}
-        asked = [*helps, ("status",), ("status", "--json"), ("status", str(1405 + ROUNDS - 1))]
-        found = {" ".join(words): measured(words, environment, Path(scratch), options.runs) for words in asked}
+        starts = [*helps, ("status",), ("status", "--json"), ("status", str(1405 + ROUNDS - 1))]
+        found = {" ".join(words): time_command(words, environment, Path(scratch), options.runs) for words in starts}
     print(f"median of {options.runs} runs; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"{'bot ...':<34}{'CPU s':>8}{'goal':>6}{'wall s':>8}{'fastest':>9}")
     for name, one in found.items():

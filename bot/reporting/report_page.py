@@ -35,7 +35,7 @@ Figures = Mapping[str, Any]
 """The figures of an evaluation, or a part of them: JSON as Python values."""
 
 
-def render(figures: Figures) -> str:
+def render_page(figures: Figures) -> str:
     """
     Return the page of an evaluation as HTML.
 
@@ -53,7 +53,7 @@ def render(figures: Figures) -> str:
 
 def write(figures: Figures, path: Path) -> None:
     """Write the page of an evaluation in one atomic step."""
-    publish(path, render(figures).encode())
+    publish(path, render_page(figures).encode())
 
 
 def draw_charts(figures: Figures) -> dict[str, Markup]:

@@ -16,7 +16,7 @@ from bot.scoring.bootstrap import Interval, block_bootstrap, newey_west_error
 from bot.tournament.columns import HISTORY_LAG, horizon, overlap_eras
 
 HALF_LIVES = (4.0, 13.0, 26.0, 52.0, float("inf"))
-"""Half-lives of the averages, in eras. The infinite one weighs all eras alike: a model without history can learn it too."""
+"""Half-lives of the averages, in eras. The infinite one weighs all eras alike, so a model without history can learn it."""
 
 WEIGHTS = (0.0, 0.1, 0.3, 1.0)
 """Weights of the momentum score beside LightGBM, both with unit deviation; past folds choose one."""
@@ -235,9 +235,9 @@ def gains(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class HistoryVerdict:
     """
-    Verdict of the momentum experiment.
+    HistoryVerdict of the momentum experiment.
 
     Attributes:
         go: Whether the network's history is worth its cost.
@@ -248,7 +248,7 @@ class Verdict:
     sentence: str
 
 
-def judge_history(found: Sequence[Persistence], measured: Sequence[Gain]) -> Verdict:
+def judge_history(found: Sequence[Persistence], measured: Sequence[Gain]) -> HistoryVerdict:
     """
     Decide whether the network's history is worth its cost.
 
@@ -268,8 +268,8 @@ def judge_history(found: Sequence[Persistence], measured: Sequence[Gain]) -> Ver
         f"momentum adds {total.gain:+.4f} CORR (t {total.t:.1f}), {timing.gain:+.4f} of it by timing (t {timing.t:.1f})"
     )
     if persistent or gainful:
-        return Verdict(go=True, sentence=f"go: {cosine}; {added}")
-    return Verdict(go=False, sentence=f"no-go: {cosine}; {added}; keep the network's history off (lookback 0)")
+        return HistoryVerdict(go=True, sentence=f"go: {cosine}; {added}")
+    return HistoryVerdict(go=False, sentence=f"no-go: {cosine}; {added}; keep the network's history off (lookback 0)")
 
 
 def _chosen(folds: Sequence[FoldScores], among: Sequence[int], embargo: int) -> Floats:

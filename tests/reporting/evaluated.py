@@ -129,13 +129,13 @@ def _weights(names, random):
 
 
 def _calibration(random):
-    said = np.sort(random.random((5, 10)), axis=1)
+    predicted = np.sort(random.random((5, 10)), axis=1)
     return {
         "error": 0.004,
         "by_chance": 0.003,
         "by_class": [0.004] * 5,
-        "said": said.tolist(),
-        "seen": (said + 0.01).tolist(),
+        "said": predicted.tolist(),
+        "seen": (predicted + 0.01).tolist(),
         "classes": [0.0, 0.25, 0.5, 0.75, 1.0],
         "eras": 24,
     }

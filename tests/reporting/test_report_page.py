@@ -48,7 +48,7 @@ def test_template_styles_and_script_are_package_data():
 
 def test_page_names_artifact_decision_members_and_groups():
     """The page names artifact, decision and its checks, members, groups, and figures that were not computed."""
-    html = report_page.render(evaluation())
+    html = report_page.render_page(evaluation())
 
     for word in (
         "2026-11-24T120000Z-abcd",
@@ -64,7 +64,7 @@ def test_page_names_artifact_decision_members_and_groups():
 
 def test_page_refers_to_nothing_outside_itself():
     """The page loads no address, import or font, and its own policy forbids it."""
-    html = report_page.render(evaluation())
+    html = report_page.render_page(evaluation())
 
     assert not re.search(r"(?:src|href)=\"(?!#|data:)", html)
     assert not re.search(r"https?://|@import|url\(", html)
@@ -77,7 +77,7 @@ def test_foreign_names_stay_text():
     content["decision"]["reason"] = "<script>boom()</script>"
     content["worst"][0]["features"] = [["<img src=x>", -0.1]]
 
-    html = report_page.render(content)
+    html = report_page.render_page(content)
 
     assert "<script>boom" not in html
     assert "<img" not in html
@@ -86,21 +86,21 @@ def test_foreign_names_stay_text():
 @pytest.mark.parametrize("change", [{"champion": False}, {"network": False}, {"eras": 3}], ids=str)
 def test_page_is_complete_without_some_figures(change):
     """Without a champion, without a network or with three eras, the page is complete."""
-    html = report_page.render(evaluation(**change) if "eras" not in change else evaluation(3, champion=False))
+    html = report_page.render_page(evaluation(**change) if "eras" not in change else evaluation(3, champion=False))
 
     assert html.rstrip().endswith("</html>")
 
 
 def test_figures_survive_json(page_path):
     """The page of figures read back from JSON is the same."""
-    assert report_page.render(json.loads(json.dumps(evaluation()))) == page_path.read_text()
+    assert report_page.render_page(json.loads(json.dumps(evaluation()))) == page_path.read_text()
 
 
 def test_a_page_of_a_thousand_eras_is_quick_and_small():
     """A page of a thousand eras takes under five CPU seconds and one megabyte."""
     content = evaluation(1000)
     began = time.process_time()
-    html = report_page.render(content)
+    html = report_page.render_page(content)
 
     assert time.process_time() - began < 5
     assert len(html.encode()) < 1_000_000
