@@ -1,4 +1,4 @@
-"""Feature values of an era beside those learned from: healthy eras pass, and every kind of other coding is found."""
+"""Drift of the feature distributions: healthy eras have none, and each kind of other coding is detected."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,7 +15,7 @@ NAMES = tuple(f"feature_{index}" for index in range(FEATURES))
 
 
 def era(rows, seed, *, features=FEATURES):
-    """Every feature in five equal bins, as Numerai ranks it within the era."""
+    """Return an era whose features all have five equal bins, as Numerai ranks them."""
     random = np.random.default_rng(seed)
     bins = np.resize(np.arange(5, dtype=np.int8), rows)
     return np.stack([random.permutation(bins) for _ in range(features)]).T
@@ -23,12 +23,12 @@ def era(rows, seed, *, features=FEATURES):
 
 @pytest.fixture(scope="module")
 def learned():
-    """A year of eras of 3,000 rows."""
+    """Return the distributions of 52 eras of 3,000 rows."""
     return FeatureDistributions.of(NAMES, [sample(era(3000, seed)) for seed in range(52)], [3000] * 52)
 
 
-def test_healthy_eras_are_like_training(learned):
-    """In forty further eras no feature lies outside of the training eras."""
+def test_healthy_eras_do_not_drift(learned):
+    """In forty new eras of the same distribution no feature drifts."""
     found = [learned.drift(era(3000 + 10 * seed, 1000 + seed)) for seed in range(40)]
 
     assert {one.share for one in found} == {0.0}
@@ -49,7 +49,7 @@ def _reversed_missing(codes):
 
 @pytest.mark.parametrize("change", [_other_bins, _missing, _reversed_missing])
 def test_one_changed_feature_is_named(learned, change):
-    """Other bins, a feature that is missing in the era, or a bin that is empty: that feature, and no other, is unlike."""
+    """Unequal bins, a feature missing in the era or an empty bin are drift of that feature and of no other."""
     codes = era(3000, 5)
     change(codes)
     found = learned.drift(codes)
@@ -61,7 +61,7 @@ def test_one_changed_feature_is_named(learned, change):
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(50, SAMPLED))
 @settings(max_examples=30, deadline=None)
 def test_order_of_rows_does_not_matter(seed, rows):
-    """Rows in another order have the same shares, which add up to one; what is compared with itself is like itself."""
+    """Shares do not depend on the order of the rows and add up to 1; an era does not drift from itself."""
     codes = np.random.default_rng(seed).integers(0, 6, size=(rows, 5)).astype(np.int8)
     shares = value_shares(codes)
     own = FeatureDistributions.of("abcde", [codes], [rows])
@@ -72,12 +72,12 @@ def test_order_of_rows_does_not_matter(seed, rows):
 
 
 def test_shares_are_counted():
-    """Written out: one feature of four rows."""
+    """Shares of one feature in four rows, written out."""
     np.testing.assert_array_equal(value_shares(np.array([[0], [0], [4], [5]], np.int8)), [[0.5, 0, 0, 0, 0.25, 0.25]])
 
 
-def test_a_feature_is_measured_by_its_own_noise():
-    """What a feature did in some training era it may do again; what none of them did, it may not."""
+def test_the_limit_of_a_feature_is_its_largest_distance_in_training():
+    """A feature that was missing in a training era may be missing again; another feature drifts by that."""
     codes = [era(1000, seed) for seed in range(20)]
     codes[3][:, 0] = MIDDLE_BIN
     learned = FeatureDistributions.of(NAMES, codes, [1000] * 20)
@@ -91,12 +91,12 @@ def test_a_feature_is_measured_by_its_own_noise():
 
 @pytest.mark.parametrize(("rows", "odd"), [(3000, False), (2500, False), (2300, True), (3500, False), (3700, True)])
 def test_rows_are_compared(learned, rows, odd):
-    """A fifth fewer or more rows than any training era had are said."""
+    """A fifth fewer or more rows than in all training eras are reported."""
     assert learned.drift(era(rows, 1)).odd_rows is odd
 
 
-def test_they_travel_small_and_whole(learned):
-    """Bytes give the same marginals back, a few dozen for a feature; a flipped bit or other bytes give an error."""
+def test_bytes_are_small_and_checked(learned):
+    """Bytes restore the same distributions with at most 40 bytes a feature; damaged bytes are refused."""
     content = learned.to_bytes()
     again = FeatureDistributions.from_bytes(content)
 
@@ -110,20 +110,20 @@ def test_they_travel_small_and_whole(learned):
 
 
 def test_the_gate_warns_and_refuses_by_its_limits(learned):
-    """A healthy era passes with its share; a twentieth of the features warns; most of them refuse."""
-    said = {}
+    """The gate passes a healthy era, warns if a twentieth of the features drift, and refuses if most do."""
+    findings = {}
     for changed in (0, 3, 40):
         codes = era(3000, 5)
         codes[:, :changed] = MIDDLE_BIN
-        said[changed] = feature_drift(learned.drift(codes), Limits())
+        findings[changed] = feature_drift(learned.drift(codes), Limits())
     few = feature_drift(learned.drift(era(1000, 5)), Limits())
     unknown = feature_drift(None, Limits())
 
-    assert (said[0].ok, said[0].value) == (True, 0.0)
-    assert said[3].ok
-    assert said[3].value.startswith("warning: 5.0% of the features are unlike every training era, feature_")
-    assert not said[40].ok
-    assert "BOT_MAX_FEATURE_DRIFT" in said[40].message
+    assert (findings[0].ok, findings[0].value) == (True, 0.0)
+    assert findings[3].ok
+    assert findings[3].value.startswith("warning: 5.0% of the features are unlike every training era, feature_")
+    assert not findings[40].ok
+    assert "BOT_MAX_FEATURE_DRIFT" in findings[40].message
     assert few.ok
     assert "1000 rows are as few" in few.value
     assert unknown.ok
@@ -131,7 +131,7 @@ def test_the_gate_warns_and_refuses_by_its_limits(learned):
 
 
 def test_a_real_era_is_like_equal_bins(shared_data):
-    """Half of a real era's rows: of 42 features only the one that keeps its ties is unlike five equal bins."""
+    """Of 42 features of a real era only the one with ties drifts from five equal bins."""
     table = pq.read_table(shared_data / "v5_small42_era0575_halfsample.parquet")
     names = [name for name in table.column_names if name.startswith("feature_")]
     codes = np.stack([table.column(name).to_numpy().astype(np.int8) for name in names], axis=1)

@@ -1,4 +1,4 @@
-"""Preprocessing: the same columns for training and live, whatever else is in the file."""
+"""Preprocessing: training and live rounds get the same columns, whatever other columns the file has."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def codes(rows=20, seed=1):
 @settings(deadline=None, max_examples=60)
 @given(values=eras, missing=policies, seed=st.integers(0, 99))
 def test_row_order_does_not_matter(values, missing, seed):
-    """Shuffled rows are prepared to the same rows, shuffled."""
+    """Preprocessing of shuffled rows gives the shuffled rows."""
     order = np.random.default_rng(seed).permutation(len(values))
     straight, shuffled = (prepare(manifest(missing=missing), NAMES, rows) for rows in (values, values[order]))
 
@@ -39,7 +39,7 @@ def test_row_order_does_not_matter(values, missing, seed):
 @settings(deadline=None, max_examples=60)
 @given(values=eras, missing=policies)
 def test_column_order_and_extra_columns_do_not_matter(values, missing):
-    """Columns are found by name; strangers among them are ignored."""
+    """Columns are found by name, and other columns are ignored."""
     names = (*reversed(NAMES), "feature_unheard_of", "era")
     wider = np.concatenate([values[:, ::-1], values[:, :2]], axis=1)
 
@@ -52,7 +52,7 @@ def test_column_order_and_extra_columns_do_not_matter(values, missing):
 @settings(deadline=None, max_examples=60)
 @given(values=eras, missing=policies)
 def test_codes_are_always_in_the_value_set(values, missing):
-    """Whatever comes in, 0 to 4 comes out, and 5 only where missing is a category."""
+    """Codes are 0 to 4, and 5 only if missing is a category."""
     features = prepare(manifest(missing=missing), NAMES, values).features
     largest = MISSING_CATEGORY if missing == "category" else 4
 
@@ -63,7 +63,7 @@ def test_codes_are_always_in_the_value_set(values, missing):
 @settings(deadline=None, max_examples=40)
 @given(values=eras)
 def test_input_is_not_changed(values):
-    """The caller's matrix stays what it was."""
+    """The caller's matrix does not change."""
     before = values.copy()
     prepare(manifest(), NAMES, values)
 
@@ -71,7 +71,7 @@ def test_input_is_not_changed(values):
 
 
 def test_median_bin_fills_the_middle():
-    """A missing value becomes bin 2 and is reported."""
+    """A missing value becomes the middle bin and is reported."""
     values = codes()
     values[3, 1] = MISSING
     prepared = prepare(manifest(), NAMES, values)
@@ -82,7 +82,7 @@ def test_median_bin_fills_the_middle():
 
 
 def test_category_keeps_missing_apart():
-    """As a category, a missing value and a feature missing in the whole era get a code of their own."""
+    """If missing is a category, a missing value and a feature missing in the whole era have the code of missing values."""
     values = codes()
     values[3, 1] = MISSING
     values[:, 4] = MIDDLE_BIN
@@ -94,7 +94,7 @@ def test_category_keeps_missing_apart():
 
 
 def test_values_outside_the_bins_are_reported():
-    """A 7 counts as missing and is told apart from an absent value."""
+    """A value outside the bins counts as missing and is reported apart from absent values."""
     values = codes()
     values[0, 0] = 7
     prepared = prepare(manifest(), NAMES, values)
@@ -104,19 +104,19 @@ def test_values_outside_the_bins_are_reported():
 
 
 def test_missing_columns_are_named():
-    """A renamed feature refuses the artifact by name."""
+    """A missing feature is refused, and the message has its name."""
     with pytest.raises(SchemaMismatch, match="1 of 6 features are missing: feature_f"):
         prepare(manifest(), (*NAMES[:-1], "feature_g"), codes())
 
 
 def test_no_rows_are_refused():
-    """An empty era is no era."""
+    """An era without rows is refused."""
     with pytest.raises(SchemaMismatch, match="no rows"):
         prepare(manifest(), NAMES, codes(rows=0))
 
 
 def test_aggregates_are_those_of_each_group():
-    """Mean, deviation and count of extreme bins are those of a plain computation."""
+    """Mean, deviation and number of extreme bins equal a plain computation."""
     values = codes()
     prepared = prepare(manifest(), NAMES, values)
     block = values[:, list(GROUPS["rain"])].astype(float)
@@ -130,7 +130,7 @@ def test_aggregates_are_those_of_each_group():
 
 
 def test_manifest_survives_json():
-    """A manifest read back is the same manifest."""
+    """A manifest that is written and parsed is the same manifest."""
     one = manifest(missing="category", normalize="standard")
 
     assert Preprocess.from_json(one.to_json()) == one
@@ -149,13 +149,13 @@ def test_manifest_survives_json():
     ],
 )
 def test_damaged_manifest_is_refused(text):
-    """A manifest with missing or unknown keys is refused."""
+    """Text that is not a manifest, or has missing or unknown keys, is refused."""
     with pytest.raises(SchemaMismatch):
         Preprocess.from_json(text)
 
 
 def test_scaling_centres_five_equal_bins():
-    """The network's constants bring equal bins to mean 0, and aggregates of independent features near unit size."""
+    """The scaling brings equal bins to mean 0 and aggregates of independent features to about unit size."""
     scaling = network_scaling(manifest(normalize="standard"))
     engineered = engineered_scaling(manifest(normalize="centre"))
     prepared = prepare(manifest(), NAMES, codes(rows=4000))

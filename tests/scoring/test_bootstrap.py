@@ -1,4 +1,4 @@
-"""Errors and intervals of per-era figures: closed forms, hand computation, and what overlap does to them."""
+"""Standard errors and intervals of per-era statistics: closed forms, computation by hand, overlapping returns."""
 
 from statistics import NormalDist
 
@@ -14,20 +14,20 @@ values = arrays(np.float64, st.integers(24, 60), elements=st.floats(-1, 1).map(l
 
 
 def overlapping(count, *, weeks, seed=0):
-    """Return sums of *weeks* neighbouring independent shocks: what a score of overlapping targets looks like."""
+    """Return sums of *weeks* neighbouring independent shocks, which overlap like scores of overlapping targets."""
     shocks = np.random.default_rng(seed).standard_normal(count + weeks - 1)
     return np.convolve(shocks, np.ones(weeks), mode="valid")
 
 
 def test_newey_west_by_hand():
-    """Four eras, lag one: deviations -1.5, -.5, .5, 1.5 give g0 = 5/4 and g1 = 1.25/4, half of it counted twice."""
+    """Four eras with lag 1: deviations -1.5, -.5, .5, 1.5 give g0 = 5/4 and g1 = 1.25/4 with weight 1/2, counted twice."""
     error = newey_west_error([1, 2, 3, 4], lag=1)
 
     assert error == pytest.approx(np.sqrt((5 / 4 + 2 * 0.5 * 1.25 / 4) / 4))
 
 
 def test_newey_west_equals_the_regression_form():
-    """The sandwich (X'X)^-1 S (X'X)^-1 of a regression on a constant gives the same error."""
+    """The error equals that of a regression on a constant, the sandwich (X'X)^-1 S (X'X)^-1."""
     series, lag = overlapping(80, weeks=4), 6
     residual = (series - series.mean())[:, None]
     x = np.ones((80, 1))
@@ -42,14 +42,14 @@ def test_newey_west_equals_the_regression_form():
 
 
 def test_newey_west_without_lag_is_the_textbook_error():
-    """Independent eras: standard deviation over the root of their number."""
+    """With lag 0 the error is the standard deviation over the root of the number of eras."""
     series = np.random.default_rng(1).standard_normal(50)
 
     assert newey_west_error(series, lag=0) == pytest.approx(series.std() / np.sqrt(50))
 
 
-def test_overlap_is_not_mistaken_for_evidence():
-    """For sums of four weeks the true error of the mean is 4 / sqrt(n); eras taken as independent claim half of it."""
+def test_lags_give_the_true_error_of_overlapping_sums():
+    """The error of sums over four weeks is 4 / sqrt(n) with lags, and half of it with lag 0."""
     series = overlapping(40_000, weeks=4)
     true = 4 / np.sqrt(len(series))
 
@@ -60,14 +60,14 @@ def test_overlap_is_not_mistaken_for_evidence():
 @settings(deadline=None, max_examples=50)
 @given(series=values, shift=st.floats(-5, 5), scale=st.floats(0.1, 10))
 def test_errors_scale_and_do_not_shift(series, shift, scale):
-    """Moving all eras changes no error; stretching them stretches it."""
+    """A shift of the series leaves the error unchanged; a scale multiplies it."""
     before = newey_west_error(series, lag=6)
 
     assert newey_west_error(series * scale + shift, lag=6) == pytest.approx(before * scale, rel=1e-6, abs=1e-9)
 
 
 def test_bootstrap_of_independent_eras_is_the_normal_interval():
-    """Blocks of one era are the ordinary bootstrap: the mean plus and minus 1.96 errors."""
+    """With blocks of one era the interval is the mean plus and minus 1.96 standard errors."""
     series = np.random.default_rng(2).standard_normal(400)
     found = block_bootstrap(series, block=1, draws=4000)
     half = 1.96 * series.std() / np.sqrt(400)
@@ -76,8 +76,8 @@ def test_bootstrap_of_independent_eras_is_the_normal_interval():
     assert [found.low, found.high] == pytest.approx([series.mean() - half, series.mean() + half], abs=0.1 * half)
 
 
-def test_bootstrap_in_blocks_knows_about_overlap():
-    """Blocks that are longer than the overlap give an interval of the true width."""
+def test_bootstrap_in_blocks_covers_overlap():
+    """Blocks longer than the overlap give an interval of the true width."""
     series = overlapping(4000, weeks=4)
     found = block_bootstrap(series, block=40, draws=1000)
 
@@ -87,7 +87,7 @@ def test_bootstrap_in_blocks_knows_about_overlap():
 @settings(deadline=None, max_examples=25)
 @given(series=values, block=st.integers(1, 12), shift=st.floats(-5, 5))
 def test_bootstrap_moves_with_its_series(series, block, shift):
-    """The same seed draws the same eras: bounds hold the estimate of a mean's median and move with the values."""
+    """With the same seed, a shift of the series shifts estimate and bounds by the same amount."""
     one = block_bootstrap(series, block=block, draws=50)
     two = block_bootstrap(series + shift, block=block, draws=50)
 
@@ -98,7 +98,7 @@ def test_bootstrap_moves_with_its_series(series, block, shift):
 
 
 def test_paired_rows_stay_together():
-    """A statistic of two columns sees both columns of the same eras: a difference of equal columns is surely zero."""
+    """A draw keeps the columns of an era together, so a constant difference of columns has an interval of width 0."""
     series = np.random.default_rng(3).standard_normal(60)
     found = block_bootstrap(
         np.column_stack([series, series + 0.5]), block=6, draws=200, statistic=lambda rows: float(np.ptp(rows.mean(0)))
@@ -108,7 +108,7 @@ def test_paired_rows_stay_together():
 
 
 def test_every_era_is_as_likely_as_any_other():
-    """Joined at its ends, the series gives its first and last eras their full weight."""
+    """Blocks continue from the last era to the first one, so the first era is drawn as often as others."""
     series = np.zeros(20)
     series[0] = 1.0
     drawn = []
@@ -118,7 +118,7 @@ def test_every_era_is_as_likely_as_any_other():
 
 
 def test_detectable_difference_is_found_as_often_as_promised():
-    """A mean of that size is significant in four of five samples."""
+    """A true mean of the detectable size is significant in four of five samples."""
     random = np.random.default_rng(4)
     noise = random.standard_normal((1000, 100))
     size = detectable(noise[0] / noise[0].std(), lag=0)
@@ -138,8 +138,8 @@ def test_detectable_difference_is_found_as_often_as_promised():
     ],
     ids=["error_of_few", "error_of_none", "detectable", "less_than_two_blocks", "bootstrap_of_none"],
 )
-def test_too_few_eras_have_an_error_of_their_own(call):
-    """A series that is shorter than its memory gives no error of zero but an exception that counts."""
+def test_too_few_eras_are_refused(call):
+    """A series that is too short for its lag or block raises TooFewEras with the number of eras."""
     with pytest.raises(TooFewEras, match=r"\d+ eras are fewer than"):
         call()
 
@@ -155,7 +155,7 @@ def test_too_few_eras_have_an_error_of_their_own(call):
 )
 @pytest.mark.parametrize("hole", [np.nan, np.inf])
 def test_eras_without_a_value_are_refused(call, hole):
-    """Whoever leaves eras out does so himself, and knows how many."""
+    """A value that is not finite is refused, so that the caller leaves eras out knowingly."""
     with pytest.raises(ValueError, match="1 of 10 values are not finite"):
         call([0.1] * 9 + [hole])
 
@@ -171,7 +171,7 @@ def test_eras_without_a_value_are_refused(call, hole):
     ],
     ids=["lag", "power", "block", "level", "shape"],
 )
-def test_nonsense_is_refused(call):
-    """Arguments out of range are errors, not results."""
+def test_arguments_out_of_range_are_refused(call):
+    """Arguments out of range and a table instead of a series are refused."""
     with pytest.raises(ValueError, match=r"lag is|must be in|expected"):
         call()

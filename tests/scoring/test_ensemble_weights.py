@@ -1,4 +1,4 @@
-"""Ensemble weights: what evidence may move, what it may not, and what is said when it cannot tell."""
+"""Ensemble weights: effect of evidence, limits of a weight, and findings without enough evidence."""
 
 import numpy as np
 import pytest
@@ -14,14 +14,14 @@ RULES = ["inverse_variance", "constrained"]
 
 def series(seed, skill, *, count=80, rows=400, common=0.0, meta_from=0):
     """
-    Return out-of-fold eras of members with a given skill, NaN skill for pure noise.
+    Return scores of members on generated eras.
 
     Args:
-        seed: Of everything.
-        skill: How much of the target each member sees.
-        count: Eras.
-        rows: Of an era.
-        common: Noise that skilled members share.
+        seed: Seed of all random numbers.
+        skill: Weight of the target in each member's predictions; NaN for pure noise.
+        count: Number of eras.
+        rows: Rows of an era.
+        common: Weight of the noise that skilled members share.
         meta_from: First era with a meta model.
     """
     rng = np.random.default_rng(seed)
@@ -42,8 +42,8 @@ def names(count):
     return [f"m{i}" for i in range(count)]
 
 
-def test_scores_of_an_era_are_the_judges_own():
-    """CORR, MMC, BMC and similarity of the members are those of the scoring module."""
+def test_scores_of_an_era_are_those_of_the_metrics():
+    """CORR and MMC equal the metrics, BMC without a benchmark is NaN, and similarity is a correlation."""
     rng = np.random.default_rng(1)
     y = rng.choice([0.0, 0.5, 1.0], size=200)
     a, b, meta = rng.normal(size=(3, 200)) + y
@@ -65,7 +65,7 @@ def test_scores_of_an_era_are_the_judges_own():
     order=st.randoms(use_true_random=False),
 )
 def test_members_in_another_order_get_the_same_weights(seed, rule, skill, order):
-    """A weight belongs to a member, not to its place; weights are shares of one."""
+    """Weights do not depend on the order of the members, are at least 0 and add up to 1."""
     eras = series(seed, skill, count=30, rows=120, common=0.5)
     places = list(range(len(skill)))
     order.shuffle(places)
@@ -96,7 +96,7 @@ def test_members_in_another_order_get_the_same_weights(seed, rule, skill, order)
     shrink=st.sampled_from([0.0, 0.5]),
 )
 def test_a_useless_member_gets_no_more_than_an_equal_share(seed, rule, others, common, shrink):
-    """Pure noise is steady and unlike the others, which a naive optimum rewards; here it cannot gain by that."""
+    """A member of pure noise gets at most an equal share, although it is steady and unlike the other members."""
     eras = series(seed, [*others, float("nan")], count=40, rows=150, common=common)
 
     weights = weigh(rule, names(len(others) + 1), eras, **TERMS, shrink=shrink).weights
@@ -105,7 +105,7 @@ def test_a_useless_member_gets_no_more_than_an_equal_share(seed, rule, others, c
 
 
 def test_a_member_that_is_clearly_better_gets_more():
-    """Evidence beyond its own error moves weights, half way to the optimum by default."""
+    """A clearly better member gets a higher weight, by default half way between equal share and optimum."""
     eras = series(2, [0.05, 0.05, 0.4])
 
     free = weigh("constrained", names(3), eras, **TERMS, shrink=0.0).weights
@@ -115,8 +115,8 @@ def test_a_member_that_is_clearly_better_gets_more():
     assert shrunk["m2"] == pytest.approx((free["m2"] + 1 / 3) / 2, abs=1e-9)
 
 
-def test_members_that_cannot_be_told_apart_stay_equal():
-    """Three members of the same skill differ by luck alone, and luck earns nothing."""
+def test_members_of_equal_skill_stay_near_equal_weights():
+    """Three members of the same skill differ by chance only, and their weights stay near equal."""
     found = [weigh("constrained", names(3), series(seed, [0.2] * 3), **TERMS).weights for seed in range(6)]
 
     assert sum(weights == pytest.approx(dict.fromkeys(names(3), 1 / 3), abs=0.08) for weights in found) >= 4
@@ -124,7 +124,7 @@ def test_members_that_cannot_be_told_apart_stay_equal():
 
 
 def test_a_copy_of_a_member_shares_its_weight():
-    """Two identical members count together hardly more than the one that is different."""
+    """Two identical members get equal weights."""
     eras = series(3, [0.3, 0.3], common=0.0)
     twice = [
         EraScores(
@@ -141,8 +141,8 @@ def test_a_copy_of_a_member_shares_its_weight():
     assert weights["m0"] == pytest.approx(weights["m1"])
 
 
-def test_benchmark_stands_in_before_the_meta_model_begins():
-    """Eras without a meta model are paid by BMC, and that is said; eras without either are left out, and that is said."""
+def test_bmc_replaces_mmc_before_the_meta_model_begins():
+    """Eras without a meta model use BMC, eras without both are left out, and a finding reports each."""
     eras = series(4, [0.1, 0.3], meta_from=50)
     bare = EraScores(corr=eras[0].corr, mmc=eras[0].mmc, bmc=np.full(2, np.nan), similarity=eras[0].similarity)
 
@@ -179,8 +179,8 @@ def constant_member():
     ],
     ids=["none", "few", "one", "constant", "losing"],
 )
-def test_what_cannot_be_told_gives_equal_weights_and_says_so(rule, eras, reason):
-    """No, one or few eras, a constant member, and members that all lose money: equal, with the reason."""
+def test_too_little_evidence_gives_equal_weights_and_a_finding(rule, eras, reason):
+    """With no, one or few eras, a constant member or only losing members, weights are equal and a finding has the reason."""
     found = weigh(rule, names(2), eras, **TERMS)
 
     if "worth" in reason and rule == "inverse_variance":
@@ -191,13 +191,13 @@ def test_what_cannot_be_told_gives_equal_weights_and_says_so(rule, eras, reason)
 
 
 def test_equal_needs_no_evidence():
-    """The rule for those who do not believe in weights, and the only member of one."""
+    """The rule `equal` and a single member need no eras."""
     assert weigh("equal", names(4), [], **TERMS).weights == dict.fromkeys(names(4), 0.25)
     assert weigh("constrained", ["alone"], [], **TERMS).weights == {"alone": 1.0}
 
 
 @pytest.mark.parametrize(("members", "shrink"), [([], 0.5), (["a"], 0.5), (["a", "b"], 1.5)])
-def test_what_does_not_fit_together_is_an_error(members, shrink):
-    """No members, another number of them, or a share outside 0 and 1."""
+def test_arguments_that_do_not_fit_together_are_refused(members, shrink):
+    """No members, another number of members than in an era, and a shrink outside 0 to 1 are refused."""
     with pytest.raises(ValueError, match="do not fit"):
         weigh("constrained", members, series(7, [0.1, 0.1], count=2, rows=60), **TERMS, shrink=shrink)

@@ -1,4 +1,4 @@
-"""Scores must be Numerai's own, to the last digits, on clean and on awkward input."""
+"""CORR, MMC, BMC and FNC equal numerai-tools on clean and on difficult input."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ TOLERANCE = 1e-12
 
 
 def era(seed, rows, levels=None, missing=0.0):
-    """Return predictions, meta model and five-class targets of one era, correlated a little."""
+    """Return slightly correlated predictions, meta model and five-bin targets of one era."""
     rng = np.random.default_rng(seed)
     y = rng.choice([0.0, 0.25, 0.5, 0.75, 1.0], size=rows, p=[0.05, 0.2, 0.5, 0.2, 0.05])
     y[:5] = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -52,7 +52,7 @@ def official_mmc(p, m, y):
     missing=st.sampled_from([0.0, 0.05]),
 )
 def test_corr_and_mmc_equal_numerai_tools(seed, rows, levels, missing):
-    """Ties, odd lengths and unknown targets included, both scores are numerai-tools' own."""
+    """CORR and MMC equal numerai-tools, with ties, odd lengths and unknown targets."""
     p, m, y = era(seed, rows, levels, missing)
 
     assert corr(p, y) == pytest.approx(official_corr(p, m, y), abs=TOLERANCE)
@@ -60,7 +60,7 @@ def test_corr_and_mmc_equal_numerai_tools(seed, rows, levels, missing):
 
 
 def test_scores_of_a_full_era_equal_numerai_tools():
-    """At the size of a real era nothing is lost to rounding."""
+    """CORR and BMC of an era of real size equal numerai-tools within the tolerance."""
     p, m, y = era(1, 6_001)
 
     assert corr(p, y) == pytest.approx(official_corr(p, m, y), abs=TOLERANCE)
@@ -68,7 +68,7 @@ def test_scores_of_a_full_era_equal_numerai_tools():
 
 
 def test_float32_predictions_are_ranked_as_float32():
-    """Ties that float32 creates are ties for numerai-tools, too."""
+    """Predictions that are equal in float32 are ties, as in numerai-tools."""
     p, m, y = era(2, 500)
     p = (0.5 + p * 1e-6).astype(np.float32)
 
@@ -77,14 +77,14 @@ def test_float32_predictions_are_ranked_as_float32():
 
 
 def test_an_increasing_map_of_predictions_leaves_corr_unchanged():
-    """Only the order of predictions counts."""
+    """CORR depends only on the order of the predictions."""
     p, _, y = era(3, 300)
 
     assert corr(np.exp(p), y) == corr(p, y)
 
 
 def test_constants_score_nan():
-    """Where numerai-tools answers NaN, so does the bot, without a warning."""
+    """Constant input gives NaN where numerai-tools returns NaN, without a warning."""
     p, m, y = era(4, 100)
     flat = np.full(100, 0.5)
 
@@ -95,7 +95,7 @@ def test_constants_score_nan():
 
 
 def test_an_era_without_targets_scores_nan():
-    """An unresolved era has no score yet."""
+    """The score of an era without targets is NaN."""
     p, m, _ = era(5, 50)
     unknown = np.full(50, np.nan)
 
@@ -104,7 +104,7 @@ def test_an_era_without_targets_scores_nan():
 
 
 def test_a_missing_prediction_is_an_error():
-    """A NaN prediction has no rank and must not become one."""
+    """A NaN prediction is refused, because it has no rank."""
     p, _, y = era(6, 50)
     p[7] = np.nan
 
@@ -113,13 +113,13 @@ def test_a_missing_prediction_is_an_error():
 
 
 def test_different_lengths_are_an_error():
-    """Rows that do not match are never broadcast."""
+    """Columns of different lengths are refused, not broadcast."""
     with pytest.raises(ValueError, match="same length"):
         corr(np.arange(3.0), np.arange(4.0))
 
 
 def test_the_real_2020_file_gives_the_published_scores(shared_data):
-    """Real targets and example predictions of twelve eras give the values that numerai-tools gave."""
+    """CORR of the example predictions on twelve real eras has the values that numerai-tools computed."""
     table = pq.read_table(shared_data / "legacy2020_target_examplepred_eras121-132.parquet").to_pandas()
 
     scores = per_era(
@@ -132,7 +132,7 @@ def test_the_real_2020_file_gives_the_published_scores(shared_data):
 
 
 def test_every_era_of_the_real_2020_file_equals_numerai_tools(shared_data):
-    """On each real era CORR of several columns and the contribution to a meta model are numerai-tools' own."""
+    """CORR of several columns and their contribution to a meta model equal numerai-tools on each real era."""
     frame = pq.read_table(shared_data / "legacy2020_target_examplepred_eras121-132.parquet").to_pandas()
     rng = np.random.default_rng(12)
     frame["rounded"] = frame["example_prediction"].round(3)
@@ -155,7 +155,7 @@ def test_every_era_of_the_real_2020_file_equals_numerai_tools(shared_data):
 
 
 def table_of(seed, rows, levels, gaps):
-    """Return three columns, a meta model, features and two targets, each with its own missing rows."""
+    """Return three columns, a meta model, features and two targets, with different missing rows."""
     rng = np.random.default_rng(seed)
     sides = [era(seed + index, rows, levels) for index in range(3)]
     p, y = np.stack([side[0] for side in sides], axis=1), np.stack([side[2] for side in sides[:2]], axis=1)
@@ -174,7 +174,7 @@ def table_of(seed, rows, levels, gaps):
     gaps=st.sampled_from([0.0, 0.04]),
 )
 def test_tables_equal_numerai_tools_column_by_column(seed, rows, levels, gaps):
-    """Each entry is the official score; where so few rows are known on every side that it is refused, it is NaN."""
+    """Each entry equals numerai-tools, or is NaN where numerai-tools refuses because too few rows are known."""
     p, m, features, y = table_of(seed, rows, levels, gaps)
     found = {"corr": corr_table(p, y), "mmc": mmc_table(p, m, y), "fnc": fnc_table(p, features, y)}
 
@@ -195,7 +195,7 @@ def test_tables_equal_numerai_tools_column_by_column(seed, rows, levels, gaps):
 
 
 def answer(score, *sides):
-    """Return an official score, NaN where numerai-tools refuses for want of rows."""
+    """Return a score of numerai-tools, or NaN if it refuses because of too few rows."""
     try:
         return score(*sides)["p"]
     except AssertionError as refusal:
@@ -205,7 +205,7 @@ def answer(score, *sides):
 
 
 def test_fnc_of_the_real_cross_section_equals_numerai_tools(shared_data):
-    """Real, correlated features leave the official feature-neutral score."""
+    """FNC of real, correlated features equals numerai-tools."""
     frame = pq.read_table(shared_data / "v5_small42_era0575_halfsample.parquet").to_pandas().sort_index()
     names = [name for name in frame.columns if name.startswith("feature_")]
     p, _, y = era(13, len(frame))
@@ -218,15 +218,15 @@ def test_fnc_of_the_real_cross_section_equals_numerai_tools(shared_data):
     assert found != pytest.approx(corr(p, y), abs=1e-3)
 
 
-def test_the_set_that_fnc_leaves_out_is_numerais(shared_data):
-    """The features of FNC are a set of the real features.json, 400 of them."""
+def test_the_feature_set_of_fnc_is_numerais(shared_data):
+    """The real features.json has the feature set of FNC, with 400 features."""
     for version in ("v5.0", "v5.2"):
         sets = json.loads((shared_data / f"{version}_features.json").read_text())["feature_sets"]
         assert len(sets[FNC_SET]) == 400
 
 
 def test_an_era_that_is_covered_too_little_is_not_computed():
-    """Where numerai-tools refuses, below four fifths of the rows, a table holds NaN; at four fifths, a score."""
+    """A score is NaN below four fifths of the rows, where numerai-tools refuses, and computed at four fifths."""
     p, m, y = era(14, 100)
     late = np.where(np.arange(100) < 21, np.nan, m)
     nearly = np.where(np.arange(100) < 20, np.nan, m)
@@ -239,7 +239,7 @@ def test_an_era_that_is_covered_too_little_is_not_computed():
 
 
 def test_constants_in_tables_are_not_computed():
-    """A constant column, a constant target or features that explain everything leave NaN, and only there."""
+    """Scores are NaN only for a constant column, a constant target or features that explain a column completely."""
     p, m, y = era(15, 200)
     flat = np.full(200, 0.5)
     features = np.random.default_rng(15).integers(0, 5, size=(200, 3), dtype=np.int8)
@@ -257,7 +257,7 @@ def test_constants_in_tables_are_not_computed():
 
 
 def test_scoring_imports_neither_scipy_nor_pandas():
-    """A round is scored without the slow libraries."""
+    """Scoring imports neither scipy, pandas, sklearn nor torch, which are slow to load."""
     code = (
         "import sys, numpy, bot.scoring.metrics, bot.scoring.neutralize, models.inference.ensemble;"
         "bot.scoring.metrics.corr(numpy.arange(9.0), numpy.arange(9.0));"

@@ -1,4 +1,4 @@
-"""Neutralization must be numerai-tools' projection, whatever the features look like."""
+"""Neutralization equals the projection of numerai-tools for all kinds of features."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ TOLERANCE = 1e-9
 
 
 def era(seed=0, rows=400, k=30):
-    """Return scores that depend on their features a little, and the features."""
+    """Return scores that depend slightly on their features, and the features."""
     rng = np.random.default_rng(seed)
     features = rng.integers(0, 5, size=(rows, k), dtype=np.int8)
     return rng.normal(size=rows) + 0.1 * features[:, :3].sum(axis=1), features
@@ -27,7 +27,7 @@ def oracle(scores, features, proportion):
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 1000), k=st.integers(1, 150), proportion=st.floats(0, 1))
 def test_it_equals_numerai_tools(seed, k, proportion):
-    """Any number of features, any proportion: the official result."""
+    """The result equals numerai-tools for any number of features and any proportion."""
     scores, features = era(seed, 300, k)
 
     assert neutralize(scores, features, proportion=proportion) == pytest.approx(
@@ -47,7 +47,7 @@ def test_a_full_proportion_leaves_no_exposure():
 
 @pytest.mark.parametrize("awkward", ["constant", "repeated", "negated", "summed", "all constant", "missing category"])
 def test_dependent_features_change_nothing(awkward):
-    """A feature the others already explain is left out, as the oracle's least squares does in effect."""
+    """Linearly dependent features give the result of numerai-tools' least squares."""
     scores, features = era(1, 700, 90)
     if awkward == "constant":
         features[:, 5:30] = 2
@@ -67,7 +67,7 @@ def test_dependent_features_change_nothing(awkward):
 
 
 def test_the_real_cross_section_equals_numerai_tools(shared_data):
-    """Real, correlated features give the official result, too."""
+    """The result equals numerai-tools for real, correlated features."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(shared_data / "v5_small42_era0575_halfsample.parquet").to_pandas()
@@ -78,7 +78,7 @@ def test_the_real_cross_section_equals_numerai_tools(shared_data):
 
 
 def test_no_proportion_returns_the_scores():
-    """Proportion 0 removes nothing, and the result is a copy."""
+    """Proportion 0 removes nothing and returns a copy."""
     scores, features = era()
 
     same = neutralize(scores, features, proportion=0.0)
@@ -88,7 +88,7 @@ def test_no_proportion_returns_the_scores():
 
 
 def test_rows_in_another_order_give_the_same_scores():
-    """A row's result depends on the rows of its era, not on their order."""
+    """The result of a row depends on the rows of its era, not on their order."""
     scores, features = era(3)
     order = np.random.default_rng(4).permutation(len(scores))
 
@@ -97,8 +97,8 @@ def test_rows_in_another_order_give_the_same_scores():
     )
 
 
-def test_nothing_left_is_refused():
-    """Scores that the features explain completely must not become ranked rounding errors."""
+def test_scores_that_features_explain_completely_are_refused():
+    """Scores that the features explain completely are refused; ranking would order rounding errors."""
     _, features = era(5)
 
     with pytest.raises(GateFailed, match="explain the scores"):
@@ -106,7 +106,7 @@ def test_nothing_left_is_refused():
 
 
 def test_more_features_than_rows_are_refused():
-    """Too few rows leave nothing over."""
+    """At least as many features as rows explain the scores completely and are refused."""
     scores, features = era(6, rows=40, k=60)
 
     with pytest.raises(GateFailed, match="40 rows"):
@@ -115,7 +115,7 @@ def test_more_features_than_rows_are_refused():
 
 @pytest.mark.parametrize("proportion", [-0.1, 1.1, float("nan")])
 def test_a_proportion_outside_its_range_is_an_error(proportion):
-    """A share is between 0 and 1."""
+    """A proportion outside 0 to 1 is refused."""
     scores, features = era()
 
     with pytest.raises(ValueError, match="proportion"):
@@ -123,7 +123,7 @@ def test_a_proportion_outside_its_range_is_an_error(proportion):
 
 
 def test_rows_that_do_not_match_are_an_error():
-    """Scores of other rows are never neutralized."""
+    """Scores and features with different numbers of rows are refused."""
     scores, features = era()
 
     with pytest.raises(ValueError, match="belong together"):
@@ -131,7 +131,7 @@ def test_rows_that_do_not_match_are_an_error():
 
 
 def test_exposures_are_pearson_correlations():
-    """Each feature's exposure is its correlation with the scores; a constant feature has none."""
+    """An exposure is the correlation of a feature with the scores, and 0 for a constant feature."""
     scores, features = era(7, rows=1_500, k=6)
     features[:, 2] = 4
 

@@ -1,4 +1,4 @@
-"""Paired comparisons: per-era differences, and only of eras that both models were scored in."""
+"""Paired comparisons of models on the eras in which both have a score."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def scores(seed, *, shift=0.0, bmc=NOTHING):
 
 
 def test_difference_is_paired():
-    """What is hard for both models cancels; error and power are those of the differences."""
+    """Mean, error and detectable difference are those of the per-era differences, in which hard eras cancel."""
     hard = scores(1)
     better = {**hard, "CORR": hard["CORR"] + 0.001 * (1 + 0.1 * np.random.default_rng(2).standard_normal(60))}
     (found,) = paired_differences({"a": hard, "b": better}, [("b", "a")], lag=6)
@@ -27,7 +27,7 @@ def test_difference_is_paired():
 
 
 def test_eras_that_one_model_lacks_are_left_out():
-    """An era without a score on either side counts on neither."""
+    """An era without a score of one model is left out for both."""
     one, two = scores(1), scores(2)
     one["CORR"][3] = two["CORR"][7] = np.nan
     (found,) = paired_differences({"a": one, "b": two}, [("b", "a")], lag=6)
@@ -35,8 +35,8 @@ def test_eras_that_one_model_lacks_are_left_out():
     assert found.eras == 58
 
 
-def test_contribution_is_compared_where_it_is_known():
-    """BMC of a few eras is left out, of enough eras it is compared."""
+def test_bmc_is_compared_with_enough_eras():
+    """BMC is compared with enough eras and left out with too few."""
     some = np.where(np.arange(60) < 20, 0.01, np.nan)
     few = np.where(np.arange(60) < 10, 0.01, np.nan)
     found = [
@@ -49,16 +49,16 @@ def test_contribution_is_compared_where_it_is_known():
 
 
 def test_too_few_eras_are_no_comparison():
-    """CORR of too few eras is an error with a name."""
+    """CORR of too few eras raises TooFewEras."""
     with pytest.raises(TooFewEras):
         paired_differences({"a": scores(1), "b": scores(2)}, [("b", "a")], lag=30)
 
 
-def test_summary_leaves_out_what_is_unknown():
-    """Mean, Sharpe and drawdown are those of the scored eras; without a benchmark there is no BMC."""
+def test_summary_leaves_out_eras_without_a_score():
+    """A summary uses the scored eras only; without a benchmark BMC is NaN."""
     one = scores(1)
     one["CORR"][:2] = np.nan
-    measured = ModelSummary.of("a", one)
+    summary = ModelSummary.of("a", one)
 
-    assert (measured.corr, measured.eras) == (pytest.approx(np.nanmean(one["CORR"])), 58)
-    assert np.isnan(measured.bmc)
+    assert (summary.corr, summary.eras) == (pytest.approx(np.nanmean(one["CORR"])), 58)
+    assert np.isnan(summary.bmc)

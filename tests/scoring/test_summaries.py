@@ -1,4 +1,4 @@
-"""Summaries of per-era scores: what they leave out, what they refuse to tell, and whose formula they are."""
+"""Statistics of per-era scores: formulas, missing eras and undefined values."""
 
 import numpy as np
 import pandas as pd
@@ -27,14 +27,14 @@ TOLERANCE = 1e-12
 
 
 def test_sharpe_equals_numerai_tools():
-    """Mean over standard deviation with ddof 0."""
+    """The Sharpe ratio is mean over standard deviation with ddof 0, as in numerai-tools."""
     scores = np.random.default_rng(8).normal(0.02, 0.03, size=50)
 
     assert sharpe(scores) == pytest.approx(official.sharpe_ratio(pd.Series(scores)), abs=TOLERANCE)
 
 
 def test_summaries_leave_out_unknown_eras():
-    """An era without a score changes no summary."""
+    """An era without a score changes no statistic."""
     known = [0.03, -0.02, 0.01, -0.03, 0.02]
     with_gap = [0.03, -0.02, float("nan"), 0.01, -0.03, 0.02]
 
@@ -44,7 +44,7 @@ def test_summaries_leave_out_unknown_eras():
 
 
 def test_autocorrelation_is_the_correlation_with_the_era_before():
-    """A series that swings evenly has autocorrelation -1; too short a series has none."""
+    """An alternating series has autocorrelation -1; statistics of too short or constant series are NaN."""
     assert autocorrelation([1.0, -1.0, 1.0, -1.0, 1.0]) == pytest.approx(-1)
     assert np.isnan(autocorrelation([1.0, 2.0]))
     assert np.isnan(sharpe([0.01, 0.01]))
@@ -53,7 +53,7 @@ def test_autocorrelation_is_the_correlation_with_the_era_before():
 
 
 def test_drawdown_of_the_real_2020_file_is_the_published_one(shared_data):
-    """Real per-era CORR of the example predictions falls by what numerai-tools' scores gave."""
+    """Mean, deviation and drawdown of real CORR have the values that numerai-tools' scores give."""
     table = pq.read_table(shared_data / "legacy2020_target_examplepred_eras121-132.parquet").to_pandas()
     scores = per_era(
         corr, table["era"].to_numpy(), table["example_prediction"].to_numpy(), table["target"].to_numpy(np.float64)
@@ -67,7 +67,7 @@ def test_drawdown_of_the_real_2020_file_is_the_published_one(shared_data):
 
 
 def test_overlapping_returns_lower_the_adjusted_sharpe():
-    """Sums over four eras have half the certainty that their count promises: the ratio halves, towards Lo's limit."""
+    """For sums over four eras the adjusted Sharpe ratio is half the plain one, Lo's limit; with lag 0 they are equal."""
     rng = np.random.default_rng(17)
     shocks = rng.normal(size=20_003)
     overlapping = 0.5 + np.convolve(shocks, np.ones(4) / 2, mode="valid")
@@ -79,8 +79,8 @@ def test_overlapping_returns_lower_the_adjusted_sharpe():
     assert adjusted_sharpe(rng.normal(0.5, 1, size=20_000), lag=12) == pytest.approx(0.5, rel=0.05)
 
 
-def test_the_newest_eras_have_a_summary_of_their_own():
-    """The last 200 eras are told apart from all of them, NaN eras counted as eras but not as scores."""
+def test_the_newest_eras_are_summarized_alone():
+    """A summary of the newest 200 eras uses only them; NaN eras count among the 200 but not as scores."""
     scores = np.concatenate([np.full(300, 0.01), np.tile([0.05, 0.03, np.nan, 0.04], 50)])
 
     everything, recent = Summary.of(scores, lag=4), Summary.of(scores, lag=4, newest=RECENT)
@@ -90,8 +90,8 @@ def test_the_newest_eras_have_a_summary_of_their_own():
     assert everything.mean == pytest.approx((300 * 0.01 + 150 * 0.04) / 450)
 
 
-def test_what_cannot_be_told_is_nan():
-    """No era, one era and a constant series have no Sharpe; none is reported as zero."""
+def test_undefined_statistics_are_nan():
+    """Statistics of no era, one era or a constant series are NaN, never zero."""
     empty, one, flat = (Summary.of(scores, lag=4) for scores in ([], [0.02], [0.02] * 20))
 
     assert np.isnan([empty.mean, empty.std, empty.sharpe, empty.max_drawdown]).all()
@@ -101,7 +101,7 @@ def test_what_cannot_be_told_is_nan():
 
 
 def test_payout_is_the_rounds_own_formula():
-    """Multipliers, clip and factor of the round decide; a loss is clipped like a gain."""
+    """A payout uses the round's multipliers, clip and factor, and clips losses like gains."""
     scores = {"corr60": [0.02, 0.4, -0.4, np.nan], "mmc60": [0.01, 0.1, -0.1, 0.0], "bmc": [9.0] * 4}
 
     paid = payout(scores, {"corr60": 3, "mmc60": 15}, clip=1.0, factor=1.0)
@@ -113,8 +113,8 @@ def test_payout_is_the_rounds_own_formula():
 
 
 @pytest.mark.parametrize(("multipliers", "clip"), [({"corr60": 3, "mmc60": 15}, 1.0), ({}, 1.0), ({"corr60": 3}, 0.0)])
-def test_a_payout_that_lacks_a_part_is_refused(multipliers, clip):
-    """A paid score that is missing never counts as zero, and a payout without terms is none."""
+def test_an_incomplete_payout_is_refused(multipliers, clip):
+    """A missing paid score, no paid score and a clip of 0 are refused."""
     with pytest.raises(ValueError, match="multipliers"):
         payout({"corr60": [0.01]}, multipliers, clip=clip, factor=1.0)
 
@@ -122,7 +122,7 @@ def test_a_payout_that_lacks_a_part_is_refused(multipliers, clip):
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 1000), levels=st.sampled_from([3, 1000]))
 def test_churn_equals_numerai_tools(seed, levels):
-    """One minus Spearman's correlation of two predictions of the same rows, ties included."""
+    """Churn is one minus Spearman's correlation, with ties, as in numerai-tools."""
     a, b = np.random.default_rng(seed).integers(0, levels, size=(2, 60)).astype(float)
 
     assert churn(a, b) == pytest.approx(signals.churn(pd.Series(a), pd.Series(b)), abs=TOLERANCE)
@@ -130,8 +130,8 @@ def test_churn_equals_numerai_tools(seed, levels):
     assert churn(a, -a) == pytest.approx(2, abs=TOLERANCE)
 
 
-def test_terms_are_read_as_they_are_written():
-    """Multipliers by score, the clip, and a factor that is 1 where nobody says it."""
+def test_payout_terms_are_parsed():
+    """Terms are parsed into multipliers, clip and factor; the factor is 1 by default."""
     terms = PayoutTerms.parse("corr=3, mmc=15, clip=0.05")
 
     assert (terms.multipliers, terms.clip, terms.factor) == ({"corr": 3.0, "mmc": 15.0}, 0.05, 1.0)
@@ -141,7 +141,7 @@ def test_terms_are_read_as_they_are_written():
 @pytest.mark.parametrize(
     "text", ["", "corr", "corr=3", "clip=1", "corr=3,clip=0", "corr=many,clip=1", "corr=nan,clip=1"]
 )
-def test_terms_that_pay_nothing_are_refused(text):
-    """Without a score, a clip above 0 or a number there is nothing to price by."""
+def test_unusable_payout_terms_are_refused(text):
+    """Terms without a score, without a clip above 0 or without numbers are refused."""
     with pytest.raises(ValueError, match="corr=3,mmc=15,clip=1"):
         PayoutTerms.parse(text)
