@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from numerai_tools import scoring as official
 
 from bot.errors import GateFailed
-from bot.scoring.neutralize import exposures, neutralize
+from bot.scoring.neutralize import exposures, neutralize, neutralize_to
+from models.inference.ensemble import gaussianize
 
 TOLERANCE = 1e-9
 
@@ -151,3 +152,33 @@ def test_the_largest_exposure_equals_numerai_tools():
 
     name, largest = official.max_feature_correlation(pd.Series(scores), pd.DataFrame(features).rename(columns=str))
     assert (str(found.argmax()), found.max()) == (name, pytest.approx(largest, abs=1e-12))
+
+
+@given(seed=st.integers(0, 2**32 - 1), proportion=st.floats(0, 1))
+def test_the_proportion_of_the_reference_is_removed(seed, proportion):
+    """The product of the result with the gaussianized reference is 1 - proportion times that of the scores."""
+    random = np.random.default_rng(seed)
+    reference = random.standard_normal(50)
+    scores = random.standard_normal(50) + reference
+    b = gaussianize(reference)
+
+    neutral = neutralize_to(scores, reference, proportion=proportion)
+
+    assert b @ neutral == pytest.approx((1 - proportion) * (b @ scores), abs=1e-9)
+
+
+def test_rows_without_a_reference_keep_their_scores():
+    """A score does not change in a row without a prediction of the reference."""
+    reference = np.array([1.0, 2.0, np.nan, 4.0, 5.0])
+
+    neutral = neutralize_to(np.array([3.0, 1.0, 7.0, 2.0, 4.0]), reference, proportion=1.0)
+
+    assert neutral[2] == 7.0
+
+
+def test_scores_that_equal_the_reference_are_refused():
+    """Scores that the reference explains completely are refused; ranking would order rounding errors."""
+    reference = np.random.default_rng(1).standard_normal(60)
+
+    with pytest.raises(GateFailed, match="the benchmark explains the scores completely"):
+        neutralize_to(gaussianize(reference), reference, proportion=1.0)

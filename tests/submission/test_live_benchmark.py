@@ -6,16 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bot.data.live_file import LiveFile
-from bot.errors import GateFailed
-from bot.scoring.coverage import if_covered
-from bot.scoring.neutralize import neutralize_to
 from bot.submission.live_benchmark import FILE, live_benchmark
 from bot.tournament.rounds import Round
-from models.inference.ensemble import gaussianize
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LIVE = LiveFile(
@@ -89,34 +83,3 @@ def test_killed_fetch_is_not_waited_for_again(tmp_path):
     (tmp_path / f"{FILE}.asked").touch()
 
     assert "in vain" in ask(tmp_path)[1]
-
-
-@given(seed=st.integers(0, 2**32 - 1), proportion=st.floats(0, 1))
-def test_share_of_the_benchmark_that_is_left(seed, proportion):
-    """What is left of the scores holds exactly the share of the gaussianized benchmark that was not removed."""
-    random = np.random.default_rng(seed)
-    opinion = random.standard_normal(50)
-    scores = random.standard_normal(50) + opinion
-    b = gaussianize(opinion)
-    left = neutralize_to(scores, opinion, proportion=proportion)
-
-    assert b @ left == pytest.approx((1 - proportion) * (b @ scores), abs=1e-9)
-
-
-def test_rows_without_an_opinion_keep_their_scores():
-    """Where the benchmark is silent nothing is removed; where it is silent in too many rows it counts as none."""
-    opinion = np.array([1.0, 2.0, np.nan, 4.0, 5.0])
-    left = neutralize_to(np.array([3.0, 1.0, 7.0, 2.0, 4.0]), opinion, proportion=1.0)
-
-    assert left[2] == 7.0
-    assert if_covered(opinion) is opinion
-    assert if_covered(np.where(np.arange(5) < 2, opinion, np.nan)) is None
-    assert if_covered(None) is None
-
-
-def test_ensemble_that_is_the_benchmark_is_refused():
-    """Nothing but rounding would be left to rank."""
-    opinion = np.random.default_rng(1).standard_normal(60)
-
-    with pytest.raises(GateFailed, match="the benchmark explains the scores completely"):
-        neutralize_to(gaussianize(opinion), opinion, proportion=1.0)
