@@ -6,12 +6,16 @@ SOAKS := crash disk damage rounds season clocks rivals load growth mutation
 STRICT := tests/tournament/test_rounds.py tests/record/test_database.py tests/record/test_ledger.py tests/record/test_ledger_memory.py \
 	tests/integration/test_delivery.py tests/integration/test_live_fetch.py
 
-.PHONY: demo test lint unit coverage bench soak container release-check docs format clean
+.PHONY: demo test quick lint unit coverage bench soak container release-check docs format clean
 
 demo: .venv/ready
 	$(BIN)/bot demo
 
 test: lint unit
+
+# Style, types, contracts and the fast tests: a minute on two quiet cores.
+quick: lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/integration -m "not slow" -q
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -13,6 +13,8 @@ from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
 from tests.daemon.paper import OPENED, Paper, make_loop, steps
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def paper(tmp_path):

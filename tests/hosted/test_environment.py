@@ -11,6 +11,8 @@ import pytest
 from bot.errors import GateFailed, OperatorNeeded
 from bot.hosted._environment import IMAGES, run, this_python
 
+pytestmark = pytest.mark.slow
+
 LIVE = pd.DataFrame({"era": "X", "feature_a": np.int8(2)}, index=pd.Index(["n1", "n2", "n3"], name="id"))
 
 

@@ -22,6 +22,8 @@ from bot.training.training_data import split_eras, used_eras
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
 
+pytestmark = pytest.mark.slow
+
 TARGET = "target_ender_60"
 RECIPE = replace(DEMO, targets=(TARGET,), weights=(("gbm", 1.0),), engineered=())
 PLAN = RECIPE.resolved(data_version="v5.3", feature_set="medium", target=TARGET)

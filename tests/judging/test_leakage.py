@@ -29,6 +29,8 @@ from bot.training.training_data import used_eras
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
 
+pytestmark = pytest.mark.slow
+
 TARGET = "target_ender_60"
 HISTORY = (TARGET, "target_ender_20")
 RECIPE = replace(

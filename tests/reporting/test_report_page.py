@@ -11,6 +11,8 @@ import pytest
 from bot.reporting import report_page
 from tests.reporting.evaluated import GROUPS, MEMBERS, evaluation
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def page_path(tmp_path_factory):

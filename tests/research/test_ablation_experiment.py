@@ -16,6 +16,8 @@ from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.training.recipes import DEMO
 
+pytestmark = pytest.mark.slow
+
 SMALL = replace(
     DEMO,
     targets=("target_ender_20", "target_jasper_20"),

@@ -14,6 +14,8 @@ from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.training.recipes import DEMO
 
+pytestmark = pytest.mark.slow
+
 
 def experiment(state, **changes):
     return Experiment(

@@ -12,6 +12,8 @@ from optuna.trial import TrialState
 from bot.errors import BadConfig, OperatorNeeded
 from bot.research.trial_worker import AGAIN, LOST, Interrupted, Worker, open_study
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

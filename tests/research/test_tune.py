@@ -25,6 +25,8 @@ from bot.tournament.columns import EMBARGO
 from bot.training import recipe_file
 from bot.training.recipes import DEMO, STANDARD
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 TARGET, HELD_OUT = "target_ender_20", 10
 SMALL = replace(

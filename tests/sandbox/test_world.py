@@ -12,6 +12,8 @@ from bot.history.factor_history import feature_returns
 from bot.sandbox.world.generate import World, generate
 from bot.sandbox.world.schema import GROUP_SIZES, SIZES, TARGETS, make_schema
 
+pytestmark = pytest.mark.slow
+
 VERSION = "v5.3"
 PARTS = ("train", "validation")
 LIVE = "live.parquet"

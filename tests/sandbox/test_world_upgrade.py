@@ -8,6 +8,8 @@ import pytest
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.upgrade import ADDED, NEXT, Change
 
+pytestmark = pytest.mark.slow
+
 FILES = {
     "train.parquet", "validation.parquet", "meta_model.parquet", "train_benchmark_models.parquet",
     "validation_benchmark_models.parquet",

@@ -15,6 +15,8 @@ from numerai_tools import scoring as official
 from bot.scoring.metrics import FNC_SET, bmc, corr, corr_table, fnc_table, mmc, mmc_table
 from tests.scoring.eras import per_era
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-12
 
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
 from bot.serving.artifacts import KEPT, ArtifactStore
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 

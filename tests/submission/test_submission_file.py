@@ -7,6 +7,8 @@ from numerai_tools.submissions import validate_submission_numerai
 
 from bot.submission.submission_file import OfficialValidation
 
+pytestmark = pytest.mark.slow
+
 IDS = [f"n{number:015x}" for number in range(200)]
 GOOD = np.random.default_rng(1).uniform(0.01, 0.99, len(IDS))
 

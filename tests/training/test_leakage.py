@@ -17,6 +17,8 @@ from bot.tournament.columns import EMBARGO
 from bot.training.splits import holdout
 from bot.training.training_set import TrainingSet
 
+pytestmark = pytest.mark.slow
+
 TARGETS = ("target_ender_60", "target_ender_20")
 MAIN = TARGETS[0]
 LOOKBACK = 8

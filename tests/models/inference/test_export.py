@@ -13,6 +13,8 @@ from models.inference.export import ExportMismatch, export, random_inputs, same_
 from models.network.network import Network
 from models.network.network_config import NetworkConfig
 
+pytestmark = pytest.mark.slow
+
 CONFIG = NetworkConfig(
     features=11,
     engineered=3,

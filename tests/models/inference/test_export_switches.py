@@ -14,6 +14,8 @@ from models.network.network import Network
 from models.network.network_config import NetworkConfig
 from models.network.seeds import SeedAverage
 
+pytestmark = pytest.mark.slow
+
 CONFIG = NetworkConfig(
     features=11,
     targets=("target_ender_20", "target_ender_60", "target_jasper_60"),

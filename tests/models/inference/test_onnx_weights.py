@@ -1,6 +1,7 @@
 """Looking into an exported average: each network says there what it says alone."""
 
 import numpy as np
+import pytest
 import torch
 
 from models.inference.export import export
@@ -9,6 +10,8 @@ from models.inference.runtime import OnnxNetwork
 from models.network.network import Network
 from models.network.seeds import SeedAverage
 from tests.models.training.era_world import PLAIN
+
+pytestmark = pytest.mark.slow
 
 
 def test_each_network_of_an_average_says_what_it_says_alone(tmp_path):

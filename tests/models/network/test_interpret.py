@@ -17,6 +17,8 @@ from models.network.network import Network
 from models.network.seeds import SeedAverage
 from tests.models.training.era_world import CONFIG, LAG, LOOKBACK, PLAIN, fit, score, world
 
+pytestmark = pytest.mark.slow
+
 RICH = replace(
     CONFIG,
     engineered=3,

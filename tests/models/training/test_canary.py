@@ -9,10 +9,13 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import pytest
 import torch
 
 from models.training.training import train
 from tests.models.training.era_world import CONFIG, FEATURES, OPTIONS, PLAIN, score, world
+
+pytestmark = pytest.mark.slow
 
 WEEKS, HONEST, LEAKY = 4, 5, 1
 """Eras that a target covers, the shortest lag that sees nothing of it, and one that does."""

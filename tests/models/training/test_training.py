@@ -10,6 +10,8 @@ from models.inference.ranks import double_ranks, normal_scores
 from models.training.training import EraBatch, TrainingDiverged, train
 from tests.models.training.era_world import CONFIG, OPTIONS, PLAIN, World, fit, score, world
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse", "pearson"])
 def test_every_loss_learns_a_planted_signal(loss):

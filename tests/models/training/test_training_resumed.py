@@ -17,6 +17,8 @@ from models.training.checkpoint import Checkpoint
 from models.training.training import TrainingStopped, train
 from tests.models.training.era_world import CONFIG, LAG, OPTIONS, World, fit, score, world
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -19,6 +19,8 @@ from models.trees.gbm import DeviceChoice, Snapshots, choose_device, train_gbm
 from models.trees.trees import TreeModel
 from tests.models.trees.tree_rows import DART, NAMES, TINY, data, train
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(Exception):
     """Stands for the end of the process."""
