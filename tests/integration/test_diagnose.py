@@ -27,7 +27,7 @@ OURS = Slot(name=SLOT, model_id=DEMO_ACCOUNT.models[SLOT], recipe="demo")
 
 
 class Bench:
-    """A trained state directory, the sandbox, and a diagnoser whose waits are only counted."""
+    """A trained state directory, the sandbox, and a diagnoser that counts its waits instead of sleeping."""
 
     def __init__(self, root, trained, sandbox):
         self.state, self.sandbox, self.waited = root / "state", sandbox, []
@@ -46,7 +46,7 @@ class Bench:
 
     @property
     def result(self):
-        """What the sandbox says of the only diagnostics it holds."""
+        """The sandbox's only diagnostics."""
         (held,) = self.held.values()
         return held["result"]
 
@@ -64,7 +64,7 @@ class Bench:
         self.waited.append(seconds)
 
     def forget_the_answer(self):
-        """Let the next run poll once more what has been sent."""
+        """Let the next run poll the upload again."""
         self.record.keep(replace(self.record.get(self.identity), state="sent"))
 
 
@@ -74,7 +74,7 @@ def bench(tmp_path, trained, sandbox):
 
 
 def test_both_sides_agree_and_it_is_asked_once(bench):
-    """CORR, BMC and MMC of every era are Numerai's to 1e-7; pending is polled, and a second run asks nothing."""
+    """CORR, BMC and MMC of every era equal Numerai's to 1e-7; pending is polled, and a second run sends no request."""
     found = bench.diagnose()
     requests = len(bench.held)
     again = bench.diagnose()
@@ -89,8 +89,8 @@ def test_both_sides_agree_and_it_is_asked_once(bench):
     assert bench.outbox.open_alerts() == {}
 
 
-def test_a_tampered_result_is_a_finding_that_a_person_is_told_of_once(bench):
-    """One era scored otherwise differs: ledger, status and one alert say which; the next agreement closes it."""
+def test_a_tampered_result_gives_one_alert(bench):
+    """One era with another score differs: ledger, status and one alert name it; the next agreement closes the alert."""
     bench.diagnose()
     bench.result["per_era_diagnostics"][3]["validation_corr_v4"] += 2 * TOLERANCE
     era = bench.result["per_era_diagnostics"][3]["era"]
@@ -113,7 +113,7 @@ def test_a_tampered_result_is_a_finding_that_a_person_is_told_of_once(bench):
 
 @pytest.mark.parametrize("moment", ["upload.grant:after", "upload.put:after", "upload.create:after"])
 def test_killed_on_the_way_it_is_uploaded_once(bench, moment):
-    """Killed after any step of the upload, the next run finds what the server holds, and uploads only what it lacks."""
+    """After a kill at any step of the upload, the next run uploads only if the server has no upload."""
 
     class Killed(BaseException):
         pass
@@ -132,7 +132,7 @@ def test_killed_on_the_way_it_is_uploaded_once(bench, moment):
 
 
 def test_a_lost_ledger_uploads_nothing_twice(bench):
-    """With the ledger gone, the name of the file tells that the server has it already."""
+    """Without the ledger, an earlier upload is found by its file name."""
     bench.diagnose()
     for name in ("-wal", "-shm", ""):
         (bench.path.parent / f"{bench.path.name}{name}").unlink(missing_ok=True)
@@ -143,7 +143,7 @@ def test_a_lost_ledger_uploads_nothing_twice(bench):
 
 
 def test_force_asks_again(bench):
-    """Only who asks for it has the same predictions uploaded again."""
+    """The same predictions are uploaded again only when that is forced."""
     bench.diagnose()
 
     assert bench.diagnose(force=True).state == "agrees"
@@ -151,7 +151,7 @@ def test_force_asks_again(bench):
 
 
 def test_what_is_not_done_is_left_for_later_and_not_uploaded_again(bench, monkeypatch):
-    """After ten minutes of waits the run ends with `try later`; the next one polls the same diagnostics."""
+    """After ten minutes of polling the run ends with `try later`; the next one polls the same diagnostics."""
     pending = {"status": "running", "message": None}
     monkeypatch.setattr(Queries, "diagnosed", lambda _self, _held: pending)
     with pytest.raises(RetryLater, match=r"are running after 6\d\d s"):
@@ -166,7 +166,7 @@ def test_what_is_not_done_is_left_for_later_and_not_uploaded_again(bench, monkey
 @pytest.mark.parametrize("phase", ["before", "after"])
 @pytest.mark.parametrize("operation", ["PUT", "create_diagnostics"])
 def test_answers_that_fail_leave_it_for_later(bench, operation, phase):
-    """After a failed upload, also one that was committed all the same, the next run concludes with one upload."""
+    """After a failed upload, also one that the server committed, the next run ends with one upload."""
     bench.sandbox.faults.add(Fault(operation=operation, kind="status", phase=phase))
     with pytest.raises(NumeraiUnavailable):
         bench.diagnose()
@@ -176,7 +176,7 @@ def test_answers_that_fail_leave_it_for_later(bench, operation, phase):
 
 
 def test_a_refusal_is_a_conclusion(bench):
-    """Predictions that Numerai does not take are a finding with its words, and are not sent again and again."""
+    """A refusal by Numerai is recorded with its message, and the predictions are not sent again."""
     bench.diagnose()
     (held,) = bench.held.values()
     held["result"] = {"status": "failed", "message": "invalid_submission_eras: Incomplete eras uploaded: ['0190']"}
@@ -189,7 +189,7 @@ def test_a_refusal_is_a_conclusion(bench):
 
 
 def test_without_the_history_nothing_is_asked_for(bench):
-    """Where the store is not on this disk, a run says so, and the daemon does not even start one."""
+    """Without the store on this disk a run is refused, and the daemon does not start one."""
     shutil.rmtree(bench.state / "store")
     with pytest.raises(DatasetIncomplete, match="run `bot sync`"):
         bench.diagnose()
@@ -198,7 +198,7 @@ def test_without_the_history_nothing_is_asked_for(bench):
 
 
 def test_command_and_chore(installation, trained):
-    """The daemon wants it for a champion whose history is here until it is concluded; a dry run uploads nothing."""
+    """The daemon runs it for a champion with local history until there is a result; a dry run uploads nothing."""
     settings = installation.settings_as()
     bare = assembly.undiagnosed(settings, ("demo",))
     shutil.copytree(trained / "store", installation.state / "store", copy_function=os.link)
@@ -232,7 +232,7 @@ def test_command_and_chore(installation, trained):
     ],
 )
 def test_scores_are_compared_where_both_sides_have_them(theirs, state):
-    """A score that one side lacks is not compared, but most eras must be scored; a gap over the tolerance differs."""
+    """Scores are compared in eras that both sides have, which must be most; a gap over the tolerance differs."""
     verdict = compare_scores({"corr": {"0001": 0.01, "0002": 0.02}, "bmc": {"0001": 0.005}}, theirs)
 
     assert verdict.agrees == (state == "agrees")

@@ -1,4 +1,4 @@
-"""What a bot would have said on the day of an era: equal to the back-test's, whatever stood in targets nobody knew yet."""
+"""A live round on the day of a past era: its predictions equal the back-test's, whatever the unresolved targets."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -53,13 +53,13 @@ def rows(trained):
 
 @pytest.fixture(scope="module")
 def held(trained):
-    """Return the store that holds all of them."""
+    """Return the store of all rows."""
     (folder,) = (trained / "store").iterdir()
     return EraStore.open(folder)
 
 
 def stored_as_of(rows, era, folder, unknown):
-    """Return the store of the eras before *era*, with *unknown* in place of what was not resolved on its day."""
+    """Return the store of the eras before *era*, with *unknown* in place of targets that had not resolved on its day."""
     past = rows.filter(pc.less(rows["era"], f"{era:04d}"))
     age = era - pc.cast(past["era"], pa.int32()).to_numpy()
     for index, name in enumerate(past.column_names):
@@ -82,7 +82,7 @@ def garbage(count):
 
 
 def live_on(rows, era, path):
-    """Return the live file of an era's day, read as a round reads it."""
+    """Return the live file of an era's day, as a round reads it."""
     today = rows.filter(pc.equal(rows["era"], f"{era:04d}"))
     kept = [name for name in today.column_names if not is_target(name)]
     pq.write_table(today.select(kept), path)
@@ -111,7 +111,7 @@ def training_set(store, trained):
 
 @pytest.mark.parametrize("era", ERAS)
 def test_a_day_replayed_equals_its_back_test(scorer, rows, held, tmp_path, era):
-    """Data cut at an era, history published from them, its live file scored: bit for bit what the back-test says of it."""
+    """Data cut at an era, with the history published from them, give the back-test's predictions bit for bit."""
     manifest, own = scorer.manifest, scorer.history
     position = held.eras.index(f"{era:04d}")
     needs = history_needs()
@@ -141,8 +141,8 @@ def test_a_day_replayed_equals_its_back_test(scorer, rows, held, tmp_path, era):
     }
 
 
-def test_a_history_that_is_not_the_days_scores_otherwise(scorer, held):
-    """The equality above is not for want of a difference: another day's history changes the network's scores."""
+def test_a_history_of_another_day_scores_differently(scorer, held):
+    """The history of another day changes the network's scores, so that the equality above is a real check."""
     manifest = scorer.manifest
     columns = held.select(manifest.features, scorer.history.targets)
     values = columns.features(110)
@@ -153,7 +153,7 @@ def test_a_history_that_is_not_the_days_scores_otherwise(scorer, held):
 
 
 def trained_as_of(store, trained, tmp_path):
-    """Return what a network and trees, trained and stopped on eras that had resolved, say of the newest era but one."""
+    """Return predictions of the newest era but one by a network and trees trained on resolved eras."""
     data = training_set(store, trained)
     learned, watched, scored = range(20, 60), range(77, 85), len(data.store.eras) - 1
     options = replace(training_options(DEMO.network, target=MAIN, device="cpu", seed=1), epochs=1)
@@ -169,7 +169,7 @@ def trained_as_of(store, trained, tmp_path):
 
 
 def test_garbage_in_unresolved_targets_changes_no_prediction(rows, trained, tmp_path):
-    """Whatever stands in targets that were not resolved, a network and trees trained on that day predict the same bits."""
+    """A network and trees trained on that day predict the same bits, whatever the unresolved targets."""
     made = [
         trained_as_of(stored_as_of(rows, 110, tmp_path / unknown.__name__, unknown), trained, tmp_path)
         for unknown in (nothing, garbage)

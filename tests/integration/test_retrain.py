@@ -1,4 +1,4 @@
-"""A retrain on the tiny world, and what its artifact promises."""
+"""A retrain on the tiny world, and its artifact."""
 
 import json
 from datetime import UTC, datetime
@@ -24,14 +24,14 @@ def artifact(store):
 
 
 def test_both_members_learn_the_planted_signal(artifact):
-    """On held-out eras each member and the ensemble rank better than chance."""
+    """Each member and the ensemble rank held-out eras better than chance."""
     scores = artifact.manifest["scores"]
 
     assert set(scores) == {"tsmixer", "gbm", "ensemble"}
     assert min(score["mean"] for score in scores.values()) > 0.01
 
 
-def test_manifest_pins_what_was_trained(artifact):
+def test_manifest_records_the_training(artifact):
     """The manifest names data version, target, features, eras and recipe."""
     manifest = artifact.manifest
 
@@ -52,7 +52,7 @@ def test_embargo_lies_between_the_blocks(artifact):
 
 
 def test_every_era_of_the_judgement_is_kept(artifact):
-    """The stored scores of the hold-out are those the manifest sums up, era by era, contributions included."""
+    """The manifest summarises the stored scores of every hold-out era, contributions included."""
     kept = json.loads(artifact.path("evaluation.json").read_text())["holdout"]
     corr = kept["scores"]["corr"]["ensemble"]
 
@@ -63,7 +63,7 @@ def test_every_era_of_the_judgement_is_kept(artifact):
 
 
 def test_decision_is_kept_with_its_reasons(artifact):
-    """The manifest says that this first challenger was promoted, and what was looked at."""
+    """The manifest records that this first challenger was promoted, and the findings."""
     decision = artifact.manifest["decision"]
 
     assert decision["promote"]
@@ -72,7 +72,7 @@ def test_decision_is_kept_with_its_reasons(artifact):
 
 
 def test_artifact_holds_no_pickle(artifact):
-    """Everything that serves is ONNX, text, JSON or plain arrays."""
+    """Every file that serves is ONNX, text, JSON or a plain array."""
     assert set(artifact.manifest["files"]) == {
         "tsmixer.onnx",
         "gbm.txt",
@@ -87,7 +87,7 @@ def test_artifact_holds_no_pickle(artifact):
 
 
 def test_golden_batch_that_does_not_replay_refuses(store, artifact, tmp_path):
-    """An artifact whose members no longer say what they said is refused."""
+    """An artifact whose members score differently than before is refused."""
     golden = dict(np.load(artifact.path("golden.npz")))
     golden["gbm"] = golden["gbm"] + 1e-3
     np.savez(tmp_path / "golden.npz", **golden)
@@ -118,5 +118,5 @@ def test_scores_follow_the_rows_when_they_are_shuffled(artifact, trained):
 
 
 def test_rendered_file_has_numerais_form():
-    """The file is id and prediction, in this order, and nothing else."""
+    """The file has the columns id and prediction, in this order, and no other."""
     assert render(["n1", "n2"], np.array([0.25, 0.75])) == b"id,prediction\nn1,0.250000000\nn2,0.750000000\n"

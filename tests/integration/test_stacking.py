@@ -1,4 +1,4 @@
-"""A network stacked on trees: what they say of an era was learned before it, and goes with the network wherever it serves."""
+"""A network stacked on trees: their predictions of an era come from earlier eras, and they serve with the network."""
 
 from dataclasses import replace
 from functools import partial
@@ -34,7 +34,7 @@ weights = (("tsmixer", 0.6), ("gbm", 0.2), ("gbm_ender_20", 0.2))
 recipes.RECIPES["demo"] = replace(recipes.DEMO, targets=("target_ender_60",), network=network, weights=weights)
 main()
 """
-"""The command line with another demo recipe."""
+"""Runs the command line with another demo recipe."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stack(folder):
-    """Return a function that stacks a training set, and remembers what is done."""
+    """Return a function that stacks a training set and keeps finished work."""
     return partial(Stacker(recipe=RECIPE, folds=folder / "folds", checkpoints=folder / "kept").stack, folder=folder)
 
 
@@ -71,7 +71,7 @@ def stacked(data, stack):
 
 
 def test_eras_before_the_first_fold_are_masked(stacked, data):
-    """The network sees no predictions where no trees could have made them, and learns to do without."""
+    """Eras before the first fold have no predictions, and the network is trained without them."""
     eras = stacked.eras([0, CHUNK - 1, CHUNK])
     shapes = [
         None if eras.batch(index).predictions is None else eras.batch(index).predictions.shape for index in range(3)
@@ -83,7 +83,7 @@ def test_eras_before_the_first_fold_are_masked(stacked, data):
 
 
 def test_predictions_are_ranked_within_the_era_and_centred(stacked):
-    """Whatever the trees' scale in an era, the network sees normal scores."""
+    """The network receives normal scores, whatever the scale of the trees' predictions."""
     seen = stacked.predictions(CHUNK + 7)
 
     assert seen.dtype == np.float32
@@ -94,7 +94,7 @@ def test_predictions_are_ranked_within_the_era_and_centred(stacked):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_garbage_after_the_embargo_changes_no_prediction(data, stack, stacked, target):
-    """Targets of the embargo, the fold itself and everything later are invisible to it, to the last bit."""
+    """Targets of the embargo, the fold and later eras do not change a fold's predictions in any bit."""
     column, gap = TARGETS.index(target), EMBARGO[int(target[-2:])]
     fold = range(CHUNK, 2 * CHUNK)
     first = CHUNK - gap
@@ -112,7 +112,7 @@ def test_garbage_after_the_embargo_changes_no_prediction(data, stack, stacked, t
 
 
 def test_later_eras_are_predicted_by_the_files_that_serve(data, stack, folder):
-    """What a held-out era shows the network is what the artifact's own trees say of it."""
+    """Predictions of a held-out era equal those of the artifact's own trees."""
     stacked = stack(data, LEARNED)
     rows = data.prepared(120)
     own = [TreeModel(folder / f"{STACKED}{name}.txt").predict(rows.features, rows.engineered) for name in TARGETS]
@@ -121,7 +121,7 @@ def test_later_eras_are_predicted_by_the_files_that_serve(data, stack, folder):
 
 
 def test_folds_are_made_once(data, stack, stacked, folder):
-    """A longer training, as the refit is, reads the predictions of the folds it shares."""
+    """A longer training, such as the refit, reads the predictions of the folds that it shares."""
     files = {path: path.stat().st_ino for path in (folder / "folds").iterdir()}
     longer = stack(data, tuple(range(115)))
 
@@ -130,7 +130,7 @@ def test_folds_are_made_once(data, stack, stacked, folder):
 
 
 def test_too_few_eras_for_a_fold_are_refused(data, folder):
-    """A recipe for a longer history stops with a message, not with a network that never saw a prediction."""
+    """A history too short for a fold is refused instead of trained without predictions."""
     recipe = replace(RECIPE, network=replace(RECIPE.network, stacked_chunk=10_000))
 
     with pytest.raises(CannotSplit, match="make no fold of 10000 eras"):
@@ -138,7 +138,7 @@ def test_too_few_eras_for_a_fold_are_refused(data, folder):
 
 
 def test_the_head_starts_at_the_shares_of_the_data(data):
-    """Five bins give Numerai's shares; a target that is always in the middle moves the start there."""
+    """Targets of five bins give Numerai's shares; a target that is always in the middle bin shifts them."""
     constant = Garbled(data.store, ())
     constant.targets = lambda _position: np.full((9, 2), 0.5, dtype=np.float32)
 
@@ -149,7 +149,7 @@ def test_the_head_starts_at_the_shares_of_the_data(data):
 
 @pytest.mark.slow
 def test_a_stacked_network_is_trained_and_submitted(installation):
-    """`bot retrain` seals the trees into the artifact, replays them, and a round is confirmed with them."""
+    """`bot retrain` writes the trees to the artifact and replays them, and a round is confirmed with them."""
     (installation.root / "stacked.py").write_text(RETRAIN, encoding="utf-8")
     done = installation.python("stacked.py", "retrain")
     store = ArtifactStore(installation.state / "artifacts")

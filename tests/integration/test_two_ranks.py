@@ -1,4 +1,4 @@
-"""`torchrun -m bot retrain`: two processes train what one would, one of them writes, and neither is left behind."""
+"""`torchrun -m bot retrain`: two processes train the same network as one, one of them writes, and both end."""
 
 import json
 import os
@@ -32,12 +32,12 @@ evaluations_per_epoch = 1
 stacked = true
 stacked_chunk = 40
 """
-"""The smallest network that has all that processes must agree on, predictions of trees and a refit among it."""
+"""The smallest recipe with everything that processes share, predictions of trees and a refit included."""
 
 
 @pytest.fixture
 def synced(world_folder, trained, tmp_path):
-    """A bot with data and store, a recipe of its own, and nothing trained."""
+    """A bot with data, store and a recipe file, and no artifact."""
     for name in ("data", "store", "history"):
         shutil.copytree(trained / name, tmp_path / "state" / name)
     (tmp_path / "recipes").mkdir()
@@ -51,7 +51,7 @@ def retrain(installation, *launcher, until=""):
     """
     Run `bot retrain`; kill the second process as soon as the event *until* is logged.
 
-    Returns its exit code, what it printed, what it logged, and its other words.
+    Returns the exit code, the standard output, the logged events and the other lines of standard error.
     """
     program, *command = installation.command("retrain")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -77,9 +77,9 @@ def retrain(installation, *launcher, until=""):
 @pytest.mark.timeout(900)
 def test_two_processes_retrain_as_one(synced):
     """
-    A lost process ends the other with one line; started again, both go on, and leave what a single one would.
+    A lost process ends the other with one line; started again, both continue and leave the result of a single process.
 
-    The scores agree within a millionth, one artifact is written, and the decision about it is the same.
+    The scores agree within a millionth, one artifact is written, and the decision is the same.
     """
     lost, _, _, words = retrain(synced, *TWO, until="network.evaluated")
     left = sorted(path.name for path in (synced.state / "training" / "pair").glob("*.pt"))

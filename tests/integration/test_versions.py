@@ -1,4 +1,4 @@
-"""A new data version, from its announcement to the round that is scored on it and the way back, over HTTP."""
+"""A new data version, from its announcement to a round that is scored on it, and back, over HTTP."""
 
 import json
 import shutil
@@ -42,7 +42,7 @@ TARGET = "target_ender_60"
 
 @pytest.fixture(scope="session")
 def moved(tmp_path_factory, trained, world_folder):
-    """A folder in which v5.4 was announced by a sync and then trained on beside the v5.3 champion; with what was said."""
+    """A folder in which a sync announced v5.4 and a retrain used it beside the v5.3 champion; with their output."""
 
     def move(folder):
         shutil.copytree(trained, folder / "state")
@@ -64,7 +64,7 @@ def sandbox(sandbox):
 
 @pytest.fixture
 def upgraded(sandbox, moved, tmp_path):
-    """A bot whose champion is on v5.4 and the one before on v5.3, ready to submit; the setting still says v5.3."""
+    """A bot with a v5.4 champion and a v5.3 champion before it, ready to submit; the setting is still v5.3."""
     shutil.copytree(moved / "state" / "artifacts", tmp_path / "state" / "artifacts")
     return Installation(sandbox=sandbox, root=tmp_path)
 
@@ -75,24 +75,24 @@ def store(upgraded):
 
 
 def scored_on(installation, number=FIRST_ROUND):
-    """Return the data versions whose live files a round has."""
+    """Return the data versions of a round's live files."""
     return {path.parent.name for path in (installation.state / "rounds" / str(number)).glob("*/live.parquet")}
 
 
-def test_sync_announces_what_both_versions_share(moved):
-    """The overlap, what a retrain would take, and the command for it are said; nothing else moves."""
-    code, said, _ = json.loads((moved / "sync").read_text())
+def test_sync_announces_the_overlap_of_both_versions(moved):
+    """The announcement names the overlap, the size of a retrain and its command; nothing else changes."""
+    code, output, _ = json.loads((moved / "sync").read_text())
 
     assert code == 0
-    assert "data version v5.4 is offered; v5.3 stays pinned until `bot retrain --data-version v5.4`" in said
-    assert "v5.4 has 109 of the 120 features and 41 of the 41 targets of v5.3, and 14 features more" in said
-    assert "v5.3: every file is current" in said
-    assert "v5.4:" not in said
+    assert "data version v5.4 is offered; v5.3 stays pinned until `bot retrain --data-version v5.4`" in output
+    assert "v5.4 has 109 of the 120 features and 41 of the 41 targets of v5.3, and 14 features more" in output
+    assert "v5.3: every file is current" in output
+    assert "v5.4:" not in output
 
 
 def test_retrain_moves_the_pin_by_a_promoted_challenger(moved):
-    """The challenger is of v5.4, said what it shares, was compared with the v5.3 champion, and both stores stay."""
-    code, said, logged = json.loads((moved / "retrain").read_text())
+    """The challenger is of v5.4, logs the overlap, was compared with the v5.3 champion, and both stores stay."""
+    code, output, logged = json.loads((moved / "retrain").read_text())
     artifacts = ArtifactStore(moved / "state" / "artifacts")
     newest, before = (artifacts.open(one) for one in artifacts.champions("demo"))
     gates = {one["gate"]: one for one in newest.manifest["decision"]["findings"]}
@@ -106,12 +106,12 @@ def test_retrain_moves_the_pin_by_a_promoted_challenger(moved):
     assert gates["like_champion"]["value"] > 0.5
     assert stores == {one.manifest["store"] for one in (newest, before)}
     assert history_path(moved / "state", "v5.4").is_file()
-    assert f"no worse than {before.id}" in " ".join(said.split())
+    assert f"no worse than {before.id}" in " ".join(output.split())
 
 
 @pytest.mark.usefixtures("no_backoff", "validated_here")
 def test_rounds_follow_the_champion_and_rollback_brings_them_back(upgraded, sandbox, store):
-    """With the setting untouched a round is scored on v5.4 and confirmed, and after `bot rollback` the next on v5.3."""
+    """With an unchanged setting a round is scored on v5.4 and confirmed, and after `bot rollback` the next on v5.3."""
     newest, before = store.champions("demo")
     with structlog.testing.capture_logs() as logs:
         first = upgraded.submit()
@@ -138,7 +138,7 @@ def test_rounds_follow_the_champion_and_rollback_brings_them_back(upgraded, sand
 
 @pytest.mark.usefixtures("no_backoff", "validated_here")
 def test_a_challenger_that_was_kept_back_moves_nothing(upgraded, store, trains_on):
-    """Until it is promoted a v5.4 artifact is one of many: rounds and retrains stay on v5.3, unless the setting is newer."""
+    """Before a v5.4 artifact is promoted, rounds and retrains stay on v5.3, unless the setting is newer."""
     store._point("demo", store.champions("demo")[1:], by="gate")
     newer = upgraded.submit(data_version="v5.4")
 
@@ -148,26 +148,26 @@ def test_a_challenger_that_was_kept_back_moves_nothing(upgraded, store, trains_o
 
 
 def test_plain_retrains_stay_on_the_version_of_the_champion(trains_on):
-    """After the move nobody has to follow it in the settings, and an option still wins."""
+    """After the move, retrains follow the champion without a change of settings; an option has precedence."""
     assert trains_on() == "v5.4"
     assert trains_on("v5.3") == "v5.3"
 
 
 @pytest.fixture
 def trains_on(upgraded, monkeypatch):
-    """Return a function that says which data version `bot retrain` would train on."""
+    """Return a function that returns the data version that `bot retrain` would train on."""
     monkeypatch.setattr("bot.judging.challenger.Retrainer.retrain", lambda _, plan: plan.data_version)
     recipe = recipe_file.find("demo")
 
-    def told(option=None, setting="v5.3"):
+    def data_version(option=None, setting="v5.3"):
         return retrain.retrain_alone(upgraded.settings_as(data_version=setting), [recipe], option, lambda: False)[0]
 
-    return told
+    return data_version
 
 
 @pytest.mark.usefixtures("no_backoff", "validated_here")
 def test_a_damaged_champion_gives_way_to_one_of_another_version(upgraded, sandbox, store):
-    """The v5.3 champion before it fills the round from v5.3's own live file: confirmed, and the same rows."""
+    """The v5.3 champion before it fills the round from v5.3's own live file, which has the same rows."""
     newest, before = store.champions("demo")
     store.open(newest).path("gbm.txt").write_bytes(b"tree")
     receipt = upgraded.submit()
@@ -200,7 +200,7 @@ def test_a_version_that_is_late_is_waited_for_and_then_stepped_over(upgraded, sa
 
 @pytest.mark.usefixtures("no_backoff", "validated_here")
 def test_a_version_that_is_gone_is_stepped_over_at_once(upgraded, sandbox, store):
-    """What the server does not offer any more is not waited for."""
+    """A file that the server no longer offers is not waited for."""
     sandbox.tournament.added.clear()
     receipt = upgraded.submit()
 
@@ -211,7 +211,7 @@ def test_a_version_that_is_gone_is_stepped_over_at_once(upgraded, sandbox, store
 
 
 def test_slots_on_different_versions_are_both_filled(upgraded, sandbox, store):
-    """In one round a slot is scored on v5.4 and another on v5.3, each from its own file, and both are confirmed."""
+    """Two slots of one round are scored on v5.4 and v5.3, each from its own file, and both are confirmed."""
     newest, before = store.champions("demo")
     store._point("standard", [before], by="operator")
     models = {**DEMO_ACCOUNT.models, "second": "5a9db0c5-0000-4000-8000-000000000002"}
@@ -229,7 +229,7 @@ def test_slots_on_different_versions_are_both_filled(upgraded, sandbox, store):
 
 
 def test_sync_keeps_every_version_in_use(upgraded):
-    """The champion's version and that of a recipe that begins at the setting are both brought up to date, none is removed."""
+    """The champion's version and the version of a recipe without champion are synced, and neither is removed."""
     first, second = (upgraded.bot("sync", BOT_FALLBACK="standard") for _ in range(2))
     alone = upgraded.bot("sync")
 
@@ -243,7 +243,7 @@ def test_sync_keeps_every_version_in_use(upgraded):
 
 
 def test_a_version_in_use_that_is_gone_does_not_keep_the_others_from_syncing(upgraded, sandbox):
-    """The one that is offered is synced, the other is said in one line with exit code 78."""
+    """The version that is offered is synced, the other is reported in one line with exit code 78."""
     sandbox.tournament.added.clear()
     done = upgraded.bot("sync", BOT_FALLBACK="standard")
 
@@ -253,8 +253,8 @@ def test_a_version_in_use_that_is_gone_does_not_keep_the_others_from_syncing(upg
     assert line.startswith("error: data version v5.4 is not offered; there are v5.3: name one of them")
 
 
-def test_retrain_on_what_is_not_offered_is_one_line(upgraded, store):
-    """A version that does not exist is named with those that do, exit code 78, and the champion stays."""
+def test_retrain_on_an_unknown_version_is_refused_in_one_line(upgraded, store):
+    """An unknown version is refused in one line with the known ones and exit code 78; the champion stays."""
     before = store.champions("demo")
     done = upgraded.bot("retrain", "--data-version", "v9.9")
 
@@ -266,7 +266,7 @@ def test_retrain_on_what_is_not_offered_is_one_line(upgraded, store):
 
 @pytest.fixture
 def contested(moved):
-    """Return a function that holds the v5.4 champion against the one of v5.3, which is opened or not, without training."""
+    """Return a function that compares the v5.4 champion with the one of v5.3, opened or not, without training."""
     artifacts = ArtifactStore(moved / "state" / "artifacts")
     newest, before = (artifacts.open(one) for one in artifacts.champions("demo"))
     challenger = open_judged(newest, moved / "state")
@@ -299,7 +299,7 @@ def contested(moved):
 
 
 def test_champion_of_another_version_scores_as_at_home(contested, moved):
-    """On the challenger's rows it has the CORR, MMC and BMC of its own rows, era by era, and differences are paired."""
+    """On the challenger's rows it has the CORR, MMC and BMC of its own rows, and differences are paired by era."""
     held, (identity, champion), eras = contested
     judgement, own = held(OpenedChampion(id=identity, ensemble=champion)), champion.data.store
     at_home = [own.eras.index(era) for era in eras]
@@ -315,7 +315,7 @@ def test_champion_of_another_version_scores_as_at_home(contested, moved):
 
 
 def test_champion_that_cannot_be_opened_is_not_passed_over(contested):
-    """Without its data the challenger was not compared, and that is what the decision is told."""
+    """Without the champion's data there is no comparison, and the evidence records the reason."""
     held, (identity, champion), _ = contested
     for other_version in (None, OpenedChampion(id="another", ensemble=champion)):
         judgement = held(other_version)

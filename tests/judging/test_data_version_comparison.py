@@ -1,4 +1,4 @@
-"""A champion of another data version on the challenger's rows: joined by era and id, whatever the order."""
+"""A champion of another data version on the challenger's rows: scores are joined by era and id."""
 
 from types import SimpleNamespace
 
@@ -40,7 +40,7 @@ def shuffled(rows):
 
 @pytest.fixture
 def rival(tmp_path):
-    """Return a function that puts a champion on eras 3 to 8, which says its first feature, on other rows."""
+    """Return a function that puts a champion, which predicts its first features, on other rows of eras 3 to 8."""
     own = data(tmp_path / "own", table(3, 8), "v5.3")
     members = SimpleNamespace(score=lambda rows, **_: {"gbm": rows.features[:, 0] + rows.features[:, 1] / 8})
 
@@ -54,7 +54,7 @@ def rival(tmp_path):
 
 
 def test_rows_are_joined_by_id(rival):
-    """In another order and beside eras that are not there, each row has the score it has at home."""
+    """In another order and beside unknown eras, each row has the score that it has in the champion's own data."""
     champion, other_version = rival(shuffled(table(1, 7)))
     home = champion.score(2, None)  # era 5
     there = other_version.score(4, None)
@@ -69,7 +69,7 @@ def test_rows_are_joined_by_id(rival):
 
 
 def test_a_row_that_the_champion_lacks_gets_the_middle(rival):
-    """Of rows that only the challenger's version has, the champion says nothing, and loses nothing by it."""
+    """Rows that only the challenger's version has get the median score and the middle bin."""
     rows = table(3, 5).set_column(0, "id", pa.array([f"n{row:015x}" if row % ROWS == 4 else one for row, one in enumerate(
         table(3, 5).column("id").to_pylist())]))  # fmt: skip
     champion, other_version = rival(rows)
@@ -83,7 +83,7 @@ def test_a_row_that_the_champion_lacks_gets_the_middle(rival):
 
 
 def test_eras_of_other_rows_are_not_shared(rival):
-    """Where no era has four fifths of its rows in both versions, nothing can be compared."""
+    """If no era has four fifths of its rows in both versions, there is no comparison."""
     rows = table(3, 5)
     other = rows.set_column(0, "id", pa.array([f"n{row:015x}" for row in range(len(rows))]))
     _, other_version = rival(other)

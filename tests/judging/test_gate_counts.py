@@ -1,4 +1,4 @@
-"""The gate on models that were really trained: three that had something to learn, three that had not."""
+"""The promotion gate on trained models: three with a signal to learn, three without."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -30,7 +30,7 @@ PLAN = RECIPE.resolved(data_version="v5.3", feature_set="medium", target=TARGET)
 
 
 class Shuffled:
-    """A store's columns whose targets change rows within every era."""
+    """A store's columns with targets shuffled within every era."""
 
     def __init__(self, columns, seed):
         self._columns, self._seed = columns, seed
@@ -56,7 +56,7 @@ def world(tmp_path_factory):
 
 
 def judged(world, tmp_path, *, every, shuffle=None):
-    """Return the decision about trees grown on the world's training eras, its targets shuffled or not."""
+    """Return the decision about trees fitted on the world's training eras, with shuffled targets or not."""
     folder, columns, neutralizers, groups = world
     manifest = Preprocess(
         features=columns.feature_names, groups=groups, missing="median_bin", normalize="centre", engineered=()
@@ -98,7 +98,7 @@ def judged(world, tmp_path, *, every, shuffle=None):
 
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_trees_that_learned_the_planted_signal_are_promoted(world, tmp_path, every):
-    """All training eras or a third of them: what learned is let through."""
+    """Trees trained on all eras or a third of them are promoted."""
     decision = judged(world, tmp_path, every=every)
 
     assert decision.promote, decision.reason
@@ -106,7 +106,7 @@ def test_trees_that_learned_the_planted_signal_are_promoted(world, tmp_path, eve
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_trees_grown_on_shuffled_targets_are_not(world, tmp_path, seed):
-    """Nothing to learn and nothing to find: the gate says that it may be chance."""
+    """Trees without a signal to learn are refused as possible chance."""
     decision = judged(world, tmp_path, every=1, shuffle=seed)
 
     assert not decision.promote

@@ -1,4 +1,4 @@
-"""The judge's own checks: each leak is planted for real, trained on, judged, and refused; the healthy one passes."""
+"""Leakage checks: a model trained with a planted leak is refused, a healthy one passes."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -84,7 +84,7 @@ def cut(data):
 
 
 def shifted(data, by):
-    """Return the data with a table of returns in which every era stands where an earlier one belongs."""
+    """Return the data with a table of returns that is shifted *by* eras to the past."""
     table, moved = data.returns, np.full_like(data.returns.values, np.nan)
     moved[:-by] = table.values[by:]
     return replace(data, returns=FeatureReturns(eras=table.eras, targets=table.targets, values=moved))
@@ -129,7 +129,7 @@ def leaks(decision):
 
 
 def test_healthy_world_passes(world, tmp_path):
-    """Honest blocks, history and features are looked at, and nothing is found."""
+    """Honest blocks, history and features pass every check."""
     folder, columns = world
     data = training_set(columns)
     decision = judged(folder, data, cut(data), tmp_path)
@@ -139,7 +139,7 @@ def test_healthy_world_passes(world, tmp_path):
 
 
 def test_split_without_a_purge_is_refused(world, tmp_path, monkeypatch):
-    """Trained up to the era before the hold-out, a model is not promoted whatever it scores."""
+    """A model that was trained without an embargo is not promoted, whatever its scores."""
     folder, columns = world
     data = training_set(columns)
     monkeypatch.setattr("bot.training.splits.embargo", lambda _: 0)
@@ -152,7 +152,7 @@ def test_split_without_a_purge_is_refused(world, tmp_path, monkeypatch):
 
 
 def test_history_of_lag_one_is_refused(world, tmp_path):
-    """A table whose rows have moved shows the era before as the newest one, and the judge recognises it."""
+    """A history whose rows have moved is recognised by returns that had not resolved."""
     folder, columns = world
     data = training_set(columns)
     decision = judged(folder, shifted(data, minimum_lag(TARGET) - 1), cut(data), tmp_path)
@@ -163,7 +163,7 @@ def test_history_of_lag_one_is_refused(world, tmp_path):
 
 
 def test_target_among_the_features_is_refused(world, tmp_path):
-    """A feature that is the target is named, and the perfect scores it gives are warned of beside it."""
+    """A feature that is the target is refused by name, with a warning of the perfect scores."""
     folder, columns = world
     data = training_set(Planted(columns))
     decision = judged(folder, data, cut(data), tmp_path)
@@ -178,7 +178,7 @@ def test_target_among_the_features_is_refused(world, tmp_path):
 
 @pytest.mark.parametrize("by", [1, 4])
 def test_history_that_is_a_little_too_new_is_found(world, by):
-    """One era nearer than the lag is enough, whichever history target it belongs to."""
+    """A history that is one era too new is found, for every history target."""
     _, columns = world
     data = training_set(columns)
     positions = cut(data).holdout
@@ -189,7 +189,7 @@ def test_history_that_is_a_little_too_new_is_found(world, by):
 
 @given(gap=st.integers(-40, 40), target=st.sampled_from(HISTORY))
 def test_purge_holds_exactly_from_the_embargo_on(gap, target):
-    """Before or after the judged eras, an era within the embargo of its own target refuses, and one beyond it does not."""
+    """An era within the embargo of its target before or after the judged eras refuses; one beyond it passes."""
     judged_eras = range(100, 120)
     era = 99 - gap if gap >= 0 else 120 - gap
     apart = min(abs(era - one) for one in judged_eras)
@@ -199,7 +199,7 @@ def test_purge_holds_exactly_from_the_embargo_on(gap, target):
 
 
 def test_what_an_artifact_saw_is_read_from_its_manifest():
-    """Blocks by their first and last era; the targets of tree members count beside the network's."""
+    """Blocks are read by their first and last era; targets of tree members are added to the network's."""
     manifest = {
         "recipe": {"weights": [["tsmixer", 0.5], ["gbm_ender_60", 0.5]]},
         "targets": ["target_ender_20"],
@@ -213,5 +213,5 @@ def test_what_an_artifact_saw_is_read_from_its_manifest():
 
 
 def test_warning_without_a_score_is_none():
-    """Eras without a single score warn of nothing."""
+    """Eras without a score give no warning."""
     assert check_plausibility(np.array([np.nan, np.nan]), 0.15).value == 0.0

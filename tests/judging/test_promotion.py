@@ -1,4 +1,4 @@
-"""The gate of champions: what is promoted, what is not, and why."""
+"""The promotion gate: decisions and their reasons."""
 
 from dataclasses import replace
 
@@ -59,7 +59,7 @@ def test_first_challenger_with_skill_is_promoted():
 
 
 def test_data_version_moves_only_for_a_challenger_that_was_compared():
-    """A sound champion of another version that could not be scored stays; without such a champion, floors decide."""
+    """A champion of another version that could not be scored stays; without a champion, the floors decide."""
     kept = decide(
         evidence(not_computed={"champion": "its data could not be opened"}, moves=True), Floors(), target=TARGET
     )
@@ -73,7 +73,7 @@ def test_data_version_moves_only_for_a_challenger_that_was_compared():
 
 
 def test_challenger_without_skill_is_not():
-    """A mean that shuffled rows reach is no reason to promote, champion or not."""
+    """A mean that shuffled rows reach is refused, with a champion or without."""
     decision = decide(evidence(0.0), Floors(), target=TARGET)
 
     assert not decision.promote
@@ -81,7 +81,7 @@ def test_challenger_without_skill_is_not():
 
 
 def test_significance_of_skill_counts_rows_not_eras():
-    """The same mean over eras of few rows is chance; over eras of many it is not."""
+    """The same mean is chance in eras of few rows, and skill in eras of many rows."""
     few = Series(values=np.full(30, 0.02), noise=np.full(30, 1 / np.sqrt(99)))
     many = Series(values=np.full(30, 0.02), noise=np.full(30, 1 / np.sqrt(5_999)))
 
@@ -90,7 +90,7 @@ def test_significance_of_skill_counts_rows_not_eras():
 
 
 def test_shuffled_rows_have_the_skill_of_a_standard_normal():
-    """Two thousand models that know nothing, scored by CORR itself: mean 0, deviation 1, hardly one over the floor."""
+    """The skill of 2,000 random models has mean 0 and standard deviation 1, and hardly one is over the floor."""
     random = np.random.default_rng(4)
     truth = np.repeat(np.linspace(0, 1, 5), [4, 16, 40, 16, 4])
     noise = np.full(12, 1 / np.sqrt(len(truth) - 1))
@@ -105,7 +105,7 @@ def test_shuffled_rows_have_the_skill_of_a_standard_normal():
 
 
 def test_skill_of_overlapping_eras_alone_is_not_enough():
-    """A run of luck that returns shared by neighbouring eras make is inside the interval, whatever the rows say."""
+    """A lucky run of neighbouring eras that share returns is within the interval."""
     values = np.repeat([0.2, -0.1, 0.2, -0.15, 0.2, -0.1, 0.15, -0.12], 12)
     decision = decide(
         evidence(corr=Series(values=values, noise=np.full(96, 0.02))), Floors(max_drawdown=9), target=TARGET
@@ -116,7 +116,7 @@ def test_skill_of_overlapping_eras_alone_is_not_enough():
 
 
 def test_worse_challenger_is_kept_back():
-    """Worse than the champion beyond noise is said with both numbers."""
+    """A challenger that is worse than the champion beyond noise is refused."""
     decision = decide(evidence(comparison=against(-0.02)), Floors(), target=TARGET)
 
     assert refused(decision) == ["corr_vs_champion"]
@@ -130,7 +130,7 @@ def test_challenger_that_is_no_worse_replaces_the_champion(difference):
 
 
 def test_predictions_turned_around_are_kept_back():
-    """A challenger unlike the champion waits for a person."""
+    """A challenger that does not correlate with the champion is left to the operator."""
     decision = decide(evidence(comparison=against(0.0, correlation=-0.4)), Floors(), target=TARGET)
 
     assert refused(decision) == ["like_champion"]
@@ -150,11 +150,11 @@ def test_predictions_turned_around_are_kept_back():
     ],
 )
 def test_each_floor_refuses_alone(gate, changes):
-    """What falls through one floor is kept back by that floor's name."""
+    """A challenger that fails one floor is refused by that floor's name."""
     assert refused(decide(evidence(**changes), Floors(), target=TARGET)) == [gate]
 
 
-def test_contribution_without_predictions_says_so_and_refuses_nothing():
+def test_contribution_without_predictions_is_not_computed_and_refuses_nothing():
     """A missing benchmark is an explicit "not computed", never a zero."""
     decision = decide(
         evidence(contributions={}, not_computed={"bmc": "no validation_benchmark_models.parquet"}),
@@ -168,7 +168,7 @@ def test_contribution_without_predictions_says_so_and_refuses_nothing():
 
 
 def test_contribution_of_a_few_eras_is_not_computed():
-    """Eras without a score are left out, and too few left are said."""
+    """Eras without a score are left out, and too few eras are reported."""
     few = series(0.01)
     few.values[:80] = np.nan
     decision = decide(evidence(contributions={"mmc": few}), Floors(), target=TARGET)
@@ -178,7 +178,7 @@ def test_contribution_of_a_few_eras_is_not_computed():
 
 
 def test_hold_out_too_short_to_judge_refuses():
-    """Fewer than two independent stretches promote nothing."""
+    """Fewer than two independent blocks of eras refuse a promotion."""
     decision = decide(evidence(corr=series(0.2, eras=20)), Floors(), target=TARGET)
 
     assert refused(decision) == ["corr"]
@@ -188,7 +188,7 @@ def test_hold_out_too_short_to_judge_refuses():
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 1000), confidence=st.floats(0.5, 0.99))
 def test_interval_is_never_narrower_than_finite_rows_make_it(seed, confidence):
-    """However alike the eras, their rows are finite."""
+    """Equal eras still have the noise of their finite rows."""
     flat = Series(values=np.full(48, 0.03) + 1e-9 * seed, noise=np.full(48, 0.07))
     found = interval(flat, confidence=confidence, block=12)
 
@@ -197,7 +197,7 @@ def test_interval_is_never_narrower_than_finite_rows_make_it(seed, confidence):
 
 
 def test_leak_refuses_whatever_the_scores():
-    """Scores that nothing else objects to do not help a judgement that cannot be believed."""
+    """A leak refuses a challenger that passes every other check."""
     leak = Finding(gate="purge", ok=False, value="near", limit="apart", message="purge: too near")
     decision = decide(evidence(leaks=(leak,)), Floors(), target=TARGET)
 
@@ -205,8 +205,8 @@ def test_leak_refuses_whatever_the_scores():
     assert (refused(decision), decision.reason) == (["purge"], "purge: too near")
 
 
-def test_warning_of_a_leak_is_said_with_the_promotion():
-    """A score too good to be true is promoted, and the reason says what to look for."""
+def test_warning_of_a_leak_is_in_the_reason_of_a_promotion():
+    """A score that is too good to be true is promoted, with a warning in the reason."""
     decision = decide(evidence(leaks=(check_plausibility(np.full(9, 0.4), 0.15),)), Floors(), target=TARGET)
 
     assert decision.promote

@@ -1,4 +1,4 @@
-"""What a benchmark leaves of the targets: for which eras it is learned, and that stopping on it is stopping on BMC."""
+"""Residual labels of a benchmark: the eras that have them, and early stopping on BMC."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ TRAIN_ERAS = 60
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A generated world with the benchmark's predictions of the validation file alone, as Numerai has them."""
+    """A generated world with benchmark predictions of the validation file only, as Numerai publishes them."""
     folder = tmp_path_factory.mktemp("world") / "world"
     generate(folder, size=replace(SIZES["tiny"], train_eras=TRAIN_ERAS, rows=(60, 80)), seed=1)
     (folder / "v5.3" / "train_benchmark_models.parquet").unlink()
@@ -48,7 +48,7 @@ def data(plain, folder):
 
 
 def test_eras_without_the_benchmark_are_not_learned(data, plain):
-    """They are left out, never learned as they are; where none is left, the message names the eras there are."""
+    """Eras without the benchmark are left out of training; if none is left, the message names the covered eras."""
     last = len(data.store.eras) - 17
 
     assert covered_positions(data, range(TRAIN_ERAS - 5, TRAIN_ERAS + 5), "training") == tuple(
@@ -65,7 +65,7 @@ def test_eras_without_the_benchmark_are_not_learned(data, plain):
 
 
 def test_without_the_file_nothing_is_trained(plain, tmp_path):
-    """A recipe for MMC stops where the benchmark is absent."""
+    """A recipe with residual labels is refused where the benchmark is missing."""
     with pytest.raises(
         OperatorNeeded,
         match=r"needs the benchmark.s predictions: no validation_benchmark_models.parquet; run `bot sync`",
@@ -74,7 +74,7 @@ def test_without_the_file_nothing_is_trained(plain, tmp_path):
 
 
 def test_stopping_on_the_residual_is_stopping_on_bmc(data):
-    """Predictions times the residual are the score of Numerai's own definition, on rows that have all three."""
+    """The product of predictions and residual equals Numerai's BMC, on rows that have predictions, benchmark and target."""
     position = TRAIN_ERAS + 3
     truth, benchmark = data.target(position, MAIN).astype(np.float64), data.benchmark[position].copy()
     truth[:5], benchmark[5:9] = np.nan, np.nan
@@ -89,7 +89,7 @@ def test_stopping_on_the_residual_is_stopping_on_bmc(data):
 
 
 def test_held_out_eras_hold_the_residual_and_learned_ones_the_benchmark(data, plain):
-    """Each loss takes the projection out of its own labels; validation has it taken out already."""
+    """Each loss removes the projection from its own labels; validation targets are residuals already."""
     position = TRAIN_ERAS + 3
     learned, held_out = data.eras([position]).batch(0), data.eras([position], held_out=True).batch(0)
     raw = plain.eras([position]).batch(0).targets
@@ -102,7 +102,7 @@ def test_held_out_eras_hold_the_residual_and_learned_ones_the_benchmark(data, pl
 
 
 def test_a_network_is_fitted_to_the_residual(data, plain, tmp_path):
-    """Training runs on the eras that are left, and is another training than that of the targets."""
+    """Training runs on the covered eras and gives another result than training on the targets."""
     network = replace(DEMO.network, lookback=0, history_targets=(), mixing="none", epochs=1, loss="pearson")
     recipe = replace(DEMO, network=network, refit=False)
     split = Split(train=tuple(range(50, 75)), validation=tuple(range(76, 80)))
@@ -117,7 +117,7 @@ def test_a_network_is_fitted_to_the_residual(data, plain, tmp_path):
 
 
 def test_what_is_neutralized_to_the_benchmark_needs_it_in_every_judged_era(plain, folder):
-    """The column that will be asked for live; an era without it could not be judged as a round is sent."""
+    """The live column is returned; a hold-out era without the benchmark is refused."""
     store = plain.store.store
 
     assert neutralizer_column(folder, store, range(TRAIN_ERAS, TRAIN_ERAS + 9), MAIN) == "v53_lgbm_ender60"

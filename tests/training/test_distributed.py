@@ -1,4 +1,4 @@
-"""What processes that train a network together tell one another, and what they refuse to begin."""
+"""Requests between processes that train a network together, and requests that they refuse."""
 
 import pickle
 from dataclasses import replace
@@ -19,7 +19,7 @@ from tests.data.store_files import NAMES, TARGETS, build, small_blocks, write_fi
 
 @pytest.fixture
 def fit_request(tmp_path, monkeypatch):
-    """A fit of a store of several blocks."""
+    """A request to fit on a store of several blocks."""
     small_blocks(monkeypatch)
     data = TrainingSet.build(
         build(tmp_path, write_files(tmp_path)).select(NAMES, TARGETS),
@@ -34,12 +34,12 @@ def fit_request(tmp_path, monkeypatch):
 
 
 def arrive(sent):
-    """Return what a process makes of what it was sent."""
+    """Return the request as another process receives it."""
     return pickle.loads(sent)  # noqa: S301 - it comes from the lines below
 
 
 def test_a_request_brings_the_same_eras(fit_request):
-    """The process that gets it sees every row, target and window bit for bit; no row of the store travels."""
+    """The receiving process reads identical rows, targets and windows; no row of the store is sent."""
     sent = pickle.dumps(fit_request)
     there = arrive(sent)
     ours, theirs = (one.data.eras(range(12)) for one in (fit_request, there))
@@ -55,7 +55,7 @@ def test_a_request_brings_the_same_eras(fit_request):
 
 
 def test_a_request_outlives_the_sync_that_replaces_its_store(fit_request):
-    """A process that has got it reads the files it was about, whatever becomes of their names."""
+    """A process that received the request reads the same files even after they were unlinked."""
     before = fit_request.data.store.targets(7)
     there = arrive(pickle.dumps(fit_request))
     for path in (fit_request.data.store.store.folder / "blocks").iterdir():
@@ -65,7 +65,7 @@ def test_a_request_outlives_the_sync_that_replaces_its_store(fit_request):
 
 
 def test_a_store_that_is_not_there_is_named(fit_request):
-    """A host that does not share the state directory says so before it trains on something else."""
+    """A host that does not share the state directory is refused before it trains."""
     sent = pickle.dumps(fit_request)
     next((fit_request.data.store.store.folder / "blocks").iterdir()).unlink()
 
@@ -74,7 +74,7 @@ def test_a_store_that_is_not_there_is_named(fit_request):
 
 
 def test_eras_that_cannot_be_shared_are_refused_at_once():
-    """The message names the recipe and both mends; a multiple passes, and so does one process."""
+    """The message names the recipe and both fixes; a multiple passes, and so does a single process."""
     shared = replace(DEMO, name="shared", network=replace(DEMO.network, eras_per_step=6))
     check_team_size([shared], Team(size=3))
     check_team_size([DEMO], Team())
@@ -84,7 +84,7 @@ def test_eras_that_cannot_be_shared_are_refused_at_once():
 
 
 def test_processes_that_would_train_something_else_are_refused(monkeypatch):
-    """Another key or version in one of them ends all of them before the first step."""
+    """A different key or version in one process ends all processes before the first step."""
     monkeypatch.setattr(Team, "gather", lambda _self, run: [run, [*run[:-1], "4.6.0"]])
 
     with pytest.raises(OperatorNeeded, match="process 1 does not train what process 0 does: its settings"):

@@ -1,4 +1,4 @@
-"""What is not resolved yet must not show: not in training rows, not in predictions, not in the worlds that prove it."""
+"""Targets that are not resolved yet change neither training rows nor predictions."""
 
 from dataclasses import replace
 from functools import cache
@@ -27,7 +27,7 @@ SEEDS = (1, 2)
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
-    """Return a function that reads a generated world as a training set, each world made once."""
+    """Return a function that makes the training set of a generated world, each world once."""
 
     @cache
     def made(persistence, seed):
@@ -82,7 +82,7 @@ def with_garbage(data, eras):
 
 @pytest.mark.parametrize("position", [60, 90, 130])
 def test_garbage_in_unresolved_targets_changes_no_input(build, position):
-    """Whatever stands in the targets that an era could not know, its rows are bitwise the same."""
+    """The inputs of an era are bitwise the same, whatever the targets are that had not resolved."""
     data = build(0.0, 1)
     unresolved = range(position - minimum_lag("target_ender_20") + 1, len(data.store.eras))
     before, after = data.eras([position]), with_garbage(data, unresolved).eras([position])
@@ -92,7 +92,7 @@ def test_garbage_in_unresolved_targets_changes_no_input(build, position):
 
 
 def test_garbage_in_the_held_out_eras_changes_no_training_row(build):
-    """Embargo and held-out eras are invisible to what is trained: inputs, network targets and the trees' matrix."""
+    """Targets of the embargo and the held-out eras change no training input, no network target and no tree column."""
     data = build(0.0, 1)
     split = holdout(data.store.eras, labelled=data.store.labelled(MAIN), targets=TARGETS, validation_eras=20, every=1)
     other = with_garbage(data, range(split.train[-1] + 1, len(data.store.eras)))
@@ -119,7 +119,7 @@ def test_no_label_of_a_training_era_overlaps_a_held_out_one(build):
 
 
 def timing_corr(data, *, lag):
-    """Return the mean CORR of the bare history: each feature weighted with what it earned up to *lag* eras before."""
+    """Return the mean CORR of the history alone: each feature weighted with its returns up to *lag* eras before."""
     scores = []
     for position in range(40, len(data.store.eras) - EMBARGO[60]):
         seen = window(data.returns, position + minimum_lag(MAIN) - lag, LOOKBACK)[:, :, 0].mean(axis=0)
@@ -129,21 +129,21 @@ def timing_corr(data, *, lag):
 
 
 def test_history_earns_nothing_where_nothing_lasts(build):
-    """In worlds whose factor returns do not persist, an honest history is worth nothing."""
+    """In worlds whose factor returns do not persist, an honest history has no CORR."""
     earned = [timing_corr(build(0.0, seed), lag=minimum_lag(MAIN)) for seed in SEEDS]
 
     assert abs(np.mean(earned)) < 0.03
 
 
 def test_leak_would_be_seen(build):
-    """In the same worlds a lag of one era fakes a CORR that no honest one comes near: the canary sings."""
+    """In the same worlds, a lag of one era leaks a CORR that no honest history reaches."""
     faked = [timing_corr(build(0.0, seed), lag=1) for seed in SEEDS]
 
     assert min(faked) > 0.15
 
 
 def test_history_earns_where_factors_last(build):
-    """Where factor returns persist, the same history is worth something."""
+    """Where factor returns persist, the same history has CORR."""
     earned = [timing_corr(build(0.8, seed), lag=minimum_lag(MAIN)) for seed in SEEDS]
 
     assert np.mean(earned) > 0.05

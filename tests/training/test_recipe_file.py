@@ -1,4 +1,4 @@
-"""Recipes of one's own: what a file may say, what is refused, and that writing and reading agree."""
+"""Recipe files: keys, refusals, and that reading inverts writing."""
 
 from dataclasses import replace
 
@@ -61,8 +61,8 @@ def write(folder, content, name="mine"):
     return path
 
 
-def test_what_is_not_said_is_the_base(tmp_path):
-    """Tables are taken over key by key, weights as a whole."""
+def test_missing_keys_keep_the_values_of_the_base(tmp_path):
+    """A file replaces single keys of tables, and all weights at once."""
     recipe = read(write(tmp_path, 'base = "demo"\nneutralize = 1\n[network]\nhidden = 8\n[weights]\ngbm = 1.0\n'))
 
     assert recipe == replace(
@@ -71,7 +71,7 @@ def test_what_is_not_said_is_the_base(tmp_path):
 
 
 def test_empty_file_is_the_standard_under_another_name(tmp_path):
-    """Nothing has to be said."""
+    """An empty file is a valid recipe."""
     assert read(write(tmp_path, "")) == replace(STANDARD, name="mine")
 
 
@@ -102,7 +102,7 @@ def test_empty_file_is_the_standard_under_another_name(tmp_path):
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(tmp_path, content, message):
-    """The line names the file, what is wrong and, where there is one, the likely word."""
+    """The message names the file, the mistake and, where there is one, the closest name."""
     path = write(tmp_path, content)
     with pytest.raises(BadConfig, match=message) as refusal:
         read(path)
@@ -112,14 +112,14 @@ def test_what_cannot_work_is_refused_in_one_line(tmp_path, content, message):
 
 
 def test_built_in_names_are_taken(tmp_path):
-    """A file cannot change what a known name means without anybody noticing."""
+    """A file with the name of a built-in recipe is refused."""
     write(tmp_path, "neutralize = 1", name="standard")
     with pytest.raises(BadConfig, match="built-in recipe"):
         find("standard", tmp_path)
 
 
 def test_unknown_name_lists_the_known_ones(tmp_path):
-    """Built-in recipes and files are offered alike."""
+    """The list of names contains built-in recipes and files."""
     write(tmp_path, "", name="patient")
     with pytest.raises(BadConfig, match=r"did you mean patient.*known recipes: demo, patient, standard"):
         find("patent", tmp_path)
@@ -129,7 +129,7 @@ def test_unknown_name_lists_the_known_ones(tmp_path):
 
 
 def test_history_is_kept_for_recipes_of_files_too(tmp_path):
-    """What a file looks back on is synced."""
+    """History targets and lookback of a recipe file are synced."""
     write(tmp_path, '[network]\nlookback = 77\nhistory_targets = ["target_ralph_20"]\n')
     needs = history_needs(tmp_path)
 

@@ -1,4 +1,4 @@
-"""Splits: no label of a training era reaches into validation, and none of either into the hold-out."""
+"""Splits: no label of a training era reaches into validation or hold-out, and no validation label into the hold-out."""
 
 import ast
 import math
@@ -17,7 +17,7 @@ from bot.training.splits import CHUNK, holdout, resolved, walk_forward
 BOT = Path(__file__).resolve().parents[2] / "bot"
 MARKET_DAYS_A_WEEK = 5
 DELAY = 4
-"""Market days between a row and the start of the returns it is paid for, and until they are published."""
+"""Market days from a row to the start of its returns, and from their end to publication."""
 
 targets = st.lists(
     st.sampled_from(["target_ender_20", "target_ender_60", "target_jasper_20"]), min_size=1, max_size=3, unique=True
@@ -35,7 +35,7 @@ def labels(count):
 
 
 def last_era_of_label(position, names):
-    """Return the era in which the longest label of an era at *position* is known: delays and returns in market days."""
+    """Return the era in which the longest label of the era at *position* is known."""
     days = max(horizon(name) for name in names) + DELAY
     return position + math.ceil(days / MARKET_DAYS_A_WEEK)
 
@@ -49,7 +49,7 @@ def last_era_of_label(position, names):
     names=targets,
 )
 def test_no_label_reaches_from_one_block_into_the_next(known, chosen, judged, every, names):
-    """The weeks that a label covers, and those until it is published, end before the next block begins."""
+    """The weeks of a label, and those until its publication, end before the next block begins."""
     split = holdout(
         labels(len(known)),
         labelled=known,
@@ -76,7 +76,7 @@ def test_no_label_reaches_from_one_block_into_the_next(known, chosen, judged, ev
     names=targets,
 )
 def test_no_label_of_a_fold_reaches_its_validation(known, chunk, window, every, names):
-    """Every fold keeps its embargo; chunks follow one another and cover all labelled eras but the first chunk."""
+    """Every fold keeps its embargo; the chunks cover all labelled eras except the first chunk, in order."""
     if known.sum() < chunk + 2:
         known = np.ones(chunk + 2, dtype=bool)
     folds = walk_forward(labels(len(known)), labelled=known, targets=names, chunk=chunk, window=window, every=every)
@@ -150,8 +150,8 @@ def test_a_single_era_left_over_joins_the_last_fold():
         (100, {"validation_eras": 10, "holdout_eras": 1}, "no spread to judge by"),
     ],
 )
-def test_too_few_eras_are_said_with_numbers(count, asked, message):
-    """Eras that do not suffice are a named error that counts them, for the operator."""
+def test_too_few_eras_are_reported_with_numbers(count, asked, message):
+    """Too few eras raise an error for the operator that counts them."""
     with pytest.raises(CannotSplit, match=message) as caught:
         holdout(labels(count), labelled=np.ones(count, dtype=bool), targets=["target_ender_60"], **asked)
 
@@ -159,14 +159,14 @@ def test_too_few_eras_are_said_with_numbers(count, asked, message):
 
 
 @pytest.mark.parametrize(("count", "chunk"), [(156, 156), (31, 30), (30, 15), (100, 1)])
-def test_folds_that_cannot_be_made_are_said(count, chunk):
-    """Too short a history, an embargo that eats the first fold, and one-era chunks are a named error."""
+def test_folds_that_cannot_be_made_are_reported(count, chunk):
+    """A short history, an embargo as long as the first fold, and chunks of one era raise an error."""
     with pytest.raises(CannotSplit, match="fold"):
         walk_forward(labels(count), labelled=np.ones(count, dtype=bool), targets=["target_ender_60"], chunk=chunk)
 
 
-def test_a_target_that_is_unknown_everywhere_is_said():
-    """A target that is all NaN leaves nothing to learn from."""
+def test_a_target_that_is_unknown_everywhere_is_refused():
+    """A target that is unknown in every era raises an error."""
     none = np.zeros(90, dtype=bool)
 
     with pytest.raises(CannotSplit, match="unknown in all 90 eras"):
@@ -176,7 +176,7 @@ def test_a_target_that_is_unknown_everywhere_is_said():
 
 
 def test_alias_has_no_horizon():
-    """The moving alias cannot be split for."""
+    """The moving alias has no horizon and cannot be split."""
     with pytest.raises(ValueError, match="never the alias"):
         holdout(labels(90), labelled=np.ones(90, dtype=bool), targets=["target"], validation_eras=2)
 

@@ -1,4 +1,4 @@
-"""What a tree model reads of the history: views of the store, and on disk what the store does not hold."""
+"""Rows of tree models: views of the store, and derived columns on disk."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def made(tmp_path, monkeypatch):
     params=[{}, {"missing": "category", "engineered": ("group_mean", "group_std")}], ids=["raw codes", "all changed"]
 )
 def data(made, request, monkeypatch):
-    """Training sets whose rows are the store's, and whose rows are not, as half of v5.3's early columns are not."""
+    """Training sets with the store's own values, and with changed values, as in half of v5.3's early columns."""
     if request.param:
         monkeypatch.setattr("bot.features.preprocess.FEATURE_VALUES", (0, 1, 2, 3))
     return made(**request.param)
@@ -60,8 +60,8 @@ def test_rows_without_the_target_are_left_out(data, tmp_path):
     assert sum(len(columns[0]) for columns in rows.chunks) == len(rows.labels) == 10 * 13
 
 
-def test_an_era_is_looked_through_once_and_stays_what_it_is(data):
-    """The second reading of an era, which skips the search for absent values, gives what the first one gave."""
+def test_an_era_is_searched_once_and_stays_the_same(data):
+    """The second reading of an era, which skips the search for missing values, equals the first."""
     first, second = ([data.prepared(position) for position in range(len(data.store.eras))] for _ in range(2))
 
     for one, two in zip(first, second, strict=True):
