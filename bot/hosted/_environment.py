@@ -17,7 +17,7 @@ import numpy as np
 
 from bot.errors import GateFailed, OperatorNeeded, RetryLater
 from bot.hosted import _runner
-from bot.system.child_process import SECRETS
+from bot.system.child_process import SECRET_PREFIXES
 
 LIMIT_S = 600.0
 """Seconds that Numerai lets an uploaded model run (numerai/docs, model-uploads.md)."""
@@ -103,7 +103,9 @@ def furnish(folder: Path, version: str) -> Path:
     python = folder / "bin" / "python"
     pins = [f"{name}=={pinned}" for name, pinned in IMAGES[version].items()]
     quiet = ("--quiet", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith((*SECRETS, "PYTHON"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith((*SECRET_PREFIXES, "PYTHON"))
+    }
     for command in ([sys.executable, "-m", "venv", str(folder)], [str(python), "-m", "pip", "install", *quiet, *pins]):
         try:
             result = subprocess.run(  # noqa: S603 - this interpreter, and the one it has just made

@@ -15,7 +15,7 @@ PARENT_VARIABLE = "NUMERAI_BOT_HOLDER"
 
 PROGRAM = (sys.executable, "-m", "bot")
 
-SECRETS = ("NUMERAI_", "BOT_ALERT_URLS", "BOT_PING_URL")
+SECRET_PREFIXES = ("NUMERAI_", "BOT_ALERT_URLS", "BOT_PING_URL")
 """Prefixes of variables that a child without the key does not get."""
 
 _PR_SET_PDEATHSIG = 1  # of prctl(2): the signal that the kernel sends when the parent dies
@@ -44,7 +44,9 @@ class ChildProcess:
 
     def start(self) -> None:
         """Start the command; it logs to the daemon's standard error."""
-        inherited = {name: value for name, value in os.environ.items() if self.with_key or not name.startswith(SECRETS)}
+        inherited = {
+            name: value for name, value in os.environ.items() if self.with_key or not name.startswith(SECRET_PREFIXES)
+        }
         self._started = time.monotonic()
         self._process = subprocess.Popen(  # noqa: S603 - the bot's own program
             [*PROGRAM, *self.command],
