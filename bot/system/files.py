@@ -84,5 +84,5 @@ def unseal(sealed: bytes) -> bytes:
     size = hashlib.sha256().digest_size
     content, digest = sealed[:-size], sealed[-size:]
     if hashlib.sha256(content).digest() != digest:
-        raise ValueError("it differs from its own digest")
+        raise ValueError("the content differs from its digest")
     return content

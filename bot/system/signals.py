@@ -32,7 +32,7 @@ def stop_on_signal(grace_s: float = GRACE_S) -> Iterator[Callable[[], bool]]:
                 return
         requested.set()
         if not finished.wait(grace_s):
-            print(f"error: stopped by SIGTERM after {grace_s:g} s; run it again, it goes on", file=sys.stderr)  # noqa: T201 - a logger may be locked
+            print(f"error: stopped by SIGTERM after {grace_s:g} s; run it again to continue", file=sys.stderr)  # noqa: T201 - a logger may be locked
             os._exit(RetryLater.exit_code)
 
     # Without a Python handler, SIGTERM would end the process before the signal number is written to the pipe.

@@ -37,7 +37,7 @@ NumerAPI: Any = load("numerapi").NumerAPI
 T = TypeVar("T")
 
 
-class _Api(NumerAPI):  # type: ignore[misc]  # numerapi carries no types
+class _Api(NumerAPI):  # type: ignore[misc]  # numerapi has no types
     """numerapi with the bot's transport."""
 
     def __init__(self, url: str, key: tuple[str, str] | None, transport: Transport) -> None:
@@ -136,7 +136,7 @@ class NumeraiClient:
                 f"no round is open; round {next_one.number} opens {next_one.opens_at:%a %Y-%m-%d %H:%M:%S} UTC"
             )
         last = f"; the last was {current.number}" if current else ""
-        raise RoundNotOpen(f"no round is open{last}, and the API does not say when the next one opens")
+        raise RoundNotOpen(f"no round is open{last}, and the API does not list the next one")
 
     def slots(self) -> dict[str, str]:
         """Return the ids of the account's models in this tournament, by name."""

@@ -103,8 +103,8 @@ def test_trees_that_were_stopped_go_on(trained, tmp_path):
     assert heard == [*grown, *range(101)]
 
 
-def test_what_never_asks_is_ended(tmp_path):
-    """A process deep inside a library ends with "try later" once its grace is over."""
+def test_work_that_does_not_check_the_flag_is_ended(tmp_path):
+    """A process inside a library exits with the code of "try later" after the grace period."""
     code = (
         "import sys; from bot.system.signals import stop_on_signal\n"
         "with stop_on_signal(grace_s=0.2):\n    print('in', flush=True); sys.stdin.read()"
@@ -117,11 +117,11 @@ def test_what_never_asks_is_ended(tmp_path):
         words = process.stderr.read()
 
     assert process.returncode == 75
-    assert words == "error: stopped by SIGTERM after 0.2 s; run it again, it goes on\n"
+    assert words == "error: stopped by SIGTERM after 0.2 s; run it again to continue\n"
 
 
-def test_the_signal_is_heard_while_it_is_listened_for():
-    """The question is answered with yes after the signal, and what handled it before does so again afterwards."""
+def test_the_flag_is_set_by_the_signal():
+    """The function returns True after the signal, and the former handler is restored at the end."""
     before = signal.getsignal(signal.SIGTERM)
     with stop_on_signal() as should_stop:
         quiet = should_stop()
