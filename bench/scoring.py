@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--eras", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="share of rows and features that is measured")
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
+    parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--files", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.files:

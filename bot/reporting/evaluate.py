@@ -172,7 +172,7 @@ class Evaluator:
 
 
 def _artifact_figures(artifact: Artifact) -> Figures:
-    """Return what the manifest records of the artifact."""
+    """Return the entries of the manifest that describe the artifact."""
     manifest = artifact.manifest
     return {
         "schema": SCHEMA,

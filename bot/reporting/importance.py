@@ -1,8 +1,8 @@
 """
 Importance of features and feature groups with intervals: gain of the trees, and permutation within eras.
 
-Gain measures what the trees used on the training eras. Permutation measures what a score on unseen eras loses without
-a feature, for any model; only permutation can show that a feature is useless.
+Gain measures how much the trees used a feature on the training eras. Permutation measures the loss of a score on unseen
+eras without the feature, for any model; only permutation can show that a feature is useless.
 """
 
 from collections.abc import Mapping, Sequence

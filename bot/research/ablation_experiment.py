@@ -1,5 +1,5 @@
 """
-E1, the ablation experiment: what each input of the network adds, on the same folds and with the same seeds.
+E1, the ablation experiment: the gain by each input of the network, on the same folds and with the same seeds.
 
 Every variant is trained walk-forward as a retrain trains it, with early stopping inside the fold's training eras, and
 scored on the chunk that follows. Variants are compared era by era, because an era is easy or difficult for all of them.
@@ -158,7 +158,7 @@ class _Variants:
     stacked: dict[int, npt.NDArray[np.float32] | None] = field(default_factory=dict)
 
     def scores(self, name: str) -> dict[str, Floats]:
-        """Return CORR and BMC of a variant in all validated eras, after fitting what is not finished."""
+        """Return CORR and BMC of a variant in all validated eras; unfinished folds are fitted first."""
         parts = [
             self.results.part(f"{name.replace(' ', '')}-{number}", partial(self._fold_scores, name, number))
             for number in range(1, len(self.folds))

@@ -206,8 +206,8 @@ def gains(
 
     Weights, and scores for the last two gains, are chosen for each fold on the folds before it less an embargo, so
     nothing is chosen on the eras that measure it. The first fold is used for choosing only. The last gain is the
-    difference between the best fading score and the best score that weighs all eras alike: it leaves out what any
-    linear model would add.
+    difference between the best fading score and the best score that weighs all eras alike, so the gain by any linear
+    model is not part of it.
 
     Args:
         folds: Scores of the folds, in order.

@@ -166,6 +166,6 @@ def test_recipe_without_history_is_refused(state):
 
 
 def test_folds_too_short_for_early_stopping_are_refused(state):
-    """A chunk that leaves too few training eras in a fold is refused with what to change."""
+    """A chunk that leaves too few training eras in a fold is refused, and the message names the option to change."""
     with pytest.raises(OperatorNeeded, match="choose a larger --chunk"):
         e1(experiment(state, chunk=12))

@@ -105,7 +105,7 @@ def test_other_options_are_another_experiment(state):
 
 
 def test_too_few_folds_are_refused(state):
-    """A chunk that leaves one fold is refused with what to change."""
+    """A chunk that leaves one fold is refused, and the message names the option to change."""
     with pytest.raises(OperatorNeeded, match=r"make 1 folds, 2 are needed; choose a smaller --chunk"):
         e0(experiment(state(0.0), chunk=120))
 

@@ -181,7 +181,7 @@ def test_a_recipe_that_cannot_be_trained_is_pruned_with_its_reason(state):
 
 
 def test_an_empty_study_has_no_winner(state, tmp_path):
-    """A study without a complete trial is refused with what to do."""
+    """A study without a complete trial is refused, and the message names the command to run."""
     one = tuning(state)
 
     with pytest.raises(OperatorNeeded, match="bot tune"):
