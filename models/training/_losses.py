@@ -25,7 +25,7 @@ class Loss(Protocol):
         """Return the mean over the known targets."""
 
 
-def residual(labels_BT: Tensor, known_BT: Tensor, benchmark_B: Tensor | None) -> Tensor:
+def residual_labels(labels_BT: Tensor, known_BT: Tensor, benchmark_B: Tensor | None) -> Tensor:
     """
     Return labels less their projection on the benchmark, over the known rows of each target; the mean stays.
 
@@ -51,7 +51,7 @@ def cross_entropy(logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tensor | 
     the outermost one.
     """
     known_BT = ~targets_BT.isnan()
-    labels_BT = residual(targets_BT.nan_to_num(0.5), known_BT, benchmark_B)
+    labels_BT = residual_labels(targets_BT.nan_to_num(0.5), known_BT, benchmark_B)
     place_BT = labels_BT.clamp(0, 1) * (len(TARGET_VALUES) - 1)
     below_BT = place_BT.floor()
     share_BT = place_BT - below_BT
@@ -86,7 +86,7 @@ def mean_squared_error(logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tens
     Rows must be of one era, because labels are ranks within it. An era that is split into parts is ranked in each part.
     """
     known_BT = ~targets_BT.isnan()
-    labels_BT = residual(centred_ranks(targets_BT), known_BT, benchmark_B)
+    labels_BT = residual_labels(centred_ranks(targets_BT), known_BT, benchmark_B)
     error_BT = expected_value(logits_BTK, TARGET_RANKS) - labels_BT
     return (error_BT.square() * known_BT).sum() / known_BT.sum().clamp(min=1)
 
@@ -105,7 +105,7 @@ def pearson(logits_BTK: Tensor, targets_BT: Tensor, benchmark_B: Tensor | None =
         actual_BT = centred_BT.sign() * centred_BT.abs() ** 1.5
         score_BT = expected_value(logits_BTK, CORR_VALUES)
     else:
-        actual_BT = residual(centred_BT, known_BT, benchmark_B)
+        actual_BT = residual_labels(centred_BT, known_BT, benchmark_B)
         score_BT = expected_value(logits_BTK, TARGET_VALUES)
     actual_BT = (actual_BT - (actual_BT * known_BT).sum(dim=0) / count_T) * known_BT
     score_BT = (score_BT - (score_BT * known_BT).sum(dim=0) / count_T) * known_BT

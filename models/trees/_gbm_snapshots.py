@@ -41,7 +41,7 @@ class Snapshots:
     folder: Path
     every: int = 500
 
-    def load(self, fingerprint: str) -> "Progress | None":
+    def load(self, fingerprint: str) -> "Snapshot | None":
         """Return the progress of the training *fingerprint*, or ``None`` if there is none or it is damaged."""
         try:
             state = json.loads((self.folder / _STATE).read_text(encoding="utf-8"))
@@ -52,7 +52,7 @@ class Snapshots:
                 content[name] = (self.folder / name).read_bytes()
                 if hashlib.sha256(content[name]).hexdigest() != digest:
                     return None
-            return Progress(
+            return Snapshot(
                 rounds=state["rounds"],
                 parts=tuple(
                     Part(text=content[name].decode("utf-8"), sha256=state["files"][name]) for name in state["parts"]
@@ -62,24 +62,24 @@ class Snapshots:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    def save(self, fingerprint: str, progress: "Progress") -> None:
+    def save(self, fingerprint: str, snapshot: "Snapshot") -> None:
         """
-        Record *progress*. A process killed in between leaves the previous snapshot intact.
+        Record *snapshot*. A process killed in between leaves the previous snapshot intact.
 
         Raises:
             OSError: The disk is full or the folder cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        names = [f"{part.sha256[:32]}.trees" for part in progress.parts]
-        for name, part in zip(names, progress.parts, strict=True):
+        names = [f"{part.sha256[:32]}.trees" for part in snapshot.parts]
+        for name, part in zip(names, snapshot.parts, strict=True):
             if not (self.folder / name).exists():
                 self._write(name, part.text.encode())
-        raw = progress.scores.astype(np.float64).tobytes()
-        scores = f"{progress.rounds}.scores"
+        raw = snapshot.scores.astype(np.float64).tobytes()
+        scores = f"{snapshot.rounds}.scores"
         self._write(scores, raw)
-        files = {name: part.sha256 for name, part in zip(names, progress.parts, strict=True)}
+        files = {name: part.sha256 for name, part in zip(names, snapshot.parts, strict=True)}
         files[scores] = hashlib.sha256(raw).hexdigest()
-        state = {"fingerprint": fingerprint, "rounds": progress.rounds, "parts": names, "scores": scores}
+        state = {"fingerprint": fingerprint, "rounds": snapshot.rounds, "parts": names, "scores": scores}
         self._write(_STATE, json.dumps({**state, "files": files}).encode())
         for path in self.folder.iterdir():
             if path.name != _STATE and path.name not in files:
@@ -107,9 +107,9 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Snapshot:
     """
-    Progress of a training.
+    State of a training.
 
     Attributes:
         rounds: Number of boosting rounds done, including those that found nothing to split.

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from models.stopping import TrainingStopped
 from models.trees._gbm_data import DatasetCache, dataset, dataset_key
-from models.trees._gbm_snapshots import Part, Progress, Snapshots, column_seed, joined
+from models.trees._gbm_snapshots import Part, Snapshot, Snapshots, column_seed, joined
 from models.trees.gbm_options import PRESETS, Chunks, Column, Device, GbmOptions, data_parameters, train_parameters
 
 __all__ = ["PRESETS", "Chunks", "Column", "DatasetCache", "GbmOptions", "Snapshots", "train_gbm"]
@@ -171,7 +171,7 @@ def _grow(
         if keeper and (done % keeper.every == 0 or done == total or stop) and booster.num_trees() > kept:
             parts = (*parts, Part.of(booster.model_to_string(num_iteration=-1, start_iteration=kept)))
             kept = booster.num_trees()
-            keeper.save(fingerprint, Progress(rounds=done, parts=parts, scores=_scores(booster)))
+            keeper.save(fingerprint, Snapshot(rounds=done, parts=parts, scores=_scores(booster)))
         inputs.report(done, total)
         if stop:
             raise TrainingStopped(f"stopped after tree {done} of {total}")
