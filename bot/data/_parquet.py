@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from bot.data.era_store import ID_BYTES
 from bot.errors import DatasetIncomplete, SchemaMismatch
-from bot.features.codes import MISSING
+from bot.features.codes import MISSING, Codes
 from bot.tournament.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, is_target
 
 CELLS = 1 << 24
@@ -25,8 +25,6 @@ CELLS = 1 << 24
 
 TARGETS_AT_A_TIME = 8
 """Targets that are decoded at a time."""
-
-Codes = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.errors import DatasetIncomplete, SchemaMismatch
+from bot.features.codes import Codes
 from bot.system.progress import CountCallback
 
 MANIFEST = "manifest.json"
@@ -43,7 +44,6 @@ _DTYPES: Mapping[str, np.dtype[Any]] = {
     TARGETS: np.dtype(np.float32),
     IDS: np.dtype(f"S{ID_BYTES}"),
 }
-Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]
 
 

@@ -22,9 +22,10 @@ from typing import Self
 import numpy as np
 import structlog
 
-from bot.data._parquet import Codes, Era, ParquetSource
+from bot.data._parquet import Era, ParquetSource
 from bot.data.era_store import FEATURES, IDS, MANIFEST, TARGETS, Block, EraStore, Manifest, StoredFile
 from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
+from bot.features.codes import Codes
 from bot.system.files import publish, sha256_of, sync
 from bot.system.progress import CountCallback
 from bot.tournament.columns import FEATURE_PREFIX, is_target

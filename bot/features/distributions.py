@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bot.features.codes import Codes
 from bot.system.files import seal, unseal
 from models.bins import MISSING_CATEGORY
 
-Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]
 
 VALUES = MISSING_CATEGORY + 1

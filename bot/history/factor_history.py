@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.errors import ArtifactInvalid, LeakageRefused, SchemaMismatch
+from bot.features.codes import Codes
 from bot.system.files import seal, unseal
 from bot.tournament.columns import HISTORY_LAG, horizon
 from models.bins import MIDDLE_BIN, MISSING_CATEGORY
 
-Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]
 Window = Floats | Literal["stored", "masked"]
 """Historical input of a network: feature returns of shape ``(L, F, T)``, those of its artifact, or none."""

@@ -12,6 +12,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from bot.features.codes import Codes
 from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap
 from models.bins import FEATURE_VALUES, MIDDLE_BIN
 from models.inference.ranks import double_ranks, rank_correlation
@@ -25,7 +26,6 @@ PAIRS = 1000
 SHIFTED = 0.1
 """Population stability index above which a distribution counts as shifted (above 0.25: as a different one)."""
 
-Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.floating]
 
 
