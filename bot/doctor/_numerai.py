@@ -122,7 +122,7 @@ def _pay(settings: Settings, current: Round) -> Iterator[Check]:
         yield warning(
             "pay",
             f"the round pays {formula}: {paid} days; {target} looks {horizon(target)} days ahead",
-            f"set BOT_TARGET to a target that ends in _{max(horizons)}, and `bot retrain`",
+            f"set BOT_TARGET, or the recipe's target, to one that ends in _{max(horizons)}, and `bot retrain`",
         )
     if not unpaid:
         yield ok("pay", f"{formula}; trained on {' and '.join(targets)}")

@@ -24,7 +24,7 @@ from bot.reporting._figures import top_exposures
 from bot.reporting.importance import Weight, gain_shares, permutation_weights, tree_blocks
 from bot.reporting.report_page import Figures
 from bot.scoring.metrics import corr
-from bot.serving.names import NETWORK, NETWORK_MEMBER, tree_file
+from bot.serving.names import NETWORK, is_trees, tree_file
 from bot.system.progress import ProgressCallback
 from bot.tournament.columns import overlap_eras
 from models.bins import TARGET_VALUES
@@ -147,7 +147,7 @@ def check_importance(
     members = {name: [manifest.features[one] for one in positions] for name, positions in manifest.groups.items()}
     gain: dict[str, Figures] = {}
     leaders: list[str] = []
-    for name in (one for one in eras.ensemble.weights if one != NETWORK_MEMBER):
+    for name in filter(is_trees, eras.ensemble.weights):
         text = eras.artifact.path(eras.artifact.manifest["judged_prefix"] + tree_file(name)).read_bytes()
         splits = split_gains(text)
         inputs, gains = splits.feature_names, splits.gains
