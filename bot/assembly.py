@@ -1,4 +1,8 @@
-"""From settings to wired use cases; with :mod:`bot.daemon.wiring` the only place below the command line that reads settings."""
+"""
+Build the parts of the bot from settings.
+
+Below the command line, only this module, :mod:`bot.daemon.wiring` and the doctor read settings.
+"""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -27,7 +31,7 @@ log = structlog.get_logger()
 
 
 def open_client(settings: Settings, transport: Transport | None = None) -> NumeraiClient:
-    """Return a client of the configured API with whatever key there is."""
+    """Return a client of the configured API, with the key of the settings where they have one."""
     public, secret = settings.numerai_public_id, settings.numerai_secret_key
     return NumeraiClient(
         api_url=settings.api_url,
@@ -45,7 +49,7 @@ def open_artifacts(settings: Settings) -> ArtifactStore:
 
 def find_artifact(settings: Settings, identity: str | None) -> str:
     """
-    Return *identity*, or the champion of the first recipe in use where it is absent.
+    Return *identity*, or the champion of the first recipe in use where it is ``None``.
 
     Raises:
         NoChampion: Nothing has been promoted yet.
@@ -54,8 +58,8 @@ def find_artifact(settings: Settings, identity: str | None) -> str:
 
 
 def open_submitter(settings: Settings, client: NumeraiClient, ledger: Ledger) -> "Submitter":
-    """Return a submitter that uploads in live mode only."""
-    # Brings what scoring needs, which the daemon never does itself.
+    """Return a submitter; it uploads in live mode only."""
+    # Imported here: they load the scoring libraries, and the daemon imports this module but never scores.
     from bot.submission.fallbacks import Fallbacks  # noqa: PLC0415
     from bot.submission.submit import Submitter  # noqa: PLC0415
 
@@ -97,7 +101,7 @@ def find_slots(settings: Settings, client: NumeraiClient) -> tuple[Slot, ...]:
     if not wanted:
         if len(models) != 1:
             raise BadConfig(
-                f"the account has {len(models)} models ({_listed(models)}); set BOT_SLOTS=name=recipe to say which to fill"
+                f"the account has {len(models)} models ({_listed(models)}); set BOT_SLOTS=name=recipe to choose those to fill"
             )
         wanted = dict.fromkeys(models, settings.recipe)
     for name in wanted:
@@ -112,18 +116,18 @@ def resolve_recipe(settings: Settings, recipe: Recipe, *, data_version: str) -> 
 
 
 def recipes_in_use(settings: Settings) -> tuple[str, ...]:
-    """Return the recipes that the slots of all accounts need, each once, and the one that fills in for them."""
+    """Return the recipes of the slots of all accounts, each once, and the fallback recipe."""
     return tuple(dict.fromkeys((*slot_recipes(settings), *filter(None, (settings.fallback,)))))
 
 
 def slot_recipes(settings: Settings) -> tuple[str, ...]:
-    """Return the recipes that the slots of all accounts need, each once."""
+    """Return the recipes of the slots of all accounts, each once."""
     filled = [settings.slots] if settings.slots else [account.slots for account in settings.accounts_in_use]
     return tuple(dict.fromkeys(chain.from_iterable(slots.values() or [settings.recipe] for slots in filled)))
 
 
 def undiagnosed(settings: Settings, recipes: Sequence[str]) -> tuple[str, ...]:
-    """Return the champions of *recipes*, by id, that Numerai's diagnostics can score and have not yet."""
+    """Return the ids of champions of *recipes* that Numerai's diagnostics can score and have not scored yet."""
     artifacts, champions = open_artifacts(settings), {}
     for recipe in recipes:
         try:
@@ -141,13 +145,13 @@ def undiagnosed(settings: Settings, recipes: Sequence[str]) -> tuple[str, ...]:
 
 
 def pins(settings: Settings, recipes: Sequence[str] = ()) -> tuple[Pin, ...]:
-    """Return which data version *recipes* are on, by default those in use."""
+    """Return the data version of each of *recipes*, by default of those in use."""
     artifacts = open_artifacts(settings)
     return tuple(Pin.of(artifacts, one, settings.data_version) for one in recipes or recipes_in_use(settings))
 
 
 def announce(pins: Sequence[Pin]) -> Sequence[Pin]:
-    """Log where a recipe is on another data version than the setting says; return what was given."""
+    """Log each recipe whose data version differs from the setting; return *pins*."""
     for pin in pins:
         if pin.note:
             log.info("data_version.pinned", recipe=pin.recipe, note=pin.note)
@@ -155,7 +159,7 @@ def announce(pins: Sequence[Pin]) -> Sequence[Pin]:
 
 
 def versions(pins: Iterable[Pin]) -> tuple[str, ...]:
-    """Return the data versions that are scored with or trained on, each once."""
+    """Return the data versions that rounds are scored with or recipes train on, each once."""
     return tuple(dict.fromkeys(chain.from_iterable((pin.in_use, pin.to_train) for pin in pins)))
 
 

@@ -1,4 +1,4 @@
-"""The README tells the truth: its settings, commands and sample are those of the code."""
+"""Settings, commands and samples of the README are those of the code."""
 
 import re
 import sys
@@ -33,7 +33,7 @@ def paths() -> list[list[str]]:
 
 
 def test_settings_reference_is_current():
-    """The README's table of settings is the one the settings generate; `make docs` writes it."""
+    """The README's table of settings equals the generated one; `make docs` writes it."""
     assert SETTINGS.search(readme()).group() == reference() + "\n"
 
 
@@ -72,7 +72,7 @@ def test_exit_codes_are_documented():
 
 
 def test_changelog_has_room_for_the_next_release():
-    """What is not released yet has its place."""
+    """The changelog has a section for changes that are not released yet."""
     assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 

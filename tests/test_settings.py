@@ -1,4 +1,4 @@
-"""Settings: what is unknown is refused, what is secret stays hidden."""
+"""Unknown settings are refused; secrets stay hidden."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_each_mode_has_its_own_ledger(monkeypatch):
 
 
 def test_unknown_environment_variable_names_its_neighbour(monkeypatch):
-    """A misspelt variable is refused with the one that was probably meant."""
+    """A misspelt variable is refused; the message names the nearest known one."""
     monkeypatch.setenv("BOT_STATEDIR", "elsewhere")
 
     with pytest.raises(BadConfig, match="BOT_STATEDIR is unknown; did you mean BOT_STATE_DIR"):
@@ -51,7 +51,7 @@ def test_broken_toml_is_one_line(tmp_path):
 
 
 def test_environment_wins_over_toml(tmp_path, monkeypatch):
-    """The environment has the last word."""
+    """A variable overrides bot.toml."""
     (tmp_path / "bot.toml").write_text('feature_set = "all"\n')
     monkeypatch.setenv("BOT_FEATURE_SET", "small")
 
@@ -59,8 +59,8 @@ def test_environment_wins_over_toml(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("version", ["5.4", "latest", "v5", ""])
-def test_what_is_no_data_version_is_refused(monkeypatch, version):
-    """A wish to move that nobody could understand is refused, not passed over."""
+def test_unreadable_data_version_is_refused(monkeypatch, version):
+    """A data version that does not parse is refused."""
     monkeypatch.setenv("BOT_DATA_VERSION", version)
 
     with pytest.raises(BadConfig, match=r"BOT_DATA_VERSION: String should match pattern"):
@@ -68,7 +68,7 @@ def test_what_is_no_data_version_is_refused(monkeypatch, version):
 
 
 def test_the_alias_target_is_refused(monkeypatch):
-    """The moving alias can never be trained on."""
+    """The alias, whose meaning changes, is refused."""
     monkeypatch.setenv("BOT_TARGET", "target")
 
     with pytest.raises(BadConfig, match=r"BOT_TARGET.*alias"):
@@ -100,7 +100,7 @@ def test_secrets_come_from_files(tmp_path, monkeypatch):
 
 
 def test_missing_secret_file_is_named(tmp_path, monkeypatch):
-    """A secret file that is not there is an operator's error."""
+    """A missing secret file is an error of the operator that names the variable."""
     monkeypatch.setenv("NUMERAI_SECRET_KEY_FILE", str(tmp_path / "absent"))
 
     with pytest.raises(BadConfig, match="NUMERAI_SECRET_KEY_FILE"):
@@ -108,7 +108,7 @@ def test_missing_secret_file_is_named(tmp_path, monkeypatch):
 
 
 def test_secrets_never_show(monkeypatch):
-    """Neither the settings' text nor an error shows a key."""
+    """Neither the representation of the settings nor an error contains a key."""
     monkeypatch.setenv("NUMERAI_PUBLIC_ID", "CANARYPUBLIC")
     monkeypatch.setenv("NUMERAI_SECRET_KEY", "CANARYSECRET")
     shown = repr(load_settings())

@@ -30,7 +30,7 @@ def test_pressing_return_gives_a_dry_run(tmp_path):
 
 
 def test_answers_become_settings():
-    """Slots, feature set and mode are as they were said."""
+    """Slots, feature set and mode are those of the answers."""
     result = run("--slots", "first=standard, second=demo", "--feature-set", "small", "--live")
     settings = load_settings()
 
@@ -41,7 +41,7 @@ def test_answers_become_settings():
 
 @pytest.mark.parametrize("slots", ["first", "first=", "=demo", "first=best"])
 def test_a_wrong_answer_leaves_no_file(tmp_path, slots):
-    """What the settings would refuse is refused here, and nothing is left behind."""
+    """An answer that the settings refuse is an error, and no file is left."""
     result = run("--slots", slots, "--feature-set", "small", "--dry-run")
 
     assert isinstance(result.exception, BadConfig)
@@ -49,7 +49,7 @@ def test_a_wrong_answer_leaves_no_file(tmp_path, slots):
 
 
 def test_an_existing_file_is_not_touched(tmp_path):
-    """Without --force it stays; with it and a wrong answer, too."""
+    """The file stays without --force, and with it where an answer is wrong."""
     (tmp_path / "bot.toml").write_text('feature_set = "all"\n')
     first = run("--slots", "", "--feature-set", "small", "--dry-run")
     second = run("--slots", "first=best", "--feature-set", "small", "--dry-run", "--force")

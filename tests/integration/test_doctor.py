@@ -1,4 +1,4 @@
-"""Everything that can be set up wrongly is named by the doctor, with its cause, its mend and its exit code."""
+"""The doctor reports every misconfiguration with its cause, its fix and its exit code."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
 
 class Patient:
-    """A healthy installation in this process, and what may be broken of it."""
+    """A healthy installation in this process, and ways to break it."""
 
     def __init__(self, installation, patch):
         self.patch, self.installation, self.sandbox = patch, installation, installation.sandbox
@@ -31,7 +31,7 @@ class Patient:
                 patch.setenv(name, value)
         patch.chdir(installation.root)
         patch.setattr(_numerai, "SKEW_S", 1e12)  # the sandbox's clock stands still at a day of its own
-        patch.setattr(doctor, "PATIENCE_S", 20.0)  # a busy machine is no patient
+        patch.setattr(doctor, "PATIENCE_S", 20.0)  # a busy machine answers late
         self.state = installation.state
 
     def set(self, **variables):
@@ -122,7 +122,7 @@ FAULTS = {
     "open choice": (two_models, "slots", "set BOT_SLOTS", 78),
     "hosted slot": (hosted, "slots", "blocks submissions by API", 78),
     "pay of another horizon": (other_payout, "pay", "60 days; target_ender_20 looks 20", 0),
-    "data nobody offers": (lambda p: p.set(BOT_DATA_VERSION="v9.3"), "data", "v9.3 is not offered", 78),
+    "data that is not offered": (lambda p: p.set(BOT_DATA_VERSION="v9.3"), "data", "v9.3 is not offered", 78),
     "retired data": (retired, "data", "v5.3 is not offered", 78),
     "no disk": (lambda p: free(p, 10_000), "disk", "not even a round fits", 78),
     "little disk": (lambda p: free(p, 5 << 30), "disk", "to build the history", 0),
@@ -138,13 +138,13 @@ FAULTS = {
     "pointer damaged": (without_champion, "champion demo", "is damaged", 65),
     "bit flipped": (lambda p: spoil(p.artifact / "tsmixer.onnx"), "champion demo", "differs from its recorded", 65),
     "trained on another set": (lambda p: p.set(BOT_FEATURE_SET="small"), "champion demo", "was trained with", 0),
-    "nobody answers": (lambda p: p.set(BOT_API_URL="http://127.0.0.1:9/"), "numerai", "did not answer", 75),
+    "no answer": (lambda p: p.set(BOT_API_URL="http://127.0.0.1:9/"), "numerai", "did not answer", 75),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_misconfiguration_is_named_with_cause_and_mend(patient, fault):
-    """The check that it belongs to says what is wrong and what to do, and the exit code is that of the bot's error."""
+def test_a_misconfiguration_is_reported_with_cause_and_fix(patient, fault):
+    """The check of that subject has the cause and a fix, and the exit code is that of the bot's error."""
     seed, name, cause, code = FAULTS[fault]
     seed(patient)
 
@@ -156,8 +156,8 @@ def test_a_misconfiguration_is_named_with_cause_and_mend(patient, fault):
     assert exit_code(found) == code
 
 
-def test_a_healthy_installation_is_told_so(patient):
-    """No warning, no failure, exit code 0, and the round's window, pay and champion are named."""
+def test_a_healthy_installation_has_no_warning(patient):
+    """No warning and no failure; the round, its pay and the champion are shown."""
     found = {check.name: check for check in doctor.examine()}
 
     assert {check.verdict for check in found.values()} <= {"ok", "note"}
@@ -167,39 +167,41 @@ def test_a_healthy_installation_is_told_so(patient):
 
 
 def test_memory_is_that_of_the_recipe(patient, tmp_path):
-    """A recipe that trains on fewer eras, or pins a feature set, needs what it says and no more."""
-    said = []
+    """The estimate follows the recipe's feature set and the share of eras that it trains on."""
+    findings = []
     patient.patch.chdir(tmp_path)
     for recipe in ('base = "demo"\nfeature_set = "all"', 'base = "demo"\nfeature_set = "all"\nevery = 4'):
         (tmp_path / "recipes").mkdir(exist_ok=True)
         (tmp_path / "recipes" / "mine.toml").write_text(recipe)
         patient.set(BOT_RECIPE="mine")
-        said += [check.what for check in doctor.examine() if check.name == "memory"]
+        findings += [check.what for check in doctor.examine() if check.name == "memory"]
 
-    assert "recipe mine" in said[0]
-    assert "of all eras takes about" in said[0]
-    assert "of one era in 4 takes about" in said[1]
-    assert float(said[0].split()[-1]) > float(said[1].split()[-1])
+    assert "recipe mine" in findings[0]
+    assert "of all eras takes about" in findings[0]
+    assert "of one era in 4 takes about" in findings[1]
+    assert float(findings[0].split()[-1]) > float(findings[1].split()[-1])
 
 
 def test_a_setting_behind_or_ahead_of_the_champion_is_a_note(patient):
-    """Where champion and BOT_DATA_VERSION differ, nothing is wrong: what each of them means is told."""
+    """Where champion and BOT_DATA_VERSION differ, a note explains which version is used for what."""
     patient.sandbox.tournament.added.add("v5.4")
-    said = {}
+    findings = {}
     for setting in ("v5.2", "v5.4"):
         patient.set(BOT_DATA_VERSION=setting)
         found = [check for check in doctor.examine() if check.name in ("champion demo", "data")]
-        said[setting] = [check.what for check in found]
+        findings[setting] = [check.what for check in found]
 
         assert {check.verdict for check in found} == {"ok", "note"}
-    assert "recipe demo: champion on v5.3; BOT_DATA_VERSION says v5.2" in said["v5.2"]
-    assert {"v5.3 offered", "newer: v5.4"} <= set(said["v5.2"])
-    assert "recipe demo: champion on v5.3; BOT_DATA_VERSION says v5.4, which `bot retrain` trains on" in said["v5.4"]
-    assert "v5.3 and v5.4 offered" in said["v5.4"]
+    assert "recipe demo: champion on v5.3; BOT_DATA_VERSION says v5.2" in findings["v5.2"]
+    assert {"v5.3 offered", "newer: v5.4"} <= set(findings["v5.2"])
+    assert (
+        "recipe demo: champion on v5.3; BOT_DATA_VERSION says v5.4, which `bot retrain` trains on" in findings["v5.4"]
+    )
+    assert "v5.3 and v5.4 offered" in findings["v5.4"]
 
 
 def test_a_clock_that_is_off_is_warned_of(world_folder, monkeypatch):
-    """More than half a minute beside the server's time is worth a word."""
+    """A difference of more than half a minute from the server's time is a warning."""
     clock = SandboxClock(datetime.now(UTC) + timedelta(hours=3))
     schedule = Schedule(first_round=FIRST_ROUND, first_open=OPENED)
     with Sandbox(World.open(world_folder), clock=clock, schedule=schedule) as sandbox:
@@ -210,7 +212,7 @@ def test_a_clock_that_is_off_is_warned_of(world_folder, monkeypatch):
 
 
 def test_the_doctor_is_quick_when_nobody_answers(installation):
-    """A server that takes the connection and says nothing costs seconds, and the rest is reported all the same."""
+    """A server that accepts the connection and never answers costs seconds, and the other checks are reported."""
     installation.sandbox.faults.add(Fault(operation="list_datasets", kind="hang", seconds=30))
     began = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""A challenger that its gate refuses, promoted by hand and sent: neutralized to the benchmark, or not and saying so."""
+"""A challenger that the promotion gate refuses: promoted by hand, submitted, neutralized to the benchmark or with a warning."""
 
 import json
 import shutil
@@ -40,12 +40,12 @@ tsmixer = 0.5
 min_skill = 1000
 """
 VERSION = "v5.4"
-"""What the refused challenger is trained on; the champion is on v5.3."""
+"""Data version of the refused challenger; the champion is on v5.3."""
 
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory, trained, world_folder):
-    """An installation, what `bot retrain` said there about a recipe that nothing can satisfy, and the champion before."""
+    """An installation, the output of `bot retrain` with a recipe that nothing can satisfy, and the champion before."""
     root = tmp_path_factory.mktemp("strict")
     shutil.copytree(trained, root / "state")
     (root / "recipes").mkdir()
@@ -66,14 +66,14 @@ def strict(tmp_path_factory, trained, world_folder):
 
 @pytest.fixture(scope="module")
 def kept_back(strict):
-    """The artifact that the gate kept back."""
+    """The artifact that the gate refused."""
     installation, _, _ = strict
     store = ArtifactStore(installation.state / "artifacts")
     return next(store.open(one) for one in store.identities() if store.open(one).manifest.get("benchmark"))
 
 
 def test_refused_challenger_leaves_the_champion(strict, kept_back):
-    """Nothing is wrong with such a retrain: exit code 0, one line with the reason, and its artifact on the shelf."""
+    """Such a retrain is no error: exit code 0, one line with the reason, and the artifact is kept."""
     _, result, champion = strict
     (verdict,) = [line for line in result.stdout.splitlines() if line.startswith("not promoted")]
 
@@ -86,7 +86,7 @@ def test_refused_challenger_leaves_the_champion(strict, kept_back):
 
 
 def test_refused_challenger_leaves_the_data_version(strict, kept_back):
-    """A challenger of another version that is kept back moves no pin: rounds and retrains stay with the champion's."""
+    """A refused challenger of another version changes no pin: rounds and retrains keep the champion's version."""
     installation, result, _ = strict
     pin = Pin.of(ArtifactStore(installation.state / "artifacts"), "strict", "v5.3")
 
@@ -97,7 +97,7 @@ def test_refused_challenger_leaves_the_data_version(strict, kept_back):
 
 
 def test_refused_challenger_is_promoted_by_hand(strict, kept_back, tmp_path):
-    """The champion had stayed; `bot promote ID` replaces it all the same, and says what its gate had said."""
+    """`bot promote ID` replaces the champion anyway and prints the decision of the gate."""
     installation, _, champion = strict
     shutil.copytree(installation.state / "artifacts", tmp_path / "state" / "artifacts")
     store = ArtifactStore(tmp_path / "state" / "artifacts")
@@ -112,7 +112,7 @@ def test_refused_challenger_is_promoted_by_hand(strict, kept_back, tmp_path):
 
 
 def rehearse(strict, kept_back, tmp_path, monkeypatch, *, asked=False):
-    """Play the round as a dry run with the artifact that was kept back; return receipt, report, live rows and what is sent."""
+    """Play the round as a dry run with the refused artifact; return receipt, report, live rows and predictions."""
     installation, _, _ = strict
     shutil.copytree(installation.state / "artifacts", tmp_path / "state" / "artifacts")
     shutil.copytree(installation.root / "recipes", tmp_path / "recipes")
@@ -130,7 +130,7 @@ def rehearse(strict, kept_back, tmp_path, monkeypatch, *, asked=False):
 
 @pytest.mark.usefixtures("no_backoff", "validated_here")
 def test_round_is_neutralized_to_the_live_benchmark(strict, kept_back, tmp_path, monkeypatch):
-    """What is sent has nothing left of the benchmark's predictions of the same rows, which members follow otherwise."""
+    """The predictions do not correlate with the benchmark's of the same rows, although those of the members do."""
     receipt, report, live, sent, folder = rehearse(strict, kept_back, tmp_path, monkeypatch)
     said, _ = live_benchmark.aligned(folder / VERSION / live_benchmark.FILE, live.ids, "v54_lgbm_ender60")
     plain = Scorer(kept_back).score(live.names, live.values, window="masked").predictions
@@ -143,7 +143,7 @@ def test_round_is_neutralized_to_the_live_benchmark(strict, kept_back, tmp_path,
 
 @pytest.mark.usefixtures("no_backoff", "validated_here")
 def test_round_is_sent_without_the_benchmark_and_says_so(strict, kept_back, tmp_path, monkeypatch):
-    """No round is missed for the benchmark's file: log, report and receipt say that nothing was neutralized."""
+    """A missing benchmark file costs no round: log, report and receipt state that nothing was neutralized."""
     with structlog.testing.capture_logs() as logs:
         receipt, report, *_ = rehearse(strict, kept_back, tmp_path, monkeypatch, asked=True)
     (told,) = [one for one in receipt.findings if one.gate == "neutralized"]
@@ -155,7 +155,7 @@ def test_round_is_sent_without_the_benchmark_and_says_so(strict, kept_back, tmp_
 
 
 def test_weights_of_a_rule_go_to_their_own_members(trained, tmp_path):
-    """Whichever member a recipe lists first, the one that is worth more gets more: here trees on eras they have learned."""
+    """The better member gets the larger weight, wherever the recipe lists it: here trees on eras they were trained on."""
     (folder,) = (trained / "store").iterdir()
     store, artifacts = EraStore.open(folder), ArtifactStore(trained / "artifacts")
     artifact = artifacts.open(artifacts.champions("demo")[0])

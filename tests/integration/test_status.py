@@ -1,12 +1,12 @@
-"""`bot status` tells, from the state directory alone, what was done and what is wrong."""
+"""`bot status` shows rounds and problems from the state directory alone."""
 
 import json
 
 from tests.harness.installation import FIRST_ROUND, SLOT
 
 
-def test_status_before_the_first_round_says_what_to_do(installation):
-    """An empty ledger is no error; the champion that is there is named."""
+def test_status_before_the_first_round_shows_the_next_step(installation):
+    """An empty ledger is no error; the champion is shown."""
     done = installation.bot("status", "--json")
     found = json.loads(done.stdout)
 
@@ -19,7 +19,7 @@ def test_status_before_the_first_round_says_what_to_do(installation):
 
 
 def test_status_shows_a_confirmed_round_and_all_that_is_kept_of_it(installation):
-    """The overview has the receipt; the round's own page has hashes, gates, stages, events and the log."""
+    """The overview shows the receipt; `bot status ROUND` shows hashes, gates, stages, events and the log."""
     submitted = installation.bot("submit")
     overview = json.loads(installation.bot("status", "--json", BOT_API_URL="http://127.0.0.1:9/").stdout)
     whole = json.loads(installation.bot("status", str(FIRST_ROUND), "--json").stdout)
@@ -37,7 +37,7 @@ def test_status_shows_a_confirmed_round_and_all_that_is_kept_of_it(installation)
 
 
 def test_a_round_that_is_not_there_is_one_line(installation):
-    """An unknown round is named, with where to look; exit code 78."""
+    """An unknown round is an error of one line that names the ledger; exit code 78."""
     installation.bot("submit", "--dry-run", BOT_MODE="dry-run")
     done = installation.bot("status", "1", BOT_MODE="dry-run")
 
@@ -46,7 +46,7 @@ def test_a_round_that_is_not_there_is_one_line(installation):
 
 
 def test_watching_shows_the_state_again_until_stopped(installation):
-    """Every two seconds the overview is printed anew; Ctrl-C ends it without a traceback."""
+    """The overview is printed every two seconds; Ctrl-C ends it without a traceback."""
     script = (
         "import sys, time, bot.cli.main\n"
         "waits = []\n"

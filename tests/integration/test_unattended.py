@@ -1,4 +1,4 @@
-"""R8, R18, S1, O6: three daemons start at once; one stays, submits, needs little memory and shows no secret."""
+"""Three daemons start at once; one stays, submits, needs little memory and shows no secret."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ ACCOUNT = Account(
 
 
 def wait(look):
-    """Call *look* until it returns something true; return its last result."""
+    """Call *look* until its result is true; return the last result."""
     end = time.monotonic() + LIMIT_S
     while not (found := look()) and time.monotonic() < end:
         time.sleep(0.05)
@@ -57,7 +57,7 @@ def command_lines(daemon):
 
 @pytest.fixture(scope="module")
 def played(world_folder, trained, tmp_path_factory):
-    """Start three daemons at once, play some rounds with the one that stays, and return everything that it shows."""
+    """Start three daemons at once, play some rounds with the one that stays, and return all of its output."""
     root = tmp_path_factory.mktemp("unattended")
     shutil.copytree(trained / "artifacts", root / "state" / "artifacts")
     schedule = Schedule.every(ROUND, window=ROUND - timedelta(seconds=1), first_round=FIRST_ROUND, first_open=OPENED)
