@@ -1,6 +1,6 @@
 """
 Numerai's files on disk: verified downloads, the live file, and the era store that training reads.
 
-It imports ``features``, ``tournament`` and ``system``. Read ``download``, ``live_file``, ``ingest``, ``era_store``,
+It imports ``features``, ``tournament`` and ``system``. Read ``download``, ``live_file``, ``era_store``, ``ingest``,
 ``reference_predictions``, ``data_facts``, ``next_version``.
 """

@@ -1,5 +1,5 @@
 """
-Factor history: what features have returned in resolved eras, as the network's historical input.
+Factor history: feature returns of resolved eras, the network's historical input.
 
-It imports ``data`` and all below it. Read ``feature_returns``, ``factor_history``, ``published``, ``sync``.
+It imports ``data`` and the packages below it. Read ``factor_history``, ``feature_returns``, ``published``, ``sync``.
 """

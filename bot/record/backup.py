@@ -1,4 +1,4 @@
-"""Keep what must not be lost twice, and let go of what nobody will ask for again."""
+"""Back up the ledger and delete files of old rounds."""
 
 import shutil
 import sqlite3
@@ -9,26 +9,26 @@ from bot.errors import StateUnwritable
 from bot.system.files import rename, sync
 
 BACKUPS = 14
-"""Backups of the ledger that are kept."""
+"""Backups of each ledger that are kept."""
 
 LIVE_FILES = 5
-"""Newest rounds whose live file is kept, 12 MB each."""
+"""Newest rounds whose live files are kept, 12 MB each."""
 
 PREDICTIONS = 90
-"""Newest rounds whose predictions are kept: a round resolves after some 64 later ones."""
+"""Newest rounds whose predictions are kept: a round resolves about 64 rounds later."""
 
 
 def back_up(ledger_path: Path, folder: Path, *, at: datetime) -> Path:
     """
-    Copy a ledger that may be in use, check the copy, and publish it under a name with its time.
+    Copy a ledger, which may be in use, check the copy, and return its path.
 
     Args:
-        ledger_path: The ledger.
-        folder: Of the backups; the newest of each ledger are kept.
-        at: Aware UTC.
+        ledger_path: Path of the ledger.
+        folder: Folder of the backups; only the newest of each ledger are kept.
+        at: Aware time of the backup, UTC; it is part of the file's name.
 
     Raises:
-        StateUnwritable: The disk is full, or the copy is not sound; the backups before stay.
+        StateUnwritable: The disk is full, or the copy is damaged; earlier backups stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{ledger_path.stem}-{at:%Y%m%dT%H%M%SZ}.sqlite"
@@ -55,7 +55,7 @@ def back_up(ledger_path: Path, folder: Path, *, at: datetime) -> Path:
 
 def prune(rounds: Path) -> int:
     """
-    Remove live files and predictions of rounds long gone; reports stay. Return the bytes that were freed.
+    Delete live files and predictions of old rounds, and return the bytes that were freed; reports stay.
 
     Args:
         rounds: Folder of the rounds.

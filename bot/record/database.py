@@ -1,7 +1,7 @@
 """
-The bot's one SQLite file: how it is opened, brought up to date, and what its failures mean.
+The bot's SQLite file: connection, migrations, and errors.
 
-Commits are synchronous (WAL, ``synchronous=FULL``): what a method returned from survives a power cut.
+Commits are synchronous (WAL, ``synchronous=FULL``): once a method returns, its changes survive a power cut.
 """
 
 import sqlite3
@@ -141,7 +141,7 @@ class Database:
     A connection to the file, for one thread.
 
     Args:
-        path: Of the file; it and its folder are made where absent.
+        path: Path of the file; the file and its folder are made if they are absent.
 
     Raises:
         BadConfig: The file is damaged, or was written by a newer bot.
@@ -150,14 +150,14 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with kill_point("ledger.open"), self._failing():
+        with kill_point("ledger.open"), self._translated_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None)
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute("PRAGMA foreign_keys=ON")
-        with kill_point("ledger.migrate"), self._failing():
+        with kill_point("ledger.migrate"), self._translated_errors():
             self._migrate(path)
 
     def close(self) -> None:
@@ -166,33 +166,33 @@ class Database:
 
     def probe(self) -> None:
         """
-        Take the lock that every write needs and give it back.
+        Check that the file can be written: take the lock that every write needs, and release it.
 
         Raises:
-            StateUnwritable: Another process has held it for seconds.
+            StateUnwritable: Another process has held the lock for five seconds.
         """
         with kill_point("ledger.probe"), self._transaction():
             pass
 
     def _select(self, query: str, *values: int | str) -> list[sqlite3.Row]:
-        with self._failing():
+        with self._translated_errors():
             return self._db.execute(query, values).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         try:
-            with self._failing():
+            with self._translated_errors():
                 self._db.execute("BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")
         finally:
-            # SQLite ends some failed transactions by itself; one that a full disk kept from committing, it does not.
+            # SQLite rolls back some failed transactions by itself, but not a commit that failed on a full disk.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
     @contextmanager
-    def _failing(self) -> Iterator[None]:
-        """Tell a disk that is full, failing or busy, which may pass, from a file that is damaged."""
+    def _translated_errors(self) -> Iterator[None]:
+        """Raise StateUnwritable for a full, failing or busy disk, which may pass, and BadConfig for a damaged file."""
         try:
             yield
         except (sqlite3.OperationalError, OSError) as error:
@@ -203,7 +203,7 @@ class Database:
             ) from None
 
     def _migrate(self, path: Path) -> None:
-        with self._transaction():  # so that of two processes that open a new file, one waits for the other
+        with self._transaction():  # of two processes that open a new file, one waits for the other
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > len(_MIGRATIONS):
                 raise BadConfig(f"the ledger {path} was written by a newer bot (schema {version}); upgrade the bot")

@@ -1,8 +1,8 @@
 """
-What Numerai's diagnostics said about artifacts: kept in the ledger before, while and after they are asked.
+Numerai's diagnostics of artifacts, recorded in the ledger before, during and after the upload.
 
-In the ledger and not beside the artifact, which is written once: what was sent must be known before it is, survive a
-crash and a prune, and be backed up with everything else that was done on the server.
+They are in the ledger, not beside the artifact, which is written once: an upload must be recorded before it begins,
+survive a crash and the removal of the artifact, and be backed up with all other effects on the server.
 """
 
 import json
@@ -15,30 +15,31 @@ from bot.record.outbox import Outbox
 from bot.system.kill_points import kill_point
 
 Scores = Mapping[str, Mapping[str, float]]
-"""By score (``corr``, ``bmc``, ``mmc``) and era."""
+"""Values by score (``corr``, ``bmc``, ``mmc``) and era."""
 
 DIAGNOSTICS = "diagnostics"
-"""How the names of their troubles begin."""
+"""Prefix of the names of their alerts."""
 
 CONCLUDED = ("agrees", "differs", "refused")
+"""States in which the diagnostics are complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactDiagnostics:
     """
-    An artifact and its diagnostics.
+    Numerai's diagnostics of one artifact.
 
     Attributes:
-        artifact: Id.
-        recipe: It was trained for.
-        model_id: Of the slot they were sent to.
-        token: How the name of the file begins.
-        state: ``intended`` and ``sent`` are on the way; ``agrees``, ``differs`` and ``refused`` are conclusions.
-        diagnostics_id: Of the server, once they are sent.
-        ours: What was measured here.
-        theirs: What Numerai measured; nothing until then.
-        verdict: The conclusion in words.
-        at: When it came to this state, aware UTC.
+        artifact: Id of the artifact.
+        recipe: Recipe of the artifact.
+        model_id: Model of the slot that the predictions were uploaded to.
+        token: Beginning of the uploaded file's name.
+        state: ``intended`` or ``sent`` while incomplete; ``agrees``, ``differs`` or ``refused`` when complete.
+        diagnostics_id: Id on the server, once sent.
+        ours: The bot's scores.
+        theirs: Numerai's scores; empty until they arrive.
+        verdict: The conclusion as a message.
+        at: ISO time of the last change of *state*, UTC.
     """
 
     artifact: str
@@ -54,19 +55,19 @@ class ArtifactDiagnostics:
 
     @property
     def is_concluded(self) -> bool:
-        """Say whether there is nothing left to ask."""
+        """Return whether the diagnostics are complete."""
         return self.state in CONCLUDED
 
 
 class DiagnosticsRecord(Database):
-    """The diagnostics of a ledger."""
+    """The diagnostics that a ledger records."""
 
     def get(self, artifact: str) -> ArtifactDiagnostics | None:
-        """Return what is known of an artifact's diagnostics, ``None`` where none were ever intended."""
+        """Return the diagnostics of an artifact, ``None`` where none were intended."""
         return self.all().get(artifact)
 
     def all(self) -> dict[str, ArtifactDiagnostics]:
-        """Return what is known, by artifact."""
+        """Return all diagnostics by artifact."""
         return {
             row["artifact"]: ArtifactDiagnostics(
                 **{**row, "ours": json.loads(row["ours"]), "theirs": json.loads(row["theirs"] or "{}")}
@@ -75,7 +76,7 @@ class DiagnosticsRecord(Database):
         }
 
     def keep(self, record: ArtifactDiagnostics) -> None:
-        """Keep *record* in place of what is known of its artifact."""
+        """Record the diagnostics of an artifact, in place of earlier ones."""
         with kill_point("diagnosis.keep"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO diagnosis (artifact, recipe, model_id, token, state, diagnostics_id, ours,"
@@ -88,12 +89,12 @@ class DiagnosticsRecord(Database):
 
 
 def alert_name(recipe: str) -> str:
-    """Return the name of the trouble that a recipe's champion differs in Numerai's diagnostics."""
+    """Return the name of the alert about the diagnostics of a recipe's champion."""
     return f"{DIAGNOSTICS} {recipe}"
 
 
 def update_alert(outbox: Outbox, record: ArtifactDiagnostics, *, now: datetime) -> None:
-    """Open or close the trouble of the recipe whose champion *record* is about."""
+    """Open or close the alert of the recipe whose champion *record* is about."""
     if record.state == "agrees":
         outbox.resolve(alert_name(record.recipe), f"{record.artifact}: {record.verdict}", at=now)
     elif record.is_concluded:
@@ -102,20 +103,20 @@ def update_alert(outbox: Outbox, record: ArtifactDiagnostics, *, now: datetime) 
 
 
 def champions_to_diagnose(
-    champions: Mapping[str, str], known: Mapping[str, ArtifactDiagnostics], troubles: Mapping[str, str]
+    champions: Mapping[str, str], known: Mapping[str, ArtifactDiagnostics], alerts: Mapping[str, str]
 ) -> tuple[str, ...]:
     """
-    Return the champions, by id, that have no conclusion yet, or one that a person was not told of.
+    Return the ids of champions whose diagnostics are incomplete, or whose alert does not match them.
 
     Args:
-        champions: By recipe.
-        known: What is known, by artifact.
-        troubles: Open ones, by name.
+        champions: Id of the champion by recipe.
+        known: Diagnostics by artifact.
+        alerts: Titles of the open alerts by name.
     """
     return tuple(
         identity
         for recipe, identity in champions.items()
         if identity not in known
         or not known[identity].is_concluded
-        or (alert_name(recipe) in troubles) == (known[identity].state == "agrees")
+        or (alert_name(recipe) in alerts) == (known[identity].state == "agrees")
     )

@@ -1,8 +1,8 @@
 """
-Whether the daemon lives: a heartbeat that only the loop itself gives, and what another process may conclude from it.
+Heartbeat of the daemon: written by its loop, read by other processes to find problems of the daemon.
 
-The age of a beat is measured by the monotonic clock, which all processes since the same boot share, so that a step of the
-wall clock neither hides a stuck loop nor reports a healthy one.
+The age of a beat is measured by the monotonic clock, which all processes of one boot share. So a step of the wall clock
+neither hides a stuck loop nor reports a healthy one as stuck.
 """
 
 import json
@@ -17,23 +17,23 @@ from typing import Any
 from bot.system.files import publish
 
 DAEMON, TRAINER = "pulse", "pulse-trainer"
-"""Names of the two heartbeats there may be in a state directory."""
+"""Names of the two heartbeats in a state directory."""
 
 STUCK_S = 90.0
-"""Seconds without a beat after which the loop counts as stuck; no single step may take as long."""
+"""Seconds without a beat after which the loop counts as stuck; every step of the loop is shorter."""
 
 HOPELESS_S = 150.0
-"""Seconds without a beat after which the process ends itself, so that whoever started it starts it again."""
+"""Seconds without a beat after which the process exits, so that its supervisor restarts it."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Heartbeat:
     """
-    The daemon's own word on how it is.
+    Heartbeat and problems of this process.
 
     Attributes:
-        folder: The state directory.
-        name: Of the heartbeat's file, without its ending.
+        folder: State directory.
+        name: Name of the heartbeat's file without its suffix.
     """
 
     folder: Path
@@ -44,10 +44,13 @@ class Heartbeat:
 
     def beat(self, **about: object) -> None:
         """
-        Record that the loop has come round, with what is worth knowing of it, such as the open round.
+        Record a heartbeat of the loop.
+
+        Args:
+            about: Further values for the record, such as the open round.
 
         Raises:
-            OSError: The state directory cannot be written; the beat before goes stale, as it should.
+            OSError: The state directory cannot be written; the earlier heartbeat becomes stale, as it should.
         """
         with self._lock:
             now = time.monotonic()
@@ -63,7 +66,7 @@ class Heartbeat:
             self._beat = now
 
     def mark(self, name: str, reason: str | None) -> bool:
-        """Note a trouble, or with ``None`` its end; say whether that is news."""
+        """Set the reason of a problem, or clear it with ``None``; return whether the problem started or ended."""
         with self._lock:
             before = self._problems.get(name)
             if reason is None:
@@ -79,27 +82,27 @@ class Heartbeat:
 
     @property
     def problems(self) -> dict[str, str]:
-        """Return what is wrong now, by name."""
+        """Return the reason of each problem by name."""
         with self._lock:
             return dict(self._problems)
 
 
 def boot() -> str:
-    """Return the kernel's name for the time since it was started; monotonic times of other boots mean nothing."""
+    """Return the kernel's id of this boot; monotonic times of different boots cannot be compared."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def problems(folder: Path, name: str = DAEMON) -> tuple[str, ...]:
     """
-    Return everything that is wrong with the daemon of a state directory; nothing for a healthy one.
+    Return the problems of the daemon of a state directory; none for a healthy daemon.
 
-    It is told by the beat alone, without asking the process: what has stopped cannot answer.
+    They are read from the heartbeat's file, since a stopped process cannot answer a request.
     """
     path = folder / f"{name}.json"
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         pid, booted, beat = int(record["pid"]), str(record["boot"]), float(record["beat"])
-        troubles = {str(name): str(reason) for name, reason in record["troubles"].items()}
+        reasons = {str(name): str(reason) for name, reason in record["troubles"].items()}
     except FileNotFoundError:
         return (f"no daemon has run in {folder}; start it with `bot run`",)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -108,4 +111,4 @@ def problems(folder: Path, name: str = DAEMON) -> tuple[str, ...]:
         return (f"process {pid} is gone; start `bot run` again",)
     age_s = time.monotonic() - beat
     stuck = (f"the loop has not come round for {age_s:.0f} s",) if age_s > STUCK_S else ()
-    return (*stuck, *(f"{name}: {reason}" for name, reason in sorted(troubles.items())))
+    return (*stuck, *(f"{name}: {reason}" for name, reason in sorted(reasons.items())))

@@ -1,8 +1,8 @@
 """
-The ledger: what the bot owes, intends and has proven, in one SQLite file per mode.
+The ledger: rounds, submissions, live files and jobs, in one SQLite file per mode.
 
-A row of ``submission`` is written *before* the first effect on the server (``intended``) and becomes ``confirmed``
-only after the uploaded bytes were read back; a dry run leaves ``rehearsed``. ``event`` is append-only.
+A row of ``submission`` is written *before* the first effect on the server (``intended``) and becomes ``confirmed`` only
+after the uploaded bytes were read back; a dry run leaves ``rehearsed``. The table ``event`` is append-only.
 """
 
 import json
@@ -20,9 +20,21 @@ from bot.tournament.rounds import Round
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """
-    One round of one slot as the ledger knows it.
+    The submission of one slot in one round.
 
-    ``state`` is intended, confirmed, or rehearsed in a dry run; ``filled_by`` is what filled the slot, see :mod:`bot.submission.fallbacks`.
+    Attributes:
+        round: Number of the round.
+        slot: Name of the slot.
+        state: ``intended``, ``confirmed``, or ``rehearsed`` in a dry run.
+        token: Beginning of the uploaded file's name.
+        csv_sha256: Digest of the uploaded file.
+        data_sha256: Digest of the live file that was scored.
+        artifact: Id of the artifact that scored it.
+        submission_id: Id on the server, once confirmed.
+        filename: Name of the file on the server, once confirmed.
+        intended_at: ISO time of the intent, UTC.
+        confirmed_at: ISO time of the confirmation, UTC.
+        filled_by: The champion or the fallback that filled the slot, see :mod:`bot.submission.fallbacks`.
     """
 
     round: int
@@ -41,7 +53,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveFileRecord:
-    """A live file that a round was scored on; its data version is empty where an older bot did not write it down."""
+    """
+    A live file that a round was scored on.
+
+    Attributes:
+        round: Number of the round.
+        version: Data version; empty for files that an older bot recorded.
+        sha256: Digest of the file.
+        ids_sha256: Digest of its sorted ids.
+        rows: Number of rows.
+        fetched_at: ISO time of the download, UTC.
+    """
 
     round: int
     version: str
@@ -53,28 +75,28 @@ class LiveFileRecord:
 
 def rounds_folder(ledger_path: Path) -> Path:
     """
-    Return the folder in which the rounds of a ledger keep what they saw and sent.
+    Return the folder with the live files, predictions and reports of a ledger's rounds.
 
-    Each mode has its own, as it has its ledger: a dry run never replaces what was sent.
+    Each mode has its own folder beside its own ledger, so a dry run never replaces files of a real round.
     """
     return ledger_path.with_name(ledger_path.stem.replace("ledger", "rounds"))
 
 
 class Ledger(Database):
-    """Durable memory of rounds, slots and jobs."""
+    """The rounds, submissions, live files and jobs of one mode."""
 
     @property
     def rounds(self) -> Path:
-        """Return the folder of its rounds."""
+        """Return the folder of the ledger's rounds."""
         return rounds_folder(self._path)
 
     def entry(self, round_number: int, slot: str) -> Entry | None:
-        """Return what is known of *slot* in the round, or ``None``."""
+        """Return the entry of *slot* in the round, ``None`` where there is none."""
         rows = self._select("SELECT * FROM submission WHERE round = ? AND slot = ?", round_number, slot)
         return _to_entry(rows[0]) if rows else None
 
     def entries(self, *, limit: int = 20) -> tuple[Entry, ...]:
-        """Return the newest entries first."""
+        """Return the entries of the newest rounds, newest first."""
         rows = self._select("SELECT * FROM submission ORDER BY round DESC, slot LIMIT ?", limit)
         return tuple(_to_entry(row) for row in rows)
 
@@ -88,7 +110,7 @@ class Ledger(Database):
         return _to_entry(rows[0]) if rows else None
 
     def intend(self, entry: Entry) -> None:
-        """Record what is about to be uploaded; a later intent for the same round and slot replaces it."""
+        """Record a submission before its upload; a later one for the same round and slot replaces it."""
         with kill_point("ledger.intend"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO submission (round, slot, state, token, csv_sha256, data_sha256, artifact,"
@@ -111,7 +133,7 @@ class Ledger(Database):
             self._event("submission." + entry.state, entry.intended_at, entry.round, entry.slot, {"token": entry.token})
 
     def confirm(self, round_number: int, slot: str, *, submission_id: str, filename: str, at: datetime) -> None:
-        """Record that the server holds exactly the intended bytes."""
+        """Record that the server has exactly the intended bytes."""
         with kill_point("ledger.confirm"), self._transaction():
             self._db.execute(
                 "UPDATE submission SET state = 'confirmed', submission_id = ?, filename = ?, confirmed_at = ?"
@@ -126,18 +148,18 @@ class Ledger(Database):
         return _to_entry(rows[0]) if rows else None
 
     def queue(self, round_number: int, slot: str, *, submission_id: str, filename: str, at: datetime) -> None:
-        """Record that the server holds the intended bytes for the round after, since they came late."""
+        """Record that the server has the intended bytes for the next round, since they were uploaded late."""
         with kill_point("ledger.queue"), self._transaction():
             detail = {"submission_id": submission_id, "filename": filename}
             self._event("submission.queued", at.isoformat(), round_number, slot, detail)
 
     def queued(self, round_number: int, slot: str) -> bool:
-        """Say whether what *slot* intended for the round was handed in late."""
+        """Return whether the submission of *slot* in the round was uploaded late."""
         query = "SELECT 1 FROM event WHERE name = 'submission.queued' AND round = ? AND slot = ?"
         return bool(self._select(query, round_number, slot))
 
     def unsent(self) -> Round | None:
-        """Return the newest round that was seen, if a slot of it was finished but neither confirmed nor handed in late."""
+        """Return the newest recorded round if one of its submissions is intended, but neither confirmed nor uploaded late."""
         rows = self._select(
             "SELECT * FROM round WHERE number = (SELECT max(number) FROM round) AND EXISTS (SELECT 1 FROM submission s"
             " WHERE s.round = number AND s.state = 'intended' AND NOT EXISTS (SELECT 1 FROM event e"
@@ -146,7 +168,7 @@ class Ledger(Database):
         return _to_round(rows[0]) if rows else None
 
     def record_live_file(self, record: LiveFileRecord) -> None:
-        """Remember a live file of a round, so that a later round can be proven to have a new one."""
+        """Record a live file of a round, so that a later round can prove that its own is new."""
         with kill_point("ledger.record_live"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO live_file (round, version, sha256, ids_sha256, rows, fetched_at)"
@@ -156,33 +178,33 @@ class Ledger(Database):
             self._event("dataset.fetched", record.fetched_at, record.round, None, {"sha256": record.sha256})
 
     def live_files(self, round_number: int) -> tuple[LiveFileRecord, ...]:
-        """Return the live files recorded for the round, one of each data version that was needed."""
+        """Return the live files of the round, one for each data version that was scored."""
         rows = self._select("SELECT * FROM live_file WHERE round = ? ORDER BY version", round_number)
         return tuple(LiveFileRecord(**row) for row in rows)
 
     def forget(self, round_number: int) -> None:
-        """Forget the live files of a round and what was only intended on the strength of them."""
+        """Delete the live files of a round, and its submissions that are only intended."""
         with kill_point("ledger.forget"), self._transaction():
             self._db.execute("DELETE FROM live_file WHERE round = ?", (round_number,))
             self._db.execute("DELETE FROM submission WHERE round = ? AND state = 'intended'", (round_number,))
 
     def earlier_live_files(self, round_number: int) -> tuple[LiveFileRecord, ...]:
-        """Return the live files of earlier rounds, newest first."""
+        """Return the newest 50 live files of earlier rounds, newest first."""
         rows = self._select("SELECT * FROM live_file WHERE round < ? ORDER BY round DESC LIMIT 50", round_number)
         return tuple(LiveFileRecord(**row) for row in rows)
 
     def settled(self, round_number: int, slot: str) -> bool:
-        """Say whether nothing is left to do for *slot* in the round: confirmed, or rehearsed in a dry run."""
+        """Return whether the submission of *slot* in the round is confirmed, or rehearsed in a dry run."""
         entry = self.entry(round_number, slot)
         return entry is not None and entry.state != "intended"
 
     def filled_by(self, round_number: int, slot: str) -> str:
-        """Return what filled *slot* in the round; the champion where nothing has yet."""
+        """Return what filled *slot* in the round: the champion until a fallback did."""
         entry = self.entry(round_number, slot)
         return "champion" if entry is None else entry.filled_by
 
     def record_round(self, round_: Round) -> None:
-        """Remember when a round opened and closes; what it looked like last counts."""
+        """Record when a round opened and closes; later times replace earlier ones."""
         with kill_point("ledger.see"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO round (number, opens_at, closes_at) VALUES (?, ?, ?)",
@@ -190,12 +212,12 @@ class Ledger(Database):
             )
 
     def last_round(self) -> dict[str, Any] | None:
-        """Return number, opening and close of the newest round that was seen, ``None`` before the first."""
+        """Return number, opening and close of the newest recorded round, ``None`` before the first."""
         rows = self._select("SELECT * FROM round ORDER BY number DESC LIMIT 1")
         return dict(rows[0]) if rows else None
 
     def opening_times(self, *, limit: int = 15) -> tuple[datetime, ...]:
-        """Return when the newest rounds that were seen opened."""
+        """Return the opening times of the newest recorded rounds, newest first."""
         rows = self._select("SELECT opens_at FROM round ORDER BY number DESC LIMIT ?", limit)
         return tuple(datetime.fromisoformat(row["opens_at"]) for row in rows)
 
@@ -217,7 +239,7 @@ class Ledger(Database):
             self._event("chore.finished", at.isoformat(), None, None, {"chore": name, "outcome": outcome})
 
     def job(self, name: str) -> dict[str, str | None] | None:
-        """Return start, end and outcome of a job's last run, or ``None``."""
+        """Return start, end and outcome of a job's last run, ``None`` where it never ran."""
         rows = self._select("SELECT * FROM chore WHERE name = ?", name)
         return dict(rows[0]) if rows else None
 
@@ -226,7 +248,7 @@ class Ledger(Database):
         return tuple(dict(row) for row in self._select("SELECT * FROM chore ORDER BY name"))
 
     def events(self, round_number: int) -> tuple[tuple[str, str], ...]:
-        """Return (time, name) of everything recorded for a round, oldest first."""
+        """Return time and name of every event of a round, oldest first."""
         rows = self._select("SELECT at, name FROM event WHERE round = ? ORDER BY id", round_number)
         return tuple((row["at"], row["name"]) for row in rows)
 
@@ -243,6 +265,5 @@ def _to_entry(row: sqlite3.Row) -> Entry:
 
 
 def _to_round(row: sqlite3.Row) -> Round:
-    """Return a round as the table of that name keeps it."""
     opens_at, closes_at = (datetime.fromisoformat(row[name]) for name in ("opens_at", "closes_at"))
     return Round(number=row["number"], opens_at=opens_at, closes_at=closes_at)

@@ -1,8 +1,8 @@
 """
-What a person has to be told: one alert when a trouble begins, one word when it is over, however often it shows.
+Queue of alerts: one message when a problem starts and one when it ends, however often it is reported.
 
-Messages are written to the ledger in the same transaction that opens or closes the trouble, and are sent from there, so
-that neither a crash nor a messenger that is down loses or repeats one.
+A message is written to the ledger in the transaction that opens or closes its alert, and sent from there. So neither a
+crash nor a notification service that is down loses or repeats a message.
 """
 
 from collections.abc import Callable
@@ -13,14 +13,24 @@ from typing import Literal
 from bot.record.database import Database
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 30, 900
-"""Seconds between attempts to send: doubled from the first to the longest."""
+"""Seconds between attempts to send a message: doubled from the first pause to the longest."""
 
 Kind = Literal["alert", "recovery"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """Something to tell: about which trouble, and whether it begins or is over."""
+    """
+    A message to the operator.
+
+    Attributes:
+        id: Number of the message.
+        alert: Name of the alert.
+        kind: ``alert`` when the problem starts, ``recovery`` when it ends.
+        title: One line.
+        body: Details.
+        attempts: Failed attempts to send it.
+    """
 
     id: int
     alert: str
@@ -31,17 +41,17 @@ class Message:
 
 
 class Outbox(Database):
-    """The messages of a ledger."""
+    """The alerts and messages of a ledger."""
 
     def alert(self, name: str, title: str, body: str, *, at: datetime) -> bool:
         """
-        Open a trouble and queue its alert; return whether it is a new one.
+        Open an alert and queue its message; return whether the alert is new.
 
         Args:
-            name: What is wrong; the same until it is over.
+            name: Name of the problem, the same until it ends.
             title: One line.
-            body: What is known, and what to do.
-            at: Aware UTC.
+            body: Details, and what to do.
+            at: Aware time, UTC.
         """
         with self._transaction():
             opened = self._db.execute(
@@ -52,7 +62,7 @@ class Outbox(Database):
         return bool(opened)
 
     def resolve(self, name: str, body: str, *, at: datetime) -> bool:
-        """Close a trouble and queue the word that it is over; return whether there was one."""
+        """Close an alert and queue the message of its end; return whether it was open."""
         with self._transaction():
             row = self._db.execute("DELETE FROM trouble WHERE name = ? RETURNING title, since", (name,)).fetchone()
             if row is not None:
@@ -60,22 +70,22 @@ class Outbox(Database):
         return row is not None
 
     def open_alerts(self) -> dict[str, str]:
-        """Return the title of every open trouble, by name."""
+        """Return the title of each open alert by name."""
         return {row["name"]: row["title"] for row in self._select("SELECT name, title FROM trouble ORDER BY since")}
 
     def waiting(self) -> int:
-        """Return how many messages have not been sent."""
+        """Return the number of messages that have not been sent."""
         return int(self._select("SELECT count(*) AS n FROM message WHERE sent_at IS NULL")[0]["n"])
 
     def deliver(self, send: Callable[[Message], bool], *, now: datetime) -> int:
         """
-        Send what is due, oldest first; return how many went out.
+        Send the due messages, oldest first; return how many were sent.
 
-        A recovery never overtakes its alert: where one cannot be sent, what comes after it waits.
+        Messages after one that cannot be sent wait, so that a recovery never overtakes its alert.
 
         Args:
-            send: Says whether the message got through; may take its time, nothing is locked meanwhile.
-            now: Aware UTC.
+            send: Sends a message and returns whether that succeeded. The ledger is not locked meanwhile.
+            now: Aware time, UTC.
         """
         sent = 0
         for row in self._select("SELECT * FROM message WHERE sent_at IS NULL ORDER BY id"):
@@ -102,8 +112,8 @@ class Outbox(Database):
             sent += 1
         return sent
 
-    def _queue(self, trouble: str, kind: Kind, title: str, body: str, at: datetime) -> None:
+    def _queue(self, alert: str, kind: Kind, title: str, body: str, at: datetime) -> None:
         self._db.execute(
             "INSERT INTO message (trouble, kind, title, body, queued_at, next_at) VALUES (?, ?, ?, ?, ?, ?)",
-            (trouble, kind, title, body, at.isoformat(), at.isoformat()),
+            (alert, kind, title, body, at.isoformat(), at.isoformat()),
         )
