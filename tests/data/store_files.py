@@ -1,4 +1,4 @@
-"""Files of a history as small as it gets, and what a store made of them holds: what the store's tests share."""
+"""Files of a minimal history and the content of a store made from them, for the tests of the store."""
 
 import numpy as np
 import pyarrow as pa
@@ -40,18 +40,18 @@ def write_files(folder):
 
 
 def small_blocks(monkeypatch):
-    """Let three eras fill a block, and a handful of values a read."""
+    """Make blocks of three eras, and reads of a few values."""
     monkeypatch.setattr("bot.data.ingest.BLOCK_ROWS", 3 * ROWS)
     monkeypatch.setattr("bot.data._parquet.CELLS", 64)
 
 
 def build(tmp_path, files, **options):
-    """Bring the store up to date with the files."""
+    """Update the store from the files."""
     return update(tmp_path / "store", files, version="v5.3", **options)
 
 
 def content(store):
-    """Return everything a reader can see of a store."""
+    """Return the whole content of a store."""
     columns = store.select(NAMES, TARGETS)
     parts = (store.ids, columns.features, columns.targets)
     return [
@@ -61,7 +61,7 @@ def content(store):
 
 
 def same_as(store, *tables):
-    """Say whether a store holds just the rows of the tables."""
+    """Return whether a store has exactly the rows of the tables."""
     whole = pa.concat_tables(tables)
     columns = store.select(NAMES, TARGETS)
     features = np.concatenate([columns.features(one) for one in range(len(store.eras))])

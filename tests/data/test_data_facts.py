@@ -1,4 +1,4 @@
-"""What the data say about themselves is read from them, and never changes silently."""
+"""Facts of the data are read from the values, and every change is a finding."""
 
 from dataclasses import replace
 
@@ -19,12 +19,12 @@ def store(tmp_path, content):
 
 @pytest.fixture
 def facts(tmp_path):
-    """Facts of eras 1 to 9, the newest two of them unresolved, as if they were as many as usual."""
+    """Facts of eras 1 to 9, the newest two of them unresolved, with the usual counts of unresolved eras."""
     return replace(DataFacts.of(store(tmp_path, table(1, 9))), unresolved={"20": 5, "60": 13})
 
 
 def test_facts_are_read_from_the_values(tmp_path):
-    """The alias is found by its values, the boundaries by what is known and by the type of eras."""
+    """The alias is found by its values, and resolved eras by known targets and ``data_type``."""
     facts = DataFacts.of(store(tmp_path, table(1, 9)))
 
     assert (facts.alias, facts.test, facts.labelled, facts.newest) == ("target_ender_60", 2, "0007", "0009")
@@ -33,7 +33,7 @@ def test_facts_are_read_from_the_values(tmp_path):
 
 
 def changed(content, name, values):
-    """Return a table with one column changed; a name it does not have is added."""
+    """Return a table with one column replaced or added."""
     column = pa.array(values, type=pa.float32())
     if name not in content.column_names:
         return content.append_column(name, column)
@@ -41,7 +41,7 @@ def changed(content, name, values):
 
 
 def test_alias_of_nothing_is_a_finding(tmp_path):
-    """A `target` that equals no named target is said."""
+    """A `target` that equals no named target is a finding."""
     content = table(1, 4)
     found = compare_facts(
         tmp_path / "t.json", DataFacts.of(store(tmp_path, changed(content, "target", [0.5] * len(content))))
@@ -51,7 +51,7 @@ def test_alias_of_nothing_is_a_finding(tmp_path):
 
 
 def test_alias_of_two_is_a_finding(tmp_path):
-    """A `target` that two named targets equal is neither of them."""
+    """A `target` that equals two named targets is an alias of neither."""
     content = table(1, 4)
     twin = changed(content, "target_ender_20", content.column("target_ender_60").to_pylist())
     facts = DataFacts.of(store(tmp_path, twin))
@@ -60,7 +60,7 @@ def test_alias_of_two_is_a_finding(tmp_path):
 
 
 def test_values_that_contradict_a_name_are_a_finding(tmp_path):
-    """A target that ends elsewhere than its horizon, or names a horizon nobody knows, is said and breaks nothing."""
+    """A target that ends apart from its horizon, or has an unknown horizon, is a finding and no error."""
     content = table(1, 9)
     values = np.where(np.array(content.column("era")) > "0004", np.nan, 0.5)
     odd = changed(changed(content, "target_odd_20", values), "target_new_90", values)
@@ -78,12 +78,12 @@ def test_values_that_contradict_a_name_are_a_finding(tmp_path):
     ],
 )
 def test_tail_that_fits_no_horizon_is_a_finding(tmp_path, facts, unresolved, said):
-    """Targets that are known sooner or later than their horizon says would make training see what live does not."""
+    """Targets that are known sooner or later than their horizon are findings: training would see more than live rows do."""
     assert said in compare_facts(tmp_path / "t.json", replace(facts, unresolved=unresolved))
 
 
 def test_nothing_changed_is_no_finding(tmp_path, facts):
-    """The same facts twice say nothing."""
+    """The same facts twice give no finding."""
     first, second = (compare_facts(tmp_path / "t.json", facts) for _ in range(2))
 
     assert (first, second) == ((), ())
@@ -103,7 +103,7 @@ def test_nothing_changed_is_no_finding(tmp_path, facts):
     ],
 )
 def test_changes_are_findings(tmp_path, facts, change, said):
-    """A moved alias or boundary, and other columns, are each said once."""
+    """A moved alias, a moved boundary and changed columns are reported once each."""
     compare_facts(tmp_path / "t.json", facts)
     other = replace(facts, **change)
     first, second = (compare_facts(tmp_path / "t.json", other) for _ in range(2))
@@ -113,7 +113,7 @@ def test_changes_are_findings(tmp_path, facts, change, said):
 
 
 def test_damaged_record_counts_as_none(tmp_path, facts):
-    """Facts that cannot be read are written anew."""
+    """Recorded facts that cannot be read are replaced."""
     (tmp_path / "t.json").write_text("{")
 
     assert compare_facts(tmp_path / "t.json", facts) == ()

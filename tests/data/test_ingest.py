@@ -1,4 +1,4 @@
-"""The era store holds what the files hold, and grows as they grow."""
+"""The era store has the content of the files, and grows with them."""
 
 import shutil
 
@@ -25,7 +25,7 @@ def files(tmp_path):
 
 @pytest.mark.parametrize("group", [1, 7, 13, 40, 1000])
 def test_store_holds_what_the_files_hold(tmp_path, files, group):
-    """Ids, features and targets come back as they were, whatever the row groups."""
+    """Ids, features and targets are stored unchanged for row groups of any size."""
     pq.write_table(table(6, 12), files[1], row_group_size=group)
     store = build(tmp_path, files)
 
@@ -36,7 +36,7 @@ def test_store_holds_what_the_files_hold(tmp_path, files, group):
 
 @pytest.mark.parametrize("group", [1, 7, 40, 1000])
 def test_blocks_have_the_usual_size(tmp_path, files, group):
-    """Row groups smaller or larger than a block make blocks of three eras or so all the same, but for the last."""
+    """Row groups smaller or larger than a block give blocks of about three eras, except for the last."""
     pq.write_table(table(6, 15), files[1], row_group_size=group)
     store = build(tmp_path, files)
 
@@ -46,7 +46,7 @@ def test_blocks_have_the_usual_size(tmp_path, files, group):
 
 
 def test_era_larger_than_a_block_is_held_until_it_is_whole(tmp_path, files, monkeypatch):
-    """However many row groups an era goes on for, it comes back as it was."""
+    """An era across many row groups is stored unchanged."""
     monkeypatch.setattr("bot.data.ingest.BLOCK_ROWS", 3)
     pq.write_table(table(6, 12), files[1], row_group_size=2)
 
@@ -54,7 +54,7 @@ def test_era_larger_than_a_block_is_held_until_it_is_whole(tmp_path, files, monk
 
 
 def test_empty_row_groups_are_nothing(tmp_path, files):
-    """A writer that ends with empty row groups adds neither rows nor blocks."""
+    """Empty row groups at the end of a file add neither rows nor blocks."""
     pq.write_table(table(6, 12), files[1])
     plain = len(build(tmp_path / "plain", files).manifest.blocks)
     with pq.ParquetWriter(files[1], table(6, 12).schema) as writer:
@@ -68,7 +68,7 @@ def test_empty_row_groups_are_nothing(tmp_path, files):
 
 
 def test_opening_reads_no_rows(tmp_path, files):
-    """An opened store has touched nothing but its manifest; a feature is a view of the file."""
+    """Opening a store reads only its manifest; a feature is a view of the file."""
     build(tmp_path, files)
     (folder,) = (tmp_path / "store").iterdir()
     store = EraStore.open(folder)
@@ -90,7 +90,7 @@ def test_columns_come_in_the_order_they_were_asked_for(tmp_path, files):
 
 
 def test_runs_stay_within_a_block(tmp_path, files):
-    """Neighbouring eras of one block are one run, in place."""
+    """Consecutive eras of one block are one run, read in place."""
     columns = build(tmp_path, files).select(NAMES, TARGETS)
 
     assert columns.runs([0, 1, 2, 3, 5, 7]) == [(0, 1, 2), (3,), (5,), (7,)]
@@ -98,7 +98,7 @@ def test_runs_stay_within_a_block(tmp_path, files):
 
 
 def test_nothing_new_writes_nothing(tmp_path, files):
-    """Files that were taken in completely are left alone."""
+    """Files that are stored completely are not read again."""
     build(tmp_path, files)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*") if path.is_file()}
     build(tmp_path, files)
@@ -107,7 +107,7 @@ def test_nothing_new_writes_nothing(tmp_path, files):
 
 
 def test_new_eras_are_appended(tmp_path, files):
-    """A longer file adds its eras; features that are stored already are not written again."""
+    """A longer file adds its new eras; stored features are not written again."""
     store = build(tmp_path, files)
     old = {file.name: (store.folder / "blocks" / file.name).stat().st_ino for file in store.files()}
     pq.write_table(table(6, 15), files[1], row_group_size=50)
@@ -156,7 +156,7 @@ def test_nulls_are_missing_codes(tmp_path, files):
 
 
 def test_other_columns_start_a_store_of_their_own(tmp_path, files):
-    """A version with other features leaves the old store where it is."""
+    """A version with other features gets a store of its own, and the old store stays."""
     first = build(tmp_path, files)
     wider = (*NAMES, "feature_new")
     pq.write_table(table(1, 5, unresolved=0, names=wider), files[0])
@@ -179,7 +179,7 @@ def test_other_columns_start_a_store_of_their_own(tmp_path, files):
     ids=["floats", "no data_type", "a feature less", "disorder", "overlap"],
 )
 def test_files_of_another_kind_are_refused(tmp_path, files, change, error, reason):
-    """Types, columns and order that are not Numerai's are named."""
+    """The error contains the types, columns or order that are not Numerai's."""
     shutil.copy(files[1], tmp_path / "good.parquet")
     pq.write_table(change(), files[1])
     with pytest.raises(error, match=reason):
@@ -187,14 +187,14 @@ def test_files_of_another_kind_are_refused(tmp_path, files, change, error, reaso
 
 
 def test_truncated_file_is_refused(tmp_path, files):
-    """Half a parquet file is no source."""
+    """A truncated parquet file is refused."""
     files[1].write_bytes(files[1].read_bytes()[:-40])
     with pytest.raises(DatasetIncomplete, match="cannot be read"):
         build(tmp_path, files)
 
 
 def test_files_without_targets_are_refused(tmp_path, files):
-    """A live file, say, is no history."""
+    """A file without targets, such as a live file, is refused."""
     for path in files:
         pq.write_table(pq.read_table(path).drop_columns(list(TARGETS)), path)
     with pytest.raises(SchemaMismatch, match="9 features and 0 targets"):

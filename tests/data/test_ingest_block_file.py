@@ -1,4 +1,4 @@
-"""A block's file holds what was appended, and its digest is that of the file."""
+"""A block's file has the appended bytes and their digest."""
 
 import hashlib
 
@@ -15,7 +15,7 @@ VALUES = st.sampled_from([np.int8, np.float32]).flatmap(lambda kind: arrays(kind
 
 @given(parts=st.lists(VALUES, max_size=6), kept=st.integers(1, 40))
 def test_digest_is_that_of_the_file(tmp_path_factory, parts, kept):
-    """However often it leaves the page cache on the way, the file holds the parts in order."""
+    """The file has the parts in order however often it is dropped from the page cache."""
     path = tmp_path_factory.mktemp("block") / "0.features"
     with pytest.MonkeyPatch.context() as patch, BlockFile(path) as file:
         patch.setattr("bot.data.ingest.FLUSH_BYTES", kept)
@@ -30,7 +30,7 @@ def test_digest_is_that_of_the_file(tmp_path_factory, parts, kept):
 
 
 def test_who_has_the_older_file_mapped_keeps_it(tmp_path):
-    """A file of the same name makes room, and is not written over."""
+    """A file of the same name is replaced, not overwritten: its maps keep their content."""
     path = tmp_path / "0.features"
     path.write_bytes(b"older")
     mapped = np.memmap(path, dtype=np.uint8, mode="r")

@@ -1,4 +1,4 @@
-"""The era store through every way of being interrupted and damaged."""
+"""The era store survives interruptions, and damage is found."""
 
 import errno
 import hashlib
@@ -27,7 +27,7 @@ def files(tmp_path):
 @pytest.mark.parametrize("writes", [1, 5, 20, 29])
 @pytest.mark.parametrize(("owner", "call"), [(BlockFile, "append"), (os, "fsync")], ids=["append", "fsync"])
 def test_full_disk_loses_nothing(tmp_path, files, monkeypatch, owner, call, writes):
-    """A disk that fills at any write is the operator's business; what was published stays, and a rerun completes it."""
+    """A disk that fills at any write raises OperatorNeeded; published blocks stay, and a rerun completes the store."""
     whole = content(update(tmp_path / "other", files, version="v5.3"))
     real, left = getattr(owner, call), [writes]
 
@@ -49,14 +49,14 @@ def test_full_disk_loses_nothing(tmp_path, files, monkeypatch, owner, call, writ
 
 
 def test_too_little_room_is_said_beforehand(tmp_path, files, monkeypatch):
-    """Before anything is written the needed and the free bytes are named."""
+    """The error contains the needed and the free bytes, and nothing is written."""
     monkeypatch.setattr("bot.data.ingest.shutil.disk_usage", lambda _: type("Usage", (), {"free": 100}))
     with pytest.raises(OperatorNeeded, match=r"needs [\d,]+ bytes .* 100 are free"):
         build(tmp_path, files)
 
 
 def test_no_flipped_bit_of_a_store_is_used(tmp_path, files):
-    """One flipped bit, in whichever file, is found by opening or verifying."""
+    """A flipped bit in any file is found by opening or verifying the store."""
     store = build(tmp_path, files)
     random = np.random.default_rng(5)
     paths = sorted(path for path in store.folder.rglob("*") if path.is_file())
@@ -79,7 +79,7 @@ def test_no_flipped_bit_of_a_store_is_used(tmp_path, files):
 
 @pytest.mark.parametrize("part", ["features", "targets", "ids"])
 def test_damaged_block_is_made_anew_by_the_next_update(tmp_path, files, part):
-    """A block with a flipped bit is removed when it is found, and the next update completes the store from there."""
+    """A block with a flipped bit is removed, and the next update completes the store."""
     store = build(tmp_path, files)
     whole, second = content(store), store.manifest.blocks[1]
     path = store.folder / "blocks" / second.files[part].name
@@ -96,7 +96,7 @@ def test_damaged_block_is_made_anew_by_the_next_update(tmp_path, files, part):
 
 
 def test_verified_store_survives_a_later_update(tmp_path, files):
-    """What was verified can be read on, whatever a sync replaces meanwhile."""
+    """Verified files stay readable when a sync replaces them."""
     store = build(tmp_path, files)
     store.verify()
     before = content(store)
@@ -108,7 +108,7 @@ def test_verified_store_survives_a_later_update(tmp_path, files):
 
 
 def test_no_flipped_bit_of_a_file_is_used(tmp_path, files):
-    """A file that changed since its download is removed instead of taken in."""
+    """A file that changed since its download is removed and not stored."""
     expected = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     bad = bytearray(files[1].read_bytes())
     bad[len(bad) // 2] ^= 4
@@ -120,7 +120,7 @@ def test_no_flipped_bit_of_a_file_is_used(tmp_path, files):
 
 
 def test_damaged_manifest_is_rebuilt(tmp_path, files):
-    """A store without a sound manifest is made anew."""
+    """A store with a damaged manifest is written anew."""
     store = build(tmp_path, files)
     whole = content(store)
     (store.folder / "manifest.json").write_text("{")

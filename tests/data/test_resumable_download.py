@@ -1,4 +1,4 @@
-"""The beginning of a download is gone on from only where it is what the server sent."""
+"""A download continues only from bytes that the server sent."""
 
 import hashlib
 
@@ -12,13 +12,13 @@ PIECES = [CONTENT[start : start + 100] for start in range(0, len(CONTENT), 100)]
 
 
 def broken(pieces):
-    """Yield some pieces, then fail as a line does."""
+    """Yield some pieces, then raise as a broken connection does."""
     yield from pieces
     raise ConnectionError
 
 
 def interrupted(tmp_path, etag='"a"', count=4):
-    """Leave the first pieces of a download behind; return what the next attempt finds."""
+    """Interrupt a download after its first pieces; return the download of the next attempt."""
     part = ResumableDownload(tmp_path / "train.parquet")
     part.restart(etag)
     with pytest.raises(ConnectionError):
@@ -27,7 +27,7 @@ def interrupted(tmp_path, etag='"a"', count=4):
 
 
 def test_interrupted_download_asks_for_the_rest_of_the_same_content(tmp_path):
-    """The next attempt names the content it has, and ends with the digest of all that came."""
+    """The next attempt requests the rest of the same content, and returns the digest of the whole."""
     part = interrupted(tmp_path)
 
     assert part.resume() == {"Range": "bytes=400-", "If-Range": '"a"'}
@@ -37,12 +37,12 @@ def test_interrupted_download_asks_for_the_rest_of_the_same_content(tmp_path):
 
 @pytest.mark.parametrize("etag", ["", 'W/"weak"'])
 def test_content_without_a_strong_name_is_fetched_anew(tmp_path, etag):
-    """A server that does not name the bytes cannot be asked for the rest of them."""
+    """Without a strong ETag, the download begins anew."""
     assert interrupted(tmp_path, etag).resume() == {}
 
 
 def test_no_flipped_bit_of_a_beginning_is_gone_on_from(tmp_path):
-    """Bytes that changed on the disk since they came are fetched again, wherever they are."""
+    """Bytes that changed on the disk since their arrival are downloaded again."""
     part = interrupted(tmp_path)
     good = part.path.read_bytes()
     resumed = []
@@ -56,7 +56,7 @@ def test_no_flipped_bit_of_a_beginning_is_gone_on_from(tmp_path):
 
 
 def test_bytes_after_the_last_note_are_fetched_again(tmp_path):
-    """A power cut leaves more, or other, bytes than were noted; only the noted ones are kept."""
+    """After a power cut, only the noted bytes are kept."""
     part = interrupted(tmp_path)
     part.path.write_bytes(part.path.read_bytes() + b"torn")
 
@@ -66,7 +66,7 @@ def test_bytes_after_the_last_note_are_fetched_again(tmp_path):
 
 
 def test_killed_before_publishing_goes_on_from_the_last_note(tmp_path, monkeypatch):
-    """A download that was complete but not published never asks for a range that does not exist."""
+    """A download that was complete but not published never requests an empty range."""
     monkeypatch.setattr(_resumable_download, "NOTE_EVERY", 300)
     part = ResumableDownload(tmp_path / "train.parquet")
     part.restart('"a"')

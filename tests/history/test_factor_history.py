@@ -1,4 +1,4 @@
-"""The lagged factor history, and what it must never see."""
+"""The factor history is lagged, and never contains unresolved eras."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def rows(count=15, seed=3):
 
 
 def test_feature_returns_are_correlations():
-    """What a feature earned is its Pearson correlation with the target."""
+    """A feature return is the feature's Pearson correlation with the target."""
     features = rows(200)
     y = np.random.default_rng(4).choice([0, 0.25, 0.5, 0.75, 1], size=(200, 2))
 
@@ -34,7 +34,7 @@ def test_feature_returns_are_correlations():
 
 
 def test_constant_feature_earns_nothing():
-    """A feature that is missing in the era, 2 in all rows, earns exactly 0."""
+    """A feature that is missing in the era, 2 in all rows, has a return of exactly 0."""
     features = rows(50)
     features[:, 1] = 2
     y = np.random.default_rng(5).random((50, 1))
@@ -43,7 +43,7 @@ def test_constant_feature_earns_nothing():
 
 
 def test_unresolved_target_earns_nan():
-    """A target nobody knows yet has no returns; a partly known one has those of its known rows."""
+    """An unknown target has no returns; a partly known target has those of its known rows."""
     features = rows(60)
     y = np.random.default_rng(6).random((60, 2))
     y[:, 0] = np.nan
@@ -64,7 +64,7 @@ def test_window_is_newest_first_with_each_targets_own_lag():
 
 
 def test_window_before_the_first_era_is_zero():
-    """Early eras see what there is and zeros before it."""
+    """The window of an early era has zeros before the first resolved era."""
     seen = window(table(), HISTORY_LAG[20], 5)
 
     assert np.any(seen[0, :, 0])
@@ -75,7 +75,7 @@ def test_window_before_the_first_era_is_zero():
 @settings(deadline=None, max_examples=40)
 @given(position=st.integers(0, 40), seed=st.integers(0, 9))
 def test_garbage_in_unresolved_eras_changes_nothing(position, seed):
-    """Whatever is written over eras newer than the lag, the window stays bitwise the same."""
+    """Values of eras newer than the lag never change the window by a bit."""
     clean, dirty = table(), table()
     noise = np.random.default_rng(seed)
     for column, lag in enumerate((HISTORY_LAG[20], HISTORY_LAG[60])):
@@ -92,7 +92,7 @@ def test_lag_that_sees_the_future_is_refused(lag):
 
 
 def test_live_window_names_its_newest_eras():
-    """Live rows see the newest resolved era of each target."""
+    """The latest window begins with the newest resolved era of each target."""
     returns = table()
     returns.values[-5:, :, 0] = np.nan
     returns.values[-13:, :, 1] = np.nan
@@ -119,13 +119,13 @@ def test_state_survives_bytes():
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"garbage" * 20])
 def test_damaged_state_is_refused(content):
-    """Bytes that are no state are an invalid artifact."""
+    """Bytes that are not a state raise ArtifactInvalid."""
     with pytest.raises(ArtifactInvalid):
         HistoryState.from_bytes(content)
 
 
 def test_what_a_target_earned_does_not_depend_on_which_others_are_known():
-    """To the last bit: a 20D target resolves before the 60D one beside it, and must not change when that does."""
+    """Returns of a 20D target stay the same to the last bit when the 60D target beside it resolves."""
     rng = np.random.default_rng(8)
     features = np.asfortranarray(rng.integers(0, 5, (500, 300), dtype=np.int8))  # as the era store has it
     targets = rng.choice(np.float32([0, 0.25, 0.5, 0.75, 1]), (500, 4))

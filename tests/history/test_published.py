@@ -1,4 +1,4 @@
-"""Feature returns on disk, and the small file that live rounds read."""
+"""Feature returns on disk, and the published history."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -41,7 +41,7 @@ def counted(monkeypatch):
 
 
 def test_table_is_each_eras_correlations(build):
-    """The table holds what each feature earned in each era."""
+    """The table has each feature's correlation with each target in each era."""
     store = build(6)
     columns = store.select(NAMES, WANTED)
     expected = [feature_returns(columns.features(one), columns.targets(one)) for one in range(6)]
@@ -50,7 +50,7 @@ def test_table_is_each_eras_correlations(build):
 
 
 def test_known_eras_are_not_computed_again(build, monkeypatch):
-    """Only new eras cost anything, and a second look costs nothing."""
+    """Only new eras are computed."""
     returns_table.update(build(9), WANTED)
     store = build(12)
     calls = counted(monkeypatch)
@@ -62,7 +62,7 @@ def test_known_eras_are_not_computed_again(build, monkeypatch):
 
 
 def test_late_targets_are_measured_when_they_arrive(build, monkeypatch):
-    """Eras whose targets have resolved since are computed, the others are not."""
+    """Only eras whose targets have resolved since are computed again."""
     before = returns_table.update(build(9, unresolved=2), WANTED)
     store = build(9)
     calls = counted(monkeypatch)
@@ -74,7 +74,7 @@ def test_late_targets_are_measured_when_they_arrive(build, monkeypatch):
 
 
 def flips(path, count, seed=5):
-    """Yield *count* times with another bit of a file flipped, and leave it as it was."""
+    """Yield *count* times with a different bit of a file flipped, then restore the file."""
     random, good = np.random.default_rng(seed), path.read_bytes()
     # Half of them near the ends, where an archive keeps what it says about itself.
     places = np.concatenate([random.integers(-500, 300, count // 2), random.integers(len(good), size=count // 2)])
@@ -99,7 +99,7 @@ def test_no_flipped_bit_of_a_table_is_used(build, monkeypatch):
 
 
 def test_nothing_is_measured_on_a_damaged_block(build):
-    """Feature returns come from bytes that are what was written, or not at all."""
+    """Feature returns are never computed from a damaged block."""
     store = build(4)
     path = store.folder / "blocks" / store.manifest.blocks[0].files["features"].name
     bad = bytearray(path.read_bytes())
@@ -123,7 +123,7 @@ def published(tmp_path, eras, now=NOW):
 
 
 def test_published_history_comes_back(tmp_path):
-    """What was published is what is read."""
+    """The published history is read back unchanged."""
     path, state = published(tmp_path, 30)
 
     np.testing.assert_array_equal(read(path).window, state.window)
@@ -131,7 +131,7 @@ def test_published_history_comes_back(tmp_path):
 
 
 def test_old_data_do_not_become_fresh(tmp_path):
-    """Publishing the same eras later leaves the date of staleness; a newer era moves it."""
+    """Publishing the same eras later does not change ``stale_after``; a newer era does."""
     published(tmp_path, 30)
     _, same = published(tmp_path, 30, now=NOW + timedelta(days=9))
     _, newer = published(tmp_path, 31, now=NOW + timedelta(days=9))
@@ -150,7 +150,7 @@ def test_no_flipped_bit_of_a_history_is_used(tmp_path):
 
 
 def test_newest_history_is_seen_in_the_artifacts_own_order(tmp_path):
-    """An artifact with fewer features and a shorter lookback sees its own part of the newest window."""
+    """An artifact with fewer features and a shorter lookback gets its own part of the newest window."""
     path, own = published(tmp_path, 30)
     _, newer = published(tmp_path, 33)
     narrow = type(own)(
@@ -165,7 +165,7 @@ def test_newest_history_is_seen_in_the_artifacts_own_order(tmp_path):
 
 
 def test_own_history_wins_over_an_older_one(tmp_path):
-    """A file from before the retrain does not take its place."""
+    """A published history that is older than the artifact's own is not used."""
     path, _ = published(tmp_path, 30)
     _, own = published(tmp_path / "other", 35)
 
@@ -173,7 +173,7 @@ def test_own_history_wins_over_an_older_one(tmp_path):
 
 
 def test_stale_history_is_masked(tmp_path):
-    """When no era has resolved for four weeks the network sees none."""
+    """When no era has resolved for four weeks, the history is masked."""
     path, own = published(tmp_path, 30)
 
     assert isinstance(choose(own, path, now=NOW + FRESH_FOR), np.ndarray)

@@ -52,7 +52,7 @@ def test_damaged_live_file_is_fetched_again(runner, world, tmp_path):
 
 
 def test_every_change_of_schema_meets_its_decision(runner, world, tmp_path):
-    """What can be ignored is ignored, what is absent is filled as trained, what is missing refuses, the rest waits."""
+    """Harmless schema changes are ignored, missing values are filled as in training, missing columns are refused, the rest is retried."""
     tally = damage.changed_schema(runner, world, tmp_path / "trial")
 
     assert tally.trials == len(damage.DECISIONS) >= 20

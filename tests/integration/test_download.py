@@ -1,4 +1,4 @@
-"""Downloads that can be trusted, and the live file that is proven."""
+"""Downloads are verified, and the live file is proven to be this round's."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def truth(sandbox):
 
 
 def test_file_arrives_whole_with_its_digest(client, truth, tmp_path):
-    """What is published is what the server holds, with size and sha256."""
+    """The file has the server's content, with its size and sha256."""
     fetched = fetch(client, LIVE, tmp_path / "live.parquet")
 
     assert fetched.path.read_bytes() == truth.read_bytes()
@@ -52,7 +52,7 @@ def test_nothing_but_the_file_is_left(client, tmp_path):
 
 
 def test_failed_download_keeps_the_file_before(sandbox, client, tmp_path):
-    """A broken download leaves the older file as it was."""
+    """A broken download does not change the older file."""
     path = tmp_path / "live.parquet"
     path.write_bytes(b"older")
     sandbox.faults.add(Fault(operation="GET", kind="truncate", times=99))
@@ -63,7 +63,7 @@ def test_failed_download_keeps_the_file_before(sandbox, client, tmp_path):
 
 
 def test_interrupted_download_goes_on_where_it_stopped(sandbox, client, tmp_path):
-    """A large file that broke off is continued, and is the same file in the end."""
+    """An interrupted download of a large file is continued, and the result is the same file."""
     path = tmp_path / "train.parquet"
     sandbox.faults.add(Fault(operation="GET", kind="truncate"))
     with pytest.raises(NumeraiUnavailable):
@@ -77,14 +77,14 @@ def test_interrupted_download_goes_on_where_it_stopped(sandbox, client, tmp_path
 
 
 def test_full_disk_is_the_operators_business(client, tmp_path, monkeypatch):
-    """Without room for the file nothing is begun, and the message says how much is missing."""
+    """Without enough disk space, no download begins, and the message contains the needed bytes."""
     monkeypatch.setattr("bot.data.download.shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
     with pytest.raises(OperatorNeeded, match="make room"):
         fetch(client, LIVE, tmp_path / "live.parquet")
 
 
 def test_file_that_is_not_there_says_so(client, tmp_path):
-    """A file the server does not have is an unavailable server, as its storage only says 403."""
+    """A file that the server does not have raises NumeraiUnavailable, since its storage answers 403."""
     with pytest.raises(NumeraiUnavailable, match="403"):
         fetch(client, "v5.3/nothing.parquet", tmp_path / "nothing.parquet")
 
@@ -141,7 +141,7 @@ def retitled(table, era):
 
 
 def test_damaged_file_is_refused(truth, tmp_path):
-    """A file with a torn footer is refused, not half read."""
+    """A file with a truncated footer is refused."""
     (tmp_path / "torn.parquet").write_bytes(truth.read_bytes()[:-100])
     with pytest.raises(DatasetIncomplete):
         read_live(tmp_path / "torn.parquet")
@@ -162,14 +162,14 @@ def test_rows_that_are_not_this_rounds_are_refused(truth, tmp_path, change, reas
 
 
 def test_odd_number_of_rows_is_refused(truth):
-    """A file a fifth smaller or larger than the last round's is not believed."""
+    """A file that is over a fifth smaller or larger than the last round's is refused."""
     live = read_live(truth)
     with pytest.raises(DatasetIncomplete, match="rows"):
         prove_fresh(live, previous_ids_sha256=frozenset(), previous_rows=len(live.ids) * 2)
 
 
 def test_next_rounds_file_is_fresh(world_folder, truth):
-    """A new round's file has new ids and a believable size."""
+    """A new round's file with new ids and a plausible size is accepted."""
     before = read_live(truth)
     after = read_live(World.open(world_folder).live(1).folder / "live.parquet")
     prove_fresh(after, previous_ids_sha256={before.ids_sha256}, previous_rows=len(before.ids))
@@ -178,7 +178,7 @@ def test_next_rounds_file_is_fresh(world_folder, truth):
 
 
 def test_sync_fetches_once(client, tmp_path):
-    """Training files are fetched the first time and left alone while they are current."""
+    """Training files are downloaded once, and not again while they are current."""
     first, second = sync_files(client, tmp_path, "v5.3"), sync_files(client, tmp_path, "v5.3")
 
     assert {"features.json", "train.parquet", "validation.parquet"} <= set(first)
@@ -209,7 +209,7 @@ def test_flipped_bits_of_small_files_are_mended(client, tmp_path, name):
 
 
 def test_another_range_than_asked_is_not_used(client, tmp_path, monkeypatch):
-    """A 206 whose range is not the one that was asked for is thrown away, and the next attempt starts anew."""
+    """A 206 with another range than requested is discarded, and the next attempt begins anew."""
     path = tmp_path / "train.parquet"
     download = client.download
 
@@ -241,7 +241,7 @@ def test_sync_follows_the_servers_content(sandbox, client, tmp_path):
 
 
 def test_unknown_data_version_is_named(client, tmp_path):
-    """A version the server does not offer points to the setting."""
+    """For a version that the server does not offer, the message contains the setting."""
     with pytest.raises(OperatorNeeded, match="BOT_DATA_VERSION"):
         sync_files(client, tmp_path, "v9.9")
 

@@ -1,4 +1,4 @@
-"""`bot sync` on a history as small as it gets: newer versions, two at once, full disks, damaged files."""
+"""`bot sync` on a minimal history: newer versions, two syncs at once, full disks, damaged files."""
 
 import errno
 import json
@@ -45,7 +45,7 @@ def client(tmp_path):
 
 @pytest.fixture
 def sync(client, tmp_path, monkeypatch):
-    """Return a function that refreshes the state directory."""
+    """Return a function that syncs the state directory."""
     small_blocks(monkeypatch)
 
     def synced():
@@ -63,7 +63,7 @@ def sync(client, tmp_path, monkeypatch):
 
 
 def test_newer_version_is_compared_and_not_taken(sync, tmp_path):
-    """A newer version is said with what both share and what a retrain would take; the pinned one stays."""
+    """Findings contain a newer version, the shared columns and the needed space; the pinned version stays."""
     serve(tmp_path / "served" / "v5.10", names=(*NAMES[2:], "feature_new"), targets=(*TARGETS[:2], "target_late_60"))
     fresh = sync()
     offered, shared, needs = fresh.findings[-3:]
@@ -76,7 +76,7 @@ def test_newer_version_is_compared_and_not_taken(sync, tmp_path):
 
 
 def test_newer_version_that_is_not_complete_is_said(sync, tmp_path):
-    """A version whose training files are not there yet is named with what it lacks, and breaks nothing."""
+    """A finding contains a newer version and its missing training files, and the sync succeeds."""
     serve(tmp_path / "served" / "v6.0")
     (tmp_path / "served" / "v6.0" / "validation.parquet").unlink()
 
@@ -84,7 +84,7 @@ def test_newer_version_that_is_not_complete_is_said(sync, tmp_path):
 
 
 def test_newer_version_that_cannot_be_read_is_only_named(sync, tmp_path):
-    """A features.json that makes no sense leaves the sync as it was."""
+    """A features.json that cannot be parsed does not fail the sync."""
     serve(tmp_path / "served" / "v6.0")
     (tmp_path / "served" / "v6.0" / "features.json").write_text("{")
 
@@ -98,7 +98,7 @@ def ready(client, tmp_path):
 
 
 def test_training_on_another_version_says_what_both_share(sync, ready, tmp_path):
-    """Only beside a champion of another version whose columns are known is there anything to say."""
+    """There is a message only for a champion of another version whose store is present."""
     sync()
     serve(tmp_path / "served" / "v5.4", names=(*NAMES[2:], "feature_new"))
     (said,) = ready("v5.4", "v5.3")
@@ -120,7 +120,7 @@ def test_training_on_another_version_says_what_both_share(sync, ready, tmp_path)
     ],
 )
 def test_a_version_that_cannot_be_trained_on_costs_nothing(sync, ready, tmp_path, version, absent, error, said):
-    """One that is not offered is for the operator, one that is not complete for later; what there was is untouched."""
+    """A version that is not offered raises OperatorNeeded, an incomplete one RetryLater; the state is unchanged."""
     held = content(sync().store)
     serve(tmp_path / "served" / "v5.4")
     (tmp_path / "served" / "v5.4" / absent).unlink() if absent else None
@@ -132,7 +132,7 @@ def test_a_version_that_cannot_be_trained_on_costs_nothing(sync, ready, tmp_path
 
 
 def test_no_room_for_a_version_is_said_before_anything_is_fetched(sync, ready, tmp_path, monkeypatch):
-    """Download and store are held against the free disk; what is stored already needs no more."""
+    """The sizes of download and store are compared with the free space; a stored version needs none."""
     sync()
     serve(tmp_path / "served" / "v5.4")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=9_000))
@@ -144,7 +144,7 @@ def test_no_room_for_a_version_is_said_before_anything_is_fetched(sync, ready, t
 
 
 def test_what_nobody_needs_of_older_versions_goes(client, sync, tmp_path):
-    """Stores and files of a version that is pinned, in use or newer stay; older ones go; other folders are let alone."""
+    """Data of versions that are pinned, in use or newer stay; older data are removed; other folders stay."""
     sync()
     state = tmp_path / "state"
     for name in ("v5.1", "v5.2", "v6.0", "mine"):
@@ -160,7 +160,7 @@ def test_what_nobody_needs_of_older_versions_goes(client, sync, tmp_path):
 
 
 def test_second_sync_is_turned_away(sync, tmp_path):
-    """Two syncs at once are one sync and a clear error."""
+    """A second sync at the same time raises StateLocked."""
     with state_lock(tmp_path / "state", "sync"), pytest.raises(StateLocked, match="held by process"):
         sync()
 
@@ -168,7 +168,7 @@ def test_second_sync_is_turned_away(sync, tmp_path):
 
 
 class Killed(BaseException):
-    """The end of the process, as far as a test can have it."""
+    """Stands for the end of the process."""
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), Killed()], ids=["full", "killed"])
@@ -207,7 +207,7 @@ def test_sync_that_ends_at_any_write_is_completed_by_the_next(sync, client, tmp_
 
 
 def failing(call, left, error):
-    """Return *call* as it is until it, and its like, have been called often enough."""
+    """Return *call*, which raises once all patched calls together were made often enough."""
 
     def made(*arguments, **options):
         left[0] -= 1

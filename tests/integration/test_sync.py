@@ -1,4 +1,4 @@
-"""`bot sync` as a command, and what a round makes of it."""
+"""`bot sync` as a command, and the effect of its result on a round."""
 
 import json
 
@@ -26,7 +26,7 @@ def test_sync_says_what_there_is(installation):
 
 
 def test_sync_needs_no_key(installation):
-    """Data are public."""
+    """A sync needs no API key, since the data are public."""
     result = installation.bot("sync", NUMERAI_PUBLIC_ID="", NUMERAI_SECRET_KEY="")
 
     assert result.returncode == 0, result.stderr
@@ -48,7 +48,7 @@ def test_damaged_download_is_fetched_again(installation):
 
 
 def test_stale_history_is_masked_and_the_round_submitted(installation):
-    """A history nobody refreshed is left out, with a warning, and the round is confirmed all the same."""
+    """A stale history is masked with a warning, and the round is confirmed."""
     installation.bot("sync")
     path = history_path(installation.state, "v5.3")
     state = read(path)
@@ -77,7 +77,7 @@ def test_published_history_covers_every_feature(installation):
 
 
 def test_stores_are_kept_while_an_artifact_needs_them(installation):
-    """A store that an artifact was trained on stays, another old one goes."""
+    """An old store that an artifact was trained on stays; other old stores are removed."""
     installation.bot("sync")
     (current,) = (installation.state / "store").iterdir()
     (artifact,) = (installation.state / "artifacts").glob("2*/manifest.json")

@@ -103,7 +103,7 @@ def test_only_what_is_new_is_fetched(client, served, tmp_path):
 
 
 def test_file_written_otherwise_is_fetched_whole(client, served, tmp_path):
-    """Another compression leaves nothing to keep."""
+    """A file with another compression is downloaded whole."""
     again(client, tmp_path)
     write(served, 48, compression="zstd")
 
@@ -114,7 +114,7 @@ def test_file_written_otherwise_is_fetched_whole(client, served, tmp_path):
 
 
 def test_server_without_ranges_is_no_obstacle(client, served, tmp_path):
-    """Where a range is answered with the whole file, the whole file is taken."""
+    """A server that ignores ranges sends the whole file, and it is used."""
     again(client, tmp_path)
     write(served, 48)
     client.faults.add(Fault(operation="GET", kind="ignore_range", times=99))
@@ -123,7 +123,7 @@ def test_server_without_ranges_is_no_obstacle(client, served, tmp_path):
 
 
 def test_damaged_file_at_hand_is_not_built_upon(client, served, tmp_path):
-    """A local file that is not what was fetched is replaced whole."""
+    """A local file that changed since its download is replaced whole."""
     again(client, tmp_path)
     path = tmp_path / "data" / VALIDATION
     bad = bytearray(path.read_bytes())
@@ -135,7 +135,7 @@ def test_damaged_file_at_hand_is_not_built_upon(client, served, tmp_path):
 
 
 def test_same_description_with_other_bytes_is_noticed(client, served, tmp_path, monkeypatch):
-    """Row groups that only look the same are compared, and then the whole file is fetched."""
+    """Row groups with the same footer entry but other bytes are found, and the whole file is downloaded."""
     again(client, tmp_path)
     write(served, 48)
     monkeypatch.setattr("bot.data._tail_download.SPAN", 1 << 20)
@@ -152,7 +152,7 @@ def test_same_description_with_other_bytes_is_noticed(client, served, tmp_path, 
 
 
 def test_interrupted_completion_is_begun_again(client, served, tmp_path):
-    """A line that breaks while the new part comes leaves the old file, and the next sync completes it."""
+    """A connection that breaks during the new part leaves the old file, and the next sync completes it."""
     again(client, tmp_path)
     old = (tmp_path / "data" / VALIDATION).read_bytes()
     write(served, 48)

@@ -1,4 +1,4 @@
-"""A backup is a whole ledger even while it is written to; pruning takes what is old and big and nothing else."""
+"""A backup is a complete ledger even during writes; pruning deletes only large files of old rounds."""
 
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 def test_a_backup_opens_as_a_ledger_with_everything_in_it(tmp_path):
-    """The copy of a ledger in use holds what was committed, and the bot can go on from it."""
+    """The copy of a ledger in use has every committed row, and the bot can continue from it."""
     ledger = Ledger(tmp_path / "ledger.sqlite")
     ledger.start_job("sync", NOW)
 
@@ -26,7 +26,7 @@ def test_a_backup_opens_as_a_ledger_with_everything_in_it(tmp_path):
 
 
 def test_the_newest_backups_stay(tmp_path):
-    """Two weeks of them, each ledger for itself."""
+    """The backups of two weeks are kept, for each ledger separately."""
     Ledger(tmp_path / "ledger.sqlite").close()
     Ledger(tmp_path / "ledger-dry-run.sqlite").close()
     for day in range(BACKUPS + 3):
@@ -39,7 +39,7 @@ def test_the_newest_backups_stay(tmp_path):
 
 
 def test_a_damaged_ledger_replaces_no_backup(tmp_path):
-    """What cannot be read is an error, and the backups before stay."""
+    """A ledger that cannot be read raises an error, and earlier backups stay."""
     Ledger(tmp_path / "ledger.sqlite").close()
     good = back_up(tmp_path / "ledger.sqlite", tmp_path / "backups", at=NOW)
     (tmp_path / "ledger.sqlite").write_bytes(b"no database" * 1000)
@@ -51,7 +51,7 @@ def test_a_damaged_ledger_replaces_no_backup(tmp_path):
 
 
 def test_old_rounds_keep_their_reports(tmp_path):
-    """Live files, predictions and drafts of rounds long gone are removed; reports and everything recent stay."""
+    """Live files, predictions and drafts of old rounds are deleted; reports and recent files stay."""
     for number in range(1000, 1000 + PREDICTIONS + 10):
         slot = tmp_path / str(number) / "slot"
         slot.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The file under the ledger: effects whole or not at all, durable, brought up to date; and who holds its directory."""
+"""The ledger's file is atomic, durable and migrated; one process holds its directory."""
 
 import os
 import sqlite3
@@ -23,7 +23,7 @@ def ledger(tmp_path):
 
 
 def test_a_failed_write_is_undone_whole(tmp_path, ledger):
-    """An effect that breaks half way leaves no row, no event and no lock."""
+    """A transaction that fails halfway leaves no row, no event and no lock."""
     ledger._db.execute("DROP TABLE event")
     with pytest.raises(StateUnwritable, match="no such table"):
         ledger.intend(ENTRY)
@@ -41,7 +41,7 @@ def test_the_folder_is_made_however_deep(tmp_path):
 
 
 def test_probe_finds_a_busy_ledger(tmp_path, ledger):
-    """The lock that writes need is taken and given back; while another process has it, the probe says so."""
+    """The probe takes and releases the write lock; it raises while another process has the lock."""
     ledger.probe()
     other = sqlite3.connect(tmp_path / "ledger.sqlite", timeout=0, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -55,7 +55,7 @@ def test_probe_finds_a_busy_ledger(tmp_path, ledger):
 
 
 def test_commits_are_durable_and_wait_for_others(ledger):
-    """Write-ahead log, full synchronization, five seconds of patience: what a method returned from survives."""
+    """The database uses a write-ahead log, full synchronization and a timeout of five seconds."""
     pragmas = {
         name: ledger._db.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
@@ -65,7 +65,7 @@ def test_commits_are_durable_and_wait_for_others(ledger):
 
 
 def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
-    """Rows of the first schema stay and get what later ones added; a ledger that is current is left alone."""
+    """Rows of the first schema stay and get the later columns; a current ledger is not changed."""
     ledger.intend(replace(ENTRY, filled_by="champion"))
     ledger.close()
     database = sqlite3.connect(tmp_path / "ledger.sqlite")
@@ -121,7 +121,7 @@ def test_a_holder_that_left_no_name_is_unknown(tmp_path):
 
 
 def test_the_state_directory_is_free_after_a_failure(tmp_path):
-    """However the work ends, the next process gets the directory, also while somebody still holds the error."""
+    """The next process gets the directory however the work ended, even while the error is still referenced."""
     with pytest.raises(KeyError) as of_the_work, state_lock(tmp_path):
         raise KeyError
     with state_lock(tmp_path):

@@ -1,4 +1,4 @@
-"""Dead states are told from the heartbeat alone, and a healthy daemon is never called ill."""
+"""Every dead state is found from the heartbeat alone, and a healthy daemon has no problems."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def test_a_daemon_that_beats_is_well(beating, tmp_path):
     ("name", "reason"), [("round", "round 1405 was missed"), ("state", "disk full"), ("scheduler", "no sign of it")]
 )
 def test_a_trouble_makes_it_ill_until_it_is_over(beating, tmp_path, name, reason):
-    """What the loop itself reports is in the verdict with the next beat, and leaves it with the one after its end."""
+    """A problem that the loop marks appears with the next beat, and disappears with the beat after its end."""
     beating.mark(name, reason)
     beating.beat()
     ill = problems(tmp_path)
@@ -46,7 +46,7 @@ def test_a_trouble_makes_it_ill_until_it_is_over(beating, tmp_path, name, reason
 
 
 def test_a_loop_that_does_not_come_round_is_stuck(beating, tmp_path):
-    """An old beat is a stuck loop, whatever the wall clock says."""
+    """An old beat means a stuck loop, at any wall-clock time."""
     record = json.loads((tmp_path / FILE).read_text())
     change(tmp_path, beat=record["beat"] - STUCK_S - 1, at="2099-01-01T00:00:00+00:00")
 
@@ -54,14 +54,14 @@ def test_a_loop_that_does_not_come_round_is_stuck(beating, tmp_path):
 
 
 def test_a_beat_of_another_boot_is_a_daemon_that_is_gone(beating, tmp_path):
-    """Monotonic times of before a restart of the machine prove nothing."""
+    """A heartbeat from an earlier boot of the machine counts as a dead daemon."""
     change(tmp_path, boot="another")
 
     assert "is gone" in problems(tmp_path)[0]
 
 
 def test_a_killed_daemon_is_gone(tmp_path):
-    """The process is looked for, not asked."""
+    """A killed process is found missing without a request to it."""
     script = "import sys, time; from pathlib import Path; from bot.record.heartbeat import Heartbeat; Heartbeat(folder=Path(sys.argv[1])).beat(); print('beats', flush=True); time.sleep(60)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
@@ -80,12 +80,12 @@ def test_a_killed_daemon_is_gone(tmp_path):
     "content", [b"", b"{", b"[]", b'{"pid": 1}', b'{"pid": 1, "boot": "x", "beat": "?", "troubles": {}}']
 )
 def test_a_damaged_heartbeat_is_no_sign_of_life(tmp_path, content):
-    """Neither an empty file nor half a one counts as a beat."""
+    """An empty or incomplete file does not count as a beat."""
     (tmp_path / FILE).write_bytes(content)
 
     assert "cannot be read" in problems(tmp_path)[0]
 
 
 def test_no_heartbeat_is_no_daemon(tmp_path):
-    """Where none has run, that is said, with what to do."""
+    """Without a heartbeat file, the message contains the command that starts the daemon."""
     assert "start it with `bot run`" in problems(tmp_path)[0]

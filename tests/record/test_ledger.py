@@ -1,4 +1,4 @@
-"""The ledger: intents before effects, proofs after them, one holder at a time."""
+"""The ledger records intents before effects and confirmations after them, for one process at a time."""
 
 import sqlite3
 import subprocess
@@ -43,7 +43,7 @@ def ledger(tmp_path):
 
 
 def test_intent_survives_reopening(tmp_path):
-    """What was intended is known to the next process."""
+    """An intent can be read by the next process."""
     first = Ledger(tmp_path / "ledger.sqlite")
     first.intend(entry())
     first.close()
@@ -63,7 +63,7 @@ def test_confirming_keeps_the_intended_content(ledger):
 
 
 def test_unknown_round_is_none(ledger):
-    """A round nobody touched has no entry."""
+    """A round without a submission has no entry."""
     assert ledger.entry(1, "mixer") is None
 
 
@@ -79,7 +79,7 @@ def test_last_confirmed_looks_only_back(ledger):
 
 
 def test_live_files_of_earlier_rounds_come_newest_first(ledger):
-    """The proof of freshness sees the rounds before, newest first."""
+    """The live files of earlier rounds are returned newest first."""
     for number in (1401, 1403, 1402):
         ledger.record_live_file(
             LiveFileRecord(
@@ -99,7 +99,7 @@ def test_events_tell_the_story_of_a_round(ledger):
 
 
 def test_chores_remember_their_outcome(ledger):
-    """A chore's last end and outcome are kept."""
+    """The end and outcome of a job's last run are recorded."""
     ledger.start_job("retrain", NOW)
     ledger.finish_job("retrain", NOW, "ok")
 
@@ -107,7 +107,7 @@ def test_chores_remember_their_outcome(ledger):
 
 
 def test_newer_ledger_is_refused(tmp_path):
-    """A ledger of a newer bot is refused instead of misread."""
+    """A ledger of a newer bot is refused."""
     Ledger(tmp_path / "ledger.sqlite").close()
     database = sqlite3.connect(tmp_path / "ledger.sqlite")
     database.execute("PRAGMA user_version = 99")
@@ -118,7 +118,7 @@ def test_newer_ledger_is_refused(tmp_path):
 
 
 def test_damaged_ledger_is_one_clear_error(tmp_path):
-    """A file that is no database names itself and the way out."""
+    """For a file that is not a database, the error contains its path and the remedy."""
     (tmp_path / "ledger.sqlite").write_bytes(b"not a database" * 100)
 
     with pytest.raises(BadConfig, match="backup"):
@@ -126,7 +126,7 @@ def test_damaged_ledger_is_one_clear_error(tmp_path):
 
 
 def test_full_disk_loses_nothing_and_passes(ledger):
-    """A commit that finds no room is one error that may pass; what was there stays, and the next commit works."""
+    """A commit on a full disk raises a temporary error; earlier rows stay, and the next commit works."""
     ledger.intend(entry(1403))
     pages = ledger._db.execute("PRAGMA page_count").fetchone()[0]
     ledger._db.execute(f"PRAGMA max_page_count = {pages}")
@@ -141,7 +141,7 @@ def test_full_disk_loses_nothing_and_passes(ledger):
 
 
 def test_ledger_that_another_process_writes_is_waited_for(tmp_path, ledger):
-    """A ledger that stays busy is an error that may pass, not a crash."""
+    """A ledger that stays busy raises a temporary error."""
     other = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     ledger._db.execute("PRAGMA busy_timeout = 10")
@@ -155,7 +155,7 @@ def test_ledger_that_another_process_writes_is_waited_for(tmp_path, ledger):
 
 
 def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
-    """Where the ledger's folder cannot be, the error says which ledger."""
+    """If the ledger's folder cannot be made, the error contains the ledger's path."""
     (tmp_path / "state").write_text("a file")
 
     with pytest.raises(StateUnwritable, match=r"state/ledger\.sqlite"):
@@ -163,7 +163,7 @@ def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
 
 
 def test_state_directory_that_cannot_be_made_is_one_clear_error(tmp_path):
-    """Where the state directory cannot be, the error names it and may pass; nothing stays locked."""
+    """If the state directory cannot be made, the temporary error contains its path, and nothing stays locked."""
     (tmp_path / "state").write_text("a file")
     with pytest.raises(StateUnwritable, match=r"state cannot be used now"), state_lock(tmp_path / "state"):
         pass
@@ -177,7 +177,7 @@ def test_state_directory_that_cannot_be_made_is_one_clear_error(tmp_path):
 
 
 def test_page_that_rotted_is_one_clear_error(tmp_path):
-    """Damage that shows only when rows are read names the file and the way out."""
+    """For damage found while reading rows, the error contains the path and the remedy."""
     first = Ledger(tmp_path / "ledger.sqlite")
     intend_all(first, range(1000, 1400))
     first.close()
@@ -191,7 +191,7 @@ def test_page_that_rotted_is_one_clear_error(tmp_path):
 
 
 def test_state_directory_has_one_holder(tmp_path):
-    """A second process is turned away and told who holds the directory."""
+    """A second process is refused, and the error contains the process that holds the directory."""
     script = (
         "import sys; from pathlib import Path; from bot.system.lock import state_lock\n"
         "with state_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"

@@ -1,4 +1,4 @@
-"""What the ledger tells of rounds, slots and chores: the right row, of the right slot, in the right order."""
+"""The ledger returns the right rows of rounds, slots and jobs, in the right order."""
 
 from contextlib import closing
 from dataclasses import replace
@@ -45,7 +45,7 @@ def ledger(tmp_path):
 
 
 def test_an_entry_comes_back_as_it_was_written(ledger):
-    """Every column holds its own value, under its own slot and round."""
+    """Every column has its own value, for each slot and round."""
     ledger.intend(ENTRY)
     for other in (replace(ENTRY, slot="trees"), replace(ENTRY, round=1405)):
         ledger.intend(replace(other, artifact="b"))
@@ -55,7 +55,7 @@ def test_an_entry_comes_back_as_it_was_written(ledger):
 
 
 def test_a_later_intent_replaces_the_earlier(ledger):
-    """One row is kept for each round and slot: what was intended last."""
+    """Each round and slot has one row: the last intent."""
     ledger.intend(ENTRY)
     ledger.intend(replace(ENTRY, artifact="b"))
 
@@ -63,7 +63,7 @@ def test_a_later_intent_replaces_the_earlier(ledger):
 
 
 def test_entries_come_newest_first_and_no_more_than_asked(ledger):
-    """Rounds go from the newest, slots by name, twenty unless told otherwise."""
+    """Entries are sorted by round, newest first, and by slot; the default limit is twenty."""
     for number in range(1380, 1405):
         ledger.intend(replace(ENTRY, round=number))
     ledger.intend(replace(ENTRY, slot="an_earlier_name"))
@@ -77,7 +77,7 @@ def test_entries_come_newest_first_and_no_more_than_asked(ledger):
 
 
 def test_confirming_touches_one_row(ledger):
-    """Only the slot and round that was read back is confirmed, with the server's names and the time."""
+    """A confirmation changes only its slot and round, and adds the server's names and the time."""
     for one in (ENTRY, replace(ENTRY, slot="trees"), replace(ENTRY, round=1403)):
         ledger.intend(one)
     ledger.confirm(1404, "mixer", submission_id="s-1", filename="f-1", at=LATER)
@@ -87,7 +87,7 @@ def test_confirming_touches_one_row(ledger):
 
 
 def test_the_newest_entry_is_of_its_slot(ledger):
-    """Among a slot's rounds the newest counts, whatever other slots did since."""
+    """The newest entry of a slot does not depend on entries of other slots."""
     for number, slot in ((1403, "mixer"), (1404, "mixer"), (1402, "mixer"), (1405, "trees")):
         ledger.intend(replace(ENTRY, round=number, slot=slot))
 
@@ -96,7 +96,7 @@ def test_the_newest_entry_is_of_its_slot(ledger):
 
 
 def test_only_confirmed_entries_count_as_last_confirmed(ledger):
-    """A dry run's rehearsal and an intent are no proof; the round asked about is not before itself."""
+    """A rehearsal and an intent are not confirmed; the given round is not earlier than itself."""
     for number, state in ((1401, "confirmed"), (1402, "rehearsed"), (1403, "intended"), (1404, "confirmed")):
         ledger.intend(replace(ENTRY, round=number, state=state))
 
@@ -107,7 +107,7 @@ def test_only_confirmed_entries_count_as_last_confirmed(ledger):
 
 @pytest.mark.parametrize(("state", "settled"), [("intended", False), ("confirmed", True), ("rehearsed", True)])
 def test_settled_is_more_than_intended(ledger, state, settled):
-    """A round is settled once it is confirmed or rehearsed; one that nobody touched is not."""
+    """A round is settled once it is confirmed or rehearsed; a round without an entry is not."""
     ledger.intend(replace(ENTRY, state=state))
 
     assert ledger.settled(1404, "mixer") is settled
@@ -115,14 +115,14 @@ def test_settled_is_more_than_intended(ledger, state, settled):
 
 
 def test_the_rung_is_the_entrys_or_the_champion(ledger):
-    """What filled the slot is told; before anything has, the champion is what will."""
+    """The ledger returns what filled the slot; before that, it returns the champion."""
     ledger.intend(ENTRY)
 
     assert (ledger.filled_by(1404, "mixer"), ledger.filled_by(1405, "mixer")) == ("previous", "champion")
 
 
 def test_queued_is_of_one_round_and_slot(ledger):
-    """Handed in late is remembered for the very round and slot, and the entry stays what it was."""
+    """A late upload is recorded for its round and slot, and the entry does not change."""
     ledger.intend(ENTRY)
     before = ledger.queued(1404, "mixer")
     ledger.queue(1404, "mixer", submission_id="s-1", filename="f-1", at=LATER)
@@ -134,7 +134,7 @@ def test_queued_is_of_one_round_and_slot(ledger):
 
 
 def test_unsent_is_the_newest_round_with_a_slot_left_behind(ledger):
-    """The last round is unsent from its intent until all its slots are confirmed or handed in late."""
+    """The last round is unsent from its intent until all its slots are confirmed or uploaded late."""
     told = []
     for number in (1403, 1404):
         ledger.record_round(opened(number))
@@ -152,7 +152,7 @@ def test_unsent_is_the_newest_round_with_a_slot_left_behind(ledger):
 
 
 def test_what_another_round_or_slot_queued_does_not_settle_this_one(ledger):
-    """A late submission counts for its own round and slot, and other events for none."""
+    """A late upload counts only for its own round and slot; other events do not count."""
     ledger.record_round(opened(1404))
     ledger.intend(ENTRY)
     ledger.queue(1403, "mixer", submission_id="s", filename="f", at=LATER)
@@ -162,7 +162,7 @@ def test_what_another_round_or_slot_queued_does_not_settle_this_one(ledger):
 
 
 def test_the_live_file_seen_last_counts(ledger):
-    """Of each data version, a round's live file is the one recorded last; another round has its own."""
+    """A round has one live file for each data version, the one recorded last; other rounds have their own."""
     for record in (live(1403), live(1404, "old"), live(1404, version="v5.4"), live(1404, "new")):
         ledger.record_live_file(record)
 
@@ -171,7 +171,7 @@ def test_the_live_file_seen_last_counts(ledger):
 
 
 def test_fifty_earlier_live_files_are_looked_at(ledger):
-    """Freshness is proven against the fifty rounds before, never against the round itself."""
+    """The fifty earlier live files are returned, never one of the round itself."""
     for number in range(1344, 1405):
         ledger.record_live_file(live(number))
 
@@ -179,7 +179,7 @@ def test_fifty_earlier_live_files_are_looked_at(ledger):
 
 
 def test_forgetting_a_round_spares_proofs_and_other_rounds(ledger):
-    """The live file and the intents that rest on it go; what was confirmed, and other rounds, stay."""
+    """The live files and intents of the round are deleted; confirmed entries and other rounds stay."""
     for number in (1403, 1404):
         ledger.record_live_file(live(number))
         ledger.record_live_file(live(number, version="v5.4"))
@@ -193,7 +193,7 @@ def test_forgetting_a_round_spares_proofs_and_other_rounds(ledger):
 
 
 def test_rounds_are_remembered_as_seen_last(ledger):
-    """A close that was moved replaces the old one; the newest round is the last; openings come newest first."""
+    """A later close replaces the earlier one; the newest round is the last; opening times are newest first."""
     before = ledger.last_round()
     for number in (*range(1385, 1402), 1404, 1403):
         ledger.record_round(opened(number))
@@ -210,7 +210,7 @@ def test_rounds_are_remembered_as_seen_last(ledger):
 
 
 def test_chores_are_told_apart(ledger):
-    """Each chore has its own start, end and outcome, and a new start clears the old end."""
+    """Each job has its own start, end and outcome, and a new start clears the old end."""
     ledger.start_job("sync", NOW)
     ledger.start_job("retrain", NOW)
     ledger.finish_job("sync", LATER, "failed")
@@ -234,7 +234,7 @@ def test_chores_are_told_apart(ledger):
 
 
 def test_every_effect_is_an_event_with_its_details(ledger):
-    """The append-only table holds time, round, slot and what belongs to the effect."""
+    """The append-only table has the time, round, slot and details of each effect."""
     ledger.intend(ENTRY)
     ledger.record_live_file(live(1404))
     ledger.confirm(1404, "mixer", submission_id="s-1", filename="f-1", at=LATER)
@@ -256,6 +256,6 @@ def test_every_effect_is_an_event_with_its_details(ledger):
 
 
 def test_each_mode_keeps_its_rounds_apart(ledger, tmp_path):
-    """What a dry run saw and made lies beside, never over, what was sent."""
+    """Files of a dry run are beside, never in place of, files that were submitted."""
     with closing(Ledger(tmp_path / "ledger-dry-run.sqlite")) as dry:
         assert (ledger.rounds, dry.rounds) == (tmp_path / "rounds", tmp_path / "rounds-dry-run")

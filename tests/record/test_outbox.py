@@ -1,4 +1,4 @@
-"""A trouble is told once, its end once, in order, and nothing is lost while nobody can be told."""
+"""A problem is reported once and its end once, in order, and no message is lost while none can be sent."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -24,7 +24,7 @@ def sent(outbox, now=NOW):
 
 
 def test_one_alert_and_one_recovery_however_often_it_shows(outbox):
-    """A thousand sightings are one message, and so is their end."""
+    """A problem reported a thousand times is one message, and its end is one message."""
     news = [outbox.alert("round", f"round 1405, sighting {number}", "", at=NOW) for number in range(1000)]
     over = [outbox.resolve("round", "round 1406 is confirmed", at=NOW) for _ in range(10)]
 
@@ -34,7 +34,7 @@ def test_one_alert_and_one_recovery_however_often_it_shows(outbox):
 
 
 def test_a_messenger_that_is_down_delays_and_loses_nothing(outbox):
-    """Attempts become rarer, up to four an hour; once it is back, alert and recovery arrive once, in their order."""
+    """Attempts become rarer, down to four an hour; later, alert and recovery arrive once, in their order."""
     outbox.alert("numerai", "no answer", "", at=NOW)
     outbox.resolve("numerai", "answers again", at=NOW)
     tries, now = [], NOW
@@ -48,7 +48,7 @@ def test_a_messenger_that_is_down_delays_and_loses_nothing(outbox):
 
 
 def test_a_crash_between_sending_and_noting_it_repeats_the_message(outbox, tmp_path):
-    """What was sent and could not be noted is sent again: rather twice than never."""
+    """A message whose sending could not be recorded is sent again."""
 
     def dies(_message):
         raise KeyboardInterrupt
@@ -63,7 +63,7 @@ def test_a_crash_between_sending_and_noting_it_repeats_the_message(outbox, tmp_p
 @settings(deadline=None, max_examples=40)
 @given(steps=st.lists(st.tuples(st.sampled_from(["a", "b"]), st.booleans()), max_size=30), up=st.data())
 def test_alerts_and_recoveries_alternate(tmp_path_factory, steps, up):
-    """Whatever comes and goes while the messenger comes and goes: of each trouble, alert and recovery take turns."""
+    """Alerts and recoveries of each problem alternate, even when the notification service fails at times."""
     outbox = Outbox(tmp_path_factory.mktemp("outbox") / "ledger.sqlite")
     told, now = [], NOW
     for name, begins in steps:
@@ -83,7 +83,7 @@ def test_alerts_and_recoveries_alternate(tmp_path_factory, steps, up):
 
 
 def test_two_processes_may_open_a_new_ledger_at_once(tmp_path):
-    """The second waits for the first to bring the file up to date, and finds it so."""
+    """The second process waits until the first has migrated the file."""
     path = tmp_path / "ledger.sqlite"
     first, second = Ledger(path), Outbox(path)
     second.alert("round", "missed", "", at=NOW)
