@@ -1,4 +1,4 @@
-"""How a misbehaving server looks from the other end of the connection."""
+"""Faulty answers and broken connections, as a client sees them."""
 
 import gzip
 import json
@@ -12,9 +12,11 @@ from bot.sandbox._storage import ACCESS_DENIED
 from bot.sandbox.faults import Fault
 
 LINGER = struct.pack("ii", 1, 0)
-"""Closing a socket with this option sends a reset instead of an end."""
+"""Socket option with which closing sends RST instead of FIN."""
 
 DRIPS = 50
+"""Pieces in which a slow body is sent."""
+
 PAGE = b"<html><head><title>502 Bad Gateway</title></head><body>Bad gateway</body></html>"
 RETRY_AFTER = {"Retry-After": "1"}
 JSON = {"Content-Type": "application/json"}
@@ -22,7 +24,7 @@ HTML = {"Content-Type": "text/html"}
 
 
 class Wire(Protocol):
-    """What of a request handler is needed here."""
+    """The part of a request handler that a fault uses."""
 
     connection: socket.socket
     close_connection: bool
@@ -36,16 +38,16 @@ class Wire(Protocol):
 
 def spoil(wire: Wire, fault: Fault, answer: bytes, closing: threading.Event) -> bool:
     """
-    Answer as the fault says.
+    Answer a request with a fault.
 
     Args:
-        wire: Of the request.
-        fault: Of ``ANSWERS``; another kind is none of this function's business.
-        answer: What a healthy server would say.
-        closing: Set when the sandbox stops; ends every wait.
+        wire: Connection of the request.
+        fault: Fault of a kind in ``ANSWERS``; other kinds are ignored.
+        answer: Answer of a healthy server.
+        closing: Event that the sandbox sets when it stops; it ends every wait.
 
     Returns:
-        Whether the request is thereby answered.
+        Whether the request is answered.
     """
     whole: dict[str, tuple[int, bytes, dict[str, str]]] = {
         "status": (fault.status, b"sandbox fault", fault.headers),
@@ -71,7 +73,7 @@ def spoil(wire: Wire, fault: Fault, answer: bytes, closing: threading.Event) -> 
 
 
 def _break(wire: Wire, fault: Fault, answer: bytes, closing: threading.Event) -> bool:
-    """Let the connection itself misbehave."""
+    """Apply a fault of the connection itself; return whether the request is answered."""
     match fault.kind:
         case "slow":
             closing.wait(fault.seconds)

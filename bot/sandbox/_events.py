@@ -1,4 +1,4 @@
-"""What befalls the tournament itself: rounds that move, data that come late, keys that are revoked."""
+"""Events of the tournament: rounds that move, data that come late, keys that are revoked."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,21 +10,21 @@ from bot.sandbox.tournament import Tournament
 from bot.sandbox.world.upgrade import NEXT
 
 LASTING = ("data_late", "data_stale", "schema_change", "slot_disabled", "key_revoked", "version_removed")
-"""Troubles that the tournament is in for a while."""
+"""Kinds of events that change the tournament for ``Fault.seconds``."""
 
 
-def befall(tournament: Tournament, fault: Fault) -> None:
-    """Let an event happen to the tournament, now."""
+def cause(tournament: Tournament, fault: Fault) -> None:
+    """Apply an event to the tournament now."""
     tournament.note("event", kind=fault.kind, seconds=fault.seconds, message=fault.message)
     if fault.kind in LASTING:
         until = tournament.clock.now() + timedelta(seconds=fault.seconds)
-        tournament.troubles[fault.kind] = (until, fault.message)
+        tournament.conditions[fault.kind] = (until, fault.message)
         return
     _EVENTS[fault.kind](tournament, fault)
 
 
 def _newest(tournament: Tournament) -> Window:
-    """Return the round that is open, or was last."""
+    """Return the round that is open, else the last one, else the first."""
     number = tournament.schedule.opened(tournament.clock.now())
     return tournament.upcoming() if number is None else tournament.schedule.round(number)
 

@@ -1,4 +1,4 @@
-"""What a misbehaving storage sends instead of a file."""
+"""Answers of the storage to a GET, with or without a fault."""
 
 import json
 import threading
@@ -18,7 +18,15 @@ PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A reply, how much of its body is sent before the line goes dead, over how many seconds, and whether it says how much."""
+    """
+    A reply and how it is sent.
+
+    Attributes:
+        reply: Status, headers and the whole body.
+        sent: Bytes of the body that are sent before the connection closes.
+        seconds: Duration of the transfer; 0 for full speed.
+        length: Whether the reply has a ``Content-Length``.
+    """
 
     reply: Reply
     sent: int
@@ -30,17 +38,17 @@ def deliver(
     content: Content | None, *, wanted: str | None, condition: str | None, fault: Fault | None, tournament: Tournament
 ) -> Delivery:
     """
-    Return what a GET is answered, with or without a fault.
+    Return the answer to a GET.
 
     Args:
-        content: The file, ``None`` if there is none.
+        content: The file; ``None`` if it does not exist.
         wanted: ``Range`` header.
         condition: ``If-Range`` header.
-        fault: Which misbehaviour, if any.
-        tournament: Knows the live file of the round before.
+        fault: Fault of this request, if any.
+        tournament: Source of conditions and of the previous round's live file.
     """
     kind = None if fault is None else fault.kind
-    content = _troubled(content, fault, tournament)
+    content = _changed_live(content, fault, tournament)
     if kind == "flip" and content is not None:
         flipped = bytearray(content.view)
         flipped[len(flipped) // 2] ^= 1
@@ -64,22 +72,22 @@ def deliver(
     return Delivery(reply=reply, sent=whole, seconds=fault.seconds if fault is not None and kind == "drip" else 0.0)
 
 
-def _troubled(content: Content | None, fault: Fault | None, tournament: Tournament) -> Content | None:
-    """Return what a live file has become: late, the round before's, or of another schema."""
+def _changed_live(content: Content | None, fault: Fault | None, tournament: Tournament) -> Content | None:
+    """Return the content of a live file under a fault: missing, of the previous round, or of another schema."""
     if content is None or content.path is None or content.path.name != "live.parquet":
         return content
     kind, message = ("", "") if fault is None else (fault.kind, fault.message)
-    if tournament.trouble("data_late") is not None:
+    if tournament.condition("data_late") is not None:
         return None
-    if kind == "stale_live" or tournament.trouble("data_stale") is not None:
+    if kind == "stale_live" or tournament.condition("data_stale") is not None:
         return _stale(content, tournament)
     schema = "last_dropped" if kind == "drop_features" else message if kind == "schema" else None
-    schema = schema or tournament.trouble("schema_change")
+    schema = schema or tournament.condition("schema_change")
     return content if schema is None else Content.of(mutate(content.path, schema, features=_small(tournament)))
 
 
-def pour(wire: Wire, delivery: Delivery, closing: threading.Event) -> None:
-    """Send a delivery, as much of it as is to be sent."""
+def send(wire: Wire, delivery: Delivery, closing: threading.Event) -> None:
+    """Send a delivery; close the connection if a part of it is left out."""
     body = delivery.reply.body
     wire.head(delivery.reply.status, len(body) if delivery.length else None, delivery.reply.headers)
     step = max(len(body) // DRIPS, 1) if delivery.seconds else PIECE
@@ -92,7 +100,7 @@ def pour(wire: Wire, delivery: Delivery, closing: threading.Event) -> None:
 
 
 def _stale(content: Content | None, tournament: Tournament) -> Content | None:
-    """Return the file of the same name of the round before."""
+    """Return the file of the same name of the previous round, if there is one."""
     number = tournament.schedule.opened(tournament.clock.now())
     if content is None or content.path is None or number is None or number == tournament.schedule.first_round:
         return content
@@ -103,7 +111,7 @@ def _stale(content: Content | None, tournament: Tournament) -> Content | None:
 
 
 def _published(content: Content | None, tournament: Tournament) -> datetime | None:
-    """Return when a live file was published: with the opening of the round that it belongs to."""
+    """Return when a live file was published, which is the opening of its round."""
     newest = tournament.schedule.opened(tournament.clock.now())
     if content is None or content.path is None or newest is None:
         return None
@@ -115,7 +123,7 @@ def _published(content: Content | None, tournament: Tournament) -> datetime | No
 
 
 def _small(tournament: Tournament) -> list[str]:
-    """Return the smallest feature set, which every artifact uses."""
+    """Return the small feature set, whose features every artifact uses."""
     about = max(tournament.directory.glob("*/features.json"))
     small: list[str] = json.loads(about.read_text(encoding="utf-8"))["feature_sets"]["small"]
     return small

@@ -1,9 +1,9 @@
 """
 A lenient GraphQL executor over plain values.
 
-Numerapi declares ``String`` where the schema says ``ID``, leaves out commas, and mixes camel and snake case; the real
-server takes it all and answers under the very names the client wrote. So does this one: graphql-core parses the
-document, and the selection is projected from dictionaries.
+Numerapi declares ``String`` for ``ID``, leaves out commas, and mixes camel and snake case. The real server accepts this and
+answers under the names in the query. This executor does the same: graphql-core parses the document, and the selection is
+picked from dictionaries.
 """
 
 import re
@@ -17,14 +17,14 @@ _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class Refused(Exception):
-    """An operation that the tournament answers with a GraphQL error."""
+    """The tournament refuses an operation; the answer is a GraphQL error."""
 
 
 class Arguments(dict[str, Any]):
-    """Arguments of a field by snake case name; asking for one that the client left out refuses the field."""
+    """Arguments of a field by snake case name. A missing argument raises ``Refused``."""
 
     def __missing__(self, name: str) -> Any:  # noqa: ANN401 - JSON
-        """Refuse, as a schema would, what needs the argument."""
+        """Refuse the field, as a schema would."""
         raise Refused(f'Argument "{name}" is required but it was not provided.')
 
 
@@ -93,7 +93,7 @@ def _defaults(operation: OperationDefinitionNode) -> dict[str, Any]:
 
 
 def _project(value: Any, selection: SelectionSetNode | None) -> Any:  # noqa: ANN401 - JSON
-    """Pick the selected fields; a field the sandbox knows nothing of is null, as an empty one is on the server."""
+    """Return the selected fields of a value. An unknown field is null, like an empty field on the server."""
     if isinstance(value, list | tuple):
         return [_project(one, selection) for one in value]
     if selection is None or not isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Every query and mutation that numerapi 3.1.1 sends, answered from the tournament's state."""
+"""Resolvers of every query and mutation that numerapi 3.1.1 sends."""
 
 import secrets
 import uuid
@@ -36,13 +36,13 @@ NEEDS = {
 
 class Queries:
     """
-    Resolves one request.
+    Resolvers of one request.
 
     Args:
-        tournament: State.
-        storage: Where presigned URLs lead.
-        url: Base URL under which the client reaches the server.
-        stale_s: Sandbox seconds by which lists of submissions lag behind.
+        tournament: State of the tournament.
+        storage: Storage behind presigned URLs.
+        url: Base URL at which the client reaches the server.
+        stale_s: Age of lists of submissions in sandbox seconds.
     """
 
     def __init__(self, tournament: Tournament, storage: Storage, url: str, *, stale_s: float = 0.0) -> None:
@@ -51,18 +51,18 @@ class Queries:
 
     def resolve(self, account: Account | None, name: str, arguments: Arguments) -> Any:  # noqa: ANN401 - JSON
         """
-        Answer one field.
+        Return the value of one field.
 
         Raises:
             Refused: The field is unknown, needs a key, or the tournament refuses.
         """
-        # Fields are the methods with one leading underscore; helpers have none, dunders two.
+        # The resolver of a field is the method with one leading underscore; helpers have none, dunders two.
         method: Callable[..., Any] | None = None if name.startswith("_") else getattr(self, f"_{name}", None)
         if method is None:
             raise Refused(f'Cannot query field "{name}" on type "RootQueryType".')
         if name in PUBLIC:
             return method(arguments)
-        if account is None or self.tournament.trouble("key_revoked") is not None:
+        if account is None or self.tournament.condition("key_revoked") is not None:
             raise Refused("Your session is invalid or has expired.")
         if name in NEEDS and NEEDS[name] not in account.scopes:
             raise Refused(f"Insufficient permissions: the API key lacks the scope {NEEDS[name]}")
@@ -85,7 +85,7 @@ class Queries:
         return [round_json(one, self.status(one)) for one in listed[:limit]]
 
     def status(self, window: Window) -> str:
-        """Return where a round stands, in the words of the API."""
+        """Return the status of a round in the API's terms."""
         now = self.tournament.clock.now()
         if now < window.opens_at:
             return "UPCOMING"
@@ -95,7 +95,7 @@ class Queries:
 
     def _list_datasets(self, _: Arguments) -> list[str]:
         root = self.tournament.directory
-        gone = self.tournament.trouble("version_removed") is not None
+        gone = self.tournament.condition("version_removed") is not None
         static = set() if gone else {str(path.relative_to(root)) for path in root.glob("v*/*") if path.is_file()}
         for version in self.tournament.added:
             static |= {f"{version}/{path.name}" for path in self.tournament.folder(version).iterdir()}
@@ -105,7 +105,7 @@ class Queries:
         return sorted(static)
 
     def live_files(self) -> list[str]:
-        """Return the names of the open round's files."""
+        """Return the names of the live files of the newest round."""
         number = self.tournament.schedule.opened(self.tournament.clock.now())
         era = None if number is None else self.tournament.live_era(number)
         return [] if era is None else [path.name for path in era.folder.glob("live*") if path.is_file()]
@@ -137,15 +137,15 @@ class Queries:
         }  # fmt: skip
 
     def _model(self, arguments: Arguments, account: Account) -> dict[str, Any]:
-        name, identity = self.tournament.slot(account, arguments["model_id"])
+        model = self.tournament.model(account, arguments["model_id"])
         return {
-            "name": name,
-            "id": identity,
-            "submissions": [submission_json(one) for one in self.tournament.of(identity)],
+            "name": model.name,
+            "id": model.id,
+            "submissions": [submission_json(one) for one in self.tournament.of(model.id)],
         }
 
     def _submission_upload_auth(self, arguments: Arguments, account: Account) -> dict[str, str]:
-        self.tournament.slot(account, arguments.get("model_id"))
+        self.tournament.model(account, arguments.get("model_id"))
         name = stored_name(str(arguments["filename"]))
         return {"filename": name, "url": _signed(self.url, name, self.storage.grant_put(name))}
 
@@ -162,7 +162,7 @@ class Queries:
         return {"id": created.id}
 
     def _submissions(self, arguments: Arguments, account: Account) -> list[dict[str, Any]]:
-        _, identity = self.tournament.slot(account, arguments["model_id"])
+        identity = self.tournament.model(account, arguments["model_id"]).id
         seen_until = self.tournament.clock.now() - timedelta(seconds=self._stale_s)
         return [submission_json(one) for one in self.tournament.of(identity) if one.inserted_at <= seen_until]
 
@@ -186,7 +186,7 @@ class Queries:
         ]
 
     def scored(self, submission: Submission) -> dict[str, float]:
-        """Return a selected submission's scores once its round has resolved; computed once."""
+        """Return the scores of a selected submission; empty until its round has resolved. Computed once."""
         window = self.tournament.schedule.round(submission.round)
         era = self.tournament.live_era(submission.round)
         if era is None or not submission.selected or self.tournament.clock.now() < window.resolves_at:
@@ -208,7 +208,7 @@ class Queries:
                 "started_at": ready, "tournament": arguments.get("tournament")}  # fmt: skip
 
     def _create_diagnostics(self, arguments: Arguments, account: Account) -> dict[str, str]:
-        _, model = self.tournament.slot(account, arguments.get("model_id"))
+        model = self.tournament.model(account, arguments.get("model_id")).id
         content = self.tournament.uploaded.get(str(arguments["filename"]))
         if content is None:
             raise Refused(f"FileNotFoundError {arguments['filename']}")
@@ -220,7 +220,7 @@ class Queries:
 
     def _diagnostics(self, arguments: Arguments, account: Account) -> list[dict[str, Any]]:
         wanted = arguments.get("id")
-        _, model = self.tournament.slot(account, arguments["model_id"])
+        model = self.tournament.model(account, arguments["model_id"]).id
         return [
             self.diagnosed(held) | held["about"]
             for identity, held in self.tournament.diagnostics.items()
@@ -228,9 +228,9 @@ class Queries:
         ]
 
     def diagnosed(self, held: dict[str, Any]) -> dict[str, Any]:
-        """Return diagnostics as far as they have come."""
+        """Return the diagnostics of an upload in their present status."""
         if held["status"] == "pending":
-            # Pending once, done when asked again: a client that does not poll never sees a result.
+            # Pending at the first query, done at the next: a client that does not poll never gets a result.
             held["status"] = "running"
             return {"status": "pending", "message": None}
         if "result" not in held:
@@ -239,12 +239,12 @@ class Queries:
         return result
 
     def _set_submission_webhook(self, arguments: Arguments, account: Account) -> str:
-        _, identity = self.tournament.slot(account, arguments["model_id"])
+        identity = self.tournament.model(account, arguments["model_id"]).id
         self.tournament.webhooks[identity] = arguments.get("new_submission_webhook")
         return "true"
 
     def _trigger_model_webhook(self, arguments: Arguments, account: Account) -> str:
-        self.tournament.slot(account, arguments["model_id"])
+        self.tournament.model(account, arguments["model_id"])
         return str(uuid.uuid4())
 
     def _compute_pickle_data_versions(self, _: Arguments, __: Account) -> list[dict[str, str]]:
@@ -254,7 +254,7 @@ class Queries:
         return [{"name": "Python 3.11", "id": "docker-image"}]
 
     def _create_compute_pickle_upload(self, arguments: Arguments, account: Account) -> dict[str, str]:
-        self.tournament.slot(account, arguments.get("model_id"))
+        self.tournament.model(account, arguments.get("model_id"))
         return {"id": str(uuid.uuid4())}
 
     def _v3_user_profile(self, arguments: Arguments) -> dict[str, Any]:
@@ -266,8 +266,8 @@ class Queries:
         for model in self.tournament.stakes.keys() & account.models.values():
             for one in filter(lambda one: one.selected, self.tournament.of(model)):
                 window, scores = self.tournament.schedule.round(one.round), self.scored(one)
-                told = payout_json(one, window, scores, self.tournament.stakes[model])
-                listed["actual" if scores else "pending"].append(told)
+                payout = payout_json(one, window, scores, self.tournament.stakes[model])
+                listed["actual" if scores else "pending"].append(payout)
         return listed
 
     def _v3_stake_config(self, _: Arguments, __: Account) -> dict[str, Any]:
@@ -283,7 +283,7 @@ class Queries:
 
 
 def _whole(arguments: Arguments, name: str) -> int | None:
-    """Return an argument as a whole number, however the client wrote it; ``None`` when it is null or left out."""
+    """Return an argument as an integer, from a number or a string; ``None`` if it is null or left out."""
     value = arguments.get(name)
     if value is not None and not str(value).removeprefix("-").isdecimal():
         raise Refused(f'Argument "{name}" has invalid value {value}.')
@@ -291,7 +291,7 @@ def _whole(arguments: Arguments, name: str) -> int | None:
 
 
 def _signed(url: str, name: str, token: str) -> str:
-    """Return a presigned URL: whoever holds it may fetch or put the file, so its query is a secret."""
+    """Return a presigned URL. Its query is a secret, because it grants access to the file."""
     return f"{url}storage/{name}?X-Amz-Expires=300&{SIGNATURE}={token}"
 
 

@@ -1,4 +1,4 @@
-"""Rounds, submissions and scores as the API lists them, under snake case names."""
+"""JSON of rounds, submissions, scores and payouts in the form of Numerai's API, under snake case names."""
 
 import uuid
 from datetime import datetime
@@ -9,16 +9,16 @@ from bot.sandbox.tournament import CLASSIC, Submission
 from bot.tournament.columns import MAIN_TARGET
 
 PAYS = {"corr60": 3.0, "mmc60": 15.0}
-"""Score multipliers in force since round 1343, with a clip of 1."""
+"""Multipliers of the scores that pay since round 1343, with a clip of 1."""
 
 
 def iso(moment: datetime) -> str:
-    """Return a time as the API writes it."""
+    """Return a time in the API's format."""
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def round_json(window: Window, status: str) -> dict[str, Any]:
-    """Return a round as the API lists it, with the score configurations that pay."""
+    """Return a round with the score configurations that pay."""
     resolved = status == "RESOLVED"
     configs = [
         {
@@ -43,7 +43,7 @@ def round_json(window: Window, status: str) -> dict[str, Any]:
 
 
 def submission_json(one: Submission) -> dict[str, Any]:
-    """Return a submission as the API lists it."""
+    """Return a submission."""
     return {
         "id": one.id, "filename": one.filename, "inserted_at": iso(one.inserted_at), "selected": one.selected,
         "status": one.status, "error_info": None if one.accepted else "invalid", "trigger_id": one.trigger_id,
@@ -52,7 +52,7 @@ def submission_json(one: Submission) -> dict[str, Any]:
 
 
 def score_json(one: Submission, window: Window, name: str, value: float) -> dict[str, Any]:
-    """Return one score of a submission as the API lists it."""
+    """Return one score of a submission."""
     return {
         "round_id": str(one.round), "submission_id": one.id, "round_number": one.round,
         "round_resolve_time": iso(window.resolves_at), "round_score_time": iso(window.closes_at),
@@ -63,7 +63,7 @@ def score_json(one: Submission, window: Window, name: str, value: float) -> dict
 
 
 def payout_json(one: Submission, window: Window, scores: dict[str, float], stake: float) -> dict[str, Any]:
-    """Return what a stake on a submission was paid; no amount before it is scored."""
+    """Return the payout of a stake on a submission; the amount is null until the round is scored."""
     earned = sum(multiplier * scores.get(name, 0.0) for name, multiplier in PAYS.items())
     return {
         "round_id": str(one.round), "round_number": one.round, "round_resolve_time": iso(window.resolves_at),

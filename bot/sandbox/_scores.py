@@ -1,7 +1,8 @@
-"""Scores of resolved rounds and of uploaded diagnostics, by numerai-tools from the world's truth."""
+"""Scores of resolved rounds and of uploaded diagnostics, computed by numerai-tools from the world's targets."""
 
 import io
 import json
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,33 +14,83 @@ from bot.sandbox.world.generate import LiveEra
 from bot.tournament.columns import MAIN_TARGET
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationRows:
+    """
+    The rows that diagnostics are computed on.
+
+    Attributes:
+        frame: Era, main target, benchmark, meta model and *features* of the validation file; the index is the id.
+        features: Features that predictions are neutralized for and whose exposure is measured.
+    """
+
+    frame: Any  # a DataFrame; pandas is loaded only where something is scored
+    features: list[str]
+
+
 def score(submission: Submission, era: LiveEra) -> dict[str, float]:
     """Return CORR, MMC and BMC of a submission on its round's main target, as Numerai's functions compute them."""
-    import pandas as pd  # noqa: PLC0415 - with numerai-tools half a second; only scoring pays for it
+    import pandas as pd  # noqa: PLC0415 - half a second with numerai-tools, which only scoring needs
     from numerai_tools.scoring import correlation_contribution, numerai_corr  # noqa: PLC0415
 
     file = pd.read_csv(io.BytesIO(submission.content)).set_index("id")["prediction"]
-    # A late file bears the ids of the round before; its values are mapped in order, as those of a file on time are.
+    # A late file has the ids of the round before. Numerai maps its values in order onto the ids of the next round.
     sent = np.resize(file.to_numpy(), len(era.ids)) if submission.late else file.reindex(era.ids).to_numpy()
     predictions = pd.DataFrame({"prediction": sent}, index=era.ids)
-    truth = pd.Series(era.targets[MAIN_TARGET], index=era.ids, name="target")
+    target = pd.Series(era.targets[MAIN_TARGET], index=era.ids, name="target")
     return {
-        "corr60": float(numerai_corr(predictions, truth).iloc[0]),
-        "mmc60": float(correlation_contribution(predictions, pd.Series(era.meta_model, index=era.ids), truth).iloc[0]),
-        "bmc": float(correlation_contribution(predictions, pd.Series(era.benchmark, index=era.ids), truth).iloc[0]),
+        "corr60": float(numerai_corr(predictions, target).iloc[0]),
+        "mmc60": float(correlation_contribution(predictions, pd.Series(era.meta_model, index=era.ids), target).iloc[0]),
+        "bmc": float(correlation_contribution(predictions, pd.Series(era.benchmark, index=era.ids), target).iloc[0]),
     }
 
 
-def diagnose(content: bytes, validation: Any, features: list[str]) -> dict[str, Any]:  # noqa: ANN401 - a DataFrame
+@lru_cache(maxsize=8)
+def diagnosed(content: bytes, directory: Path) -> dict[str, Any]:
+    """Return :func:`diagnose` of a file on a world's validation rows. Cached: a hundred eras take seconds."""
+    return diagnose(content, validation_rows(directory))
+
+
+def diagnose(content: bytes, validation: ValidationRows) -> dict[str, Any]:
     """
-    Return what the diagnostics page shows of validation predictions.
+    Return Numerai's diagnostics of validation predictions.
 
     Args:
-        content: ``id,prediction`` of validation rows.
-        validation: Frame of the validation file with era, main target, benchmark, meta model and *features*, index id.
-        features: To neutralize for and measure exposure against.
+        content: CSV of ``id,prediction`` for validation rows.
+        validation: Rows to score on.
     """
     import pandas as pd  # noqa: PLC0415
+
+    sent = pd.read_csv(io.BytesIO(content)).set_index("id")
+    rows = validation.frame.join(sent, how="inner")
+    # The real server accepts whole eras only ("Incomplete eras uploaded", 2022).
+    whole = validation.frame[validation.frame["era"].isin(rows["era"].unique())].groupby("era").size()
+    if torn := [str(era) for era, count in rows.groupby("era").size().items() if count < whole[era]]:
+        message = f"invalid_submission_eras: Incomplete eras uploaded: {torn}"
+        return {"status": "failed", "message": message, "eras_accepted_count": 0, "per_era_diagnostics": []}
+    rows = rows.dropna(subset=["prediction", MAIN_TARGET])
+    eras = [_era_diagnostics(str(label), era, validation.features) for label, era in rows.groupby("era")]
+    return _summary(eras)
+
+
+def validation_rows(directory: Path) -> ValidationRows:
+    """Return the validation rows of the newest data version in *directory*, with the features of its small set."""
+    import pandas as pd  # noqa: PLC0415
+
+    folder = max(directory.glob("v*/"))
+    sets = json.loads((folder / "features.json").read_text(encoding="utf-8"))["feature_sets"]
+    features = list(sets["small"])
+    rows = pd.read_parquet(folder / "validation.parquet", columns=["era", MAIN_TARGET, *features])
+    benchmark = pd.read_parquet(folder / "validation_benchmark_models.parquet", columns=["v53_lgbm_ender60"])
+    meta_model = pd.read_parquet(folder / "meta_model.parquet", columns=["numerai_meta_model"])
+    others = benchmark.join(meta_model).rename(
+        columns={"v53_lgbm_ender60": "benchmark", "numerai_meta_model": "meta_model"}
+    )
+    return ValidationRows(frame=rows.join(others), features=features)
+
+
+def _era_diagnostics(label: str, era: Any, features: list[str]) -> dict[str, Any]:  # noqa: ANN401 - a DataFrame
+    """Return the scores of one era; MMC is ``None`` where the meta model does not cover the era."""
     from numerai_tools.scoring import (  # noqa: PLC0415
         correlation_contribution,
         feature_neutral_corr,
@@ -47,34 +98,25 @@ def diagnose(content: bytes, validation: Any, features: list[str]) -> dict[str, 
         numerai_corr,
     )
 
-    sent = pd.read_csv(io.BytesIO(content)).set_index("id")
-    rows = validation.join(sent, how="inner")
-    # An era is either left out or whole, as the real server wants it ("Incomplete eras uploaded", 2022).
-    whole = validation[validation["era"].isin(rows["era"].unique())].groupby("era").size()
-    if torn := [str(era) for era, count in rows.groupby("era").size().items() if count < whole[era]]:
-        message = f"invalid_submission_eras: Incomplete eras uploaded: {torn}"
-        return {"status": "failed", "message": message, "eras_accepted_count": 0, "per_era_diagnostics": []}
-    rows = rows.dropna(subset=["prediction", MAIN_TARGET])
-    eras: list[dict[str, Any]] = []
-    for label, era in rows.groupby("era"):
-        predictions, truth = era[["prediction"]], era[MAIN_TARGET].rename("target")
-        corr = float(numerai_corr(predictions, truth).iloc[0])
-        _, exposure = max_feature_correlation(era["prediction"], era[features])
-        eras.append(
-            {
-                "era": str(label),
-                "validation_corr": corr,
-                "validation_corr_v4": corr,
-                "validation_bmc": float(correlation_contribution(predictions, era["benchmark"], truth).iloc[0]),
-                "validation_mmc": float(correlation_contribution(predictions, era["meta_model"], truth).iloc[0])
-                if era["meta_model"].notna().all()
-                else None,
-                "validation_feature_neutral_corr": float(
-                    feature_neutral_corr(predictions, era[features], truth).iloc[0]
-                ),
-                "validation_feature_corr_max": float(exposure),
-            }
-        )
+    predictions, target = era[["prediction"]], era[MAIN_TARGET].rename("target")
+    corr = float(numerai_corr(predictions, target).iloc[0])
+    _, exposure = max_feature_correlation(era["prediction"], era[features])
+    mmc = None
+    if era["meta_model"].notna().all():
+        mmc = float(correlation_contribution(predictions, era["meta_model"], target).iloc[0])
+    return {
+        "era": label,
+        "validation_corr": corr,
+        "validation_corr_v4": corr,
+        "validation_bmc": float(correlation_contribution(predictions, era["benchmark"], target).iloc[0]),
+        "validation_mmc": mmc,
+        "validation_feature_neutral_corr": float(feature_neutral_corr(predictions, era[features], target).iloc[0]),
+        "validation_feature_corr_max": float(exposure),
+    }
+
+
+def _summary(eras: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return per-era scores together with their means, deviations, Sharpe ratios and drawdowns."""
     summary: dict[str, Any] = {
         "status": "done",
         "message": None,
@@ -100,25 +142,3 @@ def diagnose(content: bytes, validation: Any, features: list[str]) -> dict[str, 
         float(np.mean([era["validation_feature_neutral_corr"] for era in eras])) if eras else None
     )
     return summary
-
-
-@lru_cache(maxsize=8)
-def diagnosed(content: bytes, directory: Path) -> dict[str, Any]:
-    """Return :func:`diagnose` of a file, worked out once however often it comes; pandas takes seconds for a hundred eras."""
-    return diagnose(content, *validation_rows(directory))
-
-
-def validation_rows(directory: Path) -> tuple[Any, list[str]]:
-    """Return the newest data version's validation rows and the features that diagnostics neutralize for."""
-    import pandas as pd  # noqa: PLC0415
-
-    folder = max(directory.glob("v*/"))
-    sets = json.loads((folder / "features.json").read_text(encoding="utf-8"))["feature_sets"]
-    features = list(sets["small"])
-    rows = pd.read_parquet(folder / "validation.parquet", columns=["era", MAIN_TARGET, *features])
-    benchmark = pd.read_parquet(folder / "validation_benchmark_models.parquet", columns=["v53_lgbm_ender60"])
-    meta_model = pd.read_parquet(folder / "meta_model.parquet", columns=["numerai_meta_model"])
-    others = benchmark.join(meta_model).rename(
-        columns={"v53_lgbm_ender60": "benchmark", "numerai_meta_model": "meta_model"}
-    )
-    return rows.join(others), features

@@ -1,4 +1,4 @@
-"""Presigned storage: files that can be fetched and put by whoever holds the URL, and by nobody else."""
+"""Presigned storage: every URL grants one GET or PUT to its holder."""
 
 import hashlib
 import mmap
@@ -16,7 +16,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An HTTP answer of the storage."""
+    """HTTP answer of the storage."""
 
     status: int
     body: memoryview
@@ -24,7 +24,7 @@ class Reply:
 
 
 class Storage:
-    """Grants of single URLs; a file is read when it is fetched."""
+    """Presigned URLs. A file is read when it is fetched."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -32,25 +32,25 @@ class Storage:
         self._writable: dict[str, str] = {}
 
     def grant_get(self, content: Path | bytes) -> str:
-        """Return the token of a URL under which *content* can be fetched; a missing file is refused when it is."""
+        """Return the token of a URL that serves *content*. A missing file is refused at the GET."""
         token = secrets.token_hex(16)
         with self._lock:
             self._readable[token] = content
         return token
 
     def grant_put(self, name: str) -> str:
-        """Return the token of a URL under which a file called *name* can be put."""
+        """Return the token of a URL that accepts a file named *name*."""
         token = secrets.token_hex(16)
         with self._lock:
             self._writable[token] = name
         return token
 
     def writable(self, token: str) -> str | None:
-        """Return the name that may be put under *token*."""
+        """Return the file name that *token* accepts, or ``None``."""
         return self._writable.get(token)
 
     def content(self, token: str) -> "Content | None":
-        """Return what can be fetched under *token*, or ``None``."""
+        """Return the content that *token* serves, or ``None``."""
         source = self._readable.get(token)
         if source is None or isinstance(source, bytes):
             return None if source is None else Content.of(source)
@@ -59,7 +59,7 @@ class Storage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """A file's bytes, mapped rather than read, and the name of this version of them."""
+    """Bytes of a file, memory-mapped, with the ETag of this version."""
 
     view: memoryview
     etag: str
@@ -67,12 +67,12 @@ class Content:
 
     @classmethod
     def of(cls, content: bytes) -> "Content":
-        """Return content that lies in memory."""
+        """Return content from memory."""
         return cls(view=memoryview(content), etag=f'"{hashlib.sha256(content).hexdigest()[:32]}"')
 
     @classmethod
     def map(cls, path: Path) -> "Content | None":
-        """Return a file's content, or ``None`` if there is none."""
+        """Return the content of a file, or ``None`` if it is missing or empty."""
         try:
             with path.open("rb") as file:
                 about = os.fstat(file.fileno())
@@ -88,9 +88,9 @@ def answer(content: Content | None, *, wanted: str | None, condition: str | None
     Answer a GET.
 
     Args:
-        content: The file; ``None`` is refused with 403, as S3 refuses what is not there.
-        wanted: ``Range`` header; one that is malformed, or asks for several parts, is ignored.
-        condition: ``If-Range`` header; another content than it names is sent whole.
+        content: The file; ``None`` gets status 403, as S3 answers for a missing file.
+        wanted: ``Range`` header. A malformed one, or one with several ranges, is ignored.
+        condition: ``If-Range`` header. If it names another version, the whole file is sent.
     """
     if content is None:
         return Reply(status=403, body=memoryview(ACCESS_DENIED), headers={"Content-Type": "application/xml"})

@@ -1,4 +1,4 @@
-"""The sandbox's own time: it can be set, stopped, and made to run faster."""
+"""The sandbox's clock, which can be set, stopped, and run at another rate."""
 
 import threading
 import time
@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 class SandboxClock:
     """
-    A settable clock.
+    Settable clock.
 
     Args:
-        now: Aware; where it starts.
-        rate: Sandbox seconds per real second; 0 stands still.
+        now: First time of the clock, aware; real time if absent.
+        rate: Sandbox seconds per real second; at 0 the clock stands still.
     """
 
     def __init__(self, now: datetime | None = None, *, rate: float = 1.0) -> None:
@@ -35,7 +35,7 @@ class SandboxClock:
         self.set(self.now() + by)
 
     def set_rate(self, rate: float) -> None:
-        """Let the clock run at *rate* from now on."""
+        """Set the sandbox seconds per real second."""
         now = self.now()
         with self._lock:
             self._base, self._since, self._rate = now, time.monotonic(), rate

@@ -1,4 +1,4 @@
-"""``bot demo`` and ``bot sandbox``: the tournament in a box, played or served."""
+"""``bot demo`` and ``bot sandbox``: play one round in the sandbox, or serve the sandbox."""
 
 import os
 import signal
@@ -24,8 +24,7 @@ from bot.sandbox.world.generate import World, generate
 from bot.sandbox.world.schema import SIZES
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-"""When the demo's round opens in the sandbox's own time: a Tuesday noon."""
-
+"""Opening of the demo's round in sandbox time: a Tuesday noon."""
 
 FIRST_ROUND = 1405
 SLOT = next(iter(DEMO_ACCOUNT.models))
@@ -33,14 +32,14 @@ SLOT = next(iter(DEMO_ACCOUNT.models))
 
 def play(keep: Path | None) -> None:
     """
-    Play one round: a world is made, the bot retrains, submits, and is compared with the sandbox's own record.
+    Play one round: make a world, retrain, submit, and compare the submission with the sandbox's record.
 
     Args:
-        keep: Folder for world and state; a temporary one when absent.
+        keep: Folder for world and state; a temporary folder if absent.
 
     Raises:
-        BotError: A command of the bot failed; its own message came before.
-        RefuseToSubmit: The bot's receipt and the sandbox's record disagree.
+        BotError: A command of the bot failed. It has already printed its own message.
+        RefuseToSubmit: The sandbox's record differs from the file that the bot sent.
     """
     out = Console(highlight=False, width=100)
     began = time.perf_counter()
@@ -60,7 +59,7 @@ def play(keep: Path | None) -> None:
             out.print(f"round {one.round}, {one.slot}: {one.filename}, sha256 {one.sha256[:12]}", soft_wrap=True)
         sent = root / "state" / "rounds" / str(FIRST_ROUND) / SLOT / "predictions.csv"
         if [one.content for one in held] != [sent.read_bytes()]:
-            raise RefuseToSubmit("the sandbox's record is not what the bot says it sent")
+            raise RefuseToSubmit("the sandbox's record differs from the file that the bot sent")
         out.print(f"It holds exactly one submission, byte for byte the bot's own. {time.perf_counter() - began:.0f} s.")
 
 
@@ -77,28 +76,28 @@ def serve(
     history: Path | None = None,
 ) -> None:
     """
-    Serve a tournament until interrupted, and say how to reach it.
+    Serve a tournament until SIGINT or SIGTERM; print its address and the settings that reach it.
 
     Args:
-        datasets: Folder of given files that are every round's data; a generated world when absent.
+        datasets: Folder of files that are served as the data of every round; a generated world if absent.
         world: Folder of the generated world.
-        size: Of a new world.
-        port: To listen on.
-        every_s: Seconds from opening to opening.
+        size: Size of a new world.
+        port: Port to listen on.
+        every_s: Seconds from one opening to the next.
         window_s: Seconds a round stays open.
         host: Address to listen on.
-        faults: A plan of what goes wrong.
-        history: File that every effect, fault and event is appended to.
+        faults: File with a plan of faults.
+        history: File to which every effect, fault and event is appended.
 
     Raises:
-        BadConfig: Nothing can be served from these arguments, or not there.
+        BadConfig: An argument is wrong, or the address cannot be used.
     """
     out = Console(highlight=False, width=100)
     if not 0 < window_s <= every_s:
         raise BadConfig(f"--window-s {window_s:g} must be over 0 and at most --every-s {every_s:g}")
     plan = _plan(faults)
     source = _source(datasets, world, size, out)
-    # A bot that has seen rounds of this world before must find new ones, under new numbers.
+    # A bot that has already seen rounds of this world needs new rounds, under new numbers.
     played = source.played if isinstance(source, World) else 0
     schedule = Schedule.every(
         timedelta(seconds=every_s),
@@ -124,7 +123,7 @@ def serve(
 
 
 def _source(datasets: Path | None, world: Path, size: str, out: Console) -> Path | World:
-    """Return what to serve: given files, an existing world, or a new one."""
+    """Return the data to serve: the folder of given files, an existing world, or a new one."""
     if datasets is not None:
         if not list(datasets.glob("*/live.parquet")):
             raise BadConfig(
@@ -147,7 +146,7 @@ def _plan(path: Path | None) -> Plan | None:
 
 
 def settings_for(url: str, state: Path) -> dict[str, str]:
-    """Return the environment in which the bot plays against a sandbox at *url*."""
+    """Return the environment variables of a bot that plays against the sandbox at *url*."""
     return {
         "NUMERAI_PUBLIC_ID": DEMO_ACCOUNT.public_id,
         "NUMERAI_SECRET_KEY": DEMO_ACCOUNT.secret_key,
@@ -169,8 +168,8 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 
 def _run(command: str, environment: dict[str, str], folder: Path) -> None:
-    """Run a command of the bot as a person would, in a process of its own."""
-    result = subprocess.run(  # noqa: S603 - this interpreter and our own words
+    """Run a command of the bot in a process of its own."""
+    result = subprocess.run(  # noqa: S603 - this interpreter and our own arguments
         [sys.executable, "-m", "bot", *command.split()], env=environment, cwd=folder, check=False
     )
     if result.returncode != 0:
@@ -178,5 +177,5 @@ def _run(command: str, environment: dict[str, str], folder: Path) -> None:
 
 
 def _outside() -> dict[str, str]:
-    """Return the environment without anybody's own settings and keys."""
+    """Return the environment without settings and keys of the bot."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("BOT_", "NUMERAI_"))}

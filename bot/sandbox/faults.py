@@ -1,9 +1,9 @@
 """
-Ways in which the sandbox misbehaves on request, or by a seeded plan.
+Faults of the sandbox: added one by one, or drawn from a seeded plan.
 
 A plan is JSON: ``{"seed": 7, "share": 0.2, "faults": [{"operation": "PUT", "kind": "reset", "phase": "after"}]}``. Its
-``faults`` happen in their order; besides, each request meets a drawn fault with probability ``share``. The n-th request
-of an operation meets the same fault under the same seed, whatever else happens.
+``faults`` happen in their order. In addition, each request gets a drawn fault with probability ``share``. The draw depends
+only on the seed, the operation and the number of its earlier requests.
 """
 
 import json
@@ -26,15 +26,15 @@ ANSWERS = (
     "status", "bad_gateway", "unavailable", "throttled", "unauthorized", "expired", "graphql_error", "html", "empty",
     "wrong_type", "reset", "fin", "hang", "slow", "trickle", "long", "short_length", "gzip",
 )  # fmt: skip
-"""What any operation can be answered instead of, or after, what it asked for."""
+"""Faults of any operation: wrong answers and broken connections, before or after its effect."""
 
 FILES = (
     "truncate", "short", "drip", "ignore_range", "xml", "flip", "no_length", "stale_live", "drop_features", "schema",
 )  # fmt: skip
-"""What only a GET of the storage can meet."""
+"""Faults of a GET from the storage only."""
 
 HOSTS = ("dns", "tls")
-"""Presigned URLs that lead to a host without an address, or to one that does not speak TLS."""
+"""Faults of presigned URLs: the host has no address, or has no TLS."""
 
 EVENTS = (
     "rollover", "close", "close_early", "extend", "open_late", "data_late", "data_stale", "schema_change",
@@ -42,32 +42,32 @@ EVENTS = (
     "version_removed",
     "version_added",
 )  # fmt: skip
-"""What befalls the tournament itself; the request during which it happens is then answered as things stand."""
+"""Events of the tournament. The request that triggers an event is answered by the state after it."""
 
 DRAWN = ("status", "bad_gateway", "unavailable", "throttled", "graphql_error", "html", "empty", "wrong_type", "reset",
          "fin", "gzip")  # fmt: skip
-"""Kinds that a plan draws from when it names none: those that cost no time."""
+"""Kinds that a plan draws by default: those that take no time."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
     """
-    One misbehaviour.
+    One fault.
 
     Attributes:
-        operation: A GraphQL field in snake case, ``GET``, ``PUT``, or ``*`` for whichever comes next.
-        kind: One of ``ANSWERS``, ``EVENTS``; on GET also of ``FILES``, where a URL is granted also of ``HOSTS``.
-        phase: ``before`` or ``after`` the operation has had its effect; ``delayed`` answers at once and has its effect
-            *seconds* later; ``stale`` answers what was so *seconds* ago.
-        times: How often.
-        skip: Requests that are let through before.
-        status: For ``status``.
-        seconds: For ``hang``, ``slow``, ``trickle``, ``drip`` and ``long`` in real time; for delays and events in the
-            sandbox's.
-        message: For ``graphql_error``; for ``schema`` and ``schema_change`` the name of the mutation; for
-            ``model_renamed`` the new name.
-        headers: Added to the answer of ``status``.
-        at_s: Sandbox seconds after its start before which it does not happen; the next request meets it then.
+        operation: A GraphQL field in snake case, ``GET``, ``PUT``, or ``*`` for any operation.
+        kind: One of ``ANSWERS`` or ``EVENTS``; for GET also of ``FILES``, for fields that grant a URL also of ``HOSTS``.
+        phase: ``before`` or ``after`` the effect of the operation; ``delayed`` answers at once and has the effect *seconds*
+            later; ``stale`` answers from the state *seconds* ago.
+        times: Number of requests that get the fault.
+        skip: Number of requests that pass before it.
+        status: HTTP status of kind ``status``.
+        seconds: Real seconds of ``hang``, ``slow``, ``trickle``, ``drip`` and ``long``; sandbox seconds of delays and
+            events.
+        message: Message of ``graphql_error``; name of the mutation for ``schema`` and ``schema_change``; new name for
+            ``model_renamed``.
+        headers: Headers added to the answer of kind ``status``.
+        at_s: Sandbox seconds after the start from which on a request can get the fault.
     """
 
     operation: str
@@ -85,15 +85,15 @@ class Fault:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """
-    What goes wrong in a run.
+    The faults of a run.
 
     Attributes:
-        seed: Of the draws.
-        share: Probability that a request meets a drawn fault, before or after its effect alike.
-        operations: Those that may meet one.
-        kinds: Those that are drawn.
-        seconds: Of drawn faults that take time.
-        faults: Those that happen for sure.
+        seed: Seed of the draws.
+        share: Probability that a request gets a drawn fault; half of them strike before its effect, half after it.
+        operations: Operations that can get a drawn fault.
+        kinds: Kinds of faults to draw from.
+        seconds: Duration of drawn faults that take time.
+        faults: Faults that always happen.
     """
 
     seed: int = 0
@@ -109,7 +109,7 @@ class Plan:
         Read a plan.
 
         Raises:
-            ValueError: It is not JSON, or names something that does not exist; the message says what.
+            ValueError: It is not JSON, or holds a name that does not exist; the message holds that name.
         """
         about = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(about, dict):
@@ -124,7 +124,7 @@ class Plan:
 
 
 class Faults:
-    """The faults that are still to come: those added, in their order, then those a plan draws; *clock* knows when."""
+    """Queue of faults: those that were added, in their order, then those that the plan draws. *clock* measures ``at_s``."""
 
     def __init__(self, plan: Plan | None = None, clock: SandboxClock | None = None) -> None:
         self._lock, self._clock = threading.Lock(), clock or SandboxClock()
@@ -134,23 +134,23 @@ class Faults:
         self._asked: dict[tuple[str, Phase], int] = {}
 
     def add(self, fault: Fault) -> None:
-        """Let the sandbox misbehave."""
+        """Append a fault to the queue."""
         with self._lock:
             self._pending.append(fault)
 
     def clear(self) -> None:
-        """Let it behave from now on."""
+        """Remove all faults and the plan."""
         with self._lock:
             self._pending.clear()
             self.plan = Plan()
 
     def take(self, operation: str, phase: Phase) -> Fault | None:
-        """Return the next fault of an operation and count it, or ``None``."""
+        """Return the next fault of a request and count it; ``None`` if the request has none."""
         with self._lock:
             passed_s = (self._clock.now() - self._began).total_seconds()
             for fault in self._pending:
-                meets = fault.operation in (operation, "*") and fault.phase == phase
-                if meets and fault.times > 0 and fault.at_s <= passed_s:
+                matches = fault.operation in (operation, "*") and fault.phase == phase
+                if matches and fault.times > 0 and fault.at_s <= passed_s:
                     if fault.skip:
                         fault.skip -= 1
                         continue

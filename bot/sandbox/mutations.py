@@ -1,4 +1,4 @@
-"""Ways in which a live file can change under the bot's feet, as functions from table to table."""
+"""Changes of a live file's schema and content, as functions from table to table."""
 
 import io
 from collections.abc import Callable
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from bot.tournament.columns import ERA, FEATURE_PREFIX, ID, LIVE_ERA
 
 SHARE = 0.05
+"""Share of the features that ``some_dropped`` and ``some_missing`` change."""
 
 
 def mutate(content: bytes | Path, name: str, *, features: list[str]) -> bytes:
@@ -20,8 +21,8 @@ def mutate(content: bytes | Path, name: str, *, features: list[str]) -> bytes:
 
     Args:
         content: The file.
-        name: Of the change, one of ``MUTATIONS``.
-        features: Those that artifacts use, so that what is removed or renamed is missed.
+        name: Name of the change in ``MUTATIONS``.
+        features: Features that artifacts use. Changes apply to them, so that the bot must notice.
     """
     table = pq.read_table(io.BytesIO(content) if isinstance(content, bytes) else content)
     sink = pa.BufferOutputStream()

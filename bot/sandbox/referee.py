@@ -1,14 +1,14 @@
 """
-The judge: reads what the tournament recorded and what a bot's ledger claims, and says which promises were broken.
+Check the promises of the bot against the sandbox's history and the bot's ledger: ``python -m bot.sandbox.referee``.
 
-It knows nothing of the run, only its traces:
+Only these records are read, nothing of the run itself. The promises:
 
-- I1  at most one distinct content per round and slot, in time; and one that was queued for it, late
-- I2  what was sent has exactly the ids of its round's live file
-- I3  nothing was submitted outside the window, or within the guard before its end
-- I4  what the ledger calls confirmed, the server holds, byte for byte
-- I5  a round that was owed has a submission
-- I6  no canary is in anything the bot wrote
+- I1  at most one distinct content per round and slot in time, and one that was queued late
+- I2  every submission has exactly the ids of its round's live file
+- I3  nothing is submitted outside the window, or within the guard before its end
+- I4  the server holds every submission that the ledger marks as confirmed, byte for byte
+- I5  every owed round has a submission
+- I6  no file of the bot holds a canary
 """
 
 import json
@@ -25,14 +25,14 @@ from bot.tournament.rounds import Round
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """A promise that was broken, and by what."""
+    """A broken promise: its code, and the evidence."""
 
     promise: str
     detail: str
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """Return what the sandbox recorded, line by line; nothing where there is no record."""
+    """Return the lines of the sandbox's history; empty if there is no file."""
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -48,15 +48,15 @@ def judge(
     late_is_allowed: bool = False,
 ) -> list[Breach]:
     """
-    Return the promises that were broken.
+    Return the broken promises.
 
     Args:
         history: From :func:`read_history`.
-        ledgers: Of the bots that took part.
-        owed: Round and slot of which a submission must be there.
-        written: Folders and files the bots wrote.
-        canaries: Secrets that must be in none of them.
-        late_is_allowed: Whether uploads after the close are wanted.
+        ledgers: Ledgers of the bots.
+        owed: Round and slot of each submission that must exist.
+        written: Folders and files that the bots wrote.
+        canaries: Secrets that none of these files may hold.
+        late_is_allowed: Whether uploads after the close are allowed.
     """
     created = [line for line in history if line["event"] == "created"]
     held = {(line["round"], line["slot"], line["id"], line["sha256"]) for line in created}
@@ -87,7 +87,7 @@ def judge(
 
 
 def _one_content(created: Sequence[dict[str, Any]]) -> list[Breach]:
-    """Compare the contents sent for a round; a late one, queued for the round after, is no content of that round's own."""
+    """Return breaches of I1. Late submissions, queued for the next round, are counted apart from those in time."""
     contents: dict[tuple[int, str, bool], set[str]] = {}
     for line in created:
         contents.setdefault((line["round"], line["slot"], line["late"]), set()).add(line["sha256"])
@@ -99,7 +99,7 @@ def _one_content(created: Sequence[dict[str, Any]]) -> list[Breach]:
 
 
 def _window(line: dict[str, Any]) -> Round:
-    """Return the round as it stood when something was created in it."""
+    """Return the round with its times at the moment of the submission."""
     return Round(
         number=line["round"],
         opens_at=datetime.fromisoformat(line["opens_at"]),
@@ -108,7 +108,7 @@ def _window(line: dict[str, Any]) -> Round:
 
 
 def _confirmed(path: Path) -> list[tuple[int, str, str, str]]:
-    """Return round, slot, submission and sha256 of what a ledger calls confirmed."""
+    """Return round, slot, submission id and sha256 of the ledger's confirmed submissions."""
     if not path.is_file():
         return []
     database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
@@ -129,7 +129,7 @@ def _leaks(written: Iterable[Path], canaries: Sequence[str]) -> list[Breach]:
 
 
 def main() -> None:
-    """Judge ``HISTORY [STATE...]``: print every breach, end with exit code 1 where there is one."""
+    """Check ``HISTORY [STATE...]``: print every breach; exit with 1 if there is one."""
     history, *states = (Path(argument) for argument in sys.argv[1:])
     lines = read_history(history)
     breaches = judge(lines, ledgers=[path for state in states for path in state.glob("ledger*.sqlite")])

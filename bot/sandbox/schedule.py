@@ -11,7 +11,7 @@ _ROUND_DAYS = (1, 2, 3, 4, SATURDAY)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """One round's times, aware UTC."""
+    """Times of one round, aware UTC."""
 
     number: int
     opens_at: datetime
@@ -22,10 +22,10 @@ class Window:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """
-    Numbers rounds from *first_round*, the first of which opens at *first_open*.
+    Times of all rounds from *first_round*, which opens at *first_open*.
 
-    Without *interval* it is Numerai's week: a round a day from Tuesday to Saturday, open for an hour, Saturday's for
-    26, resolved 89 days later. Rounds in *moved* have times of their own.
+    Without *interval* it follows Numerai's week: a round a day from Tuesday to Saturday, open for an hour, on Saturday for
+    26, resolved 89 days later. Rounds in *moved* have their own times.
     """
 
     first_round: int = 1405
@@ -60,7 +60,7 @@ class Schedule:
         Return the times of a round.
 
         Raises:
-            KeyError: It lies before the first one.
+            KeyError: The round lies before the first one.
         """
         if number < self.first_round:
             raise KeyError(number)
@@ -73,7 +73,7 @@ class Schedule:
         raise KeyError(number)
 
     def opened(self, now: datetime) -> int | None:
-        """Return the number of the newest round that has opened by *now*, or ``None`` before the first."""
+        """Return the number of the newest round that has opened by *now*; ``None`` before the first."""
         if now < self.first_open:
             return None
         if self.interval is not None:

@@ -1,4 +1,4 @@
-"""The tournament over HTTP: GraphQL at ``/``, presigned storage, and the sandbox's own record and clock."""
+"""HTTP server of the tournament: GraphQL at ``/``, presigned storage, and the sandbox's record and clock."""
 
 import json
 import socket
@@ -14,8 +14,8 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from bot.sandbox._connection_faults import spoil
-from bot.sandbox._events import befall
-from bot.sandbox._file_faults import deliver, pour
+from bot.sandbox._events import cause
+from bot.sandbox._file_faults import deliver, send
 from bot.sandbox._graphql import execute, operations
 from bot.sandbox._queries import Queries
 from bot.sandbox._responses import iso
@@ -28,7 +28,7 @@ from bot.sandbox.world.generate import World
 
 NOTHING = b'{"data": null}'
 NOWHERE = "http://storage.invalid/"
-"""A name that no name server knows, by RFC 2606."""
+"""Host name that never resolves, by RFC 2606."""
 
 
 class Sandbox:
@@ -36,15 +36,15 @@ class Sandbox:
     A running tournament; use it as a context manager.
 
     Args:
-        datasets: A generated world, or a folder of given files (``v5.3/live.parquet``) that every round serves.
-        clock: Its time; real time from now on when absent.
-        schedule: Its rounds; Numerai's week when absent.
-        accounts: Who has a key.
+        datasets: A generated world, or a folder of files (``v5.3/live.parquet``) that are served in every round.
+        clock: Clock of the tournament; real time if absent.
+        schedule: Times of the rounds; Numerai's week if absent.
+        accounts: Accounts with their keys.
         host: Address to listen on.
-        port: To listen on; 0 takes a free one.
-        journal: File to append every effect to as JSON, or ``None``.
-        first_era: Which of the world's live eras the first round is.
-        plan: What goes wrong.
+        port: Port to listen on; 0 takes a free one.
+        journal: File to which every effect is appended as JSON, or ``None``.
+        first_era: Index of the world's live era that the first round uses.
+        plan: Plan of faults.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class Sandbox:
         self.stop()
 
     def start(self) -> None:
-        """Answer requests from now on."""
+        """Start to answer requests."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Break off every exchange and listen no more."""
+        """Close every connection and stop listening."""
         self.closing.set()
         self._server.shutdown()
         self._server.break_off()
@@ -95,7 +95,7 @@ class Sandbox:
         self._thread.join()
 
     def record(self, url: str) -> dict[str, Any]:
-        """Return what the sandbox holds, as JSON: its time, its open round and every submission with its scores."""
+        """Return the sandbox's time, its open round and all submissions with their scores, as JSON."""
         queries = Queries(self.tournament, self.storage, url)
         current = self.tournament.current()
         held = [
@@ -134,14 +134,14 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def break_off(self) -> None:
-        """End the connections that are still open, idle ones among them."""
+        """Close all open connections, also idle ones."""
         with self._lock:
             for one in self._open:
                 with suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's signature
-        """Say nothing: a client that went away is no news."""
+        """Log nothing: clients disconnect all the time."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -155,15 +155,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def url(self) -> str:
-        """The address under which this client reaches the sandbox, so that presigned URLs lead back here."""
+        """Return the address that this client used, so that presigned URLs reach the sandbox again."""
         return f"http://{self.headers['Host']}/" if self.headers.get("Host") else self.sandbox.url
 
     def log_message(self, *_: object) -> None:
         """Print nothing."""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        told = self.sandbox.clock.now() + self.sandbox.tournament.skew
-        now = told if timestamp is None else datetime.fromtimestamp(timestamp, UTC)
+        skewed = self.sandbox.clock.now() + self.sandbox.tournament.skew
+        now = skewed if timestamp is None else datetime.fromtimestamp(timestamp, UTC)
         return format_datetime(now, usegmt=True)
 
     def do_POST(self) -> None:
@@ -196,12 +196,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.sandbox.tournament.later(delayed.seconds, answer)
             self._plain(HTTPStatus.GATEWAY_TIMEOUT, b"")
             return
-        said = json.dumps(answer()).encode()
-        if not self._misbehave(names, "after", said):
-            self._plain(HTTPStatus.OK, said, {"Content-Type": "application/json"})
+        body = json.dumps(answer()).encode()
+        if not self._misbehave(names, "after", body):
+            self._plain(HTTPStatus.OK, body, {"Content-Type": "application/json"})
 
     def _granted(self, names: Sequence[str]) -> str | None:
-        """Return where presigned URLs of this request lead; ``None`` if a fault has answered it already."""
+        """Return the base of this request's presigned URLs; ``None`` if a fault has answered it already."""
         fault = self._take(names, "before")
         if fault is not None and fault.kind in HOSTS:
             return NOWHERE if fault.kind == "dns" else self.url.replace("http:", "https:")
@@ -223,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
             fault=fault,
             tournament=self.sandbox.tournament,
         )
-        pour(self, delivery, self.sandbox.closing)
+        send(self, delivery, self.sandbox.closing)
 
     def do_PUT(self) -> None:
         content = self._body()
@@ -259,17 +259,17 @@ class _Handler(BaseHTTPRequestHandler):
         return known.get(key)
 
     def _take(self, names: Sequence[str], phase: Phase) -> Fault | None:
-        """Return the next fault of one of the operations; events on the way happen to the tournament."""
+        """Return the next fault of one of the operations, and apply the events before it."""
         for name in names:
             while (fault := self.sandbox.faults.take(name, phase)) is not None:
                 self.sandbox.tournament.note("fault", operation=name, phase=phase, kind=fault.kind)
                 if fault.kind not in EVENTS:
                     return fault
-                befall(self.sandbox.tournament, fault)
+                cause(self.sandbox.tournament, fault)
         return None
 
     def _misbehave(self, names: Sequence[str], phase: Phase, answer: bytes) -> bool:
-        """Apply the next fault of one of the operations; return whether the request is thereby answered."""
+        """Apply the next fault of one of the operations; return whether it has answered the request."""
         fault = self._take(names, phase)
         return fault is not None and spoil(self, fault, answer, self.sandbox.closing)
 
@@ -285,8 +285,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def head(self, status: int, length: int | None, headers: dict[str, str]) -> None:
         self.send_response(status)
-        told = {} if length is None else {"Content-Length": str(length)}
-        for name, value in {**headers, **told}.items():
+        size = {} if length is None else {"Content-Length": str(length)}
+        for name, value in {**headers, **size}.items():
             self.send_header(name, value)
         self.end_headers()
 

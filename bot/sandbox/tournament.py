@@ -1,8 +1,8 @@
 """
-The tournament itself: accounts, rounds, and what was submitted to them.
+State and rules of the tournament: accounts, rounds and submissions.
 
-Rules follow the real one as far as it is known: submissions are validated at once by numerai-tools, the latest valid
-one of a slot is selected, a late one is queued for the next round, and ids of the round before are mapped silently.
+The rules follow Numerai's as far as they are known. numerai-tools validates a submission at once, the latest valid one of
+a slot is selected, a late one is queued for the next round, and ids of the previous round are mapped without an error.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ SCOPES = ("upload_submission", "read_submission_info", "read_user_info", "downlo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Somebody with a key and models."""
+    """An account: its API key, and model ids by name."""
 
     username: str
     public_id: str
@@ -46,9 +46,17 @@ DEMO_ACCOUNT = Account(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """Name and id of an account's model."""
+
+    name: str
+    id: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Submission:
-    """One accepted file; ``round`` is the round it counts for, ``late`` whether it was queued for it."""
+    """An accepted file. ``round`` is the round that it counts for; ``late`` is set if it was queued for that round."""
 
     id: str
     round: int
@@ -72,15 +80,15 @@ class Submission:
 
 class Tournament:
     """
-    State and rules.
+    State and rules of the tournament.
 
     Args:
-        source: A world, or a directory of given files that every round serves.
-        clock: The tournament's time.
-        schedule: Its rounds.
-        accounts: Who takes part.
-        journal: File that every effect is appended to as JSON, or ``None``.
-        first_era: Which of the world's live eras the first round is.
+        source: A world, or a folder of files that are served in every round.
+        clock: Clock of the tournament.
+        schedule: Times of the rounds.
+        accounts: Accounts that take part.
+        journal: File to which every effect is appended as JSON, or ``None``.
+        first_era: Index of the world's live era that the first round uses.
     """
 
     def __init__(
@@ -102,7 +110,7 @@ class Tournament:
         self.stakes: dict[str, float] = {}
         self._journal, self._first_era = journal, first_era
         self.changed = threading.Condition(threading.RLock())
-        self.troubles: dict[str, tuple[datetime, str]] = {}
+        self.conditions: dict[str, tuple[datetime, str]] = {}
         self.skew = timedelta(0)
         self.added: set[str] = set()
         self._delayed: list[tuple[datetime, Callable[[], object]]] = []
@@ -126,21 +134,21 @@ class Tournament:
         return self.schedule.round(self.schedule.first_round if number is None else number + 1)
 
     def live_era(self, number: int) -> LiveEra | None:
-        """Return the live era of a round, or ``None`` where given files are served."""
+        """Return the live era of a round; ``None`` if given files are served."""
         if isinstance(self.source, Path):
             return None
         with self.changed:
             return self.source.live(self._first_era + number - self.schedule.first_round)
 
     def folder(self, version: str) -> Path:
-        """Return the folder of a data version's files; one that is not offered has none."""
+        """Return the folder of a data version's files; it does not exist for a version that is not offered."""
         if version in self.added and not isinstance(self.source, Path):
             with self.changed:
                 return self.source.folder(version)
         return self.directory / version
 
     def live_folder(self, number: int, version: str) -> Path:
-        """Return the folder of a round's live files in a data version; one that is not offered has none."""
+        """Return the folder of a round's live files in a data version; it does not exist for a version that is not offered."""
         era = self.live_era(number)
         if era is None or isinstance(self.source, Path):
             return self.directory / version
@@ -149,57 +157,58 @@ class Tournament:
             return self.source.live_folder(era, version) if known else self.directory / version
 
     def live_ids(self, number: int) -> list[str]:
-        """Return the ids a submission to the round must have."""
+        """Return the ids that a submission to the round must have."""
         era = self.live_era(number)
         if era is not None:
             return era.ids
         path = next(self.directory.glob("*/live.parquet"))
         return [str(one) for one in pq.ParquetFile(path).read(columns=["id"]).column(0).to_pylist()]
 
-    def trouble(self, kind: str) -> str | None:
-        """Return the message of a trouble that the tournament is in now, ``None`` if it is not."""
-        until, message = self.troubles.get(kind, (self.clock.now(), ""))
+    def condition(self, kind: str) -> str | None:
+        """Return the message of a lasting event that is in force now, else ``None``."""
+        until, message = self.conditions.get(kind, (self.clock.now(), ""))
         return message if self.clock.now() < until else None
 
     def later(self, seconds: float, effect: Callable[[], object]) -> None:
-        """Let *effect* take place some sandbox seconds from now."""
+        """Run *effect* at the first request that comes *seconds* sandbox seconds from now, or later."""
         with self.changed:
             self._delayed.append((self.clock.now() + timedelta(seconds=seconds), effect))
 
     def settle(self) -> None:
-        """Let what was delayed until now take place."""
+        """Run the delayed effects that are due."""
         with self.changed:
             due = [effect for at, effect in self._delayed if at <= self.clock.now()]
             self._delayed = [one for one in self._delayed if one[0] > self.clock.now()]
         for effect in due:
             effect()
 
-    def slot(self, account: Account, model_id: str | None) -> tuple[str, str]:
+    def model(self, account: Account, model_id: str | None) -> Model:
         """
-        Return name and id of a model of *account*; its only one when *model_id* is ``None``.
+        Return a model of *account*; its only one if *model_id* is ``None``.
 
         Raises:
             Refused: The account has no such model.
         """
         for name, identity in account.models.items():
             if identity == model_id or (model_id is None and len(account.models) == 1):
-                return name, identity
+                return Model(name=name, id=identity)
         raise Refused("Model not found")
 
     def store(self, filename: str, content: bytes) -> None:
-        """Keep a file that was put, until a submission is made of it."""
+        """Keep an uploaded file until a submission is created from it."""
         self.uploaded[filename] = content
         self.note("put", filename=filename, bytes=len(content))
 
     def create(self, account: Account, *, filename: str, model_id: str | None, trigger_id: str | None) -> Submission:
         """
-        Take a submission whose file has been put.
+        Create a submission from an uploaded file.
 
         Raises:
-            Refused: Its file never arrived, or Numerai's validation refuses it.
+            Refused: The file was never uploaded, or Numerai's validation refuses it.
         """
-        slot, identity = self.slot(account, model_id)
-        if self.trouble("slot_disabled") is not None:
+        model = self.model(account, model_id)
+        slot, identity = model.name, model.id
+        if self.condition("slot_disabled") is not None:
             raise Refused("This model has an active model upload: submissions over the API are disabled")
         content = self.uploaded.get(filename)
         if content is None:
@@ -225,7 +234,7 @@ class Tournament:
         return added
 
     def place(self, slot: str, *, filename: str, content: bytes) -> Submission:
-        """Put a submission into the open round by another hand than the bot's."""
+        """Add a submission to the open round that the bot did not make."""
         current = self.current()
         if current is None:
             raise Refused("Current round not open for submissions")
@@ -240,12 +249,12 @@ class Tournament:
             return [one for one in reversed(self.submissions) if one.model_id == model_id]
 
     def wait_for(self, predicate: Callable[[], bool], *, timeout_s: float) -> bool:
-        """Wait until *predicate* holds after some effect; return whether it does."""
+        """Wait until *predicate* holds; it is checked after every effect. Return whether it holds."""
         with self.changed:
             return self.changed.wait_for(predicate, timeout=timeout_s)
 
     def note(self, event: str, **detail: Any) -> None:  # noqa: ANN401 - JSON
-        """Append an effect to the journal, and wake whoever waits for one."""
+        """Append an effect to the journal, and wake all callers of :meth:`wait_for`."""
         with self.changed:
             if self._journal is not None:
                 line = {"at": self.clock.now().isoformat(), "event": event, **detail}
@@ -283,7 +292,7 @@ class Tournament:
         return added
 
     def _fitted(self, content: bytes, number: int) -> bytes:
-        """Map ids of the round before onto this round's, in order, as the server does without a word."""
+        """Map ids of the previous round onto those of this round, in order, as the server does without an error."""
         if number == self.schedule.first_round or isinstance(self.source, Path):
             return content
         before, now = self.live_ids(number - 1), self.live_ids(number)
@@ -298,14 +307,14 @@ class Tournament:
 
 
 def _ids_sha256(content: bytes) -> str:
-    """Return a digest of the set of ids in a submission, as it was sent."""
+    """Return the sha256 of the sorted ids in a submission, as it was sent."""
     ids = [line.partition(",")[0] for line in content.decode("utf-8", errors="replace").splitlines()[1:]]
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
 def _validate(content: bytes, live_ids: Sequence[str]) -> str | None:
-    """Return what Numerai's own validation says against a file, or ``None`` if it accepts it."""
-    import pandas as pd  # noqa: PLC0415 - loads scikit-learn too, so only a server that judges pays for it
+    """Return the error of Numerai's own validation; ``None`` if it accepts the file."""
+    import pandas as pd  # noqa: PLC0415 - loads scikit-learn too, which only a server with submissions needs
     from numerai_tools.submissions import validate_submission_numerai  # noqa: PLC0415
 
     try:

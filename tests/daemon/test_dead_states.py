@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from tests.daemon.paper import OPENED, SLOTS, Paper, confirm, make_loop, steps
 
 from bot.daemon import _jobs
 from bot.daemon import process as service
@@ -25,7 +26,6 @@ from bot.daemon._jobs import Job, JobSchedule
 from bot.record import heartbeat
 from bot.record.heartbeat import problems
 from bot.record.ledger import Ledger
-from tests.daemon.paper import OPENED, SLOTS, Paper, confirm, make_loop, steps
 
 SLOWEST_S = 120.0
 

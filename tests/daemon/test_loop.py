@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.daemon.paper import OPENED, SLOTS, Paper, confirm, intend, make_loop, steps, told
 
 from bot.daemon import _loop as daemon
 from bot.daemon._accounts import AccountState
@@ -13,7 +14,6 @@ from bot.daemon._loop import BRISK_S, NEAR, pause_s
 from bot.errors import BadCredentials, NumeraiUnavailable
 from bot.record.heartbeat import problems
 from bot.record.ledger import Ledger
-from tests.daemon.paper import OPENED, SLOTS, Paper, confirm, intend, make_loop, steps, told
 
 
 @pytest.fixture

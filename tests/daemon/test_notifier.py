@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from tests.daemon.paper import OPENED, Paper, make_loop, steps
 
 from bot.daemon import _loop as daemon
 from bot.daemon._notifier import PAUSE_S, Notifier
 from bot.errors import StateUnwritable
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
-from tests.daemon.paper import OPENED, Paper, make_loop, steps
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""Parquet files of a generated world, with the schema and dtypes of Numerai's own."""
+"""Write the parquet files of a generated world, with the schema and dtypes of Numerai's files."""
 
 import csv
 import json
@@ -18,11 +18,11 @@ from bot.sandbox.world.schema import TARGETS, Schema
 from bot.tournament.columns import DATA_TYPE, ERA, ID, LIVE_ERA, PREDICTION
 
 ROW_GROUP = 65_536
-"""Rows of a row group; groups of one era each would make the footer larger than some files."""
+"""Rows of a row group. With one group an era, the footer would be larger than some files."""
 
 _ID = {"name": ID, "field_name": ID, "pandas_type": "unicode", "numpy_type": "object", "metadata": None}
 _INDEX = {b"pandas": json.dumps({"index_columns": [ID], "column_indexes": [], "columns": [_ID]}).encode()}
-"""Tells pandas that ``id`` is the index, as in Numerai's files."""
+"""Schema metadata that makes ``id`` the index in pandas, as in Numerai's files."""
 
 
 def write_features(path: Path, schema: Schema) -> None:
@@ -32,7 +32,7 @@ def write_features(path: Path, schema: Schema) -> None:
 
 
 def write_live(folder: Path, schema: Schema, era: Era, benchmarks: Mapping[str, npt.NDArray[np.float64]]) -> None:
-    """Write the four files of a live era; its targets are columns of NaN."""
+    """Write the four files of a live era. Its targets are NaN."""
     unknown = np.full(len(era.ids), np.nan, dtype=np.float32)
     columns = {ERA: [LIVE_ERA] * len(era.ids), DATA_TYPE: ["live"] * len(era.ids)}
     table = _table(era.ids, columns, schema, era.codes, dict.fromkeys(TARGETS, unknown))
@@ -43,7 +43,7 @@ def write_live(folder: Path, schema: Schema, era: Era, benchmarks: Mapping[str, 
 
 
 def write_example(stem: Path) -> None:
-    """Write the validation example predictions from the benchmark file beside them, as parquet and CSV."""
+    """Write the validation example predictions as parquet and CSV, from the benchmark file in the same folder."""
     table = pq.read_table(stem.parent / "validation_benchmark_models.parquet", columns=[ID, "v53_lgbm_ender60"])
     _write_predictions(stem, table.column(ID).to_pylist(), table.column("v53_lgbm_ender60").to_numpy())
 
@@ -57,11 +57,7 @@ def _write_predictions(stem: Path, ids: list[str], predictions: npt.NDArray[np.f
 
 
 class HistoryWriter:
-    """
-    Writes train, validation, benchmarks and meta model era by era.
-
-    At most one row group of features is held in memory.
-    """
+    """Writes train, validation, benchmark and meta model files era by era, with at most one row group in memory."""
 
     def __init__(self, folder: Path, schema: Schema) -> None:
         self._folder, self._schema = folder, schema
@@ -94,12 +90,12 @@ class HistoryWriter:
         Add one era.
 
         Args:
-            era: From the market.
-            label: Zero-padded.
+            era: Era of the market.
+            label: Number of the era, zero-padded.
             part: ``train`` or ``validation``.
             hidden: Targets that are not resolved yet.
-            meta: The meta model's predictions, from the era on in which it begins.
-            benchmarks: Predictions of the benchmark models.
+            meta: Predictions of the meta model; ``None`` before the era in which it begins.
+            benchmarks: Predictions of the benchmark models by name.
         """
         rows = len(era.ids)
         kind = "test" if "target" in hidden else part
@@ -126,7 +122,7 @@ class HistoryWriter:
 
 
 def _shown(name: str, era: Era, label: str, hidden: frozenset[str]) -> npt.NDArray[np.float32]:
-    """Return a target as the file has it: unknown while unresolved, and here and there for the jeremy targets."""
+    """Return a target for the file: NaN while unresolved, and for jeremy targets NaN in every hundredth row."""
     values = era.targets[name]
     if name in hidden:
         return np.full_like(values, np.nan)

@@ -1,8 +1,8 @@
 """
-The market underneath: stocks that persist, slow features, and returns that overlap from era to era.
+The market behind a world: persistent stocks, slow features, and returns that overlap from era to era.
 
-Ids are drawn anew for every era, so nobody can follow a stock; but the stocks are the same, which gives the scores of
-a fixed model the autocorrelation of real ones (.75 .50 .25 for 20D targets, the overlap of four-week returns).
+Ids are drawn anew for every era, so that no stock can be followed. The stocks persist, so that the scores of a fixed model
+have the autocorrelation of real ones (.75 .50 .25 for 20D targets, from the overlap of four-week returns).
 """
 
 from collections import deque
@@ -18,21 +18,21 @@ from bot.tournament.columns import ALIAS, MAIN_TARGET, SPANNED_ERAS
 from models.bins import FEATURE_VALUES, MIDDLE_BIN, TARGET_SHARES, TARGET_VALUES
 
 AHEAD = max(SPANNED_ERAS.values())
-"""Weeks the market runs ahead of the era that is given out, so that its targets are known to the world."""
+"""Weeks that the market is ahead of the newest era, so that the world knows its targets."""
 
 SLOW = 0.985
-"""Weekly autocorrelation of a stock's features: a year on, half of it is left."""
+"""Weekly autocorrelation of a stock's features; after a year it is one half."""
 
 INNOVATION = np.float32(np.sqrt(1 - SLOW**2))
 
 LOADING = 0.45
-"""Share of a feature's deviation that its group has in common; features of a group correlate by its square."""
+"""Loading of a feature on its group's common factor; features of a group correlate by its square."""
 
 BLOCK = 256
-"""Feature columns binned, or stocks moved, at a time."""
+"""Number of feature columns binned, or stocks updated, at a time."""
 
 OWN = 0.2
-"""Share of a target's variance that no other target of its horizon has; gives correlations near .75 after binning."""
+"""Share of a target's variance that is its own; targets of one horizon correlate near .75 after binning."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -40,13 +40,13 @@ Floats = npt.NDArray[np.float32]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Era:
     """
-    One era as the world knows it.
+    One era with all its targets.
 
     Attributes:
-        ids: Sorted. ``n`` of them.
-        codes: Shape ``(n, F)``, int8, 0 to 4, or 2 throughout where the feature is missing.
-        targets: By full name, all known. Shape ``(n,)`` each, float32.
-        signal: What a perfect model of the lasting part would say. Shape ``(n,)``.
+        ids: Sorted ids, ``n`` of them.
+        codes: Feature values 0 to 4, int8, shape ``(n, F)``. A missing feature has the middle value in all rows.
+        targets: Targets by full name, float32, shape ``(n,)`` each.
+        signal: Expected returns by the part of the signal that never changes. Shape ``(n,)``.
     """
 
     ids: list[str]
@@ -55,16 +55,32 @@ class Era:
     signal: Floats
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Week:
+    """
+    The stocks of one week, before their targets are known.
+
+    Attributes:
+        present: Indices of the listed stocks. Shape ``(n,)``.
+        codes: Feature values. Shape ``(n, F)``.
+        signal: Expected returns by the part of the signal that never changes. Shape ``(n,)``.
+    """
+
+    present: npt.NDArray[np.intp]
+    codes: npt.NDArray[np.int8]
+    signal: Floats
+
+
 class Market:
     """
-    Weekly steps of the market; :meth:`next_era` gives out one era after the other.
+    A market in weekly steps; :meth:`next_era` returns one era after another.
 
     Args:
-        size: How large, and how much there is to learn.
-        schema: Features and groups.
-        seed: Same seed, same market.
-        persistence: Share of the factor returns' variance that lasts from week to week (0: none; a history of factor
-            returns is then worth nothing).
+        size: Number of stocks, features and eras, and strength of the signal.
+        schema: Features and their groups.
+        seed: Seed; the same seed gives the same market.
+        persistence: Share of the factor returns' variance that lasts from week to week. At 0, past factor returns
+            predict nothing.
     """
 
     def __init__(self, size: WorldSize, schema: Schema, *, seed: int, persistence: float) -> None:
@@ -80,33 +96,33 @@ class Market:
         self.own = fixed.normal(size=(self._stocks, features)).astype(np.float32)
         self.listed = fixed.normal(size=self._stocks).astype(np.float32)
         self.drift = fixed.normal(size=features).astype(np.float32)
-        self._eras: deque[tuple[npt.NDArray[np.intp], npt.NDArray[np.int8], Floats]] = deque()
+        self._weeks: deque[_Week] = deque()
         self._returns: deque[Floats] = deque(maxlen=AHEAD)
 
     @property
     def history(self) -> int:
-        """Return the eras before the first live one."""
+        """Return the number of eras before the first live one."""
         return self.size.train_eras + self.size.validation_eras
 
     def next_era(self) -> Era:
-        """Give out the next era; the market runs as far ahead as its targets need."""
+        """Return the next era, after the market has run as far ahead as its targets need."""
         while self.week < self.given + AHEAD:
             self._step()
-        present, codes, signal = self._eras.popleft()
+        week = self._weeks.popleft()
         weekly = np.stack(self._returns)
         targets = {}
         for column, name in enumerate(TARGET_NAMES):
             for days, weeks in SPANNED_ERAS.items():
-                total = weekly[:weeks, :, column].sum(axis=0)[present]
+                total = weekly[:weeks, :, column].sum(axis=0)[week.present]
                 targets[f"target_{name}_{days}"] = _binned(total)
         targets[ALIAS] = targets[MAIN_TARGET]
-        ids = self._ids(len(present))
+        ids = self._ids(len(week.present))
         self.given += 1
-        return Era(ids=ids, codes=codes, targets=targets, signal=signal)
+        return Era(ids=ids, codes=week.codes, targets=targets, signal=week.signal)
 
     def state(self) -> dict[str, Any]:
-        """Return everything needed to go on from here, as plain arrays."""
-        rows = np.array([len(present) for present, _, _ in self._eras])
+        """Return the state of the market as arrays."""
+        rows = np.array([len(week.present) for week in self._weeks])
         return {
             "week": np.array([self.week, self.given]),
             "common": self.common,
@@ -114,31 +130,33 @@ class Market:
             "listed": self.listed,
             "drift": self.drift,
             "rows": rows,
-            "present": np.concatenate([present for present, _, _ in self._eras]),
-            "codes": np.concatenate([codes for _, codes, _ in self._eras]),
-            "signal": np.concatenate([signal for _, _, signal in self._eras]),
+            "present": np.concatenate([week.present for week in self._weeks]),
+            "codes": np.concatenate([week.codes for week in self._weeks]),
+            "signal": np.concatenate([week.signal for week in self._weeks]),
             "returns": np.stack(self._returns),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state that :meth:`state` gave."""
+        """Restore a state from :meth:`state`."""
         self.week, self.given = (int(value) for value in state["week"])
         self.common, self.own = state["common"].copy(), state["own"].copy()
         self.listed, self.drift = state["listed"].copy(), state["drift"].copy()
         ends = np.cumsum(state["rows"])[:-1]
         parts = (np.split(state[name], ends) for name in ("present", "codes", "signal"))
-        self._eras = deque(zip(*parts, strict=True))
+        self._weeks = deque(
+            _Week(present=present, codes=codes, signal=signal) for present, codes, signal in zip(*parts, strict=True)
+        )
         self._returns = deque(state["returns"], maxlen=AHEAD)
 
     def _step(self) -> None:
-        """Let one week pass: note this week's era, then move prices and features."""
+        """Advance by one week: store this week's era, then draw the returns and move the features."""
         random = np.random.default_rng([self.seed, 3, self.week])
         exposure = np.take(self.common, self.schema.group, axis=1)
         for rows in self._parts():
             exposure[rows] *= LOADING
             exposure[rows] += np.float32(np.sqrt(1 - LOADING**2)) * self.own[rows]
-        self._eras.append(self._observe(exposure, random))
-        # Returns of the week that follows: the era just noted has them as its first.
+        self._weeks.append(self._observe(exposure, random))
+        # Returns of the following week: they are the first of the era that was just stored.
         self._returns.append(self._move(exposure, random))
         for slow in (self.common, self.own, self.listed, self.drift):
             for rows in self._parts() if slow is self.own else [slice(None)]:
@@ -147,13 +165,11 @@ class Market:
         self.week += 1
 
     def _parts(self) -> list[slice]:
-        """Return the stocks in parts: copies of everything at full width would be a hundred megabytes each."""
+        """Return slices of the stocks; a copy of all stocks at full width would take a hundred megabytes."""
         return [slice(start, start + BLOCK) for start in range(0, self._stocks, BLOCK)]
 
-    def _observe(
-        self, exposure: Floats, random: np.random.Generator
-    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int8], Floats]:
-        """Bin the features of the stocks that are listed this week, in an order that says nothing."""
+    def _observe(self, exposure: Floats, random: np.random.Generator) -> _Week:
+        """Bin the features of the stocks that are listed this week, in random order."""
         first, last = self.size.rows
         expected = first + (last - first) * min(self.week / self.history, 1.0)
         count = int(expected * (1 + 0.02 * np.sin(self.week / 7.0)))
@@ -162,10 +178,10 @@ class Market:
         for start in range(0, exposure.shape[1], BLOCK):
             codes[:, start : start + BLOCK] = _equal_bins(exposure[:, start : start + BLOCK][present])
         codes[:, self.schema.first_era > self.week] = MIDDLE_BIN
-        return present, codes, self._signal(exposure)[present]
+        return _Week(present=present, codes=codes, signal=self._signal(exposure)[present])
 
     def _signal(self, exposure: Floats) -> Floats:
-        """Return the part of expected returns that never changes: linear, and a product of two groups."""
+        """Return the part of expected returns that never changes: a linear part, and a product of two groups."""
         linear = exposure @ self._lasting
         product = self.common[:, self._pair[0]] * self.common[:, self._pair[1]]
         total: Floats = _standard(linear) + np.float32(0.5) * _standard(product)
@@ -185,7 +201,7 @@ class Market:
         return moved
 
     def _ids(self, count: int) -> list[str]:
-        """Return sorted ids that no other era has: the era's number hides in digits that look like the rest."""
+        """Return sorted random ids of the era, drawn by a seed that holds its number."""
         random = np.random.default_rng([self.seed, 4, self.given])
         numbers = random.integers(0, 1 << 60, size=count * 2, dtype=np.int64)
         numbers = np.unique(numbers)[: count * 2]
@@ -197,7 +213,7 @@ def _equal_bins(values: Floats) -> npt.NDArray[np.int8]:
     by_column = np.ascontiguousarray(values.T)
     bins = len(FEATURE_VALUES)
     edges = [-(-len(values) * number // bins) for number in range(1, bins)]
-    # Four order statistics per column: a tenth of the time of sorting them.
+    # Four order statistics a column take a tenth of the time of a sort.
     limits = np.partition(by_column, edges, axis=1)[:, edges]
     codes = np.zeros(by_column.shape, dtype=np.int8)
     for limit in limits.T:

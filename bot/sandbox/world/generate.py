@@ -1,13 +1,13 @@
 """
-A generated tournament: a v5.3-shaped data set, and live eras on demand for as many rounds as are played.
+Generate a world: a data set in the shape of v5.3, and live eras on demand for any number of rounds.
 
 ::
 
     world/
       v5.3/            features.json, train, validation, meta model, benchmarks, example predictions
-      rounds/<k>/      live files of the k-th live era and truth.npz, made when first asked for
-      truth/           world.json and market.npz: what the market knows and the files do not
-      later/v5.4/      the next data version, and rounds/<k>/v5.4/ its live files, made when a tournament offers it
+      rounds/<k>/      live files of the k-th live era and truth.npz (its targets), made at the first access
+      truth/           world.json and market.npz: state of the market that the data files do not show
+      later/v5.4/      the next data version; rounds/<k>/v5.4/ holds its live files; made when a tournament offers it
 """
 
 import json
@@ -35,14 +35,14 @@ META_SHARE = 0.6
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveEra:
     """
-    A live era: its files, and what the world knows of it.
+    A live era: its files, and its values that the files do not show.
 
     Attributes:
-        folder: Holds live.parquet, live_benchmark_models.parquet and live_example_preds in both forms.
-        ids: In file order.
-        targets: All targets, resolved. Shape ``(rows,)`` each.
-        meta_model: Shape ``(rows,)``, inside (0, 1).
-        benchmark: Of ``v53_lgbm_ender60``. Shape ``(rows,)``, inside (0, 1).
+        folder: Folder of live.parquet, live_benchmark_models.parquet and live_example_preds as parquet and CSV.
+        ids: Ids in file order.
+        targets: Resolved targets by name. Shape ``(rows,)`` each.
+        meta_model: Predictions of the meta model. Shape ``(rows,)``, inside (0, 1).
+        benchmark: Predictions of ``v53_lgbm_ender60``. Shape ``(rows,)``, inside (0, 1).
     """
 
     folder: Path
@@ -52,8 +52,22 @@ class LiveEra:
     benchmark: npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ReferencePredictions:
+    """
+    Predictions of Numerai's own models for one era, inside (0, 1).
+
+    Attributes:
+        meta_model: Predictions of the meta model. Shape ``(rows,)``.
+        benchmarks: Predictions of the benchmark models by name. Shape ``(rows,)`` each.
+    """
+
+    meta_model: npt.NDArray[np.float64]
+    benchmarks: dict[str, npt.NDArray[np.float64]]
+
+
 class World:
-    """A generated world on disk; open it with :meth:`open`, make it with :func:`generate`."""
+    """A generated world on disk. :func:`generate` makes one, :meth:`open` opens one."""
 
     data_version = VERSION
 
@@ -69,7 +83,7 @@ class World:
         Open a generated world.
 
         Raises:
-            FileNotFoundError: There is none in *directory*.
+            FileNotFoundError: *directory* holds no world.
         """
         about = json.loads((directory / "truth" / "world.json").read_text(encoding="utf-8"))
         about["size"]["rows"] = tuple(about["size"]["rows"])
@@ -79,11 +93,11 @@ class World:
 
     @property
     def played(self) -> int:
-        """Return how many live eras have been asked for; the next one is new to everybody."""
+        """Return how many live eras exist; the next one is new to every bot."""
         return sum(1 for folder in self.directory.glob("rounds/[0-9]*") if (folder / "truth.npz").is_file())
 
     def live(self, k: int) -> LiveEra:
-        """Return the *k*-th live era after the history, made when it is asked for; the same whatever the order."""
+        """Return the *k*-th live era after the history; make it if needed. Its content does not depend on the order of calls."""
         folder = self.directory / "rounds" / str(k)
         if not (folder / "truth.npz").is_file():
             if self._market.given - self._market.history > k:
@@ -104,7 +118,7 @@ class World:
         )
 
     def folder(self, version: str) -> Path:
-        """Return the folder of a data version; that of the next one is made when it is asked for."""
+        """Return the folder of a data version; make it for the next version if needed."""
         if version != NEXT:
             return self.directory / version
         return upgrade(self.directory / VERSION, self.directory / "later" / NEXT, self._schema.features)
@@ -121,12 +135,12 @@ class World:
         staging = folder.with_name(f".{folder.name}-{os.getpid()}")
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
-        meta, benchmarks = _reference_predictions(era, self._seed)
-        write_live(staging, self._schema, era, benchmarks)
+        reference = _reference_predictions(era, self._seed)
+        write_live(staging, self._schema, era, reference.benchmarks)
         truth: dict[str, Any] = {
             "ids": np.array(era.ids),
-            "meta_model": meta,
-            "benchmark": benchmarks["v53_lgbm_ender60"],
+            "meta_model": reference.meta_model,
+            "benchmark": reference.benchmarks["v53_lgbm_ender60"],
             **era.targets,
         }
         np.savez(staging / "truth.npz", **truth)
@@ -138,7 +152,7 @@ class World:
         self._market.restore({name: state[name] for name in state.files})
 
     def _write_history(self, size: WorldSize) -> None:
-        """Run the market through the history and write its files, era by era."""
+        """Step the market through the history and write its files, era by era."""
         folder = self.directory / VERSION
         folder.mkdir(parents=True)
         write_features(folder / "features.json", self._schema)
@@ -147,30 +161,31 @@ class World:
         with HistoryWriter(folder, self._schema) as writer:
             for position in range(last):
                 era = self._market.next_era()
-                meta, benchmarks = _reference_predictions(era, self._seed)
+                reference = _reference_predictions(era, self._seed)
                 writer.add(
                     era,
                     label=f"{position + 1:04d}",
                     part="train" if position < size.train_eras else "validation",
                     hidden=_unresolved(era, last - position),
-                    meta=meta if position >= meta_from else None,
-                    benchmarks=benchmarks,
+                    meta=reference.meta_model if position >= meta_from else None,
+                    benchmarks=reference.benchmarks,
                 )
         write_example(folder / "validation_example_preds")
 
 
 def generate(directory: Path, *, size: str | WorldSize = "tiny", seed: int = 1, persistence: float = 0.15) -> World:
     """
-    Make a world.
+    Generate a world.
 
     Args:
-        directory: Where; what an interrupted call left there is replaced.
-        size: ``tiny``, ``small``, ``full``, or a size of your own.
-        seed: Same seed, same files.
-        persistence: Share of factor returns' variance that lasts; 0 makes every history of them worthless.
+        directory: Folder of the world. Files of an interrupted call are replaced.
+        size: ``tiny``, ``small``, ``full``, or a ``WorldSize``.
+        seed: Seed; the same seed gives the same files.
+        persistence: Share of the factor returns' variance that lasts from week to week. At 0, past factor returns
+            predict nothing.
 
     Raises:
-        FileExistsError: There is a whole world already.
+        FileExistsError: *directory* already holds a complete world.
     """
     if (directory / "truth" / "world.json").exists():
         raise FileExistsError(f"{directory} holds a world already")
@@ -178,30 +193,33 @@ def generate(directory: Path, *, size: str | WorldSize = "tiny", seed: int = 1, 
         shutil.rmtree(directory / name, ignore_errors=True)
     chosen = SIZES[size] if isinstance(size, str) else size
     world = World(directory, chosen, seed=seed, persistence=persistence)
-    world._write_history(chosen)  # noqa: SLF001 - its own
+    world._write_history(chosen)  # noqa: SLF001 - the class and this function share one module
     truth = directory / "truth"
     truth.mkdir()
-    np.savez(truth / "market.npz", **world._market.state())  # noqa: SLF001 - its own
+    np.savez(truth / "market.npz", **world._market.state())  # noqa: SLF001 - the class and this function share one module
     about = {"size": asdict(chosen), "seed": seed, "persistence": persistence}
-    # Written last: a world is whole once it has this file.
+    # Written last: a world is complete when it has this file.
     (truth / "world.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
     return world
 
 
 def _unresolved(era: Era, weeks_left: int) -> frozenset[str]:
-    """Return the targets that the file does not know yet: the last 5 eras of 20D, the last 13 of 60D."""
+    """Return the targets that are NaN in the file: 20D in the last 5 eras, 60D in the last 13."""
     hidden = {f"_{days}" for days, weeks in SPANNED_ERAS.items() if weeks_left <= weeks + 1}
     names = {name for name in era.targets if name[-3:] in hidden}
     return frozenset(names | ({"target"} if "_60" in hidden else set()))
 
 
-def _reference_predictions(era: Era, seed: int) -> tuple[npt.NDArray[np.float64], dict[str, npt.NDArray[np.float64]]]:
-    """Return meta model and benchmark predictions: the lasting signal, each behind a haze of its own."""
+def _reference_predictions(era: Era, seed: int) -> _ReferencePredictions:
+    """Return predictions of meta model and benchmarks: ranks of the lasting signal plus noise."""
     random = np.random.default_rng([seed, 5, int(era.ids[0][1:9], 16)])
 
-    def ranked(haze: float) -> npt.NDArray[np.float64]:
-        values = era.signal + haze * random.normal(size=len(era.signal))
+    def ranked(noise: float) -> npt.NDArray[np.float64]:
+        values = era.signal + noise * random.normal(size=len(era.signal))
         ranks: npt.NDArray[np.float64] = (np.argsort(np.argsort(values)) + 0.5) / len(values)
         return ranks
 
-    return ranked(1.0), {"v53_lgbm_ender20": ranked(1.6), "v53_lgbm_ender60": ranked(1.3)}
+    # The order of these calls decides the draws.
+    meta_model = ranked(1.0)
+    benchmarks = {"v53_lgbm_ender20": ranked(1.6), "v53_lgbm_ender60": ranked(1.3)}
+    return _ReferencePredictions(meta_model=meta_model, benchmarks=benchmarks)

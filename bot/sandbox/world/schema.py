@@ -1,4 +1,4 @@
-"""Names, groups and sets of a generated world: the shape of v5.3 at any width."""
+"""Sizes, feature names, groups and feature sets of a generated world, in the proportions of v5.3."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,17 +44,17 @@ _SYLLABLES = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorldSize:
     """
-    How large a world is, and how much there is to learn in it.
+    Size of a world and strength of its signal.
 
     Attributes:
-        train_eras: Of train.parquet.
-        validation_eras: Of validation.parquet, the unresolved tail included.
-        rows: Stocks in the first and the last era; between them it grows evenly.
+        train_eras: Eras of train.parquet.
+        validation_eras: Eras of validation.parquet, the unresolved ones included.
+        rows: Stocks in the first and in the last era; the number grows linearly between them.
         small: Features in the small set.
         medium: Features in the medium set.
-        all: Features.
-        signal: Weekly correlation of returns with the fixed linear signal; real data have about .006.
-        factors: Weekly deviation of returns that features explain in each era anew.
+        all: Features in the whole set.
+        signal: Weekly correlation of returns with the fixed signal; about .006 in real data.
+        factors: Standard deviation of the part of weekly returns that the features' factor returns explain.
     """
 
     train_eras: int
@@ -67,7 +67,7 @@ class WorldSize:
     factors: float
 
     def __post_init__(self) -> None:
-        """Refuse worlds whose validation is all unresolved."""
+        """Raise ``ValueError`` if all validation eras would be unresolved, or if the feature sets are not nested."""
         if self.validation_eras <= EMBARGO[60] or not len(GROUP_SIZES) <= self.small <= self.medium <= self.all:
             raise ValueError("a world needs more than 16 validation eras, and small <= medium <= all features")
 
@@ -90,7 +90,7 @@ SIZES: Mapping[str, WorldSize] = {
         factors=0.03,
     ),
 }
-"""``tiny`` is far easier than reality, so that a minute of training shows; ``full`` has v5.3's width and eras, and 85 % of its rows."""
+"""``tiny`` is far easier than real data, so that a minute of training is enough; ``full`` has the width and eras of v5.3, and 85 % of its rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +99,10 @@ class Schema:
     Features of a world.
 
     Attributes:
-        features: Names in file order.
+        features: Feature names in file order.
         group: Index of each feature's group. Shape ``(F,)``.
-        sets: ``features.json``'s feature sets.
-        first_era: Eras at the start in which each feature is missing, 2 in all rows. Shape ``(F,)``.
+        sets: Feature sets of ``features.json`` by name.
+        first_era: Number of eras at the start in which a feature is missing, with 2 in all rows. Shape ``(F,)``.
     """
 
     features: tuple[str, ...]
@@ -112,7 +112,7 @@ class Schema:
 
 
 def make_schema(size: WorldSize, seed: int) -> Schema:
-    """Lay out features, groups, sets and late beginnings; the same *size* and *seed* give the same schema."""
+    """Return features, groups and sets of a world; the same *size* and *seed* give the same schema."""
     random = np.random.default_rng([seed, 1])
     features = _names(size.all, random)
     group = np.sort(_spread(size.all))
@@ -123,7 +123,7 @@ def make_schema(size: WorldSize, seed: int) -> Schema:
     for index, name in enumerate(GROUP_SIZES):
         members = [features[position] for position in np.flatnonzero(group == index)]
         if name == "sunshine":
-            # Real groups overlap, charisma and sunshine most of all.
+            # Real groups overlap; charisma and sunshine have the most features in common.
             members += [features[position] for position in np.flatnonzero(group == 1)[: max(size.all // 65, 1)]]
         sets[name] = tuple(members)
     sets["fncv3_features"] = tuple(features[index] for index in _nested(group, min(400, size.medium)))
@@ -145,7 +145,7 @@ def _names(count: int, random: np.random.Generator) -> tuple[str, ...]:
 
 
 def _spread(count: int) -> np.ndarray:
-    """Give every group members in proportion to its real size, three at least where the width allows it."""
+    """Return the group of each feature: in proportion to the real sizes, at least three a group where the width allows it."""
     shares = np.array(list(GROUP_SIZES.values()), dtype=float)
     least = min(3, count // len(shares))
     counts = least + np.floor((count - least * len(shares)) * shares / shares.sum()).astype(int)
@@ -154,7 +154,7 @@ def _spread(count: int) -> np.ndarray:
 
 
 def _nested(group: np.ndarray, count: int) -> list[int]:
-    """Choose features so that every group is present and smaller sets lie inside larger ones; in file order."""
+    """Return *count* features in file order, so that every group is present and smaller sets lie inside larger ones."""
     rank = np.zeros(len(group))
     for index in range(len(GROUP_SIZES)):
         members = np.flatnonzero(group == index)
@@ -164,7 +164,7 @@ def _nested(group: np.ndarray, count: int) -> list[int]:
 
 
 def _beginnings(size: WorldSize, random: np.random.Generator) -> np.ndarray:
-    """Let over half of the features begin late, a few of them only after training ends, as in v5.3."""
+    """Return the first era of each feature: over half begin late, a few only after the training eras, as in v5.3."""
     share = random.random(size.all)
     late = random.integers(1, max(size.train_eras // 2, 2), size=size.all)
     beginnings = np.where(share < 0.44, 0, late)

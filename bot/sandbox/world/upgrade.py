@@ -1,7 +1,7 @@
 """
-The data version after a world's own: the same rows, ids and targets, told with other features.
+The next data version of a world: the same rows, ids and targets with other features.
 
-One feature in twenty-five is gone, one in twenty has another name, and some are new.
+One feature in twenty-five is removed, one in twenty is renamed, and ``ADDED`` features are new.
 """
 
 import json
@@ -19,10 +19,10 @@ from models.bins import FEATURE_VALUES
 
 NEXT = "v5.4"
 GONE, RENAMED = 25, 20
-"""One feature in so many is gone, or has another name."""
+"""One feature in this many is removed, or renamed."""
 
 ADDED = 8
-"""New features; each is an old one turned around, in the sets ``all``, ``medium`` and ``quantum``."""
+"""Number of new features, in the sets ``all``, ``medium`` and ``quantum``. Each is an old feature with reversed values."""
 
 HOLDERS = ("all", "medium", "quantum")
 
@@ -30,12 +30,12 @@ HOLDERS = ("all", "medium", "quantum")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """
-    What becomes of the columns.
+    Changes of the columns.
 
     Attributes:
-        gone: Features that are dropped.
-        names: New name of each column that has one.
-        added: Old feature that each new one is made of, by the new one's name.
+        gone: Features that are removed.
+        names: New names of renamed features by old name.
+        added: Old feature that each new feature is made of, by the new name.
     """
 
     gone: frozenset[str]
@@ -44,7 +44,7 @@ class Change:
 
     @classmethod
     def of(cls, features: Sequence[str]) -> "Change":
-        """Choose by position among all features, so that every set loses, renames and keeps some."""
+        """Choose features by position, so that every set has removed, renamed and unchanged ones."""
         sources = features[1 :: max(len(features) // ADDED, 1)][:ADDED]
         return cls(
             gone=frozenset(features[GONE // 2 :: GONE]),
@@ -54,14 +54,14 @@ class Change:
 
     def listed(self, sets: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
         """Return the feature sets of the new version."""
-        told = {
+        listed = {
             name: [self.names.get(one, one) for one in members if one not in self.gone]
             for name, members in sets.items()
         }
-        return {name: [*members, *self.added] if name in HOLDERS else members for name, members in told.items()}
+        return {name: [*members, *self.added] if name in HOLDERS else members for name, members in listed.items()}
 
     def table(self, table: pa.Table) -> pa.Table:
-        """Return rows of any file of the old version as the new one has them."""
+        """Return rows of any file of the old version with the columns of the new version."""
         old = [name for name in table.column_names if name.startswith(FEATURE_PREFIX)]
         place, about = table.column_names.index(old[-1]) + 1 if old else 0, table.schema.metadata
         for name, source in self.added.items() if old else ():
@@ -74,11 +74,11 @@ class Change:
 
 def upgrade(source: Path, target: Path, features: Sequence[str]) -> Path:
     """
-    Write the files of *source* as the next version has them to *target*, in one step, unless they are there.
+    Write the files of *source* in the next data version to *target*, atomically, unless *target* exists.
 
     Args:
         source: Folder of a data version, or of a live era.
-        target: Folder to make.
+        target: Folder to create.
         features: All features of the old version, in order.
     """
     if target.is_dir():
@@ -100,7 +100,7 @@ def upgrade(source: Path, target: Path, features: Sequence[str]) -> Path:
 
 
 def _rewrite(path: Path, target: Path, change: Change) -> None:
-    """Change a parquet file row group by row group."""
+    """Rewrite a parquet file row group by row group."""
     file = pq.ParquetFile(path)
     first = change.table(file.read_row_group(0))
     with pq.ParquetWriter(target, first.schema) as writer:
@@ -110,5 +110,5 @@ def _rewrite(path: Path, target: Path, change: Change) -> None:
 
 
 def _benchmark(name: str) -> str:
-    """Return the name of a benchmark model's column after its version; other names stay."""
+    """Return a benchmark column's name in the next version; other names stay."""
     return name.replace("v53_", f"{NEXT.replace('.', '')}_", 1) if name.startswith("v53_") else name
