@@ -1,4 +1,4 @@
-"""A tournament and attempts made of paper, for the daemon's loop with the ledger, heartbeat and outbox it really has."""
+"""A fake tournament and fake attempts, for a loop with a real ledger, heartbeat and outbox."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,8 +14,8 @@ OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SLOTS = ("first", "second")
 
 
-class Paper:
-    """A tournament, its clock and the attempts at its rounds; `outcome` is what the next attempts end with."""
+class FakeTournament:
+    """A tournament, its clock and the attempts at its rounds. `outcome` is the exit status of the next attempts."""
 
     def __init__(self, ledger):
         self.ledger, self.now, self.failing = ledger, OPENED, None
@@ -50,21 +50,21 @@ class Paper:
 
 
 class Attempt:
-    """Ends at once with the tournament's outcome, confirmed in the ledger where that is 0; with None it never ends."""
+    """Ends at once with the tournament's outcome; 0 confirms its slots in the ledger, None never ends."""
 
     seconds = 1.0
 
-    def __init__(self, paper, round_, limit_s, trigger):
-        self.paper, self.round, self.limit_s, self.trigger = paper, round_, limit_s, trigger
+    def __init__(self, tournament, round_, limit_s, trigger):
+        self.tournament, self.round, self.limit_s, self.trigger = tournament, round_, limit_s, trigger
         self.is_overdue, self.stopped = False, None
 
     def start(self):
-        if self.paper.outcome == 0:
+        if self.tournament.outcome == 0:
             for slot in SLOTS:
-                confirm(self.paper.ledger, self.round.number, slot)
+                confirm(self.tournament.ledger, self.round.number, slot)
 
     def poll(self):
-        return self.paper.outcome
+        return self.tournament.outcome
 
     def stop(self, *, grace_s):
         self.stopped = grace_s
@@ -83,15 +83,15 @@ def intend(ledger, number, slot, filled_by="champion"):
     ledger.intend(entry)
 
 
-def make_loop(paper, folder):
-    """The loop over the paper tournament, with its state in *folder*."""
+def make_loop(tournament, folder):
+    """Return a loop over the fake tournament, with its state in *folder*."""
     return Daemon(
-        tournament=paper,
-        accounts=[AccountState(find_slots=paper.find_slots, attempt=paper.attempt)],
-        ledger=paper.ledger,
+        tournament=tournament,
+        accounts=[AccountState(find_slots=tournament.find_slots, attempt=tournament.attempt)],
+        ledger=tournament.ledger,
         heartbeat=Heartbeat(folder=folder),
         outbox=Outbox(folder / "ledger.sqlite"),
-        on_settled=lambda: paper.attempts.append("ping"),
+        on_settled=lambda: tournament.attempts.append("ping"),
         is_busy=lambda: False,
         tick_s=20,
     )
@@ -103,7 +103,7 @@ def steps(loop, count=3):
         loop.step()
 
 
-def told(loop):
-    messages = []
-    loop.outbox.deliver(lambda one: messages.append((one.kind, one.title)) or True, now=datetime.now(UTC))
-    return messages
+def messages(loop):
+    sent = []
+    loop.outbox.deliver(lambda one: sent.append((one.kind, one.title)) or True, now=datetime.now(UTC))
+    return sent

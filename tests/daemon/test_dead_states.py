@@ -1,9 +1,9 @@
 """
-R19: whatever stops a daemon from working, `bot health` says so within two minutes, and what cannot recover ends itself.
+R19: `bot health` reports a daemon that cannot work within two minutes; a process that cannot recover ends itself.
 
-1 loop hangs in a call, 2 loop only crashes, 3 scheduler thread dead, 4 ledger locked, 5 disk full, 6 stopped, 7 killed,
-8 attempts hang until the close is near, 9 job hangs, 10 last round missed, 11 heartbeat damaged, 12 machine restarted.
-A step of the wall clock is none of them. 7, 10, 11 and 12 are in test_heartbeat.py and test_loop.py.
+The states: 1 loop hangs in a call, 2 loop only crashes, 3 scheduler thread dead, 4 ledger locked, 5 disk full, 6 stopped,
+7 killed, 8 attempts hang until the close is near, 9 job hangs, 10 last round missed, 11 heartbeat damaged, 12 machine
+restarted. A step of the wall clock is not one of them. 7, 10, 11 and 12 are in test_heartbeat.py and test_loop.py.
 """
 
 import errno
@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
-from tests.daemon.paper import OPENED, SLOTS, Paper, confirm, make_loop, steps
 
 from bot.daemon import _jobs
 from bot.daemon import process as service
@@ -26,32 +25,33 @@ from bot.daemon._jobs import Job, JobSchedule
 from bot.record import heartbeat
 from bot.record.heartbeat import problems
 from bot.record.ledger import Ledger
+from tests.daemon.fakes import OPENED, SLOTS, FakeTournament, confirm, make_loop, steps
 
 SLOWEST_S = 120.0
 
 
 @pytest.fixture
-def paper(tmp_path):
-    return Paper(Ledger(tmp_path / "ledger.sqlite"))
+def tournament(tmp_path):
+    return FakeTournament(Ledger(tmp_path / "ledger.sqlite"))
 
 
 @pytest.fixture
-def loop(paper, tmp_path):
+def loop(tournament, tmp_path):
     for slot in SLOTS:
-        confirm(paper.ledger, 1405, slot)
-    made = make_loop(paper, tmp_path)
+        confirm(tournament.ledger, 1405, slot)
+    made = make_loop(tournament, tmp_path)
     steps(made, 1)
     return made
 
 
 @pytest.fixture
 def soon(monkeypatch):
-    """Let a tenth of a second stand for the ninety without a beat."""
+    """Shorten the ninety seconds without a beat to a tenth of a second."""
     monkeypatch.setattr(heartbeat, "STUCK_S", 0.1)
 
 
-def ill(folder, reason, timeout_s=120.0):
-    """Wait until the daemon is called ill for a reason."""
+def unhealthy(folder, reason, timeout_s=120.0):
+    """Wait until a problem of the daemon has *reason* in its text; return whether it came."""
     end = time.monotonic() + timeout_s
     while not (found := [one for one in problems(folder) if reason in one]) and time.monotonic() < end:
         time.sleep(0.01)
@@ -67,33 +67,33 @@ def test_the_slowest_verdict_comes_in_time():
     assert _jobs.LOOK_S < service.SILENT_S
 
 
-def test_a_loop_that_hangs_in_a_call_is_ill(loop, paper, tmp_path, soon):
-    """A question that is never answered stops the beat."""
+def test_a_loop_that_hangs_in_a_call_is_unhealthy(loop, tournament, tmp_path, soon):
+    """A request without an answer stops the beat."""
     release = threading.Event()
-    paper.server_now = lambda: release.wait(30) or OPENED
+    tournament.server_now = lambda: release.wait(30) or OPENED
     thread = threading.Thread(target=steps, args=(loop,))
     thread.start()
-    found = ill(tmp_path, "the loop has not come round")
+    found = unhealthy(tmp_path, "the loop has not come round")
     release.set()
     thread.join()
 
     assert found
 
 
-def test_a_loop_that_only_crashes_is_ill(loop, paper, tmp_path, soon):
-    """A look that crashes is no sign of life; the first one that does not is."""
-    paper.failing = ZeroDivisionError("storm")
+def test_a_loop_that_only_crashes_is_unhealthy(loop, tournament, tmp_path, soon):
+    """A look that crashes gives no beat; the first look that succeeds does."""
+    tournament.failing = ZeroDivisionError("storm")
     steps(loop, 2)
-    found = ill(tmp_path, "the loop has not come round")
-    paper.failing = None
+    found = unhealthy(tmp_path, "the loop has not come round")
+    tournament.failing = None
     steps(loop, 1)
 
     assert found
     assert not [one for one in problems(tmp_path) if "come round" in one and " 0 s" not in one]
 
 
-def test_a_locked_ledger_makes_ill(loop, tmp_path):
-    """Another process that holds the ledger is seen at the next look, and forgotten when it lets go."""
+def test_a_locked_ledger_is_unhealthy(loop, tmp_path):
+    """A ledger that another process locks is a problem from the next look until the lock is released."""
     loop.ledger._db.execute("PRAGMA busy_timeout = 10")
     other = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -108,7 +108,7 @@ def test_a_locked_ledger_makes_ill(loop, tmp_path):
 
 
 def test_a_full_disk_stops_the_beat(loop, tmp_path, soon, monkeypatch):
-    """A heartbeat that cannot be written goes stale, and the loop lives on."""
+    """A heartbeat that cannot be written goes stale, and the loop continues."""
 
     def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -116,7 +116,7 @@ def test_a_full_disk_stops_the_beat(loop, tmp_path, soon, monkeypatch):
     with monkeypatch.context() as full:
         full.setattr(heartbeat, "publish", fail)
         steps(loop, 2)
-        found = ill(tmp_path, "the loop has not come round")
+        found = unhealthy(tmp_path, "the loop has not come round")
     monkeypatch.setattr(heartbeat, "STUCK_S", SLOWEST_S)
     steps(loop, 1)
 
@@ -124,21 +124,21 @@ def test_a_full_disk_stops_the_beat(loop, tmp_path, soon, monkeypatch):
     assert problems(tmp_path) == ()
 
 
-def test_attempts_that_hang_are_ill_before_the_close(paper, tmp_path):
-    """Twenty minutes before the close an open round without a submission is a reason."""
-    loop = make_loop(paper, tmp_path)
-    paper.outcome = None
+def test_attempts_that_hang_are_unhealthy_before_the_close(tournament, tmp_path):
+    """An open round without a submission is a problem twenty minutes before the close."""
+    loop = make_loop(tournament, tmp_path)
+    tournament.outcome = None
     steps(loop, 2)
     before = problems(tmp_path)
-    paper.now = OPENED + timedelta(minutes=41)
+    tournament.now = OPENED + timedelta(minutes=41)
     steps(loop, 1)
 
     assert before == ()
     assert problems(tmp_path) == ("round: round 1405 is not confirmed, 19 minutes left",)
 
 
-def test_a_step_of_the_wall_clock_is_no_illness(loop, tmp_path):
-    """An hour back or forth changes neither the age of a beat nor the verdict."""
+def test_a_step_of_the_wall_clock_is_healthy(loop, tmp_path):
+    """A clock that jumps by an hour changes neither the age of a beat nor the problems."""
     verdicts = []
     for hours in (-1, 1, 3):
         stepped = datetime.now(UTC) + timedelta(hours=hours)
@@ -150,8 +150,8 @@ def test_a_step_of_the_wall_clock_is_no_illness(loop, tmp_path):
     assert verdicts == [(), (), ()]
 
 
-def test_a_job_that_hangs_is_ended_and_no_dead_scheduler(tmp_path, monkeypatch):
-    """Past its limit a job is ended with a reason in the ledger; while it runs, the scheduler counts as alive."""
+def test_a_job_that_hangs_is_stopped_and_the_scheduler_counts_as_alive(tmp_path, monkeypatch):
+    """After its limit a job is stopped with a reason in the ledger; while it runs, the scheduler counts as alive."""
 
     class Hanging:
         is_overdue, ended, looks = False, None, 0
@@ -207,26 +207,26 @@ def process(tmp_path, dead):
 
 
 @pytest.mark.parametrize("dead", ["loop", "scheduler"])
-def test_what_cannot_recover_ends_itself(tmp_path, dead):
-    """With loop or scheduler dead for good, the process dumps its stacks and exits 75, to be started again."""
+def test_a_process_that_cannot_recover_ends_itself(tmp_path, dead):
+    """If loop or scheduler stay dead, the process prints its stacks and exits with 75, to be started again."""
     with process(tmp_path, dead) as stuck:
-        said = stuck.communicate(timeout=300)[1]
+        errors = stuck.communicate(timeout=300)[1]
     written = tmp_path / "pulse.json"
 
     assert stuck.returncode == service.RESTART
-    assert "daemon.stuck" in said or "most recent call first" in said
+    assert "daemon.stuck" in errors or "most recent call first" in errors
     assert dead == "loop" or "scheduler" in written.read_text()
 
 
-def test_a_stopped_process_is_ill(tmp_path, soon):
-    """A process under SIGSTOP exists and does nothing: the beat says so."""
+def test_a_stopped_process_is_unhealthy(tmp_path, soon):
+    """A process under SIGSTOP exists, but its beat gets old."""
     with process(tmp_path, "nothing") as stopped:
         stopped.stdout.readline()
-        well = not ill(tmp_path, "has not come round", timeout_s=0.05)
+        healthy = not unhealthy(tmp_path, "has not come round", timeout_s=0.05)
         stopped.send_signal(signal.SIGSTOP)
-        found = ill(tmp_path, "has not come round")
+        found = unhealthy(tmp_path, "has not come round")
         stopped.kill()
         stopped.communicate()
 
     assert found
-    assert well
+    assert healthy

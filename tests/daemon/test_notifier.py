@@ -1,79 +1,77 @@
-"""R21: one alert and one recovery reach a person, also when the way to them is down for an hour; nothing ends the thread."""
+"""R21: one alert and one recovery are delivered, also after an hour's outage of the service; no error ends the thread."""
 
 import threading
 from datetime import timedelta
 
 import pytest
 import time_machine
-from tests.daemon.paper import OPENED, Paper, make_loop, steps
 
 from bot.daemon import _loop as daemon
 from bot.daemon._notifier import PAUSE_S, Notifier
 from bot.errors import StateUnwritable
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
-
-pytestmark = pytest.mark.slow
+from tests.daemon.fakes import OPENED, FakeTournament, make_loop, steps
 
 
 @pytest.fixture
-def paper(tmp_path):
-    return Paper(Ledger(tmp_path / "ledger.sqlite"))
+def tournament(tmp_path):
+    return FakeTournament(Ledger(tmp_path / "ledger.sqlite"))
 
 
-def test_a_missed_round_is_told_once_though_nobody_can_be_reached_for_an_hour(paper, tmp_path, monkeypatch):
-    """The alert is tried more and more rarely while the service is down, and arrives once; so does the recovery, after it."""
+def test_a_missed_round_is_alerted_once_after_an_outage_of_the_service(tournament, tmp_path, monkeypatch):
+    """While the service is down, the alert is retried at growing intervals; it arrives once, and the recovery after it once."""
     monkeypatch.setattr(daemon, "AGAIN_S", 0.0)
-    loop, told, tried = make_loop(paper, tmp_path), [], []
+    loop, sent, tried = make_loop(tournament, tmp_path), [], []
     back = OPENED + timedelta(hours=2)
 
     def send(message):
-        tried.append(paper.now)
-        if paper.now >= back:
-            told.append((message.kind, paper.now))
-        return paper.now >= back
+        tried.append(tournament.now)
+        if tournament.now >= back:
+            sent.append((message.kind, tournament.now))
+        return tournament.now >= back
 
     notifier = Notifier(ledger_path=tmp_path / "ledger.sqlite", send=send)
-    paper.outcome = 75
+    tournament.outcome = 75
     with time_machine.travel(OPENED, tick=False) as clock:
-        while paper.now < OPENED + timedelta(hours=3):
+        while tournament.now < OPENED + timedelta(hours=3):
             steps(loop, 1)
             notifier._deliver()
-            paper.now += timedelta(seconds=2 * PAUSE_S)
-            clock.move_to(paper.now)
-        paper.now, paper.outcome = OPENED + timedelta(days=1), 0
-        clock.move_to(paper.now)
+            tournament.now += timedelta(seconds=2 * PAUSE_S)
+            clock.move_to(tournament.now)
+        tournament.now, tournament.outcome = OPENED + timedelta(days=1), 0
+        clock.move_to(tournament.now)
         steps(loop, 3)
         for _ in range(3):
             notifier._deliver()
-    alerted = told[0][1] - back
+    alerted = sent[0][1] - back
 
-    assert [kind for kind, _ in told] == ["alert", "recovery"]
+    assert [kind for kind, _ in sent] == ["alert", "recovery"]
     assert alerted <= timedelta(minutes=15)
     assert len(tried) < 20
 
 
-def test_a_dead_mans_switch_that_is_down_delays_no_alert(paper, tmp_path):
-    """Pings and alerts go their own ways."""
-    told = []
+def test_a_dead_mans_switch_that_is_down_delays_no_alert(tournament, tmp_path):
+    """A ping that fails does not delay alerts."""
+    sent = []
     Outbox(tmp_path / "ledger.sqlite").alert("round", "missed", "", at=OPENED)
     notifier = Notifier(
         ledger_path=tmp_path / "ledger.sqlite",
         ping_url="http://127.0.0.1:9/",
-        send=lambda one: told.append(one) or True,
+        send=lambda one: sent.append(one) or True,
     )
     notifier.ping()
     notifier.start()
     notifier.stop()
 
-    assert [one.title for one in told] == ["missed"]
+    assert [one.title for one in sent] == ["missed"]
 
 
-def test_a_ledger_that_cannot_be_read_does_not_end_the_thread(paper, tmp_path, monkeypatch):
-    """What is wrong with the outbox is tried again at the next look, the last one included."""
-    told, tried = [], threading.Event()
+def test_a_ledger_that_cannot_be_read_does_not_end_the_thread(tournament, tmp_path, monkeypatch):
+    """After an error of the outbox, the next look delivers; this holds for the last look too."""
+    sent, tried = [], threading.Event()
     Outbox(tmp_path / "ledger.sqlite").alert("round", "missed", "", at=OPENED)
-    notifier = Notifier(ledger_path=tmp_path / "ledger.sqlite", send=lambda one: told.append(one) or True)
+    notifier = Notifier(ledger_path=tmp_path / "ledger.sqlite", send=lambda one: sent.append(one) or True)
 
     def outbox(path):
         if not tried.is_set():
@@ -89,4 +87,4 @@ def test_a_ledger_that_cannot_be_read_does_not_end_the_thread(paper, tmp_path, m
     notifier._thread.join(timeout=120)
 
     assert tried.is_set()
-    assert [one.title for one in told] == ["missed"]
+    assert [one.title for one in sent] == ["missed"]

@@ -1,8 +1,8 @@
 """
-R7: a real ``bot run`` whose wall clock is hours off, is stepped, or stands still with the machine for ten minutes.
+R7: a real ``bot run`` whose wall clock is hours off, is stepped, or whose machine is suspended for ten minutes.
 
-The daemon and its children live under libfaketime, which moves their wall clock and leaves the monotonic one alone; the
-tournament does not. A suspended machine is a stopped process whose wall clock is ten minutes later when it goes on.
+The daemon and its children run under libfaketime, which moves their wall clock and not their monotonic clock. The
+tournament does not. A suspended machine is a stopped process whose wall clock is ten minutes later when it continues.
 """
 
 import shutil
@@ -27,7 +27,7 @@ FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 EVERY, WINDOW = timedelta(hours=2), timedelta(hours=1)
 SUSPENDED = timedelta(minutes=10)
 TICK_GOAL_S, LATE_S = 20.0, 3.0
-"""R7's goal for the next look, and what a look itself may take on a busy machine."""
+"""R7's goal for the time to the next look, and the allowance for a busy machine, in seconds."""
 
 ZONES = ("Pacific/Kiritimati", "America/New_York", "Europe/Berlin")
 CASES = ("+3h", "-3h", "+1h step", "-1h step", "suspend")
@@ -35,7 +35,7 @@ CASES = ("+3h", "-3h", "+1h step", "-1h step", "suspend")
 
 @dataclass(kw_only=True)
 class Clocks:
-    """What came of the rounds: seconds to the next look and to confirmed, and whatever was wrong."""
+    """Result of the rounds: seconds to the next look and to confirmation, and breaches."""
 
     rounds: int = 0
     ticks: list[float] = field(default_factory=list)
@@ -57,11 +57,11 @@ def play(
     Play a round for every case in every time zone.
 
     Args:
-        world: The data.
-        artifacts: Of an installation.
-        folder: For state and history.
-        zones: Values of ``TZ``, a daemon each.
-        cases: Of ``CASES``.
+        world: Data of the tournament.
+        artifacts: Artifacts of an installation.
+        folder: Folder for state and history.
+        zones: Values of ``TZ``, one daemon each.
+        cases: Cases to play, from ``CASES``.
         tick_s: The daemon's ``BOT_TICK_S``.
 
     Raises:
@@ -98,7 +98,7 @@ def play(
 def _play(
     bot: Running, clock: SandboxClock, schedule: Schedule, fake: Path, number: int, case: str, played: Clocks
 ) -> None:
-    """Move the daemon's clock about one round's opening, and see the round confirmed."""
+    """Move the daemon's clock near one round's opening; wait until the round is confirmed."""
     opens = schedule.round(number).opens_at
     if case == "suspend":
         clock.set(opens - timedelta(minutes=2))
@@ -133,6 +133,6 @@ def _later(fake: Path, by: timedelta) -> str:
 
 
 def _stop(bot: Running, number: int) -> None:
-    """Stop the daemon and whatever it has started, or let them go on."""
+    """Send a signal to the daemon and all its children."""
     for one in [psutil.Process(bot.process.pid), *psutil.Process(bot.process.pid).children(recursive=True)]:
         one.send_signal(number)

@@ -1,11 +1,11 @@
-"""Stands in for ``bot submit`` where only the daemon matters: what it would find in the ledger afterwards, and nothing else."""
+"""A script in place of ``bot submit`` for tests of the daemon: it only writes the confirmed submission to the ledger."""
 
 import os
 import sqlite3
 import sys
 
 FROM_BELOW = 30
-"""Every so many rounds, from the third on, something else than the champion fills the slot: an alert, and then a recovery."""
+"""Every this many rounds, from the third on, a fallback fills the slot, which makes an alert and then a recovery."""
 
 if __name__ == "__main__" and sys.argv[1] == "submit":
     database = sqlite3.connect(f"{os.environ['BOT_STATE_DIR']}/ledger.sqlite", timeout=10)

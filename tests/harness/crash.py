@@ -1,4 +1,4 @@
-"""R1, R2, R22, R23: killed everywhere, with every answer lost, the ledger and the round survive."""
+"""R1, R2, R22, R23: kills at every kill point and lost answers; ledger and round survive."""
 
 import itertools
 import random
@@ -21,7 +21,7 @@ LOST = ("bad_gateway", "reset", "html", "empty", "fin", "graphql_error", "gzip")
 
 
 def kill_points(bots: Bots, world: World, folder: Path) -> list[str]:
-    """Return the kill_points that an undisturbed round passes, in order."""
+    """Return the kill points that an undisturbed round passes, in order."""
     outcome = trial(bots, world, folder)
     if outcome.breaches:
         raise RuntimeError(f"an undisturbed round breaks promises: {outcome.breaches}")
@@ -45,7 +45,7 @@ def every_kill_point(bots: Bots, world: World, folder: Path, *, full: bool) -> t
 
 
 def random_seeds(bots: Bots, world: World, folder: Path, seeds: Sequence[int]) -> Tally:
-    """Kill at random kill_points under randomly failing operations."""
+    """Kill at random kill points under randomly failing operations."""
     tally = Tally(name="R1 random seeds")
     for seed in seeds:
         drawn = random.Random(seed)
@@ -56,7 +56,7 @@ def random_seeds(bots: Bots, world: World, folder: Path, seeds: Sequence[int]) -
 
 
 def lost_answers(bots: Bots, world: World, folder: Path, *, delays: Sequence[float]) -> tuple[Tally, Tally]:
-    """Lose the answers of PUT and create, linearizable first, then with effects that come up to a minute late."""
+    """Lose the answers of PUT and create: first with immediate effects, then with effects up to a minute late."""
     linear, late = Tally(name="R2 lost answers"), Tally(name="R2 delayed effects")
     for operation, kind, times in itertools.product(("PUT", "create_submission"), LOST, (1, 3)):
         fault = Fault(operation=operation, kind=kind, phase="after", times=times, seconds=4.0)
@@ -69,7 +69,7 @@ def lost_answers(bots: Bots, world: World, folder: Path, *, delays: Sequence[flo
 
 
 def changed_champion(bots: Bots, world: World, folder: Path, champions: Sequence[str], *, step: int) -> Tally:
-    """Promote another artifact wherever the bot was killed, with the create committed late or its answer lost."""
+    """Promote another artifact after each kill, with the create committed late or its answer lost."""
     tally = Tally(name="R2 champion changed")
     store = ArtifactStore(bots.artifacts)
     turn = itertools.cycle(champions)
@@ -88,7 +88,7 @@ def changed_champion(bots: Bots, world: World, folder: Path, champions: Sequence
 
 
 def another_champion(store: ArtifactStore) -> tuple[str, str]:
-    """Write a second artifact of other weights beside the only one; return the ids of both."""
+    """Write a second artifact with other weights; return the ids of both."""
     (known,) = store.champions("demo")
     first = store.open(known)
     files = {name: first.path(name) for name in first.manifest["files"]}
@@ -98,7 +98,7 @@ def another_champion(store: ArtifactStore) -> tuple[str, str]:
 
 
 def lost_state(bots: Bots, world: World, folder: Path, *, step: int) -> Tally:
-    """Delete the state directory wherever the bot was killed."""
+    """Delete the state directory after each kill."""
     tally = Tally(name="R23 state deleted")
 
     def forget(_: object, state: Path, __: object) -> None:

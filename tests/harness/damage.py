@@ -1,4 +1,4 @@
-"""R12, R13, R22: bits that flip, files that end early, schemas that change, and a ledger that is killed while it writes."""
+"""R12, R13, R22: flipped bits, truncated files, changed schemas, and a process killed while it writes the ledger."""
 
 import os
 import random
@@ -36,11 +36,11 @@ DECISIONS = {
     "no_rows": LATER, "half_the_rows": LATER, "twice_the_rows": LATER, "ids_repeated": LATER, "no_ids": LATER,
     "an_old_era": LATER, "two_eras": LATER, "no_era": LATER,
 }  # fmt: skip
-"""What the bot must do about each change of the live file: ignore it, fill as trained, refuse the artifact, or wait."""
+"""The bot's decision about each change of the live file: ignore it, fill as trained, refuse the artifact, or wait."""
 
 
 def spoiled(content: bytes, count: int, *, truncations: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
-    """Yield copies with one flipped bit each, then copies that end early."""
+    """Yield copies with one flipped bit each, then truncated copies."""
     drawn = random.Random(seed)
     for _ in range(count):
         bit = drawn.randrange(8 * len(content))
@@ -75,7 +75,7 @@ def damaged_artifact(artifacts: Path, *, flips: int, truncations: int) -> Tally:
 
 
 def damaged_live(bots: Bots, world: World, folder: Path, *, flips: int, truncations: int) -> Tally:
-    """Damage the live file between two runs; the next run must fetch it again and send what it would have sent."""
+    """Damage the live file between two runs; the next run must fetch it again and send the same predictions."""
     tally = Tally(name="R12 live file")
     with _played(world, folder) as (sandbox, state):
         sandbox.faults.add(Fault(operation="submissions", kind="status", times=10**6))
@@ -95,7 +95,7 @@ def damaged_live(bots: Bots, world: World, folder: Path, *, flips: int, truncati
 
 
 def damaged_download(world: World, folder: Path, *, flips: int, truncations: int) -> Tally:
-    """Damage the live file while it is fetched, or leave a part of another one there; what is published must be the server's."""
+    """Damage the live file during the download, or leave a part of another one; the published file must be the server's."""
     tally = Tally(name="R12 download")
     with _played(world, folder) as (sandbox, _):
         key = {"public_id": DEMO_ACCOUNT.public_id, "secret_key": DEMO_ACCOUNT.secret_key}
@@ -126,7 +126,7 @@ def damaged_download(world: World, folder: Path, *, flips: int, truncations: int
 
 
 def changed_schema(bots: Bots, world: World, folder: Path) -> Tally:
-    """Change the live file of a second round in each way; each must meet its right decision."""
+    """Apply each change to the live file of a second round; compare the bot's decision with ``DECISIONS``."""
     tally = Tally(name="R13 schema")
     healthy = _second_round(bots, world, folder, None)[1]
     for name in MUTATIONS:
@@ -152,7 +152,7 @@ def _second_round(bots: Bots, world: World, folder: Path, change: str | None) ->
 
 
 class _played:  # noqa: N801 - a context manager
-    """A tournament with one open round, and a folder for a bot's state."""
+    """A sandbox with one open round, and a folder for a bot's state."""
 
     def __init__(self, world: World, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -171,7 +171,7 @@ class _played:  # noqa: N801 - a context manager
 
 
 def killed_ledger(folder: Path, kills: int, *, seed: int = 0) -> Tally:
-    """Kill a process that writes to the ledger; what it was told is written must be there, and the file sound."""
+    """Kill a process that writes the ledger; every acknowledged row must exist, and the file be sound."""
     tally = Tally(name="R22 ledger")
     path, drawn, acknowledged = folder / "ledger.sqlite", random.Random(seed), 0
     Ledger(path).close()

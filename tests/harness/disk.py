@@ -1,7 +1,7 @@
 """
 R11: the n-th write, sync, rename or removal of a round fails with ENOSPC or EIO, for every n.
 
-The failing disk is a C library preloaded into the bot (``failing.c``), so that SQLite's own writes fail too.
+The failing disk is a C library (``failing.c``) that is preloaded into the bot, so that SQLite's writes fail too.
 """
 
 import errno
@@ -17,7 +17,7 @@ from bot.sandbox.world.generate import World
 from tests.harness.trials import Attempt, Bots, Tally, trial
 
 EXPECTED = (0, 75, 78)
-"""Done all the same, try later, or needs the operator (to make room); never a crash, never a refusal."""
+"""Allowed exit statuses: done, try later, or needs the operator to make room; never a crash or a refusal."""
 
 
 def build(folder: Path) -> Path:
@@ -37,7 +37,7 @@ def build(folder: Path) -> Path:
 
 
 def sweep(bots: Bots, world: World, folder: Path, *, errors: Sequence[int], step: int = 1, start: int = 1) -> Tally:
-    """Fail at every n-th operation until a round has no more of them; then the bot must recover by itself."""
+    """Fail one operation of a round after another; after each the bot must recover by itself."""
     tally = Tally(name="R11 failing disk")
     for number in errors:
         for fail in range(start, 1000, step):

@@ -1,10 +1,9 @@
 """
-R18: what a daemon takes after a year of rounds, beyond what it took after the first weeks.
+R18: growth of the daemon's memory over a year of rounds.
 
-The daemon is a real ``bot run`` with everything on that it does itself: loop, ledger, outbox, alerts through apprise, pings,
-jobs, pages that are read in every round. The tournament is a ``bot sandbox`` in a process of its own, whose clock is moved
-from round to round. Only what the daemon starts is replaced, by a script that confirms the round in the ledger: a child's
-memory goes with it.
+The daemon is a real ``bot run`` with loop, ledger, outbox, alerts through apprise, pings, jobs, and pages that are read in
+every round. The tournament is a ``bot sandbox`` in a process of its own, whose clock is moved from round to round. Only the
+children of the daemon are replaced, by a script that confirms the round in the ledger: their memory ends with them.
 """
 
 import signal
@@ -47,31 +46,31 @@ class Growth:
 
     @property
     def grown(self) -> float:
-        """Return the MiB that came after the first rounds."""
+        """Return the growth in MiB since round ``settled_in``."""
         return list(self.mib.values())[-1] - self.mib[self.settled_in]
 
     def __str__(self) -> str:
-        told = ", ".join(f"{number}: {mib:.1f}" for number, mib in self.mib.items())
-        return f"R18 daemon: MiB after rounds {told}; {self.grown:+.1f} MiB since round {self.settled_in}; {self.alerts} messages sent"
+        sizes = ", ".join(f"{number}: {mib:.1f}" for number, mib in self.mib.items())
+        return f"R18 daemon: MiB after rounds {sizes}; {self.grown:+.1f} MiB since round {self.settled_in}; {self.alerts} messages sent"
 
 
 def play(world: Path, folder: Path, *, rounds: int, settled_in: int, look_every: int) -> Growth:
     """
-    Let a daemon settle rounds, and weigh it.
+    Let a daemon settle rounds, and measure its memory.
 
     Args:
         world: Folder of a generated world.
-        folder: For everything that is written.
-        rounds: How many.
-        settled_in: After which of them growth counts.
-        look_every: Rounds between two weighings.
+        folder: Folder for all files.
+        rounds: Number of rounds.
+        settled_in: Round after which growth counts.
+        look_every: Rounds between two measurements.
     """
     grown = Growth(settled_in=settled_in)
     settings = {
         "BOT_TICK_S": "0.3", "BOT_RETRAIN": "off", "BOT_SYNC": "off", "BOT_BACKUP": "5s", "BOT_HTTP_PORT": "0",
     }  # fmt: skip
     with _tournament(world, folder) as url:
-        # Whatever answers 200 is good enough for a ping and a message.
+        # Any address that answers 200 serves for pings and messages.
         settings["BOT_PING_URL"] = f"{url}sandbox/record"
         settings["BOT_ALERT_URLS"] = f"{url.replace('http', 'json')}sandbox/clock"
         daemon = Installation(sandbox=SimpleNamespace(url=url), root=folder, settings=settings)

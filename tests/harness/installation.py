@@ -1,4 +1,4 @@
-"""One bot against one sandbox: its state directory, its settings, and ways to run it."""
+"""A bot with its own state directory and settings, connected to a sandbox."""
 
 import os
 import subprocess
@@ -17,14 +17,14 @@ from bot.submission.submit import Receipt
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 FIRST_ROUND = 1405
 LIMIT_S = 1500.0
-"""Seconds a command may take before a test gives up; many times what it takes on a quiet machine."""
+"""Longest run of a command in seconds. It is many times longer than on a quiet machine, so that only a hang reaches it."""
 
 SLOT = next(iter(DEMO_ACCOUNT.models))
 
 
 @dataclass
 class Installation:
-    """A state directory and the settings of one bot, against one sandbox."""
+    """State directory and settings of one bot, connected to one sandbox."""
 
     sandbox: Sandbox
     root: Path
@@ -49,7 +49,7 @@ class Installation:
         }
 
     def settings_as(self, **changed) -> Settings:
-        """The settings, for what runs in this process."""
+        """Return the settings for code that runs in this process."""
         known = {
             "numerai_public_id": DEMO_ACCOUNT.public_id, "numerai_secret_key": DEMO_ACCOUNT.secret_key,
             "api_url": self.sandbox.url, "state_dir": self.state, "mode": "live", "recipe": "demo",
@@ -57,7 +57,7 @@ class Installation:
         return load_settings(**known | changed)
 
     def submit(self, **changed) -> Receipt:
-        """Bring the only slot of the open round to a confirmed submission, in this process."""
+        """Submit the only slot of the open round in this process."""
         settings = self.settings_as(**changed)
         client, ledger = assembly.open_client(settings), Ledger(settings.ledger_path)
         try:
@@ -67,7 +67,7 @@ class Installation:
             ledger.close()
 
     def queue(self, **changed) -> tuple[Entry, ...]:
-        """Hand in late what the only slot left unsent, in this process."""
+        """Submit the unsent predictions of the only slot late, in this process."""
         settings = self.settings_as(late_policy="queue", **changed)
         client, ledger = assembly.open_client(settings), Ledger(settings.ledger_path)
         try:
@@ -79,11 +79,11 @@ class Installation:
         return [sys.executable, "-m", "bot", *arguments]
 
     def bot(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the bot as an operator would."""
+        """Run a command of the bot in a process of its own."""
         return self.python("-m", "bot", *arguments, **settings)
 
     def python(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run Python in the bot's folder and with its settings."""
+        """Run Python in the bot's folder with its settings."""
         return subprocess.run(
             [sys.executable, *arguments],
             env={**self.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **settings},

@@ -1,8 +1,8 @@
 """
-R17: a round opens while every core trains, and after the trainer was killed for want of memory.
+R17: a round opens while every core trains, and after the trainer was killed for lack of memory.
 
-A real ``bot run`` retrains as its job, and one more ``bot retrain`` for every core does so beside it, at ordinary
-priority and with a thread for every core each.
+A real ``bot run`` retrains as its job. Beside it run as many ``bot retrain`` as there are cores, at ordinary priority and
+with one thread a core each.
 """
 
 import os
@@ -40,15 +40,15 @@ epochs = 100000
 patience = 1000000
 evaluations_per_epoch = 2
 """
-"""Trains until it is ended, and saves where it is every few seconds."""
+"""Recipe that trains until it is killed, and saves a checkpoint every few seconds."""
 
 MEMORY = Path("/sys/fs/cgroup/memory")
-"""Where control groups of memory are made; without them the trainer is only sent what the kernel would send it."""
+"""Folder of memory control groups. Without access to it, the trainer gets SIGKILL from the test instead of the kernel."""
 
 
 @dataclass(kw_only=True)
 class Load:
-    """What came of the rounds: seconds from opening to confirmed, under load and after each death of the trainer."""
+    """Result of the rounds: seconds from opening to confirmation, under load and after each death of the trainer."""
 
     loaded: list[float] = field(default_factory=list)
     after_death: list[float] = field(default_factory=list)
@@ -127,7 +127,7 @@ def play(world: World, state: Path, folder: Path, *, cycles: int, burners: int =
 
 
 def _install(installation: Installation, state: Path) -> Installation:
-    """Give a new state directory the data, and the demo recipe's champion as that of the recipe that never ends."""
+    """Copy the data into a new state directory; make the demo recipe's champion that of the recipe that never ends."""
     (installation.root / "recipes").mkdir(parents=True)
     (installation.root / "recipes" / f"{RECIPE}.toml").write_text(TRAINING, encoding="utf-8")
     for name in ("artifacts", "data", "store"):
@@ -142,7 +142,7 @@ def _install(installation: Installation, state: Path) -> Installation:
 
 @contextmanager
 def _burners(sandbox: Sandbox, state: Path, folder: Path, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start so many ``bot retrain``; yield them once they train, stopped."""
+    """Start *count* ``bot retrain``; yield them once they train, stopped by SIGSTOP."""
     burners: list[subprocess.Popen[bytes]] = []
     logs = [folder / f"burner{number}" / "log" for number in range(count)]
     try:
@@ -164,20 +164,20 @@ def _burners(sandbox: Sandbox, state: Path, folder: Path, count: int) -> Iterato
 
 
 def _each(burners: list[subprocess.Popen[bytes]], number: int) -> None:
-    """Send all of them a signal."""
+    """Send a signal to all of them."""
     for one in burners:
         one.send_signal(number)
 
 
 def _evaluated(bot: Running) -> int:
-    """Wait until the daemon's trainer has saved where it is once more; return the step."""
+    """Wait for the next checkpoint of the daemon's trainer; return its step."""
     known = len(bot.events("network.evaluated"))
     until(lambda: len(bot.events("network.evaluated")) > known, 180, "the trainer does not get on")
     return int(bot.events("network.evaluated")[known]["step"])
 
 
 def _end_trainer(bot: Running, group: Path | None) -> str:
-    """Let the daemon's trainer die in the midst of its work; return how, and what the daemon saw of it."""
+    """Kill the daemon's trainer during its work; return how, and the outcome that the daemon logged."""
     trainer = bot.child("retrain")
     if trainer is None:
         raise RuntimeError("the daemon has no trainer")
@@ -194,14 +194,14 @@ def _end_trainer(bot: Running, group: Path | None) -> str:
 
 
 def _job(bot: Running, finished: int) -> str:
-    """Wait for what the daemon says of its trainer's end."""
+    """Wait until the daemon has logged the end of its trainer; return the outcome."""
     ended = until(lambda: bot.events("chore.finished")[finished:], 60, "the trainer is alive")
     return str(ended[0]["outcome"])
 
 
 @contextmanager
 def _group(bot: Running) -> Iterator[Path | None]:
-    """Put the daemon, and with it whatever it starts, into a control group of its own, as a container is."""
+    """Put the daemon and its children into a memory control group, like a container; yield its folder or ``None``."""
     group = MEMORY / f"numerai-bot-soak-{bot.process.pid}"
     if not os.access(MEMORY, os.W_OK):
         yield None
@@ -214,7 +214,7 @@ def _group(bot: Running) -> Iterator[Path | None]:
 
 @contextmanager
 def _no_memory(group: Path) -> Iterator[None]:
-    """Let memory run out in a group, for the sake of a process that is not the first to go."""
+    """Let a process of the group exhaust its memory, so that the kernel kills another one of the group."""
     used = int((group / "memory.usage_in_bytes").read_text(encoding="ascii"))
     limit = group / "memory.limit_in_bytes"
     limit.write_text(str(used + (32 << 20)), encoding="ascii")

@@ -1,4 +1,4 @@
-"""A real ``bot run`` beside a tournament: started, watched through its log and its heartbeat, and ended."""
+"""Start a real ``bot run`` beside a sandbox, read its log and heartbeat, and end it."""
 
 import json
 import subprocess
@@ -21,28 +21,28 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A daemon under way, and the log that it and its children write."""
+    """A running daemon, and the log of it and its children."""
 
     installation: Installation
     process: subprocess.Popen[bytes]
     log: Path
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Return what was logged under *name*, oldest first."""
+        """Return the log events named *name*, oldest first."""
         lines = (line for line in self.log.read_text(encoding="utf-8").splitlines() if line.startswith("{"))
         return [event for event in map(_parsed, lines) if event.get("event") == name]
 
     def beat(self) -> float:
-        """Return when the loop last came round, by the clock that all processes share."""
+        """Return the time of the last heartbeat, by the monotonic clock that all processes share."""
         return float(self.heartbeat().get("beat", 0.0))
 
     def heartbeat(self) -> dict[str, Any]:
-        """Return the daemon's own word on how it is; nothing before its first."""
+        """Return the content of the heartbeat; empty before the first one."""
         path = self.installation.state / "pulse.json"
         return dict(json.loads(path.read_bytes())) if path.is_file() else {}
 
     def child(self, command: str) -> psutil.Process | None:
-        """Return the child that runs a command of the bot."""
+        """Return the child process that runs a command of the bot, or ``None``."""
         for child in psutil.Process(self.process.pid).children():
             try:
                 if command in child.cmdline():
@@ -56,7 +56,7 @@ class Running:
         Wait for a round to be confirmed; return the seconds since it opened.
 
         Raises:
-            TimeoutError: It was not, in *limit_s* seconds.
+            TimeoutError: It was not confirmed within *limit_s* seconds.
         """
         entry = until(lambda: self._entry(number), limit_s, f"round {number} is not confirmed")
         return (datetime.fromisoformat(entry.confirmed_at) - schedule.round(number).opens_at).total_seconds()
@@ -76,12 +76,12 @@ class Running:
 @contextmanager
 def running(installation: Installation, *, program: tuple[str, ...] = (), **settings: str) -> Iterator[Running]:
     """
-    Start ``bot run`` and end it again.
+    Start ``bot run``; kill it at the end.
 
     Args:
-        installation: Where.
-        program: What to start in place of it.
-        settings: Added to the environment.
+        installation: Bot to run.
+        program: Command to start in place of ``bot run``.
+        settings: Variables added to the environment.
     """
     log = installation.root / "daemon.log"
     with log.open("a", encoding="utf-8") as file:
@@ -107,10 +107,10 @@ def running(installation: Installation, *, program: tuple[str, ...] = (), **sett
 
 def until(look: Callable[[], T], limit_s: float, otherwise: str) -> T:
     """
-    Look until there is something to see; return it.
+    Call *look* until it returns a true value; return that value.
 
     Raises:
-        TimeoutError: There was nothing in *limit_s* seconds.
+        TimeoutError: It returned none within *limit_s* seconds; *otherwise* begins the message.
     """
     end = time.monotonic() + limit_s
     while not (found := look()):

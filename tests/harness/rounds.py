@@ -1,9 +1,9 @@
 """
-R3 and R4: thousands of rounds in a row, each with its own trouble, and not one upload to the wrong round or after a close.
+R3 and R4: thousands of rounds, each with its own fault, without an upload to the wrong round or after a close.
 
-One bot keeps its state through all of them. A round's trouble is drawn from its number: stale or spliced live files,
-a rollover or a close during each step, a start in the last minute, failing answers. Numerai decides at the moment
-``create_submission`` arrives; a rollover in that very moment is the one that no client can see, and is left out.
+One bot keeps its state through all of them. A round's fault is drawn from its number: stale or spliced live files, a
+rollover or a close during each step, a start in the last minute, failing answers. Numerai decides when
+``create_submission`` arrives; a rollover at exactly that moment is left out, because no client can detect it.
 """
 
 import random
@@ -25,15 +25,15 @@ STEPS = (
     ("submission_upload_auth", "before"), ("submission_upload_auth", "after"), ("PUT", "before"), ("PUT", "after"),
 )  # fmt: skip
 INTERVAL, WINDOW = timedelta(hours=2), timedelta(hours=1)
-TROUBLES = ("none", "answers", "stale", "stale_for_long", "spliced", "rollover", "close", "last_minute", "too_late")
+KINDS = ("none", "answers", "stale", "stale_for_long", "spliced", "rollover", "close", "last_minute", "too_late")
 LOST = ("rollover", "close", "last_minute", "too_late")
-"""Troubles under which a round may go without a submission."""
+"""Faults under which a round may end without a submission."""
 
 
-def trouble(sandbox: Sandbox, state: Path, number: int, seed: int) -> str:
-    """Put a round's trouble in place; return its name."""
+def add_fault(sandbox: Sandbox, state: Path, number: int, seed: int) -> str:
+    """Apply the fault of a round; return its name."""
     drawn = random.Random(f"{seed}/{number}")
-    kind = drawn.choice(TROUBLES)
+    kind = drawn.choice(KINDS)
     sandbox.faults = Faults(Plan(seed=number, share=0.2 if kind in ("answers", "rollover", "close") else 0.0))
     operation, phase = drawn.choice(STEPS)
     match kind:
@@ -58,16 +58,16 @@ def trouble(sandbox: Sandbox, state: Path, number: int, seed: int) -> str:
 
 
 def season(bots: Bots, world: World, folder: Path, rounds: int, *, seed: int = 0) -> tuple[Tally, dict[str, int]]:
-    """Play *rounds* rounds; return the counts, and how many rounds of each trouble ended confirmed."""
+    """Play *rounds* rounds; return the counts, and the number of confirmed rounds by fault."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     state, journal = folder / "state", folder / "history.jsonl"
     schedule = Schedule.every(INTERVAL, window=WINDOW, first_round=FIRST_ROUND, first_open=OPENED)
-    tally, confirmed, owed = Tally(name="R3 R4 season"), dict.fromkeys(TROUBLES, 0), []
+    tally, confirmed, owed = Tally(name="R3 R4 season"), dict.fromkeys(KINDS, 0), []
     with Sandbox(world, clock=SandboxClock(OPENED, rate=0), schedule=schedule, journal=journal) as sandbox:
         for number in range(FIRST_ROUND, FIRST_ROUND + rounds):
             sandbox.clock.set(schedule.round(number).opens_at + timedelta(seconds=1))
-            kind = trouble(sandbox, state, number, seed)
+            kind = add_fault(sandbox, state, number, seed)
             last = _play(bots, sandbox, state, number, tally)
             confirmed[kind] += last.status == 0
             if kind not in LOST:
@@ -84,7 +84,7 @@ def season(bots: Bots, world: World, folder: Path, rounds: int, *, seed: int = 0
 
 
 def _play(bots: Bots, sandbox: Sandbox, state: Path, number: int, tally: Tally) -> Attempt:
-    """Run bots until the round is confirmed or over."""
+    """Run bots until the round is confirmed or closed."""
     while True:
         attempt = bots.attempt(sandbox, state)
         tally.attempts += 1

@@ -1,8 +1,8 @@
 """
-R5, R7, R24: seasons of rounds under failing APIs, played in virtual time by the loop and the submitter that really run.
+R5, R7, R24: seasons of rounds with failing requests, in virtual time, with the real loop and submitter.
 
-Time passes only where the bot waits, and for what scoring is modelled to take; so a season takes minutes, and what is
-measured does not depend on the machine.
+Time passes only while the bot waits, and for the assumed duration of scoring. A season takes minutes, and its measured
+times do not depend on the machine.
 """
 
 import os
@@ -31,7 +31,7 @@ EVERY, WINDOW = timedelta(hours=2), timedelta(hours=1)
 
 @dataclass(kw_only=True)
 class Season:
-    """What came of some rounds: seconds from opening to confirmed, by round and slot, and whatever was wrong."""
+    """Result of some rounds: seconds from opening to confirmation of each slot, and breaches."""
 
     name: str
     rounds: int
@@ -66,17 +66,17 @@ def play(
     before: Callable[[int, timedelta], None] = lambda _number, _since: None,
 ) -> Season:
     """
-    Play rounds one after another and judge them.
+    Play rounds one after another and check them.
 
     Args:
-        name: Of the season.
-        world: The data.
-        artifacts: Of an installation.
-        folder: For state and history.
-        rounds: How many.
-        slots: Of the account's models.
-        plan: What goes wrong.
-        outage: How long after each opening nothing is answered properly.
+        name: Name of the season; it seeds the draws.
+        world: Data of the tournament.
+        artifacts: Artifacts of an installation.
+        folder: Folder for state and history.
+        rounds: Number of rounds.
+        slots: Number of the account's models.
+        plan: Plan of faults.
+        outage: Time after each opening in which every request fails.
         before: Called before every look with the round's place and the time since it opened.
     """
     season = Season(name=name, rounds=rounds, slots=slots)
@@ -130,13 +130,13 @@ GOALS = ((0.3, 5 * 60), (0.5, 8 * 60), (0.8, 30 * 60))
 
 def clocks(world: World, artifacts: Path, folder: Path, fake: Path) -> Season:
     """
-    R7: hours off, stepped by an hour while a round is open, in three time zones.
+    R7: play rounds with a clock that is hours off, or stepped by an hour in an open round, in three time zones.
 
     Args:
-        world: The data.
-        artifacts: Of an installation.
-        folder: For state and history.
-        fake: What libfaketime reads its offset from.
+        world: Data of the tournament.
+        artifacts: Artifacts of an installation.
+        folder: Folder for state and history.
+        fake: File from which libfaketime reads its offset.
     """
     wrong = [(start, end) for start, end in (("+3h", "+3h"), ("-3h", "-3h"), ("+0", "+1h"), ("+0", "-1h"))]
     cases = [(zone, *hours) for zone in ("Pacific/Kiritimati", "America/New_York", "Europe/Berlin") for hours in wrong]
@@ -158,7 +158,7 @@ def clocks(world: World, artifacts: Path, folder: Path, fake: Path) -> Season:
 
 
 def quiet() -> None:
-    """Drop every line of the log: a season has a hundred thousand."""
+    """Drop every log line; a season has a hundred thousand."""
 
     def drop(*_: object) -> None:
         raise structlog.DropEvent

@@ -1,4 +1,4 @@
-"""Rounds that go wrong on purpose, one trial after another, each judged from its traces alone."""
+"""Rounds with planned kills and faults, each checked by the referee from its records alone."""
 
 import json
 import os
@@ -20,45 +20,45 @@ from bot.sandbox.world.generate import World
 from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
 DELAY = timedelta(seconds=61)
-"""Nothing takes effect later than this."""
+"""Longest delay of an effect."""
 
 PATIENCE = 80
-"""Attempts after which a round counts as lost."""
+"""Number of attempts after which a round counts as lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """How one run of the bot ended: exit status, the kill_points it passed, and its error."""
+    """Result of one run of the bot: its exit status, the kill points that it passed, and its error."""
 
     status: int
     passed: list[str]
 
     @property
     def error(self) -> str:
-        """Return the error it ended with."""
+        """Return the error that ended the run; empty for none."""
         return "; ".join(line for line in self.passed if line.startswith("error:"))
 
     @property
     def hit(self) -> bool:
-        """Say whether the failing disk came to fail."""
+        """Return whether the failing disk has failed."""
         return "hit" in self.passed
 
     @property
     def kill_points(self) -> list[str]:
-        """Return the kill_points, in order."""
+        """Return the kill points in order."""
         return [line for line in self.passed if line.endswith((":before", ":after"))]
 
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What a trial came to."""
+    """Result of a trial."""
 
     attempts: list[Attempt]
     breaches: list[Breach]
     history: list[dict]
 
     def count(self, event: str) -> int:
-        """Return how often something happened on the server."""
+        """Return how often the history holds an event."""
         return sum(line["event"] == event for line in self.history)
 
     @property
@@ -96,7 +96,7 @@ class Tally:
 
 
 class Bots:
-    """The zygote, asked for one bot at a time."""
+    """A zygote process that forks one bot at a time."""
 
     def __init__(self, artifacts: Path, *, preload: Path | None = None) -> None:
         environment = {**os.environ, **({"LD_PRELOAD": str(preload)} if preload else {})}
@@ -130,7 +130,7 @@ class Bots:
 
 @contextmanager
 def bots(artifacts: Path, *, preload: Path | None = None) -> Iterator[Bots]:
-    """Start a zygote and end it again."""
+    """Start a zygote; end it at the end."""
     started = Bots(artifacts, preload=preload)
     try:
         yield started
@@ -151,18 +151,18 @@ def trial(
     **asked: object,
 ) -> Outcome:
     """
-    Bring one round to its end with whatever goes wrong, and judge it.
+    Play one round with planned kills and faults, and check it.
 
     Args:
-        runner: Where bots come from.
-        world: The data.
-        folder: For state and history; removed before and after.
-        faults: That happen for sure.
-        plan: That are drawn.
-        kills: At which kill point each attempt dies; attempts after the last one are left alone.
-        between: Called after every attempt that did not end well.
-        minutes: By which the clock moves between attempts.
-        asked: Of the first attempt.
+        runner: Source of bots.
+        world: Data of the tournament.
+        folder: Folder for state and history; removed before and after.
+        faults: Faults that always happen.
+        plan: Plan of drawn faults.
+        kills: Number of the kill point at which each attempt dies; later attempts are not killed.
+        between: Called after every attempt that failed.
+        minutes: Minutes by which the clock moves between attempts.
+        asked: Options of the first attempt.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -182,7 +182,7 @@ def trial(
             if between is not None:
                 between(sandbox, state, attempts[-1])
             clock.advance(timedelta(minutes=minutes))
-        # Whatever is still on its way arrives.
+        # Delayed effects arrive now.
         clock.advance(DELAY)
         sandbox.tournament.settle()
     history = read_history(journal)

@@ -1,4 +1,4 @@
-"""A bot whose loop, retries and network live by the sandbox's clock, and whose attempts run in this process."""
+"""A bot whose loop, retries and transport use the sandbox's clock, and whose attempts run in this process."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ from bot.tournament.transport import Transport
 from tests.harness.zygote import HereValidation
 
 START_S, SCORING_S = 5.0, 55.0
-"""Seconds that a new process is modelled to take until it asks anything, and that scoring and gates take."""
+"""Assumed seconds from the start of a process to its first request, and of scoring with gates."""
 
 ACCOUNT = Account(
     username="season",
@@ -44,7 +44,7 @@ ACCOUNT = Account(
 
 @dataclass(kw_only=True)
 class Slow(Fallbacks):
-    """Fallbacks that take their time."""
+    """Fallbacks that take ``SCORING_S`` seconds of virtual time."""
 
     sleep: Callable[[float], None]
 
@@ -54,7 +54,7 @@ class Slow(Fallbacks):
 
 
 class Here:
-    """An attempt in this process: the commands' own steps, without a second interpreter."""
+    """An attempt in this process, with the steps of the command but without a second interpreter."""
 
     seconds, is_overdue = SCORING_S, False
 
@@ -68,12 +68,12 @@ class Here:
         return self._status
 
     def stop(self, *, grace_s: float) -> None:
-        """It has ended."""
+        """Do nothing: the attempt has already ended."""
 
 
 @contextmanager
 def virtual_time(clock: SandboxClock) -> Iterator[Callable[[float], None]]:
-    """Let the loop, retries and the transport live by *clock*; yield what passes time."""
+    """Let loop, retries and transport use *clock*; yield the function that advances it."""
 
     def sleep(seconds: float) -> None:
         clock.advance(timedelta(seconds=seconds))
@@ -98,7 +98,7 @@ def virtual_time(clock: SandboxClock) -> Iterator[Callable[[float], None]]:
 def make_bot(
     sandbox: Sandbox, artifacts: Path, state: Path, slots: Mapping[str, str], sleep: Callable[[float], None]
 ) -> tuple[Daemon, Ledger]:
-    """Return a loop whose attempts run here, and its ledger."""
+    """Return a loop whose attempts run in this process, and its ledger."""
     ledger, store, scorers = Ledger(state / "ledger.sqlite"), ArtifactStore(artifacts), dict[str, Scorer]()
 
     def client() -> NumeraiClient:

@@ -1,9 +1,9 @@
 """
-A process that has loaded everything a submission needs, and forks one bot after another.
+A process that has loaded all libraries of a submission, and forks one bot after another.
 
-Each line on standard input asks for one attempt: ``{"url", "state", "kill"}``. The child brings the open round to a
-confirmed submission, as ``bot submit`` does, and sends itself SIGKILL at its *kill*-th kill point. The answer is its exit
-status (-9 when killed) and the kill_points it passed. With *fail* the child's *fail*-th write, sync or rename below the
+Each line on standard input starts one attempt: ``{"url", "state", "kill"}``. The child submits the open round, as
+``bot submit`` does, and sends itself SIGKILL at its *kill*-th kill point. The answer is its exit status (-9 if killed) and
+the kill points that it passed. With *fail* the child's *fail*-th write, sync or rename below the
 state directory fails with *errno* (see ``failing.c``).
 """
 
@@ -34,13 +34,13 @@ from bot.tournament.transport import Transport
 
 
 class HereValidation:
-    """Numerai's own validation, in this process: a second interpreter for every attempt would take seconds."""
+    """Numerai's own validation in this process, because a second interpreter for every attempt would take seconds."""
 
     def __init__(self, live: Path, csv: Path) -> None:
         self._paths = str(live), str(csv)
 
     def verdict(self) -> str | None:
-        """Return what the validation says against the file."""
+        """Return the error of the validation; ``None`` if it accepts the file."""
         try:
             _validate(*self._paths)
         except (AssertionError, ValueError) as error:
@@ -90,7 +90,7 @@ def attempt(asked: dict, scorers: dict[str, Scorer], passed: int) -> int:
     except BotError as error:
         os.write(passed, f"error:{type(error).__name__}: {error}\n".encode())
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 - what a daemon would log as crashed
+    except Exception as error:  # noqa: BLE001 - a crash of the bot is a result
         os.write(passed, f"error:{type(error).__name__}: {error}\n".encode())
         return 1
     return 0
@@ -112,7 +112,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             os.close(reading)
-            # What a bot logs must not end up among the answers.
+            # The bot's log must not mix with the answers.
             os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
             shim = ctypes.CDLL(os.environ["LD_PRELOAD"]) if "fail" in asked else None
             if shim:

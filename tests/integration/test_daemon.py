@@ -74,12 +74,12 @@ def confirmed_rounds(sandbox):
 
 
 def until(sandbox, rounds):
-    """Wait until the sandbox holds submissions of so many rounds."""
+    """Wait until the sandbox holds submissions of *rounds* rounds; return whether it does."""
     return sandbox.tournament.wait_for(lambda: len(set(confirmed_rounds(sandbox))) >= rounds, timeout_s=LIMIT_S)
 
 
 def seen(look):
-    """Wait until *look* answers with something; return it."""
+    """Wait until *look* returns a true value; return that value."""
     end = time.monotonic() + LIMIT_S
     while not (found := look()) and time.monotonic() < end:
         time.sleep(0.05)
@@ -101,7 +101,7 @@ def test_rounds_in_a_row_with_a_restart_have_one_submission_each(season):
     assert confirmed_rounds(season.sandbox) == [FIRST_ROUND, FIRST_ROUND + 1, FIRST_ROUND + 2]
 
 
-def test_second_instance_is_turned_away(season):
+def test_second_instance_is_refused(season):
     """A second bot on the same state directory exits 75 and names the first."""
     with running(season) as first:
         assert until(season.sandbox, 1), log(season)
@@ -111,8 +111,8 @@ def test_second_instance_is_turned_away(season):
     assert str(first.pid) in second.stderr
 
 
-def test_stops_at_once_when_told_to_and_is_well_until_then(season):
-    """SIGTERM ends the loop with exit code 0 within ten seconds; `bot health` says which of both it is."""
+def test_stops_within_ten_seconds_of_sigterm_and_is_healthy_before(season):
+    """SIGTERM ends the loop with exit code 0 within ten seconds; `bot health` reports the difference."""
     with running(season) as process:
         assert until(season.sandbox, 1), log(season)
         alive = season.bot("health")
@@ -128,7 +128,7 @@ def test_stops_at_once_when_told_to_and_is_well_until_then(season):
 
 @pytest.mark.slow
 def test_first_retrain_makes_the_first_submission_possible(season):
-    """A bot that starts with nothing retrains, promotes and submits, all by itself."""
+    """A bot without artifacts retrains, promotes and submits without an operator."""
     shutil.rmtree(season.state / "artifacts")
     with running(season, BOT_RETRAIN="weekly"):
         assert until(season.sandbox, 1), log(season)
@@ -138,7 +138,7 @@ def test_first_retrain_makes_the_first_submission_possible(season):
 
 
 def test_several_accounts_fill_their_own_slots(season):
-    """Each account's key is read from its files and fills its own models, in the same round."""
+    """Each account submits its own models with the key from its files, in the same round."""
     tables = []
     for account in (DEMO_ACCOUNT, OTHER):
         for name in ("public_id", "secret_key"):
@@ -160,7 +160,7 @@ def test_several_accounts_fill_their_own_slots(season):
 
 
 def test_a_rotated_key_needs_no_restart(season):
-    """A key that is refused is read again from its file; with the new one the round is confirmed."""
+    """A refused key is read again from its file; with the new key the round is confirmed."""
     secret = season.root / "secret"
     secret.write_text("revoked")
     secret.chmod(0o600)
@@ -177,15 +177,15 @@ def test_a_rotated_key_needs_no_restart(season):
 
 
 class Services:
-    """What a person would be told: an alert service that speaks JSON, and a dead man's switch."""
+    """An alert service with a JSON interface, and a dead man's switch."""
 
     def __init__(self):
-        self.told, self.pings = [], []
+        self.messages, self.pings = [], []
         services = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
-                services.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                services.messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 self.send_response(200)
                 self.end_headers()
 
@@ -210,8 +210,8 @@ def services():
     running.server.server_close()
 
 
-def test_a_trouble_is_told_once_and_its_end_once(season, services):
-    """A round that nothing can score is one alert, however often it is tried; the next confirmed one is one recovery."""
+def test_a_problem_has_one_alert_and_one_recovery(season, services):
+    """A round that no model can score has one alert over all attempts; the next confirmed round has one recovery."""
     shutil.move(season.state / "artifacts", season.root / "hidden")
     settings = {
         "BOT_ALERT_URLS": f"json://127.0.0.1:{services.port}/",
@@ -219,27 +219,27 @@ def test_a_trouble_is_told_once_and_its_end_once(season, services):
         "BOT_HTTP_PORT": "0",
     }
     with running(season, **settings):
-        first = seen(lambda: services.told)
+        first = seen(lambda: services.messages)
         season.sandbox.clock.advance(ROUND)
         missed = seen(lambda: events(season, "round.missed"))
         unwell = season.bot("health")
         shutil.move(season.root / "hidden", season.state / "artifacts")
         season.sandbox.clock.advance(ROUND)
-        recovered = until(season.sandbox, 1) and seen(lambda: len(services.told) == 2)
+        recovered = until(season.sandbox, 1) and seen(lambda: len(services.messages) == 2)
         pinged = seen(lambda: services.pings)
 
     assert first, log(season)
     assert missed, log(season)
     assert recovered, log(season)
-    assert "needs the operator" in services.told[0]["title"]
-    assert services.told[1]["title"].startswith("numerai-bot: over")
+    assert "needs the operator" in services.messages[0]["title"]
+    assert services.messages[1]["title"].startswith("numerai-bot: over")
     assert "closed without a confirmed submission" in unwell.stderr
     assert pinged == ["/ping/secret-check"]
     assert "secret-check" not in log(season)
 
 
 def test_pages_answer_on_the_loopback_port(season):
-    """`/healthz` and `/metrics` answer, the hook wakes the loop with Numerai's trigger id, and all else is not found."""
+    """`/healthz` and `/metrics` answer, the hook wakes the loop with Numerai's trigger id, and other paths get 404."""
     with running(season, BOT_HTTP_PORT="0", BOT_WEBHOOK_TOKEN="knock", BOT_TICK_S="20"):
         started = seen(lambda: events(season, "web.started"))
         base = f"http://127.0.0.1:{started[0]['port']}"

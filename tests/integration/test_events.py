@@ -1,4 +1,4 @@
-"""Events of the tournament that come at a time of their own, and a slot that is no longer there."""
+"""Events of the tournament at their planned times, and slots that no longer exist."""
 
 from datetime import timedelta
 
@@ -16,12 +16,12 @@ from tests.harness.installation import FIRST_ROUND, OPENED, SLOT, Installation
 pytestmark = pytest.mark.usefixtures("no_backoff", "validated_here")
 
 
-def befalls(sandbox, kind, **details):
+def cause(sandbox, kind, **details):
     sandbox.faults.add(Fault(operation="*", kind=kind, **details))
 
 
 def test_an_event_waits_for_its_time(world_folder, tmp_path):
-    """A plan's close comes at its second of the sandbox's clock, whatever is asked before, and only once."""
+    """A planned close happens once, at its second of the sandbox's clock."""
     plan = Plan(faults=(Fault(operation="*", kind="close_early", at_s=600),))
     clock = SandboxClock(OPENED + timedelta(minutes=1), rate=0)
     schedule = Schedule(first_round=FIRST_ROUND, first_open=OPENED)
@@ -46,9 +46,9 @@ def asked(installation):
 
 
 @pytest.mark.parametrize("kind", ["model_renamed", "model_deleted"])
-def test_a_slot_that_is_gone_is_named_and_nothing_is_sent(installation, sandbox, kind):
-    """What the settings call by a name that the account does not have any more needs the operator; back again, it is filled."""
-    befalls(sandbox, kind, message="other_name")
+def test_a_missing_slot_is_reported_and_nothing_is_sent(installation, sandbox, kind):
+    """A configured slot that the account no longer has needs the operator; once it is back, it is filled."""
+    cause(sandbox, kind, message="other_name")
     models = sandbox.tournament.accounts
     with pytest.raises(BadConfig, match=f"slot '{SLOT}' is not a model of this account"):
         installation.submit(slots={SLOT: "demo"})
@@ -61,9 +61,9 @@ def test_a_slot_that_is_gone_is_named_and_nothing_is_sent(installation, sandbox,
 
 
 def test_a_model_renamed_after_its_round_gets_no_second_content(installation, sandbox):
-    """The account's only model goes by a new name: this round's submission of the old one stays, the next round is filled."""
+    """After a rename of the only model, this round's submission stays, and the next round is filled."""
     installation.submit()
-    befalls(sandbox, "model_renamed", message="other_name")
+    cause(sandbox, "model_renamed", message="other_name")
     with pytest.raises(RefuseToSubmit):
         installation.submit()
     held = len(sandbox.tournament.submissions)

@@ -1,4 +1,4 @@
-"""The sandbox's faults, seen from the other end of the wire, and what the bot makes of each."""
+"""The sandbox's faults, as a plain client sees them, and the bot's error for each."""
 
 import json
 from datetime import timedelta
@@ -47,7 +47,7 @@ def ask(sandbox, timeout_s=20.0):
 
 
 def plain(status, *, body=None, **headers):
-    """Return what a whole but useless answer looks like to a client that trusts nothing."""
+    """Return a check that the answer has a status, a body and headers."""
 
     def check(sandbox):
         reply = ask(sandbox)
@@ -88,15 +88,15 @@ SEEN = {
 }  # fmt: skip
 
 
-def test_every_answer_is_looked_at():
-    """No kind of answer is without a test of what it looks like."""
+def test_every_kind_of_answer_has_a_check():
+    """Every kind in ``ANSWERS`` has a check below."""
     assert set(SEEN) == set(ANSWERS)
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
 @pytest.mark.parametrize("phase", ["before", "after"])
 def test_kind_really_happens_on_the_wire(sandbox, kind, phase):
-    """A client of another make sees exactly this misbehaviour, once."""
+    """A plain client sees the fault exactly once."""
     if kind == "gzip":
         sandbox.faults.add(Fault(operation="rounds", kind=kind, phase=phase))
         reply = urllib3.PoolManager().request("POST", sandbox.url, json=QUERY, decode_content=False)
@@ -112,7 +112,7 @@ def test_kind_really_happens_on_the_wire(sandbox, kind, phase):
 
 @pytest.mark.parametrize("kind", [kind for kind in ANSWERS if kind != "slow"])
 def test_every_answer_is_a_typed_error_to_the_bot(sandbox, hasty, kind):
-    """Whatever comes back in place of an answer, the bot knows whether to try again or to call for help."""
+    """Every faulty answer raises a typed error, which decides between retry and operator."""
     sandbox.faults.add(Fault(operation="rounds", kind=kind, phase="after", seconds=2, times=99))
 
     with pytest.raises(BadCredentials if kind in ("unauthorized", "expired") else NumeraiUnavailable):
@@ -121,7 +121,7 @@ def test_every_answer_is_a_typed_error_to_the_bot(sandbox, hasty, kind):
 
 @pytest.mark.parametrize("kind", HOSTS)
 def test_url_that_leads_nowhere_is_a_typed_error(sandbox, client, kind):
-    """A storage host without an address, or without TLS, is an unavailable server."""
+    """A storage host without an address, or without TLS, counts as an unavailable server."""
     sandbox.faults.add(Fault(operation="dataset", kind=kind))
 
     with pytest.raises(NumeraiUnavailable, match="did not answer"), client.download(LIVE):
@@ -134,8 +134,8 @@ def get(client):
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_file_misbehaves_as_told(sandbox, client, kind):
-    """Each way a file can go wrong in the storage shows in what arrives."""
+def test_file_fault_shows_in_the_download(sandbox, client, kind):
+    """Each fault of a file in the storage shows in the downloaded content."""
     _, sound = get(client)
     sandbox.faults.add(Fault(operation="GET", kind=kind, message="one_dropped", seconds=0.1))
     if kind == "truncate":
@@ -163,7 +163,7 @@ def test_rollover_and_close_move_the_clock(sandbox):
 
 
 def test_early_close_and_extension_move_the_round(sandbox, client):
-    """A round that closes early is over at once; one that is extended closes later."""
+    """A round that closes early is closed at once; an extended round closes later."""
     before = client.current_round().closes_at
     events(sandbox, "extend", seconds=600)
     extended = client.current_round().closes_at
@@ -175,7 +175,7 @@ def test_early_close_and_extension_move_the_round(sandbox, client):
 
 
 def test_round_that_opens_late_is_not_open_before(sandbox, client):
-    """The next round opens when it is said to now."""
+    """A delayed round is not open before its new time."""
     events(sandbox, "open_late", seconds=5400)
     sandbox.clock.set(OPENED + timedelta(days=1, minutes=89))
     with pytest.raises(RoundNotOpen, match="13:30:00"):
@@ -186,7 +186,7 @@ def test_round_that_opens_late_is_not_open_before(sandbox, client):
 
 
 def test_late_and_stale_data_come_right(sandbox, client):
-    """The live file is absent, then the round before's, then this round's."""
+    """The live file is missing, then that of the previous round, then that of this round."""
     sandbox.clock.advance(timedelta(days=1))
     events(sandbox, "data_late", seconds=60)
     with pytest.raises(NumeraiUnavailable, match="403"):
@@ -202,7 +202,7 @@ def test_late_and_stale_data_come_right(sandbox, client):
 
 
 def test_key_and_slot_are_refused_for_a_while(sandbox, client):
-    """A revoked key and a slot with an active model upload are refused, each in its own words."""
+    """A revoked key and a slot with an active model upload are refused, each with its own message."""
     events(sandbox, "key_revoked", seconds=60)
     with pytest.raises(BadCredentials):
         client.submissions(MODEL)
@@ -215,7 +215,7 @@ def test_key_and_slot_are_refused_for_a_while(sandbox, client):
 
 
 def test_skewed_clock_foreign_hand_and_lost_model_show(sandbox, client):
-    """The Date header lies; somebody else submits; the account loses its model; the data version is gone."""
+    """The Date header is skewed, another client submits, the account loses its model, the data version is removed."""
     events(sandbox, "clock_skew", seconds=7200)
     client.slots()
     skewed = client.server_now() - sandbox.clock.now()
@@ -228,7 +228,7 @@ def test_skewed_clock_foreign_hand_and_lost_model_show(sandbox, client):
 
 
 def test_delayed_effect_comes_late_and_stale_read_lags(sandbox, client):
-    """A delayed create appears after its delay; a stale list leaves out what is younger."""
+    """A delayed create appears after its delay; a stale list leaves out newer submissions."""
     rows = [
         f"{identity},{(row + 1) / 1e3:.6f}" for row, identity in enumerate(sandbox.tournament.live_ids(FIRST_ROUND))
     ]
@@ -245,7 +245,7 @@ def test_delayed_effect_comes_late_and_stale_read_lags(sandbox, client):
 
 
 def test_same_seed_same_faults():
-    """A plan's draws depend on seed, operation and count alone; their share is the plan's."""
+    """Draws depend on seed, operation and count only; their share is the plan's."""
 
     def draws(seed):
         faults = Faults(Plan(seed=seed, share=0.5))
@@ -270,7 +270,7 @@ def test_same_seed_same_faults():
     ],
 )
 def test_plan_that_makes_no_sense_is_explained(tmp_path, plan, reason):
-    """A typing mistake in a plan is one line that says what there is."""
+    """A mistake in a plan is one line with the known names."""
     (tmp_path / "plan.json").write_text(plan)
     with pytest.raises(BadConfig, match=reason):
         serve(
@@ -280,7 +280,7 @@ def test_plan_that_makes_no_sense_is_explained(tmp_path, plan, reason):
 
 
 def test_plan_is_read_and_recorded(world_folder, tmp_path):
-    """What a plan lists happens, and the history says so."""
+    """The faults of a plan happen, and the history holds them."""
     about = {"seed": 3, "faults": [{"operation": "rounds", "kind": "reset", "skip": 1}]}
     (tmp_path / "plan.json").write_text(json.dumps(about))
     plan = Plan.load(tmp_path / "plan.json")

@@ -5,8 +5,8 @@ import sys
 from tests.harness import growth
 
 
-def test_rounds_leave_nothing_behind_in_the_daemon(world_folder, tmp_path):
-    """R18: once everything was used, a message among it, further rounds add next to nothing."""
+def test_rounds_add_no_memory_to_the_daemon(world_folder, tmp_path):
+    """R18: after the first rounds and one alert, further rounds hardly add memory."""
     grown = growth.play(world_folder, tmp_path, rounds=14, settled_in=9, look_every=14)
     sys.stdout.write(f"{grown}\n")
 

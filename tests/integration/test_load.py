@@ -10,7 +10,7 @@ from tests.harness import load
 
 @pytest.mark.slow
 def test_rounds_under_load_and_after_the_trainer_died_are_confirmed_in_time(world_folder, trained, tmp_path):
-    """R17: within two minutes of the opening; what the dead trainer left does no harm, and the next one goes on from it."""
+    """R17: rounds are confirmed within two minutes; the next trainer continues from the checkpoint of the killed one."""
     played = load.play(World.open(world_folder), trained, tmp_path / "load", cycles=1, burners=0, tick_s=2)
     sys.stdout.write(f"{played}\n")
 

@@ -30,7 +30,7 @@ from tests.harness.installation import FIRST_ROUND, OPENED
     ],
 )
 def test_arguments_that_cannot_be_served_are_explained(tmp_path, monkeypatch, world_folder, arguments, reason):
-    """A folder, size, rhythm or address that makes no sense is one line."""
+    """A wrong folder, size, interval or address is one line."""
     monkeypatch.chdir(tmp_path)
     if "--size" not in arguments:
         arguments = ["--world", str(world_folder), *arguments]
@@ -40,8 +40,8 @@ def test_arguments_that_cannot_be_served_are_explained(tmp_path, monkeypatch, wo
     assert reason in str(result.exception)
 
 
-def test_interrupted_world_is_made_anew(tmp_path):
-    """What a killed generation left behind does not stand in the way."""
+def test_interrupted_world_is_generated_again(tmp_path):
+    """Files of a killed generation are replaced."""
     (tmp_path / "v5.3").mkdir()
     (tmp_path / "v5.3" / "train.parquet").write_bytes(b"half")
     world = generate(tmp_path)
@@ -50,7 +50,7 @@ def test_interrupted_world_is_made_anew(tmp_path):
 
 
 def test_whole_world_is_never_overwritten(world_folder):
-    """A generated world is not replaced by another."""
+    """A complete world is not replaced by another."""
     with pytest.raises(FileExistsError):
         generate(world_folder)
 
@@ -68,8 +68,8 @@ def test_served_tournament_can_be_asked_for_its_record(tmp_path, world_folder):
     assert (record["open_round"] >= FIRST_ROUND, record["submissions"], status) == (True, [], 0)
 
 
-def test_rounds_go_on_where_an_earlier_tournament_ended(world_folder, tmp_path):
-    """A world that is served again opens rounds nobody has seen."""
+def test_rounds_continue_after_those_of_an_earlier_tournament(world_folder, tmp_path):
+    """A world that is served again opens new rounds."""
     world = World.open(shutil.copytree(world_folder, tmp_path / "world"))
     before, played = world.live(world.played), world.played
     clock = SandboxClock(OPENED, rate=0)
@@ -81,7 +81,7 @@ def test_rounds_go_on_where_an_earlier_tournament_ended(world_folder, tmp_path):
 
 
 def test_clock_of_a_running_sandbox_can_be_moved(sandbox):
-    """Anybody with the address can move the sandbox's time on."""
+    """A POST to its address advances the sandbox's clock."""
     moved = requests.post(f"{sandbox.url}sandbox/clock", json={"advance_s": 7200}, timeout=60).json()
 
     assert moved["now"] == "2026-11-24T14:01:00Z"

@@ -1,4 +1,4 @@
-"""The tournament's own rules, as far as the real one's are known."""
+"""Rules of the sandbox's tournament, as far as Numerai's are known."""
 
 import re
 from dataclasses import replace
@@ -45,8 +45,8 @@ def numbers(sandbox, query, variables=None):
     return [one["number"] for one in post(sandbox, query, variables)["data"]["rounds"]]
 
 
-def test_answers_come_under_the_names_that_were_asked_for(sandbox):
-    """Camel case, snake case and aliases are echoed; an unknown query is an error beside the answer to a known one."""
+def test_answers_have_the_names_of_the_query(sandbox):
+    """Camel case, snake case and aliases are kept; an unknown query is an error beside the answer to a known one."""
     reply = post(sandbox, "{ nonsense r: rounds(tournament: 8 number: 0) { n: number openTime close_time } }")
     times = {"openTime": "2026-11-24T12:00:00Z", "close_time": "2026-11-24T13:00:00Z"}
 
@@ -66,8 +66,8 @@ def test_answers_come_under_the_names_that_were_asked_for(sandbox):
         ('mutation { createSubmission(filename: "gone.csv") { id } }', "FileNotFoundError gone.csv"),
     ],
 )
-def test_what_cannot_be_answered_is_refused(sandbox, query, message):
-    """A field that lacks an argument, has an unusable one or asks for what does not exist is null, with an error."""
+def test_invalid_fields_are_refused(sandbox, query, message):
+    """A field with a missing or unusable argument, or for an object that does not exist, is null with an error."""
     reply = post(sandbox, query, {}, DEMO_ACCOUNT)
 
     assert not any((reply["data"] or {}).values())
@@ -85,8 +85,8 @@ def test_what_cannot_be_answered_is_refused(sandbox, query, message):
     ],
     ids=["number as string", "foreign type", "default", "absent variable", "fields of a number"],
 )
-def test_loose_questions_are_understood(sandbox, query, variables, expected):
-    """Loosely typed values and variables, defaults, absent variables and needless selections are no reason to fail."""
+def test_loose_queries_are_accepted(sandbox, query, variables, expected):
+    """Loosely typed values and variables, defaults, absent variables and needless selections are accepted."""
     assert numbers(sandbox, query, variables) == expected
 
 
@@ -96,7 +96,7 @@ def test_request_without_a_query_is_a_bad_request(sandbox):
 
 
 def test_fields_are_named_in_snake_case():
-    """Inside, fields and arguments have snake case names; a selected field that is not known is null."""
+    """Resolvers see snake case names of fields and arguments; an unknown selected field is null."""
     query = "mutation { createSubmission(lastNRounds: 1) { b { c } } create_x }"
     asked = []
     answered = execute(query, {}, lambda name, arguments: asked.append((name, arguments)) or {"b": {}})
@@ -128,14 +128,14 @@ def test_a_week_has_five_rounds():
 
 
 def test_before_the_first_round():
-    """Nothing has opened before the first round; from then on one round follows the other."""
+    """No round has opened before the first; from then on one round follows another."""
     schedule = Schedule.every(HOUR, first_round=7, first_open=OPENED)
 
     assert [schedule.opened(OPENED + after) for after in (-HOUR, 0 * HOUR, 1.5 * HOUR)] == [None, 7, 8]
 
 
 def test_a_late_submission_waits_for_the_next_round(sandbox, ids):
-    """A file that comes after the close counts for the next round, until one comes there in time."""
+    """A file after the close counts for the next round, until that round has a file in time."""
     punctual = submit(sandbox, predictions(ids), "a.csv")
     sandbox.clock.advance(2 * HOUR)
     late = submit(sandbox, predictions(ids), "b.csv")
@@ -160,7 +160,7 @@ def test_a_late_submission_waits_for_the_next_round(sandbox, ids):
     ids=["missing ids", "repeated id", "wrong column", "out of range", "no value", "constant"],
 )
 def test_wrong_files_are_refused(sandbox, ids, change, message):
-    """What Numerai's validation refuses is refused here in its words, and not held."""
+    """A file that Numerai's validation refuses is refused with its message, and not kept."""
     lines = predictions(ids).decode().splitlines()
     with pytest.raises(Refused, match=message):
         submit(sandbox, ("\n".join(change(lines)) + "\n").encode())
@@ -169,7 +169,7 @@ def test_wrong_files_are_refused(sandbox, ids, change, message):
 
 
 def test_ids_of_the_round_before_are_mapped_silently(sandbox, ids):
-    """The real server's worst courtesy: yesterday's ids are taken for today's."""
+    """Ids of the previous round are mapped onto this round's without an error, as on the real server."""
     sandbox.clock.advance(timedelta(days=1))
     taken = submit(sandbox, predictions(ids))
 
@@ -187,7 +187,7 @@ def test_ids_of_the_round_before_are_mapped_silently(sandbox, ids):
     ],
 )
 def test_a_key_needs_its_scopes(sandbox, field, scope):
-    """A field is refused to a key without its scope, and to everybody without a key."""
+    """A field is refused to a key without its scope, and to requests without a key."""
     sandbox.tournament.accounts = (DEMO_ACCOUNT, narrow := replace(DEMO_ACCOUNT, public_id="NARROW", scopes=()))
 
     assert post(sandbox, f"{{ {field} }}", None, narrow)["errors"][0]["message"].endswith(scope)
@@ -203,8 +203,8 @@ def test_uploads_get_a_name_of_their_own():
 
 
 @pytest.mark.parametrize("after", [0 * HOUR, 2 * HOUR], ids=["on time", "late"])
-def test_scores_are_numerais(sandbox, ids, after):
-    """A resolved round is scored by numerai-tools on the world's truth; a late file's values count in their order."""
+def test_scores_equal_numerai_tools(sandbox, ids, after):
+    """A resolved round is scored by numerai-tools on the world's targets; a late file's values count in their order."""
     sandbox.clock.advance(after)
     held = submit(sandbox, predictions(ids))
     sandbox.clock.advance(timedelta(days=92))
@@ -221,7 +221,7 @@ def test_scores_are_numerais(sandbox, ids, after):
 
 
 def test_only_the_latest_file_is_scored(sandbox, ids):
-    """The latest file is selected, and scored once its round resolves; what it replaced is not."""
+    """The latest file is selected, and scored once its round resolves; replaced files are not."""
     first = submit(sandbox, predictions(ids), "a.csv")
     newest = submit(sandbox, predictions(ids), "b.csv")
     query = "query($m: String!) { submissionScores(modelId: $m displayName: corr60) { submissionId } }"
@@ -232,8 +232,8 @@ def test_only_the_latest_file_is_scored(sandbox, ids):
     assert post(sandbox, query, {"m": MODEL})["data"] == {"submissionScores": [{"submissionId": newest.id}]}
 
 
-def test_diagnostics_are_numerais(sandbox, world_folder):
-    """Diagnostics are pending once, then numerai-tools' figures, and nobody else's model has them."""
+def test_diagnostics_equal_numerai_tools(sandbox, world_folder):
+    """Diagnostics are pending once, then equal numerai-tools' scores, and belong to one model only."""
     rows = pd.read_parquet(world_folder / "v5.3/validation.parquet", columns=["era", "target_ender_60"]).dropna()
     sent = pd.read_parquet(world_folder / "v5.3/validation_example_preds.parquet").loc[rows.index]
     sandbox.tournament.uploaded["d.csv"] = sent.to_csv().encode()
@@ -271,7 +271,7 @@ FILE = Content.of(bytes(range(100)))
     ],
 )
 def test_ranges(wanted, condition, status, part):
-    """A range of the content that is meant comes alone, an unusable one is as none, one after the end is an error."""
+    """A range of the same version comes alone, an unusable one counts as none, one after the end is an error."""
     reply = answer(FILE, wanted=wanted, condition=condition)
     where = {200: None, 206: f"bytes {part.start}-{part.stop - 1}/100", 416: "bytes */100"}[status]
 
@@ -280,7 +280,7 @@ def test_ranges(wanted, condition, status, part):
 
 
 def test_a_download_is_resumed_while_the_round_lasts(sandbox):
-    """The rest of a live file comes under its own tag; with the next round's file the whole of that one comes."""
+    """The rest of a live file is served for its own ETag; once the next round's file replaces it, the whole file is."""
     query = '{ dataset(filename: "v5.3/live.parquet") }'
     whole = requests.get(url := post(sandbox, query)["data"]["dataset"], timeout=60)
     resume = {"Range": f"bytes={len(whole.content) - 7}-", "If-Range": whole.headers["ETag"]}
@@ -293,8 +293,8 @@ def test_a_download_is_resumed_while_the_round_lasts(sandbox):
     assert (newer.content[:4], newer.headers["ETag"] != whole.headers["ETag"]) == (b"PAR1", True)
 
 
-def test_unknown_tokens_open_nothing(sandbox):
-    """A storage address that nobody was given is forbidden for reading and writing."""
+def test_unknown_tokens_are_forbidden(sandbox):
+    """A storage address with an unknown token is forbidden for reading and writing."""
     url = f"{sandbox.url}storage/v5.3/live.parquet?X-Amz-Signature={'0' * 32}"
 
     assert requests.get(url, timeout=60).status_code == 403

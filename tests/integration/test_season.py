@@ -39,7 +39,7 @@ def test_failing_requests_delay_a_round_by_minutes(world, trained, tmp_path, sha
 
 
 def test_after_an_outage_the_round_is_confirmed_within_two_minutes(world, trained, tmp_path):
-    """R5: what nothing answered for 45 minutes is confirmed soon after; one alert and one recovery each of outage and near close."""
+    """R5: after an outage of 45 minutes a round is confirmed soon; outage and near close have one alert and one recovery each."""
     outage = timedelta(minutes=45)
     season = play("R5 outage", world, trained / "artifacts", tmp_path / "season", rounds=2, outage=outage)
     sys.stdout.write(f"{season}\n")
@@ -49,7 +49,7 @@ def test_after_an_outage_the_round_is_confirmed_within_two_minutes(world, traine
     assert max(season.seconds) - outage.total_seconds() <= 120
 
 
-def test_a_season_of_three_slots_needs_nobody(world, trained, tmp_path):
+def test_a_season_of_three_slots_needs_no_operator(world, trained, tmp_path):
     """R24: at 20 % failing requests all slots of all rounds are confirmed."""
     season = play("R24", world, trained / "artifacts", tmp_path / "season", rounds=5, slots=3, plan=failing(0.2))
     sys.stdout.write(f"{season}\n")
@@ -60,7 +60,7 @@ def test_a_season_of_three_slots_needs_nobody(world, trained, tmp_path):
 
 @needs_faketime
 def test_wrong_clocks_miss_no_round(world_folder, trained, tmp_path):
-    """R7: a clock three hours off, or stepped by an hour in an open round, in three time zones, misses and misplaces nothing."""
+    """R7: with a clock three hours off, or stepped by an hour in an open round, in three time zones, all rounds are confirmed."""
     fake = tmp_path / "offset"
     fake.write_text("+0")
     environment = {
@@ -78,8 +78,8 @@ def test_wrong_clocks_miss_no_round(world_folder, trained, tmp_path):
 
 
 @needs_faketime
-def test_a_daemon_goes_on_after_a_step_and_after_ten_minutes_of_sleep(world_folder, trained, tmp_path):
-    """R7: the loop of a real `bot run` comes round within twenty seconds, and the open round is confirmed."""
+def test_a_daemon_continues_after_a_clock_step_and_after_ten_minutes_of_suspension(world_folder, trained, tmp_path):
+    """R7: the loop of a real `bot run` looks again within twenty seconds, and the open round is confirmed."""
     cases = {"zones": ("Pacific/Kiritimati",), "cases": ("-1h step", "suspend"), "tick_s": 2.0}
     played = clocks.play(World.open(world_folder), trained / "artifacts", tmp_path / "clocks", **cases)
     sys.stdout.write(f"{played}\n")

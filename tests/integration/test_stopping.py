@@ -1,4 +1,4 @@
-"""A retrain that is told to stop saves and says so; the next one goes on and ends with what none would have changed."""
+"""A retrain that is stopped saves a checkpoint; the next one continues and ends with the same models."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def untrained(installation):
 
 
 def interrupt(installation, how, *, after):
-    """Send a signal to `bot retrain` once it has logged *after*; return its exit code, its last words, the seconds it took."""
+    """Send a signal to `bot retrain` once it has logged *after*; return exit code, last lines, and seconds to the end."""
     environment = {**installation.environment, "PYTHONPATH": str(ROOT), "BOT_LOG_FORMAT": "json"}
     command = installation.command("retrain")
     with subprocess.Popen(
@@ -50,9 +50,9 @@ def interrupt(installation, how, *, after):
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_retrain_goes_on(untrained, trained, how):
-    """Stopped in the middle of the network, the second run serves the very models of a run that was left alone."""
-    code, words, seconds = interrupt(untrained, how, after="network.evaluated")
+def test_an_interrupted_retrain_continues(untrained, trained, how):
+    """After a stop during the network's training, the second run makes the same models as an undisturbed run."""
+    code, lines, seconds = interrupt(untrained, how, after="network.evaluated")
     kept = list((untrained.state / "training" / "demo").glob("*.pt"))
     again = untrained.bot("retrain", BOT_LOG_FORMAT="json")
     events = [json.loads(line) for line in again.stderr.splitlines() if line.startswith("{")]
@@ -64,7 +64,7 @@ def test_an_interrupted_retrain_goes_on(untrained, trained, how):
 
     if how == signal.SIGTERM:
         assert code == 75
-        assert words[-1].startswith("error: stopped after step")
+        assert lines[-1].startswith("error: stopped after step")
         assert seconds < 30
     assert len(kept) == 1
     assert again.returncode == 0
@@ -74,11 +74,11 @@ def test_an_interrupted_retrain_goes_on(untrained, trained, how):
     assert not list(untrained.state.glob("retrain-*"))
 
 
-def test_trees_that_were_stopped_go_on(trained, tmp_path):
-    """No tree is grown twice, the model is that of an undisturbed training, and a finished one is read back."""
+def test_stopped_trees_continue(trained, tmp_path):
+    """No tree is grown twice, the model equals that of an undisturbed training, and a finished model is read back."""
     (folder,) = (trained / "store").iterdir()
     store = EraStore.open(folder)
-    target, heard = "target_ender_20", []
+    target, shares = "target_ender_20", []
     data = TrainingSet.build(
         store.select(store.manifest.features[:20], (target,)),
         Preprocess(features=store.manifest.features[:20], groups={"all": tuple(range(20))}, engineered=("group_mean",)),
@@ -88,19 +88,19 @@ def test_trees_that_were_stopped_go_on(trained, tmp_path):
     )
 
     def report_progress(_stage, share, _note):
-        heard.append(round(share * 100))
+        shares.append(round(share * 100))
 
     def fit(**given):
         return fit_trees(data, range(0, 90, 3), DEMO, target, report_progress, **given)
 
     with pytest.raises(TrainingStopped, match="stopped after tree 30 of 100"):
-        fit(checkpoints=tmp_path, should_stop=lambda: len(heard) == 30)
+        fit(checkpoints=tmp_path, should_stop=lambda: len(shares) == 30)
     resumed = fit(checkpoints=tmp_path)
-    grown = heard.copy()
+    grown = shares.copy()
 
     assert grown == [*range(31), 0, *range(31, 101)]
     assert fit(checkpoints=tmp_path) == resumed == fit()
-    assert heard == [*grown, *range(101)]
+    assert shares == [*grown, *range(101)]
 
 
 def test_work_that_does_not_check_the_flag_is_ended(tmp_path):
@@ -114,23 +114,23 @@ def test_work_that_does_not_check_the_flag_is_ended(tmp_path):
     with subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, **pipes) as process:
         assert process.stdout.readline() == "in\n"
         process.send_signal(signal.SIGTERM)
-        words = process.stderr.read()
+        message = process.stderr.read()
 
     assert process.returncode == 75
-    assert words == "error: stopped by SIGTERM after 0.2 s; run it again to continue\n"
+    assert message == "error: stopped by SIGTERM after 0.2 s; run it again to continue\n"
 
 
 def test_the_flag_is_set_by_the_signal():
     """The function returns True after the signal, and the former handler is restored at the end."""
     before = signal.getsignal(signal.SIGTERM)
     with stop_on_signal() as should_stop:
-        quiet = should_stop()
+        before_signal = should_stop()
         signal.raise_signal(signal.SIGTERM)
         for _ in range(60_000):
             if should_stop():
                 break
             time.sleep(0.001)
-        heard = should_stop()
+        after_signal = should_stop()
 
-    assert (quiet, heard) == (False, True)
+    assert (before_signal, after_signal) == (False, True)
     assert signal.getsignal(signal.SIGTERM) is before

@@ -1,4 +1,4 @@
-"""The judge finds each broken promise in the traces of a run, and nothing in a sound one."""
+"""The referee finds each broken promise in the records of a run, and none in a sound run."""
 
 import json
 import subprocess
@@ -60,17 +60,17 @@ def test_sound_run_breaks_nothing(tmp_path):
     ],
 )
 def test_server_side_promises(history, promises):
-    """Contents, ids and times are judged from the record alone."""
+    """Contents, ids and times are checked from the history alone."""
     assert broken(history) == promises
 
 
-def test_late_uploads_may_be_wanted():
-    """Where the operator queues late uploads, the window is no promise."""
+def test_late_uploads_can_be_allowed():
+    """With late uploads allowed, an upload after the close breaks no promise."""
     assert not broken([created(minutes=61)], late_is_allowed=True)
 
 
 def test_a_queued_file_is_not_the_next_rounds_own_content():
-    """What was queued late may differ from what the next round then gets; two that were queued must not differ."""
+    """A queued file may differ from the next round's own file; two queued files must not differ."""
     queued, fresh = created(minutes=61, late=True, round_number=1406), created("s2", "bb", round_number=1406)
     again = created("s3", "cc", minutes=62, late=True, round_number=1406)
 
@@ -80,27 +80,27 @@ def test_a_queued_file_is_not_the_next_rounds_own_content():
 
 @pytest.mark.parametrize(("submission", "sha256"), [("s1", "bb"), ("s9", "aa")])
 def test_false_confirmation_is_found(tmp_path, submission, sha256):
-    """A ledger that confirms another submission or other bytes than the server's is caught."""
+    """A ledger that confirms another submission or other bytes than the server's breaks I4."""
     assert broken([created()], ledgers=claim(tmp_path, submission, sha256)) == ["I4"]
 
 
 def test_lost_round_is_found():
-    """A round that was owed and is not there is lost; one placed by hand is there."""
+    """An owed round without a submission is lost; a submission placed by hand counts."""
     placed = {"event": "placed", "id": "p", "round": 1406, "slot": "mixer", "sha256": "cc"}
 
     assert broken([created(), placed], owed=[(1405, "mixer"), (1406, "mixer"), (1407, "mixer")]) == ["I5"]
 
 
 def test_secret_in_a_file_is_found(tmp_path):
-    """A canary anywhere below a folder, or in a single file, is a leak."""
+    """A canary in any file of a folder, or in a single file, is a leak."""
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "log").write_bytes(b"... SECRET ...")
 
     assert broken([], written=[tmp_path, tmp_path / "state" / "log"], canaries=["SECRET"]) == ["I6", "I6"]
 
 
-def test_judge_is_a_program(tmp_path):
-    """Run on a record and a state directory, it prints what was broken and ends with exit code 1."""
+def test_referee_is_a_program(tmp_path):
+    """With a history and a state directory, it prints the breaches and exits with 1."""
     claim(tmp_path, "s9")
     (tmp_path / "history.jsonl").write_text(json.dumps(created()) + "\n")
     command = [sys.executable, "-m", "bot.sandbox.referee", str(tmp_path / "history.jsonl"), str(tmp_path)]

@@ -1,4 +1,4 @@
-"""A generated world has the schema, the marginals and the dependence of Numerai's data."""
+"""A generated world has the schema, distributions and correlations of Numerai's data."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def eras(frame):
 
 
 def earned(frame, names):
-    """Return what each feature earned on the 20 day target, era by era."""
+    """Return each feature's return on the 20 day target, era by era."""
     known = frame[frame["target_ender_20"].notna()].groupby("era")
     return np.stack(
         [feature_returns(era[names].to_numpy(), era[["target_ender_20"]].to_numpy())[:, 0] for _, era in known]
@@ -53,7 +53,7 @@ def autocorrelation(series, lag):
 
 
 def test_columns_are_numerais(files, features):
-    """Era, data type, int8 features and float32 targets, under an index called id."""
+    """Files hold era, data type, int8 features and float32 targets, with the index id."""
     assert files.index.name == "id"
     assert set(files.columns) == {"era", "data_type", *features["all"], *TARGETS}
     assert {str(files[name].dtype) for name in features["all"]} == {"int8"}
@@ -61,7 +61,7 @@ def test_columns_are_numerais(files, features):
 
 
 def test_sets_are_nested(features):
-    """Small lies in medium, medium in all, and all is in the order of the file."""
+    """The small set is part of medium, medium of all, and all has the order of the file."""
     assert set(features["small"]) < set(features["medium"]) < set(features["all"])
     assert (len(features["small"]), features["all"]) == (42, sorted(features["all"]))
 
@@ -112,7 +112,7 @@ def test_row_counts_vary(files):
 
 
 def test_features_fill_five_equal_bins(files, features):
-    """Within an era the bins' counts differ by one at most, but for features that are missing."""
+    """Within an era the bin counts of a feature differ by at most one, except for missing features."""
     for _, era in files.groupby("era"):
         codes = era[features["all"]].to_numpy()
         counts = np.stack([(codes == code).sum(axis=0) for code in range(5)])
@@ -136,7 +136,7 @@ def test_missing_means_a_whole_era_of_twos_at_the_start(files, features):
 
 
 def test_target_shares_are_numerais(files):
-    """Targets take five values, 5, 20, 50, 20 and 5 percent of each era, to the next row."""
+    """Targets take five values, in shares of 5, 20, 50, 20 and 5 percent of each era, rounded to rows."""
     for _, era in files.groupby("era"):
         known = era["target_ender_20"].dropna()
         if len(known):
@@ -160,7 +160,7 @@ def test_newest_eras_are_unresolved(files):
 
 
 def test_only_jeremy_is_unknown_here_and_there(files):
-    """Before the unresolved tail nothing is unknown but about one percent of the jeremy targets."""
+    """Before the unresolved eras only about one percent of the jeremy targets is NaN."""
     share = files[files["data_type"] != "test"].isna().mean()
 
     assert set(share[share > 0].index) == {"target_jeremy_20", "target_jeremy_60"}
@@ -168,7 +168,7 @@ def test_only_jeremy_is_unknown_here_and_there(files):
 
 
 def test_targets_correlate_as_published(files):
-    """20-20 near .75, 60-60 near .75, one name's two horizons near .48, others near .42."""
+    """Correlations are near .75 within a horizon, near .48 between one name's horizons, else near .42."""
     names = ["ender", "cyrusd", "teager2b", "victor", "agnes"]
     table = files[[f"target_{name}_{days}" for name in names for days in (20, 60)]].dropna().corr()
     twenty = [table.loc[f"target_{a}_20", f"target_{b}_20"] for a in names for b in names if a < b]
@@ -199,7 +199,7 @@ def test_a_fixed_models_scores_overlap_in_time(files, features):
 
 @pytest.mark.parametrize(("persistence", "least", "most"), [(0.0, -0.15, 0.05), (0.9, 0.25, 0.6)])
 def test_persistence_decides_what_a_history_is_worth(tmp_path, persistence, least, most):
-    """Beyond the overlap of returns, what features earned tells something only in a persistent world."""
+    """Beyond the overlap of returns, past feature returns predict later ones only in a persistent world."""
     size = replace(SIZES["tiny"], signal=0.0, factors=0.3)
     folder = generate(tmp_path / "w", size=size, persistence=persistence).directory / VERSION
     small = json.loads((folder / "features.json").read_text())["feature_sets"]["small"]
@@ -212,7 +212,7 @@ def test_persistence_decides_what_a_history_is_worth(tmp_path, persistence, leas
 
 
 def test_live_rows_have_no_label(world, files):
-    """A live file has the columns of the history in their order, era X, and targets that are unknown."""
+    """A live file has the columns of the history in their order, era X, and NaN targets."""
     live = pd.read_parquet(world.live(0).folder / LIVE)
 
     assert live.dtypes.astype(str).to_dict() == files.dtypes.astype(str).to_dict()
@@ -223,7 +223,7 @@ def test_live_rows_have_no_label(world, files):
 
 
 def test_live_ids_are_new_in_every_round(world, files):
-    """No id of a live era was seen before, in the history or in another live era."""
+    """No id of a live era appears in the history or in another live era."""
     rounds = [world.live(k).ids for k in range(3)]
     drawn = [identity for ids in rounds for identity in ids]
 
@@ -232,8 +232,8 @@ def test_live_ids_are_new_in_every_round(world, files):
     assert all(ids == sorted(ids) for ids in rounds)
 
 
-def test_truth_of_a_live_era_is_whole(world):
-    """The world knows every target of a live era, and the predictions that it is scored against."""
+def test_targets_of_a_live_era_are_complete(world):
+    """The world holds every target of a live era, and the predictions of meta model and benchmark."""
     era = world.live(0)
 
     assert set(era.targets) == set(TARGETS)
@@ -242,7 +242,7 @@ def test_truth_of_a_live_era_is_whole(world):
 
 
 def test_companion_files_are_there(world):
-    """Meta model, benchmarks and example predictions cover the eras they say."""
+    """Meta model, benchmarks and example predictions cover their eras."""
     folder = world.directory / VERSION
     meta = pd.read_parquet(folder / "meta_model.parquet")
     benchmark = pd.read_parquet(folder / "validation_benchmark_models.parquet")
@@ -253,8 +253,8 @@ def test_companion_files_are_there(world):
     assert example.index.equals(benchmark.index)
 
 
-def test_opened_world_goes_on_as_the_generated_one(world, tmp_path):
-    """A world read back from disk makes the same live eras, in whatever order they are asked for."""
+def test_opened_world_continues_like_the_generated_one(world, tmp_path):
+    """A world read back from disk makes the same live eras in any order."""
     straight = {k: world.live(k) for k in range(3)}
     shutil.copytree(world.directory, tmp_path / "w", ignore=shutil.ignore_patterns("rounds"))
     opened = World.open(tmp_path / "w")
@@ -276,7 +276,7 @@ def test_another_seed_makes_another_world(world, tmp_path):
 
 
 def test_only_half_a_world_is_overwritten(world, tmp_path):
-    """What an interrupted generation left behind is replaced; a whole world never is."""
+    """Files of an interrupted generation are replaced; a complete world never is."""
     half = tmp_path / "w" / VERSION / "train.parquet"
     half.parent.mkdir(parents=True)
     half.write_bytes(b"half")

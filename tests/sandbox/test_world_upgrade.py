@@ -1,4 +1,4 @@
-"""The version after a world's own has the same rows, ids and targets, and other features; files and lists agree."""
+"""The next data version of a world has the same rows, ids and targets, and other features; files and lists agree."""
 
 import json
 
@@ -34,7 +34,7 @@ def features(frame):
 
 @pytest.mark.parametrize("name", ["train.parquet", "validation.parquet", "live.parquet"])
 def test_rows_and_everything_but_features_are_the_same(world, name):
-    """Ids, eras, kinds and targets are those of the version before, in the same order."""
+    """Ids, eras, data types and targets equal those of the old version, in the same order."""
     before, after = both(world, name)
 
     pd.testing.assert_frame_equal(before.drop(columns=features(before)), after.drop(columns=features(after)))
@@ -42,7 +42,7 @@ def test_rows_and_everything_but_features_are_the_same(world, name):
 
 @pytest.mark.parametrize("name", ["validation.parquet", "live.parquet"])
 def test_features_are_gone_renamed_and_new_as_listed(world, name):
-    """A renamed feature has the codes it had, a new one those of an old one turned around, and a dropped one is gone."""
+    """A renamed feature keeps its values, a new one has an old one's values reversed, a removed one is missing."""
     before, after = both(world, name)
     change = Change.of(features(before))
     sets = json.loads((world.folder(NEXT) / "features.json").read_text())["feature_sets"]
@@ -58,8 +58,8 @@ def test_features_are_gone_renamed_and_new_as_listed(world, name):
         assert (after[new] == 4 - before[source]).all()
 
 
-def test_benchmarks_bear_the_versions_name(world):
-    """The benchmark models of a version are named after it and say the same."""
+def test_benchmarks_have_the_versions_name(world):
+    """The benchmark models of a version have its name and the same predictions."""
     before, after = both(world, "live_benchmark_models.parquet")
 
     assert list(after.columns) == ["era", "v54_lgbm_ender20", "v54_lgbm_ender60"]
@@ -67,7 +67,7 @@ def test_benchmarks_bear_the_versions_name(world):
 
 
 def test_it_is_made_once_and_leaves_the_world_as_it_was(world):
-    """Asked again it is the same files; the world's own version lists none of it."""
+    """A second call returns the same files; the world's own version is unchanged."""
     made = world.folder(NEXT)
     written = {path.name: path.stat().st_mtime_ns for path in made.iterdir()}
 

@@ -1,7 +1,7 @@
 """
-R8: three daemons start at once on one state directory, round after round, and the one that stays is killed.
+R8: three daemons start at once on one state directory in every round; the one that holds it is killed after the round.
 
-``python -m tests.soak.rivals`` runs the full form; the suite starts three daemons once.
+``python -m tests.soak.rivals [ROUNDS]``.
 """
 
 import shutil
@@ -26,7 +26,7 @@ EVERY, WINDOW = timedelta(hours=2), timedelta(hours=1)
 
 @dataclass(kw_only=True)
 class Rivals:
-    """What came of the rounds."""
+    """Result of the rounds."""
 
     rounds: int
     submissions: list[int] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Rivals:
 
 
 def play(world: World, artifacts: Path, folder: Path, *, rounds: int) -> Rivals:
-    """Let daemons compete for every round; kill the one that has confirmed it, and let others compete for the next."""
+    """Start daemons for every round; kill the one that confirms it, and start others for the next."""
     rivals = Rivals(rounds=rounds)
     schedule = Schedule.every(EVERY, window=WINDOW, first_round=FIRST_ROUND, first_open=OPENED)
     clock = SandboxClock(OPENED, rate=0)

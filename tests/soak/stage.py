@@ -1,4 +1,4 @@
-"""What a soak needs before it begins: a world, an artifact trained on it, and a warm bot."""
+"""Set up a soak: a world, an artifact trained on it, and a zygote of the bot."""
 
 import tempfile
 import time
@@ -17,7 +17,7 @@ Soak = Callable[[Bots, World, Path], Iterable[Tally]]
 
 @contextmanager
 def trained() -> Iterator[tuple[World, Path, Path]]:
-    """Make a world and an artifact trained on it in a temporary folder; yield world, artifacts and the folder."""
+    """Generate a world and train an artifact on it in a temporary folder; yield world, artifacts and the folder."""
     with tempfile.TemporaryDirectory(prefix="bot-soak-") as name:
         root = Path(name)
         world = generate(root / "world", size="tiny")
@@ -30,7 +30,7 @@ def trained() -> Iterator[tuple[World, Path, Path]]:
 
 
 def stage(soak: Soak, *, preload: Callable[[Path], Path] | None = None) -> int:
-    """Run *soak* on a trained world, print its counts; return the exit status."""
+    """Run *soak* on a trained world and print its counts; return the exit status."""
     broken = 0
     with (
         trained() as (world, artifacts, root),

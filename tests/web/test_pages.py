@@ -1,4 +1,4 @@
-"""The daemon's pages: everything on them from the state directory, alive in a real browser, and nothing asked of anybody."""
+"""The daemon's pages: content from the state directory, interaction in a real browser, and no request to another host."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ ARTIFACT = "2026-11-24T120000Z-abcd"
 
 @pytest.fixture
 def state(tmp_path):
-    """A state directory with a confirmed round, forty resolved ones, an artifact, a report and a trouble."""
+    """A state directory with a confirmed round, forty resolved ones, an artifact, a report and an open alert."""
     path = tmp_path / "ledger.sqlite"
     ledger, record = Ledger(path), LiveScores(path)
     ledger.record_round(Round(number=1445, opens_at=OPENED, closes_at=OPENED + timedelta(hours=1)))
@@ -92,34 +92,34 @@ def url(state):
         yield f"http://127.0.0.1:{web.port}"
 
 
-def test_every_page_says_what_the_state_directory_knows(url):
-    """Receipts, scores, verdicts and a round's post-mortem are on their pages; what is foreign is escaped."""
-    said = {path: requests.get(url + path, timeout=60).text for path in ("/", "/live", "/models", "/round/1445")}
+def test_pages_show_the_content_of_the_state_directory(url):
+    """Submissions, scores, verdicts and a round's records are on their pages; foreign text is escaped."""
+    text = {path: requests.get(url + path, timeout=60).text for path in ("/", "/live", "/models", "/round/1445")}
 
-    assert all(word in said["/"] for word in ("1445", "confirmed", ARTIFACT, "healthy"))
-    assert "no usable answer &lt;from&gt; Numerai" in said["/"]
-    assert all(word in said["/live"] for word in ("Payout per NMR, cumulative", "Paid NMR", "1.2500"))
-    assert "differs: CORR differs in &lt;1&gt; of 87 eras" in said["/models"]
-    assert all(word in said["/models"] for word in ("champion", "CORR is more than chance", f"/report/{ARTIFACT}"))
-    assert all(word in said["/round/1445"] for word in ("6123", "efefefefefef", "round.finished", "the live ids"))
+    assert all(word in text["/"] for word in ("1445", "confirmed", ARTIFACT, "healthy"))
+    assert "no usable answer &lt;from&gt; Numerai" in text["/"]
+    assert all(word in text["/live"] for word in ("Payout per NMR, cumulative", "Paid NMR", "1.2500"))
+    assert "differs: CORR differs in &lt;1&gt; of 87 eras" in text["/models"]
+    assert all(word in text["/models"] for word in ("champion", "CORR is more than chance", f"/report/{ARTIFACT}"))
+    assert all(word in text["/round/1445"] for word in ("6123", "efefefefefef", "round.finished", "the live ids"))
 
 
 @pytest.mark.parametrize(
     "path", ["/round/7", "/round/x", "/report/none", "/report/..%2fledger", "/nothing", "/report/"]
 )
-def test_what_is_not_there_is_not_found(url, path):
-    """Unknown rounds and reports are 404, and no name leads out of the reports' folder."""
+def test_missing_pages_are_not_found(url, path):
+    """Unknown rounds and reports get 404, and no path leaves the folder of reports."""
     assert requests.get(url + path, timeout=60).status_code == 404
 
 
 def test_nothing_can_be_changed_through_the_pages(url):
-    """There is no hook without a token, and no page takes anything."""
+    """There is no hook without a token, and no page accepts a POST."""
     assert requests.post(url + "/", timeout=60).status_code == 404
     assert requests.post(url + "/hook/", timeout=60).status_code == 404
 
 
-def test_pages_live_in_a_browser(url, browser):
-    """Navigation works, plots answer the pointer, nothing is asked of anybody else, and nothing is complained about."""
+def test_pages_work_in_a_browser(url, browser):
+    """Navigation works, plots show a tooltip, no other host is requested, and the browser reports no error."""
     page = browser.new_page()
     asked, complaints = [], []
     page.on("request", lambda request: asked.append(request.url))
@@ -148,7 +148,7 @@ def test_pages_live_in_a_browser(url, browser):
 
 @pytest.mark.parametrize("path", ["/", "/live", "/models", "/round/1445"])
 def test_a_phone_needs_no_sideways_scrolling(url, browser, path):
-    """On a narrow screen every page fits, in the dark too."""
+    """Every page fits a narrow screen, also in dark mode."""
     page = browser.new_page(viewport={"width": 360, "height": 700}, color_scheme="dark")
     page.goto(url + path)
     wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")

@@ -1,4 +1,4 @@
-"""What is shipped for operators names only figures, services and pages that exist."""
+"""Alerts, dashboard and compose file name only metrics, services and pages that exist."""
 
 import json
 import re
@@ -21,13 +21,13 @@ DASHBOARD = ROOT / "monitoring" / "grafana" / "dashboards" / "numerai-bot.json"
 
 
 def known():
-    """Return the names of all figures that the code can show."""
+    """Return the names of all metrics that the code can export."""
     source = (ROOT / "bot" / "web" / "prometheus.py").read_text(encoding="utf-8")
     return {f"numerai_bot_{name}" for name in re.findall(r"_(?:gauge|labelled)\(\s*\"([a-z_]+)\"", source)}
 
 
 def test_every_alert_has_its_page():
-    """An alert links to a heading of the README that is there."""
+    """Every alert links to a heading of the README, and every such heading has an alert."""
     rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
     anchors = {title.lower() for title in re.findall(r"^### (\w+)$", (ROOT / "README.md").read_text(), re.MULTILINE)}
 
@@ -43,15 +43,15 @@ def test_every_alert_has_its_page():
     [("test", "rules", "tests/alerts.yaml"), ("check", "config", "--syntax-only", "monitoring/prometheus.yml")],
     ids=["rules", "config"],
 )
-def test_prometheus_alerts_on_what_is_wrong_and_on_nothing_else(arguments):
-    """Prometheus' own tool takes the files; every alert fires once its trouble lasts, none in five healthy days."""
+def test_every_alert_fires_on_its_problem_only(arguments):
+    """Promtool accepts the files; every alert fires when its problem lasts, and none in five healthy days."""
     done = subprocess.run([PROMTOOL, *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_alerts_and_dashboard_ask_for_figures_that_exist():
-    """No rule and no panel waits for a name that nobody exports."""
+def test_alerts_and_dashboard_name_metrics_that_exist():
+    """Every metric of a rule or a panel is exported."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
     asked = [target["expr"] for panel in panels for target in panel["targets"]]
     named = set(re.findall(r"numerai_bot_[a-z_]+", ALERTS.read_text() + " ".join(asked)))
@@ -60,8 +60,8 @@ def test_alerts_and_dashboard_ask_for_figures_that_exist():
     assert len({panel["id"] for panel in panels}) == len(panels)
 
 
-def test_figures_are_readable_before_the_first_round(tmp_path):
-    """A new bot answers Prometheus with what it has."""
+def test_metrics_are_readable_before_the_first_round(tmp_path):
+    """A new bot exports the metrics that need no round."""
     Ledger(tmp_path / "ledger.sqlite").close()
     heartbeat = Heartbeat(folder=tmp_path)
     heartbeat.beat()
@@ -72,8 +72,8 @@ def test_figures_are_readable_before_the_first_round(tmp_path):
     assert "numerai_bot_round_number" not in found
 
 
-def test_the_training_containers_never_see_the_key():
-    """In the compose file only what submits is handed a key, and every service drops all capabilities."""
+def test_training_containers_get_no_key():
+    """In the compose file only services that submit get a key, and every service drops all capabilities."""
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
 
     keyed = {name for name, one in services.items() if "NUMERAI_SECRET_KEY" in one.get("environment", {})}
