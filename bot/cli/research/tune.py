@@ -17,7 +17,7 @@ from bot.system import logs
 from bot.system.files import publish
 from bot.system.signals import stop_on_signal
 from bot.training import recipe_file
-from bot.training.recipes import RECIPES, Recipe
+from bot.training.recipes import RECIPES, Recipe, ResolvedRecipe
 from models.trees.gbm_options import PRESETS
 
 
@@ -103,11 +103,7 @@ def tune_recipe(
             device=settings.device,
             report_progress=report_progress,
         )
-        space = SearchSpace(
-            base=base,
-            feature_sets=tuple(feature_sets.split(",")) if feature_sets else (plan.feature_set,),
-            presets=_known_presets(presets) if presets else (base.gbm,),
-        )
+        space = _search_space(plan, feature_sets, presets)
         tuning = Tuning(experiment=experiment, space=space, penalty=penalty, should_stop=should_stop)
         file = _RecipeFile(name=name, study=tuning.name)
         file.refuse_foreign()
@@ -120,11 +116,16 @@ def tune_recipe(
         _write_winner(file, tuning, shared)
 
 
-def _known_presets(listed: str) -> tuple[str, ...]:
-    wanted = tuple(listed.split(","))
-    if unknown := sorted(set(wanted) - set(PRESETS)):
+def _search_space(plan: ResolvedRecipe, feature_sets: str | None, presets: str | None) -> SearchSpace:
+    """Return the space around a recipe, with the feature sets and presets that are listed, or else its own."""
+    chosen = tuple(presets.split(",")) if presets else (plan.recipe.gbm,)
+    if unknown := sorted(set(chosen) - set(PRESETS)):
         raise BadConfig(f"no preset {', '.join(unknown)}; presets: {', '.join(PRESETS)}")
-    return wanted
+    return SearchSpace(
+        base=plan.recipe,
+        feature_sets=tuple(feature_sets.split(",")) if feature_sets else (plan.feature_set,),
+        presets=chosen,
+    )
 
 
 def _write_winner(file: _RecipeFile, tuning: Tuning, study: optuna.Study) -> None:
