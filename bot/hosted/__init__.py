@@ -1,6 +1,6 @@
 """
-Numerai Model Uploads: a champion as a pickle that runs on Numerai's machines, tested in a clean room.
+Hosted: a champion as a pickle for Numerai Model Uploads, checked in a fresh environment.
 
-It imports ``submission`` and all below it; ``model`` imports only what Numerai has installed. Read ``_model``,
+It imports ``submission`` and packages below it; ``_model`` imports only packages that Numerai has installed. Read ``_model``,
 ``_pickling``, ``_environment``, ``_runner``, ``export``.
 """

@@ -1,8 +1,8 @@
 """
-Numerai's machine for uploaded models, made here: a fresh environment with its packages, and a child under its limits.
+Imitate Numerai's machine for uploaded models: a fresh environment with its packages, and a child process under its limits.
 
-The packages are those that a packed artifact can reach, at the versions of Numerai's image for each Python
-(numerai/numerai-predict, ``py3.*/requirements.txt``, 2026-04); the image has some eighty more, which change nothing.
+The packages are those that a packed artifact can import, at the versions of Numerai's image for each Python
+(numerai/numerai-predict, ``py3.*/requirements.txt``, 2026-04). The image has some eighty more, which change nothing.
 """
 
 import json
@@ -20,7 +20,7 @@ from bot.hosted import _runner
 from bot.system.child_process import SECRET_PREFIXES
 
 LIMIT_S = 600.0
-"""Seconds that Numerai lets an uploaded model run (numerai/docs, model-uploads.md)."""
+"""Longest run of an uploaded model on Numerai's machine, in seconds (numerai/docs, model-uploads.md)."""
 
 _INSTALL_S = 1800.0
 _SHARED = {"python-dateutil": "2.9.0.post0", "pytz": "2025.2", "six": "1.17.0"}
@@ -53,18 +53,18 @@ IMAGES: Mapping[str, Mapping[str, str]] = {
         "tzdata": "2025.3",
     },
 }
-"""Packages by Python version."""
+"""Versions of the packages in Numerai's image, by Python version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
+class HostedRun:
     """
-    What a model did under Numerai's limits.
+    Result of a model's run under Numerai's limits.
 
     Attributes:
-        ids: Of the rows, in the live file's order.
-        predictions: Shape ``(rows,)``, float64.
-        seconds: From loading the first package to the last prediction.
+        ids: Ids of the rows, in the live file's order.
+        predictions: Predictions. Shape ``(rows,)``, float64.
+        seconds: Seconds from loading the first package to the last prediction.
         peak_bytes: Largest resident memory.
     """
 
@@ -76,7 +76,7 @@ class Ran:
 
 def this_python() -> str:
     """
-    Return the version of this interpreter as Numerai's images are called.
+    Return the version of this interpreter, as in the names of Numerai's images.
 
     Raises:
         OperatorNeeded: Numerai has no image for it.
@@ -89,16 +89,16 @@ def this_python() -> str:
     return version
 
 
-def furnish(folder: Path, version: str) -> Path:
+def make_environment(folder: Path, version: str) -> Path:
     """
     Make a fresh environment with Numerai's packages; return its interpreter.
 
     Args:
-        folder: Where it goes, some 600 MB.
-        version: Of :data:`IMAGES`.
+        folder: Folder of the environment, some 600 MB.
+        version: A key of :data:`IMAGES`.
 
     Raises:
-        RetryLater: The packages cannot be had now.
+        RetryLater: The packages cannot be installed now.
     """
     python = folder / "bin" / "python"
     pins = [f"{name}=={pinned}" for name, pinned in IMAGES[version].items()]
@@ -118,23 +118,23 @@ def furnish(folder: Path, version: str) -> Path:
     return python
 
 
-def run(python: Path, model: Path, live: Path, benchmarks: Path | None, scratch: Path) -> Ran:
+def run(python: Path, model: Path, live: Path, benchmarks: Path | None, scratch: Path) -> HostedRun:
     """
     Score a live file with a pickled model under Numerai's limits.
 
     Args:
-        python: The interpreter, from :func:`furnish`.
-        model: The pickle. It is loaded by the child alone.
+        python: Interpreter, from :func:`make_environment`.
+        model: The pickle. Only the child process loads it.
         live: The live file.
-        benchmarks: The benchmark models' file, for a model that takes it.
-        scratch: A folder for what the child writes.
+        benchmarks: File of the benchmark models, for a model that takes it.
+        scratch: Folder for the child's output.
 
     Raises:
-        GateFailed: The model failed, took too long or too much memory, or its answer would not be taken.
+        GateFailed: The model failed, took too long or too much memory, or Numerai would refuse its result.
     """
     output = scratch / "predictions.csv"
     try:
-        result = subprocess.run(  # noqa: S603 - ours, with paths of ours
+        result = subprocess.run(  # noqa: S603 - the runner beside this module, with paths made here
             [str(python), "-I", _runner.__file__, str(model), str(live), str(benchmarks or ""), str(output)],
             env={"HOME": str(scratch), "TMPDIR": str(scratch)},
             cwd=scratch,
@@ -150,13 +150,13 @@ def run(python: Path, model: Path, live: Path, benchmarks: Path | None, scratch:
     if result.returncode:
         reason = _last_line(result.stderr) or f"it ended with status {result.returncode}"
         raise GateFailed(f"the model does not run on Numerai's machine: {reason}")
-    told = json.loads(result.stdout.splitlines()[-1])
+    measured = json.loads(result.stdout.splitlines()[-1])
     pairs = [line.rsplit(",", 1) for line in output.read_text(encoding="utf-8").splitlines()]
-    return Ran(
+    return HostedRun(
         ids=tuple(pair[0] for pair in pairs),
         predictions=np.array([float(pair[1]) for pair in pairs]),
-        seconds=float(told["seconds"]),
-        peak_bytes=int(told["peak_bytes"]),
+        seconds=float(measured["seconds"]),
+        peak_bytes=int(measured["peak_bytes"]),
     )
 
 

@@ -1,8 +1,8 @@
 """
-An artifact on Numerai's machines: from their data frames to predictions, by the code that scores a live round here.
+Score Numerai's data frames with a packed artifact on Numerai's machines, with the code that scores a live round here.
 
-:mod:`bot.hosted.export` packs this module and all that it imports beside the artifact's files, so none of it may need
-more than the image there has: numpy, pandas and onnx, but neither onnxruntime nor structlog.
+:mod:`bot.hosted.export` packs this module and every module that it imports beside the artifact's files. None of them may
+need more than Numerai's image has: numpy, pandas and onnx, but neither onnxruntime nor structlog.
 """
 
 import json
@@ -23,7 +23,7 @@ from bot.tournament.columns import ERA, LIVE_ERA, PREDICTION
 from models.inference.reference import ReferenceNetwork
 
 LIVE_HISTORY = "live-history.npz"
-"""The history that live rows see: the newest there was when the artifact was packed."""
+"""File with the history of live rows: the newest one when the artifact was packed."""
 
 log = logging.getLogger("numerai-bot")
 
@@ -33,7 +33,7 @@ class Hosted:
     A packed artifact ready to score; opening it replays the golden batch.
 
     Args:
-        folder: Holds the artifact's files, and the history where its network has one.
+        folder: Folder of the artifact's files, with the history where its network needs one.
 
     Raises:
         ArtifactInvalid: A file does not load, or the golden batch does not replay on this machine.
@@ -49,10 +49,10 @@ class Hosted:
 
     def predict(self, features: pd.DataFrame, benchmarks: pd.DataFrame | None = None) -> pd.DataFrame:
         """
-        Score rows as Numerai hands them over, era by era.
+        Score the rows of Numerai's data frames, era by era.
 
-        Live rows see the history until it is stale. Those of other eras, on which Numerai makes its diagnostics, see none:
-        what has resolved since was not known then. A mask is a state that the network was trained for.
+        Live rows are scored with the history until it is stale. Rows of other eras, which Numerai's diagnostics use, are
+        scored without it: eras that have resolved since were not known then. The network was trained for a masked history.
 
         Args:
             features: Feature columns and ``era``, indexed by id.
@@ -62,7 +62,7 @@ class Hosted:
             The one column ``prediction``, uniform in (0, 1) within each era, with the index of *features*.
 
         Raises:
-            SchemaMismatch: A feature that the artifact was trained with is missing, or the features are coded anew.
+            SchemaMismatch: A feature that the artifact was trained with is missing, or the features have a new coding.
         """
         eras = features[ERA].astype(str).to_numpy() if ERA in features.columns else np.full(len(features), LIVE_ERA)
         predictions = np.empty(len(features))
@@ -73,7 +73,7 @@ class Hosted:
         return pd.DataFrame({PREDICTION: predictions}, index=features.index)
 
     def _window(self, era: str, now: datetime) -> Window:
-        """Return what rows of an era see of the past."""
+        """Return the history for the rows of an era."""
         if self._history is None or era != LIVE_ERA:
             return "masked"
         stale_after = self._history.stale_after
@@ -85,14 +85,14 @@ class Hosted:
     def _score(self, rows: pd.DataFrame, benchmarks: pd.DataFrame | None, window: Window) -> npt.NDArray[np.float64]:
         names = [name for name in self._scorer.manifest.features if name in rows.columns]
         scored = self._scorer.score(
-            names, _codes(rows[names]), window=window, benchmark=self._opinion(rows.index, benchmarks)
+            names, _codes(rows[names]), window=window, benchmark=self._benchmark(rows.index, benchmarks)
         )
         for finding in scored.prepared.findings:
             log.warning("%s", finding)
         return np.asarray(scored.predictions)
 
-    def _opinion(self, ids: pd.Index, benchmarks: pd.DataFrame | None) -> npt.NDArray[np.float64] | None:
-        """Return the benchmark's predictions of some rows where the ensemble is neutralized to them, and they are known."""
+    def _benchmark(self, ids: pd.Index, benchmarks: pd.DataFrame | None) -> npt.NDArray[np.float64] | None:
+        """Return the benchmark's predictions of some rows; ``None`` where they are not needed or cover too few rows."""
         column = self._scorer.benchmark
         if column is None:
             return None
@@ -101,14 +101,12 @@ class Hosted:
             return None
         found = if_covered(benchmarks[column].reindex(ids).to_numpy(dtype=np.float64, na_value=np.nan))
         if found is None:
-            log.warning(
-                "%s speaks about fewer than %.0f %% of the rows: nothing is neutralized", column, 100 * COVERAGE
-            )
+            log.warning("%s covers fewer than %.0f %% of the rows: nothing is neutralized", column, 100 * COVERAGE)
         return found
 
 
 def _codes(features: pd.DataFrame) -> npt.NDArray[np.int8]:
-    """Return features as codes: as they are where they are int8, else column by column, to stay small."""
+    """Return features as codes; columns that are not int8 are converted one by one, to save memory."""
     if (features.dtypes == np.int8).all():
         return features.to_numpy()
     codes = np.empty(features.shape, dtype=np.int8)

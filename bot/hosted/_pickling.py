@@ -1,8 +1,9 @@
 """
-An artifact as one pickle that Numerai can run: a function that brings its models and the code that scores them.
+Pack an artifact as one pickle that Numerai can run: a function with the models and the code that scores them.
 
-The code travels as text, beside the artifact's own files in an archive, and is imported from there, so that each line
-runs there as it runs here. Only the function itself is bytecode, of this version of Python. Nothing here loads a pickle.
+The code is source text beside the artifact's own files in an archive, and is imported from there, so that each line runs
+on Numerai's machine as it runs here. Only the function itself is bytecode, of this version of Python. Nothing here loads a
+pickle.
 """
 
 import ast
@@ -24,7 +25,7 @@ from bot.serving.artifacts import MANIFEST, Artifact
 from bot.serving.names import GOLDEN, HISTORY, NETWORK, PREPROCESS, STACKED, tree_file
 
 ROOT = "bot.hosted._model"
-"""The module that the function hands its frames to."""
+"""Module that scores the frames which the function receives."""
 
 
 def pack(artifact: Artifact, history: HistoryState | None, *, to_benchmark: bool) -> bytes:
@@ -32,9 +33,9 @@ def pack(artifact: Artifact, history: HistoryState | None, *, to_benchmark: bool
     Return the pickle; equal arguments make equal bytes.
 
     Args:
-        artifact: Verified.
-        history: What live rows see of the past, where the network has a history.
-        to_benchmark: The function takes the benchmark models too.
+        artifact: A verified artifact.
+        history: History of live rows, where the network has one.
+        to_benchmark: Whether the function also takes the benchmark models.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -44,9 +45,9 @@ def pack(artifact: Artifact, history: HistoryState | None, *, to_benchmark: bool
 
 
 def _served(artifact: Artifact, history: HistoryState | None) -> dict[str, bytes]:
-    """Return what scoring reads of an artifact, by its path in the archive; the judged members stay here."""
+    """Return the files of an artifact that scoring reads, by path in the archive; the judged members are left out."""
     listed = artifact.manifest["files"]
-    members = dict(artifact.manifest.get("weights", artifact.manifest["recipe"]["weights"]))
+    members = dict(artifact.manifest.get("weights", artifact.required("recipe", "weights")))
     wanted = {PREPROCESS, NETWORK, HISTORY, GOLDEN, *(tree_file(name) for name in members)}
     names = [name for name in listed if name in wanted or name.startswith(STACKED)]
     files = {f"artifact/{name}": artifact.path(name).read_bytes() for name in (MANIFEST, *names)}
@@ -54,7 +55,7 @@ def _served(artifact: Artifact, history: HistoryState | None) -> dict[str, bytes
 
 
 def _modules(root: str) -> dict[str, bytes]:
-    """Return the text of *root* and of every module of ours that importing it imports, by its path in the archive."""
+    """Return the text of *root* and of every module of the bot that it imports, by path in the archive."""
     source = Path(__file__).resolve().parents[2]
     found: dict[str, bytes] = {}
     waiting = [root]
@@ -63,7 +64,7 @@ def _modules(root: str) -> dict[str, bytes]:
         name = module.replace(".", "/")
         path = f"{name}.py" if (source / f"{name}.py").is_file() else f"{name}/__init__.py"
         if path in found or not (source / path).is_file():
-            continue  # a function or class of a module that is found by its own name
+            continue  # a function or class; its module is found by its own name
         found[path] = (source / path).read_bytes()
         parents = module.split(".")[:-1]
         waiting += [".".join(parents[: depth + 1]) for depth in range(len(parents))]
@@ -77,11 +78,11 @@ def _predictor(bundle: bytes, *, to_benchmark: bool) -> Callable[..., Any]:
     """
     Return the function that is pickled.
 
-    It refers to nothing of this module: cloudpickle takes along what is local, and looks up the rest by its name.
+    It uses no name of this module: cloudpickle packs local values, and looks up the others by name.
     """
     opened: list[Any] = []
 
-    def hosted() -> Any:  # noqa: ANN401 - a type that is only known over there
+    def hosted() -> Any:  # noqa: ANN401 - a type that is known only on the other machine
         if not opened:
             folder = tempfile.mkdtemp(prefix="numerai-bot-")
             atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -1,7 +1,7 @@
 """
-Run a pickled model as Numerai's machines do: one core, 4 GB, no network, its answer checked before it counts.
+Run a pickled model as Numerai's machines do: one core, 4 GB, no network, its result checked.
 
-This file is executed by another interpreter, one with Numerai's packages and without the bot; so it imports nothing of it.
+Another interpreter, with Numerai's packages and without the bot, executes this file, so it imports nothing of the bot.
 """
 
 import json
@@ -12,11 +12,11 @@ import time
 from inspect import signature
 
 MEMORY_BYTES = 4 * 10**9
-"""Of address space, which is more than a program uses of memory."""
+"""Limit of the address space, which is stricter than a limit of the memory in use."""
 
 
 def _refuse(event: str, _arguments: object) -> None:
-    """Let nothing connect anywhere."""
+    """Refuse every network connection."""
     if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
         raise PermissionError("an uploaded model has no network")
 
@@ -26,7 +26,7 @@ def main(model: str, live: str, benchmarks: str, output: str) -> None:
     Score a live file with a pickled model and write ids and predictions; print seconds and peak memory as JSON.
 
     Raises:
-        ValueError: Numerai would not take the model's answer.
+        ValueError: Numerai would refuse the model's result.
     """
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -43,7 +43,7 @@ def main(model: str, live: str, benchmarks: str, output: str) -> None:
     takes = len(signature(predict).parameters)
     predictions = predict(features) if takes == 1 else predict(features, pd.read_parquet(benchmarks))
     if list(predictions.columns) != ["prediction"] or not predictions.index.equals(features.index):
-        raise ValueError("the model does not answer with one prediction for each id, in order")
+        raise ValueError("the model does not return one prediction for each id, in order")
     values = predictions["prediction"]
     if not ((values > 0) & (values < 1)).all():
         raise ValueError("a prediction is missing or outside (0, 1)")

@@ -1,7 +1,7 @@
 """
-Export an artifact as the pickle that Numerai runs itself (Model Upload), and prove that it says there what it says here.
+Export an artifact as the pickle that Numerai runs itself (Model Upload), and prove that both predict the same.
 
-A pickle that was not checked never lies under its own name, unless somebody asked for that.
+A pickle appears under its own name only after it was checked, unless the check was switched off.
 """
 
 import hashlib
@@ -18,13 +18,14 @@ import numpy.typing as npt
 from bot.data.download import fetch
 from bot.data.live_file import read_live
 from bot.errors import BadConfig, GateFailed, RetryLater
-from bot.history.factor_history import Window
+from bot.findings import Absent
+from bot.history.factor_history import HistoryState, Window
 from bot.history.published import choose, history_path, newest
-from bot.hosted._environment import IMAGES, Ran, furnish, run, this_python
+from bot.hosted._environment import IMAGES, HostedRun, make_environment, run, this_python
 from bot.hosted._pickling import pack
 from bot.serving.artifacts import Artifact
 from bot.serving.scorer import Scorer
-from bot.submission.live_benchmark import FILE, aligned
+from bot.submission.live_benchmark import FILE, benchmark_of
 from bot.submission.live_fetch import live_path
 from bot.system.files import publish, rename
 from bot.tournament.client import NumeraiClient
@@ -32,21 +33,21 @@ from models.inference.ranks import rank_correlation
 
 FURTHEST, LEAST_CORRELATION = 0.005, 0.99999
 """
-Largest move of a prediction, all of which lie evenly between 0 and 1, and least rank correlation.
+Largest move of a prediction, where predictions are spread evenly over (0, 1), and least rank correlation.
 
-Trees and all that is done to scores agree to the last bit; a network's float32 sums are taken in another order, so that
-rows whose scores differ by 1e-8 change places. Whatever is really otherwise, as a row's missing value, moves far more.
+Trees, and all steps after them, agree to the last bit. A network's float32 sums are taken in another order, so that rows
+whose scores differ by 1e-8 change places. A real difference, such as a missing value of one row, moves far more.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """
-    How a packed artifact ranks the rows of a live file, beside the artifact itself.
+    Comparison of a packed artifact's ranks of a live file with the artifact's own.
 
     Attributes:
-        rows: That were ranked.
-        moved: Rows that have not the same place.
+        rows: Number of ranked rows.
+        moved: Number of rows in another place.
         furthest: Largest number of places that a row moved.
         correlation: Rank correlation.
     """
@@ -60,13 +61,13 @@ class Agreement:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """
-    A pickle under Numerai's limits.
+    A pickle's run under Numerai's limits.
 
     Attributes:
-        agreement: With the artifact.
-        seconds: From loading the first package to the last prediction.
+        agreement: Comparison with the artifact.
+        seconds: Seconds from loading the first package to the last prediction.
         peak_bytes: Largest resident memory.
-        remark: What was otherwise than live, in words; empty where nothing was.
+        remark: Difference from a live round, in words; empty where there is none.
     """
 
     agreement: Agreement
@@ -81,16 +82,16 @@ class Export:
     A packed artifact on disk.
 
     Attributes:
-        path: Of the pickle.
-        sha256: Of its bytes.
-        size: Their number.
-        artifact: Its id.
-        members: Share of each in the ensemble.
-        python, data_version: What Numerai must be told at the upload.
-        arguments: Of the function: 2 where the ensemble is neutralized to the benchmark models, else 1.
-        stale_after: When live rows are no longer shown the history; ``None`` without one.
-        packages: Of the fresh environment it was checked in; empty where there was none.
-        checked: ``None`` where nobody wanted it.
+        path: Path of the pickle.
+        sha256: Digest of its bytes.
+        size: Number of its bytes.
+        artifact: Id of the artifact.
+        members: Share of each member in the ensemble.
+        python, data_version: Python and data version to select at the upload.
+        arguments: Arguments of the function: 2 where the ensemble is neutralized to the benchmark models, else 1.
+        stale_after: Time after which the history is masked for live rows; ``None`` without a history.
+        packages: Versions in the fresh environment of the check; empty where there was none.
+        checked: Result of the check; ``None`` where it was switched off.
     """
 
     path: str
@@ -108,7 +109,13 @@ class Export:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A live file to check with, and the benchmark models' of the same rows where they are needed."""
+    """
+    Files to check a pickle with.
+
+    Attributes:
+        live: A live file.
+        benchmarks: File of the benchmark models for the same rows, where they are needed.
+    """
 
     live: Path
     benchmarks: Path | None = None
@@ -116,17 +123,17 @@ class Sample:
 
 def find_sample(client: NumeraiClient, rounds: Path, version: str, folder: Path, *, benchmarks: bool) -> Sample:
     """
-    Return the newest round's files that are kept, or download what is served now.
+    Return the files of the newest round that are kept, or download those that are served now.
 
     Args:
-        client: Needs no key.
-        rounds: Holds a folder for each.
-        version: Of the data.
-        folder: Where a download goes.
+        client: Client of the API; needs no key.
+        rounds: Folder with one folder for each round.
+        version: Data version.
+        folder: Folder for a download.
         benchmarks: Whether the benchmark models are needed.
 
     Raises:
-        RetryLater: Nothing is kept, and nothing can be downloaded.
+        RetryLater: No file is kept, and none can be downloaded.
     """
     kept = [one for one in rounds.glob("[0-9]*") if live_path(one, version).is_file()]
     for one in sorted(kept, key=lambda path: int(path.name), reverse=True):
@@ -140,15 +147,15 @@ def find_sample(client: NumeraiClient, rounds: Path, version: str, folder: Path,
 
 def refuse_filled(slot: str, filled: Collection[str], client: NumeraiClient) -> str | None:
     """
-    Refuse a slot that a pickle must not be uploaded to; return the file of the Model Upload that it runs now, if any.
+    Refuse a slot that a pickle must not be uploaded to; return the file name of its present Model Upload, if any.
 
     Args:
-        slot: Name of a model.
-        filled: Slots that the settings name; where there are none, the bot fills the account's only model.
-        client: With the key of the slot's account; not asked about a slot that the settings name.
+        slot: Model name.
+        filled: Slots in the settings; where there are none, the bot fills the account's only model.
+        client: Client with the key of the slot's account; not called for a slot in the settings.
 
     Raises:
-        BadConfig: The bot fills it, or it is no model of the account.
+        BadConfig: The bot fills the slot, or it is no model of the account.
     """
     models = {} if slot in filled else client.slots()
     if slot in filled or (not filled and list(models) == [slot]):
@@ -163,17 +170,17 @@ def refuse_filled(slot: str, filled: Collection[str], client: NumeraiClient) -> 
     return client.hosted_models().get(slot)
 
 
-def compare(ids: tuple[str, ...], expected: npt.NDArray[np.float64], ran: Ran) -> Agreement:
+def check_agreement(ids: tuple[str, ...], expected: npt.NDArray[np.float64], ran: HostedRun) -> Agreement:
     """
-    Compare what the artifact says of a live file's rows with what its pickle said.
+    Compare the artifact's predictions of a live file with its pickle's.
 
     Args:
-        ids: In file order.
+        ids: Ids in file order.
         expected: The artifact's predictions. Shape ``(rows,)``.
-        ran: The pickle's.
+        ran: The pickle's predictions.
 
     Raises:
-        GateFailed: A row moved further than :data:`FURTHEST` lets it, or other rows were scored.
+        GateFailed: A row moved further than :data:`FURTHEST` allows, or other rows were scored.
     """
     if ran.ids != ids:
         raise GateFailed(f"the model scored {len(ran.ids)} rows, not the {len(ids)} of the live file in their order")
@@ -186,7 +193,7 @@ def compare(ids: tuple[str, ...], expected: npt.NDArray[np.float64], ran: Ran) -
     )
     if not (places.max() <= FURTHEST * (len(ids) + 1) and agreement.correlation >= LEAST_CORRELATION):
         raise GateFailed(
-            f"the model ranks otherwise than the artifact: {agreement.moved} of {agreement.rows} rows moved, up to"
+            f"the model ranks differently from the artifact: {agreement.moved} of {agreement.rows} rows moved, up to"
             f" {agreement.furthest:g} places (limit {FURTHEST:.1%} of them), rank correlation {agreement.correlation:.6f}"
             f" (limit {LEAST_CORRELATION:g}); it was not kept"
         )
@@ -204,23 +211,24 @@ def export(
     python: Path | None = None,
 ) -> Export:
     """
-    Pack an artifact, check the pickle on a live file, and only then put it in place; a receipt lies beside it.
+    Pack an artifact, check the pickle on a live file, and only then put it in place, with a receipt beside it.
 
     Args:
-        artifact: Verified.
-        output: Where the pickle goes.
-        state_dir: Holds the published history.
-        rounds: What they saw, from :func:`bot.record.ledger.rounds_folder`.
-        now: Aware.
-        client: Downloads a live file where none is kept; ``None`` checks nothing.
-        python: An interpreter that has Numerai's packages; ``None`` makes a fresh environment for one.
+        artifact: A verified artifact.
+        output: Path of the pickle.
+        state_dir: State directory, which holds the published history.
+        rounds: Folder of the rounds, from :func:`bot.record.ledger.rounds_folder`.
+        now: Aware time.
+        client: Client that downloads a live file where none is kept; ``None`` skips the check.
+        python: Interpreter with Numerai's packages; ``None`` makes a fresh environment.
 
     Raises:
-        GateFailed: The pickle does not run under Numerai's limits, or ranks otherwise than the artifact; it is not kept.
-        RetryLater: Numerai's packages or a live file cannot be had; the pickle is kept under another name.
-        RefuseToSubmit: The artifact does not score the live file.
+        GateFailed: The pickle does not run under Numerai's limits, or ranks differently from the artifact; it is not
+            kept.
+        RetryLater: Numerai's packages or a live file are not available now; the pickle is kept under another name.
+        RefuseToSubmit: The artifact cannot score the live file.
     """
-    image, version = this_python(), str(artifact.manifest["data_version"])
+    image, version = this_python(), str(artifact.required("data_version"))
     scorer, published = Scorer(artifact), history_path(state_dir, version)
     state = None if scorer.history is None else newest(scorer.history, published)
     content = pack(artifact, state, to_benchmark=scorer.benchmark is not None)
@@ -233,41 +241,57 @@ def export(
                 room = Path(folder)
                 sample = find_sample(client, rounds, version, room, benchmarks=scorer.benchmark is not None)
                 window = choose(scorer.history, published, now=now)
-                checked = _check(unchecked, scorer, sample, window, python or furnish(room / "python", image), room)
+                environment = python or make_environment(room / "python", image)
+                checked = _check(unchecked, scorer, sample, window, environment, room)
         except RetryLater as error:
             raise RetryLater(f"{error}; the model lies unchecked in {unchecked}") from None
         except BaseException:
             unchecked.unlink()
             raise
-    made = Export(
-        path=str(output),
-        sha256=hashlib.sha256(content).hexdigest(),
-        size=len(content),
-        artifact=artifact.id,
-        members=scorer.weights,
-        python=image,
-        data_version=version,
-        arguments=1 if scorer.benchmark is None else 2,
-        stale_after=None if state is None or state.stale_after is None else state.stale_after.isoformat(),
-        packages=IMAGES[image] if python is None and checked else {},
-        checked=checked,
-    )
+    packages = IMAGES[image] if python is None and checked else {}
+    made = _receipt(output, content, scorer, state, image=image, packages=packages, checked=checked)
     publish(output.with_suffix(".json"), (json.dumps(asdict(made), indent=1) + "\n").encode())
     rename(unchecked, output)
     return made
 
 
 def _check(model: Path, scorer: Scorer, sample: Sample, window: Window, python: Path, room: Path) -> Checked:
-    """Score a live file both ways and compare."""
+    """Score a live file with the artifact and with the pickle, and compare."""
     live = read_live(sample.live)
-    opinion, remark = None, ""
+    benchmark: npt.NDArray[np.float64] | Absent | None = None
     if scorer.benchmark is not None and sample.benchmarks is not None:
-        opinion, remark = aligned(sample.benchmarks, live.ids, scorer.benchmark)
-    expected = scorer.score(live.names, live.values, window=window, benchmark=opinion).predictions
+        benchmark = benchmark_of(sample.benchmarks, live.ids, scorer.benchmark)
+    known = None if isinstance(benchmark, Absent) else benchmark
+    expected = scorer.score(live.names, live.values, window=window, benchmark=known).predictions
     ran = run(python, model, sample.live, sample.benchmarks, room)
     return Checked(
-        agreement=compare(live.ids, expected, ran),
+        agreement=check_agreement(live.ids, expected, ran),
         seconds=ran.seconds,
         peak_bytes=ran.peak_bytes,
-        remark=f"not neutralized: {remark}" if remark else "",
+        remark=f"not neutralized: {benchmark.reason}" if isinstance(benchmark, Absent) else "",
+    )
+
+
+def _receipt(
+    output: Path,
+    content: bytes,
+    scorer: Scorer,
+    state: HistoryState | None,
+    *,
+    image: str,
+    packages: Mapping[str, str],
+    checked: Checked | None,
+) -> Export:
+    return Export(
+        path=str(output),
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        artifact=scorer.artifact.id,
+        members=scorer.weights,
+        python=image,
+        data_version=str(scorer.artifact.required("data_version")),
+        arguments=1 if scorer.benchmark is None else 2,
+        stale_after=None if state is None or state.stale_after is None else state.stale_after.isoformat(),
+        packages=packages,
+        checked=checked,
     )

@@ -1,8 +1,8 @@
 """
-How like Numerai's benchmark model a submission is: asked once its round is confirmed, when nothing waits for it.
+Correlate a submission with Numerai's benchmark model once its round is confirmed, when nothing waits for the result.
 
-The benchmark learns the same target from the same features. A submission that has nothing in common with it, or says the
-opposite, is most likely wrong in a way that no other gate sees, such as rows out of order.
+The benchmark learns the same target from the same features. A submission that is uncorrelated with it, or opposed to it, is
+most likely wrong in a way that no other gate finds, such as rows out of order.
 """
 
 import hashlib
@@ -20,17 +20,18 @@ import structlog
 from bot.data.download import fetch
 from bot.data.reference_predictions import benchmark_column
 from bot.errors import BotError, DatasetIncomplete
+from bot.findings import Absent
 from bot.record.ledger import Entry, Ledger
 from bot.serving.artifacts import ArtifactStore
-from bot.submission.live_benchmark import FILE, aligned
-from bot.submission.submission_file import reread
+from bot.submission.live_benchmark import FILE, benchmark_of
+from bot.submission.submission_file import read_submission
 from bot.system.files import publish
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from models.inference.ranks import rank_correlation
 
 KEPT = "likeness.json"
-"""Beside a round's predictions, for good."""
+"""Name of the file that keeps the result beside the round's predictions."""
 
 log = structlog.get_logger()
 
@@ -38,16 +39,16 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkCorrelation:
     """
-    A confirmed submission beside the benchmark model of its target.
+    Correlation of a confirmed submission with the benchmark model of its target.
 
     Attributes:
-        round: Numerai's number.
+        round: Numerai's number of the round.
         slot: Model name.
         benchmark: Name of the benchmark model.
-        correlation: Rank correlation over the rows that both speak about.
-        rows: Their number.
-        finding: What somebody should know, in words; empty where all is well.
-        at: When it was asked.
+        correlation: Rank correlation over the rows that both cover.
+        rows: Number of these rows.
+        finding: Warning in words; empty where there is none.
+        at: Time of the comparison, UTC.
     """
 
     round: int
@@ -63,16 +64,16 @@ def measure(
     client: NumeraiClient, ledger: Ledger, artifacts: ArtifactStore, slots: Sequence[Slot], *, least: float
 ) -> tuple[BenchmarkCorrelation, ...]:
     """
-    Compare the newest confirmed submission of each slot with the benchmark that the server has now, each once.
+    Correlate the newest confirmed submission of each slot with the benchmark that the server has now, each once.
 
-    The server keeps the benchmark of one round only; another round's is told by its ids, and nothing is said then.
+    The server keeps the benchmark of one round only. Another round's has other ids, and the comparison is skipped.
 
     Args:
-        client: Of the API; needs no key.
-        ledger: Of the mode in force.
-        artifacts: What scored.
-        slots: Whose submissions.
-        least: Correlation under which to warn; what is neutralized to the benchmark may have any.
+        client: Client of the API; needs no key.
+        ledger: Ledger of the mode in force.
+        artifacts: Store of the artifacts that scored.
+        slots: Slots to compare.
+        least: Correlation under which to warn; an ensemble that is neutralized to the benchmark may have any.
     """
     found = []
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
@@ -84,18 +85,18 @@ def measure(
             if (home / KEPT).is_file():
                 continue
             try:
-                one = _compare(client, artifacts, entry, home / "predictions.csv", Path(folder), least=least)
-            except (BotError, OSError, ValueError, KeyError) as error:  # KeyError: of a manifest by an older bot
+                one = _correlate(client, artifacts, entry, home / "predictions.csv", Path(folder), least=least)
+            except (BotError, OSError, ValueError, KeyError) as error:  # KeyError: manifest of an older bot
                 log.info("benchmark.unknown", round=entry.round, slot=slot.name, reason=str(error))
                 continue
             publish(home / KEPT, (json.dumps(asdict(one), indent=1) + "\n").encode())
-            say = log.warning if one.finding else log.info
-            say("benchmark.compared", **{key: value for key, value in asdict(one).items() if key != "at"})
+            record = log.warning if one.finding else log.info
+            record("benchmark.compared", **{key: value for key, value in asdict(one).items() if key != "at"})
             found.append(one)
     return tuple(found)
 
 
-def _compare(
+def _correlate(
     client: NumeraiClient, artifacts: ArtifactStore, entry: Entry, csv: Path, folder: Path, *, least: float
 ) -> BenchmarkCorrelation:
     about = artifacts.open(entry.artifact).manifest
@@ -108,20 +109,20 @@ def _compare(
     if column is None:
         raise DatasetIncomplete(f"{FILE} has no benchmark model of {target}")
     if hashlib.sha256(csv.read_bytes()).hexdigest() != entry.csv_sha256:
-        raise DatasetIncomplete(f"{csv} is not what was sent")
-    ids, predictions = reread(csv)
-    said, reason = aligned(path, ids, column)
-    if said is None:
-        raise DatasetIncomplete(reason)
-    known = np.isfinite(said)
-    correlation = rank_correlation(predictions[known], said[known])
-    odd = not correlation >= least and not about.get("benchmark")
+        raise DatasetIncomplete(f"{csv} is not the file that was sent")
+    sent = read_submission(csv)
+    benchmark = benchmark_of(path, sent.ids, column)
+    if isinstance(benchmark, Absent):
+        raise DatasetIncomplete(benchmark.reason)
+    known = np.isfinite(benchmark)
+    correlation = rank_correlation(sent.predictions[known], benchmark[known])
+    unlike = not correlation >= least and not about.get("benchmark")
     return BenchmarkCorrelation(
         round=entry.round,
         slot=entry.slot,
         benchmark=column,
         correlation=correlation,
         rows=int(known.sum()),
-        finding=f"unlike the benchmark, at least {least:g} is expected" if odd else "",
+        finding=f"unlike the benchmark, at least {least:g} is expected" if unlike else "",
         at=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -1,11 +1,12 @@
 """
-What came of the submissions: live scores round by round, frozen once they are resolved, and what the rounds paid for them.
+Live scores and payouts, round by round.
 
-Scores move daily until a round resolves; afterwards nothing here changes them any more, whatever is read. The pay is the
-round's own: its multipliers, its clip and its factor, never constants of this code.
+Scores change daily until a round resolves; a resolved score is never changed again. Payouts use the multipliers, the clip
+and the factor of each round, never constants of this code.
 """
 
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,18 +19,18 @@ from bot.tournament.rounds import Round
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveRound:
     """
-    A slot's round.
+    Scores and payout of one round of one slot.
 
     Attributes:
-        round: Numerai's number.
+        round: Numerai's number of the round.
         slot: Model name.
-        scores: By name.
-        percentiles: By name, as far as they are told.
+        scores: Scores by name.
+        percentiles: Percentiles by name of the score, where Numerai gives them.
         day: Newest scoring day.
         resolved: Whether every score is final.
-        pay: Of a stake of 1, by the round's own terms; ``None`` while a paid score or the terms are missing.
-        at_risk: NMR that were staked on it, ``None`` where that is not known.
-        paid: NMR that Numerai paid for it, or will as things stand; ``None`` where it says nothing.
+        pay: Payout per NMR staked, by the round's payout terms; ``None`` while a paid score or the terms are missing.
+        at_risk: Staked NMR; ``None`` where it is not known.
+        paid: NMR that Numerai has paid, or would pay by today's scores; ``None`` where it is not known.
         settled: Whether it has been paid.
     """
 
@@ -45,17 +46,17 @@ class LiveRound:
     settled: bool = False
 
     @property
-    def unlike(self) -> float | None:
-        """Return how much more Numerai pays than the round's terms say, in NMR; ``None`` where one of them is not known."""
+    def over_terms(self) -> float | None:
+        """Return the NMR that Numerai pays above the round's terms; ``None`` where one of the figures is not known."""
         known = self.paid is not None and self.pay is not None and self.at_risk is not None
         return self.paid - self.pay * self.at_risk if known else None  # type: ignore[operator]
 
 
 class LiveScores(Database):
-    """The live scores of a ledger."""
+    """Table of live scores, payouts and payout terms in a ledger."""
 
     def record(self, slot: str, scores: Sequence[LiveScore]) -> int:
-        """Keep the newest value of each score; return how many were new, changed or became final."""
+        """Record the newest value of each score; return the number of scores that were new, changed or became final."""
         with self._transaction():
             before = self._db.total_changes
             self._db.executemany(
@@ -72,8 +73,8 @@ class LiveScores(Database):
             )
             return self._db.total_changes - before
 
-    def price(self, round_: Round) -> None:
-        """Keep what a round pays for; a round that does not say everything is left unpriced."""
+    def record_terms(self, round_: Round) -> None:
+        """Record the payout terms of a round; nothing where they are incomplete."""
         clips = {one.clip for one in round_.payouts}
         if not round_.payouts or round_.factor is None or len(clips) != 1 or None in clips:
             return
@@ -84,12 +85,12 @@ class LiveScores(Database):
                 (round_.number, terms, clips.pop(), round_.factor),
             )
 
-    def pay(self, paid: Sequence[Payment], stakes: Mapping[str, Mapping[int, float]]) -> int:
+    def record_payouts(self, paid: Sequence[Payment], stakes: Mapping[str, Mapping[int, float]]) -> int:
         """
-        Keep what Numerai paid; what is settled stays as it is. Return how many figures were new or changed.
+        Record payouts; a settled one is never changed. Return the number of figures that were new or changed.
 
         Args:
-            paid: Of the account.
+            paid: Payouts of the account.
             stakes: NMR at risk, by slot and round.
         """
         with self._transaction():
@@ -107,7 +108,7 @@ class LiveScores(Database):
             return self._db.total_changes - before
 
     def newest_terms(self) -> PayoutTerms | None:
-        """Return what the newest priced round pays, ``None`` where no round is priced."""
+        """Return the payout terms of the newest round that has any, or ``None``."""
         rows = self._select("SELECT * FROM round_pay ORDER BY round DESC LIMIT 1")
         if not rows:
             return None
@@ -119,8 +120,8 @@ class LiveScores(Database):
             source=f"round {row['round']}",
         )
 
-    def unpriced(self) -> tuple[int, ...]:
-        """Return the rounds with scores whose terms are not known."""
+    def rounds_without_terms(self) -> tuple[int, ...]:
+        """Return the rounds with scores whose payout terms are not known."""
         rows = self._select(
             "SELECT DISTINCT round FROM live_score WHERE round NOT IN (SELECT round FROM round_pay) ORDER BY round"
         )
@@ -139,12 +140,8 @@ class LiveScores(Database):
         paid = {(row["round"], row["slot"]): row for row in self._select("SELECT * FROM round_paid")}
         found = []
         for (number, name), scores in held.items():
-            was = paid.get((number, name))
-            values, pay = {one.name: one.value for one in scores}, None
-            term = terms.get(number)
-            multipliers = {} if term is None else json.loads(term["multipliers"])
-            if term is not None and set(multipliers) <= set(values):
-                pay = float(payout(values, multipliers, clip=term["clip"], factor=term["factor"]))
+            payment = paid.get((number, name))
+            values = {one.name: one.value for one in scores}
             found.append(
                 LiveRound(
                     round=number,
@@ -153,10 +150,18 @@ class LiveScores(Database):
                     percentiles={one.name: one.percentile for one in scores if one.percentile is not None},
                     day=max(one.day for one in scores),
                     resolved=all(one.resolved for one in scores),
-                    pay=pay,
-                    at_risk=None if was is None else was["at_risk"],
-                    paid=None if was is None else was["nmr"],
-                    settled=was is not None and bool(was["settled"]),
+                    pay=_pay(values, terms.get(number)),
+                    at_risk=None if payment is None else payment["at_risk"],
+                    paid=None if payment is None else payment["nmr"],
+                    settled=payment is not None and bool(payment["settled"]),
                 )
             )
         return tuple(found)
+
+
+def _pay(scores: Mapping[str, float], terms: sqlite3.Row | None) -> float | None:
+    """Return the payout per NMR staked; ``None`` while a paid score or the terms are missing."""
+    multipliers = {} if terms is None else json.loads(terms["multipliers"])
+    if terms is None or not set(multipliers) <= set(scores):
+        return None
+    return float(payout(scores, multipliers, clip=terms["clip"], factor=terms["factor"]))

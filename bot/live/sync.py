@@ -1,4 +1,4 @@
-"""Bring live scores home: of every slot, and of models to compare with; and hold them beside what was measured locally."""
+"""Fetch live scores of slots and of models to compare with, and compare them with hold-out scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 
 OVERLAP = 64
-"""Rounds that one of 60 market days shares days with: scoring takes 64 of them."""
+"""Number of rounds whose scoring days overlap with those of one round: scoring 60 market days takes 64 rounds."""
 
 log = structlog.get_logger()
 
@@ -27,18 +27,18 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """
-    What an artifact promised and what came.
+    Expected and live CORR of an artifact.
 
     Attributes:
-        artifact: Id.
-        promised: Mean CORR on its hold-out.
+        artifact: Id of the artifact.
+        expected: Mean CORR on its hold-out.
         live: Mean live CORR of its rounds.
         error: Newey-West standard error of *live*; NaN for too few rounds.
-        rounds: How many.
+        rounds: Number of rounds.
     """
 
     artifact: str
-    promised: float
+    expected: float
     live: float
     error: float
     rounds: int
@@ -46,33 +46,33 @@ class Calibration:
 
 def sync_scores(client: NumeraiClient, record: LiveScores, slots: Sequence[Slot], others: Sequence[str] = ()) -> int:
     """
-    Read scores of *slots* and of other models by name, terms of their rounds and what was paid; return the count of news.
+    Fetch scores of *slots* and of other models, payout terms and payouts; return the number of new or changed figures.
 
     Args:
-        client: Of an account that owns the slots.
-        record: Where scores are kept.
-        slots: Whose.
-        others: Public models to compare with, such as Numerai's benchmarks; kept under their names.
+        client: Client of the account that owns the slots.
+        record: Table of the scores.
+        slots: Slots of the account.
+        others: Names of public models to compare with, such as Numerai's benchmarks; recorded under their names.
     """
     ids = {slot.name: slot.model_id for slot in slots} | {name: client.public_model_id(name) for name in others}
     news = sum(record.record(name, client.live_scores(identity)) for name, identity in ids.items())
-    for number in record.unpriced():
+    for number in record.rounds_without_terms():
         try:
             if (round_ := client.round(number)) is not None:
-                record.price(round_)
+                record.record_terms(round_)
         except BotError as error:
             log.warning("scores.unpriced", round=number, reason=str(error))
     try:
         paid = client.payouts()
-        news += record.pay(paid, {slot.name: _stakes(client, slot) for slot in slots if paid})
-    except BotError as error:  # scores count without it, and a key need not be allowed to know
+        news += record.record_payouts(paid, {slot.name: _stakes(client, slot) for slot in slots if paid})
+    except BotError as error:  # scores are complete without it, and a key need not have that scope
         log.warning("payouts.unknown", reason=str(error))
     log.info("scores.synced", models=len(ids), news=news)
     return news
 
 
 def _stakes(client: NumeraiClient, slot: Slot) -> dict[int, float]:
-    """Return the NMR at risk by round; none where Numerai does not say."""
+    """Return the NMR at risk by round; none where Numerai does not return it."""
     try:
         return client.stakes(slot.model_id)
     except BotError as error:
@@ -84,12 +84,12 @@ def calibrate(
     rounds: Sequence[LiveRound], ledger: Ledger, artifacts: ArtifactStore, *, score: str
 ) -> list[Calibration]:
     """
-    Hold live CORR beside what each artifact's hold-out promised.
+    Compare each artifact's live CORR with the CORR on its hold-out.
 
     Args:
-        rounds: Of the slots, oldest first.
-        ledger: Says which artifact scored a round.
-        artifacts: Their promises; one that was pruned is left out.
+        rounds: Rounds of the slots, oldest first.
+        ledger: Ledger, which holds the artifact of each round.
+        artifacts: Store of the artifacts; one that was pruned is left out.
         score: Name of CORR among the live scores.
     """
     by_artifact: dict[str, list[float]] = {}
@@ -100,7 +100,7 @@ def calibrate(
     found = []
     for identity, values in by_artifact.items():
         try:
-            promised = float(artifacts.open(identity).manifest["scores"][ENSEMBLE]["mean"])
+            expected = float(artifacts.open(identity).manifest["scores"][ENSEMBLE]["mean"])
         except (BotError, KeyError, TypeError):
             continue
         try:
@@ -109,14 +109,14 @@ def calibrate(
             error = float("nan")
         found.append(
             Calibration(
-                artifact=identity, promised=promised, live=float(np.mean(values)), error=error, rounds=len(values)
+                artifact=identity, expected=expected, live=float(np.mean(values)), error=error, rounds=len(values)
             )
         )
     return found
 
 
 def export(rounds: Sequence[LiveRound], path: Path) -> None:
-    """Write the record as parquet: one row per round, slot and score."""
+    """Write live rounds as parquet: one row per round, slot and score."""
     import pyarrow as pa  # noqa: PLC0415 - a tenth of a second that only the export needs
     import pyarrow.parquet as pq  # noqa: PLC0415
 

@@ -1,5 +1,5 @@
 """
-Serving: artifacts on disk, and the scorer that turns rows into predictions with one of them.
+Serving: artifacts on disk, and the scorer that predicts rows with one of them.
 
-It needs no torch. It imports ``history`` and all below it. Read ``names``, ``artifacts``, ``scorer``, ``version_pin``.
+It needs no torch. It imports ``history`` and packages below it. Read ``names``, ``artifacts``, ``scorer``, ``version_pin``.
 """

@@ -1,5 +1,5 @@
 """
-Artifacts: finished training runs, written once, verified before every use, and one champion pointer per recipe.
+Store artifacts, the finished training runs: write each once, verify it before every use, point at each recipe's champion.
 
 ::
 
@@ -23,13 +23,34 @@ from bot.errors import ArtifactInvalid, BadConfig, NoChampion
 from bot.system.files import publish, rename, sha256_of, sync
 
 MANIFEST = "manifest.json"
+
+FORMAT = 1
+"""Number under the key ``format`` of the manifests that this bot writes. Manifests without the key are older."""
+
+NEEDED = (
+    ("recipe", "name"),
+    ("recipe", "weights"),
+    ("recipe", "neutralize"),
+    ("target",),
+    ("neutralizers",),
+    ("scores",),
+)
+"""Keys of a manifest that serving needs, each with the keys of the tables around it."""
+
 KEPT = 5
-"""Champions that stay on disk for a rollback, the current one included; and, of each recipe, newest challengers."""
+"""Number of champions of a recipe on disk, the current one included, and of its newest challengers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """An artifact whose files all match their recorded sha256."""
+    """
+    An artifact whose files all match their recorded sha256.
+
+    Attributes:
+        id: Id, which begins with the time of writing.
+        folder: Folder of the files.
+        manifest: Content of the manifest.
+    """
 
     id: str
     folder: Path
@@ -38,6 +59,23 @@ class Artifact:
     def path(self, name: str) -> Path:
         """Return the path of one of the artifact's files."""
         return self.folder / name
+
+    def required(self, *keys: str) -> Any:  # noqa: ANN401 - a value of the manifest
+        """
+        Return the manifest's value under nested keys.
+
+        Raises:
+            ArtifactInvalid: The manifest has no such key.
+        """
+        value: Any = self.manifest
+        for key in keys:
+            if not isinstance(value, Mapping) or key not in value:
+                raise ArtifactInvalid(
+                    f"artifact {self.id}: {MANIFEST} has no {'.'.join(keys)!r}, so another version of the bot made it;"
+                    " train a new one with `bot retrain`, or go back with `bot rollback`"
+                )
+            value = value[key]
+        return value
 
 
 class ArtifactStore:
@@ -51,9 +89,12 @@ class ArtifactStore:
         Publish a finished training run under a new id; a crash before the last step leaves nothing visible.
 
         Args:
-            files: Content, or a file to take over, by name.
-            manifest: What the run was; ``files`` with sha256 and size is added here.
+            files: Content by name, or the path of a file to copy.
+            manifest: Description of the run. Format, id, time, and the files with sha256 and size are added here.
             at: Aware UTC; the id begins with it, so that ids sort by time.
+
+        Raises:
+            ArtifactInvalid: The manifest lacks a key that serving needs.
         """
         identity = f"{at:%Y-%m-%dT%H%M%SZ}-{secrets.token_hex(2)}"
         staging = self.root / f".{identity}"
@@ -67,7 +108,7 @@ class ArtifactStore:
                 target.write_bytes(content)
             sync(target)
             listed[name] = {"sha256": sha256_of(target), "bytes": target.stat().st_size}
-        full = {**manifest, "id": identity, "created_at": at.isoformat(), "files": listed}
+        full = {**manifest, "format": FORMAT, "id": identity, "created_at": at.isoformat(), "files": listed}
         full["digest"] = _digest(full)
         (staging / MANIFEST).write_text(json.dumps(full, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         sync(staging / MANIFEST)
@@ -80,7 +121,8 @@ class ArtifactStore:
         Verify every file of an artifact against its manifest and return it.
 
         Raises:
-            ArtifactInvalid: The artifact is absent, or a file is missing or differs by a single bit.
+            ArtifactInvalid: The artifact is absent, a file is missing or differs by a single bit, the manifest lacks a
+                key that serving needs, or its format is newer than :data:`FORMAT`.
         """
         folder = self.root / identity
         try:
@@ -92,13 +134,15 @@ class ArtifactStore:
             raise ArtifactInvalid(f"artifact {identity} is not in {self.root}") from None
         except (ValueError, KeyError, TypeError):
             raise ArtifactInvalid(f"artifact {identity}: {MANIFEST} is damaged") from None
+        artifact = Artifact(id=identity, folder=folder, manifest=manifest)
+        _check_format(artifact)
         for name, expected in listed.items():
             path = folder / name
             if not path.is_file():
                 raise ArtifactInvalid(f"artifact {identity}: {name} is missing")
             if sha256_of(path) != expected["sha256"]:
                 raise ArtifactInvalid(f"artifact {identity}: {name} differs from its recorded sha256")
-        return Artifact(id=identity, folder=folder, manifest=manifest)
+        return artifact
 
     def identities(self) -> tuple[str, ...]:
         """Return the ids of all artifacts, oldest first."""
@@ -107,18 +151,18 @@ class ArtifactStore:
         return tuple(sorted(folder.name for folder in self.root.iterdir() if folder.name[0].isdigit()))
 
     def pinned(self, key: str) -> set[str]:
-        """Return what the artifacts' manifests say under *key*; a damaged artifact says nothing."""
-        return {str(about[key]) for about in map(self._peek, self.identities()) if key in about}
+        """Return the values of *key* in the artifacts' manifests; damaged ones are passed over."""
+        return {str(manifest[key]) for manifest in map(self._peek, self.identities()) if key in manifest}
 
     def data_version(self, identity: str) -> str | None:
         """Return the data version an artifact was trained on, unverified; ``None`` where its manifest is damaged."""
-        said = self._peek(identity).get("data_version")
-        return None if said is None else str(said)
+        version = self._peek(identity).get("data_version")
+        return None if version is None else str(version)
 
     def trained_on(self, identity: str, stores: Path) -> bool:
-        """Say whether one of *stores* is what an artifact was trained on; unverified, a damaged manifest names none."""
-        named = self._peek(identity).get("store")
-        return named is not None and (stores / str(named)).is_dir()
+        """Return whether *stores* holds the store that an artifact was trained on; ``False`` where its manifest is damaged."""
+        store = self._peek(identity).get("store")
+        return store is not None and (stores / str(store)).is_dir()
 
     def champions(self, recipe: str) -> tuple[str, ...]:
         """
@@ -142,9 +186,9 @@ class ArtifactStore:
         Make an artifact the recipe's champion in one atomic step, and keep the last five.
 
         Args:
-            recipe: Whose champion.
-            identity: Of the artifact; its gate may have kept it back.
-            by: Who wanted it, for the record.
+            recipe: Name of the recipe.
+            identity: Id of the artifact; its gates may have refused it.
+            by: Origin of the promotion, for the record: ``gate`` or ``operator``.
 
         Raises:
             ArtifactInvalid: The artifact does not verify.
@@ -179,14 +223,14 @@ class ArtifactStore:
         return self.root / "champions" / f"{recipe}.json"
 
     def _point(self, recipe: str, order: Sequence[str], *, by: str) -> None:
-        pointer = self._pointer(recipe)
-        publish(pointer, json.dumps({"champion": order[0], "previous": list(order[1:]), "by": by}).encode())
+        content = json.dumps({"champion": order[0], "previous": list(order[1:]), "by": by})
+        publish(self._pointer(recipe), content.encode())
 
     def prune(self) -> None:
         """
-        Remove what nobody goes back to: artifacts older than every kept champion, and all but the newest challengers.
+        Remove artifacts that are older than every kept champion, and all but the newest challengers of each recipe.
 
-        A run still being judged is the newest there is. While a pointer is damaged, nothing is removed.
+        A run that is still being judged is the newest of all and stays. While a pointer is damaged, nothing is removed.
         """
         kept: set[str] = set()
         for pointer in (self.root / "champions").glob("*.json"):
@@ -198,22 +242,39 @@ class ArtifactStore:
         for identity in reversed(self.identities()):
             if identity in kept:
                 continue
-            about = self._peek(identity).get("recipe")
-            recipe = str(about.get("name", "")) if isinstance(about, dict) else ""
+            table = self._peek(identity).get("recipe")
+            recipe = str(table.get("name", "")) if isinstance(table, dict) else ""
             challengers[recipe] += 1
             if identity < oldest or challengers[recipe] > KEPT:
-                # Out of sight in one step: killed half-way, it is no artifact any more.
-                gone = self.root / f".{identity}"
-                (self.root / identity).rename(gone)
-                shutil.rmtree(gone)
+                # Hidden in one step, so that an artifact whose removal is interrupted is no artifact any more.
+                hidden = self.root / f".{identity}"
+                (self.root / identity).rename(hidden)
+                shutil.rmtree(hidden)
 
     def _peek(self, identity: str) -> Mapping[str, Any]:
-        """Return an artifact's manifest, unverified; a damaged one says nothing."""
+        """Return an artifact's manifest, unverified; empty where it is damaged."""
         try:
-            about = json.loads((self.root / identity / MANIFEST).read_text(encoding="utf-8"))
+            manifest = json.loads((self.root / identity / MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return about if isinstance(about, dict) else {}
+        return manifest if isinstance(manifest, dict) else {}
+
+
+def _check_format(artifact: Artifact) -> None:
+    """
+    Check that this bot can serve an artifact.
+
+    Raises:
+        ArtifactInvalid: A newer bot made it, or its manifest lacks a needed key.
+    """
+    number = artifact.manifest.get("format", 0)
+    if not isinstance(number, int) or number > FORMAT:
+        raise ArtifactInvalid(
+            f"artifact {artifact.id} has format {number!r}, and this bot reads formats up to {FORMAT};"
+            " update the bot, or go back with `bot rollback`"
+        )
+    for keys in NEEDED:
+        artifact.required(*keys)
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:

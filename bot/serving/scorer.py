@@ -1,4 +1,4 @@
-"""From an artifact and raw live rows to a submission's predictions; the same code replays the golden batch."""
+"""Score raw rows with an artifact: members, then the ensemble. The same code replays the golden batch."""
 
 import io
 import zipfile
@@ -22,24 +22,24 @@ from models.inference.stack import Stack
 from models.trees.trees import TreeModel
 
 MAX_OUT_OF_RANGE = 0.01
-"""Share of values outside 0 to 4 that is filled as missing; more of them is another coding, which no artifact knows."""
+"""Largest share of values outside 0 to 4 that are filled as missing. More of them mean a new coding of the features."""
 
 GOLDEN_TOLERANCE = 1e-5
-"""Largest difference of a replayed golden score; another processor sums float32 in another order."""
+"""Largest difference of a replayed golden score: another processor sums float32 in another order."""
 
 Opener = Callable[[Path], ExportedNetwork]
-"""Opens a network's file."""
+"""Function that opens a network's file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
     """
-    One era, scored.
+    Scores of one era.
 
     Attributes:
-        predictions: The ensemble, uniform in (0, 1). Shape ``(rows,)``, float64.
+        predictions: The ensemble's predictions, uniform in (0, 1). Shape ``(rows,)``, float64.
         members: Raw score of each member. Shape ``(rows,)`` each.
-        prepared: The rows as the members saw them.
+        prepared: The preprocessed rows, the members' input.
         neutralizers: Raw features that exposures are measured against. Shape ``(rows, k)``, int8.
     """
 
@@ -54,19 +54,19 @@ class Members:
     The models of one folder: a network in ONNX, tree models as text, and the history state they share.
 
     Attributes:
-        manifest: The preprocessing all of them share.
-        history: What the network sees of the past when nothing else is given.
+        manifest: Preprocessing of all members.
+        history: History of the network where no other is given.
 
     Args:
-        folder: Holds the files.
-        names: Of the members.
-        target: What ``tsmixer`` answers for; ``tsmixer_<name>`` answers for ``target_<name>``.
-        prefix: Of the models' file names.
-        threads: For scoring.
-        open_network: What evaluates the network; ``None`` is onnxruntime.
+        folder: Folder of the files.
+        names: Names of the members.
+        target: Target of the member ``tsmixer``; ``tsmixer_<name>`` predicts ``target_<name>``.
+        prefix: Prefix of the models' file names.
+        threads: Threads for scoring.
+        open_network: Function that opens the network; ``None`` uses onnxruntime.
 
     Raises:
-        ValueError: A file does not load, or a model asks for inputs the preprocessing does not make.
+        ValueError: A file does not load, or a model needs inputs that the preprocessing does not make.
     """
 
     def __init__(
@@ -81,18 +81,20 @@ class Members:
     ) -> None:
         self.manifest = Preprocess.from_json((folder / PREPROCESS).read_text(encoding="utf-8"))
         self._known = (*self.manifest.features, *self.manifest.engineered_names)
-        asked = {name: member_target(name, target) for name in names if is_network(name)}
+        predicted = {name: member_target(name, target) for name in names if is_network(name)}
         opener = open_network or _with_onnxruntime(threads)
-        self._network = opener(folder / f"{prefix}{NETWORK}") if asked else None
+        self._network = opener(folder / f"{prefix}{NETWORK}") if predicted else None
         self._heads = (
-            {name: self._network.targets.index(answer) for name, answer in asked.items()} if self._network else {}
+            {name: self._network.targets.index(head) for name, head in predicted.items()} if self._network else {}
         )
         self._stack: Stack | None = None
         if self._network is not None and "predictions" in self._network.inputs:
             files = [prefix + tree_file(STACKED + name) for name in self._network.targets]
             self._stack = Stack([folder / name for name in files], threads=threads)
         self._trees = {
-            name: TreeModel(folder / (prefix + tree_file(name)), threads=threads) for name in names if name not in asked
+            name: TreeModel(folder / (prefix + tree_file(name)), threads=threads)
+            for name in names
+            if name not in predicted
         }
         state = folder / HISTORY
         self.history = HistoryState.from_bytes(state.read_bytes()) if state.is_file() else None
@@ -103,27 +105,28 @@ class Members:
 
         Args:
             prepared: The rows.
-            window: Realised feature returns that were resolved at the era, shape ``(L, F, T)``; or the ``stored`` ones,
-                those of the artifact; or none, ``masked``.
+            window: Realised feature returns that were resolved at the era, shape ``(L, F, T)``; or ``stored``, those of
+                the artifact; or ``masked``, none.
 
         Returns:
             Raw score of each member. Shape ``(rows,)`` each.
         """
         scores = {}
         if self._network is not None:
-            stored = (
-                None
-                if self.history is None or (isinstance(window, str) and window == "masked")
-                else self.history.window
-            )
-            seen = stored if isinstance(window, str) else window
-            told = None if self._stack is None else self._stack.predict(prepared.features, prepared.engineered)
-            logits = self._network.logits(prepared.features, prepared.engineered, seen, told)
+            stacked = None if self._stack is None else self._stack.predict(prepared.features, prepared.engineered)
+            logits = self._network.logits(prepared.features, prepared.engineered, self._history(window), stacked)
             expected = expected_score(logits, kind="corr")
             scores.update({name: expected[:, head] for name, head in self._heads.items()})
         for name, trees in self._trees.items():
-            scores[name] = trees.predict(*_columns(prepared, self._known, trees.feature_names))
+            inputs = _tree_inputs(prepared, self._known, trees.feature_names)
+            scores[name] = trees.predict(inputs.features, inputs.engineered)
         return scores
+
+    def _history(self, window: Window) -> np.ndarray | None:
+        """Return the feature returns that *window* stands for, ``None`` where they are masked."""
+        if not isinstance(window, str):
+            return window
+        return None if self.history is None or window == "masked" else self.history.window
 
 
 class Scorer:
@@ -131,13 +134,13 @@ class Scorer:
     An artifact ready to score; opening it replays the golden batch.
 
     Attributes:
-        artifact: What was opened.
-        weights: Share of each member in the ensemble; those without one are left out.
-        manifest: The preprocessing.
+        artifact: The artifact.
+        weights: Share of each member in the ensemble; members without a share are left out.
+        manifest: Preprocessing of the members.
 
     Args:
-        artifact: Verified.
-        threads: For scoring.
+        artifact: A verified artifact.
+        threads: Threads for scoring.
         open_network: See :class:`Members`.
 
     Raises:
@@ -146,23 +149,22 @@ class Scorer:
 
     def __init__(self, artifact: Artifact, *, threads: int = 1, open_network: Opener | None = None) -> None:
         self.artifact = artifact
-        recipe = artifact.manifest["recipe"]
-        weights = dict(artifact.manifest.get("weights", recipe["weights"]))
-        self.weights = {str(name): float(weight) for name, weight in weights.items() if weight}
-        self._proportion = float(recipe["neutralize"])
         try:
+            weights = dict(artifact.manifest.get("weights", artifact.required("recipe", "weights")))
+            self.weights = {str(name): float(weight) for name, weight in weights.items() if weight}
+            self._proportion = float(artifact.required("recipe", "neutralize"))
             self._members = Members(
                 artifact.folder,
                 tuple(self.weights),
-                target=artifact.manifest["target"],
+                target=str(artifact.required("target")),
                 threads=threads,
                 open_network=open_network,
             )
-        except (OSError, ValueError, RuntimeError) as error:
+            self.manifest = self._members.manifest
+            places = {name: index for index, name in enumerate(self.manifest.features)}
+            self._neutralizers = [places[name] for name in artifact.required("neutralizers")]
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ArtifactInvalid(f"artifact {artifact.id} does not load: {error}") from None
-        self.manifest = self._members.manifest
-        names = {name: index for index, name in enumerate(self.manifest.features)}
-        self._neutralizers = [names[name] for name in artifact.manifest["neutralizers"]]
         self._replay(artifact.path(GOLDEN))
 
     @property
@@ -190,18 +192,18 @@ class Scorer:
         Args:
             names: Columns of *values*; features the artifact does not know are ignored.
             values: Raw codes. Shape ``(rows, columns)``, int8.
-            window: What the network sees of the past; see :meth:`Members.score`.
+            window: History of the network; see :meth:`Members.score`.
             benchmark: Predictions of :attr:`benchmark`, NaN where there are none; without them the ensemble is not
                 neutralized. Shape ``(rows,)``.
 
         Raises:
-            SchemaMismatch: A feature the artifact was trained with is missing, or the features are coded anew.
+            SchemaMismatch: A feature that the artifact was trained with is missing, or the features have a new coding.
         """
         prepared = prepare(self.manifest, names, values)
         if prepared.out_of_range > MAX_OUT_OF_RANGE * prepared.features.size:
             raise SchemaMismatch(
                 f"{prepared.out_of_range / prepared.features.size:.1%} of the feature values lie outside 0 to 4"
-                f" (limit {MAX_OUT_OF_RANGE:.0%}): the features are coded anew; retrain on the current data"
+                f" (limit {MAX_OUT_OF_RANGE:.0%}): the features have a new coding; retrain on the current data"
             )
         members = self._members.score(prepared, window=window)
         neutralizers = prepared.features[:, self._neutralizers]
@@ -224,10 +226,10 @@ class Scorer:
 
 def replay(members: Members, golden: bytes) -> dict[str, float]:
     """
-    Score a golden batch again; return the largest difference of each member.
+    Score a golden batch again and return the largest difference of each member.
 
     Raises:
-        ValueError, KeyError, EOFError, BadZipFile: It is no golden batch of these members.
+        ValueError, KeyError, EOFError, BadZipFile: *golden* is no golden batch of these members.
     """
     content = np.load(io.BytesIO(golden), allow_pickle=False)
     again = members.score(prepare(members.manifest, members.manifest.features, content["values"]))
@@ -242,10 +244,17 @@ def ensemble(
     proportion: float,
 ) -> np.ndarray:
     """
-    Blend the members of one era, neutralized where *proportion* is above 0. Shape ``(rows,)``.
+    Blend the members of one era, and neutralize the blend where *proportion* is above 0.
 
-    *neutralizers* are codes of features, shape ``(rows, k)``; or another model's predictions, shape ``(rows,)``; or
-    ``None``, and nothing is neutralized to.
+    Args:
+        members: Raw score of each member. Shape ``(rows,)`` each.
+        weights: Share of each member.
+        neutralizers: Codes of features, shape ``(rows, k)``; or another model's predictions, shape ``(rows,)``; or
+            ``None``, which neutralizes to nothing.
+        proportion: Share to remove, from 0 (none) to 1 (all).
+
+    Returns:
+        Predictions, uniform in (0, 1). Shape ``(rows,)``.
     """
     features = neutralizers is None or neutralizers.ndim > 1
     return blend(
@@ -258,7 +267,7 @@ def ensemble(
 
 
 def golden_batch(values: np.ndarray, members: dict[str, np.ndarray]) -> bytes:
-    """Pack raw rows and the scores each member must give them again. Shapes ``(rows, F)`` and ``(rows,)``."""
+    """Pack raw rows and the scores that each member must reproduce. Shapes ``(rows, F)`` and ``(rows,)``."""
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {"values": values, **members}
     np.savez_compressed(buffer, **arrays)
@@ -266,23 +275,40 @@ def golden_batch(values: np.ndarray, members: dict[str, np.ndarray]) -> bytes:
 
 
 def _with_onnxruntime(threads: int) -> Opener:
-    from models.inference.runtime import OnnxNetwork  # noqa: PLC0415 - Numerai's machines, which score too, have none
+    from models.inference.runtime import OnnxNetwork  # noqa: PLC0415 - not installed on Numerai's machines
 
     return partial(OnnxNetwork, threads=threads)
 
 
-def _columns(prepared: Prepared, known: Sequence[str], wanted: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Hand a tree model its own inputs: everything where it saw everything, else its features by name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TreeInputs:
+    """
+    Inputs of one tree model.
+
+    Attributes:
+        features: Codes. Shape ``(rows, F)``, int8.
+        engineered: Row aggregates. Shape ``(rows, E)``, float32.
+    """
+
+    features: np.ndarray
+    engineered: np.ndarray
+
+
+def _tree_inputs(prepared: Prepared, known: Sequence[str], wanted: Sequence[str]) -> _TreeInputs:
+    """Return a tree model's inputs: all columns where it was trained on all, else its columns by name."""
     if tuple(wanted) == tuple(known):
-        return prepared.features, prepared.engineered
+        return _TreeInputs(features=prepared.features, engineered=prepared.engineered)
     position = {name: index for index, name in enumerate(known)}
     features = len(prepared.features.T)
     try:
         chosen = [position[name] for name in wanted]
     except KeyError as error:
-        raise ValueError(f"a tree model asks for {error}, which the preprocessing does not make") from None
+        raise ValueError(f"a tree model needs {error}, which the preprocessing does not make") from None
     plain = [index for index in chosen if index < features]
     made = [index - features for index in chosen if index >= features]
     if chosen != plain + [index + features for index in made]:
         raise ValueError("a tree model takes engineered columns before features, which nobody trains")
-    return np.ascontiguousarray(prepared.features[:, plain]), np.ascontiguousarray(prepared.engineered[:, made])
+    return _TreeInputs(
+        features=np.ascontiguousarray(prepared.features[:, plain]),
+        engineered=np.ascontiguousarray(prepared.engineered[:, made]),
+    )

@@ -1,16 +1,16 @@
 """
-Which data version a recipe lives on: one rule for everything that downloads, trains, scores or tells.
+The data version of a recipe: one rule for all code that downloads, trains, scores or reports.
 
-BOT_DATA_VERSION is where a recipe begins. From its first champion on, a recipe is on its champion's version, whatever
-the setting says: rounds are scored with that version's live file, history and benchmark, and `bot sync` keeps its data.
-So the pin moves with the champion alone: by a challenger that was promoted, by `bot promote` and by `bot rollback`.
+A recipe without a champion uses BOT_DATA_VERSION. From its first champion on, it uses its champion's version, whatever the
+setting is: rounds are scored with that version's live file, history and benchmark, and `bot sync` keeps its data.
+So the version changes only with the champion: by a promoted challenger, by `bot promote` or by `bot rollback`.
 
-A setting that is newer than the champion's version is the operator's wish to move: `bot retrain` trains challengers on
-it, and rounds go on as before until one of them is promoted. An older one changes nothing, so that nobody has to follow
-a promotion by hand. ``bot retrain --data-version`` wishes the same, once.
+A setting newer than the champion's version takes effect only when a challenger trained on it is promoted: `bot retrain`
+trains challengers on it, and rounds stay with the champion until then. An older setting changes nothing, so that no
+setting has to be changed after a promotion. ``bot retrain --data-version`` does the same once.
 
-An artifact is always scored with the version that its own manifest names; a champion from before the last move can
-therefore still fill a round.
+An artifact is always scored with the version in its own manifest, so a champion of an earlier version can still fill a
+round.
 """
 
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ from bot.tournament.columns import version_order
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
     """
-    Where a recipe stands.
+    Data versions of a recipe.
 
     Attributes:
-        recipe: Its name.
+        recipe: Name of the recipe.
         champion: Version of its champion, ``None`` where it has none.
         setting: BOT_DATA_VERSION.
     """
@@ -37,28 +37,28 @@ class Pin:
 
     @classmethod
     def of(cls, artifacts: ArtifactStore, recipe: str, setting: str) -> "Pin":
-        """Read the pin of a recipe; a champion whose manifest is damaged leaves the word to the one before it."""
+        """Read the pin of a recipe; where the champion's manifest is damaged, use the champion before it."""
         try:
             champions = artifacts.champions(recipe)
         except (NoChampion, ArtifactInvalid):
             champions = ()
-        said = filter(None, map(artifacts.data_version, champions))
-        return cls(recipe=recipe, champion=next(said, None), setting=setting)
+        versions = filter(None, map(artifacts.data_version, champions))
+        return cls(recipe=recipe, champion=next(versions, None), setting=setting)
 
     @property
     def in_use(self) -> str:
-        """Return the version that rounds are scored with, and that is kept up to date."""
+        """Return the version that rounds are scored with and that `bot sync` keeps up to date."""
         return self.champion or self.setting
 
     @property
     def to_train(self) -> str:
-        """Return the version that `bot retrain` trains on where nobody names another."""
+        """Return the version that `bot retrain` trains on without ``--data-version``."""
         return max(self.in_use, self.setting, key=version_order)
 
     @property
     def note(self) -> str:
-        """Say where champion and setting differ, and what that means; empty where they agree."""
+        """Return a line on the difference between champion and setting; empty where they agree."""
         if self.in_use == self.setting:
             return ""
-        said = f"recipe {self.recipe}: champion on {self.champion}; BOT_DATA_VERSION says {self.setting}"
-        return f"{said}, which `bot retrain` trains on" if self.to_train == self.setting else said
+        line = f"recipe {self.recipe}: champion on {self.champion}; BOT_DATA_VERSION is {self.setting}"
+        return f"{line}, which `bot retrain` trains on" if self.to_train == self.setting else line

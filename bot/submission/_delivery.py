@@ -1,9 +1,9 @@
 """
-The last steps of a round: reconcile, guard, upload, read back, confirm.
+Steps 8 to 10 of a round: reconcile with the server, guard the clock, upload, read back, confirm.
 
-A create can be committed although its answer was lost, so nothing is ever retried blindly: every attempt begins by
-asking the server what it holds. Two creates of one round can then only carry byte-identical content, of which Numerai
-selects the latest.
+The server can commit a submission although its answer is lost, so no upload is retried blindly: every attempt first lists
+the submissions that the server holds. Two uploads for one round can then only carry byte-identical content, of which
+Numerai selects the latest.
 """
 
 import hashlib
@@ -22,7 +22,11 @@ from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
 
 ATTEMPTS = 6
+"""Most uploads for one round, lost answers included."""
+
 LONGEST_WAIT_S = 20
+"""Longest pause between two attempts, in seconds."""
+
 log = structlog.get_logger()
 
 
@@ -33,18 +37,24 @@ def token(round_number: int, slot: str, csv_sha256: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """Brings intended bytes to the server and proves that they are there."""
+    """
+    Uploads intended bytes and proves that the server holds them.
+
+    Attributes:
+        client: Client with the account's key.
+        ledger: Ledger of the account.
+    """
 
     client: NumeraiClient
     ledger: Ledger
 
     def deliver(self, round_: Round, slot: Slot, entry: Entry, content: bytes, *, force: bool) -> None:
         """
-        Upload until the server is seen to hold exactly *content*; transient failures are retried until the close.
+        Upload *content* until the server holds exactly these bytes; retry transient failures until the close.
 
         Raises:
             RoundNotOpen: The round closed or rolled over; nothing was uploaded after that.
-            RefuseToSubmit: The slot holds somebody else's submission, or the server refused the file.
+            RefuseToSubmit: The slot holds a submission that the bot did not make, or the server refused the file.
             DatasetIncomplete: The server has put the predictions on other ids: they were for an earlier round's rows.
             NumeraiUnavailable: The server failed throughout.
         """
@@ -65,12 +75,12 @@ class Delivery:
                 )
                 log.info("submission.uploaded", sha256=entry.csv_sha256[:12])
                 if not self.reconcile(entry, slot, force=force):
-                    self._unmapped(entry, slot, content)
+                    self._prove_not_mapped(entry, slot, content)
                     raise NumeraiUnavailable("the upload was acknowledged, but the server does not list it")
 
     def reconcile(self, entry: Entry, slot: Slot, *, force: bool) -> bool:
         """
-        Ask the server what it holds for the round, and confirm what is ours, byte for byte.
+        Confirm the bot's submission if the server holds it for this round, compared byte for byte.
 
         Returns:
             Whether the round is confirmed now.
@@ -85,12 +95,15 @@ class Delivery:
                 return True
         return not force and any(self._adopt(entry, one) for one in held)
 
-    def _unmapped(self, entry: Entry, slot: Slot, content: bytes) -> None:
+    def _prove_not_mapped(self, entry: Entry, slot: Slot, content: bytes) -> None:
         """
-        Make sure that the server holds the ids that were sent.
+        Check that the server holds the ids that were sent.
 
-        Numerai maps those of the round before onto this round's without a word, so this is the last sign of a file that
-        was never this round's.
+        Numerai silently maps ids of the previous round onto this round's. Other ids on the server are the last sign that
+        the live file was not this round's.
+
+        Raises:
+            DatasetIncomplete: The server holds other ids.
         """
         sent = _ids(content)
         for one in self.client.submissions(slot.model_id):
@@ -103,7 +116,7 @@ class Delivery:
 
     def same_round(self, round_: Round) -> datetime:
         """
-        Make sure that *round_* is still the current one; return the server's time.
+        Check that *round_* is still the current one; return the server's time.
 
         Raises:
             RoundNotOpen: The tournament has moved on.
@@ -114,15 +127,21 @@ class Delivery:
         return self.client.server_now()
 
     def _on_time(self, round_: Round, now: datetime) -> None:
-        """Refuse an upload that would be late: Numerai queues it for the next round instead of rejecting it."""
+        """Refuse a late upload, which Numerai would queue for the next round instead of rejecting it."""
         if not round_.accepts_upload(now):
             raise RoundNotOpen(f"round {round_.number} closes at {round_.closes_at:%H:%M:%S} UTC: too late to upload")
 
     def _adopt(self, entry: Entry, one: ServerSubmission) -> bool:
         """
-        Take over a submission that this bot made for this round and no longer remembers.
+        Confirm a submission that this bot made for this round and that the ledger does not hold.
 
         A file that was queued from an earlier round is not adopted: fresh predictions replace it.
+
+        Returns:
+            Whether *one* was adopted.
+
+        Raises:
+            RefuseToSubmit: The bot did not make it.
         """
         ours = re.compile(rf"r(?P<round>\d+)-{re.escape(entry.slot)}-(?P<sha8>[0-9a-f]{{8}})")
         match = ours.match(one.filename)
@@ -136,7 +155,7 @@ class Delivery:
         sha256 = self._content_sha256(one)
         if not sha256.startswith(match["sha8"]):
             return False
-        # The state directory was lost, or the champion changed after the upload: what was sent stands.
+        # The state directory was lost, or the champion changed after the upload: the sent file stays.
         self.ledger.intend(replace(entry, token=match.group(), csv_sha256=sha256))
         self._confirm(entry, one)
         return True
@@ -156,5 +175,5 @@ class Delivery:
 
 
 def _ids(content: bytes) -> set[bytes]:
-    """Return the ids of a file."""
+    """Return the ids of a submission file."""
     return {line.partition(b",")[0] for line in content.splitlines()[1:]}

@@ -1,8 +1,8 @@
 """
-After the close: hand in what was finished in time and could not be sent, where the operator wants that.
+Upload a finished but unsent submission after its round closed, where BOT_LATE_POLICY allows it.
 
-Numerai queues a late file for the next round, where the bot's fresh submission replaces it; with nothing fresh, it counts
-there. It carries the closed round's token, so that it is never taken for the next round's own.
+Numerai queues a late file for the next round. There the bot's fresh submission replaces it; without one, the late file
+counts. It carries the closed round's token, so that it is never taken for the next round's own submission.
 """
 
 import hashlib
@@ -20,19 +20,23 @@ from bot.tournament.responses import ServerSubmission
 from bot.tournament.slots import Slot
 
 MARGIN = timedelta(minutes=2)
-"""Nothing is queued so shortly before the next opening: it could arrive after, and replace, what is fresh then."""
+"""
+Time before the next opening in which nothing is queued: the late file could arrive after the fresh one and replace it.
+"""
 
 PATIENCE_S = 60.0
+"""Longest time for all attempts together, in seconds."""
+
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Late:
+class LateQueue:
     """
-    Queues the finished predictions of the last round, exactly once.
+    Uploads the finished predictions of the last round late, exactly once.
 
     Attributes:
-        delivery: Of the round in time; asks the server, and knows the ledger.
+        delivery: Client and ledger of the account, and the comparison with the server.
         rounds: Folder of the rounds.
     """
 
@@ -41,15 +45,15 @@ class Late:
 
     def queue(self, slot: Slot, number: int | None = None) -> Entry | None:
         """
-        Bring what the closed round left unsent to the server; return its entry, ``None`` where nothing was left.
+        Upload the unsent predictions of the closed round; return their entry, ``None`` where there are none.
 
         Args:
-            slot: Whose predictions.
-            number: Of the round that closed; the newest of the slot when absent.
+            slot: The slot.
+            number: Number of the closed round; ``None`` takes the slot's newest.
 
         Raises:
             RoundNotOpen: The next round opens too soon, is open, or is not the one after.
-            RefuseToSubmit: The next round holds somebody else's submission already.
+            RefuseToSubmit: The slot already holds another submission for the next round.
             NumeraiUnavailable: The server failed throughout.
         """
         ledger = self.delivery.ledger
@@ -64,27 +68,27 @@ class Late:
             on=NumeraiUnavailable, attempts=ATTEMPTS, timeout=PATIENCE_S, wait_max=LONGEST_WAIT_S
         ):
             with attempt:
-                if self._is_there(entry, slot):
+                if self._is_on_server(entry, slot):
                     return entry
-                self._between(entry.round)
+                self._check_between_rounds(entry.round)
                 self.delivery.client.upload(
                     model_id=slot.model_id,
                     filename=f"{entry.token}.csv",
                     content=content,
-                    check=lambda: self._between(entry.round),
+                    check=lambda: self._check_between_rounds(entry.round),
                 )
-                if not self._is_there(entry, slot):
+                if not self._is_on_server(entry, slot):
                     raise NumeraiUnavailable("the late upload was acknowledged, but the server does not list it")
         return entry
 
-    def _is_there(self, entry: Entry, slot: Slot) -> bool:
-        """See whether the file counts for its own round after all, or waits for the next one, and write that down."""
+    def _is_on_server(self, entry: Entry, slot: Slot) -> bool:
+        """Return whether the server holds the file, for its own round or for the next one, and record it in the ledger."""
         if self.delivery.reconcile(entry, slot, force=False):
             return True
         client = self.delivery.client
         held = [one for one in client.submissions(slot.model_id) if one.round == entry.round + 1 and one.error is None]
         for one in held:
-            if one.filename.startswith(entry.token) and self._is(entry, one):
+            if one.filename.startswith(entry.token) and self._is_same_content(entry, one):
                 self.delivery.ledger.queue(
                     entry.round, slot.name, submission_id=one.id, filename=one.filename, at=client.server_now()
                 )
@@ -94,16 +98,16 @@ class Late:
             raise RefuseToSubmit(f"slot {slot.name} already holds {held[0].filename} for round {held[0].round}")
         return False
 
-    def _is(self, entry: Entry, submission: ServerSubmission) -> bool:
+    def _is_same_content(self, entry: Entry, submission: ServerSubmission) -> bool:
         content = self.delivery.client.read_back(submission.id)
         return hashlib.sha256(content).hexdigest() == entry.csv_sha256
 
-    def _between(self, number: int) -> None:
+    def _check_between_rounds(self, number: int) -> None:
         """
-        Make sure that round *number* is over and the next one far enough.
+        Check that round *number* is over and that the next one opens in more than :data:`MARGIN`.
 
         Raises:
-            RoundNotOpen: It is not so.
+            RoundNotOpen: One of the two does not hold.
         """
         client = self.delivery.client
         try:

@@ -1,4 +1,4 @@
-"""What a round looked like: one value, its JSON, and the line it leaves in the log."""
+"""The report of one submission: a value, its JSON, and the fields of its summary in the log."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,39 +8,41 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bot.findings import Finding
+from bot.findings import Absent, Finding
 from bot.scoring.neutralize import exposures
 from bot.serving.names import ENSEMBLE
 from models.inference.ranks import rank_correlation
 
 SCHEMA = 1
+"""Schema number in the JSON."""
+
 TOP = 10
-"""Exposures that are listed by position, largest first."""
+"""Number of exposures that are listed by position, largest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundReport:
     """
-    One submission of one slot.
+    Report of one submission of one slot.
 
     Attributes:
-        round: Numerai's number.
+        round: Numerai's number of the round.
         slot: Model name.
-        artifact: Id.
-        data_version: Of the live file.
-        data_sha256: Of the live file.
-        submission_id: Of the server, once confirmed.
+        artifact: Id of the artifact.
+        data_version: Data version of the live file.
+        data_sha256: Digest of the live file.
+        submission_id: Id on the server, once confirmed.
         filled_by: Name of the fallback that filled the slot; ``champion`` where nothing was wrong. The key in JSON is ``rung``.
         refused: Why the better fallbacks could not fill the slot. The key in JSON is ``rungs_refused``.
-        rows: Scored.
+        rows: Number of scored rows.
         validation: Held-out scores of each member and the ensemble, from the artifact.
         member_correlation: Rank correlation of each pair of members, and of each member with the ensemble.
         drift: Rank correlation with the last submission's artifact on the same rows; ``None`` where there is none.
-        feature_drift: Share of the features that are unlike every training era; ``None`` where that is not known.
+        feature_drift: Share of the features that are unlike every training era; ``None`` where it is not known.
         max_exposure: Largest absolute correlation with a feature.
         exposures: Position and correlation of the most exposed features.
-        gates: What the gates said.
-        seconds: Of each stage.
+        gates: Results of the gates.
+        seconds: Seconds of each stage.
     """
 
     round: int
@@ -77,7 +79,7 @@ class RoundReport:
         members: Mapping[str, npt.NDArray[np.float64]],
         features: npt.NDArray[np.int8],
         validation: Mapping[str, Any],
-        drift: float | str,
+        drift: float | Absent,
         feature_drift: float | None = None,
         findings: Sequence[Finding],
         seconds: Mapping[str, float],
@@ -85,8 +87,8 @@ class RoundReport:
         """
         Measure a submission.
 
-        Shapes: *predictions* and members ``(rows,)``, *features* ``(rows, k)``. *drift* may be why there is none, which
-        the gate's finding says.
+        Shapes: *predictions* and members ``(rows,)``, *features* ``(rows, k)``. The reason of an absent *drift* is in the
+        gate's finding.
         """
         series = {**members, ENSEMBLE: predictions}
         names = list(series)
@@ -109,7 +111,7 @@ class RoundReport:
             rows=len(predictions),
             validation=validation,
             member_correlation=pairs,
-            drift=None if isinstance(drift, str) else round_(drift),
+            drift=None if isinstance(drift, Absent) else round_(drift),
             feature_drift=None if feature_drift is None else round_(feature_drift),
             max_exposure=round_(float(np.abs(exposed).max(initial=0.0))),
             exposures=tuple((int(position), round_(float(exposed[position]))) for position in order),
@@ -124,7 +126,7 @@ class RoundReport:
         return json.dumps({"schema": SCHEMA, **content}, indent=1, sort_keys=True) + "\n"
 
     def summary(self) -> dict[str, Any]:
-        """Return the fields of the one log line that a finished round leaves."""
+        """Return the fields of the one log line of a finished round."""
         return {
             "artifact": self.artifact,
             "rung": self.filled_by,
@@ -142,5 +144,5 @@ class RoundReport:
 
 
 def round_(value: float) -> float:
-    """Round to the four places that mean something."""
+    """Round to four places; more are noise."""
     return float(np.round(value, 4))

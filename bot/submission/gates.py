@@ -1,8 +1,8 @@
 """
-Checks on a finished submission: pure functions that return findings and decide nothing else.
+Gates of a submission: pure functions that return findings.
 
 The first five repeat Numerai's own rules (numerai-tools 0.7.2, ``submissions.py``) and are a little stricter, so that
-whatever passes here is accepted there.
+Numerai accepts every file that passes them.
 """
 
 from collections.abc import Sequence
@@ -12,27 +12,29 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.features.distributions import FeatureDrift
-from bot.findings import Finding
+from bot.findings import Absent, Finding
 from bot.scoring.neutralize import exposures
 
 Floats = npt.NDArray[np.float64]
+
+_NOT_COMPARED = Absent("not compared")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """
-    Where each gate refuses.
+    Limits at which each gate refuses.
 
     Attributes:
-        min_rows: A live era has 6,700 to 7,300 rows; the sandbox's smallest has a hundred or more.
-        min_distinct: Share of distinct predictions. A tree ensemble ties rows; ties of half the rows mean it broke.
-        min_std: Deviation of the predictions; ranks spread evenly over (0, 1) have .289.
+        min_rows: Least number of rows. A live era has 6,700 to 7,300 rows; the sandbox's smallest has a hundred or more.
+        min_distinct: Least share of distinct predictions. Trees tie rows; ties of half the rows mean a broken model.
+        min_std: Least standard deviation of the predictions; ranks spread evenly over (0, 1) have .289.
         max_exposure: Largest absolute correlation with a feature. Numerai's own small example model reaches .30.
-        min_drift: Rank correlation with the last submission's artifact on the same rows; a retrain that turns the
-            predictions around is broken.
-        warn_feature_drift: Share of features whose values lie outside of all training eras, over which to warn. Of a
-            healthy live file none do; 30 features that Numerai adds or loses at once are .8 % of all.
-        max_feature_drift: The same, over which to refuse: the models are asked about something else than they learned.
+        min_drift: Rank correlation with the last submission's artifact on the same rows must be larger. A retrain that
+            reverses the predictions is broken.
+        warn_feature_drift: Share of features whose values lie outside of all training eras, above which to warn. A
+            healthy live file has none; 30 features that Numerai adds or loses at once are .8 % of all.
+        max_feature_drift: Largest such share: above it, the live data differ from the data that the models learned.
     """
 
     min_rows: int = 50
@@ -50,19 +52,19 @@ def check_submission(
     *,
     live_ids: Sequence[str],
     features: npt.NDArray[np.int8] | None = None,
-    drift: float | str = "not compared",
+    drift: float | Absent = _NOT_COMPARED,
     limits: Limits | None = None,
 ) -> tuple[Finding, ...]:
     """
-    Judge a submission.
+    Check a submission.
 
     Args:
-        ids: As in the file.
-        predictions: As in the file. Shape ``(rows,)``.
-        live_ids: Of the round's live file.
-        features: Codes of the same rows, to measure exposure. Shape ``(rows, k)``.
+        ids: Ids of the file.
+        predictions: Predictions of the file. Shape ``(rows,)``.
+        live_ids: Ids of the round's live file.
+        features: Codes of the same rows, to measure exposure; ``None`` skips that gate. Shape ``(rows, k)``.
         drift: Rank correlation with the last submission's artifact, or why there is none.
-        limits: Where to refuse.
+        limits: Limits of the gates.
 
     Returns:
         One finding per gate, in a fixed order.
@@ -85,29 +87,29 @@ def check_submission(
     return tuple(findings)
 
 
-def feature_drift(unlike: FeatureDrift | None, limits: Limits) -> Finding:
-    """Judge the live features by how those that were learned from are spread; see :mod:`bot.features.distributions`."""
+def feature_drift(drift: FeatureDrift | None, limits: Limits) -> Finding:
+    """Compare the live features' distributions with the training features'; see :mod:`bot.features.distributions`."""
     warn, most = limits.warn_feature_drift, limits.max_feature_drift
     limit = f"at most {most:g}, warns over {warn:g}"
-    if unlike is None:
+    if drift is None:
         value = "not compared: the artifact does not keep its training features"
         return Finding(gate="features", ok=True, value=value, limit=limit, message=f"features: {value}")
-    said = f"{unlike.share:.1%} of the features are unlike every training era, {unlike.worst} by {unlike.distance:.2f}"
-    if unlike.odd_rows:
-        said += f"; {unlike.rows} rows are as few, or as many, as none of them had"
-    warned = unlike.share > warn or unlike.odd_rows
+    summary = f"{drift.share:.1%} of the features are unlike every training era, {drift.worst} by {drift.distance:.2f}"
+    if drift.odd_rows:
+        summary += f"; {drift.rows} rows are fewer, or more, than any of them had"
+    warned = drift.share > warn or drift.odd_rows
     return Finding(
         gate="features",
-        ok=unlike.share <= most,
-        value=f"warning: {said}" if warned else unlike.share,
+        ok=drift.share <= most,
+        value=f"warning: {summary}" if warned else drift.share,
         limit=limit,
-        message=f"features: {said} (at most {most:.0%}); is it another coding or data version? retrain, or raise"
+        message=f"features: {summary} (at most {most:.0%}); is it another coding or data version? retrain, or raise"
         " BOT_MAX_FEATURE_DRIFT",
     )
 
 
 def official_validation(verdict: str | None) -> Finding:
-    """Say what Numerai's own validation function said of the file, ``None`` where it accepts it."""
+    """Return the finding of Numerai's own validation; *verdict* is its message, ``None`` where it accepts the file."""
     return Finding(
         gate="official_validation",
         ok=verdict is None,
@@ -118,7 +120,11 @@ def official_validation(verdict: str | None) -> Finding:
 
 
 def not_neutralized(reason: str) -> Finding:
-    """Say that a round is sent without being neutralized to the benchmark; it refuses nothing, for a round counts more."""
+    """
+    Warn that the submission is not neutralized to the benchmark.
+
+    Never refuses: a submitted round is worth more than a neutralized one.
+    """
     return Finding(
         gate="neutralized",
         ok=True,
@@ -164,9 +170,9 @@ def _exposure(values: Floats | None, features: npt.NDArray[np.int8], limit: floa
     )
 
 
-def _drift(drift: float | str, limit: float) -> Finding:
-    if isinstance(drift, str):
-        return Finding(gate="drift", ok=True, value=drift, limit=f"over {limit:g}", message="drift: -")
+def _drift(drift: float | Absent, limit: float) -> Finding:
+    if isinstance(drift, Absent):
+        return Finding(gate="drift", ok=True, value=drift.reason, limit=f"over {limit:g}", message="drift: -")
     return Finding(
         gate="drift",
         ok=drift > limit,
@@ -177,13 +183,13 @@ def _drift(drift: float | str, limit: float) -> Finding:
     )
 
 
-def _at_least(gate: str, value: float, limit: float, what: str) -> Finding:
+def _at_least(gate: str, value: float, limit: float, problem: str) -> Finding:
     return Finding(
         gate=gate,
         ok=value >= limit,
         value=value,
         limit=f"at least {limit:g}",
-        message=f"{gate}: {what} ({value:.4g}, at least {limit:g}); go back with `bot rollback`",
+        message=f"{gate}: {problem} ({value:.4g}, at least {limit:g}); go back with `bot rollback`",
     )
 
 

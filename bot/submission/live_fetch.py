@@ -1,8 +1,7 @@
 """
-The live file of a round, and the proof that it is this round's: by its ids, and where those cannot tell, by its date.
+Fetch the live file of a round and prove that it is this round's: by its ids, and where those do not suffice, by its date.
 
-Artifacts of several data versions may fill slots of one round, each from its own version's file; the ids are the same
-in all of them.
+Artifacts of several data versions may score one round. Each needs its own version's file; the ids are the same in all.
 """
 
 import hashlib
@@ -15,7 +14,8 @@ import structlog
 
 from bot.data.download import fetch
 from bot.data.live_file import LiveFile, prove_fresh, read_live
-from bot.errors import DatasetIncomplete, NumeraiUnavailable, RetryLater
+from bot.errors import DatasetIncomplete, NumeraiUnavailable
+from bot.findings import Absent
 from bot.record.ledger import LiveFileRecord
 from bot.submission._delivery import Delivery
 from bot.tournament.client import NumeraiClient
@@ -23,22 +23,38 @@ from bot.tournament.rounds import Round
 
 WAIT_S = 600.0
 """
-Seconds before the guard until which a live file that is late is waited for, though an artifact of another data version
-could score: it is the better one's file, and the daemon asks for it again and again.
+Seconds before the guard until which the bot waits for a late live file although an artifact of another data version could
+score: the late file belongs to the better artifact, and the daemon tries again and again.
 """
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LiveFiles:
+class ProvenLiveFile:
     """
-    The live files of a round as one attempt asks for them, each once.
+    A live file that is proven to be its round's.
 
     Attributes:
-        delivery: Of the account.
+        path: Path of the file.
+        record: Digests and row count, as the ledger holds them.
+        rows: Ids and features.
+    """
+
+    path: Path
+    record: LiveFileRecord
+    rows: LiveFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveFiles:
+    """
+    The live files that one attempt needs, each fetched at most once.
+
+    Attributes:
+        delivery: Client and ledger of the account.
         round_: The open round.
-        folder: Of the round.
+        folder: Folder of the round.
         versions: Data versions of all artifacts that may score it.
     """
 
@@ -46,54 +62,54 @@ class LiveFiles:
     round_: Round
     folder: Path
     versions: Collection[str]
-    _asked: dict[str, tuple[LiveFileRecord, LiveFile] | RetryLater] = field(default_factory=dict)
+    _asked: dict[str, ProvenLiveFile | Absent] = field(default_factory=dict)
 
-    def of(self, version: str) -> tuple[LiveFileRecord, LiveFile] | RetryLater:
+    def get(self, version: str) -> ProvenLiveFile | Absent:
         """
-        Return the live file of a data version; or why it cannot be had, where an artifact of another one is to score.
+        Return the live file of a data version, or the reason to score with an artifact of another version instead.
 
         Raises:
-            RetryLater: It cannot be had, and is worth waiting for, or all there is.
+            RetryLater: The file is not available now, and either worth waiting for or the only one left.
         """
         if version not in self._asked:
             self._asked[version] = self._fetch(version)
         return self._asked[version]
 
-    def _fetch(self, version: str) -> tuple[LiveFileRecord, LiveFile] | RetryLater:
+    def _fetch(self, version: str) -> ProvenLiveFile | Absent:
         try:
             return fetch_live(self.delivery, self.round_, live_path(self.folder, version), version=version)
         except (DatasetIncomplete, NumeraiUnavailable) as error:
             left = self.round_.seconds_left(self.delivery.client.server_now()) - self.round_.guard.total_seconds()
             others = set(self.versions) - self._asked.keys() - {version}
-            if not others or (left > WAIT_S and self._offered(version)):
+            if not others or (left > WAIT_S and self._is_offered(version)):
                 raise
-            return error
+            return Absent(str(error))
 
-    def _offered(self, version: str) -> bool:
-        """Say whether the server still has live files of a data version; while it does not answer, it may."""
+    def _is_offered(self, version: str) -> bool:
+        """Return whether the server may still have live files of a data version."""
         try:
             return f"{version}/live.parquet" in self.delivery.client.datasets()
         except NumeraiUnavailable:
-            return True
+            return True  # no answer proves nothing
 
 
 def live_path(folder: Path, version: str) -> Path:
-    """Return where the live file of a data version lies in a round's folder."""
+    """Return the path of the live file of a data version in a round's folder."""
     return folder / version / "live.parquet"
 
 
-def fetch_live(delivery: Delivery, round_: Round, path: Path, *, version: str) -> tuple[LiveFileRecord, LiveFile]:
+def fetch_live(delivery: Delivery, round_: Round, path: Path, *, version: str) -> ProvenLiveFile:
     """
-    Download a round's live file of a data version, or take the one already proven for it.
+    Download a round's live file of a data version and prove it, or return the one that is proven already.
 
     Args:
-        delivery: Of the account; its ledger knows the files of earlier rounds, and is told of this one.
+        delivery: Client and ledger of the account. The ledger holds the files of earlier rounds and records this one.
         round_: The open round.
-        path: Where the file goes.
-        version: Of the data, as the artifact that scores was trained on.
+        path: Path of the file.
+        version: Data version that the artifact was trained on.
 
     Raises:
-        DatasetIncomplete: What is served is damaged or belongs to an earlier round.
+        DatasetIncomplete: The served file is damaged or belongs to an earlier round.
         NumeraiUnavailable: The server failed.
         RoundNotOpen: The tournament has moved on meanwhile.
     """
@@ -101,17 +117,18 @@ def fetch_live(delivery: Delivery, round_: Round, path: Path, *, version: str) -
     held = ledger.live_files(round_.number)
     known = next((record for record in held if record.version == version), None)
     if known is not None and path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == known.sha256:
-        return known, read_live(path)
+        return ProvenLiveFile(path=path, record=known, rows=read_live(path))
     fetched = fetch(client, f"{version}/live.parquet", path)
     live = read_live(path)
     earlier = ledger.earlier_live_files(round_.number)
-    seen = any(record.round == round_.number - 1 for record in earlier)
+    has_previous = any(record.round == round_.number - 1 for record in earlier)
     prove_fresh(
         live,
         previous_ids_sha256=frozenset(record.ids_sha256 for record in earlier),
         previous_rows=earlier[0].rows if earlier else None,
         modified=fetched.modified,
-        not_before=None if seen or fetched.modified is None else _between(client, round_),
+        # Without the previous round's ids, an old file can be recognised by its date alone.
+        not_before=None if has_previous or fetched.modified is None else _between_openings(client, round_),
     )
     for other in held:
         if other.version != version and other.ids_sha256 != live.ids_sha256:
@@ -131,15 +148,14 @@ def fetch_live(delivery: Delivery, round_: Round, path: Path, *, version: str) -
     )
     ledger.record_live_file(record)
     log.info("dataset.fetched", rows=record.rows, bytes=fetched.size, sha256=fetched.sha256[:12])
-    return record, live
+    return ProvenLiveFile(path=path, record=record, rows=live)
 
 
-def _between(client: NumeraiClient, round_: Round) -> datetime | None:
+def _between_openings(client: NumeraiClient, round_: Round) -> datetime | None:
     """
-    Return a time between the publications of the last round's live file and of this one's.
+    Return the time half-way between the openings of the previous round and of this one; ``None`` for the first round.
 
-    Only a round whose predecessor the bot never saw needs it: otherwise the ids tell. Files are published with the opening
-    of their round, a little sooner or later, so half way between both openings none is.
+    Numerai publishes a live file a little before or after its round opens, so none is published half-way between.
     """
     before = client.round(round_.number - 1)
     return None if before is None else before.opens_at + (round_.opens_at - before.opens_at) / 2

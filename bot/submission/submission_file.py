@@ -1,9 +1,9 @@
 """
-The file that is sent: written, read back from disk, and validated by Numerai's own function.
+Write the submission file, read it back from disk, and validate it with Numerai's own function.
 
-That function runs in a process of its own, with pandas, which the submitting process never loads. Of ``numerai_tools``
-it needs the validation alone; what its scoring imports beside, scikit-learn and scipy.stats, takes three quarters of a
-second and 200 MB of an image, and is replaced by names that fail when they are used.
+The validation runs in a process of its own, because it needs pandas, which the submitting process never loads. It needs
+only the validation of ``numerai_tools``. The scoring there imports scikit-learn and scipy.stats, which take three quarters
+of a second and 200 MB of an image; placeholders that fail when they are used stand in for them.
 """
 
 import os
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,37 @@ from bot.errors import RetryLater
 _TIMEOUT_S = 120
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionRows:
+    """
+    Rows of a submission file.
+
+    Attributes:
+        ids: Ids in file order.
+        predictions: Predictions of the same rows. Shape ``(rows,)``, float64.
+    """
+
+    ids: tuple[str, ...]
+    predictions: np.ndarray
+
+
 def render(ids: Sequence[str], predictions: np.ndarray) -> bytes:
-    """Return the file as Numerai wants it: ``id,prediction`` in this order and nothing else."""
+    """Return the file in Numerai's format: the columns ``id,prediction`` in this order."""
     rows = [f"{identity},{value:.9f}" for identity, value in zip(ids, predictions.tolist(), strict=True)]
     return ("\n".join(["id,prediction", *rows]) + "\n").encode()
 
 
-def reread(path: Path) -> tuple[list[str], np.ndarray]:
-    """Return ids and predictions as they lie on disk, so that the gates judge what would be sent."""
+def read_submission(path: Path) -> SubmissionRows:
+    """Return ids and predictions as they lie on disk, so that the gates check the file that would be sent."""
     lines = path.read_text(encoding="utf-8").splitlines()[1:]
     pairs = [line.split(",") for line in lines]
-    return [pair[0] for pair in pairs], np.array([float(pair[1]) for pair in pairs])
+    return SubmissionRows(
+        ids=tuple(pair[0] for pair in pairs), predictions=np.array([float(pair[1]) for pair in pairs])
+    )
 
 
 class OfficialValidation:
-    """The official check, started in the background; :meth:`verdict` waits for it."""
+    """Numerai's validation of a file, started in the background; :meth:`verdict` waits for it."""
 
     def __init__(self, live: Path, csv: Path) -> None:
         # numerai_tools checks with assert, which PYTHONOPTIMIZE would switch off.
@@ -53,7 +70,7 @@ class OfficialValidation:
         Return ``None`` if Numerai's function accepts the file, else its message.
 
         Raises:
-            RetryLater: The check did not end in two minutes.
+            RetryLater: The validation did not end in two minutes.
         """
         try:
             output, _ = self._process.communicate(timeout=_TIMEOUT_S)
@@ -66,13 +83,13 @@ class OfficialValidation:
         return output.strip().splitlines()[-1] if output.strip() else f"exit status {self._process.returncode}"
 
 
-class _Absent(types.ModuleType):
-    """A library that is imported and never called; whoever calls it is told so."""
+class _Placeholder(types.ModuleType):
+    """A library that is imported but must not be called: a call raises ``RuntimeError``."""
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever is asked for
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any name
         if name.startswith("__"):
             raise AttributeError(name)
-        return _Absent(f"{self.__name__}.{name}")
+        return _Placeholder(f"{self.__name__}.{name}")
 
     def __call__(self, *_: object, **__: object) -> None:
         raise RuntimeError(f"{self.__name__} is not loaded while a submission is validated")
@@ -90,5 +107,5 @@ def _validate(live: str, csv: str) -> None:
 
 if __name__ == "__main__":
     for module in ("sklearn", "sklearn.preprocessing", "scipy", "scipy.stats"):
-        sys.modules[module] = _Absent(module)
+        sys.modules[module] = _Placeholder(module)
     _validate(*sys.argv[1:])

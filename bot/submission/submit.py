@@ -1,8 +1,11 @@
 """
-The story of a round: fetch, score, gates, intent, reconcile, guard, upload, read back, confirmed.
+Submit one slot of one open round: the ten steps of README.md, "What happens in a round".
 
-It can be killed anywhere and started again. The ledger knows what was intended, the server knows what arrived, and
-every step asks both before it acts. A dry run is the same code without the last steps.
+The daemon takes step 1 and finds the open round; :meth:`Submitter.submit` takes the others. The methods below it stand in
+the order of the steps.
+
+The process can be killed anywhere and started again: the ledger holds what was intended, the server holds what arrived,
+and every step checks both before it acts. A dry run is the same code without the last three steps.
 """
 
 import hashlib
@@ -15,33 +18,48 @@ from typing import Literal
 
 import structlog
 
-from bot.data.live_file import LiveFile
 from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater, StateUnwritable
-from bot.findings import Finding
-from bot.record.ledger import Entry, Ledger, LiveFileRecord
+from bot.findings import Absent, Finding
+from bot.record.ledger import Entry, Ledger
 from bot.submission._delivery import Delivery, token
-from bot.submission._late_queue import Late
+from bot.submission._late_queue import LateQueue
 from bot.submission._round_report import RoundReport
-from bot.submission.fallbacks import Fallback, Fallbacks, Filled
+from bot.submission.fallbacks import Fallback, Fallbacks, LivePredictions
 from bot.submission.gates import Limits, check_submission, feature_drift, not_neutralized, official_validation
-from bot.submission.live_fetch import LiveFiles, live_path
-from bot.submission.submission_file import OfficialValidation, render, reread
+from bot.submission.live_fetch import LiveFiles, ProvenLiveFile
+from bot.submission.submission_file import OfficialValidation, read_submission, render
 from bot.system.files import publish, rename
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
 
 FALLBACK_S = 15.0
-"""Seconds that scoring, gates and upload need at least: with fewer left before the guard no further rung is tried."""
-
-log = structlog.get_logger()
+"""Least seconds for scoring, gates and upload. With fewer left before the guard, no further fallback is tried."""
 
 Outcome = Literal["confirmed", "already confirmed", "dry run"]
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What came of a round for one slot; ``seconds_left`` counts down to the close in server time."""
+    """
+    Result of one round for one slot.
+
+    Attributes:
+        round: The round.
+        slot: Model name.
+        outcome: How it ended.
+        artifact: Id of the artifact that predicted.
+        filled_by: Name of the fallback that filled the slot.
+        data_version: Data version of the artifact; ``unknown`` where its manifest is gone.
+        data_sha256: Digest of the live file.
+        csv_sha256: Digest of the submitted file.
+        submission_id: Id on the server; ``None`` in a dry run.
+        findings: Results of the gates; empty where nothing was scored in this run.
+        seconds_used: Seconds since the call began.
+        seconds_left: Seconds until the round closes, in server time.
+    """
 
     round: Round
     slot: str
@@ -60,14 +78,14 @@ class Receipt:
 @dataclass(slots=True, kw_only=True)
 class Submitter:
     """
-    Everything a submission needs, wired once.
+    Submits the rounds of one account.
 
     Attributes:
-        client: The tournament API.
-        ledger: What is owed and proven.
-        fallbacks: What can fill a slot.
+        client: Client of the tournament API.
+        ledger: Record of what is owed, intended and confirmed.
+        fallbacks: Artifacts that can fill a slot.
         live: ``False`` stops before the first effect on the server.
-        limits: Of the gates.
+        limits: Limits of the gates.
     """
 
     client: NumeraiClient
@@ -76,17 +94,13 @@ class Submitter:
     live: bool
     limits: Limits = field(default_factory=Limits)
 
-    @property
-    def _delivery(self) -> Delivery:
-        return Delivery(client=self.client, ledger=self.ledger)
-
     def submit(self, round_: Round, slot: Slot, *, force: bool = False) -> Receipt:
         """
         Bring one slot of one open round to a confirmed submission.
 
         Args:
             round_: The open round.
-            slot: Where to submit.
+            slot: The slot to fill.
             force: Replace a submission that is confirmed already, or that the bot did not make.
 
         Raises:
@@ -94,8 +108,11 @@ class Submitter:
             RefuseToSubmit: Uploading would be wrong; nothing was uploaded.
             RetryLater: The same call may succeed later.
         """
+        folder = self.ledger.rounds / str(round_.number)
+        attempt = _Attempt(round=round_, slot=slot, force=force, folder=folder, stages=_Stages())
         try:
-            return self._submit(round_, slot, force=force)
+            with structlog.contextvars.bound_contextvars(round=round_.number, slot=slot.name, artifact=None):
+                return self._submit(attempt)
         except OSError as error:
             raise StateUnwritable(
                 f"{self.fallbacks.state_dir} cannot be used now: {error}; is the disk full?"
@@ -103,170 +120,182 @@ class Submitter:
 
     def queue(self, slots: Sequence[Slot], round_number: int | None) -> tuple[Entry, ...]:
         """
-        Between rounds, hand in late what the last one left finished but unsent; return what is queued now.
+        Upload late, between rounds, what the last round left finished but unsent; return the queued entries.
 
         Raises:
-            BotError: As :meth:`bot.submission._late_queue.Late.queue`.
+            BotError: As :meth:`bot.submission._late_queue.LateQueue.queue`.
         """
-        late = Late(delivery=self._delivery, rounds=self.ledger.rounds)
+        late = LateQueue(delivery=self._delivery, rounds=self.ledger.rounds)
         return tuple(filter(None, (late.queue(slot, round_number) for slot in slots)))
 
-    def _submit(self, round_: Round, slot: Slot, *, force: bool) -> Receipt:
-        with structlog.contextvars.bound_contextvars(round=round_.number, slot=slot.name, artifact=None):
-            stages = _Stages()
-            entry = self.ledger.entry(round_.number, slot.name)
-            if entry is not None and entry.state == "confirmed" and not force:
-                return self._receipt(round_, slot, "already confirmed", stages)
-            if (
-                entry is not None
-                and entry.state == "intended"
-                and not force
-                and self._resume(round_, slot, entry, stages)
-            ):
-                return self._receipt(round_, slot, "confirmed", stages)
-            draft = self._draft(round_, slot, stages)
-            if not self.live:
-                self.ledger.intend(replace(draft.entry, state="rehearsed"))
-                return self._receipt(round_, slot, "dry run", stages, draft.findings)
-            self.ledger.intend(draft.entry)
-            structlog.contextvars.bind_contextvars(artifact=draft.entry.artifact)
-            with stages.stage("deliver"):
-                self._deliver(round_, slot, draft.entry, draft.content, force=force)
-            self._report(draft, self.ledger.entry(round_.number, slot.name) or draft.entry, stages)
-            return self._receipt(round_, slot, "confirmed", stages, draft.findings)
+    def _submit(self, attempt: "_Attempt") -> Receipt:
+        if self._is_confirmed(attempt):
+            return self._receipt(attempt, "already confirmed")
+        if self._resume(attempt):
+            return self._receipt(attempt, "confirmed")
+        draft = self._draft(attempt)  # steps 2 to 7: fetch, prove, preprocess, score, blend, check
+        if not self.live:
+            self.ledger.intend(replace(draft.entry, state="rehearsed"))
+            return self._receipt(attempt, "dry run", draft.findings)
+        self._intend(draft)  # step 8
+        self._deliver(attempt, draft.entry, draft.content, force=attempt.force)  # steps 8 to 10
+        self._report(draft, self._entry(attempt) or draft.entry, attempt)
+        return self._receipt(attempt, "confirmed", draft.findings)
 
-    def _resume(self, round_: Round, slot: Slot, entry: Entry, stages: "_Stages") -> bool:
+    def _is_confirmed(self, attempt: "_Attempt") -> bool:
+        """Return whether the slot has a confirmed submission that is not to be replaced."""
+        entry = self._entry(attempt)
+        return entry is not None and entry.state == "confirmed" and not attempt.force
+
+    def _resume(self, attempt: "_Attempt") -> bool:
         """
-        Finish what an earlier run intended, with its very bytes: its upload may still be on the way.
+        Deliver the very bytes that an earlier run intended, since its upload may still be on the way.
 
         Returns:
-            Whether the round is confirmed now; if not, its bytes are gone and are made anew.
+            Whether the round is confirmed now. If not, the bytes are gone and the submission is made anew.
         """
+        entry = self._entry(attempt)
+        if entry is None or entry.state != "intended" or attempt.force:
+            return False
         structlog.contextvars.bind_contextvars(artifact=entry.artifact)
-        with stages.stage("deliver"):
-            path = self._folder(round_) / slot.name / "predictions.csv"
-            content = path.read_bytes() if path.is_file() else b""
-            if hashlib.sha256(content).hexdigest() != entry.csv_sha256:
-                return self._delivery.reconcile(entry, slot, force=False)
-            self._deliver(round_, slot, entry, content, force=False)
-            return True
+        path = attempt.slot_folder / "predictions.csv"
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != entry.csv_sha256:
+            with attempt.stages.stage("deliver"):
+                return self._delivery.reconcile(entry, attempt.slot, force=False)
+        self._deliver(attempt, entry, content, force=False)
+        return True
 
-    def _deliver(self, round_: Round, slot: Slot, entry: Entry, content: bytes, *, force: bool) -> None:
-        """Upload and confirm; where the server shows that the rows were another round's, forget them."""
-        try:
-            self._delivery.deliver(round_, slot, entry, content, force=force)
-        except DatasetIncomplete:
-            self.ledger.forget(round_.number)
-            raise
-
-    def _draft(self, round_: Round, slot: Slot, stages: "_Stages") -> "_Draft":
+    def _draft(self, attempt: "_Attempt") -> "_Draft":
         """
-        Fetch what a rung scores, and step down from rung to rung until one fills the slot and passes the gates.
+        Return the submission of the first fallback that can score the round and passes the gates.
 
         Raises:
-            BotError: None does; what was wrong with the best.
+            BotError: No fallback does; the error of the best one.
         """
-        fallbacks, absent = self.fallbacks.find(slot, round_.number)
-        refused: list[BotError] = [] if fallbacks and fallbacks[0].name == "champion" else list(absent)
+        available = self.fallbacks.find(attempt.slot, attempt.round.number)
+        champion_first = bool(available.fallbacks) and available.fallbacks[0].name == "champion"
+        refused: list[BotError] = [] if champion_first else list(available.problems)
         files = LiveFiles(
             delivery=self._delivery,
-            round_=round_,
-            folder=self._folder(round_),
-            versions=[one.data_version for one in fallbacks],
+            round_=attempt.round,
+            folder=attempt.folder,
+            versions=[one.data_version for one in available.fallbacks],
         )
         longest = FALLBACK_S
-        for fallback in fallbacks:
-            if refused:
-                left = round_.seconds_left(self.client.server_now()) - round_.guard.total_seconds()
-                if left < longest:
-                    log.error(
-                        "ladder.late", rung=fallback.name, seconds_left=round(left), seconds_needed=round(longest)
-                    )
-                    break
-                log.error("ladder.rung", rung=fallback.name, artifact=fallback.artifact, reason=str(refused[-1]))
-            began = stages.total
-            with stages.stage("fetch"):
-                fetched = files.of(fallback.data_version)
-            if isinstance(fetched, RetryLater):
-                refused.append(fetched)
+        for fallback in available.fallbacks:
+            if refused and not self._has_time(attempt, fallback, longest, reason=str(refused[-1])):
+                break
+            began = attempt.stages.total
+            with attempt.stages.stage("fetch"):
+                live = files.get(fallback.data_version)  # steps 2 and 3
+            if isinstance(live, Absent):
+                refused.append(RetryLater(live.reason))
                 continue
             try:
-                return self._fill(round_, slot, fallback, *fetched, stages, tuple(map(str, refused)))
+                return self._draft_with(fallback, live, attempt, tuple(map(str, refused)))
             except RefuseToSubmit as error:
                 refused.append(error)
-            longest = max(longest, stages.total - began)
+            longest = max(longest, attempt.stages.total - began)
         raise refused[0]
 
-    def _fill(
-        self,
-        round_: Round,
-        slot: Slot,
-        fallback: Fallback,
-        record: LiveFileRecord,
-        live: LiveFile,
-        stages: "_Stages",
-        refused: tuple[str, ...],
+    def _has_time(self, attempt: "_Attempt", fallback: Fallback, needed_s: float, *, reason: str) -> bool:
+        """Return whether *fallback* can be tried before the guard, and log that better ones were refused."""
+        left = attempt.round.seconds_left(self.client.server_now()) - attempt.round.guard.total_seconds()
+        if left < needed_s:
+            log.error("ladder.late", rung=fallback.name, seconds_left=round(left), seconds_needed=round(needed_s))
+            return False
+        log.error("ladder.rung", rung=fallback.name, artifact=fallback.artifact, reason=reason)
+        return True
+
+    def _draft_with(
+        self, fallback: Fallback, live: ProvenLiveFile, attempt: "_Attempt", refused: tuple[str, ...]
     ) -> "_Draft":
-        """Score and judge, everything up to the first effect on the server; what gates refuse replaces nothing."""
+        """
+        Score the live file with one fallback, write the submission and check it.
+
+        Raises:
+            RefuseToSubmit: The fallback cannot score, or a gate refuses its predictions; no file is replaced.
+        """
+        stages = attempt.stages
         with structlog.contextvars.bound_contextvars(artifact=fallback.artifact):
             with stages.stage("score"):
-                filled = self.fallbacks.fill(fallback, live, slot, round_)
+                predicted = self.fallbacks.predict(fallback, live.rows, attempt.slot, attempt.round)  # steps 4 to 6
             with stages.stage("gates"):
-                content = render(live.ids, filled.predictions)
-                csv = self._folder(round_) / slot.name / "draft.csv"
+                content = render(live.rows.ids, predicted.predictions)
+                csv = attempt.slot_folder / "draft.csv"
                 publish(csv, content)
-                findings = self._gate(live, filled, live_path(self._folder(round_), record.version), csv)
-            sha256 = hashlib.sha256(content).hexdigest()
-            entry = Entry(
-                round=round_.number,
-                slot=slot.name,
-                state="intended",
-                token=token(round_.number, slot.name, sha256),
-                csv_sha256=sha256,
-                data_sha256=record.sha256,
-                artifact=fallback.artifact,
-                submission_id=None,
-                filename=None,
-                intended_at=self.client.server_now().isoformat(),
-                confirmed_at=None,
-                filled_by=fallback.name,
-            )
+                findings = self._check(csv, live, predicted)  # step 7
             draft = _Draft(
-                entry=entry, version=record.version, content=content, filled=filled, findings=findings, refused=refused
+                entry=self._new_entry(attempt, fallback, live, content),
+                version=live.record.version,
+                content=content,
+                predicted=predicted,
+                findings=findings,
+                refused=refused,
             )
             failed = [finding.message for finding in findings if not finding.ok]
-            before = self.ledger.entry(round_.number, slot.name)
-            if not failed or before is None or before.state != "confirmed":
-                self._report(draft, entry, stages)
+            # The report of a confirmed submission stays where a forced replacement is refused.
+            if not failed or not self._has_confirmed(attempt):
+                self._report(draft, draft.entry, attempt)
             if failed:
                 raise GateFailed("; ".join(failed))
             rename(csv, csv.with_name("predictions.csv"))
             return draft
 
-    def _folder(self, round_: Round) -> Path:
-        return self.ledger.rounds / str(round_.number)
-
-    def _gate(self, live: LiveFile, filled: Filled, scored: Path, csv: Path) -> tuple[Finding, ...]:
-        """Judge *csv* as it lies on disk beside the live file that was *scored*, by our gates and by Numerai's own."""
-        official = OfficialValidation(scored, csv)
-        ids, predictions = reread(csv)
+    def _check(self, csv: Path, live: ProvenLiveFile, predicted: LivePredictions) -> tuple[Finding, ...]:
+        """Check *csv* as it lies on disk, by the bot's gates and by Numerai's own validation."""
+        official = OfficialValidation(live.path, csv)  # a process of its own, which runs beside the other gates
+        rows = read_submission(csv)
         findings = check_submission(
-            ids,
-            predictions,
-            live_ids=live.ids,
-            features=filled.neutralizers,
-            drift=filled.drift,
+            rows.ids,
+            rows.predictions,
+            live_ids=live.rows.ids,
+            features=predicted.neutralizers,
+            drift=predicted.drift,
             limits=self.limits,
         )
         verdict = official.verdict()
-        if filled.members:
-            findings = (*findings, feature_drift(filled.features, self.limits))
-        if filled.unlike:
-            findings = (*findings, not_neutralized(filled.unlike))
+        if predicted.members:
+            findings = (*findings, feature_drift(predicted.feature_drift, self.limits))
+        if predicted.not_neutralized is not None:
+            findings = (*findings, not_neutralized(predicted.not_neutralized.reason))
         return (*findings, official_validation(verdict))
 
-    def _report(self, draft: "_Draft", entry: Entry, stages: "_Stages") -> None:
-        """Write the round's report beside its predictions; once confirmed, log it as the round's one summary."""
+    def _new_entry(self, attempt: "_Attempt", fallback: Fallback, live: ProvenLiveFile, content: bytes) -> Entry:
+        sha256 = hashlib.sha256(content).hexdigest()
+        return Entry(
+            round=attempt.round.number,
+            slot=attempt.slot.name,
+            state="intended",
+            token=token(attempt.round.number, attempt.slot.name, sha256),
+            csv_sha256=sha256,
+            data_sha256=live.record.sha256,
+            artifact=fallback.artifact,
+            submission_id=None,
+            filename=None,
+            intended_at=self.client.server_now().isoformat(),
+            confirmed_at=None,
+            filled_by=fallback.name,
+        )
+
+    def _intend(self, draft: "_Draft") -> None:
+        """Record in the ledger what is about to be uploaded."""
+        self.ledger.intend(draft.entry)
+        structlog.contextvars.bind_contextvars(artifact=draft.entry.artifact)
+
+    def _deliver(self, attempt: "_Attempt", entry: Entry, content: bytes, *, force: bool) -> None:
+        """Upload and confirm; forget the live files where the server shows that their rows were another round's."""
+        with attempt.stages.stage("deliver"):
+            try:
+                self._delivery.deliver(attempt.round, attempt.slot, entry, content, force=force)
+            except DatasetIncomplete:
+                self.ledger.forget(attempt.round.number)
+                raise
+
+    def _report(self, draft: "_Draft", entry: Entry, attempt: "_Attempt") -> None:
+        """Write the round's report beside its predictions; once confirmed, log the round's one summary."""
+        drift = draft.predicted.feature_drift
         report = RoundReport.of(
             round=entry.round,
             slot=entry.slot,
@@ -276,29 +305,26 @@ class Submitter:
             submission_id=entry.submission_id,
             filled_by=entry.filled_by,
             refused=draft.refused,
-            predictions=draft.filled.predictions,
-            members=draft.filled.members,
-            features=draft.filled.neutralizers,
-            validation=draft.filled.validation,
-            drift=draft.filled.drift,
-            feature_drift=None if draft.filled.features is None else draft.filled.features.share,
+            predictions=draft.predicted.predictions,
+            members=draft.predicted.members,
+            features=draft.predicted.neutralizers,
+            validation=draft.predicted.validation,
+            drift=draft.predicted.drift,
+            feature_drift=None if drift is None else drift.share,
             findings=draft.findings,
-            seconds=stages.seconds,
+            seconds=attempt.stages.seconds,
         )
-        path = self.ledger.rounds / str(entry.round) / entry.slot / "report.json"
-        publish(path, report.to_json().encode())
+        publish(attempt.slot_folder / "report.json", report.to_json().encode())
         if entry.state == "confirmed":
             log.info("round.finished", **report.summary())
 
-    def _receipt(
-        self, round_: Round, slot: Slot, outcome: Outcome, stages: "_Stages", findings: tuple[Finding, ...] = ()
-    ) -> Receipt:
-        entry = self.ledger.entry(round_.number, slot.name)
+    def _receipt(self, attempt: "_Attempt", outcome: Outcome, findings: tuple[Finding, ...] = ()) -> Receipt:
+        entry, round_ = self._entry(attempt), attempt.round
         if entry is None:
-            raise RefuseToSubmit(f"the ledger lost round {round_.number} of slot {slot.name}; check the disk")
+            raise RefuseToSubmit(f"the ledger lost round {round_.number} of slot {attempt.slot.name}; check the disk")
         return Receipt(
             round=round_,
-            slot=slot.name,
+            slot=attempt.slot.name,
             outcome=outcome,
             artifact=entry.artifact,
             filled_by=entry.filled_by,
@@ -307,25 +333,24 @@ class Submitter:
             csv_sha256=entry.csv_sha256,
             submission_id=entry.submission_id,
             findings=findings,
-            seconds_used=stages.total,
+            seconds_used=attempt.stages.total,
             seconds_left=round_.seconds_left(self.client.server_now()),
         )
 
+    @property
+    def _delivery(self) -> Delivery:
+        return Delivery(client=self.client, ledger=self.ledger)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
-    """A submission that has been made and judged, but not sent."""
+    def _entry(self, attempt: "_Attempt") -> Entry | None:
+        return self.ledger.entry(attempt.round.number, attempt.slot.name)
 
-    entry: Entry
-    version: str
-    content: bytes
-    filled: Filled
-    findings: tuple[Finding, ...]
-    refused: tuple[str, ...]
+    def _has_confirmed(self, attempt: "_Attempt") -> bool:
+        entry = self._entry(attempt)
+        return entry is not None and entry.state == "confirmed"
 
 
 class _Stages:
-    """How long each stage of one submission took, in seconds."""
+    """Seconds of each stage of one submission."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
@@ -333,7 +358,7 @@ class _Stages:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what happens inside."""
+        """Measure the enclosed code as stage *name*."""
         began = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - began, 3)
@@ -342,3 +367,50 @@ class _Stages:
     def total(self) -> float:
         """Return the seconds since the submission began."""
         return round(time.perf_counter() - self._began, 3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """
+    One call of :meth:`Submitter.submit`.
+
+    Attributes:
+        round: The open round.
+        slot: The slot to fill.
+        force: Whether to replace a confirmed or foreign submission.
+        folder: Folder of the round.
+        stages: Seconds spent so far.
+    """
+
+    round: Round
+    slot: Slot
+    force: bool
+    folder: Path
+    stages: _Stages
+
+    @property
+    def slot_folder(self) -> Path:
+        """Return the folder that keeps the slot's predictions and report of the round."""
+        return self.folder / self.slot.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """
+    A submission that is made and checked, but not sent.
+
+    Attributes:
+        entry: Ledger entry that intends it.
+        version: Data version of the live file.
+        content: Bytes of the submission file.
+        predicted: Predictions and what was measured with them.
+        findings: Results of the gates.
+        refused: Why the better fallbacks could not fill the slot.
+    """
+
+    entry: Entry
+    version: str
+    content: bytes
+    predicted: LivePredictions
+    findings: tuple[Finding, ...]
+    refused: tuple[str, ...]

@@ -23,7 +23,7 @@ from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import Account
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
-from bot.submission.fallbacks import Fallbacks, Filled
+from bot.submission.fallbacks import Fallbacks, LivePredictions
 from bot.submission.gates import Limits
 from bot.tournament import transport
 from bot.tournament.client import NumeraiClient
@@ -48,9 +48,9 @@ class Slow(Fallbacks):
 
     sleep: Callable[[float], None]
 
-    def fill(self, *about: object) -> Filled:
+    def predict(self, *about: object) -> LivePredictions:
         self.sleep(SCORING_S)
-        return super().fill(*about)
+        return super().predict(*about)
 
 
 class Here:

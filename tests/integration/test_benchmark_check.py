@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bot.sandbox.faults import Fault
-from bot.submission.live_benchmark import FILE, aligned
-from bot.submission.submission_file import reread
+from bot.submission.live_benchmark import FILE, benchmark_of
+from bot.submission.submission_file import read_submission
 from models.inference.ranks import rank_correlation
 from tests.harness.installation import FIRST_ROUND, SLOT
 
@@ -25,19 +25,19 @@ def test_a_confirmed_submission_is_held_beside_the_benchmark_once(installation):
     installation.bot("submit")
     first, second = installation.bot("scores"), installation.bot("scores")
     found = kept(installation)
-    ids, sent = reread(installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "predictions.csv")
+    sent = read_submission(installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "predictions.csv")
     served = installation.sandbox.tournament.live_folder(FIRST_ROUND, "v5.3") / FILE
-    said, _ = aligned(served, ids, COLUMN)
+    benchmark = benchmark_of(served, sent.ids, COLUMN)
 
     assert first.returncode == second.returncode == 0, first.stderr
-    assert found["correlation"] == pytest.approx(rank_correlation(sent, said), abs=1e-12)
-    assert (found["benchmark"], found["rows"], found["finding"]) == (COLUMN, len(ids), "")
+    assert found["correlation"] == pytest.approx(rank_correlation(sent.predictions, benchmark), abs=1e-12)
+    assert (found["benchmark"], found["rows"], found["finding"]) == (COLUMN, len(sent.ids), "")
     assert f"round {FIRST_ROUND}, {SLOT}: rank correlation {found['correlation']:.3f} with {COLUMN}" in first.stdout
     assert "rank correlation" not in second.stdout
     assert (
         f"benchmark   {found['correlation']:.3f} with {COLUMN}" in installation.bot("status", str(FIRST_ROUND)).stdout
     )
-    assert np.isfinite(said).all()
+    assert np.isfinite(benchmark).all()
 
 
 def test_a_submission_unlike_the_benchmark_is_a_finding(installation):
@@ -71,5 +71,5 @@ def test_only_what_was_sent_is_compared(installation):
     path = installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "predictions.csv"
     path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6"))
 
-    assert "is not what was sent" in installation.bot("scores").stderr
+    assert "is not the file that was sent" in installation.bot("scores").stderr
     assert kept(installation) is None

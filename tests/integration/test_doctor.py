@@ -192,11 +192,9 @@ def test_a_setting_behind_or_ahead_of_the_champion_is_a_note(patient):
         findings[setting] = [check.what for check in found]
 
         assert {check.verdict for check in found} == {"ok", "note"}
-    assert "recipe demo: champion on v5.3; BOT_DATA_VERSION says v5.2" in findings["v5.2"]
+    assert "recipe demo: champion on v5.3; BOT_DATA_VERSION is v5.2" in findings["v5.2"]
     assert {"v5.3 offered", "newer: v5.4"} <= set(findings["v5.2"])
-    assert (
-        "recipe demo: champion on v5.3; BOT_DATA_VERSION says v5.4, which `bot retrain` trains on" in findings["v5.4"]
-    )
+    assert "recipe demo: champion on v5.3; BOT_DATA_VERSION is v5.4, which `bot retrain` trains on" in findings["v5.4"]
     assert "v5.3 and v5.4 offered" in findings["v5.4"]
 
 

@@ -12,7 +12,7 @@ from bot.cli.everyday.submit import show_receipt
 from bot.errors import ArtifactInvalid, BotError, GateFailed, NoChampion, SchemaMismatch
 from bot.record.ledger import Ledger
 from bot.serving.artifacts import ArtifactStore
-from bot.submission.submission_file import reread
+from bot.submission.submission_file import read_submission
 from tests.harness.installation import FIRST_ROUND, SLOT
 
 pytestmark = pytest.mark.usefixtures("no_backoff", "validated_here")
@@ -52,7 +52,7 @@ def report(installation, number=FIRST_ROUND):
 
 
 def sent(installation, number=FIRST_ROUND):
-    return reread(installation.state / "rounds" / str(number) / SLOT / "predictions.csv")
+    return read_submission(installation.state / "rounds" / str(number) / SLOT / "predictions.csv")
 
 
 @pytest.mark.parametrize("broken", ["tree", "feature"])
@@ -96,19 +96,19 @@ def test_fallback_recipe_fills_a_slot_without_champions(installation, store):
 def test_last_round_is_sent_again_only_where_that_is_allowed(installation, sandbox, store):
     """With every artifact damaged nothing is sent; where the operator allows it, the last predictions under the new ids."""
     installation.submit()
-    _, before = sent(installation)
+    before = sent(installation).predictions
     sandbox.clock.advance(timedelta(days=1))
     damage_all(store)
     with pytest.raises(ArtifactInvalid, match=r"gbm\.txt differs"):
         installation.submit()
     held = len(sandbox.tournament.submissions)
     receipt = installation.submit(reuse_last_round=True)
-    ids, again = sent(installation, FIRST_ROUND + 1)
+    again = sent(installation, FIRST_ROUND + 1)
 
     assert held == 1
     assert (receipt.outcome, receipt.filled_by) == ("confirmed", "last round")
-    assert ids == sandbox.tournament.live_ids(FIRST_ROUND + 1)
-    np.testing.assert_array_equal(again, np.resize(before, len(ids)))
+    assert list(again.ids) == sandbox.tournament.live_ids(FIRST_ROUND + 1)
+    np.testing.assert_array_equal(again.predictions, np.resize(before, len(again.ids)))
     assert {finding.gate: finding.ok for finding in receipt.findings} == dict.fromkeys(
         ("ids", "finite", "range", "std", "distinct", "exposure", "drift", "official_validation"), True
     )

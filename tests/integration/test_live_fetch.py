@@ -40,7 +40,8 @@ def fetches(passed):
 def test_what_was_fetched_is_recorded(sandbox, delivery, tmp_path):
     """The ledger holds digests, rows and the server's time of the file that lies there."""
     with capture_logs() as logs:
-        record, live = take(delivery, tmp_path / "live.parquet")
+        proven = take(delivery, tmp_path / "live.parquet")
+    record, live = proven.record, proven.rows
     told = {"rows": record.rows, "bytes": (tmp_path / "live.parquet").stat().st_size, "sha256": record.sha256[:12]}
 
     assert list(live.ids) == sandbox.tournament.live_ids(FIRST_ROUND)
@@ -57,8 +58,8 @@ def test_a_proven_file_is_not_fetched_again(delivery, tmp_path):
     with listening(passed.append):
         second = take(delivery, path)
 
-    assert (second[0], fetches(passed)) == (first[0], 0)
-    assert second[1].ids_sha256 == first[1].ids_sha256
+    assert (second.record, fetches(passed)) == (first.record, 0)
+    assert second.rows.ids_sha256 == first.rows.ids_sha256
 
 
 @pytest.mark.parametrize("left", [None, b"PAR1"])
@@ -70,7 +71,7 @@ def test_a_file_that_is_gone_or_changed_is_fetched_again(delivery, tmp_path, lef
     with listening(passed.append):
         second = take(delivery, path)
 
-    assert (second[0].sha256, fetches(passed)) == (first[0].sha256, 1)
+    assert (second.record.sha256, fetches(passed)) == (first.record.sha256, 1)
 
 
 def test_a_file_that_the_ledger_does_not_know_is_fetched(delivery, tmp_path):
@@ -93,7 +94,7 @@ def test_the_file_of_a_round_that_was_seen_is_told_by_its_ids(sandbox, delivery,
         take(delivery, tmp_path / "second.parquet")
 
     assert delivery.ledger.live_files(FIRST_ROUND + 1) == ()
-    assert take(delivery, tmp_path / "second.parquet")[0].round == FIRST_ROUND + 1
+    assert take(delivery, tmp_path / "second.parquet").record.round == FIRST_ROUND + 1
 
 
 @pytest.mark.parametrize("rounds_seen", [0, 1])
@@ -108,12 +109,12 @@ def test_the_file_of_a_round_that_was_not_seen_is_told_by_its_date(sandbox, deli
     with pytest.raises(DatasetIncomplete, match="it is the last round's"):
         take(delivery, tmp_path / "later.parquet")
 
-    assert take(delivery, tmp_path / "later.parquet")[0].round == number
+    assert take(delivery, tmp_path / "later.parquet").record.round == number
 
 
 def test_a_size_that_no_round_has_is_refused(sandbox, delivery, tmp_path):
     """The rows of the newest file that was seen are what a new one is held against."""
-    first, _ = take(delivery, tmp_path / "first.parquet")
+    first = take(delivery, tmp_path / "first.parquet").record
     sandbox.clock.advance(DAY)
     sandbox.faults.add(Fault(operation="rounds", kind="schema_change", message="half_the_rows", seconds=9e4))
     with pytest.raises(DatasetIncomplete, match=f"the last round's had {first.rows}"):
@@ -140,7 +141,7 @@ def test_a_date_says_nothing_where_the_ids_tell(sandbox, delivery, tmp_path, mon
     sandbox.clock.advance(DAY)
     monkeypatch.setattr("bot.data.download._modified", lambda _: OPENED)
 
-    assert take(delivery, tmp_path / "second.parquet")[0].round == FIRST_ROUND + 1
+    assert take(delivery, tmp_path / "second.parquet").record.round == FIRST_ROUND + 1
 
 
 def test_a_round_that_gave_way_meanwhile_records_nothing(sandbox, delivery, tmp_path):
@@ -167,7 +168,7 @@ def test_half_way_between_two_openings_nothing_is_published(sandbox, delivery, t
         with pytest.raises(DatasetIncomplete, match="published Tue 2026-11-24 23:00 UTC"):
             take(delivery, tmp_path / "live.parquet")
     else:
-        assert take(delivery, tmp_path / "live.parquet")[0].round == FIRST_ROUND + 1
+        assert take(delivery, tmp_path / "live.parquet").record.round == FIRST_ROUND + 1
 
 
 @pytest.fixture
@@ -185,14 +186,15 @@ def test_each_data_version_has_its_own_file_asked_for_once(delivery, files, tmp_
     """Two versions are two proven files under their names; an attempt fetches either once, whoever asks for it."""
     passed, asked = [], files(("v5.3", "v5.3"))
     with listening(passed.append):
-        record, live = asked.of("v5.3")
-        again = asked.of("v5.3")
+        first = asked.get("v5.3")
+        again = asked.get("v5.3")
+    record = first.record
     delivery.ledger.record_live_file(replace(record, version="v5.2", sha256="other"))
 
-    assert again == (record, live)
+    assert again is first
     assert fetches(passed) == 1
     live_path(tmp_path, "v5.3").unlink()
-    assert files().of("v5.3")[0].sha256 == record.sha256
+    assert files().get("v5.3").record.sha256 == record.sha256
     assert live_path(tmp_path, "v5.3").is_file()
     assert [one.version for one in delivery.ledger.live_files(FIRST_ROUND)] == ["v5.2", "v5.3"]
 
@@ -203,14 +205,14 @@ def test_files_of_one_round_have_the_same_ids(delivery, files):
     other = LiveFileRecord(round=round_.number, version="v5.2", sha256="s", ids_sha256="others", rows=5, fetched_at="")
     delivery.ledger.record_live_file(other)
     with pytest.raises(DatasetIncomplete, match=r"of v5\.3 and v5\.2 differ in their ids"):
-        files().of("v5.3")
+        files().get("v5.3")
     forgotten = delivery.ledger.live_files(FIRST_ROUND)
     delivery.ledger.record_live_file(replace(other, version=""))
     with pytest.raises(DatasetIncomplete, match=r"of v5\.3 and before differ"):
-        files().of("v5.3")
+        files().get("v5.3")
 
     assert forgotten == ()
-    assert files().of("v5.3")[0].version == "v5.3"
+    assert files().get("v5.3").record.version == "v5.3"
 
 
 @pytest.mark.parametrize(("seconds", "waits"), [(WAIT_S + 2, True), (WAIT_S - 2, False)])
@@ -222,11 +224,11 @@ def test_a_late_file_is_waited_for_until_ten_minutes_before_the_guard(sandbox, f
 
     if waits:
         with pytest.raises(NumeraiUnavailable, match="403"):
-            asked.of("v5.3")
+            asked.get("v5.3")
     else:
-        assert "403" in str(asked.of("v5.3"))
+        assert "403" in asked.get("v5.3").reason
         with pytest.raises(NumeraiUnavailable, match="403"):
-            asked.of("v5.2")
+            asked.get("v5.2")
 
 
 def test_a_version_that_is_not_offered_any_more_is_not_waited_for(sandbox, files):
@@ -234,12 +236,12 @@ def test_a_version_that_is_not_offered_any_more_is_not_waited_for(sandbox, files
     sandbox.faults.add(Fault(operation="rounds", kind="version_removed", seconds=9e4))
     sandbox.faults.add(Fault(operation="GET", kind="status", status=403, times=3))
     asked, silent = files(("v5.2", "v5.3")), files(("v5.2", "v5.3"))
-    refused = asked.of("v5.2")
+    refused = asked.get("v5.2")
     sandbox.faults.add(Fault(operation="list_datasets", kind="status", times=99))
     with pytest.raises(NumeraiUnavailable, match="403"):
-        silent.of("v5.2")
+        silent.get("v5.2")
     with pytest.raises(NumeraiUnavailable, match="403"):
-        files(("v5.2",)).of("v5.2")
+        files(("v5.2",)).get("v5.2")
 
-    assert "403" in str(refused)
-    assert asked.of("v5.3")[0].version == "v5.3"
+    assert "403" in refused.reason
+    assert asked.get("v5.3").record.version == "v5.3"

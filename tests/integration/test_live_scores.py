@@ -82,14 +82,14 @@ def test_what_was_paid_stands_beside_what_the_terms_say(season, tmp_path):
     before = sync_scores(client, record, SLOTS)
     again = sync_scores(client, record, SLOTS)
     sandbox.tournament.stakes.clear()
-    late = record.pay([Payment(round=FIRST_ROUND, slot=SLOT, nmr=99.0, settled=True)], {})
+    late = record.record_payouts([Payment(round=FIRST_ROUND, slot=SLOT, nmr=99.0, settled=True)], {})
     export(record.rounds(), tmp_path / "record.parquet")
 
     assert (before, again, late) == (4 * SEASON, 0, 0)
     for one in record.rounds(SLOT):
         assert (one.at_risk, one.settled) == (12.5, True)
         assert one.paid == pytest.approx(12.5 * one.pay, abs=1e-9)
-        assert one.unlike == pytest.approx(0, abs=1e-9)
+        assert one.over_terms == pytest.approx(0, abs=1e-9)
     assert set(pq.read_table(tmp_path / "record.parquet").column("at_risk").to_pylist()) == {12.5}
 
 
@@ -97,20 +97,20 @@ def test_a_payout_that_is_not_what_the_terms_say_is_shown(tmp_path, capsys):
     """Pending figures move until they are settled; the difference to the round's terms is a column of its own."""
     record = LiveScores(tmp_path / "ledger.sqlite")
     record.record(SLOT, [score(0.02, 20, final=True)])
-    record.price(
+    record.record_terms(
         Round(number=1405, opens_at=OPENED, closes_at=OPENED, factor=1.0,
               payouts=(Payout(score="corr60", multiplier=3.0, clip=1.0),))
     )  # fmt: skip
     told = [Payment(round=1405, slot=SLOT, nmr=nmr, settled=settled) for nmr, settled in ((0.3, False), (0.5, True))]
-    changes = [record.pay([one], {SLOT: {1405: 10.0}}) for one in told]
-    unknown = record.pay([Payment(round=1406, slot=SLOT, nmr=1.0, settled=False)], {})
+    changes = [record.record_payouts([one], {SLOT: {1405: 10.0}}) for one in told]
+    unknown = record.record_payouts([Payment(round=1406, slot=SLOT, nmr=1.0, settled=False)], {})
     (kept,) = record.rounds()
     show_live([kept], [])
     shown = capsys.readouterr().out
 
     assert (changes, unknown) == ([1, 1], 1)
     assert (kept.pay, kept.paid, kept.at_risk) == (pytest.approx(0.06), 0.5, 10.0)
-    assert kept.unlike == pytest.approx(-0.1)
+    assert kept.over_terms == pytest.approx(-0.1)
     assert "paid NMR" in shown
     assert "-0.1000" in shown
 
@@ -158,7 +158,7 @@ def test_a_resolved_score_is_frozen(tmp_path):
     assert kept.pay is None
 
 
-def test_what_an_artifact_promised_stands_beside_what_came(installation):
+def test_expected_and_live_corr_of_an_artifact_are_compared(installation):
     """The rounds that an artifact scored are held beside its hold-out; a handful of rounds has no standard error."""
     assert installation.bot("submit").returncode == 0
     installation.sandbox.clock.advance(timedelta(days=365))
@@ -168,7 +168,7 @@ def test_what_an_artifact_promised_stands_beside_what_came(installation):
     (found,) = calibrate(record.rounds(), ledger, artifacts, score="corr60")
 
     assert done.returncode == 0, done.stderr
-    assert "promised CORR" in done.stdout
+    assert "expected CORR" in done.stdout
     assert found.rounds == 1
     assert np.isnan(found.error)
     assert found.live == pytest.approx(installation.sandbox.tournament.submissions[0].scores["corr60"], abs=1e-9)

@@ -21,7 +21,7 @@ from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
 from bot.serving.version_pin import Pin
 from bot.submission import live_benchmark
-from bot.submission.submission_file import reread
+from bot.submission.submission_file import read_submission
 from bot.training.recipes import DEMO
 from models.inference.ranks import rank_correlation
 from tests.harness.installation import FIRST_ROUND, OPENED, SLOT, Installation
@@ -125,20 +125,20 @@ def rehearse(strict, kept_back, tmp_path, monkeypatch, *, asked=False):
     receipt = replace(installation, root=tmp_path).submit(mode="dry-run", recipe="strict")
     report = json.loads((folder / SLOT / "report.json").read_text())
     live = read_live(folder / VERSION / "live.parquet")
-    return receipt, report, live, reread(folder / SLOT / "predictions.csv")[1], folder
+    return receipt, report, live, read_submission(folder / SLOT / "predictions.csv").predictions, folder
 
 
 @pytest.mark.usefixtures("no_backoff", "validated_here")
 def test_round_is_neutralized_to_the_live_benchmark(strict, kept_back, tmp_path, monkeypatch):
     """The predictions do not correlate with the benchmark's of the same rows, although those of the members do."""
     receipt, report, live, sent, folder = rehearse(strict, kept_back, tmp_path, monkeypatch)
-    said, _ = live_benchmark.aligned(folder / VERSION / live_benchmark.FILE, live.ids, "v54_lgbm_ender60")
+    benchmark = live_benchmark.benchmark_of(folder / VERSION / live_benchmark.FILE, live.ids, "v54_lgbm_ender60")
     plain = Scorer(kept_back).score(live.names, live.values, window="masked").predictions
 
     assert kept_back.manifest["benchmark"] == "v54_lgbm_ender60"
     assert receipt.artifact == kept_back.id
     assert "neutralized" not in [gate["gate"] for gate in report["gates"]]
-    assert abs(rank_correlation(sent, said)) < 0.03 < abs(rank_correlation(plain, said))
+    assert abs(rank_correlation(sent, benchmark)) < 0.03 < abs(rank_correlation(plain, benchmark))
 
 
 @pytest.mark.usefixtures("no_backoff", "validated_here")

@@ -32,7 +32,7 @@ from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.names import ENSEMBLE
-from bot.submission.submission_file import reread
+from bot.submission.submission_file import read_submission
 from bot.training import recipe_file
 from tests.harness.installation import FIRST_ROUND, OPENED, SLOT, Installation
 from tests.integration.conftest import once, shared
@@ -127,7 +127,7 @@ def test_rounds_follow_the_champion_and_rollback_brings_them_back(upgraded, sand
         ("confirmed", before, "v5.3", "champion"),
     ]
     assert compared == ["same artifact or none before", "the last artifact is on v5.4"]
-    assert noted == "recipe demo: champion on v5.4; BOT_DATA_VERSION says v5.3"
+    assert noted == "recipe demo: champion on v5.4; BOT_DATA_VERSION is v5.3"
     assert f"champion  demo: {newest}, on v5.4\nnote      {noted}\n" in status
     assert back.stdout == f"recipe demo: champion is {before}, on v5.3\n"
     assert [scored_on(upgraded, FIRST_ROUND + one) for one in (0, 1)] == [{"v5.4"}, {"v5.3"}]
@@ -177,7 +177,7 @@ def test_a_damaged_champion_gives_way_to_one_of_another_version(upgraded, sandbo
     assert (receipt.outcome, receipt.artifact, receipt.filled_by) == ("confirmed", before, "previous champion")
     assert (receipt.data_version, report["data_version"]) == ("v5.3", "v5.3")
     assert scored_on(upgraded) == {"v5.3", "v5.4"}
-    assert reread(folder / SLOT / "predictions.csv")[0] == sandbox.tournament.live_ids(FIRST_ROUND)
+    assert list(read_submission(folder / SLOT / "predictions.csv").ids) == sandbox.tournament.live_ids(FIRST_ROUND)
     assert len({read_live(path).ids_sha256 for path in folder.glob("*/live.parquet")}) == 1
     assert {one.version for one in Ledger(upgraded.settings_as().ledger_path).live_files(FIRST_ROUND)} == {
         "v5.3",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
 from bot.serving.artifacts import KEPT, ArtifactStore
+from tests.serving.manifests import manifest
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +22,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 def write(store, number=0, recipe="standard"):
     return store.write(
         files={"gbm.txt": b"tree", "tsmixer.onnx": bytes(range(64))},
-        manifest={"recipe": {"name": recipe}, "note": "n"},
+        manifest=manifest(recipe, note="n"),
         at=NOW + timedelta(minutes=number),
     )
 
@@ -41,7 +42,7 @@ def test_written_artifact_opens(store):
 def test_files_may_be_taken_over_from_disk(store, tmp_path):
     """A large file is copied, not read into memory first."""
     (tmp_path / "model").write_bytes(b"model")
-    artifact = store.write(files={"gbm.txt": tmp_path / "model"}, manifest={"recipe": {"name": "demo"}}, at=NOW)
+    artifact = store.write(files={"gbm.txt": tmp_path / "model"}, manifest=manifest("demo"), at=NOW)
 
     assert artifact.path("gbm.txt").read_bytes() == b"model"
 
@@ -166,7 +167,7 @@ def test_rollback_of_large_artifacts_takes_seconds(store, tmp_path):
     for number in range(2):
         large = store.write(
             files={"gbm.txt": tmp_path / "model"},
-            manifest={"recipe": {"name": "standard"}},
+            manifest=manifest(),
             at=NOW + timedelta(minutes=number),
         )
         store.promote("standard", large.id)

@@ -6,6 +6,7 @@ import pytest
 
 from bot.serving.artifacts import MANIFEST, ArtifactStore
 from bot.serving.version_pin import Pin
+from tests.serving.manifests import manifest
 
 
 @pytest.fixture
@@ -15,8 +16,9 @@ def store(tmp_path):
 
 def trained(store, version, day=1):
     """Write an artifact of recipe `mixer` that was trained on a data version; return its id."""
-    about = {"recipe": {"name": "mixer"}, "data_version": version}
-    return store.write(files={}, manifest=about, at=datetime(2026, 11, day, tzinfo=UTC)).id
+    return store.write(
+        files={}, manifest=manifest("mixer", data_version=version), at=datetime(2026, 11, day, tzinfo=UTC)
+    ).id
 
 
 @pytest.mark.parametrize(
@@ -24,8 +26,8 @@ def trained(store, version, day=1):
     [
         (None, "v5.3", "v5.3", "v5.3", ""),
         ("v5.3", "v5.3", "v5.3", "v5.3", ""),
-        ("v5.4", "v5.3", "v5.4", "v5.4", "champion on v5.4; BOT_DATA_VERSION says v5.3"),
-        ("v5.3", "v5.10", "v5.3", "v5.10", "BOT_DATA_VERSION says v5.10, which `bot retrain` trains on"),
+        ("v5.4", "v5.3", "v5.4", "v5.4", "champion on v5.4; BOT_DATA_VERSION is v5.3"),
+        ("v5.3", "v5.10", "v5.3", "v5.10", "BOT_DATA_VERSION is v5.10, which `bot retrain` trains on"),
     ],
 )
 def test_the_champion_says_and_a_newer_setting_is_a_wish(champion, setting, in_use, to_train, said):

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bot.data.live_file import LiveFile
+from bot.findings import Absent
 from bot.submission.live_benchmark import FILE, live_benchmark
 from bot.tournament.rounds import Round
 
@@ -39,42 +40,36 @@ def write(folder, ids, values):
 def test_predictions_follow_the_live_rows(tmp_path):
     """Another order and rows that are not live do not matter; a row that lacks one has none."""
     write(tmp_path, "edcaxy", [5.0, 4.0, 3.0, 1.0, 9.0, 9.0])
-    found, reason = ask(tmp_path)
-
-    np.testing.assert_array_equal(found, [1.0, np.nan, 3.0, 4.0, 5.0])
-    assert reason == ""
+    np.testing.assert_array_equal(ask(tmp_path), [1.0, np.nan, 3.0, 4.0, 5.0])
 
 
 @pytest.mark.parametrize(
     ("ids", "values", "column", "reason"),
     [
-        ("abcxy", [1.0, 2.0, 3.0, 4.0, 5.0], "v53_lgbm_ender60", "speaks about 60% of the live rows, not 80%"),
-        ("abcde", [1.0, None, None, 4.0, 5.0], "v53_lgbm_ender60", "speaks about 60% of the live rows"),
+        ("abcxy", [1.0, 2.0, 3.0, 4.0, 5.0], "v53_lgbm_ender60", "covers 60% of the live rows, not 80%"),
+        ("abcde", [1.0, None, None, 4.0, 5.0], "v53_lgbm_ender60", "covers 60% of the live rows"),
         ("abcde", [1.0, 2.0, 3.0, 4.0, 5.0], "v60_lgbm_ender60", "has no column 'v60_lgbm_ender60'"),
     ],
 )
 def test_file_that_does_not_fit_is_not_used(tmp_path, ids, values, column, reason):
     """Another round's rows, too few of this one's, or another data version: nothing is guessed."""
     write(tmp_path, ids, values)
-    found, why = ask(tmp_path, column=column)
 
-    assert found is None
-    assert reason in why
+    assert reason in ask(tmp_path, column=column).reason
 
 
 def test_damaged_file_is_a_reason_and_no_error(tmp_path):
     """What cannot be read is told, and nothing is raised."""
     (tmp_path / FILE).write_bytes(b"PAR1 and then nothing")
 
-    assert ask(tmp_path)[0] is None
+    assert isinstance(ask(tmp_path), Absent)
 
 
 def test_nothing_is_fetched_when_time_is_short(tmp_path):
     """Four minutes before the close the round goes first."""
-    found, reason = ask(tmp_path, now=NOW + timedelta(minutes=57))
+    found = ask(tmp_path, now=NOW + timedelta(minutes=57))
 
-    assert found is None
-    assert "too few to wait for" in reason
+    assert "too few to wait for" in found.reason
     assert list(tmp_path.iterdir()) == []
 
 
@@ -82,4 +77,4 @@ def test_killed_fetch_is_not_waited_for_again(tmp_path):
     """An attempt that died while it waited leaves a mark, and the next one does without."""
     (tmp_path / f"{FILE}.asked").touch()
 
-    assert "in vain" in ask(tmp_path)[1]
+    assert "in vain" in ask(tmp_path).reason

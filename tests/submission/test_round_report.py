@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from bot.findings import Absent
 from bot.submission._round_report import RoundReport
 from bot.submission.gates import check_submission
 
@@ -23,7 +24,7 @@ def report():
         members={"tsmixer": predictions**2, "gbm": -predictions},
         features=random.integers(0, 5, size=(100, 6), dtype=np.int8),
         validation={"tsmixer": {"mean": 0.02}, "gbm": {"mean": 0.01}, "ensemble": {"mean": 0.03}},
-        drift="same artifact or none before",
+        drift=Absent("same artifact or none before"),
         findings=check_submission(ids, predictions, live_ids=ids),
         seconds={"fetch": 0.5},
     )

@@ -43,10 +43,10 @@ def state(tmp_path):
         scores = [("corr60", 0.02 * (-1) ** number), ("mmc60", 0.004)]
         record.record("mixer", [score(number, name, value) for name, value in scores])
         pays = tuple(Payout(score=name, multiplier=by, clip=1.0) for name, by in (("corr60", 3.0), ("mmc60", 15.0)))
-        record.price(
+        record.record_terms(
             Round(number=number, opens_at=OPENED, closes_at=OPENED + timedelta(hours=1), payouts=pays, factor=1.0)
         )
-    record.pay([Payment(round=1444, slot="mixer", nmr=1.25, settled=True)], {"mixer": {1444: 10.0}})
+    record.record_payouts([Payment(round=1444, slot="mixer", nmr=1.25, settled=True)], {"mixer": {1444: 10.0}})
     told = {"corr": {"0900": 0.01}}
     DiagnosticsRecord(path).keep(
         ArtifactDiagnostics(

@@ -58,13 +58,13 @@ def show_live(rounds: Sequence[LiveRound], calibrated: Sequence[Calibration]) ->
     for one in rounds[-ROUNDS:]:
         cells = [f"{one.scores[name]:+.4f}" if name in one.scores else "" for name in names]
         pay = "" if one.pay is None else f"{one.pay:+.4f}"
-        figures = [one.at_risk, one.paid, one.unlike] if money else []
+        figures = [one.at_risk, one.paid, one.over_terms] if money else []
         cells += [pay, *("" if value is None else f"{value:.4f}" for value in figures)]
         table.add_row(str(one.round), one.slot, *cells, str(one.day), "resolved" if one.resolved else "")
     out.print(table)
     for found in calibrated:
         error = "" if math.isnan(found.error) else f" ± {found.error:.4f}"
-        promised = f"promised CORR {found.promised:.4f}"
+        expected = f"expected CORR {found.expected:.4f}"
         out.print(
-            f"{found.artifact}: {promised}, live {found.live:.4f}{error} over {found.rounds} rounds", soft_wrap=True
+            f"{found.artifact}: {expected}, live {found.live:.4f}{error} over {found.rounds} rounds", soft_wrap=True
         )
