@@ -28,7 +28,7 @@ class DataFacts:
         resolved: Newest era with a known target, by horizon in market days.
         unresolved: Number of eras after that one, by horizon.
         apart: Newest known era of each target that ends earlier than others of its horizon.
-        unnamed: Targets whose names have no horizon that the bot knows.
+        unnamed: Targets whose names have no horizon that the bot supports.
         labelled: Newest era that is not marked ``test``.
         test: Number of eras whose ``data_type`` is ``test``.
         features: Feature columns in file order.
@@ -153,7 +153,7 @@ def _column_changes(kind: str, before: object, now: Sequence[str]) -> list[str]:
 
 
 def _days(target: str) -> int:
-    """Return the horizon in a target's name, 0 where the bot knows none."""
+    """Return the horizon in a target's name, 0 where the bot supports none."""
     try:
         return horizon(target)
     except ValueError:

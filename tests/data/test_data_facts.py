@@ -71,15 +71,15 @@ def test_values_that_contradict_a_name_are_a_finding(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("unresolved", "said"),
+    ("unresolved", "message"),
     [
         ({"20": 6, "60": 13}, "20D targets are unknown in the newest 6 eras; the history assumes 5"),
         ({"20": 5, "60": 5}, "60D targets are unknown in the newest 5 eras only, sooner than 60 market days"),
     ],
 )
-def test_tail_that_fits_no_horizon_is_a_finding(tmp_path, facts, unresolved, said):
+def test_tail_that_fits_no_horizon_is_a_finding(tmp_path, facts, unresolved, message):
     """Targets that are known sooner or later than their horizon are findings: training would see more than live rows do."""
-    assert said in compare_facts(tmp_path / "t.json", replace(facts, unresolved=unresolved))
+    assert message in compare_facts(tmp_path / "t.json", replace(facts, unresolved=unresolved))
 
 
 def test_nothing_changed_is_no_finding(tmp_path, facts):
@@ -90,7 +90,7 @@ def test_nothing_changed_is_no_finding(tmp_path, facts):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"alias": "target_ender_20"}, "was target_ender_60 and is target_ender_20"),
         ({"features": NAMES[1:]}, "1 are gone (feature_00), 0 are new"),
@@ -102,14 +102,14 @@ def test_nothing_changed_is_no_finding(tmp_path, facts):
         ({"resolved": {"20": "0007", "60": "0009"}}, "resolved further"),
     ],
 )
-def test_changes_are_findings(tmp_path, facts, change, said):
+def test_changes_are_findings(tmp_path, facts, change, message):
     """A moved alias, a moved boundary and changed columns are reported once each."""
     compare_facts(tmp_path / "t.json", facts)
     other = replace(facts, **change)
     first, second = (compare_facts(tmp_path / "t.json", other) for _ in range(2))
 
-    assert any(said in one for one in first)
-    assert not any(said in one and "further" not in said for one in second)
+    assert any(message in one for one in first)
+    assert not any(message in one and "further" not in message for one in second)
 
 
 def test_damaged_record_counts_as_none(tmp_path, facts):

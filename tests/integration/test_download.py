@@ -185,7 +185,7 @@ def test_sync_fetches_once(client, tmp_path):
     assert second == ()
 
 
-def test_sync_mends_what_was_damaged(client, tmp_path):
+def test_damaged_file_is_downloaded_again(client, tmp_path):
     """A file of another size than recorded is fetched again."""
     sync_files(client, tmp_path, "v5.3")
     (tmp_path / "v5.3" / "train.parquet").write_bytes(b"damaged")
@@ -194,7 +194,7 @@ def test_sync_mends_what_was_damaged(client, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["features.json", "meta_model.parquet"])
-def test_flipped_bits_of_small_files_are_mended(client, tmp_path, name):
+def test_flipped_bits_of_small_files_are_replaced(client, tmp_path, name):
     """A file of the right size with other bits is fetched again."""
     sync_files(client, tmp_path, "v5.3")
     path = tmp_path / "v5.3" / name

@@ -75,7 +75,7 @@ def test_newer_version_is_compared_and_not_taken(sync, tmp_path):
     assert fresh.store.manifest.data_version == "v5.3"
 
 
-def test_newer_version_that_is_not_complete_is_said(sync, tmp_path):
+def test_newer_version_that_is_not_complete_is_a_finding(sync, tmp_path):
     """A finding contains a newer version and its missing training files, and the sync succeeds."""
     serve(tmp_path / "served" / "v6.0")
     (tmp_path / "served" / "v6.0" / "validation.parquet").unlink()
@@ -101,14 +101,14 @@ def test_training_on_another_version_says_what_both_share(sync, ready, tmp_path)
     """There is a message only for a champion of another version whose store is present."""
     sync()
     serve(tmp_path / "served" / "v5.4", names=(*NAMES[2:], "feature_new"))
-    (said,) = ready("v5.4", "v5.3")
+    (message,) = ready("v5.4", "v5.3")
 
-    assert "v5.4 has 7 of the 9 features and 3 of the 3 targets of v5.3, and 1 features more" in said
+    assert "v5.4 has 7 of the 9 features and 3 of the 3 targets of v5.3, and 1 features more" in message
     assert ready("v5.4") == ready("v5.3", "v5.3") == ready("v5.4", "v5.2") == ()
 
 
 @pytest.mark.parametrize(
-    ("version", "absent", "error", "said"),
+    ("version", "absent", "error", "message"),
     [
         ("v9.9", "", OperatorNeeded, "v9.9 is not offered; there are v5.3, v5.4: name one of them"),
         (
@@ -119,19 +119,19 @@ def test_training_on_another_version_says_what_both_share(sync, ready, tmp_path)
         ),
     ],
 )
-def test_a_version_that_cannot_be_trained_on_costs_nothing(sync, ready, tmp_path, version, absent, error, said):
+def test_a_version_that_cannot_be_trained_on_costs_nothing(sync, ready, tmp_path, version, absent, error, message):
     """A version that is not offered raises OperatorNeeded, an incomplete one RetryLater; the state is unchanged."""
     held = content(sync().store)
     serve(tmp_path / "served" / "v5.4")
     (tmp_path / "served" / "v5.4" / absent).unlink() if absent else None
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         ready(version, "v5.3")
 
     assert [path.name for path in (tmp_path / "state" / "data").iterdir()] == ["v5.3"]
     assert content(sync().store) == held
 
 
-def test_no_room_for_a_version_is_said_before_anything_is_fetched(sync, ready, tmp_path, monkeypatch):
+def test_no_room_for_a_version_is_an_error_before_any_download(sync, ready, tmp_path, monkeypatch):
     """The sizes of download and store are compared with the free space; a stored version needs none."""
     sync()
     serve(tmp_path / "served" / "v5.4")

@@ -40,9 +40,9 @@ def test_damaged_download_is_fetched_again(installation):
     bad = bytearray(sound)
     bad[len(bad) // 2] ^= 16
     path.write_bytes(bad)
-    refused, mended = installation.bot("sync"), installation.bot("sync")
+    refused, repaired = installation.bot("sync"), installation.bot("sync")
 
-    assert (refused.returncode, mended.returncode) == (75, 0)
+    assert (refused.returncode, repaired.returncode) == (75, 0)
     assert "damaged since its download" in refused.stderr
     assert path.read_bytes() == sound
 

@@ -33,15 +33,15 @@ def test_a_daemon_that_beats_is_well(beating, tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"), [("round", "round 1405 was missed"), ("state", "disk full"), ("scheduler", "no sign of it")]
 )
-def test_a_trouble_makes_it_ill_until_it_is_over(beating, tmp_path, name, reason):
+def test_a_problem_is_listed_until_it_ends(beating, tmp_path, name, reason):
     """A problem that the loop marks appears with the next beat, and disappears with the beat after its end."""
     beating.mark(name, reason)
     beating.beat()
-    ill = problems(tmp_path)
+    found = problems(tmp_path)
     beating.mark(name, None)
     beating.beat()
 
-    assert ill == (f"{name}: {reason}",)
+    assert found == (f"{name}: {reason}",)
     assert problems(tmp_path) == ()
 
 

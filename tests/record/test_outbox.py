@@ -18,9 +18,9 @@ def outbox(tmp_path):
 
 
 def sent(outbox, now=NOW):
-    told = []
-    outbox.deliver(lambda message: told.append((message.kind, message.title)) or True, now=now)
-    return told
+    sent = []
+    outbox.deliver(lambda message: sent.append((message.kind, message.title)) or True, now=now)
+    return sent
 
 
 def test_one_alert_and_one_recovery_however_often_it_shows(outbox):
@@ -65,18 +65,18 @@ def test_a_crash_between_sending_and_noting_it_repeats_the_message(outbox, tmp_p
 def test_alerts_and_recoveries_alternate(tmp_path_factory, steps, up):
     """Alerts and recoveries of each problem alternate, even when the notification service fails at times."""
     outbox = Outbox(tmp_path_factory.mktemp("outbox") / "ledger.sqlite")
-    told, now = [], NOW
+    sent, now = [], NOW
     for name, begins in steps:
         outbox.alert(name, name, "", at=now) if begins else outbox.resolve(name, "", at=now)
         works = up.draw(st.booleans())
         outbox.deliver(
-            lambda message, works=works: works and (told.append((message.alert, message.kind)) or True), now=now
+            lambda message, works=works: works and (sent.append((message.alert, message.kind)) or True), now=now
         )
         now += timedelta(hours=2)
-    outbox.deliver(lambda message: told.append((message.alert, message.kind)) or True, now=now)
+    outbox.deliver(lambda message: sent.append((message.alert, message.kind)) or True, now=now)
 
     for name in ("a", "b"):
-        kinds = [kind for trouble, kind in told if trouble == name]
+        kinds = [kind for alert, kind in sent if alert == name]
         assert kinds == ["alert", "recovery"] * (len(kinds) // 2) + ["alert"] * (len(kinds) % 2)
     assert outbox.waiting() == 0
     outbox.close()
