@@ -109,7 +109,7 @@ class ArtifactStore:
             sync(target)
             listed[name] = {"sha256": sha256_of(target), "bytes": target.stat().st_size}
         full = {**manifest, "format": FORMAT, "id": identity, "created_at": at.isoformat(), "files": listed}
-        full["digest"] = _digest(full)
+        full["digest"] = digest_of(full)
         (staging / MANIFEST).write_text(json.dumps(full, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         sync(staging / MANIFEST)
         sync(staging)
@@ -128,7 +128,7 @@ class ArtifactStore:
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             listed = manifest["files"]
-            if manifest["id"] != identity or manifest["digest"] != _digest(manifest):
+            if manifest["id"] != identity or manifest["digest"] != digest_of(manifest):
                 raise ArtifactInvalid(f"artifact {identity}: {MANIFEST} is damaged or belongs to another artifact")
         except FileNotFoundError:
             raise ArtifactInvalid(f"artifact {identity} is not in {self.root}") from None
@@ -277,7 +277,7 @@ def _check_format(artifact: Artifact) -> None:
         artifact.required(*keys)
 
 
-def _digest(manifest: Mapping[str, Any]) -> str:
+def digest_of(manifest: Mapping[str, Any]) -> str:
     """Return the sha256 of the manifest's content without its own digest."""
     content = {key: value for key, value in manifest.items() if key != "digest"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
