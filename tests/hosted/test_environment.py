@@ -1,4 +1,4 @@
-"""Numerai's machine for uploaded models: its limits hold, and an answer it would not take is not taken."""
+"""The imitation of Numerai's machine: its limits hold, and it refuses results that Numerai would refuse."""
 
 import sys
 from pathlib import Path
@@ -31,7 +31,7 @@ def ran(tmp_path):
 
 
 def test_predictions_come_back_to_the_last_bit(ran):
-    """What the model says is what is compared, beside seconds and memory; a second argument is the benchmark's file."""
+    """Predictions return exactly, with seconds and memory; a second argument receives the benchmark's file."""
     values = [0.1, 1 / 3, np.nextafter(1.0, 0.0)]
     found = ran(lambda _live, benchmarks: pd.DataFrame({"prediction": values}, index=benchmarks.index))
 
@@ -67,7 +67,7 @@ def spreads(live):
     ids=["memory", "network", "cores", "missing", "edge", "ids", "column"],
 )
 def test_model_that_numerai_would_not_run_is_refused(ran, model, reason):
-    """More than 4 GB, a connection, an answer that lacks something: refused with its reason; there is one core."""
+    """More than 4 GB, a connection, or an incomplete result is refused with its reason; there is one core."""
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     try:
         with pytest.raises(GateFailed, match=f"does not run on Numerai's machine: .*{reason}"):
@@ -77,7 +77,7 @@ def test_model_that_numerai_would_not_run_is_refused(ran, model, reason):
 
 
 def test_model_that_takes_too_long_is_refused(ran, monkeypatch):
-    """Ten minutes at Numerai's, here a moment."""
+    """A model that exceeds the time limit is refused."""
     monkeypatch.setattr("bot.hosted._environment.LIMIT_S", 0.05)
 
     with pytest.raises(GateFailed, match="runs longer than"):
@@ -85,7 +85,7 @@ def test_model_that_takes_too_long_is_refused(ran, monkeypatch):
 
 
 def test_python_without_an_image_is_refused(monkeypatch):
-    """A pickle is of one version of Python; one that Numerai has no image for is of no use."""
+    """A Python version without an image of Numerai is refused, since a pickle runs on one version only."""
     monkeypatch.setattr(sys, "version_info", type(sys)("version"))
     sys.version_info.major, sys.version_info.minor = 3, 15
 
@@ -94,6 +94,6 @@ def test_python_without_an_image_is_refused(monkeypatch):
 
 
 def test_every_image_pins_what_a_packed_model_imports():
-    """numpy, pandas, onnx and LightGBM's library, and what reads a live file."""
+    """Each image pins numpy, pandas, onnx, LightGBM, and pyarrow for live files."""
     for pins in IMAGES.values():
         assert {"numpy", "pandas", "onnx", "lightgbm", "pyarrow", "cloudpickle"} <= set(pins)

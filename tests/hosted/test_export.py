@@ -1,4 +1,4 @@
-"""What counts as the same ranks on another machine."""
+"""Comparison of ranks between the artifact and its pickle."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def ranked(values):
 
 
 def test_neighbours_may_change_places_and_no_more():
-    """A swap of two neighbours among a thousand rows is float noise; one row elsewhere is not, nor are other rows."""
+    """A swap of two neighbours among a thousand rows passes; a row that moves further, or other rows, are refused."""
     even = np.arange(1, 1001) / 1001
     ids, ran = ranked(even)
     swapped, jumped = even.copy(), even.copy()

@@ -40,11 +40,11 @@ def test_a_fresh_file_after_an_unseen_round_is_taken(later):
     assert later.sandbox.tournament.submissions[0].accepted
 
 
-def test_ids_that_the_server_changed_are_noticed_and_mended(later):
-    """Where no date tells, the read-back does: the rows are forgotten, fetched anew, and the fresh upload takes over."""
+def test_ids_that_the_server_changed_are_noticed_and_fixed(later):
+    """Without a date, the read-back shows the old file: it is forgotten and fetched anew, and a fresh upload replaces it."""
     undated = (
         "import sys; from bot.cli import main; from bot.submission import live_fetch\n"
-        "live_fetch._between = lambda client, round_: None\n"
+        "live_fetch._between_openings = lambda client, round_: None\n"
         "sys.argv = ['bot', 'submit']; main.main()\n"
     )
     later.sandbox.faults.add(STALE)

@@ -1,4 +1,4 @@
-"""Gates: whatever passes here, Numerai accepts; whatever is poisoned, is refused."""
+"""Gates: Numerai accepts every file that passes them, and each kind of bad file is refused."""
 
 import numpy as np
 import pandas as pd
@@ -49,20 +49,20 @@ def test_healthy_submission_passes():
         ("ids", [], np.array([])),
     ],
 )
-def test_poisons_are_refused(gate, ids, predictions):
-    """Each poison is refused by the gate that is there for it."""
+def test_bad_files_are_refused(gate, ids, predictions):
+    """Each bad file is refused by its gate."""
     assert gate in refused(ids, predictions)
 
 
 def test_too_few_rows_are_refused():
-    """A live file with a handful of rows is no round."""
+    """A live file with a handful of rows is refused."""
     findings = check_submission(IDS[:10], GOOD[:10], live_ids=IDS[:10])
 
     assert "ids" in {finding.gate for finding in findings if not finding.ok}
 
 
 def test_exposure_to_one_feature_is_refused():
-    """Predictions that are one feature are refused with number and way out."""
+    """Predictions equal to one feature are refused, and the message names the setting."""
     features = np.random.default_rng(2).integers(0, 5, size=(ROWS, 3), dtype=np.int8)
     predictions = (features[:, 1].astype(float) * ROWS + np.arange(ROWS) + 1) / (5 * ROWS + 1)
     findings = check_submission(IDS, predictions, live_ids=IDS, features=features)
@@ -73,13 +73,13 @@ def test_exposure_to_one_feature_is_refused():
 
 
 @pytest.mark.parametrize("drift", [-0.9, 0.0, float("nan")])
-def test_turned_around_predictions_are_refused(drift):
-    """A retrain that turns the predictions around is refused."""
+def test_reversed_predictions_are_refused(drift):
+    """A retrain that reverses the predictions is refused."""
     assert refused(drift=drift) == {"drift"}
 
 
 def test_limits_are_settings():
-    """A limit can be moved."""
+    """Each limit can be changed."""
     assert refused(drift=0.5, limits=Limits(min_drift=0.8)) == {"drift"}
 
 
@@ -89,8 +89,8 @@ def test_limits_are_settings():
     ids=st.lists(st.sampled_from(IDS[:61]), min_size=60, max_size=60),
     straight=st.booleans(),
 )
-def test_what_passes_here_numerai_accepts(values, ids, straight):
-    """Whatever our gates let through, Numerai's own validation accepts."""
+def test_numerai_accepts_every_file_that_passes(values, ids, straight):
+    """Numerai's own validation accepts every file that passes the gates."""
     live = IDS[:60]
     sent = live if straight else ids
     findings = check_submission(sent, np.array(values), live_ids=live)

@@ -1,4 +1,4 @@
-"""The benchmark's file of an open round: in the order of the live rows, or none and why, and never a round lost for it."""
+"""Benchmark predictions of an open round: in the order of the live rows, or the reason why there are none."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -38,7 +38,7 @@ def write(folder, ids, values):
 
 
 def test_predictions_follow_the_live_rows(tmp_path):
-    """Another order and rows that are not live do not matter; a row that lacks one has none."""
+    """The order of the file and rows that are not live do not matter; a row without a prediction is NaN."""
     write(tmp_path, "edcaxy", [5.0, 4.0, 3.0, 1.0, 9.0, 9.0])
     np.testing.assert_array_equal(ask(tmp_path), [1.0, np.nan, 3.0, 4.0, 5.0])
 
@@ -52,21 +52,21 @@ def test_predictions_follow_the_live_rows(tmp_path):
     ],
 )
 def test_file_that_does_not_fit_is_not_used(tmp_path, ids, values, column, reason):
-    """Another round's rows, too few of this one's, or another data version: nothing is guessed."""
+    """Rows of another round, too few rows, or a column of another data version are refused with their reason."""
     write(tmp_path, ids, values)
 
     assert reason in ask(tmp_path, column=column).reason
 
 
 def test_damaged_file_is_a_reason_and_no_error(tmp_path):
-    """What cannot be read is told, and nothing is raised."""
+    """A file that cannot be read is a reason, not an error."""
     (tmp_path / FILE).write_bytes(b"PAR1 and then nothing")
 
     assert isinstance(ask(tmp_path), Absent)
 
 
 def test_nothing_is_fetched_when_time_is_short(tmp_path):
-    """Four minutes before the close the round goes first."""
+    """Less than four minutes before the guard, nothing is fetched."""
     found = ask(tmp_path, now=NOW + timedelta(minutes=57))
 
     assert "too few to wait for" in found.reason
@@ -74,7 +74,7 @@ def test_nothing_is_fetched_when_time_is_short(tmp_path):
 
 
 def test_killed_fetch_is_not_waited_for_again(tmp_path):
-    """An attempt that died while it waited leaves a mark, and the next one does without."""
+    """A killed attempt leaves a marker file, and the next attempt does not fetch again."""
     (tmp_path / f"{FILE}.asked").touch()
 
     assert "in vain" in ask(tmp_path).reason

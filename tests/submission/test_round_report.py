@@ -31,7 +31,7 @@ def report():
 
 
 def test_report_is_json_with_a_schema_number():
-    """The report can be read by anything, and says which form it has."""
+    """The report is JSON and holds its schema number."""
     content = json.loads(report().to_json())
 
     assert content["schema"] == 1
@@ -47,7 +47,7 @@ def test_members_are_compared_by_rank():
 
 
 def test_largest_exposures_come_first():
-    """Exposures are listed by size, and the largest is the headline."""
+    """Exposures are listed by size, and ``max_exposure`` is the largest."""
     one = report()
     sizes = [abs(value) for _, value in one.exposures]
 

@@ -1,4 +1,4 @@
-"""The child that validates a file says what Numerai's function says in full company of its libraries."""
+"""The validation in the child process equals Numerai's function with all of its libraries."""
 
 import numpy as np
 import pandas as pd
@@ -33,8 +33,8 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_child_says_what_the_function_says(tmp_path, name):
-    """Accepted is accepted, and a refusal carries the function's own words."""
+def test_the_child_returns_the_verdict_of_the_function(tmp_path, name):
+    """The child accepts what the function accepts, and returns the message of its refusal."""
     pd.DataFrame({"id": IDS}).to_parquet(tmp_path / "live.parquet", index=False)
     FILES[name].to_csv(tmp_path / "predictions.csv", index=False)
     try:
