@@ -1,10 +1,14 @@
 """What every test may rely on: no settings from the outside, and the real samples where they are at hand."""
 
+import logging
 import os
 import shutil
+import sys
+import threading
 from pathlib import Path
 
 import pytest
+import structlog
 
 # The suite runs in as many processes as there are cores; a thread for every core in each of them would only spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,6 +22,17 @@ def _clean_environment(monkeypatch):
     for name in list(os.environ):
         if name.startswith(("BOT_", "NUMERAI_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging():
+    """Undo the logging that a command sets up in this process: its standard error is closed after the test."""
+    root, config = logging.getLogger(), structlog.get_config()
+    handlers, level, hooks = list(root.handlers), root.level, (sys.excepthook, threading.excepthook)
+    yield
+    root.handlers[:], (sys.excepthook, threading.excepthook) = handlers, hooks
+    root.setLevel(level)
+    structlog.configure(**config)
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,7 @@ def test_a_missed_goal_ends_with_exit_1(bench, monkeypatch, tmp_path):
 
 def test_without_the_file_no_number_is_printed(bench, monkeypatch, tmp_path, capsys):
     """The script says what it needs."""
-    with pytest.raises(SystemExit, match="no numbers"):
+    with pytest.raises(SystemExit, match="path of ETTh1"):
         run(bench, monkeypatch, tmp_path / "absent.csv")
     assert capsys.readouterr().out == ""
 

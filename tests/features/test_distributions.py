@@ -125,7 +125,7 @@ def test_the_gate_warns_and_refuses_by_its_limits(learned):
     assert not findings[40].ok
     assert "BOT_MAX_FEATURE_DRIFT" in findings[40].message
     assert few.ok
-    assert "1000 rows are as few" in few.value
+    assert "1000 rows are fewer" in few.value
     assert unknown.ok
     assert unknown.value.startswith("not compared")
 

@@ -21,7 +21,7 @@ from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World
 from models.inference.ranks import rank_correlation
-from tests.integration.conftest import OPENED, SLOT, Installation
+from tests.harness.installation import OPENED, SLOT, Installation
 
 EARLIER = Path(__file__).with_name("earlier_state")
 FIRST, SECOND = "2026-11-28T161322Z-76f7", "2026-11-28T161401Z-7334"
