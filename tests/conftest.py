@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,15 +25,28 @@ def _clean_environment(monkeypatch):
             monkeypatch.delenv(name)
 
 
-@pytest.fixture(autouse=True)
-def _own_logging():
-    """Undo the logging that a command sets up in this process: its standard error is closed after the test."""
+@contextmanager
+def own_logging():
+    """Undo the logging that a command sets up in this process, where its standard error is closed afterwards."""
     root, config = logging.getLogger(), structlog.get_config()
     handlers, level, hooks = list(root.handlers), root.level, (sys.excepthook, threading.excepthook)
     yield
     root.handlers[:], (sys.excepthook, threading.excepthook) = handlers, hooks
     root.setLevel(level)
     structlog.configure(**config)
+
+
+@pytest.fixture(autouse=True)
+def _logging_of_a_test():
+    with own_logging():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _logging_of_a_module():
+    """Fixtures of a module run commands too."""
+    with own_logging():
+        yield
 
 
 @pytest.fixture(scope="session")
