@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from bot import assembly
 from bot.cli.console import training_bar
 from bot.research.experiment import Experiment
-from bot.settings import load_settings
+from bot.settings import Settings, load_settings
 from bot.system import logs
 from bot.system.lock import state_lock
+from bot.system.progress import ProgressCallback
 from bot.training import recipe_file
+from bot.training.recipes import ResolvedRecipe
 
 
 @contextmanager
@@ -17,17 +19,42 @@ def open_experiment(recipe: str | None, *, eras: int | None, every: int, chunk: 
     """Open the synced history for an experiment, with a bar while it runs; one experiment runs at a time."""
     settings = load_settings()
     logs.configure(**settings.logging)
-    chosen = recipe_file.find(recipe or settings.recipe)
+    plan = find_plan(settings, recipe)
     with state_lock(settings.state_dir, "experiment"), training_bar() as report_progress:
-        yield Experiment(
-            state_dir=settings.state_dir,
-            data_version=assembly.pins(settings, [chosen.name])[0].in_use,
-            feature_set=settings.feature_set,
-            target=settings.target,
-            recipe=chosen,
-            eras=eras,
-            every=every,
-            chunk=chunk,
-            device=settings.device,
-            report_progress=report_progress,
-        )
+        yield make_experiment(settings, plan, eras=eras, every=every, chunk=chunk, report_progress=report_progress)
+
+
+def find_plan(settings: Settings, recipe: str | None) -> ResolvedRecipe:
+    """
+    Return a recipe with its own pins and the settings for the rest; ``None`` takes the recipe of the settings.
+
+    Raises:
+        BadConfig: The recipe is unknown.
+    """
+    chosen = recipe_file.find(recipe or settings.recipe)
+    in_use = assembly.pins(settings, [chosen.name])[0].in_use
+    return assembly.resolve_recipe(settings, chosen, data_version=in_use)
+
+
+def make_experiment(
+    settings: Settings,
+    plan: ResolvedRecipe,
+    *,
+    eras: int | None,
+    every: int,
+    chunk: int,
+    report_progress: ProgressCallback,
+) -> Experiment:
+    """Return the experiment of a recipe on the data version, feature set and target that it resolves to."""
+    return Experiment(
+        state_dir=settings.state_dir,
+        data_version=plan.data_version,
+        feature_set=plan.feature_set,
+        target=plan.target,
+        recipe=plan.recipe,
+        eras=eras,
+        every=every,
+        chunk=chunk,
+        device=settings.device,
+        report_progress=report_progress,
+    )

@@ -6,10 +6,9 @@ from pathlib import Path
 import optuna
 import typer
 
-from bot import assembly
 from bot.cli.console import training_bar
+from bot.cli.research._experiment import find_plan, make_experiment
 from bot.errors import BadConfig
-from bot.research.experiment import Experiment
 from bot.research.trial_worker import Worker, open_study
 from bot.research.tune import SearchSpace, Tuning
 from bot.settings import load_settings
@@ -87,21 +86,10 @@ def tune_recipe(
     """
     settings = load_settings()
     logs.configure(**settings.logging)
-    base = recipe_file.find(recipe or settings.recipe)
-    in_use = assembly.pins(settings, [base.name])[0].in_use
-    plan = assembly.resolve_recipe(settings, base, data_version=in_use)
+    plan = find_plan(settings, recipe)
     with stop_on_signal() as should_stop, training_bar() as report_progress:
-        experiment = Experiment(
-            state_dir=settings.state_dir,
-            data_version=plan.data_version,
-            feature_set=plan.feature_set,
-            target=plan.target,
-            recipe=base,
-            eras=eras,
-            every=every,
-            chunk=chunk,
-            device=settings.device,
-            report_progress=report_progress,
+        experiment = make_experiment(
+            settings, plan, eras=eras, every=every, chunk=chunk, report_progress=report_progress
         )
         space = _search_space(plan, feature_sets, presets)
         tuning = Tuning(experiment=experiment, space=space, penalty=penalty, should_stop=should_stop)
