@@ -1,4 +1,4 @@
-"""After a round is confirmed, `bot scores` holds what was sent beside Numerai's benchmark model."""
+"""`bot scores` correlates a confirmed submission with Numerai's benchmark model."""
 
 import json
 
@@ -15,13 +15,13 @@ COLUMN = "v53_lgbm_ender60"
 
 
 def kept(installation):
-    """Return what is kept of the comparison, ``None`` where there is nothing."""
+    """Return the stored comparison, or ``None``."""
     path = installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "likeness.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def test_a_confirmed_submission_is_held_beside_the_benchmark_once(installation):
-    """The correlation is that of the file that was sent, is shown with the round, and is not asked for again."""
+    """The correlation uses the sent file, is shown with the round, and is computed once."""
     installation.bot("submit")
     first, second = installation.bot("scores"), installation.bot("scores")
     found = kept(installation)
@@ -41,7 +41,7 @@ def test_a_confirmed_submission_is_held_beside_the_benchmark_once(installation):
 
 
 def test_a_submission_unlike_the_benchmark_is_a_finding(installation):
-    """Under the limit of the operator it is said on the terminal, in the log and with the round."""
+    """A correlation below the operator's limit is reported on the terminal, in the log and with the round."""
     installation.bot("submit")
     told = installation.bot("scores", BOT_MIN_BENCHMARK_CORR="0.999")
 
@@ -52,7 +52,7 @@ def test_a_submission_unlike_the_benchmark_is_a_finding(installation):
 
 
 def test_without_a_benchmark_nothing_is_said_and_scores_come_all_the_same(installation):
-    """A file that cannot be had costs the comparison alone, and it is tried again the next time."""
+    """If the benchmark file is unavailable, only the comparison is skipped and retried later."""
     installation.bot("submit")
     installation.sandbox.faults.add(Fault(operation="GET", kind="bad_gateway", times=50))
     without = installation.bot("scores")
@@ -66,7 +66,7 @@ def test_without_a_benchmark_nothing_is_said_and_scores_come_all_the_same(instal
 
 
 def test_only_what_was_sent_is_compared(installation):
-    """A file that a later attempt left in its place, which its gates refused, says nothing about the submission."""
+    """Predictions of a later, refused attempt are not compared."""
     installation.bot("submit")
     path = installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "predictions.csv"
     path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6"))

@@ -1,4 +1,4 @@
-"""The last steps of a round, step by step: reconcile, guard, upload, read back, confirm."""
+"""The last steps of a round: reconcile, guard, upload, read back, confirm."""
 
 import hashlib
 from contextlib import suppress
@@ -66,7 +66,7 @@ def bring(delivery, content, *, force=False):
 
 @pytest.mark.parametrize("gone", [timedelta(hours=2), timedelta(minutes=58, seconds=30), timedelta(days=1)])
 def test_a_close_during_the_upload_is_noticed(sandbox, delivery, content, gone):
-    """A round that closes, nearly closes, or gives way to the next while the file is sent gets no submission."""
+    """No submission is created for a round that closes or is replaced by the next during the upload."""
 
     def pass_time(name):
         if name == "upload.put:after":
@@ -80,7 +80,7 @@ def test_a_close_during_the_upload_is_noticed(sandbox, delivery, content, gone):
 
 
 def test_a_late_upload_is_not_even_begun(sandbox, delivery, content):
-    """In the last minute before the close nothing is stored either."""
+    """In the last minute before the close, no file is uploaded."""
     round_ = delivery.client.current_round()
     sandbox.clock.advance(timedelta(minutes=58, seconds=1))
     delivery.client.current_round()
@@ -91,7 +91,7 @@ def test_a_late_upload_is_not_even_begun(sandbox, delivery, content):
 
 
 def test_confirmed_means_read_back(sandbox, delivery, content):
-    """The ledger names the server's own submission once its bytes were compared."""
+    """The ledger records the server's submission id after its bytes were compared."""
     entry = bring(delivery, content)
     (held,) = sandbox.tournament.submissions
 
@@ -101,7 +101,7 @@ def test_confirmed_means_read_back(sandbox, delivery, content):
 
 
 def test_bytes_that_changed_on_the_way_are_replaced(sandbox, delivery, content):
-    """A stored file that is not what was sent is not taken for ours; the right one follows."""
+    """A stored file with other bytes is not confirmed; the right file is sent again."""
 
     def corrupt(name):
         if name == "upload.put:after" and not sandbox.tournament.submissions:
@@ -115,7 +115,7 @@ def test_bytes_that_changed_on_the_way_are_replaced(sandbox, delivery, content):
 
 
 def test_an_upload_that_is_never_listed_is_an_error(sandbox, delivery, content):
-    """Acknowledged is not proven: without being listed, a submission is not confirmed."""
+    """A submission that the server acknowledged but does not list is not confirmed."""
 
     def forget(name):
         if name == "upload.create:after":
@@ -128,7 +128,7 @@ def test_an_upload_that_is_never_listed_is_an_error(sandbox, delivery, content):
 
 
 def test_own_submission_of_a_lost_ledger_is_adopted(sandbox, delivery, content):
-    """What this bot sent for this round stands, also under other predictions than it would send now."""
+    """An earlier submission of this bot for this round stays, although the new predictions differ."""
     name = f"{intent(content).token}-server.csv"
     held = sandbox.tournament.place(SLOT, filename=name, content=content)
     now = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
@@ -140,7 +140,7 @@ def test_own_submission_of_a_lost_ledger_is_adopted(sandbox, delivery, content):
 
 
 def test_own_name_over_other_bytes_is_not_adopted(sandbox, delivery, content):
-    """A submission under a token of this bot that does not hold the bytes the token names is replaced."""
+    """A submission with this bot's token but other bytes is replaced."""
     other = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
     sandbox.tournament.place(SLOT, filename=f"{intent(b'').token}-x.csv", content=other)
     bring(delivery, content)
@@ -149,7 +149,7 @@ def test_own_name_over_other_bytes_is_not_adopted(sandbox, delivery, content):
 
 
 def test_file_queued_from_the_round_before_is_replaced(sandbox, delivery, content):
-    """What was queued for this round under the last one's token gives way to fresh predictions."""
+    """A late file of the last round is replaced by this round's predictions."""
     old = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
     sandbox.tournament.place(SLOT, filename=f"{intent(old, FIRST_ROUND - 1).token}-x.csv", content=old)
     bring(delivery, content)
@@ -159,7 +159,7 @@ def test_file_queued_from_the_round_before_is_replaced(sandbox, delivery, conten
 
 @pytest.mark.parametrize("name", ["by-hand.csv", f"r{FIRST_ROUND}-other-01234567.csv", f"xr{FIRST_ROUND}-{SLOT}-0.csv"])
 def test_foreign_submission_is_named_and_left_alone(sandbox, delivery, content, name):
-    """A file that this slot's bot did not name is somebody else's, unless the operator forces a replacement."""
+    """A submission that this bot did not make stays, unless the operator forces a replacement."""
     other = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
     sandbox.tournament.place(SLOT, filename=name, content=other)
     with pytest.raises(RefuseToSubmit, match=f"slot {SLOT} already holds {name} for round {FIRST_ROUND}.*--force"):
@@ -171,7 +171,7 @@ def test_foreign_submission_is_named_and_left_alone(sandbox, delivery, content, 
 
 
 def test_force_does_not_adopt(sandbox, delivery, content):
-    """Who forces wants these very bytes there, whatever this bot sent before."""
+    """A forced upload replaces an earlier submission of this bot."""
     old = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
     sandbox.tournament.place(SLOT, filename=f"{intent(old).token}-x.csv", content=old)
     entry = bring(delivery, content, force=True)
@@ -181,7 +181,7 @@ def test_force_does_not_adopt(sandbox, delivery, content):
 
 
 def test_submissions_of_other_rounds_and_refused_ones_do_not_count(sandbox, delivery, content):
-    """Only what counts for this round, and was accepted, is what the server holds."""
+    """Only an accepted submission of this round counts as present on the server."""
     refused = sandbox.tournament.place(SLOT, filename=f"{intent(content).token}-x.csv", content=content)
     refused.accepted = False
     other = sandbox.tournament.place(SLOT, filename=f"{intent(content).token}-y.csv", content=content)
@@ -193,7 +193,7 @@ def test_submissions_of_other_rounds_and_refused_ones_do_not_count(sandbox, deli
 
 
 def test_transient_failures_are_outlived(sandbox, delivery, content):
-    """Every step may fail a few times; the round is confirmed with one submission."""
+    """Each step may fail a few times; the round is confirmed with one submission."""
     for operation in ("submissions", "submission_upload_auth", "PUT", "rounds", "submission_download_auth"):
         sandbox.faults.add(Fault(operation=operation, kind="status", status=503))
     entry = bring(delivery, content)
@@ -203,7 +203,7 @@ def test_transient_failures_are_outlived(sandbox, delivery, content):
 
 
 def test_round_that_gave_way_is_named(sandbox, delivery):
-    """After the next opening, the round in hand is over, and the message names both."""
+    """After the next round has opened, the attempt ends and the message names both rounds."""
     round_ = delivery.client.current_round()
     same = delivery.same_round(round_)
     sandbox.clock.advance(timedelta(days=1))
@@ -214,7 +214,7 @@ def test_round_that_gave_way_is_named(sandbox, delivery):
 
 
 def test_ids_that_the_server_replaced_are_noticed(sandbox, delivery, content):
-    """Numerai maps the last round's ids onto this round's; such a submission is not confirmed but told."""
+    """A submission whose ids Numerai mapped from the last round is reported and not confirmed."""
     sandbox.clock.advance(timedelta(days=1))
     entry = intent(content, FIRST_ROUND + 1)
     delivery.ledger.intend(entry)
@@ -229,7 +229,7 @@ def test_ids_that_the_server_replaced_are_noticed(sandbox, delivery, content):
     "other", [{"round": FIRST_ROUND - 1}, {"accepted": False}, {"filename": "by-hand.csv"}], ids=str
 )
 def test_other_ids_in_other_submissions_say_nothing(sandbox, delivery, content, other):
-    """Only what this upload became is compared: not another round's, a refused one or somebody else's."""
+    """The read-back ignores submissions of other rounds, refused ones and those of others."""
     foreign = predictions([f"n{number}" for number in range(5)])
     held = sandbox.tournament.place(SLOT, filename=f"{intent(content).token}-x.csv", content=foreign)
     for name, value in other.items():
@@ -245,7 +245,7 @@ def test_other_ids_in_other_submissions_say_nothing(sandbox, delivery, content, 
 
 @pytest.mark.parametrize(("gone", "timeout"), [(0, 3480), (55, 180), (60, 1), (600, 1)])
 def test_retries_end_with_the_time_for_uploads(sandbox, delivery, content, monkeypatch, gone, timeout):
-    """Waits are short, and no attempt begins when the guard has begun; one always may."""
+    """Retries wait briefly and stop at the guard; the first attempt is always made."""
     bounds = []
     retry_context = stamina.retry_context
 
@@ -266,7 +266,7 @@ def test_retries_end_with_the_time_for_uploads(sandbox, delivery, content, monke
 
 
 def test_six_attempts_are_made(sandbox, delivery, content):
-    """What the server forgets six times is given up until the next run."""
+    """After six lost submissions, the run ends with an error."""
     created = []
 
     def forget(name):
@@ -280,7 +280,7 @@ def test_six_attempts_are_made(sandbox, delivery, content):
 
 
 def test_upload_and_proof_are_logged(sandbox, delivery, content):
-    """Who reads the log sees what was sent and what it became."""
+    """The log records what was sent and the submission that resulted."""
     with capture_logs() as logs:
         entry = bring(delivery, content)
 
@@ -292,10 +292,10 @@ def test_upload_and_proof_are_logged(sandbox, delivery, content):
 
 
 def test_nothing_held_is_nothing_confirmed(delivery, content):
-    """Before anything was uploaded the server confirms nothing, forced or not."""
+    """Before an upload nothing can be confirmed, forced or not."""
     assert [delivery.reconcile(intent(content), MINE, force=force) for force in (False, True)] == [False, False]
 
 
 def test_a_token_names_round_slot_and_content():
-    """What identifies a submission is its round, its slot and eight digits of its content."""
+    """A token contains the round, the slot and eight digits of the content's digest."""
     assert token(1405, "mixer", "0123456789abcdef") == "r1405-mixer-01234567"

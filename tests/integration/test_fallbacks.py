@@ -1,4 +1,4 @@
-"""The fallback ladder: each rung is taken when those above it cannot fill the slot, seen by everyone, and never in silence."""
+"""Fallbacks: each is used when all before it fail, and is logged, shown and reported."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def store(installation):
 
 
 def promote(store, *, broken=()):
-    """Make a copy of the champion the champion: damaged, or one that wants a feature that the live file lacks."""
+    """Promote a copy of the champion that is damaged, or that needs a feature missing from the live file."""
     whole = store.open(store.champions("demo")[-1])
     files = {name: whole.path(name) for name in whole.manifest["files"]}
     if "feature" in broken:
@@ -57,7 +57,7 @@ def sent(installation, number=FIRST_ROUND):
 
 @pytest.mark.parametrize("broken", ["tree", "feature"])
 def test_previous_champion_takes_over(installation, sandbox, store, capsys, broken):
-    """A champion that is damaged, or lacks a feature, gives way to the one before: confirmed, logged, shown, reported."""
+    """If the champion is damaged or lacks a feature, the previous champion's round is confirmed, logged, shown and reported."""
     (sound,) = store.champions("demo")
     refused = promote(store, broken=(broken,))
     with structlog.testing.capture_logs() as logs:
@@ -76,7 +76,7 @@ def test_previous_champion_takes_over(installation, sandbox, store, capsys, brok
 
 
 def test_champions_are_tried_newest_first(installation, store):
-    """With two unusable ones on top, the third is what scores."""
+    """With two unusable champions, the third one scores."""
     (sound,) = store.champions("demo")
     promote(store, broken=("tree",))
     promote(store, broken=("feature",))
@@ -86,7 +86,7 @@ def test_champions_are_tried_newest_first(installation, store):
 
 
 def test_fallback_recipe_fills_a_slot_without_champions(installation, store):
-    """A slot whose recipe has nothing at all is filled by the recipe the operator named for that."""
+    """A slot whose recipe has no artifact uses the configured fallback recipe."""
     receipt = installation.submit(recipe="standard", fallback="demo")
 
     assert (receipt.outcome, receipt.filled_by) == ("confirmed", "fallback recipe")
@@ -94,7 +94,7 @@ def test_fallback_recipe_fills_a_slot_without_champions(installation, store):
 
 
 def test_last_round_is_sent_again_only_where_that_is_allowed(installation, sandbox, store):
-    """With every artifact damaged nothing is sent; where the operator allows it, the last predictions under the new ids."""
+    """With every artifact damaged nothing is sent, unless the operator allows the last predictions with new ids."""
     installation.submit()
     before = sent(installation).predictions
     sandbox.clock.advance(timedelta(days=1))
@@ -115,7 +115,7 @@ def test_last_round_is_sent_again_only_where_that_is_allowed(installation, sandb
 
 
 def test_a_gate_that_refuses_leads_to_the_next_rung(installation, sandbox, store):
-    """Predictions that a gate stops are not sent; what passes every gate is."""
+    """Predictions are sent only if they pass every gate."""
     installation.submit()
     sandbox.clock.advance(timedelta(days=1))
     with pytest.raises(GateFailed, match="exposure"):
@@ -127,7 +127,7 @@ def test_a_gate_that_refuses_leads_to_the_next_rung(installation, sandbox, store
 
 
 def test_damaged_predictions_of_the_last_round_are_not_sent_again(installation, sandbox, store):
-    """Only the very bytes that were confirmed count; the error is still the champion's."""
+    """Last predictions are used only with the confirmed bytes; otherwise the champion's error is raised."""
     installation.submit()
     path = installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "predictions.csv"
     path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6", 1))
@@ -140,7 +140,7 @@ def test_damaged_predictions_of_the_last_round_are_not_sent_again(installation, 
 
 
 def test_no_rung_is_tried_without_time_for_it(installation, sandbox, store):
-    """Seconds before the guard a lower rung could only be late: it is left, and that is logged."""
+    """A fallback that cannot finish before the guard is skipped, and that is logged."""
     promote(store, broken=("tree",))
     sandbox.clock.advance(timedelta(minutes=57, seconds=50))
     with structlog.testing.capture_logs() as logs, pytest.raises(ArtifactInvalid):
@@ -155,13 +155,13 @@ def test_no_rung_is_tried_without_time_for_it(installation, sandbox, store):
     [({"recipe": "standard"}, NoChampion), ({"recipe": "standard", "fallback": "standard"}, NoChampion)],
 )
 def test_without_any_rung_the_operator_is_asked(installation, changed, error):
-    """Nothing trained is nothing to send."""
+    """Without any artifact, nothing is sent."""
     with pytest.raises(error, match="bot retrain"):
         installation.submit(**changed)
 
 
 def test_missing_features_are_never_filled_in(installation, sandbox, store):
-    """Where every rung lacks a feature, each of them is refused by its name and nothing is uploaded."""
+    """If every fallback lacks a feature, each artifact is refused by name and nothing is uploaded."""
     wanting = promote(store, broken=("feature",))
     for folder in store.root.glob("2*"):
         if folder.name != wanting:

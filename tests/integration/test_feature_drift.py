@@ -1,4 +1,4 @@
-"""Live features beside those that the champion learned from: forty healthy rounds pass, other bins warn or refuse."""
+"""Feature drift gate: forty healthy rounds pass, changed bins warn or refuse."""
 
 import json
 
@@ -30,7 +30,7 @@ def gate(installation):
 
 
 def test_no_healthy_round_is_unlike_training(trained, world_folder):
-    """In forty live eras no feature lies outside of the training eras, and as many rows are nothing special."""
+    """In forty live eras no feature is outside the training range, and few rows are unusual."""
     artifact, world = champion(trained), World.open(world_folder)
     learned = FeatureDistributions.from_bytes(artifact.path(DISTRIBUTIONS).read_bytes())
     found = []
@@ -44,7 +44,7 @@ def test_no_healthy_round_is_unlike_training(trained, world_folder):
 
 
 def test_a_healthy_round_says_so(installation):
-    """The gate passes with its share, in report and receipt."""
+    """The gate passes and shows its share in report and receipt."""
     receipt = installation.submit()
     found, share = gate(installation)
 
@@ -53,7 +53,7 @@ def test_a_healthy_round_says_so(installation):
 
 
 def test_a_few_missing_features_are_sent_with_a_warning(installation):
-    """One feature in twenty shows the middle bin throughout: the round is confirmed, and everybody told."""
+    """If one feature in twenty is constant, the round is confirmed with warnings everywhere."""
     installation.sandbox.faults.add(
         Fault(operation="rounds", kind="schema_change", message="some_missing", seconds=9e4)
     )
@@ -68,7 +68,7 @@ def test_a_few_missing_features_are_sent_with_a_warning(installation):
 
 
 def test_other_bins_are_refused_by_limits_that_are_settings(installation):
-    """Four bins instead of five in every feature refuse the artifact; whoever raises the limit sends it."""
+    """Four bins instead of five in every feature refuse the artifact, unless the limit is raised."""
     installation.sandbox.faults.add(Fault(operation="rounds", kind="schema_change", message="bins_merged", seconds=9e4))
     with pytest.raises(GateFailed, match=r"features: 100\.0% of the features are unlike every training era"):
         installation.submit(max_exposure=1.0)
@@ -79,7 +79,7 @@ def test_other_bins_are_refused_by_limits_that_are_settings(installation):
 
 
 def test_an_artifact_that_keeps_no_features_is_not_compared(installation):
-    """What an older version made scores as ever, and the gate notes that nothing was compared."""
+    """An artifact without distributions still scores, and the gate notes that nothing was compared."""
     old = champion(installation.state)
     store = ArtifactStore(installation.state / "artifacts")
     files = {name: old.path(name) for name in old.manifest["files"] if name != DISTRIBUTIONS}

@@ -1,4 +1,4 @@
-"""An artifact as it lies on Numerai's machine: which rows see the history that travelled along."""
+"""An exported artifact on Numerai's machine: which rows use the packed history."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +25,7 @@ def champion(installation):
 
 
 def unpacked(artifact, folder, history):
-    """The artifact as it is on Numerai's machine."""
+    """The artifact as loaded on Numerai's machine."""
     for name, content in _served(artifact, history).items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
@@ -44,7 +44,7 @@ def scored(artifact, frame, window):
 
 
 def test_history_is_masked_once_it_is_stale(champion, frame, tmp_path):
-    """Live rows see the history that travelled along until it is stale, and then none."""
+    """Live rows use the packed history until it is stale, and then none."""
     state = replace(Scorer(champion).history, stale_after=OPENED + timedelta(days=1))
     hosted = unpacked(champion, tmp_path, state)
     with time_machine.travel(OPENED, tick=False):
@@ -58,7 +58,7 @@ def test_history_is_masked_once_it_is_stale(champion, frame, tmp_path):
 
 
 def test_past_eras_do_not_see_what_has_resolved_since(champion, frame, tmp_path):
-    """Numerai also runs a model on past eras: each is ranked by itself, without the history of today."""
+    """Past eras are ranked one by one, without the packed history."""
     past = pd.concat([frame.assign(era="1200"), frame.assign(era="1201")])
     hosted = unpacked(champion, tmp_path, Scorer(champion).history)
     predictions = hosted.predict(past)
@@ -69,7 +69,7 @@ def test_past_eras_do_not_see_what_has_resolved_since(champion, frame, tmp_path)
 
 
 def test_newest_history_travels_along(champion, tmp_path):
-    """What was synced since the training is what live rows see there, as they would here."""
+    """Live rows use the history synced after the training, as they do in the bot."""
     own = Scorer(champion).history
     path = history_path(tmp_path, "v5.3")
     path.parent.mkdir()

@@ -1,4 +1,4 @@
-"""The late policy: what was finished but not sent in time is handed in once, and never taken for the next round's own."""
+"""Late files: finished predictions that missed the close are uploaded once and never replace the next round's."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("no_backoff", "validated_here")
 
 @pytest.fixture
 def missed(installation, sandbox):
-    """A round whose predictions were finished, and that closed while they were being sent."""
+    """A round that closed while its finished predictions were being sent."""
 
     def close(name):
         if name == "upload.put:after":
@@ -31,7 +31,7 @@ def held(sandbox):
 
 
 def test_late_predictions_are_queued_once_and_fresh_ones_replace_them(missed, sandbox):
-    """The closed round's file waits for the next round, however often it is asked for; the next round's own is uploaded all the same."""
+    """Repeated runs queue one late file, and the next round's own file is still uploaded."""
     first, again = missed.queue(), missed.queue()
     (waiting,) = sandbox.tournament.submissions
     sandbox.clock.set(OPENED + timedelta(days=1, minutes=1))
@@ -47,7 +47,7 @@ def test_late_predictions_are_queued_once_and_fresh_ones_replace_them(missed, sa
 
 @pytest.mark.parametrize("phase", ["before", "after"])
 def test_a_lost_answer_is_found_before_anything_is_sent_again(missed, sandbox, phase):
-    """Every attempt asks the server first, so an error on the way leaves exactly one late file."""
+    """Each attempt checks the server first, so a failed request leaves exactly one late file."""
     sandbox.faults.add(Fault(operation="create_submission", kind="status", phase=phase, status=502))
     queued = missed.queue()
 
@@ -56,7 +56,7 @@ def test_a_lost_answer_is_found_before_anything_is_sent_again(missed, sandbox, p
 
 
 def test_a_forgotten_late_file_is_found_on_the_server(missed, sandbox):
-    """A crash between upload and ledger does not queue a second file."""
+    """A crash between upload and ledger entry does not queue a second file."""
 
     def die(name):
         if name == "ledger.queue:before":
@@ -79,7 +79,7 @@ def test_a_forgotten_late_file_is_found_on_the_server(missed, sandbox):
     ],
 )
 def test_nothing_is_queued_once_the_next_round_is_near(missed, sandbox, now, reason):
-    """Late is only late between the close and the next opening."""
+    """A late file is sent only between the close and the next opening."""
     sandbox.clock.set(OPENED + now)
     with pytest.raises(RoundNotOpen, match=reason):
         missed.queue()
@@ -88,7 +88,7 @@ def test_nothing_is_queued_once_the_next_round_is_near(missed, sandbox, now, rea
 
 
 def test_a_round_that_opens_during_the_late_upload_gets_nothing_of_it(missed, sandbox):
-    """The clock is looked at again when the file is stored."""
+    """The clock is checked again before the file is stored."""
 
     def open_next(name):
         if name == "upload.put:after":
@@ -101,7 +101,7 @@ def test_a_round_that_opens_during_the_late_upload_gets_nothing_of_it(missed, sa
 
 
 def test_somebody_elses_submission_for_the_next_round_stays(missed, sandbox):
-    """A hand-made late file is not replaced."""
+    """A late file that the operator uploaded is not replaced."""
     foreign = sandbox.tournament._add(
         FIRST_ROUND + 1, SLOT, missed.settings_as() and next(iter(sandbox.tournament.accounts)).models[SLOT], "by-hand.csv",
         b"", late=True, trigger_id=None,
@@ -113,7 +113,7 @@ def test_somebody_elses_submission_for_the_next_round_stays(missed, sandbox):
 
 
 def test_a_confirmed_round_has_nothing_to_hand_in(installation, sandbox):
-    """What arrived in time is not sent again."""
+    """A file that arrived in time is not sent again."""
     installation.submit()
     sandbox.clock.advance(timedelta(hours=2))
 
@@ -124,7 +124,7 @@ def test_a_confirmed_round_has_nothing_to_hand_in(installation, sandbox):
 
 @pytest.mark.parametrize(("policy", "status", "uploads"), [("skip", 75, 0), ("queue", 0, 1)])
 def test_the_policy_decides_what_the_command_does_after_the_close(missed, sandbox, policy, status, uploads):
-    """By default nothing is uploaded late."""
+    """By default no late file is uploaded."""
     result = missed.bot("submit", "--round", str(FIRST_ROUND), BOT_LATE_POLICY=policy)
 
     assert result.returncode == status, result.stderr

@@ -1,4 +1,4 @@
-"""The live file of a round, in this process: taken where it is proven, fetched and proven where it is not."""
+"""The live file of a round: reused if it is proven, else downloaded and proven."""
 
 from contextlib import nullcontext
 from dataclasses import replace
@@ -38,7 +38,7 @@ def fetches(passed):
 
 
 def test_what_was_fetched_is_recorded(sandbox, delivery, tmp_path):
-    """The ledger holds digests, rows and the server's time of the file that lies there."""
+    """The ledger records the digests, row count and server time of the file."""
     with capture_logs() as logs:
         proven = take(delivery, tmp_path / "live.parquet")
     record, live = proven.record, proven.rows
@@ -52,7 +52,7 @@ def test_what_was_fetched_is_recorded(sandbox, delivery, tmp_path):
 
 
 def test_a_proven_file_is_not_fetched_again(delivery, tmp_path):
-    """What lies there and is what the ledger knows is taken as it is."""
+    """A file on disk that matches the ledger is reused."""
     path, passed = tmp_path / "live.parquet", []
     first = take(delivery, path)
     with listening(passed.append):
@@ -64,7 +64,7 @@ def test_a_proven_file_is_not_fetched_again(delivery, tmp_path):
 
 @pytest.mark.parametrize("left", [None, b"PAR1"])
 def test_a_file_that_is_gone_or_changed_is_fetched_again(delivery, tmp_path, left):
-    """The ledger's word alone is no file."""
+    """A file in the ledger that is missing on disk is downloaded again."""
     path, passed = tmp_path / "live.parquet", []
     first = take(delivery, path)
     path.unlink() if left is None else path.write_bytes(left)
@@ -75,7 +75,7 @@ def test_a_file_that_is_gone_or_changed_is_fetched_again(delivery, tmp_path, lef
 
 
 def test_a_file_that_the_ledger_does_not_know_is_fetched(delivery, tmp_path):
-    """What lies there without having been proven proves nothing."""
+    """A file on disk without a ledger record is downloaded again."""
     path, passed = tmp_path / "live.parquet", []
     take(delivery, path)
     delivery.ledger.forget(FIRST_ROUND)
@@ -86,7 +86,7 @@ def test_a_file_that_the_ledger_does_not_know_is_fetched(delivery, tmp_path):
 
 
 def test_the_file_of_a_round_that_was_seen_is_told_by_its_ids(sandbox, delivery, tmp_path):
-    """Where the last round was seen, its ids are known; the dates are not even asked for, and nothing is recorded."""
+    """If the last round's ids are known, a file with the same ids is refused without a request for its date."""
     take(delivery, tmp_path / "first.parquet")
     sandbox.clock.advance(DAY)
     sandbox.faults.add(Fault(operation="GET", kind="stale_live"))
@@ -99,7 +99,7 @@ def test_the_file_of_a_round_that_was_seen_is_told_by_its_ids(sandbox, delivery,
 
 @pytest.mark.parametrize("rounds_seen", [0, 1])
 def test_the_file_of_a_round_that_was_not_seen_is_told_by_its_date(sandbox, delivery, tmp_path, rounds_seen):
-    """Whether the bot has seen no round or none but an older one: last round's file is refused, this round's taken."""
+    """If the last round's ids are unknown, the file's date decides: an old file is refused, a new one accepted."""
     for _ in range(rounds_seen):
         take(delivery, tmp_path / "first.parquet")
         sandbox.clock.advance(DAY)
@@ -113,7 +113,7 @@ def test_the_file_of_a_round_that_was_not_seen_is_told_by_its_date(sandbox, deli
 
 
 def test_a_size_that_no_round_has_is_refused(sandbox, delivery, tmp_path):
-    """The rows of the newest file that was seen are what a new one is held against."""
+    """A new file's row count is compared with the newest known file."""
     first = take(delivery, tmp_path / "first.parquet").record
     sandbox.clock.advance(DAY)
     sandbox.faults.add(Fault(operation="rounds", kind="schema_change", message="half_the_rows", seconds=9e4))
@@ -123,7 +123,7 @@ def test_a_size_that_no_round_has_is_refused(sandbox, delivery, tmp_path):
 
 @pytest.mark.parametrize(("before", "refused"), [((5, 1), True), ((1, 5), False)])
 def test_the_newest_round_sets_the_size(sandbox, delivery, tmp_path, before, refused):
-    """Of several rounds that were seen, the last one's rows count."""
+    """A new file's row count is compared with the last known round, not with older ones."""
     rows = len(sandbox.tournament.live_ids(FIRST_ROUND))
     for number, share in zip((FIRST_ROUND - 2, FIRST_ROUND - 1), before, strict=True):
         seen = LiveFileRecord(
@@ -136,7 +136,7 @@ def test_the_newest_round_sets_the_size(sandbox, delivery, tmp_path, before, ref
 
 
 def test_a_date_says_nothing_where_the_ids_tell(sandbox, delivery, tmp_path, monkeypatch):
-    """New ids after a round that was seen are this round's, whatever date the server puts on the file."""
+    """New ids after a known round prove the file, whatever its date."""
     take(delivery, tmp_path / "first.parquet")
     sandbox.clock.advance(DAY)
     monkeypatch.setattr("bot.data.download._modified", lambda _: OPENED)
@@ -145,7 +145,7 @@ def test_a_date_says_nothing_where_the_ids_tell(sandbox, delivery, tmp_path, mon
 
 
 def test_a_round_that_gave_way_meanwhile_records_nothing(sandbox, delivery, tmp_path):
-    """A file that arrives after the next opening belongs to nobody knows which round."""
+    """A file that arrives after the next round has opened is refused, because its round is unknown."""
 
     def open_the_next(name):
         if name == "fetch.folder:before":
@@ -159,7 +159,7 @@ def test_a_round_that_gave_way_meanwhile_records_nothing(sandbox, delivery, tmp_
 
 @pytest.mark.parametrize(("hours", "taken"), [(11, False), (13, True)])
 def test_half_way_between_two_openings_nothing_is_published(sandbox, delivery, tmp_path, monkeypatch, hours, taken):
-    """A file from the first half of the interval is the last round's, one from the second half this round's."""
+    """A file dated in the first half of the interval belongs to the last round; in the second half, to this round."""
     sandbox.clock.advance(DAY)
     published = OPENED + timedelta(hours=hours)
     monkeypatch.setattr("bot.data.download._modified", lambda _: published)
@@ -183,7 +183,7 @@ def files(delivery, tmp_path):
 
 
 def test_each_data_version_has_its_own_file_asked_for_once(delivery, files, tmp_path):
-    """Two versions are two proven files under their names; an attempt fetches either once, whoever asks for it."""
+    """Each data version has its own proven file, and an attempt downloads it once."""
     passed, asked = [], files(("v5.3", "v5.3"))
     with listening(passed.append):
         first = asked.get("v5.3")
@@ -200,7 +200,7 @@ def test_each_data_version_has_its_own_file_asked_for_once(delivery, files, tmp_
 
 
 def test_files_of_one_round_have_the_same_ids(delivery, files):
-    """Where two versions disagree, one of them is another round's: both are forgotten and fetched again."""
+    """If the files of two versions have different ids, both are discarded and downloaded again."""
     round_ = delivery.client.current_round()
     other = LiveFileRecord(round=round_.number, version="v5.2", sha256="s", ids_sha256="others", rows=5, fetched_at="")
     delivery.ledger.record_live_file(other)
@@ -217,7 +217,7 @@ def test_files_of_one_round_have_the_same_ids(delivery, files):
 
 @pytest.mark.parametrize(("seconds", "waits"), [(WAIT_S + 2, True), (WAIT_S - 2, False)])
 def test_a_late_file_is_waited_for_until_ten_minutes_before_the_guard(sandbox, files, seconds, waits):
-    """While there is time the better artifact's file is asked for again; then the artifact of another version scores."""
+    """While time is left the champion's version is retried; then a previous artifact of another version scores."""
     asked = files()
     sandbox.clock.advance(timedelta(seconds=asked.round_.seconds_left(sandbox.clock.now()) - 60 - seconds))
     sandbox.faults.add(Fault(operation="GET", kind="status", status=403, times=9))
@@ -232,7 +232,7 @@ def test_a_late_file_is_waited_for_until_ten_minutes_before_the_guard(sandbox, f
 
 
 def test_a_version_that_is_not_offered_any_more_is_not_waited_for(sandbox, files):
-    """What the server does not list will not come; where it lists nothing at all because it fails, it may."""
+    """A version missing from the server's list is not retried; if the list itself fails, it is."""
     sandbox.faults.add(Fault(operation="rounds", kind="version_removed", seconds=9e4))
     sandbox.faults.add(Fault(operation="GET", kind="status", status=403, times=3))
     asked, silent = files(("v5.2", "v5.3")), files(("v5.2", "v5.3"))

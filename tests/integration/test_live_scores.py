@@ -1,4 +1,4 @@
-"""A season of resolved rounds: the live record holds the tournament's own scores and pays what its rounds pay."""
+"""A season of resolved rounds: the live record holds the tournament's scores and payouts."""
 
 from datetime import timedelta
 
@@ -31,7 +31,7 @@ SLOTS = (Slot(name=SLOT, model_id=DEMO_ACCOUNT.models[SLOT], recipe="demo"),)
 
 @pytest.fixture(scope="module")
 def season(tmp_path_factory, world_folder):
-    """Forty-two rounds, a submission each, all but the last few resolved; the client and the tournament."""
+    """Client and tournament with forty-two submitted rounds, of which all but the last few are resolved."""
     schedule = Schedule.every(DAY, window=DAY / 2, first_round=FIRST_ROUND, first_open=OPENED)
     clock = SandboxClock(OPENED + timedelta(minutes=1), rate=0)
     with Sandbox(World.open(world_folder), clock=clock, schedule=schedule) as sandbox:
@@ -50,12 +50,12 @@ def season(tmp_path_factory, world_folder):
 
 
 def resolved(sandbox):
-    """Let every round resolve."""
+    """Resolve every round."""
     sandbox.clock.advance(timedelta(days=365))
 
 
 def test_the_record_equals_the_tournaments_scores_and_pay(season, tmp_path):
-    """Every score is the tournament's to 1e-9, and the pay is 3 x CORR + 15 x MMC, clipped, by the round's own terms."""
+    """Scores equal the tournament's to 1e-9, and pay is the clipped 3 x CORR + 15 x MMC with the round's payout factors."""
     client, sandbox = season
     resolved(sandbox)
     record = LiveScores(tmp_path / "ledger.sqlite")
@@ -74,7 +74,7 @@ def test_the_record_equals_the_tournaments_scores_and_pay(season, tmp_path):
 
 
 def test_what_was_paid_stands_beside_what_the_terms_say(season, tmp_path):
-    """With a stake on the model, Numerai's payouts are kept as they are and equal ours to 1e-9; settled ones are frozen."""
+    """With a stake, Numerai's payouts are stored, equal ours to 1e-9, and do not change after settlement."""
     client, sandbox = season
     resolved(sandbox)
     sandbox.tournament.stakes[SLOTS[0].model_id] = 12.5
@@ -94,7 +94,7 @@ def test_what_was_paid_stands_beside_what_the_terms_say(season, tmp_path):
 
 
 def test_a_payout_that_is_not_what_the_terms_say_is_shown(tmp_path, capsys):
-    """Pending figures move until they are settled; the difference to the round's terms is a column of its own."""
+    """Pending payouts are updated until settlement; their difference to the expected payout has its own column."""
     record = LiveScores(tmp_path / "ledger.sqlite")
     record.record(SLOT, [score(0.02, 20, final=True)])
     record.record_terms(
@@ -116,7 +116,7 @@ def test_a_payout_that_is_not_what_the_terms_say_is_shown(tmp_path, capsys):
 
 
 def test_scores_come_without_payouts_where_the_key_may_not_know(season, tmp_path):
-    """A failing question about money costs the money's figures alone."""
+    """If the payout query fails, only payouts are missing."""
     client, sandbox = season
     resolved(sandbox)
     sandbox.faults.add(Fault(operation="pending_model_payouts", kind="graphql_error", message="permission denied"))
@@ -127,7 +127,7 @@ def test_scores_come_without_payouts_where_the_key_may_not_know(season, tmp_path
 
 
 def test_a_second_sync_brings_no_news_and_the_export_has_everything(season, tmp_path):
-    """Nothing changes once it is resolved, and the parquet file has a row per round and score."""
+    """Resolved scores do not change, and the parquet file has one row per round and score."""
     client, sandbox = season
     resolved(sandbox)
     record = LiveScores(tmp_path / "ledger.sqlite")
@@ -147,7 +147,7 @@ def score(value, day, *, final=False):
 
 
 def test_a_resolved_score_is_frozen(tmp_path):
-    """Scores move until they are resolved; afterwards neither a correction nor an older answer changes them."""
+    """Scores are updated until they are resolved; later answers do not change them."""
     record = LiveScores(tmp_path / "ledger.sqlite")
     steps = [score(0.01, 1), score(0.02, 2), score(0.015, 1), score(0.03, 20, final=True), score(0.5, 21, final=True)]
     changes = [record.record(SLOT, [one]) for one in steps]
@@ -159,7 +159,7 @@ def test_a_resolved_score_is_frozen(tmp_path):
 
 
 def test_expected_and_live_corr_of_an_artifact_are_compared(installation):
-    """The rounds that an artifact scored are held beside its hold-out; a handful of rounds has no standard error."""
+    """Live scores of an artifact are compared with its hold-out; a few rounds have no standard error."""
     assert installation.bot("submit").returncode == 0
     installation.sandbox.clock.advance(timedelta(days=365))
     done = installation.bot("scores")

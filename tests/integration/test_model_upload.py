@@ -1,4 +1,4 @@
-"""An artifact on Numerai's machines: packed, run by a process that has none of the bot, and ranked as it ranks here."""
+"""An exported artifact gives the same ranks in a process without the bot installed."""
 
 import json
 import shutil
@@ -80,13 +80,13 @@ def exported(artifact, installation, python):
 
 @pytest.fixture
 def served(installation, tmp_path):
-    """The live file that is served now."""
+    """The live file that the sandbox serves now."""
     client = assembly.open_client(installation.settings_as())
     return find_sample(client, installation.state / "rounds", "v5.3", tmp_path, benchmarks=False).live
 
 
 def neutralized(store, champion, **about):
-    """The champion with another ensemble of the same members."""
+    """The champion with other ensemble weights of the same members."""
     recipe = {**champion.manifest["recipe"], **NEUTRALIZED}
     files = {name: champion.path(name) for name in champion.manifest["files"]}
     manifest = {**champion.manifest, "recipe": recipe, "weights": dict(recipe["weights"]), **about}
@@ -94,7 +94,7 @@ def neutralized(store, champion, **about):
 
 
 def test_exported_champion_ranks_as_it_does_here(installation, champion, elsewhere):
-    """The command packs the champion, has a process without the bot score the round, and prints that ranks are equal."""
+    """The command packs the champion, scores the round in a process without the bot, and prints that ranks are equal."""
     result = installation.bot("export", "numerai-model", "--python", str(elsewhere))
     folder = installation.state / "exports"
     receipt = json.loads((folder / f"{champion.id}.json").read_text())
@@ -107,7 +107,7 @@ def test_exported_champion_ranks_as_it_does_here(installation, champion, elsewhe
 
 
 def test_missing_values_are_filled_as_they_are_here(installation, champion, elsewhere, served):
-    """Rows and columns without values count there as they count here; a round that is kept is what they are tried on."""
+    """Missing values are treated equally, which is checked on a kept round."""
     table = pd.read_parquet(served)
     names = [name for name in table.columns if name.startswith("feature_")]
     table[names[3]] = table[names[3]].astype("float64")
@@ -123,7 +123,7 @@ def test_missing_values_are_filled_as_they_are_here(installation, champion, else
 
 
 def test_ensemble_is_neutralized_to_features_there_too(installation, store, champion, elsewhere):
-    """Weights and the projection on features travel along."""
+    """Ensemble weights and neutralization are part of the exported model."""
     artifact = neutralized(store, champion)
     made = exported(artifact, installation, elsewhere)
 
@@ -132,7 +132,7 @@ def test_ensemble_is_neutralized_to_features_there_too(installation, store, cham
 
 
 def test_model_neutralized_to_the_benchmark_takes_it(installation, store, champion, elsewhere):
-    """Such a model is a function of two arguments, and uses the second as a round here uses the downloaded file."""
+    """A model with benchmark features is a function of two arguments: live features and benchmark predictions."""
     artifact = neutralized(store, champion, benchmark="v53_lgbm_ender60")
     made = exported(artifact, installation, elsewhere)
 
@@ -143,7 +143,7 @@ def test_model_neutralized_to_the_benchmark_takes_it(installation, store, champi
 
 @pytest.fixture
 def stacked(store, champion, tmp_path):
-    """An artifact whose network, never trained, also sees what trees say of each target."""
+    """An artifact whose untrained network takes tree predictions of each target as inputs."""
     folder = tmp_path / "stacked"
     shutil.copytree(champion.folder, folder)
     config = json.loads(
@@ -162,14 +162,14 @@ def stacked(store, champion, tmp_path):
 
 
 def test_stacked_network_sees_its_trees_there_too(installation, stacked, elsewhere):
-    """Trees whose predictions are an input of the network travel along with it."""
+    """A stacked network is exported with the trees that it takes predictions from."""
     made = exported(stacked, installation, elsewhere)
 
     assert made.checked.agreement.furthest <= 1
 
 
 def test_equal_artifacts_make_equal_pickles(champion, tmp_path):
-    """The receipt's sha256 says which artifact and history a pickle holds."""
+    """Exporting an artifact and its history twice gives the same sha256."""
     one, two = (
         export(champion, tmp_path / name, state_dir=tmp_path, rounds=tmp_path, now=OPENED, client=None)
         for name in ("one.pkl", "two.pkl")
@@ -180,7 +180,7 @@ def test_equal_artifacts_make_equal_pickles(champion, tmp_path):
 
 
 def test_model_that_does_not_run_is_not_kept(installation, champion):
-    """Numerai's machine failing is our failure, before anything lies under the pickle's name."""
+    """If the model fails in the clean process, no pickle is kept."""
     with pytest.raises(GateFailed, match="does not run on Numerai's machine"):
         exported(champion, installation, Path("/bin/false"))
 
@@ -188,7 +188,7 @@ def test_model_that_does_not_run_is_not_kept(installation, champion):
 
 
 def test_model_stays_unchecked_where_packages_cannot_be_had(installation, champion):
-    """Without a package index the command says so, says try later, and keeps what it has under another name."""
+    """Without a package index the command asks to try later and keeps the unchecked pickle under another name."""
     result = installation.bot("export", "numerai-model", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
     folder = installation.state / "exports"
 
@@ -200,7 +200,7 @@ def test_model_stays_unchecked_where_packages_cannot_be_had(installation, champi
 
 @pytest.mark.parametrize("filled", [(SLOT,), ()])
 def test_slot_that_submits_by_api_is_refused(installation, filled):
-    """Named in the settings, or the account's only model: a Model Upload would shut the bot's submissions out."""
+    """A model that the bot submits for cannot receive a Model Upload."""
     client = assembly.open_client(installation.settings_as())
 
     with pytest.raises(BadConfig, match=f"slot {SLOT} submits by API, which a Model Upload would shut out"):
@@ -208,7 +208,7 @@ def test_slot_that_submits_by_api_is_refused(installation, filled):
 
 
 def test_slot_of_somebody_else_is_refused(installation):
-    """A name that is none of the account's models is a mistake."""
+    """A model name that the account lacks is an error."""
     client = assembly.open_client(installation.settings_as())
 
     with pytest.raises(BadConfig, match=f"'other' is not a model of this account; its models: {SLOT}"):
@@ -216,7 +216,7 @@ def test_slot_of_somebody_else_is_refused(installation):
 
 
 def test_free_slot_is_taken(installation):
-    """A model that the settings do not name is free, and what Numerai runs for it now is told."""
+    """A model that no slot uses is accepted, and its current upload is shown."""
     client = assembly.open_client(installation.settings_as())
     before = refuse_filled(SLOT, ("another",), client)
     installation.sandbox.tournament.hosted[client.slots()[SLOT]] = {"filename": "old.pkl"}
@@ -226,7 +226,7 @@ def test_free_slot_is_taken(installation):
 
 
 def test_refused_slot_ends_the_command(installation):
-    """One line and exit code 78, and nothing is packed."""
+    """A wrong option gives one line and exit code 78, and nothing is packed."""
     result = installation.bot("export", "numerai-model", "--slot", SLOT, BOT_SLOTS=f"{SLOT}=demo")
 
     assert result.returncode == BadConfig.exit_code

@@ -1,4 +1,4 @@
-"""A real Numerai cross-section as the round, and Numerai's own model as a member of the ensemble."""
+"""A round with a real Numerai era, and Numerai's official model as an ensemble member."""
 
 import csv
 import json
@@ -33,7 +33,7 @@ TARGET = "target_cyrusd_20"
 
 @pytest.fixture(scope="module")
 def round_(tmp_path_factory, shared_data):
-    """A bot whose ensemble is a network and the official model, and a sandbox that serves the real era as live."""
+    """A bot with a network and the official model, and a sandbox that serves a real era as live."""
     root = tmp_path_factory.mktemp("real")
     served = root / "datasets" / "v5.3"
     served.mkdir(parents=True)
@@ -51,7 +51,7 @@ def round_(tmp_path_factory, shared_data):
 
 
 def champion(root, shared_data, table):
-    """Promote an artifact of an untrained network and the official model's text."""
+    """Promote an artifact with an untrained network and the text of the official model."""
     names = tuple(name for name in table.column_names if name.startswith("feature_"))
     metadata = FeatureMetadata.read(shared_data / "v5.2_features.json")
     manifest = Preprocess(
@@ -93,7 +93,7 @@ def champion(root, shared_data, table):
 
 
 def test_every_real_row_is_scored_and_accepted(round_):
-    """The server accepts one prediction for each of the era's real ids."""
+    """The server accepts one prediction for each real id."""
     installation, result, table = round_
     held = installation.sandbox.tournament.submissions
 
@@ -104,7 +104,7 @@ def test_every_real_row_is_scored_and_accepted(round_):
 
 
 def test_official_model_scores_as_lightgbm_does(round_, shared_data):
-    """The official text gives through our evaluator exactly what LightGBM itself computes from it."""
+    """Our tree evaluator gives the same predictions as LightGBM for the official model."""
     import lightgbm
 
     installation, _, table = round_
@@ -118,7 +118,7 @@ def test_official_model_scores_as_lightgbm_does(round_, shared_data):
 
 
 def test_report_names_both_members(round_):
-    """The round's report tells how far the network and the official model agree."""
+    """The round's report shows the correlation between the network and the official model."""
     installation, _, _ = round_
     report = json.loads((installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "report.json").read_text())
 

@@ -1,4 +1,4 @@
-"""Whole rounds by the command line: real numerapi, real HTTP, real SQLite, real models."""
+"""Whole rounds from the command line with real numerapi, HTTP, SQLite and models."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ def predictions(installation, rounds="rounds"):
 
 
 def test_open_round_ends_confirmed(installation, sandbox):
-    """One command brings the open round to a confirmed submission that holds the bot's very bytes."""
+    """One command confirms the open round with the bot's exact bytes."""
     result = installation.bot("submit", "--round", "latest")
 
     assert result.returncode == 0, result.stderr
@@ -35,7 +35,7 @@ def test_open_round_ends_confirmed(installation, sandbox):
 
 
 def test_second_run_has_nothing_to_do(installation, sandbox):
-    """Running again uploads nothing and says so with exit code 0."""
+    """A second run uploads nothing and exits with 0."""
     installation.bot("submit", "--round", "latest")
     result = installation.bot("submit", "--round", "latest")
 
@@ -44,7 +44,7 @@ def test_second_run_has_nothing_to_do(installation, sandbox):
 
 
 def test_dry_run_touches_nothing_on_the_server(installation, sandbox):
-    """A dry run does everything but the effects on the server."""
+    """A dry run changes nothing on the server."""
     result = installation.bot("submit", "--round", "latest", "--dry-run")
 
     assert result.returncode == 0, result.stderr
@@ -53,7 +53,7 @@ def test_dry_run_touches_nothing_on_the_server(installation, sandbox):
 
 
 def test_a_dry_run_leaves_what_was_sent(installation):
-    """Rehearsing a round that is confirmed keeps evidence of its own; what was sent stays, and `bot status` shows each mode its own."""
+    """A rehearsal of a confirmed round keeps its own files, and `bot status` shows each mode separately."""
     installation.bot("submit", "--round", "latest")
     folder = installation.state / "rounds" / str(FIRST_ROUND)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -73,13 +73,13 @@ def test_a_dry_run_leaves_what_was_sent(installation):
 
 
 def another_champion_serves(installation):
-    """Promote a second artifact of other weights."""
+    """Promote a second artifact with other weights."""
     store = ArtifactStore(installation.state / "artifacts")
     store.promote("demo", another_champion(store)[1])
 
 
 def test_lost_answer_to_the_create_is_found_on_the_server(installation, sandbox):
-    """A create that was committed but answered with an error is confirmed, not repeated."""
+    """A create that succeeded but returned an error is confirmed, not repeated."""
     sandbox.faults.add(Fault(operation="create_submission", kind="status", phase="after", status=502))
     result = installation.bot("submit", "--round", "latest")
 
@@ -88,7 +88,7 @@ def test_lost_answer_to_the_create_is_found_on_the_server(installation, sandbox)
 
 
 def test_refused_storage_is_tried_again_with_a_new_url(installation, sandbox):
-    """An upload that the storage refuses is never reported as sent; the next attempt gets through."""
+    """An upload that the storage refuses is retried and never reported as sent."""
     sandbox.faults.add(Fault(operation="PUT", kind="status", phase="before", status=403))
     result = installation.bot("submit", "--round", "latest")
 
@@ -97,7 +97,7 @@ def test_refused_storage_is_tried_again_with_a_new_url(installation, sandbox):
 
 
 def test_kill_after_the_upload_ends_confirmed_without_a_second_one(installation, sandbox):
-    """A process killed between upload and ledger leaves an intent; the next run finds the submission and confirms it."""
+    """After a kill between upload and ledger entry, the next run confirms the existing submission."""
     sandbox.faults.add(Fault(operation="create_submission", kind="hang", phase="after", seconds=60))
     with subprocess.Popen(
         installation.command("submit", "--round", "latest"),
@@ -115,7 +115,7 @@ def test_kill_after_the_upload_ends_confirmed_without_a_second_one(installation,
 
 
 def test_lost_state_directory_does_not_upload_twice(installation, sandbox, trained):
-    """The server remembers what the bot forgot: its own submission is adopted by its token."""
+    """With an empty ledger, the bot adopts its own submission by its token."""
     installation.bot("submit", "--round", "latest")
     before = held(sandbox)[0].id
     for name in installation.state.glob("ledger.sqlite*"):
@@ -128,7 +128,7 @@ def test_lost_state_directory_does_not_upload_twice(installation, sandbox, train
 
 
 def test_foreign_submission_is_respected(installation, sandbox):
-    """A submission the bot did not make stays, unless the operator forces a replacement."""
+    """A submission that the bot did not make stays, unless the operator forces a replacement."""
     installation.bot("submit", "--round", "latest", "--dry-run")
     content = predictions(installation, "rounds-dry-run")
     sandbox.tournament.place(SLOT, filename="by-hand.csv", content=content)
@@ -141,7 +141,7 @@ def test_foreign_submission_is_respected(installation, sandbox):
 
 
 def test_force_keeps_what_was_sent_until_gates_pass(installation, sandbox):
-    """What a forced run made and gates refused lies in a draft; file and report of the confirmed submission stay."""
+    """A forced run that gates refuse writes a draft; the confirmed submission's file and report stay."""
     installation.bot("submit", "--round", "latest")
     report = installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "report.json"
     before = predictions(installation), report.read_bytes()
@@ -156,7 +156,7 @@ def test_force_keeps_what_was_sent_until_gates_pass(installation, sandbox):
 
 
 def test_wrong_key_names_the_variable(installation):
-    """A key the server does not know is the operator's business."""
+    """An unknown API key is a configuration error."""
     result = installation.bot("submit", "--round", "latest", NUMERAI_SECRET_KEY="CANARYWRONG")
 
     assert result.returncode == 78
@@ -165,7 +165,7 @@ def test_wrong_key_names_the_variable(installation):
 
 
 def test_unknown_slot_lists_the_accounts_slots(installation):
-    """A slot the account does not have is answered with those it has."""
+    """The error for an unknown slot lists the account's models."""
     result = installation.bot("submit", "--round", "latest", BOT_SLOTS="stranger=demo")
 
     assert result.returncode == 78
@@ -173,7 +173,7 @@ def test_unknown_slot_lists_the_accounts_slots(installation):
 
 
 def test_closed_tournament_names_the_next_round(installation, sandbox):
-    """Between rounds there is nothing to do but wait."""
+    """Between rounds the command waits for the next opening."""
     sandbox.clock.advance(timedelta(hours=3))
     result = installation.bot("submit", "--round", "latest")
 
@@ -182,7 +182,7 @@ def test_closed_tournament_names_the_next_round(installation, sandbox):
 
 
 def test_stale_live_file_is_never_uploaded(installation, sandbox):
-    """The file of the round before, still served after the next opening, is refused until it is replaced."""
+    """The last round's live file is refused until the server replaces it."""
     installation.bot("submit", "--round", "latest")
     sandbox.clock.advance(timedelta(days=1))
     sandbox.faults.add(Fault(operation="GET", kind="stale_live", times=99))
@@ -202,7 +202,7 @@ def test_truncated_live_file_is_never_uploaded(installation, sandbox):
 
 
 def test_flipped_byte_in_the_only_artifact_refuses(installation, sandbox):
-    """A damaged artifact without a champion before it submits nothing."""
+    """With a damaged champion and no previous one, nothing is submitted."""
     network = next((installation.state / "artifacts").glob("2*/tsmixer.onnx"))
     content = bytearray(network.read_bytes())
     content[len(content) // 2] ^= 1
@@ -215,7 +215,7 @@ def test_flipped_byte_in_the_only_artifact_refuses(installation, sandbox):
 
 
 def test_damaged_champion_gives_way_to_the_one_before(installation, sandbox):
-    """With a sound champion before the damaged one, the round is submitted all the same."""
+    """With a damaged champion, the previous champion submits the round."""
     store = ArtifactStore(installation.state / "artifacts")
     (sound,) = store.champions("demo")
     whole = store.open(sound)
@@ -231,7 +231,7 @@ def test_damaged_champion_gives_way_to_the_one_before(installation, sandbox):
 
 
 def test_missing_features_are_named(installation, sandbox, tmp_path):
-    """A live file without a feature the artifact was trained on is refused by name."""
+    """The error for a missing feature names it."""
     sandbox.faults.add(Fault(operation="GET", kind="drop_features", times=99))
     result = installation.bot("submit", "--round", "latest")
 
@@ -240,7 +240,7 @@ def test_missing_features_are_named(installation, sandbox, tmp_path):
 
 
 def test_nothing_trained_is_said_so(installation):
-    """Without a champion the way out is named."""
+    """Without a champion, the error suggests a command."""
     shutil.rmtree(installation.state / "artifacts")
     result = installation.bot("submit", "--round", "latest")
 
@@ -249,7 +249,7 @@ def test_nothing_trained_is_said_so(installation):
 
 
 def test_no_error_shows_a_traceback(installation, sandbox):
-    """Errors raised on purpose are one line."""
+    """An expected error is one line."""
     sandbox.clock.advance(timedelta(hours=3))
     result = installation.bot("submit", "--round", "latest")
 
@@ -259,14 +259,14 @@ def test_no_error_shows_a_traceback(installation, sandbox):
 
 @pytest.mark.parametrize("name", ["v5.3/live.parquet", f"{SLOT}/predictions.csv", f"{SLOT}/report.json"])
 def test_round_leaves_its_evidence(installation, name):
-    """What a round saw and sent stays on disk."""
+    """The files of a round stay on disk."""
     installation.bot("submit", "--round", "latest")
 
     assert hashlib.sha256((installation.state / "rounds" / str(FIRST_ROUND) / name).read_bytes()).hexdigest()
 
 
 def test_a_submission_never_loads_training_libraries(installation):
-    """From start to confirmed, `bot submit` loads neither torch nor scikit-learn nor scipy.stats."""
+    """`bot submit` imports neither torch nor scikit-learn nor scipy.stats."""
     script = (
         "import sys, bot.cli.main\n"
         "sys.argv = ['bot', 'submit', '--round', 'latest']\n"
@@ -280,7 +280,7 @@ def test_a_submission_never_loads_training_libraries(installation):
 
 
 def test_readme_shows_the_receipt_that_is_printed(installation):
-    """The receipt in the README has the rows that a submission prints today."""
+    """The receipt in the README has the rows that a submission prints."""
     printed = labels(installation.bot("submit", "--round", "latest").stdout)
     readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -289,5 +289,5 @@ def test_readme_shows_the_receipt_that_is_printed(installation):
 
 
 def labels(text):
-    """Return the first cells of a receipt's rows."""
+    """Return the first cell of each row of a receipt."""
     return re.findall(r"^│ (\w[\w ]*?) +│ (?!CORR| *-?\d\.\d+ │)", text, re.MULTILINE)

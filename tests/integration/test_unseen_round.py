@@ -1,4 +1,4 @@
-"""A round whose predecessor the bot never saw: its live file is proven by date, and by what the server made of it."""
+"""A round after an unknown one: its live file is proven by date and by the read-back."""
 
 from datetime import timedelta
 
@@ -12,13 +12,13 @@ STALE = Fault(operation="GET", kind="stale_live", times=99)
 
 @pytest.fixture
 def later(installation):
-    """A bot that has never run, on the second day: nothing is known of the first round's ids."""
+    """A new bot on the second day, which does not have the first round's ids."""
     installation.sandbox.clock.advance(timedelta(days=1))
     return installation
 
 
 def test_a_stale_file_is_told_by_its_date(later):
-    """The file of a round that was never seen is refused until this round's is there, and nothing is uploaded before."""
+    """The last round's file is refused by its date, and nothing is uploaded before the new file appears."""
     later.sandbox.faults.add(STALE)
     refused = later.bot("submit")
     before = list(later.sandbox.tournament.submissions)
@@ -33,7 +33,7 @@ def test_a_stale_file_is_told_by_its_date(later):
 
 
 def test_a_fresh_file_after_an_unseen_round_is_taken(later):
-    """What was published with its own round passes."""
+    """A file published after the opening passes."""
     done = later.bot("submit")
 
     assert done.returncode == 0, done.stderr
@@ -41,7 +41,7 @@ def test_a_fresh_file_after_an_unseen_round_is_taken(later):
 
 
 def test_ids_that_the_server_changed_are_noticed_and_fixed(later):
-    """Without a date, the read-back shows the old file: it is forgotten and fetched anew, and a fresh upload replaces it."""
+    """Without a date, the read-back detects the old file; it is downloaded again and the upload replaced."""
     undated = (
         "import sys; from bot.cli import main; from bot.submission import live_fetch\n"
         "live_fetch._between_openings = lambda client, round_: None\n"

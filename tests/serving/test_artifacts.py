@@ -33,14 +33,14 @@ def store(tmp_path):
 
 
 def test_written_artifact_opens(store):
-    """What was written verifies and carries its manifest."""
+    """A written artifact passes verification and keeps its manifest."""
     artifact = write(store)
 
     assert store.open(artifact.id).manifest["note"] == "n"
 
 
 def test_files_may_be_taken_over_from_disk(store, tmp_path):
-    """A large file is copied, not read into memory first."""
+    """A large file is copied without being read into memory."""
     (tmp_path / "model").write_bytes(b"model")
     artifact = store.write(files={"gbm.txt": tmp_path / "model"}, manifest=manifest("demo"), at=NOW)
 
@@ -50,7 +50,7 @@ def test_files_may_be_taken_over_from_disk(store, tmp_path):
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_flipped_bit_is_found(tmp_path_factory, data):
-    """A single flipped bit anywhere in an artifact is refused, or leaves the same content."""
+    """An artifact with one flipped bit is refused, unless its content is unchanged."""
     store = ArtifactStore(tmp_path_factory.mktemp("store"))
     artifact = write(store)
     before = artifact.manifest
@@ -69,7 +69,7 @@ def test_any_flipped_bit_is_found(tmp_path_factory, data):
 
 
 def test_missing_file_is_named(store):
-    """An artifact that lost a file says which."""
+    """The error for an artifact with a missing file names the file."""
     artifact = write(store)
     artifact.path("gbm.txt").unlink()
 
@@ -78,13 +78,13 @@ def test_missing_file_is_named(store):
 
 
 def test_nothing_is_champion_at_first(store):
-    """Before the first promotion the way out is to retrain."""
+    """Before the first promotion, the error suggests `bot retrain`."""
     with pytest.raises(NoChampion, match="bot retrain"):
         store.champions("standard")
 
 
 def test_promotion_keeps_the_champions_before(store):
-    """The newest champion comes first, the ones before it follow."""
+    """Champions are listed from the newest to the oldest."""
     first, second = write(store, 0), write(store, 1)
     store.promote("standard", first.id)
     store.promote("standard", second.id)
@@ -93,7 +93,7 @@ def test_promotion_keeps_the_champions_before(store):
 
 
 def test_rollback_returns_to_the_champion_before(store):
-    """One step back is one call."""
+    """One rollback restores the previous champion."""
     first, second = write(store, 0), write(store, 1)
     store.promote("standard", first.id)
     store.promote("standard", second.id)
@@ -103,7 +103,7 @@ def test_rollback_returns_to_the_champion_before(store):
 
 
 def test_rollback_without_history_is_refused(store):
-    """The only champion stays."""
+    """The only champion cannot be rolled back."""
     store.promote("standard", write(store).id)
 
     with pytest.raises(NoChampion, match="before the current one"):
@@ -111,7 +111,7 @@ def test_rollback_without_history_is_refused(store):
 
 
 def test_damaged_artifact_is_not_promoted(store):
-    """Promotion verifies first."""
+    """Promotion verifies the artifact first."""
     artifact = write(store)
     artifact.path("gbm.txt").write_bytes(b"trEe")
 
@@ -120,13 +120,13 @@ def test_damaged_artifact_is_not_promoted(store):
 
 
 def test_artifact_of_another_recipe_is_not_promoted(store):
-    """A recipe's champion was trained for that recipe."""
+    """An artifact can be promoted only for the recipe that it was trained with."""
     with pytest.raises(BadConfig, match="recipe 'demo'"):
         store.promote("standard", write(store, recipe="demo").id)
 
 
 def test_only_the_last_champions_stay_on_disk(store):
-    """Old champions are removed; the kept ones are those a rollback can reach."""
+    """Champions that no rollback can reach are deleted."""
     written = []
     for number in range(KEPT + 3):
         written.append(write(store, number))
@@ -137,7 +137,7 @@ def test_only_the_last_champions_stay_on_disk(store):
 
 
 def test_damaged_pointer_is_repaired_by_promotion(store):
-    """A broken champion pointer is named, and promoting mends it."""
+    """The error names a broken champion pointer, and a promotion repairs it."""
     artifact = write(store)
     store.promote("standard", artifact.id)
     pointer = store.root / "champions" / "standard.json"
@@ -150,7 +150,7 @@ def test_damaged_pointer_is_repaired_by_promotion(store):
 
 
 def test_promotion_after_a_rollback_goes_forward_again(store):
-    """What was rolled back from is still there, and the record says who wanted it."""
+    """After a rollback the newer champion can be promoted again, and the history records who promoted it."""
     first, second = write(store, 0), write(store, 1)
     store.promote("standard", first.id)
     store.promote("standard", second.id)
@@ -162,7 +162,7 @@ def test_promotion_after_a_rollback_goes_forward_again(store):
 
 
 def test_rollback_of_large_artifacts_takes_seconds(store, tmp_path):
-    """Two hundred megabytes are verified and gone back to within five seconds."""
+    """A rollback to an artifact of 200 MB takes less than five seconds."""
     (tmp_path / "model").write_bytes(bytes(200_000_000))
     for number in range(2):
         large = store.write(
@@ -178,7 +178,7 @@ def test_rollback_of_large_artifacts_takes_seconds(store, tmp_path):
 
 
 def test_only_the_newest_challengers_stay_on_disk(store):
-    """A champion that holds for months does not fill the disk with those it held against."""
+    """Challengers that lost against a long-standing champion are deleted."""
     champion = write(store, 0)
     store.promote("standard", champion.id)
     kept_back = [write(store, number) for number in range(1, KEPT + 4)]
@@ -188,7 +188,7 @@ def test_only_the_newest_challengers_stay_on_disk(store):
 
 
 def test_nothing_is_removed_while_a_pointer_is_damaged(store):
-    """Which artifacts a damaged pointer keeps cannot be known."""
+    """While the champion pointer is damaged, no artifact is deleted."""
     written = [write(store, number) for number in range(KEPT + 3)]
     store.promote("standard", written[-1].id)
     left = store.identities()
@@ -214,7 +214,7 @@ while True:
 
 @pytest.mark.parametrize("promotions", [1, 2, 5, 9])
 def test_killed_promotion_leaves_the_old_champion_or_the_new(store, promotions):
-    """SIGKILL among promotions leaves a pointer that names a whole artifact and the one before it."""
+    """After SIGKILL during promotions, the pointer names a complete champion and a complete previous one."""
     both = {write(store, 0).id, write(store, 1).id}
     with subprocess.Popen(
         [sys.executable, "-c", ENDLESS, str(store.root), *sorted(both)], stdout=subprocess.PIPE, text=True

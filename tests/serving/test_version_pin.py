@@ -1,4 +1,4 @@
-"""Which data version a recipe is scored with and trained on: its champion's, and the operator's wish to move on."""
+"""Data version that a recipe is scored with and trained on."""
 
 from datetime import UTC, datetime
 
@@ -31,7 +31,7 @@ def trained(store, version, day=1):
     ],
 )
 def test_the_champion_says_and_a_newer_setting_is_a_wish(champion, setting, in_use, to_train, said):
-    """Rounds follow the champion; only a setting that is newer changes what is trained on, and nothing else does."""
+    """Rounds use the champion's version; training uses the setting's version only if it is newer."""
     pin = Pin(recipe="mixer", champion=champion, setting=setting)
 
     assert (pin.in_use, pin.to_train) == (in_use, to_train)
@@ -40,7 +40,7 @@ def test_the_champion_says_and_a_newer_setting_is_a_wish(champion, setting, in_u
 
 
 def test_the_pin_moves_with_the_champion(store):
-    """A first champion, one of a newer version, and the way back: each is what counts at once, whatever the setting."""
+    """A promotion or rollback changes the version at once, whatever the setting."""
     seen = [Pin.of(store, "mixer", "v5.2").in_use]
     for day, version in enumerate(("v5.3", "v5.4"), 1):
         store.promote("mixer", trained(store, version, day))
@@ -53,7 +53,7 @@ def test_the_pin_moves_with_the_champion(store):
 
 @pytest.mark.parametrize("left", ["{", "[]", "{}"])
 def test_a_damaged_manifest_leaves_the_word_to_the_champion_before(store, left):
-    """What cannot be read says nothing; with nothing else to ask, the setting holds."""
+    """Unreadable artifacts are skipped; without a readable one, the setting's version is used."""
     for day, version in enumerate(("v5.3", "v5.4"), 1):
         store.promote("mixer", trained(store, version, day))
     newest, before = store.champions("mixer")
@@ -65,7 +65,7 @@ def test_a_damaged_manifest_leaves_the_word_to_the_champion_before(store, left):
 
 
 def test_a_damaged_pointer_is_no_champion(store):
-    """Without a pointer that can be read, the recipe begins where the setting says."""
+    """Without a readable champion pointer, the setting's version is used."""
     store.promote("mixer", trained(store, "v5.4"))
     (store.root / "champions" / "mixer.json").write_text("{")
 
