@@ -9,7 +9,6 @@ PATH = [*reached_from("bot.submission.submit"), "bot.cli.everyday.submit"]
 BESIDE = {
     ("bot.serving.artifacts", "write"), ("bot.serving.artifacts", "prune"),
     ("bot.data.download", "sync_files"), ("bot.data.download", "_refetch"), ("bot.data._tail_download", "fetch_tail"),
-    ("bot.system.progress", "tracking"),
 }  # fmt: skip
 """Functions of these modules that a submission never calls; `bot sync` and `bot retrain` call them."""
 

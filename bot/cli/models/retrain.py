@@ -17,8 +17,8 @@ from bot.judging.promotion import Decision
 from bot.settings import Settings, load_settings
 from bot.system import logs
 from bot.system.lock import state_lock
-from bot.system.progress import tracking
 from bot.system.signals import stop_on_signal
+from bot.system.tracking import tracking
 from bot.training import recipe_file
 from bot.training.distributed import NetworkTeam, check_team_size
 from bot.training.recipes import Recipe
