@@ -18,6 +18,7 @@ Errors that the bot raises, sorted by what has to happen next.
     `- OperatorNeeded           78   only a person can fix it
        |- BadConfig                  a setting is wrong or missing
        |- BadCredentials             the key is wrong, missing or lacks a scope
+       |- StateForbidden             a file is another user's, or its file system is read-only
        |- CannotSplit                too few labelled eras for training, validation and hold-out
        `- NoChampion                 no artifact has been promoted yet
 
@@ -105,6 +106,10 @@ class BadConfig(OperatorNeeded):
 
 class BadCredentials(OperatorNeeded):
     """The API key is missing, wrong or revoked, or lacks a scope."""
+
+
+class StateForbidden(OperatorNeeded):
+    """A file or folder of the bot belongs to another user, or lies on a read-only file system."""
 
 
 class CannotSplit(OperatorNeeded):

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from bot.daemon._accounts import AccountState, RoundLedger, Tournament
-from bot.errors import BotError, OperatorNeeded, RoundNotOpen, StateUnwritable
+from bot.errors import BotError, OperatorNeeded, RoundNotOpen, StateForbidden, StateUnwritable
 from bot.record.heartbeat import Heartbeat
 from bot.record.outbox import Outbox
 from bot.tournament.rounds import Round
@@ -142,7 +142,7 @@ class Daemon:
             self._log_once("round.waiting", str(waiting))
             self._submit_late()
             pause = self._pause()
-        except StateUnwritable as error:
+        except (StateUnwritable, StateForbidden) as error:
             self.heartbeat.mark("state", str(error))
             self._log_once("state.unwritable", str(error))
             pause = self.tick_s

@@ -9,8 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bot.errors import BadConfig, StateUnwritable
+from bot.errors import BadConfig, BotError, StateUnwritable
+from bot.system.files import refusal, state_error
 from bot.system.kill_points import kill_point
+
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "the disk is full; make room",
+    sqlite3.SQLITE_IOERR: "the disk is full or fails; make room and check it",
+    sqlite3.SQLITE_BUSY: "another process has held its lock for five seconds; wait or stop it",
+}
+"""Cause and remedy by SQLite's primary result code."""
 
 _MIGRATIONS = (
     """
@@ -146,6 +154,7 @@ class Database:
     Raises:
         BadConfig: The file is damaged, or was written by a newer bot.
         StateUnwritable: The disk is full or failing, or the file is busy.
+        StateForbidden: The file is another user's, or read-only.
     """
 
     def __init__(self, path: Path) -> None:
@@ -192,15 +201,33 @@ class Database:
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
-        """Raise StateUnwritable for a full, failing or busy disk, which may pass, and BadConfig for a damaged file."""
+        """
+        Translate what SQLite and the disk refuse.
+
+        StateUnwritable is a full, failing or busy disk, which may pass. StateForbidden is another user's file or a
+        read-only one. BadConfig is a damaged file.
+        """
         try:
             yield
-        except (sqlite3.OperationalError, OSError) as error:
-            raise StateUnwritable(f"the ledger {self._path} cannot be used now: {error}; is the disk full?") from None
+        except OSError as error:
+            raise state_error(self._path, error) from None
+        except sqlite3.OperationalError as error:
+            raise self._refused(error) from None
         except sqlite3.DatabaseError as error:
             raise BadConfig(
                 f"the ledger {self._path} cannot be used: {error}; restore it from a backup or move it away"
             ) from None
+
+    def _refused(self, error: sqlite3.OperationalError) -> BotError:
+        """Return the bot's error for what SQLite refuses; of a file that it cannot open it does not give the cause."""
+        # Python's own OperationalErrors carry no code.
+        primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            found = refusal(self._path)
+            if found is not None:
+                return state_error(self._path, found)
+        remedy = _REMEDIES.get(primary, "check the disk")
+        return StateUnwritable(f"the ledger {self._path} cannot be used now: {error}: {remedy}")
 
     def _migrate(self, path: Path) -> None:
         with self._transaction():  # of two processes that open a new file, one waits for the other

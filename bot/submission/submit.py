@@ -18,7 +18,7 @@ from typing import Literal
 
 import structlog
 
-from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater, StateUnwritable
+from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater
 from bot.findings import Absent, Finding
 from bot.record.ledger import Entry, Ledger
 from bot.submission._delivery import Delivery, token
@@ -28,7 +28,7 @@ from bot.submission.fallbacks import Fallback, Fallbacks, LivePredictions
 from bot.submission.gates import Limits, check_submission, feature_drift, not_neutralized, official_validation
 from bot.submission.live_fetch import LiveFiles, ProvenLiveFile
 from bot.submission.submission_file import OfficialValidation, read_submission, render
-from bot.system.files import publish, rename
+from bot.system.files import publish, rename, state_error
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
@@ -114,9 +114,7 @@ class Submitter:
             with structlog.contextvars.bound_contextvars(round=round_.number, slot=slot.name, artifact=None):
                 return self._submit(attempt)
         except OSError as error:
-            raise StateUnwritable(
-                f"{self.fallbacks.state_dir} cannot be used now: {error}; is the disk full?"
-            ) from None
+            raise state_error(self.fallbacks.state_dir, error) from None
 
     def queue(self, slots: Sequence[Slot], round_number: int | None) -> tuple[Entry, ...]:
         """

@@ -1,12 +1,25 @@
 """Write files that are complete or absent under their own name, also after a crash or a power cut."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from bot.errors import BotError, StateForbidden, StateUnwritable
 from bot.system.kill_points import kill_point
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full; make room",
+    errno.EDQUOT: "the disk quota is used up; make room or raise it",
+    errno.EMFILE: "this process has too many open files; raise `ulimit -n`",
+    errno.ENFILE: "the machine has too many open files; raise fs.file-max",
+    errno.EIO: "the disk fails to read or write; check it",
+    errno.EEXIST: "a file lies where a folder belongs; move it away",
+    errno.ENOTDIR: "a file lies where a folder belongs; move it away",
+}
+"""Cause and remedy of the errors that may pass, by number."""
 
 
 def publish(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
@@ -58,6 +71,55 @@ def sync(path: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def state_error(path: Path, error: OSError) -> BotError:
+    """
+    Return the bot's error for a file or folder that the operating system refuses, with the cause and the way to fix it.
+
+    Args:
+        path: The file or folder in use; the error's own file name is more exact and comes first.
+        error: The refusal.
+
+    Returns:
+        ``StateForbidden`` where a person has to change an owner, a mode or a mount; ``StateUnwritable`` for the rest.
+    """
+    place = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
+    if error.errno == errno.EROFS:
+        return StateForbidden(f"{place} cannot be written: its file system is read-only; mount it writable")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return StateForbidden(f"{place} cannot be used: {_owner(place)}")
+    cause = _REMEDIES.get(error.errno or 0, "check the path and its disk")
+    return StateUnwritable(f"{place} cannot be used now: {error.strerror or error}: {cause}")
+
+
+def refusal(path: Path) -> OSError | None:
+    """Return why this process cannot write *path*, or its folder, for libraries whose errors carry no number."""
+    folder = next(one for one in path.absolute().parents if one.exists())
+    for place in (path, folder):
+        try:
+            if place.exists() and not os.access(place, os.R_OK | os.W_OK):
+                read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+                number = errno.EROFS if read_only else errno.EACCES
+                return OSError(number, os.strerror(number), str(place))
+        except OSError as error:
+            return error
+    return None
+
+
+def _owner(place: Path) -> str:
+    """Return who owns the first path upwards that can be looked at, and how to hand it to this process."""
+    mine = os.geteuid()
+    for one in (place.absolute(), *place.absolute().parents):
+        try:
+            found = one.stat()
+        except OSError:
+            continue
+        what = (
+            f"{one} belongs to uid {found.st_uid} with mode {found.st_mode & 0o7777:o}, and the bot runs as uid {mine}"
+        )
+        return f"{what}; run the bot as that user, or `chown -R {mine}` and `chmod -R u+rwX` it"
+    return f"the bot runs as uid {mine} and may not look into it"
 
 
 def sha256_of(path: Path) -> str:

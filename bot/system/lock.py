@@ -7,8 +7,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bot.errors import StateLocked, StateUnwritable
+from bot.errors import StateLocked
 from bot.system import child_process
+from bot.system.files import state_error
 from bot.system.kill_points import kill_point
 
 
@@ -26,6 +27,7 @@ def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
     Raises:
         StateLocked: Another process holds the lock; the message contains its process id.
         StateUnwritable: The disk is full or failing.
+        StateForbidden: The directory is another user's, or read-only.
     """
     name = f"{name}.child" if child_process.parent_process() is not None else name
     holder = state_dir / f"{name}.holder"
@@ -42,7 +44,7 @@ def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
         raise StateLocked(f"{state_dir} is held by process {pid}; stop it, or wait until it is done") from None
     except OSError as error:
         lock.release()
-        raise StateUnwritable(f"{state_dir} cannot be used now: {error}; is the disk full?") from None
+        raise state_error(state_dir, error) from None
     try:
         yield
     finally:

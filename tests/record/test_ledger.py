@@ -1,5 +1,6 @@
 """The ledger records intents before effects and confirmations after them, for one process at a time."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.errors import BadConfig, StateLocked, StateUnwritable
+from bot.errors import BadConfig, StateForbidden, StateLocked, StateUnwritable
 from bot.record.ledger import Entry, Ledger, LiveFileRecord
 from bot.system.lock import state_lock
 
@@ -130,7 +131,7 @@ def test_full_disk_loses_nothing_and_passes(ledger):
     ledger.intend(entry(1403))
     pages = ledger._db.execute("PRAGMA page_count").fetchone()[0]
     ledger._db.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StateUnwritable, match="is the disk full"):
+    with pytest.raises(StateUnwritable, match="the disk is full; make room"):
         intend_all(ledger, range(1404, 1500))
     kept = len(ledger.entries(limit=200))
     ledger._db.execute(f"PRAGMA max_page_count = {pages + 100}")
@@ -138,6 +139,14 @@ def test_full_disk_loses_nothing_and_passes(ledger):
 
     assert ledger.entry(1403, "mixer") == entry(1403)
     assert len(ledger.entries(limit=200)) == kept + 1
+
+
+def test_ledger_of_another_user_is_named_with_its_owner(tmp_path, ledger, monkeypatch):
+    """A ledger that this process may not write needs the operator, and is not called a full disk."""
+    ledger._db.execute("PRAGMA query_only = ON")
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    with pytest.raises(StateForbidden, match=f"belongs to uid {os.getuid()}"):
+        ledger.intend(entry())
 
 
 def test_ledger_that_another_process_writes_is_waited_for(tmp_path, ledger):
@@ -155,10 +164,12 @@ def test_ledger_that_another_process_writes_is_waited_for(tmp_path, ledger):
 
 
 def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
-    """If the ledger's folder cannot be made, the error contains the ledger's path."""
+    """If the ledger's folder cannot be made, the error names the file in its place."""
     (tmp_path / "state").write_text("a file")
 
-    with pytest.raises(StateUnwritable, match=r"state/ledger\.sqlite"):
+    with pytest.raises(
+        StateUnwritable, match="state cannot be used now: File exists: a file lies where a folder belongs"
+    ):
         Ledger(tmp_path / "state" / "ledger.sqlite")
 
 
