@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from bot.errors import BadConfig, BotError, StateUnwritable
 from bot.system.files import refusal, state_error
@@ -16,7 +17,7 @@ from bot.system.kill_points import kill_point
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "the disk is full; make room",
     sqlite3.SQLITE_IOERR: "the disk is full or fails; make room and check it",
-    sqlite3.SQLITE_BUSY: "another process has held its lock for five seconds; wait or stop it",
+    sqlite3.SQLITE_BUSY: "another process holds its lock; wait or stop it",
 }
 """Cause and remedy by SQLite's primary result code."""
 
@@ -144,21 +145,37 @@ _MIGRATIONS = (
 )
 
 
+READERS_WAIT_S = 2.0
+"""Longest wait of a reader for a busy file in seconds; a page is asked for again, a round is not."""
+
+
 class Database:
     """
     A connection to the file, for one thread.
 
     Args:
         path: Path of the file; the file and its folder are made if they are absent.
+        read_only: Open an existing file to read only: nothing is made, written or migrated on the disk, and the disk
+            may be full or read-only. A file of an earlier bot is migrated in memory.
 
     Raises:
         BadConfig: The file is damaged, or was written by a newer bot.
-        StateUnwritable: The disk is full or failing, or the file is busy.
+        StateUnwritable: The disk is full or failing, or the file is busy; for a reader also: there is no file.
         StateForbidden: The file is another user's, or read-only.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._path = path
+        if read_only:
+            with self._translated_errors():
+                self._db = _open_to_read(path)
+                self._db.row_factory = sqlite3.Row
+                version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version != len(_MIGRATIONS):
+                with self._translated_errors():
+                    self._db = _copy_in_memory(self._db)
+                self._migrate(path)
+            return
         with kill_point("ledger.open"), self._translated_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None)
@@ -238,3 +255,30 @@ class Database:
                 for statement in filter(str.strip, script.split(";")):
                     self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """Return a connection that cannot write."""
+    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    database = sqlite3.connect(address, uri=True, timeout=READERS_WAIT_S, isolation_level=None)
+    try:
+        database.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        database.close()
+        log = path.with_name(f"{path.name}-wal")
+        unmade = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        if not unmade or not path.is_file() or (log.is_file() and log.stat().st_size):
+            raise
+        # Even a reader makes files beside a database in WAL mode. Where that fails, nobody writes, and without a log the
+        # file alone is complete.
+        database = sqlite3.connect(f"{address}&immutable=1", uri=True, isolation_level=None)
+    return database
+
+
+def _copy_in_memory(source: sqlite3.Connection) -> sqlite3.Connection:
+    """Return a copy of a database that lives in memory, and close *source*."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    source.backup(copy)
+    source.close()
+    copy.row_factory = sqlite3.Row
+    return copy

@@ -43,7 +43,7 @@ class Pages:
 
     def live(self, _path: str) -> Answer:
         """Return the page of live scores and payouts, by round and cumulative."""
-        record = LiveScores(self._ledger_path)
+        record = LiveScores(self._ledger_path, read_only=True)
         try:
             rounds = record.rounds()
         finally:

@@ -53,7 +53,7 @@ class Metrics:
         yield _gauge("tick_age_seconds", "Seconds since the last completed look of the loop.", self._heartbeat.age_s)
         yield _gauge("healthy", "1 while the daemon has no problem.", float(not self.problems()))
         yield _labelled("trouble", "1 for each current problem.", "name", dict.fromkeys(marked, 1.0))
-        ledger, outbox = Ledger(self._ledger_path), Outbox(self._ledger_path)
+        ledger, outbox = Ledger(self._ledger_path, read_only=True), Outbox(self._ledger_path, read_only=True)
         try:
             entries = ledger.entries(limit=50)
             yield _gauge("messages_waiting", "Messages not sent yet.", float(outbox.waiting()))

@@ -44,7 +44,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
             "troubles": {},
             "daemon": list(problems(state_dir)),
         }
-    ledger, outbox = Ledger(ledger_path), Outbox(ledger_path)
+    ledger, outbox = Ledger(ledger_path, read_only=True), Outbox(ledger_path, read_only=True)
     try:
         seen = ledger.last_round()
         entries = ledger.entries(limit=200)
@@ -80,7 +80,7 @@ def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
         number: Number of the round.
     """
     folder = rounds_folder(ledger_path) / str(number)
-    ledger = Ledger(ledger_path)
+    ledger = Ledger(ledger_path, read_only=True)
     try:
         live = ledger.live_files(number)
         entries = [entry for entry in ledger.entries(limit=10_000) if entry.round == number]
@@ -119,7 +119,7 @@ def _champions(state_dir: Path) -> dict[str, str]:
 
 def _diagnostics(ledger_path: Path) -> dict[str, Any]:
     """Return state, verdict and time of each artifact's diagnostics."""
-    record = DiagnosticsRecord(ledger_path)
+    record = DiagnosticsRecord(ledger_path, read_only=True)
     try:
         return {
             identity: {"state": one.state, "verdict": one.verdict, "at": one.at}

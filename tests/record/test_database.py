@@ -133,3 +133,46 @@ def test_the_state_directory_is_free_after_a_failure(tmp_path):
 
     with state_lock(tmp_path):
         assert (of_the_work.type, of_the_disk.type) == (KeyError, StateUnwritable)
+
+
+def test_a_reader_changes_nothing(tmp_path, ledger):
+    """A read-only connection reads what is committed, refuses to write, and makes no file where there is none."""
+    ledger.intend(ENTRY)
+    with closing(Ledger(tmp_path / "ledger.sqlite", read_only=True)) as reader:
+        assert reader.entries() == (ENTRY,)
+        with pytest.raises(StateUnwritable, match="readonly"):
+            reader.intend(ENTRY)
+    with pytest.raises(StateUnwritable, match="unable to open"):
+        Ledger(tmp_path / "none" / "ledger.sqlite", read_only=True)
+
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_reader_needs_no_file_beside_a_complete_ledger(tmp_path, ledger):
+    """Where the write-ahead log cannot be made, as on a read-only disk, the file alone is read."""
+    ledger.intend(ENTRY)
+    ledger.close()
+    (tmp_path / "ledger.sqlite-wal").mkdir()
+    with closing(Ledger(tmp_path / "ledger.sqlite", read_only=True)) as reader:
+        assert reader.entries() == (ENTRY,)
+
+
+def test_a_reader_of_an_older_ledger_migrates_a_copy(tmp_path, ledger):
+    """A file of an earlier schema is read as of today and stays as it is."""
+    path = tmp_path / "ledger.sqlite"
+    ledger.intend(ENTRY)
+    ledger.close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP TABLE round_paid")
+        database.execute("PRAGMA user_version = 6")
+        database.commit()
+    with closing(Ledger(path, read_only=True)) as reader:
+        assert reader.entries() == (ENTRY,)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (6,)
+
+
+def test_a_reader_does_not_wait_long_for_a_busy_ledger(tmp_path, ledger):
+    """A reader waits two seconds at most."""
+    with closing(Ledger(tmp_path / "ledger.sqlite", read_only=True)) as reader:
+        assert reader._db.execute("PRAGMA busy_timeout").fetchone()[0] == 2000
