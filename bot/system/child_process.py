@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +18,12 @@ PROGRAM = (sys.executable, "-m", "bot")
 
 SECRET_PREFIXES = ("NUMERAI_", "BOT_ALERT_URLS", "BOT_PING_URL")
 """Prefixes of variables that a child without the key does not get."""
+
+STOPPING_S = 0.05
+"""Seconds between two checks whether a command that was asked to stop has ended."""
+
+KILLED_S = 5.0
+"""Longest wait in seconds for a killed process to end."""
 
 _PR_SET_PDEATHSIG = 1  # of prctl(2): the signal that the kernel sends when the parent dies
 
@@ -41,9 +48,16 @@ class ChildProcess:
     environment: Mapping[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
     _started: float = 0.0
+    _reaping: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> None:
-        """Start the command; it logs to the daemon's standard error."""
+        """
+        Start the command; it logs to the daemon's standard error.
+
+        Raises:
+            OSError: The system has no process, memory or file descriptor left. Nothing runs then.
+            ValueError: A variable of the environment holds a NUL.
+        """
         inherited = {
             name: value for name, value in os.environ.items() if self.with_key or not name.startswith(SECRET_PREFIXES)
         }
@@ -53,17 +67,28 @@ class ChildProcess:
             env={**inherited, PARENT_VARIABLE: str(os.getpid()), **self.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            # The child leads a process group, so that stop() can end everything that it started.
+            # The child leads a process group, so that its end can end everything that it started.
             start_new_session=True,
         )
         if self.niceness:
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, self.niceness)
-            with suppress(OSError):  # some containers do not permit it
+            with suppress(OSError):  # some containers permit neither; the command runs all the same
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, self.niceness)
                 Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("500", encoding="ascii")
 
     def poll(self) -> int | None:
-        """Return the exit status, or ``None`` while it is running; negative for the signal that ended it."""
-        return None if self._process is None else self._process.poll()
+        """
+        Return the exit status, or ``None`` while it is running; negative for the signal that ended it.
+
+        Everything that an ended command left running is killed here, for the last time: the kernel gives its id to other
+        processes once its status has been read.
+        """
+        process = self._process
+        if process is None or process.returncode is not None:
+            return None if process is None else process.returncode
+        with self._reaping:
+            if process.returncode is None and _has_ended(process):
+                self._end_group(process)
+        return process.returncode
 
     @property
     def seconds(self) -> float:
@@ -80,13 +105,32 @@ class ChildProcess:
         process = self._process
         if process is None:
             return
-        if process.poll() is None:
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=grace_s)
-        with suppress(ProcessLookupError):
+        with self._reaping:
+            if process.returncode is None:
+                os.kill(process.pid, signal.SIGTERM)
+        end = time.monotonic() + grace_s
+        while self.poll() is None and time.monotonic() < end:
+            time.sleep(STOPPING_S)
+        with self._reaping:
+            if process.returncode is None:
+                self._end_group(process)
+
+    @staticmethod
+    def _end_group(process: subprocess.Popen[bytes]) -> None:
+        """Kill the group of a process whose status has not been read, so that the id is still its own; then read it."""
+        with suppress(OSError):  # members of the group may have another user, or be gone
             os.killpg(process.pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):  # a process that waits for a dead disk does not end
+            process.wait(timeout=KILLED_S)
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Return whether a child has ended, without reading its status: until that is read, no other process gets its id."""
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # SIGCHLD was ignored when the daemon started, so the kernel keeps no status
         process.wait()
+        return False
 
 
 def parent_process() -> int | None:

@@ -80,6 +80,65 @@ def test_a_child_that_ignores_sigterm_is_killed_with_all_it_started(python, tmp_
     assert wait(lambda: gone(inner))
 
 
+def test_an_ended_child_is_never_signalled_again(python, monkeypatch):
+    """Once its exit status has been read, its id may be a stranger's: stopping it sends no signal."""
+    child = python("")
+    child.start()
+    assert wait(lambda: child.poll() is not None)
+    sent = []
+    monkeypatch.setattr(child_process.os, "killpg", lambda *signal: sent.append(signal))
+    monkeypatch.setattr(child_process.os, "kill", lambda *signal: sent.append(signal))
+    child.stop(grace_s=0.0)
+
+    assert child.poll() == 0
+    assert sent == []
+
+
+def test_an_ended_child_leaves_nothing_behind(python, tmp_path):
+    """A process that a command started and left is killed when the command has ended, while the id is still its own."""
+    child = python(
+        "import pathlib, subprocess, sys\n"
+        "inner = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(inner.pid))\n"
+    )
+    child.start()
+
+    assert wait(lambda: child.poll() is not None)
+    assert wait(lambda: gone(int((tmp_path / "pid").read_text())))
+
+
+def test_a_child_whose_priority_cannot_be_set_runs(python, monkeypatch):
+    """A container that forbids priorities gets the command at the usual one, and it can be stopped."""
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(child_process.os, "setpriority", refuse)
+    child = python("import time; time.sleep(60)", niceness=10)
+    child.start()
+    running = child.poll() is None
+    child.stop(grace_s=0.0)
+
+    assert running
+    assert child.poll() in (-signal.SIGTERM, -signal.SIGKILL)
+
+
+def test_a_child_that_did_not_start_has_no_state(python, monkeypatch):
+    """Where the system has no process left, the start fails, and stopping does nothing."""
+
+    def fail(*_, **__):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    child = python("")
+    monkeypatch.setattr(child_process.subprocess, "Popen", fail)
+    with pytest.raises(OSError, match="temporarily"):
+        child.start()
+    child.stop(grace_s=0.0)
+
+    assert child.poll() is None
+    assert not child.is_overdue
+
+
 def test_a_nice_child_is_killed_first_when_memory_runs_out(python, tmp_path):
     """A child with a niceness has a higher OOM score than the daemon."""
     child = python("import time; time.sleep(60)", niceness=10)
