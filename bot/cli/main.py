@@ -1,6 +1,7 @@
 """Entry point of `bot`: run a command and turn errors into one line and an exit code."""
 
 import errno
+import os
 import sys
 
 import typer
@@ -11,6 +12,8 @@ from bot.errors import BotError, OperatorNeeded
 
 def main() -> None:
     """Run the command line; print errors of the bot as one line on standard error and exit with their code."""
+    # Libraries start interpreters too, such as the compiler of torch: they import nothing from the working folder either.
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
         app(standalone_mode=True)
     except BotError as error:

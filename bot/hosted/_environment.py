@@ -17,7 +17,7 @@ import numpy as np
 
 from bot.errors import GateFailed, OperatorNeeded, RetryLater
 from bot.hosted import _runner
-from bot.system.child_process import SECRET_PREFIXES
+from bot.system.child_environment import child_environment
 
 LIMIT_S = 600.0
 """Longest run of an uploaded model on Numerai's machine, in seconds (numerai/docs, model-uploads.md)."""
@@ -103,10 +103,12 @@ def make_environment(folder: Path, version: str) -> Path:
     python = folder / "bin" / "python"
     pins = [f"{name}=={pinned}" for name, pinned in IMAGES[version].items()]
     quiet = ("--quiet", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:")
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith((*SECRET_PREFIXES, "PYTHON"))
-    }
-    for command in ([sys.executable, "-m", "venv", str(folder)], [str(python), "-m", "pip", "install", *quiet, *pins]):
+    environment = child_environment() | {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    # Isolated (-I): neither the working folder nor PYTHONPATH takes part in the fresh environment.
+    for command in (
+        [sys.executable, "-I", "-m", "venv", str(folder)],
+        [str(python), "-I", "-m", "pip", "install", *quiet, *pins],
+    ):
         try:
             result = subprocess.run(  # noqa: S603 - this interpreter, and the one it has just made
                 command, env=environment, capture_output=True, text=True, check=False, timeout=_INSTALL_S

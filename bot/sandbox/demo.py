@@ -1,9 +1,7 @@
 """``bot demo`` and ``bot sandbox``: play one round in the sandbox, or serve the sandbox."""
 
-import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -22,6 +20,7 @@ from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.sandbox.world.generate import World, generate
 from bot.sandbox.world.schema import SIZES
+from bot.system.child_environment import ISOLATED, child_environment
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 """Opening of the demo's round in sandbox time: a Tuesday noon."""
@@ -170,7 +169,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def _run(command: str, environment: dict[str, str], folder: Path) -> None:
     """Run a command of the bot in a process of its own."""
     result = subprocess.run(  # noqa: S603 - this interpreter and our own arguments
-        [sys.executable, "-m", "bot", *command.split()], env=environment, cwd=folder, check=False
+        [*ISOLATED, "-m", "bot", *command.split()], env=environment, cwd=folder, check=False
     )
     if result.returncode != 0:
         raise BotError(f"`bot {command}` ended with exit code {result.returncode}")
@@ -178,4 +177,4 @@ def _run(command: str, environment: dict[str, str], folder: Path) -> None:
 
 def _outside() -> dict[str, str]:
     """Return the environment without settings and keys of the bot."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("BOT_", "NUMERAI_"))}
+    return {name: value for name, value in child_environment().items() if not name.upper().startswith("BOT_")}

@@ -6,7 +6,6 @@ only the validation of ``numerai_tools``. The scoring there imports scikit-learn
 of a second and 200 MB of an image; placeholders that fail when they are used stand in for them.
 """
 
-import os
 import subprocess
 import sys
 import types
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from bot.errors import RetryLater
+from bot.system.child_environment import ISOLATED, child_environment
 
 _TIMEOUT_S = 120
 
@@ -55,11 +55,11 @@ class OfficialValidation:
     """Numerai's validation of a file, started in the background; :meth:`verdict` waits for it."""
 
     def __init__(self, live: Path, csv: Path) -> None:
-        # numerai_tools checks with assert, which PYTHONOPTIMIZE would switch off.
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, this module, two paths of ours
-            [sys.executable, "-m", "bot.submission.submission_file", str(live), str(csv)],
-            env=environment,
+            [*ISOLATED, "-m", "bot.submission.submission_file", str(live), str(csv)],
+            # No key; and no PYTHONOPTIMIZE, which would switch off the assert by which numerai_tools checks.
+            env=child_environment(),
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

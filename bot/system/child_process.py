@@ -11,13 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bot.system.child_environment import ISOLATED, child_environment
+
 PARENT_VARIABLE = "NUMERAI_BOT_HOLDER"
 """Variable with the id of the process that holds the state directory for a child; see :func:`bot.system.lock.state_lock`."""
 
-PROGRAM = (sys.executable, "-m", "bot")
-
-SECRET_PREFIXES = ("NUMERAI_", "BOT_ALERT_URLS", "BOT_PING_URL")
-"""Prefixes of variables that a child without the key does not get."""
+PROGRAM = (*ISOLATED, "-m", "bot")
 
 STOPPING_S = 0.05
 """Seconds between two checks whether a command that was asked to stop has ended."""
@@ -38,7 +37,7 @@ class ChildProcess:
         limit_s: Seconds after which the command is overdue.
         with_key: Whether the command gets the API key; neither training nor data need it.
         niceness: Increment of the scheduling priority. Above 0, the kernel also kills this process first when memory runs out.
-        environment: Variables to set in addition to the daemon's own.
+        environment: Variables to set in addition to those of :func:`bot.system.child_environment.child_environment`.
     """
 
     command: Sequence[str]
@@ -58,13 +57,14 @@ class ChildProcess:
             OSError: The system has no process, memory or file descriptor left. Nothing runs then.
             ValueError: A variable of the environment holds a NUL.
         """
-        inherited = {
-            name: value for name, value in os.environ.items() if self.with_key or not name.startswith(SECRET_PREFIXES)
-        }
         self._started = time.monotonic()
         self._process = subprocess.Popen(  # noqa: S603 - the bot's own program
             [*PROGRAM, *self.command],
-            env={**inherited, PARENT_VARIABLE: str(os.getpid()), **self.environment},
+            env={
+                **child_environment(with_key=self.with_key),
+                PARENT_VARIABLE: str(os.getpid()),
+                **self.environment,
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             # The child leads a process group, so that its end can end everything that it started.

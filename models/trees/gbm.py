@@ -8,6 +8,7 @@ serving does not.
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -247,10 +248,22 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda", "gpu"]) -> DeviceChoice
 @cache
 def _trial(device: Device) -> str:
     """Train on *device* in a child process; return why it failed, or an empty string."""
-    command = [sys.executable, "-c", _TRIAL, device]
+    # -P: nothing is imported from the working folder. The trial needs no setting and no key.
+    command = [sys.executable, "-P", "-c", _TRIAL, device]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.upper().startswith(("BOT_", "NUMERAI_"))
+    }
     try:
         # An argument list of this interpreter and a constant; no shell and nothing from outside in it.
-        done = subprocess.run(command, capture_output=True, check=False, timeout=TRIAL_S, text=True)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=TRIAL_S,
+            text=True,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return type(error).__name__
     if done.returncode == 0:

@@ -15,6 +15,7 @@ from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from tests.harness.installation import OPENED, Installation
+from tests.harness.traps import set_traps
 
 ROOT = Path(__file__).resolve().parents[2]
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -43,6 +44,8 @@ def synced(world_folder, trained, tmp_path):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "pair.toml").write_text(RECIPE, encoding="utf-8")
     settings = {"BOT_RECIPE": "pair", "BOT_LOG_FORMAT": "json", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT)}
+    settings["PYTHONSAFEPATH"] = "1"  # as the README sets it: no process of the team imports a trap
+    set_traps(tmp_path)
     with Sandbox(World.open(world_folder), clock=SandboxClock(OPENED)) as running:
         yield Installation(sandbox=running, root=tmp_path, settings=settings)
 
