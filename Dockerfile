@@ -33,14 +33,14 @@ COPY --from=code /dist /dist
 # What only names that a running bot never calls would import (tests/test_supply.py keeps it so), tests, headers, and pip.
 RUN /opt/bot/bin/pip install --no-index --no-deps /dist/*.whl \
     && /opt/bot/bin/pip uninstall --yes --quiet scikit-learn scipy joblib threadpoolctl narwhals cloudpickle \
-        aiohttp aiohappyeyeballs aiosignal attrs frozenlist multidict propcache yarl click flatbuffers packaging protobuf \
+        aiohttp aiohappyeyeballs aiosignal attrs frozenlist multidict propcache yarl flatbuffers packaging protobuf \
         setuptools pip \
     && cd /opt/bot/lib/python3*/site-packages \
     && rm -rf pyarrow/include pyarrow/tests pandas/tests \
     && find numpy -type d -name tests -prune -exec rm -rf {} + \
     && find . -type d -name __pycache__ -prune -exec rm -rf {} + \
     # Bytecode of exactly what a round imports: a read-only image could never keep it, and compiling takes seconds.
-    && /opt/bot/bin/python -c 'import apprise, bot.doctor.examination, bot.web.prometheus, bot.daemon.process, bot.submission.submit, bot.daemon.wiring, pandas'
+    && /opt/bot/bin/python -c 'import apprise, bot.doctor.examination, bot.web.prometheus, bot.daemon.process, bot.submission.submit, bot.daemon.wiring, bot.web.server, pandas'
 
 FROM trainer-dependencies AS trainer-packages
 COPY --from=code /dist /dist

@@ -3,6 +3,7 @@
 import difflib
 import logging
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -226,9 +227,14 @@ class Settings(BaseSettings):
         le=65535,
         description="Port of the daemon's pages, `/healthz` and `/metrics`; without it there are none.",
     )
+    http_hosts: str = Field(
+        default="",
+        description="Names by which a proxy or another machine asks for the pages, separated by spaces; requests for other"
+        " names are refused.",
+    )
     webhook_token: SecretStr | None = Field(
         default=None,
-        description="A POST to `/hook/<token>` starts the next check at once and passes on Numerai's trigger id.",
+        description="At least 16 letters, digits, `-` or `_`; a POST to `/hook/<token>` starts the next check at once and passes on Numerai's trigger id.",
     )
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="`auto` writes JSON unless standard error is a terminal."
@@ -284,6 +290,25 @@ class Settings(BaseSettings):
     @classmethod
     def _name_the_target(cls, value: str) -> str:
         horizon(value)
+        return value
+
+    @field_validator("http_hosts")
+    @classmethod
+    def _check_hosts(cls, value: str) -> str:
+        for name in value.split():
+            if not re.fullmatch(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]", name):
+                raise ValueError(f"{name!r} is no host name; write names or addresses without scheme and port")
+        return value
+
+    @field_validator("webhook_token")
+    @classmethod
+    def _check_token(cls, value: SecretStr | None) -> SecretStr | None:
+        # It is a part of a path that anybody may guess at.
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9_-]{16,200}", value.get_secret_value()):
+            raise ValueError(
+                "must be 16 to 200 letters, digits, - or _; make one with"
+                " `python3 -c 'import secrets; print(secrets.token_urlsafe())'`"
+            )
         return value
 
     @field_validator("retrain", "sync", "backup", "scores")

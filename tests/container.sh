@@ -75,7 +75,7 @@ size=$($engine run --rm --user 0 --entrypoint du "$IMAGE" -xsm / 2>/dev/null | c
 [ "$size" -le 650 ] || fail "the submitting image takes $size MB unpacked, more than 650"
 ! $engine run --rm --entrypoint python "$IMAGE" -c 'import torch' 2>/dev/null || fail "the submitting image has torch"
 distributions=$($engine run --rm --entrypoint python "$IMAGE" -c 'import importlib.metadata as m; print(len({one.name for one in m.distributions()}) - 1)')
-[ "$distributions" -le 45 ] || fail "the submitting image holds $distributions distributions beside the bot, more than 45"
+[ "$distributions" -le 52 ] || fail "the submitting image holds $distributions distributions beside the bot, more than 52"
 trap down EXIT
 down
 $compose --profile sandbox up --detach --no-build sandbox bot-sandbox trainer-sandbox >/dev/null

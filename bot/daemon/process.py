@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 
@@ -16,7 +16,6 @@ from bot.daemon._jobs import LOOK_S, JobSchedule
 from bot.daemon._loop import Daemon
 from bot.daemon._notifier import Notifier
 from bot.record.heartbeat import HOPELESS_S, Heartbeat
-from bot.web.server import Web
 
 STOP_S = 9.0
 """Seconds after SIGTERM at which the process ends itself, unless a command is still saving a checkpoint."""
@@ -54,7 +53,7 @@ class Service:
     loop: Daemon
     schedule: JobSchedule
     notifier: Notifier
-    web: Web | None
+    web: AbstractContextManager[object] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,18 @@
 """Build the parts of `bot run` from the settings. Nothing here loads a library that scores or trains."""
 
+from contextlib import AbstractContextManager, closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
 from bot import assembly
 from bot.daemon._accounts import AccountState
 from bot.daemon._jobs import RETRY_S, Job, JobSchedule
 from bot.daemon._loop import Daemon
 from bot.daemon._notifier import Notifier
 from bot.daemon.process import Service, Trainer
+from bot.errors import BotError
 from bot.record.heartbeat import TRAINER, Heartbeat
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
@@ -14,15 +21,14 @@ from bot.system.child_process import ChildProcess
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.transport import Transport
-from bot.web.pages import Pages
-from bot.web.prometheus import Metrics
-from bot.web.server import Answer, Web
 
 TRAINING = ("retrain", "sync")
 """Jobs of `bot run --trainer`. Beside it, the daemon runs with BOT_RETRAIN=off and BOT_SYNC=off."""
 
 CONNECT_S, READ_S, EXCHANGE_S = 5.0, 10.0, 15.0
 """Time limits in seconds of the loop's own requests. They are short, because another look follows soon."""
+
+log = structlog.get_logger()
 
 
 def open_service(settings: Settings) -> Service:
@@ -110,15 +116,16 @@ def _jobs(settings: Settings) -> tuple[Job, ...]:
     return tuple(jobs)
 
 
-def _web(settings: Settings, loop: Daemon) -> Web | None:
+def _web(settings: Settings, loop: Daemon) -> AbstractContextManager[object] | None:
     if settings.http_port is None:
         return None
-    pages = Pages(settings.state_dir, settings.ledger_path)
-    metrics = Metrics(settings.ledger_path, settings.state_dir, loop.heartbeat)
+    # Only here, because a daemon without pages needs no web server in its memory.
+    from bot.web.pages import Pages  # noqa: PLC0415
+    from bot.web.prometheus import Metrics  # noqa: PLC0415
+    from bot.web.server import Web  # noqa: PLC0415
 
-    def healthz(_path: str) -> Answer:
-        found = metrics.problems()
-        return Answer(body=("\n".join(found or ("healthy",)) + "\n").encode(), status=503 if found else 200)
+    metrics = Metrics(settings.ledger_path, settings.state_dir, loop.heartbeat)
+    pages = Pages(settings.state_dir, settings.ledger_path, metrics.problems)
 
     def hook(trigger: str | None) -> None:
         for account in loop.accounts:
@@ -134,9 +141,24 @@ def _web(settings: Settings, loop: Daemon) -> Web | None:
             "/models": pages.models,
             "/round/": pages.round,
             "/report/": pages.report,
-            "/healthz": healthz,
-            "/metrics": lambda _path: metrics.page(),
+            "/healthz": metrics.healthz,
+            "/metrics": metrics.page,
         },
+        hosts=settings.http_hosts.split(),
         hook=hook,
         token=settings.webhook_token.get_secret_value() if settings.webhook_token else None,
+        report=lambda reason: _report_web(settings.ledger_path, reason),
     )
+
+
+def _report_web(ledger_path: Path, reason: str | None) -> None:
+    """Open or close the alert of a port that cannot be opened; called in the server's thread."""
+    now = datetime.now(UTC)
+    try:
+        with closing(Outbox(ledger_path)) as outbox:
+            if reason is None:
+                outbox.resolve("web", "the pages are served", at=now)
+            else:
+                outbox.alert("web", "the pages cannot be served", f"{reason}; rounds go on", at=now)
+    except BotError as error:
+        log.warning("web.unreported", reason=str(error))

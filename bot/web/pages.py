@@ -1,8 +1,9 @@
 """The daemon's read-only HTML pages, rendered on the server from ledger, artifacts and reports."""
 
 import json
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from itertools import accumulate
@@ -11,18 +12,20 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
+from starlette.responses import FileResponse, HTMLResponse, Response
 
 from bot.live.live_scores import LiveRound, LiveScores
 from bot.reporting.chart_axes import format_number
 from bot.reporting.charts import Line, line_chart
 from bot.serving.artifacts import MANIFEST
 from bot.serving.names import ENSEMBLE
-from bot.web.server import Answer
 from bot.web.status import overview, post_mortem
 
-HTML = "text/html; charset=utf-8"
 SHOWN = 60
 """Number of newest live rounds in the table; the charts show all rounds."""
+
+_ROUND = re.compile(r"[0-9]{1,9}")
+_IDENTITY = re.compile(r"[A-Za-z0-9-]{1,80}")
 
 
 class Pages:
@@ -32,16 +35,17 @@ class Pages:
     Args:
         state_dir: The state directory.
         ledger_path: Ledger of the live or the dry-run mode.
+        problems: Returns the problems of the daemon; by default those of the heartbeat's file.
     """
 
-    def __init__(self, state_dir: Path, ledger_path: Path) -> None:
-        self._state_dir, self._ledger_path = state_dir, ledger_path
+    def __init__(self, state_dir: Path, ledger_path: Path, problems: Callable[[], Sequence[str]] | None = None) -> None:
+        self._state_dir, self._ledger_path, self._problems = state_dir, ledger_path, problems
 
-    def now(self, _path: str) -> Answer:
+    def now(self, _name: str = "") -> Response:
         """Return the page of the newest rounds, champions, jobs and open alerts."""
         return self._page("/", "Now")
 
-    def live(self, _path: str) -> Answer:
+    def live(self, _name: str = "") -> Response:
         """Return the page of live scores and payouts, by round and cumulative."""
         record = LiveScores(self._ledger_path, read_only=True)
         try:
@@ -53,7 +57,7 @@ class Pages:
         shown = rounds[::-1][:SHOWN]
         return self._page("/live", "Live scores", charts=_charts(rounds), live=shown, names=names, paid=paid)
 
-    def models(self, _path: str) -> Answer:
+    def models(self, _name: str = "") -> Response:
         """Return the page of all artifacts with their hold-out scores and the reason of each promotion decision."""
         folder = self._state_dir / "artifacts"
         known = overview(self._state_dir, self._ledger_path, now=datetime.now(UTC))
@@ -76,32 +80,32 @@ class Pages:
                 continue
         return self._page("/models", "Models", models=found)
 
-    def round(self, path: str) -> Answer | None:
+    def round(self, name: str) -> Response | None:
         """Return the page of a round; ``None`` if the ledger does not hold it."""
-        name = path.rpartition("/")[2]
-        if not name.isdecimal():
+        if not _ROUND.fullmatch(name):
             return None
         found = post_mortem(self._ledger_path, int(name))
         if not found["slots"] and not found["events"]:
             return None
         return self._page("/round", f"Round {name}", one=found)
 
-    def report(self, path: str) -> Answer | None:
+    def report(self, name: str) -> Response | None:
         """Return the stored report of an artifact; ``None`` if there is none."""
-        name = path.rpartition("/")[2]
         file = self._report(name)
-        if not name.replace("-", "").isalnum() or not file.is_file():
+        if not _IDENTITY.fullmatch(name) or not file.is_file():
             return None
-        return Answer(body=file.read_bytes(), kind=HTML)
+        return FileResponse(file, media_type="text/html")  # in parts, since a report may be large and its reader slow
 
     def _report(self, identity: str) -> Path:
         return self._state_dir / "reports" / f"{identity}.html"
 
-    def _page(self, here: str, title: str, **content: object) -> Answer:
+    def _page(self, here: str, title: str, **content: object) -> Response:
         now = datetime.now(UTC)
         known: dict[str, Any] = {"troubles": {}, **overview(self._state_dir, self._ledger_path, now=now)}
+        if self._problems is not None:
+            known["daemon"] = list(self._problems())
         html = _template().render(here=here, title=title, now=known, at=f"{now:%Y-%m-%d %H:%M:%S}", **content)
-        return Answer(body=html.encode(), kind=HTML)
+        return HTMLResponse(html)
 
 
 @cache

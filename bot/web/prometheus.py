@@ -10,12 +10,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
+from starlette.responses import PlainTextResponse, Response
 
 from bot.record.diagnostics import DIAGNOSTICS
 from bot.record.heartbeat import Heartbeat, problems
 from bot.record.ledger import Ledger, rounds_folder
 from bot.record.outbox import Outbox
-from bot.web.server import Answer
 
 PREFIX = "numerai_bot"
 
@@ -33,15 +33,23 @@ class Metrics:
     def __init__(self, ledger_path: Path, state_dir: Path, heartbeat: Heartbeat) -> None:
         self._ledger_path, self._state_dir, self._heartbeat = ledger_path, state_dir, heartbeat
 
-    def page(self) -> Answer:
+    def healthz(self, _name: str = "") -> Response:
+        """Return the problems of the daemon, with status 503, or ``healthy``."""
+        found = self.problems()
+        return PlainTextResponse("\n".join(found or ("healthy",)) + "\n", status_code=503 if found else 200)
+
+    def page(self, _name: str = "") -> Response:
         """Return the metrics in Prometheus' text format."""
         registry = CollectorRegistry()
         registry.register(self)
-        return Answer(body=generate_latest(registry), kind=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     def problems(self) -> tuple[str, ...]:
         """Return the problems of the daemon; empty for a healthy one."""
-        return problems(self._state_dir)
+        found = problems(self._state_dir)
+        # On a full disk the heartbeat's file keeps what it held before; this process has the newer problems.
+        held = (f"{name}: {reason}" for name, reason in sorted(self._heartbeat.problems.items()))
+        return (*found, *(one for one in held if one not in found))
 
     def describe(self) -> Iterator[Metric]:
         """Yield nothing, because the names are known only when metrics are collected."""

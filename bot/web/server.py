@@ -1,39 +1,33 @@
-"""The daemon's HTTP server: read-only pages, and a webhook that wakes the loop. It listens on the loopback by default."""
+"""
+The daemon's HTTP server: a thread beside the loop that serves read-only pages and a webhook, by default on the loopback.
 
-import json
+The loop never waits for it. A port that cannot be opened is tried again every minute, while rounds go on.
+"""
+
+import asyncio
+import logging
+import socket
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any, Self
 
 import structlog
+import uvicorn
 
-READ_S = 10.0
-"""Longest time in seconds for a client to send its request."""
+from bot.web._connections import Connection
+from bot.web.application import LARGEST_HEAD, Hook, Page, RefusalLog, application
 
-LARGEST_HOOK = 4096
-"""Longest accepted body of a webhook call in bytes."""
+AGAIN_S = 60.0
+"""Seconds between two attempts to open the port."""
+
+BACKLOG = 100
+"""Connections that the kernel holds, and that are accepted between two looks at the others."""
+
+STOP_S = 3.0
+"""Longest wait for the server's end in seconds."""
 
 log = structlog.get_logger()
-HOOK = "/hook/"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """
-    An HTTP answer.
-
-    Attributes:
-        body: Content.
-        kind: Content type.
-        status: HTTP status.
-    """
-
-    body: bytes
-    kind: str = "text/plain; charset=utf-8"
-    status: int = 200
 
 
 class Web:
@@ -41,15 +35,18 @@ class Web:
     HTTP server of some pages; use it as a context manager.
 
     Args:
-        host: Address to listen on.
+        host: Address or name to listen on.
         port: Port to listen on; 0 takes a free one.
-        pages: Functions that answer a GET, by path. A path that ends in ``/`` also answers for all paths below it. Each
-            function takes the whole path and may return ``None`` for "not found".
+        pages: Pages by path, see :func:`bot.web.application.application`.
+        hosts: Names in the ``Host`` header that are accepted beside *host* and those of the own machine.
         hook: Called with the trigger id, or ``None``, of a POST to ``/hook/<token>``.
         token: Secret in the hook's path; without one there is no hook.
+        report: Called in the server's thread with the reason why the port cannot be opened, and with ``None`` once it
+            is open.
 
-    Raises:
-        OSError: The port is taken.
+    Attributes:
+        port: The port, once the server is open.
+        opened: Set while the server is open.
     """
 
     def __init__(
@@ -57,72 +54,107 @@ class Web:
         *,
         host: str,
         port: int,
-        pages: Mapping[str, Callable[[str], Answer | None]],
-        hook: Callable[[str | None], None] | None = None,
+        pages: Mapping[str, Page],
+        hosts: Iterable[str] = (),
+        hook: Hook | None = None,
         token: str | None = None,
+        report: Callable[[str | None], None] = lambda _reason: None,
     ) -> None:
-        self.host, self.pages, self.hook, self.token = host, pages, hook, token
-        self._server = ThreadingHTTPServer((host, port), _handler(self))
-        self._server.daemon_threads = True
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.2,), daemon=True, name="web")
+        self.port, self.opened = port, threading.Event()
+        self._host, self._report = host, report
+        self._refusals = RefusalLog()
+        self._application = application(
+            pages=pages, hosts=(host, *hosts), hook=hook, token=token, refusals=self._refusals
+        )
+        self._stop = threading.Event()
+        self._server: uvicorn.Server | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="web")
 
     def __enter__(self) -> Self:
         self._thread.start()
-        log.info("web.started", host=self.host, port=self.port)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._stop.set()
+        if self._server is not None:
+            self._server.should_exit = True
+        self._thread.join(STOP_S)
 
-    def get(self, path: str) -> Answer:
-        """Return the answer to a GET."""
-        below = [page for page in self.pages if page.endswith("/") and page != "/" and path.startswith(page)]
-        name = path if path in self.pages else max(below, key=len, default="")
-        answer = self.pages[name](path) if name in self.pages else None
-        return answer or Answer(body=b"not found\n", status=404)
+    def _run(self) -> None:
+        logged = ""
+        while not self._stop.is_set():
+            try:
+                self._serve()
+            except Exception as error:  # noqa: BLE001 - an odd host raises errors of several kinds, and rounds go on
+                reason = f"the pages cannot be served on {self._host!r}, port {self.port}: {error}"
+                if reason != logged:
+                    log.error("web.failed", reason=reason)  # noqa: TRY400 - one line
+                logged = reason
+                self._report(reason)
+            self.opened.clear()
+            self._stop.wait(AGAIN_S)
 
-    def post(self, path: str, content: bytes) -> Answer:
-        """Call the hook if the path holds its token; return the answer to a POST."""
-        if self.hook is None or not self.token or path != HOOK + self.token:
-            return Answer(body=b"not found\n", status=404)
-        try:
-            call = json.loads(content or b"{}")
-            trigger = call.get("triggerId") if isinstance(call, dict) else None
-        except ValueError:
-            trigger = None
-        self.hook(str(trigger) if trigger else None)
-        return Answer(body=b"{}\n", kind="application/json")
+    def _serve(self) -> None:
+        """Open the port and serve until the end."""
+        with ExitStack() as opened:
+            sockets = [opened.enter_context(one) for one in listen(self._host, self.port)]
+            self.port = int(sockets[0].getsockname()[1])
+            self._server = _Server(self._config())
+            self._report(None)
+            log.info("web.started", host=self._host, port=self.port)
+            self.opened.set()
+            if not self._stop.is_set():
+                self._server.run(sockets=sockets)
+
+    def _config(self) -> uvicorn.Config:
+        return uvicorn.Config(
+            self._application,
+            http=type("Connection", (Connection,), {"refusals": self._refusals}),
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,  # uvicorn's messages pass through the bot's own handler
+            log_level=logging.ERROR,
+            access_log=False,  # a health check comes every half minute, and the hook's path is a secret
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            backlog=BACKLOG,
+            h11_max_incomplete_event_size=LARGEST_HEAD,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=1,
+        )
 
 
-def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = READ_S
-        server_version, sys_version = "numerai-bot", ""
+class _Server(uvicorn.Server):
+    """uvicorn's server; an error outside a request is one line of the log."""
 
-        def do_GET(self) -> None:
-            self._send(web.get(urlsplit(self.path).path))
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(_log_error)
+        await super().startup(sockets)
 
-        def do_POST(self) -> None:
-            length = self.headers.get("Content-Length", "0")
-            if not length.isdigit() or int(length) > LARGEST_HOOK:
-                self._send(Answer(body=b"too large\n", status=413))
-                return
-            self._send(web.post(urlsplit(self.path).path, self.rfile.read(int(length))))
 
-        def _send(self, answer: Answer) -> None:
-            self.send_response(answer.status)
-            self.send_header("Content-Type", answer.kind)
-            self.send_header("Content-Length", str(len(answer.body)))
-            self.send_header("Cache-Control", "no-store")
-            self.send_header("Content-Security-Policy", "default-src 'self' 'unsafe-inline' data:; form-action 'none'")
-            self.send_header("X-Content-Type-Options", "nosniff")
-            self.end_headers()
-            self.wfile.write(answer.body)
+def listen(host: str, port: int) -> list[socket.socket]:
+    """
+    Return listening sockets for every address of *host*.
 
-        def log_message(self, *_: object) -> None:
-            """Log nothing: a health check comes every half minute, and the hook's path is a secret."""
+    Raises:
+        OSError: The host is unknown or not of this machine, or the port is taken.
+        ValueError: *host* cannot be a name.
+    """
+    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            wanted = (address[0], sockets[0].getsockname()[1] if sockets else port, *address[2:])
+            both = family == socket.AF_INET6 and address[0] == "::" and socket.has_dualstack_ipv6()
+            sockets.append(socket.create_server(wanted, family=family, backlog=BACKLOG, dualstack_ipv6=both))
+    except OSError:
+        for one in sockets:
+            one.close()
+        raise
+    return sockets
 
-    return Handler
+
+def _log_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    log.error("web.error", reason=f"{context.get('message')}: {context.get('exception')!r}")

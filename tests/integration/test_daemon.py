@@ -240,13 +240,13 @@ def test_a_problem_has_one_alert_and_one_recovery(season, services):
 
 def test_pages_answer_on_the_loopback_port(season):
     """`/healthz` and `/metrics` answer, the hook wakes the loop with Numerai's trigger id, and other paths get 404."""
-    with running(season, BOT_HTTP_PORT="0", BOT_WEBHOOK_TOKEN="knock", BOT_TICK_S="20"):
+    with running(season, BOT_HTTP_PORT="0", BOT_WEBHOOK_TOKEN="knock-knock-knock", BOT_TICK_S="20"):
         started = seen(lambda: events(season, "web.started"))
         base = f"http://127.0.0.1:{started[0]['port']}"
         assert until(season.sandbox, 1), log(season)
         seen(lambda: events(season, "round.settled"))
         season.sandbox.clock.advance(ROUND)
-        answered = requests.post(f"{base}/hook/knock", json={"triggerId": "t-1"}, timeout=60)
+        answered = requests.post(f"{base}/hook/knock-knock-knock", json={"triggerId": "t-1"}, timeout=60)
         assert until(season.sandbox, 2), log(season)
         health = requests.get(f"{base}/healthz", timeout=60)
         metrics = requests.get(f"{base}/metrics", timeout=60).text

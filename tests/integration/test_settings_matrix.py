@@ -42,6 +42,7 @@ VALUES = {
     "reuse_last_round": True,
     "http_host": "127.0.0.2",
     "http_port": 8012,
+    "http_hosts": "bot.example.org [::1]",
     "log_format": "json",
     "log_level": "debug",
 }
@@ -53,7 +54,7 @@ SECRETS = {
     "NUMERAI_SECRET_KEY": DEMO_ACCOUNT.secret_key,
     "BOT_ALERT_URLS": "json://127.0.0.1:9/CANARYALERT",
     "BOT_PING_URL": "http://127.0.0.1:9/CANARYPING",
-    "BOT_WEBHOOK_TOKEN": "CANARYTOKEN",
+    "BOT_WEBHOOK_TOKEN": "CANARYTOKEN-OF-MINE",
 }
 
 

@@ -89,6 +89,7 @@ def url(state):
         "/report/": pages.report,
     }
     with Web(host="127.0.0.1", port=0, pages=shown) as web:
+        assert web.opened.wait(60)
         yield f"http://127.0.0.1:{web.port}"
 
 
@@ -105,7 +106,24 @@ def test_pages_show_the_content_of_the_state_directory(url):
 
 
 @pytest.mark.parametrize(
-    "path", ["/round/7", "/round/x", "/report/none", "/report/..%2fledger", "/nothing", "/report/"]
+    "path",
+    [
+        "/round/7",
+        "/round/x",
+        "/round/" + "9" * 23,
+        "/round/²",
+        "/round/" + "1" * 5000,
+        "/round/1445/",
+        "/report/none",
+        "/report/..%2fledger",
+        "/report/%00",
+        "/report/%ff%",
+        "/report/" + "a" * 300,
+        "/nothing",
+        "/report/",
+        "//",
+        "/live/",
+    ],
 )
 def test_missing_pages_are_not_found(url, path):
     """Unknown rounds and reports get 404, and no path leaves the folder of reports."""
@@ -114,7 +132,7 @@ def test_missing_pages_are_not_found(url, path):
 
 def test_nothing_can_be_changed_through_the_pages(url):
     """There is no hook without a token, and no page accepts a POST."""
-    assert requests.post(url + "/", timeout=60).status_code == 404
+    assert requests.post(url + "/", timeout=60).status_code == 405
     assert requests.post(url + "/hook/", timeout=60).status_code == 404
 
 
