@@ -1,17 +1,14 @@
 """Settings from the environment, ``bot.toml`` and secret files, checked once at the start."""
 
-import difflib
+import json
 import logging
-import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
-    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -20,20 +17,13 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
 
 from bot.errors import BadConfig
-from bot.system.secret_files import SECRETS, read_secret, secret_from_file
+from bot.system import redaction
+from bot.system.secret_files import read_secret, secret_from_file
+from bot.system.setting_sources import CONFIG_FILE, SECRETS, read_settings
 from bot.tournament.columns import DEFAULT_DATA_VERSION, MAIN_TARGET, horizon
 from bot.training import recipe_file
-
-CONFIG_FILE = "bot.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,21 +98,17 @@ class _AccountTable(BaseModel):
         return Account(name=name, key=files, slots=self.slots)
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of the bot. Each is ``BOT_<NAME>`` in the environment or ``<name>`` in ``bot.toml``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="BOT_", extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     numerai_public_id: SecretStr | None = Field(
         default=None,
-        validation_alias=AliasChoices("NUMERAI_PUBLIC_ID", "numerai_public_id"),
         description="Public half of the API key; scopes upload_submission and read_submission_info are enough.",
     )
     numerai_secret_key: SecretStr | None = Field(
         default=None,
-        validation_alias=AliasChoices("NUMERAI_SECRET_KEY", "numerai_secret_key"),
         description="Secret half of the API key.",
     )
     mode: Literal["dry-run", "live"] = Field(
@@ -140,7 +126,7 @@ class Settings(BaseSettings):
         description="Feature set of `features.json`; every artifact keeps the one it was trained with.",
     )
     target: str = Field(default=MAIN_TARGET, description="Main target by its full name; the alias `target` is refused.")
-    slots: Annotated[dict[str, str], NoDecode] = Field(
+    slots: dict[str, str] = Field(
         default_factory=dict,
         description="Model name to recipe, `name=recipe,name=recipe`; empty means the account's only model.",
     )
@@ -261,6 +247,11 @@ class Settings(BaseSettings):
     def _read_accounts(cls, value: Any) -> Any:  # noqa: ANN401 - outside data, checked here
         if value == ():  # the default
             return value
+        if isinstance(value, str):  # a variable
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError):
+                raise ValueError(f"must be a JSON object of accounts, or tables of {CONFIG_FILE}") from None
         try:
             tables = TypeAdapter(dict[str, _AccountTable]).validate_python(value)
         except ValidationError as error:
@@ -269,6 +260,15 @@ class Settings(BaseSettings):
         for table in tables.values():
             cls._know_recipes(table.slots)
         return tuple(table.account(name) for name, table in tables.items())
+
+    @field_validator("numerai_public_id", "numerai_secret_key")
+    @classmethod
+    def _check_key(cls, value: SecretStr | None) -> SecretStr | None:
+        """Refuse a half that no header can carry, such as one with a line end in its middle."""
+        text = value.get_secret_value() if value else ""
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError("holds a character that a key has not; it is one line of letters and digits")
+        return value
 
     @field_validator("slots")
     @classmethod
@@ -317,18 +317,6 @@ class Settings(BaseSettings):
         interval_s(value)
         return value
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the library's signature
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the library's signature
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment override ``bot.toml``; :func:`load_settings` reads secret files."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=CONFIG_FILE)
-
     def of_account(self, name: str | None) -> "Settings":
         """
         Return the settings with key and slots of one of several accounts; unchanged for ``None``, the only account.
@@ -343,13 +331,15 @@ class Settings(BaseSettings):
             known = ", ".join(str(one.name) for one in self.accounts)
             raise BadConfig(f"account {name!r} is unknown; accounts: {known or 'none'}")
         key = account.key.read() if isinstance(account.key, KeyFiles) else account.key
-        return self.model_copy(
+        chosen = self.model_copy(
             update={
                 "numerai_public_id": key.public_id,
                 "numerai_secret_key": key.secret_key,
                 "slots": dict(account.slots),
             }
         )
+        redaction.hide(chosen.secrets)
+        return chosen
 
     @property
     def accounts_in_use(self) -> tuple[Account, ...]:
@@ -384,19 +374,19 @@ def load_settings(**overrides: object) -> Settings:
     Raises:
         BadConfig: Something is unknown, missing or malformed; the message names the variable, never its value.
     """
-    _refuse_unknown_environment()
-    values: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
+    values = read_settings()
     for name in SECRETS:
         secret = secret_from_file(name)
         if secret is not None:
-            values.setdefault(name.lower().removeprefix("bot_"), SecretStr(secret))
+            values[name.lower().removeprefix("bot_")] = SecretStr(secret)
+    values |= {key: value for key, value in overrides.items() if value is not None}
     try:
-        return Settings(**values)
+        settings = Settings(**values)
     except ValidationError as error:
         problems = "; ".join(f"{_variable(item['loc'])}: {_reason(item)}" for item in error.errors(include_input=False))
         raise BadConfig(f"settings are not usable: {problems}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadConfig(f"{CONFIG_FILE} is not valid TOML: {error}") from None
+    redaction.hide(settings.secrets)
+    return settings
 
 
 def interval_s(text: str) -> float | None:
@@ -415,28 +405,12 @@ def interval_s(text: str) -> float | None:
     return float(int(text[:-1]) * unit)
 
 
-def _refuse_unknown_environment() -> None:
-    """Refuse unknown ``BOT_*`` variables: a typo must not leave a default in place."""
-    known = {f"BOT_{name.upper()}" for name in Settings.model_fields if not name.startswith("numerai_")}
-    known |= {f"{name}_FILE" for name in SECRETS}
-    for name in sorted(os.environ):
-        if name.startswith("BOT_") and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
-            raise BadConfig(f"the environment variable {name} is unknown{hint}")
-
-
 def _variable(location: tuple[int | str, ...]) -> str:
     first = str(location[0]) if location else "settings"
-    if first.upper() in SECRETS:
-        return first.upper()
-    return f"BOT_{first.upper()}" if first in Settings.model_fields else f"{CONFIG_FILE} key {first!r}"
+    return first.upper() if first.upper() in SECRETS else f"BOT_{first.upper()}"
 
 
 def _reason(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails is a TypedDict without our keys
-    if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(item["loc"][0]), Settings.model_fields, n=1)
-        return "is unknown" + (f"; did you mean {near[0]}?" if near else "")
     return str(item["msg"]).removeprefix("Value error, ")
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import structlog
 
+from bot.system import redaction
+
 # The suite runs in as many processes as there are cores; a thread for every core in each of them would only spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -31,6 +33,7 @@ def own_logging():
     root, config = logging.getLogger(), structlog.get_config()
     handlers, level, hooks = list(root.handlers), root.level, (sys.excepthook, threading.excepthook)
     yield
+    redaction.forget()
     root.handlers[:], (sys.excepthook, threading.excepthook) = handlers, hooks
     root.setLevel(level)
     structlog.configure(**config)

@@ -1,9 +1,13 @@
 """Unknown settings are refused; secrets stay hidden."""
 
+import stat
+
 import pytest
 
+from bot.cli.paths import state_paths
 from bot.errors import BadConfig
-from bot.settings import interval_s, load_settings
+from bot.settings import Settings, interval_s, load_settings
+from bot.system import secret_files, setting_sources
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +62,7 @@ def test_environment_wins_over_toml(tmp_path, monkeypatch):
     assert load_settings().feature_set == "small"
 
 
-@pytest.mark.parametrize("version", ["5.4", "latest", "v5", ""])
+@pytest.mark.parametrize("version", ["5.4", "latest", "v5"])
 def test_unreadable_data_version_is_refused(monkeypatch, version):
     """A data version that does not parse is refused."""
     monkeypatch.setenv("BOT_DATA_VERSION", version)
@@ -188,4 +192,206 @@ def test_unknown_recipe_of_an_account_is_refused(tmp_path):
     (tmp_path / "bot.toml").write_text(ACCOUNT.replace('"demo"', '"nothing"'))
 
     with pytest.raises(BadConfig, match="BOT_ACCOUNTS: unknown recipe 'nothing'"):
+        load_settings()
+
+
+def test_light_commands_know_every_setting():
+    """The names that `bot status` and `bot health` know are those of the settings model."""
+    assert {*setting_sources.NAMES, *setting_sources.KEY_NAMES} == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", ["BOT_STATE_DIR", "bot_state_dir", "Bot_State_Dir"])
+def test_names_of_variables_have_any_case_for_every_command(monkeypatch, name):
+    """A variable in lower case means the same for the settings and for `bot status`."""
+    monkeypatch.setenv(name, "elsewhere")
+
+    assert str(load_settings().state_dir) == str(state_paths().state_dir) == "elsewhere"
+
+
+@pytest.mark.parametrize(
+    "name", ["BOT_STATE_DIR", "BOT_API_URL", "BOT_ACCOUNTS", "BOT_HTTP_PORT", "BOT_MODE", "bot_tick_s", "BOT_SLOTS"]
+)
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_variable_is_as_none(monkeypatch, name, value):
+    """An empty variable leaves the default in place, for every command."""
+    monkeypatch.setenv(name, value)
+
+    assert load_settings() == Settings()
+    assert (str(state_paths().state_dir), state_paths().ledger.name) == ("state", "ledger-dry-run.sqlite")
+
+
+def test_an_empty_variable_leaves_the_file_in_place(tmp_path, monkeypatch):
+    """A key of bot.toml counts where the variable is empty."""
+    (tmp_path / "bot.toml").write_text('mode = "live"\n')
+    monkeypatch.setenv("BOT_MODE", "")
+
+    assert load_settings().mode == "live"
+    assert state_paths().ledger.name == "ledger.sqlite"
+
+
+def test_an_empty_key_leaves_the_mounted_one_in_place(tmp_path, monkeypatch):
+    """A key that a container mounts counts where the variable is empty."""
+    monkeypatch.setattr(secret_files, "SECRET_FOLDER", tmp_path)
+    (tmp_path / "NUMERAI_SECRET_KEY").write_text("MOUNTED\n")
+    monkeypatch.setenv("NUMERAI_SECRET_KEY", "")
+
+    assert load_settings().secrets == ("MOUNTED",)
+
+
+def test_a_variable_that_is_set_twice_is_refused(monkeypatch):
+    """Two spellings with different values leave no doubt to resolve."""
+    monkeypatch.setenv("BOT_MODE", "live")
+    monkeypatch.setenv("bot_mode", "dry-run")
+
+    with pytest.raises(BadConfig, match="BOT_MODE is set twice"):
+        load_settings()
+
+
+@pytest.mark.parametrize("read", [load_settings, state_paths])
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("BOT_STATEDIR", "BOT_STATE_DIR"), ("bot_api_ur", "BOT_API_URL"), ("BOT_PING_URLS", "BOT_PING_URL")],
+)
+def test_every_command_refuses_an_unknown_variable(monkeypatch, read, name, near):
+    """A misspelt variable of any case is refused by the settings and by `bot status`, with the likely name."""
+    monkeypatch.setenv(name, "x")
+
+    with pytest.raises(BadConfig, match=f"{name} is unknown; did you mean {near}"):
+        read()
+
+
+@pytest.mark.parametrize("read", [load_settings, state_paths])
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b""])
+def test_a_byte_order_mark_is_dropped(tmp_path, read, mark):
+    """A bot.toml that an editor saved with a mark reads as one without."""
+    (tmp_path / "bot.toml").write_bytes(mark + b'state_dir = "elsewhere"\n')
+
+    assert str(read().state_dir) == "elsewhere"
+
+
+@pytest.mark.parametrize("read", [load_settings, state_paths])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "mode = 'live'\n".encode("utf-16"),
+        "mode = 'live'\n".encode("utf-16-le"),
+        b"# caf\xe9\n",
+        b"mode = \n",
+        b"mode = 'live'\nmode = 'live'\n",
+        b"a = " + b"[" * 5000,
+        b"tick_s = " + b"9" * 5000,
+        b"state_dir = 'a\\u0000b'\n".replace(b"'", b'"'),
+        b"\0",
+    ],
+)
+def test_an_unreadable_file_of_settings_is_one_line(tmp_path, read, content):
+    """Other encodings and broken TOML are refused in one line that names the file."""
+    (tmp_path / "bot.toml").write_bytes(content)
+
+    with pytest.raises(BadConfig, match=r"bot\.toml") as caught:
+        read()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("read", [load_settings, state_paths])
+def test_a_folder_in_place_of_the_file_is_refused(tmp_path, read):
+    """A folder, which container tools make for a file that is not there, is named."""
+    (tmp_path / "bot.toml").mkdir()
+
+    with pytest.raises(BadConfig, match="is a folder"):
+        read()
+
+
+@pytest.mark.parametrize("value", ["{", "[]", "5", '{"a": 1}', "[" * 100_000])
+def test_unreadable_accounts_are_one_line(monkeypatch, value):
+    """BOT_ACCOUNTS that is no object of tables is refused by its name."""
+    monkeypatch.setenv("BOT_ACCOUNTS", value)
+
+    with pytest.raises(BadConfig, match="BOT_ACCOUNTS") as caught:
+        load_settings()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("slots = 5", "BOT_SLOTS"),
+        ("slots = ['a']", "BOT_SLOTS"),
+        ("[slots]\na = 5", "BOT_SLOTS"),
+        ("[slots.a]\nb = 'demo'", "BOT_SLOTS"),
+        ("http_port = 'x'", "BOT_HTTP_PORT"),
+        ("http_port = 70000", "BOT_HTTP_PORT"),
+        ("state_dir = 5", "BOT_STATE_DIR"),
+        ("mode = 2020-01-01", "BOT_MODE"),
+        ("accounts = 'x'", "BOT_ACCOUNTS"),
+    ],
+)
+def test_odd_values_of_the_file_are_one_line(tmp_path, line, name):
+    """A value of a wrong type or range is refused by its name."""
+    (tmp_path / "bot.toml").write_text(f"{line}\n")
+
+    with pytest.raises(BadConfig, match=name) as caught:
+        load_settings()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def key_file(tmp_path, monkeypatch):
+    """Return a function that writes the file of the secret half."""
+    path = tmp_path / "key"
+    monkeypatch.setenv("NUMERAI_SECRET_KEY_FILE", str(path))
+    return path.write_bytes
+
+
+def test_a_byte_order_mark_is_no_part_of_the_key(key_file):
+    """A key that an editor saved with a mark is the key."""
+    key_file(b"\xef\xbb\xbfVERYSECRET\r\n")
+
+    assert load_settings().secrets == ("VERYSECRET",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["KEY".encode("utf-16"), "KEY".encode("utf-16-be"), b"KEY\xe9", b"KEY\0", b"KEY\nKEY", b"", b"\n", "KÉY".encode()],
+)
+def test_an_odd_key_file_is_refused_without_its_content(key_file, content):
+    """Other encodings, several lines and an empty file are refused by the setting's name; the key is not shown."""
+    key_file(content)
+
+    with pytest.raises(BadConfig, match="NUMERAI_SECRET_KEY") as caught:
+        load_settings()
+    assert "\n" not in str(caught.value)
+    assert "KEYÉ" not in str(caught.value)
+
+
+def test_a_mounted_folder_in_place_of_a_secret_is_named(tmp_path, monkeypatch):
+    """A folder in place of a mounted secret is refused, not taken for a key that is absent."""
+    monkeypatch.setattr(secret_files, "SECRET_FOLDER", tmp_path)
+    (tmp_path / "NUMERAI_PUBLIC_ID").mkdir()
+
+    with pytest.raises(BadConfig, match="NUMERAI_PUBLIC_ID is a folder"):
+        load_settings()
+
+
+def test_an_address_of_the_key_is_not_taken_from_the_state_directory(tmp_path, monkeypatch):
+    """A bot.toml that the trainer can write does not decide where the key is sent; a variable does."""
+    (tmp_path / "bot.toml").write_text('api_url = "http://elsewhere"\n')
+    monkeypatch.setenv("BOT_STATE_DIR", str(tmp_path))
+    for read in (load_settings, state_paths):
+        with pytest.raises(BadConfig, match="api_url is not taken"):
+            read()
+    monkeypatch.setenv("BOT_API_URL", "http://here")
+
+    assert load_settings().api_url == "http://here"
+
+
+@pytest.mark.parametrize("shared", ["file", "folder"])
+def test_an_address_of_the_key_is_not_taken_from_a_file_that_all_may_write(tmp_path, shared):
+    """A bot.toml that everybody may write or replace does not decide where the key is sent."""
+    (tmp_path / "bot.toml").write_text('api_url = "http://elsewhere"\n')
+    assert load_settings().api_url == "http://elsewhere"
+    path = tmp_path / "bot.toml" if shared == "file" else tmp_path
+    path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IWOTH)
+
+    with pytest.raises(BadConfig, match="api_url is not taken"):
         load_settings()

@@ -8,10 +8,15 @@ import typer
 
 from bot.cli.app import app
 from bot.errors import BotError, OperatorNeeded
+from bot.system import redaction
+from bot.system.output import guard_output
+from bot.system.secret_files import secrets_of_environment
 
 
 def main() -> None:
     """Run the command line; print errors of the bot as one line on standard error and exit with their code."""
+    guard_output()
+    redaction.hide(secrets_of_environment())
     # Libraries start interpreters too, such as the compiler of torch: they import nothing from the working folder either.
     os.environ["PYTHONSAFEPATH"] = "1"
     try:

@@ -1,12 +1,9 @@
 """Where the bot keeps its files, read without the settings model: `bot health` runs every half minute."""
 
-import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from bot.errors import BadConfig
+from bot.system.setting_sources import STATE_DIR, choice, read_settings
 from bot.tournament.columns import DEFAULT_DATA_VERSION
 
 
@@ -28,23 +25,18 @@ class StatePaths:
 
 def state_paths() -> StatePaths:
     """
-    Read the paths from the environment and ``bot.toml``. Nothing else is checked; every other command checks settings.
+    Read the paths from the environment and ``bot.toml``, by the rules of every command. Values of other settings are not checked.
 
     Raises:
-        BadConfig: ``bot.toml`` cannot be read.
+        BadConfig: ``bot.toml`` cannot be read, or a setting is unknown.
     """
-    file, table = Path("bot.toml"), dict[str, Any]()
-    try:
-        if file.is_file():
-            table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise BadConfig(f"bot.toml cannot be read: {error}") from None
-    state_dir = Path(os.environ.get("BOT_STATE_DIR") or table.get("state_dir") or "state")
-    live = (os.environ.get("BOT_MODE") or table.get("mode")) == "live"
+    settings = read_settings()
+    state_dir = Path(str(settings.get("state_dir", STATE_DIR)))
+    live = choice(settings, "mode", ("dry-run", "live")) == "live"
     return StatePaths(
         state_dir=state_dir,
         ledger=state_dir / ("ledger.sqlite" if live else "ledger-dry-run.sqlite"),
-        data_version=os.environ.get("BOT_DATA_VERSION") or table.get("data_version") or DEFAULT_DATA_VERSION,
+        data_version=str(settings.get("data_version", DEFAULT_DATA_VERSION)),
     )
 
 

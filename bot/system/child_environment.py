@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bot.system.secret_files import SECRETS
+from bot.system.setting_sources import SECRETS
 
 ISOLATED = (sys.executable, "-P")
 """Interpreter that imports nothing from the working folder: a ``numpy.py`` or ``bot.py`` there stays a mere file."""

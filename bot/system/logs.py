@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import sys
 import threading
 import traceback
@@ -12,14 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 
-_SIGNED = re.compile(r"((?:X-Amz-Signature|X-Amz-Credential|signature|token)=)[^&\s\"']+", re.IGNORECASE)
-_SEPARATORS = re.compile(r"[/:@?&=#\s,]+")
-MIN_PART = 6
-"""Characters of the shortest part of a secret URL that is also hidden alone; a scheme or a port is no secret."""
+from bot.system import redaction
 
 Event = MutableMapping[str, Any]
 
@@ -41,14 +36,14 @@ def configure(
         level: Lowest level that is logged.
     """
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    redactor = _Redactor(secrets)
+    redaction.hide(secrets)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            redactor,
+            _redact,
             _RoundLog(rounds),
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
             if console
@@ -59,41 +54,35 @@ def configure(
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_LibraryFormatter(redactor, console=console))
+    handler.setFormatter(_LibraryFormatter(console=console))
     logging.basicConfig(level=level if level < logging.INFO else logging.WARNING, handlers=[handler], force=True)
     # It warns at every tick while a job is still running, and a training takes hours.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    sys.excepthook = redactor.write_traceback
-    threading.excepthook = redactor.write_thread_traceback
+    sys.excepthook = _write_traceback
+    threading.excepthook = _write_thread_traceback
 
 
-class _Redactor:
-    """Replace secrets and signatures of presigned URLs by ``***``; as a structlog processor, in every field of a line."""
+def _redact(_logger: object, _method: str, event: Event) -> Event:
+    """Hide secrets in every field of a line, as a structlog processor."""
+    return {key: _hidden_in(value) for key, value in event.items()}
 
-    def __init__(self, secrets: tuple[str, ...]) -> None:
-        parts = {part for secret in secrets for part in _secret_parts(secret)}
-        # The longest first, so that a secret is replaced as a whole where it contains another one.
-        self._hidden = sorted(filter(None, parts), key=len, reverse=True)
 
-    def __call__(self, _logger: object, _method: str, event: Event) -> Event:
-        return {key: self.redact(value) for key, value in event.items()}
+def _hidden_in(value: Any) -> Any:  # noqa: ANN401 - log fields are of any type
+    """Return *value* itself, or its text with stars if that contains a secret."""
+    text = value if isinstance(value, str) else str(value)
+    redacted = redaction.redact(text)
+    return value if redacted == text else redacted
 
-    def redact(self, value: Any) -> Any:  # noqa: ANN401 - log fields are of any type
-        """Return *value* itself, or its text with stars if that contains a secret."""
-        redacted = text = value if isinstance(value, str) else str(value)
-        for secret in self._hidden:
-            redacted = redacted.replace(secret, "***")
-        redacted = _SIGNED.sub(r"\1***", redacted)
-        return value if redacted == text else redacted
 
-    def write_traceback(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """Write the traceback of an uncaught error to standard error."""
-        sys.stderr.write(self.redact("".join(traceback.format_exception(kind, error, trace))))
+def _write_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Write the traceback of an uncaught error to standard error."""
+    sys.stderr.write(redaction.redact("".join(traceback.format_exception(kind, error, trace))))
 
-    def write_thread_traceback(self, uncaught: threading.ExceptHookArgs) -> None:
-        """Write the traceback of an uncaught error of a thread to standard error."""
-        if uncaught.exc_type is not SystemExit:  # Python's own hook ignores it too
-            self.write_traceback(uncaught.exc_type, uncaught.exc_value or uncaught.exc_type(), uncaught.exc_traceback)
+
+def _write_thread_traceback(uncaught: threading.ExceptHookArgs) -> None:
+    """Write the traceback of an uncaught error of a thread to standard error."""
+    if uncaught.exc_type is not SystemExit:  # Python's own hook ignores it too
+        _write_traceback(uncaught.exc_type, uncaught.exc_value or uncaught.exc_type(), uncaught.exc_traceback)
 
 
 class _RoundLog:
@@ -113,12 +102,12 @@ class _RoundLog:
 class _LibraryFormatter(logging.Formatter):
     """Format the lines of libraries like the bot's own, without its secrets."""
 
-    def __init__(self, redactor: _Redactor, *, console: bool) -> None:
+    def __init__(self, *, console: bool) -> None:
         super().__init__("%(levelname)s %(name)s %(message)s" if console else "%(message)s")
-        self._redactor, self._console = redactor, console
+        self._console = console
 
     def format(self, record: logging.LogRecord) -> str:
-        message = str(self._redactor.redact(super().format(record)))
+        message = redaction.redact(super().format(record))
         if self._console:
             return message
         at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
@@ -126,14 +115,3 @@ class _LibraryFormatter(logging.Formatter):
         return json.dumps(
             {"event": "library.said", "library": record.name, "message": message, "level": level, "timestamp": at}
         )
-
-
-def _secret_parts(secret: str) -> set[str]:
-    """Return *secret* and, if it is a URL, its parts, since libraries log these one by one."""
-    if "://" not in secret:
-        return {secret}
-    parts = {part for part in _SEPARATORS.split(secret) if len(part) >= MIN_PART}
-    host = urlsplit(secret).hostname or ""
-    if "." in host:  # the name of a public host is no secret
-        parts -= {host}
-    return {secret, *parts}

@@ -4,20 +4,24 @@ import os
 from pathlib import Path
 
 from bot.errors import BadConfig
+from bot.system.setting_sources import SECRETS, read_text, variables
 
 SECRET_FOLDER = Path("/run/secrets")
-SECRETS = ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY", "BOT_ALERT_URLS", "BOT_PING_URL", "BOT_WEBHOOK_TOKEN")
-"""Variables whose value may also come from a file: ``<NAME>_FILE``, or one of that name in the secret folder."""
 
 
 def secret_from_file(name: str) -> str | None:
-    """Return the secret *name* from ``<NAME>_FILE`` or the secret folder; a plain variable takes precedence over the folder."""
-    path = os.environ.get(f"{name}_FILE")
-    if path:
+    """
+    Return the secret *name* from ``<NAME>_FILE`` or the secret folder; a plain variable takes precedence over the folder.
+
+    Raises:
+        BadConfig: A file that is there cannot be read.
+    """
+    outside = variables()
+    if path := outside.get(f"{name}_FILE"):
         return read_secret(Path(path), f"{name}_FILE")
     mounted = SECRET_FOLDER / name
-    if name not in os.environ and mounted.is_file():
-        return mounted.read_text(encoding="utf-8").strip()
+    if name not in outside and os.path.lexists(mounted):
+        return read_secret(mounted, str(mounted))
     return None
 
 
@@ -26,9 +30,15 @@ def read_secret(path: Path, name: str) -> str:
     Return the content of a file without leading and trailing whitespace.
 
     Raises:
-        BadConfig: The file cannot be read; the message contains *name*, the setting with its path.
+        BadConfig: The file cannot be read or is empty; the message contains *name*, the setting with its path.
     """
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise BadConfig(f"{name} names {path}, which cannot be read: {error.strerror}") from None
+    secret = read_text(path, name).strip()
+    if not secret:
+        raise BadConfig(f"{name} names an empty file: {path}")
+    return secret
+
+
+def secrets_of_environment() -> tuple[str, ...]:
+    """Return the secrets that stand in variables of this process; they are known before the settings are read."""
+    names = {name.lower() for name in SECRETS}
+    return tuple(part for name, value in os.environ.items() if name.lower() in names for part in value.split())
