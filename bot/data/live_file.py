@@ -6,18 +6,19 @@ a file is accepted only if its ids are new, its era is the live era, and its num
 """
 
 import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from bot.errors import DatasetIncomplete
-from bot.features.codes import MISSING, coded
+from bot.data._feature_values import NoNumbers, may_hold_codes, write_codes
+from bot.data.parquet_columns import FETCHED_AGAIN, LIVE, ParquetColumns, explained, open_columns
+from bot.errors import DatasetIncomplete, SchemaMismatch
 from bot.tournament.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, LIVE_ERA
 
 BLOCK = 512
@@ -25,6 +26,13 @@ BLOCK = 512
 
 MAX_ROW_CHANGE = 0.2
 """Largest accepted change of the row count between rounds; consecutive eras differ by at most 7.3 %."""
+
+
+LONGEST_TEXT = 64
+"""Most characters of an id or an era; Numerai's have 16 and 1."""
+
+_ID = re.compile(r"[\w.:+-]+")
+"""Ids that a CSV file holds without quotes; Numerai's are ``n`` and 15 hex digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +47,7 @@ class LiveFile:
         values: Feature codes, -1 for a value that is missing or not a code. Shape ``(rows, columns)``, int8.
         missing: Number of values that were null or NaN.
         strange: Number of values that were not a whole number of one byte.
+        unreadable: Type of each feature column that holds no numbers, by name; no artifact can use it.
     """
 
     ids: tuple[str, ...]
@@ -47,50 +56,53 @@ class LiveFile:
     values: npt.NDArray[np.int8]
     missing: int
     strange: int
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ids_sha256(self) -> str:
         """Return the sha256 of the sorted ids."""
         return hashlib.sha256("\n".join(sorted(self.ids)).encode()).hexdigest()
 
+    def refuse_unreadable(self, features: Iterable[str]) -> None:
+        """
+        Refuse to score with an artifact that needs one of the columns without numbers.
+
+        Raises:
+            SchemaMismatch: *features* names one.
+        """
+        odd = [name for name in features if name in self.unreadable]
+        if odd:
+            raise SchemaMismatch(
+                f"the live file's {odd[0]} is {self.unreadable[odd[0]]} and holds no codes ({len(odd)} such features);"
+                " retrain on this data version"
+            )
+
 
 def read_live(path: Path) -> LiveFile:
     """
-    Read ids and features of a live file.
+    Read ids and features of a live file, however its writer stored them.
 
     Raises:
-        DatasetIncomplete: The file is damaged, has no rows, several eras, or lacks the id column.
+        DatasetIncomplete: The file is damaged or too large, has no rows or several eras, lacks the column of ids or eras, or
+            has two columns of one name.
     """
-    try:
-        # pyarrow's own conversions import pandas, which takes a quarter of a second; so raw buffers are read.
-        file = pq.ParquetFile(path, pre_buffer=False)
-        columns = file.schema_arrow.names
-        absent = [name for name in (ID, ERA) if name not in columns]
+    with open_columns(path, LIVE, remedy=FETCHED_AGAIN, as_dictionary=True) as file:
+        absent = [name for name in (ID, ERA) if name not in file.types]
         if absent:
             raise DatasetIncomplete(f"{path.name} has no column {absent[0]!r}; it is not a live file")
-        keys = file.read(columns=[ID, ERA], use_threads=False)
-        eras = set(keys.column(ERA).to_pylist())
-        if keys.num_rows == 0 or len(eras) != 1:
-            raise DatasetIncomplete(
-                f"{path.name} has {keys.num_rows} rows of {len(eras)} eras; a live file has one era"
-            )
-        names = tuple(name for name in columns if name.startswith(FEATURE_PREFIX))
-        values = np.empty((keys.num_rows, len(names)), dtype=np.int8)
-        missing = strange = 0
-        for start in range(0, len(names), BLOCK):
-            decoded = _decode(file.read(columns=list(names[start : start + BLOCK]), use_threads=False))
-            values[:, start : start + BLOCK] = decoded.codes.T
-            missing, strange = missing + decoded.missing, strange + decoded.strange
-        ids = tuple(keys.column(ID).to_pylist())
-    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a damaged name that is not UTF-8
-        raise DatasetIncomplete(f"{path.name} cannot be read: {type(error).__name__}; it is fetched again") from None
+        features = [name for name in file.types if name.startswith(FEATURE_PREFIX)]
+        file.refuse_repeated([ID, ERA, *features])
+        ids, era = _ids(file), _era(file)
+        decoded = _decode(file, [name for name in features if may_hold_codes(file.types[name])])
+        unreadable = {name: str(file.types[name]) for name in set(features).difference(decoded.names)}
     return LiveFile(
         ids=ids,
-        era=str(eras.pop()),
-        names=names,
-        values=values,
-        missing=missing,
-        strange=strange,
+        era=era,
+        names=decoded.names,
+        values=decoded.codes,
+        missing=decoded.missing,
+        strange=decoded.strange,
+        unreadable=unreadable,
     )
 
 
@@ -138,33 +150,55 @@ def prove_fresh(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Decoded:
     """
-    Some feature columns.
+    Decoded feature columns.
 
     Attributes:
-        codes: Feature codes. Shape ``(columns, rows)``, int8.
+        names: The columns that hold numbers.
+        codes: Feature codes. Shape ``(rows, columns)``, int8.
         missing: Number of values that were null or NaN.
         strange: Number of values that were not a whole number of one byte.
     """
 
+    names: tuple[str, ...]
     codes: npt.NDArray[np.int8]
     missing: int
     strange: int
 
 
-def _decode(block: pa.Table) -> _Decoded:
-    codes = np.empty((block.num_columns, block.num_rows), dtype=np.int8)
+def _ids(file: ParquetColumns) -> tuple[str, ...]:
+    """Return the ids in file order."""
+    ids = [one or "" for one in file.texts(ID, LONGEST_TEXT)]
+    odd = [one for one in ids if not _ID.fullmatch(one)]
+    if odd:
+        raise DatasetIncomplete(f"{file.path.name} has {len(odd)} ids that are no ids, {odd[0]!r} first; {file.remedy}")
+    return tuple(ids)
+
+
+def _era(file: ParquetColumns) -> str:
+    """Return the one era of all rows."""
+    eras = set(file.texts(ERA, LONGEST_TEXT))
+    if len(eras) != 1:
+        raise DatasetIncomplete(f"{file.path.name} has {file.rows} rows of {len(eras)} eras; a live file has one era")
+    return eras.pop() or ""
+
+
+def _decode(file: ParquetColumns, names: Sequence[str]) -> _Decoded:
+    codes = np.empty((file.rows, len(names)), dtype=np.int8)
+    failed = set()
     missing = strange = 0
-    for column, out in zip(block.columns, codes, strict=True):
-        start = 0
-        for chunk in column.chunks:
-            part = out[start : start + len(chunk)]
-            start += len(chunk)
-            if chunk.type == pa.int8() and chunk.null_count == 0:
-                part[:] = np.frombuffer(chunk.buffers()[1], dtype=np.int8, count=len(chunk), offset=chunk.offset)
-                continue
-            values = np.array([np.nan if value is None else float(value) for value in chunk.to_pylist()])
-            part[:] = coded(values)
-            absent = int(np.isnan(values).sum())
-            missing += absent
-            strange += int(((part == MISSING) & (values != MISSING)).sum()) - absent
-    return _Decoded(codes=codes, missing=missing, strange=strange)
+    for start in range(0, len(names), BLOCK):
+        block = file.read(names[start : start + BLOCK])
+        lines = np.zeros((len(block), file.rows), dtype=np.int8)  # writing columns into rows one by one is slower
+        with explained(file.path, file.remedy):
+            for (name, column), line in zip(block.items(), lines, strict=True):
+                try:
+                    counted = write_codes(column, line)
+                except NoNumbers:
+                    failed.add(name)
+                    continue
+                missing, strange = missing + counted.missing, strange + counted.strange
+        codes[:, start : start + BLOCK] = lines.T
+    if failed:
+        codes = codes[:, [name not in failed for name in names]]
+    kept = tuple(name for name in names if name not in failed)
+    return _Decoded(names=kept, codes=codes, missing=missing, strange=strange)

@@ -82,6 +82,22 @@ def _repeated(table: pa.Table, _: list[str]) -> pa.Table:
     return pa.concat_tables([table.slice(0, len(table) - 1), table.slice(0, 1)])
 
 
+def _others_added(table: pa.Table, _: list[str]) -> pa.Table:
+    rows = len(table)
+    added = {"text": ["us"] * rows, "list": [[1, 2]] * rows, "time": pa.array([0] * rows, pa.timestamp("ns"))}
+    for kind, values in added.items():
+        for prefix in ("", f"{FEATURE_PREFIX}new_"):
+            table = table.append_column(f"{prefix}{kind}", pa.array(values))
+    return table
+
+
+def _written_otherwise(table: pa.Table, features: list[str]) -> pa.Table:
+    for name in (ID, ERA, features[0]):
+        table = _set(table, name, table.column(name).dictionary_encode())
+    table = _set(table, features[1], table.column(features[1]).cast(pa.decimal128(3, 0)))
+    return _set(table, features[2], table.column(features[2]).cast(pa.float16()))
+
+
 def _eras(table: pa.Table, label: str | None) -> pa.Table:
     labels = [label or (LIVE_ERA if row else "Y") for row in range(len(table))]
     return _set(table, ERA, pa.array(labels))
@@ -98,6 +114,10 @@ MUTATIONS: dict[str, Callable[[pa.Table, list[str]], pa.Table]] = {
     "last_dropped": lambda table, features: table.drop_columns(features[-3:]),
     "all_dropped": lambda table, _: table.drop_columns(_features(table)),
     "one_renamed": _renamed,
+    "one_repeated": lambda table, features: table.append_column(features[0], table.column(features[1])),
+    "one_as_list": lambda table, features: _set(table, features[0], pa.array([[1]] * len(table))),
+    "others_added": _others_added,
+    "written_otherwise": _written_otherwise,
     "nulls": lambda table, features: _values(table, features, None),
     "nans": lambda table, features: _values(table, features, float("nan")),
     "out_of_range": lambda table, features: _values(table, features, 7.0),

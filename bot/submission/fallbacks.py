@@ -23,6 +23,7 @@ import structlog
 
 from bot.data.live_file import LiveFile
 from bot.errors import ArtifactInvalid, BotError, NoChampion, RefuseToSubmit
+from bot.features.column_sums import ColumnSums
 from bot.features.distributions import FeatureDistributions, FeatureDrift
 from bot.findings import Absent
 from bot.history.published import choose, history_path
@@ -87,6 +88,7 @@ class LivePredictions:
         drift: Rank correlation with the predictions of the last confirmed submission's artifact.
         not_neutralized: Why the ensemble was not neutralized to the benchmark; ``None`` where it was, or need not be.
         feature_drift: Distance of the live features from the training features; ``None`` where it is not known.
+        columns: Fingerprints of the columns that the members scored; ``None`` when nothing was scored.
     """
 
     predictions: np.ndarray
@@ -96,6 +98,7 @@ class LivePredictions:
     drift: float | Absent
     not_neutralized: Absent | None = None
     feature_drift: FeatureDrift | None = None
+    columns: ColumnSums | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -169,6 +172,7 @@ class Fallbacks:
             drift=self._drift(scored.rows, live, fallback, last, round_),
             not_neutralized=scored.not_neutralized,
             feature_drift=_feature_drift(scorer, scored.rows),
+            columns=ColumnSums.of(scorer.manifest.features, scored.rows.prepared.features, scorer.manifest.missing),
         )
 
     def _repeat(self, last: Entry, live: LiveFile) -> LivePredictions:
@@ -193,6 +197,7 @@ class Fallbacks:
 
     def _score(self, scorer: Scorer, live: LiveFile, round_: Round) -> "_Scored":
         """Score the live rows, neutralized to the benchmark where the artifact wants it and it is there."""
+        live.refuse_unreadable(scorer.manifest.features)
         version = self._version(scorer)
         window = choose(scorer.history, history_path(self.state_dir, version), now=self.client.server_now())
         benchmark = self._benchmark(scorer, live, round_, version)

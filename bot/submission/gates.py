@@ -108,6 +108,25 @@ def feature_drift(drift: FeatureDrift | None, limits: Limits) -> Finding:
     )
 
 
+def columns_as_filed(differing: Sequence[str], columns: int) -> Finding:
+    """
+    Refuse predictions of features that differ from the live file's columns of the same names.
+
+    Args:
+        differing: Names of the columns that differ, from :func:`bot.data.live_column_sums.differing_columns`.
+        columns: Number of columns that were compared.
+    """
+    first = f", {differing[0]} first" if differing else ""
+    return Finding(
+        gate="columns",
+        ok=not differing,
+        value=f"{columns - len(differing)} of {columns} as in the live file",
+        limit="all",
+        message=f"columns: {len(differing)} of {columns} scored features differ from the live file's columns of the same"
+        f" names{first}; the bot reads this file wrongly: update the bot",
+    )
+
+
 def official_validation(verdict: str | None) -> Finding:
     """Return the finding of Numerai's own validation; *verdict* is its message, ``None`` where it accepts the file."""
     return Finding(

@@ -18,6 +18,7 @@ from typing import Literal
 
 import structlog
 
+from bot.data.live_column_sums import differing_columns
 from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater
 from bot.findings import Absent, Finding
 from bot.record.ledger import Entry, Ledger
@@ -25,7 +26,14 @@ from bot.submission._delivery import Delivery, token
 from bot.submission._late_queue import LateQueue
 from bot.submission._round_report import RoundReport
 from bot.submission.fallbacks import Fallback, Fallbacks, LivePredictions
-from bot.submission.gates import Limits, check_submission, feature_drift, not_neutralized, official_validation
+from bot.submission.gates import (
+    Limits,
+    check_submission,
+    columns_as_filed,
+    feature_drift,
+    not_neutralized,
+    official_validation,
+)
 from bot.submission.live_fetch import LiveFiles, ProvenLiveFile
 from bot.submission.submission_file import OfficialValidation, read_submission, render
 from bot.system.files import publish, rename, state_error
@@ -253,6 +261,9 @@ class Submitter:
             drift=predicted.drift,
             limits=self.limits,
         )
+        if predicted.columns is not None:  # while the official validation runs
+            differing = differing_columns(live.path, predicted.columns)
+            findings = (*findings, columns_as_filed(differing, len(predicted.columns.names)))
         verdict = official.verdict()
         if predicted.members:
             findings = (*findings, feature_drift(predicted.feature_drift, self.limits))

@@ -1,12 +1,14 @@
-"""Feature drift gate: forty healthy rounds pass, changed bins warn or refuse."""
+"""Gates on the live features: healthy rounds pass, changed bins warn or refuse, columns under other names are refused."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bot.data.live_file import read_live
-from bot.errors import GateFailed
+from bot.errors import DatasetIncomplete, GateFailed, SchemaMismatch
 from bot.features.distributions import FeatureDistributions
 from bot.sandbox.faults import Fault
 from bot.sandbox.world.generate import World
@@ -90,3 +92,46 @@ def test_an_artifact_that_keeps_no_features_is_not_compared(installation):
 
     assert (receipt.outcome, receipt.artifact, share) == ("confirmed", made.id, None)
     assert found["value"].startswith("not compared")
+
+
+def test_features_that_are_not_the_files_are_refused(installation, monkeypatch):
+    """Should the reader shift columns, the predictions are refused although nothing else is odd about them."""
+
+    def shifted(path):
+        rows = read_live(path)
+        return replace(rows, values=np.roll(rows.values, 1, axis=1))
+
+    monkeypatch.setattr("bot.submission.live_fetch.read_live", shifted)
+    with pytest.raises(GateFailed, match=r"columns: \d+ of \d+ scored features differ from the live file's columns"):
+        installation.submit()
+
+    assert not installation.sandbox.tournament.submissions
+
+
+def test_a_repeated_feature_is_never_scored(installation):
+    """A live file with one feature twice is refused, and fetched again until the server replaces it."""
+    installation.sandbox.faults.add(
+        Fault(operation="rounds", kind="schema_change", message="one_repeated", seconds=9e4)
+    )
+    with pytest.raises(DatasetIncomplete, match="columns twice"):
+        installation.submit()
+
+    assert not installation.sandbox.tournament.submissions
+
+
+@pytest.mark.parametrize("change", ["others_added", "written_otherwise"])
+def test_a_file_of_another_writer_gives_the_same_predictions(installation, change):
+    """Columns of text, lists and times, and codes of other types, change no prediction."""
+    plain = installation.submit(mode="dry-run").csv_sha256
+    shutil.rmtree(installation.state / "rounds-dry-run")
+    (installation.state / "ledger-dry-run.sqlite").unlink(missing_ok=True)
+    installation.sandbox.faults.add(Fault(operation="rounds", kind="schema_change", message=change, seconds=9e4))
+
+    assert installation.submit().csv_sha256 == plain
+
+
+def test_a_needed_feature_without_numbers_is_named(installation):
+    """A feature that became a list refuses the artifacts that were trained on it, with its name."""
+    installation.sandbox.faults.add(Fault(operation="rounds", kind="schema_change", message="one_as_list", seconds=9e4))
+    with pytest.raises(SchemaMismatch, match=r"the live file's feature_\w+ is list"):
+        installation.submit()

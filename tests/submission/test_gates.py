@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numerai_tools.submissions import validate_submission_numerai
 
-from bot.submission.gates import Limits, check_submission
+from bot.submission.gates import Limits, check_submission, columns_as_filed
 from models.inference.ranks import rank_correlation
 
 ROWS = 120
@@ -110,3 +110,13 @@ def test_rank_correlation_is_spearmans(values):
 
     assert rank_correlation(a, b) == pytest.approx(pd.Series(a).rank().corr(pd.Series(b).rank()), abs=1e-9)
     assert rank_correlation(a, a**3 + 1) == pytest.approx(1.0)
+
+
+def test_columns_that_differ_from_the_file_refuse():
+    """Features that the members saw otherwise than the file holds them are counted and named."""
+    assert columns_as_filed((), 42).ok
+    found = columns_as_filed(("feature_b", "feature_c"), 42)
+
+    assert (found.ok, found.value) == (False, "40 of 42 as in the live file")
+    assert "2 of 42 scored features differ" in found.message
+    assert "feature_b first" in found.message
