@@ -21,22 +21,31 @@ A file may not have the name of a built-in recipe. Unknown keys, wrong types and
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from bot.errors import BadConfig
 from bot.serving.names import NETWORK_MEMBER, TREE_MEMBER, member_target
 from bot.tournament.columns import horizon
+from bot.training._recipe_limits import out_of_range
 from bot.training.recipes import META_MODEL, RECIPES, Floors, NetworkRecipe, Recipe
 from models.trees.gbm_options import PRESETS
 
 FOLDER = Path("recipes")
+_FEATURE_SET = re.compile(r"[a-z]{1,40}|v[0-9]{1,3}_equivalent_features|fncv[0-9]{1,3}_features")
+"""Names of feature sets in features.json of every version so far; a word may be a group of a later version."""
+
+_SETS = "there are small, medium, all, the groups, v<n>_equivalent_features and fncv<n>_features"
+
 _TABLES = {"network": NetworkRecipe, "floors": Floors}
+log = structlog.get_logger()
 _RECIPE: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 
 
@@ -53,7 +62,8 @@ def find(name: str, folder: Path = FOLDER) -> Recipe:
         BadConfig: There is no such recipe, or its file is not valid.
     """
     path = folder / f"{name}.toml"
-    if path.is_file():
+    # A name with a folder in it would read, and later write, outside of the recipes.
+    if name == path.stem and path.parent == folder and path.is_file():
         return read(path)
     if name in RECIPES:
         return RECIPES[name]
@@ -81,10 +91,14 @@ def history_needs(folder: Path = FOLDER) -> HistoryNeeds:
     """
     Return the history that the built-in recipes and those in *folder* need.
 
-    Raises:
-        BadConfig: A file of *folder* is not valid.
+    A file that is not valid is left out and logged: only its own recipe fails, by the same message.
     """
-    networks = [find(name, folder).network for name in names(folder)]
+    networks = []
+    for name in names(folder):
+        try:
+            networks.append(find(name, folder).network)
+        except BadConfig as error:
+            log.warning("recipe.unusable", reason=str(error))
     targets = dict.fromkeys(name for network in networks for name in network.history_targets)
     return HistoryNeeds(targets=tuple(targets), lookback=max(network.lookback for network in networks))
 
@@ -101,7 +115,7 @@ def read(path: Path) -> Recipe:
             f"{path}: {path.stem!r} is a built-in recipe; give the file another name, and base = {path.stem!r}"
         )
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BadConfig(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -159,11 +173,16 @@ def _near(name: str, known: Any) -> str:  # noqa: ANN401 - any collection of nam
 
 def _refuse_impossible(path: Path, recipe: Recipe) -> None:
     """Refuse values of the right type that cannot be trained, blended or judged."""
-    network, floors = recipe.network, recipe.floors
-    members = [name for name, _ in recipe.weights]
+    network, members = recipe.network, [name for name, _ in recipe.weights]
     answers = {member_target(name, main="") for name in members if name.startswith(f"{NETWORK_MEMBER}_")}
     tree_targets = [member_target(name, main="") for name in members if name.startswith(f"{TREE_MEMBER}_")]
+    lists = {
+        "targets": recipe.targets, "engineered": recipe.engineered, "weights": members,
+        "network.history_targets": network.history_targets,
+    }  # fmt: skip
+    repeated = [key for key, names in lists.items() if len(set(names)) != len(names)]
     wrong = [
+        (bool(repeated), f"{', '.join(repeated)}: a name occurs twice"),
         (recipe.gbm not in PRESETS, f"gbm = {recipe.gbm!r} is no preset; presets: {', '.join(PRESETS)}"),
         (
             not all(name.split("_")[0] in (NETWORK_MEMBER, TREE_MEMBER) for name in members),
@@ -173,26 +192,18 @@ def _refuse_impossible(path: Path, recipe: Recipe) -> None:
             bool(answers - set(recipe.targets)),
             f"weights: the network does not learn {', '.join(sorted(answers - set(recipe.targets)))}; add it to targets",
         ),
-        (
-            any(weight < 0 for _, weight in recipe.weights) or not any(weight for _, weight in recipe.weights),
-            "weights must be at least 0, and one of them more",
-        ),
+        (not any(weight for _, weight in recipe.weights), "weights must be at least 0, and one of them more"),
         (
             recipe.neutralizers == META_MODEL,
             "neutralizers = 'meta_model': an open round's meta model is not published; take 'benchmark' or a feature set",
         ),
-        (not 0 <= recipe.neutralize <= 1, f"neutralize = {recipe.neutralize:g} is not within 0 and 1"),
-        (min(recipe.validation_eras, recipe.holdout_eras) < 2, "validation_eras and holdout_eras must be at least 2"),
-        (recipe.every < 1, "every must be at least 1"),
-        (not 0 < floors.confidence < 1, f"floors.confidence = {floors.confidence:g} is not between 0 and 1"),
-        (network.lookback < 0, "network.lookback must be at least 0"),
-        (
-            min(network.hidden, network.blocks, network.epochs, network.seeds, network.batch_rows) < 1,
-            "network: hidden, blocks, epochs, seeds and batch_rows must be at least 1",
+        *(
+            (not _FEATURE_SET.fullmatch(name), f"{key} = {name!r} is no feature set; {_SETS}")
+            for key, name in (("neutralizers", recipe.neutralizers), ("feature_set", recipe.feature_set or "all"))
         ),
-        (network.learning_rate <= 0, "network.learning_rate must be over 0"),
+        (not network.encoder, "network.encoder = [] must name at least one width"),
     ]
-    for problem, reason in wrong:
+    for problem, reason in (*((True, line) for line in out_of_range(recipe)), *wrong):
         if problem:
             raise BadConfig(f"{path}: {reason}")
     own = () if recipe.target is None else (recipe.target,)

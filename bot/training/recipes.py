@@ -156,7 +156,11 @@ class Recipe:
     gbm: str
     missing: Literal["median_bin", "category"] = "median_bin"
     normalize: Literal["centre", "standard", "none"] = "centre"
-    engineered: tuple[str, ...] = ("group_mean", "group_std", "group_extremes")
+    engineered: tuple[Literal["group_mean", "group_std", "group_extremes"], ...] = (
+        "group_mean",
+        "group_std",
+        "group_extremes",
+    )
     weights: tuple[tuple[str, float], ...] = ((NETWORK_MEMBER, 0.5), (TREE_MEMBER, 0.5))
     weighting: Literal["fixed", "equal", "inverse_variance", "constrained"] = "fixed"
     corr_multiplier: float = 3.0

@@ -11,7 +11,7 @@ from rich.table import Table
 from bot import assembly
 from bot.cli.console import console, gate_result, training_bar
 from bot.cli.evaluation import evaluate_and_report
-from bot.errors import OperatorNeeded, RetryLater
+from bot.errors import BadConfig, OperatorNeeded, RetryLater
 from bot.judging.challenger import Retrained, Retrainer
 from bot.judging.promotion import Decision
 from bot.settings import Settings, load_settings
@@ -38,12 +38,17 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
         data_version: Version to train on; by default the champion's, or that of the settings where it is newer.
 
     Raises:
+        BadConfig: A recipe's file is not usable; the others are trained first.
         OperatorNeeded: Training diverged.
         RetryLater: Training was stopped, or a process of the team is gone; the next call continues.
     """
     settings = load_settings()
     logs.configure(**settings.logging)
-    wanted = [recipe_file.find(name) for name in ([recipe] if recipe else assembly.recipes_in_use(settings))]
+    found = [_find_recipe(name) for name in ([recipe] if recipe else assembly.recipes_in_use(settings))]
+    wanted = [one for one in found if isinstance(one, Recipe)]
+    unusable = [one for one in found if isinstance(one, BadConfig)]
+    if not wanted:
+        raise unusable[0]
     trained: list[Retrained] = []
     try:
         with stop_on_signal() as should_stop, team() as members:
@@ -63,6 +68,17 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
     for result in trained:
         _show_scores(result.artifact.id, result.scores, result.decision, result.seconds)
         report_after_retrain(settings, result.artifact.id)
+    if unusable:
+        raise unusable[0]
+
+
+def _find_recipe(name: str) -> Recipe | BadConfig:
+    """Return a recipe, or the logged error of its file, so that one broken file stops only its own slots."""
+    try:
+        return recipe_file.find(name)
+    except BadConfig as error:
+        structlog.get_logger().warning("recipe.unusable", reason=str(error))
+        return error
 
 
 def retrain_alone(
