@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from onnx.reference import ReferenceEvaluator
 
 from models.inference.exported import ExportedNetwork, Floats
+from models.inference.external_data import refuse_external_data
 
 
 class ReferenceNetwork(ExportedNetwork):
@@ -25,13 +26,15 @@ class ReferenceNetwork(ExportedNetwork):
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: The file is damaged, or was not exported by this bot.
+        ValueError: The file is damaged, was not exported by this bot, or names other files with weights.
     """
 
     def __init__(self, path: Path) -> None:
+        content = Path(path).read_bytes()
         try:
-            model = onnx.load_model_from_string(Path(path).read_bytes())
-        except DecodeError as error:
+            refuse_external_data(content)
+            model = onnx.load_model_from_string(content)
+        except (DecodeError, ValueError) as error:
             raise ValueError(f"{path} is not an ONNX model: {error}") from None
         shapes = {
             one.name: [axis.dim_value or axis.dim_param for axis in one.type.tensor_type.shape.dim]

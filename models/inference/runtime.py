@@ -12,6 +12,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort
 
 from models.inference.exported import ExportedNetwork, Floats
+from models.inference.external_data import refuse_external_data
 
 _ORT_ERRORS = (
     _ort.EPFail,
@@ -38,7 +39,7 @@ class OnnxNetwork(ExportedNetwork):
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: The file is damaged, or was not exported by this bot.
+        ValueError: The file is damaged, was not exported by this bot, or names other files with weights.
     """
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
@@ -46,10 +47,12 @@ class OnnxNetwork(ExportedNetwork):
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        content = Path(path).read_bytes()
         try:
-            self._session = onnxruntime.InferenceSession(
-                Path(path).read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
+            refuse_external_data(content)
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except ValueError as error:
+            raise ValueError(f"{path} is not an ONNX model that runs here: {error}") from None
         except _ORT_ERRORS as error:
             raise ValueError(f"{path} is not an ONNX model that runs here: {error}") from None
         super().__init__(
