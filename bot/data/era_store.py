@@ -142,6 +142,7 @@ class Manifest:
                 for block in content.pop("blocks")
             )
             features, targets = tuple(content.pop("features")), tuple(content.pop("targets"))
+            _expect(len({*features, *targets}) == len(features) + len(targets))
             return cls(features=features, targets=targets, blocks=blocks, **content)
         except FileNotFoundError:
             raise DatasetIncomplete(f"there is no era store in {path.parent}; run `bot sync`") from None

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bot.data._feature_values import NoNumbers, may_hold_codes, write_codes
+from bot.data._arrow_values import NoNumbers, may_hold_numbers
+from bot.data._feature_values import write_codes
 from bot.data.parquet_columns import FETCHED_AGAIN, LIVE, ParquetColumns, explained, open_columns
 from bot.errors import DatasetIncomplete, SchemaMismatch
 from bot.tournament.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, LIVE_ERA
@@ -86,14 +87,14 @@ def read_live(path: Path) -> LiveFile:
         DatasetIncomplete: The file is damaged or too large, has no rows or several eras, lacks the column of ids or eras, or
             has two columns of one name.
     """
-    with open_columns(path, LIVE, remedy=FETCHED_AGAIN, as_dictionary=True) as file:
+    with open_columns(path, LIVE, remedy=FETCHED_AGAIN) as file:
         absent = [name for name in (ID, ERA) if name not in file.types]
         if absent:
             raise DatasetIncomplete(f"{path.name} has no column {absent[0]!r}; it is not a live file")
         features = [name for name in file.types if name.startswith(FEATURE_PREFIX)]
         file.refuse_repeated([ID, ERA, *features])
         ids, era = _ids(file), _era(file)
-        decoded = _decode(file, [name for name in features if may_hold_codes(file.types[name])])
+        decoded = _decode(file, [name for name in features if may_hold_numbers(file.types[name])])
         unreadable = {name: str(file.types[name]) for name in set(features).difference(decoded.names)}
     return LiveFile(
         ids=ids,

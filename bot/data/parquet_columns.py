@@ -7,14 +7,17 @@ never by position.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bot.data._arrow_values import NoNumbers, fixed_text, is_text, may_hold_numbers, numbers_of
 from bot.errors import DatasetIncomplete
 
 FETCHED_AGAIN = "it is fetched again"
@@ -130,9 +133,7 @@ class ParquetColumns:
         Raises:
             DatasetIncomplete: The content is damaged, is of another type, or holds a longer text.
         """
-        kind = self.types[name]
-        if not _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind):
-            raise DatasetIncomplete(f"{self.path.name}: {name} is {kind}, not text; {self.remedy}")
+        self._refuse_other_than_text(name)
         found: list[str | None] = []
         for chunk in self.read([name])[name].chunks:
             values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
@@ -145,9 +146,63 @@ class ParquetColumns:
             found += known
         return found
 
+    def labels(self, name: str, *, group: int) -> dict[object, npt.NDArray[np.intp] | slice]:
+        """
+        Return the rows of each different value of a column in a row group; a slice where they are all rows.
+
+        Raises:
+            DatasetIncomplete: The content is damaged.
+        """
+        column = self.read([name], group=group)[name].combine_chunks()
+        with explained(self.path, self.remedy):
+            encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+            known = [one.decode() if isinstance(one, bytes) else one for one in encoded.dictionary.to_pylist()]
+            places = numbers_of(encoded.indices)
+        if len(known) == 1 and encoded.null_count == 0:
+            return {known[0]: slice(None)}
+        rows = {value: np.flatnonzero(places == place) for place, value in enumerate(known)}
+        return {value: one for value, one in rows.items() if len(one)}  # a dictionary may list values of no row
+
+    def fixed(self, name: str, size: int, *, group: int) -> npt.NDArray[np.bytes_]:
+        """
+        Decode a column of short texts of a row group, empty where they are longer. Shape ``(rows,)``, *size* bytes each.
+
+        Raises:
+            DatasetIncomplete: The content is damaged, or is no text.
+        """
+        self._refuse_other_than_text(name)
+        parts = []
+        with explained(self.path, self.remedy):
+            for chunk in self.read([name], group=group)[name].chunks:
+                values = chunk.dictionary_decode() if pa.types.is_dictionary(chunk.type) else chunk
+                parts.append(fixed_text(values.cast(pa.large_binary()), size))
+        return np.concatenate([*parts, np.empty(0, dtype=f"S{size}")])
+
+    def numbers(self, name: str, *, group: int | None = None) -> npt.NDArray[np.float64]:
+        """
+        Decode a column of numbers of any type, NaN for null. Shape ``(rows,)``.
+
+        Raises:
+            DatasetIncomplete: The content is damaged, or is no numbers.
+        """
+        if not may_hold_numbers(self.types[name]):
+            raise DatasetIncomplete(f"{self.path.name}: {name} is {self.types[name]}, no numbers; {self.remedy}")
+        try:
+            with explained(self.path, self.remedy):
+                parts = [numbers_of(chunk) for chunk in self.read([name], group=group)[name].chunks]
+        except NoNumbers:
+            raise DatasetIncomplete(f"{self.path.name}: {name} is text that is no number; {self.remedy}") from None
+        return np.concatenate([*parts, np.empty(0)])
+
+    def _refuse_other_than_text(self, name: str) -> None:
+        if not is_text(self.types[name]):
+            raise DatasetIncomplete(f"{self.path.name}: {name} is {self.types[name]}, not text; {self.remedy}")
+
 
 @contextmanager
-def open_columns(path: Path, bounds: Bounds, *, remedy: str, as_dictionary: bool = False) -> Iterator[ParquetColumns]:
+def open_columns(
+    path: Path, bounds: Bounds, *, remedy: str, as_dictionary: Collection[str] | None = None
+) -> Iterator[ParquetColumns]:
     """
     Open a parquet file of at most this size.
 
@@ -155,7 +210,8 @@ def open_columns(path: Path, bounds: Bounds, *, remedy: str, as_dictionary: bool
         path: Path of the file.
         bounds: Bounds of its size.
         remedy: Way to fix a damaged file, for messages.
-        as_dictionary: Whether to decode text as dictionaries, so that a long text in many rows takes memory once.
+        as_dictionary: Columns of text that are decoded as dictionaries, so that a long text in many rows takes memory once;
+            ``None`` takes all.
 
     Raises:
         DatasetIncomplete: The file is absent, damaged or larger.
@@ -164,8 +220,9 @@ def open_columns(path: Path, bounds: Bounds, *, remedy: str, as_dictionary: bool
         _check_footer(path, bounds, remedy)
         file = pq.ParquetFile(path, pre_buffer=False)
         _check_size(path, file.metadata, bounds, remedy)
-        texts = [one.name for one in file.schema_arrow if one.type != _INT8 and _is_text(one.type)]
-        if as_dictionary and texts:
+        texts = [one.name for one in file.schema_arrow if one.type != _INT8 and is_text(one.type)]
+        texts = [name for name in texts if as_dictionary is None or name in as_dictionary]
+        if texts:
             file.close()
             file = pq.ParquetFile(path, metadata=file.metadata, pre_buffer=False, read_dictionary=texts)
     with file:
@@ -180,12 +237,6 @@ def explained(path: Path, remedy: str) -> Iterator[None]:
     # ValueError: a damaged name or text that is not UTF-8. KeyError: a column that the decoded table lacks.
     except (OSError, ValueError, KeyError, MemoryError, pa.ArrowException) as error:
         raise DatasetIncomplete(f"{path.name} cannot be read: {type(error).__name__}; {remedy}") from None
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    bytes_ = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
-    return any(test(kind) for test in (*tests, *bytes_))
 
 
 def _check_footer(path: Path, bounds: Bounds, remedy: str) -> None:

@@ -4,10 +4,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bot.errors import DatasetIncomplete, SchemaMismatch
 
-GROUPS = (
+SIZES = ("small", "medium", "all")
+"""Feature sets by size. The others are groups of one theme each, except those of :data:`_DERIVED`."""
+
+_DERIVED = "_features"
+"""End of the names of sets that older versions list beside sizes and groups, such as ``v2_equivalent_features``."""
+
+_OLDEST_GROUPS = (
     "intelligence",
     "charisma",
     "strength",
@@ -22,7 +29,7 @@ GROUPS = (
     "faith",
     "quantum",
 )
-"""Names of the feature sets that are groups, one for each theme of features (v5.3)."""
+"""Groups of v5.3 in the order of the engineered columns; groups of later versions come after them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +51,15 @@ class FeatureMetadata:
         Read ``features.json``.
 
         Raises:
-            DatasetIncomplete: The file is damaged.
+            DatasetIncomplete: The file is absent or damaged, or lists a name twice.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            sets = {name: tuple(members) for name, members in content["feature_sets"].items()}
-            return cls(feature_sets=sets, targets=tuple(content["targets"]))
-        except (ValueError, KeyError, TypeError, AttributeError):
+            content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
+            sets = {name: _names(members) for name, members in content["feature_sets"].items()}
+            return cls(feature_sets=sets, targets=_names(content["targets"]))
+        except RepeatedName as error:
+            raise DatasetIncomplete(f"{path} lists {error} twice; delete it and run `bot sync`") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise DatasetIncomplete(f"{path} is damaged; delete it and run `bot sync`") from None
 
     def members(self, feature_set: str) -> tuple[str, ...]:
@@ -67,10 +76,40 @@ class FeatureMetadata:
             raise SchemaMismatch(f"feature set {feature_set!r} is not in this data version; it has: {known}") from None
 
     def groups(self, features: Sequence[str]) -> dict[str, tuple[int, ...]]:
-        """Return the positions in *features* of each group's members, without groups that have none there."""
+        """
+        Return the positions in *features* of each group's members, without groups that have none there.
+
+        Every set that is no size is a group, since a data version may rename groups or add some.
+        """
         position = {name: index for index, name in enumerate(features)}
         found = {
             group: tuple(position[name] for name in self.feature_sets.get(group, ()) if name in position)
-            for group in GROUPS
+            for group in (*_OLDEST_GROUPS, *(name for name in self.feature_sets if self._is_new_group(name)))
         }
         return {group: positions for group, positions in found.items() if positions}
+
+    @staticmethod
+    def _is_new_group(name: str) -> bool:
+        return name not in (*SIZES, *_OLDEST_GROUPS) and not name.endswith(_DERIVED)
+
+
+class RepeatedName(ValueError):
+    """A name is listed twice, and either entry may be the right one."""
+
+
+def _names(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - any JSON
+    """Return a list of different names as a tuple."""
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise TypeError(value)
+    names = tuple(dict.fromkeys(value))
+    if len(names) < len(value):
+        raise RepeatedName(next(name for name in names if value.count(name) > 1))
+    return names
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dict; JSON itself would keep the last of two equal keys."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise RepeatedName(next(name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1))
+    return found

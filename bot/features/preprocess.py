@@ -152,8 +152,10 @@ def prepare(manifest: Preprocess, names: Sequence[str], values: Codes, *, unchan
         unchanged: Whether the same rows were :attr:`~Prepared.unchanged` before, which saves a search for missing values.
 
     Raises:
-        SchemaMismatch: A feature is missing, or there are no rows.
+        SchemaMismatch: A feature is missing or comes twice, *names* and *values* do not fit, or there are no rows.
     """
+    if values.ndim != 2 or values.shape[1] != len(names):
+        raise SchemaMismatch(f"{len(names)} column names do not fit values of shape {values.shape}")
     if len(values) == 0:
         raise SchemaMismatch("there are no rows to prepare")
     raw = _select(manifest.features, names, values)
@@ -235,6 +237,10 @@ def _select(wanted: Sequence[str], names: Sequence[str], values: Codes) -> Codes
     if tuple(names) == tuple(wanted):
         return values
     position = {name: index for index, name in enumerate(names)}
+    if len(position) < len(names):
+        twice = sorted({name for index, name in enumerate(names) if position[name] != index}.intersection(wanted))
+        if twice:  # either column may hold the values
+            raise SchemaMismatch(f"{len(twice)} features come twice: {', '.join(twice[:10])}")
     absent = [name for name in wanted if name not in position]
     if absent:
         shown = ", ".join(absent[:10]) + (", ..." if len(absent) > 10 else "")

@@ -7,6 +7,7 @@ need more than Numerai's image has: numpy, pandas and onnx, but neither onnxrunt
 
 import json
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bot.errors import SchemaMismatch
 from bot.features.codes import coded
 from bot.history.factor_history import HistoryState, Window
 from bot.scoring.coverage import COVERAGE, if_covered
@@ -62,8 +64,10 @@ class Hosted:
             The one column ``prediction``, uniform in (0, 1) within each era, with the index of *features*.
 
         Raises:
-            SchemaMismatch: A feature that the artifact was trained with is missing, or the features have a new coding.
+            SchemaMismatch: A feature that the artifact was trained with is missing, comes twice or holds no numbers, or the
+                features have a new coding.
         """
+        self._refuse_repeated(features)
         eras = features[ERA].astype(str).to_numpy() if ERA in features.columns else np.full(len(features), LIVE_ERA)
         predictions = np.empty(len(features))
         for era in np.unique(eras):
@@ -71,6 +75,12 @@ class Hosted:
             window = self._window(str(era), datetime.now(UTC))
             predictions[rows] = self._score(features.iloc[rows], benchmarks, window)
         return pd.DataFrame({PREDICTION: predictions}, index=features.index)
+
+    def _refuse_repeated(self, features: pd.DataFrame) -> None:
+        """Refuse a frame with a column twice: pandas returns both columns of the name."""
+        twice = set(features.columns[features.columns.duplicated()]) & {ERA, *self._scorer.manifest.features}
+        if twice:
+            raise SchemaMismatch(f"the frame has {len(twice)} columns twice, {min(twice)} first")
 
     def _window(self, era: str, now: datetime) -> Window:
         """Return the history for the rows of an era."""
@@ -96,10 +106,16 @@ class Hosted:
         column = self._scorer.benchmark
         if column is None:
             return None
-        if benchmarks is None or column not in benchmarks.columns:
-            log.warning("there is no benchmark model %s: nothing is neutralized", column)
+        if benchmarks is None or list(benchmarks.columns).count(column) != 1:
+            log.warning("there is no benchmark model %s, or it comes twice: nothing is neutralized", column)
             return None
-        found = if_covered(benchmarks[column].reindex(ids).to_numpy(dtype=np.float64, na_value=np.nan))
+        known = benchmarks[column][~benchmarks.index.duplicated(keep="last")]
+        try:
+            values = known.reindex(ids).to_numpy(dtype=np.float64, na_value=np.nan)
+        except (ValueError, TypeError):
+            log.warning("%s holds no numbers: nothing is neutralized", column)
+            return None
+        found = if_covered(np.where(np.isfinite(values), values, np.nan))
         if found is None:
             log.warning("%s covers fewer than %.0f %% of the rows: nothing is neutralized", column, 100 * COVERAGE)
         return found
@@ -111,5 +127,13 @@ def _codes(features: pd.DataFrame) -> npt.NDArray[np.int8]:
         return features.to_numpy()
     codes = np.empty(features.shape, dtype=np.int8)
     for position, name in enumerate(features.columns):
-        codes[:, position] = coded(features[name].to_numpy(dtype=np.float64, na_value=np.nan))
+        codes[:, position] = _column(features[name])
     return codes
+
+
+def _column(values: pd.Series) -> npt.NDArray[np.int8]:
+    """Return one feature as codes, however the frame holds it."""
+    if values.dtype.kind not in "mMb":  # pandas converts times and truth values to numbers without a word
+        with suppress(ValueError, TypeError):
+            return coded(values.to_numpy(dtype=np.float64, na_value=np.nan))
+    raise SchemaMismatch(f"{values.name} is {values.dtype} and holds no codes; retrain on this data version")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from bot.data.download import fetch
-from bot.data.live_file import LiveFile
-from bot.errors import NumeraiUnavailable
+from bot.data.live_file import LONGEST_TEXT, LiveFile
+from bot.data.parquet_columns import LIVE, open_columns
+from bot.errors import DatasetIncomplete, NumeraiUnavailable
 from bot.findings import Absent
 from bot.scoring.coverage import COVERAGE, if_covered
 from bot.system.kill_points import kill_point
@@ -79,13 +79,17 @@ def benchmark_of(path: Path, ids: Sequence[str], column: str) -> Floats | Absent
     Returns:
         Predictions, NaN for rows that the file does not hold, shape ``(rows,)``; or why they cannot be used.
     """
-    file = pq.ParquetFile(path, pre_buffer=False)
-    missing = [name for name in (ID, column) if name not in file.schema_arrow.names]
-    if missing:
-        return Absent(f"{FILE} has no column {missing[0]!r}")
-    table = file.read(columns=[ID, column], use_threads=False)
-    by_id = dict(zip(table.column(ID).to_pylist(), table.column(column).to_pylist(), strict=True))
-    found = np.array([np.nan if (value := by_id.get(one)) is None else float(value) for one in ids])
+    try:
+        with open_columns(path, LIVE, remedy="nothing is neutralized to it") as file:
+            missing = [name for name in (ID, column) if name not in file.types]
+            if missing:
+                return Absent(f"{FILE} has no column {missing[0]!r}")
+            file.refuse_repeated([ID, column])
+            by_id = dict(zip(file.texts(ID, LONGEST_TEXT), file.numbers(column).tolist(), strict=True))
+    except DatasetIncomplete as error:
+        return Absent(str(error))
+    found = np.array([by_id.get(one, np.nan) for one in ids])
+    found[~np.isfinite(found)] = np.nan
     if if_covered(found) is None:
         share = np.isfinite(found).mean()
         return Absent(f"{FILE} covers {share:.0%} of the live rows, not {COVERAGE:.0%}: it may be another round's")

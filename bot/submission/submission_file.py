@@ -10,14 +10,21 @@ import subprocess
 import sys
 import types
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bot.errors import RetryLater
+from bot.data.live_file import LONGEST_TEXT
+from bot.data.parquet_columns import FETCHED_AGAIN, LIVE, open_columns
+from bot.errors import GateFailed, RetryLater
 from bot.system.child_environment import ISOLATED, child_environment
+from bot.tournament.columns import ID, PREDICTION
+
+HEADER = f"{ID},{PREDICTION}"
+"""First line of a submission: the columns in Numerai's order."""
 
 _TIMEOUT_S = 120
 
@@ -37,18 +44,25 @@ class SubmissionRows:
 
 
 def render(ids: Sequence[str], predictions: np.ndarray) -> bytes:
-    """Return the file in Numerai's format: the columns ``id,prediction`` in this order."""
+    """Return the file in Numerai's format."""
     rows = [f"{identity},{value:.9f}" for identity, value in zip(ids, predictions.tolist(), strict=True)]
-    return ("\n".join(["id,prediction", *rows]) + "\n").encode()
+    return ("\n".join([HEADER, *rows]) + "\n").encode()
 
 
 def read_submission(path: Path) -> SubmissionRows:
-    """Return ids and predictions as they lie on disk, so that the gates check the file that would be sent."""
-    lines = path.read_text(encoding="utf-8").splitlines()[1:]
-    pairs = [line.split(",") for line in lines]
-    return SubmissionRows(
-        ids=tuple(pair[0] for pair in pairs), predictions=np.array([float(pair[1]) for pair in pairs])
-    )
+    """
+    Return ids and predictions as they lie on disk, so that the gates check the file that would be sent.
+
+    Raises:
+        GateFailed: The file is not one of :func:`render`.
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    pairs = [line.split(",") for line in lines[1:]]
+    if lines[:1] == [HEADER] and all(len(pair) == 2 for pair in pairs):
+        with suppress(ValueError):
+            values = np.array([float(prediction) for _, prediction in pairs])
+            return SubmissionRows(ids=tuple(identity for identity, _ in pairs), predictions=values)
+    raise GateFailed(f"{path} is not the file that was written, with the columns {HEADER}; check the disk")
 
 
 class OfficialValidation:
@@ -97,10 +111,10 @@ class _Placeholder(types.ModuleType):
 
 def _validate(live: str, csv: str) -> None:
     import pandas as pd  # noqa: PLC0415 - only this child process pays for it
-    import pyarrow.parquet as pq  # noqa: PLC0415
     from numerai_tools.submissions import validate_submission_numerai  # noqa: PLC0415
 
-    universe = pd.Series(pq.ParquetFile(live).read(columns=["id"]).column(0).to_pylist(), name="id")
+    with open_columns(Path(live), LIVE, remedy=FETCHED_AGAIN) as file:
+        universe = pd.Series(file.texts(ID, LONGEST_TEXT), name=ID)
     submission = pd.read_csv(csv)
     validate_submission_numerai(universe, submission)
 

@@ -66,6 +66,13 @@ def is_target(name: str) -> bool:
     return name == ALIAS or name.startswith(f"{ALIAS}_")
 
 
+def era_label(value: object) -> str:
+    """Return an era's label as Numerai's files have it since v4, ``0575``, whether a file holds ``575``, ``575.0`` or text."""
+    text = str(value)
+    number = text.removesuffix(".0")
+    return f"{int(number):04d}" if number.isascii() and number.isdigit() else text
+
+
 def version_order(version: str) -> tuple[int, int]:
     """Return the key by which data versions sort: major and minor number, ``(0, 0)`` for any other name."""
     match = _DATA_VERSION.match(version)

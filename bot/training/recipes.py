@@ -33,7 +33,7 @@ class NetworkRecipe:
             an experiment shows a gain: it fits trees for every target and fold.
         stacked_chunk: Eras of a fold; eras before the first fold are trained without predictions.
         labels: ``target``, or ``benchmark_residual`` for MMC: the part of each target that Numerai's benchmark model of
-            the main target does not explain, in the eras that it covers (from 1133). Training then stops on BMC, and
+            the main target does not explain, in the eras that it covers (from 0158). Training then stops on BMC, and
             the power 1.5 of CORR is left out.
         loss: Training loss: ``cross_entropy`` of the five classes, ``mse`` of ranks within the era, or ``pearson``, the
             correlation within the era.

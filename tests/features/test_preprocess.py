@@ -49,6 +49,30 @@ def test_column_order_and_extra_columns_do_not_matter(values, missing):
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "columns", "reason"),
+    [
+        ((*NAMES, NAMES[2]), 7, f"1 features come twice: {NAMES[2]}"),
+        (NAMES, 7, "6 column names do not fit values of shape"),
+        (NAMES[:-1], 6, "5 column names do not fit"),
+    ],
+)
+def test_names_that_do_not_fit_the_columns_are_refused(names, columns, reason):
+    """A needed name that comes twice, and more or fewer names than columns, are refused: values would move."""
+    with pytest.raises(SchemaMismatch, match=reason):
+        prepare(manifest(), names, np.zeros((9, columns), dtype=np.int8))
+
+
+def test_a_repeated_name_that_nobody_needs_is_ignored():
+    """Another column that comes twice moves no value."""
+    values = codes()
+    wider = np.concatenate([values, values[:, :2]], axis=1)
+
+    np.testing.assert_array_equal(
+        prepare(manifest(), (*NAMES, "other", "other"), wider).features, prepare(manifest(), NAMES, values).features
+    )
+
+
 @settings(deadline=None, max_examples=60)
 @given(values=eras, missing=policies)
 def test_codes_are_always_in_the_value_set(values, missing):

@@ -6,11 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bot.data.live_file import LiveFile
 from bot.findings import Absent
 from bot.submission.live_benchmark import FILE, live_benchmark
 from bot.tournament.rounds import Round
+from tests.data.shapes import numbers, shapes
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LIVE = LiveFile(
@@ -56,6 +59,43 @@ def test_file_that_does_not_fit_is_not_used(tmp_path, ids, values, column, reaso
     write(tmp_path, ids, values)
 
     assert reason in ask(tmp_path, column=column).reason
+
+
+COLUMN = "v53_lgbm_ender60"
+
+
+@settings(max_examples=100)
+@given(data=st.data())
+def test_any_shape_gives_the_same_predictions_or_a_reason(data, tmp_path_factory):
+    """Columns and rows in any order, of any type, repeated or dropped, give each live row its own prediction or a reason."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    plain = pa.table({"id": list("edcba"), COLUMN: [5.0, 4.0, 3.0, 2.0, 1.0], "era": ["X"] * 5})
+    shape = data.draw(shapes(plain, features=(COLUMN,), kinds=(pa.float32(), pa.int8(), pa.string())))
+    shape.write(folder / FILE)
+    found = ask(folder)
+    if isinstance(found, Absent):
+        assert len(found.reason.splitlines()) == 1
+        return
+    ids = shape.table.column(shape.table.column_names.index("id")).to_pylist()
+    by_id = dict(zip(ids, numbers(shape.table, COLUMN).tolist(), strict=True))
+
+    assert found.tolist() == [by_id.get(one, by_id.get(one.encode())) for one in LIVE.ids]
+
+
+@pytest.mark.parametrize("name", ["id", COLUMN])
+def test_a_repeated_column_is_a_reason(tmp_path, name):
+    """Two columns of one name are not used."""
+    plain = pa.table({"id": list("abcde"), COLUMN: [1.0, 2.0, 3.0, 4.0, 5.0]})
+    pq.write_table(plain.append_column(name, plain.column(name)), tmp_path / FILE)
+
+    assert "twice" in ask(tmp_path).reason
+
+
+def test_predictions_that_are_no_numbers_count_as_none(tmp_path):
+    """Infinity is no prediction, as NaN."""
+    write(tmp_path, "abcde", [1.0, float("inf"), 3.0, 4.0, 5.0])
+
+    np.testing.assert_array_equal(ask(tmp_path), [1.0, np.nan, 3.0, 4.0, 5.0])
 
 
 def test_damaged_file_is_a_reason_and_no_error(tmp_path):

@@ -26,7 +26,7 @@ TRAIN_ERAS = 60
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A generated world with benchmark predictions of the validation file only, as Numerai publishes them."""
+    """A generated world whose training eras have no benchmark predictions; Numerai's own lack those before era 0158."""
     folder = tmp_path_factory.mktemp("world") / "world"
     generate(folder, size=replace(SIZES["tiny"], train_eras=TRAIN_ERAS, rows=(60, 80)), seed=1)
     (folder / "v5.3" / "train_benchmark_models.parquet").unlink()
