@@ -17,6 +17,8 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bot.errors import BadConfig
 from bot.system import redaction
@@ -98,10 +100,33 @@ class _AccountTable(BaseModel):
         return Account(name=name, key=files, slots=self.slots)
 
 
-class Settings(BaseModel):
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Secrets from ``<NAME>_FILE`` and the secret folder."""
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name.lower().removeprefix("bot_"): secret_from_file(name) for name in SECRETS}
+        return {name: SecretStr(secret) for name, secret in found.items() if secret is not None}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """Return the value of one field, as the base class requires."""
+        return self().get(field_name), field_name, False
+
+
+class _VariablesAndFile(_SecretFiles):
+    """
+    The environment and ``bot.toml``, by :func:`bot.system.setting_sources.read_settings`.
+
+    The library's own sources differ from the rules of `bot status` and `bot health`, which must start without it.
+    """
+
+    def __call__(self) -> dict[str, Any]:
+        return read_settings()
+
+
+class Settings(BaseSettings):
     """All settings of the bot. Each is ``BOT_<NAME>`` in the environment or ``<name>`` in ``bot.toml``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     numerai_public_id: SecretStr | None = Field(
         default=None,
@@ -317,6 +342,18 @@ class Settings(BaseModel):
         interval_s(value)
         return value
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the library's signature
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the library's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments first, then secret files, then the environment and ``bot.toml``."""
+        return init_settings, _SecretFiles(settings_cls), _VariablesAndFile(settings_cls)
+
     def of_account(self, name: str | None) -> "Settings":
         """
         Return the settings with key and slots of one of several accounts; unchanged for ``None``, the only account.
@@ -374,14 +411,9 @@ def load_settings(**overrides: object) -> Settings:
     Raises:
         BadConfig: Something is unknown, missing or malformed; the message names the variable, never its value.
     """
-    values = read_settings()
-    for name in SECRETS:
-        secret = secret_from_file(name)
-        if secret is not None:
-            values[name.lower().removeprefix("bot_")] = SecretStr(secret)
-    values |= {key: value for key, value in overrides.items() if value is not None}
+    chosen: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
     try:
-        settings = Settings(**values)
+        settings = Settings(**chosen)
     except ValidationError as error:
         problems = "; ".join(f"{_variable(item['loc'])}: {_reason(item)}" for item in error.errors(include_input=False))
         raise BadConfig(f"settings are not usable: {problems}") from None

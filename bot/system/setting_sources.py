@@ -18,32 +18,12 @@ CONFIG_FILE = Path("bot.toml")
 
 KEY_NAMES = ("numerai_public_id", "numerai_secret_key")
 NAMES = (
-    *(
-        "mode",
-        "api_url",
-        "state_dir",
-        "data_version",
-        "feature_set",
-        "target",
-        "slots",
-        "recipe",
-        "accounts",
-        "retrain",
-    ),
-    *("sync", "backup", "scores", "diagnostics", "compare", "tick_s", "device", "tracker", "threads", "max_exposure"),
-    *("min_rows", "min_benchmark_corr", "min_drift", "warn_feature_drift", "max_feature_drift", "late_policy"),
-    *(
-        "fallback",
-        "reuse_last_round",
-        "alert_urls",
-        "ping_url",
-        "http_host",
-        "http_hosts",
-        "http_port",
-        "webhook_token",
-    ),
-    *("log_format", "log_level"),
-)
+    "mode", "api_url", "state_dir", "data_version", "feature_set", "target", "slots", "recipe", "accounts",
+    "retrain", "sync", "backup", "scores", "diagnostics", "compare", "tick_s", "device", "tracker", "threads",
+    "max_exposure", "min_rows", "min_benchmark_corr", "min_drift", "warn_feature_drift", "max_feature_drift",
+    "late_policy", "fallback", "reuse_last_round", "alert_urls", "ping_url", "http_host", "http_hosts", "http_port",
+    "webhook_token", "log_format", "log_level",
+)  # fmt: skip
 """Settings besides the key. :class:`bot.settings.Settings` describes them; it is too slow to load for a health check."""
 
 SECRETS = ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY", "BOT_ALERT_URLS", "BOT_PING_URL", "BOT_WEBHOOK_TOKEN")
@@ -139,10 +119,7 @@ def _of_file() -> dict[str, Any]:
         return {}
     try:
         content = tomllib.loads(read_text(CONFIG_FILE, str(CONFIG_FILE)))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # tomllib raises both for numbers and nesting beyond Python's own limits
+    except (ValueError, RecursionError) as error:  # numbers and nesting beyond Python's own limits raise them, too
         raise BadConfig(f"{CONFIG_FILE} is not valid TOML: {error}") from None
     known = (*NAMES, *KEY_NAMES)
     for key in content:
