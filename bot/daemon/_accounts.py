@@ -1,10 +1,11 @@
 """The state of one account in the open round, and the methods of tournament and ledger that the loop calls."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from bot.daemon._background import BackgroundCall
 from bot.system.child_process import ChildProcess
 from bot.tournament.rounds import Round
 
@@ -47,13 +48,15 @@ class AccountState:
     One account and its progress in the open round.
 
     Attributes:
-        find_slots: Returns the names of the slots to fill. Called once a round.
+        find_slots: Returns the names of the slots to fill. Called once a round, in a thread of its own.
         attempt: Returns a command, not yet started, that submits the slots of a round. It takes the round, the seconds
             that the command may run, and Numerai's trigger id or ``None``.
         slots: Slots of the open round; ``None`` until they are known.
         trigger: Numerai's id of the webhook call that the next attempt answers.
         running: The attempt that is running.
         hold_until: Monotonic time before which no attempt starts.
+        failures: Looks in a row in which the account raised an unexpected error.
+        lookup: The call of ``find_slots``.
     """
 
     find_slots: Callable[[], tuple[str, ...]]
@@ -62,3 +65,21 @@ class AccountState:
     trigger: str | None = None
     running: ChildProcess | None = None
     hold_until: float = 0.0
+    failures: int = 0
+    lookup: BackgroundCall[tuple[str, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lookup = BackgroundCall(lambda: self.find_slots)
+
+    def start(self, round_: Round, limit_s: float) -> None:
+        """
+        Start an attempt. It exists only once it runs: if the start fails, the next look starts another one.
+
+        Raises:
+            Exception: Anything that the start raised: no process, memory or file descriptor is left, for example.
+        """
+        # A trigger id that cannot be passed on, such as one with a NUL, must not stop the attempts after this one.
+        trigger, self.trigger = self.trigger, None
+        attempt = self.attempt(round_, limit_s, trigger)
+        attempt.start()
+        self.running = attempt

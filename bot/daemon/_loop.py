@@ -3,21 +3,28 @@
 
 Every look compares the open round with the ledger and starts ``bot submit`` for slots that are not confirmed. The command
 is a child process with a deadline: if scoring hangs or crashes, one attempt is lost and not the round. Its result is read
-from the ledger. No look depends on the look before it.
+from the ledger. Numerai is asked in a thread, so that the loop never waits for the network. No look depends on the look
+before it: whatever raises, the next look tries again within seconds.
 """
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
 from bot.daemon._accounts import AccountState, RoundLedger, Tournament
-from bot.errors import BotError, OperatorNeeded, RoundNotOpen, StateForbidden, StateUnwritable
+from bot.daemon._alerts import Alerts
+from bot.daemon._background import BackgroundCall, StillWaiting
+from bot.errors import BotError, OperatorNeeded, RetryLater, RoundNotOpen, StateForbidden, StateUnwritable
+from bot.findings import Absent
 from bot.record.heartbeat import Heartbeat
 from bot.record.outbox import Outbox
+from bot.system.child_process import ChildProcess
 from bot.tournament.rounds import Round
 
 HOLD_S = 300.0
@@ -52,9 +59,39 @@ BRISK_S = 3.0
 """Seconds between two looks near an expected opening."""
 
 REASONS = {75: "later", 65: "refused", 78: "needs the operator"}
-"""Meaning of an attempt's exit status."""
+"""Meaning of an attempt's exit status. With any other one the attempt crashed."""
+
+NEXT_FALLBACK = "the bot keeps trying; after two such ends the next fallback fills the slot. The log has the place."
+"""Body of the alert of an attempt that crashed or hung."""
+
+CLOSED_BY_SUCCESS = ("round", "account", "numerai", "attempt", "loop")
+"""Alerts that a confirmed round closes."""
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """
+    Numerai's answers to one look.
+
+    Attributes:
+        current: The open round, or why none is open.
+        now: Server time, aware UTC.
+    """
+
+    current: Round | Absent
+    now: datetime
+
+
+def view(tournament: Tournament) -> View:
+    """Return the open round and the server's time."""
+    current: Round | Absent
+    try:
+        current = tournament.current_round()
+    except RoundNotOpen as waiting:
+        current = Absent(str(waiting))
+    return View(current=current, now=tournament.server_now())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,7 +100,7 @@ class Daemon:
     The loop over rounds.
 
     Attributes:
-        tournament: Source of the open round and of the server's time.
+        open_tournament: Returns a source of the open round and of the server's time, with connections of its own.
         accounts: Accounts whose slots are filled.
         ledger: Record of rounds and submissions.
         heartbeat: Receives a beat and the current problems from every look.
@@ -72,10 +109,11 @@ class Daemon:
         is_busy: Returns whether a job runs whose result may let a refused round pass, such as a first training.
         tick_s: Longest pause between two looks, in seconds.
         submits_late: Whether predictions that a closed round left unsent are sent for the next round.
+        wait_s: Longest wait for an answer of Numerai in one step, in seconds. The next step waits for the same answer.
         wake: Set it to start the next look at once.
     """
 
-    tournament: Tournament
+    open_tournament: Callable[[], Tournament]
     accounts: Sequence[AccountState]
     ledger: RoundLedger
     heartbeat: Heartbeat
@@ -84,12 +122,20 @@ class Daemon:
     is_busy: Callable[[], bool]
     tick_s: float
     submits_late: bool = False
+    wait_s: float = WATCH_S
     wake: threading.Event = field(default_factory=threading.Event)
+    _numerai: BackgroundCall[View] = field(init=False)
+    _alerts: Alerts = field(init=False)
     _round: Round | None = None
     _settled: bool = False
     _logged: str = ""
     _silent_since: float | None = None
     _look_at: float = 0.0
+    _crashes: int = 0
+
+    def __post_init__(self) -> None:
+        self._numerai = BackgroundCall(lambda: partial(view, self.open_tournament()), done=self.wake.set)
+        self._alerts = Alerts(self.outbox)
 
     def run(self, stop: threading.Event) -> None:
         """Look until *stop* is set, then stop the running attempts."""
@@ -113,35 +159,43 @@ class Daemon:
         Returns:
             Seconds to wait before the next look.
         """
-        pause = self.tick_s
         try:
+            self._alerts.flush()
             pause = self._step()
-        except Exception:
+            self._beat()
+        except Exception as error:
             # No beat follows: if every look crashes, the watchdog ends the process, and a new one may do better.
+            self._crashes += 1
             log.exception("step.crashed")
-            return pause
+            if self._crashes > 1:
+                body = f"{type(error).__name__}, {self._crashes} times in a row; the log has the place. The bot keeps trying."
+                self._alerts.open("loop", "the loop over rounds fails", body)
+            return min(self.tick_s, AGAIN_S)
+        if self._crashes > 1:
+            self._alerts.close("loop", "the loop over rounds works again")
+        self._crashes = 0
+        return pause
+
+    def _beat(self) -> None:
+        number = None if self._round is None else self._round.number
         try:
-            number = None if self._round is None else self._round.number
             self.heartbeat.beat(round=number, settled=self._settled, tick_s=self.tick_s)
         except OSError as error:
             log.error("pulse.failed", reason=str(error))  # noqa: TRY400 - one line
-        return pause
 
     def _step(self) -> float:
         ended = [account for account in self.accounts if self._check_attempt(account)]
-        if not ended and any(account.running for account in self.accounts) and time.monotonic() < self._look_at:
+        busy = any(account.running for account in self.accounts)
+        waiting = self._numerai.is_running or any(account.lookup.is_running for account in self.accounts)
+        if busy and not ended and not waiting and time.monotonic() < self._look_at:
             return WATCH_S
         self._look_at = time.monotonic() + self.tick_s
         try:
             self.ledger.probe()
             self.heartbeat.mark("state", None)
             pause = self._look()
-        except RoundNotOpen as waiting:
-            self._end_outage()
-            self._leave_round()
-            self._log_once("round.waiting", str(waiting))
-            self._submit_late()
-            pause = self._pause()
+        except StillWaiting:
+            pause = WATCH_S  # the answer wakes the loop
         except (StateUnwritable, StateForbidden) as error:
             self.heartbeat.mark("state", str(error))
             self._log_once("state.unwritable", str(error))
@@ -153,49 +207,84 @@ class Daemon:
         return min(pause, WATCH_S) if any(account.running for account in self.accounts) else pause
 
     def _look(self) -> float:
-        current = self.tournament.current_round()
+        seen = self._numerai.result(self.wait_s)
         self._end_outage()
+        if isinstance(seen.current, Absent):
+            self._leave_round()
+            self._log_once("round.waiting", seen.current.reason)
+            self._submit_late()
+            return self._pause(seen.now)
+        current = seen.current
         if self._round is None or current.number != self._round.number:
             self._leave_round()
             self.ledger.record_round(current)
             log.info("round.open", round=current.number, closes_at=current.closes_at.isoformat())
         self._round = current
+        if not self._settled:
+            limit_s = min(ATTEMPT_S, current.seconds_left(seen.now) + AFTER_CLOSE_S)
+            unknown = self._attempt(current, limit_s, self._owing(current))
+            if unknown:  # whether the round is confirmed shows only when the slots are known
+                return WATCH_S
+            self._settle(current)
         if self._settled:
-            return self._pause()
-        now = self.tournament.server_now()
-        self._warn_near_close(current, now)
-        failed: list[BotError] = []
-        for account in self.accounts:
+            return self._pause(seen.now)
+        self._warn_near_close(current, seen.now)
+        holds = [one.hold_until - time.monotonic() for one in self._owing(current) if one.running is None]
+        return min(self.tick_s, max(WATCH_S, min(holds, default=self.tick_s)))
+
+    def _owing(self, current: Round) -> list[AccountState]:
+        """Return the accounts of which a slot may be unconfirmed, or whose slots are not known."""
+        return [account for account in self.accounts if self._owes(account, current)]
+
+    def _attempt(self, round_: Round, limit_s: float, accounts: Sequence[AccountState]) -> list[AccountState]:
+        """
+        Start the attempts that are due for a round.
+
+        Returns:
+            Accounts that wait for the names of their slots.
+        """
+        idle = [one for one in accounts if one.running is None and time.monotonic() >= one.hold_until]
+        waiting = []
+        for account in idle:
             try:
-                account.slots = account.find_slots() if account.slots is None else account.slots
-            except BotError as error:
-                failed.append(error)  # the other accounts are not held up by one account's key
-                continue
-            if not self._owes(account, current) or account.running is not None:
-                continue
-            if time.monotonic() < account.hold_until:
-                continue
-            limit_s = min(ATTEMPT_S, current.seconds_left(now) + AFTER_CLOSE_S)
-            account.running, account.trigger = account.attempt(current, limit_s, account.trigger), None
-            account.running.start()
-        if failed:
-            self._log_once("account.unusable", str(failed[0]))
-            if any(isinstance(error, OperatorNeeded) for error in failed):
-                self._alert("account", "an account cannot be used", "; ".join(map(str, failed)))
-            return self.tick_s
-        self._settle(current)
-        if self._settled:
-            return self._pause()
-        holds = [account.hold_until - time.monotonic() for account in self.accounts]
-        return min(self.tick_s, max(WATCH_S, *holds))
+                if account.slots is None:
+                    account.slots = account.lookup.result(self.wait_s)
+                if self._owes(account, round_):
+                    account.start(round_, limit_s)
+            except StillWaiting:
+                waiting.append(account)
+            except Exception as error:  # noqa: BLE001 - no error of one account may hold up another account or the loop
+                self._hold_failed(account, error)
+            else:
+                account.failures = 0
+        return waiting
+
+    def _hold_failed(self, account: AccountState, error: Exception) -> None:
+        """Hold an account back for a moment after an error; alert what only the operator ends, or what comes again."""
+        expected = isinstance(error, BotError)
+        account.failures += not expected
+        account.hold_until = time.monotonic() + (self.tick_s if expected else min(self.tick_s, AGAIN_S))
+        if expected:
+            self._log_once("account.unusable", str(error))
+        else:
+            log.error("account.crashed", kind=type(error).__name__, exc_info=error)
+        if isinstance(error, OperatorNeeded):
+            self._alerts.open("account", "an account cannot be used", str(error))
+        elif account.failures > 1:
+            body = f"{type(error).__name__}, {account.failures} times in a row; the log has the place. The bot keeps trying."
+            self._alerts.open("account", "no attempt can be started", body)
 
     def _submit_late(self) -> None:
         """Between rounds, start an attempt with the unsent predictions of the last round."""
         unsent = self.ledger.unsent() if self.submits_late else None
+        if unsent is None:
+            return
         for account in self.accounts:
-            if unsent is not None and account.running is None and time.monotonic() >= account.hold_until:
-                account.running = account.attempt(unsent, ATTEMPT_S, None)
-                account.running.start()
+            if account.running is None and time.monotonic() >= account.hold_until:
+                try:
+                    account.start(unsent, ATTEMPT_S)
+                except Exception as error:  # noqa: BLE001 - no error of one account may hold up another account or the loop
+                    self._hold_failed(account, error)
 
     def _owes(self, account: AccountState, current: Round) -> bool:
         """Return whether a slot of the account may be unconfirmed; true while its slots are not known."""
@@ -205,13 +294,13 @@ class Daemon:
         """Mark the round as settled if every slot is confirmed, and close its alerts."""
         if any(account.running is not None or self._owes(account, current) for account in self.accounts):
             return
-        self._settled = True
-        log.info("round.settled", round=current.number)
         self.heartbeat.mark("round", None)
-        for name in ("round", "account", "numerai"):  # also those that an earlier process opened
-            self.outbox.resolve(name, f"round {current.number} is confirmed", at=datetime.now(UTC))
+        for name in CLOSED_BY_SUCCESS:  # also those that an earlier process opened
+            self._alerts.close(name, f"round {current.number} is confirmed")
         self._alert_fallbacks(current)
         self.on_settled()
+        log.info("round.settled", round=current.number)
+        self._settled = True  # in the end, so that a look that fails here is made again
 
     def _alert_fallbacks(self, current: Round) -> None:
         """Alert if a slot was filled by a fallback, or resolve that alert."""
@@ -221,35 +310,61 @@ class Daemon:
         lower = [f"{slot} by its {name}" for slot, name in filled.items() if name != "champion"]
         if lower:
             title = f"round {current.number}: {', '.join(lower).replace('its last', 'the last')}"
-            self._alert("ladder", title, "the champion could not fill the slot; the round's report has the reason")
+            self._alerts.open(
+                "ladder", title, "the champion could not fill the slot; the round's report has the reason"
+            )
         else:
-            self.outbox.resolve("ladder", f"round {current.number} was filled by champions", at=datetime.now(UTC))
+            self._alerts.close("ladder", f"round {current.number} was filled by champions")
 
     def _check_attempt(self, account: AccountState) -> bool:
         """Return whether the account's attempt has ended; stop it first if its time is up."""
         attempt = account.running
         if attempt is None:
             return False
-        status = attempt.poll()
-        number = None if self._round is None else self._round.number
-        if status is None and not attempt.is_overdue:
+        try:
+            status = attempt.poll()
+            overdue = status is None and attempt.is_overdue
+        except Exception:
+            log.exception("attempt.unknown")
+            # An attempt that cannot be looked at is forgotten after its time: it must not hold up the next one for ever.
+            status, overdue = None, attempt.seconds > attempt.limit_s
+        if status is None and not overdue:
             return False
         account.running = None
         account.hold_until = time.monotonic() + min(self.tick_s, AGAIN_S)
-        if status is None:
-            attempt.stop(grace_s=0.0)
-            log.error("round.hung", round=number, seconds=round(attempt.seconds))
-            return True
         if self._round is None:  # the attempt sent late predictions between two rounds
             account.hold_until = time.monotonic() + HOLD_S
-        if status == 0:
-            return True
-        reason = REASONS.get(status, f"failing with exit status {status}")
-        log.warning("round.delayed", round=number, reason=reason)
-        if status in (65, 78) and number is not None and not self.is_busy():
-            account.hold_until = time.monotonic() + HOLD_S
-            self._alert("round", f"round {number}: {reason}", "the log has the reason; see `bot doctor`")
+        if status is None:
+            self._end_hung(attempt)
+        elif status != 0:
+            self._report_failure(account, attempt, status)
         return True
+
+    def _end_hung(self, attempt: ChildProcess) -> None:
+        """Kill an attempt whose time is up, and alert."""
+        try:
+            attempt.stop(grace_s=0.0)
+        except Exception:
+            log.exception("attempt.unstoppable")  # the lock of the state directory keeps a second one from submitting
+        log.error("round.hung", round=self._number, seconds=round(attempt.seconds))
+        title = f"round {self._number}: an attempt hung and was stopped after {attempt.seconds:.0f} s"
+        self._alerts.open("attempt", title, NEXT_FALLBACK)
+
+    def _report_failure(self, account: AccountState, attempt: ChildProcess, status: int) -> None:
+        """Log why an attempt ended without a confirmation; alert a crash, and what only the operator ends."""
+        reason = REASONS.get(status) or crash(status)
+        log.warning("round.delayed", round=self._number, reason=reason)
+        if status not in REASONS:
+            title = f"round {self._number}: an attempt {reason} after {attempt.seconds:.0f} s"
+            self._alerts.open("attempt", title, NEXT_FALLBACK)
+        elif status != RetryLater.exit_code and self._round is not None and not self.is_busy():
+            account.hold_until = time.monotonic() + HOLD_S
+            title = f"round {self._number}: {reason}"
+            self._alerts.open("round", title, "the log has the reason; see `bot doctor`")
+
+    @property
+    def _number(self) -> int | None:
+        return None if self._round is None else self._round.number
 
     def _warn_near_close(self, current: Round, now: datetime) -> None:
         """Alert while there is still time to act."""
@@ -258,18 +373,18 @@ class Daemon:
             minutes = current.seconds_left(now) / 60
             title = f"round {current.number} is not confirmed, {minutes:.0f} minutes left"
             self.heartbeat.mark("round", title)
-            self._alert("round", title, "the bot keeps trying; see `bot doctor`")
+            self._alerts.open("round", title, "the bot keeps trying; see `bot doctor`")
 
     def _leave_round(self) -> None:
         """Forget the round; if it was not settled, alert. The alert stays open until another round is settled."""
-        left, self._round = self._round, None
+        left = self._round
         if left is not None and not self._settled:
             self._settle(left)
         if left is not None and not self._settled:
             log.error("round.missed", round=left.number)
             self.heartbeat.mark("round", f"round {left.number} closed without a confirmed submission")
-            self._alert("round", f"round {left.number} was missed", "see `bot status` and the log")
-        self._settled = False
+            self._alerts.open("round", f"round {left.number} was missed", "see `bot status` and the log")
+        self._round, self._settled = None, False
         for account in self.accounts:
             account.slots, account.hold_until = None, 0.0
 
@@ -277,24 +392,29 @@ class Daemon:
         """Alert if Numerai has not answered for ``OUTAGE_S`` seconds, or if only the operator can help."""
         self._silent_since = self._silent_since or time.monotonic()
         if time.monotonic() - self._silent_since >= OUTAGE_S or isinstance(error, OperatorNeeded):
-            self._alert("numerai", "no usable answer from Numerai", str(error))
+            self._alerts.open("numerai", "no usable answer from Numerai", str(error))
 
     def _end_outage(self) -> None:
         if self._silent_since is not None:
             self._silent_since = None
-            self.outbox.resolve("numerai", "Numerai answers again", at=datetime.now(UTC))
+            self._alerts.close("numerai", "Numerai answers again")
 
-    def _alert(self, name: str, title: str, body: str) -> None:
-        self.outbox.alert(name, title, body, at=datetime.now(UTC))
-
-    def _pause(self) -> float:
-        return pause_s(self.tournament.server_now(), self.ledger.opening_times(), tick_s=self.tick_s)
+    def _pause(self, now: datetime) -> float:
+        return pause_s(now, self.ledger.opening_times(), tick_s=self.tick_s)
 
     def _log_once(self, event: str, reason: str) -> None:
         """Log why the loop waits, unless the last line had the same reason."""
         if reason != self._logged:
             log.info(event, reason=reason)
         self._logged = reason
+
+
+def crash(status: int) -> str:
+    """Return what an exit status without a meaning of its own reports: an exit, or the signal that ended the process."""
+    if status >= 0:
+        return f"crashed with exit status {status}"
+    name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+    return f"was killed by {name}" + (" (out of memory?)" if -status == signal.SIGKILL else "")
 
 
 def pause_s(now: datetime, openings: Sequence[datetime], *, tick_s: float) -> float:
@@ -309,12 +429,9 @@ def pause_s(now: datetime, openings: Sequence[datetime], *, tick_s: float) -> fl
         openings: Times at which earlier rounds opened, in any order. Only the newest week of them counts.
         tick_s: Longest pause in seconds.
     """
-    if not openings:
-        return tick_s
-    newest = max(openings)
-    recent = [one for one in openings if newest - one < WEEK]
-    for opened in recent:
+    past = [opened for opened in openings if now - opened > NEAR]  # a wrong answer may once have named a later year
+    for opened in past:
         since = (now - opened) % WEEK
-        if min(since, WEEK - since) <= NEAR and now - opened > NEAR:
+        if max(past) - opened < WEEK and min(since, WEEK - since) <= NEAR:
             return min(tick_s, BRISK_S)
     return tick_s

@@ -40,7 +40,7 @@ def open_service(settings: Settings) -> Service:
         ping_url=settings.ping_url.get_secret_value() if settings.ping_url else None,
     )
     loop = Daemon(
-        tournament=NumeraiClient(
+        open_tournament=lambda: NumeraiClient(
             api_url=settings.api_url,
             public_id=None,
             secret_key=None,

@@ -86,7 +86,7 @@ def intend(ledger, number, slot, filled_by="champion"):
 def make_loop(tournament, folder):
     """Return a loop over the fake tournament, with its state in *folder*."""
     return Daemon(
-        tournament=tournament,
+        open_tournament=lambda: tournament,
         accounts=[AccountState(find_slots=tournament.find_slots, attempt=tournament.attempt)],
         ledger=tournament.ledger,
         heartbeat=Heartbeat(folder=folder),
@@ -94,6 +94,7 @@ def make_loop(tournament, folder):
         on_settled=lambda: tournament.attempts.append("ping"),
         is_busy=lambda: False,
         tick_s=20,
+        wait_s=60.0,
     )
 
 

@@ -129,7 +129,7 @@ def make_bot(
         return failed
 
     loop = Daemon(
-        tournament=client(),
+        open_tournament=client,
         accounts=[AccountState(find_slots=lambda: tuple(slots), attempt=lambda *_: Here(submit))],
         ledger=ledger,
         heartbeat=Heartbeat(folder=state),
@@ -137,5 +137,6 @@ def make_bot(
         on_settled=lambda: None,
         is_busy=lambda: False,
         tick_s=20.0,
+        wait_s=120.0,  # real seconds: in virtual time every answer comes within the look
     )
     return loop, ledger
