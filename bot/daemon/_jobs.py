@@ -1,21 +1,24 @@
 """
 Jobs: commands of the bot that run on a schedule, as child processes beside the rounds.
 
-The ledger decides whether a job is due, so that a restart forgets nothing and a missed run is made up for once.
-APScheduler only triggers the check. A job that fails or hangs cannot stop the loop.
+The ledger decides whether a job is due, so that a restart forgets nothing and a missed run is made up for once. A thread
+checks this by the monotonic clock, which no step of the wall clock moves. A job that fails or hangs cannot stop the loop,
+and one that cannot be started does not hold up the next job.
 """
 
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from apscheduler.schedulers.background import BackgroundScheduler
 
+from bot.errors import StateUnwritable
 from bot.record.ledger import Ledger
+from bot.record.outbox import Outbox
 from bot.system.child_process import ChildProcess
 
 LIMIT_S = 12 * 3600.0
@@ -26,6 +29,12 @@ RETRY_S = 900.0
 
 LOOK_S = 60.0
 """Seconds between two checks whether a job is due."""
+
+CRASHED_S = 10.0
+"""Seconds before the next check after one that raised."""
+
+FINISHING_S, FINISHINGS = 5.0, 60
+"""Seconds between two attempts to write a run's outcome, and their number: a disk that is full may get room again."""
 
 CHECKPOINT_S = 30.0
 """Seconds a command has after SIGTERM to save a checkpoint."""
@@ -62,34 +71,47 @@ class Job:
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def is_due(self, now: datetime) -> bool:
-        """Return whether the last run is missing, was interrupted, or ended long enough ago."""
-        ledger = Ledger(self.ledger_path)
-        try:
+        """
+        Return whether the last run is missing, was interrupted, or ended long enough ago.
+
+        A run that ended in the future was recorded by a clock that was ahead. Nobody knows when it ended, so it is made
+        again: a second run costs minutes, and waiting for that time would cost weeks.
+        """
+        with closing(Ledger(self.ledger_path)) as ledger:
             last = ledger.job(self.name)
-        finally:
-            ledger.close()
         if last is None or last["finished_at"] is None:
             return True
         pause_s = self.every_s if last["outcome"] == "ok" else min(self.every_s, RETRY_S)
-        return (now - datetime.fromisoformat(last["finished_at"])).total_seconds() >= pause_s
+        return not 0 <= (now - datetime.fromisoformat(last["finished_at"])).total_seconds() < pause_s
 
     def run(self) -> None:
         """Run the commands if the job is due; write the outcome to the ledger and the log."""
         if self._stopping.is_set() or not self.is_due(datetime.now(UTC)) or not self.wanted():
             return
-        ledger = Ledger(self.ledger_path)
-        try:
+        with closing(Ledger(self.ledger_path)) as ledger:
             ledger.start_job(self.name, datetime.now(UTC))
             outcomes = [self._run(command) for command in self.commands]
             outcome = next((one for one in outcomes if one != "ok"), "ok")
             if self._stopping.is_set():
                 return
-            ledger.finish_job(self.name, datetime.now(UTC), outcome)
+            self._finish(ledger, outcome)
             log.info("chore.finished", chore=self.name, outcome=outcome)
             if outcome == "ok":
                 self.done()
-        finally:
-            ledger.close()
+
+    def _finish(self, ledger: Ledger, outcome: str) -> None:
+        """Write the outcome; hours of work are not made again because the disk was full for a minute."""
+        for left in reversed(range(FINISHINGS)):
+            try:
+                ledger.finish_job(self.name, datetime.now(UTC), outcome)
+            except StateUnwritable:
+                if not left:
+                    raise
+                self.alive()
+                if self._stopping.wait(FINISHING_S):
+                    raise
+            else:
+                return
 
     @property
     def is_running(self) -> bool:
@@ -133,12 +155,18 @@ class JobSchedule:
     def __init__(self, jobs: Sequence[Job], *, done: Callable[[], None] = lambda: None) -> None:
         self._jobs = jobs
         self._last_sign = time.monotonic()
-        self._scheduler = make_scheduler()
+        self._stopped = threading.Event()
+        self._crashes: dict[str, int] = {}
+        self._pause_s = min(LOOK_S, *(job.every_s for job in jobs)) if jobs else LOOK_S
+        # The thread that starts a child must outlive it: the kernel ends the child with this thread.
+        self._thread = threading.Thread(target=self._run, daemon=True, name="jobs")
         for job in jobs:
             job.alive, job.done = self._note_sign, done
-        if jobs:
-            seconds = min(LOOK_S, *(job.every_s for job in jobs))
-            self._scheduler.add_job(self._look, "interval", seconds=seconds, id="jobs", next_run_time=datetime.now(UTC))
+
+    @property
+    def last_sign(self) -> float:
+        """Return the monotonic time of the scheduler's last sign of life."""
+        return self._last_sign
 
     @property
     def silent_s(self) -> float:
@@ -157,25 +185,46 @@ class JobSchedule:
 
     def start(self) -> None:
         """Start to check for due jobs."""
-        self._scheduler.start()
+        if self._jobs:
+            self._thread.start()
 
     def stop(self) -> None:
         """Stop the running command; return once it has saved and ended."""
+        self._stopped.set()
         for job in self._jobs:
             job.stop()
-        self._scheduler.shutdown(wait=False)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._look()
+            self._stopped.wait(min(self._pause_s, CRASHED_S) if self._crashes else self._pause_s)
 
     def _look(self) -> None:
         for job in self._jobs:
             self._note_sign()
-            job.run()
+            try:
+                job.run()
+                self._end_crashes(job)
+            except Exception as error:  # noqa: BLE001 - whatever one job raises, the others run, and the thread goes on
+                self._count_crash(job, error)
+
+    def _count_crash(self, job: Job, error: Exception) -> None:
+        """Log an error of a job, and alert the second one in a row; its next check comes soon."""
+        crashes = self._crashes[job.name] = self._crashes.get(job.name, 0) + 1
+        log.error("chore.crashed", chore=job.name, kind=type(error).__name__, exc_info=error)
+        if crashes > 1:
+            body = f"{type(error).__name__}, {crashes} times in a row; the log has the place. The bot keeps trying."
+            try:
+                with closing(Outbox(job.ledger_path)) as outbox:
+                    outbox.alert(f"job {job.name}", f"the job {job.name} cannot run", body, at=datetime.now(UTC))
+            except Exception as unsent:  # noqa: BLE001 - the ledger is often the cause; the next crash tries again
+                log.warning("alert.delayed", trouble=f"job {job.name}", kind=type(unsent).__name__)
+
+    def _end_crashes(self, job: Job) -> None:
+        if self._crashes.get(job.name, 0) > 1:
+            with closing(Outbox(job.ledger_path)) as outbox:
+                outbox.resolve(f"job {job.name}", f"the job {job.name} runs again", at=datetime.now(UTC))
+        self._crashes.pop(job.name, None)
 
     def _note_sign(self) -> None:
         self._last_sign = time.monotonic()
-
-
-def make_scheduler() -> BackgroundScheduler:
-    """Return a scheduler in memory and UTC, whose late runs are made up for once and never overlap."""
-    return BackgroundScheduler(
-        timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-    )
