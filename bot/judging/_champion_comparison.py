@@ -5,6 +5,7 @@ A champion of another data version scores the same eras from its own store. Its 
 rows by id, so that both are compared with the same targets, benchmark and meta model.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import structlog
 
 from bot.data.reference_predictions import ReferencePredictions
-from bot.errors import ArtifactInvalid, BotError, DatasetIncomplete, NoChampion, SchemaMismatch
+from bot.errors import ArtifactInvalid, BotError, DatasetIncomplete, NoChampion, RetryLater, StateLocked
 from bot.findings import Absent
 from bot.history.sync import Synced
 from bot.judging.judge import (
@@ -31,6 +32,7 @@ from bot.judging.judge import (
 from bot.judging.leakage import find_leaks
 from bot.judging.promotion import Comparison, Evidence, Series
 from bot.scoring.coverage import COVERAGE
+from bot.scoring.metrics import row_noise
 from bot.scoring.summaries import max_drawdown
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.names import ENSEMBLE
@@ -40,11 +42,11 @@ from bot.training.splits import UsedEras
 from bot.training.training_set import TrainingSet
 from models.bins import MIDDLE_BIN
 
-TARGET_VARIANCE = 0.8
-"""Variance of a target in steps of one bin: ``2 * (0.05 * 2**2 + 0.20 * 1**2)``, by Numerai's shares of the five bins."""
-
-UNUSABLE = (BotError, ValueError, KeyError, OSError)
+UNUSABLE = (BotError, ValueError, KeyError, TypeError, OSError)
 """Errors of a champion that cannot be scored: one that an older version wrote may lack any file or key."""
+
+PAUSES_S = (1.0, 10.0)
+"""Seconds before a champion is read again after an error that may pass, such as that of a network disk."""
 
 Floats = npt.NDArray[np.float64]
 log = structlog.get_logger()
@@ -152,11 +154,13 @@ class _JudgedChampion:
         moves: Whether it was trained on another data version than the challenger.
         scores: Scores on the eras that it has not seen; ``Absent`` where it could not be scored; ``None`` where the
             recipe has no champion.
+        passing: Whether it could not be scored for an error that may pass.
     """
 
     id: str | None
     moves: bool = False
     scores: JudgedEras | Absent | None
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +234,7 @@ def compare_with_champion(
     theirs = champion.scores
     not_computed = dict(holdout.reference.absent)
     if isinstance(theirs, Absent):
-        not_computed["champion"] = f"not compared with {champion.id}: {theirs.reason}"
+        not_computed["champion"] = f"not compared with {champion.id or 'the champion'}: {theirs.reason}"
     compared = theirs if isinstance(theirs, JudgedEras) else None
     evidence = Evidence(
         corr=_series(ours, "corr"),
@@ -250,6 +254,7 @@ def compare_with_champion(
         ),
         comparison=None if compared is None else _compare(str(champion.id), ours, compared),
         moves=champion.moves,
+        unread=champion.passing,
         not_computed=not_computed,
     )
     return HoldoutJudgement(challenger=ours, champion=compared, champion_id=champion.id, evidence=evidence)
@@ -276,31 +281,57 @@ def open_champion_of_other_version(
         return OpenedChampion(id=champion.id, ensemble=open_judged(champion, state_dir))
     except (NoChampion, ArtifactInvalid):
         return None
-    except (DatasetIncomplete, SchemaMismatch, ValueError, OSError) as error:
-        log.warning("champion.not_comparable", recipe=recipe, reason=str(error))
+    except StateLocked:
+        raise
+    except UNUSABLE as error:
+        log.warning("champion.not_comparable", recipe=recipe, reason=_reason(error))
         return None
 
 
 def _judge_champion(
     champions: Champions, data: TrainingSet, holdout: Holdout, report_progress: ProgressCallback
 ) -> _JudgedChampion:
-    """Find the recipe's champion and score it; a champion that fails becomes a reason and does not end the retrain."""
+    """
+    Find the recipe's champion and score it; a champion that fails becomes a reason and does not end the retrain.
+
+    An error that may pass, such as one of the disk, is waited for. If it stays, the champion does too.
+    """
+    for pause_s in (*PAUSES_S, None):
+        found = _read_champion(champions, data, holdout, report_progress)
+        if not found.passing or pause_s is None:
+            break
+        log.warning("champion.unread", recipe=champions.recipe, artifact=found.id, retry_s=pause_s)
+        time.sleep(pause_s)
+    return found
+
+
+def _read_champion(
+    champions: Champions, data: TrainingSet, holdout: Holdout, report_progress: ProgressCallback
+) -> _JudgedChampion:
+    """Find the recipe's champion and score it once."""
+    identity, moves = None, False
     try:
         identity = champions.artifacts.champions(champions.recipe)[0]
+        artifact = champions.artifacts.open(identity)
+        moves = _has_other_version(artifact, champions.synced)
+        scores = _score_champion(artifact, champions, data, holdout, report_progress)
     except NoChampion:
         return _JudgedChampion(id=None, scores=None)
     except UNUSABLE as error:
-        return _JudgedChampion(id=None, scores=Absent(str(error)))
-    try:
-        artifact = champions.artifacts.open(identity)
-    except UNUSABLE as error:
-        return _JudgedChampion(id=identity, scores=Absent(str(error)))
-    scores: JudgedEras | Absent
-    try:
-        scores = _score_champion(artifact, champions, data, holdout, report_progress)
-    except UNUSABLE as error:
-        scores = Absent(str(error))
-    return _JudgedChampion(id=identity, moves=_has_other_version(artifact, champions.synced), scores=scores)
+        return _JudgedChampion(id=identity, moves=moves, scores=Absent(_reason(error)), passing=_may_pass(error))
+    return _JudgedChampion(id=identity, moves=moves, scores=scores)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether an error says nothing about the champion: the disk failed, or another process was in the way."""
+    if isinstance(error, OSError):
+        return not isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
+    return isinstance(error, RetryLater) and not isinstance(error, DatasetIncomplete)
+
+
+def _reason(error: Exception) -> str:
+    """Return an error as a reason; Python's KeyError is only a key."""
+    return f"it has no {error}, so an older bot made it" if isinstance(error, KeyError) else str(error)
 
 
 def _score_champion(
@@ -344,6 +375,5 @@ def _compare(champion: str, ours: JudgedEras, theirs: JudgedEras) -> Comparison:
 
 def _series(judged: JudgedEras, score: str) -> Series:
     """Return the ensemble's scores with the noise of finite rows; for a contribution, its upper bound."""
-    rows = np.maximum(judged.rows, 2)
-    noise = np.sqrt(1 / (rows - 1)) if score == "corr" else np.sqrt(TARGET_VARIANCE / rows)
+    noise = row_noise(score, judged.rows, judged.target_variance)
     return Series(values=judged.scores[score][ENSEMBLE], noise=noise)

@@ -23,7 +23,7 @@ from bot.history import feature_returns
 from bot.history.factor_history import FeatureReturns, Window
 from bot.scoring.coverage import COVERAGE, if_covered
 from bot.scoring.ensemble_weights import EraScores, weigh
-from bot.scoring.metrics import corr, mmc
+from bot.scoring.metrics import corr, mmc, target_variance
 from bot.scoring.neutralize import exposures
 from bot.serving.artifacts import Artifact
 from bot.serving.names import ENSEMBLE
@@ -116,6 +116,7 @@ class JudgedEras:
     Attributes:
         eras: Labels of the eras.
         rows: Rows with a target in each era. Shape ``(eras,)``.
+        target_variance: Variance of the target in each era, in steps of one bin. Shape ``(eras,)``.
         scores: ``corr``, ``bmc`` and ``mmc`` by member, NaN where an era has none. Shape ``(eras,)`` each.
         exposure: Largest absolute correlation of the ensemble with a neutralizer. Shape ``(eras,)``.
         predictions: Predictions of the ensemble by position of the era. Shape ``(rows,)`` each.
@@ -123,6 +124,7 @@ class JudgedEras:
 
     eras: tuple[str, ...]
     rows: npt.NDArray[np.int64]
+    target_variance: Floats
     scores: Mapping[str, Mapping[str, Floats]]
     exposure: Floats
     predictions: Mapping[int, Floats]
@@ -147,7 +149,7 @@ def judge(
         report_progress: Called with the progress.
     """
     series: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    rows, exposure, predictions = [], [], {}
+    rows, variances, exposure, predictions = [], [], [], {}
     for done, position in enumerate(positions):
         report_progress("judge", done / len(positions), f"{len(positions)} eras")
         era = model.score(position, reference.by_era.get("bmc", {}).get(position))
@@ -159,10 +161,12 @@ def judge(
                 series[kind][name].append(contribution(values, by_era.get(position), truth))
         predictions[position] = scores[ENSEMBLE]
         rows.append(int(np.isfinite(truth).sum()))
+        variances.append(target_variance(truth))
         exposure.append(float(np.abs(exposures(scores[ENSEMBLE], era.neutralizers)).max(initial=0.0)))
     return JudgedEras(
         eras=tuple(model.data.store.eras[position] for position in positions),
         rows=np.array(rows, dtype=np.int64),
+        target_variance=np.array(variances),
         scores={kind: {name: np.array(one) for name, one in by.items()} for kind, by in series.items()},
         exposure=np.array(exposure),
         predictions=predictions,

@@ -15,13 +15,12 @@ There are two sources of noise, and the larger one counts:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
 from bot.findings import Finding
-from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap
+from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap, widened
 from bot.tournament.columns import overlap_eras
 from bot.training.recipes import Floors
 
@@ -80,6 +79,7 @@ class Evidence:
         comparison: Comparison with the champion; ``None`` where there is no champion or it cannot be scored.
         not_computed: Reasons by name of a score, or ``champion``.
         moves: Promotion would move the recipe to another data version. It requires a comparison with the champion.
+        unread: There is a champion, and it could not be compared for an error that may pass. It stays.
     """
 
     corr: Series
@@ -93,6 +93,7 @@ class Evidence:
     comparison: Comparison | None
     not_computed: Mapping[str, str]
     moves: bool = False
+    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +137,10 @@ def decide(evidence: Evidence, floors: Floors, *, target: str) -> Decision:
     comparison = evidence.comparison
     if comparison is None:
         why = evidence.not_computed.get("champion", "none yet")
-        findings.append(_passed("champion", why, "no worse than it") if not evidence.moves else _unproven(why))
+        if evidence.unread:
+            findings.append(_unread(why))
+        else:
+            findings.append(_unproven(why) if evidence.moves else _passed("champion", why, "no worse than it"))
     else:
         pairs = comparison.differences.items()
         findings += [_no_worse(name, series.known(), floors, block) for name, series in pairs]
@@ -157,10 +161,7 @@ def interval(series: Series, *, confidence: float, block: int) -> Interval:
     Raises:
         TooFewEras: There are fewer than two blocks.
     """
-    found = block_bootstrap(series.values, block=block, level=confidence)
-    width = NormalDist().inv_cdf((1 + confidence) / 2) * float(np.sqrt((series.noise**2).sum())) / len(series.values)
-    mean = found.estimate
-    return Interval(estimate=mean, low=min(found.low, mean - width), high=max(found.high, mean + width))
+    return widened(block_bootstrap(series.values, block=block, level=confidence), series.noise, level=confidence)
 
 
 def skill(series: Series) -> float:
@@ -267,6 +268,16 @@ def _unproven(why: str) -> Finding:
         limit="compared, where the data version moves",
         message=f"champion: {why}; the data version moves only for a challenger that was compared: run `bot sync` and"
         " `bot retrain` again, or `bot promote` it by hand",
+    )
+
+
+def _unread(why: str) -> Finding:
+    return Finding(
+        gate="champion",
+        ok=False,
+        value=why,
+        limit="compared",
+        message=f"champion: {why}; the error may pass: run `bot retrain` again, or `bot promote` this one by hand",
     )
 
 

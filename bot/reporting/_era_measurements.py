@@ -18,7 +18,7 @@ from bot.data.reference_predictions import ReferencePredictions
 from bot.history.factor_history import feature_returns
 from bot.judging.judge import Ensemble, contribution
 from bot.reporting._error_analysis import EraShape, bin_means, era_shape
-from bot.scoring.metrics import corr, corr_table, fnc_table
+from bot.scoring.metrics import corr, corr_table, fnc_table, row_noise, target_variance
 from bot.scoring.neutralize import exposures
 from bot.serving.artifacts import Artifact
 from bot.serving.names import ENSEMBLE
@@ -71,6 +71,8 @@ class EraMeasurements:
         returns: Correlation of each feature with the main target. Shape ``(E, F)``.
         shapes: Statistics of the features of each era.
         absent: Reasons why a score was computed in no era.
+        rows: Rows with the main target. Shape ``(E,)``.
+        target_variance: Variance of the main target in steps of one bin. Shape ``(E,)``.
     """
 
     eras: tuple[str, ...]
@@ -83,6 +85,12 @@ class EraMeasurements:
     returns: Floats
     shapes: tuple[EraShape, ...]
     absent: Mapping[str, str]
+    rows: Floats
+    target_variance: Floats
+
+    def noise(self, score: str) -> Floats:
+        """Return the noise of a score that comes from finite rows, see :func:`row_noise`. Shape ``(E,)``."""
+        return row_noise(score, self.rows, self.target_variance)
 
 
 def measure_eras(
@@ -123,6 +131,8 @@ class _Series:
     exposure: list[Floats] = field(default_factory=list)
     returns: list[Floats] = field(default_factory=list)
     shapes: list[EraShape] = field(default_factory=list)
+    rows: list[float] = field(default_factory=list)
+    variances: list[float] = field(default_factory=list)
 
     def add_era(self, position: int) -> None:
         """Measure the era at *position*."""
@@ -152,6 +162,8 @@ class _Series:
         self.exposure.append(exposures(scores[ENSEMBLE], rows.features))
         self.returns.append(feature_returns(rows.features, target[:, None])[:, 0].astype(np.float64))
         self.shapes.append(era_shape(data.store.features(position)))
+        self.rows.append(float(np.isfinite(target).sum()))
+        self.variances.append(target_variance(target))
 
     def measurements(self) -> EraMeasurements:
         """Return the lists as arrays."""
@@ -166,6 +178,8 @@ class _Series:
             returns=np.stack(self.returns),
             shapes=tuple(self.shapes),
             absent=dict(self.reference.absent),
+            rows=np.array(self.rows),
+            target_variance=np.array(self.variances),
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.features.codes import Codes
-from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap
+from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap, widened
 from models.bins import FEATURE_VALUES, MIDDLE_BIN
 from models.inference.ranks import double_ranks, rank_correlation
 
@@ -123,7 +123,9 @@ class Level:
     scores: Mapping[str, Interval]
 
 
-def by_level(measure: Floats, scores: Mapping[str, Floats], *, block: int) -> tuple[Level, ...]:
+def by_level(
+    measure: Floats, scores: Mapping[str, Floats], *, block: int, noise: Floats | None = None
+) -> tuple[Level, ...]:
     """
     Split eras into thirds by *measure* and average the scores in each third.
 
@@ -131,6 +133,7 @@ def by_level(measure: Floats, scores: Mapping[str, Floats], *, block: int) -> tu
         measure: One value per era; eras with NaN are left out. Shape ``(eras,)``.
         scores: Per-era scores by member; NaN for an era without a score. Shape ``(eras,)`` each.
         block: Number of eras that share returns.
+        noise: Noise of the scores, see :func:`mean_interval`. Shape ``(eras,)``.
 
     Returns:
         Three levels; none if the measure is the same in all eras or known in fewer than three.
@@ -142,21 +145,34 @@ def by_level(measure: Floats, scores: Mapping[str, Floats], *, block: int) -> tu
     levels = []
     for name, part in zip(("low", "middle", "high"), np.array_split(ordered, 3), strict=True):
         positions = np.sort(part)
-        found = {member: mean_interval(values[positions], block=block) for member, values in scores.items()}
+        part_noise = None if noise is None else noise[positions]
+        found = {
+            member: mean_interval(values[positions], block=block, noise=part_noise) for member, values in scores.items()
+        }
         span = measure[positions]
         count = int(max(np.isfinite(values[positions]).sum() for values in scores.values()))
         levels.append(Level(name=name, start=float(span.min()), stop=float(span.max()), eras=count, scores=found))
     return tuple(levels)
 
 
-def mean_interval(series: Floats, *, block: int) -> Interval:
-    """Return the mean of the finite per-era values with its 95 % interval; NaN bounds if there are too few eras."""
-    known = np.asarray(series[np.isfinite(series)], dtype=np.float64)
+def mean_interval(series: Floats, *, block: int, noise: Floats | None = None) -> Interval:
+    """
+    Return the mean of the finite per-era values with its 95 % interval; NaN bounds if there are too few eras.
+
+    Args:
+        series: One value per era. Shape ``(eras,)``.
+        block: Number of eras that share returns.
+        noise: Standard deviation of each value that comes from the era's finite rows; the interval is no narrower than it
+            makes it. Shape ``(eras,)``.
+    """
+    finite = np.isfinite(series)
+    known = np.asarray(series[finite], dtype=np.float64)
     try:
-        return block_bootstrap(known, block=block)
+        found = block_bootstrap(known, block=block)
     except TooFewEras:
         mean = float(known.mean()) if len(known) else float("nan")
         return Interval(estimate=mean, low=float("nan"), high=float("nan"))
+    return found if noise is None else widened(found, np.asarray(noise[finite], dtype=np.float64))
 
 
 def costliest_features(

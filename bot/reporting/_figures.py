@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bot.findings import Absent
 from bot.reporting._era_measurements import EraMeasurements
-from bot.reporting._error_analysis import by_level, costliest_features, mean_interval
+from bot.reporting._error_analysis import BINS, by_level, costliest_features, mean_interval
 from bot.reporting.report_page import Figures
 from bot.scoring.bootstrap import Interval
 from bot.scoring.summaries import RECENT, PayoutTerms, Summary, payout
@@ -38,20 +38,28 @@ REGIMES: Mapping[str, str] = {
 """Measures by which eras are split into a low, a middle and a high third, and their descriptions."""
 
 
-def member_figures(series: Floats, *, block: int) -> dict[str, Any]:
-    """Return mean, interval and risk of one member's per-era scores, over all eras and over the newest."""
+def member_figures(series: Floats, *, block: int, noise: Floats | None = None) -> dict[str, Any]:
+    """
+    Return mean, interval and risk of one member's per-era scores, over all eras and over the newest.
+
+    *noise* is that of the scores' finite rows, see :func:`mean_interval`. Shape ``(E,)``.
+    """
+    newest = None if noise is None else noise[-RECENT:]
     recent = Summary.of(series, lag=block, newest=RECENT)
     return {
         **asdict(Summary.of(series, lag=block)),
-        **_interval_figures(mean_interval(series, block=block)),
-        "recent": {**asdict(recent), **_interval_figures(mean_interval(series[-RECENT:], block=block))},
+        **_interval_figures(mean_interval(series, block=block, noise=noise)),
+        "recent": {**asdict(recent), **_interval_figures(mean_interval(series[-RECENT:], block=block, noise=newest))},
     }
 
 
 def target_figures(measured: EraMeasurements, *, block: int) -> Figures:
     """Return each member's CORR with each target."""
+    noise = measured.noise("corr")
     return {
-        target: {member: _interval_figures(mean_interval(series, block=block)) for member, series in by.items()}
+        target: {
+            member: _interval_figures(mean_interval(series, block=block, noise=noise)) for member, series in by.items()
+        }
         for target, by in measured.by_target.items()
     }
 
@@ -79,7 +87,9 @@ def pay_figures(measured: EraMeasurements, terms: PayoutTerms, target: str, *, b
     }
     if not np.isfinite(payouts[ENSEMBLE]).any():
         return Absent("no era has every score that is paid for")
-    members = {member: member_figures(series, block=block) for member, series in payouts.items()}
+    # Its largest value: the noise of the scores may be one and the same.
+    noise = terms.factor * np.sum([abs(value) * measured.noise(name) for name, value in multipliers.items()], axis=0)
+    members = {member: member_figures(series, block=block, noise=noise) for member, series in payouts.items()}
     return {"terms": asdict(terms), "members": members}
 
 
@@ -103,7 +113,7 @@ def regime_figures(measured: EraMeasurements, *, block: int) -> dict[str, Figure
         if name not in values:
             found[name] = Absent(measured.absent.get("bmc", "no predictions of it in these eras"))
             continue
-        levels = _levels(values[name], measured.scores["corr"], block)
+        levels = _levels(values[name], measured, measured.scores["corr"], block)
         if levels:
             found[name] = {"name": name, "about": about, "levels": levels}
         else:
@@ -138,14 +148,16 @@ def group_regimes(measured: EraMeasurements, groups: Mapping[str, Sequence[int]]
     return [
         {"name": name, "levels": levels}
         for name, exposure in group_exposures(measured, groups).items()
-        if (levels := _levels(exposure, {ENSEMBLE: measured.scores["corr"][ENSEMBLE]}, block))
+        if (levels := _levels(exposure, measured, {ENSEMBLE: measured.scores["corr"][ENSEMBLE]}, block))
     ]
 
 
 def bin_figures(measured: EraMeasurements, *, block: int) -> Figures:
     """Return the mean target in each bin of each member's predictions, lowest predictions first."""
+    # A mean over a bin's rows, of a target whose steps are quarters.
+    noise = np.sqrt(measured.target_variance / np.maximum(measured.rows / BINS, 1)) / 4
     return {
-        member: [_interval_figures(mean_interval(column, block=block)) for column in table.T]
+        member: [_interval_figures(mean_interval(column, block=block, noise=noise)) for column in table.T]
         for member, table in measured.bins.items()
     }
 
@@ -191,7 +203,8 @@ def top_exposures(measured: EraMeasurements, features: Sequence[str], *, count: 
     ]
 
 
-def _levels(measure: Floats, scores: Mapping[str, Floats], block: int) -> list[Figures]:
+def _levels(measure: Floats, measured: EraMeasurements, scores: Mapping[str, Floats], block: int) -> list[Figures]:
+    """Return the CORR of members in the thirds of the eras by a measure."""
     return [
         {
             "name": level.name,
@@ -200,7 +213,7 @@ def _levels(measure: Floats, scores: Mapping[str, Floats], block: int) -> list[F
             "eras": level.eras,
             "scores": {member: _interval_figures(interval) for member, interval in level.scores.items()},
         }
-        for level in by_level(measure, scores, block=block)
+        for level in by_level(measure, scores, block=block, noise=measured.noise("corr"))
     ]
 
 

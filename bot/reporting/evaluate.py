@@ -195,7 +195,10 @@ def _score_figures(measured: EraMeasurements, block: int) -> Figures:
         "series": {score: {name: one.tolist() for name, one in by.items()} for score, by in measured.scores.items()},
         "others": {name: one.tolist() for name, one in measured.others.items()},
         "members": {
-            name: {score: member_figures(by[name], block=block) for score, by in measured.scores.items()}
+            name: {
+                score: member_figures(by[name], block=block, noise=measured.noise(score))
+                for score, by in measured.scores.items()
+            }
             for name in measured.scores["corr"]
         },
         "by_target": target_figures(measured, block=block),

@@ -90,6 +90,22 @@ def block_bootstrap(
     return Interval(estimate=statistic(values), low=float(low), high=float(high))
 
 
+def widened(found: Interval, noise: Floats, *, level: float = 0.95) -> Interval:
+    """
+    Return an interval of a mean of eras that is at least as wide as the noise of finite rows makes it.
+
+    A bootstrap understates the error where there are few blocks; the noise of rows is known however few eras there are.
+
+    Args:
+        found: Interval of the bootstrap.
+        noise: Standard deviation of each averaged value that comes from the era's finite rows. Shape ``(eras,)``.
+        level: Confidence of the interval, between 0 and 1.
+    """
+    width = NormalDist().inv_cdf((1 + level) / 2) * float(np.sqrt((noise**2).sum())) / max(len(noise), 1)
+    mean = found.estimate
+    return Interval(estimate=mean, low=min(found.low, mean - width), high=max(found.high, mean + width))
+
+
 def newey_west_error(series: Series, *, lag: int) -> float:
     """
     Return the Newey-West standard error of the mean of per-era values.

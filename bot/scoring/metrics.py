@@ -77,6 +77,29 @@ bmc = mmc
 """MMC measured against a benchmark model instead of the meta model."""
 
 
+def row_noise(score: str, rows: npt.ArrayLike, target_variance: npt.ArrayLike) -> Floats:
+    """
+    Return the standard deviation of an era's score that comes from its finite rows; for a contribution, its upper bound.
+
+    A correlation of shuffled rows has the variance ``1 / (rows - 1)`` (E. J. G. Pitman, *Significance tests which may be
+    applied to samples from any populations II*, 1937); a covariance with normal scores has that of the target over rows.
+
+    Args:
+        score: ``corr``, ``fnc``, ``bmc`` or ``mmc``.
+        rows: Rows with a target. Shape ``(eras,)``.
+        target_variance: :func:`target_variance` of the eras. Shape ``(eras,)``.
+    """
+    count = np.maximum(np.asarray(rows, dtype=np.float64), 2)
+    variance = 1 / (count - 1) if score in ("corr", "fnc") else np.asarray(target_variance) / count
+    return np.asarray(np.sqrt(variance), dtype=np.float64)
+
+
+def target_variance(targets: Array) -> float:
+    """Return the variance of an era's known targets in steps of one bin, as contributions take them; NaN without any."""
+    known = np.asarray(targets[np.isfinite(targets)], dtype=np.float64)
+    return float(_steps(known).var()) if len(known) else float("nan")
+
+
 def corr_table(predictions: Array, targets: Array) -> Floats:
     """
     Return the CORR of each column of one era's predictions with each target.

@@ -211,3 +211,13 @@ def test_warning_of_a_leak_is_in_the_reason_of_a_promotion():
 
     assert decision.promote
     assert decision.reason.endswith("too_good: CORR 0.4000 on the hold-out, over 0.15: look for a leak")
+
+
+def test_a_champion_that_could_not_be_read_stays():
+    """A passing error refuses the challenger and names what to do; without a champion nothing is refused."""
+    why = {"champion": "not compared with one: Input/output error"}
+    refused = decide(evidence(unread=True, not_computed=why), Floors(), target=TARGET)
+
+    assert not refused.promote
+    assert "Input/output error; the error may pass: run `bot retrain` again" in refused.reason
+    assert decide(evidence(), Floors(), target=TARGET).promote

@@ -129,6 +129,19 @@ def test_means_of_few_eras_have_no_interval():
     assert np.isnan([few.low, few.high, none.estimate]).all()
 
 
+def test_an_interval_is_no_narrower_than_finite_rows_make_it():
+    """Eras that happen to be alike give a narrow bootstrap; the noise of their rows still shows."""
+    series, noise = np.array([-0.03, -0.031, np.nan, -0.029, -0.03]), np.full(5, 0.04)
+    narrow = mean_interval(series, block=2)
+    found = mean_interval(series, block=2, noise=noise)
+    (low, _, _) = by_level(np.arange(15.0), {"one": np.tile(series[:3], 5)}, block=2, noise=np.full(15, 0.04))
+
+    assert narrow.high < 0
+    assert found.high == pytest.approx(-0.03 + 1.959964 * 0.04 / 2)
+    assert found.low == pytest.approx(-0.03 - 1.959964 * 0.04 / 2)
+    assert low.scores["one"].high > 0
+
+
 def test_costliest_features_have_a_return_against_the_exposure():
     """Cost is exposure times return; only features with a negative product are listed, the largest cost first."""
     found = costliest_features(

@@ -1,5 +1,7 @@
 """Figures of the report, calculated by hand, and the reasons for those that are absent."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,8 @@ def measured():
         returns=returns,
         shapes=tuple(shape(100 + position) for position in range(ERAS)),
         absent={"bmc": "no validation_benchmark_models.parquet"},
+        rows=np.full(ERAS, 101.0),
+        target_variance=np.full(ERAS, 0.8),
     )
 
 
@@ -50,6 +54,28 @@ def test_member_figures_count_only_eras_with_a_score(measured):
     assert found["low"] < found["mean"] < found["high"]
     assert found["eras"] == found["recent"]["eras"] == ERAS - 1
     assert found["max_drawdown"] > 0.9
+
+
+def test_every_interval_of_a_score_covers_the_noise_of_rows(measured):
+    """Scores by member, target, third, pay and bin have intervals that finite rows make at least this wide."""
+    rows = _figures.EraMeasurements.noise(measured, "corr")
+    corr = measured.scores["corr"]
+    flat = {name: np.full(ERAS, 0.02) for name in corr}
+    measured = replace(measured, scores={"corr": flat, "mmc": flat}, by_target={"target_made_20": flat})
+    terms = PayoutTerms(multipliers={"corr20": 3.0, "mmc20": 15.0}, clip=1.0, factor=1.0, source="round 1")
+    width = 1.959964 * rows[0] / np.sqrt(ERAS)
+    shown = [
+        _figures.member_figures(flat["gbm"], block=2, noise=rows),
+        _figures.target_figures(measured, block=2)["target_made_20"]["gbm"],
+    ]
+    third = _figures.regime_figures(measured, block=2)["time"]["levels"][0]["scores"]["gbm"]
+    pay = _figures.pay_figures(measured, terms, "target_made_20", block=2)["members"]["gbm"]
+    (lowest, *_) = _figures.bin_figures(measured, block=2)["ensemble"]
+
+    assert [one["high"] - one["mean"] for one in shown] == pytest.approx([width, width])
+    assert third["high"] - third["mean"] == pytest.approx(width * np.sqrt(3))
+    assert pay["mean"] - pay["low"] == pytest.approx(1.959964 * (3 * 0.1 + 15 * np.sqrt(0.8 / 101)) / np.sqrt(ERAS))
+    assert lowest["high"] - lowest["mean"] == pytest.approx(1.959964 * np.sqrt(0.8 / 10.1) / 4 / np.sqrt(ERAS))
 
 
 def test_a_series_without_any_score_has_figures_that_are_not_numbers():

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numerai_tools import scoring as official
 
-from bot.scoring.metrics import FNC_SET, bmc, corr, corr_table, fnc_table, mmc, mmc_table
+from bot.scoring.metrics import FNC_SET, bmc, corr, corr_table, fnc_table, mmc, mmc_table, row_noise, target_variance
 from tests.scoring.eras import per_era
 
 pytestmark = pytest.mark.slow
@@ -269,3 +269,18 @@ def test_scoring_imports_neither_scipy_nor_pandas():
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("bins", [5, 7])
+def test_the_noise_of_a_contribution_is_that_of_its_target(bins):
+    """The variance of a target, of any number of bins, gives the deviation of shuffled contributions."""
+    random = np.random.default_rng(2)
+    target = random.integers(0, bins, 400) / (bins - 1)
+    target[:7] = np.nan
+    other, own = random.normal(size=(2, 400))
+    shuffled = [mmc(random.permutation(own), other, target) for _ in range(600)]
+    noise = row_noise("mmc", 393, target_variance(target))
+
+    assert np.std(shuffled) == pytest.approx(float(noise), rel=0.15)
+    assert row_noise("corr", [401, 1], 0.0) == pytest.approx([0.05, 1.0])
+    assert np.isnan(target_variance(np.full(3, np.nan)))
