@@ -25,6 +25,7 @@ from bot.reporting.importance import Weight, gain_shares, permutation_weights, t
 from bot.reporting.report_page import Figures
 from bot.scoring.metrics import corr
 from bot.serving.names import NETWORK, is_trees, tree_file
+from bot.serving.scorer import open_stack
 from bot.system.progress import ProgressCallback
 from bot.tournament.columns import overlap_eras
 from models.bins import TARGET_VALUES
@@ -79,12 +80,14 @@ class ImportanceFigures:
 
 def check_network(eras: UnseenEras, report_progress: ProgressCallback) -> NetworkFigures:
     """Measure the calibration of the network's probabilities and the variance between its seeds, on sampled eras."""
-    path = eras.artifact.path(f"{eras.artifact.manifest['judged_prefix']}{NETWORK}")
+    prefix = str(eras.artifact.manifest["judged_prefix"])
+    path = eras.artifact.path(f"{prefix}{NETWORK}")
     if not path.is_file():
         absent = Absent("the artifact has no network, and trees give no probabilities")
         return NetworkFigures(calibration=absent, seeds=absent)
     with tempfile.TemporaryDirectory() as scratch:
         network = OnnxNetwork(path)
+        stack = open_stack(eras.artifact.folder, network, prefix)
         seeds = [OnnxNetwork(one) for one in split_seeds(path, Path(scratch))]
     counts: npt.NDArray[np.floating] = np.zeros((3, len(TARGET_VALUES), BINS))
     seed_corr: list[list[float]] = []
@@ -93,12 +96,17 @@ def check_network(eras: UnseenEras, report_progress: ProgressCallback) -> Networ
     for done, position in enumerate(sample):
         report_progress("calibrate", done / len(sample), f"{len(sample)} eras")
         rows, window = eras.data.prepared(position), eras.data.window(position)
+        stacked = None if stack is None else stack.predict(rows.features, rows.engineered)
         target = eras.data.target(position, eras.target)
         known = np.isfinite(target)
         classes = np.searchsorted(TARGET_VALUES, target[known])
-        counts = counts + reliability_counts(_softmax(_logits(network, rows, window, eras.target)[known]), classes)
+        counts = counts + reliability_counts(
+            _softmax(_logits(network, rows, window, stacked, eras.target)[known]), classes
+        )
         if seeds:
-            scores = [expected_score(_logits(seed, rows, window, eras.target)[:, None, :])[:, 0] for seed in seeds]
+            scores = [
+                expected_score(_logits(seed, rows, window, stacked, eras.target)[:, None, :])[:, 0] for seed in seeds
+            ]
             seed_corr.append([corr(one, target) for one in scores])
             correlations.append(mean_correlation(scores))
     return NetworkFigures(
@@ -107,10 +115,14 @@ def check_network(eras: UnseenEras, report_progress: ProgressCallback) -> Networ
 
 
 def _logits(
-    network: OnnxNetwork, rows: Prepared, window: npt.NDArray[np.floating] | None, target: str
+    network: OnnxNetwork,
+    rows: Prepared,
+    window: npt.NDArray[np.floating] | None,
+    stacked: npt.NDArray[np.float32] | None,
+    target: str,
 ) -> npt.NDArray[np.floating]:
     """Return the logits of one target's classes. Shape ``(rows, C)``."""
-    return network.logits(rows.features, rows.engineered, window)[:, network.targets.index(target)]
+    return network.logits(rows.features, rows.engineered, window, stacked)[:, network.targets.index(target)]
 
 
 def _calibration_figures(counts: npt.NDArray[np.floating], eras: int) -> Figures:

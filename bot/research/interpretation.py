@@ -11,18 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from bot.errors import ArtifactInvalid, OperatorNeeded
-from bot.features.preprocess import Preprocess, prepare
+from bot.features.preprocess import Prepared, Preprocess, prepare
 from bot.reporting.importance import Weight, permutation_weights
 from bot.research.experiment import Experiment, ExperimentResults
 from bot.scoring.metrics import corr
 from bot.serving.artifacts import Artifact
 from bot.serving.names import NETWORK, PREPROCESS
+from bot.serving.scorer import open_stack
 from bot.tournament.columns import overlap_eras
 from bot.training.training_set import TrainingSet
 from models.inference.ensemble import expected_score
 from models.inference.onnx_weights import restore
 from models.inference.permutation import permutation_losses
 from models.inference.runtime import OnnxNetwork
+from models.inference.stack import Stack
 from models.network.interpret import Attribution, Curve, Rows, history_losses, integrated_gradients, temporal_weights
 from models.network.network_config import NetworkConfig
 from models.network.seeds import SeedAverage
@@ -45,6 +47,7 @@ class Explained:
         engineered: Part of the row's aggregates.
         history: Parts of the row's history by target.
         lags: Parts of the row's history by resolved era, newest first.
+        stacked: Parts of the trees' predictions that a stacked network takes, by target.
     """
 
     era: str
@@ -56,6 +59,7 @@ class Explained:
     engineered: float
     history: Mapping[str, float]
     lags: tuple[float, ...]
+    stacked: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,18 +150,21 @@ class _Network:
         target: Main target of the artifact.
         served: The network as it serves.
         torch: The same network in torch.
+        stack: Trees whose predictions it takes; ``None`` where it takes none.
     """
 
     data: TrainingSet
     target: str
     served: OnnxNetwork
     torch: SeedAverage
+    stack: Stack | None
 
     @classmethod
     def open(cls, experiment: Experiment, artifact: Artifact) -> "_Network":
         """Open an artifact's network, and the store with the artifact's columns."""
         try:
             served, network = OnnxNetwork(artifact.path(NETWORK)), restore(artifact.path(NETWORK))
+            stack = open_stack(artifact.folder, served)
         except (OSError, ValueError) as error:
             raise ArtifactInvalid(f"artifact {artifact.id} has no network to look into: {error}") from None
         manifest = Preprocess.from_json(artifact.path(PREPROCESS).read_text(encoding="utf-8"))
@@ -172,7 +179,7 @@ class _Network:
             lookback=int(about["lookback"]) if past else 0,
             returns=experiment.returns(store, manifest.features, past) if past else None,
         )
-        return cls(data=data, target=target, served=served, torch=network)
+        return cls(data=data, target=target, served=served, torch=network, stack=stack)
 
     @property
     def config(self) -> NetworkConfig:
@@ -191,7 +198,7 @@ class _Network:
 
         def score(codes: np.ndarray) -> dict[str, float]:
             rows = prepare(self.data.manifest, names, codes)
-            logits = self.served.logits(rows.features, rows.engineered, window)
+            logits = self.served.logits(rows.features, rows.engineered, window, self._stacked(rows))
             return {"network": corr(expected_score(logits)[:, column], targets)}
 
         codes, groups = self.data.store.features(position), self.data.manifest.groups
@@ -235,7 +242,7 @@ class _Network:
         if self.config.mixing == "era" or not count:
             return ()
         rows = self._rows(position)
-        logits = self.served.logits(rows.features, rows.engineered, rows.window)
+        logits = self.served.logits(rows.features, rows.engineered, rows.window, rows.predictions)
         order = np.argsort(expected_score(logits)[:, self.config.targets.index(self.target)])
         chosen = [*order[::-1][:count].tolist(), *order[:count][::-1].tolist()]
         ids = self.data.store.store.ids(position)
@@ -265,11 +272,21 @@ class _Network:
             engineered=float(found.engineered.sum()),
             history={name: float(found.history[mask].sum()) for name, mask in self.target_blocks().items()},
             lags=tuple(found.history.sum(axis=1).tolist()) if found.history.ndim > 1 else (),
+            stacked=dict(zip(self.config.targets, found.predictions.tolist(), strict=False)),
         )
 
     def _rows(self, position: int) -> Rows:
         rows = self.data.prepared(position)
-        return Rows(features=rows.features, engineered=rows.engineered, window=self.data.window(position))
+        return Rows(
+            features=rows.features,
+            engineered=rows.engineered,
+            window=self.data.window(position),
+            predictions=self._stacked(rows),
+        )
+
+    def _stacked(self, rows: Prepared) -> np.ndarray | None:
+        """Return the trees' predictions that the network takes for prepared rows. Shape ``(rows, T)``."""
+        return None if self.stack is None else self.stack.predict(rows.features, rows.engineered)
 
     def _targets(self, position: int) -> np.ndarray:
         return self.data.target(position, self.target).astype(np.float64)

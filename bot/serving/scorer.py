@@ -87,10 +87,7 @@ class Members:
         self._heads = (
             {name: self._network.targets.index(head) for name, head in predicted.items()} if self._network else {}
         )
-        self._stack: Stack | None = None
-        if self._network is not None and "predictions" in self._network.inputs:
-            files = [prefix + tree_file(STACKED + name) for name in self._network.targets]
-            self._stack = Stack([folder / name for name in files], threads=threads)
+        self._stack = None if self._network is None else open_stack(folder, self._network, prefix, threads=threads)
         self._trees = {
             name: TreeModel(folder / (prefix + tree_file(name)), threads=threads)
             for name in names
@@ -222,6 +219,25 @@ class Scorer:
                     f"artifact {self.artifact.id}: member {name} replays the golden batch {worst:.2g} off"
                     f" (limit {GOLDEN_TOLERANCE:g}); retrain on a machine of this kind, or roll back"
                 )
+
+
+def open_stack(folder: Path, network: ExportedNetwork, prefix: str = "", *, threads: int = 1) -> Stack | None:
+    """
+    Return the tree models whose predictions a stacked network takes; ``None`` for another network.
+
+    Args:
+        folder: Folder of the network's files.
+        network: The network.
+        prefix: Prefix of the models' file names.
+        threads: Threads for scoring.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: A file is damaged.
+    """
+    if "predictions" not in network.inputs:
+        return None
+    return Stack([folder / (prefix + tree_file(STACKED + name)) for name in network.targets], threads=threads)
 
 
 def replay(members: Members, golden: bytes) -> dict[str, float]:

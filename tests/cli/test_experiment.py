@@ -24,3 +24,14 @@ def test_an_experiment_has_the_pins_of_its_recipe(tmp_path, monkeypatch, pins, e
     experiment = make_experiment(settings, plan, eras=None, every=1, chunk=4, report_progress=lambda *_: None)
 
     assert (experiment.feature_set, experiment.target) == expected
+
+
+def test_without_a_recipe_it_is_that_of_the_first_slot(tmp_path, monkeypatch):
+    """Slots decide where there are some; BOT_RECIPE is for an account's only model."""
+    monkeypatch.chdir(tmp_path)
+    slotted = load_settings(state_dir=tmp_path / "state", slots={"mixer": "demo"}, recipe="standard")
+    alone = load_settings(state_dir=tmp_path / "state", recipe="demo")
+
+    assert find_plan(slotted, None).recipe.name == "demo"
+    assert find_plan(slotted, "standard").recipe.name == "standard"
+    assert find_plan(alone, None).recipe.name == "demo"

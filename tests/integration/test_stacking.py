@@ -9,6 +9,11 @@ import pytest
 from bot.data.era_store import EraStore
 from bot.errors import CannotSplit
 from bot.features.preprocess import Preprocess
+from bot.judging.judge import open_judged
+from bot.reporting._era_measurements import UnseenEras
+from bot.reporting._model_checks import check_network
+from bot.research.experiment import Experiment
+from bot.research.interpretation import interpret
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.names import STACKED
 from bot.tournament.columns import EMBARGO
@@ -18,6 +23,7 @@ from bot.training.stacking import Stacker
 from bot.training.training_set import TrainingSet
 from models.bins import TARGET_SHARES
 from models.inference.ensemble import gaussianize
+from models.inference.exported import ExportedNetwork
 from models.trees.trees import TreeModel
 from tests.training.test_leakage import Garbled
 
@@ -162,3 +168,32 @@ def test_a_stacked_network_is_trained_and_submitted(installation):
     assert submitted.returncode == 0, submitted.stderr
     assert "confirmed" in submitted.stdout
     assert (installation.state / "training" / "folds").is_dir()
+    _looked_into(artifact, installation.state)
+
+
+def _looked_into(artifact, state):
+    """Check that calibration, seeds and importance give a stacked network its trees' predictions."""
+    taken = []
+    logits = ExportedNetwork.logits
+
+    def watched(network, features, engineered=None, window=None, predictions=None, **options):
+        taken.append(predictions)
+        return logits(network, features, engineered, window, predictions, **options)
+
+    experiment = Experiment(
+        state_dir=state, data_version="v5.3", feature_set="medium", target=artifact.manifest["target"], recipe=DEMO,
+        eras=2, every=1, chunk=2,
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ExportedNetwork, "logits", watched)
+        ensemble = open_judged(artifact, state)
+        eras = UnseenEras(artifact=artifact, ensemble=ensemble, positions=(90, 91), target=artifact.manifest["target"])
+        check_network(eras, lambda *_: None)
+        explained = interpret(experiment, artifact, rows=1).rows
+
+    assert len(taken) > 2
+    assert all(one is not None and one.std() > 0.5 for one in taken)
+    for row in explained:
+        assert set(row.stacked) == set(artifact.manifest["targets"])
+        parts = (*row.groups.values(), row.engineered, *row.history.values(), *row.stacked.values(), row.missed)
+        assert row.baseline + sum(parts) == pytest.approx(row.score, abs=1e-6)

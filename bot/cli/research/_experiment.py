@@ -26,12 +26,12 @@ def open_experiment(recipe: str | None, *, eras: int | None, every: int, chunk: 
 
 def find_plan(settings: Settings, recipe: str | None) -> ResolvedRecipe:
     """
-    Return a recipe with its own pins and the settings for the rest; ``None`` takes the recipe of the settings.
+    Return a recipe with its own pins and the settings for the rest; ``None`` takes the first slot's recipe.
 
     Raises:
         BadConfig: The recipe is unknown.
     """
-    chosen = recipe_file.find(recipe or settings.recipe)
+    chosen = recipe_file.find(recipe or assembly.recipes_in_use(settings)[0])
     in_use = assembly.pins(settings, [chosen.name])[0].in_use
     return assembly.resolve_recipe(settings, chosen, data_version=in_use)
 

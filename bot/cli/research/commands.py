@@ -15,7 +15,7 @@ app = typer.Typer()
 evaluate = typer.Typer(help="Measure models and ideas; changes nothing that submits.")
 app.add_typer(evaluate, name="evaluate")
 
-Recipe = Annotated[str | None, typer.Option(help="Recipe whose models are tried; default: the recipe of the settings.")]
+Recipe = Annotated[str | None, typer.Option(help="Recipe whose models are tried; default: the first slot's recipe.")]
 Eras = Annotated[int | None, typer.Option(min=1, help="Newest labelled eras to use; default: all.")]
 Every = Annotated[int, typer.Option(min=1, help="Train on every n-th era; validate on all eras of a fold.")]
 Chunk = Annotated[int, typer.Option(min=2, help="Eras of a walk-forward fold.")]
@@ -65,9 +65,7 @@ def tune(
         str | None,
         typer.Option(help="Journal file all machines share, or postgresql://...; default: in the state directory."),
     ] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="Recipe to start from; default: the recipe of the settings.")
-    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="Recipe to start from; default: the first slot's recipe.")] = None,
     name: Annotated[str, typer.Option(help="Name of the recipe file to write for the winner.")] = "tuned",
     feature_sets: Annotated[
         str | None, typer.Option(help="Feature sets to choose from, by commas; default: that of the settings.")
@@ -154,7 +152,7 @@ def e1(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk 
 def importance(
     artifact: Annotated[str | None, typer.Option(help="Id of an artifact; default: the recipe's champion.")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Recipe of the champion; default: the recipe of the settings.")
+        str | None, typer.Option(help="Recipe of the champion; default: the first slot's recipe.")
     ] = None,
     eras: Annotated[int, typer.Option(min=1, help="Newest labelled eras to measure on.")] = 26,
     rows: Annotated[int, typer.Option(min=0, help="Rows to explain, from either end of the newest era.")] = 2,

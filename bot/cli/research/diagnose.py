@@ -1,13 +1,16 @@
 """`bot diagnose`: Numerai's diagnostics of an artifact beside the bot's own scores."""
 
+from collections.abc import Sequence
+
 import typer
 
 from bot import assembly
 from bot.cli.console import training_bar
+from bot.errors import ArtifactInvalid, NoChampion
 from bot.judging.numerai_diagnostics import Diagnoser
 from bot.record.diagnostics import DiagnosticsRecord
 from bot.record.outbox import Outbox
-from bot.settings import load_settings
+from bot.settings import Settings, load_settings
 from bot.system import logs
 from bot.system.lock import state_lock
 
@@ -31,7 +34,7 @@ def diagnose_artifacts(artifact: str | None, *, account: str | None, force: bool
     if force and not artifact:
         wanted = (assembly.find_artifact(settings, None),)
     if not wanted:
-        typer.echo("Numerai's diagnostics of every champion are known, see `bot status`; --force uploads again")
+        _explain(settings, recipes)
         return
     artifacts, client = assembly.open_artifacts(settings), assembly.open_client(settings)
     slots = assembly.find_slots(settings, client)
@@ -49,3 +52,27 @@ def diagnose_artifacts(artifact: str | None, *, account: str | None, force: bool
             slot = next((one for one in slots if one.recipe == recipe), slots[0])
             found = diagnoser.diagnose(identity, slot, force=force)
             typer.echo(f"{identity}: {found.state}: {found.verdict}")
+
+
+def _explain(settings: Settings, recipes: Sequence[str]) -> None:
+    """
+    Print why nothing is uploaded.
+
+    Raises:
+        BotError: No recipe has a champion.
+    """
+    artifacts, reasons, absent = assembly.open_artifacts(settings), [], []
+    for recipe in recipes:
+        try:
+            identity = artifacts.champions(recipe)[0]
+        except (NoChampion, ArtifactInvalid) as error:
+            absent.append(error)
+            continue
+        if not artifacts.trained_on(identity, settings.state_dir / "store"):
+            reasons.append(f"{identity}: the store that it was trained on is not here, so it cannot be scored")
+    if len(absent) == len(recipes):
+        raise absent[0]
+    for reason in (*map(str, absent), *reasons):
+        typer.echo(reason)
+    if not absent and not reasons:
+        typer.echo("Numerai's diagnostics of every champion are known, see `bot status`; --force uploads again")

@@ -52,7 +52,8 @@ def _rows(result: Interpretation) -> Table:
         table.add_column(name, justify="right" if name in ("score", "baseline") else "left")
     for row in result.rows:
         history = {f"history {name}": value for name, value in row.history.items()}
-        added = {**row.groups, "aggregates": row.engineered, **history}
+        stacked = {f"trees of {name}": value for name, value in row.stacked.items()}
+        added = {**row.groups, "aggregates": row.engineered, **history, **stacked}
         largest = sorted(added.items(), key=lambda part: -abs(part[1]))[:4]
         text = ", ".join(f"{name} {value:+.4f}" for name, value in largest)
         table.add_row(row.id, f"{row.score:+.4f}", f"{row.baseline:+.4f}", text)
