@@ -5,20 +5,24 @@ polars decodes int8 columns in half the time of pyarrow, which goes through int3
 the extra ``train``, since only training needs the history.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bot.data.era_store import ID_BYTES
+from bot.data.parquet_columns import HISTORY, RUN_SYNC, open_columns
 from bot.errors import DatasetIncomplete, SchemaMismatch
-from bot.features.codes import MISSING, Codes
-from bot.tournament.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, is_target
+from bot.features.codes import MISSING, Codes, coded
+from bot.tournament.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, era_label, is_target
+
+_INT8 = pa.int8()
 
 CELLS = 1 << 24
 """Values that are decoded at a time: 16 MiB for row groups of any size; more is no faster."""
@@ -57,80 +61,87 @@ class ParquetSource:
 
     Attributes:
         path: Path of the file.
-        columns: All columns in file order.
+        features: Feature columns that hold numbers, in file order.
+        targets: Target columns that hold numbers, in file order.
+        odd: Type of each feature and target that holds no numbers, by name.
+        kinds: Whether the file has the column ``data_type``.
         bounds: First row of each row group, then the number of rows.
         scan: Lazy frame of polars. It keeps the parsed footer, since parsing costs as much as decoding 100 columns.
     """
 
     path: Path
-    columns: tuple[str, ...]
+    features: tuple[str, ...]
+    targets: tuple[str, ...]
+    odd: Mapping[str, str]
+    kinds: bool
     bounds: tuple[int, ...]
     scan: pl.LazyFrame
 
     @classmethod
     def open(cls, path: Path) -> "ParquetSource":
         """
-        Read a file's footer.
+        Read a file's footer; columns are known by their names, and columns that nobody reads may be of any kind.
 
         Raises:
-            DatasetIncomplete: The file is absent or not parquet.
-            SchemaMismatch: Features are not int8, or targets are not floats.
+            DatasetIncomplete: The file is absent, not parquet or too large, or has a column twice.
+            SchemaMismatch: The file lacks ids, eras, features or targets.
         """
-        try:
-            with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
-                schema, metadata = file.schema_arrow, file.metadata
-                sizes = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise DatasetIncomplete(
-                f"{path} cannot be read ({type(error).__name__}); delete it and run `bot sync`"
-            ) from None
-        absent = [name for name in (ID, ERA, DATA_TYPE) if name not in schema.names]
-        wrong = [
-            f"{one.name} ({one.type})"
-            for one in schema
-            if (one.name.startswith(FEATURE_PREFIX) and one.type != pa.int8())
-            or (is_target(one.name) and not pa.types.is_floating(one.type))
-        ]
-        if absent or wrong:
-            problem = f"lacks {', '.join(absent)}" if absent else f"has columns of another type: {', '.join(wrong[:5])}"
-            raise SchemaMismatch(f"{path.name} {problem}; is BOT_DATA_VERSION one of v5?")
-        bounds = tuple(int(row) for row in np.cumsum([0, *sizes]))
-        scan = pl.scan_parquet(path, low_memory=True, glob=False)
-        return cls(path=path, columns=tuple(schema.names), bounds=bounds, scan=scan)
+        with open_columns(path, HISTORY, remedy=RUN_SYNC, as_dictionary=()) as file:
+            metadata = file.file.metadata
+            sizes = [metadata.row_group(index).num_rows for index in file.groups]
+            known = [name for name in file.types if name.startswith(FEATURE_PREFIX) or is_target(name)]
+            file.refuse_repeated([ID, ERA, DATA_TYPE, *known])
+            types = {name: file.types[name] for name in known}
+            absent = [name for name in (ID, ERA) if name not in file.types]
+            kinds = DATA_TYPE in file.types
+        numeric = [name for name, kind in types.items() if _is_numeric(kind)]
+        features = tuple(name for name in numeric if name.startswith(FEATURE_PREFIX))
+        targets = tuple(name for name in numeric if is_target(name))
+        if absent:
+            raise SchemaMismatch(f"{path.name} lacks {', '.join(absent)}; is BOT_DATA_VERSION one of v5?")
+        if not features or not targets:
+            raise SchemaMismatch(
+                f"{path.name} has {len(features)} features and {len(targets)} targets of numbers, and needs both"
+            )
+        return cls(
+            path=path,
+            features=features,
+            targets=targets,
+            odd={name: str(kind) for name, kind in types.items() if not _is_numeric(kind)},
+            kinds=kinds,
+            bounds=tuple(int(row) for row in np.cumsum([0, *sizes])),
+            scan=pl.scan_parquet(path, low_memory=True, glob=False),
+        )
 
     @property
     def name(self) -> str:
         """Return the file's name."""
         return self.path.name
 
-    def demand(self, columns: Sequence[str]) -> None:
-        """
-        Check that the file has exactly these columns in this order.
-
-        Raises:
-            SchemaMismatch: The file has other columns.
-        """
-        odd = sorted(set(columns) ^ set(self.columns))
-        if odd or tuple(columns) != self.columns:
-            shown = ", ".join(odd[:5]) or "in another order"
-            raise SchemaMismatch(f"{self.name} has other columns than the file before it: {shown}; run `bot sync`")
-
     def eras(self) -> list[Era]:
         """
-        Return the eras in the order of their rows.
+        Return the eras in the order of their rows, with the labels of v5 whatever type the file holds them in.
 
         Raises:
-            DatasetIncomplete: The eras are not in ascending order, or an era comes twice.
+            DatasetIncomplete: The eras are not in ascending order, an era comes twice, or a row has none.
         """
-        frame = self._read([ERA, DATA_TYPE], 0, self.bounds[-1])
+        frame = self._read([ERA, DATA_TYPE] if self.kinds else [ERA], 0, self.bounds[-1])
         runs = frame[ERA].rle().struct
-        sizes, labels = runs.field("len").to_list(), runs.field("value").to_list()
-        if not labels or labels != sorted(set(labels)):
-            raise DatasetIncomplete(f"{self.path} has no eras in ascending order; delete it and run `bot sync`")
+        sizes, values = runs.field("len").to_list(), runs.field("value").to_list()
+        labels = [era_label(value) for value in values]
+        order = [f"{two} after {one}" for one, two in pairwise(labels) if two <= one]
+        if not labels or None in values or order:
+            problem = (
+                "has no eras" if not labels else "has rows without an era" if None in values else f"has era {order[0]}"
+            )
+            raise DatasetIncomplete(
+                f"{self.name} {problem}: rows must be in ascending order of eras; the store stays as it is, and"
+                " `bot sync` goes on once Numerai has replaced the file"
+            )
         starts = [int(start) for start in np.cumsum([0, *sizes[:-1]])]
-        kinds = frame[DATA_TYPE].gather(starts).to_list()
+        kinds = frame[DATA_TYPE].cast(pl.String).gather(starts).to_list() if self.kinds else [None] * len(labels)
         return [
-            Era(label=str(label), kind=str(kind), start=start, rows=int(rows))
+            Era(label=label, kind=kind or self.path.stem, start=start, rows=int(rows))
             for label, kind, start, rows in zip(labels, kinds, starts, sizes, strict=True)
         ]
 
@@ -141,7 +152,8 @@ class ParquetSource:
         Raises:
             SchemaMismatch: An id has another length.
         """
-        column = self._read([ID], 0, self.bounds[-1])[ID]
+        with self._explained():
+            column = self._read([ID], 0, self.bounds[-1])[ID].cast(pl.String)
         if column.null_count() or (column.str.len_bytes() != ID_BYTES).any():
             raise SchemaMismatch(f"{self.name} has ids that are not {ID_BYTES} characters long")
         text = column.str.join("").item().encode()
@@ -149,15 +161,16 @@ class ParquetSource:
 
     def codes(self, name: str) -> Codes:
         """Return one feature of all rows, -1 where missing. Shape ``(rows,)``, int8."""
-        return _codes(self._read([name], 0, self.bounds[-1])[name])
+        return self._codes(self._read([name], 0, self.bounds[-1])[name])
 
     def floats(self, names: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return targets of all rows, NaN where unknown. Shape ``(names, rows)``, float32."""
         values = np.empty((len(names), self.bounds[-1]), dtype=np.float32)
         for start in range(0, len(names), TARGETS_AT_A_TIME):
             part = list(names[start : start + TARGETS_AT_A_TIME])
-            for offset, column in enumerate(self._read(part, 0, self.bounds[-1])):
-                values[start + offset] = column.fill_null(float("nan")).to_numpy()
+            frame = self._read(part, 0, self.bounds[-1])
+            for offset, name in enumerate(part):
+                values[start + offset] = frame[name].cast(pl.Float32).fill_null(float("nan")).to_numpy()
         return values
 
     def spans(self, rows: int) -> Iterator[tuple[int, int]]:
@@ -177,19 +190,45 @@ class ParquetSource:
         width = max(CELLS // max(stop - start, 1), 16)
         for first in range(0, len(names), width):
             part = list(names[first : first + width])
-            for offset, column in enumerate(self._read(part, start, stop)):
-                yield first + offset, _codes(column)
+            frame = self._read(part, start, stop)
+            for offset, name in enumerate(part):
+                yield first + offset, self._codes(frame[name])
 
     def _read(self, names: Sequence[str], start: int, stop: int) -> pl.DataFrame:
-        try:
+        with self._explained():
             return self.scan.select(pl.col(list(names))).slice(start, stop - start).collect()
-        except pl.exceptions.PolarsError as error:
-            raise DatasetIncomplete(
-                f"{self.path} cannot be read ({type(error).__name__}); delete it and run `bot sync`"
-            ) from None
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn every error of polars within the block into :class:`DatasetIncomplete`."""
+        try:
+            yield
+        # A damaged page can end in a panic of polars, which is no Exception.
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            raise DatasetIncomplete(f"{self.path} cannot be read ({type(error).__name__}); {RUN_SYNC}") from None
+
+    def _codes(self, column: pl.Series) -> Codes:
+        """
+        Return a decoded column as codes.
+
+        Raises:
+            SchemaMismatch: Values are no whole numbers of one byte, as before v5.
+        """
+        if column.dtype == pl.Int8:
+            filled = column.fill_null(MISSING) if column.null_count() else column
+            codes: Codes = filled.to_numpy()
+            return codes
+        values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        codes = coded(values)
+        strange = values[(codes == MISSING) & ~np.isnan(values) & (values != MISSING)]
+        if len(strange):
+            raise SchemaMismatch(
+                f"{self.name}: {column.name} has {len(strange):,} values that are no codes, such as {strange[0]:g};"
+                " is BOT_DATA_VERSION one of v5?"
+            )
+        return codes
 
 
-def _codes(column: pl.Series) -> Codes:
-    filled = column.fill_null(MISSING) if column.null_count() else column
-    values: Codes = filled.to_numpy()
-    return values
+def _is_numeric(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+    return kind == _INT8 or any(test(kind) for test in tests)

@@ -8,13 +8,14 @@ the features and targets.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from bot.data.era_store import TARGETS, EraStore
 from bot.system.files import publish
-from bot.tournament.columns import ALIAS, DAYS_PER_ERA, HISTORY_LAG, horizon
+from bot.tournament.columns import ALIAS, DAYS_PER_ERA, HISTORY_LAG, era_label, horizon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class DataFacts:
         features: Feature columns in file order.
         targets: Target columns in file order.
         newest: Newest era.
+        gaps: First and last label of each run of eras that are not in the data.
     """
 
     version: str
@@ -47,6 +49,7 @@ class DataFacts:
     features: tuple[str, ...]
     targets: tuple[str, ...]
     newest: str
+    gaps: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, store: EraStore) -> "DataFacts":
@@ -70,6 +73,7 @@ class DataFacts:
             features=store.manifest.features,
             targets=store.manifest.targets,
             newest=store.eras[-1],
+            gaps=_gaps(store.eras),
         )
 
     def __str__(self) -> str:
@@ -112,6 +116,9 @@ def _contradictions(now: DataFacts) -> list[str]:
             found.append(f"{days}D targets are unknown in the newest {count} eras; the history assumes {assumed}")
     for name, era in now.apart.items():
         found.append(f"{name} is known up to era {era or 'none'}, others of its horizon up to another")
+    if now.gaps:
+        runs = [first if first == last else f"{first} to {last}" for first, last in now.gaps]
+        found.append(f"eras are not in the data: {shown(runs)}; lags and embargoes count the eras that are")
     if now.unnamed:
         found.append(f"targets of a horizon that the bot does not know, never used: {shown(now.unnamed)}")
     return found
@@ -158,6 +165,14 @@ def _days(target: str) -> int:
         return horizon(target)
     except ValueError:
         return 0
+
+
+def _gaps(eras: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the first and last missing label between each pair of neighbours; none where labels are no numbers."""
+    numbers = [int(era) for era in eras if era.isascii() and era.isdigit()]
+    return tuple(
+        (era_label(before + 1), era_label(after - 1)) for before, after in pairwise(numbers) if after > before + 1
+    )
 
 
 def _alias(store: EraStore) -> str | None:

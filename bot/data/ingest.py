@@ -28,7 +28,6 @@ from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
 from bot.features.codes import Codes
 from bot.system.files import publish, sha256_of, sync
 from bot.system.progress import CountCallback
-from bot.tournament.columns import FEATURE_PREFIX, is_target
 
 BLOCK_ROWS = 65_536
 """Approximate rows of a block: blocks hold whole eras, and row groups that are read together complete whole blocks."""
@@ -57,7 +56,8 @@ def update(
     Update the store of a data version from its parquet files, and open it.
 
     Eras that are stored are not written again, except for targets that have arrived since. Eras whose rows or features
-    differ from the stored ones are replaced. Files with other columns get a store of their own.
+    differ from the stored ones are replaced. Columns are paired by name; those that not every file has are left out. Files
+    with other columns get a store of their own.
 
     Args:
         root: Folder of all stores.
@@ -68,7 +68,7 @@ def update(
 
     Raises:
         DatasetIncomplete: A file is damaged, or its eras are not in order.
-        SchemaMismatch: The files have different columns, or columns of another type.
+        SchemaMismatch: The files share no features or targets, or features that are no codes.
         OperatorNeeded: The disk is full; the store is unchanged or has some of the new eras.
     """
     digests = {path.name: _verified(path, (expected or {}).get(path.name)) for path in sources}
@@ -84,9 +84,10 @@ def update(
             log.warning("store.rebuilt", reason=str(error))
         store = EraStore(folder, _intact(folder) or empty)
     writer = _Writer(store, on_progress)
+    last = ""
     try:
         for source in opened:
-            writer.take(source, digests[source.name])
+            last = writer.take(source, digests[source.name], after=last)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -96,16 +97,20 @@ def update(
 
 
 def _empty(version: str, sources: Sequence[ParquetSource]) -> Manifest:
-    """Return the manifest of a store without eras, for files that all have the same columns."""
-    columns = sources[0].columns
-    for source in sources[1:]:
-        source.demand(columns)
-    features = tuple(name for name in columns if name.startswith(FEATURE_PREFIX))
-    targets = tuple(name for name in columns if is_target(name))
+    """Return the manifest of a store without eras, for the columns that all files have, in the order of the first file."""
+    shared = set.intersection(*({*source.features, *source.targets} for source in sources))
+    features = tuple(name for name in sources[0].features if name in shared)
+    targets = tuple(name for name in sources[0].targets if name in shared)
     if not features or not targets:
         raise SchemaMismatch(
-            f"{sources[0].name} has {len(features)} features and {len(targets)} targets, and needs both"
+            f"the files share {len(features)} features and {len(targets)} targets; both are needed: are they of one version?"
         )
+    for source in sources:
+        alone = {name: "not in every file" for name in (*source.features, *source.targets) if name not in shared}
+        if left_out := alone | dict(source.odd):
+            log.warning(
+                "store.columns_left_out", source=source.name, columns=len(left_out), first=next(iter(left_out.items()))
+            )
     return Manifest(data_version=version, features=features, targets=targets, sources={})
 
 
@@ -189,32 +194,41 @@ class _Writer:
     def __init__(self, store: EraStore, on_progress: CountCallback | None) -> None:
         self.folder, self.manifest, self.on_progress = store.folder, store.manifest, on_progress
 
-    def take(self, source: ParquetSource, sha256: str) -> None:
+    def take(self, source: ParquetSource, sha256: str, *, after: str) -> str:
         """
-        Append the new eras of a file and update the targets of its stored eras.
+        Append the new eras of a file and update the targets of its stored eras; return the label of its last era.
+
+        Args:
+            source: The file.
+            sha256: Digest of the file.
+            after: Last era of the file before it; earlier eras are that file's, and are left out here.
 
         Raises:
-            DatasetIncomplete: A new era of the file comes before the newest stored era.
+            DatasetIncomplete: The file is damaged, or its eras are not in order.
             OperatorNeeded: The disk has too little space.
         """
         if self.manifest.sources.get(source.name) == sha256:
-            return
-        eras = source.eras()
-        self._drop_changed(source, eras)
-        source_of = {era: block.source for block in self.manifest.blocks for era in block.eras}
-        fresh = [era for era in eras if source_of.get(era.label) != source.name]
-        last = self.manifest.blocks[-1].eras[-1] if self.manifest.blocks else ""
-        if fresh and fresh[0].label <= last:
+            mine = [block for block in self.manifest.blocks if block.source == source.name]
+            return mine[-1].eras[-1] if mine else after
+        every = source.eras()
+        eras = [era for era in every if era.label > after]
+        if not eras:
             raise DatasetIncomplete(
-                f"{source.path}: era {fresh[0].label} does not come after era {last}, which is stored already;"
-                " delete the file and run `bot sync`"
+                f"{source.path} has no era after {after}, the last one of the file before it; the store stays as it is, and"
+                " `bot sync` goes on once Numerai has replaced the file"
             )
+        if len(eras) < len(every):
+            log.warning("store.eras_left_out", source=source.name, eras=len(every) - len(eras), stored_up_to=after)
+        self._drop_changed(source, eras)
+        self._drop_later(source, eras)
+        fresh = self._fresh(source, eras)
         self._update_targets(source, eras)
         if fresh:
             self._demand_space(sum(era.rows for era in fresh))
             self._append(source, fresh)
         self._publish(replace(self.manifest, sources={**self.manifest.sources, source.name: sha256}))
         log.info("store.updated", source=source.name, eras=len(eras), added=len(fresh))
+        return every[-1].label
 
     def sweep(self) -> None:
         """Remove block files that the manifest does not list."""
@@ -249,6 +263,30 @@ class _Writer:
             log.warning("store.changed", source=source.name, first_era=block.eras[0], reason="the server rewrote it")
             self.manifest = replace(self.manifest, blocks=self.manifest.blocks[:index])
             return
+
+    def _fresh(self, source: ParquetSource, eras: Sequence[Era]) -> list[Era]:
+        """Return the eras of a file that are not stored from it."""
+        stored = {era for block in self.manifest.blocks if block.source == source.name for era in block.eras}
+        return [era for era in eras if era.label not in stored]
+
+    def _drop_later(self, source: ParquetSource, eras: Sequence[Era]) -> None:
+        """
+        Drop stored blocks from the first new era of a file on: blocks are in the order of their eras.
+
+        Numerai may move eras from one file to another, or add an era that was missing.
+        """
+        fresh = self._fresh(source, eras)
+        later = [
+            index for index, block in enumerate(self.manifest.blocks) if fresh and block.eras[-1] >= fresh[0].label
+        ]
+        if not later:
+            return
+        blocks, dropped = self.manifest.blocks[: later[0]], {block.source for block in self.manifest.blocks[later[0] :]}
+        log.warning(
+            "store.changed", source=source.name, first_era=fresh[0].label, reason="an era came before stored ones"
+        )
+        sources = {name: sha256 for name, sha256 in self.manifest.sources.items() if name not in dropped}
+        self.manifest = replace(self.manifest, blocks=blocks, sources=sources)
 
     def _update_targets(self, source: ParquetSource, eras: Sequence[Era]) -> None:
         """Write new target files for stored blocks whose targets differ from the file, and update ``data_type``."""

@@ -1,6 +1,6 @@
 """The published history: the newest window for live rows, written by `bot sync` and read by `bot submit`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,8 @@ def publish(
     """
     Write the newest resolved feature returns as one small file, in one atomic step.
 
-    ``stale_after`` moves only when a newer era has resolved: syncing the same data again does not make them fresh.
+    ``stale_after`` moves only when a newer era has resolved: neither syncing the same data again nor recipes with other
+    targets make them fresh.
 
     Args:
         path: Path from :func:`history_path`.
@@ -40,20 +41,37 @@ def publish(
     """
     latest = latest_window(table, lookback)
     before = read(path)
-    if before is not None and dict(before.newest_era) != latest.newest_eras:
-        before = None
+    fresh_until = now + FRESH_FOR
+    if before is not None and before.stale_after is not None and not _is_newer(latest.newest_eras, table, before):
+        # A clock that was ahead at an earlier sync must not keep the history fresh for longer than a sync now would.
+        fresh_until = min(before.stale_after, fresh_until)
     state = HistoryState(
         features=tuple(features),
         targets=table.targets,
         window=latest.values,
         newest_era=latest.newest_eras,
         built_from_era=table.eras[-1],
-        stale_after=now + FRESH_FOR if before is None else before.stale_after,
+        stale_after=fresh_until,
     )
-    if before is not None and np.array_equal(before.window, state.window):
+    if before is not None and _is_same(before, state):
         return before
     files.publish(path, state.to_bytes())
     return state
+
+
+def _is_newer(newest_eras: Mapping[str, str], table: FeatureReturns, before: HistoryState) -> bool:
+    """Return whether an era has resolved since *before* was written, by the targets that both have."""
+    shared = newest_eras.keys() & before.newest_era.keys()
+    if not shared:
+        return table.eras[-1] > before.built_from_era
+    return any(newest_eras[name] > before.newest_era[name] for name in shared)
+
+
+def _is_same(before: HistoryState, state: HistoryState) -> bool:
+    same = (before.features, before.targets, dict(before.newest_era), before.stale_after)
+    return same == (state.features, state.targets, dict(state.newest_era), state.stale_after) and np.array_equal(
+        before.window, state.window
+    )
 
 
 def read(path: Path) -> HistoryState | None:

@@ -68,7 +68,7 @@ def is_target(name: str) -> bool:
 
 def era_label(value: object) -> str:
     """Return an era's label as Numerai's files have it since v4, ``0575``, whether a file holds ``575``, ``575.0`` or text."""
-    text = str(value)
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     number = text.removesuffix(".0")
     return f"{int(number):04d}" if number.isascii() and number.isdigit() else text
 

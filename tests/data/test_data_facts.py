@@ -82,6 +82,14 @@ def test_tail_that_fits_no_horizon_is_a_finding(tmp_path, facts, unresolved, mes
     assert message in compare_facts(tmp_path / "t.json", replace(facts, unresolved=unresolved))
 
 
+def test_eras_that_are_not_there_are_a_finding(tmp_path):
+    """Missing eras are named: positions of neighbours are no longer a week apart."""
+    content = pa.concat_tables([table(1, 3, unresolved=0), table(5, 6, unresolved=0), table(9, 9, unresolved=0)])
+    found = compare_facts(tmp_path / "t.json", DataFacts.of(store(tmp_path, content)))
+
+    assert "eras are not in the data: 0004, 0007 to 0008; lags and embargoes count the eras that are" in found
+
+
 def test_nothing_changed_is_no_finding(tmp_path, facts):
     """The same facts twice give no finding."""
     first, second = (compare_facts(tmp_path / "t.json", facts) for _ in range(2))

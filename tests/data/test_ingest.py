@@ -1,15 +1,16 @@
 """The era store has the content of the files, and grows with them."""
 
-import shutil
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bot.data.era_store import EraStore
 from bot.errors import DatasetIncomplete, SchemaMismatch
 from bot.training._temporary_columns import is_mapped
+from tests.data.shapes import OTHERS, numbers, refusal, shapes
 from tests.data.store_files import NAMES, ROWS, TARGETS, build, same_as, small_blocks, table, write_files
 
 
@@ -170,20 +171,211 @@ def test_other_columns_start_a_store_of_their_own(tmp_path, files):
 @pytest.mark.parametrize(
     ("change", "error", "reason"),
     [
-        (lambda: table(6, 12, kind=pa.float32()), SchemaMismatch, "another type"),
-        (lambda: table(6, 12).drop_columns(["data_type"]), SchemaMismatch, "data_type"),
-        (lambda: table(6, 12).drop_columns([NAMES[3]]), SchemaMismatch, NAMES[3]),
-        (lambda: pa.concat_tables([table(9, 12), table(6, 8)]), DatasetIncomplete, "ascending"),
-        (lambda: table(4, 12), DatasetIncomplete, "does not come after"),
+        (
+            lambda: changed(NAMES[2], pa.array([0.25] * len(table(6, 12)), pa.float32())),
+            SchemaMismatch,
+            f"{NAMES[2]} has 91 values that are no codes, such as 0.25; is BOT_DATA_VERSION one of v5",
+        ),
+        (lambda: changed(NAMES[2], pa.array([300] * len(table(6, 12)))), SchemaMismatch, "such as 300"),
+        (lambda: pa.concat_tables([table(9, 12), table(6, 8)]), DatasetIncomplete, "has era 0006 after 0012"),
+        (lambda: table(6, 12).take(list(range(90, -1, -2))), DatasetIncomplete, "ascending order of eras"),
+        (lambda: table(2, 5), DatasetIncomplete, "has no era after 0005"),
+        (lambda: changed("era", pa.array([None] * len(table(6, 12)), pa.string())), DatasetIncomplete, "without an era"),
+        (lambda: table(6, 12).slice(0, 0), DatasetIncomplete, "has no eras"),
+        (lambda: table(6, 12).drop_columns(["era"]), SchemaMismatch, "lacks era"),
+        (lambda: changed("id", pa.array(["n1"] * len(table(6, 12)))), SchemaMismatch, "not 16 characters"),
+        (lambda: changed("id", pa.array([[1]] * len(table(6, 12)))), DatasetIncomplete, "cannot be read"),
+        (lambda: repeated(NAMES[1]), DatasetIncomplete, f"twice, '{NAMES[1]}' first"),
+        (lambda: repeated("target"), DatasetIncomplete, "twice, 'target' first"),
+        (lambda: repeated("era"), DatasetIncomplete, "twice, 'era' first"),
+        (lambda: repeated("data_type"), DatasetIncomplete, "twice, 'data_type' first"),
     ],
-    ids=["floats", "no data_type", "a feature less", "disorder", "overlap"],
-)
+)  # fmt: skip
 def test_files_of_another_kind_are_refused(tmp_path, files, change, error, reason):
-    """The error contains the types, columns or order that are not Numerai's."""
-    shutil.copy(files[1], tmp_path / "good.parquet")
+    """The error contains the values, columns or order that are not Numerai's, and the store keeps what it had."""
+    before = build(tmp_path, files)
     pq.write_table(change(), files[1])
     with pytest.raises(error, match=reason):
         build(tmp_path, files)
+
+    assert same_as(EraStore.open(before.folder), table(1, 5, unresolved=0), table(6, 12))
+
+
+def changed(name, column):
+    """Return the validation file with another column of a name."""
+    content = table(6, 12)
+    return content.set_column(content.column_names.index(name), name, column)
+
+
+def repeated(name):
+    """Return the validation file with two columns of a name."""
+    return table(6, 12).append_column(name, table(6, 12).column("target_ender_20"))
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_shape_of_the_files_gives_the_same_store_or_a_refusal(data, tmp_path_factory):
+    """Columns in any order, of any type, repeated, added, renamed or dropped keep every value under its name."""
+    folder, kinds = tmp_path_factory.mktemp("shapes"), (pa.uint8(), pa.int16(), pa.int64(), pa.float32(), pa.float64())
+    contents = [table(1, 5, unresolved=0), table(6, 12)]
+    drawn = [data.draw(shapes(one, features=NAMES, kinds=kinds, keep_order=True)) for one in contents]
+    paths = [
+        shape.write(folder / name) for shape, name in zip(drawn, ("train.parquet", "validation.parquet"), strict=True)
+    ]
+    if refusal(build, folder, paths) is not None:
+        return
+    store = build(folder, paths)
+    columns = store.select(store.manifest.features, store.manifest.targets)
+    start = 0
+    for shape in drawn:
+        rows = range(start, start + len(shape.table) // ROWS)
+        start = rows.stop
+        for names, read in ((columns.feature_names, columns.features), (columns.target_names, columns.targets)):
+            stored_ = np.concatenate([read(position) for position in rows])
+            for name, column in zip(names, stored_.T, strict=True):
+                own = numbers(shape.table, name)
+                np.testing.assert_array_equal(column, own if name in TARGETS else np.nan_to_num(own, nan=-1))
+
+
+@pytest.mark.parametrize("order", ["reversed", "id last", "shuffled"])
+def test_columns_may_stand_in_another_order(tmp_path, files, order):
+    """A validation file with its columns in another order than the training file's gives the same store."""
+    names = table(6, 12).column_names
+    other = {"reversed": names[::-1], "id last": [*names[1:], "id"], "shuffled": sorted(names, key=hash)}[order]
+    plain = build(tmp_path / "plain", files)
+    pq.write_table(table(6, 12).select(other), files[1])
+    store = build(tmp_path, files)
+
+    assert store.folder.name == plain.folder.name
+    assert same_as(store, table(1, 5, unresolved=0), table(6, 12))
+
+
+@pytest.mark.parametrize("kind", sorted(OTHERS))
+@pytest.mark.parametrize("prefix", ["", "feature_", "target_"])
+def test_columns_that_nobody_reads_change_nothing(tmp_path, files, kind, prefix):
+    """A new column of one file, of any type, leaves the store as it was."""
+    plain = build(tmp_path, files)
+    content = table(6, 12)
+    pq.write_table(content.append_column(f"{prefix}new", OTHERS[kind](len(content))), files[1])
+    store = build(tmp_path, files)
+
+    assert store.folder == plain.folder
+    assert same_as(store, table(1, 5, unresolved=0), table(6, 12))
+
+
+def test_a_new_column_without_numbers_in_every_file_is_left_out(tmp_path, files):
+    """A text column under the prefix of features, in both files, is no feature."""
+    for path in files:
+        content = pq.read_table(path)
+        pq.write_table(content.append_column("feature_text", pa.array(["us"] * len(content))), path)
+
+    assert same_as(build(tmp_path, files), table(1, 5, unresolved=0), table(6, 12))
+
+
+def test_columns_that_one_file_lacks_are_left_out(tmp_path, files):
+    """A feature and a target that one file lacks start a store without them; nothing is refused."""
+    pq.write_table(table(6, 12).drop_columns([NAMES[3], TARGETS[1]]), files[1])
+    store = build(tmp_path, files)
+
+    assert store.manifest.features == tuple(name for name in NAMES if name != NAMES[3])
+    assert store.manifest.targets == (TARGETS[0], TARGETS[2])
+
+
+@pytest.mark.parametrize("kind", [pa.int32(), pa.float64(), pa.string(), pa.large_string()], ids=str)
+def test_eras_may_be_numbers(tmp_path, files, kind):
+    """Eras 1, 1.0 and "1" are the era 0001, also beyond 9."""
+    for path, content in zip(files, (table(1, 5, unresolved=0), table(6, 12)), strict=True):
+        eras = content["era"].cast(pa.int32()).cast(kind)
+        pq.write_table(content.set_column(content.column_names.index("era"), "era", eras), path)
+    store = build(tmp_path, files)
+
+    assert store.eras == tuple(f"{era:04d}" for era in range(1, 13))
+    assert same_as(store, table(1, 5, unresolved=0), table(6, 12))
+
+
+def test_a_file_without_data_type_is_stored(tmp_path, files):
+    """Without the column ``data_type``, eras have the kind of their file."""
+    pq.write_table(table(6, 12).drop_columns(["data_type"]), files[1])
+    store = build(tmp_path, files)
+
+    assert set(store.kinds[5:]) == {"validation"}
+    assert same_as(store, table(1, 5, unresolved=0), table(6, 12))
+
+
+def test_targets_may_be_unknown_in_every_row(tmp_path, files):
+    """A target of nothing but nulls, which has no type, is unknown in every row."""
+    content = table(6, 12)
+    pq.write_table(changed(TARGETS[1], pa.nulls(len(content))), files[1])
+    store = build(tmp_path, files)
+
+    assert np.isnan(store.select((), (TARGETS[1],)).target(7, TARGETS[1])).all()
+    assert np.isfinite(store.select((), (TARGETS[1],)).target(2, TARGETS[1])).all()
+
+
+def test_eras_of_two_files_are_stored_once(tmp_path, files):
+    """Eras that the training file holds are left out of the validation file."""
+    plain = build(tmp_path / "plain", files)
+    pq.write_table(pa.concat_tables([table(4, 5, unresolved=0), table(6, 12)]), files[1])
+    store = build(tmp_path, files)
+
+    assert store.eras == plain.eras
+    assert same_as(store, table(1, 5, unresolved=0), table(6, 12))
+
+
+def test_eras_that_move_to_the_training_file_are_stored_once(tmp_path, files):
+    """Should Numerai move eras from one file to the other, the store has each of them once, from its new file."""
+    build(tmp_path, files)
+    pq.write_table(table(1, 8, unresolved=0), files[0])
+    moved = build(tmp_path, files)
+    pq.write_table(table(9, 12), files[1])
+    shorter = build(tmp_path, files)
+
+    for store in (moved, shorter):
+        assert same_as(store, table(1, 8, unresolved=0), table(9, 12))
+        assert [block.source for block in store.manifest.blocks if "0008" in block.eras] == ["train.parquet"]
+
+
+def test_an_era_that_was_missing_is_added_in_its_place(tmp_path, files):
+    """An era between stored ones is stored in order."""
+    pq.write_table(pa.concat_tables([table(6, 8, unresolved=0), table(10, 12)]), files[1])
+    build(tmp_path, files)
+    pq.write_table(pa.concat_tables([table(6, 8, unresolved=0), table(9, 12)]), files[1])
+    store = build(tmp_path, files)
+
+    assert same_as(store, table(1, 5, unresolved=0), table(6, 8, unresolved=0), table(9, 12))
+
+
+def test_an_era_of_three_rows_is_stored(tmp_path, files):
+    """Eras may be as small as one row."""
+    content = pa.concat_tables([table(6, 8, unresolved=0).slice(0, 2 * ROWS + 3), table(9, 12)])
+    pq.write_table(content, files[1])
+
+    assert same_as(build(tmp_path, files), table(1, 5, unresolved=0), content)
+
+
+def test_too_many_rows_are_refused_before_they_are_decoded(tmp_path, files):
+    """Run-length encoding packs 100 million rows into a small file, which is refused from its footer."""
+    rows = 25_000_000
+    code = pa.array(np.zeros(rows, np.int8))
+    label = pa.DictionaryArray.from_arrays(code, pa.array(["0006"]))
+    part = pa.table({"id": label, "era": label, "feature_00": code, "target": pa.array(np.zeros(rows, np.float32))})
+    with pq.ParquetWriter(files[1], part.schema) as writer:
+        for _ in range(4):
+            writer.write_table(part)
+    with pytest.raises(DatasetIncomplete, match="100,000,000 rows"):
+        build(tmp_path, files)
+
+    assert files[1].stat().st_size < 1 << 21
+
+
+def test_damaged_files_are_refused_or_stored(tmp_path, files):
+    """Of 60 files with a changed byte, each is stored or refused in one line."""
+    good, random = files[1].read_bytes(), np.random.default_rng(3)
+    for number in range(60):
+        bad = bytearray(good)
+        bad[random.integers(len(bad))] = int(random.integers(256))
+        files[1].write_bytes(bad)
+        refusal(build, tmp_path / str(number), files)
 
 
 def test_truncated_file_is_refused(tmp_path, files):
@@ -197,5 +389,5 @@ def test_files_without_targets_are_refused(tmp_path, files):
     """A file without targets, such as a live file, is refused."""
     for path in files:
         pq.write_table(pq.read_table(path).drop_columns(list(TARGETS)), path)
-    with pytest.raises(SchemaMismatch, match="9 features and 0 targets"):
+    with pytest.raises(SchemaMismatch, match="9 features and 0 targets of numbers"):
         build(tmp_path, files)

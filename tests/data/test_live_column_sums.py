@@ -33,7 +33,7 @@ def seen(path, missing="median_bin", features=NAMES):
     return ColumnSums.of(features, prepared.features, missing)
 
 
-@settings(max_examples=80)
+@settings(deadline=None, max_examples=80)
 @given(data=st.data(), missing=st.sampled_from(["median_bin", "category"]))
 def test_what_the_reader_reads_is_in_the_file(data, missing, tmp_path_factory):
     """The fingerprints agree for every shape of a file that is read, missing and strange values included."""
@@ -55,7 +55,7 @@ def test_what_the_reader_reads_is_in_the_file(data, missing, tmp_path_factory):
             assert differing_columns(path, seen(path, missing, kept)) == ()
 
 
-@settings(max_examples=50)
+@settings(deadline=None, max_examples=50)
 @given(
     order=st.permutations(range(len(NAMES))).filter(lambda one: one != list(range(len(NAMES)))),
     missing=st.sampled_from(["median_bin", "category"]),

@@ -32,7 +32,7 @@ def written(tmp_path, table, **options):
     return tmp_path / "live.parquet"
 
 
-@settings(max_examples=120)
+@settings(deadline=None, max_examples=120)
 @given(data=st.data())
 def test_any_shape_gives_the_same_values_or_a_refusal(data, tmp_path_factory):
     """Permuted, repeated, dropped, renamed, added and retyped columns keep every value under its name."""

@@ -50,7 +50,7 @@ def by_row(store, found):
     }
 
 
-@settings(max_examples=120)
+@settings(deadline=None, max_examples=120)
 @given(data=st.data())
 def test_any_shape_gives_the_same_predictions_or_a_refusal(data, store, tmp_path_factory):
     """Rows in any order and columns in any shape give each row its own prediction, or a refusal, or a reason."""

@@ -68,7 +68,7 @@ def test_a_name_that_is_listed_twice_is_refused(tmp_path, text, name):
         FeatureMetadata.read(tmp_path / "features.json")
 
 
-@settings(max_examples=150)
+@settings(deadline=None, max_examples=150)
 @given(content=anything, key=st.sampled_from(["feature_sets", "targets", "small", "all"]))
 def test_any_other_content_is_refused_in_one_line(content, key, tmp_path_factory):
     """Content of another kind at any key is a refusal, never another error."""

@@ -139,6 +139,52 @@ def test_old_data_do_not_become_fresh(tmp_path):
     assert (same.stale_after, newer.stale_after) == (NOW + FRESH_FOR, NOW + timedelta(days=9) + FRESH_FOR)
 
 
+def of_targets(tmp_path, targets, *, eras=40, days=0):
+    """Publish a history of some targets, with the same eras resolved as the lag of each target has it."""
+    values = np.random.default_rng(3).normal(size=(eras, 4, len(targets))).astype(np.float32)
+    table = FeatureReturns(eras=tuple(f"{era:04d}" for era in range(eras)), targets=tuple(targets), values=values)
+    now = NOW + timedelta(days=days)
+    return publish(history_path(tmp_path, "v5.3"), table, ("a", "b", "c", "d"), lookback=6, now=now)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("target_ender_20", "target_ender_60"), ("target_ender_20",)),
+        (("target_ender_20",), ("target_ender_20", "target_ender_60")),
+        (("target_ender_20", "target_ender_60"), ("target_ender_60", "target_ender_20")),
+        (("target_ender_20",), ("target_jasper_60",)),
+    ],
+    ids=["removed", "added", "reordered", "others"],
+)
+def test_recipes_with_other_targets_make_no_data_fresh(tmp_path, before, after):
+    """A recipe that is removed or added changes the window and its targets, and not until when it is fresh."""
+    of_targets(tmp_path, before)
+    state = of_targets(tmp_path, after, days=20)
+
+    assert (state.targets, state.stale_after) == (after, NOW + FRESH_FOR)
+    assert read(history_path(tmp_path, "v5.3")).targets == after
+
+
+def test_a_newer_era_makes_every_target_fresh(tmp_path):
+    """An era that has resolved since makes the history fresh, whatever the recipes are."""
+    of_targets(tmp_path, ("target_ender_20", "target_ender_60"))
+    shared = of_targets(tmp_path, ("target_ender_20",), eras=41, days=20)
+    others = of_targets(tmp_path, ("target_jasper_60",), eras=42, days=25)
+
+    assert shared.stale_after == NOW + timedelta(days=20) + FRESH_FOR
+    assert others.stale_after == NOW + timedelta(days=25) + FRESH_FOR
+
+
+def test_a_clock_that_was_ahead_keeps_nothing_fresh(tmp_path):
+    """After a sync with a clock a year ahead, the next sync with the right clock sets the usual time."""
+    published(tmp_path, 30, now=NOW + timedelta(days=365))
+    _, state = published(tmp_path, 30)
+
+    assert state.stale_after == NOW + FRESH_FOR
+    assert read(history_path(tmp_path, "v5.3")).stale_after == NOW + FRESH_FOR
+
+
 def test_no_flipped_bit_of_a_history_is_used(tmp_path):
     """A published file with a flipped bit, wherever it is, counts as none; the artifact's own history serves."""
     path, own = published(tmp_path, 30)

@@ -47,7 +47,7 @@ def predicted(content):
     return hosted().predict(content)["prediction"]
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_any_frame_gives_the_same_predictions_or_a_refusal(data):
     """Columns permuted, added, dropped, repeated and retyped, and rows in another order, keep every value under its name."""

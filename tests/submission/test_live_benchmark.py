@@ -64,7 +64,7 @@ def test_file_that_does_not_fit_is_not_used(tmp_path, ids, values, column, reaso
 COLUMN = "v53_lgbm_ender60"
 
 
-@settings(max_examples=100)
+@settings(deadline=None, max_examples=100)
 @given(data=st.data())
 def test_any_shape_gives_the_same_predictions_or_a_reason(data, tmp_path_factory):
     """Columns and rows in any order, of any type, repeated or dropped, give each live row its own prediction or a reason."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import GateFailed
@@ -39,6 +39,7 @@ def test_other_columns_are_refused(tmp_path, content):
         read_submission(tmp_path / "p.csv")
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=60))
 def test_any_content_is_read_or_refused(content, tmp_path_factory):
     """Damaged content is a refusal, never another error."""
