@@ -103,7 +103,7 @@ def _round(settings: Settings, client: NumeraiClient) -> Iterator[Check]:
         f"{current.number} is open until {closes:%a %H:%M} UTC ({closes.astimezone():%a %H:%M %Z} here),"
         f" {current.seconds_left(client.server_now()) / 60:.0f} minutes from now",
     )
-    yield from _pay(settings, current)
+    yield from _pay(settings, client.round_with_pay(current.number) or current)
 
 
 def _pay(settings: Settings, current: Round) -> Iterator[Check]:

@@ -58,7 +58,7 @@ def sync_scores(client: NumeraiClient, record: LiveScores, slots: Sequence[Slot]
     news = sum(record.record(name, client.live_scores(identity)) for name, identity in ids.items())
     for number in record.rounds_without_terms():
         try:
-            if (round_ := client.round(number)) is not None:
+            if (round_ := client.round_with_pay(number)) is not None:
                 record.record_terms(round_)
         except BotError as error:
             log.warning("scores.unpriced", round=number, reason=str(error))

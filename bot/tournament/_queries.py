@@ -1,15 +1,34 @@
-"""GraphQL that numerapi has no method for, or whose response its method would change."""
-
-ROUND = """
-    number openTime closeTime closeStakingTime payoutFactor
-    roundScoreConfigs { displayName name isPayout defaultMultiplier clipThreshold }
 """
+GraphQL of the bot.
+
+A query of a submission selects only the fields that a submission needs. ``SPARE`` names the fields that it can do
+without: where the server has removed one, the query is sent again without it.
+"""
+
+import re
+
+ROUND = "number openTime closeTime closeStakingTime"
 CURRENT = f"query($tournament: Int!) {{ rounds(tournament: $tournament number: 0) {{ {ROUND} }} }}"
+ONE_ROUND = (
+    f"query($tournament: Int!, $number: Int!) {{ rounds(tournament: $tournament number: $number) {{ {ROUND} }} }}"
+)
+UPCOMING = f"query($tournament: Int!) {{ rounds(tournament: $tournament status: UPCOMING) {{ {ROUND} }} }}"
+PAY = f"""
+    query($tournament: Int!, $number: Int!) {{
+      rounds(tournament: $tournament number: $number) {{
+        {ROUND} payoutFactor
+        roundScoreConfigs {{ displayName name isPayout defaultMultiplier clipThreshold }}
+      }}
+    }}
+"""
+MODELS = "query { account { models { id name tournament } } }"
+DATASETS = "query($tournament: Int) { listDatasets(tournament: $tournament) }"
+DATASET = """
+    query($filename: String! $tournament: Int) { dataset(filename: $filename tournament: $tournament) }
+"""
 SUBMISSIONS = """
     query($modelId: String!) {
-      submissions(modelId: $modelId) {
-        id filename insertedAt selected status errorInfo round { number tournament }
-      }
+      submissions(modelId: $modelId) { id filename selected errorInfo round { number tournament } }
     }
 """
 UPLOAD_AUTH = """
@@ -57,9 +76,9 @@ STAKES = """
       v2RoundModelPerformances(modelId: $modelId tournament: $tournament) { roundNumber atRisk }
     }
 """
-DOWNLOAD_AUTH = "query($id: String) { submissionDownloadAuth(id: $id) { filename url } }"
-HOSTED = "query { account { models { name computePickleUpload { filename } } } }"
-TOKEN = "query { account { username apiTokens { name public_id scopes } } }"  # noqa: S105 - a query
+DOWNLOAD_AUTH = "query($id: String) { submissionDownloadAuth(id: $id) { url } }"
+HOSTED = "query { account { models { name tournament computePickleUpload { filename } } } }"
+TOKEN = "query { account { apiTokens { public_id scopes } } }"  # noqa: S105 - a query
 SCORES = """
     query($modelId: ID! $tournament: Int $lastNRounds: Int) {
       submissionScores(modelId: $modelId tournament: $tournament lastNRounds: $lastNRounds) {
@@ -68,3 +87,16 @@ SCORES = """
     }
 """
 PROFILE = "query($name: String! $tournament: Int) { v3UserProfile(model_name: $name tournament: $tournament) { id } }"
+
+SPARE = {
+    **dict.fromkeys((CURRENT, ONE_ROUND, UPCOMING, PAY), ("closeTime", "closeStakingTime")),
+    **dict.fromkeys((MODELS, HOSTED), ("tournament",)),
+    SUBMISSIONS: ("selected", "errorInfo", "tournament"),
+    SCORES: ("percentile", "day", "date", "resolved"),
+}
+"""Fields of a query that the bot can do without, by the query."""
+
+
+def without(query: str, name: str) -> str:
+    """Return a query that does not select the field *name*; arguments and variables of that name stay."""
+    return re.sub(rf"(?<![$\w]){name}\b(?!\s*:)", "", query)

@@ -8,39 +8,66 @@ queries, and does not use its uploads and downloads.
 """
 
 import logging
+import re
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import stamina
+import structlog
 
-from bot.errors import BadCredentials, NumeraiUnavailable, RoundNotOpen
+from bot.errors import BadConfig, BadCredentials, BotError, NumeraiUnavailable, RoundNotOpen
 from bot.system.kill_points import kill_point
-from bot.tournament import _queries, responses
+from bot.tournament import _answers, _queries
+from bot.tournament._answers import Name, QueryRefused
 from bot.tournament._lazy_pandas import load
-from bot.tournament.responses import Diagnostics, LiveScore, Payment, ServerSubmission, field, raise_errors, to_round
+from bot.tournament._network_settings import Unusable, web_address
+from bot.tournament.responses import (
+    CLASSIC,
+    ApiToken,
+    Diagnostics,
+    Grant,
+    Identified,
+    ListedDiagnostics,
+    ListedRound,
+    LiveScore,
+    Model,
+    Payment,
+    ServerSubmission,
+    Stake,
+    StorageGrant,
+    StoredFile,
+)
 from bot.tournament.rounds import Round
-from bot.tournament.transport import Download, Transport
-
-CLASSIC = 8
-"""Numerai's id of the Classic tournament."""
+from bot.tournament.transport import ANSWER_BYTES, COMMIT_SHARE, SHARE, Download, Transport
 
 ATTEMPTS = 12
 """Most attempts of a query."""
 
-PAUSES = {"timeout": 30.0, "wait_initial": 0.2, "wait_max": 3.0}
-"""Seconds after which no further attempt begins, seconds of the first pause, and seconds of the longest one."""
+SPARE_ATTEMPTS = 3
+"""Most attempts of a query whose answer the bot can do without."""
+
+PATIENCE_S = 30.0
+"""Seconds after which no further attempt of a query begins."""
+
+PAUSES = {"wait_initial": 0.2, "wait_max": 3.0}
+"""Seconds of the first pause between attempts, and of the longest one."""
+
+WISH_S = 10.0
+"""Most seconds for which a server's ``Retry-After`` is kept; less where the open round closes soon."""
 
 NumerAPI: Any = load("numerapi").NumerAPI
 T = TypeVar("T")
+log = structlog.get_logger()
 
 
 class _Api(NumerAPI):  # type: ignore[misc]  # numerapi has no types
     """numerapi with the bot's transport."""
 
-    def __init__(self, url: str, key: tuple[str, str] | None, transport: Transport) -> None:
+    def __init__(self, url: str, key: tuple[str, str] | None, transport: Transport, patience_s: float) -> None:
         # The constructor of numerapi configures the root logger and reads keys from the environment and .env files.
         self.logger = logging.getLogger("numerapi")
         self.token = key
@@ -48,7 +75,7 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi has no types
         self.show_progress_bars = False
         self.global_data_dir = "."
         self._url = url
-        self._transport = transport
+        self._transport, self._patience_s = transport, patience_s
 
     def raw_query(
         self,
@@ -66,12 +93,45 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi has no types
             if self.token is None:
                 raise BadCredentials("no API key: set NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY, or their _FILE forms")
             headers["Authorization"] = f"Token {self.token[0]}${self.token[1]}"
-        attempts = 1 if query.lstrip().startswith("mutation") else retries
-        for attempt in stamina.retry_context(on=responses.should_retry, attempts=attempts, **PAUSES):
+        is_mutation = query.lstrip().startswith("mutation")
+        attempts, share = (1, COMMIT_SHARE) if is_mutation else (retries, SHARE)
+        body = {"query": query, "variables": variables}
+        again = self._again(time.monotonic())
+        for attempt in stamina.retry_context(on=again, attempts=attempts, timeout=self._patience_s, **PAUSES):
             with attempt:
-                answer = self._transport.post(self._url, {"query": query, "variables": variables}, headers)
-                raise_errors(answer)
-        return answer
+                answer = self._transport.post(self._url, body, headers, share=share)
+                found = _answers.read(answer, with_key=self.token is not None)
+        return found
+
+    def _again(self, began: float) -> Callable[[Exception], bool | float]:
+        """Return the rule for whether a query that began at the monotonic time *began* is sent again after an error."""
+
+        def rule(error: Exception) -> bool | float:
+            if not isinstance(error, NumeraiUnavailable) or isinstance(error, QueryRefused):
+                return False
+            if error.retry_after_s is None:
+                return True
+            # stamina applies its limits only to pauses of its own: a server's wish of an hour would be slept in full.
+            pause = min(max(error.retry_after_s, PAUSES["wait_initial"]), self._transport.limit_s(WISH_S))
+            return pause if time.monotonic() - began + pause <= self._patience_s else False
+
+        return rule
+
+
+@contextmanager
+def _boundary() -> Iterator[None]:
+    """
+    Let only errors of the bot leave the enclosed code.
+
+    Whatever an answer does to the libraries that read it, callers handle errors of the bot alone.
+    """
+    try:
+        yield
+    except BotError:
+        raise
+    except Exception as error:
+        log.warning("answer.unreadable", exc_info=True)
+        raise NumeraiUnavailable(f"an answer of Numerai cannot be read: {type(error).__name__}") from error
 
 
 class NumeraiClient:
@@ -79,7 +139,7 @@ class NumeraiClient:
     The queries and uploads of the bot, with values as results.
 
     Every method may raise :class:`~bot.errors.NumeraiUnavailable`. Methods that need the key may also raise
-    :class:`~bot.errors.BadCredentials`.
+    :class:`~bot.errors.BadCredentials`. No method raises anything but errors of the bot, whatever the server answers.
 
     Args:
         api_url: Base URL of the tournament API.
@@ -87,9 +147,11 @@ class NumeraiClient:
         secret_key: Secret half of the key, or ``None``.
         transport: HTTP session; ``None`` makes one with the production timeouts.
         trigger_id: Id of the webhook call that caused the submissions, ``None`` if there was none.
+        patience_s: Seconds after which no further attempt of a query begins.
 
     Raises:
-        BadCredentials: Only one half of the key is given.
+        BadConfig: *api_url* is no URL.
+        BadCredentials: Only one half of the key is given, or it has characters that no key has.
     """
 
     def __init__(
@@ -100,34 +162,45 @@ class NumeraiClient:
         secret_key: str | None,
         transport: Transport | None = None,
         trigger_id: str | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
+        try:
+            web_address(api_url)
+        except Unusable as problem:
+            raise BadConfig(
+                f"BOT_API_URL is no address of an API: {problem}; unset it for Numerai's own, or set it to https://HOST"
+            ) from None
         if bool(public_id) != bool(secret_key):
             missing = "NUMERAI_SECRET_KEY" if public_id else "NUMERAI_PUBLIC_ID"
             raise BadCredentials(f"{missing} is not set, though the other half of the API key is")
+        # HTTP headers hold no other characters; the error of the HTTP library would show the key.
+        if not re.fullmatch(r"[!-~]*", f"{public_id or ''}{secret_key or ''}"):
+            raise BadCredentials("the API key has characters that no key has; copy NUMERAI_SECRET_KEY and its id again")
         self._transport = transport or Transport()
         key = (public_id, secret_key) if public_id and secret_key else None
         self._public_id, self._trigger_id = public_id, trigger_id
-        self._api = _Api(api_url, key, self._transport)
+        self._api = _Api(api_url, key, self._transport, patience_s)
+        self._reduced: dict[str, str] = {}
 
     def server_now(self) -> datetime:
         """Return the server's time, aware UTC, from the ``Date`` header of its last response; send a query if there is none."""
         now = self._transport.server_now()
         if now is None:
-            self._api.raw_query(_queries.CURRENT, {"tournament": CLASSIC})
+            self._ask(_queries.CURRENT, {"tournament": CLASSIC}, lambda _: None)
             now = self._transport.server_now()
         return now if now is not None else datetime.now(UTC)
 
     def current_round(self) -> Round:
         """
-        Return the open round.
+        Return the open round, without its payout; from then on, limits of time follow its close.
 
         Raises:
             RoundNotOpen: No round is open; the message names the next one if the API lists it.
         """
-        listed = field(self._api.raw_query(_queries.CURRENT, {"tournament": CLASSIC}), "rounds")
-        current = to_round(listed[0]) if listed and listed[0] else None
+        current = self._ask(_queries.CURRENT, {"tournament": CLASSIC}, _first_round)
         now = self.server_now()
         if current is not None and current.is_open(now):
+            self._transport.hurry(current.closes_at)
             return current
         later = [round_ for round_ in self.upcoming() if round_.opens_at > now]
         if later:
@@ -138,42 +211,88 @@ class NumeraiClient:
         last = f"; the last was {current.number}" if current else ""
         raise RoundNotOpen(f"no round is open{last}, and the API does not list the next one")
 
+    def round(self, number: int) -> Round | None:
+        """Return the times of the round *number*, or ``None`` if the API lists no such round."""
+        return self._ask(_queries.ONE_ROUND, {"tournament": CLASSIC, "number": number}, _first_round)
+
+    def round_with_pay(self, number: int) -> Round | None:
+        """Return the round *number* with its payout factors, or ``None`` if the API lists no such round."""
+        return self._ask(_queries.PAY, {"tournament": CLASSIC, "number": number}, _first_round)
+
+    def upcoming(self) -> tuple[Round, ...]:
+        """Return the rounds that open next; an empty tuple if the API does not list them."""
+        try:
+            listed = self._ask(
+                _queries.UPCOMING,
+                {"tournament": CLASSIC},
+                lambda answer: _answers.rows(answer, ("rounds",), ListedRound),
+                attempts=SPARE_ATTEMPTS,
+            )
+            return tuple(one.round() for one in listed)
+        except NumeraiUnavailable as error:
+            log.warning("rounds.unknown", reason=str(error))
+            return ()
+
     def slots(self) -> dict[str, str]:
         """Return the ids of the account's models in this tournament, by name."""
-        return {str(name): str(identity) for name, identity in self._call(self._api.get_models).items()}
+        models = self._ask(
+            _queries.MODELS, None, lambda answer: _answers.rows(answer, ("account", "models"), Model), with_key=True
+        )
+        return {one.name: one.id for one in _classic(models) if one.id}
 
     def scopes(self) -> frozenset[str]:
         """Return the scopes of the API key."""
-        account = self._query(_queries.TOKEN, None, "account")
-        tokens = [token for token in account["apiTokens"] if token["public_id"] == self._public_id]
-        return frozenset(scope for token in tokens for scope in token["scopes"])
+        tokens = self._ask(
+            _queries.TOKEN,
+            None,
+            lambda answer: _answers.rows(answer, ("account", "apiTokens"), ApiToken),
+            with_key=True,
+        )
+        return frozenset(scope for token in tokens if token.public_id == self._public_id for scope in token.scopes)
 
     def hosted_models(self) -> dict[str, str]:
         """Return the pickle of each model that Numerai runs itself (a Model Upload), by the model's name."""
-        account = self._query(_queries.HOSTED, None, "account")
-        return {
-            str(model["name"]): str(model["computePickleUpload"]["filename"])
-            for model in account["models"]
-            if model.get("computePickleUpload")
-        }
+        models = self._ask(
+            _queries.HOSTED, None, lambda answer: _answers.rows(answer, ("account", "models"), Model), with_key=True
+        )
+        return {one.name: one.pickle for one in _classic(models) if one.pickle}
 
     def datasets(self) -> tuple[str, ...]:
         """Return the names of all dataset files."""
-        return tuple(self._call(self._api.list_datasets))
+        return self._ask(
+            _queries.DATASETS,
+            {"tournament": CLASSIC},
+            lambda answer: _answers.rows(answer, ("listDatasets",), Name),
+        )
 
     @contextmanager
-    def download(self, filename: str, headers: dict[str, str] | None = None) -> Iterator[Download]:
-        """Open the download of a dataset file at a new presigned URL; it is closed with the context."""
-        query = """
-            query ($filename: String! $tournament: Int) { dataset(filename: $filename tournament: $tournament) }
+    def download(
+        self, filename: str, headers: dict[str, str] | None = None, *, is_last: bool = False
+    ) -> Iterator[Download]:
         """
-        url = field(self._api.raw_query(query, {"filename": filename, "tournament": CLASSIC}), "dataset")
-        with self._transport.download(str(url), headers) as download:
+        Open the download of a dataset file at a new presigned URL; it is closed with the context.
+
+        Args:
+            filename: Name on the server.
+            headers: Headers of the request.
+            is_last: Whether no other try follows: then a slow download goes on.
+        """
+        variables = {"filename": filename, "tournament": CLASSIC}
+        url = self._ask(_queries.DATASET, variables, lambda answer: _answers.one(answer, ("dataset",), str))
+        with ExitStack() as opened:
+            with _boundary():
+                download = opened.enter_context(self._transport.download(url, headers, is_last=is_last))
             yield download
 
     def submissions(self, model_id: str) -> tuple[ServerSubmission, ...]:
-        """Return all submissions of a model, in the server's order."""
-        return responses.to_submissions(self._query(_queries.SUBMISSIONS, {"modelId": model_id}, "submissions"))
+        """Return all submissions of a model in this tournament that belong to a round, in the server's order."""
+        listed = self._ask(
+            _queries.SUBMISSIONS,
+            {"modelId": model_id},
+            lambda answer: _answers.rows(answer, ("submissions",), ServerSubmission, having="round"),
+            with_key=True,
+        )
+        return tuple(one for one in listed if one.tournament == CLASSIC)
 
     def upload(
         self, *, model_id: str, filename: str, content: bytes, check: Callable[[], object] = lambda: None
@@ -207,26 +326,99 @@ class NumeraiClient:
 
     def diagnostics_ids(self, model_id: str) -> dict[str, str]:
         """Return the ids of all diagnostics of a model, by the name of the uploaded file."""
-        listed = self._query(_queries.DIAGNOSTICS_IDS, {"modelId": model_id}, "diagnostics")
-        return {str(one["filename"]): str(one["id"]) for one in listed}
+        listed = self._ask(
+            _queries.DIAGNOSTICS_IDS,
+            {"modelId": model_id},
+            lambda answer: _answers.rows(answer, ("diagnostics",), StoredFile),
+            with_key=True,
+        )
+        return {one.filename: one.id for one in listed}
 
     def diagnostics(self, model_id: str, identity: str) -> Diagnostics:
         """Return the state of a model's diagnostics, with the scores if they are done."""
-        variables = {"modelId": model_id, "id": identity}
-        return responses.to_diagnostics(self._query(_queries.DIAGNOSTICS, variables, "diagnostics"))
+        listed = self._ask(
+            _queries.DIAGNOSTICS,
+            {"modelId": model_id, "id": identity},
+            lambda answer: _answers.rows(answer, ("diagnostics",), ListedDiagnostics),
+            with_key=True,
+        )
+        if not listed:
+            raise NumeraiUnavailable("the API lists no usable diagnostics of this id")
+        return listed[0].diagnostics()
 
     def payouts(self) -> tuple[Payment, ...]:
         """Return the settled payouts of the account's rounds, and the pending ones as of now."""
-        return responses.to_payments(self._query(_queries.PAYOUTS, {"tournament": CLASSIC}, "pendingModelPayouts"))
+        return self._ask(_queries.PAYOUTS, {"tournament": CLASSIC}, _payments, with_key=True)
 
     def stakes(self, model_id: str) -> dict[int, float]:
         """Return the NMR at risk of any model, by round number; no key is needed."""
-        variables = {"modelId": model_id, "tournament": CLASSIC}
-        return responses.to_stakes(field(self._api.raw_query(_queries.STAKES, variables), "v2RoundModelPerformances"))
+        listed = self._ask(
+            _queries.STAKES,
+            {"modelId": model_id, "tournament": CLASSIC},
+            lambda answer: _answers.rows(answer, ("v2RoundModelPerformances",), Stake, having="atRisk"),
+        )
+        return {one.round: one.nmr for one in listed}
 
-    def _query(self, query: str, variables: dict[str, Any] | None, name: str) -> Any:  # noqa: ANN401 - JSON
-        """Send a query with the key; return one field of the response's data."""
-        return field(self._api.raw_query(query, variables, authorization=True), name)
+    def live_scores(self, model_id: str, *, rounds: int = 150) -> tuple[LiveScore, ...]:
+        """Return the newest value of each score of any model's last *rounds* rounds; no key is needed."""
+        listed = self._ask(
+            _queries.SCORES,
+            {"modelId": model_id, "tournament": CLASSIC, "lastNRounds": rounds},
+            lambda answer: _answers.rows(answer, ("submissionScores",), LiveScore, having="value"),
+        )
+        newest: dict[tuple[int, str], LiveScore] = {}
+        for score in listed:
+            before = newest.get((score.round, score.name))
+            if before is None or (score.resolved, score.day) >= (before.resolved, before.day):
+                newest[score.round, score.name] = score
+        return tuple(newest.values())
+
+    def public_model_id(self, name: str) -> str:
+        """Return the id of any account's model called *name*."""
+        variables = {"name": name, "tournament": CLASSIC}
+        return self._ask(
+            _queries.PROFILE, variables, lambda answer: _answers.one(answer, ("v3UserProfile",), Identified).id
+        )
+
+    def read_back(self, submission_id: str) -> bytes:
+        """Download a submission from the server."""
+        granted = self._ask(
+            _queries.DOWNLOAD_AUTH,
+            {"id": submission_id},
+            lambda answer: _answers.one(answer, ("submissionDownloadAuth",), Grant),
+            with_key=True,
+        )
+        content = bytearray()
+        with _boundary(), self._transport.download(granted.url) as download:
+            for chunk in download.chunks:
+                content += chunk
+                if len(content) > ANSWER_BYTES:
+                    raise NumeraiUnavailable(f"submission {submission_id} is larger than {ANSWER_BYTES:,} bytes")
+        if download.length is not None and not download.compressed and download.length != len(content):
+            raise NumeraiUnavailable(f"the storage sent {len(content):,} of {download.length:,} bytes")
+        return bytes(content)
+
+    def _ask(
+        self,
+        query: str,
+        variables: dict[str, Any] | None,
+        read: Callable[[dict[str, Any]], T],
+        *,
+        with_key: bool = False,
+        attempts: int = ATTEMPTS,
+    ) -> T:
+        """Send a query and return what *read* makes of its answer; leave out spare fields that the server has removed."""
+        with _boundary():
+            while True:
+                sent = self._reduced.get(query, query)
+                try:
+                    return read(self._api.raw_query(sent, variables, with_key, retries=attempts))
+                except QueryRefused as refused:
+                    names = [name for name in _queries.SPARE.get(query, ()) if re.search(rf"\b{name}\b", str(refused))]
+                    if not names or (fewer := _queries.without(sent, names[0])) == sent:
+                        raise
+                    log.warning("query.reduced", field=names[0], reason=str(refused))
+                    self._reduced[query] = fewer
 
     def _upload(
         self,
@@ -242,56 +434,39 @@ class NumeraiClient:
         (auth, auth_field), (create, create_field) = steps
         variables = {"filename": filename, "tournament": CLASSIC, "modelId": model_id}
         with kill_point("upload.grant"):
-            granted = self._query(auth, variables, auth_field)
-        with kill_point("upload.put"):
-            self._transport.upload(str(granted["url"]), content)
+            granted = self._ask(
+                auth, variables, lambda answer: _answers.one(answer, (auth_field,), StorageGrant), with_key=True
+            )
+        with kill_point("upload.put"), _boundary():
+            self._transport.upload(granted.url, content)
         check()
-        variables = {**variables, "filename": granted["filename"], **(more or {})}
+        variables = {**variables, "filename": granted.filename, **(more or {})}
         with kill_point("upload.create"):
-            created = self._query(create, variables, create_field)
-        return str(created["id"])
+            created = self._ask(
+                create, variables, lambda answer: _answers.one(answer, (create_field,), Identified), with_key=True
+            )
+        return created.id
 
-    def live_scores(self, model_id: str, *, rounds: int = 150) -> tuple[LiveScore, ...]:
-        """Return the newest value of each score of any model's last *rounds* rounds; no key is needed."""
-        variables = {"modelId": model_id, "tournament": CLASSIC, "lastNRounds": rounds}
-        newest: dict[tuple[int, str], LiveScore] = {}
-        for score in responses.to_scores(field(self._api.raw_query(_queries.SCORES, variables), "submissionScores")):
-            before = newest.get((score.round, score.name))
-            if before is None or (score.resolved, score.day) >= (before.resolved, before.day):
-                newest[score.round, score.name] = score
-        return tuple(newest.values())
 
-    def round(self, number: int) -> Round | None:
-        """Return the round *number* with its payout factors, or ``None`` if the API lists no such round."""
-        listed = self._call(lambda: self._api.list_rounds(number=number))
-        return to_round(listed[0]) if listed else None
+def _first_round(answer: dict[str, Any]) -> Round | None:
+    """Return the first round of a list, ``None`` where the API lists none."""
+    listed = _answers.one(answer, ("rounds",), list[object])
+    return _answers.checked(listed[0], ListedRound, "round").round() if listed and listed[0] is not None else None
 
-    def public_model_id(self, name: str) -> str:
-        """Return the id of any account's model called *name*."""
-        variables = {"name": name, "tournament": CLASSIC}
-        return str(field(self._api.raw_query(_queries.PROFILE, variables), "v3UserProfile")["id"])
 
-    def read_back(self, submission_id: str) -> bytes:
-        """Download a submission from the server."""
-        granted = self._query(_queries.DOWNLOAD_AUTH, {"id": submission_id}, "submissionDownloadAuth")
-        with self._transport.download(str(granted["url"])) as download:
-            content = b"".join(download.chunks)
-            length = download.headers.get("Content-Length")
-        if length is not None and int(length) != len(content):
-            raise NumeraiUnavailable(f"{urlsplit(str(granted['url'])).hostname} sent {len(content)} of {length} bytes")
-        return content
+def _classic(models: Sequence[Model]) -> tuple[Model, ...]:
+    """Return the models of this tournament; a model of another one may have the same name."""
+    unknown = [one for one in models if one.tournament is None]
+    return (*unknown, *(one for one in models if one.tournament == CLASSIC))
 
-    def upcoming(self) -> tuple[Round, ...]:
-        """Return the rounds that open next; an empty tuple if the API does not list them."""
-        try:
-            return tuple(to_round(one) for one in self._call(lambda: self._api.list_rounds(status="upcoming")))
-        except NumeraiUnavailable:
-            return ()
 
-    @staticmethod
-    def _call(method: Callable[[], T]) -> T:
-        """Call a method of numerapi; raise NumeraiUnavailable if it does not understand the response."""
-        try:
-            return method()
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise NumeraiUnavailable(f"the API's answer lacks {error}") from None
+def _payments(answer: dict[str, Any]) -> tuple[Payment, ...]:
+    """Return the payouts that the API lists, without those that have no amount yet."""
+    place = "pendingModelPayouts"
+    listed = _answers.one(answer, (place,), dict[str, object])
+    return tuple(
+        replace(one, settled=settled)
+        for kind, settled in (("pending", False), ("actual", True))
+        if listed.get(kind) is not None
+        for one in _answers.rows(answer, (place, kind), Payment, having="payoutNmr")
+    )

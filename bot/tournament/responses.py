@@ -1,12 +1,21 @@
-"""Read responses of the API: errors become exceptions of the bot, lists become values."""
+"""
+Values that the API returns.
 
-from collections.abc import Mapping, Sequence
+The annotations say how a field is read from JSON, and which fields may be absent or odd (:mod:`bot.tournament._answers`).
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated
 
-from bot.errors import BadCredentials, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
+from pydantic import AliasPath, BeforeValidator, Field
+
+from bot.errors import NumeraiUnavailable
+from bot.tournament._answers import Amount, Count, Name, Text, Time, or_else
 from bot.tournament.rounds import Payout, Round
+
+CLASSIC = 8
+"""Numerai's id of the Classic tournament."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +33,13 @@ class LiveScore:
         resolved: Whether the score is final.
     """
 
-    round: int
-    name: str
-    value: float
-    percentile: float | None
-    day: int
-    date: str
-    resolved: bool
+    round: Annotated[Count, Field(validation_alias="roundNumber")]
+    name: Annotated[Name, Field(validation_alias="displayName")]
+    value: Amount
+    percentile: Annotated[Amount | None, or_else(None)] = None
+    day: Annotated[Count, or_else(0)] = 0
+    date: Annotated[Text, or_else("")] = ""
+    resolved: Annotated[bool, or_else(default=False)] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,22 +48,25 @@ class ServerSubmission:
     A submission that the server holds.
 
     Attributes:
-        id: Numerai's id of the submission.
-        filename: Name of the file, from the name at the upload.
+        id: Numerai's id of the submission; empty if the API returned none.
+        filename: Name of the file, from the name at the upload; empty if the API returned none.
         round: Number of the round.
-        status: Status of the submission; ``None`` if the API returned none.
-        selected: Whether this submission counts for the round.
-        inserted_at: Time of the submission as the API returns it.
+        tournament: Id of the tournament.
+        selected: Whether this submission counts for the round; ``True`` if the API did not return it.
         error: Error of Numerai's validation; ``None`` if the submission was accepted.
     """
 
-    id: str
-    filename: str
-    round: int
-    status: str | None
-    selected: bool
-    inserted_at: str
-    error: str | None
+    id: Annotated[Text, or_else("")] = ""
+    filename: Annotated[Text, or_else("")] = ""
+    round: Annotated[Count, Field(validation_alias=AliasPath("round", "number"))]
+    tournament: Annotated[Count, or_else(CLASSIC), Field(validation_alias=AliasPath("round", "tournament"))] = CLASSIC
+    selected: Annotated[bool, or_else(default=True)] = True
+    error: Annotated[
+        Text | None,
+        or_else("an error of an unknown form"),
+        BeforeValidator(lambda info: info or None),
+        Field(validation_alias="errorInfo"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,186 +99,222 @@ class Payment:
         settled: Whether the payout is final.
     """
 
-    round: int
-    slot: str
-    nmr: float
-    settled: bool
+    round: Annotated[Count, Field(validation_alias="roundNumber")]
+    slot: Annotated[Name, Field(validation_alias="modelName")]
+    nmr: Annotated[Amount, Field(validation_alias="payoutNmr")]
+    settled: bool = False
 
 
-def should_retry(error: Exception) -> bool | float:
-    """Return whether a failed query is sent again, or the seconds that the server wants the client to wait first."""
-    if not isinstance(error, NumeraiUnavailable):
-        return False
-    return error.retry_after_s if error.retry_after_s is not None else True
-
-
-def raise_errors(answer: dict[str, Any]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedPay:
     """
-    Raise the errors of a GraphQL response as errors of the bot; an unknown error counts as transient.
+    The configuration of a score in a round, as the API lists it.
 
-    Raises:
-        BadCredentials: The server does not accept the key.
-        RoundNotOpen: No round is open.
-        RefuseToSubmit: The server refused the content of a submission.
-        NumeraiUnavailable: Any other error.
+    Attributes:
+        display_name: Name of the score, such as ``corr60``.
+        name: Name of the score where it has no other.
+        is_payout: Whether the round pays for the score.
+        multiplier: Factor of the score in the payout.
+        clip: Largest gain or loss in the round as a share of the stake.
     """
-    errors = answer.get("errors")
-    if not errors:
-        return
-    listed = errors if isinstance(errors, list) else [errors]
-    message = "; ".join(str(one.get("message", one)) if isinstance(one, dict) else str(one) for one in listed)
-    plain = message.lower()
-    if any(word in plain for word in ("session is invalid", "unauthorized", "not authorized", "permission", "api key")):
-        raise BadCredentials(
-            f"Numerai refuses the API key ({message}); check NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY and the key's scopes"
-        )
-    if "round not open" in plain:
-        raise RoundNotOpen(f"Numerai: {message}")
-    if "invalid_submission" in plain:
-        raise RefuseToSubmit(f"Numerai refused the submission: {message}")
-    raise NumeraiUnavailable(f"Numerai answered an error: {message}")
+
+    display_name: Annotated[Text | None, Field(validation_alias="displayName")] = None
+    name: Text | None = None
+    is_payout: Annotated[bool | None, Field(validation_alias="isPayout")] = None
+    multiplier: Annotated[Amount | None, Field(validation_alias="defaultMultiplier")] = None
+    clip: Annotated[Amount | None, Field(validation_alias="clipThreshold")] = None
 
 
-def field(answer: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedRound:
     """
-    Return the field *name* of a GraphQL response's data.
+    A round as the API lists it.
 
-    Raises:
-        NumeraiUnavailable: The field is absent or null.
+    Attributes:
+        number: Numerai's round number.
+        opens_at: Opening.
+        closes_at: ``closeTime``, ``None`` if the API returned none.
+        on_time_until: ``closeStakingTime``, ``None`` if the API returned none.
+        factor: Payout factor.
+        pays: Configurations of the scores; ``None`` if the API returned none.
     """
-    data = answer.get("data")
-    if not isinstance(data, dict) or data.get(name) is None:
-        raise NumeraiUnavailable(f"the API's answer has no {name!r}")
-    return data[name]
 
+    number: Count
+    opens_at: Annotated[Time, Field(validation_alias="openTime")]
+    closes_at: Annotated[Time | None, or_else(None), Field(validation_alias="closeTime")] = None
+    on_time_until: Annotated[Time | None, or_else(None), Field(validation_alias="closeStakingTime")] = None
+    factor: Annotated[Amount | None, or_else(None), Field(validation_alias="payoutFactor")] = None
+    # A formula without one of its scores would be a wrong one: an odd row makes all of them unknown.
+    pays: Annotated[list[ListedPay] | None, or_else(None), Field(validation_alias="roundScoreConfigs")] = None
 
-def to_round(listed: dict[str, Any]) -> Round:
-    """
-    Return a round that the API lists; it closes at the earlier of its two closing times.
+    def round(self) -> Round:
+        """
+        Return the round; it closes at the earlier of its two closing times.
 
-    Raises:
-        NumeraiUnavailable: A number or time is missing or unreadable.
-    """
-    try:
-        closings = [_time(listed[name]) for name in ("closeTime", "closeStakingTime") if listed.get(name)]
+        Raises:
+            NumeraiUnavailable: It has no closing time.
+        """
+        closings = [time for time in (self.closes_at, self.on_time_until) if time is not None]
+        if not closings:
+            raise NumeraiUnavailable(f"the API lists round {self.number} without a usable closing time")
         return Round(
-            number=int(listed["number"]),
-            opens_at=_time(listed["openTime"]),
+            number=self.number,
+            opens_at=self.opens_at,
             closes_at=min(closings),
             payouts=tuple(
-                Payout(
-                    score=str(one.get("displayName") or one.get("name")),
-                    multiplier=float(one["defaultMultiplier"]),
-                    clip=None if one.get("clipThreshold") is None else float(one["clipThreshold"]),
-                )
-                for one in listed.get("roundScoreConfigs") or ()
-                if one.get("isPayout") and one.get("defaultMultiplier") is not None
+                Payout(score=str(one.display_name or one.name), multiplier=one.multiplier, clip=one.clip)
+                for one in self.pays or ()
+                if one.is_payout and one.multiplier is not None
             ),
-            factor=None if listed.get("payoutFactor") is None else float(listed["payoutFactor"]),
+            factor=self.factor,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise NumeraiUnavailable(f"the API describes a round without a usable {error}") from None
 
 
-def to_scores(listed: Sequence[Mapping[str, Any]]) -> tuple[LiveScore, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
     """
-    Return the live scores that the API lists, without those that have no value yet.
+    A model of an account.
 
-    Raises:
-        NumeraiUnavailable: A field is missing or unreadable.
+    Attributes:
+        name: Name of the model.
+        id: Numerai's id of the model; empty where it was not requested.
+        tournament: Id of the tournament; ``None`` if the API returned none.
+        pickle: File of a Model Upload that Numerai runs itself; ``None`` if there is none.
     """
-    try:
-        return tuple(
-            LiveScore(
-                round=int(one["roundNumber"]),
-                name=str(one["displayName"]),
-                value=float(one["value"]),
-                percentile=None if one["percentile"] is None else float(one["percentile"]),
-                day=int(one["day"] or 0),
-                date=str(one["date"]),
-                resolved=bool(one["resolved"]),
-            )
-            for one in listed
-            if one["value"] is not None
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise NumeraiUnavailable(f"the API lists a score without a usable {error}") from None
+
+    name: Name
+    id: Annotated[Text, or_else("")] = ""
+    tournament: Annotated[Count | None, or_else(None)] = None
+    pickle: Annotated[
+        Text | None, or_else(None), Field(validation_alias=AliasPath("computePickleUpload", "filename"))
+    ] = None
 
 
-def to_submissions(listed: Sequence[Mapping[str, Any]]) -> tuple[ServerSubmission, ...]:
-    """Return the submissions that the API lists, without those that belong to no round."""
-    return tuple(
-        ServerSubmission(
-            id=str(one["id"]),
-            filename=str(one["filename"]),
-            round=int(one["round"]["number"]),
-            status=one["status"],
-            selected=bool(one["selected"]),
-            inserted_at=str(one["insertedAt"]),
-            error=one["errorInfo"] or None,
-        )
-        for one in listed
-        if one["round"] is not None
-    )
-
-
-def to_diagnostics(listed: Sequence[Mapping[str, Any]]) -> Diagnostics:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiToken:
     """
-    Return the diagnostics that the API lists, which is a list of one.
+    An API key of the account.
 
-    Raises:
-        NumeraiUnavailable: The list is empty, or a field is missing or unreadable.
+    Attributes:
+        public_id: Public half of the key.
+        scopes: What it allows.
     """
-    names = {"corr": "validationCorrV4", "bmc": "validationBmc", "mmc": "validationMmc"}
-    try:
-        only = listed[0]
-        eras = only["perEraDiagnostics"] or ()
-        return Diagnostics(
-            status=str(only["status"]),
-            message=only["message"] or None,
-            eras=int(only["erasAcceptedCount"] or 0),
-            scores={
-                name: {str(one["era"]): float(one[key]) for one in eras if one[key] is not None}
-                for name, key in names.items()
-            },
-        )
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise NumeraiUnavailable(f"the API returns diagnostics without a usable {error}") from None
+
+    public_id: Text
+    scopes: list[Text]
 
 
-def to_payments(listed: Mapping[str, Any]) -> tuple[Payment, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
     """
-    Return the payouts that the API lists, without those that have no amount yet.
+    Permission to read a file.
 
-    Raises:
-        NumeraiUnavailable: A field is missing or unreadable.
+    Attributes:
+        url: Presigned URL; it holds a signature.
     """
-    try:
-        return tuple(
-            Payment(
-                round=int(one["roundNumber"]), slot=str(one["modelName"]), nmr=float(one["payoutNmr"]), settled=settled
-            )
-            for kind, settled in (("pending", False), ("actual", True))
-            for one in listed[kind] or ()
-            if one["payoutNmr"] is not None
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise NumeraiUnavailable(f"the API lists a payout without a usable {error}") from None
+
+    url: str
 
 
-def to_stakes(listed: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageGrant:
     """
-    Return the NMR at risk in each of a model's rounds, by round number.
+    Permission to store a file.
 
-    Raises:
-        NumeraiUnavailable: A field is missing or unreadable.
+    Attributes:
+        url: Presigned URL; it holds a signature.
+        filename: Name under which the server stores the file.
     """
-    try:
-        return {int(one["roundNumber"]): float(one["atRisk"]) for one in listed if one["atRisk"] is not None}
-    except (KeyError, TypeError, ValueError) as error:
-        raise NumeraiUnavailable(f"the API lists a round's stake without a usable {error}") from None
+
+    url: str
+    filename: Name
 
 
-def _time(value: str | datetime) -> datetime:
-    time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identified:
+    """
+    An object of the API of which only the id is read.
+
+    Attributes:
+        id: Numerai's id.
+    """
+
+    id: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """
+    A file that the server holds.
+
+    Attributes:
+        id: Numerai's id.
+        filename: Name of the file.
+    """
+
+    id: Name
+    filename: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stake:
+    """
+    The stake of a model in one round.
+
+    Attributes:
+        round: Number of the round.
+        nmr: NMR at risk.
+    """
+
+    round: Annotated[Count, Field(validation_alias="roundNumber")]
+    nmr: Annotated[Amount, Field(validation_alias="atRisk")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiagnosedEra:
+    """
+    Scores of one era in Numerai's diagnostics; each ``None`` if the API returned none.
+
+    Attributes:
+        era: Name of the era.
+        corr: CORR.
+        bmc: BMC.
+        mmc: MMC.
+    """
+
+    era: Name
+    corr: Annotated[Amount | None, or_else(None), Field(validation_alias="validationCorrV4")] = None
+    bmc: Annotated[Amount | None, or_else(None), Field(validation_alias="validationBmc")] = None
+    mmc: Annotated[Amount | None, or_else(None), Field(validation_alias="validationMmc")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedDiagnostics:
+    """
+    Diagnostics as the API lists them.
+
+    Attributes:
+        status: ``done``, or a name of a pending or failed state.
+        message: Reason of a failure; ``None`` if there is none.
+        accepted: Number of eras that were accepted.
+        eras: Scores by era.
+    """
+
+    status: Name
+    message: Annotated[Text | None, or_else(None)] = None
+    accepted: Annotated[Count, or_else(0), Field(validation_alias="erasAcceptedCount")] = 0
+    eras: Annotated[
+        list[Annotated[DiagnosedEra | None, or_else(None)]] | None,
+        or_else(None),
+        Field(validation_alias="perEraDiagnostics"),
+    ] = None
+
+    def diagnostics(self) -> Diagnostics:
+        """Return the diagnostics with their scores by name and era."""
+        eras = [one for one in self.eras or () if one is not None]
+        found = {
+            "corr": {one.era: one.corr for one in eras if one.corr is not None},
+            "bmc": {one.era: one.bmc for one in eras if one.bmc is not None},
+            "mmc": {one.era: one.mmc for one in eras if one.mmc is not None},
+        }
+        return Diagnostics(status=self.status, message=self.message or None, eras=self.accepted, scores=found)

@@ -42,9 +42,11 @@ def answer(sandbox):
 def test_open_round_carries_its_times_and_payouts(client):
     """The open round has its times and the scores that it pays for."""
     current = client.current_round()
+    priced = client.round_with_pay(FIRST_ROUND)
 
     assert (current.number, current.opens_at, current.closes_at) == (FIRST_ROUND, OPENED, OPENED + timedelta(hours=1))
-    assert {payout.score: (payout.multiplier, payout.clip) for payout in current.payouts} == {
+    assert (priced.closes_at, priced.factor) == (current.closes_at, 1.0)
+    assert {payout.score: (payout.multiplier, payout.clip) for payout in priced.payouts} == {
         "corr60": (3.0, 1.0),
         "mmc60": (15.0, 1.0),
     }
