@@ -64,7 +64,7 @@ REASONS = {75: "later", 65: "refused", 78: "needs the operator"}
 NEXT_FALLBACK = "the bot keeps trying; after two such ends the next fallback fills the slot. The log has the place."
 """Body of the alert of an attempt that crashed or hung."""
 
-CLOSED_BY_SUCCESS = ("round", "account", "numerai", "attempt", "loop")
+CLOSED_BY_SUCCESS = ("round", "account", "numerai", "attempt", "loop", "restart")
 """Alerts that a confirmed round closes."""
 
 log = structlog.get_logger()
@@ -151,6 +151,12 @@ class Daemon:
         for account in self.accounts:
             account.hold_until = 0.0
         self.wake.set()
+
+    def report_restart(self) -> None:
+        """Alert that the process was stuck and started itself anew; the next confirmed round closes the alert."""
+        self._alerts.open(
+            "restart", "the bot was stuck and started itself anew", "the log has `daemon.stuck` and the stacks"
+        )
 
     def step(self) -> float:
         """

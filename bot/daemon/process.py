@@ -1,12 +1,14 @@
 """Run the daemon process: start its parts, handle signals, stop them, and exit when the loop is stuck."""
 
 import faulthandler
+import math
 import os
 import signal
 import sys
 import threading
 import time
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from types import FrameType
 
@@ -34,6 +36,15 @@ SILENT_S = LOOK_S + 15.0
 
 RESTART = 75
 """Exit status of a process that cannot recover; its supervisor should start it again."""
+
+RESTARTED_VARIABLE = "NUMERAI_BOT_RESTARTED"
+"""Variable with the monotonic time at which a process that was stuck started itself anew."""
+
+RESTARTED_AGAIN_S = 3600.0
+"""Seconds after such a start within which a process that is stuck again ends, with ``RESTART``."""
+
+REPORT_S = 5.0
+"""Longest time in seconds for the watchdog's report."""
 
 log = structlog.get_logger()
 
@@ -77,6 +88,9 @@ def serve(service: Service) -> None:
     A training that is running gets half a minute more to save a checkpoint.
     """
     loop, schedule, notifier = service.loop, service.schedule, service.notifier
+    if restarted_s() < math.inf:
+        _reap_earlier_children()
+        loop.report_restart()
     stop = _stop_on_signals(schedule, loop.wake)
     threading.Thread(target=_watch, args=(loop.heartbeat, schedule, stop), daemon=True, name="watchdog").start()
     with ExitStack() as running:
@@ -120,15 +134,72 @@ def _stop_on_signals(schedule: JobSchedule, wake: threading.Event) -> threading.
     return stop
 
 
+class Silence:
+    """
+    The time since a part of this process last gave a sign of life, as far as this process could run.
+
+    A process that was stopped, or whose machine was suspended, finds an old sign when it continues. That proves nothing:
+    the part could not run either. So only the time between two looks of the watchdog counts, and of that a few seconds.
+
+    Args:
+        sign: Returns the time of the part's last sign.
+    """
+
+    def __init__(self, sign: Callable[[], float]) -> None:
+        self._sign, self._last, self.seconds = sign, sign(), 0.0
+
+    def count(self, passed_s: float) -> float:
+        """Add the seconds since the last look, or begin again if there was a sign; return the seconds of silence."""
+        sign = self._sign()
+        self.seconds = 0.0 if sign != self._last else self.seconds + min(passed_s, 2 * LOOK_AFTER_S)
+        self._last = sign
+        return self.seconds
+
+
 def _watch(heartbeat: Heartbeat, schedule: JobSchedule, stop: threading.Event) -> None:
     """End the process if the loop or the scheduler is dead: supervisors restart an ended container, not an unhealthy one."""
+    loop, jobs = Silence(lambda: heartbeat.last_beat), Silence(lambda: schedule.last_sign)
+    looked = time.monotonic()
     while not stop.wait(LOOK_AFTER_S):
-        silent = schedule.silent_s > SILENT_S
-        heartbeat.mark("scheduler", f"no sign of it for {schedule.silent_s:.0f} s" if silent else None)
-        if heartbeat.age_s > HOPELESS_S or schedule.silent_s > SILENT_S + HOPELESS_S:
-            log.critical("daemon.stuck", loop_s=round(heartbeat.age_s), scheduler_s=round(schedule.silent_s))
-            faulthandler.dump_traceback(file=sys.stderr)
-            os._exit(RESTART)
+        passed_s, looked = time.monotonic() - looked, time.monotonic()
+        loop_s, jobs_s = loop.count(passed_s), jobs.count(passed_s) if schedule.names else 0.0
+        heartbeat.mark("scheduler", f"no sign of it for {jobs_s:.0f} s" if jobs_s > SILENT_S else None)
+        if loop_s > HOPELESS_S or jobs_s > SILENT_S + HOPELESS_S:
+            _end_stuck(loop_s, jobs_s)
+
+
+def _end_stuck(loop_s: float, jobs_s: float) -> None:
+    """Report that the process is stuck; start it anew in place, or end it if that was done within the last hour."""
+
+    def report() -> None:
+        log.critical("daemon.stuck", loop_s=round(loop_s), scheduler_s=round(jobs_s))
+        faulthandler.dump_traceback(file=sys.stderr)
+
+    # A pipe that nobody reads may be why the loop is stuck; it must not keep the watchdog, too.
+    reporting = threading.Thread(target=report, daemon=True)
+    reporting.start()
+    reporting.join(timeout=REPORT_S)
+    if restarted_s() > RESTARTED_AGAIN_S:
+        os.environ[RESTARTED_VARIABLE] = str(time.monotonic())
+        # Without a supervisor nobody starts the bot again. The kernel kills the children together with their threads.
+        with suppress(OSError, ValueError):
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this program with its own arguments
+    os._exit(RESTART)
+
+
+def restarted_s() -> float:
+    """Return the seconds since this process started itself anew because it was stuck; infinity if it did not."""
+    try:
+        return time.monotonic() - float(os.environ.get(RESTARTED_VARIABLE, "-inf"))
+    except ValueError:
+        return math.inf
+
+
+def _reap_earlier_children() -> None:
+    """Read the status of children that died when this process started itself anew, so that they leave no zombies."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _end_for_sure(schedule: JobSchedule) -> None:

@@ -76,6 +76,11 @@ class Heartbeat:
             return (before is None) != (reason is None)
 
     @property
+    def last_beat(self) -> float:
+        """Return the monotonic time of the last beat, or of the start before the first one."""
+        return self._beat
+
+    @property
     def age_s(self) -> float:
         """Return the seconds since the last beat."""
         return time.monotonic() - self._beat

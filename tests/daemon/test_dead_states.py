@@ -67,10 +67,11 @@ def test_the_slowest_verdict_comes_in_time():
     assert _jobs.LOOK_S < service.SILENT_S
 
 
-def test_a_loop_that_hangs_in_a_call_is_unhealthy(loop, tournament, tmp_path, soon):
-    """A request without an answer stops the beat."""
+def test_a_loop_that_hangs_in_a_call_is_unhealthy(loop, tmp_path, soon):
+    """A disk without an answer stops the beat; Numerai without one does not, since the loop never waits for it."""
     release = threading.Event()
-    tournament.server_now = lambda: release.wait(30) or OPENED
+    loop.on_settled = lambda: release.wait(30)
+    loop._settled = False
     thread = threading.Thread(target=steps, args=(loop,))
     thread.start()
     found = unhealthy(tmp_path, "the loop has not come round")
@@ -180,12 +181,14 @@ def test_a_job_that_hangs_is_stopped_and_the_scheduler_counts_as_alive(tmp_path,
 
 
 ENDS = """
-import sys, threading, time
+import os, sys, threading, time
 from pathlib import Path
 from bot.daemon import process as service
 from bot.daemon._jobs import JobSchedule, Job
 from bot.record.heartbeat import Heartbeat
 folder, dead = Path(sys.argv[1]), sys.argv[2]
+with (folder / "starts").open("a") as file:
+    file.write(f"{os.getpid()}\\n")
 service.LOOK_AFTER_S, service.HOPELESS_S, service.SILENT_S = 0.05, 0.3, 0.1
 jobs = [Job(name="sync", commands=(("sync",),), ledger_path=folder / "ledger.sqlite", every_s=3600.0)]
 schedule, heartbeat = JobSchedule(jobs if dead == "scheduler" else []), Heartbeat(folder=folder)
@@ -207,15 +210,53 @@ def process(tmp_path, dead):
 
 
 @pytest.mark.parametrize("dead", ["loop", "scheduler"])
-def test_a_process_that_cannot_recover_ends_itself(tmp_path, dead):
-    """If loop or scheduler stay dead, the process prints its stacks and exits with 75, to be started again."""
+def test_a_process_that_cannot_recover_starts_anew_once(tmp_path, dead):
+    """If loop or scheduler stay dead, the process prints its stacks and starts itself anew; the second time it exits with 75."""
     with process(tmp_path, dead) as stuck:
         errors = stuck.communicate(timeout=300)[1]
     written = tmp_path / "pulse.json"
 
+    assert (tmp_path / "starts").read_text().split() == [str(stuck.pid)] * 2
     assert stuck.returncode == service.RESTART
-    assert "daemon.stuck" in errors or "most recent call first" in errors
+    assert errors.count("Current thread") == 2
     assert dead == "loop" or "scheduler" in written.read_text()
+
+
+def test_a_process_that_starts_anew_leaves_no_child(tmp_path):
+    """The kernel ends the commands of a process that starts itself anew."""
+    (tmp_path / "child.py").write_text(
+        "import os, pathlib, sys, time; from bot.system.child_process import end_with_parent; end_with_parent()\n"
+        "pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(300)\n"
+    )
+    script = (
+        "import sys, time, threading, pathlib; from bot.system import child_process; from bot.daemon import process\n"
+        "if process.restarted_s() < 1e9:\n"
+        "    process._reap_earlier_children(); sys.exit(int(pathlib.Path(f'/proc/{open(sys.argv[2]).read()}').exists()))\n"
+        "child_process.PROGRAM = (sys.executable, sys.argv[1])\n"
+        "child_process.ChildProcess(command=(sys.argv[2],), limit_s=60).start()\n"
+        "while not pathlib.Path(sys.argv[2]).is_file() or not open(sys.argv[2]).read(): time.sleep(0.01)\n"
+        "threading.Thread(target=process._end_stuck, args=(1.0, 1.0)).start(); time.sleep(60)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script, str(tmp_path / "child.py"), str(tmp_path / "pid")]
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=300)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("asleep_s", [600.0, 30 * 86400.0])
+def test_a_process_that_continues_after_a_stop_looks_first(asleep_s):
+    """The seconds of a suspend or a SIGSTOP do not count as silence; those after it do."""
+    signs = [1.0]
+    silence = service.Silence(lambda: signs[-1])
+    before = silence.count(service.LOOK_AFTER_S)
+    after = silence.count(asleep_s)
+    looks = [silence.count(service.LOOK_AFTER_S) for _ in range(40)]
+    signs.append(2.0)
+
+    assert before < after < heartbeat.STUCK_S
+    assert looks[-1] > heartbeat.HOPELESS_S
+    assert silence.count(service.LOOK_AFTER_S) == 0.0
 
 
 def test_a_stopped_process_is_unhealthy(tmp_path, soon):
