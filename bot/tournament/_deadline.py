@@ -131,6 +131,13 @@ class _Watched(HTTPConnection):
             deadline.watch(self.sock)
         super().request(*args, **kwargs)
 
+    def _tunnel(self) -> None:
+        super()._tunnel()
+        deadline = _current.get()
+        # A proxy's answer that was cut in its headers looks complete; TLS would begin on a dead connection.
+        if deadline is not None and deadline.expired:
+            raise TimeoutError("the deadline has passed")
+
 
 class _WatchedTls(_Watched, HTTPSConnection):
     pass

@@ -291,6 +291,8 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         method = self.rfile.readline().partition(b" ")[0].decode()
+        if not method:  # a connection that sends nothing
+            return
         headers = {}
         while (line := self.rfile.readline().strip()) and b":" in line:
             name, _, value = line.decode("latin-1").partition(":")
