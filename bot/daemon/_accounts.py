@@ -29,6 +29,9 @@ class RoundLedger(Protocol):
     def filled_by(self, round_number: int, slot: str) -> str:
         """Return the name of the fallback that filled the slot, ``champion`` for none."""
 
+    def passed_over(self, round_number: int, slot: str) -> str:
+        """Return why better fallbacks did not fill the slot."""
+
     def record_round(self, round_: Round) -> None:
         """Store when a round opened and closes."""
 

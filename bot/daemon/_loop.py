@@ -316,9 +316,12 @@ class Daemon:
         lower = [f"{slot} by its {name}" for slot, name in filled.items() if name != "champion"]
         if lower:
             title = f"round {current.number}: {', '.join(lower).replace('its last', 'the last')}"
-            self._alerts.open(
-                "ladder", title, "the champion could not fill the slot; the round's report has the reason"
+            reasons = (
+                f"{slot}: {self.ledger.passed_over(current.number, slot)}"
+                for slot, name in filled.items()
+                if name != "champion"
             )
+            self._alerts.open("ladder", title, "; ".join(reasons))
         else:
             self._alerts.close("ladder", f"round {current.number} was filled by champions")
 

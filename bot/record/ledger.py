@@ -2,7 +2,8 @@
 The ledger: rounds, submissions, live files and jobs, in one SQLite file per mode.
 
 A row of ``submission`` is written *before* the first effect on the server (``intended``) and becomes ``confirmed`` only
-after the uploaded bytes were read back; a dry run leaves ``rehearsed``. The table ``event`` is append-only.
+after the uploaded bytes were read back; a dry run leaves ``rehearsed``. The table ``event`` is append-only. A row of
+``scoring`` holds the start of a scoring while it runs, so that one whose process died is known to the next attempt.
 """
 
 import json
@@ -35,6 +36,7 @@ class Entry:
         intended_at: ISO time of the intent, UTC.
         confirmed_at: ISO time of the confirmation, UTC.
         filled_by: The champion or the fallback that filled the slot, see :mod:`bot.submission.fallbacks`.
+        passed_over: Why better ones did not; empty where there were none.
     """
 
     round: int
@@ -49,6 +51,40 @@ class Entry:
     intended_at: str
     confirmed_at: str | None
     filled_by: str = "champion"
+    passed_over: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deaths:
+    """
+    Scorings of one artifact in one round that did not return.
+
+    Attributes:
+        killed: Number of those whose process was killed from outside.
+        overran: Number of those that were ended at their time limit.
+        lost_s: Seconds that the last one took.
+    """
+
+    killed: int = 0
+    overran: int = 0
+    lost_s: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """Return the number of all."""
+        return self.killed + self.overran
+
+    def __add__(self, other: "Deaths") -> "Deaths":
+        return Deaths(
+            killed=self.killed + other.killed,
+            overran=self.overran + other.overran,
+            lost_s=max(self.lost_s, other.lost_s),
+        )
+
+    def __str__(self) -> str:
+        killed = f"its process was killed {_times(self.killed)}" if self.killed else ""
+        overran = f"it did not score in its time {_times(self.overran)}" if self.overran else ""
+        return " and ".join(filter(None, (killed, overran)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +122,11 @@ class Ledger(Database):
     """The rounds, submissions, live files and jobs of one mode."""
 
     @property
+    def path(self) -> Path:
+        """Return the path of the file."""
+        return self._path
+
+    @property
     def rounds(self) -> Path:
         """Return the folder of the ledger's rounds."""
         return rounds_folder(self._path)
@@ -114,7 +155,8 @@ class Ledger(Database):
         with kill_point("ledger.intend"), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO submission (round, slot, state, token, csv_sha256, data_sha256, artifact,"
-                " submission_id, filename, intended_at, confirmed_at, rung) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " submission_id, filename, intended_at, confirmed_at, rung, passed_over)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     entry.round,
                     entry.slot,
@@ -128,6 +170,7 @@ class Ledger(Database):
                     entry.intended_at,
                     entry.confirmed_at,
                     entry.filled_by,
+                    entry.passed_over,
                 ),
             )
             self._event("submission." + entry.state, entry.intended_at, entry.round, entry.slot, {"token": entry.token})
@@ -203,6 +246,61 @@ class Ledger(Database):
         entry = self.entry(round_number, slot)
         return "champion" if entry is None else entry.filled_by
 
+    def passed_over(self, round_number: int, slot: str) -> str:
+        """Return why better fallbacks did not fill *slot* in the round; empty where there were none."""
+        entry = self.entry(round_number, slot)
+        return "" if entry is None else entry.passed_over
+
+    def start_scoring(self, round_number: int, slot: str, artifact: str, *, at: datetime, limit_s: float) -> None:
+        """Record that an artifact begins to score. The record stays if the process dies."""
+        with kill_point("ledger.start_scoring"), self._transaction():
+            self._db.execute(
+                "INSERT INTO scoring (round, slot, artifact, started_at, limit_s) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET started_at = excluded.started_at, limit_s = excluded.limit_s",
+                (round_number, slot, artifact, at.isoformat(), limit_s),
+            )
+
+    def end_scoring(self, round_number: int, slot: str, artifact: str) -> None:
+        """Record that an artifact's scoring returned, with scores or with an error."""
+        with kill_point("ledger.end_scoring"), self._transaction():
+            self._db.execute(
+                "UPDATE scoring SET started_at = NULL WHERE round = ? AND slot = ? AND artifact = ?",
+                (round_number, slot, artifact),
+            )
+
+    def overrun_scoring(self, round_number: int, slot: str, artifact: str, *, at: datetime) -> None:
+        """Record that the process is about to end itself, because an artifact's scoring reached its limit."""
+        with kill_point("ledger.overrun_scoring"), self._transaction():
+            self._db.execute(
+                "UPDATE scoring SET started_at = NULL, overran = overran + 1, lost_s = limit_s"
+                " WHERE round = ? AND slot = ? AND artifact = ?",
+                (round_number, slot, artifact),
+            )
+            self._event("scoring.overran", at.isoformat(), round_number, slot, {"artifact": artifact})
+
+    def count_deaths(self, round_number: int, *, at: datetime) -> None:
+        """Count each scoring of the round that neither returned nor reached its limit; call it while none is running."""
+        with kill_point("ledger.count_deaths"), self._transaction():
+            query = "SELECT * FROM scoring WHERE round = ? AND started_at IS NOT NULL"
+            for row in self._db.execute(query, (round_number,)).fetchall():
+                since = (at - datetime.fromisoformat(row["started_at"])).total_seconds()
+                self._db.execute(
+                    "UPDATE scoring SET started_at = NULL, killed = killed + 1, lost_s = ?"
+                    " WHERE round = ? AND slot = ? AND artifact = ?",
+                    (min(max(since, 0.0), row["limit_s"]), round_number, row["slot"], row["artifact"]),
+                )
+                detail = {"artifact": row["artifact"]}
+                self._event("scoring.killed", at.isoformat(), round_number, row["slot"], detail)
+
+    def deaths(self, round_number: int, *, slot: str | None = None) -> dict[str, Deaths]:
+        """Return the counted deaths of the round by artifact: of all slots, or of one."""
+        found: dict[str, Deaths] = {}
+        for row in self._select("SELECT * FROM scoring WHERE round = ? AND killed + overran > 0", round_number):
+            if slot in (None, row["slot"]):
+                one = Deaths(killed=row["killed"], overran=row["overran"], lost_s=row["lost_s"])
+                found[row["artifact"]] = found.get(row["artifact"], Deaths()) + one
+        return found
+
     def record_round(self, round_: Round) -> None:
         """Record when a round opened and closes; later times replace earlier ones."""
         with kill_point("ledger.see"), self._transaction():
@@ -257,6 +355,10 @@ class Ledger(Database):
             "INSERT INTO event (at, name, round, slot, detail) VALUES (?, ?, ?, ?, ?)",
             (at, name, round_number, slot, json.dumps(detail, sort_keys=True)),
         )
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def _to_entry(row: sqlite3.Row) -> Entry:

@@ -32,6 +32,7 @@ from bot.serving.artifacts import ArtifactStore
 from bot.serving.names import DISTRIBUTIONS
 from bot.serving.scorer import Scored, Scorer
 from bot.serving.version_pin import Pin
+from bot.submission._scoring_watch import ScoringWatch
 from bot.submission.live_benchmark import Floats, live_benchmark
 from bot.submission.submission_file import read_submission
 from bot.tournament.client import NumeraiClient
@@ -150,9 +151,18 @@ class Fallbacks:
             fallbacks.append(Fallback(name="last round", artifact=last.artifact, data_version=in_use))
         return AvailableFallbacks(fallbacks=tuple(fallbacks), problems=tuple(problems))
 
-    def predict(self, fallback: Fallback, live: LiveFile, slot: Slot, round_: Round) -> LivePredictions:
+    def predict(
+        self, fallback: Fallback, live: LiveFile, slot: Slot, round_: Round, watch: ScoringWatch
+    ) -> LivePredictions:
         """
         Predict the rows of *live*, the round's file of the fallback's data version.
+
+        Args:
+            fallback: The fallback.
+            live: The live rows.
+            slot: The slot to fill.
+            round_: The open round.
+            watch: Watch of the fallback's turn; it may end the process.
 
         Raises:
             RefuseToSubmit: This fallback cannot predict them.
@@ -160,8 +170,8 @@ class Fallbacks:
         last = self.ledger.last_confirmed(slot.name, before=round_.number)
         if fallback.name == "last round" and last is not None:
             return self._repeat(last, live)
-        scorer = self._open(fallback.artifact)
-        scored = self._score(scorer, live, round_)
+        scorer = self._open(fallback.artifact, watch)
+        scored = self._score(scorer, live, round_, watch)
         if scored.not_neutralized is not None:
             log.error("round.not_neutralized", artifact=fallback.artifact, reason=scored.not_neutralized.reason)
         return LivePredictions(
@@ -169,7 +179,7 @@ class Fallbacks:
             members=scored.rows.members,
             neutralizers=scored.rows.neutralizers,
             validation=scorer.artifact.manifest["scores"],
-            drift=self._drift(scored.rows, live, fallback, last, round_),
+            drift=self._drift(scored.rows, live, fallback, last, round_, watch),
             not_neutralized=scored.not_neutralized,
             feature_drift=_feature_drift(scorer, scored.rows),
             columns=ColumnSums.of(scorer.manifest.features, scored.rows.prepared.features, scorer.manifest.missing),
@@ -188,14 +198,15 @@ class Fallbacks:
             drift=Absent("predictions of the last round"),
         )
 
-    def _open(self, identity: str) -> Scorer:
+    def _open(self, identity: str, watch: ScoringWatch) -> Scorer:
         """Open an artifact; verify its files every time, even when the models are loaded already."""
-        artifact = self.artifacts.open(identity)
-        if identity not in self.scorers:
-            self.scorers[identity] = Scorer(artifact, threads=self.threads)
+        with watch.scoring(identity):
+            artifact = self.artifacts.open(identity)
+            if identity not in self.scorers:
+                self.scorers[identity] = Scorer(artifact, threads=self.threads)
         return self.scorers[identity]
 
-    def _score(self, scorer: Scorer, live: LiveFile, round_: Round) -> "_Scored":
+    def _score(self, scorer: Scorer, live: LiveFile, round_: Round, watch: ScoringWatch) -> "_Scored":
         """Score the live rows, neutralized to the benchmark where the artifact wants it and it is there."""
         live.refuse_unreadable(scorer.manifest.features)
         version = self._version(scorer)
@@ -203,7 +214,8 @@ class Fallbacks:
         benchmark = self._benchmark(scorer, live, round_, version)
         predictions = benchmark if isinstance(benchmark, np.ndarray) else None
         try:
-            rows = scorer.score(live.names, live.values, window=window, benchmark=predictions)
+            with watch.scoring(scorer.artifact.id):
+                rows = scorer.score(live.names, live.values, window=window, benchmark=predictions)
         except (RuntimeError, ValueError, MemoryError) as error:  # of onnxruntime and numpy: one model's failure
             raise ArtifactInvalid(f"artifact {scorer.artifact.id} does not score: {error}") from None
         for finding in rows.prepared.findings:
@@ -218,16 +230,24 @@ class Fallbacks:
         return live_benchmark(self.client, round_, folder, live, version=version, column=scorer.benchmark)
 
     def _drift(
-        self, rows: Scored, live: LiveFile, fallback: Fallback, last: Entry | None, round_: Round
+        self,
+        rows: Scored,
+        live: LiveFile,
+        fallback: Fallback,
+        last: Entry | None,
+        round_: Round,
+        watch: ScoringWatch,
     ) -> float | Absent:
         """Return the rank correlation with the predictions of the last confirmed submission's artifact on the same rows."""
         if last is None or last.artifact == fallback.artifact:
             return Absent("same artifact or none before")
+        if last.artifact in watch.deaths:  # a comparison is not worth another attempt
+            return Absent(f"the last artifact does not score: {watch.deaths[last.artifact]}")
         try:
-            scorer = self._open(last.artifact)
+            scorer = self._open(last.artifact, watch)
             if self._version(scorer) != fallback.data_version:
                 return Absent(f"the last artifact is on {self._version(scorer)}")
-            before = self._score(scorer, live, round_).rows
+            before = self._score(scorer, live, round_, watch).rows
         except RefuseToSubmit as error:
             log.warning("drift.unknown", artifact=last.artifact, reason=str(error))
             return Absent("the last artifact does not score")

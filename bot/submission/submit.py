@@ -25,6 +25,8 @@ from bot.record.ledger import Entry, Ledger
 from bot.submission._delivery import Delivery, token
 from bot.submission._late_queue import LateQueue
 from bot.submission._round_report import RoundReport
+from bot.submission._scoring_watch import ScoringWatch
+from bot.submission._turns import FALLBACK_S, Turns, share_s
 from bot.submission.fallbacks import Fallback, Fallbacks, LivePredictions
 from bot.submission.gates import (
     Limits,
@@ -40,9 +42,6 @@ from bot.system.files import publish, rename, state_error
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
-
-FALLBACK_S = 15.0
-"""Least seconds for scoring, gates and upload. With fewer left before the guard, no further fallback is tried."""
 
 Outcome = Literal["confirmed", "already confirmed", "dry run"]
 
@@ -60,6 +59,7 @@ class Receipt:
         outcome: How it ended.
         artifact: Id of the artifact that predicted.
         filled_by: Name of the fallback that filled the slot.
+        passed_over: Why better ones did not; empty where there were none.
         data_version: Data version of the artifact; ``unknown`` where its manifest is gone.
         data_sha256: Digest of the live file.
         csv_sha256: Digest of the submitted file.
@@ -74,6 +74,7 @@ class Receipt:
     outcome: Outcome
     artifact: str
     filled_by: str
+    passed_over: str
     data_version: str
     data_sha256: str
     csv_sha256: str
@@ -123,6 +124,12 @@ class Submitter:
                 return self._submit(attempt)
         except OSError as error:
             raise state_error(self.fallbacks.state_dir, error) from None
+
+    def in_turn(self, round_: Round, slots: Sequence[Slot]) -> tuple[Slot, ...]:
+        """Return the slots, last those whose artifacts ended the process in this round: they hold up no other slot."""
+        self.ledger.count_deaths(round_.number, at=self.client.server_now())
+        deaths = {one.name: self.ledger.deaths(round_.number, slot=one.name).values() for one in slots}
+        return tuple(sorted(slots, key=lambda one: sum(found.count for found in deaths[one.name])))
 
     def queue(self, slots: Sequence[Slot], round_number: int | None) -> tuple[Entry, ...]:
         """
@@ -188,34 +195,58 @@ class Submitter:
             folder=attempt.folder,
             versions=[one.data_version for one in available.fallbacks],
         )
-        longest = FALLBACK_S
-        for fallback in available.fallbacks:
-            if refused and not self._has_time(attempt, fallback, longest, reason=str(refused[-1])):
+        self.ledger.count_deaths(attempt.round.number, at=self.client.server_now())
+        deaths = self.ledger.deaths(attempt.round.number)
+        turns = Turns.of(available.fallbacks, deaths, left_s=self._left_s(attempt))
+        died, longest = dict(turns.passed_over), FALLBACK_S
+        for turn, fallback in enumerate(turns.order):
+            # No further fallback is tried without time for it; the first one costs nothing.
+            if turn and not self._has_time(attempt, fallback, longest):
                 break
+            if fallback.name != "last round":
+                died.pop(fallback.artifact, None)
+            if reasons := tuple(map(str, (*died.values(), *refused))):
+                log.error("ladder.rung", rung=fallback.name, artifact=fallback.artifact, reason=reasons[-1])
             began = attempt.stages.total
             with attempt.stages.stage("fetch"):
                 live = files.get(fallback.data_version)  # steps 2 and 3
             if isinstance(live, Absent):
                 refused.append(RetryLater(live.reason))
                 continue
+            watch = ScoringWatch(
+                ledger=self.ledger,
+                round_number=attempt.round.number,
+                slot=attempt.slot.name,
+                clock=self.client.server_now,
+                left_s=share_s(self._left_s(attempt), len(turns.order) - turn),
+                deaths=deaths,
+            )
             try:
-                return self._draft_with(fallback, live, attempt, tuple(map(str, refused)))
+                return self._draft_with(fallback, live, attempt, watch, reasons)
             except RefuseToSubmit as error:
                 refused.append(error)
             longest = max(longest, attempt.stages.total - began)
-        raise refused[0]
+        # What died may score in the next attempt; what was refused is refused again.
+        raise (*died.values(), *refused)[0]
 
-    def _has_time(self, attempt: "_Attempt", fallback: Fallback, needed_s: float, *, reason: str) -> bool:
-        """Return whether *fallback* can be tried before the guard, and log that better ones were refused."""
-        left = attempt.round.seconds_left(self.client.server_now()) - attempt.round.guard.total_seconds()
-        if left < needed_s:
-            log.error("ladder.late", rung=fallback.name, seconds_left=round(left), seconds_needed=round(needed_s))
-            return False
-        log.error("ladder.rung", rung=fallback.name, artifact=fallback.artifact, reason=reason)
-        return True
+    def _left_s(self, attempt: "_Attempt") -> float:
+        """Return the seconds before the guard."""
+        return attempt.round.seconds_left(self.client.server_now()) - attempt.round.guard.total_seconds()
+
+    def _has_time(self, attempt: "_Attempt", fallback: Fallback, needed_s: float) -> bool:
+        """Return whether *fallback* can be tried before the guard; log it where it cannot."""
+        left_s = self._left_s(attempt)
+        if left_s < needed_s:
+            log.error("ladder.late", rung=fallback.name, seconds_left=round(left_s), seconds_needed=round(needed_s))
+        return left_s >= needed_s
 
     def _draft_with(
-        self, fallback: Fallback, live: ProvenLiveFile, attempt: "_Attempt", refused: tuple[str, ...]
+        self,
+        fallback: Fallback,
+        live: ProvenLiveFile,
+        attempt: "_Attempt",
+        watch: ScoringWatch,
+        refused: tuple[str, ...],
     ) -> "_Draft":
         """
         Score the live file with one fallback, write the submission and check it.
@@ -226,14 +257,15 @@ class Submitter:
         stages = attempt.stages
         with structlog.contextvars.bound_contextvars(artifact=fallback.artifact):
             with stages.stage("score"):
-                predicted = self.fallbacks.predict(fallback, live.rows, attempt.slot, attempt.round)  # steps 4 to 6
+                # Steps 4 to 6.
+                predicted = self.fallbacks.predict(fallback, live.rows, attempt.slot, attempt.round, watch)
             with stages.stage("gates"):
                 content = render(live.rows.ids, predicted.predictions)
                 csv = attempt.slot_folder / "draft.csv"
                 publish(csv, content)
                 findings = self._check(csv, live, predicted)  # step 7
             draft = _Draft(
-                entry=self._new_entry(attempt, fallback, live, content),
+                entry=self._new_entry(attempt, fallback, live, content, refused),
                 version=live.record.version,
                 content=content,
                 predicted=predicted,
@@ -271,7 +303,9 @@ class Submitter:
             findings = (*findings, not_neutralized(predicted.not_neutralized.reason))
         return (*findings, official_validation(verdict))
 
-    def _new_entry(self, attempt: "_Attempt", fallback: Fallback, live: ProvenLiveFile, content: bytes) -> Entry:
+    def _new_entry(
+        self, attempt: "_Attempt", fallback: Fallback, live: ProvenLiveFile, content: bytes, refused: tuple[str, ...]
+    ) -> Entry:
         sha256 = hashlib.sha256(content).hexdigest()
         return Entry(
             round=attempt.round.number,
@@ -286,6 +320,7 @@ class Submitter:
             intended_at=self.client.server_now().isoformat(),
             confirmed_at=None,
             filled_by=fallback.name,
+            passed_over="; ".join(refused),
         )
 
     def _intend(self, draft: "_Draft") -> None:
@@ -337,6 +372,7 @@ class Submitter:
             outcome=outcome,
             artifact=entry.artifact,
             filled_by=entry.filled_by,
+            passed_over=entry.passed_over,
             data_version=self.fallbacks.artifacts.data_version(entry.artifact) or "unknown",
             data_sha256=entry.data_sha256,
             csv_sha256=entry.csv_sha256,

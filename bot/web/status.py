@@ -55,7 +55,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
             "rounds": [
                 {
                     "round": entry.round, "slot": entry.slot, "state": entry.state, "artifact": entry.artifact, "rung": entry.filled_by,
-                    "submission": entry.submission_id, "confirmed_at": entry.confirmed_at,
+                    "passed_over": entry.passed_over, "submission": entry.submission_id, "confirmed_at": entry.confirmed_at,
                 }
                 for entry in entries
                 if entry.round in numbers
@@ -94,7 +94,8 @@ def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
         ],
         "slots": {
             entry.slot: {
-                "state": entry.state, "artifact": entry.artifact, "rung": entry.filled_by, "csv_sha256": entry.csv_sha256,
+                "state": entry.state, "artifact": entry.artifact, "rung": entry.filled_by,
+                "passed_over": entry.passed_over, "csv_sha256": entry.csv_sha256,
                 "submission": entry.submission_id, "filename": entry.filename, "intended_at": entry.intended_at,
                 "confirmed_at": entry.confirmed_at, "report": _report(folder / entry.slot / "report.json"),
                 "benchmark": _report(folder / entry.slot / "likeness.json"),

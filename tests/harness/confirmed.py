@@ -24,6 +24,7 @@ if __name__ == "__main__" and sys.argv[1] == "submit":
         "2026-11-24",
         "2026-11-24",
         rung,
+        "",
     )
     with database:
         database.execute(f"INSERT OR REPLACE INTO submission VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608

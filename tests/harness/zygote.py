@@ -3,8 +3,8 @@ A process that has loaded all libraries of a submission, and forks one bot after
 
 Each line on standard input starts one attempt: ``{"url", "state", "kill"}``. The child submits the open round, as
 ``bot submit`` does, and sends itself SIGKILL at its *kill*-th kill point. The answer is its exit status (-9 if killed) and
-the kill points that it passed. With *fail* the child's *fail*-th write, sync or rename below the
-state directory fails with *errno* (see ``failing.c``).
+the kill points that it passed. With *deadly* its artifacts die while they score. With *fail* the child's *fail*-th write,
+sync or rename below the state directory fails with *errno* (see ``failing.c``).
 """
 
 import ctypes
@@ -12,6 +12,8 @@ import json
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import stamina
@@ -22,6 +24,7 @@ from bot.record.ledger import Ledger
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
+from bot.submission import _scoring_watch
 from bot.submission.fallbacks import Fallbacks
 from bot.submission.gates import Limits
 from bot.submission.submission_file import _validate
@@ -31,6 +34,7 @@ from bot.system.lock import state_lock
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.tournament.transport import Transport
+from tests.harness.deadly import arm
 
 
 class HereValidation:
@@ -48,6 +52,34 @@ class HereValidation:
         return None
 
 
+class Impatience:
+    """Limits of scorings in this process: they do not pass with the time, but at once when a scoring hangs."""
+
+    ITIMER_REAL = signal.ITIMER_REAL
+
+    def __init__(self, passed: int) -> None:
+        self._passed, self._hung, self._alarm_s = passed, threading.Event(), 0.0
+        _scoring_watch.threading = _scoring_watch.signal = self
+
+    def report(self, identity: str, way: str) -> None:
+        """Write which artifact dies, and let its limit pass if it hangs."""
+        os.write(self._passed, f"died:{identity}\n".encode())
+        if way == "hang with the lock" and self._alarm_s:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+        elif way.startswith("hang"):
+            self._hung.set()
+
+    def setitimer(self, _which: int, seconds: float) -> None:
+        """Stand in for the kernel's timer."""
+        self._alarm_s = seconds
+
+    def Timer(self, _seconds: float, function: Callable[..., None], about: tuple[object, ...]) -> threading.Thread:  # noqa: N802
+        """Stand in for the timer of a scoring."""
+        timer = threading.Thread(target=lambda: self._hung.wait() and function(*about), daemon=True)
+        timer.cancel = lambda: None
+        return timer
+
+
 def attempt(asked: dict, scorers: dict[str, Scorer], passed: int) -> int:
     """Submit once; return the exit status."""
     count = 0
@@ -60,6 +92,8 @@ def attempt(asked: dict, scorers: dict[str, Scorer], passed: int) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
 
     state = Path(asked["state"])
+    if "deadly" in asked:
+        arm(asked["deadly"], report=Impatience(passed).report)
     try:
         with listening(reach_kill_point), state_lock(state):
             ledger = Ledger(state / "ledger.sqlite")
@@ -78,7 +112,7 @@ def attempt(asked: dict, scorers: dict[str, Scorer], passed: int) -> int:
                     artifacts=ArtifactStore(Path(asked["artifacts"])),
                     state_dir=state,
                     data_version="v5.3",
-                    scorers=dict(scorers),
+                    scorers={} if "deadly" in asked else dict(scorers),
                 ),
                 live=True,
                 # A tiny world's few features are more exposed in some eras than the gate allows.

@@ -66,7 +66,7 @@ def test_commits_are_durable_and_wait_for_others(ledger):
 
 def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
     """Rows of the first schema stay and get the later columns; a current ledger is not changed."""
-    ledger.intend(replace(ENTRY, filled_by="champion"))
+    ledger.intend(replace(ENTRY, filled_by="champion", passed_over=""))
     ledger.close()
     database = sqlite3.connect(tmp_path / "ledger.sqlite")
     for statement in (
@@ -81,6 +81,8 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
         "INSERT INTO live_file VALUES (1404, 's', 'i1404', 5, '2026')",
         "DROP TABLE diagnosis",
         "DROP TABLE round_paid",
+        "ALTER TABLE submission DROP COLUMN passed_over",
+        "DROP TABLE scoring",
         "PRAGMA user_version = 1",
     ):
         database.execute(statement)
@@ -89,7 +91,7 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
     with closing(Ledger(tmp_path / "ledger.sqlite")) as first, closing(Ledger(tmp_path / "ledger.sqlite")) as second:
         first.record_round(opened(1404))
 
-        assert second.entry(1404, "mixer") == replace(ENTRY, filled_by="champion")
+        assert second.entry(1404, "mixer") == replace(ENTRY, filled_by="champion", passed_over="")
         assert second.last_round()["number"] == 1404
         assert second.live_files(1404) == (
             LiveFileRecord(round=1404, version="", sha256="s", ids_sha256="i1404", rows=5, fetched_at="2026"),
@@ -163,11 +165,16 @@ def test_a_reader_of_an_older_ledger_migrates_a_copy(tmp_path, ledger):
     ledger.intend(ENTRY)
     ledger.close()
     with closing(sqlite3.connect(path)) as database:
-        database.execute("DROP TABLE round_paid")
-        database.execute("PRAGMA user_version = 6")
+        for statement in (
+            "DROP TABLE round_paid",
+            "ALTER TABLE submission DROP COLUMN passed_over",
+            "DROP TABLE scoring",
+            "PRAGMA user_version = 6",
+        ):
+            database.execute(statement)
         database.commit()
     with closing(Ledger(path, read_only=True)) as reader:
-        assert reader.entries() == (ENTRY,)
+        assert reader.entries() == (replace(ENTRY, passed_over=""),)
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (6,)
 

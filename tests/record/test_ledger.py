@@ -191,9 +191,11 @@ def test_page_that_rotted_is_one_clear_error(tmp_path):
     """For damage found while reading rows, the error contains the path and the remedy."""
     first = Ledger(tmp_path / "ledger.sqlite")
     intend_all(first, range(1000, 1400))
+    (page,) = first._select("SELECT rootpage FROM sqlite_schema WHERE name = 'submission'")[0]
     first.close()
-    content = (tmp_path / "ledger.sqlite").read_bytes()
-    (tmp_path / "ledger.sqlite").write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    content = bytearray((tmp_path / "ledger.sqlite").read_bytes())
+    content[(page - 1) * 4096 : page * 4096] = b"\xff" * 4096
+    (tmp_path / "ledger.sqlite").write_bytes(content)
     second = Ledger(tmp_path / "ledger.sqlite")
 
     with pytest.raises(BadConfig, match="backup"):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.record.ledger import Entry, Ledger, LiveFileRecord
+from bot.record.ledger import Deaths, Entry, Ledger, LiveFileRecord
 from bot.tournament.rounds import Round
 
 NOW = datetime(2026, 11, 24, 12, 1, tzinfo=UTC)
@@ -24,6 +24,7 @@ ENTRY = Entry(
     intended_at=NOW.isoformat(),
     confirmed_at=LATER.isoformat(),
     filled_by="previous",
+    passed_over="artifact c is passed over",
 )
 
 
@@ -259,3 +260,83 @@ def test_each_mode_keeps_its_rounds_apart(ledger, tmp_path):
     """Files of a dry run are beside, never in place of, files that were submitted."""
     with closing(Ledger(tmp_path / "ledger-dry-run.sqlite")) as dry:
         assert (ledger.rounds, dry.rounds) == (tmp_path / "rounds", tmp_path / "rounds-dry-run")
+
+
+def score(ledger, artifact="a", *, slot="mixer", number=1404, at=NOW, limit_s=60.0):
+    ledger.start_scoring(number, slot, artifact, at=at, limit_s=limit_s)
+
+
+def test_a_scoring_that_returned_is_no_death(ledger):
+    """A finished scoring, and one that is running, are not counted."""
+    score(ledger)
+    ledger.end_scoring(1404, "mixer", "a")
+    score(ledger, "b")
+
+    assert ledger.deaths(1404) == {}
+
+
+def test_a_scoring_that_neither_returned_nor_overran_was_killed(ledger):
+    """The next attempt counts it once, with the time that it took."""
+    score(ledger)
+    for _ in range(2):
+        ledger.count_deaths(1404, at=NOW + timedelta(seconds=20))
+
+    assert ledger.deaths(1404) == {"a": Deaths(killed=1, lost_s=20.0)}
+    assert [name for _, name in ledger.events(1404)] == ["scoring.killed"]
+
+
+@pytest.mark.parametrize(("since_s", "lost_s"), [(3600.0, 60.0), (-3600.0, 0.0)])
+def test_a_lost_scoring_took_no_longer_than_its_limit(ledger, since_s, lost_s):
+    """A long pause before the next attempt, or a clock that was set back, is not taken for the scoring."""
+    score(ledger)
+    ledger.count_deaths(1404, at=NOW + timedelta(seconds=since_s))
+
+    assert ledger.deaths(1404)["a"].lost_s == lost_s
+
+
+def test_a_scoring_that_overran_is_counted_as_such(ledger):
+    """It is not counted again as killed."""
+    score(ledger)
+    ledger.overrun_scoring(1404, "mixer", "a", at=NOW)
+    ledger.count_deaths(1404, at=LATER)
+
+    assert ledger.deaths(1404) == {"a": Deaths(overran=1, lost_s=60.0)}
+    assert ledger.events(1404) == ((NOW.isoformat(), "scoring.overran"),)
+
+
+def test_deaths_add_up_over_attempts_and_slots(ledger):
+    """An artifact's deaths of all slots count; those of one slot and of another round are apart."""
+    for slot, at in (("mixer", NOW), ("mixer", LATER), ("trees", NOW)):
+        score(ledger, slot=slot, at=at)
+        ledger.count_deaths(1404, at=at + timedelta(seconds=5))
+    score(ledger, "b", slot="trees")
+    ledger.count_deaths(1404, at=NOW + timedelta(seconds=9))
+    score(ledger, number=1405)
+
+    assert ledger.deaths(1404) == {"a": Deaths(killed=3, lost_s=5.0), "b": Deaths(killed=1, lost_s=9.0)}
+    assert ledger.deaths(1404, slot="mixer") == {"a": Deaths(killed=2, lost_s=5.0)}
+    assert ledger.deaths(1405) == {}
+
+
+def test_a_later_success_does_not_undo_a_death(ledger):
+    """A scoring that returned after one that died leaves the count."""
+    score(ledger)
+    ledger.count_deaths(1404, at=NOW)
+    score(ledger)
+    ledger.end_scoring(1404, "mixer", "a")
+
+    assert ledger.deaths(1404)["a"].count == 1
+
+
+def test_reasons_of_the_choice_are_those_of_the_entry(ledger):
+    """Without an entry nothing was passed over."""
+    ledger.intend(ENTRY)
+
+    assert ledger.passed_over(1404, "mixer") == "artifact c is passed over"
+    assert ledger.passed_over(1404, "other") == ""
+
+
+def test_deaths_are_told_in_words():
+    """Each kind is counted, and a kind without a death is left out."""
+    assert str(Deaths(killed=1)) == "its process was killed once"
+    assert str(Deaths(overran=3)) == "it did not score in its time 3 times"

@@ -68,6 +68,7 @@ def _overview_lines(content: Content) -> Iterator[str]:
     for entry in content["rounds"]:
         submission = entry["submission"] or "-"
         yield f"round {entry['round']}  {entry['slot']}  {entry['state']}  {entry['artifact']}  {submission}"
+        yield from _fallback_lines(entry)
     if not content["rounds"]:
         yield "no round yet"
 
@@ -109,6 +110,7 @@ def _round_lines(content: Content, number: int) -> Iterator[str]:
 def _slot_lines(slot: str, submission: Content) -> Iterator[str]:
     yield f"  {slot}: {submission['state']}  {submission['filename'] or ''}"
     yield f"    artifact    {submission['artifact']}   predictions sha256 {submission['csv_sha256'][:12]}"
+    yield from _fallback_lines(submission)
     yield f"    intended    {_short(submission['intended_at'])}   confirmed {_short(submission['confirmed_at'])}"
     if check := submission["benchmark"]:
         yield f"    benchmark   {check['correlation']:.3f} with {check['benchmark']}  {check['finding']}".rstrip()
@@ -117,6 +119,11 @@ def _slot_lines(slot: str, submission: Content) -> Iterator[str]:
     for gate in report["gates"]:
         verdict = "ok" if gate["ok"] else "REFUSED"
         yield f"    gate {gate['gate']:<20} {verdict}  {_figure(gate['value'])} (limit {gate['limit']})"
+
+
+def _fallback_lines(submission: Content) -> Iterator[str]:
+    if submission["rung"] != "champion":
+        yield f"    filled by   {submission['rung']}: {submission['passed_over'] or 'the report has the reason'}"
 
 
 def _short(at: str | None) -> str:

@@ -1,6 +1,7 @@
 """`bot submit`: submit the open round for every slot, or hand in late where the settings allow it."""
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from bot import assembly
@@ -50,7 +51,7 @@ def submit_round(wanted: str, *, slot: str | None, account: str | None, dry_run:
             return
         if wanted not in ("latest", str(current.number)):
             raise RoundNotOpen(f"round {wanted} is not open; the open round is {current.number}")
-        for one in slots:
+        for one in submitter.in_turn(current, slots):
             try:
                 show_receipt(submitter.submit(current, one, force=force))
             except BotError as error:
@@ -95,9 +96,7 @@ def show_receipt(receipt: Receipt) -> None:
     table.add_row("data", f"{receipt.data_version}, sha256 {receipt.data_sha256[:12]}")
     table.add_row("artifact", receipt.artifact)
     if receipt.filled_by != "champion":
-        table.add_row(
-            "filled by", f"[bold yellow]{receipt.filled_by}[/]: nothing better could fill the slot, see the report"
-        )
+        table.add_row("filled by", f"[bold yellow]{receipt.filled_by}[/]: {escape(receipt.passed_over)}")
     for finding in receipt.findings:
         table.add_row(f"gate {finding.gate}", gate_result(finding))
     table.add_row("predictions", f"sha256 {receipt.csv_sha256[:12]}")
