@@ -1,9 +1,9 @@
 """
 Jobs: commands of the bot that run on a schedule, as child processes beside the rounds.
 
-The ledger decides whether a job is due, so that a restart forgets nothing and a missed run is made up for once. A thread
-checks this by the monotonic clock, which no step of the wall clock moves. A job that fails or hangs cannot stop the loop,
-and one that cannot be started does not hold up the next job.
+The ledger decides whether a job is due, so that a restart forgets nothing and a missed run is made up for once.
+APScheduler only triggers the check. A job that fails or hangs cannot stop the loop, and one that cannot be started does
+not hold up the next job.
 """
 
 import threading
@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from bot.errors import StateUnwritable
 from bot.record.ledger import Ledger
@@ -33,6 +34,9 @@ LOOK_S = 60.0
 CRASHED_S = 10.0
 """Seconds before the next check after one that raised."""
 
+STEP_S = 2.0
+"""Seconds by which the wall clock must be moved before the schedule is set anew."""
+
 FINISHING_S, FINISHINGS = 5.0, 60
 """Seconds between two attempts to write a run's outcome, and their number: a disk that is full may get room again."""
 
@@ -40,6 +44,9 @@ CHECKPOINT_S = 30.0
 """Seconds a command has after SIGTERM to save a checkpoint."""
 
 NICENESS = 10
+CHECK = "jobs"
+"""Name of the check for due jobs in the scheduler."""
+
 log = structlog.get_logger()
 
 
@@ -155,11 +162,19 @@ class JobSchedule:
     def __init__(self, jobs: Sequence[Job], *, done: Callable[[], None] = lambda: None) -> None:
         self._jobs = jobs
         self._last_sign = time.monotonic()
-        self._stopped = threading.Event()
         self._crashes: dict[str, int] = {}
-        self._pause_s = min(LOOK_S, *(job.every_s for job in jobs)) if jobs else LOOK_S
-        # The thread that starts a child must outlive it: the kernel ends the child with this thread.
-        self._thread = threading.Thread(target=self._run, daemon=True, name="jobs")
+        self._offset = _clock_offset()
+        self._scheduler = make_scheduler()
+        if jobs:
+            # The thread that starts a child must outlive it, because the kernel ends the child with it; the threads of
+            # the scheduler's pool live as long as the scheduler.
+            self._scheduler.add_job(
+                self._look,
+                "interval",
+                seconds=min(LOOK_S, *(job.every_s for job in jobs)),
+                id=CHECK,
+                next_run_time=datetime.now(UTC),
+            )
         for job in jobs:
             job.alive, job.done = self._note_sign, done
 
@@ -185,19 +200,28 @@ class JobSchedule:
 
     def start(self) -> None:
         """Start to check for due jobs."""
-        if self._jobs:
-            self._thread.start()
+        self._scheduler.start()
 
     def stop(self) -> None:
         """Stop the running command; return once it has saved and ended."""
-        self._stopped.set()
+        self._scheduler.shutdown(wait=False)
         for job in self._jobs:
             job.stop()
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._look()
-            self._stopped.wait(min(self._pause_s, CRASHED_S) if self._crashes else self._pause_s)
+    def follow_clock(self) -> None:
+        """
+        Check for due jobs at once if the wall clock was moved; call it every few seconds.
+
+        The scheduler waits by the wall clock: one that is set back by an hour would make it wait for an hour.
+        """
+        offset = _clock_offset()
+        if abs(offset - self._offset) > STEP_S:
+            self._offset = offset
+            self._look_in(0.0)
+
+    def _look_in(self, seconds: float) -> None:
+        if self._jobs and self._scheduler.running:
+            self._scheduler.modify_job(CHECK, next_run_time=datetime.now(UTC) + timedelta(seconds=seconds))
 
     def _look(self) -> None:
         for job in self._jobs:
@@ -207,6 +231,8 @@ class JobSchedule:
                 self._end_crashes(job)
             except Exception as error:  # noqa: BLE001 - whatever one job raises, the others run, and the thread goes on
                 self._count_crash(job, error)
+        if self._crashes:
+            self._look_in(CRASHED_S)
 
     def _count_crash(self, job: Job, error: Exception) -> None:
         """Log an error of a job, and alert the second one in a row; its next check comes soon."""
@@ -228,3 +254,15 @@ class JobSchedule:
 
     def _note_sign(self) -> None:
         self._last_sign = time.monotonic()
+
+
+def make_scheduler() -> BackgroundScheduler:
+    """Return a scheduler in memory and UTC, whose late runs are made up for once and never overlap."""
+    return BackgroundScheduler(
+        timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+    )
+
+
+def _clock_offset() -> float:
+    """Return the seconds from the monotonic clock to the wall clock; it changes when somebody moves the latter."""
+    return time.time() - time.monotonic()

@@ -97,13 +97,14 @@ def test_no_recorded_time_delays_a_job_beyond_its_interval(ahead, every_s, tmp_p
 
 @pytest.mark.parametrize("step", STEPS, ids=str)
 def test_a_step_of_the_clock_does_not_stop_the_schedule(path, children, step):
-    """The schedule goes on by the monotonic clock when the wall clock jumps."""
+    """The schedule goes on when the wall clock jumps and the watchdog looks."""
     runs = threading.Semaphore(0)
     one = job(path, every_s=0.01, wanted=lambda: runs.release() or False)
     schedule = JobSchedule([one])
     schedule.start()
     before = runs.acquire(timeout=60)
     with time_machine.travel(datetime.now(UTC) + step):
+        schedule.follow_clock()
         after = [runs.acquire(timeout=60) for _ in range(3)]
     silent_s = schedule.silent_s
     schedule.stop()
