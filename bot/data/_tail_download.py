@@ -7,6 +7,7 @@ their bytes is downloaded and compared. If anything is unexpected, the caller do
 """
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -116,10 +117,11 @@ class _Ranges:
         with self._client.download(self._filename, {"Range": f"bytes=-{GUESS}"}) as download:
             content_range = download.headers.get("Content-Range", "")
             self.etag = download.headers.get("ETag", "")
-            size = content_range.rpartition("/")[2]
-            if download.status != HTTPStatus.PARTIAL_CONTENT or not self.etag or not size.isdigit():
+            size = re.fullmatch(r"bytes [0-9]{1,15}-[0-9]{1,15}/([0-9]{1,15})", content_range)
+            is_part = download.status == HTTPStatus.PARTIAL_CONTENT and not download.compressed
+            if size is None or not is_part or not self.etag or (download.length or GUESS + 1) > GUESS:
                 raise Unsuited("the server does not answer ranges")
-            self.size = int(size)
+            self.size = int(size[1])
             end = b"".join(download.chunks)
         length = int.from_bytes(end[-8:-4], "little") + 8
         if end[-4:] != MAGIC or length > self.size:
@@ -141,7 +143,8 @@ class _Ranges:
         """
         headers = {"Range": f"bytes={begin}-{end - 1}", "If-Range": self.etag}
         with self._client.download(self._filename, headers) as download:
-            if download.status != HTTPStatus.PARTIAL_CONTENT or download.headers.get("ETag") != self.etag:
+            is_part = download.status == HTTPStatus.PARTIAL_CONTENT and not download.compressed
+            if not is_part or download.headers.get("ETag") != self.etag or download.length != end - begin:
                 raise Unsuited("the server's file changed meanwhile")
             yield from download.chunks
 

@@ -20,15 +20,17 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import stamina
 import structlog
 
 from bot.data._resumable_download import ResumableDownload
 from bot.data._tail_download import Unsuited, fetch_tail
-from bot.errors import DatasetIncomplete, OperatorNeeded
+from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
 from bot.system.files import publish, rename, sha256_of
 from bot.system.kill_points import kill_point
 from bot.system.progress import CountCallback
 from bot.tournament.client import NumeraiClient
+from bot.tournament.transport import Refused
 
 STORED_FILES = ("train.parquet", "validation.parquet")
 """Files that the era store is written from."""
@@ -38,6 +40,12 @@ TRAINING_FILES = ("features.json", *STORED_FILES)
 
 OPTIONAL_FILES = ("meta_model.parquet", "train_benchmark_models.parquet", "validation_benchmark_models.parquet")
 """Files that are downloaded if the server offers them."""
+
+TRIES = 3
+"""Most downloads of a file for one call."""
+
+PAUSES = {"wait_initial": 0.2, "wait_max": 1.0, "wait_jitter": 0.2}
+"""Seconds of the first pause between two tries, of the longest one, and of its random part."""
 
 _SYNCED = "sync.json"
 _FREE = 1.1
@@ -67,10 +75,16 @@ class FetchedFile:
 
 
 def fetch(
-    client: NumeraiClient, filename: str, path: Path, *, resume: bool = False, on_progress: CountCallback | None = None
+    client: NumeraiClient,
+    filename: str,
+    path: Path,
+    *,
+    resume: bool = False,
+    on_progress: CountCallback | None = None,
+    tries: int = TRIES,
 ) -> FetchedFile:
     """
-    Download a file to *path* and verify it.
+    Download a file to *path* and verify it; a download that fails is tried again on a new connection.
 
     Args:
         client: Client of the API.
@@ -78,6 +92,7 @@ def fetch(
         path: Path of the complete file; an older file is replaced once the download is complete.
         resume: Whether to continue an interrupted download of the same content; for large files only.
         on_progress: Called with bytes done and bytes in all.
+        tries: Most downloads; a slow one is given up early unless it is the last.
 
     Raises:
         DatasetIncomplete: The download is incomplete, or not parquet though its name ends in ``.parquet``.
@@ -86,22 +101,49 @@ def fetch(
     """
     with kill_point("fetch.folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
+    for attempt in stamina.retry_context(on=_may_pass, attempts=tries, timeout=None, **PAUSES):
+        with attempt:
+            fetched = _fetch_once(
+                client, filename, path, resume=resume, on_progress=on_progress, is_last=attempt.num >= tries
+            )
+    return fetched
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether a download is tried again at once: not where the storage refuses the file, which may be late."""
+    return isinstance(error, NumeraiUnavailable | DatasetIncomplete) and not isinstance(error, Refused)
+
+
+def _fetch_once(
+    client: NumeraiClient,
+    filename: str,
+    path: Path,
+    *,
+    resume: bool,
+    on_progress: CountCallback | None,
+    is_last: bool,
+) -> FetchedFile:
     part = ResumableDownload(path)
     headers = part.resume() if resume else {}
-    with client.download(filename, headers) as download:
-        length, etag = download.headers.get("Content-Length", ""), download.headers.get("ETag", "")
-        if not length.isdecimal():
+    with client.download(filename, headers, is_last=is_last) as download:
+        length, etag = download.length, download.headers.get("ETag", "")
+        if length is None:
             raise DatasetIncomplete(f"{filename}: the server does not give the file's length; it is fetched again")
         if download.status != HTTPStatus.PARTIAL_CONTENT:
             part.restart(etag)
-        total = part.size + int(length)
+        total = part.size + length
         modified = _modified(download.headers.get("Last-Modified"))
         served = download.headers.get("Content-Range"), etag
-        if part.size and served != (f"bytes {part.size}-{total - 1}/{total}", part.etag):
+        # A range of a compressed form is no range of the file.
+        if part.size and (served != (f"bytes {part.size}-{total - 1}/{total}", part.etag) or download.compressed):
             part.remove()
             raise DatasetIncomplete(f"{filename}: the server sent another range than requested; it is fetched anew")
         with _enough_room(path.parent, filename, total - part.size):
             sha256 = part.write(download.chunks, total, on_progress)
+        if (
+            download.compressed
+        ):  # its chunks have ended at the end of the compressed file; the server names no other length
+            total = part.size
     _verify(part.path, filename, total)
     if sha256_of(part.path) != sha256:
         part.remove()
@@ -216,7 +258,7 @@ def _modified(header: str | None) -> datetime | None:
     """Return the time of a ``Last-Modified`` header, ``None`` where it is absent or unreadable."""
     try:
         return None if header is None else parsedate_to_datetime(header).astimezone(UTC)
-    except ValueError:
+    except (ValueError, TypeError, IndexError, OverflowError):  # the parser of emails raises all of them
         return None
 
 

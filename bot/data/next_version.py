@@ -108,5 +108,5 @@ def _bytes(client: NumeraiClient, names: Sequence[str]) -> int:
     total = 0
     for name in names:
         with client.download(name) as download:
-            total += int(download.headers.get("Content-Length", 0))
+            total += download.length or 0
     return total

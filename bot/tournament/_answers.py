@@ -17,7 +17,7 @@ import structlog
 from pydantic import BeforeValidator, Field, PlainValidator, TypeAdapter, ValidationError, WrapValidator
 
 from bot.errors import BadCredentials, BotError, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
-from bot.tournament.transport import Answer
+from bot.tournament.transport import Answer, Refused
 
 YEARS = range(2015, 2100)
 """Years of plausible times. Numerai began in 2015; a time beyond the range overflows the arithmetic of dates."""
@@ -29,7 +29,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class QueryRefused(NumeraiUnavailable):
+class QueryRefused(Refused):
     """The server does not know a field or an argument of the query; the same query is refused again."""
 
 

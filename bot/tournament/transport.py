@@ -67,12 +67,19 @@ REDIRECTING = (301, 302, 303, 307, 308)
 KEEPING = (307, 308)
 """Statuses of redirects, and of those after which method and content stay the same."""
 
+REFUSALS = (400, 401, 403, 404, 410, 416)
+"""Statuses with which a storage refuses a request: it answers 403 for a file that does not exist."""
+
 COMPRESSED = ("gzip", "x-gzip", "deflate")
 PLAIN = ("", "identity", "aws-chunked", "utf-8", "binary")
 """Names of encodings that are understood; storage keeps the last three as some tools write them, and they change no byte."""
 
 YEARS = range(2020, 2100)
 """Years of a plausible ``Date`` header."""
+
+
+class Refused(NumeraiUnavailable):
+    """The server answers, but refuses this request: the same one, sent again at once, is refused again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +108,8 @@ class Answer:
 
     def failure(self) -> NumeraiUnavailable:
         """Return the error of a status that is no success."""
-        return NumeraiUnavailable(
-            f"{self.place} answered {self.status} {self.reason}", retry_after_s=self.retry_after_s
-        )
+        kind = Refused if self.status in REFUSALS else NumeraiUnavailable
+        return kind(f"{self.place} answered {self.status} {self.reason}", retry_after_s=self.retry_after_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Downloads are verified, and the live file is proven to be this round's."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -13,12 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from bot.data._resumable_download import ResumableDownload
-from bot.data.download import fetch, sync_files
+from bot.data.download import TRIES, fetch, sync_files
 from bot.data.live_file import prove_fresh, read_live
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
 from bot.sandbox.faults import Fault
 from bot.sandbox.world.generate import World
 from bot.tournament.client import NumeraiClient
+from tests.harness.answers import reply, serving
 from tests.harness.installation import FIRST_ROUND
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
@@ -65,7 +67,7 @@ def test_failed_download_keeps_the_file_before(sandbox, client, tmp_path):
 def test_interrupted_download_goes_on_where_it_stopped(sandbox, client, tmp_path):
     """An interrupted download of a large file is continued, and the result is the same file."""
     path = tmp_path / "train.parquet"
-    sandbox.faults.add(Fault(operation="GET", kind="truncate"))
+    sandbox.faults.add(Fault(operation="GET", kind="truncate", times=TRIES))
     with pytest.raises(NumeraiUnavailable):
         fetch(client, "v5.3/train.parquet", path, resume=True)
     begun = (tmp_path / ".train.parquet.part").stat().st_size
@@ -74,6 +76,72 @@ def test_interrupted_download_goes_on_where_it_stopped(sandbox, client, tmp_path
 
     assert seen[0] > begun > 0
     assert path.read_bytes() == (sandbox.tournament.directory / "v5.3" / "train.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["truncate", "short", "xml", "no_length", "reset", "bad_gateway", "fin"])
+def test_a_failed_download_is_tried_again(sandbox, client, truth, tmp_path, kind):
+    """A download that breaks off or is no file is begun again within the same call."""
+    sandbox.faults.add(Fault(operation="GET", kind=kind, times=TRIES - 1))
+    fetched = fetch(client, LIVE, tmp_path / "live.parquet")
+
+    assert fetched.path.read_bytes() == truth.read_bytes()
+
+
+def test_a_file_that_is_refused_is_asked_for_once(sandbox, client, tmp_path):
+    """A file that the storage does not have yet is left to the next attempt."""
+    sandbox.faults.add(Fault(operation="GET", kind="status", status=403))
+    with pytest.raises(NumeraiUnavailable, match="403"):
+        fetch(client, LIVE, tmp_path / "live.parquet")
+
+    assert fetch(client, LIVE, tmp_path / "live.parquet").size > 0
+
+
+def test_a_slow_download_is_begun_again(sandbox, client, truth, tmp_path, monkeypatch):
+    """A file that drips is begun again on a new connection, long before its last byte would come."""
+    monkeypatch.setattr("bot.tournament.transport.PACE_S", 0.5)
+    sandbox.faults.add(Fault(operation="GET", kind="drip", seconds=600))
+    fetched = fetch(client, LIVE, tmp_path / "live.parquet")
+
+    assert fetched.path.read_bytes() == truth.read_bytes()
+
+
+def test_a_download_that_would_outlast_the_round_is_begun_again(sandbox, client, truth, tmp_path, monkeypatch):
+    """While a round is open, a speed above the floor does not suffice if the file would come too late."""
+    monkeypatch.setattr("bot.tournament.transport.PACE_S", 0.2)
+    monkeypatch.setattr("bot.tournament.transport.SLOWEST", 0)
+    client.current_round()
+    sandbox.clock.advance(timedelta(minutes=58))
+    client.current_round()
+    sandbox.faults.add(Fault(operation="GET", kind="drip", seconds=600))
+    fetched = fetch(client, LIVE, tmp_path / "live.parquet")
+
+    assert fetched.path.read_bytes() == truth.read_bytes()
+
+
+def test_the_last_try_is_patient(sandbox, client, truth, tmp_path, monkeypatch):
+    """A slow line gets the file all the same: the last try accepts any speed above the floor."""
+    monkeypatch.setattr("bot.tournament.transport.PACE_S", 0.05)
+    monkeypatch.setattr("bot.tournament.transport.SLOWEST", 0)
+    client.current_round()
+    sandbox.clock.advance(timedelta(minutes=58, seconds=55))
+    client.current_round()
+    sandbox.faults.add(Fault(operation="GET", kind="drip", seconds=4))
+    fetched = fetch(client, LIVE, tmp_path / "live.parquet", tries=1)
+
+    assert fetched.path.read_bytes() == truth.read_bytes()
+
+
+def test_a_file_that_a_proxy_compressed_is_read(truth, tmp_path):
+    """A download that arrives compressed, unasked, is decompressed and verified."""
+    content = truth.read_bytes()
+    packed = reply(gzip.compress(content), Content_Encoding="gzip")
+    with serving(GET=packed) as server:
+        server.answers["dataset"] = reply(json.dumps({"data": {"dataset": f"{server.url}live.parquet"}}).encode())
+        ours = NumeraiClient(api_url=server.url, public_id=None, secret_key=None)
+        fetched = fetch(ours, LIVE, tmp_path / "live.parquet", resume=True)
+
+    assert fetched.path.read_bytes() == content
+    assert fetched.size == len(content)
 
 
 def test_full_disk_is_the_operators_business(client, tmp_path, monkeypatch):
@@ -209,13 +277,13 @@ def test_flipped_bits_of_small_files_are_replaced(client, tmp_path, name):
 
 
 def test_another_range_than_asked_is_not_used(client, tmp_path, monkeypatch):
-    """A 206 with another range than requested is discarded, and the next attempt begins anew."""
+    """A 206 with another range than requested is discarded, and the next try begins anew."""
     path = tmp_path / "train.parquet"
     download = client.download
 
     @contextmanager
-    def elsewhere(filename, headers=None):
-        with download(filename, headers and {**headers, "Range": "bytes=7-"}) as opened:
+    def elsewhere(filename, headers=None, **options):
+        with download(filename, headers and {**headers, "Range": "bytes=7-"}, **options) as opened:
             yield opened
 
     part = ResumableDownload(path)
@@ -224,7 +292,7 @@ def test_another_range_than_asked_is_not_used(client, tmp_path, monkeypatch):
         part.write([next(begun.chunks)[:1000]], 1 << 30, None)
     monkeypatch.setattr(client, "download", elsewhere)
     with pytest.raises(DatasetIncomplete, match="another range than requested"):
-        fetch(client, "v5.3/train.parquet", path, resume=True)
+        fetch(client, "v5.3/train.parquet", path, resume=True, tries=1)
 
     assert fetch(client, "v5.3/train.parquet", path, resume=True).size == path.stat().st_size
 

@@ -179,7 +179,7 @@ def test_an_error_page_is_not_part_of_a_file(sandbox, ours, plain, served, tmp_p
     sandbox.faults.add(Fault(operation="GET", kind="status", status=503))
     plain.download_dataset(LIVE, dest_path=str(tmp_path / "plain.parquet"))
     begin(ours, tmp_path / "ours.parquet", served[:1000])
-    sandbox.faults.add(Fault(operation="GET", kind="status", status=503))
+    sandbox.faults.add(Fault(operation="GET", kind="status", status=503, times=99))
     with pytest.raises(NumeraiUnavailable, match="503"):
         fetch(ours, LIVE, tmp_path / "ours.parquet", resume=True)
 

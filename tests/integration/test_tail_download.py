@@ -26,8 +26,8 @@ class Counting(NumeraiClient):
 
     taken = 0
 
-    def download(self, filename, headers=None):
-        inner = super().download(filename, headers)
+    def download(self, filename, headers=None, **options):
+        inner = super().download(filename, headers, **options)
         if filename == VALIDATION:
             return _Counted(self, inner)
         return inner

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from bot.data.download import fetch
+from bot.data.download import TRIES, fetch
 from bot.errors import NumeraiUnavailable
 from bot.sandbox.faults import Fault
 from bot.sandbox.server import _Server
@@ -86,8 +86,8 @@ def test_an_api_without_a_known_certificate_is_refused(secured, trusted):
 def test_a_download_does_not_go_on_from_an_unknown_server(sandbox, secured, trusted, tmp_path):
     """An interrupted download is kept, and resumed only from a storage whose certificate is trusted."""
     client, path = client_of(sandbox.url, secured), tmp_path / "live.parquet"
-    sandbox.faults.add(Fault(operation="dataset", kind="tls", times=9))
-    sandbox.faults.add(Fault(operation="GET", kind="truncate"))
+    sandbox.faults.add(Fault(operation="dataset", kind="tls", times=99))
+    sandbox.faults.add(Fault(operation="GET", kind="truncate", times=TRIES))
     with pytest.raises(NumeraiUnavailable, match="SSLError"):
         fetch(client, LIVE, path, resume=True)
     nothing = list(tmp_path.iterdir())
