@@ -9,18 +9,22 @@ The storage numbers trials one after the other. A worker that draws a number bey
 at once, so that the study never has too many.
 """
 
+import json
 import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 import structlog
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import get_lock_file
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -37,6 +41,9 @@ SURPLUS = "surplus"
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 FAILURES = 5
 """Failed trials in a row after which a worker gives up, because the cause is not in the parameters."""
+
+UNWRITABLE = (OSError, SQLAlchemyError, StorageInternalError)
+"""Errors of a storage that may pass: a full or failing disk, a database that restarts."""
 
 log = structlog.get_logger()
 Objective = Callable[[optuna.Trial], float]
@@ -55,7 +62,7 @@ def open_study(where: str, name: str) -> optuna.Study:
         name: Name of the study; see :attr:`bot.research.tune.Tuning.name`.
 
     Raises:
-        BadConfig: The kind of database is unknown.
+        BadConfig: The kind of database is unknown, or the journal is damaged.
         OperatorNeeded: The driver of the database is not installed.
         RetryLater: The database does not answer.
     """
@@ -67,7 +74,12 @@ def open_study(where: str, name: str) -> optuna.Study:
             storage = RDBStorage(where)
         else:
             Path(where).parent.mkdir(parents=True, exist_ok=True)
-            storage = JournalStorage(JournalFileBackend(where))
+            storage = JournalStorage(_Journal(where))
+    except json.JSONDecodeError as error:
+        raise BadConfig(
+            f"the journal {where} of the study is damaged in the middle: {error.msg}; move it away and start again,"
+            " or give another --study"
+        ) from None
     except ImportError as error:
         raise OperatorNeeded(f"{kind} needs a driver that is not installed: {error.name or 'see optuna'}") from None
     except (ValueError, ArgumentError):
@@ -83,6 +95,52 @@ def open_study(where: str, name: str) -> optuna.Study:
         sampler=optuna.samplers.TPESampler(constant_liar=True, n_startup_trials=10),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
     )
+
+
+class _Journal(JournalFileBackend):
+    """
+    A journal that goes on after a write that was cut off, by a crash or a full disk.
+
+    optuna appends to the half line, which makes one of two that no worker can read again.
+    """
+
+    def __init__(self, file_path: str) -> None:
+        super().__init__(file_path)
+        self._cut_tail()
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append lines to whole ones."""
+        self._cut_tail()
+        super().append_logs(logs)
+
+    def _cut_tail(self) -> None:
+        """Move a half line at the end of the file to a file beside it."""
+        path = Path(self._file_path)
+        if _whole_bytes(path) == path.stat().st_size:
+            return
+        with get_lock_file(self._lock):  # another worker may be in the middle of its line
+            whole = _whole_bytes(path)
+            with path.open("r+b") as file:
+                file.seek(whole)
+                if tail := file.read():
+                    aside = path.with_name(f"{path.name}.cut-{whole}")
+                    aside.write_bytes(tail)
+                    file.truncate(whole)
+                    log.warning("study.line_cut", journal=str(path), kept=str(aside), bytes=len(tail))
+
+
+def _whole_bytes(path: Path) -> int:
+    """Return the size of a file up to the end of its last whole line."""
+    end = path.stat().st_size
+    with path.open("rb") as file:
+        while end:
+            start = max(0, end - 4096)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+    return 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +238,11 @@ class Worker:
         count = 0
         while not over.wait(self.beat_s):
             count += 1
-            self._mark(number, BEAT, count)
+            try:
+                self._mark(number, BEAT, count)
+            except UNWRITABLE as error:
+                # The next beat may be written; without any, other workers would take the trial for lost.
+                log.warning("beat.failed", trial=number, reason=type(error).__name__)
 
     def _end_lost_trials(self) -> None:
         """End the running trials without a new beat, and enqueue the parameters of all lost trials again."""
@@ -210,14 +272,28 @@ class Worker:
         self, number: int, state: TrialState, marks: dict[str, object] | None = None, value: float | None = None
     ) -> TrialState | None:
         """End a trial and return its state; ``None`` if another worker ended it before, which stays valid."""
-        for name, mark in (marks or {}).items():
-            self._mark(number, name, mark)
         try:
-            self.study.tell(number, value, state=state)
+            for name, mark in (marks or {}).items():
+                self._insist(partial(self._mark, number, name, mark))
+            self._insist(partial(self.study.tell, number, value, state=state))
         except (UpdateFinishedTrialError, ValueError):
             log.warning("trial.ended_elsewhere", trial=number)
             return None
         return state
+
+    def _insist(self, write: Callable[[], object]) -> None:
+        """Write to the storage; a write that fails is repeated as long as a trial may be silent, since hours depend on it."""
+        end = time.monotonic() + self.lost_s
+        while True:
+            try:
+                write()
+            except UNWRITABLE as error:
+                if time.monotonic() >= end:
+                    raise
+                log.warning("study.unwritable", reason=type(error).__name__)
+                self.wait(self.beat_s)
+            else:
+                return
 
     def _mark(self, number: int, name: str, value: object) -> None:
         """Set a user attribute of a trial, unless the trial has ended."""

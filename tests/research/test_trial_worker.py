@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -155,3 +156,88 @@ def test_a_database_that_cannot_be_opened_is_refused(where, error):
     """An unknown kind of database and a missing driver are errors of the configuration and of the operator."""
     with pytest.raises(error):
         open_study(where, "parabola")
+
+
+def test_a_beat_that_cannot_be_written_ends_neither_the_beats_nor_the_trial(journal):
+    """A disk that fails for a while costs no trial: later beats are written, and so is the value."""
+    hand = worker(journal, trials=1)
+    storage, write, failures, beaten = (
+        hand.study._storage,
+        hand.study._storage.set_trial_user_attr,
+        [3],
+        threading.Event(),
+    )
+
+    def failing(identity, name, value):
+        if name == "beat" and value:
+            if failures[0]:
+                failures[0] -= 1
+                raise OSError(28, "No space left on device")
+            beaten.set()
+        write(identity, name, value)
+
+    storage.set_trial_user_attr = failing
+
+    def slow(_trial):
+        assert beaten.wait(60)
+        return 1.0
+
+    assert hand.work(slow) == 1
+    assert failures == [0]
+    assert hand.study.trials[0].value == 1.0
+
+
+def test_a_value_that_cannot_be_written_is_written_later(journal):
+    """The end of a trial is repeated until the storage takes it."""
+    waits = []
+    hand = worker(journal, trials=1, wait=waits.append)
+    tell, failures = hand.study.tell, [2]
+
+    def failing(*arguments, **options):
+        if failures[0]:
+            failures[0] -= 1
+            raise OSError(28, "No space left on device")
+        return tell(*arguments, **options)
+
+    hand.study.tell = failing
+
+    assert hand.work(parabola) == 1
+    assert len(waits) == 2
+    assert hand.study.trials[0].state.name == "COMPLETE"
+
+
+@pytest.mark.parametrize("cut", [1, 7, 30])
+def test_a_journal_whose_last_line_is_cut_goes_on(journal, cut):
+    """The half line is kept beside the journal, the study goes on, and can be opened again."""
+    worker(journal, trials=3).work(parabola)
+    path = Path(journal)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    finished = worker(journal, trials=6, lost_s=0.1).work(parabola)
+    (aside,) = path.parent.glob(f"{path.name}.cut-*")
+
+    assert finished >= 3
+    assert whole.startswith(path.read_bytes()[: -cut or None][:100])
+    assert whole[:-cut].endswith(aside.read_bytes())
+    assert sum(trial.state.name == "COMPLETE" for trial in worker(journal).study.trials) == 6
+
+
+def test_a_write_that_is_cut_off_does_not_spoil_the_next(journal):
+    """A half line of this or another worker is moved away before the next line is written."""
+    hand = worker(journal, trials=2)
+    with Path(journal).open("ab") as file:
+        file.write(b'{"op_code":4,"worker')
+    hand.work(parabola)
+
+    assert sum(trial.state.name == "COMPLETE" for trial in worker(journal).study.trials) == 2
+
+
+def test_a_journal_that_is_damaged_in_the_middle_is_one_line(journal):
+    """A line that no worker can read is named, and what to do."""
+    worker(journal, trials=2).work(parabola)
+    path = Path(journal)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], b"half a li" + lines[2], *lines[3:]]))
+
+    with pytest.raises(BadConfig, match=f"the journal {journal} of the study is damaged in the middle"):
+        worker(journal)
