@@ -53,7 +53,9 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libgomp
 RUN groupadd --gid 10001 bot && useradd --uid 10001 --gid bot --no-create-home --home-dir /data bot \
     && install --directory --owner bot --group bot /data
 # onnxruntime would report every session it opens, hashes of the model included, and keep a device id in the volume.
+# PYTHONSAFEPATH: the working folder is a volume that the trainer writes; no Python imports from it.
 ENV PATH=/opt/bot/bin:$PATH \
+    PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     ORT_DISABLE_TELEMETRY=1 \

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.system.files import publish
+from bot.system.redaction import redact
 
 DAEMON, TRAINER = "pulse", "pulse-trainer"
 """Names of the two heartbeats in a state directory."""
@@ -24,6 +25,10 @@ STUCK_S = 90.0
 
 HOPELESS_S = 150.0
 """Seconds without a beat after which the process exits, so that its supervisor restarts it."""
+
+
+LEAST_BYTES = 16 << 20
+"""Least room on the disk of a healthy daemon: a round's live file, its submission and the ledger's rows."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,7 +77,7 @@ class Heartbeat:
             if reason is None:
                 self._problems.pop(name, None)
             else:
-                self._problems[name] = reason
+                self._problems[name] = redact(reason)
             return (before is None) != (reason is None)
 
     @property
@@ -116,4 +121,18 @@ def problems(folder: Path, name: str = DAEMON) -> tuple[str, ...]:
         return (f"process {pid} is gone; start `bot run` again",)
     age_s = time.monotonic() - beat
     stuck = (f"the loop has not come round for {age_s:.0f} s",) if age_s > STUCK_S else ()
-    return (*stuck, *(f"{name}: {reason}" for name, reason in sorted(reasons.items())))
+    return (*stuck, *_disk_problems(folder), *(f"{name}: {reason}" for name, reason in sorted(reasons.items())))
+
+
+def _disk_problems(folder: Path) -> tuple[str, ...]:
+    """Return why the next round could not be written; a heartbeat is so small that it may fit on a full disk."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError as error:
+        return (f"{folder} cannot be used: {error.strerror}",)
+    if disk.f_flag & os.ST_RDONLY:
+        return (f"{folder} is on a disk that is mounted read-only; no round can be recorded",)
+    free = disk.f_bavail * disk.f_frsize
+    if free < LEAST_BYTES:
+        return (f"{folder} has {free / 1e6:.1f} MB of room, a round needs {LEAST_BYTES / 1e6:.0f}; make room",)
+    return ()

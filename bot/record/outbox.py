@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from bot.record.database import Database
+from bot.system.redaction import redact
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 30, 900
 """Seconds between attempts to send a message: doubled from the first pause to the longest."""
@@ -53,6 +54,7 @@ class Outbox(Database):
             body: Details, and what to do.
             at: Aware time, UTC.
         """
+        title, body = redact(title), redact(body)
         with self._transaction():
             opened = self._db.execute(
                 "INSERT OR IGNORE INTO trouble (name, since, title) VALUES (?, ?, ?)", (name, at.isoformat(), title)
@@ -66,7 +68,7 @@ class Outbox(Database):
         with self._transaction():
             row = self._db.execute("DELETE FROM trouble WHERE name = ? RETURNING title, since", (name,)).fetchone()
             if row is not None:
-                self._queue(name, "recovery", f"over: {row['title']}", f"{body} (since {row['since']})", at)
+                self._queue(name, "recovery", f"over: {row['title']}", f"{redact(body)} (since {row['since']})", at)
         return row is not None
 
     def open_alerts(self) -> dict[str, str]:

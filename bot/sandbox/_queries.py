@@ -112,12 +112,12 @@ class Queries:
 
     def _dataset(self, arguments: Arguments) -> str:
         version, _, name = str(arguments["filename"]).partition("/")
+        if ".." in (version, *name.split("/")):
+            raise Refused("no such dataset")
         number = self.tournament.schedule.opened(self.tournament.clock.now())
         path = self.tournament.folder(version) / name
         if name.startswith("live") and number is not None and "/" not in name:
             path = self.tournament.live_folder(number, version) / name
-        if ".." in path.parts:
-            raise Refused("no such dataset")
         return _signed(self.url, f"{version}/{name}", self.storage.grant_get(path))
 
     def _account(self, _: Arguments, account: Account) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from bot.submission.gates import (
 from bot.submission.live_fetch import LiveFiles, ProvenLiveFile
 from bot.submission.submission_file import OfficialValidation, read_submission, render
 from bot.system.files import publish, rename, state_error
+from bot.system.redaction import redact
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
@@ -358,7 +359,7 @@ class Submitter:
             findings=draft.findings,
             seconds=attempt.stages.seconds,
         )
-        publish(attempt.slot_folder / "report.json", report.to_json().encode())
+        publish(attempt.slot_folder / "report.json", redact(report.to_json()).encode())
         if entry.state == "confirmed":
             log.info("round.finished", **report.summary())
 

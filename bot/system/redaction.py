@@ -25,6 +25,8 @@ _HEADER = re.compile(
     r"(authorization\\?[\"']?\s*[:=]\s*\\?[\"']?(?:(?:token|bearer|basic)\s+)?)[^\s\"',;}\\]+", re.IGNORECASE
 )
 _KEY_PAIR = re.compile(r"(\btoken\s+)[^\s\"',;}]*(?:\$|%24)[^\s\"',;}]+", re.IGNORECASE)
+_MARKS = ("signature=", "credential=", "token", "authorization")
+"""Text in lower case without which none of these patterns matches; a search for it takes a tenth of their time."""
 
 
 class _Hidden:
@@ -33,6 +35,7 @@ class _Hidden:
     def __init__(self) -> None:
         self.secrets: frozenset[str] = frozenset()
         self.pattern: re.Pattern[str] | None = None
+        self.spellings: frozenset[str] = frozenset()
 
     def add(self, secrets: Iterable[str]) -> None:
         added = self.secrets | {secret for secret in secrets if len(secret) >= MIN_SECRET}
@@ -42,6 +45,7 @@ class _Hidden:
         # The longest first, so that a secret is replaced as a whole where it contains another one.
         ordered = sorted(spelled, key=len, reverse=True)
         self.secrets, self.pattern = added, re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE)
+        self.spellings = frozenset(one.lower() for one in spelled)
 
 
 _hidden = _Hidden()
@@ -54,10 +58,12 @@ def hide(secrets: Iterable[str]) -> None:
 
 def redact(text: str) -> str:
     """Return *text* with stars in place of secrets, signatures of presigned URLs, and authorization headers."""
-    if _hidden.pattern is not None:
+    lower = text.lower()
+    if _hidden.pattern is not None and any(spelling in lower for spelling in _hidden.spellings):
         text = _hidden.pattern.sub(STARS, text)
-    for pattern in (_SIGNED, _HEADER, _KEY_PAIR):
-        text = pattern.sub(rf"\1{STARS}", text)
+    if any(mark in lower for mark in _MARKS):
+        for pattern in (_SIGNED, _HEADER, _KEY_PAIR):
+            text = pattern.sub(rf"\1{STARS}", text)
     return text
 
 

@@ -26,6 +26,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.errors import BotError
+from bot.system.redaction import redact
 
 LARGEST_HOOK = 4096
 """Longest accepted body of a webhook call in bytes."""
@@ -162,11 +163,20 @@ def application(
     return made
 
 
+def _redacted(page: Page, name: str) -> Response | None:
+    """Make a page and hide secrets in it, whatever file or row they came from."""
+    made = page(name)
+    if made is not None and (made.media_type or "").startswith(("text/", "application/json")):
+        made.body = redact(bytes(made.body).decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        made.headers["content-length"] = str(len(made.body))
+    return made
+
+
 def _endpoint(page: Page, limiter: anyio.CapacityLimiter) -> Callable[[Request], object]:
     async def answer(request: Request) -> Response:
         name = request.path_params.get("name", "")
         with anyio.fail_after(PAGE_S):
-            made = await anyio.to_thread.run_sync(page, name, limiter=limiter, abandon_on_cancel=True)
+            made = await anyio.to_thread.run_sync(_redacted, page, name, limiter=limiter, abandon_on_cancel=True)
         return made or error_page(404, "There is no such page.")
 
     return answer

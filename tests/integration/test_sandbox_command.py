@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import requests
@@ -86,3 +87,23 @@ def test_clock_of_a_running_sandbox_can_be_moved(sandbox):
 
     assert moved["now"] == "2026-11-24T14:01:00Z"
     assert requests.get(f"{sandbox.url}sandbox/record", timeout=60).json()["open_round"] is None
+
+
+def test_a_folder_beside_the_working_folder_is_served(tmp_path, monkeypatch):
+    """Files of `--datasets ../data` are served; names that climb out of the folder are not."""
+    (tmp_path / "data" / "v5.3").mkdir(parents=True)
+    (tmp_path / "data" / "v5.3" / "features.json").write_bytes(b"{}")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "secret").write_bytes(b"secret")
+    monkeypatch.chdir(tmp_path / "work")
+    with Sandbox(Path("../data"), clock=SandboxClock(OPENED, rate=0)) as running:
+
+        def dataset(name):
+            query = {"query": "query($f: String!) { dataset(filename: $f) }", "variables": {"f": name}}
+            return requests.post(running.url, json=query, timeout=60).json()
+
+        served = requests.get(dataset("v5.3/features.json")["data"]["dataset"], timeout=60).content
+        climbing = [dataset(name) for name in ("../secret", "v5.3/../../secret")]
+
+    assert served == b"{}"
+    assert [one["errors"][0]["message"] for one in climbing] == ["no such dataset"] * 2

@@ -1,14 +1,18 @@
 """Every dead state is found from the heartbeat alone, and a healthy daemon has no problems."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from bot.record import heartbeat as module
 from bot.record.heartbeat import DAEMON, STUCK_S, Heartbeat, problems
+from bot.system import redaction
 
 FILE = f"{DAEMON}.json"
 
@@ -89,3 +93,39 @@ def test_a_damaged_heartbeat_is_no_sign_of_life(tmp_path, content):
 def test_no_heartbeat_is_no_daemon(tmp_path):
     """Without a heartbeat file, the message contains the command that starts the daemon."""
     assert "start it with `bot run`" in problems(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("disk", "words"),
+    [
+        ({"f_flag": os.ST_RDONLY}, "mounted read-only"),
+        ({"f_bavail": 0}, "0.0 MB of room"),
+        ({"f_bavail": 100}, "0.4 MB of room"),
+    ],
+)
+def test_a_disk_without_room_for_a_round_is_a_problem(beating, tmp_path, monkeypatch, disk, words):
+    """A heartbeat may fit on a disk that has no room for a round; the daemon is not healthy then."""
+    found = SimpleNamespace(**{"f_flag": 0, "f_bavail": 1 << 20, "f_frsize": 4096} | disk)
+    monkeypatch.setattr(module.os, "statvfs", lambda _path: found)
+
+    assert words in problems(tmp_path)[0]
+
+
+def test_a_disk_that_does_not_answer_is_a_problem(beating, tmp_path, monkeypatch):
+    """A disk that returns errors is named."""
+
+    def fail(_path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(module.os, "statvfs", fail)
+
+    assert "Input/output error" in problems(tmp_path)[0]
+
+
+def test_the_reason_of_a_problem_holds_no_secret(beating, tmp_path):
+    """The file of the heartbeat, which other processes print, is written without secrets."""
+    redaction.hide(["VERYSECRET"])
+    beating.mark("numerai", "refused VERYSECRET")
+    beating.beat()
+
+    assert problems(tmp_path) == ("numerai: refused ***",)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bot.record.ledger import Ledger
 from bot.record.outbox import LONGEST_PAUSE_S, Outbox
+from bot.system import redaction
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -90,3 +91,16 @@ def test_two_processes_may_open_a_new_ledger_at_once(tmp_path):
 
     assert first.entries() == ()
     assert second.open_alerts() == {"round": "missed"}
+
+
+def test_a_message_holds_no_secret(outbox):
+    """Title and body of an alert and of its end are stored without secrets."""
+    redaction.hide(["VERYSECRET"])
+    outbox.alert("numerai", "refused VERYSECRET", "key VERYSECRET", at=NOW)
+    outbox.resolve("numerai", "VERYSECRET again", at=NOW)
+    found = []
+    outbox.deliver(lambda message: found.append(message.title + message.body) or True, now=NOW)
+
+    assert len(found) == 2
+    assert "VERYSECRET" not in "".join(found)
+    assert outbox.open_alerts() == {}

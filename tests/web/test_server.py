@@ -14,12 +14,13 @@ import requests
 import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 
 from bot.errors import BadConfig, StateUnwritable
 from bot.record.heartbeat import Heartbeat
 from bot.record.ledger import Ledger
 from bot.settings import load_settings
+from bot.system import redaction
 from bot.web import _connections, application, server
 from bot.web.pages import Pages
 from bot.web.prometheus import Metrics
@@ -186,7 +187,7 @@ def test_a_client_without_a_request_is_cut_off(web, monkeypatch, content):
 def test_a_client_that_does_not_read_is_cut_off(serve, monkeypatch):
     """A client that reads nothing of a large page loses its connection."""
     monkeypatch.setattr(_connections, "ANSWER_S", 0.3)
-    web = serve(pages={"/": lambda _name: PlainTextResponse("x" * 50_000_000)})
+    web = serve(pages={"/": lambda _name: Response(b"x" * 50_000_000)})
     with closing(socket.create_connection(("127.0.0.1", web.port), timeout=60)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         while not web._server.server_state.total_requests:
@@ -405,3 +406,12 @@ def test_the_server_writes_no_lines_of_its_own(web, caplog):
         raw(web, b"x\r\n\r\n")
 
     assert [one for one in caplog.records if one.name.startswith(("uvicorn", "asyncio"))] == []
+
+
+def test_no_page_shows_a_secret(serve):
+    """A secret that a file or row of the state directory holds is hidden in the page."""
+    redaction.hide(["VERYSECRET"])
+    web = serve(pages={"/": lambda _name: PlainTextResponse("row: VERYSECRET end")})
+    answer = requests.get(address(web), timeout=60)
+
+    assert (answer.text, answer.headers["content-length"]) == ("row: *** end", "12")
