@@ -185,6 +185,22 @@ class Ledger(Database):
             )
             self._event("submission.confirmed", at.isoformat(), round_number, slot, {"submission_id": submission_id})
 
+    def record_created(
+        self, round_number: int, slot: str, *, csv_sha256: str, submission_id: str, at: datetime
+    ) -> None:
+        """Record that the server acknowledged a submission, which is not read back yet."""
+        with kill_point("ledger.record_created"), self._transaction():
+            detail = {"sha256": csv_sha256, "submission_id": submission_id}
+            self._event("submission.created", at.isoformat(), round_number, slot, detail)
+
+    def created(self, round_number: int, slot: str, *, csv_sha256: str) -> frozenset[str]:
+        """Return the ids of the acknowledged submissions of one content."""
+        rows = self._select(
+            "SELECT detail FROM event WHERE name = 'submission.created' AND round = ? AND slot = ?", round_number, slot
+        )
+        details = [json.loads(row["detail"]) for row in rows]
+        return frozenset(one["submission_id"] for one in details if one["sha256"] == csv_sha256)
+
     def newest(self, slot: str) -> Entry | None:
         """Return the newest entry of *slot*."""
         rows = self._select("SELECT * FROM submission WHERE slot = ? ORDER BY round DESC LIMIT 1", slot)

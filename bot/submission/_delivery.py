@@ -8,6 +8,7 @@ Numerai selects the latest.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,6 +21,9 @@ from bot.tournament.client import NumeraiClient
 from bot.tournament.responses import ServerSubmission
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
+
+CREATES = 3
+"""Most submissions of one content in a round that the server acknowledged or lists, over all runs of the bot."""
 
 ATTEMPTS = 6
 """Most uploads for one round, lost answers included."""
@@ -63,24 +67,36 @@ class Delivery:
             on=NumeraiUnavailable, attempts=ATTEMPTS, timeout=max(seconds, 1.0), wait_max=LONGEST_WAIT_S
         ):
             with attempt:
-                if self.reconcile(entry, slot, force=force):
+                held = self._held(entry, slot)
+                if self._is_held(entry, held, content, force=force):
                     return
+                self.limit_creates(entry, held)
                 self._on_time(round_, self.client.server_now())
-                self.client.upload(
+                identity = self.client.upload(
                     model_id=slot.model_id,
                     filename=f"{entry.token}.csv",
                     content=content,
                     # A slow upload may have reached the close, and the close may have been moved.
                     check=lambda: self._on_time(round_, self.same_round(round_)),
                 )
+                self.record_created(entry, identity)
                 log.info("submission.uploaded", sha256=entry.csv_sha256[:12])
-                if not self.reconcile(entry, slot, force=force):
-                    self._prove_not_mapped(entry, slot, content)
-                    raise NumeraiUnavailable("the upload was acknowledged, but the server does not list it")
+                held = self._held(entry, slot)
+                if not self._is_held(entry, held, content, force=force):
+                    self._prove_not_mapped(entry, held, content)
+                    raise NumeraiUnavailable(
+                        "the upload was acknowledged, but the server does not list it as it was sent"
+                    )
 
-    def reconcile(self, entry: Entry, slot: Slot, *, force: bool) -> bool:
+    def reconcile(self, entry: Entry, slot: Slot, *, force: bool, content: bytes | None = None) -> bool:
         """
-        Confirm the bot's submission if the server holds it for this round, compared byte for byte.
+        Confirm the bot's submission if the server holds it for this round: byte for byte, or with equal ids and values.
+
+        Args:
+            entry: The intended submission.
+            slot: The slot.
+            force: Whether submissions that the bot did not make are passed over.
+            content: The file that was sent, where it still exists.
 
         Returns:
             Whether the round is confirmed now.
@@ -88,14 +104,76 @@ class Delivery:
         Raises:
             RefuseToSubmit: The slot holds a submission for this round that the bot did not make, and not *force*.
         """
-        held = [one for one in self.client.submissions(slot.model_id) if one.round == entry.round and one.error is None]
-        for one in held:
-            if one.filename.startswith(entry.token) and self._content_sha256(one) == entry.csv_sha256:
+        return self._is_held(entry, self._held(entry, slot), content, force=force)
+
+    def limit_creates(self, entry: Entry, held: Sequence[ServerSubmission]) -> None:
+        """
+        Check that the content may be submitted once more.
+
+        Args:
+            entry: The intended submission.
+            held: Submissions of the model that the server holds.
+
+        Raises:
+            RefuseToSubmit: The server holds three submissions of it, with an error or with other content.
+            NumeraiUnavailable: The server acknowledged three submissions of it and lists none; a later look may find them.
+        """
+        ours = [one for one in held if self._is_ours(entry, one)]
+        count = len(self._created(entry) | {one.id for one in ours})
+        if count < CREATES:
+            return
+        log.error("submission.repeated", count=count, errors=[one.error for one in ours if one.error])
+        stop = f"round {entry.round}, slot {entry.slot}: nothing more is sent after {count} submissions of one content"
+        for one in ours:
+            if one.error is not None:
+                raise RefuseToSubmit(f"{stop}; Numerai's validation refuses it: {one.error}")
+        if ours:
+            raise RefuseToSubmit(
+                f"{stop}; Numerai returns other predictions than were sent; compare {ours[-1].filename}"
+            )
+        raise NumeraiUnavailable(f"{stop}; Numerai acknowledged them but does not list them; they are looked for again")
+
+    def record_created(self, entry: Entry, identity: str) -> None:
+        """Record in the ledger that the server acknowledged a submission."""
+        now = self.client.server_now()
+        self.ledger.record_created(entry.round, entry.slot, csv_sha256=entry.csv_sha256, submission_id=identity, at=now)
+
+    def _held(self, entry: Entry, slot: Slot) -> list[ServerSubmission]:
+        """Return the slot's submissions for the round, those with an error included."""
+        return [one for one in self.client.submissions(slot.model_id) if one.round == entry.round]
+
+    def _is_held(self, entry: Entry, held: Sequence[ServerSubmission], content: bytes | None, *, force: bool) -> bool:
+        """Confirm the round if one of *held* is the bot's submission; see :meth:`reconcile`."""
+        accepted = [one for one in held if one.error is None]
+        for one in accepted:
+            if self._is_ours(entry, one) and self._is_as_sent(entry, one, content):
                 self._confirm(entry, one)
                 return True
-        return not force and any(self._adopt(entry, one) for one in held)
+        return not force and any(self._adopt(entry, one) for one in accepted)
 
-    def _prove_not_mapped(self, entry: Entry, slot: Slot, content: bytes) -> None:
+    def _is_ours(self, entry: Entry, one: ServerSubmission) -> bool:
+        """Return whether a submission has the content's name, or the id that the server gave to one of them."""
+        return one.filename.startswith(entry.token) or one.id in self._created(entry)
+
+    def _created(self, entry: Entry) -> frozenset[str]:
+        return self.ledger.created(entry.round, entry.slot, csv_sha256=entry.csv_sha256)
+
+    def _is_as_sent(self, entry: Entry, one: ServerSubmission, content: bytes | None) -> bool:
+        """Return whether the server holds what was sent; a server may rewrite line ends and the format of numbers."""
+        returned = self.client.read_back(one.id)
+        if hashlib.sha256(returned).hexdigest() == entry.csv_sha256:
+            return True
+        same = _sha256(_plain(returned)) == entry.csv_sha256
+        if not same and content is not None:
+            rows = _values(returned)
+            same = rows is not None and rows == _values(content)
+        if same:
+            log.warning(
+                "submission.rewritten", submission=one.id, reason="its bytes differ; all ids and values are equal"
+            )
+        return same
+
+    def _prove_not_mapped(self, entry: Entry, held: Sequence[ServerSubmission], content: bytes) -> None:
         """
         Check that the server holds the ids that were sent.
 
@@ -106,9 +184,8 @@ class Delivery:
             DatasetIncomplete: The server holds other ids.
         """
         sent = _ids(content)
-        for one in self.client.submissions(slot.model_id):
-            ours = one.round == entry.round and one.error is None and one.filename.startswith(entry.token)
-            if ours and _ids(self.client.read_back(one.id)) != sent:
+        for one in held:
+            if self._is_ours(entry, one) and one.error is None and _ids(self.client.read_back(one.id)) != sent:
                 raise DatasetIncomplete(
                     f"Numerai put the predictions for round {entry.round} on other ids than were sent: the live file"
                     " was an earlier round's; it is fetched again"
@@ -145,6 +222,8 @@ class Delivery:
         """
         ours = re.compile(rf"r(?P<round>\d+)-{re.escape(entry.slot)}-(?P<sha8>[0-9a-f]{{8}})")
         match = ours.match(one.filename)
+        if match is None and self._is_ours(entry, one):
+            return False
         if match is None:
             raise RefuseToSubmit(
                 f"slot {entry.slot} already holds {one.filename} for round {entry.round}, which this bot did not make;"
@@ -152,16 +231,16 @@ class Delivery:
             )
         if int(match["round"]) != entry.round:
             return False
-        sha256 = self._content_sha256(one)
-        if not sha256.startswith(match["sha8"]):
+        returned = self.client.read_back(one.id)
+        sha256 = next(
+            (sha for sha in map(_sha256, (returned, _plain(returned))) if sha.startswith(match["sha8"])), None
+        )
+        if sha256 is None:
             return False
         # The state directory was lost, or the champion changed after the upload: the sent file stays.
         self.ledger.intend(replace(entry, token=match.group(), csv_sha256=sha256))
         self._confirm(entry, one)
         return True
-
-    def _content_sha256(self, submission: ServerSubmission) -> str:
-        return hashlib.sha256(self.client.read_back(submission.id)).hexdigest()
 
     def _confirm(self, entry: Entry, submission: ServerSubmission) -> None:
         self.ledger.confirm(
@@ -172,6 +251,26 @@ class Delivery:
             at=self.client.server_now(),
         )
         log.info("submission.confirmed", submission=submission.id, file=submission.filename)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _plain(content: bytes) -> bytes:
+    """Return a file without byte-order mark, with the line ends that the bot writes."""
+    lines = content.removeprefix(b"\xef\xbb\xbf").splitlines()
+    return b"\n".join(line for line in lines if line.strip()) + b"\n"
+
+
+def _values(content: bytes) -> dict[bytes, float] | None:
+    """Return the predictions of a submission file by id; ``None`` if it is none."""
+    header, *lines = [line.replace(b'"', b"").split(b",") for line in _plain(content).splitlines()] or [[]]
+    try:
+        found = {identity: float(value) for identity, value in lines}
+    except ValueError:
+        return None
+    return found if header == [b"id", b"prediction"] and len(found) == len(lines) else None
 
 
 def _ids(content: bytes) -> set[bytes]:

@@ -71,12 +71,14 @@ class LateQueue:
                 if self._is_on_server(entry, slot):
                     return entry
                 self._check_between_rounds(entry.round)
-                self.delivery.client.upload(
+                self.delivery.limit_creates(entry, self.delivery.client.submissions(slot.model_id))
+                identity = self.delivery.client.upload(
                     model_id=slot.model_id,
                     filename=f"{entry.token}.csv",
                     content=content,
                     check=lambda: self._check_between_rounds(entry.round),
                 )
+                self.delivery.record_created(entry, identity)
                 if not self._is_on_server(entry, slot):
                     raise NumeraiUnavailable("the late upload was acknowledged, but the server does not list it")
         return entry

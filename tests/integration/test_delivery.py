@@ -8,8 +8,10 @@ import pytest
 import stamina
 from structlog.testing import capture_logs
 
-from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
+from bot.errors import BotError, DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
+from bot.live.selection import warn_unselected
 from bot.record.ledger import Entry, Ledger
+from bot.record.outbox import Outbox
 from bot.sandbox.faults import Fault
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.submission._delivery import Delivery, token
@@ -121,7 +123,7 @@ def test_an_upload_that_is_never_listed_is_an_error(sandbox, delivery, content):
         if name == "upload.create:after":
             sandbox.tournament.submissions.clear()
 
-    with listening(forget), pytest.raises(NumeraiUnavailable, match="does not list it"):
+    with listening(forget), pytest.raises(NumeraiUnavailable, match="does not list"):
         bring(delivery, content)
 
     assert delivery.ledger.entry(FIRST_ROUND, SLOT).state == "intended"
@@ -239,7 +241,7 @@ def test_other_ids_in_other_submissions_say_nothing(sandbox, delivery, content, 
         if name == "upload.create:after":
             sandbox.tournament.submissions[:] = [held]
 
-    with listening(forget), pytest.raises(NumeraiUnavailable, match="does not list it"):
+    with listening(forget), pytest.raises(BotError, match=r"does not list|validation refuses it"):
         bring(delivery, content, force=True)
 
 
@@ -265,18 +267,159 @@ def test_retries_end_with_the_time_for_uploads(sandbox, delivery, content, monke
     assert bounds[0] == {"on": NumeraiUnavailable, "attempts": 6, "timeout": near, "wait_max": 20}
 
 
-def test_six_attempts_are_made(sandbox, delivery, content):
-    """After six lost submissions, the run ends with an error."""
-    created = []
+def after_create(change):
+    """Call *change* with the newest submission after each create."""
 
-    def forget(name):
+    def listen(name):
         if name == "upload.create:after":
-            created.append(sandbox.tournament.submissions.pop())
+            change()
 
-    with listening(forget), stamina.set_testing(True, attempts=9, cap=True), pytest.raises(NumeraiUnavailable):
+    return listening(listen)
+
+
+def refuse(sandbox):
+    for one in sandbox.tournament.submissions:
+        one.accepted = False
+
+
+def spoil(sandbox):
+    for one in sandbox.tournament.submissions:
+        one.content = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [(refuse, RefuseToSubmit, "validation refuses it"), (spoil, RefuseToSubmit, "other predictions than were sent")],
+)
+def test_one_content_is_created_three_times_at_most(sandbox, delivery, content, change, error, words):
+    """A submission that is refused, or comes back changed, is repeated twice in all runs; then the round is refused."""
+    for _ in range(3):
+        with after_create(lambda: change(sandbox)), pytest.raises(error, match=words):
+            bring(delivery, content)
+
+    assert len(sandbox.tournament.submissions) == 3
+
+
+def test_submissions_that_are_never_listed_are_counted_in_the_ledger(sandbox, delivery, content):
+    """Three acknowledged submissions are made over all runs, and the bot keeps looking for them."""
+    created = []
+    for _ in range(3):
+        with (
+            after_create(lambda: created.append(sandbox.tournament.submissions.pop())),
+            pytest.raises(NumeraiUnavailable, match="does not list"),
+        ):
+            bring(delivery, content)
+    sandbox.tournament.submissions.append(created[1])
+
+    assert len(created) == 3
+    assert bring(delivery, content).submission_id == created[1].id
+
+
+def test_another_content_has_its_own_count(sandbox, delivery, content):
+    """After a content that is refused, new predictions are sent."""
+    with after_create(lambda: refuse(sandbox)), pytest.raises(RefuseToSubmit):
         bring(delivery, content)
 
-    assert len(created) == 6
+    assert bring(delivery, predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.25)).state == "confirmed"
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        lambda content: content.replace(b"\n", b"\r\n"),
+        lambda content: b"\xef\xbb\xbf" + content,
+        lambda content: content.rstrip(b"\n"),
+        lambda content: content.replace(b"id,prediction", b'"id","prediction"'),
+        lambda content: b"".join(line + (b"000" if b"." in line else b"") + b"\n" for line in content.splitlines()),
+    ],
+    ids=["crlf", "bom", "no last line end", "quotes", "digits"],
+)
+def test_a_file_that_the_server_rewrote_is_confirmed_with_a_warning(sandbox, delivery, content, rewrite):
+    """Line ends and the format of numbers may differ where every id and value is equal."""
+
+    def change():
+        (held,) = sandbox.tournament.submissions
+        held.content = rewrite(held.content)
+
+    with capture_logs() as logs, after_create(change):
+        entry = bring(delivery, content)
+
+    assert entry.state == "confirmed"
+    assert "submission.rewritten" in [line["event"] for line in logs]
+    assert len(sandbox.tournament.submissions) == 1
+
+
+def test_own_submission_of_a_lost_ledger_is_adopted_though_its_line_ends_differ(sandbox, delivery, content):
+    """Without the sent file, the digest in the name decides."""
+    crlf = content.replace(b"\n", b"\r\n")
+    sandbox.tournament.place(SLOT, filename=f"{intent(content).token}-server.csv", content=crlf)
+    now = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
+
+    assert bring(delivery, now).csv_sha256 == intent(content).csv_sha256
+    assert len(sandbox.tournament.submissions) == 1
+
+
+def test_a_submission_without_a_name_is_known_by_its_id(sandbox, delivery, content):
+    """The id that the server gave at the create stands in for a name that it does not return."""
+
+    def unname():
+        sandbox.tournament.submissions[-1].filename = ""
+
+    with after_create(unname):
+        entry = bring(delivery, content)
+
+    assert entry.state == "confirmed"
+    assert len(sandbox.tournament.submissions) == 1
+
+
+def alerts(delivery):
+    outbox = Outbox(delivery.ledger.path)
+    try:
+        return outbox.open_alerts()
+    finally:
+        outbox.close()
+
+
+def test_a_confirmed_submission_that_does_not_count_is_an_alert(sandbox, delivery, content):
+    """The alert names the submission that counts, and ends when the bot's own counts."""
+
+    def prefer_another():
+        sandbox.tournament.submissions[-1].selected = False
+        sandbox.tournament.place(SLOT, filename="by-hand.csv", content=content)
+        sandbox.tournament.submissions[-2].selected = False
+
+    with after_create(prefer_another):
+        bring(delivery, content)
+    warnings = warn_unselected(delivery.client, delivery.ledger, [MINE])
+    during = alerts(delivery)
+    mine, other = sandbox.tournament.submissions
+    mine.selected, other.selected = True, False
+
+    assert warnings == (
+        f"round {FIRST_ROUND}, slot {SLOT}: the confirmed submission is not selected; by-hand.csv counts",
+    )
+    assert tuple(during.values()) == warnings
+    assert not warn_unselected(delivery.client, delivery.ledger, [MINE])
+    assert not alerts(delivery)
+
+
+def test_a_server_that_has_not_selected_yet_is_no_alert(sandbox, delivery, content):
+    """While none of the submissions is selected, nothing is known to be wrong."""
+    bring(delivery, content)
+    sandbox.tournament.submissions[-1].selected = False
+
+    assert not warn_unselected(delivery.client, delivery.ledger, [MINE])
+    assert not alerts(delivery)
+
+
+def test_a_server_that_does_not_answer_after_the_round_costs_nothing(sandbox, delivery, content):
+    """A failing look at the selection is a warning in the log."""
+    bring(delivery, content)
+    sandbox.faults.add(Fault(operation="submissions", kind="graphql_error", times=99))
+    with capture_logs() as logs:
+        assert not warn_unselected(delivery.client, delivery.ledger, [MINE])
+
+    assert [line["event"] for line in logs if line["log_level"] == "warning"][-1] == "selected.unknown"
 
 
 def test_upload_and_proof_are_logged(sandbox, delivery, content):

@@ -10,6 +10,7 @@ from bot import assembly
 from bot.cli.console import console
 from bot.live.benchmark_check import measure
 from bot.live.live_scores import LiveRound, LiveScores
+from bot.live.selection import warn_unselected
 from bot.live.sync import Calibration, calibrate, export, sync_scores
 from bot.record.ledger import Ledger
 from bot.settings import load_settings
@@ -31,6 +32,8 @@ def show_scores(account: str | None, *, offline: bool) -> None:
         client = assembly.open_client(settings)
         slots, artifacts = assembly.find_slots(settings, client), assembly.open_artifacts(settings)
         sync_scores(client, record, slots, settings.compare.split())
+        for warning in warn_unselected(client, ledger, slots):
+            typer.echo(f"warning: {warning}")
         for one in measure(client, ledger, artifacts, slots, least=settings.min_benchmark_corr):
             typer.echo(
                 f"round {one.round}, {one.slot}: rank correlation {one.correlation:.3f} with {one.benchmark}"

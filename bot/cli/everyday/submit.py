@@ -1,12 +1,14 @@
 """`bot submit`: submit the open round for every slot, or hand in late where the settings allow it."""
 
+import structlog
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from bot import assembly
 from bot.cli.console import console, gate_result
-from bot.errors import BadConfig, BotError, RoundNotOpen
+from bot.errors import BadConfig, BotError, RetryLater, RoundNotOpen
+from bot.live.selection import warn_unselected
 from bot.record.ledger import Ledger, rounds_folder
 from bot.settings import Settings, load_settings
 from bot.submission.submit import Receipt, Submitter
@@ -15,6 +17,8 @@ from bot.system.lock import state_lock
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
+
+log = structlog.get_logger()
 
 
 def submit_round(wanted: str, *, slot: str | None, account: str | None, dry_run: bool, force: bool) -> None:
@@ -35,7 +39,6 @@ def submit_round(wanted: str, *, slot: str | None, account: str | None, dry_run:
     """
     settings = load_settings(mode="dry-run" if dry_run else None).of_account(account)
     logs.configure(**settings.logging, rounds=rounds_folder(settings.ledger_path))
-    failed: list[BotError] = []
     with state_lock(settings.state_dir):
         ledger = Ledger(settings.ledger_path)
         client = assembly.open_client(settings)
@@ -51,15 +54,27 @@ def submit_round(wanted: str, *, slot: str | None, account: str | None, dry_run:
             return
         if wanted not in ("latest", str(current.number)):
             raise RoundNotOpen(f"round {wanted} is not open; the open round is {current.number}")
-        for one in submitter.in_turn(current, slots):
-            try:
-                show_receipt(submitter.submit(current, one, force=force))
-            except BotError as error:
-                failed.append(error)
+        failed = _submit_each(submitter, current, submitter.in_turn(current, slots), force=force)
+        for warning in warn_unselected(client, ledger, slots):
+            typer.echo(f"warning: {warning}", err=True)
     for other in failed[1:]:
         typer.echo(f"error: {other}", err=True)
     if failed:
         raise failed[0]
+
+
+def _submit_each(submitter: Submitter, current: Round, slots: tuple[Slot, ...], *, force: bool) -> list[BotError]:
+    """Submit the slots one after another and print their receipts; return the failures."""
+    failed: list[BotError] = []
+    for one in slots:
+        try:
+            show_receipt(submitter.submit(current, one, force=force))
+        except BotError as error:
+            failed.append(error)
+        except Exception as error:  # whatever is wrong with one slot, the others have their round
+            log.exception("slot.crashed", slot=one.name)
+            failed.append(RetryLater(f"slot {one.name}: {type(error).__name__}: {error}"))
+    return failed
 
 
 def _open_round(
