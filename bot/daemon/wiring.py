@@ -38,6 +38,7 @@ def open_service(settings: Settings) -> Service:
         ledger_path=settings.ledger_path,
         urls=tuple(settings.alert_urls.get_secret_value().split()) if settings.alert_urls else (),
         ping_url=settings.ping_url.get_secret_value() if settings.ping_url else None,
+        logging=settings.logging,
     )
     loop = Daemon(
         open_tournament=lambda: NumeraiClient(

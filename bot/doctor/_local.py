@@ -75,6 +75,9 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield from guarded("disk", partial(_disk, settings), "make room, or move BOT_STATE_DIR")
     yield from guarded("memory", partial(_memory, settings), "choose a smaller BOT_FEATURE_SET")
     yield from guarded("training", _packages, "install numerai-bot[train] where models are trained")
+    yield from guarded(
+        "alerts", partial(_alerts, settings), "see https://github.com/caronc/apprise for each service's form"
+    )
     yield from guarded("ledger", partial(_ledger, settings), "restore it from a backup, or upgrade the bot")
     yield from guarded("features", partial(_features, settings), "see features.json for the sets there are")
     for recipe in slot_recipes(settings):
@@ -200,6 +203,22 @@ def _packages() -> Iterator[Check]:
         yield note("training", f"{', '.join(absent)} not installed: this machine submits, it does not train")
     else:
         yield ok("training", "everything that training needs is installed")
+
+
+def _alerts(settings: Settings) -> Iterator[Check]:
+    """Check the form of each alert address; messages name it by its place, because an address is a secret."""
+    urls = settings.alert_urls.get_secret_value().split() if settings.alert_urls else []
+    if not urls:
+        yield note("alerts", "BOT_ALERT_URLS is not set: problems are only in the log, the pages and `bot status`")
+        return
+    from apprise import Apprise  # noqa: PLC0415 - a fifth of a second that only this check needs
+
+    for place, url in enumerate(urls, start=1):
+        if Apprise.instantiate(url) is None:
+            fix = "see https://github.com/caronc/apprise for the form of each service"
+            yield warning("alerts", f"address {place} of {len(urls)} in BOT_ALERT_URLS is no apprise URL", fix)
+        else:
+            yield ok("alerts", f"address {place} of {len(urls)} has the form of an apprise URL")
 
 
 def _ledger(settings: Settings) -> Iterator[Check]:

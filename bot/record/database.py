@@ -156,6 +156,24 @@ _MIGRATIONS = (
         PRIMARY KEY (round, slot, artifact)
     ) STRICT;
     """,
+    """
+    ALTER TABLE message RENAME TO message_of_one_queue;
+    CREATE TABLE message (
+        id INTEGER PRIMARY KEY,
+        trouble TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('alert', 'recovery')),
+        title TEXT NOT NULL,
+        body TEXT NOT NULL,
+        queued_at TEXT NOT NULL,
+        sent_at TEXT
+    ) STRICT;
+    INSERT INTO message SELECT id, trouble, kind, title, body, queued_at, sent_at FROM message_of_one_queue;
+    DROP TABLE message_of_one_queue;
+    CREATE TABLE service (
+        name TEXT PRIMARY KEY,
+        taken INTEGER NOT NULL
+    ) STRICT;
+    """,
 )
 
 

@@ -1,20 +1,27 @@
 """
 Queue of alerts: one message when a problem starts and one when it ends, however often it is reported.
 
-A message is written to the ledger in the transaction that opens or closes its alert, and sent from there. So neither a
-crash nor a notification service that is down loses or repeats a message.
+A message is written to the ledger in the transaction that opens or closes its alert, and sent from there. Each service has
+a place of its own in the queue. So neither a crash nor a service that is down loses or repeats a message, and a service
+that is dead for ever holds up no other. No time is compared: a clock that was wrong delays nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from bot.record.database import Database
 from bot.system.redaction import redact
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 30, 900
-"""Seconds between attempts to send a message: doubled from the first pause to the longest."""
+BACKLOG = 5
+"""Most messages that a service gets one by one. More of them are old news, and are summed up in one message."""
+
+LISTED = 20
+"""Messages that a summary lists, newest first."""
+
+SHORT = 200
+"""Characters of each body in a summary; services limit the length of a message."""
 
 Kind = Literal["alert", "recovery"]
 
@@ -25,12 +32,11 @@ class Message:
     A message to the operator.
 
     Attributes:
-        id: Number of the message.
+        id: Number of the message; of a summary, that of the newest one in it.
         alert: Name of the alert.
         kind: ``alert`` when the problem starts, ``recovery`` when it ends.
         title: One line.
         body: Details.
-        attempts: Failed attempts to send it.
     """
 
     id: int
@@ -38,7 +44,6 @@ class Message:
     kind: Kind
     title: str
     body: str
-    attempts: int
 
 
 class Outbox(Database):
@@ -75,47 +80,86 @@ class Outbox(Database):
         """Return the title of each open alert by name."""
         return {row["name"]: row["title"] for row in self._select("SELECT name, title FROM trouble ORDER BY since")}
 
-    def waiting(self) -> int:
-        """Return the number of messages that have not been sent."""
-        return int(self._select("SELECT count(*) AS n FROM message WHERE sent_at IS NULL")[0]["n"])
-
-    def deliver(self, send: Callable[[Message], bool], *, now: datetime) -> int:
+    def register(self, services: Collection[str]) -> None:
         """
-        Send the due messages, oldest first; return how many were sent.
+        Keep a place in the queue for exactly these services; nothing waits for any other.
 
-        Messages after one that cannot be sent wait, so that a recovery never overtakes its alert.
+        A new service begins after the last message that any service took.
 
         Args:
-            send: Sends a message and returns whether that succeeded. The ledger is not locked meanwhile.
-            now: Aware time, UTC.
+            services: Names of the services that are configured; they must not contain a secret.
+        """
+        known = {str(row["name"]) for row in self._select("SELECT name FROM service")}
+        if known == set(services):
+            return
+        with self._transaction():
+            for name in known - set(services):
+                self._db.execute("DELETE FROM service WHERE name = ?", (name,))
+            for name in set(services) - known:
+                self._db.execute(
+                    "INSERT OR IGNORE INTO service (name, taken)"
+                    " SELECT ?, coalesce(max(id), 0) FROM message WHERE sent_at IS NOT NULL",
+                    (name,),
+                )
+
+    def waiting(self) -> int:
+        """Return the number of messages that a service has not taken yet; 0 where no service is configured."""
+        rows = self._select("SELECT count(*) AS n FROM message WHERE id > (SELECT min(taken) FROM service)")
+        return int(rows[0]["n"])
+
+    def deliver(self, send: Callable[[Message], object], *, service: str, now: datetime) -> int:
+        """
+        Send the messages that a registered service has not taken, oldest first; return how many were sent.
+
+        A backlog is summed up in one message. A message whose sending raises stays, with those after it, so that a
+        recovery never overtakes its alert.
+
+        Args:
+            send: Sends a message, or raises. The ledger is not locked meanwhile.
+            service: Name of the service.
+            now: Aware time, UTC; it is only recorded.
         """
         sent = 0
-        for row in self._select("SELECT * FROM message WHERE sent_at IS NULL ORDER BY id"):
-            if datetime.fromisoformat(row["next_at"]) > now:
-                break
-            message = Message(
-                id=row["id"],
-                alert=row["trouble"],
-                kind=row["kind"],
-                title=row["title"],
-                body=row["body"],
-                attempts=row["attempts"],
-            )
-            if not send(message):
-                pause = min(FIRST_PAUSE_S * 2**message.attempts, LONGEST_PAUSE_S)
-                with self._transaction():
-                    self._db.execute(
-                        "UPDATE message SET attempts = attempts + 1, next_at = ? WHERE id = ?",
-                        ((now + timedelta(seconds=pause)).isoformat(), message.id),
-                    )
-                break
+        while (message := self._next(service)) is not None:
+            send(message)
             with self._transaction():
-                self._db.execute("UPDATE message SET sent_at = ? WHERE id = ?", (now.isoformat(), message.id))
+                self._db.execute("UPDATE service SET taken = ? WHERE name = ?", (message.id, service))
+                self._db.execute(
+                    "UPDATE message SET sent_at = ? WHERE id <= ? AND sent_at IS NULL", (now.isoformat(), message.id)
+                )
             sent += 1
         return sent
 
+    def _next(self, service: str) -> Message | None:
+        rows = self._select(
+            "SELECT message.* FROM message JOIN service ON message.id > service.taken WHERE service.name = ? ORDER BY id",
+            service,
+        )
+        if len(rows) > BACKLOG:
+            return self._summary(
+                [(str(row["queued_at"]), str(row["title"]), str(row["body"])) for row in rows], rows[-1]["id"]
+            )
+        if not rows:
+            return None
+        row = rows[0]
+        return Message(id=row["id"], alert=row["trouble"], kind=row["kind"], title=row["title"], body=row["body"])
+
+    def _summary(self, messages: list[tuple[str, str, str]], newest: int) -> Message:
+        """Return one message in place of many, given as time, title and body: open problems first, then the newest."""
+        known = self.open_alerts()
+        lines = [f"open now: {title}" for title in known.values()] or ["no problem is open now"]
+        lines += [f"{at[:16]} {title}: {body[:SHORT]}" for at, title, body in reversed(messages[-LISTED:])]
+        lines += [f"and {len(messages) - LISTED} older ones"] * (len(messages) > LISTED)
+        return Message(
+            id=newest,
+            alert="backlog",
+            kind="alert" if known else "recovery",
+            title=f"{len(messages)} messages that were not sent before",
+            body="\n".join(lines),
+        )
+
     def _queue(self, alert: str, kind: Kind, title: str, body: str, at: datetime) -> None:
         self._db.execute(
-            "INSERT INTO message (trouble, kind, title, body, queued_at, next_at) VALUES (?, ?, ?, ?, ?, ?)",
-            (alert, kind, title, body, at.isoformat(), at.isoformat()),
+            "INSERT INTO message (trouble, kind, title, body, queued_at) VALUES (?, ?, ?, ?, ?)",
+            (alert, kind, title, body, at.isoformat()),
         )

@@ -1,17 +1,27 @@
-"""R21: one alert and one recovery are delivered, also after an hour's outage of the service; no error ends the thread."""
+"""R21: every service gets each message once; one that refuses, drips or is malformed holds up neither others nor a ping."""
 
+import json
 import threading
+import time
+from contextlib import contextmanager
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
-import time_machine
+import structlog
 
 from bot.daemon import _loop as daemon
-from bot.daemon._notifier import PAUSE_S, Notifier
-from bot.errors import StateUnwritable
+from bot.daemon import _notifier, _post
+from bot.daemon._notifier import DEAD, LONGEST_PAUSE_S, PAUSE_S, Notifier
+from bot.daemon._post import NotSent, post
+from bot.errors import BadConfig, StateUnwritable
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
 from tests.daemon.fakes import OPENED, FakeTournament, make_loop, steps
+
+LIMIT_S = 300.0
+"""Seconds to wait for a message; many times what it takes."""
 
 
 @pytest.fixture
@@ -19,72 +29,245 @@ def tournament(tmp_path):
     return FakeTournament(Ledger(tmp_path / "ledger.sqlite"))
 
 
+@pytest.fixture
+def path(tmp_path):
+    Ledger(tmp_path / "ledger.sqlite").close()
+    return tmp_path / "ledger.sqlite"
+
+
+class Services:
+    """Loopback services: `/ok` answers, `/bad` refuses, and `/drip` sends one byte now and then until the test ends."""
+
+    def __init__(self):
+        self.taken, self.arrived, self.ended = [], threading.Condition(), threading.Event()
+        services = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                services.take(self.path, body["title"].removeprefix("numerai-bot: "))
+                self._answer()
+
+            def do_GET(self):
+                services.take(self.path, "ping")
+                self._answer()
+
+            def _answer(self):
+                if "drip" in self.path:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                    while not services.ended.wait(0.05):
+                        self.wfile.write(b"x")
+                    return
+                self.send_response(401 if "bad" in self.path else 200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+            def handle_one_request(self):
+                try:
+                    super().handle_one_request()
+                except OSError:  # the bot gave the exchange up
+                    self.close_connection = True
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def take(self, place, title):
+        with self.arrived:
+            self.taken.append((place, title))
+            self.arrived.notify_all()
+
+    def wait(self, place, count=1):
+        """Wait until a place got *count* requests; return them."""
+        with self.arrived:
+            self.arrived.wait_for(lambda: len(self.at(place)) >= count, timeout=LIMIT_S)
+        return self.at(place)
+
+    def at(self, place):
+        return [title for path, title in self.taken if path == place]
+
+
+@pytest.fixture
+def services():
+    running = Services()
+    yield running
+    running.ended.set()
+    running.server.shutdown()
+    running.server.server_close()
+
+
+@contextmanager
+def notifying(path, *urls, **about):
+    notifier = Notifier(ledger_path=path, urls=urls, **about)
+    notifier.start()
+    try:
+        yield notifier
+    finally:
+        for worker in notifier._workers:
+            worker.stop()
+
+
+@pytest.mark.parametrize("place", ["bad", "drip"])
+def test_a_dead_service_holds_up_no_other(path, services, place):
+    """Beside a service that refuses or drips, the sound one gets every message once and in order."""
+    outbox = Outbox(path)
+    outbox.alert("round", "first", "", at=OPENED)
+    with notifying(path, f"json://{services.address}/{place}", f"json://{services.address}/ok") as notifier:
+        services.wait("/ok")
+        services.wait(f"/{place}")
+        outbox.alert("numerai", "second", "", at=OPENED)
+        notifier.wake()
+        taken = services.wait("/ok", 2)
+
+    assert taken == ["first", "second"]
+    assert services.at(f"/{place}") == ["first"]
+    assert outbox.waiting() == 2
+
+
+def test_a_ping_that_drips_delays_no_alert(path, services):
+    """While a dead man's switch sends its answer byte by byte, alerts arrive."""
+    with notifying(path, f"json://{services.address}/ok", ping_url=f"http://{services.address}/drip") as notifier:
+        notifier.ping()
+        services.wait("/drip")
+        Outbox(path).alert("round", "missed", "", at=OPENED)
+        notifier.wake()
+        taken = services.wait("/ok")
+
+    assert taken == ["missed"]
+
+
+@pytest.mark.parametrize("order", [{"do": "ping"}, {"do": "message", "title": "t", "body": "b", "kind": "alert"}])
+def test_a_peer_that_drips_is_given_up(services, monkeypatch, order):
+    """The process that waits for a dripping peer is ended as a whole."""
+    monkeypatch.setattr(_post, "LIMIT_S", 3)
+    scheme = "http" if order["do"] == "ping" else "json"
+    address = {"url": f"{scheme}://{services.address}/drip", "logging": {"secrets": []}}
+    with pytest.raises(NotSent, match="TimeoutExpired"):
+        post({**order, **address})
+
+
+def test_a_ping_arrives_and_sends_no_key_of_a_netrc(path, services, tmp_path, monkeypatch):
+    """A confirmed round is one ping."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with notifying(path, ping_url=f"http://{services.address}/ok") as notifier:
+        notifier.ping()
+        pings = services.wait("/ok")
+
+    assert pings == ["ping"]
+
+
+def test_a_malformed_address_is_one_line_and_stops_no_other(path, services):
+    """An address that is no apprise URL is logged once, by its place; the other service gets the alert of it."""
+    addresses = ("slakc://secret-token", f"json://{services.address}/ok")
+    with structlog.testing.capture_logs() as lines, notifying(path, *addresses):
+        taken = services.wait("/ok")
+    (line,) = [line for line in lines if line["event"] == "alerts.malformed"]
+
+    assert taken == ["address 1 of BOT_ALERT_URLS cannot be used"]
+    assert (line["place"], line["setting"]) == (1, "BOT_ALERT_URLS")
+    assert "secret-token" not in str(lines)
+    with pytest.raises(BadConfig, match="no apprise URL"):
+        post({"do": "check", "url": "slakc://secret-token", "logging": {"secrets": []}})
+
+
+class Desk:
+    """Takes the orders of a notifier in place of processes; `down` are the addresses that refuse."""
+
+    def __init__(self, *down):
+        self.down, self.taken, self.tried = set(down), [], []
+
+    def post(self, order):
+        if order["do"] == "check":
+            return
+        self.tried.append(order["url"])
+        if order["url"] in self.down:
+            raise NotSent("down")
+        self.taken.append((order["url"], order["kind"], order["title"]))
+
+
 def test_a_missed_round_is_alerted_once_after_an_outage_of_the_service(tournament, tmp_path, monkeypatch):
     """While the service is down, the alert is retried at growing intervals; it arrives once, and the recovery after it once."""
     monkeypatch.setattr(daemon, "AGAIN_S", 0.0)
-    loop, sent, tried = make_loop(tournament, tmp_path), [], []
-    back = OPENED + timedelta(hours=2)
+    passed = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(_notifier, "time", SimpleNamespace(monotonic=lambda: passed.now))
+    desk, loop = Desk("service"), make_loop(tournament, tmp_path)
+    notifier = Notifier(ledger_path=tmp_path / "ledger.sqlite", urls=["service"], post=desk.post)
+    (worker,) = notifier._workers
+    arrived, tournament.outcome = [], 75
+    while tournament.now < OPENED + timedelta(hours=3):
+        if tournament.now >= OPENED + timedelta(hours=2):
+            desk.down.clear()
+        steps(loop, 1)
+        if passed.now >= worker._hold_until:
+            worker._take_turn()
+        arrived += [passed.now] * (len(desk.taken) - len(arrived))
+        passed.now += 2 * PAUSE_S
+        tournament.now += timedelta(seconds=2 * PAUSE_S)
+    tournament.now, tournament.outcome = OPENED + timedelta(days=1), 0
+    steps(loop, 3)
+    worker._take_turn()
 
-    def send(message):
-        tried.append(tournament.now)
-        if tournament.now >= back:
-            sent.append((message.kind, tournament.now))
-        return tournament.now >= back
-
-    notifier = Notifier(ledger_path=tmp_path / "ledger.sqlite", send=send)
-    tournament.outcome = 75
-    with time_machine.travel(OPENED, tick=False) as clock:
-        while tournament.now < OPENED + timedelta(hours=3):
-            steps(loop, 1)
-            notifier._deliver()
-            tournament.now += timedelta(seconds=2 * PAUSE_S)
-            clock.move_to(tournament.now)
-        tournament.now, tournament.outcome = OPENED + timedelta(days=1), 0
-        clock.move_to(tournament.now)
-        steps(loop, 3)
-        for _ in range(3):
-            notifier._deliver()
-    alerted = sent[0][1] - back
-
-    assert [kind for kind, _ in sent] == ["alert", "recovery"]
-    assert alerted <= timedelta(minutes=15)
-    assert len(tried) < 20
+    assert [kind for _, kind, _ in desk.taken] == ["alert", "recovery"]
+    assert arrived[0] - 2 * 3600 <= LONGEST_PAUSE_S
+    assert len(desk.tried) < 20
 
 
-def test_a_dead_mans_switch_that_is_down_delays_no_alert(tournament, tmp_path):
-    """A ping that fails does not delay alerts."""
-    sent = []
-    Outbox(tmp_path / "ledger.sqlite").alert("round", "missed", "", at=OPENED)
-    notifier = Notifier(
-        ledger_path=tmp_path / "ledger.sqlite",
-        ping_url="http://127.0.0.1:9/",
-        send=lambda one: sent.append(one) or True,
-    )
-    notifier.ping()
-    notifier.start()
-    notifier.stop()
+def test_the_others_are_told_of_a_dead_service(path):
+    """After some failures in a row the sound service gets one alert of the dead one, and a recovery when it works again."""
+    desk = Desk("dead")
+    notifier = Notifier(ledger_path=path, urls=["dead", "sound"], post=desk.post)
+    dead, sound = notifier.services
+    Outbox(path).alert("round", "missed", "", at=OPENED)
+    for _ in range(2 * DEAD):
+        with pytest.raises(NotSent):
+            dead.turn()
+        sound.turn()
+    desk.down.clear()
+    dead.turn()
+    sound.turn()
+    told = [title for url, _, title in desk.taken if url == "sound"]
 
-    assert [one.title for one in sent] == ["missed"]
+    assert told == ["missed", "alert service 1 takes no messages", "over: alert service 1 takes no messages"]
+    assert Outbox(path).open_alerts() == {"round": "missed"}
 
 
-def test_a_ledger_that_cannot_be_read_does_not_end_the_thread(tournament, tmp_path, monkeypatch):
+def test_without_services_nothing_waits(path):
+    """Messages wait for nobody where no address is configured, also if one was before."""
+    outbox = Outbox(path)
+    outbox.register(["earlier"])
+    outbox.alert("round", "missed", "", at=OPENED)
+    before = outbox.waiting()
+    with notifying(path):
+        end = time.monotonic() + LIMIT_S
+        while outbox.waiting() and time.monotonic() < end:
+            time.sleep(0.01)
+
+    assert (before, outbox.waiting()) == (1, 0)
+
+
+def test_a_ledger_that_cannot_be_read_does_not_end_the_thread(path, monkeypatch):
     """After an error of the outbox, the next look delivers; this holds for the last look too."""
-    sent, tried = [], threading.Event()
-    Outbox(tmp_path / "ledger.sqlite").alert("round", "missed", "", at=OPENED)
-    notifier = Notifier(ledger_path=tmp_path / "ledger.sqlite", send=lambda one: sent.append(one) or True)
+    desk, tried = Desk(), threading.Event()
+    monkeypatch.setattr(_notifier, "FIRST_PAUSE_S", 0.0)
+    Outbox(path).alert("round", "missed", "", at=OPENED)
+    notifier = Notifier(ledger_path=path, urls=["service"], post=desk.post)
+    (worker,) = notifier._workers
 
     def outbox(path):
         if not tried.is_set():
             tried.set()
-            notifier._stopped.set()  # as if the daemon ended while the first look was failing
-            notifier._wake.set()
+            worker.stop()  # as if the daemon ended while the first look was failing
             raise StateUnwritable("the ledger is busy")
         return Outbox(path)
 
     monkeypatch.setattr("bot.daemon._notifier.Outbox", outbox)
     notifier.start()
     notifier.wake()
-    notifier._thread.join(timeout=120)
+    worker._thread.join(timeout=LIMIT_S)
 
     assert tried.is_set()
-    assert [one.title for one in sent] == ["missed"]
+    assert [title for *_, title in desk.taken] == ["missed"]

@@ -128,12 +128,14 @@ def make_bot(
                 failed = failed or error.exit_code
         return failed
 
+    outbox = Outbox(state / "ledger.sqlite")
+    outbox.register(["operator"])
     loop = Daemon(
         open_tournament=client,
         accounts=[AccountState(find_slots=lambda: tuple(slots), attempt=lambda *_: Here(submit))],
         ledger=ledger,
         heartbeat=Heartbeat(folder=state),
-        outbox=Outbox(state / "ledger.sqlite"),
+        outbox=outbox,
         on_settled=lambda: None,
         is_busy=lambda: False,
         tick_s=20.0,

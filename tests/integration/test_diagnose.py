@@ -38,6 +38,7 @@ class Bench:
         self.artifacts = ArtifactStore(self.state / "artifacts")
         self.path = self.state / "ledger.sqlite"
         self.record, self.outbox = DiagnosticsRecord(self.path), Outbox(self.path)
+        self.outbox.register(["operator"])
         self.identity = self.artifacts.champions("demo")[0]
 
     @property

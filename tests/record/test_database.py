@@ -73,6 +73,7 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
         "DROP TABLE round",
         "DROP TABLE trouble",
         "DROP TABLE message",
+        "DROP TABLE service",
         "ALTER TABLE submission DROP COLUMN rung",
         "DROP TABLE live_score",
         "DROP TABLE round_pay",
@@ -169,6 +170,7 @@ def test_a_reader_of_an_older_ledger_migrates_a_copy(tmp_path, ledger):
             "DROP TABLE round_paid",
             "ALTER TABLE submission DROP COLUMN passed_over",
             "DROP TABLE scoring",
+            "DROP TABLE service",
             "PRAGMA user_version = 6",
         ):
             database.execute(statement)
