@@ -90,10 +90,26 @@ def open_submitter(settings: Settings, client: NumeraiClient, ledger: Ledger) ->
 
 def find_slots(settings: Settings, client: NumeraiClient) -> tuple[Slot, ...]:
     """
-    Match the configured slots with the account's models.
+    Return the configured slots.
 
     Raises:
         BadConfig: A slot is not a model of the account, or several models leave the choice open.
+        BadCredentials: The key is missing or wrong.
+    """
+    found = []
+    for one in match_slots(settings, client).values():
+        if isinstance(one, BadConfig):
+            raise one
+        found.append(one)
+    return tuple(found)
+
+
+def match_slots(settings: Settings, client: NumeraiClient) -> dict[str, Slot | BadConfig]:
+    """
+    Match the configured slots with the account's models; return each by its name, or the error of one that is no model.
+
+    Raises:
+        BadConfig: Several models leave the choice open.
         BadCredentials: The key is missing or wrong.
     """
     models = client.slots()
@@ -104,10 +120,12 @@ def find_slots(settings: Settings, client: NumeraiClient) -> tuple[Slot, ...]:
                 f"the account has {len(models)} models ({_listed(models)}); set BOT_SLOTS=name=recipe to choose those to fill"
             )
         wanted = dict.fromkeys(models, settings.recipe)
-    for name in wanted:
-        if name not in models:
-            raise BadConfig(f"slot {name!r} is not a model of this account; its models: {_listed(models)}")
-    return tuple(Slot(name=name, model_id=models[name], recipe=recipe) for name, recipe in wanted.items())
+    return {
+        name: Slot(name=name, model_id=models[name], recipe=recipe)
+        if name in models
+        else BadConfig(f"slot {name!r} is not a model of this account; its models: {_listed(models)}")
+        for name, recipe in wanted.items()
+    }
 
 
 def resolve_recipe(settings: Settings, recipe: Recipe, *, data_version: str) -> ResolvedRecipe:

@@ -1,5 +1,9 @@
 """`bot submit`: submit the open round for every slot, or hand in late where the settings allow it."""
 
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import structlog
 import typer
 from rich.markup import escape
@@ -7,9 +11,9 @@ from rich.table import Table
 
 from bot import assembly
 from bot.cli.console import console, gate_result
-from bot.errors import BadConfig, BotError, RetryLater, RoundNotOpen
+from bot.errors import BadConfig, BotError, RoundNotOpen
 from bot.live.selection import warn_unselected
-from bot.record.ledger import Ledger, rounds_folder
+from bot.record.ledger import Entry, Ledger, rounds_folder
 from bot.settings import Settings, load_settings
 from bot.submission.submit import Receipt, Submitter
 from bot.system import logs
@@ -17,6 +21,9 @@ from bot.system.lock import state_lock
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
+
+WORST_FIRST = (1, 78, 65, 75)
+"""Exit codes of failed slots: a crash, a person is needed, refused, try again later."""
 
 log = structlog.get_logger()
 
@@ -34,61 +41,76 @@ def submit_round(wanted: str, *, slot: str | None, account: str | None, dry_run:
 
     Raises:
         BadConfig: The slot is not configured.
-        BotError: A slot failed. The others are submitted first, and the first failure is raised.
+        BotError: A slot failed. The others are submitted first, and the worst failure is raised.
         RoundNotOpen: No round is open, or another one than *wanted*.
     """
     settings = load_settings(mode="dry-run" if dry_run else None).of_account(account)
     logs.configure(**settings.logging, rounds=rounds_folder(settings.ledger_path))
+    failed: list[BotError] = []
     with state_lock(settings.state_dir):
         ledger = Ledger(settings.ledger_path)
         client = assembly.open_client(settings)
         submitter = assembly.open_submitter(settings, client, ledger)
-        slots = assembly.find_slots(settings, client)
-        if slot is not None:
-            known = ", ".join(one.name for one in slots)
-            slots = tuple(one for one in slots if one.name == slot)
-            if not slots:
-                raise BadConfig(f"slot {slot!r} is not configured; configured slots: {known}")
-        current = _open_round(settings, client, submitter, slots, wanted)
-        if current is None:
-            return
-        if wanted not in ("latest", str(current.number)):
-            raise RoundNotOpen(f"round {wanted} is not open; the open round is {current.number}")
-        failed = _submit_each(submitter, current, submitter.in_turn(current, slots), force=force)
-        for warning in warn_unselected(client, ledger, slots):
-            typer.echo(f"warning: {warning}", err=True)
-    for other in failed[1:]:
-        typer.echo(f"error: {other}", err=True)
+        slots = _slots(settings, client, slot, failed)
+        current = _open_round(settings, client, submitter, slots, wanted, failed)
+        if current is not None:
+            if wanted not in ("latest", str(current.number)):
+                raise RoundNotOpen(f"round {wanted} is not open; the open round is {current.number}")
+            for one in submitter.in_turn(current, slots):
+                with _isolated(one, failed):
+                    show_receipt(submitter.submit(current, one, force=force))
+            for warning in warn_unselected(client, ledger, slots):
+                typer.echo(f"warning: {warning}", err=True)
     if failed:
-        raise failed[0]
+        worst = min(failed, key=lambda error: WORST_FIRST.index(error.exit_code))
+        for other in failed:
+            if other is not worst:
+                typer.echo(f"error: {other}", err=True)
+        raise worst
 
 
-def _submit_each(submitter: Submitter, current: Round, slots: tuple[Slot, ...], *, force: bool) -> list[BotError]:
-    """Submit the slots one after another and print their receipts; return the failures."""
-    failed: list[BotError] = []
-    for one in slots:
-        try:
-            show_receipt(submitter.submit(current, one, force=force))
-        except BotError as error:
-            failed.append(error)
-        except Exception as error:  # whatever is wrong with one slot, the others have their round
-            log.exception("slot.crashed", slot=one.name)
-            failed.append(RetryLater(f"slot {one.name}: {type(error).__name__}: {error}"))
-    return failed
+def _slots(settings: Settings, client: NumeraiClient, wanted: str | None, failed: list[BotError]) -> tuple[Slot, ...]:
+    """Return the slots to fill; note in *failed* those that are no model of the account."""
+    matched = assembly.match_slots(settings, client)
+    if wanted is not None and wanted not in matched:
+        raise BadConfig(f"slot {wanted!r} is not configured; configured slots: {', '.join(matched)}")
+    chosen = [one for name, one in matched.items() if wanted in (None, name)]
+    failed += [one for one in chosen if isinstance(one, BadConfig)]
+    return tuple(one for one in chosen if isinstance(one, Slot))
+
+
+@contextmanager
+def _isolated(slot: Slot, failed: list[BotError]) -> Iterator[None]:
+    """Note the failure of one slot in *failed*, whatever it is: the other slots of the account are filled all the same."""
+    try:
+        yield
+    except BotError as error:
+        failed.append(error)
+    except Exception as error:
+        log.exception("slot.crashed", slot=slot.name)
+        failed.append(BotError(f"slot {slot.name}: {type(error).__name__}: {error}; the log has the traceback"))
 
 
 def _open_round(
-    settings: Settings, client: NumeraiClient, submitter: Submitter, slots: tuple[Slot, ...], wanted: str
+    settings: Settings,
+    client: NumeraiClient,
+    submitter: Submitter,
+    slots: Sequence[Slot],
+    wanted: str,
+    failed: list[BotError],
 ) -> Round | None:
     """Return the open round, or ``None`` where no round is open and files were handed in late instead."""
     try:
         return client.current_round()
     except RoundNotOpen:
-        number = int(wanted) if wanted.isdigit() else None
-        late = submitter.queue(slots, number) if settings.late_policy == "queue" else ()
+        number = int(wanted) if re.fullmatch(r"[0-9]{1,9}", wanted) else None
+        late: list[Entry] = []
+        for slot in slots if settings.late_policy == "queue" else ():
+            with _isolated(slot, failed):
+                late += submitter.queue((slot,), number)
         for one in late:
             typer.echo(f"round {one.round}, slot {one.slot}: handed in late; counts for the next round until replaced")
-        if late:
+        if late or failed:
             return None
         raise
 
