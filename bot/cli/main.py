@@ -1,14 +1,15 @@
 """Entry point of `bot`: run a command and turn errors into one line and an exit code."""
 
-import errno
 import os
 import sys
+from pathlib import Path
 
 import typer
 
 from bot.cli.app import app
-from bot.errors import BotError, OperatorNeeded
+from bot.errors import BotError
 from bot.system import redaction
+from bot.system.files import state_error
 from bot.system.output import guard_output
 from bot.system.secret_files import secrets_of_environment
 
@@ -25,9 +26,10 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
+        if error.filename is None:  # not a refusal of a file
             raise
-        typer.echo(f"error: {error.filename or 'the state directory'}: {error.strerror}; make room or fix it", err=True)
-        sys.exit(OperatorNeeded.exit_code)
+        refused = state_error(Path(os.fsdecode(error.filename)), error)
+        typer.echo(f"error: {refused}", err=True)
+        sys.exit(refused.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
