@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 
 from bot.data.era_store import ID_BYTES
-from bot.data.parquet_columns import HISTORY, RUN_SYNC, open_columns
+from bot.data.parquet_columns import AS_SERVED, HISTORY, open_columns
 from bot.errors import DatasetIncomplete, SchemaMismatch
 from bot.features.codes import MISSING, Codes, coded
 from bot.tournament.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, era_label, is_target
@@ -86,7 +86,7 @@ class ParquetSource:
             DatasetIncomplete: The file is absent, not parquet or too large, or has a column twice.
             SchemaMismatch: The file lacks ids, eras, features or targets.
         """
-        with open_columns(path, HISTORY, remedy=RUN_SYNC, as_dictionary=()) as file:
+        with open_columns(path, HISTORY, remedy=AS_SERVED, as_dictionary=()) as file:
             metadata = file.file.metadata
             sizes = [metadata.row_group(index).num_rows for index in file.groups]
             known = [name for name in file.types if name.startswith(FEATURE_PREFIX) or is_target(name)]
@@ -131,13 +131,9 @@ class ParquetSource:
         labels = [era_label(value) for value in values]
         order = [f"{two} after {one}" for one, two in pairwise(labels) if two <= one]
         if not labels or None in values or order:
-            problem = (
-                "has no eras" if not labels else "has rows without an era" if None in values else f"has era {order[0]}"
-            )
-            raise DatasetIncomplete(
-                f"{self.name} {problem}: rows must be in ascending order of eras; the store stays as it is, and"
-                " `bot sync` goes on once Numerai has replaced the file"
-            )
+            problem = f"has era {order[0]}" if order else "has no eras"
+            problem = "has rows without an era" if None in values else problem
+            raise DatasetIncomplete(f"{self.name} {problem}: rows must be in ascending order of eras; {AS_SERVED}")
         starts = [int(start) for start in np.cumsum([0, *sizes[:-1]])]
         kinds = frame[DATA_TYPE].cast(pl.String).gather(starts).to_list() if self.kinds else [None] * len(labels)
         return [
@@ -205,7 +201,7 @@ class ParquetSource:
             yield
         # A damaged page can end in a panic of polars, which is no Exception.
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            raise DatasetIncomplete(f"{self.path} cannot be read ({type(error).__name__}); {RUN_SYNC}") from None
+            raise DatasetIncomplete(f"{self.path} cannot be read ({type(error).__name__}); {AS_SERVED}") from None
 
     def _codes(self, column: pl.Series) -> Codes:
         """

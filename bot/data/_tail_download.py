@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bot.data.parquet_columns import HISTORY
 from bot.system.progress import CountCallback
 from bot.tournament.client import NumeraiClient
 
@@ -124,8 +125,8 @@ class _Ranges:
             self.size = int(size[1])
             end = b"".join(download.chunks)
         length = int.from_bytes(end[-8:-4], "little") + 8
-        if end[-4:] != MAGIC or length > self.size:
-            raise Unsuited("the server's file has no footer")
+        if end[-4:] != MAGIC or length > min(self.size, HISTORY.footer):
+            raise Unsuited("the server's file has no footer that could be read")
         if length > len(end):
             end = b"".join(self.read(self.size - length, self.size))
         self.end = end[-length:]

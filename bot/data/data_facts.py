@@ -17,6 +17,9 @@ from bot.data.era_store import TARGETS, EraStore
 from bot.system.files import publish
 from bot.tournament.columns import ALIAS, DAYS_PER_ERA, HISTORY_LAG, era_label, horizon
 
+SMALL = 0.2
+"""Share of the median number of rows under which an era is small; the smallest of v5.3 has .4 of it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFacts:
@@ -36,6 +39,7 @@ class DataFacts:
         targets: Target columns in file order.
         newest: Newest era.
         gaps: First and last label of each run of eras that are not in the data.
+        small: Eras of less than :data:`SMALL` of the median number of rows.
     """
 
     version: str
@@ -50,6 +54,7 @@ class DataFacts:
     targets: tuple[str, ...]
     newest: str
     gaps: tuple[tuple[str, str], ...] = ()
+    small: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, store: EraStore) -> "DataFacts":
@@ -74,6 +79,7 @@ class DataFacts:
             targets=store.manifest.targets,
             newest=store.eras[-1],
             gaps=_gaps(store.eras),
+            small=_small(store),
         )
 
     def __str__(self) -> str:
@@ -119,6 +125,8 @@ def _contradictions(now: DataFacts) -> list[str]:
     if now.gaps:
         runs = [first if first == last else f"{first} to {last}" for first, last in now.gaps]
         found.append(f"eras are not in the data: {shown(runs)}; lags and embargoes count the eras that are")
+    if now.small:
+        found.append(f"eras of few rows: {shown(now.small)}; each counts as much as any other in a mean over eras")
     if now.unnamed:
         found.append(f"targets of a horizon that the bot does not know, never used: {shown(now.unnamed)}")
     return found
@@ -173,6 +181,11 @@ def _gaps(eras: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple(
         (era_label(before + 1), era_label(after - 1)) for before, after in pairwise(numbers) if after > before + 1
     )
+
+
+def _small(store: EraStore) -> tuple[str, ...]:
+    rows = np.diff(store.offsets)
+    return tuple(np.array(store.eras)[rows < SMALL * np.median(rows)].tolist())
 
 
 def _alias(store: EraStore) -> str | None:

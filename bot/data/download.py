@@ -95,7 +95,7 @@ def fetch(
         tries: Most downloads; a slow one is given up early unless it is the last.
 
     Raises:
-        DatasetIncomplete: The download is incomplete, or not parquet though its name ends in ``.parquet``.
+        DatasetIncomplete: The download is incomplete, or not what its name ends in: parquet or JSON.
         NumeraiUnavailable: The connection broke, or the server refused.
         OperatorNeeded: The disk is full.
     """
@@ -263,11 +263,13 @@ def _modified(header: str | None) -> datetime | None:
 
 
 def _verify(staging: Path, filename: str, total: int) -> None:
-    """Check a download's length, and of parquet the magic at both ends and the footer; remove a file that fails."""
+    """Check a download's length, of parquet the magic at both ends and the footer, of JSON all; remove a file that fails."""
     size = staging.stat().st_size
     if size != total:
         _discard(staging)
         raise DatasetIncomplete(f"{filename}: {size:,} of {total:,} bytes arrived; it is fetched again")
+    if filename.endswith(".json"):
+        _verify_json(staging, filename)
     if not filename.endswith(".parquet"):
         return
     try:
@@ -281,6 +283,14 @@ def _verify(staging: Path, filename: str, total: int) -> None:
     except (pa.ArrowException, OSError, ValueError):
         _discard(staging)
         raise DatasetIncomplete(f"{filename}: the download is not a parquet file; it is fetched again") from None
+
+
+def _verify_json(staging: Path, filename: str) -> None:
+    try:
+        json.loads(staging.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError):
+        _discard(staging)
+        raise DatasetIncomplete(f"{filename}: the download is not JSON; it is fetched again") from None
 
 
 def _discard(staging: Path) -> None:

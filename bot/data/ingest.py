@@ -24,6 +24,7 @@ import structlog
 
 from bot.data._parquet import Era, ParquetSource
 from bot.data.era_store import FEATURES, IDS, MANIFEST, TARGETS, Block, EraStore, Manifest, StoredFile
+from bot.data.parquet_columns import AS_SERVED
 from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
 from bot.features.codes import Codes
 from bot.system.files import publish, sha256_of, sync
@@ -214,8 +215,7 @@ class _Writer:
         eras = [era for era in every if era.label > after]
         if not eras:
             raise DatasetIncomplete(
-                f"{source.path} has no era after {after}, the last one of the file before it; the store stays as it is, and"
-                " `bot sync` goes on once Numerai has replaced the file"
+                f"{source.name} has no era after {after}, the last one of the file before it; {AS_SERVED}"
             )
         if len(eras) < len(every):
             log.warning("store.eras_left_out", source=source.name, eras=len(every) - len(eras), stored_up_to=after)

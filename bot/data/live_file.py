@@ -95,7 +95,7 @@ def read_live(path: Path) -> LiveFile:
         file.refuse_repeated([ID, ERA, *features])
         ids, era = _ids(file), _era(file)
         decoded = _decode(file, [name for name in features if may_hold_numbers(file.types[name])])
-        unreadable = {name: str(file.types[name]) for name in set(features).difference(decoded.names)}
+        unreadable = {name: file.type_of(name) for name in set(features).difference(decoded.names)}
     return LiveFile(
         ids=ids,
         era=era,

@@ -22,7 +22,8 @@ from bot.errors import DatasetIncomplete
 
 FETCHED_AGAIN = "it is fetched again"
 RUN_SYNC = "delete it and run `bot sync`"
-"""Ways to fix a damaged file, the end of an error's message."""
+AS_SERVED = "the store stays as it is, and `bot sync` goes on once Numerai has replaced the file"
+"""Ways to fix a damaged file, the end of an error's message. The last is for files that are as they arrived."""
 
 _INT8 = pa.int8()
 _TAIL = 8
@@ -178,6 +179,11 @@ class ParquetColumns:
                 parts.append(fixed_text(values.cast(pa.large_binary()), size))
         return np.concatenate([*parts, np.empty(0, dtype=f"S{size}")])
 
+    def type_of(self, name: str) -> str:
+        """Return the type of a column's values in words."""
+        kind = self.types[name]
+        return str(kind.value_type if pa.types.is_dictionary(kind) else kind)
+
     def numbers(self, name: str, *, group: int | None = None) -> npt.NDArray[np.float64]:
         """
         Decode a column of numbers of any type, NaN for null. Shape ``(rows,)``.
@@ -186,7 +192,7 @@ class ParquetColumns:
             DatasetIncomplete: The content is damaged, or is no numbers.
         """
         if not may_hold_numbers(self.types[name]):
-            raise DatasetIncomplete(f"{self.path.name}: {name} is {self.types[name]}, no numbers; {self.remedy}")
+            raise DatasetIncomplete(f"{self.path.name}: {name} is {self.type_of(name)}, no numbers; {self.remedy}")
         try:
             with explained(self.path, self.remedy):
                 parts = [numbers_of(chunk) for chunk in self.read([name], group=group)[name].chunks]
@@ -196,7 +202,7 @@ class ParquetColumns:
 
     def _refuse_other_than_text(self, name: str) -> None:
         if not is_text(self.types[name]):
-            raise DatasetIncomplete(f"{self.path.name}: {name} is {self.types[name]}, not text; {self.remedy}")
+            raise DatasetIncomplete(f"{self.path.name}: {name} is {self.type_of(name)}, not text; {self.remedy}")
 
 
 @contextmanager
@@ -234,8 +240,8 @@ def explained(path: Path, remedy: str) -> Iterator[None]:
     """Turn every error of pyarrow within the block into :class:`DatasetIncomplete`."""
     try:
         yield
-    # ValueError: a damaged name or text that is not UTF-8. KeyError: a column that the decoded table lacks.
-    except (OSError, ValueError, KeyError, MemoryError, pa.ArrowException) as error:
+    # ValueError: a damaged name or text that is not UTF-8. LookupError: a column or dictionary entry that is not there.
+    except (OSError, ValueError, LookupError, MemoryError, pa.ArrowException) as error:
         raise DatasetIncomplete(f"{path.name} cannot be read: {type(error).__name__}; {remedy}") from None
 
 

@@ -79,14 +79,17 @@ class FeatureMetadata:
         """
         Return the positions in *features* of each group's members, without groups that have none there.
 
-        Every set that is no size is a group, since a data version may rename groups or add some.
+        Every set that is no size is a group, since a data version may rename groups or add some. Where none has a member,
+        all features are one group: networks with a history and row aggregates need one.
         """
         position = {name: index for index, name in enumerate(features)}
         found = {
             group: tuple(position[name] for name in self.feature_sets.get(group, ()) if name in position)
             for group in (*_OLDEST_GROUPS, *(name for name in self.feature_sets if self._is_new_group(name)))
         }
-        return {group: positions for group, positions in found.items() if positions}
+        return {group: positions for group, positions in found.items() if positions} or {
+            "all": tuple(range(len(features)))
+        }
 
     @staticmethod
     def _is_new_group(name: str) -> bool:

@@ -67,10 +67,12 @@ from bot.training.recipes import ResolvedRecipe
 from bot.training.splits import Split
 from bot.training.training_data import (
     feature_distributions,
+    left_out_targets,
     read_training_set,
     resolved_eras,
     split_eras,
     used_eras,
+    without_targets,
     write_inputs,
 )
 from bot.training.training_set import TrainingSet
@@ -119,6 +121,7 @@ class _Job:
         resolved: Eras that a refit learns from.
         neutralizers: Features that exposure is measured to, in the order of the preprocessing.
         benchmark: Column of the benchmark models that the ensemble is neutralized to; ``None`` for features.
+        left_out: Auxiliary targets of the recipe that the data lack; the plan is without them.
     """
 
     plan: ResolvedRecipe
@@ -128,6 +131,7 @@ class _Job:
     resolved: tuple[int, ...]
     neutralizers: tuple[str, ...]
     benchmark: str | None
+    left_out: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +244,8 @@ class Retrainer:
     def _read(self, plan: ResolvedRecipe, synced: Synced) -> _Job:
         """Read the training set and split it; data that lack something are refused here, not after hours of training."""
         metadata = FeatureMetadata.read(self._data_folder(plan) / "features.json")
+        left_out = left_out_targets(plan, synced.store.manifest.targets)
+        plan = without_targets(plan, left_out)
         data = read_training_set(synced, plan, metadata, report_progress=self.report_progress)
         split = split_eras(data, plan)
         neutralizers = set(metadata.members(plan.recipe.exposed))
@@ -254,6 +260,7 @@ class Retrainer:
             resolved=resolved_eras(data, plan),
             neutralizers=tuple(name for name in data.manifest.features if name in neutralizers),
             benchmark=benchmark,
+            left_out=left_out,
         )
 
     @contextmanager
@@ -435,6 +442,7 @@ def _manifest(job: _Job, network: FittedNetwork) -> dict[str, Any]:
         "preprocess_sha256": data.manifest.digest,
         "target": plan.target,
         "targets": list(data.targets),
+        "targets_left_out": list(job.left_out),
         "neutralizers": list(job.neutralizers),
         "history": {
             "targets": list(recipe.network.history_targets),

@@ -209,12 +209,17 @@ def judged_ensemble(artifact: Artifact, store: EraStore, returns: FeatureReturns
     prefix = str(about["judged_prefix"])
     members = Members(artifact.folder, tuple(weights), target=str(about["target"]), prefix=prefix)
     history = about["history"]
+    past = tuple(history["targets"]) if history["lookback"] else ()
+    if absent := [name for name in past if name not in store.manifest.targets]:
+        # The live history of this artifact ends with these targets, too, and is then masked.
+        log.warning("judge.history_masked", artifact=artifact.id, reason=f"the data lack {', '.join(absent)}")
+        past = ()
     data = TrainingSet.select(
         store,
         members.manifest,
         targets=tuple(targets),
-        history_targets=tuple(history["targets"]) if history["lookback"] else (),
-        lookback=int(history["lookback"]),
+        history_targets=past,
+        lookback=int(history["lookback"]) if past else 0,
         table=returns,
     )
     return Ensemble(

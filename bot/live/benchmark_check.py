@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import structlog
 
 from bot.data.download import fetch
+from bot.data.parquet_columns import FETCHED_AGAIN, LIVE, open_columns
 from bot.data.reference_predictions import benchmark_column
 from bot.errors import BotError, DatasetIncomplete
 from bot.findings import Absent
@@ -105,7 +105,8 @@ def _correlate(
     if not path.is_file():
         path.parent.mkdir(exist_ok=True)
         fetch(client, f"{version}/{FILE}", path)
-    column = benchmark_column(pq.read_schema(path).names, target)
+    with open_columns(path, LIVE, remedy=FETCHED_AGAIN) as file:
+        column = benchmark_column(tuple(file.types), target)
     if column is None:
         raise DatasetIncomplete(f"{FILE} has no benchmark model of {target}")
     if hashlib.sha256(csv.read_bytes()).hexdigest() != entry.csv_sha256:

@@ -1,23 +1,72 @@
 """Columns, eras and files that a retrain derives from the synced data before it fits anything."""
 
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import structlog
 
+from bot.errors import SchemaMismatch
 from bot.features.distributions import FeatureDistributions, sample
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess, prepare
 from bot.history.factor_history import HistoryState
 from bot.history.sync import Synced
-from bot.serving.names import HISTORY, PREPROCESS
+from bot.serving.names import HISTORY, PREPROCESS, member_target
 from bot.system.progress import ProgressCallback
 from bot.training.recipes import Recipe, ResolvedRecipe
 from bot.training.splits import Split, UsedEras, holdout, resolved
 from bot.training.training_set import TrainingSet
 
+log = structlog.get_logger()
+
 COMPARED = 52
 """Newest eras (one year) whose feature distributions live rows are compared with."""
+
+
+def left_out_targets(plan: ResolvedRecipe, known: Collection[str]) -> tuple[str, ...]:
+    """
+    Return the auxiliary targets of a recipe that the data lack; a data version may drop some.
+
+    Args:
+        plan: Recipe to train.
+        known: Targets of the data.
+
+    Raises:
+        SchemaMismatch: The data lack the main target, or the target of every member with a weight.
+    """
+    history = plan.recipe.network.history_targets if plan.recipe.network.lookback else ()
+    wanted = dict.fromkeys((*plan.targets, *plan.trees.values(), *history))
+    absent = tuple(name for name in wanted if name not in known)
+    if plan.target in absent:
+        raise SchemaMismatch(
+            f"the data lack the main target {plan.target}; name one of {', '.join(sorted(known))} in the recipe or BOT_TARGET"
+        )
+    weighed = [name for name, weight in plan.recipe.weights if weight]
+    if all(member_target(name, plan.target) in absent for name in weighed):
+        raise SchemaMismatch(
+            f"the data lack the targets of all members of recipe {plan.recipe.name}: {', '.join(absent)}; give a weight to"
+            " a member of the main target"
+        )
+    return absent
+
+
+def without_targets(plan: ResolvedRecipe, absent: Collection[str]) -> ResolvedRecipe:
+    """Return a plan without some auxiliary targets, without their members, and without their part of the history."""
+    if not absent:
+        return plan
+    recipe, network = plan.recipe, plan.recipe.network
+    history = tuple(name for name in network.history_targets if name not in absent)
+    changed = replace(
+        recipe,
+        targets=tuple(name for name in recipe.targets if name not in absent),
+        weights=tuple(one for one in recipe.weights if member_target(one[0], plan.target) not in absent),
+        network=replace(network, history_targets=history, lookback=network.lookback if history else 0),
+    )
+    log.warning("retrain.targets_left_out", recipe=recipe.name, targets=", ".join(absent), reason="the data lack them")
+    return replace(plan, recipe=changed)
 
 
 def read_training_set(

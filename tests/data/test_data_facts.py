@@ -90,6 +90,15 @@ def test_eras_that_are_not_there_are_a_finding(tmp_path):
     assert "eras are not in the data: 0004, 0007 to 0008; lags and embargoes count the eras that are" in found
 
 
+def test_an_era_of_two_rows_is_a_finding(tmp_path):
+    """An era that is far smaller than the others is named."""
+    content = pa.concat_tables([table(1, 3, unresolved=0), table(4, 4, unresolved=0).slice(0, 2), table(5, 9)])
+    facts = DataFacts.of(store(tmp_path, content))
+
+    assert facts.small == ("0004",)
+    assert any("eras of few rows: 0004; " in one for one in compare_facts(tmp_path / "t.json", facts))
+
+
 def test_nothing_changed_is_no_finding(tmp_path, facts):
     """The same facts twice give no finding."""
     first, second = (compare_facts(tmp_path / "t.json", facts) for _ in range(2))

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from bot.data.era_store import EraStore
 from bot.errors import DatasetIncomplete, SchemaMismatch
 from bot.training._temporary_columns import is_mapped
-from tests.data.shapes import OTHERS, numbers, refusal, shapes
 from tests.data.store_files import NAMES, ROWS, TARGETS, build, same_as, small_blocks, table, write_files
+from tests.harness.readers import check_history
+from tests.harness.shapes import OTHERS, refusal
 
 
 @pytest.fixture(autouse=True)
@@ -216,25 +217,7 @@ def repeated(name):
 @given(data=st.data())
 def test_any_shape_of_the_files_gives_the_same_store_or_a_refusal(data, tmp_path_factory):
     """Columns in any order, of any type, repeated, added, renamed or dropped keep every value under its name."""
-    folder, kinds = tmp_path_factory.mktemp("shapes"), (pa.uint8(), pa.int16(), pa.int64(), pa.float32(), pa.float64())
-    contents = [table(1, 5, unresolved=0), table(6, 12)]
-    drawn = [data.draw(shapes(one, features=NAMES, kinds=kinds, keep_order=True)) for one in contents]
-    paths = [
-        shape.write(folder / name) for shape, name in zip(drawn, ("train.parquet", "validation.parquet"), strict=True)
-    ]
-    if refusal(build, folder, paths) is not None:
-        return
-    store = build(folder, paths)
-    columns = store.select(store.manifest.features, store.manifest.targets)
-    start = 0
-    for shape in drawn:
-        rows = range(start, start + len(shape.table) // ROWS)
-        start = rows.stop
-        for names, read in ((columns.feature_names, columns.features), (columns.target_names, columns.targets)):
-            stored_ = np.concatenate([read(position) for position in rows])
-            for name, column in zip(names, stored_.T, strict=True):
-                own = numbers(shape.table, name)
-                np.testing.assert_array_equal(column, own if name in TARGETS else np.nan_to_num(own, nan=-1))
+    check_history(data, tmp_path_factory.mktemp("shapes"))
 
 
 @pytest.mark.parametrize("order", ["reversed", "id last", "shuffled"])

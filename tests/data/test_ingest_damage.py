@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -117,6 +118,17 @@ def test_no_flipped_bit_of_a_file_is_used(tmp_path, files):
         build(tmp_path, files, expected=expected)
 
     assert not files[1].exists()
+
+
+@pytest.mark.parametrize("columns", ["features", "targets"])
+def test_a_manifest_with_a_repeated_column_is_damaged(tmp_path, files, columns):
+    """A store that lists a column twice is refused, whatever its digest: values would be those of another column."""
+    store = build(tmp_path, files)
+    names = getattr(store.manifest, columns)
+    twice = replace(store.manifest, **{columns: (*names[:-1], names[0])})
+    (store.folder / "manifest.json").write_text(twice.to_json())
+    with pytest.raises(DatasetIncomplete, match="is damaged"):
+        EraStore.open(store.folder)
 
 
 def test_damaged_manifest_is_rebuilt(tmp_path, files):

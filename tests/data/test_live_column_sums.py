@@ -12,7 +12,7 @@ from bot.data.live_file import read_live
 from bot.errors import DatasetIncomplete
 from bot.features.column_sums import ColumnSums
 from bot.features.preprocess import Preprocess, prepare
-from tests.data.shapes import NUMBERS, refusal, shapes
+from tests.harness.shapes import NUMBERS, refusal, shapes
 
 ROWS = 20
 NAMES = tuple(f"feature_{letter}" for letter in "abcdef")

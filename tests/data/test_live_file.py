@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from bot.data.live_file import read_live
 from bot.data.parquet_columns import LIVE
 from bot.errors import DatasetIncomplete, SchemaMismatch
-from tests.data.shapes import NUMBERS, TEXTS, numbers, refusal, shapes, stored
+from tests.harness.readers import check_live
+from tests.harness.shapes import NUMBERS, TEXTS, numbers, refusal, stored
 
 ROWS = 12
 NAMES = tuple(f"feature_{letter}" for letter in "abcdef")
@@ -36,19 +37,7 @@ def written(tmp_path, table, **options):
 @given(data=st.data())
 def test_any_shape_gives_the_same_values_or_a_refusal(data, tmp_path_factory):
     """Permuted, repeated, dropped, renamed, added and retyped columns keep every value under its name."""
-    shape = data.draw(shapes(live(), features=NAMES))
-    path = shape.write(tmp_path_factory.mktemp("live") / "live.parquet")
-    if refusal(read_live, path) is not None:
-        return
-    found = read_live(path)
-    names = shape.table.column_names
-
-    assert list(found.ids) == [
-        one.decode() if isinstance(one, bytes) else one for one in shape.table.column(names.index("id")).to_pylist()
-    ]
-    assert set(found.names) | set(found.unreadable) == {name for name in names if name.startswith("feature_")}
-    for name, column in zip(found.names, found.values.T, strict=True):
-        np.testing.assert_array_equal(column, np.nan_to_num(numbers(shape.table, name), nan=-1))
+    check_live(data, tmp_path_factory.mktemp("live"))
 
 
 @pytest.mark.parametrize("name", ["id", "era", NAMES[0], NAMES[-1]])

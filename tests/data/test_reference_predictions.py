@@ -9,26 +9,17 @@ from hypothesis import strategies as st
 
 from bot.data.reference_predictions import ReferencePredictions, benchmark_model
 from bot.errors import DatasetIncomplete
-from tests.data.shapes import numbers, refusal, shapes, stored
-from tests.data.store_files import ROWS, build, table, write_files
+from tests.data.store_files import ROWS, build, write_files
+from tests.harness.readers import BENCHMARK, OTHER, benchmark_table, by_row, check_reference
+from tests.harness.shapes import refusal, stored
 
-COLUMN = "v53_lgbm_ender60"
-OTHER = "v53_lgbm_ender20"
 TARGET = "target_ender_60"
-REAL = (pa.float32(), pa.float64(), pa.string())
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("history")
     return build(folder, write_files(folder))
-
-
-def predictions(first=8, last=11):
-    """Return the file of the benchmark models for the eras from *first* to *last*."""
-    rows = table(first, last).select(["id", "era"])
-    values = np.random.default_rng(5).random((2, len(rows)))
-    return rows.append_column(COLUMN, pa.array(values[0])).append_column(OTHER, pa.array(values[1]))
 
 
 def read(folder, store, positions=range(12)):
@@ -40,42 +31,17 @@ def written(folder, content, name="validation_benchmark_models.parquet", **optio
     return folder
 
 
-def by_row(store, found):
-    """Return the predictions that were found, by era and id."""
-    return {
-        (store.eras[position], identity.decode()): value
-        for position, values in found.items()
-        for identity, value in zip(store.ids(position), values.tolist(), strict=True)
-        if not np.isnan(value)
-    }
-
-
 @settings(deadline=None, max_examples=120)
 @given(data=st.data())
 def test_any_shape_gives_the_same_predictions_or_a_refusal(data, store, tmp_path_factory):
     """Rows in any order and columns in any shape give each row its own prediction, or a refusal, or a reason."""
-    shape = data.draw(shapes(predictions(), features=(COLUMN, OTHER), kinds=REAL))
-    folder = tmp_path_factory.mktemp("reference")
-    shape.write(folder / "validation_benchmark_models.parquet")
-    if refusal(read, folder, store) is not None:
-        return
-    found = read(folder, store)
-    if "bmc" in found.absent:
-        assert COLUMN not in shape.table.column_names or "holds none of" in found.absent["bmc"]
-        return
-    names = shape.table.column_names
-    keys = [
-        tuple(one.decode() if isinstance(one, bytes) else one for one in pair)
-        for pair in zip(*(shape.table.column(names.index(name)).to_pylist() for name in ("era", "id")), strict=True)
-    ]
-
-    assert by_row(store, found.by_era["bmc"]) == dict(zip(keys, numbers(shape.table, COLUMN).tolist(), strict=True))
+    check_reference(data, tmp_path_factory.mktemp("reference"), store)
 
 
 @pytest.mark.parametrize("kind", [pa.int16(), pa.int64(), pa.float64(), pa.string()], ids=str)
 def test_eras_may_be_numbers(tmp_path, store, kind):
     """Eras as 8, 8.0 and "8" are the era 0008."""
-    content = predictions()
+    content = benchmark_table()
     eras = content.column("era").cast(pa.int32()).cast(kind)
     plain = read(written(tmp_path, content), store)
     other = read(written(tmp_path, content.set_column(1, "era", eras), row_group_size=9), store)
@@ -83,9 +49,9 @@ def test_eras_may_be_numbers(tmp_path, store, kind):
     assert by_row(store, other.by_era["bmc"]) == by_row(store, plain.by_era["bmc"])
 
 
-def test_only_eras_of_the_file_have_predictions(tmp_path, store):
+def test_only_eras_of_the_file_have_benchmark_table(tmp_path, store):
     """Eras before the file begins are absent; rows that the file lacks are NaN."""
-    content = predictions()
+    content = benchmark_table()
     found = read(written(tmp_path, content.slice(3)), store).by_era["bmc"]
 
     assert sorted(found) == [7, 8, 9, 10]
@@ -96,22 +62,22 @@ def test_only_eras_of_the_file_have_predictions(tmp_path, store):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda one: one.append_column(COLUMN, one[OTHER]), f"twice, '{COLUMN}' first"),
+        (lambda one: one.append_column(BENCHMARK, one[OTHER]), f"twice, '{BENCHMARK}' first"),
         (lambda one: one.append_column("id", one["era"]), "twice, 'id' first"),
         (lambda one: one.drop_columns(["era"]), "has no column 'era'"),
         (lambda one: one.set_column(0, "id", pa.array(range(len(one)))), "id is int64, not text"),
-        (lambda one: one.set_column(2, COLUMN, pa.array(["x"] * len(one))), "text that is no number"),
-        (lambda one: one.set_column(2, COLUMN, pa.array([[0.5]] * len(one))), "no numbers"),
+        (lambda one: one.set_column(2, BENCHMARK, pa.array(["x"] * len(one))), "text that is no number"),
+        (lambda one: one.set_column(2, BENCHMARK, pa.array([[0.5]] * len(one))), "no numbers"),
     ],
 )
 def test_a_file_that_is_not_the_models_is_refused(tmp_path, store, change, reason):
     """Repeated and odd columns are refused in one line."""
-    assert reason in (refusal(read, written(tmp_path, change(predictions())), store) or "")
+    assert reason in (refusal(read, written(tmp_path, change(benchmark_table())), store) or "")
 
 
 def test_odd_rows_of_the_meta_model_are_left_out(tmp_path, store):
     """Null, NaN, infinity, ids that are nowhere and ids of another length concern no other row."""
-    content = predictions().rename_columns(["id", "era", "numerai_meta_model", OTHER])
+    content = benchmark_table().rename_columns(["id", "era", "numerai_meta_model", OTHER])
     values = content["numerai_meta_model"].to_pylist()
     values[:3] = [None, float("nan"), float("inf")]
     ids = content["id"].to_pylist()
@@ -125,10 +91,10 @@ def test_odd_rows_of_the_meta_model_are_left_out(tmp_path, store):
 
 def test_both_files_of_the_benchmark_are_read(tmp_path, store):
     """The predictions of the training eras come from their own file, which may lack the column."""
-    written(tmp_path, predictions(8, 11))
-    written(tmp_path, predictions(3, 5), "train_benchmark_models.parquet")
+    written(tmp_path, benchmark_table(8, 11))
+    written(tmp_path, benchmark_table(3, 5), "train_benchmark_models.parquet")
     both = sorted(read(tmp_path, store).by_era["bmc"])
-    written(tmp_path, predictions(3, 5).drop_columns([COLUMN]), "train_benchmark_models.parquet")
+    written(tmp_path, benchmark_table(3, 5).drop_columns([BENCHMARK]), "train_benchmark_models.parquet")
 
     assert both == [2, 3, 4, 7, 8, 9, 10]
     assert sorted(read(tmp_path, store).by_era["bmc"]) == [7, 8, 9, 10]
@@ -136,15 +102,15 @@ def test_both_files_of_the_benchmark_are_read(tmp_path, store):
 
 def test_a_model_of_one_file_is_found(tmp_path):
     """The benchmark's name is taken from the file that has it."""
-    written(tmp_path, predictions().drop_columns([COLUMN]))
-    written(tmp_path, predictions(3, 5), "train_benchmark_models.parquet")
+    written(tmp_path, benchmark_table().drop_columns([BENCHMARK]))
+    written(tmp_path, benchmark_table(3, 5), "train_benchmark_models.parquet")
 
-    assert benchmark_model(tmp_path, TARGET) == COLUMN
+    assert benchmark_model(tmp_path, TARGET) == BENCHMARK
 
 
 def test_damaged_files_are_one_line(tmp_path, store):
     """Of 200 files with a changed byte, each is read or refused in one line; a file that was cut off is refused."""
-    content = stored(predictions(), OTHER, pa.float32())
+    content = stored(benchmark_table(), OTHER, pa.float32())
     path = written(tmp_path, content) / "validation_benchmark_models.parquet"
     good, random = path.read_bytes(), np.random.default_rng(3)
     for _ in range(200):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot.errors import DatasetIncomplete, SchemaMismatch
 from bot.features.feature_sets import FeatureMetadata
-from tests.data.shapes import refusal
+from tests.harness.shapes import refusal
 
 FEATURES = [f"feature_{letter}" for letter in "abcdef"]
 SETS = {
@@ -47,9 +47,11 @@ def test_renamed_and_new_groups_are_groups(tmp_path):
     assert list(found.items()) == [("wisdom", (0,)), ("hope", (0, 1)), ("love", (3,))]
 
 
-def test_a_version_without_groups_has_none(tmp_path):
-    """A version that lists sizes alone has no groups."""
-    assert FeatureMetadata.read(written(tmp_path, {"small": FEATURES})).groups(FEATURES) == {}
+def test_a_version_without_groups_has_one_of_all_features(tmp_path):
+    """A version that lists sizes alone gives one group: row aggregates and the history need one."""
+    found = FeatureMetadata.read(written(tmp_path, {"small": FEATURES, "fncv3_features": FEATURES[:2]}))
+
+    assert found.groups(FEATURES) == {"all": tuple(range(6))}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bot.errors import SchemaMismatch
 from bot.features.preprocess import Preprocess, prepare
 from bot.hosted._model import Hosted
-from tests.data.shapes import refusal
+from tests.harness.shapes import refusal
 
 NAMES = tuple(f"feature_{letter}" for letter in "abcd")
 ROWS = 30

@@ -276,6 +276,17 @@ def test_flipped_bits_of_small_files_are_replaced(client, tmp_path, name):
         assert path.read_bytes() == good
 
 
+def test_metadata_that_are_no_json_are_not_kept(sandbox, client, tmp_path):
+    """An error page in place of ``features.json`` is refused, and the next sync fetches the file."""
+    sandbox.faults.add(Fault(operation="GET", kind="xml", times=99))
+    with pytest.raises(DatasetIncomplete, match="not JSON; it is fetched again"):
+        fetch(client, "v5.3/features.json", tmp_path / "features.json")
+    sandbox.faults.clear()
+
+    assert not (tmp_path / "features.json").exists()
+    assert fetch(client, "v5.3/features.json", tmp_path / "features.json").size > 0
+
+
 def test_another_range_than_asked_is_not_used(client, tmp_path, monkeypatch):
     """A 206 with another range than requested is discarded, and the next try begins anew."""
     path = tmp_path / "train.parquet"

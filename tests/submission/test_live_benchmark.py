@@ -13,7 +13,7 @@ from bot.data.live_file import LiveFile
 from bot.findings import Absent
 from bot.submission.live_benchmark import FILE, live_benchmark
 from bot.tournament.rounds import Round
-from tests.data.shapes import numbers, shapes
+from tests.harness.readers import check_live_benchmark
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LIVE = LiveFile(
@@ -68,18 +68,7 @@ COLUMN = "v53_lgbm_ender60"
 @given(data=st.data())
 def test_any_shape_gives_the_same_predictions_or_a_reason(data, tmp_path_factory):
     """Columns and rows in any order, of any type, repeated or dropped, give each live row its own prediction or a reason."""
-    folder = tmp_path_factory.mktemp("benchmark")
-    plain = pa.table({"id": list("edcba"), COLUMN: [5.0, 4.0, 3.0, 2.0, 1.0], "era": ["X"] * 5})
-    shape = data.draw(shapes(plain, features=(COLUMN,), kinds=(pa.float32(), pa.int8(), pa.string())))
-    shape.write(folder / FILE)
-    found = ask(folder)
-    if isinstance(found, Absent):
-        assert len(found.reason.splitlines()) == 1
-        return
-    ids = shape.table.column(shape.table.column_names.index("id")).to_pylist()
-    by_id = dict(zip(ids, numbers(shape.table, COLUMN).tolist(), strict=True))
-
-    assert found.tolist() == [by_id.get(one, by_id.get(one.encode())) for one in LIVE.ids]
+    check_live_benchmark(data, tmp_path_factory.mktemp("benchmark"))
 
 
 @pytest.mark.parametrize("name", ["id", COLUMN])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bot.errors import GateFailed
 from bot.submission.submission_file import read_submission, render
-from tests.data.shapes import refusal
+from tests.harness.shapes import refusal
 
 IDS = [f"n{row:015x}" for row in range(4)]
 

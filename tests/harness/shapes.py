@@ -83,6 +83,13 @@ def numbers(table, name):
     return np.array([np.nan if value is None else float(value) for value in table.column(place).to_pylist()])
 
 
+def texts(table, name):
+    """Return the texts of the only column of a name."""
+    (place,) = (index for index, one in enumerate(table.column_names) if one == name)
+    values = table.column(place).to_pylist()
+    return [one.decode() if isinstance(one, bytes) else one for one in values]
+
+
 def refusal(read, *arguments):
     """Return the one line in which a reader refuses, ``None`` where it reads; other exceptions are raised."""
     try:
