@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from bot.data._arrow_values import buffer_of, numbers_of
-from bot.features.codes import MISSING, Codes, coded
+from bot.features.codes import STRANGE, Codes, coded
 
 _INT8 = pa.int8()
 
@@ -30,7 +30,7 @@ _CLEAN = Counted()
 
 def write_codes(column: pa.ChunkedArray, out: Codes) -> Counted:
     """
-    Write a column into *out*, -1 for a value that is missing or no code. Shape ``(rows,)``.
+    Write a column into *out*, -1 for a value that is missing and -2 for one that is no code. Shape ``(rows,)``.
 
     Raises:
         NoNumbers: The column holds text that is no number.
@@ -48,7 +48,6 @@ def write_codes(column: pa.ChunkedArray, out: Codes) -> Counted:
         if (part == values).all():
             continue
         part[:] = coded(values)
-        absent = int(np.isnan(values).sum())
-        missing += absent
-        strange += int(((part == MISSING) & (values != MISSING)).sum()) - absent
+        missing += int(np.isnan(values).sum())
+        strange += int((part == STRANGE).sum() - (values == STRANGE).sum())
     return Counted(missing=missing, strange=strange) if missing or strange else _CLEAN

@@ -19,7 +19,7 @@ import pyarrow as pa
 from bot.data.era_store import ID_BYTES
 from bot.data.parquet_columns import AS_SERVED, HISTORY, open_columns
 from bot.errors import DatasetIncomplete, SchemaMismatch
-from bot.features.codes import MISSING, Codes, coded
+from bot.features.codes import MISSING, STRANGE, Codes, coded
 from bot.tournament.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, era_label, is_target
 
 _INT8 = pa.int8()
@@ -216,7 +216,7 @@ class ParquetSource:
             return codes
         values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
         codes = coded(values)
-        strange = values[(codes == MISSING) & ~np.isnan(values) & (values != MISSING)]
+        strange = values[(codes == STRANGE) & (values != STRANGE)]
         if len(strange):
             raise SchemaMismatch(
                 f"{self.name}: {column.name} has {len(strange):,} values that are no codes, such as {strange[0]:g};"

@@ -45,7 +45,7 @@ class LiveFile:
         ids: Ids in file order.
         era: Era label of all rows.
         names: Feature columns in file order.
-        values: Feature codes, -1 for a value that is missing or not a code. Shape ``(rows, columns)``, int8.
+        values: Feature codes, -1 for a value that is missing and -2 for one that is not a code. Shape ``(rows, columns)``, int8.
         missing: Number of values that were null or NaN.
         strange: Number of values that were not a whole number of one byte.
         unreadable: Type of each feature column that holds no numbers, by name; no artifact can use it.

@@ -60,6 +60,12 @@ def _doubled(table: pa.Table, _: list[str]) -> pa.Table:
     return table
 
 
+def _quarters(table: pa.Table, _: list[str]) -> pa.Table:
+    for name in _features(table):
+        table = _set(table, name, pa.array(np.asarray(table.column(name)) / 4, pa.float32()))
+    return table
+
+
 def _bins(
     table: pa.Table, features: list[str], change: Callable[[npt.NDArray[np.int8]], npt.NDArray[np.int8]]
 ) -> pa.Table:
@@ -123,6 +129,7 @@ MUTATIONS: dict[str, Callable[[pa.Table, list[str]], pa.Table]] = {
     "out_of_range": lambda table, features: _values(table, features, 7.0),
     "fractions": lambda table, features: _values(table, features, 1.5),
     "coded_anew": _doubled,
+    "coded_as_before_v5": _quarters,
     "some_missing": lambda table, features: _bins(
         table, features[: max(int(len(features) * SHARE), 1)], lambda codes: np.full_like(codes, 2)
     ),

@@ -83,12 +83,13 @@ def test_ids_are_text_of_any_type(tmp_path, kind):
         (pa.array([None, 1, 2], pa.int8()), [-1, 1, 2], (1, 0)),
         (pa.array([None, None, None]), [-1, -1, -1], (3, 0)),
         (pa.array([float("nan"), 1.0, None]), [-1, 1, -1], (2, 0)),
-        (pa.array([float("inf"), float("-inf"), 4.0]), [-1, -1, 4], (0, 2)),
-        (pa.array([300, 2, -300], pa.int16()), [-1, 2, -1], (0, 2)),
-        (pa.array([2**62, 0, 1]), [-1, 0, 1], (0, 1)),
+        (pa.array([float("inf"), float("-inf"), 4.0]), [-2, -2, 4], (0, 2)),
+        (pa.array([0.5, -2.0, 4.0]), [-2, -2, 4], (0, 1)),
+        (pa.array([300, 2, -300], pa.int16()), [-2, 2, -2], (0, 2)),
+        (pa.array([2**62, 0, 1]), [-2, 0, 1], (0, 1)),
         (pa.array([3, None, 3]).dictionary_encode(), [3, -1, 3], (1, 0)),
     ],
-    ids=["null", "nothing", "nan", "inf", "300", "huge", "dictionary"],
+    ids=["null", "nothing", "nan", "inf", "half", "300", "huge", "dictionary"],
 )
 def test_what_is_no_code_is_counted(tmp_path, values, codes, counts):
     """Null and NaN count as missing, numbers beyond a byte as strange; the other values stay."""

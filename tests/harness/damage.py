@@ -32,7 +32,7 @@ DECISIONS = {
     "features_added": SAME, "columns_reordered": SAME, "rows_reordered": SAME, "int16": SAME, "float32": SAME,
     "one_dropped": REFUSED, "some_dropped": REFUSED, "last_dropped": REFUSED, "all_dropped": REFUSED,
     "one_repeated": LATER, "one_as_list": REFUSED, "others_added": SAME, "written_otherwise": SAME,
-    "one_renamed": REFUSED, "nulls": FILLED, "nans": FILLED, "out_of_range": FILLED, "fractions": FILLED, "coded_anew": REFUSED,
+    "one_renamed": REFUSED, "nulls": FILLED, "nans": FILLED, "out_of_range": FILLED, "fractions": FILLED, "coded_anew": REFUSED, "coded_as_before_v5": REFUSED,
     "some_missing": FILLED, "bins_merged": REFUSED,
     "no_rows": LATER, "half_the_rows": LATER, "twice_the_rows": LATER, "ids_repeated": LATER, "no_ids": LATER,
     "an_old_era": LATER, "two_eras": LATER, "no_era": LATER,

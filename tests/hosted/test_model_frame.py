@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.errors import SchemaMismatch
 from bot.features.preprocess import Preprocess, prepare
-from bot.hosted._model import Hosted
+from bot.hosted._model import Hosted, _codes
 from tests.harness.shapes import refusal
 
 NAMES = tuple(f"feature_{letter}" for letter in "abcd")
@@ -87,6 +87,15 @@ def test_a_column_without_numbers_is_refused(values):
     content[NAMES[1]] = values
     with pytest.raises(SchemaMismatch, match=f"{NAMES[1]} is .* holds no codes"):
         predicted(content)
+
+
+def test_another_coding_is_seen():
+    """Fractions are no missing values: the scorer counts them as outside of the codes."""
+    content = frame()
+    content[NAMES[0]] = np.linspace(0.1, 0.9, ROWS)
+    prepared = prepare(Recorder.manifest, NAMES, _codes(content[list(NAMES)]))
+
+    assert (prepared.missing, prepared.out_of_range) == (0, ROWS)
 
 
 @pytest.mark.parametrize("change", ["repeated", "text", "few"])

@@ -186,7 +186,7 @@ def test_nulls_floats_and_nonsense_are_told_apart(truth, tmp_path):
     live = read_live(tmp_path / "odd.parquet")
 
     assert (live.missing, live.strange) == (1, 1)
-    assert live.values[:4, 0].tolist() == [-1, -1, 3, 1]
+    assert live.values[:4, 0].tolist() == [-1, -2, 3, 1]
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,17 @@ def test_an_artifact_that_keeps_no_features_is_not_compared(installation):
     assert found["value"].startswith("not compared")
 
 
+def test_another_coding_is_refused_without_distributions(installation, monkeypatch):
+    """Codes as before v5 (0 to 1) are refused by their values, also by artifacts that keep no distributions."""
+    monkeypatch.setattr("bot.submission.fallbacks._feature_drift", lambda _scorer, _rows: None)
+    fault = Fault(operation="rounds", kind="schema_change", message="coded_as_before_v5", seconds=9e4)
+    installation.sandbox.faults.add(fault)
+    with pytest.raises(
+        SchemaMismatch, match=r"of the feature values lie outside 0 to 4 .*: the features have a new coding"
+    ):
+        installation.submit()
+
+
 def test_features_that_are_not_the_files_are_refused(installation, monkeypatch):
     """Should the reader shift columns, the predictions are refused although nothing else is odd about them."""
 

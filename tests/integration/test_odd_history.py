@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bot.data.era_store import EraStore
+from bot.history.feature_returns import update
+from bot.judging.judge import judged_ensemble
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
@@ -155,3 +157,18 @@ def test_the_artifact_submits(retrained, artifact):
 
     assert result.returncode == 0, result.stderr
     assert artifact.id in result.stdout
+
+
+def test_an_older_champion_is_judged_without_the_dropped_history(retrained, trained):
+    """A champion whose history targets the data lack is judged with its history masked, as it would be live."""
+    installation, _ = retrained
+    (folder,) = (installation.state / "store").iterdir()
+    store, champions = EraStore.open(folder), ArtifactStore(trained / "artifacts")
+    returns = update(store, ("target_ender_60",))
+    champion = champions.open(champions.champions("demo")[0])
+    judged = judged_ensemble(champion, store, returns, ("target_ender_60",))
+    scored = judged.score(len(store.eras) - 30, None)
+
+    assert "target_ender_20" in champion.manifest["history"]["targets"]
+    assert judged.data.scoring_window(len(store.eras) - 30) == "masked"
+    assert np.isfinite(scored.scores["tsmixer"]).all()
