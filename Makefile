@@ -35,7 +35,7 @@ bench: .venv/ready
 	missed=; for name in start_up live_path scoring ingest open loader history lightgbm_train gpu_epoch cpu_epoch; do $(BIN)/python bench/$$name.py || missed="$$missed $$name"; done; [ -z "$$missed" ] || { echo "missed:$$missed"; exit 1; }
 
 soak: .venv/ready
-	for name in $(SOAKS); do $(BIN)/python -W ignore -m tests.soak.$$name || exit 1; done
+	SOAK_COUNTS=$$(mktemp); export SOAK_COUNTS; for name in $(SOAKS) kinds; do $(BIN)/python -W ignore -m tests.soak.$$name || exit 1; done
 
 container:
 	tests/container.sh

@@ -3,6 +3,7 @@
 import sys
 
 from tests.harness.clocks import CASES, FAKETIME, TICK_GOAL_S, ZONES, play
+from tests.soak.counts import record
 from tests.soak.stage import trained
 
 
@@ -14,6 +15,7 @@ def main() -> int:
     with trained() as (world, artifacts, folder):
         played = play(world, artifacts, folder / "clocks", zones=ZONES, cases=CASES, tick_s=TICK_GOAL_S)
     print(played, *played.breaches, sep="\n", flush=True)
+    record("clocks", samples=played.rounds, breaches=len(played.breaches))
     return int(bool(played.breaches))
 
 

@@ -4,6 +4,7 @@ import sys
 
 from tests.harness.outputs import Played, round_open
 from tests.harness.surroundings import can_be_another_user, play, play_another_user
+from tests.soak.counts import record
 from tests.soak.stage import trained
 
 
@@ -18,6 +19,11 @@ def main() -> int:
                 installation.submit(max_exposure=1.0)
                 another = play_another_user(installation)
     print(played, *played.breaches, another, *another.breaches, sep="\n", flush=True)
+    record(
+        "environment",
+        samples=played.cases + another.cases,
+        breaches=len(played.breaches) + len(another.breaches),
+    )
     return int(bool(played.breaches or another.breaches))
 
 

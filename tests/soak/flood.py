@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bot.sandbox.world.generate import generate
 from tests.harness.flood import play
+from tests.soak.counts import record
 
 COUNT = 1100
 
@@ -18,6 +19,7 @@ def main() -> int:
         world = generate(Path(name) / "world", size="tiny")
         flooded = play(world.directory, Path(name), count=COUNT)
     print(f"{flooded}; {time.monotonic() - began:.0f} s", *flooded.breaches, sep="\n", flush=True)
+    record("flood", samples=sum(flooded.sent.values()), breaches=len(flooded.breaches))
     return int(bool(flooded.breaches))
 
 

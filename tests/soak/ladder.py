@@ -8,6 +8,7 @@ from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from tests.harness.ladder import another_four, cases, ladder
 from tests.harness.trials import Bots, Tally
+from tests.soak.counts import record
 from tests.soak.stage import stage
 
 ROUNDS = 240
@@ -16,7 +17,9 @@ ROUNDS = 240
 def full(bots: Bots, world: World, folder: Path) -> Iterator[Tally]:
     """Play every way of dying, number of champions and time left, many times."""
     another_four(ArtifactStore(bots.artifacts))
-    yield ladder(bots, world, folder, cases(int(sys.argv[1]) if sys.argv[1:] else ROUNDS, champions=5))
+    tally = ladder(bots, world, folder, cases(int(sys.argv[1]) if sys.argv[1:] else ROUNDS, champions=5))
+    record("ladder", samples=tally.trials, breaches=len(tally.breaches))
+    yield tally
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import sys
 
 from tests.harness.outputs import KINDS, Played, play, play_daemon, round_open
+from tests.soak.counts import record
 from tests.soak.stage import trained
 
 
@@ -18,6 +19,7 @@ def main() -> int:
             played.cases += daemon.cases
             played.breaches += daemon.breaches
     print(played, *played.breaches, sep="\n", flush=True)
+    record("output", samples=played.cases, breaches=len(played.breaches))
     return int(bool(played.breaches))
 
 
