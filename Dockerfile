@@ -1,6 +1,7 @@
 # numerai-bot as an unprivileged user, everything it writes in one volume. Two targets:
 #   runtime   submits; without torch and without what only training needs      (the default)
 #   trainer   syncs and trains; with torch, and with the sandbox; never needs the API key
+# By name, because no digest of it could be read where this was written; pin one with --build-arg BASE=python@sha256:...
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS runtime-dependencies
@@ -12,21 +13,22 @@ ARG PIP_FIND_LINKS
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=
 WORKDIR /src
 RUN python3 -m venv /opt/bot
-# The pins first, with empty packages in place of the code: only a changed version installs this layer again.
-COPY constraints.txt pyproject.toml LICENSE ./
-RUN mkdir bot models && touch README.md bot/__init__.py models/__init__.py \
-    && /opt/bot/bin/pip install --constraint constraints.txt . \
-    && /opt/bot/bin/pip uninstall --yes --quiet numerai-bot
+# Only a changed version installs this layer again. Every file is checked against its hash.
+COPY constraints.txt ./
+COPY requirements requirements
+RUN /opt/bot/bin/pip install --no-deps --require-hashes --requirement requirements/run.txt
 
 FROM runtime-dependencies AS trainer-dependencies
-RUN /opt/bot/bin/pip install --constraint constraints.txt '.[train,sandbox]' \
-    && /opt/bot/bin/pip uninstall --yes --quiet numerai-bot
+# torch is apart: which of its builds is right, and whether it needs CUDA parts, depends on the machine and on where pip looks.
+RUN /opt/bot/bin/pip install --no-deps --require-hashes --requirement requirements/train.txt \
+    && /opt/bot/bin/pip install --constraint constraints.txt torch
 
 FROM runtime-dependencies AS code
-COPY README.md LICENSE ./
+RUN python3 -m venv /opt/build && /opt/build/bin/pip install --no-deps --require-hashes --requirement requirements/build.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY bot bot
 COPY models models
-RUN /opt/bot/bin/pip wheel --no-deps --wheel-dir /dist .
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist .
 
 FROM runtime-dependencies AS runtime-packages
 COPY --from=code /dist /dist

@@ -6,7 +6,7 @@ SOAKS := crash disk damage rounds season clocks ladder rivals load growth mutati
 STRICT := tests/tournament/test_rounds.py tests/record/test_database.py tests/record/test_ledger.py tests/record/test_ledger_memory.py \
 	tests/integration/test_delivery.py tests/integration/test_live_fetch.py
 
-.PHONY: demo test quick lint unit coverage bench soak container release-check docs format clean
+.PHONY: demo test quick lint unit coverage bench soak container hashes release-check docs format clean
 
 demo: .venv/ready
 	$(BIN)/bot demo
@@ -47,19 +47,41 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# torch is pinned exactly and installed with the rest, so the resolver never looks for another build.
-.venv/ready: pyproject.toml constraints.txt
+# Every file is checked against its hash, but torch and the CUDA parts that its build may need: which build is right depends
+# on the machine and on where pip looks, so its files are not the same everywhere. The code itself needs no other download.
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+.venv/ready: pyproject.toml constraints.txt requirements/dev.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,sandbox,dev]'
+	$(BIN)/python $(PIP_INSTALL) --no-deps --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt torch
+	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
+
+# Writes the hashes of every file of every pinned version, for all platforms, as the package index lists them; run it after a
+# change of constraints.txt or of the dependencies in pyproject.toml. uv is the only tool that is not pinned here.
+TORCH_PARTS := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc \
+	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
+	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
+COMPILE = .release/uv/bin/uv pip compile --quiet --generate-hashes --no-annotate --custom-compile-command "make hashes"
+UNIVERSAL := --universal --python-version 3.11 --constraint constraints.txt $(TORCH_PARTS:%=--no-emit-package %)
+hashes:
+	$(PYTHON) -m venv .release/uv
+	.release/uv/bin/pip install --quiet --disable-pip-version-check uv
+	$(COMPILE) $(UNIVERSAL) pyproject.toml --output-file requirements/run.txt
+	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra train --extra sandbox --output-file requirements/train.txt
+	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra train --extra sandbox --extra dev --output-file requirements/dev.txt
+	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra release --output-file requirements/release.txt
+	printf 'hatchling\n' | $(COMPILE) $(UNIVERSAL) - --output-file requirements/build.txt
+	for version in 3.11 3.12 3.13; do \
+		$(BIN)/python -c "from bot.hosted._environment import IMAGES; print(*map('=='.join, IMAGES['$$version'].items()), sep='\n')" \
+		| $(COMPILE) --no-deps --only-binary :all: --python-version $$version - --output-file bot/hosted/numerai-$$version.txt || exit 1; done
 
 # Only what runs the bot is audited and written down (CycloneDX); the tools have an environment of their own.
 release-check:
 	$(PYTHON) -m venv .release/bot
 	$(PYTHON) -m venv .release/tools
-	.release/bot/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt .
-	.release/bot/bin/pip uninstall --yes --quiet numerai-bot
-	.release/tools/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[release]'
+	.release/bot/bin/python $(PIP_INSTALL) --no-deps --require-hashes --requirement requirements/run.txt
+	.release/tools/bin/python $(PIP_INSTALL) --no-deps --require-hashes --requirement requirements/release.txt
 	.release/tools/bin/cyclonedx-py environment --output-file .release/sbom.json .release/bot
 	.release/tools/bin/pip-audit --progress-spinner off --strict --path "$$(echo .release/bot/lib/python3*/site-packages)"
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from bot.hosted._environment import IMAGES, requirements
+
 ROOT = Path(__file__).resolve().parents[1]
 MOST = 52
 """Distributions in the submitting image beside the bot itself."""
@@ -83,6 +85,73 @@ def test_what_the_image_leaves_out_is_never_imported():
         "assert apprise.Apprise().add('discord://1/2')\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+def pinned(path):
+    """Return the version and the number of hashes of each distribution in a file of pip's requirements."""
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if pin := re.match(r"([A-Za-z0-9_.-]+)==([^ ;]+)", line):
+            found[name := re.sub(r"[-_.]+", "-", pin[1]).lower()] = [pin[2], 0]
+        elif re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line):
+            found[name][1] += 1
+        elif not line.startswith("#"):
+            pytest.fail(f"{path}: {line!r} is neither a pin nor a hash")
+    return found
+
+
+@pytest.mark.parametrize("name", ["run", "train", "dev", "build", "release"])
+def test_every_file_is_pinned_by_hash(name):
+    """Every distribution but torch and its CUDA parts has hashes, and the version of constraints.txt; `make hashes` writes them."""
+    wanted = {
+        re.sub(r"[-_.]+", "-", line.split("==")[0]).lower(): line.split("==")[1]
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    }
+    found = pinned(ROOT / "requirements" / f"{name}.txt")
+
+    assert all(count for _, count in found.values())
+    assert {one: version for one, (version, _) in found.items() if one in wanted and wanted[one] != version} == {}
+    assert not [one for one in found if one in ("torch", "triton") or one.startswith(("nvidia-", "cuda-"))]
+    if name != "release":  # its tools are pinned by their file alone
+        assert set(found) - set(wanted) <= {"colorama"}
+
+
+def test_the_hashes_cover_what_is_declared():
+    """What runs is in its file, and what is declared for development is in the file of the development environment."""
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [
+        Requirement(line) for extra in ("train", "sandbox", "dev") for line in about["optional-dependencies"][extra]
+    ]
+    run, dev = (pinned(ROOT / "requirements" / f"{name}.txt") for name in ("run", "dev"))
+
+    assert distributions() <= set(run)
+    assert {re.sub(r"[-_.]+", "-", one.name).lower() for one in (*declared(), *extras)} <= {*dev, "torch"}
+    for one in (*declared(), *extras):
+        if (name := re.sub(r"[-_.]+", "-", one.name).lower()) != "torch":
+            assert one.specifier.contains(dev[name][0]), one
+
+
+@pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])
+def test_nothing_is_installed_unchecked(file):
+    """Every installation checks hashes or downloads nothing, but torch and the tool that writes the hashes."""
+    text = (ROOT / file).read_text(encoding="utf-8").replace("\\\n", " ").replace("$(PIP_INSTALL)", "-m pip install")
+    steps = [step for line in text.splitlines() if not line.startswith("PIP_INSTALL") for step in line.split("&&")]
+    unchecked = [
+        step.split()[-1]
+        for step in steps
+        if re.search(r"pip install ", step) and not re.search(r"--require-hashes|--no-index|--no-build-isolation", step)
+    ]
+
+    assert set(unchecked) <= {"torch", "uv"}
+
+
+@pytest.mark.parametrize("version", sorted(IMAGES))
+def test_numerais_packages_are_pinned_by_hash(version):
+    """The clean room of `bot export` installs the versions of Numerai's image, each checked against its hashes."""
+    found = pinned(requirements(version))
+
+    assert {name: one for name, (one, _) in found.items()} == dict(IMAGES[version])
+    assert all(count for _, count in found.values())
 
 
 def test_there_is_no_staking_code():

@@ -89,6 +89,11 @@ def this_python() -> str:
     return version
 
 
+def requirements(version: str) -> Path:
+    """Return the file with the pins of :data:`IMAGES` and their hashes."""
+    return Path(__file__).with_name(f"numerai-{version}.txt")
+
+
 def make_environment(folder: Path, version: str) -> Path:
     """
     Make a fresh environment with Numerai's packages; return its interpreter.
@@ -101,13 +106,14 @@ def make_environment(folder: Path, version: str) -> Path:
         RetryLater: The packages cannot be installed now.
     """
     python = folder / "bin" / "python"
-    pins = [f"{name}=={pinned}" for name, pinned in IMAGES[version].items()]
+    # Checked against the hashes of every file of these versions (`make hashes`), wherever pip finds them.
+    files = ("--no-deps", "--require-hashes", "--requirement", str(requirements(version)))
     quiet = ("--quiet", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:")
     environment = child_environment() | {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
     # Isolated (-I): neither the working folder nor PYTHONPATH takes part in the fresh environment.
     for command in (
         [sys.executable, "-I", "-m", "venv", str(folder)],
-        [str(python), "-I", "-m", "pip", "install", *quiet, *pins],
+        [str(python), "-I", "-m", "pip", "install", *quiet, *files],
     ):
         try:
             result = subprocess.run(  # noqa: S603 - this interpreter, and the one it has just made
