@@ -252,7 +252,10 @@ def _champion(settings: Settings, recipe: str) -> Iterator[Check]:
     try:
         identity = store.champions(recipe)[0]
     except NoChampion as error:
-        yield failure(name, error, "run `bot retrain`")
+        refused = store.kept_back().get(recipe)
+        yield failure(
+            name, error, f"run `bot promote {refused.id}`, or `bot retrain`" if refused else "run `bot retrain`"
+        )
         return
     artifact = store.open(identity)
     Scorer(artifact)

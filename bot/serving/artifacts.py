@@ -78,6 +78,25 @@ class Artifact:
         return value
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptBack:
+    """
+    An artifact that its gates refused, of a recipe without a champion.
+
+    Attributes:
+        id: Id of the artifact.
+        reason: Reason of the decision.
+    """
+
+    id: str
+    reason: str
+
+    @property
+    def about(self) -> str:
+        """Return which artifact was kept back, why, and how to use it anyway."""
+        return f"{self.id} was kept back: {self.reason}; `bot promote {self.id}` makes it champion by hand"
+
+
 class ArtifactStore:
     """The ``artifacts`` folder of a state directory."""
 
@@ -175,11 +194,25 @@ class ArtifactStore:
             pointer = json.loads(self._pointer(recipe).read_text(encoding="utf-8"))
             return (pointer["champion"], *pointer["previous"])
         except FileNotFoundError:
-            raise NoChampion(f"recipe {recipe!r} has no champion yet; run `bot retrain` first") from None
+            refused = self.kept_back().get(recipe)
+            todo = "run `bot retrain` first" if refused is None else f"{refused.about}; or run `bot retrain` again"
+            raise NoChampion(f"recipe {recipe!r} has no champion yet; {todo}") from None
         except (ValueError, KeyError, TypeError):
             raise ArtifactInvalid(
                 f"{self._pointer(recipe)} is damaged; point it at an artifact with `bot promote ID`"
             ) from None
+
+    def kept_back(self) -> dict[str, KeptBack]:
+        """Return the newest artifact of each recipe that has no champion, by recipe; its gates refused it."""
+        found: dict[str, KeptBack] = {}
+        for identity in reversed(self.identities()):
+            manifest = self._peek(identity)
+            recipe, decision = manifest.get("recipe"), manifest.get("decision") or {}
+            name = str(recipe.get("name", "")) if isinstance(recipe, dict) else ""
+            refused = isinstance(decision, dict) and decision.get("promote") is False
+            if name and refused and name not in found and not self._pointer(name).exists():
+                found[name] = KeptBack(id=identity, reason=str(decision.get("reason", "")))
+        return found
 
     def promote(self, recipe: str, identity: str, *, by: str = "gate") -> None:
         """

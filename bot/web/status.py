@@ -33,6 +33,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
     about: dict[str, Any] = {
         "mode": "live" if ledger_path.stem == "ledger" else "dry-run",
         "champions": champions,
+        "kept_back": {recipe: one.about for recipe, one in store.kept_back().items()},
         "data_versions": {recipe: Pin.of(store, recipe, "").in_use or None for recipe in champions},
     }
     if not ledger_path.is_file():

@@ -1,8 +1,13 @@
 """`bot status` shows rounds and problems from the state directory alone."""
 
 import json
+import shutil
 
-from tests.harness.installation import FIRST_ROUND, SLOT
+import pytest
+
+from bot.serving.artifacts import ArtifactStore
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
+from tests.serving.manifests import manifest
 
 
 def test_status_before_the_first_round_shows_the_next_step(installation):
@@ -34,6 +39,20 @@ def test_status_shows_a_confirmed_round_and_all_that_is_kept_of_it(installation)
     assert [one["event"] for one in whole["events"]][-1] == "submission.confirmed"
     assert {line["event"] for line in whole["log"]} >= {"dataset.fetched", "round.finished"}
     assert "gate official_validation" in read
+
+
+@pytest.mark.parametrize("command", ["submit", "doctor", "status"])
+def test_a_first_artifact_that_was_kept_back_is_named(installation, command):
+    """A newcomer whose first artifact was refused reads which one, why, and how to use it anyway."""
+    shutil.rmtree(installation.state / "artifacts")
+    store = ArtifactStore(installation.state / "artifacts")
+    decision = {"promote": False, "reason": "skill: it may be chance"}
+    identity = store.write(files={"gbm.txt": b"tree"}, manifest=manifest("demo", decision=decision), at=OPENED).id
+    done = installation.bot(command)
+    said = " ".join((done.stdout + done.stderr).split())
+
+    assert f"{identity} was kept back: skill: it may be chance" in said
+    assert f"bot promote {identity}" in said
 
 
 def test_a_round_that_is_not_there_is_one_line(installation):

@@ -226,3 +226,26 @@ def test_killed_promotion_leaves_the_old_champion_or_the_new(store, promotions):
 
     assert {champion, *previous} <= both
     assert store.open(champion).id == champion
+
+
+def test_a_first_artifact_that_was_kept_back_is_named(store):
+    """Without a champion the newest refused artifact is named, with its reason and the way to promote it."""
+    decided = [
+        {"promote": False, "reason": "older"},
+        {"promote": False, "reason": "skill: it may be chance"},
+        {"promote": True},
+    ]
+    _, refused, _ = (
+        store.write(
+            files={"gbm.txt": b"tree"}, manifest=manifest("standard", decision=one), at=NOW + timedelta(minutes=number)
+        )
+        for number, one in enumerate(decided)
+    )
+    with pytest.raises(NoChampion) as error:
+        store.champions("standard")
+
+    assert f"{refused.id} was kept back: skill: it may be chance; `bot promote {refused.id}`" in str(error.value)
+    store.promote("standard", refused.id)
+    assert store.kept_back() == {}
+    with pytest.raises(NoChampion, match="run `bot retrain` first"):
+        store.champions("other")

@@ -77,7 +77,9 @@ def _champion_lines(content: Content) -> Iterator[str]:
     versions, champions = content["data_versions"], content["champions"]
     for recipe, identity in champions.items():
         yield f"champion  {recipe}: {identity}, on {versions[recipe] or 'an unknown version'}"
-    if not champions:
+    for recipe, about in content["kept_back"].items():
+        yield f"champion  {recipe}: none yet; {about}"
+    if not champions and not content["kept_back"]:
         yield "champion  none yet; `bot retrain` makes one"
     for note in content["notes"]:
         yield f"note      {note}"
