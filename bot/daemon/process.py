@@ -162,7 +162,10 @@ def _watch(heartbeat: Heartbeat, schedule: JobSchedule, stop: threading.Event) -
     looked = time.monotonic()
     while not stop.wait(LOOK_AFTER_S):
         passed_s, looked = time.monotonic() - looked, time.monotonic()
-        schedule.follow_clock()
+        try:
+            schedule.follow_clock()
+        except Exception:  # whatever the scheduler raises, the watchdog goes on: without it nothing ends a dead loop
+            log.exception("clock.unfollowed")
         loop_s, jobs_s = loop.count(passed_s), jobs.count(passed_s) if schedule.names else 0.0
         heartbeat.mark("scheduler", f"no sign of it for {jobs_s:.0f} s" if jobs_s > SILENT_S else None)
         if loop_s > HOPELESS_S or jobs_s > SILENT_S + HOPELESS_S:

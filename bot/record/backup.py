@@ -48,7 +48,9 @@ def back_up(ledger_path: Path, folder: Path, *, at: datetime) -> Path:
         raise StateUnwritable(f"the backup of {ledger_path} is not sound: {verdict}")
     sync(staging)
     rename(staging, path)
-    for old in sorted(folder.glob(f"{ledger_path.stem}-*.sqlite"))[:-BACKUPS]:
+    # A name later than this one was given by a clock that was ahead: it goes first, or it would push out this copy.
+    copies = folder.glob(f"{ledger_path.stem}-[0-9]*.sqlite")
+    for old in sorted(copies, key=lambda one: (one.name <= path.name, one.name))[:-BACKUPS]:
         old.unlink()
     return path
 

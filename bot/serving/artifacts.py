@@ -15,7 +15,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from bot.errors import ArtifactInvalid, BadConfig, NoChampion
 from bot.system.files import publish, rename, sha256_of, sync
 
 MANIFEST = "manifest.json"
+ID_TIME = "%Y-%m-%dT%H%M%SZ"
+"""Form of the time with which an id begins."""
 
 FORMAT = 1
 """Number under the key ``format`` of the manifests that this bot writes. Manifests without the key are older."""
@@ -110,12 +112,12 @@ class ArtifactStore:
         Args:
             files: Content by name, or the path of a file to copy.
             manifest: Description of the run. Format, id, time, and the files with sha256 and size are added here.
-            at: Aware UTC; the id begins with it, so that ids sort by time.
+            at: Aware UTC; the id begins with it, or with the next second after the newest id, so that ids sort by time.
 
         Raises:
             ArtifactInvalid: The manifest lacks a key that serving needs.
         """
-        identity = f"{at:%Y-%m-%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        identity = f"{self._next_time(at):{ID_TIME}}-{secrets.token_hex(2)}"
         staging = self.root / f".{identity}"
         staging.mkdir(parents=True)
         listed = {}
@@ -162,6 +164,15 @@ class ArtifactStore:
             if sha256_of(path) != expected["sha256"]:
                 raise ArtifactInvalid(f"artifact {identity}: {name} differs from its recorded sha256")
         return artifact
+
+    def _next_time(self, at: datetime) -> datetime:
+        """Return *at*, or the second after the newest id: a clock that was ahead must not make later artifacts look old."""
+        newest = next(reversed(self.identities()), "")
+        try:
+            last = datetime.strptime(newest.rpartition("-")[0], ID_TIME).replace(tzinfo=UTC)
+        except ValueError:  # there is none yet, or a person named a folder
+            return at
+        return last + timedelta(seconds=1) if last > at else at
 
     def identities(self) -> tuple[str, ...]:
         """Return the ids of all artifacts, oldest first."""

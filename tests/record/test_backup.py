@@ -38,6 +38,35 @@ def test_the_newest_backups_stay(tmp_path):
     assert kept[0] == "ledger-20261127T120000Z.sqlite"
 
 
+@pytest.mark.parametrize(
+    "step", [timedelta(hours=2), timedelta(hours=-2), timedelta(days=30), timedelta(days=-30)], ids=str
+)
+def test_a_wrong_clock_pushes_out_no_new_backup(tmp_path, step):
+    """A backup of now stays and is among the last, whatever time earlier ones have in their names."""
+    Ledger(tmp_path / "ledger.sqlite").close()
+    for hour in range(BACKUPS + 3):
+        back_up(tmp_path / "ledger.sqlite", tmp_path / "backups", at=NOW + step + timedelta(hours=hour))
+    kept = [
+        back_up(tmp_path / "ledger.sqlite", tmp_path / "backups", at=NOW + timedelta(days=day)).is_file()
+        for day in range(3)
+    ]
+
+    assert kept == [True] * 3
+    assert len(list((tmp_path / "backups").glob("*.sqlite"))) == BACKUPS
+
+
+def test_backups_of_a_dry_run_push_out_no_live_one(tmp_path):
+    """The copies of the two ledgers are counted apart, whichever is made last."""
+    for name in ("ledger.sqlite", "ledger-dry-run.sqlite"):
+        Ledger(tmp_path / name).close()
+    for day in range(BACKUPS):
+        back_up(tmp_path / "ledger-dry-run.sqlite", tmp_path / "backups", at=NOW + timedelta(days=day))
+    live = back_up(tmp_path / "ledger.sqlite", tmp_path / "backups", at=NOW)
+
+    assert live.is_file()
+    assert len(list((tmp_path / "backups").glob("*.sqlite"))) == BACKUPS + 1
+
+
 def test_a_damaged_ledger_replaces_no_backup(tmp_path):
     """A ledger that cannot be read raises an error, and earlier backups stay."""
     Ledger(tmp_path / "ledger.sqlite").close()

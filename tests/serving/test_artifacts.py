@@ -187,6 +187,18 @@ def test_only_the_newest_challengers_stay_on_disk(store):
     assert store.identities() == (champion.id, *(artifact.id for artifact in kept_back[-KEPT:]))
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=30)], ids=str)
+def test_a_clock_that_was_ahead_makes_no_later_artifact_look_old(store, ahead):
+    """An artifact of now is newer than one whose id lies in the future, so that it is not removed before it is judged."""
+    champion = store.write(files={"gbm.txt": b"tree"}, manifest=manifest("standard", note="n"), at=NOW + ahead)
+    store.promote("standard", champion.id)
+    challenger = write(store)
+    store.prune()
+
+    assert store.identities() == (champion.id, challenger.id)
+    assert challenger.manifest["created_at"] == NOW.isoformat()
+
+
 def test_nothing_is_removed_while_a_pointer_is_damaged(store):
     """While the champion pointer is damaged, no artifact is deleted."""
     written = [write(store, number) for number in range(KEPT + 3)]
