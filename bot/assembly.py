@@ -53,7 +53,10 @@ def find_artifact(settings: Settings, identity: str | None) -> str:
 
     Raises:
         NoChampion: Nothing has been promoted yet.
+        ArtifactInvalid: *identity* is not an id.
     """
+    if identity:
+        open_artifacts(settings).folder(identity)
     return identity or open_artifacts(settings).champions(recipes_in_use(settings)[0])[0]
 
 

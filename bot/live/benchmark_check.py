@@ -25,6 +25,7 @@ from bot.record.ledger import Entry, Ledger
 from bot.serving.artifacts import ArtifactStore
 from bot.submission.live_benchmark import FILE, benchmark_of
 from bot.submission.submission_file import read_submission
+from bot.system.file_names import file_name
 from bot.system.files import publish
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
@@ -81,7 +82,7 @@ def measure(
             entry = ledger.newest(slot.name)
             if entry is None or entry.state != "confirmed":
                 continue
-            home = ledger.rounds / str(entry.round) / slot.name
+            home = ledger.rounds / str(entry.round) / file_name(slot.name)
             if (home / KEPT).is_file():
                 continue
             try:

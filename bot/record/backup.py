@@ -66,6 +66,7 @@ def prune(rounds: Path) -> int:
     freed = 0
     for pattern, kept in (
         ("**/live.parquet", LIVE_FILES),
+        ("**/live_benchmark_models.parquet*", LIVE_FILES),  # and the note that it was asked for
         ("*/predictions.csv", PREDICTIONS),
         ("*/draft.csv", PREDICTIONS),
     ):

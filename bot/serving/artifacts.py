@@ -8,19 +8,26 @@ Store artifacts, the finished training runs: write each once, verify it before e
       champions/standard.json    {"champion": id, "previous": [ids, newest first], "by": "gate", "operator" or "rollback"}
 """
 
+import errno
 import hashlib
 import json
+import re
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.errors import ArtifactInvalid, BadConfig, NoChampion
+from filelock import FileLock, Timeout
+
+from bot.errors import ArtifactInvalid, BadConfig, NoChampion, StateLocked
+from bot.system.file_names import is_file_name, shown
 from bot.system.files import publish, rename, sha256_of, sync
+from bot.system.kill_points import kill_point
 
 MANIFEST = "manifest.json"
 ID_TIME = "%Y-%m-%dT%H%M%SZ"
@@ -38,6 +45,13 @@ NEEDED = (
     ("scores",),
 )
 """Keys of a manifest that serving needs, each with the keys of the tables around it."""
+
+LOCK_S = 60
+"""Longest wait for another process that changes a pointer, in seconds; it deletes old artifacts meanwhile."""
+
+_ID = re.compile(r"[0-9][0-9A-Za-z-]{0,63}")
+_OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors that no other artifact would be spared."""
 
 KEPT = 5
 """Number of champions of a recipe on disk, the current one included, and of its newest challengers."""
@@ -145,7 +159,7 @@ class ArtifactStore:
             ArtifactInvalid: The artifact is absent, a file is missing or differs by a single bit, the manifest lacks a
                 key that serving needs, or its format is newer than :data:`FORMAT`.
         """
-        folder = self.root / identity
+        folder = self.folder(identity)
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             listed = manifest["files"]
@@ -153,16 +167,17 @@ class ArtifactStore:
                 raise ArtifactInvalid(f"artifact {identity}: {MANIFEST} is damaged or belongs to another artifact")
         except FileNotFoundError:
             raise ArtifactInvalid(f"artifact {identity} is not in {self.root}") from None
-        except (ValueError, KeyError, TypeError):
+        except OSError as error:
+            raise _unreadable(identity, MANIFEST, error) from None
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ArtifactInvalid(f"artifact {identity}: {MANIFEST} is damaged") from None
         artifact = Artifact(id=identity, folder=folder, manifest=manifest)
         _check_format(artifact)
-        for name, expected in listed.items():
-            path = folder / name
-            if not path.is_file():
-                raise ArtifactInvalid(f"artifact {identity}: {name} is missing")
-            if sha256_of(path) != expected["sha256"]:
-                raise ArtifactInvalid(f"artifact {identity}: {name} differs from its recorded sha256")
+        try:
+            for name, expected in listed.items():
+                _verify(artifact, name, expected["sha256"])
+        except (AttributeError, KeyError, TypeError):
+            raise ArtifactInvalid(f"artifact {identity}: {MANIFEST} lists its files in an unknown form") from None
         return artifact
 
     def _next_time(self, at: datetime) -> datetime:
@@ -187,7 +202,8 @@ class ArtifactStore:
     def data_version(self, identity: str) -> str | None:
         """Return the data version an artifact was trained on, unverified; ``None`` where its manifest is damaged."""
         version = self._peek(identity).get("data_version")
-        return None if version is None else str(version)
+        # It becomes the name of a folder.
+        return str(version) if isinstance(version, str) and is_file_name(version) else None
 
     def trained_on(self, identity: str, stores: Path) -> bool:
         """Return whether *stores* holds the store that an artifact was trained on; ``False`` where its manifest is damaged."""
@@ -203,7 +219,7 @@ class ArtifactStore:
         """
         try:
             pointer = json.loads(self._pointer(recipe).read_text(encoding="utf-8"))
-            return (pointer["champion"], *pointer["previous"])
+            return tuple(_identity(one) for one in (pointer["champion"], *pointer["previous"]))
         except FileNotFoundError:
             refused = self.kept_back().get(recipe)
             todo = "run `bot retrain` first" if refused is None else f"{refused.about}; or run `bot retrain` again"
@@ -238,16 +254,16 @@ class ArtifactStore:
             ArtifactInvalid: The artifact does not verify.
             BadConfig: It was trained for another recipe.
         """
-        artifact = self.open(identity)
-        trained_for = artifact.manifest["recipe"]["name"]
-        if trained_for != recipe:
-            raise BadConfig(f"artifact {identity} was trained for recipe {trained_for!r}, not {recipe!r}")
-        try:
-            before = self.champions(recipe)
-        except (NoChampion, ArtifactInvalid):
-            before = ()
-        self._point(recipe, [identity, *(one for one in before if one != identity)][:KEPT], by=by)
-        self.prune()
+        with self._lock():
+            trained_for = self.open(identity).manifest["recipe"]["name"]
+            if trained_for != recipe:
+                raise BadConfig(f"artifact {identity} was trained for recipe {trained_for!r}, not {recipe!r}")
+            try:
+                before = self.champions(recipe)
+            except (NoChampion, ArtifactInvalid):
+                before = ()
+            self._point(recipe, [identity, *(one for one in before if one != identity)][:KEPT], by=by)
+            self._prune()
 
     def rollback(self, recipe: str) -> str:
         """
@@ -256,14 +272,49 @@ class ArtifactStore:
         Raises:
             NoChampion: There is none before the current one.
         """
-        before = self.champions(recipe)[1:]
-        if not before:
-            raise NoChampion(f"recipe {recipe!r} has no champion before the current one to go back to")
-        self.open(before[0])
-        self._point(recipe, before, by="rollback")
+        with self._lock():
+            before = self.champions(recipe)[1:]
+            if not before:
+                raise NoChampion(f"recipe {recipe!r} has no champion before the current one to go back to")
+            self.open(before[0])
+            self._point(recipe, before, by="rollback")
         return before[0]
 
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """
+        Lock the pointers: of two processes that change them, or delete by them, the second sees the first one's result.
+
+        Raises:
+            StateLocked: Another process has held the lock for a minute.
+        """
+        folder = self.root / "champions"
+        with kill_point("artifacts.lock"):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / ".lock", timeout=LOCK_S)
+            try:
+                lock.acquire()
+            except Timeout:
+                raise StateLocked(f"another process has held {folder} for {LOCK_S} s; stop it, or wait") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def folder(self, identity: str) -> Path:
+        """
+        Return the folder of an artifact.
+
+        Raises:
+            ArtifactInvalid: The id is not the name of a folder, so it could lead out of the store.
+        """
+        if not _ID.fullmatch(identity):
+            raise ArtifactInvalid(f"{shown(identity)!r} is not the id of an artifact; `bot verify` lists them")
+        return self.root / identity
+
     def _pointer(self, recipe: str) -> Path:
+        if not is_file_name(recipe):
+            raise BadConfig(f"recipe name {shown(recipe)!r} cannot be the name of a file; rename the recipe")
         return self.root / "champions" / f"{recipe}.json"
 
     def _point(self, recipe: str, order: Sequence[str], *, by: str) -> None:
@@ -276,11 +327,15 @@ class ArtifactStore:
 
         A run that is still being judged is the newest of all and stays. While a pointer is damaged, nothing is removed.
         """
+        with self._lock():
+            self._prune()
+
+    def _prune(self) -> None:
         kept: set[str] = set()
         for pointer in (self.root / "champions").glob("*.json"):
             try:
                 kept.update(self.champions(pointer.stem))
-            except ArtifactInvalid:
+            except (ArtifactInvalid, BadConfig):
                 return
         oldest, challengers = min(kept, default=""), Counter[str]()
         for identity in reversed(self.identities()):
@@ -298,10 +353,43 @@ class ArtifactStore:
     def _peek(self, identity: str) -> Mapping[str, Any]:
         """Return an artifact's manifest, unverified; empty where it is damaged."""
         try:
-            manifest = json.loads((self.root / identity / MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            manifest = json.loads((self.folder(identity) / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError, ArtifactInvalid):
             return {}
         return manifest if isinstance(manifest, dict) else {}
+
+
+def _identity(value: object) -> str:
+    """Return an id of a pointer. Raises ``TypeError`` for anything else."""
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _verify(artifact: Artifact, name: str, sha256: str) -> None:
+    """
+    Check a file of an artifact.
+
+    Raises:
+        ArtifactInvalid: It is missing, differs by a single bit, or cannot be read.
+    """
+    if Path(name).name != name:
+        raise ArtifactInvalid(f"artifact {artifact.id}: {MANIFEST} lists {shown(name)!r}, which is not in its folder")
+    path = artifact.path(name)
+    try:
+        if not path.is_file():
+            raise ArtifactInvalid(f"artifact {artifact.id}: {name} is missing")
+        if sha256_of(path) != sha256:
+            raise ArtifactInvalid(f"artifact {artifact.id}: {name} differs from its recorded sha256")
+    except OSError as error:
+        raise _unreadable(artifact.id, name, error) from None
+
+
+def _unreadable(identity: str, name: str, error: OSError) -> Exception:
+    """Return what an unreadable file is: the fault of its artifact, or of the machine."""
+    if error.errno in _OF_THE_MACHINE:
+        return error
+    return ArtifactInvalid(f"artifact {identity}: {name} cannot be read: {error.strerror}")
 
 
 def _check_format(artifact: Artifact) -> None:

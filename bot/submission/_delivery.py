@@ -17,6 +17,7 @@ import structlog
 
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.record.ledger import Entry, Ledger
+from bot.system.file_names import file_name
 from bot.tournament.client import NumeraiClient
 from bot.tournament.responses import ServerSubmission
 from bot.tournament.rounds import Round
@@ -36,7 +37,7 @@ log = structlog.get_logger()
 
 def token(round_number: int, slot: str, csv_sha256: str) -> str:
     """Return the file name stem that identifies a submission on the server: round, slot and content."""
-    return f"r{round_number}-{slot}-{csv_sha256[:8]}"
+    return f"r{round_number}-{file_name(slot)}-{csv_sha256[:8]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +221,7 @@ class Delivery:
         Raises:
             RefuseToSubmit: The bot did not make it.
         """
-        ours = re.compile(rf"r(?P<round>\d+)-{re.escape(entry.slot)}-(?P<sha8>[0-9a-f]{{8}})")
+        ours = re.compile(rf"r(?P<round>\d+)-{re.escape(file_name(entry.slot))}-(?P<sha8>[0-9a-f]{{8}})")
         match = ours.match(one.filename)
         if match is None and self._is_ours(entry, one):
             return False

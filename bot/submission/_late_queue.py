@@ -16,6 +16,7 @@ import structlog
 from bot.errors import NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
 from bot.record.ledger import Entry
 from bot.submission._delivery import ATTEMPTS, LONGEST_WAIT_S, Delivery
+from bot.system.file_names import file_name
 from bot.tournament.responses import ServerSubmission
 from bot.tournament.slots import Slot
 
@@ -60,7 +61,7 @@ class LateQueue:
         entry = ledger.newest(slot.name)
         if entry is None or entry.state != "intended" or (number is not None and entry.round != number):
             return None
-        path = self.rounds / str(entry.round) / slot.name / "predictions.csv"
+        path = self.rounds / str(entry.round) / file_name(slot.name) / "predictions.csv"
         content = path.read_bytes() if path.is_file() else b""
         if hashlib.sha256(content).hexdigest() != entry.csv_sha256 or ledger.queued(entry.round, slot.name):
             return None

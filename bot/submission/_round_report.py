@@ -133,7 +133,7 @@ class RoundReport:
             "data_version": self.data_version,
             "submission": self.submission_id,
             "rows": self.rows,
-            "validation_corr": {name: round_(score["mean"]) for name, score in self.validation.items()},
+            "validation_corr": _means(self.validation),
             "member_correlation": dict(self.member_correlation),
             "drift": self.drift,
             "feature_drift": self.feature_drift,
@@ -141,6 +141,13 @@ class RoundReport:
             "refused": [finding.gate for finding in self.gates if not finding.ok],
             "seconds": dict(self.seconds),
         }
+
+
+def _means(validation: object) -> dict[str, float]:
+    """Return the mean scores of a manifest; those that another bot wrote in another form are left out."""
+    scores = validation.items() if isinstance(validation, Mapping) else ()
+    means = {str(name): score.get("mean") for name, score in scores if isinstance(score, Mapping)}
+    return {name: round_(mean) for name, mean in means.items() if isinstance(mean, int | float)}
 
 
 def round_(value: float) -> float:

@@ -35,6 +35,7 @@ from bot.serving.version_pin import Pin
 from bot.submission._scoring_watch import ScoringWatch
 from bot.submission.live_benchmark import Floats, live_benchmark
 from bot.submission.submission_file import read_submission
+from bot.system.file_names import file_name
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
@@ -170,15 +171,22 @@ class Fallbacks:
         last = self.ledger.last_confirmed(slot.name, before=round_.number)
         if fallback.name == "last round" and last is not None:
             return self._repeat(last, live)
-        scorer = self._open(fallback.artifact, watch)
-        scored = self._score(scorer, live, round_, watch)
+        try:
+            scorer = self._open(fallback.artifact, watch)
+            scored = self._score(scorer, live, round_, watch)
+            validation = scorer.artifact.required("scores")
+        except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            # A manifest of another bot may have any form; only this artifact is refused.
+            raise ArtifactInvalid(
+                f"artifact {fallback.artifact} does not score: {type(error).__name__}: {error}; go back with `bot rollback`"
+            ) from None
         if scored.not_neutralized is not None:
             log.error("round.not_neutralized", artifact=fallback.artifact, reason=scored.not_neutralized.reason)
         return LivePredictions(
             predictions=scored.rows.predictions,
             members=scored.rows.members,
             neutralizers=scored.rows.neutralizers,
-            validation=scorer.artifact.manifest["scores"],
+            validation=validation,
             drift=self._drift(scored.rows, live, fallback, last, round_, watch),
             not_neutralized=scored.not_neutralized,
             feature_drift=_feature_drift(scorer, scored.rows),
@@ -187,7 +195,7 @@ class Fallbacks:
 
     def _repeat(self, last: Entry, live: LiveFile) -> LivePredictions:
         """Put the last round's predictions on this round's rows in their order, as Numerai does with old ids."""
-        path = self.ledger.rounds / str(last.round) / last.slot / "predictions.csv"
+        path = self.ledger.rounds / str(last.round) / file_name(last.slot) / "predictions.csv"
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != last.csv_sha256:
             raise ArtifactInvalid(f"{path} is not the file that was sent in round {last.round}")
         return LivePredictions(

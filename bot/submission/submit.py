@@ -38,6 +38,7 @@ from bot.submission.gates import (
 )
 from bot.submission.live_fetch import LiveFiles, ProvenLiveFile
 from bot.submission.submission_file import OfficialValidation, read_submission, render
+from bot.system.file_names import file_name
 from bot.system.files import publish, rename, state_error
 from bot.system.redaction import redact
 from bot.tournament.client import NumeraiClient
@@ -437,7 +438,7 @@ class _Attempt:
     @property
     def slot_folder(self) -> Path:
         """Return the folder that keeps the slot's predictions and report of the round."""
-        return self.folder / self.slot.name
+        return self.folder / file_name(self.slot.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bot.errors import BadConfig
 from bot.serving.names import NETWORK_MEMBER, TREE_MEMBER, member_target
+from bot.system.file_names import is_file_name
 from bot.tournament.columns import horizon
 from bot.training._recipe_limits import out_of_range
 from bot.training.recipes import META_MODEL, RECIPES, Floors, NetworkRecipe, Recipe
@@ -63,7 +64,7 @@ def find(name: str, folder: Path = FOLDER) -> Recipe:
     """
     path = folder / f"{name}.toml"
     # A name with a folder in it would read, and later write, outside of the recipes.
-    if name == path.stem and path.parent == folder and path.is_file():
+    if is_file_name(name) and path.is_file():
         return read(path)
     if name in RECIPES:
         return RECIPES[name]

@@ -15,6 +15,7 @@ from bot.record.ledger import Ledger, rounds_folder
 from bot.record.outbox import Outbox
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.version_pin import Pin
+from bot.system.file_names import file_name
 
 ROUNDS = 10
 """Number of newest rounds in the overview."""
@@ -98,8 +99,8 @@ def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
                 "state": entry.state, "artifact": entry.artifact, "rung": entry.filled_by,
                 "passed_over": entry.passed_over, "csv_sha256": entry.csv_sha256,
                 "submission": entry.submission_id, "filename": entry.filename, "intended_at": entry.intended_at,
-                "confirmed_at": entry.confirmed_at, "report": _report(folder / entry.slot / "report.json"),
-                "benchmark": _report(folder / entry.slot / "likeness.json"),
+                "confirmed_at": entry.confirmed_at, "report": _report(folder / file_name(entry.slot) / "report.json"),
+                "benchmark": _report(folder / file_name(entry.slot) / "likeness.json"),
             }
             for entry in entries
         },

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -11,9 +12,14 @@ import structlog
 from bot.cli.everyday.submit import show_receipt
 from bot.errors import ArtifactInvalid, BotError, GateFailed, NoChampion, SchemaMismatch
 from bot.record.ledger import Ledger
-from bot.serving.artifacts import ArtifactStore
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.schedule import Schedule
+from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import DEMO_ACCOUNT
+from bot.sandbox.world.generate import World
+from bot.serving.artifacts import ArtifactStore, digest_of
 from bot.submission.submission_file import read_submission
-from tests.harness.installation import FIRST_ROUND, SLOT
+from tests.harness.installation import FIRST_ROUND, OPENED, SLOT, Installation
 
 pytestmark = pytest.mark.usefixtures("no_backoff", "validated_here")
 
@@ -171,3 +177,62 @@ def test_missing_features_are_never_filled_in(installation, sandbox, store):
 
     assert isinstance(refused.value, SchemaMismatch)
     assert not sandbox.tournament.uploaded
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"scores": None}, {"weights": []}, {"recipe": {"name": "demo", "weights": 3, "neutralize": {}}}],
+    ids=str,
+)
+def test_a_champion_with_a_manifest_of_another_form_gives_way(installation, store, changed):
+    """Whatever another bot wrote into a manifest, only that artifact is refused."""
+    (sound,) = store.champions("demo")
+    champion = store.open(promote(store))
+    content = {**champion.manifest, **changed}
+    content["digest"] = digest_of(content)
+    (champion.folder / "manifest.json").write_text(json.dumps(content))
+    receipt = installation.submit()
+
+    assert receipt.outcome == "confirmed"
+    assert receipt.artifact in (sound, champion.id)
+
+
+def test_every_artifact_is_verified(installation, store):
+    """`bot verify` lists the damaged and the intact ones, and refuses in the end."""
+    intact = store.champions("demo")[0]
+    damaged = [promote(store, broken=("tree",)) for _ in range(1)]
+    done = installation.bot("verify")
+
+    assert done.returncode == 65
+    assert f"{intact}: intact" in done.stdout
+    assert all(f"{one}: damaged" in done.stdout for one in damaged)
+    assert "1 of 2 artifacts are damaged" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("report", "../../x"), ("promote", "../../x"), ("rollback", "--recipe", "../../x")])
+def test_a_name_that_leads_out_of_the_state_directory_is_one_clear_error(installation, words):
+    """Ids and recipes of the command line are refused before a file is touched."""
+    done = installation.bot(*words)
+
+    assert done.returncode in (65, 78)
+    assert "Traceback" not in done.stderr
+    assert "'../../x'" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["../../outside", "m" * 300, "Mixer", "a\0b", ".hidden", "模型"])
+def test_a_model_with_an_odd_name_has_its_round(world_folder, trained, tmp_path, name):
+    """The round is confirmed under a name that stays in the state directory, and is not sent twice."""
+    account = replace(DEMO_ACCOUNT, models={name: "22222222-0000-0000-0000-000000000000"})
+    shutil.copytree(trained / "artifacts", tmp_path / "home" / "state" / "artifacts")
+    clock = SandboxClock(OPENED + timedelta(minutes=1), rate=0)
+    schedule = Schedule(first_round=FIRST_ROUND, first_open=OPENED)
+    with Sandbox(World.open(world_folder), clock=clock, schedule=schedule, accounts=(account,)) as running:
+        bot = Installation(sandbox=running, root=tmp_path / "home")
+        outcomes = [bot.submit().outcome for _ in range(2)]
+        held = running.tournament.submissions
+
+    assert outcomes == ["confirmed", "already confirmed"]
+    assert len(held) == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["home"]
+    assert [one.name for one in (tmp_path / "home").iterdir()] == ["state"]
+    assert len(list((bot.state / "rounds" / str(FIRST_ROUND)).glob("*/report.json"))) == 1

@@ -86,6 +86,7 @@ def test_old_rounds_keep_their_reports(tmp_path):
         slot.mkdir(parents=True)
         (tmp_path / str(number) / "v5.3").mkdir()
         (tmp_path / str(number) / "v5.3" / "live.parquet").write_bytes(b"x" * 100)
+        (tmp_path / str(number) / "v5.3" / "live_benchmark_models.parquet").write_bytes(b"b" * 50)
         (slot / "predictions.csv").write_bytes(b"y" * 10)
         (slot / "draft.csv").write_bytes(b"z")
         (slot / "report.json").write_bytes(b"{}")
@@ -96,5 +97,6 @@ def test_old_rounds_keep_their_reports(tmp_path):
     assert len(list(tmp_path.glob("*/slot/predictions.csv"))) == PREDICTIONS
     assert len(list(tmp_path.glob("*/slot/draft.csv"))) == PREDICTIONS
     assert len(list(tmp_path.glob("*/slot/report.json"))) == PREDICTIONS + 10
-    assert freed == (PREDICTIONS + 5) * 100 + 10 * 10 + 10
+    assert len(list(tmp_path.glob("*/v5.3/live_benchmark_models.parquet"))) == LIVE_FILES
+    assert freed == (PREDICTIONS + 5) * (100 + 50) + 10 * 10 + 10
     assert prune(tmp_path / "nowhere") == backup.prune(tmp_path) == 0

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
-from bot.serving.artifacts import KEPT, ArtifactStore
+from bot.serving.artifacts import KEPT, ArtifactStore, digest_of
 from tests.serving.manifests import manifest
 
 pytestmark = pytest.mark.slow
@@ -261,3 +261,94 @@ def test_a_first_artifact_that_was_kept_back_is_named(store):
     assert store.kept_back() == {}
     with pytest.raises(NoChampion, match="run `bot retrain` first"):
         store.champions("other")
+
+
+@pytest.mark.parametrize("identity", ["../../x", "/etc", "", ".", "2026/../../x", "2026\0", "2" * 300, "x\n"])
+def test_what_is_no_id_leads_nowhere(store, identity):
+    """An id from the command line or a pointer never leaves the store."""
+    with pytest.raises(ArtifactInvalid, match="not the id of an artifact"):
+        store.open(identity)
+
+    assert store.data_version(identity) is None
+    assert not store.trained_on(identity, store.root)
+
+
+@pytest.mark.parametrize("recipe", ["../../x", ".x", "a\0", "r" * 300])
+def test_a_recipe_name_that_is_no_file_name_is_refused(store, recipe):
+    """No pointer is read or written outside of the store."""
+    with pytest.raises(BadConfig, match="cannot be the name of a file"):
+        store.champions(recipe)
+
+
+def rewrite(artifact, **changed):
+    """Change keys of a manifest as another bot would have written them, with its digest."""
+    content = {**artifact.manifest, **changed}
+    content["digest"] = digest_of(content)
+    (artifact.folder / "manifest.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "files", [[], {"gbm.txt": None}, {"gbm.txt": {}}, {"../../x": {"sha256": ""}}, {"gbm.txt": ["sha256"]}, 3], ids=str
+)
+def test_a_manifest_that_lists_its_files_otherwise_is_one_clear_error(store, files):
+    """Only this artifact is refused, by its id."""
+    artifact = write(store)
+    rewrite(artifact, files=files)
+
+    with pytest.raises(ArtifactInvalid, match=artifact.id):
+        store.open(artifact.id)
+
+
+def test_a_data_version_that_is_no_folder_name_is_unknown(store):
+    """A manifest's version never leads out of the round's folder."""
+    artifact = write(store)
+    rewrite(artifact, data_version="../../x")
+
+    assert store.data_version(artifact.id) is None
+
+
+@pytest.mark.parametrize("pointer", [{"champion": 1, "previous": []}, {"champion": "2", "previous": [None]}, [], "x"])
+def test_a_pointer_of_another_form_is_damaged(store, pointer):
+    """Ids are text."""
+    (store.root / "champions").mkdir(parents=True)
+    (store.root / "champions" / "standard.json").write_text(json.dumps(pointer))
+
+    with pytest.raises(ArtifactInvalid, match="is damaged"):
+        store.champions("standard")
+
+
+HAMMER = """
+import sys
+from pathlib import Path
+from bot.errors import ArtifactInvalid, NoChampion
+from bot.serving.artifacts import ArtifactStore
+store, ids = ArtifactStore(Path(sys.argv[1])), sys.argv[3:]
+for turn in range(40):
+    try:
+        if sys.argv[2] == "roll back" and turn % 3 == 2:
+            store.rollback("standard")
+        else:
+            store.promote("standard", ids[turn % len(ids)])
+    except (NoChampion, ArtifactInvalid) as error:  # a rollback lets go of a champion, which a promotion may then remove
+        assert sys.argv[2] == "roll back", error
+    if sys.argv[2] == "promote":
+        for identity in ids:
+            store.open(identity)
+"""
+
+
+@pytest.mark.parametrize("mode", ["promote", "roll back"])
+def test_pointers_stay_whole_under_several_processes(store, mode):
+    """Four processes promote and roll back at once: every champion that the pointer names is complete on disk."""
+    ids = [write(store, number).id for number in range(KEPT - 1)]
+    for identity in ids:
+        store.promote("standard", identity)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", HAMMER, str(store.root), mode, *ids], stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    errors = [process.communicate()[1] for process in processes]
+
+    assert errors == [""] * 4
+    assert [store.open(identity).id for identity in store.champions("standard")]
+    assert not list((store.root / "champions").glob(".*.tmp"))

@@ -7,7 +7,7 @@ from tests.system.effects import reached_from, scan, unenclosed
 
 PATH = [*reached_from("bot.submission.submit"), "bot.cli.everyday.submit"]
 BESIDE = {
-    ("bot.serving.artifacts", "write"), ("bot.serving.artifacts", "prune"),
+    ("bot.serving.artifacts", "write"), ("bot.serving.artifacts", "_prune"),
     ("bot.data.download", "sync_files"), ("bot.data.download", "_refetch"), ("bot.data._tail_download", "fetch_tail"),
 }  # fmt: skip
 """Functions of these modules that a submission never calls; `bot sync` and `bot retrain` call them."""
