@@ -6,6 +6,7 @@ APScheduler only triggers the check. A job that fails or hangs cannot stop the l
 not hold up the next job.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -63,7 +64,7 @@ class Job:
         with_key: Whether the commands get the API key.
         wanted: Returns whether there is work for a run that is due.
         alive: Called every half second while a command runs.
-        done: Called when a run has succeeded.
+        done: Called when a run, or one of its commands, has succeeded.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Job:
     alive: Callable[[], None] = lambda: None
     done: Callable[[], None] = lambda: None
     _child: ChildProcess | None = None
+    _succeeded: dict[tuple[str, ...], float] = field(default_factory=dict)
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def is_due(self, now: datetime) -> bool:
@@ -97,14 +99,26 @@ class Job:
             return
         with closing(Ledger(self.ledger_path)) as ledger:
             ledger.start_job(self.name, datetime.now(UTC))
-            outcomes = [self._run(command) for command in self.commands]
+            outcomes = [self._run(command) for command in self._left()]
             outcome = next((one for one in outcomes if one != "ok"), "ok")
             if self._stopping.is_set():
                 return
             self._finish(ledger, outcome)
             log.info("chore.finished", chore=self.name, outcome=outcome)
             if outcome == "ok":
+                self._succeeded.clear()
+            if "ok" in outcomes:
                 self.done()
+
+    def _left(self) -> list[tuple[str, ...]]:
+        """
+        Return the commands to run: all, but in a run after a failure not those that succeeded a while ago.
+
+        One broken recipe fails every run, and the others would be trained again every quarter of an hour.
+        """
+        now = time.monotonic()
+        left = [one for one in self.commands if now - self._succeeded.get(one, -math.inf) >= self.every_s]
+        return left or list(self.commands)
 
     def _finish(self, ledger: Ledger, outcome: str) -> None:
         """Write the outcome; hours of work are not made again because the disk was full for a minute."""
@@ -147,7 +161,10 @@ class Job:
             self._stopping.wait(0.5)
             if self._stopping.is_set():
                 return "stopped"
-        return "ok" if status == 0 else f"exit status {status}"
+        if status == 0:
+            self._succeeded[command] = time.monotonic()
+            return "ok"
+        return f"exit status {status}"
 
 
 class JobSchedule:

@@ -174,3 +174,28 @@ def test_an_outcome_is_written_once_the_disk_has_room(path, children, monkeypatc
 
     assert children.started == ("sync",)
     assert Ledger(path).job("sync")["outcome"] == "ok"
+
+
+def test_a_run_after_a_failure_repeats_only_what_failed(path, children, monkeypatch):
+    """One recipe that cannot be trained does not train the others again until they are due by themselves."""
+    clock = [1000.0]
+    monkeypatch.setattr(_jobs.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(children, "poll", lambda child: 78 if child.command[0] == "broken" else 0)
+    freed = []
+    one = Job(
+        name="retrain",
+        commands=(("good",), ("broken",)),
+        ledger_path=path,
+        every_s=86400.0,
+        done=lambda: freed.append(1),
+    )
+    runs = []
+    for pause in (0.0, RETRY_S, RETRY_S, 86400.0):
+        clock[0] += pause
+        children.started = ()
+        with time_machine.travel(NOW + timedelta(seconds=clock[0]), tick=False):
+            one.run()
+        runs.append(children.started)
+
+    assert runs == [("good", "broken"), ("broken",), ("broken",), ("good", "broken")]
+    assert len(freed) == 2
