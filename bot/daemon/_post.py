@@ -15,6 +15,7 @@ from typing import Any
 from bot.errors import BadConfig, RetryLater
 from bot.system import logs
 from bot.system.child_environment import ISOLATED, child_environment
+from bot.system.output import guard_output
 
 LIMIT_S = 30
 """Longest run of the process in seconds."""
@@ -63,6 +64,7 @@ def post(order: Mapping[str, Any]) -> None:
 def main() -> int:
     """Carry out the order on standard input; return the exit status."""
     signal.alarm(LIMIT_S)  # also after the daemon has died
+    guard_output()  # a message that was sent would count as lost where standard error cannot be flushed at the end
     order = json.load(sys.stdin)
     logs.configure(**{**order["logging"], "secrets": tuple(order["logging"]["secrets"])})
     return _ping(order["url"]) if order["do"] == "ping" else _notify(order)

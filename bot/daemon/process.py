@@ -18,6 +18,7 @@ from bot.daemon._jobs import LOOK_S, JobSchedule
 from bot.daemon._loop import Daemon
 from bot.daemon._notifier import Notifier
 from bot.record.heartbeat import HOPELESS_S, Heartbeat
+from bot.system.child_environment import import_path
 
 STOP_S = 9.0
 """Seconds after SIGTERM at which the process ends itself, unless a command is still saving a checkpoint."""
@@ -185,6 +186,8 @@ def _end_stuck(loop_s: float, jobs_s: float) -> None:
     reporting.join(timeout=REPORT_S)
     if restarted_s() > RESTARTED_AGAIN_S:
         os.environ[RESTARTED_VARIABLE] = str(time.monotonic())
+        # `main` has isolated this program from the working folder, which a source checkout may be imported from.
+        os.environ["PYTHONPATH"] = import_path()
         # Without a supervisor nobody starts the bot again. The kernel kills the children together with their threads.
         with suppress(OSError, ValueError):
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this program with its own arguments

@@ -1,7 +1,6 @@
 """Checks that need no network: key files, disk, memory, models, ledger and history."""
 
 import importlib.util
-import os
 import shutil
 import stat
 import tempfile
@@ -22,6 +21,7 @@ from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
 from bot.settings import Account, KeyFiles, Settings
 from bot.system.secret_files import SECRET_FOLDER
+from bot.system.setting_sources import variables
 from bot.tournament.columns import version_order
 from bot.training import recipe_file
 from bot.training.recipes import Recipe, ResolvedRecipe
@@ -101,7 +101,7 @@ def _key(account: Account) -> Iterator[Check]:
                 "set the variable, or its _FILE form, or mount the secret in /run/secrets",
             )
             return
-        files = [Path(os.environ.get(f"{name}_FILE") or SECRET_FOLDER / name) for name in halves]
+        files = [Path(variables().get(f"{name}_FILE") or SECRET_FOLDER / name) for name in halves]
     yield ok(named("key", account), "both halves are there")
     for path in files:
         if path.is_file() and path.parent != SECRET_FOLDER and stat.S_IMODE(path.stat().st_mode) & 0o077:

@@ -55,11 +55,19 @@ def child_environment(*, with_key: bool = False) -> dict[str, str]:
         if name in allowed:
             folders = allowed[name].split(os.pathsep)
             allowed[name] = os.pathsep.join(folder for folder in folders if Path(folder).is_absolute())
-    # PYTHONPATH comes before the standard library: only entries that this process runs code from are needed.
-    if needed := tuple(dict.fromkeys(_import_folders())):
-        allowed["PYTHONPATH"] = os.pathsep.join(needed)
+    if folders_to_import := import_path():
+        allowed["PYTHONPATH"] = folders_to_import
     # Libraries start interpreters too, such as the compiler of torch: those do not import from the working folder either.
     return {**allowed, "PYTHONSAFEPATH": "1"}
+
+
+def import_path() -> str:
+    """
+    Return the ``PYTHONPATH`` of an isolated interpreter that runs the same code as this one; empty where it needs none.
+
+    It comes before the standard library, so only folders that this process runs code from are in it.
+    """
+    return os.pathsep.join(dict.fromkeys(_import_folders()))
 
 
 def _passes(name: str, *, with_key: bool) -> bool:

@@ -8,6 +8,7 @@ exit code is that of the command.
 import io
 import os
 import select
+import signal
 import sys
 from contextlib import suppress
 
@@ -89,6 +90,9 @@ class GuardedOutput(io.TextIOBase):
 def guard_output() -> None:
     """Guard the standard streams of this process, unless somebody has replaced them."""
     _reserve_descriptors()
+    # A terminal may stop background processes that write to it (`stty tostop`).
+    with suppress(ValueError):  # only the main thread may; another one is not the start of a program
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     for descriptor, name, patience_s in ((1, "stdout", None), (2, "stderr", PATIENCE_S)):
         stream = getattr(sys, name)
         if isinstance(stream, GuardedOutput) or stream is not getattr(sys, f"__{name}__"):
