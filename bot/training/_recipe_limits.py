@@ -59,7 +59,7 @@ LIMITS = {
     "network.input_dropout": DROPPED,
     "network.history_dropout": DROPPED,
     "network.z_dropout": DROPPED,
-    "network.stacked_chunk": Limit(low=1, high=2000),
+    "network.stacked_chunk": Limit(low=2, high=2000),
     "network.pearson_weight": Limit(low=0, high=1e6),
     "network.epochs": Limit(low=1, high=10_000),
     "network.learning_rate": Limit(low=0, high=100, open_low=True),

@@ -202,6 +202,10 @@ def _refuse_impossible(path: Path, recipe: Recipe) -> None:
             (not _FEATURE_SET.fullmatch(name), f"{key} = {name!r} is no feature set; {_SETS}")
             for key, name in (("neutralizers", recipe.neutralizers), ("feature_set", recipe.feature_set or "all"))
         ),
+        (
+            network.mixing == "era" and not (network.lookback and network.history_targets),
+            "network.mixing = 'era' needs a history: lookback at least 1, and history_targets",
+        ),
         (not network.encoder, "network.encoder = [] must name at least one width"),
     ]
     for problem, reason in (*((True, line) for line in out_of_range(recipe)), *wrong):

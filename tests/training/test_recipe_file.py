@@ -26,10 +26,11 @@ POSITIVE = st.floats(1e-6, 1e6)
 def recipes(draw):
     """Draw a recipe that can be trained, with values of every kind."""
     base = draw(st.sampled_from([STANDARD, DEMO]))
+    past = draw(TARGETS)
     network = replace(
         base.network,
-        mixing=draw(st.sampled_from(["row", "era", "none"])),
-        history_targets=draw(TARGETS),
+        mixing=draw(st.sampled_from(["row", "era", "none"] if past else ["row", "none"])),
+        history_targets=past,
         encoder=tuple(draw(st.lists(st.integers(1, 900), min_size=1, max_size=3))),
         learning_rate=draw(st.floats(1e-6, 100)),
         compiled=draw(st.booleans()),
@@ -114,6 +115,8 @@ def test_empty_file_is_the_standard_under_another_name(tmp_path):
         ('engineered = ["group_median"]', "engineered.0: Input should be 'group_mean'"),
         ('neutralizers = "riskiest_50"', "neutralizers = 'riskiest_50' is no feature set; there are small"),
         ('feature_set = "Medium"', "feature_set = 'Medium' is no feature set"),
+        ('[network]\nmixing = "era"\nlookback = 0', r"network\.mixing = 'era' needs a history: lookback at least 1"),
+        ('[network]\nmixing = "era"\nhistory_targets = []', r"network\.mixing = 'era' needs a history"),
         ("[network]\nencoder = []", r"network\.encoder = \[\] must name at least one width"),
         ("[network]\nencoder = [64, 0]", r"network\.encoder = 0 must be at least 1"),
         ("[network]\npatience = 0", r"network\.patience = 0 must be at least 1"),
