@@ -67,7 +67,8 @@ Amount = Annotated[float, BeforeValidator(_no_truth_value), Field(allow_inf_nan=
 """A finite number, or its text: the API returns decimals as text."""
 
 Text = Annotated[str, Field(max_length=10_000)]
-Name = Annotated[str, Field(min_length=1, max_length=1_000)]
+Name = Annotated[str, Field(min_length=1, max_length=20_000)]
+"""A text that is not empty: a name, an id, a URL."""
 Time = Annotated[datetime, PlainValidator(_time)]
 """An ISO time as aware UTC; one without a zone is UTC."""
 

@@ -29,8 +29,6 @@ from bot.tournament.responses import (
     CLASSIC,
     ApiToken,
     Diagnostics,
-    Grant,
-    Identified,
     ListedDiagnostics,
     ListedRound,
     LiveScore,
@@ -38,7 +36,6 @@ from bot.tournament.responses import (
     Payment,
     ServerSubmission,
     Stake,
-    StorageGrant,
     StoredFile,
 )
 from bot.tournament.rounds import Round
@@ -377,19 +374,19 @@ class NumeraiClient:
         """Return the id of any account's model called *name*."""
         variables = {"name": name, "tournament": CLASSIC}
         return self._ask(
-            _queries.PROFILE, variables, lambda answer: _answers.one(answer, ("v3UserProfile",), Identified).id
+            _queries.PROFILE, variables, lambda answer: _answers.one(answer, ("v3UserProfile", "id"), Name)
         )
 
     def read_back(self, submission_id: str) -> bytes:
         """Download a submission from the server."""
-        granted = self._ask(
+        url = self._ask(
             _queries.DOWNLOAD_AUTH,
             {"id": submission_id},
-            lambda answer: _answers.one(answer, ("submissionDownloadAuth",), Grant),
+            lambda answer: _answers.one(answer, ("submissionDownloadAuth", "url"), str),
             with_key=True,
         )
         content = bytearray()
-        with _boundary(), self._transport.download(granted.url) as download:
+        with _boundary(), self._transport.download(url) as download:
             for chunk in download.chunks:
                 content += chunk
                 if len(content) > ANSWER_BYTES:
@@ -434,18 +431,20 @@ class NumeraiClient:
         (auth, auth_field), (create, create_field) = steps
         variables = {"filename": filename, "tournament": CLASSIC, "modelId": model_id}
         with kill_point("upload.grant"):
-            granted = self._ask(
-                auth, variables, lambda answer: _answers.one(answer, (auth_field,), StorageGrant), with_key=True
+            url, stored = self._ask(
+                auth,
+                variables,
+                lambda answer: [_answers.one(answer, (auth_field, name), Name) for name in ("url", "filename")],
+                with_key=True,
             )
         with kill_point("upload.put"), _boundary():
-            self._transport.upload(granted.url, content)
+            self._transport.upload(url, content)
         check()
-        variables = {**variables, "filename": granted.filename, **(more or {})}
+        variables = {**variables, "filename": stored, **(more or {})}
         with kill_point("upload.create"):
-            created = self._ask(
-                create, variables, lambda answer: _answers.one(answer, (create_field,), Identified), with_key=True
+            return self._ask(
+                create, variables, lambda answer: _answers.one(answer, (create_field, "id"), Name), with_key=True
             )
-        return created.id
 
 
 def _first_round(answer: dict[str, Any]) -> Round | None:

@@ -105,7 +105,7 @@ class Payment:
     settled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class ListedPay:
     """
     The configuration of a score in a round, as the API lists it.
@@ -125,7 +125,7 @@ class ListedPay:
     clip: Annotated[Amount | None, Field(validation_alias="clipThreshold")] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class ListedRound:
     """
     A round as the API lists it.
@@ -170,7 +170,7 @@ class ListedRound:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Model:
     """
     A model of an account.
@@ -190,7 +190,7 @@ class Model:
     ] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class ApiToken:
     """
     An API key of the account.
@@ -204,45 +204,7 @@ class ApiToken:
     scopes: list[Text]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
-    """
-    Permission to read a file.
-
-    Attributes:
-        url: Presigned URL; it holds a signature.
-    """
-
-    url: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StorageGrant:
-    """
-    Permission to store a file.
-
-    Attributes:
-        url: Presigned URL; it holds a signature.
-        filename: Name under which the server stores the file.
-    """
-
-    url: str
-    filename: Name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identified:
-    """
-    An object of the API of which only the id is read.
-
-    Attributes:
-        id: Numerai's id.
-    """
-
-    id: Name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class StoredFile:
     """
     A file that the server holds.
@@ -256,7 +218,7 @@ class StoredFile:
     filename: Name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Stake:
     """
     The stake of a model in one round.
@@ -270,7 +232,7 @@ class Stake:
     nmr: Annotated[Amount, Field(validation_alias="atRisk")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class DiagnosedEra:
     """
     Scores of one era in Numerai's diagnostics; each ``None`` if the API returned none.
@@ -288,7 +250,7 @@ class DiagnosedEra:
     mmc: Annotated[Amount | None, or_else(None), Field(validation_alias="validationMmc")] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class ListedDiagnostics:
     """
     Diagnostics as the API lists them.

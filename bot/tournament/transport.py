@@ -314,7 +314,7 @@ class Transport:
             self._server = (zoned, time.monotonic())
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Pace:
     """
     The speed of a download.
@@ -358,7 +358,7 @@ class _Pace:
         self._bytes, self._seconds = 0, 0.0
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Reply:
     """
     A response whose body is read under a deadline.
