@@ -49,11 +49,13 @@ class NumeraiUnavailable(RetryLater):
 
     Attributes:
         retry_after_s: Seconds that the server wants the client to wait, ``None`` if it named none.
+        is_refusal: Whether the server answered, but refuses the request: the same one is refused again at once.
     """
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after_s: float | None = None, is_refusal: bool = False) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.is_refusal = is_refusal
 
 
 class RoundNotOpen(RetryLater):

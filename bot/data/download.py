@@ -30,7 +30,6 @@ from bot.system.files import publish, rename, sha256_of
 from bot.system.kill_points import kill_point
 from bot.system.progress import CountCallback
 from bot.tournament.client import NumeraiClient
-from bot.tournament.transport import Refused
 
 STORED_FILES = ("train.parquet", "validation.parquet")
 """Files that the era store is written from."""
@@ -111,7 +110,9 @@ def fetch(
 
 def _may_pass(error: Exception) -> bool:
     """Return whether a download is tried again at once: not where the storage refuses the file, which may be late."""
-    return isinstance(error, NumeraiUnavailable | DatasetIncomplete) and not isinstance(error, Refused)
+    if isinstance(error, NumeraiUnavailable):
+        return not error.is_refusal
+    return isinstance(error, DatasetIncomplete)
 
 
 def _fetch_once(

@@ -17,7 +17,7 @@ import structlog
 from pydantic import BeforeValidator, Field, PlainValidator, TypeAdapter, ValidationError, WrapValidator
 
 from bot.errors import BadCredentials, BotError, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
-from bot.tournament.transport import Answer, Refused
+from bot.tournament.transport import Answer
 
 YEARS = range(2015, 2100)
 """Years of plausible times. Numerai began in 2015; a time beyond the range overflows the arithmetic of dates."""
@@ -27,10 +27,6 @@ LONGEST = 500
 
 T = TypeVar("T")
 log = structlog.get_logger()
-
-
-class QueryRefused(Refused):
-    """The server does not know a field or an argument of the query; the same query is refused again."""
 
 
 def _no_truth_value(value: object) -> object:
@@ -147,7 +143,7 @@ def error_of(answer: dict[str, Any]) -> BotError | None:
     message = _one_line("; ".join(map(_message, errors if isinstance(errors, list) else [errors])))
     plain = message.lower()
     if any(words in plain for words in ("cannot query field", "unknown argument", "unknown type")):
-        return QueryRefused(f"Numerai refuses the query: {message}")
+        return NumeraiUnavailable(f"Numerai refuses the query: {message}", is_refusal=True)
     refusals = ("session is invalid", "unauthorized", "not authorized", "unauthenticated", "permission", "api key")
     if any(words in plain for words in refusals):
         return BadCredentials(

@@ -22,7 +22,7 @@ import structlog
 from bot.errors import BadConfig, BadCredentials, BotError, NumeraiUnavailable, RoundNotOpen
 from bot.system.kill_points import kill_point
 from bot.tournament import _answers, _queries
-from bot.tournament._answers import Name, QueryRefused
+from bot.tournament._answers import Name
 from bot.tournament._lazy_pandas import load
 from bot.tournament._network_settings import Unusable, web_address
 from bot.tournament.responses import (
@@ -47,11 +47,8 @@ ATTEMPTS = 12
 SPARE_ATTEMPTS = 3
 """Most attempts of a query whose answer the bot can do without."""
 
-PATIENCE_S = 30.0
-"""Seconds after which no further attempt of a query begins."""
-
-PAUSES = {"wait_initial": 0.2, "wait_max": 3.0}
-"""Seconds of the first pause between attempts, and of the longest one."""
+PAUSES = {"timeout": 30.0, "wait_initial": 0.2, "wait_max": 3.0}
+"""Seconds after which no further attempt begins, seconds of the first pause, and seconds of the longest one."""
 
 WISH_S = 10.0
 """Most seconds for which a server's ``Retry-After`` is kept; less where the open round closes soon."""
@@ -64,7 +61,7 @@ log = structlog.get_logger()
 class _Api(NumerAPI):  # type: ignore[misc]  # numerapi has no types
     """numerapi with the bot's transport."""
 
-    def __init__(self, url: str, key: tuple[str, str] | None, transport: Transport, patience_s: float) -> None:
+    def __init__(self, url: str, key: tuple[str, str] | None, transport: Transport) -> None:
         # The constructor of numerapi configures the root logger and reads keys from the environment and .env files.
         self.logger = logging.getLogger("numerapi")
         self.token = key
@@ -72,7 +69,7 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi has no types
         self.show_progress_bars = False
         self.global_data_dir = "."
         self._url = url
-        self._transport, self._patience_s = transport, patience_s
+        self._transport = transport
 
     def raw_query(
         self,
@@ -93,8 +90,7 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi has no types
         is_mutation = query.lstrip().startswith("mutation")
         attempts, share = (1, COMMIT_SHARE) if is_mutation else (retries, SHARE)
         body = {"query": query, "variables": variables}
-        again = self._again(time.monotonic())
-        for attempt in stamina.retry_context(on=again, attempts=attempts, timeout=self._patience_s, **PAUSES):
+        for attempt in stamina.retry_context(on=self._again(time.monotonic()), attempts=attempts, **PAUSES):
             with attempt:
                 answer = self._transport.post(self._url, body, headers, share=share)
                 found = _answers.read(answer, with_key=self.token is not None)
@@ -104,13 +100,13 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi has no types
         """Return the rule for whether a query that began at the monotonic time *began* is sent again after an error."""
 
         def rule(error: Exception) -> bool | float:
-            if not isinstance(error, NumeraiUnavailable) or isinstance(error, QueryRefused):
+            if not isinstance(error, NumeraiUnavailable) or error.is_refusal:
                 return False
             if error.retry_after_s is None:
                 return True
             # stamina applies its limits only to pauses of its own: a server's wish of an hour would be slept in full.
             pause = min(max(error.retry_after_s, PAUSES["wait_initial"]), self._transport.limit_s(WISH_S))
-            return pause if time.monotonic() - began + pause <= self._patience_s else False
+            return pause if time.monotonic() - began + pause <= PAUSES["timeout"] else False
 
         return rule
 
@@ -144,7 +140,6 @@ class NumeraiClient:
         secret_key: Secret half of the key, or ``None``.
         transport: HTTP session; ``None`` makes one with the production timeouts.
         trigger_id: Id of the webhook call that caused the submissions, ``None`` if there was none.
-        patience_s: Seconds after which no further attempt of a query begins.
 
     Raises:
         BadConfig: *api_url* is no URL.
@@ -159,7 +154,6 @@ class NumeraiClient:
         secret_key: str | None,
         transport: Transport | None = None,
         trigger_id: str | None = None,
-        patience_s: float = PATIENCE_S,
     ) -> None:
         try:
             web_address(api_url)
@@ -176,7 +170,7 @@ class NumeraiClient:
         self._transport = transport or Transport()
         key = (public_id, secret_key) if public_id and secret_key else None
         self._public_id, self._trigger_id = public_id, trigger_id
-        self._api = _Api(api_url, key, self._transport, patience_s)
+        self._api = _Api(api_url, key, self._transport)
         self._reduced: dict[str, str] = {}
 
     def server_now(self) -> datetime:
@@ -410,9 +404,9 @@ class NumeraiClient:
                 sent = self._reduced.get(query, query)
                 try:
                     return read(self._api.raw_query(sent, variables, with_key, retries=attempts))
-                except QueryRefused as refused:
+                except NumeraiUnavailable as refused:
                     names = [name for name in _queries.SPARE.get(query, ()) if re.search(rf"\b{name}\b", str(refused))]
-                    if not names or (fewer := _queries.without(sent, names[0])) == sent:
+                    if not refused.is_refusal or not names or (fewer := _queries.without(sent, names[0])) == sent:
                         raise
                     log.warning("query.reduced", field=names[0], reason=str(refused))
                     self._reduced[query] = fewer

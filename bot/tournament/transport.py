@@ -10,7 +10,7 @@ import math
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -78,10 +78,6 @@ YEARS = range(2020, 2100)
 """Years of a plausible ``Date`` header."""
 
 
-class Refused(NumeraiUnavailable):
-    """The server answers, but refuses this request: the same one, sent again at once, is refused again."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """
@@ -106,10 +102,13 @@ class Answer:
         """Return whether the request succeeded."""
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
-    def failure(self) -> NumeraiUnavailable:
-        """Return the error of a status that is no success."""
-        kind = Refused if self.status in REFUSALS else NumeraiUnavailable
-        return kind(f"{self.place} answered {self.status} {self.reason}", retry_after_s=self.retry_after_s)
+    def failure(self, refusals: Sequence[int] = ()) -> NumeraiUnavailable:
+        """Return the error of a status that is no success; one of *refusals* is the same when it is sent again."""
+        return NumeraiUnavailable(
+            f"{self.place} answered {self.status} {self.reason}",
+            retry_after_s=self.retry_after_s,
+            is_refusal=self.status in refusals,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +213,7 @@ class Transport:
         """
         with self._exchange("GET", url, self.limit_s(self._exchange_s), headers=dict(headers or {})) as reply:
             if reply.response.status_code not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-                raise reply.answer().failure()
+                raise reply.answer().failure(REFUSALS)
             pace = _Pace(
                 place=reply.place,
                 span_s=self.limit_s(PACE_S),

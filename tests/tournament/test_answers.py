@@ -4,13 +4,14 @@ import gc
 import inspect
 import json
 import sys
+from contextlib import contextmanager
 
 import pytest
 import stamina
 import structlog
 
 from bot.errors import BadConfig, BadCredentials, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
-from bot.tournament.client import NumeraiClient
+from bot.tournament.client import PAUSES, NumeraiClient
 from tests.harness import answers
 from tests.harness.answers import MODEL, PAY, ROUND, reply, serving
 
@@ -211,3 +212,42 @@ def test_a_key_with_odd_characters_is_named_not_shown(secret):
     """A key that cannot be sent in a header is refused with the name of the variable."""
     with serving() as server, pytest.raises(BadCredentials, match="NUMERAI_SECRET_KEY"):
         client_of(server, secret)
+
+
+@contextmanager
+def waiting():
+    """A server that answers the first query with a wish to wait for an hour, and later ones."""
+    wish = reply(b"maintenance", status="503 Wait", Retry_After="3600")
+    answered = iter([wish])
+    sound = reply(json.dumps({"data": {"listDatasets": ["v5.3/live.parquet"]}}).encode())
+    with serving(listDatasets=lambda _: next(answered, sound)) as server, stamina.set_testing(False):
+        yield server
+
+
+def test_a_wish_to_wait_is_cut_to_what_a_round_allows(monkeypatch):
+    """An hour is not slept: the query is sent again after the longest pause that a wish gets."""
+    monkeypatch.setattr("bot.tournament.client.WISH_S", 0.05)
+    with waiting() as server:
+        assert client_of(server).datasets() == ("v5.3/live.parquet",)
+
+
+def test_a_wish_beyond_the_last_attempt_ends_the_query(monkeypatch):
+    """Where even the shortened pause would end after the last attempt, the error comes at once, with the wish."""
+    monkeypatch.setitem(PAUSES, "timeout", 5.0)
+    with waiting() as server, pytest.raises(NumeraiUnavailable, match="503") as caught:
+        client_of(server).datasets()
+
+    assert caught.value.retry_after_s == 3600
+    assert len(server.requests) == 1
+
+
+def test_the_close_of_the_open_round_shortens_later_exchanges():
+    """Once the client has read the open round, its limits follow the close."""
+    closing = ROUND | {"closeStakingTime": "2026-11-24T12:01:50Z"}
+    with serving(rounds=[closing]) as server:
+        client = client_of(server)
+        before = client._transport.limit_s(60.0)
+        client.current_round()
+
+    assert before == 60.0
+    assert client._transport.limit_s(60.0) == pytest.approx(5.0, abs=0.5)
