@@ -114,7 +114,7 @@ class ParquetColumns:
                 else self.file.read_row_group(group, columns=wanted, use_threads=False)
             )
             found = dict(zip(table.column_names, table.columns, strict=True))
-        return {name: found[name] for name in names}
+            return {name: found[name] for name in wanted}
 
     def texts(self, name: str, longest: int) -> list[str | None]:
         """
@@ -145,10 +145,14 @@ class ParquetColumns:
         Return the rows of each different value of a column in a row group; a slice where they are all rows.
 
         Raises:
-            DatasetIncomplete: The content is damaged.
+            DatasetIncomplete: The content is damaged, or is lists or the like.
         """
-        column = self.read([name], group=group)[name].combine_chunks()
+        if pa.types.is_nested(self.types[name]):
+            raise DatasetIncomplete(
+                f"{self.path.name}: {name} is {self.type_of(name)}, not one label a row; {self.remedy}"
+            )
         with explained(self.path, self.remedy):
+            column = self.read([name], group=group)[name].combine_chunks()
             encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
             known = [one.decode() if isinstance(one, bytes) else one for one in encoded.dictionary.to_pylist()]
             places = numbers_of(encoded.indices)

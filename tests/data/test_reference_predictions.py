@@ -66,6 +66,8 @@ def test_only_eras_of_the_file_have_benchmark_table(tmp_path, store):
         (lambda one: one.append_column("id", one["era"]), "twice, 'id' first"),
         (lambda one: one.drop_columns(["era"]), "has no column 'era'"),
         (lambda one: one.set_column(0, "id", pa.array(range(len(one)))), "id is int64, not text"),
+        (lambda one: one.set_column(1, "era", pa.array([["0008"]] * len(one))), "era is list<"),
+        (lambda one: one.set_column(1, "era", pa.array([{"era": 8}] * len(one))), "era is struct<"),
         (lambda one: one.set_column(2, BENCHMARK, pa.array(["x"] * len(one))), "text that is no number"),
         (lambda one: one.set_column(2, BENCHMARK, pa.array([[0.5]] * len(one))), "no numbers"),
     ],
