@@ -1,5 +1,7 @@
 """
-R7: a real ``bot run`` whose wall clock is hours off, is stepped, or whose machine is suspended for ten minutes.
+R7: a real ``bot run`` whose wall clock is off, is stepped by hours or weeks, or whose machine is suspended.
+
+After each of these the next look comes in time, the round is confirmed, and a job that is due every few seconds runs.
 
 The daemon and its children run under libfaketime, which moves their wall clock and not their monotonic clock. The
 tournament does not. A suspended machine is a stopped process whose wall clock is ten minutes later when it continues.
@@ -12,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -31,6 +34,9 @@ TICK_GOAL_S, LATE_S = 20.0, 3.0
 
 ZONES = ("Pacific/Kiritimati", "America/New_York", "Europe/Berlin")
 CASES = ("+3h", "-3h", "+1h step", "-1h step", "suspend")
+JUMPS = ("+2h step", "-2h step", "+30d", "-30d", "+30d step", "-30d step")
+BACKUP_S, JOB_S = 10, 180.0
+"""Interval of the job in seconds, and seconds after the clock moved within which it must have run twice."""
 
 
 @dataclass(kw_only=True)
@@ -40,12 +46,14 @@ class Clocks:
     rounds: int = 0
     ticks: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    jobs: list[float] = field(default_factory=list)
     breaches: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return (
             f"R7 real process: {len(self.seconds)} of {self.rounds} confirmed; next look {max(self.ticks):.1f} s after the"
             f" clock moved at most, confirmed {max(self.seconds):.0f} s after the opening or the resume at most;"
+            f" {len(self.jobs)} times the job ran, at most {max(self.jobs):.0f} s after the clock moved;"
             f" {len(self.breaches)} breaches"
         )
 
@@ -61,7 +69,7 @@ def play(
         artifacts: Artifacts of an installation.
         folder: Folder for state and history.
         zones: Values of ``TZ``, one daemon each.
-        cases: Cases to play, from ``CASES``.
+        cases: Cases to play, from ``CASES`` and ``JUMPS``.
         tick_s: The daemon's ``BOT_TICK_S``.
 
     Raises:
@@ -73,7 +81,7 @@ def play(
     fake = folder / "offset"
     shutil.copytree(artifacts, folder / "bot" / "state" / "artifacts")
     with Sandbox(world, clock=clock, schedule=schedule, journal=journal) as sandbox:
-        settings = {"BOT_TICK_S": str(tick_s), "BOT_RETRAIN": "off", "BOT_SYNC": "off", "BOT_BACKUP": "off"}
+        settings = {"BOT_TICK_S": str(tick_s), "BOT_RETRAIN": "off", "BOT_SYNC": "off", "BOT_BACKUP": f"{BACKUP_S}s"}
         settings |= {
             "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(fake), "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -99,7 +107,7 @@ def _play(
     bot: Running, clock: SandboxClock, schedule: Schedule, fake: Path, number: int, case: str, played: Clocks
 ) -> None:
     """Move the daemon's clock near one round's opening; wait until the round is confirmed."""
-    opens = schedule.round(number).opens_at
+    opens, ran = schedule.round(number).opens_at, len(_backups(bot))
     if case == "suspend":
         clock.set(opens - timedelta(minutes=2))
         _stop(bot, signal.SIGSTOP)
@@ -119,13 +127,20 @@ def _play(
     off = datetime.fromisoformat(bot.heartbeat()["at"]).timestamp() - time.time()
     if abs(off - _seconds(fake)) > TICK_GOAL_S + LATE_S:
         raise RuntimeError(f"{case}: the daemon's clock is {off:.0f} s off, not as {fake.read_text()} says")
+    # The first run may have begun before the clock moved.
+    until(lambda: len(_backups(bot)) > ran + 1, JOB_S, f"{case}: the job does not run")
+    played.jobs.append(time.monotonic() - began)
     if played.ticks[-1] > TICK_GOAL_S + LATE_S:
         played.breaches.append(f"{case}: the next look came after {played.ticks[-1]:.1f} s")
 
 
 def _seconds(fake: Path) -> float:
     text = fake.read_text(encoding="ascii")
-    return float(text.rstrip("hs")) * (3600 if text.endswith("h") else 1)
+    return float(text.rstrip("dhs")) * {"h": 3600, "d": 86400}.get(text[-1], 1)
+
+
+def _backups(bot: Running) -> list[dict[str, Any]]:
+    return [one for one in bot.events("chore.finished") if one["chore"] == "backup" and one["outcome"] == "ok"]
 
 
 def _later(fake: Path, by: timedelta) -> str:

@@ -79,11 +79,11 @@ def test_wrong_clocks_miss_no_round(world_folder, trained, tmp_path):
 
 @needs_faketime
 def test_a_daemon_continues_after_a_clock_step_and_after_ten_minutes_of_suspension(world_folder, trained, tmp_path):
-    """R7: the loop of a real `bot run` looks again within twenty seconds, and the open round is confirmed."""
-    cases = {"zones": ("Pacific/Kiritimati",), "cases": ("-1h step", "suspend"), "tick_s": 2.0}
+    """R7: a real `bot run` looks again within twenty seconds, confirms the open round, and runs the job that is due."""
+    cases = {"zones": ("Pacific/Kiritimati",), "cases": ("-2h step", "+30d step", "suspend"), "tick_s": 2.0}
     played = clocks.play(World.open(world_folder), trained / "artifacts", tmp_path / "clocks", **cases)
     sys.stdout.write(f"{played}\n")
 
     assert played.breaches == []
-    assert len(played.seconds) == 2
+    assert len(played.seconds) == len(played.jobs) == 3
     assert max(played.seconds) <= 180
