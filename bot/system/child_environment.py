@@ -24,9 +24,23 @@ NAMES = frozenset(
 """Variables that a child gets, in upper or lower case: the system's, proxies, certificates, and harmless ones of Python."""
 
 PREFIXES = (
-    *("BOT_", "LC_", "XDG_", "SSL_CERT_", "LD_", "MALLOC_", "FAKETIME"),
+    *("BOT_", "LC_", "XDG_", "SSL_CERT_", "OPENSSL_", "LD_", "MALLOC_", "FAKETIME"),
     *("OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "BLIS_", "NUMEXPR_", "RAYON_", "POLARS_", "ARROW_", "ORT_"),
-    *("CUDA_", "NVIDIA_", "OCL_", "NCCL_", "GLOO_", "TORCH", "PYTORCH_", "TRITON_", "MLFLOW_", "TENSORBOARD_"),
+    *(
+        "CUDA_",
+        "NVIDIA_",
+        "OCL_",
+        "HIP_",
+        "HSA_",
+        "ROCR_",
+        "NCCL_",
+        "GLOO_",
+        "TORCH",
+        "PYTORCH_",
+        "TRITON_",
+        "MLFLOW_",
+        "TENSORBOARD_",
+    ),
 )
 """
 Beginnings of further variables that a child gets: settings, locale, the loader's, threads, devices and training tools.

@@ -46,13 +46,17 @@ def test_python_m_bot_imports_nothing_else_from_the_working_folder(installation)
 
 
 def test_the_daemon_and_its_children_import_nothing_from_the_working_folder(installation, sandbox):
-    """`bot run` submits in a child process, in a folder full of traps."""
+    """`bot run` submits in a child process, in a folder full of traps; the child gets the key and no other secret."""
     record = set_traps(installation.root)
     settings = {"BOT_RETRAIN": "off", "BOT_BACKUP": "off", "BOT_SCORES": "off", "BOT_SYNC": "off", "BOT_TICK_S": "1"}
-    with running(installation, program=(*SAFE, "run"), **settings) as daemon:
+    others = {"BOT_ALERT_URLS": "json://127.0.0.1:9/", "BOT_WEBHOOK_TOKEN": "a-token-of-16-chars", "GITHUB_TOKEN": "x"}
+    with running(installation, program=(*SAFE, "run"), **settings, **others) as daemon:
+        variables = until(lambda: daemon.child("submit"), LIMIT_S, "no attempt was made").environ()
         until(lambda: sandbox.tournament.submissions, LIMIT_S, "nothing was submitted")
 
     assert not record.exists(), daemon.log.read_text()
+    assert "NUMERAI_SECRET_KEY" in variables
+    assert not others.keys() & variables.keys()
 
 
 @pytest.mark.slow
