@@ -244,6 +244,7 @@ BODY = b'{"data": 1}' * 100
         ("identity", BODY),
         ("aws-chunked", BODY),
     ],
+    ids=["gzip", "gzip in mixed case", "zlib", "raw deflate", "identity", "aws-chunked"],  # gzip bytes hold the time
 )
 def test_compressed_answers_are_read(encoding, body):
     """A proxy may compress what was requested as it is; answers and downloads are decompressed."""
