@@ -109,6 +109,7 @@ def serve(service: Service) -> None:
 def serve_jobs(trainer: Trainer) -> None:
     """Run jobs without a loop over rounds until SIGTERM or SIGINT, beside a daemon that cannot train."""
     schedule, wake = trainer.schedule, threading.Event()
+    _reap_earlier_children()
     stop = _stop_on_signals(schedule, wake)
     threading.Thread(target=_watch, args=(trainer.heartbeat, schedule, stop), daemon=True, name="watchdog").start()
     schedule.start()

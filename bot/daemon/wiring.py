@@ -46,7 +46,6 @@ def open_service(settings: Settings) -> Service:
             public_id=None,
             secret_key=None,
             transport=_transport(),
-            patience_s=EXCHANGE_S,
         ),
         accounts=[_account_state(account) for account in settings.accounts_in_use],
         ledger=Ledger(settings.ledger_path),

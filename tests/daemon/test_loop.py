@@ -250,6 +250,14 @@ def test_a_new_timetable_replaces_the_old_one():
     assert pause_s(TUESDAY + timedelta(days=28, hours=2), [*WEEK, *moved], tick_s=20) == BRISK_S
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=30), timedelta(days=2_000_000)], ids=str)
+def test_an_opening_in_the_future_does_not_replace_the_timetable(ahead):
+    """An opening that a wrong answer put into the future counts for nothing."""
+    again = TUESDAY + timedelta(days=7)
+
+    assert pause_s(again, [*WEEK, again + ahead], tick_s=20) == BRISK_S
+
+
 @given(now=TIMES, openings=st.lists(TIMES, max_size=20), tick_s=st.floats(0.1, 20))
 def test_no_pause_is_longer_than_a_tick(now, openings, tick_s):
     """No list of openings makes the pause longer than a tick."""

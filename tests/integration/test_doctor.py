@@ -115,6 +115,7 @@ FAULTS = {
     "half a key": (lambda p: p.unset("NUMERAI_SECRET_KEY"), "key", "NUMERAI_SECRET_KEY not set", 78),
     "key file missing": (lambda p: p.set(NUMERAI_SECRET_KEY_FILE="/nowhere"), "settings", "cannot be read", 78),
     "key file open to all": (key_file, "key file", "can be read by others", 0),
+    "alert address": (lambda p: p.set(BOT_ALERT_URLS="slakc://x json://127.0.0.1:9/"), "alerts", "address 1 of 2", 0),
     "wrong key": (lambda p: p.set(NUMERAI_SECRET_KEY="wrong"), "scopes", "refuses the API key", 78),
     "scope missing": (lambda p: p.account(scopes=("read_user_info",)), "scopes", "lacks download_submission", 78),
     "staking scope": (lambda p: p.account(scopes=(*DEMO_ACCOUNT.scopes, "stake")), "scopes", "may also stake", 0),
