@@ -480,14 +480,18 @@ def _redirected(method: str, url: str, response: requests.Response, *, with_key:
         raise NumeraiUnavailable(f"{place} redirects to something that is no URL") from None
     old, new = urlsplit(url), urlsplit(target)
     if old.scheme == "https" != new.scheme:
-        raise NumeraiUnavailable(f"{place} redirects to an address without TLS")
+        raise NumeraiUnavailable(f"{place} redirects to an address without TLS", is_refusal=True)
     if method != "GET" and response.status_code not in KEEPING:
-        raise NumeraiUnavailable(f"{place} answered {response.status_code}, a redirect that loses the request")
+        raise NumeraiUnavailable(
+            f"{place} answered {response.status_code}, a redirect that loses the request", is_refusal=True
+        )
     upgraded = (old.scheme, old.port, new.scheme, new.port) == ("http", None, "https", None)
     if with_key and (
         old.hostname != new.hostname or ((old.scheme, old.port) != (new.scheme, new.port) and not upgraded)
     ):
-        raise NumeraiUnavailable(f"{place} redirects to {new.netloc}, where the API key must not go; see BOT_API_URL")
+        raise NumeraiUnavailable(
+            f"{place} redirects to {new.netloc}, where the API key must not go; see BOT_API_URL", is_refusal=True
+        )
     return target
 
 
