@@ -22,7 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from bot.errors import BadConfig
 from bot.system import redaction
-from bot.system.secret_files import read_secret, secret_from_file
+from bot.system.secret_files import is_key, read_key, secret_from_file
 from bot.system.setting_sources import CONFIG_FILE, SECRETS, read_settings
 from bot.tournament.columns import DEFAULT_DATA_VERSION, MAIN_TARGET, horizon
 from bot.training import recipe_file
@@ -59,8 +59,8 @@ class KeyFiles:
             BadConfig: A file cannot be read.
         """
         return ApiKey(
-            public_id=SecretStr(read_secret(self.public_id, self.setting)),
-            secret_key=SecretStr(read_secret(self.secret_key, self.setting)),
+            public_id=SecretStr(read_key(self.public_id, self.setting)),
+            secret_key=SecretStr(read_key(self.secret_key, self.setting)),
         )
 
 
@@ -290,8 +290,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_key(cls, value: SecretStr | None) -> SecretStr | None:
         """Refuse a half that no header can carry, such as one with a line end in its middle."""
-        text = value.get_secret_value() if value else ""
-        if not text.isascii() or not text.isprintable() or " " in text:
+        if value is not None and not is_key(value.get_secret_value()):
             raise ValueError("holds a character that a key has not; it is one line of letters and digits")
         return value
 

@@ -173,6 +173,17 @@ def test_key_of_an_account_is_read_when_it_is_needed(tmp_path):
     assert chosen.secrets == ("id", "secret")
 
 
+@pytest.mark.parametrize("content", [b"one\ntwo", b"a b", "KÉY".encode(), "KEY".encode("utf-16"), b""])
+def test_an_odd_key_of_an_account_names_the_account(tmp_path, content):
+    """A key that no header can carry is refused when it is read, by the name of its table."""
+    (tmp_path / "bot.toml").write_text(ACCOUNT)
+    (tmp_path / "second_id").write_bytes(b"ID")
+    (tmp_path / "second_secret").write_bytes(content)
+
+    with pytest.raises(BadConfig, match=r"accounts\.second"):
+        load_settings().of_account("second")
+
+
 def test_incomplete_account_names_its_key(tmp_path):
     """The message names the table's key that is missing."""
     (tmp_path / "bot.toml").write_text(ACCOUNT.replace("secret_key_file", "secret_file"))

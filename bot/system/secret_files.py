@@ -38,6 +38,24 @@ def read_secret(path: Path, name: str) -> str:
     return secret
 
 
+def is_key(text: str) -> bool:
+    """Return whether an HTTP header can carry *text* as a half of a key: one line of visible ASCII characters."""
+    return text.isascii() and text.isprintable() and " " not in text
+
+
+def read_key(path: Path, name: str) -> str:
+    """
+    Return the half of a key that a file holds.
+
+    Raises:
+        BadConfig: As :func:`read_secret`, or the file holds something else.
+    """
+    key = read_secret(path, name)
+    if not is_key(key):
+        raise BadConfig(f"{name} names a file that holds more than one line of letters and digits: {path}")
+    return key
+
+
 def secrets_of_environment() -> tuple[str, ...]:
     """Return the secrets that stand in variables of this process; they are known before the settings are read."""
     names = {name.lower() for name in SECRETS}
