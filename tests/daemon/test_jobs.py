@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog
 import time_machine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.daemon import _jobs
@@ -85,6 +85,7 @@ def test_a_job_is_due_in_time_however_the_clock_was_off(path, name, step, outcom
     assert not one.is_due(NOW + step + pause / 2)
 
 
+@settings(deadline=None, max_examples=40)
 @given(ahead=st.timedeltas(timedelta(days=-9999), timedelta(days=9999)), every_s=st.floats(60, 30 * 86400.0))
 def test_no_recorded_time_delays_a_job_beyond_its_interval(ahead, every_s, tmp_path_factory):
     """Whatever time is in the ledger, the job is due at the latest one interval from now."""
