@@ -17,7 +17,8 @@ from bot.features.column_sums import ColumnSums
 from bot.features.preprocess import Preprocess, prepare
 from bot.findings import Absent
 from bot.submission.live_benchmark import benchmark_of
-from tests.data.store_files import NAMES, ROWS, TARGETS, table
+from bot.tournament.columns import is_target
+from tests.data.store_files import NAMES, ROWS, table
 from tests.harness.shapes import numbers, refusal, shapes, texts
 
 BENCHMARK, OTHER = "v53_lgbm_ender60", "v53_lgbm_ender20"
@@ -85,7 +86,7 @@ def check_history(data: st.DataObject, folder: Path) -> str:
             whole = np.concatenate([read(position) for position in positions])
             for name, column in zip(names, whole.T, strict=True):
                 own = numbers(shape.table, name)
-                np.testing.assert_array_equal(column, own if name in TARGETS else np.nan_to_num(own, nan=-1))
+                np.testing.assert_array_equal(column, own if is_target(name) else np.nan_to_num(own, nan=-1))
     return "read"
 
 
