@@ -72,9 +72,11 @@ def main() -> int:
 
 def _ping(url: str) -> int:
     import requests  # noqa: PLC0415 - only a ping needs it
+    from requests.utils import get_auth_from_url  # noqa: PLC0415
 
-    # An auth of our own keeps requests from sending what ~/.netrc holds for the host.
-    answer = requests.get(url, timeout=READ_S, stream=True, auth=lambda request: request)
+    login = get_auth_from_url(url)
+    # Without an auth of our own, requests sends what ~/.netrc holds for the host.
+    answer = requests.get(url, timeout=READ_S, stream=True, auth=login if any(login) else lambda request: request)
     return SENT if answer.ok else REFUSED
 
 

@@ -40,6 +40,7 @@ class Services:
 
     def __init__(self):
         self.taken, self.arrived, self.ended = [], threading.Condition(), threading.Event()
+        self.logins = []
         services = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -49,6 +50,7 @@ class Services:
                 self._answer()
 
             def do_GET(self):
+                services.logins.append(self.headers["Authorization"])
                 services.take(self.path, "ping")
                 self._answer()
 
@@ -150,14 +152,19 @@ def test_a_peer_that_drips_is_given_up(services, monkeypatch, order):
         post({**order, **address})
 
 
-def test_a_ping_arrives_and_sends_no_key_of_a_netrc(path, services, tmp_path, monkeypatch):
-    """A confirmed round is one ping."""
+@pytest.mark.parametrize(("login", "sent"), [("", None), ("me:word@", "Basic bWU6d29yZA==")])
+def test_a_ping_sends_the_login_of_its_address_and_none_of_a_netrc(path, services, tmp_path, monkeypatch, login, sent):
+    """A confirmed round is one ping, and a `~/.netrc` adds nothing to it."""
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("default login anonymous password stranger\n")
+    netrc.chmod(0o600)
     monkeypatch.setenv("HOME", str(tmp_path))
-    with notifying(path, ping_url=f"http://{services.address}/ok") as notifier:
+    with notifying(path, ping_url=f"http://{login}{services.address}/ok") as notifier:
         notifier.ping()
         pings = services.wait("/ok")
 
     assert pings == ["ping"]
+    assert services.logins == [sent]
 
 
 def test_a_malformed_address_is_one_line_and_stops_no_other(path, services):
