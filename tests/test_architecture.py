@@ -115,10 +115,11 @@ def test_wheel_carries_what_is_no_python(tmp_path):
 
 
 def test_full_soaks_are_imported_by_nobody():
-    """What soaks and tests share lies in ``tests/harness``; nothing outside ``tests/soak`` imports a soak."""
+    """What soaks and tests share lies in ``tests/harness``; outside ``tests/soak``, only their table is imported."""
     sources = [path for path in ROOT.glob("tests/**/*.py") if path.parent.name != "soak"]
+    a_soak = re.compile(r"^\s*(from|import) tests\.soak(?!\.(counts|kinds)\b)", re.MULTILINE)
 
-    assert not [path for path in sources if re.search(r"^\s*(from|import) tests\.soak", path.read_text(), re.MULTILINE)]
+    assert not [path for path in sources if a_soak.search(path.read_text())]
 
 
 @pytest.mark.parametrize("face", sorted(ROOT.glob("bot/*/**/__init__.py")) + sorted(ROOT.glob("models/*/__init__.py")))
