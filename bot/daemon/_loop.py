@@ -30,6 +30,9 @@ from bot.tournament.rounds import Round
 HOLD_S = 300.0
 """Seconds before the next attempt after a round was refused or needs the operator."""
 
+HOLD_SHARE = 0.1
+"""Longest such pause as a share of the round's window: the refusal may be a passing one, and a short round is soon over."""
+
 ATTEMPT_S = 900.0
 """Longest run of an attempt in seconds. A slow network alone takes minutes. The round's deadline may make it shorter."""
 
@@ -367,7 +370,8 @@ class Daemon:
             title = f"round {self._number}: an attempt {reason} after {attempt.seconds:.0f} s"
             self._alerts.open("attempt", title, NEXT_FALLBACK)
         elif status != RetryLater.exit_code and self._round is not None and not self.is_busy():
-            account.hold_until = time.monotonic() + HOLD_S
+            window_s = (self._round.closes_at - self._round.opens_at).total_seconds()
+            account.hold_until = time.monotonic() + min(HOLD_S, HOLD_SHARE * window_s)
             title = f"round {self._number}: {reason}"
             self._alerts.open("round", title, "the log has the reason; see `bot doctor`")
 

@@ -1,5 +1,6 @@
 """Decisions of the loop, with its real ledger, heartbeat and outbox, and a fake tournament and fake attempts."""
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -87,6 +88,16 @@ def test_a_refusal_is_alerted_once_and_held(loop, tournament, status, title):
 
     assert len(tournament.attempts) == 1
     assert messages(loop) == [("alert", title)]
+
+
+def test_a_short_round_is_held_for_a_tenth_of_its_window(loop, tournament):
+    """A passing refusal does not cost a round of 45 seconds."""
+    tournament.rounds[0] = replace(tournament.rounds[0], closes_at=OPENED + timedelta(seconds=45))
+    tournament.outcome = 65
+    steps(loop)
+    (account,) = loop.accounts
+
+    assert 0.0 < account.hold_until - time.monotonic() <= 4.5
 
 
 def test_a_refusal_during_the_first_training_is_not_alerted(loop, tournament):
