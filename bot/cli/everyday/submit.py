@@ -51,9 +51,14 @@ def submit_round(wanted: str, *, slot: str | None, account: str | None, dry_run:
         ledger = Ledger(settings.ledger_path)
         client = assembly.open_client(settings)
         submitter = assembly.open_submitter(settings, client, ledger)
+        # First of all: while the close is not known, one request that drips may take the whole of a short round.
+        current = _open_round(client)
         slots = _slots(settings, client, slot, failed)
-        current = _open_round(settings, client, submitter, slots, wanted, failed)
-        if current is not None:
+        if isinstance(current, RoundNotOpen):
+            late = _hand_in_late(submitter, slots, wanted, failed) if settings.late_policy == "queue" else ()
+            if not late and not failed:
+                raise current
+        else:
             if wanted not in ("latest", str(current.number)):
                 raise RoundNotOpen(f"round {wanted} is not open; the open round is {current.number}")
             for one in submitter.in_turn(current, slots):
@@ -91,28 +96,24 @@ def _isolated(slot: Slot, failed: list[BotError]) -> Iterator[None]:
         failed.append(BotError(f"slot {slot.name}: {type(error).__name__}: {error}; the log has the traceback"))
 
 
-def _open_round(
-    settings: Settings,
-    client: NumeraiClient,
-    submitter: Submitter,
-    slots: Sequence[Slot],
-    wanted: str,
-    failed: list[BotError],
-) -> Round | None:
-    """Return the open round, or ``None`` where no round is open and files were handed in late instead."""
+def _open_round(client: NumeraiClient) -> Round | RoundNotOpen:
+    """Return the open round, or why there is none."""
     try:
         return client.current_round()
-    except RoundNotOpen:
-        number = int(wanted) if re.fullmatch(r"[0-9]{1,9}", wanted) else None
-        late: list[Entry] = []
-        for slot in slots if settings.late_policy == "queue" else ():
-            with _isolated(slot, failed):
-                late += submitter.queue((slot,), number)
-        for one in late:
-            typer.echo(f"round {one.round}, slot {one.slot}: handed in late; counts for the next round until replaced")
-        if late or failed:
-            return None
-        raise
+    except RoundNotOpen as closed:
+        return closed
+
+
+def _hand_in_late(submitter: Submitter, slots: Sequence[Slot], wanted: str, failed: list[BotError]) -> Sequence[Entry]:
+    """Hand in what a closed round left unsent; return and print the entries."""
+    number = int(wanted) if re.fullmatch(r"[0-9]{1,9}", wanted) else None
+    late: list[Entry] = []
+    for slot in slots:
+        with _isolated(slot, failed):
+            late += submitter.queue((slot,), number)
+    for one in late:
+        typer.echo(f"round {one.round}, slot {one.slot}: handed in late; counts for the next round until replaced")
+    return late
 
 
 def show_receipt(receipt: Receipt) -> None:
