@@ -93,13 +93,22 @@ def _break(wire: Wire, fault: Fault, answer: bytes, closing: threading.Event) ->
             wire.head(HTTPStatus.OK, len(answer) + 100, JSON)
             wire.body(answer)
             closing.wait(fault.seconds)
+        case "slow_headers":
+            wire.body(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            _drip(wire, b"x", fault.seconds, closing)
+            wire.body(b"\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
         case "trickle":
             wire.head(HTTPStatus.OK, DRIPS, JSON)
-            for _ in range(DRIPS):
-                if closing.wait(fault.seconds / DRIPS):
-                    break
-                wire.body(b" ")
+            _drip(wire, b" ", fault.seconds, closing)
         case _:
             return False
     wire.close_connection = True
     return True
+
+
+def _drip(wire: Wire, byte: bytes, seconds: float, closing: threading.Event) -> None:
+    """Send a byte again and again for *seconds*."""
+    for _ in range(DRIPS):
+        if closing.wait(seconds / DRIPS):
+            return
+        wire.body(byte)

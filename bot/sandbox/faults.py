@@ -24,7 +24,7 @@ OPERATIONS = (
 )  # fmt: skip
 ANSWERS = (
     "status", "bad_gateway", "unavailable", "throttled", "unauthorized", "expired", "graphql_error", "html", "empty",
-    "wrong_type", "reset", "fin", "hang", "slow", "trickle", "long", "short_length", "gzip",
+    "wrong_type", "reset", "fin", "hang", "slow", "slow_headers", "trickle", "long", "short_length", "gzip",
 )  # fmt: skip
 """Faults of any operation: wrong answers and broken connections, before or after its effect."""
 
@@ -62,7 +62,7 @@ class Fault:
         times: Number of requests that get the fault.
         skip: Number of requests that pass before it.
         status: HTTP status of kind ``status``.
-        seconds: Real seconds of ``hang``, ``slow``, ``trickle``, ``drip`` and ``long``; sandbox seconds of delays and
+        seconds: Real seconds of ``hang``, ``slow``, ``slow_headers``, ``trickle``, ``drip`` and ``long``; sandbox seconds of delays and
             events.
         message: Message of ``graphql_error``; name of the mutation for ``schema`` and ``schema_change``; new name for
             ``model_renamed``.

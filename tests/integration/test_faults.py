@@ -8,6 +8,7 @@ import requests
 import urllib3
 
 from bot.errors import BadConfig, BadCredentials, NumeraiUnavailable, RetryLater, RoundNotOpen
+from bot.sandbox._connection_faults import DRIPS
 from bot.sandbox.demo import serve
 from bot.sandbox.faults import ANSWERS, EVENTS, FILES, HOSTS, OPERATIONS, Fault, Faults, Plan
 from bot.sandbox.mutations import MUTATIONS
@@ -81,6 +82,7 @@ SEEN = {
     "fin": breaks(requests.exceptions.ChunkedEncodingError),
     "hang": breaks(requests.ReadTimeout, timeout_s=0.5),
     "slow": lambda sandbox: ask(sandbox).json()["data"]["rounds"],
+    "slow_headers": lambda sandbox: len(ask(sandbox).headers["X-Slow"]) == DRIPS,
     "trickle": lambda sandbox: ask(sandbox).elapsed < timedelta(seconds=2),
     "long": breaks(requests.ConnectionError, timeout_s=0.5),
     "short_length": lambda sandbox: len(ask(sandbox).content) < len(json.dumps({"data": {"rounds": [{"number": 1405}]}})),
