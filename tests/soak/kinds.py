@@ -57,7 +57,7 @@ KINDS: Mapping[str, Kind] = {
     "a clock that moves": Kind(tests=("daemon/test_jobs.py", "record/test_heartbeat.py"), soak="clocks"),
     "a dead alert service": Kind(tests=("daemon/test_notifier.py", "record/test_outbox.py")),
     "a secret": Kind(tests=("system/test_redaction.py",)),
-    "names and pointers": Kind(tests=("serving/test_names.py", "serving/test_artifacts.py", "integration/test_delivery.py")),
+    "names and pointers": Kind(tests=("system/test_file_names.py", "serving/test_artifacts.py", "integration/test_delivery.py")),
     "the port": Kind(tests=("web/test_server.py",), soak="flood"),
     "files of the operator": Kind(
         tests=("training/test_recipe_file.py", "features/test_feature_sets.py", "research/test_trial_worker.py"),
