@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
+
 from bot.errors import BadConfig, RetryLater
 from bot.system import logs
 from bot.system.child_environment import ISOLATED, child_environment
@@ -25,6 +27,8 @@ READ_S = 10.0
 
 SENT, REFUSED, MALFORMED = 0, 1, 2
 """Exit statuses of the process."""
+
+log = structlog.get_logger()
 
 
 class NotSent(RetryLater):
@@ -67,7 +71,11 @@ def main() -> int:
     guard_output()  # a message that was sent would count as lost where standard error cannot be flushed at the end
     order = json.load(sys.stdin)
     logs.configure(**{**order["logging"], "secrets": tuple(order["logging"]["secrets"])})
-    return _ping(order["url"]) if order["do"] == "ping" else _notify(order)
+    try:
+        return _ping(order["url"]) if order["do"] == "ping" else _notify(order)
+    except Exception as error:  # noqa: BLE001 - a hundred services fail in their own ways; the daemon tries again
+        log.warning("message.refused", kind=type(error).__name__)
+        return REFUSED
 
 
 def _ping(url: str) -> int:

@@ -152,6 +152,19 @@ def test_a_peer_that_drips_is_given_up(services, monkeypatch, order):
         post({**order, **address})
 
 
+@pytest.mark.parametrize("order", [{"do": "ping"}, {"do": "message", "title": "t", "body": "b", "kind": "alert"}])
+def test_a_service_that_is_not_there_leaves_no_traceback(order, capfd):
+    """A refused connection is a line of the log."""
+    scheme = "http" if order["do"] == "ping" else "json"
+    about = {"url": f"{scheme}://127.0.0.1:9/", "logging": {"log_format": "json", "secrets": []}}
+    with pytest.raises(NotSent, match="exit status 1"):
+        post({**order, **about})
+    lines = capfd.readouterr().err.splitlines()
+
+    assert lines
+    assert all(json.loads(line) for line in lines)
+
+
 @pytest.mark.parametrize(("login", "sent"), [("", None), ("me:word@", "Basic bWU6d29yZA==")])
 def test_a_ping_sends_the_login_of_its_address_and_none_of_a_netrc(path, services, tmp_path, monkeypatch, login, sent):
     """A confirmed round is one ping, and a `~/.netrc` adds nothing to it."""
