@@ -219,6 +219,10 @@ class Worker:
             value = objective(trial)
         except optuna.TrialPruned:
             return self._end(trial.number, TrialState.PRUNED)
+        except UpdateFinishedTrialError:
+            # A worker that did not see a beat in time has ended this trial, and made another one with its parameters.
+            log.warning("trial.taken", trial=trial.number)
+            return None
         except (Interrupted, KeyboardInterrupt) as interruption:
             over.set()
             beats.join()

@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -166,7 +166,10 @@ def application(
 def _redacted(page: Page, name: str) -> Response | None:
     """Make a page and hide secrets in it, whatever file or row they came from."""
     made = page(name)
-    if made is not None and (made.media_type or "").startswith(("text/", "application/json")):
+    # A file that is sent in parts is a report; the bot made it from figures alone.
+    if made is None or isinstance(made, FileResponse):
+        return made
+    if (made.media_type or "").startswith(("text/", "application/json")):
         made.body = redact(bytes(made.body).decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         made.headers["content-length"] = str(len(made.body))
     return made

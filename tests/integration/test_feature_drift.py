@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_an_artifact_that_keeps_no_features_is_not_compared(installation):
     old = champion(installation.state)
     store = ArtifactStore(installation.state / "artifacts")
     files = {name: old.path(name) for name in old.manifest["files"] if name != DISTRIBUTIONS}
-    made = store.write(files=files, manifest=old.manifest, at=np.datetime64("2026-11-25").astype("M8[s]").item())
+    made = store.write(files=files, manifest=old.manifest, at=datetime(2026, 11, 25, tzinfo=UTC))
     store.promote("demo", made.id)
     receipt = installation.submit()
     found, share = gate(installation)
