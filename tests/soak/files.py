@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.data.store_files import build, write_files
 from tests.harness.readers import Tried, check_history, check_live, check_live_benchmark, check_reference
+from tests.soak.counts import record
 
 EXAMPLES = {"history": 500}
 """Files of some readers; of the others, :data:`MOST`."""
@@ -42,6 +43,7 @@ def try_files(name: str, check: Callable[[st.DataObject, Path], str], root: Path
     except Exception as error:  # noqa: BLE001 - whatever a reader raises besides its refusals is a breach
         breaches.append(f"{name}: {type(error).__name__}: {error}"[:500])
     print(f"files of {name}: {tried}, {len(breaches)} breaches", flush=True)
+    record("files", samples=tried.counts.total(), breaches=len(breaches))
     return breaches
 
 

@@ -41,10 +41,11 @@ KINDS: Mapping[str, Kind] = {
             "data/test_live_file.py", "data/test_live_column_sums.py", "data/test_ingest.py", "data/test_reference_predictions.py",
             "submission/test_read_submission.py", "hosted/test_model_frame.py",
         ),
+        soak="files",
     ),
     "a start that fails": Kind(tests=("daemon/test_failing_looks.py", "system/test_child_process.py")),
-    "an unexpected answer": Kind(tests=("tournament/test_answers.py",), soak="answers"),
-    "an endless wait": Kind(tests=("tournament/test_transport.py", "daemon/test_dead_states.py")),
+    "an unexpected answer": Kind(tests=("tournament/test_answers.py", "integration/test_slots.py"), soak="answers"),
+    "an endless wait": Kind(tests=("tournament/test_transport.py", "integration/test_download.py"), soak="storm"),
     "the environment": Kind(
         tests=(
             "test_settings.py", "system/test_child_environment.py", "integration/test_isolation.py",
@@ -54,13 +55,13 @@ KINDS: Mapping[str, Kind] = {
     ),
     "a model that dies": Kind(tests=("integration/test_ladder.py", "submission/test_turns.py"), soak="ladder"),
     "unwritable output": Kind(tests=("system/test_output.py", "integration/test_output.py"), soak="output"),
-    "a clock that moves": Kind(tests=("daemon/test_jobs.py", "record/test_heartbeat.py"), soak="clocks"),
+    "a clock that moves": Kind(tests=("daemon/test_jobs.py", "record/test_heartbeat.py", "record/test_backup.py"), soak="clocks"),
     "a dead alert service": Kind(tests=("daemon/test_notifier.py", "record/test_outbox.py")),
     "a secret": Kind(tests=("system/test_redaction.py",)),
     "names and pointers": Kind(tests=("system/test_file_names.py", "serving/test_artifacts.py", "integration/test_delivery.py")),
     "the port": Kind(tests=("web/test_server.py",), soak="flood"),
     "files of the operator": Kind(
-        tests=("training/test_recipe_file.py", "features/test_feature_sets.py", "research/test_trial_worker.py"),
+        tests=("training/test_recipe_file.py", "features/test_feature_sets.py", "research/test_trial_worker.py", "integration/test_odd_history.py"),
     ),
 }  # fmt: skip
 
