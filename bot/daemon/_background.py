@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Generic, TypeVar
 
 from bot.errors import NumeraiUnavailable
@@ -31,7 +31,7 @@ class BackgroundCall(Generic[T]):
     Args:
         open_call: Returns the function to call. It is called again after a call was abandoned, and must then return a
             function that shares no connection with the abandoned one.
-        done: Called from the thread when a call has returned.
+        done: Called from the thread when a call has returned whose caller has not waited for it.
         limit_s: Seconds after which a call is abandoned.
     """
 
@@ -45,7 +45,7 @@ class BackgroundCall(Generic[T]):
         self._open_call, self._done, self._limit_s = open_call, done, limit_s
         self._call: Callable[[], T] | None = None
         self._future: Future[T] | None = None
-        self._began = 0.0
+        self._began, self._calls_done = 0.0, False
         self._abandoned: list[Future[T]] = []
 
     @property
@@ -68,7 +68,7 @@ class BackgroundCall(Generic[T]):
         self._call = self._call or self._open_call()
         future: Future[T] = Future()
         threading.Thread(target=self._run, args=(self._call, future), daemon=True, name="call").start()
-        self._future, self._began = future, time.monotonic()
+        self._future, self._began, self._calls_done = future, time.monotonic(), False
         return future
 
     def result(self, wait_s: float) -> T:
@@ -84,22 +84,18 @@ class BackgroundCall(Generic[T]):
             Exception: Anything that the call raised.
         """
         future = self.start()
-        try:
-            result = future.result(timeout=wait_s)
-        except TimeoutError:
-            if future.done():  # the call itself raised it
-                self._future = None
-                raise
-            if time.monotonic() - self._began < self._limit_s:
-                raise StillWaiting from None
-            self._abandoned.append(future)
-            self._future = self._call = None
-            raise NumeraiUnavailable(f"no complete answer within {self._limit_s:g} s; it was given up") from None
-        except BaseException:
-            self._future = None
-            raise
+        if not wait([future], timeout=wait_s).done:
+            if time.monotonic() - self._began >= self._limit_s:
+                self._abandoned.append(future)
+                self._future = self._call = None
+                raise NumeraiUnavailable(f"no complete answer within {self._limit_s:g} s; it was given up")
+            if not self._calls_done:
+                # Only for a caller that has gone on: for one that has waited, it would start another call at once.
+                self._calls_done = True
+                future.add_done_callback(lambda _: self._done())
+            raise StillWaiting
         self._future = None
-        return result
+        return future.result()
 
     def _run(self, call: Callable[[], T], future: Future[T]) -> None:
         try:
@@ -108,4 +104,3 @@ class BackgroundCall(Generic[T]):
             future.set_exception(error)
         except BaseException as error:  # noqa: BLE001 - an exit from a thread must not end the loop
             future.set_exception(RuntimeError(f"the call ended with {type(error).__name__}"))
-        self._done()

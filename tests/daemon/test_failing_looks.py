@@ -327,3 +327,26 @@ def test_a_call_that_goes_on_is_not_made_twice():
 
     assert call.result(60.0)
     assert made == ["call"]
+
+
+def test_a_caller_that_waited_for_its_answer_is_not_woken():
+    """The loop waits for its next look after an answer: waking it would start a look without a pause."""
+    woken = threading.Event()
+    call = BackgroundCall(lambda: lambda: 7, done=woken.set)
+
+    assert call.result(60) == 7
+    assert not woken.is_set()
+
+
+def test_a_caller_that_went_on_is_woken_by_the_answer():
+    """An answer that comes late starts the look that takes it."""
+    release, woken = threading.Event(), threading.Event()
+    call = BackgroundCall(lambda: lambda: release.wait(60), done=woken.set)
+    with pytest.raises(StillWaiting):
+        call.result(0.0)
+    with pytest.raises(StillWaiting):
+        call.result(0.0)
+    release.set()
+
+    assert woken.wait(60)
+    assert call.result(60)
