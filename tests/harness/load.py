@@ -36,8 +36,8 @@ TRAINING = """
 base = "demo"
 
 [network]
-epochs = 100000
-patience = 1000000
+epochs = 10000
+patience = 100000
 evaluations_per_epoch = 2
 """
 """Recipe that trains until it is killed, and saves a checkpoint every few seconds."""
