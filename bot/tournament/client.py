@@ -50,6 +50,12 @@ SPARE_ATTEMPTS = 3
 PAUSES = {"timeout": 30.0, "wait_initial": 0.2, "wait_max": 3.0}
 """Seconds after which no further attempt begins, seconds of the first pause, and seconds of the longest one."""
 
+FIRST_S = {1: 8.0, 2: 16.0}
+"""
+Limits in seconds of the first tries of a query while no close of a round is known; later tries have the transport's own. An
+answer takes a second, and one that drips for a minute would cost an attempt, or a whole round of a minute.
+"""
+
 WISH_S = 10.0
 """Most seconds for which a server's ``Retry-After`` is kept; less where the open round closes soon."""
 
@@ -92,7 +98,8 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi has no types
         body = {"query": query, "variables": variables}
         for attempt in stamina.retry_context(on=self._again(time.monotonic()), attempts=attempts, **PAUSES):
             with attempt:
-                answer = self._transport.post(self._url, body, headers, share=share)
+                first_s = None if is_mutation else FIRST_S.get(attempt.num)
+                answer = self._transport.post(self._url, body, headers, share=share, first_s=first_s)
                 found = _answers.read(answer, with_key=self.token is not None)
         return found
 

@@ -178,7 +178,15 @@ class Transport:
         rest = self._rest_s()
         return longest if rest is None else min(longest, max(LEAST_S, rest * share))
 
-    def post(self, url: str, body: Mapping[str, Any], headers: Mapping[str, str], *, share: float = SHARE) -> Answer:
+    def post(
+        self,
+        url: str,
+        body: Mapping[str, Any],
+        headers: Mapping[str, str],
+        *,
+        share: float = SHARE,
+        first_s: float | None = None,
+    ) -> Answer:
         """
         Send one GraphQL request and return the response, whatever its status is.
 
@@ -187,11 +195,15 @@ class Transport:
             body: Content of the request, sent as JSON.
             headers: Headers; a key in them stays with the host of *url*.
             share: Largest share of an open round's rest that the exchange may take.
+            first_s: Seconds that the exchange may take while no close is known; ``None`` for the limit of every exchange.
 
         Raises:
             NumeraiUnavailable: There is no response in time, or it is too long.
         """
-        with self._exchange("POST", url, self.limit_s(self._exchange_s, share), json=body, headers=headers) as reply:
+        longest = self._exchange_s
+        if first_s is not None and self._rest_s() is None:
+            longest = min(longest, first_s)
+        with self._exchange("POST", url, self.limit_s(longest, share), json=body, headers=headers) as reply:
             self._set_clock(reply.response)
             return reply.answer()
 

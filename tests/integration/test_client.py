@@ -75,6 +75,14 @@ def test_query_is_repeated_after_a_passing_failure(sandbox, client, kind):
     assert client.slots() == dict(DEMO_ACCOUNT.models)
 
 
+def test_a_dripping_answer_is_asked_for_again(sandbox, monkeypatch):
+    """The first tries of a query are short, so that one answer that drips does not cost an attempt."""
+    monkeypatch.setattr("bot.tournament.client.FIRST_S", {1: 0.5})
+    sandbox.faults.add(Fault(operation="rounds", kind="slow_headers", seconds=600))
+
+    assert client_of(sandbox, exchange_s=600, read_s=600).current_round().number == FIRST_ROUND
+
+
 def test_retry_after_is_kept(sandbox, client):
     """The error of a response with status 429 holds the seconds of its Retry-After header."""
     sandbox.faults.add(

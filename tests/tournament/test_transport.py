@@ -112,6 +112,13 @@ def test_an_exchange_ends_at_its_limit(what):
         impatient().post(f"http://127.0.0.1:{port}/", {}, {})
 
 
+def test_a_first_try_is_short_while_no_close_is_known():
+    """A query whose answer drips is given up soon, although the close that shortens limits is not known yet."""
+    patient = Transport(connect_s=600, read_s=600, exchange_s=600)
+    with peer(PEERS["more headers"]) as port, in_time():
+        patient.post(f"http://127.0.0.1:{port}/", {}, {}, first_s=LIMIT_S)
+
+
 @pytest.mark.parametrize("play", [silent, dripping(b"\x16\x03\x03\x40\x00", drip=b"\x02")], ids=["silent", "dripping"])
 def test_a_tls_handshake_ends_at_the_limit(play):
     """A peer that never completes the handshake is given up."""
