@@ -39,6 +39,9 @@ FILE_KINDS = tuple(
 SECONDS = (1.0, 5.0, 20.0, 60.0)
 """Seconds of faults that take time."""
 
+LATEST_EFFECT_S = 1.0
+"""Longest delay of an effect in seconds: rounds of 45 s have a guard of a few seconds, real ones of 60."""
+
 QUIET = ("chore.started", "chore.finished", "numerapi")
 
 
@@ -59,7 +62,11 @@ class Weather(Faults):
             kind = self._drawn.choice(
                 {"GET": (*ANSWER_KINDS, *FILE_KINDS), "PUT": (*ANSWER_KINDS, "expired")}.get(operation, ANSWER_KINDS)
             )
-            fault = Fault(operation=operation, kind=kind, phase=phase, seconds=self._drawn.choice(SECONDS))
+            seconds = self._drawn.choice(SECONDS)
+            if kind == "slow" and phase == "before" and operation != "GET":
+                # The server takes the request after that time, which no client can prevent: the guard covers as much.
+                seconds = min(seconds, LATEST_EFFECT_S)
+            fault = Fault(operation=operation, kind=kind, phase=phase, seconds=seconds)
             return fault if self._drawn.random() < share else None
 
 
