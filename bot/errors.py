@@ -36,6 +36,10 @@ class BotError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """Return the message in one line; names from outside may hold line ends and control characters."""
+        return "".join(character if character.isprintable() else " " for character in super().__str__())
+
 
 class RetryLater(BotError):
     """The same step may succeed later although nobody changes anything."""

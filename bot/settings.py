@@ -100,19 +100,23 @@ class _AccountTable(BaseModel):
         return Account(name=name, key=files, slots=self.slots)
 
 
-class _SecretFiles(PydanticBaseSettingsSource):
-    """Secrets from ``<NAME>_FILE`` and the secret folder."""
-
-    def __call__(self) -> dict[str, Any]:
-        found = {name.lower().removeprefix("bot_"): secret_from_file(name) for name in SECRETS}
-        return {name: SecretStr(secret) for name, secret in found.items() if secret is not None}
+class _Source(PydanticBaseSettingsSource):
+    """A source that reads all its settings at once."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
         """Return the value of one field, as the base class requires."""
         return self().get(field_name), field_name, False
 
 
-class _VariablesAndFile(_SecretFiles):
+class _SecretFiles(_Source):
+    """Secrets from ``<NAME>_FILE`` and the secret folder."""
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name.lower().removeprefix("bot_"): secret_from_file(name) for name in SECRETS}
+        return {name: SecretStr(secret) for name, secret in found.items() if secret is not None}
+
+
+class _VariablesAndFile(_Source):
     """
     The environment and ``bot.toml``, by :func:`bot.system.setting_sources.read_settings`.
 

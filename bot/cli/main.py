@@ -23,18 +23,13 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except BotError as error:
-        typer.echo(f"error: {_one_line(error)}", err=True)
+        typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.filename is None:  # not a refusal of a file
             raise
         refused = state_error(Path(os.fsdecode(error.filename)), error)
-        typer.echo(f"error: {_one_line(refused)}", err=True)
+        typer.echo(f"error: {refused}", err=True)
         sys.exit(refused.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _one_line(error: BotError) -> str:
-    """Return the message of an error; names from outside may hold line ends, which would spoil the terminal and the log."""
-    return "".join(character if character.isprintable() else " " for character in str(error))

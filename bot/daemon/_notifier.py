@@ -26,7 +26,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 900.0
 """Seconds after a failure before a service is tried again: doubled from the first pause to the longest."""
 
 DEAD = 5
-"""Failures in a row after which the other services are told of a service that takes no messages."""
+"""Failures of a service in a row after which the other services receive an alert about it."""
 
 STOP_S = 5.0
 """Longest duration of the last delivery in seconds."""

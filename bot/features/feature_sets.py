@@ -58,7 +58,7 @@ class FeatureMetadata:
             sets = {name: _names(members) for name, members in content["feature_sets"].items()}
             return cls(feature_sets=sets, targets=_names(content["targets"]))
         except RepeatedName as error:
-            raise DatasetIncomplete(f"{path} lists {_shown(str(error))} twice; delete it and run `bot sync`") from None
+            raise DatasetIncomplete(f"{path} lists {error} twice; delete it and run `bot sync`") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise DatasetIncomplete(f"{path} is damaged; delete it and run `bot sync`") from None
 
@@ -98,10 +98,6 @@ class FeatureMetadata:
 
 class RepeatedName(ValueError):
     """A name is listed twice, and either entry may be the right one."""
-
-
-def _shown(name: str) -> str:
-    return name if name.isprintable() else repr(name)
 
 
 def _names(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - any JSON

@@ -2,8 +2,8 @@
 The order in which an attempt tries the fallbacks, and the time that each may take.
 
 An attempt begins below an artifact that died twice in the round while it scored, or once where another try would leave
-those below too little time. No artifact
-is given up: those that died are tried again last, the one with the fewest deaths first.
+those below too little time. No artifact is given up: those that died are tried again last, the one with the fewest
+deaths first.
 """
 
 from collections.abc import Mapping, Sequence

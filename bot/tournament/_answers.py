@@ -17,7 +17,7 @@ import structlog
 from pydantic import BeforeValidator, Field, PlainValidator, TypeAdapter, ValidationError, WrapValidator
 
 from bot.errors import BadCredentials, BotError, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
-from bot.tournament.transport import Answer
+from bot.tournament._reply import Answer
 
 YEARS = range(2015, 2100)
 """Years of plausible times. Numerai began in 2015; a time beyond the range overflows the arithmetic of dates."""

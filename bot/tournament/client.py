@@ -25,6 +25,7 @@ from bot.tournament import _answers, _queries
 from bot.tournament._answers import Name
 from bot.tournament._lazy_pandas import load
 from bot.tournament._network_settings import Unusable, web_address
+from bot.tournament._reply import ANSWER_BYTES, Download
 from bot.tournament.responses import (
     CLASSIC,
     ApiToken,
@@ -39,7 +40,7 @@ from bot.tournament.responses import (
     StoredFile,
 )
 from bot.tournament.rounds import Round
-from bot.tournament.transport import ANSWER_BYTES, COMMIT_SHARE, SHARE, Download, Transport
+from bot.tournament.transport import COMMIT_SHARE, SHARE, Transport
 
 ATTEMPTS = 12
 """Most attempts of a query."""

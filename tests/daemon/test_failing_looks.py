@@ -334,7 +334,12 @@ def test_a_caller_that_waited_for_its_answer_is_not_woken():
     woken = threading.Event()
     call = BackgroundCall(lambda: lambda: 7, done=woken.set)
 
-    assert call.result(60) == 7
+    answer = call.result(60)
+    for thread in threading.enumerate():
+        if thread.name == "call":
+            thread.join(60)
+
+    assert answer == 7
     assert not woken.is_set()
 
 

@@ -100,7 +100,7 @@ def test_slow_download_is_given_up(sandbox):
     sandbox.faults.add(Fault(operation="GET", kind="drip", seconds=5))
     impatient_download = impatient.download("v5.3/live.parquet")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bot.tournament.transport.TRANSFER_S", 0.3)
+        patch.setattr("bot.tournament._reply.TRANSFER_S", 0.3)
         with pytest.raises(NumeraiUnavailable, match="too slowly"), impatient_download as download:
             b"".join(download.chunks)
 

@@ -108,7 +108,7 @@ def test_a_slow_download_is_begun_again(sandbox, client, truth, tmp_path, monkey
 def test_a_download_that_would_outlast_the_round_is_begun_again(sandbox, client, truth, tmp_path, monkeypatch):
     """While a round is open, a speed above the floor does not suffice if the file would come too late."""
     monkeypatch.setattr("bot.tournament.transport.PACE_S", 0.2)
-    monkeypatch.setattr("bot.tournament.transport.SLOWEST", 0)
+    monkeypatch.setattr("bot.tournament._reply.SLOWEST", 0)
     client.current_round()
     sandbox.clock.advance(timedelta(minutes=58))
     client.current_round()
@@ -121,7 +121,7 @@ def test_a_download_that_would_outlast_the_round_is_begun_again(sandbox, client,
 def test_the_last_try_is_patient(sandbox, client, truth, tmp_path, monkeypatch):
     """A slow line gets the file all the same: the last try accepts any speed above the floor."""
     monkeypatch.setattr("bot.tournament.transport.PACE_S", 1.0)
-    monkeypatch.setattr("bot.tournament.transport.SLOWEST", 0)
+    monkeypatch.setattr("bot.tournament._reply.SLOWEST", 0)
     client.current_round()
     sandbox.clock.advance(timedelta(minutes=58, seconds=55))
     client.current_round()

@@ -113,7 +113,7 @@ def test_rank_correlation_is_spearmans(values):
 
 
 def test_columns_that_differ_from_the_file_refuse():
-    """Features that the members saw otherwise than the file holds them are counted and named."""
+    """Features whose scored values differ from the file are counted and named."""
     assert columns_as_filed((), 42).ok
     found = columns_as_filed(("feature_b", "feature_c"), 42)
 

@@ -1,12 +1,13 @@
 """Standard streams that cannot be written cost text and nothing else."""
 
 import os
-import pty
 import subprocess
 import sys
 import time
 
 import pytest
+
+from tests.harness.outputs import KINDS, unwritable
 
 SETUP = "import sys, os; from bot.system.output import guard_output; guard_output()\n"
 WORK = """
@@ -33,24 +34,11 @@ def ended(code, **streams):
 
 
 @pytest.mark.parametrize("names", [("stdout",), ("stderr",), ("stdout", "stderr")])
-@pytest.mark.parametrize("kind", ["full", "pipe", "terminal", "read-only"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "closed"])
 def test_the_exit_code_is_that_of_the_work(kind, names, tmp_path):
     """Prints, logs, warnings, tracebacks of threads and the end of the interpreter ignore a stream that fails."""
-    if kind == "full":
-        broken = os.open("/dev/full", os.O_WRONLY)
-    elif kind == "pipe":
-        reading, broken = os.pipe()
-        os.close(reading)
-    elif kind == "terminal":
-        master, broken = pty.openpty()
-        os.close(master)
-    else:
-        (tmp_path / "log").touch()
-        broken = os.open(tmp_path / "log", os.O_RDONLY)
-    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | dict.fromkeys(names, broken)
-
-    assert ended(WORK, **streams) == 7
-    os.close(broken)
+    with unwritable(kind, names, tmp_path) as streams:
+        assert ended(WORK, **streams) == 7
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (1, 2), (0, 1, 2)])

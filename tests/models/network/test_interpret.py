@@ -70,7 +70,7 @@ def test_exported_file_gives_its_networks_back(shape, seeds, tmp_path):
 
 
 def test_fresh_network_comes_back_too(tmp_path):
-    """Weights that are equal to each other, as ones and zeros are before training, are told apart by name."""
+    """Equal weights, such as ones and zeros before training, are matched by name."""
     network = Network(CONFIG).eval()
     export(network, tmp_path / "network.onnx", rows=300)
     rows = rows_of(CONFIG, 50)
