@@ -13,7 +13,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from bot.web.application import RefusalLog, error_page
 
 MOST = 64
-"""Open connections. One more closes the one that has been without a request for longest."""
+"""
+Open connections. One more closes the one that has been without a request for longest; if all have one, the one whose request
+is oldest, so that slow pages never shut out a health check.
+"""
 
 REQUEST_S = 5.0
 """Longest time in seconds for a client to send the head of its request, the first or the next one."""
@@ -44,7 +47,7 @@ class Connection(H11Protocol):
         others = [one for one in self.connections if isinstance(one, Connection) and one is not self and not one.cut]
         if len(others) >= MOST:
             waiting = [one for one in others if one.cycle is None or one.cycle.response_complete]
-            min(waiting, key=lambda one: one.since, default=self).cut_off()
+            min(waiting or others, key=lambda one: one.since).cut_off()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the time limit."""

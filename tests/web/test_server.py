@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import threading
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 import requests
@@ -213,6 +213,27 @@ def test_monitoring_is_answered_while_pages_are_slow(serve):
         release.set()
 
     assert (healthy, busy) == (200, 503)
+
+
+def test_a_new_connection_is_served_while_every_other_waits_for_its_page(serve, monkeypatch):
+    """With as many slow pages as there may be connections, a new request is answered, and the oldest one ends."""
+    monkeypatch.setattr(_connections, "MOST", 2)
+    release = threading.Event()
+    pages = {"/": lambda _name: release.wait(60) and None, "/healthz": lambda _name: PlainTextResponse("healthy")}
+    web = serve(pages=pages)
+    with ExitStack() as held:
+        slow = []
+        for number in range(2):
+            slow.append(held.enter_context(closing(socket.create_connection(("127.0.0.1", web.port), timeout=60))))
+            slow[-1].sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            while len(web._server.server_state.tasks) <= number:
+                threading.Event().wait(0.01)
+        healthy = requests.get(address(web, "/healthz"), timeout=60).status_code
+        with suppress(ConnectionResetError):
+            assert slow[0].recv(1) == b""
+        release.set()
+
+    assert healthy == 200
 
 
 @pytest.mark.parametrize(
