@@ -31,7 +31,7 @@ from bot.tournament.columns import HISTORY_LAG
 from bot.training.recipes import STANDARD
 from models.inference.export import export
 from models.network.network import Network
-from models.network.network_config import Mixing, NetworkConfig
+from models.network.network_config import WITHOUT_HISTORY, Mixing, NetworkConfig
 
 RANDOM = np.random.default_rng(1)
 TARGET = "target_ender_60"
@@ -92,7 +92,7 @@ def standard_network(manifest: Preprocess, mixing: Mixing = "row") -> NetworkCon
     """Return the standard recipe's network for these columns, with its own body or another one."""
     recipe = STANDARD.network
     scaling, engineered = network_scaling(manifest), engineered_scaling(manifest)
-    past = mixing != "none"
+    past = mixing not in WITHOUT_HISTORY
     return NetworkConfig(
         features=len(manifest.features),
         targets=STANDARD.targets,

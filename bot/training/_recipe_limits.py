@@ -1,4 +1,4 @@
-"""Ranges of the numbers of a recipe: outside of them nothing can be trained, blended or judged."""
+"""Ranges of the numbers of a recipe, and values that exclude each other: neither can be trained, blended or judged."""
 
 import math
 from collections.abc import Iterator
@@ -60,8 +60,11 @@ LIMITS = {
     "network.history_dropout": DROPPED,
     "network.z_dropout": DROPPED,
     "network.stacked_chunk": Limit(low=2, high=2000),
+    "network.residual": SHARE,
     "network.pearson_weight": Limit(low=0, high=1e6),
+    "network.benchmark_penalty": Limit(low=0, high=1e6),
     "network.epochs": Limit(low=1, high=10_000),
+    "network.steps": Limit(low=0, high=10_000_000),
     "network.learning_rate": Limit(low=0, high=100, open_low=True),
     "network.weight_decay": Limit(low=0, high=100),
     "network.patience": Limit(low=1, high=1_000_000),
@@ -69,6 +72,7 @@ LIMITS = {
     "network.eras_per_step": Limit(low=1, high=2000),
     "network.era_stride": Limit(low=1, high=1000),
     "network.batch_rows": Limit(low=1, high=100_000_000),
+    "network.ema": DROPPED,
     "network.seeds": Limit(low=1, high=1000),
     "network.seed": Limit(low=0, high=2**31 - 1),
     "floors.confidence": Limit(low=0, high=1, open_low=True, open_high=True),
@@ -95,6 +99,18 @@ def out_of_range(recipe: Recipe) -> Iterator[str]:
     for key, value, limit in values:
         if value not in limit:
             yield f"{key} = {_short(value)} must be {limit}"
+
+
+def conflicts(network: NetworkRecipe) -> Iterator[str]:
+    """Yield a line for each value of a network's recipe that another one rules out."""
+    if network.mixing == "era" and not (network.lookback and network.history_targets):
+        yield "network.mixing = 'era' needs a history: lookback at least 1, and history_targets"
+    if not network.encoder:
+        yield "network.encoder = [] must name at least one width"
+    if network.head == "score" and network.loss == "cross_entropy":
+        yield "network.head = 'score' has no classes for loss = 'cross_entropy'; take loss = 'pearson' or 'mse'"
+    if network.residual != 1 and network.labels == "target":
+        yield f"network.residual = {_short(network.residual)} has no effect without labels = 'benchmark_residual'"
 
 
 def _numbers(prefix: str, part: Recipe | NetworkRecipe | Floors) -> Iterator[tuple[str, float, Limit]]:

@@ -10,7 +10,7 @@ from bot.history.factor_history import SCALE
 from bot.training.recipes import NetworkRecipe
 from bot.training.training_set import TrainingSet
 from models.bins import TARGET_SHARES, TARGET_VALUES
-from models.network.network_config import NetworkConfig
+from models.network.network_config import WITHOUT_HISTORY, NetworkConfig
 from models.training.training import TrainingOptions
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -31,7 +31,7 @@ def network_config(data: TrainingSet, recipe: NetworkRecipe, learned: Sequence[i
     """
     manifest = data.manifest
     scaling, engineered = network_scaling(manifest), engineered_scaling(manifest)
-    past = data.returns is not None and data.lookback > 0 and recipe.mixing != "none"
+    past = data.returns is not None and data.lookback > 0 and recipe.mixing not in WITHOUT_HISTORY
     return NetworkConfig(
         features=len(manifest.features),
         targets=data.targets,

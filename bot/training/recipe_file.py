@@ -35,7 +35,7 @@ from bot.errors import BadConfig
 from bot.serving.names import NETWORK_MEMBER, TREE_MEMBER, member_target
 from bot.system.file_names import is_file_name
 from bot.tournament.columns import horizon
-from bot.training._recipe_limits import out_of_range
+from bot.training._recipe_limits import conflicts, out_of_range
 from bot.training.recipes import META_MODEL, RECIPES, Floors, NetworkRecipe, Recipe
 from models.trees.gbm_options import PRESETS
 
@@ -202,13 +202,8 @@ def _refuse_impossible(path: Path, recipe: Recipe) -> None:
             (not _FEATURE_SET.fullmatch(name), f"{key} = {name!r} is no feature set; {_SETS}")
             for key, name in (("neutralizers", recipe.neutralizers), ("feature_set", recipe.feature_set or "all"))
         ),
-        (
-            network.mixing == "era" and not (network.lookback and network.history_targets),
-            "network.mixing = 'era' needs a history: lookback at least 1, and history_targets",
-        ),
-        (not network.encoder, "network.encoder = [] must name at least one width"),
     ]
-    for problem, reason in (*((True, line) for line in out_of_range(recipe)), *wrong):
+    for problem, reason in (*((True, line) for line in (*out_of_range(recipe), *conflicts(network))), *wrong):
         if problem:
             raise BadConfig(f"{path}: {reason}")
     own = () if recipe.target is None else (recipe.target,)

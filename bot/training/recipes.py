@@ -18,7 +18,9 @@ class NetworkRecipe:
 
     Attributes:
         mixing: ``row`` mixes the history of every row, ``era`` mixes each era once and conditions its rows, ``none`` is
-            a plain perceptron.
+            a perceptron with residual blocks, ``mlp`` a plain one: encoder and head, without blocks and history.
+        head: Outputs of each target: ``classes`` predicts the probabilities of the five classes, ``score`` one number;
+            cross-entropy needs the classes.
         lookback: Resolved eras on the historical axis; 0 switches history off.
         history_targets: Targets whose realised feature returns make the historical channels.
         encoder: Widths of the static encoder.
@@ -35,24 +37,35 @@ class NetworkRecipe:
         labels: ``target``, or ``benchmark_residual`` for MMC: the part of each target that Numerai's benchmark model of
             the main target does not explain, in the eras that it covers (from 0158). Training then stops on BMC, and
             the power 1.5 of CORR is left out.
+        residual: Share of the benchmark's projection that ``benchmark_residual`` removes from the labels.
         loss: Training loss: ``cross_entropy`` of the five classes, ``mse`` of ranks within the era, or ``pearson``, the
             correlation within the era.
         pearson_weight: Weight of the per-era correlation loss that is added to the loss.
+        benchmark_penalty: Weight of the squared correlation of prediction and benchmark, per era and target, that is
+            added to the loss. Eras that the benchmark does not cover are trained without it.
         epochs: Maximum number of passes over the training eras; early stopping ends sooner.
+        steps: Number of optimizer steps, instead of ``epochs``: no early stopping, the learning-rate schedule has this
+            length, and the refit takes as many. 0 trains by epochs.
+        stop_on: Validation score that chooses the best step: ``corr``, ``bmc``, or ``pay``, the recipe's
+            ``corr_multiplier`` x CORR + ``mmc_multiplier`` x BMC. Eras that the benchmark does not cover are left out of
+            ``bmc`` and ``pay``. ``auto`` is ``bmc`` with residual labels, else ``corr``.
         learning_rate: Peak of the one-cycle schedule.
         weight_decay: Weight decay of AdamW.
-        patience: Evaluations without a better validation CORR before training stops.
-        evaluations_per_epoch: Measurements of validation CORR in an epoch.
+        patience: Evaluations without a better validation score before training stops.
+        evaluations_per_epoch: Measurements of the validation score in an epoch.
         eras_per_step: Eras whose mean gradient makes one optimizer step.
         era_stride: An epoch takes every *n*-th era, each epoch with the next offset.
         batch_rows: Rows on the device at once; the gradients of a larger era are accumulated in parts.
         precision: Precision of matrix products; ``auto`` is bfloat16 on CUDA.
         compiled: Compile the network with ``torch.compile``.
+        ema: Decay of the exponential moving average of the weights; 0 switches it off. The averaged weights are
+            evaluated and served. The decay starts lower, so that the initial weights are soon forgotten.
         seeds: Number of networks that are averaged; each is trained in full.
         seed: Seed of the first network's initial weights, era order and dropout; the others count up from it.
     """
 
-    mixing: Literal["row", "era", "none"] = "row"
+    mixing: Literal["row", "era", "none", "mlp"] = "row"
+    head: Literal["classes", "score"] = "classes"
     lookback: int = 52
     history_targets: tuple[str, ...] = (
         "target_ender_20",
@@ -71,9 +84,13 @@ class NetworkRecipe:
     stacked: bool = False
     stacked_chunk: int = 156
     labels: Literal["target", "benchmark_residual"] = "target"
+    residual: float = 1.0
     loss: Literal["cross_entropy", "mse", "pearson"] = "cross_entropy"
     pearson_weight: float = 0.0
+    benchmark_penalty: float = 0.0
     epochs: int = 3
+    steps: int = 0
+    stop_on: Literal["auto", "corr", "bmc", "pay"] = "auto"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
     patience: int = 6
@@ -83,6 +100,7 @@ class NetworkRecipe:
     batch_rows: int = 8192
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compiled: bool = False
+    ema: float = 0.0
     seeds: int = 1
     seed: int = 7
 

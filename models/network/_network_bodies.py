@@ -1,5 +1,5 @@
 """
-Two other bodies of the Numerai network: a mixer that runs once an era, and a plain perceptron.
+Other bodies of the Numerai network: a mixer that runs once an era, and perceptrons with and without residual layers.
 
 Suffixes of tensors: B rows, T targets, Z future channels, S static width, L lookback, F features, K classes.
 """
@@ -32,8 +32,9 @@ class Residual(nn.Module):
 
 class Perceptron(nn.Module):
     """
-    Residual layers on the row's features: the control that other bodies must beat.
+    Layers on the encoded row: the control that other bodies must beat.
 
+    ``mixing = "mlp"`` has no layers but the encoder's, only their dropout before the head; others have residual layers.
     In a stacked network, the other model's predictions are appended to the row.
     """
 
@@ -44,8 +45,10 @@ class Perceptron(nn.Module):
         self._targets = len(config.targets)
         width = config.encoder[-1]
         self.join = nn.Linear(width + self._targets, width) if config.stacked else None
-        self.layers = nn.Sequential(
-            *(Residual(width, config.feed_forward, config.dropout) for _ in range(config.blocks))
+        self.layers = (
+            nn.Dropout(config.dropout)
+            if config.mixing == "mlp"
+            else nn.Sequential(*(Residual(width, config.feed_forward, config.dropout) for _ in range(config.blocks)))
         )
         self.head = nn.Linear(width, self._targets * len(TARGET_VALUES))
 

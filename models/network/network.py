@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from models.bins import MISSING_CATEGORY, TARGET_VALUES
 from models.network._network_bodies import EraConditioned, Perceptron
 from models.network.factor_history import CENTRE, FactorHistory
-from models.network.network_config import NetworkConfig
+from models.network.network_config import WITHOUT_HISTORY, NetworkConfig
 from models.network.tsmixer_ext import TSMixerExt, TSMixerExtConfig
 
 HEAD_GAIN = 0.1
@@ -175,7 +175,7 @@ class Network(nn.Module):
 def _body(config: NetworkConfig) -> TSMixerExt | Perceptron:
     """Return the part of the network between the encoded row and the logits."""
     future = config.descriptor + 1 + config.stacked
-    if config.mixing == "none":
+    if config.mixing in WITHOUT_HISTORY:
         return Perceptron(config, future=future)
     if config.mixing == "era":
         return EraConditioned(config, future=future)

@@ -3,12 +3,15 @@
 import json
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from models.bins import MIDDLE_BIN, TARGET_SHARES, TARGET_VALUES
 from models.network.layers import Norm, Static
 
-Mixing = Literal["row", "era", "none"]
+Mixing = Literal["row", "era", "none", "mlp"]
+
+WITHOUT_HISTORY = ("none", "mlp")
+"""Bodies that take no history."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +24,8 @@ class NetworkConfig:
         targets: Names of the targets on the prediction axis, in order.
         engineered: Row aggregates E beside the features.
         mixing: Kind of the body; see ``models.network.network``. ``row`` mixes the history of every row, ``era`` mixes the
-            history of the era once and conditions the rows on it, ``none`` is a perceptron of the row's features.
+            history of the era once and conditions the rows on it, ``none`` is a perceptron of the row's features with
+            residual blocks, ``mlp`` one without them.
         lookback: Steps L of the historical axis, newest resolved era first; 0 switches history off.
         groups: Positions of the features of each group; one historical channel per group and history target.
         history_targets: Number of targets whose realised feature returns are the history.
@@ -103,11 +107,11 @@ class NetworkConfig:
             )
         if any(not group or min(group) < 0 or max(group) >= self.features for group in self.groups):
             raise ValueError(f"a group must hold positions of the {self.features} features")
-        if self.mixing not in ("row", "era", "none"):
-            raise ValueError(f"mixing {self.mixing!r} is unknown; known: row, era, none")
-        if (self.mixing == "era") > self.has_history or (self.mixing == "none" and self.has_history):
+        if self.mixing not in get_args(Mixing):
+            raise ValueError(f"mixing {self.mixing!r} is unknown; known: {', '.join(get_args(Mixing))}")
+        if (self.mixing == "era") > self.has_history or (self.mixing in WITHOUT_HISTORY and self.has_history):
             raise ValueError(
-                f"mixing {self.mixing!r} with lookback {self.lookback}: era needs a history, none must have none"
+                f"mixing {self.mixing!r} with lookback {self.lookback}: era needs a history, none and mlp must have none"
             )
 
     @property

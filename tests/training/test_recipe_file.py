@@ -29,11 +29,15 @@ def recipes(draw):
     past = draw(TARGETS)
     network = replace(
         base.network,
-        mixing=draw(st.sampled_from(["row", "era", "none"] if past else ["row", "none"])),
+        mixing=draw(st.sampled_from(["row", "era", "none", "mlp"] if past else ["row", "none", "mlp"])),
         history_targets=past,
         encoder=tuple(draw(st.lists(st.integers(1, 900), min_size=1, max_size=3))),
         learning_rate=draw(st.floats(1e-6, 100)),
         compiled=draw(st.booleans()),
+        steps=draw(st.integers(0, 5000)),
+        stop_on=draw(st.sampled_from(["auto", "corr", "bmc", "pay"])),
+        benchmark_penalty=draw(st.floats(0, 2)),
+        ema=draw(st.floats(0, 0.999)),
         seeds=draw(st.integers(1, 5)),
     )
     return replace(
@@ -119,6 +123,10 @@ def test_empty_file_is_the_standard_under_another_name(tmp_path):
         ('[network]\nmixing = "era"\nhistory_targets = []', r"network\.mixing = 'era' needs a history"),
         ("[network]\nencoder = []", r"network\.encoder = \[\] must name at least one width"),
         ("[network]\nencoder = [64, 0]", r"network\.encoder = 0 must be at least 1"),
+        ('[network]\nhead = "score"', r"network\.head = 'score' has no classes for loss = 'cross_entropy'"),
+        ("[network]\nresidual = 0.5", r"network\.residual = 0\.5 has no effect without labels = 'benchmark_residual'"),
+        ('[network]\nlabels = "benchmark_residual"\nresidual = 1.5', r"network\.residual = 1\.5 must be at least 0"),
+        ("[network]\nema = 1.0", r"network\.ema = 1 must be at least 0 and under 1"),
         ("[network]\npatience = 0", r"network\.patience = 0 must be at least 1"),
         ("[network]\ndropout = 1.5", r"network\.dropout = 1\.5 must be at least 0 and under 1"),
         ("[network]\nlearning_rate = 0", r"network\.learning_rate = 0 must be over 0"),

@@ -41,6 +41,7 @@ CASES = {
     "era_seeds": (HISTORY | STANDARD | {"mixing": "era", "blocks": 2}, 3),
     "none": (ENGINEERED | STANDARD | {"mixing": "none", "missing_category": True, "blocks": 3}, 1),
     "none_stacked_seeds": ({"mixing": "none", "stacked": True}, 3),
+    "mlp": (ENGINEERED | STANDARD | {"mixing": "mlp", "missing_category": True, "stacked": True}, 1),
 }
 """Not every combination, for an export takes seconds: every value of every switch, with every mixing that has it."""
 
@@ -97,7 +98,7 @@ def test_the_cases_hold_every_value_of_every_switch():
         for name in ("mixing", "stacked", "missing_category", "norm", "static_mixing", "blocks", "input_scale")
     }
 
-    assert seen["mixing"] == {"row", "era", "none"}
+    assert seen["mixing"] == {"row", "era", "none", "mlp"}
     assert seen["norm"] == {"layer", "batch"}
     assert seen["static_mixing"] == {"fm", "linear"}
     assert seen["stacked"] == seen["missing_category"] == {False, True}

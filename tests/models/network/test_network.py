@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from models.bins import MISSING_CATEGORY, TARGET_SHARES, TARGET_VALUES
 from models.inference.export import random_inputs
 from models.network.network import Network, exponential_averages
-from models.network.network_config import NetworkConfig
+from models.network.network_config import WITHOUT_HISTORY, NetworkConfig
 from models.training._losses import cross_entropy
 
 TARGETS = ("target_ender_20", "target_ender_60", "target_jasper_60")
@@ -34,7 +34,7 @@ CONFIG_ARGUMENTS = {
     "features": st.integers(1, 5),
     "targets": st.permutations(TARGETS).flatmap(lambda names: st.integers(1, 3).map(lambda n: tuple(names[:n]))),
     "engineered": st.just(2),
-    "mixing": st.sampled_from(["row", "era", "none"]),
+    "mixing": st.sampled_from(["row", "era", "none", "mlp"]),
     "lookback": st.integers(1, 4),
     "groups": st.just(((0,),)),
     "history_targets": st.integers(1, 3),
@@ -80,7 +80,7 @@ def test_every_config_argument_is_drawn():
 @given(st.fixed_dictionaries(CONFIG_ARGUMENTS), st.booleans(), st.booleans())
 def test_any_config_travels_in_json_and_scores(drawn, with_history, with_engineered):
     """JSON gives an equal config back, and its network gives logits of every target for every row."""
-    if not with_history or drawn["mixing"] == "none":
+    if not with_history or drawn["mixing"] in WITHOUT_HISTORY:
         drawn |= {"groups": (), "history_targets": 0, "lookback": 0}
         drawn["mixing"] = "none" if drawn["mixing"] == "era" else drawn["mixing"]
     if not with_engineered:
@@ -104,7 +104,8 @@ def test_any_config_travels_in_json_and_scores(drawn, with_history, with_enginee
         ({"targets": ("target_ender_20", "target_ender_20")}, "named twice"),
         ({"lookback": 0}, "all be 0"),
         ({"groups": ((0, 7),)}, "positions of the 7 features"),
-        ({"mixing": "none"}, "none must have none"),
+        ({"mixing": "none"}, "none and mlp must have none"),
+        ({"mixing": "mlp"}, "none and mlp must have none"),
         ({"engineered_scale": (1.0,)}, "1 values; expected 2"),
         ({"engineered_scale": (1.0, 0.0)}, "positive and finite"),
         ({"history_dropout": 1.0}, "history_dropout is 1.0"),
@@ -190,10 +191,26 @@ def test_an_era_conditioned_network_starts_as_a_perceptron():
     assert not torch.allclose(score(net, features, engineered, window), score(net, features, engineered, None))
 
 
-@pytest.mark.parametrize("mixing", ["row", "era", "none"])
+def test_plain_perceptron_is_encoder_and_head():
+    """``mlp`` equals its linear layers with ReLU between them, on features centred on the middle bin."""
+    config = NetworkConfig(features=4, targets=("target_ender_20", "target_ender_60"), mixing="mlp", encoder=(8, 6, 5))
+    net = network(config)
+    weights = dict(net.named_parameters())
+    x = torch.tensor([[0, 1, 2, 4], [3, 3, 0, 1]], dtype=torch.int8)
+    expected = x - 2.0
+    for name in ("encoder_input", "encoder.2", "encoder.5"):
+        expected = torch.relu(expected @ weights[f"{name}.weight"].T + weights[f"{name}.bias"])
+    expected = expected @ weights["mixer.head.weight"].T + weights["mixer.head.bias"]
+
+    assert torch.allclose(score(net, x), expected.reshape(2, 2, 5), atol=1e-6)
+    assert {name.split(".")[0] for name in weights} == {"encoder_input", "encoder", "descriptor", "mixer"}
+    assert [name for name in weights if name.startswith("mixer")] == ["mixer.head.weight", "mixer.head.bias"]
+
+
+@pytest.mark.parametrize("mixing", ["row", "era", "none", "mlp"])
 def test_stacked_predictions_are_an_input_that_may_be_masked(mixing):
     """Every body reads them, none is the same as zeros, and a network without them refuses them."""
-    without = {"lookback": 0, "groups": (), "history_targets": 0} if mixing == "none" else {}
+    without = {"lookback": 0, "groups": (), "history_targets": 0} if mixing in WITHOUT_HISTORY else {}
     config = replace(CONFIG, mixing=mixing, stacked=True, **without)
     inputs = random_inputs(config, 6, seed=11)
     given = [inputs.get(name) for name in ALL_INPUTS]
