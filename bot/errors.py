@@ -14,6 +14,7 @@ Errors that the bot raises, sorted by what has to happen next.
     |  |- SchemaMismatch             the data do not fit the artifact
     |  |- GateFailed                 a check of the submission failed
     |  |- ArtifactInvalid            an artifact is damaged or does not replay
+    |  |- CommandFailed              a member's own program failed or predicted nothing usable
     |  `- LeakageRefused             a computation would use targets that were not known at its time
     `- OperatorNeeded           78   only a person can fix it
        |- BadConfig                  a setting is wrong or missing
@@ -94,6 +95,10 @@ class GateFailed(RefuseToSubmit):
 
 class ArtifactInvalid(RefuseToSubmit):
     """An artifact's files do not match its manifest, or its golden batch does not replay."""
+
+
+class CommandFailed(RefuseToSubmit):
+    """A person's program failed, exceeded a limit, or returned predictions that cannot be used."""
 
 
 class LeakageRefused(RefuseToSubmit):
