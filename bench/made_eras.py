@@ -80,7 +80,14 @@ def rows_per_s(config: NetworkConfig, eras: MadeEras, options: TrainingOptions, 
                 torch.cuda.synchronize()
             ends.append(clock())
 
-    train(config, eras, MadeEras(config, 0), options, score=lambda _predictions, _targets: 0.0, on_progress=record)
+    train(
+        config,
+        eras,
+        MadeEras(config, 0),
+        options,
+        score=lambda _predictions, _targets, _benchmark: 0.0,
+        on_progress=record,
+    )
     return eras.count * eras.rows / (ends[1] - ends[0])
 
 

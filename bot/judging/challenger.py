@@ -280,7 +280,7 @@ class Retrainer:
     def _fit_network(self, job: _Job, folders: _Folders) -> FittedNetwork:
         """Fit the network with all processes of the team; the trees it is stacked on go to the folders."""
         plan, data = job.plan, job.data
-        if plan.recipe.network.labels == "benchmark_residual":
+        if plan.recipe.network.needs_benchmark:
             data = with_benchmark(data, data.store.store, self._data_folder(plan), target=plan.target)
         team = NetworkTeam(
             state_dir=self.state_dir,
@@ -456,7 +456,7 @@ def _manifest(job: _Job, network: FittedNetwork) -> dict[str, Any]:
             "holdout": [eras[split.holdout[0]], eras[split.holdout[-1]]],
             "newest": eras[-1],
         },
-        "network": {"best_steps": list(network.best_steps), "best_corr": list(network.best_corr)},
+        "network": {"best_steps": list(network.best_steps), "best_corr": list(network.best_score)},
         "packages": {name: version(name) for name in ("torch", "onnx", "onnxruntime", "lightgbm", "numpy")},
         "machine": platform.machine(),
     }

@@ -226,7 +226,15 @@ class _Variants:
             lookback=self.data.lookback if variant["x"] else 0,
             predictions=self._stacked if variant["z"] else None,
         )
-        network: NetworkRecipe = replace(experiment.recipe.network, mixing=variant["mixing"])
+        network: NetworkRecipe = replace(
+            experiment.recipe.network,
+            mixing=variant["mixing"],
+            # The variants differ in their inputs alone: all learn the targets.
+            labels="target",
+            residual=1.0,
+            benchmark_penalty=0.0,
+            stop_on="corr",
+        )
         checkpoints = self.results.folder / f"fit-{name.replace(' ', '')}-{number}"
         fitter = NetworkFitter(
             data=data,

@@ -307,7 +307,7 @@ class Tuning:
         experiment = self.experiment
         split = experiment.stopping_split(data.store.eras, fold, data.targets)
         scratch.mkdir(parents=True, exist_ok=True)
-        if recipe.network.labels == "benchmark_residual":
+        if recipe.network.needs_benchmark:
             data = with_benchmark(data, self.store, self._data_folder, target=experiment.target)
         if recipe.network.stacked:
             stacker = Stacker(recipe=recipe, folds=scratch / "folds", checkpoints=scratch, should_stop=self.should_stop)

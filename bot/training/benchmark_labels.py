@@ -1,4 +1,4 @@
-"""Training labels for MMC: the part of the targets that Numerai's benchmark model does not explain."""
+"""Predictions of Numerai's benchmark model for training towards MMC: residual labels, the penalty, early stopping."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,10 +21,9 @@ log = structlog.get_logger()
 
 def with_benchmark(data: TrainingSet, store: EraStore, folder: Path, *, target: str) -> TrainingSet:
     """
-    Return *data* with the predictions of the benchmark model of *target*, whose projection every label loses.
+    Return *data* with the predictions of the benchmark model of *target*, in the eras that it covers.
 
-    :func:`covered_positions` drops eras that the benchmark does not cover. The files of v5.3 begin at era 0158, so that a
-    network of this kind is trained on 87 % of the history.
+    The files of v5.3 begin at era 0158: they cover 87 % of the history.
 
     Args:
         data: Training set.
@@ -41,7 +40,8 @@ def with_benchmark(data: TrainingSet, store: EraStore, folder: Path, *, target: 
     if not known:
         reason = reference.absent.get("bmc", "its predictions are of other rows")
         raise OperatorNeeded(
-            f"labels = 'benchmark_residual' needs the benchmark's predictions: {reason}; run `bot sync`"
+            f"labels = 'benchmark_residual', benchmark_penalty, and stop_on = 'bmc' or 'pay' need the benchmark's"
+            f" predictions: {reason}; run `bot sync`"
         )
     return replace(data, benchmark=known)
 
@@ -74,6 +74,8 @@ def covered_positions(data: TrainingSet, positions: Sequence[int], block: str) -
     """
     Return the *positions* that the benchmark covers; all of them where *data* has no benchmark.
 
+    Residual labels exist only there, and only there a validation era has BMC and pay.
+
     Raises:
         OperatorNeeded: It covers none.
     """
@@ -84,7 +86,7 @@ def covered_positions(data: TrainingSet, positions: Sequence[int], block: str) -
         first, last = (data.store.eras[one] for one in (min(data.benchmark), max(data.benchmark)))
         raise OperatorNeeded(
             f"the benchmark model covers eras {first} to {last}, none of them a {block} era;"
-            " hold out fewer eras, or learn the targets themselves (labels = target)"
+            " hold out fewer eras, or take labels = 'target', benchmark_penalty = 0 and stop_on = 'corr'"
         )
     if len(kept) < len(positions):
         log.info("network.eras_without_benchmark", block=block, left_out=len(positions) - len(kept), eras=len(kept))

@@ -15,14 +15,13 @@ import structlog
 import torch
 
 from bot.errors import OperatorNeeded
-from bot.scoring.metrics import corr
-from bot.scoring.residual import bmc_of_residual
 from bot.system.progress import ProgressCallback, RecordMetrics
 from bot.training.benchmark_labels import covered_positions
 from bot.training.network_options import Device, network_config, training_options
 from bot.training.recipes import NetworkRecipe, Recipe
 from bot.training.splits import Split
 from bot.training.training_set import TrainingSet
+from bot.training.validation_score import ValidationScore
 from models.inference.ensemble import expected_score
 from models.network.network_config import NetworkConfig
 from models.network.seeds import SeedAverage
@@ -46,13 +45,13 @@ class FittedNetwork:
         judged: Network trained without the held-out eras.
         served: Network trained on all resolved eras; *judged* itself where the recipe does not refit.
         best_steps: Best step of each seed.
-        best_corr: Validation CORR of each seed at its best step; BMC where the labels are a benchmark's residual.
+        best_score: Validation score of each seed at its best step: CORR, BMC or pay, as the recipe's ``stop_on`` says.
     """
 
     judged: SeedAverage
     served: SeedAverage
     best_steps: tuple[int, ...]
-    best_corr: tuple[float, ...]
+    best_score: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +63,7 @@ class NetworkFitter:
         data: Training set.
         recipe: Recipe with the network's size and schedule.
         refit_data: Training set of the refit, where it is a different one.
-        target: Target whose CORR decides when to stop.
+        target: Target whose validation score decides when to stop.
         device: Device to train on.
         checkpoints: Folder for the state of runs, finished ones too; the caller removes it in the end.
         report_progress: Called with the progress.
@@ -94,10 +93,11 @@ class NetworkFitter:
             TrainingDiverged: The loss is not finite.
         """
         network = self.recipe.network
-        learned, stopping = (
-            covered_positions(self.data, block, name)
-            for block, name in ((split.train, "training"), (split.validation, "validation"))
-        )
+        if network.needs_benchmark and self.data.benchmark is None:
+            raise ValueError("the recipe uses a benchmark, and the training set has none: call with_benchmark first")
+        learned = self._learned(self.data, split.train, "training")
+        stops_on_corr = network.stops_on == "corr"
+        stopping = split.validation if stops_on_corr else covered_positions(self.data, split.validation, "validation")
         seeds = range(network.seed, network.seed + network.seeds)
         config = network_config(self.data, network, learned)
         rounds = len(seeds) * (1 + self.recipe.refit)
@@ -112,7 +112,7 @@ class NetworkFitter:
             served = [
                 self._train(
                     config,
-                    covered_positions(self.refit_data or self.data, resolved, "resolved"),
+                    self._learned(self.refit_data or self.data, resolved, "resolved"),
                     (),
                     self._options(network, seed, stop_after=steps),
                     (len(seeds) + number) / rounds,
@@ -124,8 +124,16 @@ class NetworkFitter:
             judged=SeedAverage([one.network for one in judged]),
             served=SeedAverage([one.network for one in served]),
             best_steps=best_steps,
-            best_corr=tuple(one.best_corr for one in judged),
+            best_score=tuple(one.best_score for one in judged),
         )
+
+    def _learned(self, data: TrainingSet, positions: Sequence[int], block: str) -> Sequence[int]:
+        """Return the eras to learn: with residual labels, those that the benchmark covers."""
+        network = self.recipe.network
+        if not network.residual_labels and not network.benchmark_penalty:
+            return positions
+        covered = covered_positions(data, positions, block)
+        return covered if network.residual_labels else positions
 
     def _options(self, network: NetworkRecipe, seed: int, *, stop_after: int = 0) -> TrainingOptions:
         return training_options(network, target=self.target, device=self.device, seed=seed, stop_after=stop_after)
@@ -144,9 +152,10 @@ class NetworkFitter:
         checkpoint = Checkpoint(path=self.checkpoints / f"{key[:16]}.pt", key=key)
         _require_equal([key, version("torch"), version("lightgbm")])
         stage = "network" if validation else "refit"
+        score = ValidationScore.of(self.recipe)
 
         def report(now: Progress) -> None:
-            self.report_progress(stage, begun + now.step / now.steps / rounds, _note(now, options.seed))
+            self.report_progress(stage, begun + now.step / now.steps / rounds, _note(now, options.seed, score.label))
             if now.evaluated:
                 log.info(
                     "network.evaluated",
@@ -154,12 +163,12 @@ class NetworkFitter:
                     seed=options.seed,
                     step=now.step,
                     loss=round(now.loss, 5),
-                    corr=None if now.corr is None else round(now.corr, 5),
+                    **{score.name: None if now.score is None else round(now.score, 5)},
                     rows_per_s=round(now.rows_per_s),
                     seconds_left=round(now.seconds_left),
                     batch_rows=now.batch_rows,
                 )
-                measured = {"loss": now.loss, "corr": now.corr, "rows_per_s": now.rows_per_s}
+                measured = {"loss": now.loss, score.name: now.score, "rows_per_s": now.rows_per_s}
                 self.record_metrics(
                     f"{stage}-{options.seed}",
                     now.step,
@@ -169,9 +178,9 @@ class NetworkFitter:
         trained = train(
             config,
             data.eras(training),
-            data.eras(validation, held_out=True),
+            data.eras(validation),
             options,
-            score=corr if data.benchmark is None else bmc_of_residual,
+            score=score,
             on_progress=report,
             checkpoint=checkpoint,
             should_stop=self.should_stop,
@@ -181,7 +190,7 @@ class NetworkFitter:
             stage=stage,
             seed=options.seed,
             best_step=trained.best_step,
-            best_corr=None if np.isnan(trained.best_corr) else round(trained.best_corr, 5),
+            **{f"best_{score.name}": None if np.isnan(trained.best_score) else round(trained.best_score, 5)},
             seconds=round(trained.seconds, 1),
         )
         return trained
@@ -203,6 +212,7 @@ class NetworkFitter:
             "blocks": [file.sha256 for block in manifest.blocks for file in block.files.values()],
             "preprocess": self.data.manifest.digest,
             "benchmark": None if data.benchmark is None else _digest(data.benchmark),
+            "score": asdict(ValidationScore.of(self.recipe)),
             "stacked": [asdict(PRESETS[self.recipe.gbm]), self.recipe.every, self.recipe.network.stacked_chunk]
             if config.stacked
             else None,
@@ -229,8 +239,8 @@ def _digest(benchmark: Mapping[int, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _note(now: Progress, seed: int) -> str:
-    held_out = "" if now.corr is None or np.isnan(now.corr) else f", CORR {now.corr:.4f}"
+def _note(now: Progress, seed: int, label: str) -> str:
+    held_out = "" if now.score is None or np.isnan(now.score) else f", {label} {now.score:.4f}"
     left = timedelta(seconds=round(now.seconds_left))
     return f"seed {seed}, loss {now.loss:.4f}{held_out}, {now.rows_per_s:,.0f} rows/s, {left} left"
 

@@ -101,4 +101,6 @@ def training_options(
         compiled=recipe.compiled,
         loss=recipe.loss,
         pearson_weight=recipe.pearson_weight,
+        residual=recipe.residual if recipe.residual_labels else None,
+        benchmark_penalty=recipe.benchmark_penalty,
     )

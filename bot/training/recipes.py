@@ -104,6 +104,23 @@ class NetworkRecipe:
     seeds: int = 1
     seed: int = 7
 
+    @property
+    def stops_on(self) -> Literal["corr", "bmc", "pay"]:
+        """Return the validation score that chooses the best step."""
+        if self.stop_on != "auto":
+            return self.stop_on
+        return "bmc" if self.residual_labels else "corr"
+
+    @property
+    def residual_labels(self) -> bool:
+        """Return whether the labels are what the benchmark leaves of the targets."""
+        return self.labels == "benchmark_residual"
+
+    @property
+    def needs_benchmark(self) -> bool:
+        """Return whether training or early stopping reads the benchmark's predictions."""
+        return self.residual_labels or self.benchmark_penalty > 0 or self.stops_on != "corr"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floors:

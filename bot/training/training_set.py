@@ -17,7 +17,6 @@ import numpy as np
 from bot.data.era_store import FEATURES, Columns, EraStore
 from bot.features.preprocess import Prepared, Preprocess, prepare
 from bot.history.factor_history import FeatureReturns, LatestWindow, Window, feature_returns, latest_window, window
-from bot.scoring.residual import residual
 from bot.training._temporary_columns import TemporaryColumns
 from models.training.era_batch import EraBatch
 from models.trees.gbm_options import Chunks
@@ -50,8 +49,9 @@ class TrainingSet:
         lookback: Resolved eras on the historical axis.
         predictions: Function of a position that returns another model's out-of-sample predictions of each target in
             that era, float32, shape ``(rows, T)``, or ``None`` where there are none. ``None``: not stacked.
-        benchmark: Normal scores of a benchmark's predictions by position, NaN where it has none, float32, shape
-            ``(rows,)``: the network learns the residual of the targets. ``None``: the targets themselves.
+        benchmark: Normal scores of a benchmark's predictions by position of the eras that it covers, NaN in rows without
+            one, float32, shape ``(rows,)``. The recipe decides their use: residual labels, the penalty, early stopping.
+            ``None``: it uses none.
     """
 
     store: Columns
@@ -150,9 +150,9 @@ class TrainingSet:
         """Return one target of the era at *position*, NaN where unknown. Shape ``(rows,)``, float32."""
         return self.store.target(position, name)
 
-    def eras(self, positions: Sequence[int], *, held_out: bool = False) -> "Eras":
-        """Return the eras at *positions* as batches; see :class:`Eras` for *held_out*."""
-        return Eras(data=self, positions=tuple(positions), held_out=held_out)
+    def eras(self, positions: Sequence[int]) -> "Eras":
+        """Return the eras at *positions* as batches."""
+        return Eras(data=self, positions=tuple(positions))
 
     def table(self, positions: Sequence[int], target: str, *, temporary: Path | None = None) -> TreeRows:
         """
@@ -202,15 +202,10 @@ class TrainingSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Eras:
-    """
-    Some eras of a training set, batch by batch, for :func:`models.training.training.train`.
-
-    Where the training set has a benchmark, training eras carry it, and *held_out* eras have residual targets.
-    """
+    """Some eras of a training set, batch by batch, for :func:`models.training.training.train`."""
 
     data: TrainingSet
     positions: tuple[int, ...]
-    held_out: bool = False
 
     @property
     def eras(self) -> tuple[str, ...]:
@@ -223,19 +218,13 @@ class Eras:
         data = self.data
         rows = data.prepared(position)
         columns = [data.store.target_names.index(name) for name in data.targets]
-        targets = data.store.targets(position)[:, columns]
-        benchmark = None if data.benchmark is None else data.benchmark[position]
-        if benchmark is not None and self.held_out:
-            targets, benchmark = residual(targets, benchmark), None
-        elif benchmark is not None:
-            targets = np.where(np.isfinite(benchmark)[:, None], targets, np.float32(np.nan))
         return EraBatch(
             era=data.store.eras[position],
             features=rows.features,
             engineered=rows.engineered,
-            targets=targets,
+            targets=data.store.targets(position)[:, columns],
             predictions=None if data.predictions is None else data.predictions(position),
-            benchmark=benchmark,
+            benchmark=None if data.benchmark is None else data.benchmark.get(position),
         )
 
     def window(self, index: int) -> np.ndarray | None:

@@ -27,7 +27,7 @@ class DeviceEra:
         targets: Targets, NaN where unknown. Shape ``[n, T]``, float32.
         predictions: Another model's predictions. Shape ``[n, T]``, float32.
         window: Feature returns. Shape ``[L, F, K]``, float32.
-        benchmark: Benchmark predictions, 0 where unknown. Shape ``[n]``, float32.
+        benchmark: Benchmark predictions, NaN where unknown. Shape ``[n]``, float32.
     """
 
     era: str
@@ -40,7 +40,7 @@ class DeviceEra:
     benchmark: Tensor | None = None
 
     def labels(self, positions: npt.NDArray[np.intp]) -> "Labels":
-        """Return the targets of some rows, and the benchmark predictions to take out of them."""
+        """Return the targets and the benchmark predictions of some rows."""
         if len(positions) == len(self.targets):
             return Labels(self.targets, self.benchmark)
         index = torch.from_numpy(positions).to(self.targets.device)
@@ -84,13 +84,20 @@ class EraFeed:
         device: Device to copy them to.
         resident_bytes: Bytes of the device for eras that stay there. Other eras are copied each time.
         inputs: Names of the network's inputs. Other arrays are not copied.
+        residual: Whether labels are residuals of the benchmark: a target is unknown in rows without it.
     """
 
     def __init__(
-        self, source: EraSource, device: torch.device, *, resident_bytes: int, inputs: tuple[str, ...]
+        self,
+        source: EraSource,
+        device: torch.device,
+        *,
+        resident_bytes: int,
+        inputs: tuple[str, ...],
+        residual: bool = False,
     ) -> None:
         self.eras = source.eras
-        self._source, self._device, self._inputs = source, device, inputs
+        self._source, self._device, self._inputs, self._residual = source, device, inputs, residual
         self._left = resident_bytes
         self._resident: dict[int, DeviceEra] = {}
 
@@ -122,19 +129,20 @@ class EraFeed:
         moved = None if window is None else window.to(self._device, non_blocking=True)
         if batch is None:
             return replace(self._resident[index], window=moved)
+        targets = self._targets(batch)
         era = DeviceEra(
             era=batch.era,
-            known=np.flatnonzero(np.isfinite(batch.targets).any(axis=1)),
+            known=np.flatnonzero(np.isfinite(targets).any(axis=1)),
             features=self._moved(batch.features),
             engineered=self._moved(batch.engineered)
             if "engineered" in self._inputs and batch.engineered is not None
             else None,
-            targets=self._moved(batch.targets),
+            targets=self._moved(targets),
             predictions=self._moved(batch.predictions)
             if "predictions" in self._inputs and batch.predictions is not None
             else None,
             window=None,
-            benchmark=None if batch.benchmark is None else self._moved(np.nan_to_num(batch.benchmark)),
+            benchmark=None if batch.benchmark is None else self._moved(batch.benchmark),
         )
         parts = (era.features, era.engineered, era.targets, era.predictions, era.benchmark)
         size = sum(part.nbytes for part in parts if part is not None)
@@ -142,6 +150,19 @@ class EraFeed:
             self._left -= size
             self._resident[index] = era
         return replace(era, window=moved)
+
+    def _targets(self, batch: EraBatch) -> npt.NDArray[np.float32]:
+        """
+        Return the targets of an era, NaN where the labels are not known.
+
+        Raises:
+            ValueError: Labels are residuals, and the era has no benchmark.
+        """
+        if not self._residual:
+            return batch.targets
+        if batch.benchmark is None:
+            raise ValueError(f"era {batch.era} has no benchmark predictions for residual labels; leave it out")
+        return np.where(np.isfinite(batch.benchmark)[:, None], batch.targets, np.float32(np.nan))
 
     def _moved(self, array: npt.NDArray[np.generic]) -> Tensor:
         return self._pinned(array).to(self._device, non_blocking=True)

@@ -14,7 +14,7 @@ class EraOrder:
 
     Attributes:
         steps: Positions of the eras of each step.
-        due: Steps after which CORR is measured, counted from 1.
+        due: Steps after which the validation score is measured, counted from 1.
         length: Number of steps of all epochs, the length of the schedule; ``steps`` may be shorter.
     """
 

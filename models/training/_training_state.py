@@ -22,8 +22,8 @@ class TrainingState:
         losses: Losses of the eras since the last evaluation.
         evaluations: All evaluations, in order.
         best: Weights of the best evaluation so far; empty before the first.
-        corr: Validation CORR by era of the best evaluation.
-        smoothed: Smoothed CORR of the best evaluation.
+        scores: Validation score by era of the best evaluation.
+        smoothed: Smoothed score of the best evaluation.
         best_step: Step of the best evaluation.
         age: Number of evaluations since the best one.
     """
@@ -34,7 +34,7 @@ class TrainingState:
     losses: list[Tensor] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
-    corr: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
     smoothed: float = float("-inf")
     best_step: int = 0
     age: int = 0
@@ -68,7 +68,7 @@ class TrainingState:
                 "losses": [loss.cpu() for loss in self.losses],
                 "evaluations": [asdict(evaluation) for evaluation in self.evaluations],
                 "best": dict(self.best),
-                "corr": dict(self.corr),
+                "scores": dict(self.scores),
                 "smoothed": self.smoothed,
                 "best_step": self.best_step,
                 "age": self.age,

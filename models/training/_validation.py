@@ -1,4 +1,4 @@
-"""Measure a network's CORR of the main target on validation eras."""
+"""Measure a network's score of the main target on validation eras."""
 
 from contextlib import AbstractContextManager
 
@@ -23,7 +23,7 @@ class Validation:
     Args:
         feed: The eras.
         main: Position of the scored target.
-        score: CORR of one era.
+        score: Score of one era.
         team: Processes that share the work. Every process gets the whole result.
     """
 
@@ -31,8 +31,8 @@ class Validation:
         self.eras = len(feed.eras)
         self._feed, self._main, self._score, self._team = feed, main, score, team
 
-    def corr(self, network: Network, precision: AbstractContextManager[None]) -> dict[str, float]:
-        """Return CORR by era, without eras that cannot be scored. The network stays in evaluation mode."""
+    def scores(self, network: Network, precision: AbstractContextManager[None]) -> dict[str, float]:
+        """Return the score by era, without eras that cannot be scored. The network stays in evaluation mode."""
         network.eval()
         mine: dict[int, tuple[str, float]] = {}
         order = self._team.share(range(self.eras))
@@ -42,14 +42,15 @@ class Validation:
             if known.sum() < 2:
                 continue
             with torch.inference_mode(), precision:
-                parts = [self._scores(network, era, slice(at, at + ROWS)) for at in range(0, len(targets), ROWS)]
-            corr = self._score(np.concatenate(parts)[known], targets[known])
-            if np.isfinite(corr):
-                mine[index] = (era.era, float(corr))
+                parts = [self._expected(network, era, slice(at, at + ROWS)) for at in range(0, len(targets), ROWS)]
+            benchmark = None if era.benchmark is None else era.benchmark.cpu().numpy()[known]
+            score = self._score(np.concatenate(parts)[known], targets[known], benchmark)
+            if np.isfinite(score):
+                mine[index] = (era.era, float(score))
         every = {index: pair for part in self._team.gather(mine) for index, pair in part.items()}
-        return {era: corr for _, (era, corr) in sorted(every.items())}
+        return {era: score for _, (era, score) in sorted(every.items())}
 
-    def _scores(self, network: Network, era: DeviceEra, rows: slice) -> npt.NDArray[np.float64]:
+    def _expected(self, network: Network, era: DeviceEra, rows: slice) -> npt.NDArray[np.float64]:
         """Return CORR's expected score of the main target for *rows*."""
         logits_BTK = network(*era.inputs(rows))
         scores: npt.NDArray[np.float64] = (

@@ -21,11 +21,8 @@ class EraBatch:
         engineered: Row aggregates; ignored if the network takes none. Shape ``[n, E]``, float32.
         targets: Targets, NaN where unknown. Shape ``[n, T]``, float32.
         predictions: Another model's predictions of each target; ``None`` masks them. Shape ``[n, T]``, float32.
-        benchmark: Gaussianized benchmark predictions. The network learns the targets less their projection on them;
-            ``None`` learns the targets. Shape ``[n]``, float32.
-
-    Raises:
-        ValueError: A row has a target but no benchmark prediction.
+        benchmark: Gaussianized benchmark predictions, NaN where unknown; ``None`` for an era without any. The options of
+            the training decide their use. Shape ``[n]``, float32.
     """
 
     era: str
@@ -34,11 +31,6 @@ class EraBatch:
     targets: Floats
     predictions: Floats | None = None
     benchmark: Floats | None = None
-
-    def __post_init__(self) -> None:
-        """Check that every row with a target has a benchmark prediction."""
-        if self.benchmark is not None and not np.isfinite(self.benchmark[np.isfinite(self.targets).any(axis=1)]).all():
-            raise ValueError(f"era {self.era}: rows have targets but no benchmark; leave them out")
 
 
 class EraSource(Protocol):

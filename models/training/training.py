@@ -2,7 +2,7 @@
 Fit a network era by era, with early stopping on the newest eras.
 
 Cross-entropy cannot decide when to stop: a model with CORR .03 gains half a thousandth of a nat. So validation is the
-mean CORR of eras, measured several times an epoch and smoothed. Every random number is a function of seed and step, so
+mean score of eras (CORR, BMC or pay), measured several times an epoch and smoothed. Every random number is a function of seed and step, so
 that an interrupted run continues exactly, and several processes compute the result of one.
 """
 
@@ -68,7 +68,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainedNetwork:
     """
-    Fit a network to *training* and keep the weights with the best CORR on *validation*.
+    Fit a network to *training* and keep the weights with the best score on *validation*.
 
     Two runs on one CPU with equal arguments and threads give equal weights bit for bit, even if one was interrupted.
     Every process that ``torchrun`` started calls this with equal arguments and gets equal weights. With an empty
@@ -79,7 +79,7 @@ def train(
         training: Training eras. Eras without a known target are skipped.
         validation: Validation eras. The caller keeps the embargo between the two.
         options: Options of the training.
-        score: CORR of one era from predictions and targets, float64, shape ``[n]``; NaN if it cannot be scored.
+        score: Score of one era; see :data:`models.training.training_values.Score`.
         on_progress: Called after every step.
         checkpoint: File to continue from, saved at every evaluation. The caller removes it at the end.
         should_stop: Called after every step. When it returns true, the run is saved and ends.
@@ -120,7 +120,12 @@ class _Fit:
         self.order = EraOrder.plan(len(training.eras), options)
         self.network = Network(config).to(device)
         self.model = self._wrapped()
-        self.loss = loss(options.loss, pearson_weight=options.pearson_weight)
+        self.loss = loss(
+            options.loss,
+            pearson_weight=options.pearson_weight,
+            residual=options.residual,
+            benchmark_penalty=options.benchmark_penalty,
+        )
         self.optimizer, self.schedule = _optimizer(self.network, options, length=self.order.length)
         half = options.precision == "bfloat16" or (options.precision == "auto" and device.type == "cuda")
         self.autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
@@ -129,7 +134,13 @@ class _Fit:
         self.validation = Validation(
             held_out, main=config.targets.index(options.main_target), score=score, team=self.team
         )
-        self.training = EraFeed(training, device, resident_bytes=room - room // 8, inputs=config.inputs)
+        self.training = EraFeed(
+            training,
+            device,
+            resident_bytes=room - room // 8,
+            inputs=config.inputs,
+            residual=options.residual is not None,
+        )
         self.state = TrainingState(batch_rows=options.batch_rows)
 
     def run(
@@ -174,8 +185,8 @@ class _Fit:
             network=self.network.cpu().eval(),
             evaluations=tuple(state.evaluations),
             best_step=state.best_step or state.step,
-            best_corr=float(np.mean(list(state.corr.values()))) if state.corr else float("nan"),
-            corr_per_era=state.corr,
+            best_score=float(np.mean(list(state.scores.values()))) if state.scores else float("nan"),
+            score_per_era=state.scores,
             seconds=state.seconds,
         )
 
@@ -246,25 +257,25 @@ class _Fit:
         return nullcontext()
 
     def _evaluate(self) -> None:
-        """Measure CORR on every validation era, and keep the weights if the smoothed mean is a new best."""
+        """Score every validation era, and keep the weights if the smoothed mean is a new best."""
         state = self.state
-        corr = self.validation.corr(self.network, self.autocast)
-        mean = float(np.mean(list(corr.values()))) if corr else float("nan")
-        recent = [*(evaluation.corr for evaluation in state.evaluations), mean][-self.options.smoothing :]
+        scores = self.validation.scores(self.network, self.autocast)
+        mean = float(np.mean(list(scores.values()))) if scores else float("nan")
+        recent = [*(evaluation.score for evaluation in state.evaluations), mean][-self.options.smoothing :]
         smoothed = float(np.mean(recent))
         # A single lucky evaluation must not win, so wait until the mean has enough of them.
         enough = len(recent) == min(self.options.smoothing, len(self.order.due))
         state.age += enough and self.validation.eras > 0
         if enough and smoothed > state.smoothed:
             state.best = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
-            state.corr, state.smoothed, state.best_step, state.age = corr, smoothed, state.step, 0
+            state.scores, state.smoothed, state.best_step, state.age = scores, smoothed, state.step, 0
         losses = [one for one in self.team.gather(state.mean_loss()) if np.isfinite(one)]
         state.losses.clear()
         state.evaluations.append(
             Evaluation(
                 step=state.step,
                 loss=float(np.mean(losses)) if losses else float("nan"),
-                corr=mean,
+                score=mean,
                 smoothed=smoothed,
                 learning_rate=float(self.schedule.get_last_lr()[0]),
             )
@@ -276,7 +287,7 @@ class _Fit:
             step=state.step,
             steps=len(self.order.steps),
             loss=newest.loss if newest else state.mean_loss(),
-            corr=newest.corr if newest else None,
+            score=newest.score if newest else None,
             rows_per_s=rows / seconds,
             seconds_left=seconds / steps * (len(self.order.steps) - state.step),
             batch_rows=state.batch_rows,

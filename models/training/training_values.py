@@ -12,8 +12,11 @@ from models.training._losses import loss
 
 Floats = npt.NDArray[np.float32]
 
-Score = Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], float]
-"""CORR of one era from predictions and targets of its rows; NaN if it cannot be scored."""
+Score = Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64], Floats | None], float]
+"""Score of one era, higher is better, from predictions, targets and benchmark predictions of its rows with a target.
+
+The benchmark is NaN where unknown, ``None`` for an era without any. The score is NaN for an era that cannot be scored.
+"""
 
 
 class TrainingDiverged(ArithmeticError):
@@ -26,7 +29,7 @@ class TrainingOptions:
     Options of a network's training.
 
     Attributes:
-        main_target: Target of the network whose CORR decides when to stop.
+        main_target: Target of the network whose score decides when to stop.
         epochs: Largest number of passes over the training eras.
         learning_rate: Peak of the one-cycle schedule.
         warm_up: Share of the steps before the peak.
@@ -35,9 +38,9 @@ class TrainingOptions:
         eras_per_step: Number of eras whose mean gradient makes one step; a multiple of the number of processes.
         era_stride: An epoch takes every *n*-th era, starting one era later each time. Neighbours share most of a target.
         batch_rows: Largest number of rows on the device at once. A larger era is split into random parts.
-        patience: Number of evaluations without a better smoothed CORR before training stops.
-        smoothing: Number of evaluations averaged in the smoothed CORR.
-        evaluations_per_epoch: Number of evaluations of CORR in an epoch.
+        patience: Number of evaluations without a better smoothed score before training stops.
+        smoothing: Number of evaluations averaged in the smoothed score.
+        evaluations_per_epoch: Number of evaluations of the score in an epoch.
         stop_after: Number of steps after which training ends, whatever the schedule's length; 0 trains to its end.
         seed: Seed of weights, era order, row order and dropout.
         device: ``auto`` uses CUDA if it is available.
@@ -46,6 +49,9 @@ class TrainingOptions:
         resident_share: Share of the device's free memory for eras that stay on it; unused on a CPU.
         loss: A name in ``models.training._losses.LOSSES``.
         pearson_weight: Weight of the per-era correlation loss that is added.
+        residual: Share of their projection on the benchmark that the labels lose; ``None`` learns the targets. Every
+            training era needs a benchmark then.
+        benchmark_penalty: Weight of the squared correlation with the benchmark that is added, in eras that have one.
 
     Raises:
         ValueError: A number is out of range, or the loss is unknown.
@@ -71,6 +77,8 @@ class TrainingOptions:
     resident_share: float = 0.6
     loss: str = "cross_entropy"
     pearson_weight: float = 0.0
+    residual: float | None = None
+    benchmark_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         """Check all numbers and the loss."""
@@ -82,8 +90,10 @@ class TrainingOptions:
             raise ValueError(
                 "learning_rate and clip must be positive, weight_decay not negative, warm_up inside (0, 1)"
             )
-        if self.stop_after < 0 or self.pearson_weight < 0 or not 0 <= self.resident_share <= 1:
-            raise ValueError("stop_after and pearson_weight must not be negative, resident_share inside [0, 1]")
+        if min(self.stop_after, self.pearson_weight, self.benchmark_penalty) < 0:
+            raise ValueError("stop_after, pearson_weight and benchmark_penalty must not be negative")
+        if not 0 <= self.resident_share <= 1 or not 0 <= (self.residual or 0) <= 1:
+            raise ValueError("resident_share and residual must be inside [0, 1]")
         loss(self.loss)
 
 
@@ -95,14 +105,14 @@ class Evaluation:
     Attributes:
         step: Optimizer steps taken.
         loss: Mean training loss since the last evaluation; NaN if no target was known.
-        corr: Mean CORR of validation eras; NaN if none can be scored.
-        smoothed: Mean ``corr`` of the newest evaluations.
+        score: Mean score of validation eras; NaN if none can be scored.
+        smoothed: Mean ``score`` of the newest evaluations.
         learning_rate: Learning rate of the next step.
     """
 
     step: int
     loss: float
-    corr: float
+    score: float
     smoothed: float
     learning_rate: float
 
@@ -116,7 +126,7 @@ class Progress:
         step: Optimizer steps taken.
         steps: Number of all steps; early stopping may end sooner.
         loss: Training loss at the newest evaluation, or of the first era before there is one.
-        corr: Validation CORR at the newest evaluation; ``None`` before the first.
+        score: Validation score at the newest evaluation; ``None`` before the first.
         rows_per_s: Rows trained on a second so far, time of evaluations included.
         seconds_left: Seconds to the last step at this pace.
         batch_rows: Number of rows on the device at once; smaller than the option if its memory is too small.
@@ -126,7 +136,7 @@ class Progress:
     step: int
     steps: int
     loss: float
-    corr: float | None
+    score: float | None
     rows_per_s: float
     seconds_left: float
     batch_rows: int
@@ -142,14 +152,14 @@ class TrainedNetwork:
         network: The network with the weights of the best evaluation, on the CPU, in evaluation mode.
         evaluations: All evaluations, in order.
         best_step: Step of the best evaluation.
-        best_corr: Mean validation CORR of those weights; NaN without validation.
-        corr_per_era: Validation CORR by era, without eras that cannot be scored.
+        best_score: Mean validation score of those weights; NaN without validation.
+        score_per_era: Validation score by era, without eras that cannot be scored.
         seconds: Wall time of the training.
     """
 
     network: Network
     evaluations: tuple[Evaluation, ...]
     best_step: int
-    best_corr: float
-    corr_per_era: dict[str, float]
+    best_score: float
+    score_per_era: dict[str, float]
     seconds: float

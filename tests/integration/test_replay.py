@@ -18,7 +18,6 @@ from bot.features.preprocess import Preprocess
 from bot.history import feature_returns
 from bot.history.factor_history import window
 from bot.history.published import choose, history_path, publish
-from bot.scoring.metrics import corr
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
 from bot.tournament.columns import horizon, is_target
@@ -27,6 +26,7 @@ from bot.training.recipe_file import history_needs
 from bot.training.recipes import DEMO
 from bot.training.training_set import TrainingSet
 from bot.training.tree_fit import fit_trees
+from bot.training.validation_score import ValidationScore
 from models.training.training import train
 from models.trees.trees import TreeModel
 
@@ -158,7 +158,11 @@ def trained_as_of(store, trained, tmp_path):
     learned, watched, scored = range(20, 60), range(77, 85), len(data.store.eras) - 1
     options = replace(training_options(DEMO.network, target=MAIN, device="cpu", seed=1), epochs=1)
     network = train(
-        network_config(data, DEMO.network), data.eras(learned), data.eras(watched), options, score=corr
+        network_config(data, DEMO.network),
+        data.eras(learned),
+        data.eras(watched),
+        options,
+        score=ValidationScore(name="corr"),
     ).network
     (tmp_path / "gbm.txt").write_text(fit_trees(data, learned, DEMO, MAIN, lambda *_: None))
     rows, seen = data.prepared(scored), data.window(scored)

@@ -1,4 +1,4 @@
-"""Residual labels of a benchmark: the eras that have them, and early stopping on BMC."""
+"""The benchmark in training: eras that it covers, residual labels, the penalty, and early stopping on BMC or pay."""
 
 from dataclasses import replace
 
@@ -11,13 +11,13 @@ from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
-from bot.scoring.metrics import bmc
-from bot.scoring.residual import bmc_of_residual, residual
+from bot.scoring.metrics import bmc, corr
 from bot.training.benchmark_labels import covered_positions, neutralizer_column, with_benchmark
 from bot.training.network_fit import NetworkFitter
 from bot.training.recipes import DEMO
 from bot.training.splits import Split
 from bot.training.training_set import TrainingSet
+from bot.training.validation_score import ValidationScore
 
 TARGETS = ("target_ender_60", "target_ender_20")
 MAIN = TARGETS[0]
@@ -49,8 +49,6 @@ def data(plain, folder):
 
 def test_eras_without_the_benchmark_are_not_learned(data, plain):
     """Eras without the benchmark are left out of training; if none is left, the message names the covered eras."""
-    last = len(data.store.eras) - 17
-
     assert covered_positions(data, range(TRAIN_ERAS - 5, TRAIN_ERAS + 5), "training") == tuple(
         range(TRAIN_ERAS, TRAIN_ERAS + 5)
     )
@@ -59,61 +57,120 @@ def test_eras_without_the_benchmark_are_not_learned(data, plain):
         OperatorNeeded, match=f"covers eras {data.store.eras[TRAIN_ERAS]} to .*none of them a training era"
     ):
         covered_positions(data, range(TRAIN_ERAS), "training")
-    with pytest.raises(KeyError):
-        data.eras([0]).batch(0)
-    assert last > TRAIN_ERAS
 
 
 def test_without_the_file_nothing_is_trained(plain, tmp_path):
     """A recipe with residual labels is refused where the benchmark is missing."""
     with pytest.raises(
         OperatorNeeded,
-        match=r"needs the benchmark.s predictions: no validation_benchmark_models.parquet; run `bot sync`",
+        match=r"need the benchmark.s predictions: no validation_benchmark_models.parquet; run `bot sync`",
     ):
         with_benchmark(plain, plain.store.store, tmp_path, target=MAIN)
 
 
-def test_stopping_on_the_residual_is_stopping_on_bmc(data):
-    """The product of predictions and residual equals Numerai's BMC, on rows that have predictions, benchmark and target."""
+def test_eras_carry_the_targets_and_the_benchmark_that_covers_them(data, plain):
+    """Targets stay as they are; an era that the benchmark does not cover has none."""
+    covered, before = (data.eras([position]).batch(0) for position in (TRAIN_ERAS + 3, 3))
+
+    np.testing.assert_array_equal(covered.targets, plain.eras([TRAIN_ERAS + 3]).batch(0).targets)
+    np.testing.assert_array_equal(covered.benchmark, data.benchmark[TRAIN_ERAS + 3])
+    assert before.benchmark is None
+    assert plain.eras([TRAIN_ERAS + 3]).batch(0).benchmark is None
+
+
+def test_scores_of_validation_eras_are_numerais(data):
+    """BMC is that of numerai-tools; pay weighs CORR and BMC; an era with too few rows of the benchmark has neither."""
     position = TRAIN_ERAS + 3
     truth, benchmark = data.target(position, MAIN).astype(np.float64), data.benchmark[position].copy()
-    truth[:5], benchmark[5:9] = np.nan, np.nan
     predictions = np.random.default_rng(0).normal(size=len(truth))
-    known = np.isfinite(truth) & np.isfinite(benchmark)
-    left = residual(truth[:, None], benchmark)[:, 0]
+    benchmark[5:9] = np.nan
+    both = np.isfinite(benchmark)
+    pay = ValidationScore(name="pay", corr_multiplier=3, mmc_multiplier=15)
+    contribution = bmc(predictions[both], benchmark[both], truth[both])
 
-    assert np.isnan(left[~known]).all()
-    assert bmc_of_residual(predictions[known], left[known].astype(np.float64)) == pytest.approx(
-        bmc(predictions[known], benchmark[known], truth[known]), abs=1e-6
+    assert ValidationScore(name="corr")(predictions, truth, None) == corr(predictions, truth)
+    assert ValidationScore(name="bmc")(predictions, truth, benchmark) == pytest.approx(contribution, abs=1e-12)
+    assert pay(predictions, truth, benchmark) == pytest.approx(3 * corr(predictions, truth) + 15 * contribution)
+    assert np.isnan(pay(predictions, truth, None))
+    benchmark[: len(truth) // 2] = np.nan
+    assert np.isnan(pay(predictions, truth, benchmark))
+
+
+@pytest.mark.parametrize(
+    ("network", "stops_on", "needed"),
+    [
+        ({}, "corr", False),
+        ({"labels": "benchmark_residual"}, "bmc", True),
+        ({"labels": "benchmark_residual", "stop_on": "corr"}, "corr", True),
+        ({"stop_on": "pay"}, "pay", True),
+        ({"benchmark_penalty": 0.3}, "corr", True),
+    ],
+)
+def test_recipe_decides_what_the_benchmark_is_for(network, stops_on, needed):
+    """Residual labels stop on BMC unless the recipe names a score; each use of the benchmark makes it necessary."""
+    recipe = replace(DEMO, network=replace(DEMO.network, **network))
+
+    assert ValidationScore.of(recipe).name == stops_on
+    assert recipe.network.needs_benchmark == needed
+
+
+def fit(data, folder, *, train=range(50, 75), **network):
+    """Fit a small perceptron whose training eras begin before the benchmark does."""
+    changed = replace(DEMO.network, lookback=0, history_targets=(), mixing="none", epochs=1, loss="pearson", **network)
+    events = []
+    fitter = NetworkFitter(
+        data=data,
+        recipe=replace(DEMO, network=changed, refit=False),
+        target=MAIN,
+        device="cpu",
+        checkpoints=folder,
+        record_metrics=lambda _run, _step, measured: events.append(set(measured)),
     )
-
-
-def test_held_out_eras_hold_the_residual_and_learned_ones_the_benchmark(data, plain):
-    """Each loss removes the projection from its own labels; validation targets are residuals already."""
-    position = TRAIN_ERAS + 3
-    learned, held_out = data.eras([position]).batch(0), data.eras([position], held_out=True).batch(0)
-    raw = plain.eras([position]).batch(0).targets
-
-    np.testing.assert_array_equal(learned.targets, raw)
-    np.testing.assert_array_equal(learned.benchmark, data.benchmark[position])
-    np.testing.assert_array_equal(held_out.targets, residual(raw, data.benchmark[position]))
-    assert held_out.benchmark is None
-    assert abs(np.corrcoef(held_out.targets[:, 0], learned.benchmark)[0, 1]) < 1e-3
+    fitted = fitter.fit(Split(train=tuple(train), validation=tuple(range(76, 80))), ())
+    return fitted.best_score[0], events[-1]
 
 
 def test_a_network_is_fitted_to_the_residual(data, plain, tmp_path):
-    """Training runs on the covered eras and gives another result than training on the targets."""
-    network = replace(DEMO.network, lookback=0, history_targets=(), mixing="none", epochs=1, loss="pearson")
-    recipe = replace(DEMO, network=network, refit=False)
-    split = Split(train=tuple(range(50, 75)), validation=tuple(range(76, 80)))
-    fits = [
-        NetworkFitter(data=one, recipe=recipe, target=MAIN, device="cpu", checkpoints=tmp_path).fit(split, ())
-        for one in (data, plain)
-    ]
+    """Training runs on the covered eras, and gives another result than training on the targets or on half a residual."""
+    residual, measured = fit(data, tmp_path, labels="benchmark_residual")
+    half, _ = fit(data, tmp_path, labels="benchmark_residual", residual=0.5)
+    plainly, _ = fit(plain, tmp_path)
 
-    assert np.isfinite(fits[0].best_corr[0])
-    assert fits[0].best_corr != fits[1].best_corr
-    assert len(list(tmp_path.glob("*.pt"))) == 2
+    assert len({residual, half, plainly}) == 3
+    assert np.isfinite([residual, half, plainly]).all()
+    assert measured == {"loss", "bmc", "rows_per_s"}
+    assert len(list(tmp_path.glob("*.pt"))) == 3
+
+
+def test_a_penalty_is_trained_on_all_eras(data, plain, tmp_path):
+    """Eras before the benchmark are learned too; a recipe none of whose training eras it covers is refused."""
+    penalised, measured = fit(data, tmp_path, benchmark_penalty=1.0)
+    free, _ = fit(data, tmp_path, benchmark_penalty=1e-9)
+    fewer, _ = fit(data, tmp_path, benchmark_penalty=1.0, train=range(TRAIN_ERAS, 75))
+
+    assert len({penalised, free, fewer}) == 3
+    assert measured == {"loss", "corr", "rows_per_s"}
+    with pytest.raises(OperatorNeeded, match=r"none of them a training era; .* benchmark_penalty = 0"):
+        fit(data, tmp_path, benchmark_penalty=1.0, train=range(40))
+    with pytest.raises(ValueError, match="the training set has none: call with_benchmark first"):
+        fit(plain, tmp_path, benchmark_penalty=1.0)
+
+
+def test_early_stopping_on_pay_leaves_uncovered_eras_out(data, tmp_path):
+    """The score of the best step is the pay of covered validation eras; without one the recipe is refused."""
+    pay, measured = fit(data, tmp_path, stop_on="pay")
+    on_bmc, _ = fit(data, tmp_path, stop_on="bmc")
+
+    assert measured == {"loss", "pay", "rows_per_s"}
+    assert np.isfinite([pay, on_bmc]).all()
+    assert pay != on_bmc
+    uncovered = Split(train=tuple(range(60, 75)), validation=tuple(range(10)))
+    network = replace(DEMO.network, lookback=0, history_targets=(), mixing="none", stop_on="pay")
+    fitter = NetworkFitter(
+        data=data, recipe=replace(DEMO, network=network), target=MAIN, device="cpu", checkpoints=tmp_path
+    )
+    with pytest.raises(OperatorNeeded, match=r"none of them a validation era.*stop_on = 'corr'"):
+        fitter.fit(uncovered, ())
 
 
 def test_what_is_neutralized_to_the_benchmark_needs_it_in_every_judged_era(plain, folder):

@@ -27,7 +27,7 @@ PLAIN = replace(CONFIG, lookback=0, groups=(), history_targets=0)
 OPTIONS = TrainingOptions(main_target="target_ender_60", epochs=2, learning_rate=1e-2, evaluations_per_epoch=3)
 
 
-def score(predictions, targets):
+def score(predictions, targets, _benchmark=None):
     """Return the plain correlation, NaN for constants: enough to say which weights rank better."""
     return float(np.corrcoef(predictions, targets)[0, 1]) if np.ptp(predictions) and np.ptp(targets) else float("nan")
 

@@ -136,6 +136,38 @@ def test_losses_against_a_benchmark_equal_their_definitions():
     assert float(pearson(logits, targets, benchmark)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_labels_may_lose_a_share_of_their_projection():
+    """Half of the projection leaves half of the covariance with the benchmark; without residuals it is not looked at."""
+    logits, targets, benchmark = benchmark_world()
+    p = torch.softmax(logits, -1).numpy()[:, 0]
+    y, b = targets.numpy()[:, 0], benchmark.numpy()
+    half = y - 0.5 * ((y - y.mean()) @ b) / (b @ b) * b
+
+    value = loss("pearson", residual=0.5)(logits, targets, benchmark)
+
+    assert float(value) == pytest.approx(1 - np.corrcoef(p @ TARGET_VALUES, half)[0, 1], rel=1e-5)
+    assert loss("pearson")(logits, targets, benchmark) == pearson(logits, targets)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "mse", "pearson"])
+def test_penalty_is_the_squared_correlation_with_the_benchmark(name):
+    """It is the mean over targets, over rows that have target and benchmark, and is left out without a benchmark."""
+    logits, targets, benchmark = benchmark_world(rows=60)
+    logits, targets = torch.cat([logits, logits.flip(0)], dim=1), targets.repeat(1, 2)
+    targets[:7, 1], benchmark[20:25] = float("nan"), float("nan")
+    score = (torch.softmax(logits, -1).numpy() @ CORR_VALUES, benchmark.numpy())
+    known = [np.isfinite(targets[:, target].numpy()) & np.isfinite(score[1]) for target in range(2)]
+    squares = [np.corrcoef(score[0][rows, t], score[1][rows])[0, 1] ** 2 for t, rows in enumerate(known)]
+
+    penalised = loss(name, benchmark_penalty=0.3)
+
+    assert [rows.sum() for rows in known] == [55, 48]
+    assert float(penalised(logits, targets, benchmark) - loss(name)(logits, targets)) == pytest.approx(
+        0.3 * np.mean(squares), rel=1e-3
+    )
+    assert penalised(logits, targets) == loss(name)(logits, targets)
+
+
 def test_rows_without_a_target_take_no_part_in_the_projection():
     """What the benchmark says of unknown rows changes no loss."""
     logits, targets, benchmark = benchmark_world()
@@ -144,7 +176,7 @@ def test_rows_without_a_target_take_no_part_in_the_projection():
     other[::3] = 7.0
 
     for name in ("cross_entropy", "mse", "pearson"):
-        assert loss(name)(logits, targets, benchmark) == loss(name)(logits, targets, other)
+        assert loss(name, residual=1.0)(logits, targets, benchmark) == loss(name, residual=1.0)(logits, targets, other)
 
 
 def test_half_precision_does_not_reach_the_score():

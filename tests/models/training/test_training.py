@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from models.bins import CORR_VALUES
 from models.inference.ranks import double_ranks, normal_scores
+from models.network.network import expected_value
 from models.training.training import EraBatch, TrainingDiverged, train
 from tests.models.training.era_world import CONFIG, OPTIONS, PLAIN, World, fit, score, world
 
@@ -18,8 +20,8 @@ def test_every_loss_learns_a_planted_signal(loss):
     """Validation CORR is far above zero on a world with linear and interacting effects."""
     trained = fit(world(), loss=loss)
 
-    assert trained.best_corr > 0.2
-    assert trained.best_corr == pytest.approx(np.mean(list(trained.corr_per_era.values())))
+    assert trained.best_score > 0.2
+    assert trained.best_score == pytest.approx(np.mean(list(trained.score_per_era.values())))
 
 
 def test_the_same_seed_gives_the_same_bits():
@@ -50,8 +52,8 @@ def test_the_best_weights_are_kept():
     best = max(trained.evaluations, key=lambda evaluation: evaluation.smoothed)
 
     assert trained.best_step == best.step
-    assert trained.best_corr == pytest.approx(best.corr)
-    assert trained.corr_per_era[batch.era] == pytest.approx(score(expected.numpy(), batch.targets[:, 1]), abs=1e-6)
+    assert trained.best_score == pytest.approx(best.score)
+    assert trained.score_per_era[batch.era] == pytest.approx(score(expected.numpy(), batch.targets[:, 1]), abs=1e-6)
     assert not trained.network.training
 
 
@@ -65,11 +67,11 @@ def test_training_stops_when_patience_is_over():
         data.part(0, 12),
         data.part(14, 15),
         replace(OPTIONS, epochs=9, patience=2, smoothing=1),
-        score=lambda _predictions, _targets: next(seen),
+        score=lambda _predictions, _targets, _benchmark: next(seen),
     )
 
-    assert [evaluation.corr for evaluation in trained.evaluations] == [0.5, 0.4, 0.3]
-    assert (trained.best_step, trained.best_corr) == (4, 0.5)
+    assert [evaluation.score for evaluation in trained.evaluations] == [0.5, 0.4, 0.3]
+    assert (trained.best_step, trained.best_score) == (4, 0.5)
 
 
 def test_corr_is_smoothed_over_the_newest_evaluations():
@@ -78,7 +80,7 @@ def test_corr_is_smoothed_over_the_newest_evaluations():
     data = world()
 
     trained = train(
-        PLAIN, data.part(0, 12), data.part(14, 15), replace(OPTIONS, smoothing=2), score=lambda _p, _t: next(seen)
+        PLAIN, data.part(0, 12), data.part(14, 15), replace(OPTIONS, smoothing=2), score=lambda _p, _t, _b: next(seen)
     )
 
     assert [e.smoothed for e in trained.evaluations] == pytest.approx([0.1, 0.4, 0.4, 0.3, 0.55, 0.65])
@@ -99,7 +101,7 @@ def test_evaluations_come_as_often_as_asked_and_the_rate_is_one_cycle():
     assert rates[-1] < OPTIONS.learning_rate / 1000
     assert [now.step for now in progress] == list(range(1, 33))
     assert {now.steps for now in progress} == {32}
-    assert (progress[0].corr, progress[4].corr) == (None, trained.evaluations[0].corr)
+    assert (progress[0].score, progress[4].score) == (None, trained.evaluations[0].score)
     assert progress[-1].seconds_left == 0
 
 
@@ -116,7 +118,7 @@ def test_unknown_targets_are_passed_over():
 
     trained = train(PLAIN, mixed, data, OPTIONS, score=score)
 
-    assert np.isfinite(trained.best_corr)
+    assert np.isfinite(trained.best_score)
     with pytest.raises(ValueError, match="no training era has a known target"):
         train(PLAIN, unknown, data, OPTIONS, score=score)
 
@@ -139,8 +141,8 @@ def test_without_validation_the_last_weights_are_kept():
     trained = train(PLAIN, data, World([], []), replace(OPTIONS, patience=1), score=score)
 
     assert trained.best_step == 12
-    assert np.isnan(trained.best_corr)
-    assert trained.corr_per_era == {}
+    assert np.isnan(trained.best_score)
+    assert trained.score_per_era == {}
 
 
 def test_a_loss_that_is_not_finite_stops_training():
@@ -159,6 +161,8 @@ def test_a_loss_that_is_not_finite_stops_training():
         ({"epochs": 0}, "epochs is 0"),
         ({"patience": 0}, "patience is 0"),
         ({"learning_rate": 0.0}, "learning_rate"),
+        ({"benchmark_penalty": -1.0}, "benchmark_penalty must not be negative"),
+        ({"residual": 1.5}, r"residual must be inside \[0, 1\]"),
         ({"loss": "mae"}, "'mae' is unknown; known: cross_entropy, mse, pearson"),
     ],
 )
@@ -194,15 +198,70 @@ def test_a_benchmark_is_taken_out_of_what_is_learned():
         ranks = double_ranks((batch.features - 2.0) @ weights)
         return replace(batch, benchmark=normal_scores(len(ranks))[ranks].astype(np.float32))
 
-    with_it, without = (fit(one, PLAIN, loss="pearson").best_corr for one in (data.changed(benchmark), data))
+    known = data.changed(benchmark)
+    without, half, whole = (
+        fit(known, PLAIN, loss="pearson", residual=residual).best_score for residual in (None, 0.5, 1.0)
+    )
 
-    assert without > 0.4
-    assert with_it < without / 2
+    assert without == fit(data, PLAIN, loss="pearson").best_score > 0.4
+    assert without > half > whole
+    assert whole < without / 2
 
 
-def test_rows_with_targets_need_their_benchmark():
-    """A row that would be learned as it is, among others that are not, is refused."""
-    batch = world().batches[0]
+def test_a_penalty_on_the_benchmark_leaves_its_part_out():
+    """The penalised network correlates less with the benchmark; eras without a benchmark are trained without a penalty."""
+    data = world(static=0.25)
+    known = data.changed(lambda batch: replace(batch, benchmark=(batch.features[:, 2] - 2.0).astype(np.float32)))
+    half = World([*known.batches[:26], *data.batches[26:]], data.windows)
 
-    with pytest.raises(ValueError, match="era 0020: rows have targets but no benchmark"):
-        replace(batch, benchmark=np.full(len(batch.targets), np.nan, dtype=np.float32))
+    def exposure(source, penalty):
+        network = fit(source, PLAIN, loss="pearson", benchmark_penalty=penalty, epochs=4).network
+        with torch.no_grad():
+            scores = [expected_value(network(torch.from_numpy(b.features)), CORR_VALUES)[:, 1] for b in data.batches]
+        return np.mean([score(one.numpy(), b.benchmark) for one, b in zip(scores, known.batches, strict=True)])
+
+    free, penalised = exposure(known, 0.0), exposure(known, 1.0)
+
+    assert free == exposure(data, 1.0) > 0.2
+    assert penalised < free / 2
+    assert penalised < exposure(half, 1.0) < free
+
+
+def test_residual_labels_need_the_benchmark():
+    """Rows without the benchmark are not learned; an era without it is refused."""
+    data = world().part(0, 6)
+
+    def partly(batch, other):
+        benchmark = (batch.features[:, 0] - 2.0).astype(np.float32)
+        benchmark[::2] = np.nan
+        targets = batch.targets.copy()
+        targets[::2] = other
+        return replace(batch, benchmark=benchmark, targets=targets)
+
+    one, two = (
+        train(PLAIN, data.changed(lambda b, v=value: partly(b, v)), data, replace(OPTIONS, residual=1.0), score=score)
+        for value in (0.0, 1.0)
+    )
+
+    assert one.evaluations == two.evaluations
+    with pytest.raises(ValueError, match="era 0020 has no benchmark predictions for residual labels"):
+        train(PLAIN, data.part(0, 1), data, replace(OPTIONS, residual=1.0), score=score)
+
+
+def test_the_score_of_an_era_sees_its_benchmark():
+    """The rows with a target are scored, with their benchmark where the era has one."""
+    data, seen = world().part(0, 4), []
+    benchmark = np.linspace(-1, 1, len(data.batches[2].targets), dtype=np.float32)
+    targets = data.batches[2].targets.copy()
+    targets[:3] = np.nan
+    held_out = World([replace(data.batches[2], targets=targets, benchmark=benchmark), data.batches[3]], data.windows)
+
+    def record(predictions, targets, benchmark):
+        seen.append((len(predictions), len(targets), benchmark))
+        return 0.0
+
+    train(PLAIN, data.part(0, 2), held_out, replace(OPTIONS, epochs=1, evaluations_per_epoch=1), score=record)
+
+    assert [rows for rows, _, _ in seen] == [rows for _, rows, _ in seen] == [77, 80]
+    np.testing.assert_array_equal(seen[0][2], benchmark[3:])
+    assert seen[1][2] is None

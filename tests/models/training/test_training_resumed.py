@@ -189,7 +189,7 @@ def test_bfloat16_learns_the_same_signal():
     """Half precision in the products costs no skill that shows."""
     data = world()
 
-    half, full = (fit(data, precision=precision).best_corr for precision in ("bfloat16", "float32"))
+    half, full = (fit(data, precision=precision).best_score for precision in ("bfloat16", "float32"))
 
     assert half == pytest.approx(full, abs=0.05)
     assert half > 0.2

@@ -18,8 +18,8 @@ def main() -> None:
         options = replace(OPTIONS, eras_per_step=2, epochs=1, batch_rows=50)
         trained = fit(world(eras=60), replace(CONFIG, dropout=0.1), options)
         torch.save(trained.network.state_dict(), folder / f"{ranks.size}-{ranks.rank}.pt")
-        corr = [evaluation.corr for evaluation in trained.evaluations]
-        torch.save({"corr": corr, "eras": list(trained.corr_per_era)}, folder / f"{ranks.size}-{ranks.rank}.run.pt")
+        corr = [evaluation.score for evaluation in trained.evaluations]
+        torch.save({"corr": corr, "eras": list(trained.score_per_era)}, folder / f"{ranks.size}-{ranks.rank}.run.pt")
 
 
 if __name__ == "__main__":
