@@ -88,9 +88,11 @@ class Program:
         prepared: Pipe to which :func:`_become` writes.
         status: Exit status, negative for a signal; ``None`` while it runs.
         peak: Most memory that was measured, in bytes.
+        before: Bytes and number of the files in its folder when it began.
     """
 
     def __init__(self, limits: dict[str, Any], program: list[str]) -> None:
+        self.before = _disk(limits["folder"])
         reading, writing = os.pipe()
         self.prepared, preparing = os.pipe()
         parent = os.getpid()
@@ -273,15 +275,20 @@ def _exceeded(program: Program, limits: dict[str, Any]) -> str | None:
         return "memory"
     if sum(1 for _ in _descendants()) > limits["processes"]:
         return "processes"
-    disk = files = 0
-    for folder, _, names in os.walk(limits["folder"]):
+    disk = _disk(limits["folder"])
+    written, files = disk[0] - program.before[0], disk[1] - program.before[1]
+    return "disk" if written > limits["disk"] or files > FILES else None
+
+
+def _disk(folder: str) -> tuple[int, int]:
+    """Return the bytes on disk and the number of the files below *folder*."""
+    used = files = 0
+    for path, _, names in os.walk(folder):
         for name in names:
             files += 1
             with suppress(OSError):
-                disk += os.lstat(os.path.join(folder, name)).st_blocks * 512  # noqa: PTH118 - pathlib loads slowly
-        if files > FILES:
-            break
-    return "disk" if disk > limits["disk"] or files > FILES else None
+                used += os.lstat(os.path.join(path, name)).st_blocks * 512  # noqa: PTH118 - pathlib loads slowly
+    return used, files
 
 
 def _memory(limit: int) -> int:

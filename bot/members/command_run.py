@@ -1,7 +1,7 @@
 """
 Run a person's program on one era, and read its predictions.
 
-The program runs in a fresh folder with ``live.parquet``, ``live_benchmark_models.parquet`` where there is one, and links to
+The program runs in a fresh folder with ``live.parquet``, ``live_benchmark_models.parquet`` where there is one, and copies of
 its own files. It writes ``predictions.parquet`` or ``predictions.csv``. It gets no secret, no network where the kernel allows
 that, and bounded time, memory, disk, processes and output. Everything that it started ends with it.
 """
@@ -26,16 +26,18 @@ import structlog
 
 from bot.errors import CommandFailed
 from bot.members import _supervisor
-from bot.members.predictions_file import NAMES, PredictionsRefused, read_predictions
+from bot.members.predictions_file import PredictionsRefused, read_predictions
+from bot.members.program_files import unpack
 from bot.system.child_environment import child_environment
+from bot.system.files import state_error
 from bot.system.kill_points import kill_point
 from bot.system.redaction import redact
 
 LIVE, BENCHMARK = "live.parquet", "live_benchmark_models.parquet"
 """Names of the era's files in the program's folder."""
 
-OWN_NAMES = frozenset({LIVE, BENCHMARK, *NAMES, "tmp"})
-"""Names of the program's folder that none of its own files may take."""
+TEMPORARY = "tmp"
+"""Name of the folder for temporary files."""
 
 PREFIX = "command-"
 """Prefix of the folder of a run."""
@@ -61,7 +63,7 @@ class Limits:
     Attributes:
         time_s: Seconds by the clock.
         memory_mib: Memory of all processes together.
-        disk_mib: Bytes in the folder, and of one file anywhere; never over half of what is free.
+        disk_mib: What it writes into the folder, and one file anywhere; never over half of what is free.
         processes: Processes at once.
     """
 
@@ -112,30 +114,30 @@ def run_command(
     Run a program on one era and return its predictions.
 
     Args:
-        command: Program and arguments. A path in it is relative to *files*.
-        files: Folder of the program's own files; it is read-only where the kernel allows it.
+        command: Program and arguments. A path in it is relative to the program's folder.
+        files: The program's own files, packed by :func:`bot.members.program_files.pack`.
         era: The era.
         name: Name of the member, for messages.
         state_dir: State directory, on whose disk the run gets its folder.
         limits: Limits of the run.
 
     Raises:
-        CommandFailed: The program does not start, fails, exceeds a limit, or writes predictions that cannot be used.
-        OSError: The folder of the run cannot be made.
+        CommandFailed: The program does not start, fails, exceeds a limit, or writes predictions that cannot be used; or the
+            disk has no room for its folder.
     """
-    about = f"member {name}: `{' '.join(command)}`"
-    with kill_point("command.run"), _folder(state_dir) as folder:
-        _fill(folder, files, era)
-        report = _supervised(command, folder, state_dir, limits or Limits())
-        output = _lines(str(report.get("output", "")))
-        if refused := report.get("open_network"):
-            _warn_network(str(refused))
-        try:
-            _refuse_failure(report, output, limits or Limits())
+    about, limits, output = f"member {name}: `{' '.join(command)}`", limits or Limits(), ()
+    try:
+        with kill_point("command.run"), _folder(state_dir) as folder:
+            _fill(folder, files, era)
+            report = _supervised(command, folder, state_dir, limits)
+            output = _lines(str(report.get("output", "")))
+            _refuse_failure(report, output, limits)
             predictions = read_predictions(folder, era.ids)
-        except PredictionsRefused as error:
-            log.warning("command.failed", member=name, output=output)
-            raise CommandFailed(f"{about} {error}") from None
+    except PredictionsRefused as error:
+        log.warning("command.failed", member=name, output=output)
+        raise CommandFailed(f"{about} {error}") from None
+    except OSError as error:  # a full disk must not cost the round, which another fallback may save
+        raise CommandFailed(f"{about} cannot be run: {state_error(state_dir, error)}") from None
     return CommandRun(
         predictions=predictions,
         seconds=float(report["seconds"]),
@@ -169,15 +171,13 @@ def _remove(folder: Path) -> None:
 
 
 def _fill(folder: Path, files: Path, era: Era) -> None:
-    """Put copies of the era's files and links to the program's files into its folder."""
-    (folder / "tmp").mkdir()
+    """Put copies of the era's files and of the program's files into its folder."""
+    unpack(files, folder)
+    (folder / TEMPORARY).mkdir()
     # Copies: whatever the program does to them, the round's own files stay as they were proven.
     shutil.copyfile(era.live, folder / LIVE)
     if era.benchmark is not None:
         shutil.copyfile(era.benchmark, folder / BENCHMARK)
-    for own in files.resolve().iterdir():
-        if own.name not in OWN_NAMES:
-            (folder / own.name).symlink_to(own)
 
 
 def _supervised(command: Sequence[str], folder: Path, state_dir: Path, limits: Limits) -> Mapping[str, Any]:
@@ -211,9 +211,12 @@ def _supervised(command: Sequence[str], folder: Path, state_dir: Path, limits: L
             supervisor.kill()
             supervisor.communicate()
     try:
-        return dict(json.loads(content))
+        report = dict(json.loads(content))
     except ValueError:
         return {}
+    if refused := report.get("open_network"):
+        _warn_network(str(refused))
+    return report
 
 
 def command_environment(folder: Path) -> dict[str, str]:
@@ -230,7 +233,7 @@ def command_environment(folder: Path) -> dict[str, str]:
         and not name.upper().endswith("_PROXY")
         and redact(value) == value
     }
-    scratch = str(folder / "tmp")
+    scratch = str(folder / TEMPORARY)
     path = os.pathsep.join(filter(None, (str(Path(sys.executable).parent), kept.get("PATH", os.defpath))))
     return {
         **kept,

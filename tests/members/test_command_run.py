@@ -17,6 +17,7 @@ import pytest
 from bot.errors import CommandFailed
 from bot.members import command_run
 from bot.members.command_run import Era, Limits, run_command
+from bot.members.program_files import pack
 from bot.system import redaction
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,11 +41,12 @@ def program(tmp_path):
     (tmp_path / "files").mkdir()
     pq.write_table(pa.table({"id": IDS, "era": ["X"] * len(IDS)}), tmp_path / "live.parquet")
 
-    def run(script, *, benchmark=None, **limits):
+    def run(script, *, command=(sys.executable, "-S", "./predict.py"), benchmark=None, **limits):
         (tmp_path / "files" / "predict.py").write_text(script)
+        pack(tmp_path / "files", tmp_path / "packed")
         return run_command(
-            [sys.executable, "-S", "./predict.py"],
-            tmp_path / "files",
+            command,
+            tmp_path / "packed",
             Era(ids=IDS, live=tmp_path / "live.parquet", benchmark=benchmark),
             name="mine",
             state_dir=tmp_path / "state",
@@ -96,7 +98,7 @@ def test_parquet_of_pandas_is_read(program, tmp_path):
 
 
 def test_a_program_finds_its_own_files_and_the_benchmark(program, tmp_path):
-    """The folder of the run holds links to the program's files and a copy of the benchmark's file."""
+    """The folder of the run holds copies of the program's files and of the benchmark's file."""
     (tmp_path / "files" / "model.txt").write_text("weights")
     (tmp_path / "bench.parquet").write_bytes(b"benchmark")
     script = (
@@ -112,8 +114,7 @@ def test_an_executable_script_runs_by_its_own_first_line(program, tmp_path):
     script = tmp_path / "files" / "go"
     script.write_text(f"#!{sys.executable} -S\n{WRITE}")
     script.chmod(0o755)
-    era = Era(ids=IDS, live=tmp_path / "live.parquet")
-    run = run_command(["./go"], tmp_path / "files", era, name="mine", state_dir=tmp_path / "state", limits=LIMITS)
+    run = program("", command=["./go"])
 
     assert len(run.predictions) == 40
 
@@ -154,13 +155,22 @@ def test_a_wrong_result_is_refused_in_one_line(program, script, reason):
     assert "\n" not in str(refused.value)
 
 
-def test_a_program_that_does_not_start_is_refused(program, tmp_path):
+def test_a_program_that_does_not_start_is_refused(program):
     """A command that is no program is refused with the system's reason."""
-    era = Era(ids=IDS, live=tmp_path / "live.parquet")
-    (tmp_path / "files" / "predict.py").write_text(WRITE)
     for command, reason in ((["./none.py"], "No such file"), (["./predict.py"], "Permission denied")):
         with pytest.raises(CommandFailed, match=f"does not start: {reason}"):
-            run_command(command, tmp_path / "files", era, name="mine", state_dir=tmp_path / "state", limits=LIMITS)
+            program(WRITE, command=command)
+
+
+def test_a_full_disk_is_a_failure_of_the_program(program, monkeypatch):
+    """Without room for its folder the program is refused, and another fallback can still save the round."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(command_run, "unpack", full)
+    with pytest.raises(CommandFailed, match=r"cannot be run: .* the disk is full"):
+        program(WRITE)
 
 
 @pytest.mark.parametrize(
@@ -302,11 +312,12 @@ def test_a_kernel_without_namespaces_is_logged_once(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / "live.parquet").write_bytes(b"")
     (tmp_path / "files" / "predict.py").write_text(WRITE)
+    pack(tmp_path / "files", tmp_path / "packed")
     script = (
         "import sys\nfrom pathlib import Path\nfrom bot.members.command_run import Era, run_command\n"
         f"root, ids = Path({str(tmp_path)!r}), {list(IDS)!r}\n"
         "for _ in range(2):\n"
-        "    run = run_command([sys.executable, '-S', './predict.py'], root / 'files',"
+        "    run = run_command([sys.executable, '-S', './predict.py'], root / 'packed',"
         " Era(ids=ids, live=root / 'live.parquet'), name='mine', state_dir=root / 'state')\n"
         "    print(len(run.predictions))\n"
     )
@@ -327,10 +338,11 @@ def test_the_end_of_the_bot_ends_the_program(tmp_path):
     (tmp_path / "files" / "predict.py").write_text(
         f"import os, time; os.fork(); open({str(tmp_path)!r} + '/pid-' + str(os.getpid()), 'w'); time.sleep(600)"
     )
+    pack(tmp_path / "files", tmp_path / "packed")
     script = (
         "import sys\nfrom pathlib import Path\nfrom bot.members.command_run import Era, run_command\n"
         f"root = Path({str(tmp_path)!r})\n"
-        "run_command([sys.executable, '-S', './predict.py'], root / 'files', Era(ids=['a'], live=root / 'live.parquet'),"
+        "run_command([sys.executable, '-S', './predict.py'], root / 'packed', Era(ids=['a'], live=root / 'live.parquet'),"
         " name='mine', state_dir=root / 'state')"
     )
     for number in (signal.SIGKILL, signal.SIGTERM):
