@@ -125,7 +125,8 @@ def run_command(
         CommandFailed: The program does not start, fails, exceeds a limit, or writes predictions that cannot be used; or the
             disk has no room for its folder.
     """
-    about, limits, output = f"member {name}: `{' '.join(command)}`", limits or Limits(), ()
+    about, limits = f"member {name}: `{' '.join(command)}`", limits or Limits()
+    output: tuple[str, ...] = ()
     try:
         with kill_point("command.run"), _folder(state_dir) as folder:
             _fill(folder, files, era)
