@@ -14,7 +14,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +25,6 @@ from bot.tournament.columns import HISTORY_LAG, horizon
 from models.bins import MIDDLE_BIN, MISSING_CATEGORY
 
 Floats = npt.NDArray[np.float32]
-Window = Floats | Literal["stored", "masked"]
-"""Historical input of a network: feature returns of shape ``(L, F, T)``, those of its artifact, or none."""
-
 SCALE = 50.0
 """Factor that brings the channels to unit size: within an era, the correlation of a feature with a target has a standard
 deviation near .02 and a centred feature one of sqrt(2); dividing by sqrt(|g|) offsets the number of features added."""

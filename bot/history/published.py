@@ -9,7 +9,7 @@ import numpy as np
 import structlog
 
 from bot.errors import ArtifactInvalid, SchemaMismatch
-from bot.history.factor_history import FeatureReturns, HistoryState, Window, latest_window
+from bot.history.factor_history import FeatureReturns, HistoryState, latest_window
 from bot.system import files
 
 log = structlog.get_logger()
@@ -82,25 +82,25 @@ def read(path: Path) -> HistoryState | None:
         return None
 
 
-def choose(own: HistoryState | None, path: Path, *, now: datetime) -> Window:
+def choose(own: HistoryState | None, path: Path, *, now: datetime) -> HistoryState | None:
     """
-    Return the historical input of an artifact's network in a live round.
+    Return the history of an artifact's networks in a live round; ``None`` masks it.
 
     The published history if it fits and is no older than the artifact's own, else the artifact's own. A stale history is
-    masked: the network was trained without history as well.
+    masked: networks were trained without history as well.
 
     Args:
-        own: History of the artifact, ``None`` if its network reads none.
+        own: History of the artifact, ``None`` if its models read none.
         path: Path from :func:`history_path`.
         now: Aware time.
     """
     if own is None:
-        return "masked"
+        return None
     state = newest(own, path)
     if state.stale_after is None or now <= state.stale_after:
-        return state.window
+        return state
     log.warning("history.stale", newest_era=dict(state.newest_era), stale_after=state.stale_after.isoformat())
-    return "masked"
+    return None
 
 
 def newest(own: HistoryState, path: Path) -> HistoryState:

@@ -17,7 +17,8 @@ import pandas as pd
 
 from bot.errors import SchemaMismatch
 from bot.features.codes import coded
-from bot.history.factor_history import HistoryState, Window
+from bot.history.factor_history import HistoryState
+from bot.members.rows import RawRows
 from bot.scoring.coverage import COVERAGE, if_covered
 from bot.serving.artifacts import MANIFEST, Artifact
 from bot.serving.scorer import Scorer
@@ -72,30 +73,33 @@ class Hosted:
         predictions = np.empty(len(features))
         for era in np.unique(eras):
             rows = np.flatnonzero(eras == era)
-            window = self._window(str(era), datetime.now(UTC))
-            predictions[rows] = self._score(features.iloc[rows], benchmarks, window)
+            history = self._known_history(str(era), datetime.now(UTC))
+            predictions[rows] = self._score(features.iloc[rows], benchmarks, history)
         return pd.DataFrame({PREDICTION: predictions}, index=features.index)
 
     def _refuse_repeated(self, features: pd.DataFrame) -> None:
         """Refuse a frame with a column twice: pandas returns both columns of the name."""
-        twice = set(features.columns[features.columns.duplicated()]) & {ERA, *self._scorer.manifest.features}
+        twice = set(features.columns[features.columns.duplicated()]) & {ERA, *self._scorer.features}
         if twice:
             raise SchemaMismatch(f"the frame has {len(twice)} columns twice, {min(twice)} first")
 
-    def _window(self, era: str, now: datetime) -> Window:
-        """Return the history for the rows of an era."""
+    def _known_history(self, era: str, now: datetime) -> HistoryState | None:
+        """Return the history for the rows of an era; ``None`` masks it."""
         if self._history is None or era != LIVE_ERA:
-            return "masked"
+            return None
         stale_after = self._history.stale_after
         if stale_after is not None and now > stale_after:
             log.warning("the history is stale since %s and is masked: export the model again", stale_after)
-            return "masked"
-        return self._history.window
+            return None
+        return self._history
 
-    def _score(self, rows: pd.DataFrame, benchmarks: pd.DataFrame | None, window: Window) -> npt.NDArray[np.float64]:
-        names = [name for name in self._scorer.manifest.features if name in rows.columns]
+    def _score(
+        self, rows: pd.DataFrame, benchmarks: pd.DataFrame | None, history: HistoryState | None
+    ) -> npt.NDArray[np.float64]:
+        names = [name for name in self._scorer.features if name in rows.columns]
+        benchmark = self._benchmark(rows.index, benchmarks)
         scored = self._scorer.score(
-            names, _codes(rows[names]), window=window, benchmark=self._benchmark(rows.index, benchmarks)
+            RawRows(names=names, values=_codes(rows[names]), history=history, benchmark=benchmark)
         )
         for finding in scored.prepared.findings:
             log.warning("%s", finding)

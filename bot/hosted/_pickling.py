@@ -21,8 +21,10 @@ import cloudpickle
 
 from bot.history.factor_history import HistoryState
 from bot.hosted._model import LIVE_HISTORY
+from bot.members import registry
+from bot.members.stored import from_manifest
 from bot.serving.artifacts import MANIFEST, Artifact
-from bot.serving.names import GOLDEN, HISTORY, NETWORK, PREPROCESS, STACKED, tree_file
+from bot.serving.names import DISTRIBUTIONS, EVALUATION, JUDGED
 
 ROOT = "bot.hosted._model"
 """Module that scores the frames which the function receives."""
@@ -39,7 +41,7 @@ def pack(artifact: Artifact, history: HistoryState | None, *, to_benchmark: bool
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in (_modules(ROOT) | _served(artifact, history)).items():
+        for name, content in (_modules(ROOT, *_kinds(artifact)) | _served(artifact, history)).items():
             archive.writestr(zipfile.ZipInfo(name), content, compress_type=zipfile.ZIP_DEFLATED)
     return bytes(cloudpickle.dumps(_predictor(buffer.getvalue(), to_benchmark=to_benchmark)))
 
@@ -47,18 +49,22 @@ def pack(artifact: Artifact, history: HistoryState | None, *, to_benchmark: bool
 def _served(artifact: Artifact, history: HistoryState | None) -> dict[str, bytes]:
     """Return the files of an artifact that scoring reads, by path in the archive; the judged members are left out."""
     listed = artifact.manifest["files"]
-    members = dict(artifact.manifest.get("weights", artifact.required("recipe", "weights")))
-    wanted = {PREPROCESS, NETWORK, HISTORY, GOLDEN, *(tree_file(name) for name in members)}
-    names = [name for name in listed if name in wanted or name.startswith(STACKED)]
+    left_out = (DISTRIBUTIONS, EVALUATION)
+    names = [name for name in listed if name not in left_out and not name.startswith(JUDGED)]
     files = {f"artifact/{name}": artifact.path(name).read_bytes() for name in (MANIFEST, *names)}
     return files if history is None else {**files, f"artifact/{LIVE_HISTORY}": history.to_bytes()}
 
 
-def _modules(root: str) -> dict[str, bytes]:
-    """Return the text of *root* and of every module of the bot that it imports, by path in the archive."""
+def _kinds(artifact: Artifact) -> tuple[str, ...]:
+    """Return the modules of the artifact's kinds, which are imported by their names."""
+    return tuple(dict.fromkeys(registry.BUILT_IN[one.kind] for one in from_manifest(artifact.manifest)))
+
+
+def _modules(*roots: str) -> dict[str, bytes]:
+    """Return the text of *roots* and of every module of the bot that they import, by path in the archive."""
     source = Path(__file__).resolve().parents[2]
     found: dict[str, bytes] = {}
-    waiting = [root]
+    waiting = list(roots)
     while waiting:
         module = waiting.pop()
         name = module.replace(".", "/")

@@ -19,10 +19,11 @@ from bot.data.download import fetch
 from bot.data.live_file import read_live
 from bot.errors import BadConfig, GateFailed, RetryLater
 from bot.findings import Absent
-from bot.history.factor_history import HistoryState, Window
+from bot.history.factor_history import HistoryState
 from bot.history.published import choose, history_path, newest
 from bot.hosted._environment import IMAGES, HostedRun, make_environment, run, this_python
 from bot.hosted._pickling import pack
+from bot.members.rows import RawRows
 from bot.serving.artifacts import Artifact
 from bot.serving.scorer import Scorer
 from bot.submission.live_benchmark import FILE, benchmark_of
@@ -240,9 +241,9 @@ def export(
             with tempfile.TemporaryDirectory(prefix=".clean-room-", dir=output.parent) as folder:
                 room = Path(folder)
                 sample = find_sample(client, rounds, version, room, benchmarks=scorer.benchmark is not None)
-                window = choose(scorer.history, published, now=now)
+                live_history = choose(scorer.history, published, now=now)
                 environment = python or make_environment(room / "python", image)
-                checked = _check(unchecked, scorer, sample, window, environment, room)
+                checked = _check(unchecked, scorer, sample, live_history, environment, room)
         except RetryLater as error:
             raise RetryLater(f"{error}; the model lies unchecked in {unchecked}") from None
         except BaseException:
@@ -255,14 +256,17 @@ def export(
     return made
 
 
-def _check(model: Path, scorer: Scorer, sample: Sample, window: Window, python: Path, room: Path) -> Checked:
+def _check(
+    model: Path, scorer: Scorer, sample: Sample, history: HistoryState | None, python: Path, room: Path
+) -> Checked:
     """Score a live file with the artifact and with the pickle, and compare."""
     live = read_live(sample.live)
     benchmark: npt.NDArray[np.float64] | Absent | None = None
     if scorer.benchmark is not None and sample.benchmarks is not None:
         benchmark = benchmark_of(sample.benchmarks, live.ids, scorer.benchmark)
     known = None if isinstance(benchmark, Absent) else benchmark
-    expected = scorer.score(live.names, live.values, window=window, benchmark=known).predictions
+    rows = RawRows(names=live.names, values=live.values, history=history, benchmark=known)
+    expected = scorer.score(rows).predictions
     ran = run(python, model, sample.live, sample.benchmarks, room)
     return Checked(
         agreement=check_agreement(live.ids, expected, ran),

@@ -7,7 +7,7 @@ rows by id, so that both are compared with the same targets, benchmark and meta 
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,8 @@ from bot.judging.judge import (
 )
 from bot.judging.leakage import find_leaks
 from bot.judging.promotion import Comparison, Evidence, Series
-from bot.scoring.coverage import COVERAGE
+from bot.members.rows import ChosenRows
+from bot.scoring.coverage import COVERAGE, if_covered
 from bot.scoring.metrics import row_noise
 from bot.scoring.summaries import max_drawdown
 from bot.serving.artifacts import Artifact, ArtifactStore
@@ -187,10 +188,9 @@ class OtherVersionChampion:
         own, place = self.champion.data, self._place(position)
         known = place >= 0
         own_position = own.store.eras.index(self.data.store.eras[position])
-        rows = own.prepared(own_position)
-        rows = replace(rows, features=rows.features[place[known]], engineered=rows.engineered[place[known]])
-        known_benchmark = None if benchmark is None else benchmark[known]
-        home = self.champion.score_rows(rows, own.scoring_window(own_position), known_benchmark)
+        known_benchmark = None if benchmark is None else if_covered(benchmark[known])
+        rows = ChosenRows(rows=self.champion.rows(own_position, None), place=place[known], benchmark=known_benchmark)
+        home = self.champion.score_rows(rows)
         scores = {name: np.full(len(place), np.median(values)) for name, values in home.scores.items()}
         neutralizers = np.full((len(place), home.neutralizers.shape[1]), MIDDLE_BIN, np.int8)
         for name, values in home.scores.items():
@@ -246,6 +246,7 @@ def compare_with_champion(
         latency_s=challenger.serving.latency_s,
         leaks=find_leaks(
             data,
+            challenger.ensemble.models.values(),
             holdout.positions,
             challenger.used,
             target=holdout.target,

@@ -6,15 +6,14 @@ The story of a retrain, in the order of :meth:`Retrainer.retrain`:
 1. check that the data version is offered and fits on the disk
 2. sync data, store and history
 3. open a champion of another data version, which has to be compared with
-4. read the training set and split it: training, validation, hold-out, an embargo between each
-5. fit the network, once for the judgement and once on all resolved eras, and export both
-6. fit the trees likewise
-7. find the members' weights on the validation eras, and score the ensemble there
-8. write the golden batch and replay it with the files that would serve
-9. score challenger and champion on the hold-out
-10. decide
-11. write the artifact, its scores and the decision
-12. promote it, or keep the champion
+4. read the training data and split them: training, validation, hold-out, an embargo between each
+5. fit every model, once for the judgement and once on all resolved eras
+6. find the members' weights on the validation eras, and score the ensemble there
+7. write the golden batch and replay it with the files that would serve
+8. score challenger and champion on the hold-out
+9. decide
+10. write the artifact, its scores and the decision
+11. promote it, or keep the champion
 """
 
 import platform
@@ -23,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -36,8 +35,6 @@ from bot import __version__
 from bot.data.next_version import check_trainable
 from bot.data.reference_predictions import ReferencePredictions
 from bot.features.feature_sets import FeatureMetadata
-from bot.features.preprocess import prepare
-from bot.history.factor_history import SCALE, minimum_lag
 from bot.history.sync import Synced, sync_history
 from bot.judging._champion_comparison import (
     Challenger,
@@ -49,38 +46,37 @@ from bot.judging._champion_comparison import (
     compare_with_champion,
     open_champion_of_other_version,
 )
-from bot.judging.evaluation_file import EVALUATION, CorrSummary, summarize_corr, to_json
+from bot.judging.evaluation_file import CorrSummary, evaluation_json, summarize_corr
 from bot.judging.judge import Ensemble, JudgedEras, find_weights, judge
 from bot.judging.promotion import Decision, decide
+from bot.members import registry
+from bot.members.fitting import Device, Facts, FitJob
+from bot.members.member import Unit
+from bot.members.registry import Needs
+from bot.members.rows import RawRows
+from bot.members.stored import to_json
 from bot.serving.artifacts import Artifact, ArtifactStore
-from bot.serving.names import DISTRIBUTIONS, GOLDEN, NETWORK, STACKED, tree_file
-from bot.serving.scorer import Members, Scorer, golden_batch, replay
+from bot.serving.names import DISTRIBUTIONS, EVALUATION, GOLDEN, HISTORY, JUDGED
+from bot.serving.scorer import Members, Scorer, golden_batch, preprocess_file, replay
 from bot.serving.version_pin import Pin
 from bot.system.progress import ProgressCallback, RecordMetrics
 from bot.tournament.client import NumeraiClient
-from bot.training.benchmark_labels import neutralizer_column, with_benchmark
-from bot.training.distributed import FitRequest, NetworkTeam, checkpoint_folder
-from bot.training.network_fit import FittedNetwork
-from bot.training.network_options import Device
+from bot.training.benchmark_labels import neutralizer_column, with_benchmarks
+from bot.training.fits import checkpoint_folder, fit_model
 from bot.training.recipe_file import history_needs
 from bot.training.recipes import ResolvedRecipe
 from bot.training.splits import Split
 from bot.training.training_data import (
+    TrainingData,
     feature_distributions,
     left_out_targets,
-    read_training_set,
+    read_training_data,
     resolved_eras,
     split_eras,
     used_eras,
     without_targets,
     write_inputs,
 )
-from bot.training.training_set import TrainingSet
-from bot.training.tree_fit import fit_trees
-from models.inference.export import export
-
-JUDGED = "judged-"
-"""Prefix of the files of models that have not seen the hold-out, beside those that serve."""
 
 GOLDEN_ROWS = 128
 """Rows of the newest era in the golden batch."""
@@ -116,17 +112,17 @@ class _Job:
     Attributes:
         plan: Recipe to train.
         synced: Store and history of its data version.
-        data: Training set of the recipe.
+        data: History as the members read it.
         split: Training, validation and hold-out eras.
         resolved: Eras that a refit learns from.
         neutralizers: Features that exposure is measured to, in the order of the preprocessing.
-        benchmark: Column of the benchmark models that the ensemble is neutralized to; ``None`` for features.
+        benchmark: Column of the benchmark models that a round needs; ``None`` where it needs none.
         left_out: Auxiliary targets of the recipe that the data lack; the plan is without them.
     """
 
     plan: ResolvedRecipe
     synced: Synced
-    data: TrainingSet
+    data: TrainingData
     split: Split
     resolved: tuple[int, ...]
     neutralizers: tuple[str, ...]
@@ -206,14 +202,12 @@ class Retrainer:
         job = self._read(plan, synced)
         with self._temporary_folders() as folders:
             self._write_inputs(job, folders)
-            network = self._fit_network(job, folders)
-            self._export(network, folders)
-            self._fit_trees(job, folders)
+            facts = self._fit(job, folders)
             validated = self._weigh(job, folders)
             judgement = self._judge(job, folders, validated.ensemble, other)
             decision = decide(judgement.evidence, plan.recipe.floors, target=plan.target)
-            artifact = self._write(job, folders, network, validated, judgement, decision)
-        shutil.rmtree(checkpoint_folder(self.state_dir, plan.recipe), ignore_errors=True)
+            artifact = self._write(job, folders, facts, validated, judgement, decision)
+        shutil.rmtree(checkpoint_folder(self.state_dir, plan.recipe.name), ignore_errors=True)
         self._promote(plan, artifact, decision)
         return Retrained(
             artifact=artifact,
@@ -246,19 +240,19 @@ class Retrainer:
         metadata = FeatureMetadata.read(self._data_folder(plan) / "features.json")
         left_out = left_out_targets(plan, synced.store.manifest.targets)
         plan = without_targets(plan, left_out)
-        data = read_training_set(synced, plan, metadata, report_progress=self.report_progress)
+        data = read_training_data(synced, plan, metadata, report_progress=self.report_progress)
         split = split_eras(data, plan)
         neutralizers = set(metadata.members(plan.recipe.exposed))
         benchmark = None
-        if plan.recipe.to_benchmark:
+        if plan.recipe.to_benchmark or any(_needs(unit).live_benchmark for unit in plan.units):
             benchmark = neutralizer_column(self._data_folder(plan), synced.store, split.holdout, plan.target)
         return _Job(
             plan=plan,
             synced=synced,
-            data=data,
+            data=with_benchmarks(data, plan, self._data_folder(plan)),
             split=split,
             resolved=resolved_eras(data, plan),
-            neutralizers=tuple(name for name in data.manifest.features if name in neutralizers),
+            neutralizers=tuple(name for name in data.main.manifest.features if name in neutralizers),
             benchmark=benchmark,
             left_out=left_out,
         )
@@ -274,60 +268,42 @@ class Retrainer:
     def _write_inputs(self, job: _Job, folders: _Folders) -> None:
         """Write everything that serving needs beside the models: preprocessing, history, feature distributions."""
         for folder in (folders.judged, folders.served):
-            write_inputs(job.data, job.plan.recipe, folder, stale_after=job.synced.history.stale_after)
-        (folders.served / DISTRIBUTIONS).write_bytes(feature_distributions(job.data).to_bytes())
+            write_inputs(job.data, job.synced, folder)
+        (folders.served / DISTRIBUTIONS).write_bytes(feature_distributions(job.data.main).to_bytes())
 
-    def _fit_network(self, job: _Job, folders: _Folders) -> FittedNetwork:
-        """Fit the network with all processes of the team; the trees it is stacked on go to the folders."""
-        plan, data = job.plan, job.data
-        if plan.recipe.network.needs_benchmark:
-            data = with_benchmark(data, data.store.store, self._data_folder(plan), target=plan.target)
-        team = NetworkTeam(
-            state_dir=self.state_dir,
-            device=self.device,
-            report_progress=self.report_progress,
-            should_stop=self.should_stop,
-            record_metrics=self.record_metrics,
-        )
-        request = FitRequest(data=data, split=job.split, resolved=job.resolved, plan=plan)
-        return team.fit(request, folders.judged, folders.served)
-
-    def _export(self, network: FittedNetwork, folders: _Folders) -> None:
-        """Write both networks as ONNX; the export refuses a file that scores differently from torch."""
-        for folder, average in ((folders.judged, network.judged), (folders.served, network.served)):
-            self.report_progress("export", 0.0, "ONNX, with the parity gate")
-            report = export(average, folder / NETWORK)
-            log.info("network.exported", max_abs=report.max_abs)
-
-    def _fit_trees(self, job: _Job, folders: _Folders) -> None:
-        """Fit the tree members on the training eras, and again on all resolved eras where the recipe refits."""
-        self._fit_trees_on(job, job.split.train, folders.judged)
-        if job.plan.recipe.refit:
-            self._fit_trees_on(job, job.resolved, folders.served)
-        else:
-            for name in job.plan.trees:
-                shutil.copyfile(folders.judged / tree_file(name), folders.served / tree_file(name))
-
-    def _fit_trees_on(self, job: _Job, positions: Sequence[int], folder: Path) -> None:
-        """Fit the tree members on the eras at *positions* and write them to *folder*."""
-        for name, target in job.plan.trees.items():
-            text = fit_trees(
-                job.data,
-                positions,
-                job.plan.recipe,
-                target,
-                self.report_progress,
-                checkpoints=checkpoint_folder(self.state_dir, job.plan.recipe),
+    def _fit(self, job: _Job, folders: _Folders) -> dict[str, Facts]:
+        """Fit every model; return its facts by the name of its owner."""
+        plan, recipe = job.plan, job.plan.recipe
+        facts = {}
+        for unit in plan.units:
+            fitting = FitJob(
+                unit=unit,
+                data=job.data.models[unit.owner.name],
+                train=job.split.train,
+                validation=job.split.validation,
+                resolved=job.resolved if recipe.refit else (),
+                every=recipe.every,
+                judged=folders.judged,
+                served=folders.served,
+                checkpoints=checkpoint_folder(self.state_dir, recipe.name),
+                folds=self.state_dir / "training" / "folds",
+                corr_multiplier=recipe.corr_multiplier,
+                mmc_multiplier=recipe.mmc_multiplier,
+                device=self.device,
+                report_progress=self.report_progress,
                 should_stop=self.should_stop,
+                record_metrics=self.record_metrics,
             )
-            (folder / tree_file(name)).write_text(text, encoding="utf-8")
+            facts[unit.owner.name] = fit_model(fitting, self.state_dir / "fits")
+        return facts
 
     def _weigh(self, job: _Job, folders: _Folders) -> _Validated:
         """Find the members' weights by the recipe's rule, and score the ensemble, on the validation eras."""
         positions, target = job.split.validation, job.plan.target
         reference = self._reference(job, positions)
-        weights = find_weights(job.data, folders.judged, positions, job.plan.recipe, target=target, reference=reference)
-        ensemble = _ensemble(job, folders.judged, weights)
+        judged = _ensemble(job, folders.judged, job.plan.weights)
+        weights = find_weights(judged, positions, job.plan.recipe, target=target, reference=reference)
+        ensemble = replace(judged, weights=weights)
         scores = judge(ensemble, positions, target=target, reference=reference, report_progress=self.report_progress)
         return _Validated(ensemble=ensemble, scores=scores)
 
@@ -339,7 +315,7 @@ class Retrainer:
         return compare_with_champion(
             Challenger(
                 ensemble=ensemble,
-                used=used_eras(job.data, job.split, plan),
+                used=used_eras(job.split, plan),
                 suspicious_corr=plan.recipe.floors.suspicious_corr,
                 serving=_check_serving(job, folders.served, ensemble.weights),
             ),
@@ -352,21 +328,20 @@ class Retrainer:
         self,
         job: _Job,
         folders: _Folders,
-        network: FittedNetwork,
+        facts: Mapping[str, Facts],
         validated: _Validated,
         judgement: HoldoutJudgement,
         decision: Decision,
     ) -> Artifact:
         """Write the artifact: models that serve, models that were judged, scores and decision."""
         recipe = job.plan.recipe
-        evaluation = to_json(judgement, validated.scores, target=job.plan.target).encode()
+        evaluation = evaluation_json(judgement, validated.scores, target=job.plan.target).encode()
         files: dict[str, bytes | Path] = {EVALUATION: evaluation, **{one.name: one for one in folders.served.iterdir()}}
         if recipe.refit:
-            models = [NETWORK, *(tree_file(name) for name in job.plan.trees)]
-            models += [path.name for path in folders.judged.glob(f"{STACKED}*")]
-            files.update({f"{JUDGED}{name}": folders.judged / name for name in models})
+            inputs = {HISTORY, *(preprocess_file(name) for name in job.data.preprocesses)}
+            files.update({f"{JUDGED}{one.name}": one for one in folders.judged.iterdir() if one.name not in inputs})
         scores = summarize_corr(judgement.challenger)
-        manifest = _manifest(job, network) | {
+        manifest = _manifest(job, facts) | {
             "weights": validated.ensemble.weights,
             "benchmark": job.benchmark,
             "judged_prefix": JUDGED if recipe.refit else "",
@@ -399,11 +374,16 @@ class Retrainer:
         return self.state_dir / "data" / plan.data_version
 
 
+def _needs(unit: Unit) -> Needs:
+    return registry.find(unit.owner.kind).needs(unit.owner)
+
+
 def _ensemble(job: _Job, folder: Path, weights: Mapping[str, float]) -> Ensemble:
     """Return the members of *folder* as the ensemble that the recipe makes of them."""
     return Ensemble(
-        data=job.data,
-        members=Members(folder, tuple(weights), target=job.plan.target),
+        data=job.data.main,
+        members=Members(folder, job.plan.members),
+        models=job.data.models,
         weights=weights,
         neutralizers=job.neutralizers,
         proportion=job.plan.recipe.neutralize,
@@ -413,24 +393,26 @@ def _ensemble(job: _Job, folder: Path, weights: Mapping[str, float]) -> Ensemble
 
 def _check_serving(job: _Job, folder: Path, weights: Mapping[str, float]) -> ServingCheck:
     """Write the golden batch to *folder*; replay it with the files loaded afresh and time a live era."""
-    manifest = job.data.manifest
-    newest = np.ascontiguousarray(job.data.store.features(len(job.data.store.eras) - 1))
+    members, store = Members(folder, job.plan.members), job.data.main.store.store
+    columns = store.select(members.features, ())
+    newest = np.ascontiguousarray(columns.features(len(columns.eras) - 1))
     rows = newest[:GOLDEN_ROWS]
-    scores = Members(folder, tuple(weights), target=job.plan.target).score(prepare(manifest, manifest.features, rows))
-    (folder / GOLDEN).write_bytes(golden_batch(rows, scores))
+    scores = members.score(RawRows(names=members.features, values=rows, history=members.history))
+    (folder / GOLDEN).write_bytes(golden_batch(members.features, rows, scores))
     loaded = _ensemble(job, folder, weights)
     live = np.resize(newest, (LIVE_ROWS, newest.shape[1]))
     began = time.perf_counter()
-    loaded.score_rows(prepare(manifest, manifest.features, live), "stored", None)
+    loaded.score_rows(RawRows(names=members.features, values=live, history=loaded.members.history))
     latency_s = time.perf_counter() - began
     differences = replay(loaded.members, (folder / GOLDEN).read_bytes())
-    return ServingCheck(golden=max(differences.values()), latency_s=latency_s)
+    return ServingCheck(golden=max(differences.values(), default=0.0), latency_s=latency_s)
 
 
-def _manifest(job: _Job, network: FittedNetwork) -> dict[str, Any]:
+def _manifest(job: _Job, facts: Mapping[str, Facts]) -> dict[str, Any]:
     """Return the entries of the manifest that are known before the judgement."""
-    plan, data, split = job.plan, job.data, job.split
+    plan, data, split = job.plan, job.data.main, job.split
     recipe, eras = plan.recipe, data.store.eras
+    used = [name for unit in plan.units for name in _needs(unit).packages]
     return {
         "bot": __version__,
         "recipe": asdict(recipe),
@@ -441,22 +423,17 @@ def _manifest(job: _Job, network: FittedNetwork) -> dict[str, Any]:
         "features": len(data.manifest.features),
         "preprocess_sha256": data.manifest.digest,
         "target": plan.target,
-        "targets": list(data.targets),
+        "targets": list(plan.targets),
+        "members": to_json(plan.members),
+        "fits": {name: dict(one) for name, one in facts.items()},
         "targets_left_out": list(job.left_out),
         "neutralizers": list(job.neutralizers),
-        "history": {
-            "targets": list(recipe.network.history_targets),
-            "lookback": recipe.network.lookback,
-            "lags": {name: minimum_lag(name) for name in recipe.network.history_targets},
-            "scale": SCALE,
-        },
         "eras": {
             "train": [eras[split.train[0]], eras[split.train[-1]]],
             "validation": [eras[split.validation[0]], eras[split.validation[-1]]],
             "holdout": [eras[split.holdout[0]], eras[split.holdout[-1]]],
             "newest": eras[-1],
         },
-        "network": {"best_steps": list(network.best_steps), "best_corr": list(network.best_score)},
-        "packages": {name: version(name) for name in ("torch", "onnx", "onnxruntime", "lightgbm", "numpy")},
+        "packages": {name: version(name) for name in dict.fromkeys((*used, "onnxruntime", "numpy"))},
         "machine": platform.machine(),
     }

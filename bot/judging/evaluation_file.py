@@ -28,8 +28,6 @@ from bot.judging._champion_comparison import HoldoutJudgement
 from bot.judging.judge import JudgedEras
 from bot.scoring.summaries import max_drawdown, sharpe
 
-EVALUATION = "evaluation.json"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrSummary:
@@ -62,7 +60,7 @@ def summarize_corr(judged: JudgedEras) -> dict[str, CorrSummary]:
     }
 
 
-def to_json(judgement: HoldoutJudgement, validation: JudgedEras, *, target: str) -> str:
+def evaluation_json(judgement: HoldoutJudgement, validation: JudgedEras, *, target: str) -> str:
     """Return the judgement as JSON text in the form that the module describes."""
     comparison = judgement.evidence.comparison
     content = {

@@ -7,7 +7,7 @@ they were trained on nothing later than the embargo before its own hold-out.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,17 +17,20 @@ import structlog
 
 from bot.data.era_store import EraStore
 from bot.data.reference_predictions import ReferencePredictions
-from bot.features.preprocess import Prepared
+from bot.features.preprocess import Prepared, Preprocess
 from bot.findings import Absent
 from bot.history import feature_returns
-from bot.history.factor_history import FeatureReturns, Window
+from bot.history.factor_history import FeatureReturns
+from bot.members import registry
+from bot.members.member import Unit, units
+from bot.members.rows import EraRows, HistoryInput, LiveFiles
 from bot.scoring.coverage import COVERAGE, if_covered
 from bot.scoring.ensemble_weights import EraScores, weigh
 from bot.scoring.metrics import corr, mmc, target_variance
 from bot.scoring.neutralize import exposures
 from bot.serving.artifacts import Artifact
-from bot.serving.names import ENSEMBLE
-from bot.serving.scorer import Members, ensemble
+from bot.serving.names import BENCHMARK, ENSEMBLE
+from bot.serving.scorer import Members, ensemble, members_of, weights_of
 from bot.system.lock import state_lock
 from bot.system.progress import ProgressCallback
 from bot.tournament.columns import overlap_eras
@@ -75,6 +78,7 @@ class Ensemble:
     Attributes:
         data: Eras with the features that the members take.
         members: Models.
+        models: Columns and history of each model, by the name of its owner.
         weights: Share of each member.
         neutralizers: Features that exposure is measured to and that the ensemble is neutralized to.
         proportion: Share of their linear part that is removed, 0 to 1.
@@ -84,6 +88,7 @@ class Ensemble:
 
     data: TrainingSet
     members: Members
+    models: Mapping[str, TrainingSet]
     weights: Mapping[str, float]
     neutralizers: Sequence[str]
     proportion: float
@@ -97,15 +102,59 @@ class Ensemble:
             position: Position of the era.
             benchmark: Predictions of the benchmark model, NaN where there is none. Shape ``(rows,)``.
         """
-        return self.score_rows(self.data.prepared(position), self.data.scoring_window(position), benchmark)
+        return self.score_rows(self.rows(position, benchmark))
 
-    def score_rows(self, rows: Prepared, window: Window, benchmark: Floats | None) -> ScoredEra:
-        """Return the same for any prepared rows; see :meth:`bot.serving.scorer.Members.score` for *window*."""
-        columns = rows.features[:, [self.data.manifest.features.index(name) for name in self.neutralizers]]
-        scores = self.members.score(rows, window=window)
-        against = if_covered(benchmark) if self.to_benchmark else columns
-        blended = ensemble(scores, self.weights, against, proportion=self.proportion)
+    def rows(self, position: int, benchmark: Floats | None) -> "StoredRows":
+        """Return an era's rows as the members read them."""
+        return StoredRows(data=self.data, models=self.models, position=position, benchmark=if_covered(benchmark))
+
+    def score_rows(self, rows: EraRows) -> ScoredEra:
+        """Return the same for any rows."""
+        columns = rows.prepared(self.data.manifest).features[
+            :, [self.data.manifest.features.index(name) for name in self.neutralizers]
+        ]
+        scores = self.members.score(rows)
+        weights = {name: weight for name, weight in self.weights.items() if name in scores}
+        against = rows.benchmark if self.to_benchmark else columns
+        blended = ensemble({name: scores[name] for name in weights}, weights, against, proportion=self.proportion)
         return ScoredEra(scores={**scores, ENSEMBLE: blended}, neutralizers=columns)
+
+
+@dataclass(kw_only=True)
+class StoredRows:
+    """
+    Rows of an era of the store.
+
+    Attributes:
+        data: Columns of the recipe's feature set.
+        models: Columns and history of each model, by the name of its owner.
+        position: Position of the era.
+        benchmark: Predictions of the benchmark model; ``None`` where they cover too few rows. Shape ``(rows,)``.
+    """
+
+    data: TrainingSet
+    models: Mapping[str, TrainingSet]
+    position: int
+    benchmark: Floats | None = None
+    files: LiveFiles | None = None
+    _prepared: dict[str, Prepared] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Return the number of rows."""
+        return self.data.rows(self.position)
+
+    def prepared(self, preprocess: Preprocess) -> Prepared:
+        """Return the rows after a preprocessing."""
+        if preprocess.digest not in self._prepared:
+            source = next(one for one in (self.data, *self.models.values()) if one.manifest.digest == preprocess.digest)
+            self._prepared[preprocess.digest] = source.prepared(self.position)
+        return self._prepared[preprocess.digest]
+
+    def window(self, wanted: HistoryInput) -> npt.NDArray[np.float32] | None:
+        """Return the feature returns that were resolved when the era was live."""
+        source = next((one for one in self.models.values() if one.history == wanted), None)
+        return None if source is None else source.window(self.position)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,30 +254,48 @@ def judged_ensemble(artifact: Artifact, store: EraStore, returns: FeatureReturns
         targets: Targets that the caller will read.
     """
     about: Mapping[str, Any] = artifact.manifest
-    weights = {str(name): float(weight) for name, weight in about["weights"].items() if weight}
-    prefix = str(about["judged_prefix"])
-    members = Members(artifact.folder, tuple(weights), target=str(about["target"]), prefix=prefix)
-    history = about["history"]
-    past = tuple(history["targets"]) if history["lookback"] else ()
+    known = members_of(about)
+    members = Members(artifact.folder, known, prefix=str(about["judged_prefix"]))
+    data = TrainingSet.select(
+        store, members.manifest, targets=tuple(targets), history_targets=(), lookback=0, table=returns
+    )
+    models = {
+        unit.owner.name: _model_columns(unit, members.preprocess_of(unit.owner), artifact, store, returns, targets)
+        for unit in units(known)
+    }
+    return Ensemble(
+        data=data,
+        members=members,
+        models=models,
+        weights=weights_of(about),
+        neutralizers=tuple(about["neutralizers"]),
+        proportion=float(about["recipe"]["neutralize"]),
+        to_benchmark=about["recipe"].get("neutralizers") == BENCHMARK and bool(about.get("benchmark")),
+    )
+
+
+def _model_columns(
+    unit: Unit,
+    manifest: Preprocess,
+    artifact: Artifact,
+    store: EraStore,
+    returns: FeatureReturns,
+    targets: Sequence[str],
+) -> TrainingSet:
+    """Return columns and history of one model, without a history whose targets the data lack."""
+    needs = registry.find(unit.owner.kind).needs(unit.owner)
+    past = needs.history
     if absent := [name for name in past if name not in store.manifest.targets]:
         # The live history of this artifact ends with these targets, too, and is then masked.
         log.warning("judge.history_masked", artifact=artifact.id, reason=f"the data lack {', '.join(absent)}")
         past = ()
-    data = TrainingSet.select(
+    return TrainingSet.select(
         store,
-        members.manifest,
+        manifest,
         targets=tuple(targets),
         history_targets=past,
-        lookback=int(history["lookback"]) if past else 0,
+        lookback=needs.lookback if past else 0,
         table=returns,
-    )
-    return Ensemble(
-        data=data,
-        members=members,
-        weights=weights,
-        neutralizers=tuple(about["neutralizers"]),
-        proportion=float(about["recipe"]["neutralize"]),
-        to_benchmark=bool(about.get("benchmark")),
     )
 
 
@@ -249,8 +316,7 @@ def open_judged(artifact: Artifact, state_dir: Path) -> Ensemble:
 
 
 def find_weights(
-    data: TrainingSet,
-    folder: Path,
+    model: Ensemble,
     positions: Sequence[int],
     recipe: Recipe,
     *,
@@ -261,23 +327,23 @@ def find_weights(
     Return the members' weights: those of the recipe, or those that its rule finds on the validation eras.
 
     Args:
-        data: Training set of the recipe.
-        folder: Folder of members that were not trained on the eras at *positions*.
+        model: Members that were not trained on the eras at *positions*.
         positions: Positions of the validation eras.
         recipe: Members and rule.
         target: Target to score against.
         reference: Predictions of meta model and benchmark; in an era that they do not cover completely they are left out.
     """
     if recipe.weighting == "fixed":
-        return dict(recipe.weights)
-    names = tuple(name for name, _ in recipe.weights)
-    members, eras = Members(folder, names, target=target), []
+        return {one.name: one.weight for one in recipe.members}
+    names, eras = tuple(one.name for one in recipe.members), []
     for position in positions:
-        scores = members.score(data.prepared(position), window=data.scoring_window(position))
         known = {kind: by_era.get(position) for kind, by_era in reference.by_era.items()}
+        scores = model.members.score(model.rows(position, known.get("bmc")))
+        if not all(name in scores for name in names):
+            continue  # a member that predicts with the benchmark has no score in an era that it does not cover
         whole = {kind: values for kind, values in known.items() if values is not None and np.isfinite(values).all()}
         ordered = {name: scores[name] for name in names}
-        truth = data.target(position, target)
+        truth = model.data.target(position, target)
         eras.append(EraScores.of(ordered, truth, meta_model=whole.get("mmc"), benchmark=whole.get("bmc")))
     found = weigh(
         recipe.weighting,

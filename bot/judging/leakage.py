@@ -9,7 +9,7 @@ They look at the data that the models really used:
 - too_good: CORR is higher than any honest model reaches; a warning of a leak that the other checks do not cover
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from bot.findings import Finding
 from bot.history.factor_history import feature_returns, minimum_lag
-from bot.serving.names import TREE_MEMBER, member_target
+from bot.members.stored import from_manifest
 from bot.training.splits import UsedEras, embargo
 from bot.training.training_set import TrainingSet
 
@@ -39,17 +39,28 @@ PROBED = 64
 SAME = 1e-4
 """Difference up to which returns are equal: their standard deviation is .02, and float32 rounds them by 1e-8."""
 
+NO_HISTORY = "no history"
+"""Value of the finding for a model without history."""
+
 Floats = npt.NDArray[np.floating]
 
 
 def find_leaks(
-    data: TrainingSet, judged: Sequence[int], used: Sequence[UsedEras], *, target: str, corr: Floats, suspicious: float
+    data: TrainingSet,
+    models: Iterable[TrainingSet],
+    judged: Sequence[int],
+    used: Sequence[UsedEras],
+    *,
+    target: str,
+    corr: Floats,
+    suspicious: float,
 ) -> tuple[Finding, ...]:
     """
     Look for leaks in a judgement.
 
     Args:
-        data: Input of the judged members.
+        data: Columns of the recipe's feature set.
+        models: Input of each model, history included.
         judged: Positions of the judged eras.
         used: Eras that the members were trained on, and those that they were stopped and weighted on.
         target: Main target.
@@ -63,7 +74,7 @@ def find_leaks(
     correlations = {name: feature_correlations(data, positions, target) for name, positions in blocks.items()}
     return (
         check_purge(used, judged),
-        check_lag(data, judged),
+        _check_lags((data, *models), judged),
         check_features(data.store.feature_names, correlations),
         check_plausibility(corr, suspicious),
     )
@@ -71,8 +82,7 @@ def find_leaks(
 
 def eras_used_by_artifact(manifest: Mapping[str, Any], eras: Sequence[str]) -> tuple[UsedEras, ...]:
     """Return the eras and targets that shaped an artifact's judged members, as its manifest records them."""
-    trees = [str(name) for name, _ in manifest["recipe"]["weights"] if str(name).startswith(f"{TREE_MEMBER}_")]
-    targets = (*manifest["targets"], *(member_target(name, main="") for name in trees))
+    targets = tuple(dict.fromkeys((*manifest["targets"], *(str(one.target) for one in from_manifest(manifest)))))
     found = []
     for block in ("training", "validation"):
         first, last = manifest["eras"]["train" if block == "training" else block]
@@ -103,6 +113,14 @@ def check_purge(used: Sequence[UsedEras], judged: Sequence[int]) -> Finding:
     )
 
 
+def _check_lags(models: Iterable[TrainingSet], judged: Sequence[int]) -> Finding:
+    """Check the history of every model that has one; the first leak is the finding."""
+    found = [check_lag(one, judged) for one in models]
+    leaks = [one for one in found if not one.ok]
+    with_history = [one for one in found if one.value != NO_HISTORY]
+    return (leaks or with_history or found)[0]
+
+
 def check_lag(data: TrainingSet, judged: Sequence[int]) -> Finding:
     """
     Check that the histories of the judged eras contain no returns that were not resolved yet.
@@ -112,7 +130,7 @@ def check_lag(data: TrainingSet, judged: Sequence[int]) -> Finding:
     """
     limit = "nothing newer than the minimum lag"
     if data.returns is None:
-        return Finding(gate="lag", ok=True, value="no history", limit=limit, message="lag: no history")
+        return Finding(gate="lag", ok=True, value=NO_HISTORY, limit=limit, message=f"lag: {NO_HISTORY}")
     chosen = _spread(len(data.store.feature_names), PROBED)
     names = data.returns.targets
     longest = max(minimum_lag(name) for name in names)

@@ -137,9 +137,9 @@ class _Series:
     def add_era(self, position: int) -> None:
         """Measure the era at *position*."""
         data, ensemble = self.eras.data, self.eras.ensemble
-        rows, window = data.prepared(position), data.window(position)
+        rows = data.prepared(position)
         reference = {kind: by_era.get(position) for kind, by_era in self.reference.by_era.items()}
-        scores = ensemble.score_rows(rows, "masked" if window is None else window, reference.get("bmc")).scores
+        scores = ensemble.score(position, reference.get("bmc")).scores
         target = data.target(position, self.eras.target)
         columns = np.column_stack(list(scores.values()))
         by_target = corr_table(columns, np.column_stack([data.target(position, one) for one in data.targets]))

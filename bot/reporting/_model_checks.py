@@ -14,22 +14,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bot.data.era_store import Columns
 from bot.data.live_file import read_live
-from bot.features.preprocess import Prepared, prepare
+from bot.features.preprocess import Prepared
 from bot.findings import Absent
 from bot.judging.judge import Ensemble
+from bot.members.kinds.lightgbm import TreeMember
+from bot.members.kinds.tsmixer import TSMixerModel
+from bot.members.rows import ChangedRows
 from bot.reporting._era_measurements import EraMeasurements, UnseenEras
 from bot.reporting._error_analysis import BINS, calibration, drift, era_shape, mean_correlation, reliability_counts
 from bot.reporting._figures import top_exposures
 from bot.reporting.importance import Weight, gain_shares, permutation_weights, tree_blocks
 from bot.reporting.report_page import Figures
 from bot.scoring.metrics import corr
-from bot.serving.names import NETWORK, is_trees, tree_file
-from bot.serving.scorer import open_stack
 from bot.system.progress import ProgressCallback
 from bot.tournament.columns import overlap_eras
 from models.bins import TARGET_VALUES
 from models.inference.ensemble import expected_score
+from models.inference.exported import ExportedNetwork
 from models.inference.onnx_weights import split_seeds
 from models.inference.permutation import permutation_losses
 from models.inference.runtime import OnnxNetwork
@@ -80,22 +83,21 @@ class ImportanceFigures:
 
 def check_network(eras: UnseenEras, report_progress: ProgressCallback) -> NetworkFigures:
     """Measure the calibration of the network's probabilities and the variance between its seeds, on sampled eras."""
-    prefix = str(eras.artifact.manifest["judged_prefix"])
-    path = eras.artifact.path(f"{prefix}{NETWORK}")
-    if not path.is_file():
+    found = {name: model for name, model in eras.ensemble.members.models.items() if isinstance(model, TSMixerModel)}
+    if not found:
         absent = Absent("the artifact has no network, and trees give no probabilities")
         return NetworkFigures(calibration=absent, seeds=absent)
+    owner, model = next(iter(found.items()))
+    network, stack, data = model.network, model.stack, eras.ensemble.models[owner]
     with tempfile.TemporaryDirectory() as scratch:
-        network = OnnxNetwork(path)
-        stack = open_stack(eras.artifact.folder, network, prefix)
-        seeds = [OnnxNetwork(one) for one in split_seeds(path, Path(scratch))]
+        seeds = [OnnxNetwork(one) for one in split_seeds(model.path, Path(scratch))]
     counts: npt.NDArray[np.floating] = np.zeros((3, len(TARGET_VALUES), BINS))
     seed_corr: list[list[float]] = []
     correlations: list[float] = []
     sample = _spaced(eras.positions, SAMPLED)
     for done, position in enumerate(sample):
         report_progress("calibrate", done / len(sample), f"{len(sample)} eras")
-        rows, window = eras.data.prepared(position), eras.data.window(position)
+        rows, window = data.prepared(position), data.window(position)
         stacked = None if stack is None else stack.predict(rows.features, rows.engineered)
         target = eras.data.target(position, eras.target)
         known = np.isfinite(target)
@@ -115,7 +117,7 @@ def check_network(eras: UnseenEras, report_progress: ProgressCallback) -> Networ
 
 
 def _logits(
-    network: OnnxNetwork,
+    network: ExportedNetwork,
     rows: Prepared,
     window: npt.NDArray[np.floating] | None,
     stacked: npt.NDArray[np.float32] | None,
@@ -159,9 +161,10 @@ def check_importance(
     members = {name: [manifest.features[one] for one in positions] for name, positions in manifest.groups.items()}
     gain: dict[str, Figures] = {}
     leaders: list[str] = []
-    for name in filter(is_trees, eras.ensemble.weights):
-        text = eras.artifact.path(eras.artifact.manifest["judged_prefix"] + tree_file(name)).read_bytes()
-        splits = split_gains(text)
+    for name, model in eras.ensemble.members.models.items():
+        if not isinstance(model, TreeMember):
+            continue
+        splits = split_gains(model.path.read_bytes())
         inputs, gains = splits.feature_names, splits.gains
         largest = [inputs[one] for one in np.argsort(-gains.sum(axis=0), kind="stable")[:LISTED]]
         leaders += [one for one in largest if one in set(manifest.features)]
@@ -184,12 +187,14 @@ def _permutation_figures(
 ) -> dict[str, Figures]:
     """Return permutation losses of every member, by group and by feature of *features*."""
     manifest, positions = eras.data.manifest, eras.positions
-    place = {name: index for index, name in enumerate(manifest.features)}
-    blocks = {**manifest.groups, **{name: (place[name],) for name in features}}
-    losses = []
+    read = eras.ensemble.members.features
+    place = {name: index for index, name in enumerate(read)}
+    groups = {name: [place[manifest.features[one]] for one in members] for name, members in manifest.groups.items()}
+    blocks = {**groups, **{name: (place[name],) for name in features}}
+    columns, losses = eras.data.store.store.select(read, ()), []
     for done, position in enumerate(sample):
         report_progress("permute", done / len(sample), f"{len(sample)} eras, {len(blocks)} groups and features")
-        losses.append(_permuted(eras, position, blocks))
+        losses.append(_permuted(eras, columns, position, blocks))
     gap = max(1, (positions[-1] - positions[0]) // max(len(sample) - 1, 1))
     block = math.ceil(overlap_eras(eras.target) / gap)
     return {
@@ -220,19 +225,19 @@ def check_drift(state_dir: Path, ensemble: Ensemble) -> list[dict[str, Any]] | A
     return [{**asdict(one), "round": newest, "eras": len(eras)} for one in found]
 
 
-def _permuted(eras: UnseenEras, position: int, blocks: Mapping[str, Sequence[int]]) -> dict[str, dict[str, float]]:
+def _permuted(
+    eras: UnseenEras, columns: Columns, position: int, blocks: Mapping[str, Sequence[int]]
+) -> dict[str, dict[str, float]]:
     """Return the loss of CORR by member and block in one era, on at most :data:`PERMUTED_ROWS` random rows."""
-    data = eras.data
-    target, window = data.target(position, eras.target), data.window(position)
+    target, era = eras.data.target(position, eras.target), eras.ensemble.rows(position, None)
     random = np.random.default_rng(position)
     rows = np.sort(random.permutation(len(target))[:PERMUTED_ROWS])
 
     def score(codes: npt.NDArray[np.int8]) -> dict[str, float]:
-        prepared = prepare(data.manifest, data.store.feature_names, codes)
-        scores = eras.ensemble.score_rows(prepared, "masked" if window is None else window, None).scores
+        scores = eras.ensemble.score_rows(ChangedRows(names=columns.feature_names, values=codes, era=era)).scores
         return {name: corr(values, target[rows]) for name, values in scores.items()}
 
-    return permutation_losses(score, data.store.features(position)[rows], blocks, seed=position)
+    return permutation_losses(score, columns.features(position)[rows], blocks, seed=position)
 
 
 def _only(

@@ -22,7 +22,6 @@ from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import BadConfig
 from bot.features.feature_sets import FeatureMetadata
 from bot.findings import Absent, Finding
-from bot.judging.evaluation_file import EVALUATION
 from bot.judging.judge import open_judged, unseen_positions
 from bot.judging.leakage import eras_used_by_artifact, find_leaks
 from bot.reporting._era_measurements import EraMeasurements, UnseenEras, measure_eras
@@ -44,7 +43,7 @@ from bot.reporting.report_page import SCHEMA, Figures
 from bot.scoring.metrics import FNC_SET
 from bot.scoring.summaries import PayoutTerms
 from bot.serving.artifacts import Artifact, ArtifactStore
-from bot.serving.names import ENSEMBLE
+from bot.serving.names import ENSEMBLE, EVALUATION
 from bot.system.files import publish
 from bot.system.progress import ProgressCallback
 from bot.tournament.columns import overlap_eras
@@ -163,6 +162,7 @@ class Evaluator:
         manifest = eras.artifact.manifest
         return find_leaks(
             eras.data,
+            eras.ensemble.models.values(),
             eras.positions,
             eras_used_by_artifact(manifest, eras.data.store.eras),
             target=eras.target,

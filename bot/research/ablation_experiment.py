@@ -18,17 +18,18 @@ import numpy.typing as npt
 
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import CannotSplit, OperatorNeeded
+from bot.members.network.fit import NetworkFitter, expected_scores
+from bot.members.network.options import NetworkOptions
+from bot.members.network.validation_score import ValidationScore
+from bot.members.tree_fit import fit_trees
 from bot.research.experiment import Experiment, ExperimentResults
 from bot.scoring.bootstrap import TooFewEras
 from bot.scoring.metrics import bmc, corr
 from bot.scoring.paired_comparison import Difference, ModelSummary, paired_differences
 from bot.system.progress import ProgressCallback
 from bot.tournament.columns import HISTORY_LAG, horizon
-from bot.training.network_fit import NetworkFitter, expected_scores
-from bot.training.recipes import NetworkRecipe
 from bot.training.splits import Split
 from bot.training.training_set import TrainingSet
-from bot.training.tree_fit import fit_trees
 from models.inference.ensemble import gaussianize
 from models.training.training import TrainingDiverged
 from models.trees.trees import TreeModel
@@ -108,7 +109,8 @@ def e1(experiment: Experiment, *, benchmark: Mapping[int, Floats] | None = None)
     store = experiment.store()
     data = experiment.read(store)
     recipe, target = experiment.recipe, experiment.target
-    if data.returns is None:
+    network = experiment.network
+    if network is None or data.returns is None:
         raise OperatorNeeded(f"recipe {recipe.name!r} has no history to try; choose one with a lookback")
     folds = experiment.folds(data, least=2)
     if benchmark is None:
@@ -116,14 +118,16 @@ def e1(experiment: Experiment, *, benchmark: Mapping[int, Floats] | None = None)
         folder = experiment.state_dir / "data" / experiment.data_version
         benchmark = ReferencePredictions.read(folder, store, validated, target=target).by_era.get("bmc", {})
     results = experiment.results("e1", store, benchmark=sorted(benchmark))
-    variants = _Variants(experiment=experiment, data=data, folds=folds, results=results, benchmark=benchmark)
+    variants = _Variants(
+        experiment=experiment, data=data, folds=folds, results=results, benchmark=benchmark, network=network
+    )
     scores = {name: variants.scores(name) for name in (TREES, *NETWORKS)}
     try:
         result = E1(
             target=target,
             feature_set=experiment.feature_set,
             recipe=recipe.name,
-            seeds=recipe.network.seeds,
+            seeds=network.seeds,
             folds=len(folds) - 1,
             rungs=tuple(ModelSummary.of(name, series) for name, series in scores.items()),
             differences=paired_differences(scores, STEPS, lag=HISTORY_LAG[horizon(target)]),
@@ -147,6 +151,7 @@ class _Variants:
         folds: Walk-forward folds.
         results: Finished parts.
         benchmark: Predictions for BMC, by position of the era.
+        network: Options of the recipe's network.
         stacked: Known stacked predictions, by position of the era.
     """
 
@@ -155,6 +160,7 @@ class _Variants:
     folds: Sequence[Split]
     results: ExperimentResults
     benchmark: Mapping[int, Floats]
+    network: NetworkOptions
     stacked: dict[int, npt.NDArray[np.float32] | None] = field(default_factory=dict)
 
     def scores(self, name: str) -> dict[str, Floats]:
@@ -191,7 +197,7 @@ class _Variants:
         report_progress = self._fold_progress(TREES, number)
         path = self.results.text_part(
             f"trees-{number}-{target}.txt",
-            lambda: fit_trees(self.data, positions, experiment.recipe, target, report_progress),
+            lambda: fit_trees(self.data, positions, experiment.trees, target, report_progress),
         )
         return TreeModel(path)
 
@@ -226,20 +232,14 @@ class _Variants:
             lookback=self.data.lookback if variant["x"] else 0,
             predictions=self._stacked if variant["z"] else None,
         )
-        network: NetworkRecipe = replace(
-            experiment.recipe.network,
-            mixing=variant["mixing"],
-            # The variants differ in their inputs alone: all learn the targets.
-            labels="target",
-            residual=1.0,
-            benchmark_penalty=0.0,
-            stop_on="corr",
-        )
+        # The variants differ in their inputs alone: all learn the targets.
+        network = replace(self.network, mixing=variant["mixing"], benchmark_penalty=0.0, stop_on="corr")
         checkpoints = self.results.folder / f"fit-{name.replace(' ', '')}-{number}"
         fitter = NetworkFitter(
             data=data,
-            recipe=replace(experiment.recipe, network=network),
+            options=network,
             target=experiment.target,
+            score=ValidationScore(name="corr"),
             device=experiment.device,
             checkpoints=checkpoints,
             report_progress=self._fold_progress(name, number),
@@ -249,7 +249,8 @@ class _Variants:
         except CannotSplit as error:
             raise CannotSplit(f"fold {number + 1}: {error}; choose a larger --chunk or more --eras") from None
         try:
-            fitted = fitter.fit(split, experiment.thinned(fold.train))
+            resolved = experiment.thinned(fold.train) if experiment.recipe.refit else ()
+            fitted = fitter.fit(split.train, split.validation, resolved)
         except TrainingDiverged as error:
             raise OperatorNeeded(f"{name}, fold {number + 1}: {error}; choose a recipe that learns slower") from None
         column = data.targets.index(experiment.target)

@@ -20,13 +20,16 @@ from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
 from bot.history import feature_returns
 from bot.history.factor_history import FeatureReturns
+from bot.members.fitting import Device
+from bot.members.kinds.lightgbm import LightGBMOptions
+from bot.members.network.options import NetworkOptions
 from bot.system.files import publish
 from bot.system.progress import ProgressCallback
-from bot.training.network_options import Device
 from bot.training.recipe_file import history_needs
 from bot.training.recipes import Recipe, ResolvedRecipe
 from bot.training.splits import Split, holdout, stopping_eras, walk_forward
 from bot.training.training_set import TrainingSet
+from models.trees.gbm_options import GbmOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,22 @@ class Experiment:
         """Return a recipe with the data version, feature set and target of the experiment where it pins none."""
         return recipe.resolved(data_version=self.data_version, feature_set=self.feature_set, target=self.target)
 
+    def metadata(self) -> FeatureMetadata:
+        """Return the feature sets and groups of the data version."""
+        return FeatureMetadata.read(self.state_dir / "data" / self.data_version / "features.json")
+
+    @property
+    def network(self) -> NetworkOptions | None:
+        """Return the options of the recipe's first network; ``None`` where it has none."""
+        found = (getattr(one.options, "network", None) for one in self.recipe.members if one.head_of is None)
+        return next((one for one in found if isinstance(one, NetworkOptions)), None)
+
+    @property
+    def trees(self) -> GbmOptions:
+        """Return the options of the recipe's first LightGBM, or Numerai's small preset."""
+        found = (one.options for one in self.recipe.members if isinstance(one.options, LightGBMOptions))
+        return next(found, LightGBMOptions()).gbm
+
     def store(self) -> EraStore:
         """
         Return the newest era store.
@@ -81,10 +100,11 @@ class Experiment:
         Raises:
             SchemaMismatch: The data lack columns that the recipe names.
         """
-        metadata = FeatureMetadata.read(self.state_dir / "data" / self.data_version / "features.json")
+        metadata = self.metadata()
         features = metadata.members(self.feature_set)
         targets = tuple(dict.fromkeys((self.target, *self.recipe.targets)))
-        history_targets = self.recipe.network.history_targets if self.recipe.network.lookback else ()
+        network = self.network
+        history_targets = network.history_targets if network and network.lookback else ()
         manifest = Preprocess(
             features=features,
             groups=metadata.groups(features),
@@ -97,7 +117,7 @@ class Experiment:
             manifest,
             targets=targets,
             history_targets=history_targets,
-            lookback=self.recipe.network.lookback,
+            lookback=network.lookback if network else 0,
             returns=self.returns(store, features, history_targets) if history_targets else None,
         )
 

@@ -11,19 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from bot.errors import ArtifactInvalid, OperatorNeeded
-from bot.features.preprocess import Prepared, Preprocess, prepare
+from bot.features.preprocess import Prepared, prepare
+from bot.members import registry
+from bot.members.kinds.tsmixer import TSMixerModel
 from bot.reporting.importance import Weight, permutation_weights
 from bot.research.experiment import Experiment, ExperimentResults
 from bot.scoring.metrics import corr
 from bot.serving.artifacts import Artifact
-from bot.serving.names import NETWORK, PREPROCESS
-from bot.serving.scorer import open_stack
+from bot.serving.scorer import Members, members_of
 from bot.tournament.columns import overlap_eras
 from bot.training.training_set import TrainingSet
 from models.inference.ensemble import expected_score
+from models.inference.exported import ExportedNetwork
 from models.inference.onnx_weights import restore
 from models.inference.permutation import permutation_losses
-from models.inference.runtime import OnnxNetwork
 from models.inference.stack import Stack
 from models.network.interpret import Attribution, Curve, Rows, history_losses, integrated_gradients, temporal_weights
 from models.network.network_config import NetworkConfig
@@ -155,31 +156,35 @@ class _Network:
 
     data: TrainingSet
     target: str
-    served: OnnxNetwork
+    served: ExportedNetwork
     torch: SeedAverage
     stack: Stack | None
 
     @classmethod
     def open(cls, experiment: Experiment, artifact: Artifact) -> "_Network":
         """Open an artifact's network, and the store with the artifact's columns."""
+        known = members_of(artifact.manifest)
         try:
-            served, network = OnnxNetwork(artifact.path(NETWORK)), restore(artifact.path(NETWORK))
-            stack = open_stack(artifact.folder, served)
+            members = Members(artifact.folder, known)
+            model = next((one for one in members.models.values() if isinstance(one, TSMixerModel)), None)
+            if model is None:
+                raise ArtifactInvalid(f"artifact {artifact.id} has no network to look into")
+            owner = next(one for one in known if one.name == model.owner)
+            network = restore(model.path)
         except (OSError, ValueError) as error:
             raise ArtifactInvalid(f"artifact {artifact.id} has no network to look into: {error}") from None
-        manifest = Preprocess.from_json(artifact.path(PREPROCESS).read_text(encoding="utf-8"))
-        target, store = str(artifact.manifest["target"]), experiment.store()
-        about = artifact.manifest["history"]
-        past = tuple(about["targets"]) if network.config.has_history else ()
+        manifest, needs = members.preprocess_of(owner), registry.find(owner.kind).needs(owner)
+        target, store = str(owner.target), experiment.store()
+        past = needs.history if network.config.has_history else ()
         data = TrainingSet.build(
             store.select(manifest.features, (target,)),
             manifest,
             targets=(target,),
             history_targets=past,
-            lookback=int(about["lookback"]) if past else 0,
+            lookback=needs.lookback if past else 0,
             returns=experiment.returns(store, manifest.features, past) if past else None,
         )
-        return cls(data=data, target=target, served=served, torch=network, stack=stack)
+        return cls(data=data, target=target, served=model.network, torch=network, stack=model.stack)
 
     @property
     def config(self) -> NetworkConfig:

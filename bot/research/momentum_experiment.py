@@ -15,6 +15,7 @@ import numpy as np
 from bot.errors import OperatorNeeded
 from bot.features.preprocess import Prepared
 from bot.history.factor_history import FeatureReturns
+from bot.members.tree_fit import fit_trees
 from bot.research.experiment import Experiment, ExperimentResults
 from bot.research.factor_momentum import (
     HALF_LIVES,
@@ -34,7 +35,6 @@ from bot.system.progress import ProgressCallback
 from bot.tournament.columns import horizon
 from bot.training.splits import Split, embargo
 from bot.training.training_set import TrainingSet
-from bot.training.tree_fit import fit_trees
 from models.bins import MIDDLE_BIN, MISSING_CATEGORY
 from models.inference.ensemble import gaussianize
 from models.trees.trees import TreeModel
@@ -149,7 +149,7 @@ class _WalkForward:
         positions, report_progress = experiment.thinned(fold.train), self._fold_progress(number)
         trees = self.results.text_part(
             f"trees-{number}.txt",
-            lambda: fit_trees(self.data, positions, experiment.recipe, experiment.target, report_progress),
+            lambda: fit_trees(self.data, positions, experiment.trees, experiment.target, report_progress),
         )
         part = self.results.part(
             f"fold-{number}", lambda: self._era_scores(fold.validation, TreeModel(trees), report_progress)

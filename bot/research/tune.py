@@ -25,25 +25,25 @@ from optuna.trial import BaseTrial
 from bot.data.era_store import EraStore
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import OperatorNeeded
-from bot.features.feature_sets import FeatureMetadata
+from bot.judging.judge import Ensemble
+from bot.members import registry
+from bot.members.fitting import FitJob
+from bot.members.kinds.lightgbm import LightGBMOptions
+from bot.members.member import Member, Unit
+from bot.members.network.options import NetworkOptions
 from bot.research.experiment import Experiment
 from bot.research.trial_worker import Interrupted
-from bot.scoring.coverage import if_covered
 from bot.scoring.metrics import corr_table, mmc_table
-from bot.serving.names import is_network, member_target
-from bot.serving.scorer import ensemble
+from bot.serving.names import ENSEMBLE
+from bot.serving.scorer import Members, preprocess_file
 from bot.tournament.columns import HORIZONS, horizon
-from bot.training.benchmark_labels import with_benchmark
-from bot.training.network_fit import NetworkFitter, expected_scores
+from bot.training.benchmark_labels import with_benchmarks
+from bot.training.fits import fit_key, fit_model
 from bot.training.recipes import Recipe
 from bot.training.splits import Split, before_holdout, walk_forward
-from bot.training.stacking import Stacker
-from bot.training.training_set import TrainingSet
-from bot.training.tree_fit import fit_trees, tree_key
-from models.network.seeds import SeedAverage
+from bot.training.training_data import TrainingData, select_training_data
 from models.stopping import TrainingStopped
-from models.training.training import TrainingDiverged
-from models.trees.trees import TreeModel
+from models.training.training_values import TrainingDiverged
 
 REASON = "reason"
 """User attribute of a trial that was pruned for another reason than a low value."""
@@ -74,7 +74,25 @@ class SearchSpace:
 
         Lags and embargo are not searched, because they follow from the horizons.
         """
-        network = self.base.network
+        shares = self._shares(trial)
+        searched = next((one.name for one in self.base.members if _searches_network(one)), None)
+        members = []
+        for one in self.base.members:
+            options = one.options
+            if one.name == searched:
+                options = replace(options, network=self._network(trial, options.network))
+            elif isinstance(options, LightGBMOptions):
+                options = replace(options, preset=str(trial.suggest_categorical("gbm", self.presets)))
+            members.append(replace(one, options=options, weight=shares[one.name]))
+        return replace(
+            self.base,
+            members=tuple(members),
+            feature_set=str(trial.suggest_categorical("feature_set", self.feature_sets)),
+            weighting="fixed",
+        )
+
+    def _network(self, trial: BaseTrial, network: NetworkOptions) -> NetworkOptions:
+        """Return the options of the network that a trial chooses."""
         # The history published for live rounds has no more eras than the base's lookback. 0 switches history off.
         lookbacks = sorted({0, network.lookback // 4, network.lookback // 2, network.lookback})
         lookback = int(trial.suggest_categorical("lookback", lookbacks)) if network.lookback else 0
@@ -85,7 +103,7 @@ class SearchSpace:
             < len(chosen := tuple(name for name in network.history_targets if horizon(name) == days))
             < len(network.history_targets)
         }
-        searched = replace(
+        return replace(
             network,
             lookback=lookback,
             history_targets=history[str(trial.suggest_categorical("history_targets", list(history)))],
@@ -99,23 +117,15 @@ class SearchSpace:
             weight_decay=trial.suggest_float("weight_decay", 1e-5, 1e-1, log=True),
             loss=cast("SearchedLoss", trial.suggest_categorical("loss", SEARCHED_LOSSES)),
         )
-        return replace(
-            self.base,
-            network=searched,
-            gbm=str(trial.suggest_categorical("gbm", self.presets)),
-            feature_set=str(trial.suggest_categorical("feature_set", self.feature_sets)),
-            weights=self._weights(trial),
-            weighting="fixed",
-        )
 
-    def _weights(self, trial: BaseTrial) -> tuple[tuple[str, float], ...]:
+    def _shares(self, trial: BaseTrial) -> dict[str, float]:
         """Return the weights of all members, rounded so that the recipe file is easy to read."""
-        names = [name for name, _ in self.base.weights]
+        names = [one.name for one in self.base.members]
         if len(names) == 1:
-            return self.base.weights
+            return {one.name: one.weight for one in self.base.members}
         raw = [trial.suggest_float(f"weight_{name}", 0.0, 1.0) for name in names]
         total = sum(raw)
-        return tuple((name, round(one / total, 4) if total else 1.0) for name, one in zip(names, raw, strict=True))
+        return {name: round(one / total, 4) if total else 1.0 for name, one in zip(names, raw, strict=True)}
 
 
 @dataclass(kw_only=True)
@@ -134,7 +144,7 @@ class Tuning:
     space: SearchSpace
     penalty: float = 0.5
     should_stop: Callable[[], bool] = lambda: False
-    _data: dict[tuple[object, ...], TrainingSet] = field(default_factory=dict)
+    _data: dict[str, TrainingData] = field(default_factory=dict)
 
     @cached_property
     def name(self) -> str:
@@ -162,22 +172,22 @@ class Tuning:
         """Return the folder of unfinished networks and finished trees; trials share trees, so each is fitted once."""
         return self.experiment.state_dir / "tuning" / self.name
 
-    def folds(self, data: TrainingSet) -> tuple[Split, ...]:
+    def folds(self, data: TrainingData) -> tuple[Split, ...]:
         """
         Return the walk-forward folds, which end an embargo before the hold-out.
 
         Raises:
             CannotSplit: There are too few eras.
         """
-        experiment = self.experiment
+        experiment, main = self.experiment, data.main
         labelled = before_holdout(
-            data.store.eras,
-            labelled=data.store.labelled(experiment.target),
-            targets=data.targets,
+            main.store.eras,
+            labelled=main.store.labelled(experiment.target),
+            targets=main.targets,
             holdout_eras=self.space.base.holdout_eras,
         )
         labelled[np.flatnonzero(labelled)[: -experiment.eras if experiment.eras else 0]] = False
-        return walk_forward(data.store.eras, labelled=labelled, targets=data.targets, chunk=experiment.chunk)
+        return walk_forward(main.store.eras, labelled=labelled, targets=main.targets, chunk=experiment.chunk)
 
     @cached_property
     def benchmark(self) -> Mapping[int, Floats]:
@@ -193,14 +203,18 @@ class Tuning:
         found = reference.by_era.get("bmc", {})
         return found if all(position in found for position in positions) else {}
 
-    def data(self, recipe: Recipe) -> TrainingSet:
-        """Return the training set of a recipe; recipes with the same features and history share one."""
+    def data(self, recipe: Recipe) -> TrainingData:
+        """Return the data of a recipe; recipes whose models read the same columns and history share them."""
         plan = self.experiment.resolve(recipe)
-        key = (plan.feature_set, recipe.network.lookback, recipe.network.history_targets)
+        needs = [registry.find(unit.owner.kind).needs(unit.owner) for unit in plan.units]
+        key = json.dumps([plan.feature_set, [[one.history, one.lookback, one.benchmark] for one in needs]])
         if key not in self._data:
-            chosen = replace(self.experiment, recipe=recipe, feature_set=plan.feature_set)
             with self._lock("read"):
-                self._data[key] = chosen.read(self.store)
+                targets = tuple(dict.fromkeys(name for one in needs for name in one.history))
+                features = self.store.manifest.features
+                returns = self.experiment.returns(self.store, features, targets)
+                data = select_training_data(self.store, returns, plan, self.experiment.metadata())
+                self._data[key] = with_benchmarks(data, plan, self._data_folder)
         return self._data[key]
 
     def objective(self, trial: optuna.Trial) -> float:
@@ -238,36 +252,28 @@ class Tuning:
                 raise optuna.TrialPruned
         return self._value(payouts)
 
-    def payouts(self, data: TrainingSet, recipe: Recipe, fold: Split, scratch: Path) -> Floats:
+    def payouts(self, data: TrainingData, recipe: Recipe, fold: Split, scratch: Path) -> Floats:
         """
-        Fit the recipe's members on a fold, and return the payout of their ensemble in each validation era.
+        Fit the recipe's models on a fold, and return the payout of their ensemble in each validation era.
 
         Args:
-            data: The recipe's training set.
+            data: The recipe's data.
             recipe: The recipe.
             fold: The fold.
-            scratch: Folder for unfinished fits.
+            scratch: Folder for unfinished fits and the models.
 
         Returns:
             NaN for an era in which a member is constant or the ensemble cannot be scored. Shape ``(eras,)``.
         """
-        exposed = set(FeatureMetadata.read(self._data_folder / "features.json").members(recipe.exposed))
-        neutralizers = [index for index, name in enumerate(data.manifest.features) if name in exposed]
-        members = self._fit(data, recipe, fold, scratch)
+        model = self._fit(data, recipe, fold, scratch)
         series = []
         for position in fold.validation:
-            rows = data.prepared(position)
             try:
-                predictions = ensemble(
-                    members.predict(position),
-                    dict(recipe.weights),
-                    if_covered(self.benchmark.get(position)) if recipe.to_benchmark else rows.features[:, neutralizers],
-                    proportion=recipe.neutralize,
-                )
+                predictions = model.score(position, self.benchmark.get(position)).scores[ENSEMBLE]
             except ValueError:
                 series.append(math.nan)
                 continue
-            targets = data.target(position, self.experiment.target)
+            targets = data.main.target(position, self.experiment.target)
             pay = recipe.corr_multiplier * corr_table(predictions, targets)[0, 0]
             if self.benchmark:
                 pay += recipe.mmc_multiplier * mmc_table(predictions, self.benchmark[position], targets)[0, 0]
@@ -286,56 +292,51 @@ class Tuning:
         chosen = self.experiment.resolve(self.space.recipe(optuna.trial.FixedTrial(study.best_params)))
         return replace(chosen.recipe, name=name, target=chosen.target, feature_set=chosen.feature_set)
 
-    def _fit(self, data: TrainingSet, recipe: Recipe, fold: Split, scratch: Path) -> "_FittedMembers":
-        """Fit every member of a recipe that has a weight."""
-        main = self.experiment.target
-        names = [name for name, weight in recipe.weights if weight]
-        columns = {name: data.targets.index(member_target(name, main)) for name in names if is_network(name)}
-        return _FittedMembers(
-            data=data,
-            network=self._network(data, recipe, fold, scratch) if columns else None,
-            network_columns=columns,
-            trees={
-                name: self._trees(data, recipe, fold, target)
-                for name, target in self.experiment.resolve(recipe).trees.items()
-                if name in names
-            },
+    def _fit(self, data: TrainingData, recipe: Recipe, fold: Split, scratch: Path) -> Ensemble:
+        """Fit the models of a recipe on a fold as a retrain does; equal fits of other trials are used again."""
+        plan = self.experiment.resolve(recipe)
+        exposed = set(self.experiment.metadata().members(recipe.exposed))
+        folder = scratch / "judged"
+        folder.mkdir(parents=True)
+        for name, manifest in data.preprocesses.items():
+            (folder / preprocess_file(name)).write_text(manifest.to_json(), encoding="utf-8")
+        for unit in plan.units:
+            job = self._job(data, recipe, unit, fold, scratch)
+            with self._lock(fit_key(job)):
+                fit_model(job, self.folder / "fits")
+        return Ensemble(
+            data=data.main,
+            members=Members(folder, plan.members),
+            models=data.models,
+            weights={one.name: one.weight for one in recipe.members if one.weight},
+            neutralizers=[name for name in data.main.manifest.features if name in exposed],
+            proportion=recipe.neutralize,
+            to_benchmark=recipe.to_benchmark,
         )
 
-    def _network(self, data: TrainingSet, recipe: Recipe, fold: Split, scratch: Path) -> "_FittedNetwork":
-        """Fit the network as a retrain does, with early stopping inside the fold's training eras."""
+    def _job(self, data: TrainingData, recipe: Recipe, unit: Unit, fold: Split, scratch: Path) -> FitJob:
+        """Return the fit of a model; one with early stopping stops inside the fold's training eras."""
         experiment = self.experiment
-        split = experiment.stopping_split(data.store.eras, fold, data.targets)
-        scratch.mkdir(parents=True, exist_ok=True)
-        if recipe.network.needs_benchmark:
-            data = with_benchmark(data, self.store, self._data_folder, target=experiment.target)
-        if recipe.network.stacked:
-            stacker = Stacker(recipe=recipe, folds=scratch / "folds", checkpoints=scratch, should_stop=self.should_stop)
-            data = stacker.stack(data, split.train, scratch)
-        fitter = NetworkFitter(
-            data=data,
-            recipe=replace(recipe, refit=False),
-            target=experiment.target,
-            device=experiment.device,
+        train, validation = experiment.thinned(fold.train), fold.validation[:0]
+        if registry.find(unit.owner.kind).needs(unit.owner).stops:
+            split = experiment.stopping_split(data.main.store.eras, fold, data.main.targets)
+            train, validation = split.train, split.validation
+        return FitJob(
+            unit=unit,
+            data=data.models[unit.owner.name],
+            train=train,
+            validation=validation,
+            resolved=(),
+            every=recipe.every,
+            judged=scratch / "judged",
+            served=scratch / "served",
             checkpoints=scratch / "checkpoints",
+            folds=self.folder / "folds",
+            corr_multiplier=recipe.corr_multiplier,
+            mmc_multiplier=recipe.mmc_multiplier,
+            device=experiment.device,
             should_stop=self.should_stop,
         )
-        return _FittedNetwork(network=fitter.fit(split, ()).judged, data=data)
-
-    def _trees(self, data: TrainingSet, recipe: Recipe, fold: Split, target: str) -> TreeModel:
-        """Fit trees, or read those that another trial fitted on the same eras and features."""
-        checkpoints, positions = self.folder / "trees", self.experiment.thinned(fold.train)
-        with self._lock("trees"):
-            fit_trees(
-                data,
-                positions,
-                recipe,
-                target,
-                lambda _stage, _share, _note: None,
-                checkpoints=checkpoints,
-                should_stop=self.should_stop,
-            )
-        return TreeModel(checkpoints / "models" / f"{tree_key(data, positions, recipe, target)}.txt")
 
     def _lock(self, name: str) -> FileLock:
         """Return a lock between the workers of this machine; the kernel frees the lock of a killed worker."""
@@ -352,48 +353,8 @@ class Tuning:
         return float(np.mean(payouts) - self.penalty * np.std(payouts))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _FittedNetwork:
-    """
-    A fitted network.
-
-    Attributes:
-        network: The network.
-        data: Rows with the inputs that it was fitted on, such as stacked predictions.
-    """
-
-    network: SeedAverage
-    data: TrainingSet
-
-    def predict(self, position: int) -> Floats:
-        """Return the expected score of each target in an era. Shape ``(rows, T)``."""
-        return expected_scores(self.network, self.data, position)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _FittedMembers:
-    """
-    The fitted members of a recipe.
-
-    Attributes:
-        data: The recipe's training set.
-        network: The network, if a member needs it.
-        network_columns: Column of the network's predictions for each of its members.
-        trees: Model of each tree member.
-    """
-
-    data: TrainingSet
-    network: _FittedNetwork | None
-    network_columns: Mapping[str, int]
-    trees: Mapping[str, TreeModel]
-
-    def predict(self, position: int) -> dict[str, Floats]:
-        """Return the predictions of every member for an era. Shape ``(rows,)`` each."""
-        rows = self.data.prepared(position)
-        columns = () if self.network is None else self.network.predict(position).T
-        return {name: columns[column] for name, column in self.network_columns.items()} | {
-            name: model.predict(rows.features, rows.engineered) for name, model in self.trees.items()
-        }
+def _searches_network(member: Member) -> bool:
+    return member.head_of is None and isinstance(getattr(member.options, "network", None), NetworkOptions)
 
 
 def _around(size: int) -> list[int]:

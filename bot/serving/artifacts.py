@@ -33,18 +33,14 @@ MANIFEST = "manifest.json"
 ID_TIME = "%Y-%m-%dT%H%M%SZ"
 """Form of the time with which an id begins."""
 
-FORMAT = 1
+FORMAT = 2
 """Number under the key ``format`` of the manifests that this bot writes. Manifests without the key are older."""
 
-NEEDED = (
-    ("recipe", "name"),
-    ("recipe", "weights"),
-    ("recipe", "neutralize"),
-    ("target",),
-    ("neutralizers",),
-    ("scores",),
-)
+NEEDED = (("recipe", "name"), ("recipe", "neutralize"), ("target",), ("neutralizers",), ("scores",))
 """Keys of a manifest that serving needs, each with the keys of the tables around it."""
+
+MEMBERS = (("members",), ("weights",))
+"""Further keys since format 2. Older artifacts name their members in the recipe's weights."""
 
 LOCK_S = 60
 """Longest wait for another process that changes a pointer, in seconds; it deletes old artifacts meanwhile."""
@@ -405,7 +401,7 @@ def _check_format(artifact: Artifact) -> None:
             f"artifact {artifact.id} has format {number!r}, and this bot reads formats up to {FORMAT};"
             " update the bot, or go back with `bot rollback`"
         )
-    for keys in NEEDED:
+    for keys in (*NEEDED, *(MEMBERS if number >= FORMAT else (("recipe", "weights"),))):
         artifact.required(*keys)
 
 

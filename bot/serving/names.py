@@ -1,49 +1,25 @@
-"""
-Names of members, and of the files of an artifact.
-
-A member is named ``tsmixer`` (network) or ``gbm`` (trees) for the main target, and ``tsmixer_<name>`` or ``gbm_<name>``
-for ``target_<name>``.
-"""
+"""Names of an artifact's files, and of predictions that are no members."""
 
 ENSEMBLE = "ensemble"
 """Name of the blended prediction beside those of its members: in manifests, evaluations, reports and round reports."""
 
-NETWORK_MEMBER = "tsmixer"
-TREE_MEMBER = "gbm"
+BENCHMARK = "benchmark"
+"""Neutralizer of an ensemble that is neutralized to Numerai's benchmark model instead of features."""
 
 PREPROCESS = "preprocess.json"
-"""Manifest of the preprocessing."""
+"""Manifest of the preprocessing of members without a feature set of their own."""
 
-NETWORK = "tsmixer.onnx"
 HISTORY = "history.npz"
-"""State of the factor history, the network's input."""
+"""State of the factor history that all networks read."""
 
 GOLDEN = "golden.npz"
 """Rows and their scores, which an artifact must reproduce when it is opened."""
 
+EVALUATION = "evaluation.json"
+"""Scores of every era of the judgement."""
+
+JUDGED = "judged-"
+"""Prefix of the files of models that have not seen the hold-out, beside those that serve."""
+
 DISTRIBUTIONS = "marginals.npz"
 """Distributions of the feature values in the training eras."""
-
-STACKED = "gbm_z_"
-"""Prefix of the tree models whose predictions of each target are an input of the network."""
-
-
-def is_network(member: str) -> bool:
-    """Return whether a member is an output of the network."""
-    return member.startswith(NETWORK_MEMBER)
-
-
-def is_trees(member: str) -> bool:
-    """Return whether a member is a tree model."""
-    return member.startswith(TREE_MEMBER)
-
-
-def member_target(member: str, main: str) -> str:
-    """Return the target that a member predicts, where *main* is the main one."""
-    _, separator, name = member.partition("_")
-    return f"target_{name}" if separator else main
-
-
-def tree_file(member: str) -> str:
-    """Return the name of a tree model's file; a member's, or :data:`STACKED` and a target."""
-    return f"{member}.txt"

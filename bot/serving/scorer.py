@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,25 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from bot.errors import ArtifactInvalid, SchemaMismatch
-from bot.features.preprocess import Prepared, Preprocess, prepare
-from bot.history.factor_history import HistoryState, Window
+from bot.errors import ArtifactInvalid, BadConfig
+from bot.features.preprocess import Prepared, Preprocess
+from bot.history.factor_history import HistoryState
+from bot.members import registry
+from bot.members.member import Member, units
+from bot.members.registry import OpenNetwork, Source
+from bot.members.rows import EraRows, RawRows
+from bot.members.stored import from_manifest
 from bot.scoring.neutralize import neutralize, neutralize_to
 from bot.serving.artifacts import Artifact
-from bot.serving.names import GOLDEN, HISTORY, NETWORK, PREPROCESS, STACKED, is_network, member_target, tree_file
-from models.inference.ensemble import blend, expected_score
-from models.inference.exported import ExportedNetwork
-from models.inference.stack import Stack
-from models.trees.trees import TreeModel
-
-MAX_OUT_OF_RANGE = 0.01
-"""Largest share of values outside 0 to 4 that are filled as missing. More of them mean a new coding of the features."""
+from bot.serving.names import BENCHMARK, GOLDEN, HISTORY, PREPROCESS
+from models.inference.ensemble import blend
 
 GOLDEN_TOLERANCE = 1e-5
 """Largest difference of a replayed golden score: another processor sums float32 in another order."""
-
-Opener = Callable[[Path], ExportedNetwork]
-"""Function that opens a network's file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,79 +47,70 @@ class Scored:
 
 class Members:
     """
-    The models of one folder: a network in ONNX, tree models as text, and the history state they share.
+    The models of one folder.
 
     Attributes:
-        manifest: Preprocessing of all members.
-        history: History of the network where no other is given.
+        models: Loaded models by the name of their owner.
+        manifest: Preprocessing of members without a feature set of their own.
+        history: History that the models read where no other is given; it covers the needs of all.
+        features: Features that at least one member reads, or that exposure is measured to.
 
     Args:
         folder: Folder of the files.
-        names: Names of the members.
-        target: Target of the member ``tsmixer``; ``tsmixer_<name>`` predicts ``target_<name>``.
+        members: Members to score, each with its target; the owner of a head's model must be among them.
         prefix: Prefix of the models' file names.
         threads: Threads for scoring.
-        open_network: Function that opens the network; ``None`` uses onnxruntime.
+        open_network: Function that opens a network's file; ``None`` uses onnxruntime.
 
     Raises:
         ValueError: A file does not load, or a model needs inputs that the preprocessing does not make.
+        BadConfig: A kind is not installed.
     """
 
     def __init__(
         self,
         folder: Path,
-        names: Sequence[str],
+        members: Sequence[Member],
         *,
-        target: str,
         prefix: str = "",
         threads: int = 1,
-        open_network: Opener | None = None,
+        open_network: OpenNetwork | None = None,
     ) -> None:
-        self.manifest = Preprocess.from_json((folder / PREPROCESS).read_text(encoding="utf-8"))
-        self._known = (*self.manifest.features, *self.manifest.engineered_names)
-        predicted = {name: member_target(name, target) for name in names if is_network(name)}
-        opener = open_network or _with_onnxruntime(threads)
-        self._network = opener(folder / f"{prefix}{NETWORK}") if predicted else None
-        self._heads = (
-            {name: self._network.targets.index(head) for name, head in predicted.items()} if self._network else {}
-        )
-        self._stack = None if self._network is None else open_stack(folder, self._network, prefix, threads=threads)
-        self._trees = {
-            name: TreeModel(folder / (prefix + tree_file(name)), threads=threads)
-            for name in names
-            if name not in predicted
+        self.manifest = _preprocess(folder, None)
+        self._own = {one.feature_set: _preprocess(folder, one.feature_set) for one in members}
+        self.models = {
+            unit.owner.name: registry.find(unit.owner.kind).load(
+                Source(
+                    unit=unit,
+                    folder=folder,
+                    preprocess=self.preprocess_of(unit.owner),
+                    open_network=open_network or _with_onnxruntime(threads),
+                    prefix=prefix,
+                    threads=threads,
+                )
+            )
+            for unit in units(members)
         }
+        read = (name for one in (self.manifest, *self._own.values()) for name in one.features)
+        self.features = tuple(dict.fromkeys(read))
         state = folder / HISTORY
         self.history = HistoryState.from_bytes(state.read_bytes()) if state.is_file() else None
 
-    def score(self, prepared: Prepared, *, window: Window = "stored") -> dict[str, np.ndarray]:
-        """
-        Score prepared rows of one era.
+    def preprocess_of(self, member: Member) -> Preprocess:
+        """Return the preprocessing of a member."""
+        return self._own[member.feature_set]
 
-        Args:
-            prepared: The rows.
-            window: Realised feature returns that were resolved at the era, shape ``(L, F, T)``; or ``stored``, those of
-                the artifact; or ``masked``, none.
+    def score(self, rows: EraRows) -> dict[str, np.ndarray]:
+        """
+        Score the rows of one era.
 
         Returns:
-            Raw score of each member. Shape ``(rows,)`` each.
+            Raw score of each member, without members that cannot score this era. Shape ``(rows,)`` each.
         """
-        scores = {}
-        if self._network is not None:
-            stacked = None if self._stack is None else self._stack.predict(prepared.features, prepared.engineered)
-            logits = self._network.logits(prepared.features, prepared.engineered, self._history(window), stacked)
-            expected = expected_score(logits, kind="corr")
-            scores.update({name: expected[:, head] for name, head in self._heads.items()})
-        for name, trees in self._trees.items():
-            inputs = _tree_inputs(prepared, self._known, trees.feature_names)
-            scores[name] = trees.predict(inputs.features, inputs.engineered)
+        scores: dict[str, np.ndarray] = {}
+        for model in self.models.values():
+            scores.update(model.score(rows))
         return scores
-
-    def _history(self, window: Window) -> np.ndarray | None:
-        """Return the feature returns that *window* stands for, ``None`` where they are masked."""
-        if not isinstance(window, str):
-            return window
-        return None if self.history is None or window == "masked" else self.history.window
 
 
 class Scorer:
@@ -144,23 +131,22 @@ class Scorer:
         ArtifactInvalid: A file does not load, or the golden batch does not replay on this machine.
     """
 
-    def __init__(self, artifact: Artifact, *, threads: int = 1, open_network: Opener | None = None) -> None:
+    def __init__(self, artifact: Artifact, *, threads: int = 1, open_network: OpenNetwork | None = None) -> None:
         self.artifact = artifact
         try:
-            weights = dict(artifact.manifest.get("weights", artifact.required("recipe", "weights")))
-            self.weights = {str(name): float(weight) for name, weight in weights.items() if weight}
+            self.weights = weights_of(artifact.manifest)
             self._proportion = float(artifact.required("recipe", "neutralize"))
+            self._to_benchmark = artifact.manifest["recipe"].get("neutralizers") == BENCHMARK and self._proportion > 0
             self._members = Members(
-                artifact.folder,
-                tuple(self.weights),
-                target=str(artifact.required("target")),
-                threads=threads,
-                open_network=open_network,
+                artifact.folder, members_of(artifact.manifest), threads=threads, open_network=open_network
             )
             self.manifest = self._members.manifest
+            self._needs_benchmark = any(
+                registry.find(one.kind).needs(one).live_benchmark for one in members_of(artifact.manifest)
+            )
             places = {name: index for index, name in enumerate(self.manifest.features)}
             self._neutralizers = [places[name] for name in artifact.required("neutralizers")]
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, BadConfig) as error:
             raise ArtifactInvalid(f"artifact {artifact.id} does not load: {error}") from None
         self._replay(artifact.path(GOLDEN))
 
@@ -170,43 +156,37 @@ class Scorer:
         return self._members.history
 
     @property
-    def benchmark(self) -> str | None:
-        """Return the column of the benchmark models that the ensemble is neutralized to, ``None`` for features."""
-        column = self.artifact.manifest.get("benchmark")
-        return str(column) if column and self._proportion else None
+    def features(self) -> tuple[str, ...]:
+        """Return the features that scoring reads."""
+        return self._members.features
 
-    def score(
-        self,
-        names: Sequence[str],
-        values: np.ndarray,
-        *,
-        window: Window = "stored",
-        benchmark: np.ndarray | None = None,
-    ) -> Scored:
+    @property
+    def benchmark(self) -> str | None:
+        """Return the column of the benchmark models that a round needs, ``None`` where it needs none."""
+        column = self.artifact.manifest.get("benchmark")
+        return str(column) if column and (self._to_benchmark or self._needs_benchmark) else None
+
+    def score(self, rows: EraRows) -> Scored:
         """
         Score the rows of one era.
 
-        Args:
-            names: Columns of *values*; features the artifact does not know are ignored.
-            values: Raw codes. Shape ``(rows, columns)``, int8.
-            window: History of the network; see :meth:`Members.score`.
-            benchmark: Predictions of :attr:`benchmark`, NaN where there are none; without them the ensemble is not
-                neutralized. Shape ``(rows,)``.
+        Without the benchmark's predictions, an ensemble that is neutralized to them is not neutralized, and a member that
+        predicts with them is left out.
 
         Raises:
             SchemaMismatch: A feature that the artifact was trained with is missing, or the features have a new coding.
+            ArtifactInvalid: No member can score the rows.
         """
-        prepared = prepare(self.manifest, names, values)
-        if prepared.out_of_range > MAX_OUT_OF_RANGE * prepared.features.size:
-            raise SchemaMismatch(
-                f"{prepared.out_of_range / prepared.features.size:.1%} of the feature values lie outside 0 to 4"
-                f" (limit {MAX_OUT_OF_RANGE:.0%}): the features have a new coding; retrain on the current data"
-            )
-        members = self._members.score(prepared, window=window)
+        prepared = rows.prepared(self.manifest)
+        members = self._members.score(rows)
         neutralizers = prepared.features[:, self._neutralizers]
-        against = neutralizers if self.benchmark is None else benchmark
-        predictions = ensemble(members, self.weights, against, proportion=self._proportion)
-        return Scored(predictions=predictions, members=members, prepared=prepared, neutralizers=neutralizers)
+        against = rows.benchmark if self._to_benchmark else neutralizers
+        weights = {name: weight for name, weight in self.weights.items() if name in members}
+        if not any(weights.values()):
+            raise ArtifactInvalid(f"artifact {self.artifact.id}: no member can score the rows")
+        shown = {name: members[name] for name in weights}
+        predictions = ensemble(shown, weights, against, proportion=self._proportion)
+        return Scored(predictions=predictions, members=shown, prepared=prepared, neutralizers=neutralizers)
 
     def _replay(self, path: Path) -> None:
         try:
@@ -221,25 +201,6 @@ class Scorer:
                 )
 
 
-def open_stack(folder: Path, network: ExportedNetwork, prefix: str = "", *, threads: int = 1) -> Stack | None:
-    """
-    Return the tree models whose predictions a stacked network takes; ``None`` for another network.
-
-    Args:
-        folder: Folder of the network's files.
-        network: The network.
-        prefix: Prefix of the models' file names.
-        threads: Threads for scoring.
-
-    Raises:
-        OSError: A file cannot be read.
-        ValueError: A file is damaged.
-    """
-    if "predictions" not in network.inputs:
-        return None
-    return Stack([folder / (prefix + tree_file(STACKED + name)) for name in network.targets], threads=threads)
-
-
 def replay(members: Members, golden: bytes) -> dict[str, float]:
     """
     Score a golden batch again and return the largest difference of each member.
@@ -248,8 +209,9 @@ def replay(members: Members, golden: bytes) -> dict[str, float]:
         ValueError, KeyError, EOFError, BadZipFile: *golden* is no golden batch of these members.
     """
     content = np.load(io.BytesIO(golden), allow_pickle=False)
-    again = members.score(prepare(members.manifest, members.manifest.features, content["values"]))
-    return {name: float(np.abs(scores - content[name]).max()) for name, scores in again.items()}
+    names = tuple(content["names"].tolist()) if "names" in content else members.manifest.features
+    again = members.score(RawRows(names=names, values=content["values"], history=members.history))
+    return {name: float(np.abs(scores - content[name]).max()) for name, scores in again.items() if name in content}
 
 
 def ensemble(
@@ -282,49 +244,43 @@ def ensemble(
     )
 
 
-def golden_batch(values: np.ndarray, members: dict[str, np.ndarray]) -> bytes:
-    """Pack raw rows and the scores that each member must reproduce. Shapes ``(rows, F)`` and ``(rows,)``."""
+def golden_batch(names: Sequence[str], values: np.ndarray, members: Mapping[str, np.ndarray]) -> bytes:
+    """Pack raw rows, the names of their columns, and the scores that each member must reproduce."""
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {"values": values, **members}
+    arrays: dict[str, Any] = {"values": values, "names": np.array(names), **members}
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
-def _with_onnxruntime(threads: int) -> Opener:
+def members_of(manifest: Mapping[str, Any]) -> tuple[Member, ...]:
+    """
+    Return the members that an artifact's ensemble needs: those with a share, and the owners of their models.
+
+    Raises:
+        ArtifactInvalid: The manifest lists them in an unknown form.
+        BadConfig: A kind is not installed.
+    """
+    members, shares = from_manifest(manifest), weights_of(manifest)
+    owners = {one.head_of for one in members if one.name in shares}
+    return tuple(one for one in members if one.name in shares or one.name in owners)
+
+
+def weights_of(manifest: Mapping[str, Any]) -> dict[str, float]:
+    """Return the share of each member of an artifact's ensemble, without members that have none."""
+    weights = dict(manifest["weights"] if "weights" in manifest else manifest["recipe"]["weights"])
+    return {str(name): float(weight) for name, weight in weights.items() if weight}
+
+
+def preprocess_file(feature_set: str | None) -> str:
+    """Return the name of the preprocessing of members with a feature set of their own, or of all others."""
+    return PREPROCESS if feature_set is None else f"preprocess-{feature_set}.json"
+
+
+def _preprocess(folder: Path, feature_set: str | None) -> Preprocess:
+    return Preprocess.from_json((folder / preprocess_file(feature_set)).read_text(encoding="utf-8"))
+
+
+def _with_onnxruntime(threads: int) -> OpenNetwork:
     from models.inference.runtime import OnnxNetwork  # noqa: PLC0415 - not installed on Numerai's machines
 
     return partial(OnnxNetwork, threads=threads)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _TreeInputs:
-    """
-    Inputs of one tree model.
-
-    Attributes:
-        features: Codes. Shape ``(rows, F)``, int8.
-        engineered: Row aggregates. Shape ``(rows, E)``, float32.
-    """
-
-    features: np.ndarray
-    engineered: np.ndarray
-
-
-def _tree_inputs(prepared: Prepared, known: Sequence[str], wanted: Sequence[str]) -> _TreeInputs:
-    """Return a tree model's inputs: all columns where it was trained on all, else its columns by name."""
-    if tuple(wanted) == tuple(known):
-        return _TreeInputs(features=prepared.features, engineered=prepared.engineered)
-    position = {name: index for index, name in enumerate(known)}
-    features = len(prepared.features.T)
-    try:
-        chosen = [position[name] for name in wanted]
-    except KeyError as error:
-        raise ValueError(f"a tree model needs {error}, which the preprocessing does not make") from None
-    plain = [index for index in chosen if index < features]
-    made = [index - features for index in chosen if index >= features]
-    if chosen != plain + [index + features for index in made]:
-        raise ValueError("a tree model takes engineered columns before features, which nobody trains")
-    return _TreeInputs(
-        features=np.ascontiguousarray(prepared.features[:, plain]),
-        engineered=np.ascontiguousarray(prepared.engineered[:, made]),
-    )

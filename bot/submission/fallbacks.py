@@ -27,6 +27,7 @@ from bot.features.column_sums import ColumnSums
 from bot.features.distributions import FeatureDistributions, FeatureDrift
 from bot.findings import Absent
 from bot.history.published import choose, history_path
+from bot.members.rows import RawRows
 from bot.record.ledger import Entry, Ledger
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.names import DISTRIBUTIONS
@@ -216,14 +217,16 @@ class Fallbacks:
 
     def _score(self, scorer: Scorer, live: LiveFile, round_: Round, watch: ScoringWatch) -> "_Scored":
         """Score the live rows, neutralized to the benchmark where the artifact wants it and it is there."""
-        live.refuse_unreadable(scorer.manifest.features)
+        live.refuse_unreadable(scorer.features)
         version = self._version(scorer)
-        window = choose(scorer.history, history_path(self.state_dir, version), now=self.client.server_now())
+        history = choose(scorer.history, history_path(self.state_dir, version), now=self.client.server_now())
         benchmark = self._benchmark(scorer, live, round_, version)
         predictions = benchmark if isinstance(benchmark, np.ndarray) else None
         try:
             with watch.scoring(scorer.artifact.id):
-                rows = scorer.score(live.names, live.values, window=window, benchmark=predictions)
+                rows = scorer.score(
+                    RawRows(names=live.names, values=live.values, history=history, benchmark=predictions)
+                )
         except (RuntimeError, ValueError, MemoryError) as error:  # of onnxruntime and numpy: one model's failure
             raise ArtifactInvalid(f"artifact {scorer.artifact.id} does not score: {error}") from None
         for finding in rows.prepared.findings:

@@ -11,7 +11,10 @@ import structlog
 from bot.data.era_store import EraStore
 from bot.data.reference_predictions import ReferencePredictions, benchmark_model
 from bot.errors import OperatorNeeded
+from bot.members import registry
 from bot.scoring.coverage import if_covered
+from bot.training.recipes import ResolvedRecipe
+from bot.training.training_data import TrainingData
 from bot.training.training_set import TrainingSet
 from models.inference.ensemble import gaussianize
 
@@ -40,10 +43,31 @@ def with_benchmark(data: TrainingSet, store: EraStore, folder: Path, *, target: 
     if not known:
         reason = reference.absent.get("bmc", "its predictions are of other rows")
         raise OperatorNeeded(
-            f"labels = 'benchmark_residual', benchmark_penalty, and stop_on = 'bmc' or 'pay' need the benchmark's"
+            f"label = 'residual', benchmark_penalty, and stop_on = 'bmc' or 'pay' need the benchmark's"
             f" predictions: {reason}; run `bot sync`"
         )
     return replace(data, benchmark=known)
+
+
+def with_benchmarks(data: TrainingData, plan: ResolvedRecipe, folder: Path) -> TrainingData:
+    """
+    Return data whose models have the benchmark's predictions where they learn from them.
+
+    Args:
+        data: Data of a recipe.
+        plan: The recipe.
+        folder: Folder of the synced files.
+
+    Raises:
+        OperatorNeeded: There is no benchmark model of a target for any era.
+    """
+    store, models = data.main.store.store, dict(data.models)
+    for unit in plan.units:
+        owner = unit.owner
+        if registry.find(owner.kind).needs(owner).benchmark:
+            known = with_benchmark(models[owner.name], store, folder, target=str(owner.target))
+            models[owner.name] = replace(known, residual=owner.residual if owner.label == "residual" else None)
+    return replace(data, models=models)
 
 
 def neutralizer_column(folder: Path, store: EraStore, positions: Sequence[int], target: str) -> str:
@@ -68,29 +92,6 @@ def neutralizer_column(folder: Path, store: EraStore, positions: Sequence[int], 
             " hold out fewer eras, or take a feature set"
         )
     return column
-
-
-def covered_positions(data: TrainingSet, positions: Sequence[int], block: str) -> tuple[int, ...]:
-    """
-    Return the *positions* that the benchmark covers; all of them where *data* has no benchmark.
-
-    Residual labels exist only there, and only there a validation era has BMC and pay.
-
-    Raises:
-        OperatorNeeded: It covers none.
-    """
-    if data.benchmark is None:
-        return tuple(positions)
-    kept = tuple(position for position in positions if position in data.benchmark)
-    if not kept:
-        first, last = (data.store.eras[one] for one in (min(data.benchmark), max(data.benchmark)))
-        raise OperatorNeeded(
-            f"the benchmark model covers eras {first} to {last}, none of them a {block} era;"
-            " hold out fewer eras, or take labels = 'target', benchmark_penalty = 0 and stop_on = 'corr'"
-        )
-    if len(kept) < len(positions):
-        log.info("network.eras_without_benchmark", block=block, left_out=len(positions) - len(kept), eras=len(kept))
-    return kept
 
 
 def _normal_scores(predictions: npt.NDArray[np.float64]) -> Floats:

@@ -5,26 +5,33 @@ Read recipes from files: ``recipes/<name>.toml`` beside ``bot.toml``, in additio
 
     # recipes/patient.toml
     base = "standard"              # missing keys keep the values of this recipe; default "standard"
-    target = "target_ender_60"     # without it, and without feature_set, the settings apply
+    target = "target_ender_60"     # without it, and without data.feature_set, the settings apply
     neutralize = 0.5
 
-    [weights]                      # replaces all weights of the base
-    tsmixer = 0.4
-    gbm = 0.4
-    gbm_ender_20 = 0.2
+    [data]
+    feature_set = "medium"
+    every = 4
 
-    [network]                      # like [floors], replaces single keys
+    [members.mixer]                # members replace all members of the base; a member that has the name of one of
+    kind = "tsmixer"               # the base's, and its kind, keeps that one's other values
+    weight = 0.6
+    [members.mixer.network]
     lookback = 26
 
+    [members.trees]
+    kind = "lightgbm"
+    weight = 0.4
+
 A file may not have the name of a built-in recipe. Unknown keys, wrong types and impossible values are refused.
+Files that list members by ``[weights]``, ``[network]`` and ``gbm`` are read too, see ``_older_recipes``.
 """
 
 import difflib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +39,48 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from bot.errors import BadConfig
-from bot.serving.names import NETWORK_MEMBER, TREE_MEMBER, member_target
+from bot.members import registry
+from bot.members.member import Member
+from bot.serving.names import DISTRIBUTIONS, ENSEMBLE, GOLDEN, HISTORY, PREPROCESS
 from bot.system.file_names import is_file_name
 from bot.tournament.columns import horizon
-from bot.training._recipe_limits import conflicts, out_of_range
-from bot.training.recipes import META_MODEL, RECIPES, Floors, NetworkRecipe, Recipe
-from models.trees.gbm_options import PRESETS
+from bot.training._older_recipes import OLDER_KEYS, older_members
+from bot.training._recipe_limits import numbers_out_of_range
+from bot.training.recipes import META_MODEL, RECIPES, Floors, Recipe
 
 FOLDER = Path("recipes")
+DATA = (
+    "feature_set",
+    "every",
+    "first_era",
+    "newest",
+    "missing",
+    "normalize",
+    "engineered",
+    "validation_eras",
+    "holdout_eras",
+)
+"""Keys that may stand in the table ``[data]``."""
+
 _FEATURE_SET = re.compile(r"[a-z]{1,40}|v[0-9]{1,3}_equivalent_features|fncv[0-9]{1,3}_features")
 """Names of feature sets in features.json of every version so far; a word may be a group of a later version."""
 
 _SETS = "there are small, medium, all, the groups, v<n>_equivalent_features and fncv<n>_features"
 
-_TABLES = {"network": NetworkRecipe, "floors": Floors}
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_TAKEN = {
+    ENSEMBLE,
+    "values",
+    "names",
+    "manifest",
+    "evaluation",
+    *(one.partition(".")[0] for one in (PREPROCESS, HISTORY, GOLDEN, DISTRIBUTIONS)),
+}
+"""Names that artifacts and tables use for something else."""
+
 log = structlog.get_logger()
 _RECIPE: TypeAdapter[Recipe] = TypeAdapter(Recipe)
+_MEMBER: TypeAdapter[Member] = TypeAdapter(Member)
 
 
 def names(folder: Path = FOLDER) -> tuple[str, ...]:
@@ -94,14 +127,14 @@ def history_needs(folder: Path = FOLDER) -> HistoryNeeds:
 
     A file that is not valid is left out and logged: only its own recipe fails, by the same message.
     """
-    networks = []
+    needs = []
     for name in names(folder):
         try:
-            networks.append(find(name, folder).network)
+            needs += [registry.find(one.kind).needs(one) for one in find(name, folder).members]
         except BadConfig as error:
             log.warning("recipe.unusable", reason=str(error))
-    targets = dict.fromkeys(name for network in networks for name in network.history_targets)
-    return HistoryNeeds(targets=tuple(targets), lookback=max(network.lookback for network in networks))
+    targets = dict.fromkeys(name for one in needs for name in one.history)
+    return HistoryNeeds(targets=tuple(targets), lookback=max((one.lookback for one in needs), default=0))
 
 
 def read(path: Path) -> Recipe:
@@ -121,37 +154,120 @@ def read(path: Path) -> Recipe:
         raise BadConfig(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path} is not valid TOML: {error}") from None
-    base = content.pop("base", "standard")
-    if base not in RECIPES:
-        raise BadConfig(f"{path}: base must be one of {', '.join(sorted(RECIPES))}, not {base!r}")
-    _refuse_unknown(path, content, Recipe, "")
-    merged = asdict(RECIPES[base]) | {key: value for key, value in content.items() if key not in _TABLES}
-    for table, kind in _TABLES.items():
-        changes = content.get(table, {})
-        if not isinstance(changes, dict):
-            raise BadConfig(f"{path}: {table} must be a table, [{table}]")
-        _refuse_unknown(path, changes, kind, f"{table}.")
-        merged[table] = asdict(getattr(RECIPES[base], table)) | changes
-    if isinstance(merged["weights"], dict):
-        merged["weights"] = list(merged["weights"].items())
-    merged["name"] = path.stem
     try:
-        # Strict JSON takes a list for a tuple and 1 for 1.0, but no text for a number.
-        recipe = _RECIPE.validate_json(json.dumps(merged, default=str), strict=True)
+        recipe = _recipe(path.stem, content)
+        _refuse_problems(recipe)
+    except BadConfig as error:
+        raise BadConfig(f"{path}: {error}") from None
+    return recipe
+
+
+def _recipe(name: str, content: dict[str, Any]) -> Recipe:
+    """Return the recipe that a file's content describes, its values unchecked beyond their types."""
+    base_name = content.pop("base", "standard")
+    if base_name not in RECIPES:
+        raise BadConfig(f"base must be one of {', '.join(sorted(RECIPES))}, not {base_name!r}")
+    base = RECIPES[base_name]
+    data, tables = (
+        _table(content, "data"),
+        {key: content.pop(key) for key in ("members", *OLDER_KEYS) if key in content},
+    )
+    _refuse_unknown(data, DATA, "data.")
+    if twice := sorted(data.keys() & content.keys()):
+        raise BadConfig(f"{twice[0]} stands in [data] and outside of it; keep one of them")
+    known = [one.name for one in fields(Recipe) if one.name != "name"]
+    _refuse_unknown(content, [*known, "data", *OLDER_KEYS], "")
+    floors = _table(content, "floors")
+    _refuse_unknown(floors, [one.name for one in fields(Floors)], "floors.")
+    merged = asdict(replace(base, members=())) | content | data | {"floors": asdict(base.floors) | floors, "name": name}
+    recipe: Recipe = _validated(_RECIPE, merged, "")
+    return replace(recipe, members=_members(name, base, tables))
+
+
+def _members(name: str, base: Recipe, tables: Mapping[str, Any]) -> tuple[Member, ...]:
+    """Return the members of a file: its own, those of an older form, or those of the base."""
+    own = tables.get("members")
+    older = {key: value for key, value in tables.items() if key != "members"}
+    if own is None:
+        return older_members(name, base, older) if older else base.members
+    if older:
+        raise BadConfig(f"{', '.join(older)} cannot stand beside [members.NAME]; write the options into the members")
+    if not isinstance(own, dict) or not own:
+        raise BadConfig("members must be tables, [members.NAME]")
+    kinds = {one.name: one for one in base.members}
+    found: list[Member] = []
+    for each, table in own.items():
+        if not isinstance(table, dict):
+            raise BadConfig(f"members.{each} must be a table, [members.{each}]")
+        owner = own.get(table.get("head_of")) if isinstance(table.get("head_of"), str) else None
+        inherited = owner.get("kind") if isinstance(owner, dict) else None
+        found.append(_member(each, table, kinds.get(each), inherited))
+    return tuple(found)
+
+
+def _member(name: str, table: Mapping[str, Any], before: Member | None, inherited: object) -> Member:
+    """Return a member; *before* is that of the base with its name, *inherited* the kind of its model's owner."""
+    where = f"members.{name}"
+    kind_name = table.get("kind", inherited or (before.kind if before else None))
+    if not isinstance(kind_name, str):
+        raise BadConfig(f"{where}: kind must name a kind: {', '.join(registry.names())}")
+    kind = registry.find(kind_name)
+    before = before if before is not None and before.kind == kind_name else None
+    options = [one.name for one in fields(kind.options)]
+    own = [one.name for one in fields(Member) if one.name not in ("name", "options")]
+    _refuse_unknown(table, [*own, *options], f"{where}.")
+    plain = {key: table[key] for key in own if key in table}
+    changed = {key: table[key] for key in options if key in table}
+    if changed and "head_of" in table:
+        raise BadConfig(f"{where}: a head takes the options of its model; remove {', '.join(changed)}")
+    base = {} if before is None else {key: getattr(before, key) for key in own}
+    member: Member = _validated(_MEMBER, base | plain | {"name": name, "kind": kind_name, "options": None}, f"{where}.")
+    merged = _merged(kind.options() if before is None else before.options, changed, where)
+    return replace(member, options=_validated(TypeAdapter(kind.options), merged, f"{where}."))
+
+
+def _merged(options: Any, changed: Mapping[str, Any], where: str) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    """Return options as JSON with some keys changed; of a table of options, single keys."""
+    merged = asdict(options)
+    for key, value in changed.items():
+        present = getattr(options, key)
+        if is_dataclass(present):
+            if not isinstance(value, dict):
+                raise BadConfig(f"{where}.{key} must be a table, [{where}.{key}]")
+            _refuse_unknown(value, [one.name for one in fields(present)], f"{where}.{key}.")
+            merged[key] = merged[key] | value
+        else:
+            merged[key] = value
+    return merged
+
+
+def _validated(adapter: TypeAdapter[Any], content: Mapping[str, Any], prefix: str) -> Any:  # noqa: ANN401 - of any type
+    """Return the value of a type from its JSON. Strict: it takes a list for a tuple and 1 for 1.0, but no text for a number."""
+    try:
+        return adapter.validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        raise BadConfig(f"{path}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
-    _refuse_impossible(path, recipe)
-    return recipe
+        raise BadConfig(f"{prefix}{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
 
 
 def to_toml(recipe: Recipe) -> str:
     """Return the content of a recipe's file with every value; the inverse of :func:`read`."""
     content = {key: value for key, value in asdict(recipe).items() if key != "name" and value is not None}
-    tables = {"weights": dict(content.pop("weights")), **{name: content.pop(name) for name in _TABLES}}
+    floors = content.pop("floors")
+    del content["members"]
+    data = {key: content.pop(key) for key in DATA if key in content}
+    tables = {"data": data, "floors": floors}
+    for member in recipe.members:
+        plain = {
+            key: value for key, value in asdict(member).items() if key not in ("name", "options") and value is not None
+        }
+        options = {} if member.head_of else asdict(member.options)
+        inner = {key: options.pop(key) for key in list(options) if isinstance(options[key], dict)}
+        tables[f"members.{member.name}"] = plain | {key: value for key, value in options.items() if value is not None}
+        tables |= {f"members.{member.name}.{key}": value for key, value in inner.items()}
     lines = [f"{key} = {_value(value)}" for key, value in content.items()]
     for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{key} = {_value(value)}" for key, value in table.items())]
+        lines += ["", f"[{name}]", *(f"{key} = {_value(value)}" for key, value in table.items() if value is not None)]
     return "\n".join(lines) + "\n"
 
 
@@ -160,11 +276,18 @@ def _value(value: Any) -> str:  # noqa: ANN401 - any value of a recipe: text, nu
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _refuse_unknown(path: Path, content: Mapping[str, Any], kind: type[Any], prefix: str) -> None:
-    known = [field.name for field in fields(kind) if field.name != "name"]
+def _table(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """Take a table out of a file's content; empty where the file has none."""
+    table = content.pop(name, {})
+    if not isinstance(table, dict):
+        raise BadConfig(f"{name} must be a table, [{name}]")
+    return table
+
+
+def _refuse_unknown(content: Iterable[str], known: Iterable[str], prefix: str) -> None:
     for key in content:
-        if key not in known:
-            raise BadConfig(f"{path}: {prefix}{key} is unknown{_near(key, known)}")
+        if key not in (listed := list(known)):
+            raise BadConfig(f"{prefix}{key} is unknown{_near(key, listed)}")
 
 
 def _near(name: str, known: Any) -> str:  # noqa: ANN401 - any collection of names
@@ -172,43 +295,56 @@ def _near(name: str, known: Any) -> str:  # noqa: ANN401 - any collection of nam
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _refuse_impossible(path: Path, recipe: Recipe) -> None:
-    """Refuse values of the right type that cannot be trained, blended or judged."""
-    network, members = recipe.network, [name for name, _ in recipe.weights]
-    answers = {member_target(name, main="") for name in members if name.startswith(f"{NETWORK_MEMBER}_")}
-    tree_targets = [member_target(name, main="") for name in members if name.startswith(f"{TREE_MEMBER}_")]
-    lists = {
-        "targets": recipe.targets, "engineered": recipe.engineered, "weights": members,
-        "network.history_targets": network.history_targets,
-    }  # fmt: skip
-    repeated = [key for key, names in lists.items() if len(set(names)) != len(names)]
-    wrong = [
-        (bool(repeated), f"{', '.join(repeated)}: a name occurs twice"),
-        (recipe.gbm not in PRESETS, f"gbm = {recipe.gbm!r} is no preset; presets: {', '.join(PRESETS)}"),
-        (
-            not all(name.split("_")[0] in (NETWORK_MEMBER, TREE_MEMBER) for name in members),
-            f"weights: members are tsmixer, gbm, tsmixer_<name> and gbm_<name>, not {', '.join(members)}",
-        ),
-        (
-            bool(answers - set(recipe.targets)),
-            f"weights: the network does not learn {', '.join(sorted(answers - set(recipe.targets)))}; add it to targets",
-        ),
-        (not any(weight for _, weight in recipe.weights), "weights must be at least 0, and one of them more"),
-        (
-            recipe.neutralizers == META_MODEL,
-            "neutralizers = 'meta_model': an open round's meta model is not published; take 'benchmark' or a feature set",
-        ),
-        *(
-            (not _FEATURE_SET.fullmatch(name), f"{key} = {name!r} is no feature set; {_SETS}")
-            for key, name in (("neutralizers", recipe.neutralizers), ("feature_set", recipe.feature_set or "all"))
-        ),
-    ]
-    for problem, reason in (*((True, line) for line in (*out_of_range(recipe), *conflicts(network))), *wrong):
-        if problem:
-            raise BadConfig(f"{path}: {reason}")
-    own = () if recipe.target is None else (recipe.target,)
-    for target in (*own, *recipe.targets, *network.history_targets, *tree_targets):
+def _refuse_problems(recipe: Recipe) -> None:
+    for problem in _problems(recipe):
+        raise BadConfig(problem)
+
+
+def _problems(recipe: Recipe) -> Iterable[str]:
+    """Yield a line for each value of the right type that cannot be trained, blended or judged."""
+    yield from numbers_out_of_range(recipe)
+    for key, listed in (("targets", recipe.targets), ("engineered", recipe.engineered)):
+        if len(set(listed)) != len(listed):
+            yield f"{key}: a name occurs twice"
+    for key, name in (("neutralizers", recipe.neutralizers), ("feature_set", recipe.feature_set or "all")):
+        if name == META_MODEL:
+            yield f"{key} = 'meta_model': an open round's meta model is not published; take 'benchmark' or a feature set"
+        elif not _FEATURE_SET.fullmatch(name):
+            yield f"{key} = {name!r} is no feature set; {_SETS}"
+    if recipe.first_era is not None and not re.fullmatch(r"[0-9]{4,5}", recipe.first_era):
+        yield f"first_era = {recipe.first_era!r} is no era; eras are written 0001 to 9999"
+    if not any(one.weight for one in recipe.members):
+        yield "the weights of all members are 0; one of them must be over 0"
+    for member in recipe.members:
+        yield from _member_problems(member, {one.name: one for one in recipe.members})
+    targets = [recipe.target, *recipe.targets, *(one.target for one in recipe.members)]
+    needs = [registry.find(one.kind).needs(one) for one in recipe.members]
+    yield from _target_problems([*filter(None, targets), *(name for one in needs for name in one.history)])
+
+
+def _member_problems(member: Member, members: Mapping[str, Member]) -> Iterable[str]:
+    where = f"members.{member.name}"
+    if not _NAME.fullmatch(member.name) or member.name in _TAKEN:
+        yield f"{where}: a name has small letters, digits and _, begins with a letter, and is none of {', '.join(sorted(_TAKEN))}"
+    if member.feature_set is not None and not _FEATURE_SET.fullmatch(member.feature_set):
+        yield f"{where}.feature_set = {member.feature_set!r} is no feature set; {_SETS}"
+    if member.label == "target" and member.residual != 1:
+        yield f"{where}.residual = {member.residual:g} has no effect without label = 'residual'"
+    if member.head_of is None:
+        yield from (f"{where}.{line}" for line in registry.find(member.kind).problems(member))
+        return
+    owner = members.get(member.head_of)
+    if owner is None or owner.head_of is not None or owner.kind != member.kind:
+        yield f"{where}.head_of = {member.head_of!r} is no {member.kind} member with a model of its own"
+    elif (member.label, member.residual, member.feature_set) != (owner.label, owner.residual, owner.feature_set):
+        yield f"{where}: label, residual and feature_set are those of {owner.name}; remove them, or repeat them exactly"
+    elif not registry.find(member.kind).needs(owner).auxiliary:
+        yield f"{where}.head_of: a {member.kind} has one output"
+
+
+def _target_problems(targets: Iterable[str]) -> Iterable[str]:
+    for target in targets:
         try:
             horizon(target)
         except ValueError as error:
-            raise BadConfig(f"{path}: {error}") from None
+            yield str(error)

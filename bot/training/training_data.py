@@ -1,29 +1,48 @@
 """Columns, eras and files that a retrain derives from the synced data before it fits anything."""
 
-from collections.abc import Collection
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import structlog
 
-from bot.errors import SchemaMismatch
+from bot.data.era_store import EraStore
+from bot.errors import CannotSplit, SchemaMismatch
 from bot.features.distributions import FeatureDistributions, sample
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess, prepare
-from bot.history.factor_history import HistoryState
+from bot.history.factor_history import FeatureReturns, HistoryState
 from bot.history.sync import Synced
-from bot.serving.names import HISTORY, PREPROCESS, member_target
+from bot.members import registry
+from bot.members.member import Unit
+from bot.serving.names import HISTORY
+from bot.serving.scorer import preprocess_file
 from bot.system.progress import ProgressCallback
 from bot.training.recipes import Recipe, ResolvedRecipe
-from bot.training.splits import Split, UsedEras, holdout, resolved
+from bot.training.splits import LEAST, Split, UsedEras, holdout, resolved
 from bot.training.training_set import TrainingSet
 
 log = structlog.get_logger()
 
 COMPARED = 52
 """Newest eras (one year) whose feature distributions live rows are compared with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingData:
+    """
+    The history as the members of a recipe read it.
+
+    Attributes:
+        main: Columns of the recipe's feature set, with all targets and without history.
+        models: Columns, targets and history of each model, by the name of its owner.
+        preprocesses: Preprocessing by feature set; ``None`` is the recipe's own.
+    """
+
+    main: TrainingSet
+    models: Mapping[str, TrainingSet]
+    preprocesses: Mapping[str | None, Preprocess]
 
 
 def left_out_targets(plan: ResolvedRecipe, known: Collection[str]) -> tuple[str, ...]:
@@ -37,15 +56,13 @@ def left_out_targets(plan: ResolvedRecipe, known: Collection[str]) -> tuple[str,
     Raises:
         SchemaMismatch: The data lack the main target, or the target of every member with a weight.
     """
-    history = plan.recipe.network.history_targets if plan.recipe.network.lookback else ()
-    wanted = dict.fromkeys((*plan.targets, *plan.trees.values(), *history))
-    absent = tuple(name for name in wanted if name not in known)
+    history = (name for unit in plan.units for name in registry.find(unit.owner.kind).needs(unit.owner).history)
+    absent = tuple(name for name in dict.fromkeys((*plan.targets, *history)) if name not in known)
     if plan.target in absent:
         raise SchemaMismatch(
             f"the data lack the main target {plan.target}; name one of {', '.join(sorted(known))} in the recipe or BOT_TARGET"
         )
-    weighed = [name for name, weight in plan.recipe.weights if weight]
-    if all(member_target(name, plan.target) in absent for name in weighed):
+    if all(one.target in absent for one in plan.members if one.weight):
         raise SchemaMismatch(
             f"the data lack the targets of all members of recipe {plan.recipe.name}: {', '.join(absent)}; give a weight to"
             " a member of the main target"
@@ -57,21 +74,26 @@ def without_targets(plan: ResolvedRecipe, absent: Collection[str]) -> ResolvedRe
     """Return a plan without some auxiliary targets, without their members, and without their part of the history."""
     if not absent:
         return plan
-    recipe, network = plan.recipe, plan.recipe.network
-    history = tuple(name for name in network.history_targets if name not in absent)
+    recipe = plan.recipe
+    members = []
+    for unit in plan.units:
+        kind = registry.find(unit.owner.kind)
+        kept = [one for one in unit.members if one.target not in absent]
+        options = kind.without_targets(unit.owner.options, frozenset(absent))
+        for one in kept:
+            # A model whose owner's target is gone is that of its first head.
+            owns = one is kept[0]
+            members.append(replace(one, options=options, head_of=None if owns else kept[0].name))
     changed = replace(
-        recipe,
-        targets=tuple(name for name in recipe.targets if name not in absent),
-        weights=tuple(one for one in recipe.weights if member_target(one[0], plan.target) not in absent),
-        network=replace(network, history_targets=history, lookback=network.lookback if history else 0),
+        recipe, targets=tuple(name for name in recipe.targets if name not in absent), members=tuple(members)
     )
     log.warning("retrain.targets_left_out", recipe=recipe.name, targets=", ".join(absent), reason="the data lack them")
     return replace(plan, recipe=changed)
 
 
-def read_training_set(
+def read_training_data(
     synced: Synced, plan: ResolvedRecipe, metadata: FeatureMetadata, *, report_progress: ProgressCallback
-) -> TrainingSet:
+) -> TrainingData:
     """
     Verify the store and select the columns that the recipe trains on.
 
@@ -85,54 +107,97 @@ def read_training_set(
         DatasetIncomplete: The store differs from what was written.
         SchemaMismatch: The data lack a feature set, feature or target of the recipe.
     """
-    recipe, features = plan.recipe, metadata.members(plan.feature_set)
     synced.store.verify(
         lambda done, total: report_progress("verify", done / total, f"{done / 1e9:.2f} of {total / 1e9:.2f} GB")
     )
-    return TrainingSet.select(
-        synced.store,
-        Preprocess(
+    return select_training_data(synced.store, synced.returns, plan, metadata)
+
+
+def select_training_data(
+    store: EraStore, returns: FeatureReturns, plan: ResolvedRecipe, metadata: FeatureMetadata
+) -> TrainingData:
+    """Select the columns that the recipe trains on; see :func:`read_training_data`."""
+    recipe = plan.recipe
+    sets: dict[str | None, TrainingSet] = {}
+    for name in dict.fromkeys((None, *(one.feature_set for one in plan.members))):
+        features = metadata.members(name or plan.feature_set)
+        manifest = Preprocess(
             features=features,
             groups=metadata.groups(features),
             missing=recipe.missing,
             normalize=recipe.normalize,
             engineered=recipe.engineered,
-        ),
-        targets=plan.targets,
-        tree_targets=tuple(plan.trees.values()),
-        history_targets=recipe.network.history_targets if recipe.network.lookback else (),
-        lookback=recipe.network.lookback,
-        table=synced.returns,
+        )
+        sets[name] = TrainingSet.select(
+            store, manifest, targets=plan.targets, history_targets=(), lookback=0, table=returns
+        )
+    models = {
+        unit.owner.name: _of_model(unit, plan, sets[unit.owner.feature_set], store, returns) for unit in plan.units
+    }
+    return TrainingData(main=sets[None], models=models, preprocesses={name: one.manifest for name, one in sets.items()})
+
+
+def _of_model(
+    unit: Unit, plan: ResolvedRecipe, columns: TrainingSet, store: EraStore, returns: FeatureReturns
+) -> TrainingSet:
+    """Return the columns of a feature set with the targets and the history of one model."""
+    needs = registry.find(unit.owner.kind).needs(unit.owner)
+    learned = plan.learned(unit)
+    if not needs.history:
+        return replace(columns, targets=learned)
+    past = TrainingSet.select(
+        store,
+        columns.manifest,
+        targets=learned,
+        history_targets=needs.history,
+        lookback=needs.lookback,
+        table=returns,
     )
+    return replace(columns, targets=learned, returns=past.returns, lookback=past.lookback)
 
 
-def split_eras(data: TrainingSet, plan: ResolvedRecipe) -> Split:
+def split_eras(data: TrainingData, plan: ResolvedRecipe) -> Split:
     """
     Return the recipe's training, validation and hold-out eras.
 
     Raises:
         CannotSplit: The data have too few eras.
     """
-    return holdout(
-        data.store.eras,
-        labelled=data.store.labelled(plan.target),
-        targets=data.targets,
-        validation_eras=plan.recipe.validation_eras,
-        holdout_eras=plan.recipe.holdout_eras,
-        every=plan.recipe.every,
+    store, recipe = data.main.store, plan.recipe
+    split = holdout(
+        store.eras,
+        labelled=store.labelled(plan.target),
+        targets=plan.targets,
+        validation_eras=recipe.validation_eras,
+        holdout_eras=recipe.holdout_eras,
+        every=recipe.every,
     )
+    return replace(split, train=_chosen(split.train, store.eras, recipe))
 
 
-def resolved_eras(data: TrainingSet, plan: ResolvedRecipe) -> tuple[int, ...]:
+def resolved_eras(data: TrainingData, plan: ResolvedRecipe) -> tuple[int, ...]:
     """Return the positions of the eras that a refit learns from."""
-    return resolved(data.store.labelled(plan.target), every=plan.recipe.every)
+    store = data.main.store
+    return _chosen(resolved(store.labelled(plan.target), every=plan.recipe.every), store.eras, plan.recipe)
 
 
-def used_eras(data: TrainingSet, split: Split, plan: ResolvedRecipe) -> tuple[UsedEras, ...]:
+def _chosen(positions: Sequence[int], eras: Sequence[str], recipe: Recipe) -> tuple[int, ...]:
+    """
+    Return the training eras that the recipe chooses among some.
+
+    Raises:
+        CannotSplit: They are too few.
+    """
+    found = [one for one in positions if recipe.first_era is None or eras[one] >= recipe.first_era][-recipe.newest :]
+    if len(found) < LEAST:
+        raise CannotSplit(f"recipe {recipe.name}: first_era and newest leave {len(found)} training eras; take more")
+    return tuple(found)
+
+
+def used_eras(split: Split, plan: ResolvedRecipe) -> tuple[UsedEras, ...]:
     """Return the eras and targets that members see before they are judged."""
-    targets = tuple(dict.fromkeys((*data.targets, *plan.trees.values())))
     blocks = {"training": split.train, "validation": split.validation}
-    return tuple(UsedEras(block=name, positions=block, targets=targets) for name, block in blocks.items())
+    return tuple(UsedEras(block=name, positions=block, targets=plan.targets) for name, block in blocks.items())
 
 
 def feature_distributions(data: TrainingSet) -> FeatureDistributions:
@@ -144,18 +209,39 @@ def feature_distributions(data: TrainingSet) -> FeatureDistributions:
     return FeatureDistributions.of(data.manifest.features, eras, rows)
 
 
-def write_inputs(data: TrainingSet, recipe: Recipe, folder: Path, *, stale_after: datetime | None) -> None:
-    """Make *folder* and write the preprocessing and history that every member needs to score rows."""
+def write_inputs(data: TrainingData, synced: Synced, folder: Path) -> None:
+    """Make *folder* and write the preprocessing and history that members need to score rows."""
     folder.mkdir()
-    (folder / PREPROCESS).write_text(data.manifest.to_json(), encoding="utf-8")
-    live = data.live_window()
-    if live is not None:
-        state = HistoryState(
-            features=data.manifest.features,
-            targets=recipe.network.history_targets,
-            window=live.values,
-            newest_era=live.newest_eras,
-            built_from_era=data.store.eras[-1],
-            stale_after=stale_after,
-        )
+    for name, manifest in data.preprocesses.items():
+        (folder / preprocess_file(name)).write_text(manifest.to_json(), encoding="utf-8")
+    state = _history(data, synced)
+    if state is not None:
         (folder / HISTORY).write_bytes(state.to_bytes())
+
+
+def _history(data: TrainingData, synced: Synced) -> HistoryState | None:
+    """Return the live history that covers the needs of all models; ``None`` where none reads it."""
+    wanted = [one.history for one in data.models.values() if one.history is not None]
+    if not wanted:
+        return None
+    targets = tuple(dict.fromkeys(name for one in wanted for name in one.targets))
+    features = tuple(dict.fromkeys(name for one in wanted for name in one.features))
+    everything = TrainingSet.select(
+        synced.store,
+        Preprocess(features=features, groups={}),
+        targets=(),
+        history_targets=targets,
+        lookback=max(one.lookback for one in wanted),
+        table=synced.returns,
+    )
+    live = everything.live_window()
+    if live is None:
+        return None
+    return HistoryState(
+        features=features,
+        targets=targets,
+        window=live.values,
+        newest_era=live.newest_eras,
+        built_from_era=synced.store.eras[-1],
+        stale_after=synced.history.stale_after,
+    )

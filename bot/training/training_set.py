@@ -9,15 +9,19 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from bot.data.era_store import FEATURES, Columns, EraStore
 from bot.features.preprocess import Prepared, Preprocess, prepare
-from bot.history.factor_history import FeatureReturns, LatestWindow, Window, feature_returns, latest_window, window
+from bot.history.factor_history import FeatureReturns, LatestWindow, feature_returns, latest_window, window
+from bot.members.fitting import Fold
+from bot.members.rows import HistoryInput
+from bot.scoring.residual import residual
 from bot.training._temporary_columns import TemporaryColumns
+from bot.training.splits import walk_forward
 from models.training.era_batch import EraBatch
 from models.trees.gbm_options import Chunks
 
@@ -44,14 +48,15 @@ class TrainingSet:
     Attributes:
         store: Raw columns of the training set.
         manifest: Preprocessing.
-        targets: Targets of the network, in order.
+        targets: Targets that the model learns, in order.
         returns: Realised feature returns of the history targets; empty when the history is switched off.
         lookback: Resolved eras on the historical axis.
         predictions: Function of a position that returns another model's out-of-sample predictions of each target in
             that era, float32, shape ``(rows, T)``, or ``None`` where there are none. ``None``: not stacked.
         benchmark: Normal scores of a benchmark's predictions by position of the eras that it covers, NaN in rows without
-            one, float32, shape ``(rows,)``. The recipe decides their use: residual labels, the penalty, early stopping.
+            one, float32, shape ``(rows,)``. The member decides their use: residual labels, the penalty, early stopping.
             ``None``: it uses none.
+        residual: Share of the benchmark's part that :meth:`label` takes out of a target; ``None``: the target itself.
     """
 
     store: Columns
@@ -61,6 +66,7 @@ class TrainingSet:
     lookback: int
     predictions: Callable[[int], np.ndarray | None] | None = None
     benchmark: Mapping[int, np.ndarray] | None = None
+    residual: float | None = None
     _unchanged: set[int] = field(default_factory=set, repr=False, compare=False)
 
     @classmethod
@@ -137,10 +143,41 @@ class TrainingSet:
         """Return the feature returns that were resolved when the era at *position* was live. Shape ``(L, F, T)``."""
         return None if self.returns is None else window(self.returns, position, self.lookback)
 
-    def scoring_window(self, position: int) -> Window:
-        """Return :meth:`window` in the form of :meth:`bot.serving.scorer.Members.score`; ``masked`` without history."""
-        history = self.window(position)
-        return "masked" if history is None else history
+    @property
+    def history(self) -> HistoryInput | None:
+        """Return the part of the history that :meth:`window` has; ``None`` without history."""
+        if self.returns is None:
+            return None
+        return HistoryInput(features=self.manifest.features, targets=self.returns.targets, lookback=self.lookback)
+
+    @property
+    def era_names(self) -> Sequence[str]:
+        """Return the name of each era."""
+        return self.store.eras
+
+    @property
+    def content(self) -> str:
+        """Return the sha256 of the stored files and of the preprocessing."""
+        files = [file.sha256 for block in self.store.store.manifest.blocks for file in block.files.values()]
+        return hashlib.sha256(json.dumps([self.manifest.digest, files]).encode()).hexdigest()
+
+    def with_predictions(self, predictions: Callable[[int], np.ndarray | None]) -> "TrainingSet":
+        """Return the same eras with stacked predictions."""
+        return replace(self, predictions=predictions)
+
+    def labelled(self, target: str) -> np.ndarray:
+        """Return for each era whether a target is known in it. Shape ``(eras,)``."""
+        return self.store.labelled(target)
+
+    def rows(self, position: int) -> int:
+        """Return the number of rows of an era."""
+        return int(self.store.offsets[position + 1] - self.store.offsets[position])
+
+    def folds(self, target: str, *, chunk: int, every: int) -> tuple[Fold, ...]:
+        """Return walk-forward folds of all eras, labelled or not; see :func:`bot.training.splits.walk_forward`."""
+        known = np.ones(len(self.store.eras), dtype=np.bool_)
+        splits = walk_forward(self.store.eras, labelled=known, targets=(target,), chunk=chunk, every=every)
+        return tuple(Fold(train=one.train, validation=one.validation) for one in splits)
 
     def live_window(self) -> LatestWindow | None:
         """Return the newest resolved feature returns, ``None`` where no network reads them."""
@@ -149,6 +186,16 @@ class TrainingSet:
     def target(self, position: int, name: str) -> np.ndarray:
         """Return one target of the era at *position*, NaN where unknown. Shape ``(rows,)``, float32."""
         return self.store.target(position, name)
+
+    def label(self, position: int, name: str) -> np.ndarray:
+        """Return the label of a target: the target, or its residual where there is a benchmark; NaN where unknown."""
+        target = self.target(position, name)
+        if self.residual is None or self.benchmark is None:
+            return target
+        benchmark = self.benchmark.get(position)
+        if benchmark is None:
+            return np.full_like(target, np.nan)
+        return residual(target, benchmark, share=self.residual)
 
     def eras(self, positions: Sequence[int]) -> "Eras":
         """Return the eras at *positions* as batches."""
@@ -171,7 +218,7 @@ class TrainingSet:
         with nullcontext() if temporary is None else TemporaryColumns(temporary) as disk:
             for run in self.store.runs(positions):
                 eras = [self.prepared(position) for position in run]
-                known = np.concatenate([self.target(position, target) for position in run])
+                known = np.concatenate([self.label(position, target) for position in run])
                 keep = np.isfinite(known)
                 columns = [
                     stored if np.array_equal(stored, prepared) else prepared
@@ -188,7 +235,7 @@ class TrainingSet:
     def digest(self, positions: Sequence[int], target: str) -> str:
         """Return the sha256 of everything that determines the rows of :meth:`table`, except the labels."""
         places = [self.store.store.place(position) for position in positions]
-        known = [np.packbits(np.isfinite(self.target(position, target))).tobytes() for position in positions]
+        known = [np.packbits(np.isfinite(self.label(position, target))).tobytes() for position in positions]
         content = {
             "preprocess": self.manifest.digest,
             "eras": [

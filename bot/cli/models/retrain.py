@@ -1,7 +1,7 @@
 """`bot retrain`: train challengers, alone or as one process of a team, and report on each."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -14,16 +14,17 @@ from bot.cli.evaluation import evaluate_and_report
 from bot.errors import BadConfig, OperatorNeeded, RetryLater
 from bot.judging.challenger import Retrained, Retrainer
 from bot.judging.promotion import Decision
+from bot.members.network.options import NetworkOptions
+from bot.members.network.team import follow
 from bot.settings import Settings, load_settings
 from bot.system import logs
 from bot.system.lock import state_lock
 from bot.system.signals import stop_on_signal
 from bot.system.tracking import tracking
 from bot.training import recipe_file
-from bot.training.distributed import NetworkTeam, check_team_size
 from bot.training.recipes import Recipe
 from models.stopping import TrainingStopped
-from models.training.distributed import ProcessLost, team
+from models.training.distributed import ProcessLost, Team, team
 from models.training.training_values import TrainingDiverged
 
 
@@ -58,7 +59,7 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
                 members.tell(None)
             else:
                 logs.configure(**settings.logging | {"level": logging.WARNING})
-                NetworkTeam(state_dir=settings.state_dir, device=settings.device, should_stop=should_stop).follow()
+                follow(device=settings.device, should_stop=should_stop)
     except TrainingStopped as stopped:
         raise RetryLater(f"{stopped}; run `bot retrain` again, it goes on from there") from None
     except TrainingDiverged as diverged:
@@ -105,6 +106,23 @@ def retrain_alone(
         versions = {name: data_version or pin.to_train for name, pin in pins.items()}
         plans = [assembly.resolve_recipe(settings, one, data_version=versions[one.name]) for one in recipes]
         return [retrainer.retrain(plan) for plan in plans]
+
+
+def check_team_size(recipes: Iterable[Recipe], team: Team) -> None:
+    """
+    Refuse recipes that the team cannot train, before hours are spent on the data.
+
+    Raises:
+        BadConfig: The eras of a step cannot be divided among the processes of *team*.
+    """
+    for recipe in recipes:
+        for member in recipe.members:
+            network = getattr(member.options, "network", None)
+            if isinstance(network, NetworkOptions) and network.eras_per_step % team.size:
+                raise BadConfig(
+                    f"recipe {recipe.name}: {team.size} processes cannot share a step of {network.eras_per_step} eras; set"
+                    f" eras_per_step to a multiple of {team.size}, or start as many processes as divide it"
+                )
 
 
 def report_after_retrain(settings: Settings, artifact: str) -> None:

@@ -9,6 +9,7 @@ import typer
 from bot.cli.console import training_bar
 from bot.cli.research._experiment import find_plan, make_experiment
 from bot.errors import BadConfig
+from bot.members.kinds.lightgbm import LightGBMOptions
 from bot.research.trial_worker import Worker, open_study
 from bot.research.tune import SearchSpace, Tuning
 from bot.settings import load_settings
@@ -106,7 +107,8 @@ def tune_recipe(
 
 def _search_space(plan: ResolvedRecipe, feature_sets: str | None, presets: str | None) -> SearchSpace:
     """Return the space around a recipe, with the feature sets and presets that are listed, or else its own."""
-    chosen = tuple(presets.split(",")) if presets else (plan.recipe.gbm,)
+    own = dict.fromkeys(one.options.preset for one in plan.recipe.members if isinstance(one.options, LightGBMOptions))
+    chosen = tuple(presets.split(",")) if presets else tuple(own)
     if unknown := sorted(set(chosen) - set(PRESETS)):
         raise BadConfig(f"no preset {', '.join(unknown)}; presets: {', '.join(PRESETS)}")
     return SearchSpace(

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.scoring.metrics import corr, mmc_table
-from bot.training.recipes import Recipe
 
 LABELS = {"corr": "CORR", "bmc": "BMC", "pay": "pay"}
 """Name of each score in messages."""
@@ -16,7 +15,7 @@ LABELS = {"corr": "CORR", "bmc": "BMC", "pay": "pay"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationScore:
     """
-    The validation score of a recipe, a function of one era's predictions.
+    The validation score of a network, a function of one era's predictions.
 
     BMC stands in for MMC: the meta model is published from era 1133 only, the benchmark covers every validation era.
 
@@ -29,14 +28,6 @@ class ValidationScore:
     name: Literal["corr", "bmc", "pay"]
     corr_multiplier: float = 0.0
     mmc_multiplier: float = 0.0
-
-    @classmethod
-    def of(cls, recipe: Recipe) -> "ValidationScore":
-        """Return the score that the recipe's network stops on."""
-        name = recipe.network.stops_on
-        if name != "pay":
-            return cls(name=name)
-        return cls(name=name, corr_multiplier=recipe.corr_multiplier, mmc_multiplier=recipe.mmc_multiplier)
 
     @property
     def label(self) -> str:

@@ -1,4 +1,4 @@
-"""Fit tree models on some eras of a training set; finished models and snapshots are kept on disk."""
+"""Fit tree models on some eras of the history; finished models and snapshots are kept on disk."""
 
 import hashlib
 import json
@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import structlog
 
+from bot.members.fitting import TrainingEras
 from bot.system.files import publish
 from bot.system.progress import ProgressCallback
-from bot.training.recipes import Recipe
-from bot.training.training_set import TrainingSet
-from models.trees.gbm import PRESETS, DatasetCache, Snapshots, train_gbm
+from models.trees.gbm import DatasetCache, Snapshots, train_gbm
+from models.trees.gbm_options import GbmOptions
 
 DATASETS = 2
 """LightGBM Datasets that are kept: that of the judged models and that of the served ones."""
@@ -23,9 +23,9 @@ log = structlog.get_logger()
 
 
 def fit_trees(
-    data: TrainingSet,
+    data: TrainingEras,
     positions: Sequence[int],
-    recipe: Recipe,
+    options: GbmOptions,
     target: str,
     report_progress: ProgressCallback,
     *,
@@ -36,9 +36,9 @@ def fit_trees(
     Train a tree model on the labelled rows of the eras at *positions*.
 
     Args:
-        data: Training set.
+        data: History with the columns of the model.
         positions: Positions of the eras.
-        recipe: Recipe with the preset.
+        options: Options of the trees.
         target: Target to learn.
         report_progress: Told about progress.
         checkpoints: Folder for Datasets, snapshots, finished models and copied columns. Called again with equal arguments,
@@ -52,14 +52,13 @@ def fit_trees(
         ValueError: The target is known nowhere in these eras.
         TrainingStopped: *should_stop* returned true; a snapshot is kept.
     """
-    options = PRESETS[recipe.gbm]
-    key = tree_key(data, positions, recipe, target)
+    key = tree_key(data, positions, options, target)
     finished = None if checkpoints is None else checkpoints / "models" / f"{key}.txt"
     if finished is not None and finished.is_file():
         return finished.read_text(encoding="utf-8")
     rows = data.table(positions, target, temporary=checkpoints)
     snapshots = None if checkpoints is None else Snapshots(folder=checkpoints / "snapshots" / key)
-    report_progress("trees", 0.0, f"{target}, {recipe.gbm} preset, {len(rows.labels):,} rows")
+    report_progress("trees", 0.0, f"{target}, {options.num_trees:,} trees, {len(rows.labels):,} rows")
     text = train_gbm(
         rows.chunks,
         rows.labels,
@@ -81,15 +80,15 @@ def fit_trees(
     return text
 
 
-def tree_key(data: TrainingSet, positions: Sequence[int], recipe: Recipe, target: str) -> str:
+def tree_key(data: TrainingEras, positions: Sequence[int], options: GbmOptions, target: str) -> str:
     """Return the key of the model that :func:`fit_trees` makes of these arguments; equal keys mean equal models."""
     labels = hashlib.sha256()
     for position in positions:
-        labels.update(np.ascontiguousarray(data.target(position, target)).tobytes())
+        labels.update(np.ascontiguousarray(data.label(position, target)).tobytes())
     content = {
         "rows": data.digest(positions, target),
         "labels": labels.hexdigest(),
-        "options": asdict(PRESETS[recipe.gbm]),
+        "options": asdict(options),
         "lightgbm": version("lightgbm"),
     }
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Fit the network member: every seed to its own best step, then again on all resolved eras."""
+"""Fit a network: every seed to its own best step, then again on all resolved eras."""
 
 import hashlib
 import json
@@ -15,13 +15,11 @@ import structlog
 import torch
 
 from bot.errors import OperatorNeeded
+from bot.members.fitting import Device, TrainingEras
+from bot.members.network.options import NetworkOptions
+from bot.members.network.setup import network_config, training_options
+from bot.members.network.validation_score import ValidationScore
 from bot.system.progress import ProgressCallback, RecordMetrics
-from bot.training.benchmark_labels import covered_positions
-from bot.training.network_options import Device, network_config, training_options
-from bot.training.recipes import NetworkRecipe, Recipe
-from bot.training.splits import Split
-from bot.training.training_set import TrainingSet
-from bot.training.validation_score import ValidationScore
 from models.inference.ensemble import expected_score
 from models.network.network_config import NetworkConfig
 from models.network.seeds import SeedAverage
@@ -39,13 +37,13 @@ ROWS = 4096
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedNetwork:
     """
-    Networks of a recipe.
+    Networks of a member.
 
     Attributes:
         judged: Network trained without the held-out eras.
-        served: Network trained on all resolved eras; *judged* itself where the recipe does not refit.
+        served: Network trained on all resolved eras; *judged* itself where nothing is refitted.
         best_steps: Best step of each seed.
-        best_score: Validation score of each seed at its best step: CORR, BMC or pay, as the recipe's ``stop_on`` says.
+        best_score: Validation score of each seed at its best step: CORR, BMC or pay, as ``stop_on`` chooses.
     """
 
     judged: SeedAverage
@@ -57,13 +55,15 @@ class FittedNetwork:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkFitter:
     """
-    Fits the network of a recipe; after an interruption, the same call continues from the last checkpoint.
+    Fits the network of a member; after an interruption, the same call continues from the last checkpoint.
 
     Attributes:
-        data: Training set.
-        recipe: Recipe with the network's size and schedule.
-        refit_data: Training set of the refit, where it is a different one.
+        data: History of the network.
+        options: Size and schedule.
+        refit_data: History of the refit, where it is a different one.
         target: Target whose validation score decides when to stop.
+        residual: Share of the benchmark's part that is taken out of the labels; ``None`` learns the targets.
+        score: Validation score.
         device: Device to train on.
         checkpoints: Folder for the state of runs, finished ones too; the caller removes it in the end.
         report_progress: Called with the progress.
@@ -71,19 +71,21 @@ class NetworkFitter:
         record_metrics: Called with the metrics of every evaluation.
     """
 
-    data: TrainingSet
-    recipe: Recipe
+    data: TrainingEras
+    options: NetworkOptions
     target: str
+    score: ValidationScore
     device: Device
     checkpoints: Path
-    refit_data: TrainingSet | None = None
+    refit_data: TrainingEras | None = None
+    residual: float | None = None
     report_progress: ProgressCallback = lambda _stage, _share, _note: None
     should_stop: Callable[[], bool] = lambda: False
     record_metrics: RecordMetrics = lambda _run, _step, _measured: None
 
-    def fit(self, split: Split, resolved: Sequence[int]) -> FittedNetwork:
+    def fit(self, train: Sequence[int], validation: Sequence[int], resolved: Sequence[int]) -> FittedNetwork:
         """
-        Train on the split's training eras, stop on its validation eras, and refit on the *resolved* ones.
+        Train on the eras *train*, stop on the eras *validation*, and refit on the *resolved* ones where there are any.
 
         The refit takes the median of the seeds' best steps on the same learning-rate schedule: with nothing held out
         it has no validation eras to stop on.
@@ -92,22 +94,20 @@ class NetworkFitter:
             TrainingStopped: *should_stop* returned true; everything is saved.
             TrainingDiverged: The loss is not finite.
         """
-        network = self.recipe.network
-        if network.needs_benchmark and self.data.benchmark is None:
-            raise ValueError("the recipe uses a benchmark, and the training set has none: call with_benchmark first")
-        learned = self._learned(self.data, split.train, "training")
-        stops_on_corr = network.stops_on == "corr"
-        stopping = split.validation if stops_on_corr else covered_positions(self.data, split.validation, "validation")
+        network = self.options
+        learned = self._learned(self.data, train, "training")
+        on_corr = self.score.name == "corr"
+        stopping = tuple(validation) if on_corr else covered_positions(self.data, validation, "validation")
         seeds = range(network.seed, network.seed + network.seeds)
         config = network_config(self.data, network, learned)
-        rounds = len(seeds) * (1 + self.recipe.refit)
+        rounds = len(seeds) * (1 + bool(resolved))
         judged = [
             self._train(config, learned, stopping, self._options(network, seed), number / rounds, rounds)
             for number, seed in enumerate(seeds)
         ]
         best_steps = tuple(one.best_step for one in judged)
         served = judged
-        if self.recipe.refit:
+        if resolved:
             steps = round(median(best_steps))
             served = [
                 self._train(
@@ -127,16 +127,22 @@ class NetworkFitter:
             best_score=tuple(one.best_score for one in judged),
         )
 
-    def _learned(self, data: TrainingSet, positions: Sequence[int], block: str) -> Sequence[int]:
+    def _learned(self, data: TrainingEras, positions: Sequence[int], block: str) -> tuple[int, ...]:
         """Return the eras to learn: with residual labels, those that the benchmark covers."""
-        network = self.recipe.network
-        if not network.residual_labels and not network.benchmark_penalty:
-            return positions
+        if self.residual is None and not self.options.benchmark_penalty:
+            return tuple(positions)
         covered = covered_positions(data, positions, block)
-        return covered if network.residual_labels else positions
+        return tuple(positions) if self.residual is None else covered
 
-    def _options(self, network: NetworkRecipe, seed: int, *, stop_after: int = 0) -> TrainingOptions:
-        return training_options(network, target=self.target, device=self.device, seed=seed, stop_after=stop_after)
+    def _options(self, network: NetworkOptions, seed: int, *, stop_after: int = 0) -> TrainingOptions:
+        return training_options(
+            network,
+            target=self.target,
+            device=self.device,
+            seed=seed,
+            residual=self.residual,
+            stop_after=stop_after,
+        )
 
     def _train(
         self,
@@ -151,8 +157,7 @@ class NetworkFitter:
         key = self._key(data, config, training, validation, options)
         checkpoint = Checkpoint(path=self.checkpoints / f"{key[:16]}.pt", key=key)
         _require_equal([key, version("torch"), version("lightgbm")])
-        stage = "network" if validation else "refit"
-        score = ValidationScore.of(self.recipe)
+        stage, score = "network" if validation else "refit", self.score
 
         def report(now: Progress) -> None:
             self.report_progress(stage, begun + now.step / now.steps / rounds, _note(now, options.seed, score.label))
@@ -197,27 +202,48 @@ class NetworkFitter:
 
     def _key(
         self,
-        data: TrainingSet,
+        data: TrainingEras,
         config: NetworkConfig,
         training: Sequence[int],
         validation: Sequence[int],
         options: TrainingOptions,
     ) -> str:
         """Return the digest of everything a run depends on; a checkpoint with another digest must not be continued."""
-        manifest = self.data.store.store.manifest
         content = {
             "config": config.to_json(),
             "options": asdict(options),
-            "eras": [[self.data.store.eras[position] for position in part] for part in (training, validation)],
-            "blocks": [file.sha256 for block in manifest.blocks for file in block.files.values()],
-            "preprocess": self.data.manifest.digest,
+            "eras": [[data.era_names[position] for position in part] for part in (training, validation)],
+            "content": data.content,
             "benchmark": None if data.benchmark is None else _digest(data.benchmark),
-            "score": asdict(ValidationScore.of(self.recipe)),
-            "stacked": [asdict(PRESETS[self.recipe.gbm]), self.recipe.every, self.recipe.network.stacked_chunk]
+            "score": asdict(self.score),
+            "stacked": [asdict(PRESETS[self.options.stacked_preset]), self.options.stacked_chunk]
             if config.stacked
             else None,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def covered_positions(data: TrainingEras, positions: Sequence[int], block: str) -> tuple[int, ...]:
+    """
+    Return the *positions* that the benchmark covers; all of them where *data* has no benchmark.
+
+    Residual labels exist only there, and only there a validation era has BMC and pay.
+
+    Raises:
+        OperatorNeeded: It covers none.
+    """
+    if data.benchmark is None:
+        return tuple(positions)
+    kept = tuple(position for position in positions if position in data.benchmark)
+    if not kept:
+        first, last = (data.era_names[one] for one in (min(data.benchmark), max(data.benchmark)))
+        raise OperatorNeeded(
+            f"the benchmark model covers eras {first} to {last}, none of them a {block} era;"
+            " hold out fewer eras, or take label = 'target', benchmark_penalty = 0 and stop_on = 'corr'"
+        )
+    if len(kept) < len(positions):
+        log.info("network.eras_without_benchmark", block=block, left_out=len(positions) - len(kept), eras=len(kept))
+    return kept
 
 
 def _require_equal(run: list[str]) -> None:
@@ -245,7 +271,7 @@ def _note(now: Progress, seed: int, label: str) -> str:
     return f"seed {seed}, loss {now.loss:.4f}{held_out}, {now.rows_per_s:,.0f} rows/s, {left} left"
 
 
-def expected_scores(network: SeedAverage, data: TrainingSet, position: int) -> npt.NDArray[np.float64]:
+def expected_scores(network: SeedAverage, data: TrainingEras, position: int) -> npt.NDArray[np.float64]:
     """Return the expected score of each row of the era at *position* for each target. Shape ``(rows, T)``."""
     batch, window = data.eras([position]).batch(0), data.window(position)
     config = network.config

@@ -12,22 +12,20 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from bot.data.era_store import FEATURES
-from bot.serving.names import STACKED, tree_file
+from bot.members.fitting import Fold, TrainingEras
+from bot.members.network.options import stacked_path
+from bot.members.tree_fit import fit_trees, tree_key
 from bot.system.files import publish
 from bot.system.progress import ProgressCallback
-from bot.training.recipes import Recipe
-from bot.training.splits import Split, walk_forward
-from bot.training.training_set import TrainingSet
-from bot.training.tree_fit import fit_trees, tree_key
 from models.inference.ensemble import gaussianize
 from models.inference.stack import Stack
+from models.trees.gbm_options import GbmOptions
 from models.trees.trees import TreeModel
 
 KEPT_S = 60 * 86400.0
@@ -39,28 +37,34 @@ Floats = npt.NDArray[np.float32]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stacker:
     """
-    Makes the predictions that a recipe's network is stacked on; after an interruption, the same calls continue.
+    Makes the predictions that a network is stacked on; after an interruption, the same calls continue.
 
     Attributes:
-        recipe: Recipe with the preset of the trees and the eras of a fold.
+        owner: Name of the network's member, with which the files of its trees begin.
+        trees: Options of the trees.
+        chunk: Eras of a fold.
+        every: Distance of the training eras.
         folds: Folder for predictions; every later training on the same eras reads them from there.
-        checkpoints: See :func:`bot.training.tree_fit.fit_trees`.
+        checkpoints: See :func:`bot.members.tree_fit.fit_trees`.
         report_progress: Told about progress.
         should_stop: Checked after every tree.
     """
 
-    recipe: Recipe
+    owner: str
+    trees: GbmOptions
+    chunk: int
+    every: int
     folds: Path
     checkpoints: Path
     report_progress: ProgressCallback = lambda _stage, _share, _note: None
     should_stop: Callable[[], bool] = lambda: False
 
-    def stack(self, data: TrainingSet, learned: Sequence[int], folder: Path) -> TrainingSet:
+    def stack(self, data: TrainingEras, learned: Sequence[int], folder: Path) -> TrainingEras:
         """
         Return *data* with predictions, for a network that is trained on the eras at the positions *learned*.
 
         Args:
-            data: Training set.
+            data: History of the network.
             learned: Positions of the training eras in ascending order.
             folder: Folder for the trees that are fitted on all training eras, one file per target.
 
@@ -70,9 +74,9 @@ class Stacker:
         """
         by_target = [self._out_of_fold(data, learned, target) for target in data.targets]
         for target in data.targets:
-            (folder / tree_file(STACKED + target)).write_text(self._fit(data, learned, target), encoding="utf-8")
+            stacked_path(folder, self.owner, target).write_text(self._fit(data, learned, target), encoding="utf-8")
         self._remove_unused()
-        later = Stack([folder / tree_file(STACKED + target) for target in data.targets])
+        later = Stack([stacked_path(folder, self.owner, target) for target in data.targets])
         known: dict[int, Floats] = {}
 
         def predictions(position: int) -> Floats | None:
@@ -84,48 +88,37 @@ class Stacker:
             columns = [one.get(position) for one in by_target]
             if all(column is None for column in columns):
                 return None
-            missing = np.zeros(data.store.offsets[position + 1] - data.store.offsets[position], dtype=np.float32)
+            missing = np.zeros(data.rows(position), dtype=np.float32)
             return np.stack([missing if one is None else one for one in columns], axis=1)
 
-        return replace(data, predictions=predictions)
+        return data.with_predictions(predictions)
 
-    def _out_of_fold(self, data: TrainingSet, learned: Sequence[int], target: str) -> dict[int, Floats]:
+    def _out_of_fold(self, data: TrainingEras, learned: Sequence[int], target: str) -> dict[int, Floats]:
         """Return the predictions of one target by position of the era, without eras before the first fold."""
-        labelled, found = data.store.labelled(target), {}
+        labelled, found = data.labelled(target), {}
         # Folds are made of all eras, labelled or not: their bounds do not move when labels arrive, so trees stay valid.
-        folds = walk_forward(
-            data.store.eras,
-            labelled=np.ones(len(labelled), dtype=np.bool_),
-            targets=(target,),
-            chunk=self.recipe.network.stacked_chunk,
-            every=self.recipe.every,
-        )
-        for fold in folds:
+        for fold in data.folds(target, chunk=self.chunk, every=self.every):
             training = tuple(position for position in fold.train if labelled[position])
             if training and fold.validation[0] <= learned[-1]:
-                found.update(self._predicted(data, replace(fold, train=training), target))
+                found.update(self._predicted(data, Fold(train=training, validation=fold.validation), target))
         return found
 
-    def _predicted(self, data: TrainingSet, fold: Split, target: str) -> dict[int, Floats]:
+    def _predicted(self, data: TrainingEras, fold: Fold, target: str) -> dict[int, Floats]:
         """Return the predictions of a fold's eras; make them where they are not on disk yet."""
-        places = [data.store.store.place(position) for position in fold.validation]
-        content = [
-            tree_key(data, fold.train, self.recipe, target),
-            [[one.block.files[FEATURES].sha256, one.rows.start, one.rows.stop] for one in places],
-        ]
+        content = [tree_key(data, fold.train, self.trees, target), data.digest(fold.validation, target)]
         path = self.folds / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]}.npy"
         if path.is_file():
             path.touch()
         else:
             self._predict(data, fold, target, path)
         values = np.load(path, mmap_mode="r")
-        starts = np.cumsum([0, *(one.rows.stop - one.rows.start for one in places)])
+        starts = np.cumsum([0, *(data.rows(position) for position in fold.validation)])
         return {
             position: values[start:stop]
             for position, start, stop in zip(fold.validation, starts[:-1], starts[1:], strict=True)
         }
 
-    def _predict(self, data: TrainingSet, fold: Split, target: str, path: Path) -> None:
+    def _predict(self, data: TrainingEras, fold: Fold, target: str, path: Path) -> None:
         self.folds.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folds) as scratch:
             text = Path(scratch) / "trees.txt"
@@ -139,11 +132,11 @@ class Stacker:
                 pieces.append(gaussianize(trees.predict(rows.features, rows.engineered)).astype(np.float32))
             publish(path, lambda file: np.save(file, np.concatenate(pieces)))
 
-    def _fit(self, data: TrainingSet, positions: Sequence[int], target: str) -> str:
+    def _fit(self, data: TrainingEras, positions: Sequence[int], target: str) -> str:
         return fit_trees(
             data,
             positions,
-            self.recipe,
+            self.trees,
             target,
             self.report_progress,
             checkpoints=self.checkpoints,

@@ -1,0 +1,160 @@
+"""LightGBM: gradient-boosted trees, trained from the era store in place and scored without LightGBM's library."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.features.preprocess import Prepared, Preprocess
+from bot.members.fitting import Facts, FitJob
+from bot.members.member import Member
+from bot.members.registry import Kind, Needs, Source
+from bot.members.rows import EraRows, Scores
+from models.trees.gbm_options import PRESETS, GbmOptions
+from models.trees.trees import TreeModel
+
+FILE = ".txt"
+"""Suffix of the model's file, LightGBM's text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LightGBMOptions:
+    """
+    Options of LightGBM.
+
+    Attributes:
+        preset: Preset that *params* changes: ``small``, ``standard``, ``large`` and ``deep`` are Numerai's published
+            parameters, ``dart`` is small with dropped trees, ``demo`` is for the demo.
+        params: Parameters that differ from the preset, by LightGBM's names; see
+            :class:`models.trees.gbm_options.GbmOptions`.
+    """
+
+    preset: str = "small"
+    params: Mapping[str, int | float | bool | str] = field(default_factory=dict)
+
+    @property
+    def gbm(self) -> GbmOptions:
+        """Return all parameters."""
+        changed: Mapping[str, Any] = self.params
+        return replace(PRESETS[self.preset], **changed)
+
+
+class TreeMember:
+    """
+    A loaded tree model.
+
+    Attributes:
+        path: File of the model.
+
+    Args:
+        source: File of the model.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is damaged, or needs a column that the preprocessing does not make.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._name, self._preprocess = source.unit.owner.name, source.preprocess
+        self.path = source.path(FILE)
+        self._trees = TreeModel(self.path, threads=source.threads)
+        self._columns = _Columns.of(source.preprocess, self._trees.feature_names)
+
+    def score(self, rows: EraRows) -> Mapping[str, Scores]:
+        """Return the score of each row."""
+        prepared = rows.prepared(self._preprocess)
+        return {self._name: self._trees.predict(self._columns.features(prepared), self._columns.engineered(prepared))}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """
+    Columns of a tree model; ``None`` takes all of them.
+
+    Attributes:
+        plain: Positions of the features.
+        made: Positions of the engineered columns.
+    """
+
+    plain: Sequence[int] | None
+    made: Sequence[int] | None
+
+    @classmethod
+    def of(cls, preprocess: Preprocess, wanted: Sequence[str]) -> "_Columns":
+        """Return all columns where the model was trained on all, else its columns by name."""
+        known = (*preprocess.features, *preprocess.engineered_names)
+        if tuple(wanted) == known:
+            return cls(plain=None, made=None)
+        position = {name: index for index, name in enumerate(known)}
+        features = len(preprocess.features)
+        try:
+            chosen = [position[name] for name in wanted]
+        except KeyError as error:
+            raise ValueError(f"a tree model needs {error}, which the preprocessing does not make") from None
+        plain = [index for index in chosen if index < features]
+        made = [index - features for index in chosen if index >= features]
+        if chosen != plain + [index + features for index in made]:
+            raise ValueError("a tree model takes engineered columns before features, which nobody trains")
+        return cls(plain=plain, made=made)
+
+    def features(self, prepared: Prepared) -> npt.NDArray[np.int8]:
+        return prepared.features if self.plain is None else np.ascontiguousarray(prepared.features[:, self.plain])
+
+    def engineered(self, prepared: Prepared) -> npt.NDArray[np.float32]:
+        return prepared.engineered if self.made is None else np.ascontiguousarray(prepared.engineered[:, self.made])
+
+
+class LightGBM(Kind):
+    """The kind ``lightgbm``."""
+
+    options = LightGBMOptions
+    version = 1
+
+    def problems(self, member: Member) -> Iterator[str]:
+        """Yield a line for each option that cannot be used."""
+        options: LightGBMOptions = member.options
+        if options.preset not in PRESETS:
+            yield f"preset = {options.preset!r} is no preset; presets: {', '.join(PRESETS)}"
+            return
+        known = [one.name for one in fields(GbmOptions)]
+        for name, value in options.params.items():
+            if name not in known:
+                yield f"params.{name} is unknown; parameters: {', '.join(known)}"
+                continue
+            default = getattr(PRESETS[options.preset], name)
+            whole = isinstance(default, int) and not isinstance(default, bool)
+            fits = isinstance(value, bool) if isinstance(default, bool) else isinstance(value, type(default))
+            if (not fits and not (isinstance(default, float) and isinstance(value, int))) or (whole and value is True):
+                yield f"params.{name} = {value!r} must be a {type(default).__name__}, such as {default!r}"
+
+    def needs(self, member: Member) -> Needs:
+        """Return that a residual label needs the benchmark."""
+        return Needs(benchmark=member.label == "residual", packages=("lightgbm", "polars"), extra="train")
+
+    def fit(self, job: FitJob) -> Facts:
+        """Fit on the training eras, and again on the resolved ones where there are any."""
+        # Imported here: a machine that only serves has no polars.
+        from bot.members.tree_fit import fit_trees  # noqa: PLC0415
+
+        owner = job.unit.owner
+        for folder, positions in job.blocks.items():
+            text = fit_trees(
+                job.data,
+                positions,
+                owner.options.gbm,
+                str(owner.target),
+                job.report_progress,
+                checkpoints=job.checkpoints,
+                should_stop=job.should_stop,
+            )
+            (folder / f"{owner.name}{FILE}").write_text(text, encoding="utf-8")
+        return {}
+
+    def load(self, source: Source) -> TreeMember:
+        """Load the trees."""
+        return TreeMember(source)
+
+
+KIND = LightGBM()

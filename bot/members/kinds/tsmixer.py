@@ -1,0 +1,147 @@
+"""TSMixer-Ext: a network over the row's features, the factor history and the descriptors of its targets."""
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+
+from bot.members.fitting import Facts, FitJob
+from bot.members.limits import out_of_range
+from bot.members.member import Member
+from bot.members.network.options import LIMITS, NetworkOptions, stacked_path
+from bot.members.registry import Kind, Needs, Source
+from bot.members.rows import EraRows, HistoryInput, Scores
+from models.inference.ensemble import expected_score
+from models.inference.stack import Stack
+from models.trees.gbm_options import PRESETS
+
+FILE = ".onnx"
+"""Suffix of the network's file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TSMixerOptions:
+    """
+    Options of a TSMixer-Ext.
+
+    Attributes:
+        network: Size, inputs and training schedule.
+    """
+
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+
+
+class TSMixerModel:
+    """
+    A network in ONNX, with the trees that it is stacked on.
+
+    Attributes:
+        owner: Name of the member that owns it.
+        path: File of the network.
+        network: The network.
+        stack: Trees whose predictions it takes; ``None`` where it takes none.
+
+    Args:
+        source: Files of the network.
+
+    Raises:
+        ValueError: A file does not load, or the network does not predict a member's target.
+    """
+
+    def __init__(self, source: Source) -> None:
+        options: NetworkOptions = source.unit.owner.options.network
+        self._preprocess = source.preprocess
+        self.owner, self.path = source.unit.owner.name, source.path(FILE)
+        self.network = source.open_network(self.path)
+        self.stack = open_stack(source, self.network.targets) if "predictions" in self.network.inputs else None
+        self._heads = {one.name: self.network.targets.index(str(one.target)) for one in source.unit.members}
+        self._history = (
+            HistoryInput(
+                features=source.preprocess.features, targets=options.history_targets, lookback=options.lookback
+            )
+            if "window" in self.network.inputs
+            else None
+        )
+
+    def score(self, rows: EraRows) -> Mapping[str, Scores]:
+        """Return the expected score of each member's target. Shape ``(rows,)`` each."""
+        prepared = rows.prepared(self._preprocess)
+        stacked = None if self.stack is None else self.stack.predict(prepared.features, prepared.engineered)
+        window = None if self._history is None else rows.window(self._history)
+        expected = expected_score(self.network.logits(prepared.features, prepared.engineered, window, stacked))
+        return {name: expected[:, head] for name, head in self._heads.items()}
+
+
+def open_stack(source: Source, targets: tuple[str, ...]) -> Stack:
+    """
+    Return the trees whose predictions a stacked network takes.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: A file is damaged.
+    """
+    paths = [stacked_path(source.folder, source.unit.owner.name, name, source.prefix) for name in targets]
+    if not all(path.is_file() for path in paths):
+        # Artifacts of format 1 had one network, whose trees were named for their kind.
+        paths = [source.folder / f"{source.prefix}gbm_z_{name}.txt" for name in targets]
+    return Stack(paths, threads=source.threads)
+
+
+class TSMixer(Kind):
+    """The kind ``tsmixer``."""
+
+    options = TSMixerOptions
+    version = 1
+
+    def problems(self, member: Member) -> Iterator[str]:
+        """Yield a line for each option that cannot be used."""
+        network: NetworkOptions = member.options.network
+        yield from out_of_range(network, LIMITS, "network.")
+        if not network.encoder:
+            yield "network.encoder = [] must name at least one width"
+        if network.mixing == "era" and not (network.lookback and network.history_targets):
+            yield "network.mixing = 'era' needs a history: lookback at least 1, and history_targets"
+        if network.head == "score" and network.loss == "cross_entropy":
+            yield "network.head = 'score' has no classes for loss = 'cross_entropy'; take loss = 'pearson' or 'mse'"
+        if network.stacked_preset not in PRESETS:
+            yield f"network.stacked_preset = {network.stacked_preset!r} is no preset; presets: {', '.join(PRESETS)}"
+
+    def needs(self, member: Member) -> Needs:
+        """Return the history that the network reads."""
+        network: NetworkOptions = member.options.network
+        return Needs(
+            history=network.history_targets if network.lookback else (),
+            lookback=network.lookback if network.history_targets else 0,
+            benchmark=network.needs_benchmark(member.label),
+            auxiliary=True,
+            stops=not network.steps,
+            packages=("torch", "onnx"),
+            extra="train",
+        )
+
+    def without_targets(self, options: TSMixerOptions, absent: AbstractSet[str]) -> TSMixerOptions:
+        """Return the options without the history of some targets."""
+        network = options.network
+        history = tuple(name for name in network.history_targets if name not in absent)
+        lookback = network.lookback if history else 0
+        return replace(options, network=replace(network, history_targets=history, lookback=lookback))
+
+    def fit(self, job: FitJob) -> Facts:
+        """Fit with all processes of the team, and write both networks as ONNX."""
+        # Imported here: a machine that only serves has no torch.
+        from bot.members.network.team import fit_together  # noqa: PLC0415
+        from models.inference.export import export  # noqa: PLC0415
+
+        owner = job.unit.owner
+        fitted = fit_together(job, owner.options.network)
+        networks = {job.judged: fitted.judged, job.served: fitted.served}
+        for folder in job.blocks:
+            job.report_progress("export", 0.0, "ONNX, with the parity gate")
+            export(networks[folder], folder / f"{owner.name}{FILE}")
+        return {"best_steps": list(fitted.best_steps), "best_score": list(fitted.best_score)}
+
+    def load(self, source: Source) -> TSMixerModel:
+        """Load the network."""
+        return TSMixerModel(source)
+
+
+KIND = TSMixer()

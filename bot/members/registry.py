@@ -1,0 +1,184 @@
+"""
+Kinds of members: the base class of a kind, and where kinds are found.
+
+A package adds a kind by an entry point of the group ``numerai_bot.members``, whose name is the kind's and whose object is
+a :class:`Kind`.
+"""
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Protocol
+
+from bot.errors import BadConfig
+from bot.features.preprocess import Preprocess
+from bot.members.fitting import Facts, FitJob
+from bot.members.member import Member, Unit
+from bot.members.rows import EraRows, Scores
+from models.inference.exported import ExportedNetwork
+
+GROUP = "numerai_bot.members"
+"""Group of entry points that add kinds."""
+
+BUILT_IN: Mapping[str, str] = {
+    "tsmixer": "bot.members.kinds.tsmixer",
+    "lightgbm": "bot.members.kinds.lightgbm",
+}
+"""Module of each built-in kind; a kind is the module's ``KIND``."""
+
+OpenNetwork = Callable[[Path], ExportedNetwork]
+"""Function that opens a network's file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """
+    Everything that a member needs beside the columns of its features.
+
+    Attributes:
+        history: Targets of the factor history that it reads.
+        lookback: Resolved eras of the history.
+        benchmark: Whether it learns from Numerai's benchmark model.
+        live_benchmark: Whether it predicts with the round's file of the benchmark models.
+        auxiliary: Whether it learns the recipe's auxiliary targets too.
+        stops: Whether it stops early, on eras that it does not learn from.
+        training: Whether it must be fitted before it predicts.
+        packages: Packages that a fit imports.
+        extra: Extra of the bot that installs them; empty where none does.
+    """
+
+    history: tuple[str, ...] = ()
+    lookback: int = 0
+    benchmark: bool = False
+    live_benchmark: bool = False
+    auxiliary: bool = False
+    stops: bool = False
+    training: bool = True
+    packages: tuple[str, ...] = ()
+    extra: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """
+    Files of a model.
+
+    Attributes:
+        unit: The model's members.
+        folder: Folder of the files.
+        prefix: Prefix of the files' names.
+        preprocess: Preprocessing of the model.
+        threads: Threads for scoring.
+        open_network: Function that opens a network's file.
+    """
+
+    unit: Unit
+    folder: Path
+    preprocess: Preprocess
+    open_network: OpenNetwork
+    prefix: str = ""
+    threads: int = 1
+
+    def path(self, suffix: str) -> Path:
+        """Return the path of a file whose name is that of the owner with a suffix."""
+        return self.folder / f"{self.prefix}{self.unit.owner.name}{suffix}"
+
+
+class Model(Protocol):
+    """A loaded model."""
+
+    def score(self, rows: EraRows) -> Mapping[str, Scores]:
+        """
+        Return the raw score of each of its members. Shape ``(rows,)`` each.
+
+        Raises:
+            ValueError: The rows do not fit the model.
+            RefuseToSubmit: The model cannot score these rows.
+        """
+        ...
+
+
+class Kind(ABC):
+    """
+    A kind of members; one object serves all of them.
+
+    Attributes:
+        options: Frozen dataclass of the options; its fields are keys of a member's table in a recipe.
+        version: Raised when equal options would fit another model; finished fits of other versions are not used again.
+    """
+
+    options: type[Any]
+    version: int = 1
+
+    def problems(self, member: Member) -> Iterator[str]:  # noqa: ARG002 - for kinds with limits
+        """Yield a line for each option that cannot be used: key, value, and the allowed values."""
+        yield from ()
+
+    def needs(self, member: Member) -> Needs:
+        """Return everything that a member needs beside the columns of its features."""
+        return Needs(benchmark=member.label == "residual")
+
+    def without_targets(self, options: Any, absent: AbstractSet[str]) -> Any:  # noqa: ANN401, ARG002 - options of this kind
+        """Return the options for data that lack some targets."""
+        return options
+
+    @abstractmethod
+    def fit(self, job: FitJob) -> Facts:
+        """
+        Fit a model and write its files to the folders of the job; return facts for the manifest.
+
+        Names of files begin with the owner's name. Called again after an interruption, it continues.
+
+        Raises:
+            TrainingStopped: The job was stopped; finished work is kept.
+            OperatorNeeded: The model cannot be fitted on this machine or these data.
+        """
+
+    @abstractmethod
+    def load(self, source: Source) -> Model:
+        """
+        Load a model.
+
+        Raises:
+            OSError, ValueError: A file is missing or damaged.
+        """
+
+
+@cache
+def find(name: str) -> Kind:
+    """
+    Return a kind by its name.
+
+    Raises:
+        BadConfig: There is no such kind, or its package cannot be imported.
+    """
+    if name in BUILT_IN:
+        found: Kind = import_module(BUILT_IN[name]).KIND
+        return found
+    installed = _installed()
+    if name not in installed:
+        known = names()
+        near = difflib.get_close_matches(name, known, n=1)
+        raise BadConfig(
+            f"kind {name!r} is unknown{f'; did you mean {near[0]}?' if near else ''}; kinds: {', '.join(known)}"
+        )
+    try:
+        kind: Kind = installed[name].load()
+    except Exception as error:  # noqa: BLE001 - the code of another package may raise anything
+        raise BadConfig(f"kind {name!r} of {installed[name].value} cannot be imported: {error}") from None
+    return kind
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all kinds: built-in ones, then those of installed packages."""
+    return (*BUILT_IN, *(one for one in sorted(_installed()) if one not in BUILT_IN))
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {one.name: one for one in entry_points(group=GROUP)}

@@ -1,0 +1,151 @@
+"""Fit a model, or take the files of an equal fit that was kept."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from bot.members import registry
+from bot.members.fitting import Facts, FitJob
+from bot.system.files import publish, rename, sha256_of, sync
+
+KEPT_S = 90 * 86400.0
+"""Seconds after which a fit that was not used is removed."""
+
+KEPT_BYTES = 8 << 30
+"""Bytes that fits may take; those that were not used for longest are removed first."""
+
+FACTS = "facts.json"
+log = structlog.get_logger()
+
+
+def checkpoint_folder(state_dir: Path, recipe: str) -> Path:
+    """Return the folder of the checkpoints from which an interrupted training of *recipe* continues."""
+    return state_dir / "training" / recipe
+
+
+def fit_model(job: FitJob, kept: Path) -> Facts:
+    """
+    Fit a model and write its files to the folders of *job*, or copy those of an equal fit.
+
+    A fit is equal where the kind, its version, the options, targets and labels of the members, and the data are the same.
+    Names and weights of members do not count.
+
+    Args:
+        job: The fit.
+        kept: Folder of finished fits.
+
+    Raises:
+        TrainingStopped: The job was stopped; finished work is kept.
+        OperatorNeeded: The model cannot be fitted on this machine or these data.
+    """
+    owner, folder = job.unit.owner.name, kept / fit_key(job)
+    known: Facts | None = _read(folder)
+    if known is None:
+        known = _fit(job, folder)
+    else:
+        log.info("member.kept_fit", member=owner, fit=folder.name[:12])
+        os.utime(folder)
+    for block, target in (("judged", job.judged), ("served", job.served)):
+        # Without a refit the judged model serves.
+        source = folder / (block if job.resolved else "judged")
+        for path in sorted(source.iterdir()):
+            shutil.copyfile(path, target / f"{owner}{path.name}")
+    _remove_unused(kept, folder)
+    return {**known, "fit": folder.name}
+
+
+def fit_key(job: FitJob) -> str:
+    """Return the digest of everything that a fit depends on; equal keys mean equal models."""
+    unit, kind = job.unit, registry.find(job.unit.owner.kind)
+    owner = asdict(unit.owner)
+    data = job.data
+    positions = sorted({*job.train, *job.validation, *job.resolved})
+    content = {
+        "kind": [unit.owner.kind, kind.version],
+        "packages": {name: version(name) for name in kind.needs(unit.owner).packages},
+        "member": {key: value for key, value in owner.items() if key not in ("name", "weight", "feature_set")},
+        "heads": [one.target for one in unit.heads],
+        "targets": data.targets,
+        "eras": [[data.era_names[one] for one in block] for block in (job.train, job.validation, job.resolved)],
+        "rows": [data.digest(positions, name) for name in data.targets],
+        "labels": _labels_digest(job, positions),
+        "history": _history_digest(job),
+        "every": job.every,
+        "pay": [job.corr_multiplier, job.mmc_multiplier],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _labels_digest(job: FitJob, positions: list[int]) -> str:
+    digest = hashlib.sha256()
+    for position in positions:
+        for name in job.data.targets:
+            digest.update(job.data.label(position, name).tobytes())
+        benchmark = None if job.data.benchmark is None else job.data.benchmark.get(position)
+        digest.update(b"-" if benchmark is None else benchmark.tobytes())
+    return digest.hexdigest()
+
+
+def _history_digest(job: FitJob) -> str | None:
+    returns = job.data.returns
+    if returns is None:
+        return None
+    return hashlib.sha256(json.dumps(returns.targets).encode() + returns.values.tobytes()).hexdigest()
+
+
+def _fit(job: FitJob, folder: Path) -> Facts:
+    """Fit into folders beside *folder*, and publish them in one step."""
+    owner = job.unit.owner.name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(".*"):  # by a retrain that was killed; only one runs at a time
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as name:
+        scratch = Path(name)
+        finished = scratch / "finished"
+        for block in ("judged", "served"):
+            (scratch / block).mkdir()
+            (finished / block).mkdir(parents=True)
+        kind = registry.find(job.unit.owner.kind)
+        facts = kind.fit(replace(job, judged=scratch / "judged", served=scratch / "served"))
+        for block in ("judged", "served"):
+            for path in (scratch / block).iterdir():
+                kept = finished / block / path.name.removeprefix(owner)
+                path.rename(kept)
+                sync(kept)
+        files = {f"{path.parent.name}/{path.name}": sha256_of(path) for path in finished.glob("*/*")}
+        publish(finished / FACTS, json.dumps({"facts": facts, "files": files}).encode())
+        rename(finished, folder)
+    return facts
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    """Return the facts of a kept fit, ``None`` where there is none or a file of it differs."""
+    try:
+        about = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        if all(sha256_of(folder / name) == digest for name, digest in about["files"].items()):
+            return dict(about["facts"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    shutil.rmtree(folder, ignore_errors=True)
+    return None
+
+
+def _remove_unused(kept: Path, used: Path) -> None:
+    """Remove fits that are too old, and the least recently used ones beyond the bytes that fits may take."""
+    fits = sorted((one for one in kept.iterdir() if one.is_dir()), key=lambda one: -one.stat().st_mtime)
+    total = 0
+    for folder in fits:
+        total += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        old = folder.stat().st_mtime < time.time() - KEPT_S
+        if folder != used and (old or total > KEPT_BYTES):
+            shutil.rmtree(folder, ignore_errors=True)
+            log.info("member.fit_removed", fit=folder.name[:12])
