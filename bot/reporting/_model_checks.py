@@ -82,7 +82,11 @@ class ImportanceFigures:
 
 
 def check_network(eras: UnseenEras, report_progress: ProgressCallback) -> NetworkFigures:
-    """Measure the calibration of the network's probabilities and the variance between its seeds, on sampled eras."""
+    """
+    Measure the calibration of the network's probabilities and the variance between its seeds, on sampled eras.
+
+    A network with a single output has no probabilities.
+    """
     found = {name: model for name, model in eras.ensemble.members.models.items() if isinstance(model, TSMixerModel)}
     if not found:
         absent = Absent("the artifact has no network, and trees give no probabilities")
@@ -102,17 +106,20 @@ def check_network(eras: UnseenEras, report_progress: ProgressCallback) -> Networ
         target = eras.data.target(position, eras.target)
         known = np.isfinite(target)
         classes = np.searchsorted(TARGET_VALUES, target[known])
-        counts = counts + reliability_counts(
-            _softmax(_logits(network, rows, window, stacked, eras.target)[known]), classes
-        )
+        if network.outputs > 1:
+            counts = counts + reliability_counts(
+                _softmax(_logits(network, rows, window, stacked, eras.target)[known]), classes
+            )
         if seeds:
             scores = [
                 expected_score(_logits(seed, rows, window, stacked, eras.target)[:, None, :])[:, 0] for seed in seeds
             ]
             seed_corr.append([corr(one, target) for one in scores])
             correlations.append(mean_correlation(scores))
+    single = Absent("the network gives one score for each target, and no probabilities of classes")
     return NetworkFigures(
-        calibration=_calibration_figures(counts, len(sample)), seeds=_seed_figures(seed_corr, correlations)
+        calibration=_calibration_figures(counts, len(sample)) if network.outputs > 1 else single,
+        seeds=_seed_figures(seed_corr, correlations),
     )
 
 
@@ -123,7 +130,7 @@ def _logits(
     stacked: npt.NDArray[np.float32] | None,
     target: str,
 ) -> npt.NDArray[np.floating]:
-    """Return the logits of one target's classes. Shape ``(rows, C)``."""
+    """Return the outputs for one target. Shape ``(rows, outputs)``."""
     return network.logits(rows.features, rows.engineered, window, stacked)[:, network.targets.index(target)]
 
 

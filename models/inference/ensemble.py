@@ -31,13 +31,17 @@ def expected_score(logits_NTC: npt.NDArray[np.floating], kind: Literal["corr", "
     """
     Return each row's expected contribution to a score: class probabilities times class values.
 
+    A network with a single output for each target has no classes; its output is returned.
+
     Args:
-        logits_NTC: Logits of rows, targets and the five classes. Shape ``(N, T, 5)``.
+        logits_NTC: Logits of rows, targets and the five classes, or single outputs. Shape ``(N, T, 5)`` or ``(N, T, 1)``.
         kind: Name of the score. CORR rewards the outer classes by the power 1.5, MMC linearly.
 
     Returns:
         Expected values. Ties are as rare as in the logits. Shape ``(N, T)``, float64.
     """
+    if logits_NTC.shape[-1] == 1:
+        return logits_NTC[..., 0].astype(np.float64)
     weight = np.subtract(logits_NTC, logits_NTC.max(axis=-1, keepdims=True), dtype=np.float64)
     np.exp(weight, out=weight)
     return np.asarray((weight @ _VALUES[kind]) / weight.sum(axis=-1))

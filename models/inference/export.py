@@ -15,7 +15,8 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from models.bins import CORR_VALUES, MISSING_CATEGORY
+from models.bins import MISSING_CATEGORY
+from models.inference.ensemble import expected_score
 from models.inference.onnx_weights import CONFIG_KEY, record
 from models.network.network import Network
 from models.network.network_config import NetworkConfig
@@ -208,9 +209,7 @@ def _compare(network: Network | SeedAverage, path: Path, *, rows: int, seed: int
 
 def _scores(logits_NTK: Floats) -> npt.NDArray[np.float64]:
     """Return CORR's expected score per target. Shapes ``[N, T, K]`` to ``[T, N]``."""
-    shares = np.exp(logits_NTK - logits_NTK.max(axis=-1, keepdims=True)).astype(np.float64)
-    scores: npt.NDArray[np.float64] = (shares / shares.sum(axis=-1, keepdims=True)) @ np.array(CORR_VALUES)
-    return scores.T
+    return expected_score(logits_NTK).T
 
 
 def same_order(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:

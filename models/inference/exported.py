@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.bins import TARGET_VALUES
+
 METADATA_KEY = "network"
 """Key of the file's metadata under which :mod:`models.inference.export` stores the network's config as JSON."""
 
@@ -28,6 +30,7 @@ class ExportedNetwork(ABC):
 
     Attributes:
         targets: Names of the predicted targets, in the order of the logits.
+        outputs: Outputs of each target: 5 classes, or 1 score.
         inputs: Those of ``features``, ``engineered``, ``window`` and ``predictions`` that the network takes.
 
     Args:
@@ -45,7 +48,10 @@ class ExportedNetwork(ABC):
         self.inputs = tuple(name for name in _INPUTS if name in shapes)
         self._shapes = {name: tuple(shapes[name] if name == "window" else shapes[name][1:]) for name in self.inputs}
         try:
-            self.targets = tuple(str(target) for target in json.loads(metadata[METADATA_KEY])["targets"])
+            config = json.loads(metadata[METADATA_KEY])
+            self.targets = tuple(str(target) for target in config["targets"])
+            # Files of earlier versions have no head in their config.
+            self.outputs = 1 if config.get("head") == "score" else len(TARGET_VALUES)
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"{path} does not name its targets: it was not exported by this bot") from None
 
@@ -59,7 +65,7 @@ class ExportedNetwork(ABC):
         chunk: int = 256,
     ) -> Floats:
         """
-        Return the logits of each row's targets and classes.
+        Return the logits of each row's targets and classes, or their scores.
 
         Inputs that the network does not take are ignored.
 
@@ -73,7 +79,7 @@ class ExportedNetwork(ABC):
                 third of the memory.
 
         Returns:
-            Logits. Shape ``(rows, T, 5)``, float32.
+            Logits or scores. Shape ``(rows, T, outputs)``, float32.
 
         Raises:
             ValueError: An input is missing, or has another type or shape than the network's.
@@ -94,7 +100,7 @@ class ExportedNetwork(ABC):
             pieces.append(
                 self._run({name: value if name == "window" else value[part] for name, value in given.items()})
             )
-        return np.concatenate(pieces) if pieces else np.zeros((0, len(self.targets), 5), dtype=np.float32)
+        return np.concatenate(pieces) if pieces else np.zeros((0, len(self.targets), self.outputs), dtype=np.float32)
 
     def _check(self, given: dict[str, npt.NDArray[np.generic]], rows: int) -> None:
         for name, value in given.items():

@@ -76,8 +76,8 @@ def split_seeds(path: Path, folder: Path) -> tuple[Path, ...]:
     """
     Write each network of an exported :class:`models.network.seeds.SeedAverage` into *folder*.
 
-    The average ends in the logarithm of a sum over stacked class probabilities; the inputs of the stack are the outputs
-    of the networks. The files take the same inputs as the average. :class:`models.inference.runtime.OnnxNetwork` opens them.
+    The average ends in the logarithm of a sum over stacked class probabilities, or in the mean of stacked scores; the
+    inputs of the stack are the outputs of the networks. The files take the same inputs as the average. :class:`models.inference.runtime.OnnxNetwork` opens them.
 
     Args:
         path: File that :func:`models.inference.export.export` wrote.
@@ -88,9 +88,10 @@ def split_seeds(path: Path, folder: Path) -> tuple[Path, ...]:
     """
     model = onnx.load(path)
     made_by = {name: node for node in model.graph.node for name in node.output}
-    final = made_by["logits"]
-    total = made_by.get(final.input[0])
-    if final.op_type != "Sub" or total is None or total.op_type != "ReduceLogSumExp":
+    total: onnx.NodeProto | None = made_by["logits"]
+    if total is not None and total.op_type == "Sub":
+        total = made_by.get(total.input[0])
+    if total is None or total.op_type not in ("ReduceLogSumExp", "ReduceMean"):
         return ()
     members = [made_by[name].input[0] for name in made_by[total.input[0]].input]
     paths = []

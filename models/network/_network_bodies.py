@@ -1,15 +1,14 @@
 """
 Other bodies of the Numerai network: a mixer that runs once an era, and perceptrons with and without residual layers.
 
-Suffixes of tensors: B rows, T targets, Z future channels, S static width, L lookback, F features, K classes.
+Suffixes of tensors: B rows, T targets, Z future channels, S static width, L lookback, F features, K outputs.
 """
 
 import torch
 from torch import Tensor, nn
 
-from models.bins import TARGET_VALUES
 from models.network.factor_history import EraContext
-from models.network.layers import in_full
+from models.network.layers import FullLinear, in_full
 from models.network.network_config import NetworkConfig
 from models.network.tsmixer_ext import TSMixerExt, TSMixerExtConfig
 
@@ -50,12 +49,13 @@ class Perceptron(nn.Module):
             if config.mixing == "mlp"
             else nn.Sequential(*(Residual(width, config.feed_forward, config.dropout) for _ in range(config.blocks)))
         )
-        self.head = nn.Linear(width, self._targets * len(TARGET_VALUES))
+        self._outputs = config.outputs
+        self.head = (FullLinear if self._outputs == 1 else nn.Linear)(width, self._targets * self._outputs)
 
     def forward(self, future_BTZ: Tensor, static_BS: Tensor, _window_LFK: Tensor | None = None) -> Tensor:
-        """Return logits. Shape ``[B, T, K]``."""
+        """Return the outputs. Shape ``[B, T, K]``."""
         logits_BX: Tensor = self.head(self.layers(self.joined(future_BTZ, static_BS)))
-        return logits_BX.reshape(-1, self._targets, len(TARGET_VALUES))
+        return logits_BX.reshape(-1, self._targets, self._outputs)
 
     def joined(self, future_BTZ: Tensor, static_BS: Tensor) -> Tensor:
         """Return the row joined with another model's predictions. Shape ``[B, S]``."""
@@ -100,7 +100,7 @@ class EraConditioned(Perceptron):
 
     def forward(self, future_BTZ: Tensor, static_BS: Tensor, window_LFK: Tensor | None = None) -> Tensor:
         """
-        Return logits. Shape ``[B, T, K]``.
+        Return the outputs. Shape ``[B, T, K]``.
 
         Raises:
             ValueError: There is no window.
@@ -112,4 +112,4 @@ class EraConditioned(Perceptron):
         scale_1S, shift_1S = self.modulation(torch.relu(mixed_1TH.flatten(1))).chunk(2, dim=-1)
         row_BS = self.joined(future_BTZ, static_BS) * (1 + scale_1S) + shift_1S
         logits_BX: Tensor = self.head(self.layers(row_BS))
-        return logits_BX.reshape(-1, self._targets, len(TARGET_VALUES))
+        return logits_BX.reshape(-1, self._targets, self._outputs)

@@ -47,6 +47,18 @@ def in_full(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
+class FullLinear(nn.Linear):
+    """A linear map that is never computed in half precision, in which most rows of an era have equal scores."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the mapped tensor, float32 under autocast."""
+        device = x.device.type
+        if not torch.is_autocast_enabled(device):
+            return super().forward(x)
+        with torch.autocast(device, enabled=False):
+            return super().forward(x.float())
+
+
 class StepLinear(nn.Linear):
     """
     A linear map of the channels of every step, as one product of a matrix.

@@ -6,7 +6,7 @@ model of a resolved era gives the row (step 0 is the newest era). The prediction
 are static covariates. Future-known covariates describe each target: a learned descriptor, its horizon and, in a stacked
 network, another model's prediction of it. Suffixes of tensors::
 
-    B rows   F features   E engineered   L lookback   C history channels   T targets   Z descriptor   S static   K classes
+    B rows   F features   E engineered   L lookback   C history channels   T targets   Z descriptor   S static   K outputs
 
 ``window`` holds realised feature returns, shape ``[L, F, history targets]``, and is the same for all rows of an era.
 """
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.bins import MISSING_CATEGORY, TARGET_VALUES
+from models.bins import MISSING_CATEGORY
 from models.network._network_bodies import EraConditioned, Perceptron
 from models.network.factor_history import CENTRE, FactorHistory
 from models.network.network_config import WITHOUT_HISTORY, NetworkConfig
@@ -29,7 +29,7 @@ HEAD_GAIN = 0.1
 
 class Network(nn.Module):
     """
-    Logits of the five classes for every row and target.
+    Logits of the five classes for every row and target, or one score, as ``config.head`` says.
 
     Training sometimes masks the window (``None`` or zeros) and the predictions. So the plain network of the row's features
     is nested in this one, and a stale history can be masked in a live round.
@@ -65,8 +65,8 @@ class Network(nn.Module):
                 projection.weight.copy_(exponential_averages(config.lookback, len(config.targets)))
                 projection.bias.zero_()
             self.mixer.head.weight.mul_(HEAD_GAIN)
-            classes = torch.tensor(config.class_prior).log()
-            self.mixer.head.bias.copy_(classes.repeat(len(self.mixer.head.bias) // len(classes)))
+            start = torch.tensor(config.class_prior).log() if config.head == "classes" else torch.zeros(1)
+            self.mixer.head.bias.copy_(start.repeat(len(self.mixer.head.bias) // len(start)))
 
     def forward(
         self,
@@ -76,7 +76,7 @@ class Network(nn.Module):
         predictions_BT: Tensor | None = None,
     ) -> Tensor:
         """
-        Return logits.
+        Return logits, or scores.
 
         Args:
             features_BF: Codes 0..4, ``MISSING_CATEGORY`` where missing is a category. int8, shape ``[B, F]``.
@@ -85,7 +85,7 @@ class Network(nn.Module):
             predictions_BT: Centred predictions of each target by another model. float32; ``None`` masks them.
 
         Returns:
-            Logits. Shape ``[B, T, K]``, float32.
+            Logits, or scores with K = 1. Shape ``[B, T, K]``, float32.
 
         Raises:
             ValueError: The network does not take an input, or needs a missing one.
@@ -117,7 +117,7 @@ class Network(nn.Module):
         predictions_BT: Tensor | None = None,
     ) -> Tensor:
         """
-        Return logits for rows that have a history each: the textbook form, slower, for inspecting a network.
+        Return logits, or scores, for rows that have a history each: the textbook form, slower, for inspecting a network.
 
         Raises:
             ValueError: The network does not mix the history row by row.
@@ -189,7 +189,7 @@ def _body(config: NetworkConfig) -> TSMixerExt | Perceptron:
             hidden=config.hidden,
             feed_forward=config.feed_forward,
             blocks=config.blocks,
-            outputs=len(TARGET_VALUES),
+            outputs=config.outputs,
             dropout=config.dropout,
             norm=config.norm,
             static_mixing=config.static_mixing,
@@ -220,6 +220,12 @@ def _mask(tensor: Tensor, share: float) -> Tensor:
 
 
 def expected_value(logits_BTK: Tensor, values: Sequence[float]) -> Tensor:
-    """Return the mean of *values* under the predicted class distribution. Shapes ``[B, T, K]`` to ``[B, T]``."""
+    """
+    Return the mean of *values* under the predicted class distribution, or the score of a single output.
+
+    Shapes ``[B, T, K]`` to ``[B, T]``.
+    """
+    if logits_BTK.shape[-1] == 1:
+        return logits_BTK.squeeze(-1)
     # Not a matrix product: autocast would compute it in bfloat16, in which most rows of an era have equal scores.
     return (logits_BTK.softmax(dim=-1) * logits_BTK.new_tensor(values)).sum(dim=-1)

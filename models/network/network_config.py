@@ -10,6 +10,8 @@ from models.network.layers import Norm, Static
 
 Mixing = Literal["row", "era", "none", "mlp"]
 
+Head = Literal["classes", "score"]
+
 WITHOUT_HISTORY = ("none", "mlp")
 """Bodies that take no history."""
 
@@ -26,6 +28,8 @@ class NetworkConfig:
         mixing: Kind of the body; see ``models.network.network``. ``row`` mixes the history of every row, ``era`` mixes the
             history of the era once and conditions the rows on it, ``none`` is a perceptron of the row's features with
             residual blocks, ``mlp`` one without them.
+        head: Outputs of each target: ``classes`` gives the logits of the five classes, ``score`` one number that only
+            ranks rows.
         lookback: Steps L of the historical axis, newest resolved era first; 0 switches history off.
         groups: Positions of the features of each group; one historical channel per group and history target.
         history_targets: Number of targets whose realised feature returns are the history.
@@ -57,6 +61,7 @@ class NetworkConfig:
     targets: tuple[str, ...]
     engineered: int = 0
     mixing: Mixing = "row"
+    head: Head = "classes"
     lookback: int = 0
     groups: tuple[tuple[int, ...], ...] = ()
     history_targets: int = 0
@@ -88,6 +93,8 @@ class NetworkConfig:
             raise ValueError(f"a target is named twice: {', '.join(self.targets)}")
         if len(self.class_prior) != len(TARGET_VALUES) or min(self.class_prior) <= 0:
             raise ValueError(f"class_prior is {self.class_prior}; expected {len(TARGET_VALUES)} positive shares")
+        if self.head not in get_args(Head):
+            raise ValueError(f"head {self.head!r} is unknown; known: {', '.join(get_args(Head))}")
         self._check_history()
         for name in ("engineered_offset", "engineered_scale"):
             if len(getattr(self, name)) not in (0, self.engineered):
@@ -113,6 +120,11 @@ class NetworkConfig:
             raise ValueError(
                 f"mixing {self.mixing!r} with lookback {self.lookback}: era needs a history, none and mlp must have none"
             )
+
+    @property
+    def outputs(self) -> int:
+        """Return the outputs K of each target."""
+        return len(TARGET_VALUES) if self.head == "classes" else 1
 
     @property
     def history_channels(self) -> int:

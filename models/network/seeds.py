@@ -11,7 +11,7 @@ from models.network.network import Network
 
 class SeedAverage(nn.Module):
     """
-    The mean of the class probabilities of networks of one shape.
+    The mean of the class probabilities, or of the scores, of networks of one shape.
 
     Every expected value of the mean is the mean of the networks' expected values.
 
@@ -33,12 +33,12 @@ class SeedAverage(nn.Module):
         window_LFK: Tensor | None = None,
         predictions_BT: Tensor | None = None,
     ) -> Tensor:
-        """Return logits: the logarithm of the mean probabilities. Shape ``[B, T, K]``."""
+        """Return logits, the logarithm of the mean probabilities, or the mean scores. Shape ``[B, T, K]``."""
         if len(self.networks) == 1:
             logits_BTK: Tensor = self.networks[0](features_BF, engineered_BE, window_LFK, predictions_BT)
             return logits_BTK
-        logs = [
-            network(features_BF, engineered_BE, window_LFK, predictions_BT).log_softmax(dim=-1)
-            for network in self.networks
-        ]
+        outputs = [network(features_BF, engineered_BE, window_LFK, predictions_BT) for network in self.networks]
+        if self.config.head == "score":
+            return torch.stack(outputs).mean(dim=0)
+        logs = [output.log_softmax(dim=-1) for output in outputs]
         return torch.stack(logs).logsumexp(dim=0) - math.log(len(logs))

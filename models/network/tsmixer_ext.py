@@ -17,7 +17,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.network.layers import ConditionalFeatureMixing, ConditionalMixing, FeatureMixing, LayerOptions, Norm, Static
+from models.network.layers import (
+    ConditionalFeatureMixing,
+    ConditionalMixing,
+    FeatureMixing,
+    FullLinear,
+    LayerOptions,
+    Norm,
+    Static,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +130,7 @@ class TSMixerExt(nn.Module):
             )
             for block in range(config.blocks)
         )
-        self.head = nn.Linear(hidden, config.outputs)
+        self.head = (FullLinear if config.outputs == 1 else nn.Linear)(hidden, config.outputs)
 
     def _align(self, channels: int) -> ConditionalFeatureMixing:
         config = self.config

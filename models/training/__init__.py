@@ -2,5 +2,5 @@
 Training of a network: batches of eras, losses, the loop, checkpoints, several processes; in torch.
 
 It imports ``models.network``. Read ``training_values``, ``era_batch``, ``_era_order``, ``_era_feed``, ``_losses``,
-``training``, ``_validation``, ``_training_state``, ``checkpoint``, ``distributed``.
+``_score_scale``, ``training``, ``_validation``, ``_training_state``, ``checkpoint``, ``distributed``.
 """

@@ -23,6 +23,7 @@ from models.stopping import TrainingStopped
 from models.training._era_feed import DeviceEra, EraFeed
 from models.training._era_order import EraOrder
 from models.training._losses import loss
+from models.training._score_scale import scale_scores
 from models.training._training_state import TrainingState
 from models.training._validation import Validation
 from models.training.checkpoint import Checkpoint
@@ -85,13 +86,15 @@ def train(
         should_stop: Called after every step. When it returns true, the run is saved and ends.
 
     Raises:
-        ValueError: The network lacks the main target, no era has a known target, or the eras of a step cannot be shared
+        ValueError: The network lacks the main target or the classes of the loss, no era has a known target, or the eras of a step cannot be shared
             among the processes.
         TrainingDiverged: The loss is not finite.
         TrainingStopped: *should_stop* returned true.
     """
     if options.main_target not in config.targets:
         raise ValueError(f"main target {options.main_target!r} is not among {', '.join(config.targets)}")
+    if options.loss == "cross_entropy" and config.head != "classes":
+        raise ValueError("cross-entropy needs the head 'classes'; a single score takes loss 'pearson' or 'mse'")
     device = device_named(options.device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(options.seed)
@@ -177,12 +180,25 @@ class _Fit:
                 on_progress(self._progress(rows, time.perf_counter() - started, state.step - first))
             if stop:
                 raise TrainingStopped(f"stopped after step {state.step} of {len(self.order.steps)}")
+        return self._trained()
+
+    def _trained(self) -> TrainedNetwork:
+        """
+        Return the network with the weights of the best step, or of the last one where no step was chosen.
+
+        Raises:
+            ValueError: No training era has a known target.
+        """
+        state = self.state
         if all(np.isnan(evaluation.loss) for evaluation in state.evaluations):
             raise ValueError("no training era has a known target")
         if state.best:
             self.network.load_state_dict(state.best)
+        self.network.eval()
+        if self.network.config.head == "score":
+            scale_scores(self.network, self.training)
         return TrainedNetwork(
-            network=self.network.cpu().eval(),
+            network=self.network.cpu(),
             evaluations=tuple(state.evaluations),
             best_step=state.best_step or state.step,
             best_score=float(np.mean(list(state.scores.values()))) if state.scores else float("nan"),

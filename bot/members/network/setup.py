@@ -34,6 +34,7 @@ def network_config(data: TrainingEras, options: NetworkOptions, learned: Sequenc
         targets=data.targets,
         engineered=len(manifest.engineered_names),
         mixing=options.mixing,
+        head=options.head,
         lookback=data.lookback if past else 0,
         groups=tuple(manifest.groups.values()) if past else (),
         history_targets=len(data.returns.targets) if past and data.returns is not None else 0,

@@ -106,6 +106,13 @@ def test_weights_that_are_all_zero_are_an_error():
         blend(members(), {"tsmixer": 0.0, "gbm": 0.0})
 
 
+def test_a_single_output_is_its_own_score():
+    """A network without classes ranks rows by what it returns."""
+    outputs = np.random.default_rng(3).normal(size=(6, 2, 1)).astype(np.float32)
+
+    assert np.array_equal(expected_score(outputs), outputs[..., 0].astype(np.float64))
+
+
 @pytest.mark.parametrize(("kind", "values"), [("corr", CORR_VALUES), ("mmc", TARGET_VALUES)])
 def test_the_expected_score_weighs_classes_by_their_worth(kind, values):
     """Softmax probabilities times the value of each class, for logits of any size."""

@@ -41,6 +41,8 @@ CASES = {
     "era_seeds": (HISTORY | STANDARD | {"mixing": "era", "blocks": 2}, 3),
     "none": (ENGINEERED | STANDARD | {"mixing": "none", "missing_category": True, "blocks": 3}, 1),
     "none_stacked_seeds": ({"mixing": "none", "stacked": True}, 3),
+    "row_score_seeds": (HISTORY | STANDARD | {"head": "score", "stacked": True}, 2),
+    "mlp_score": (ENGINEERED | CENTRED | {"mixing": "mlp", "head": "score"}, 1),
     "mlp": (ENGINEERED | STANDARD | {"mixing": "mlp", "missing_category": True, "stacked": True}, 1),
 }
 """Not every combination, for an export takes seconds: every value of every switch, with every mixing that has it."""
@@ -95,15 +97,16 @@ def test_the_cases_hold_every_value_of_every_switch():
     configs = [config_of(case) for case in CASES]
     seen = {
         name: {getattr(config, name) for config in configs}
-        for name in ("mixing", "stacked", "missing_category", "norm", "static_mixing", "blocks", "input_scale")
+        for name in ("mixing", "head", "stacked", "missing_category", "norm", "static_mixing", "blocks", "input_scale")
     }
 
     assert seen["mixing"] == {"row", "era", "none", "mlp"}
+    assert seen["head"] == {"classes", "score"}
     assert seen["norm"] == {"layer", "batch"}
     assert seen["static_mixing"] == {"fm", "linear"}
     assert seen["stacked"] == seen["missing_category"] == {False, True}
     assert {bool(config.engineered) for config in configs} == {False, True}
     assert {(config.mixing, config.has_history) for config in configs} >= {("row", True), ("row", False)}
     assert {(config.input_offset, config.input_scale) for config in configs} == {(2, 1), (2, 2**0.5), (0, 1)}
-    assert {seeds for _, seeds in CASES.values()} == {1, 3}
+    assert {seeds for _, seeds in CASES.values()} == {1, 2, 3}
     assert seen["blocks"] == {1, 2, 3}

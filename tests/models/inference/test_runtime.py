@@ -113,6 +113,15 @@ def test_no_rows_give_no_logits(network):
     assert network.logits(*rows(0)).shape == (0, 2, 5)
 
 
+@pytest.mark.parametrize(("head", "outputs"), [({}, 5), ({"head": "classes"}, 5), ({"head": "score"}, 1)])
+def test_file_names_the_outputs_of_a_target(tmp_path, head, outputs):
+    """A file without a head, of an earlier version, has the five classes."""
+    network = OnnxNetwork(graph(tmp_path / "n.onnx", metadata={"network": json.dumps({"targets": TARGETS} | head)}))
+
+    assert network.outputs == outputs
+    assert network.logits(*rows(0)).shape == (0, 2, outputs)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -35,6 +35,7 @@ SHAPES = {
     "batch": replace(RICH, norm="batch", static_mixing="linear"),
     "era": replace(RICH, mixing="era"),
     "none": replace(RICH, mixing="none", lookback=0, groups=(), history_targets=0),
+    "score": replace(RICH, head="score"),
     "mlp": replace(RICH, mixing="mlp", lookback=0, groups=(), history_targets=0),
     "no_history": replace(RICH, lookback=0, groups=(), history_targets=0),
 }
@@ -55,7 +56,9 @@ def rows_of(config, count, seed=0):
     return Rows(**inputs)
 
 
-@pytest.mark.parametrize(("shape", "seeds"), [("row", 2), ("batch", 1), ("era", 1), ("none", 2), ("mlp", 1)])
+@pytest.mark.parametrize(
+    ("shape", "seeds"), [("row", 2), ("batch", 1), ("era", 1), ("none", 2), ("score", 2), ("mlp", 1)]
+)
 def test_exported_file_gives_its_networks_back(shape, seeds, tmp_path):
     """Every weight is found again, bit for bit, in whatever form the exporter left it."""
     config = SHAPES[shape]

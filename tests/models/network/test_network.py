@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from models.bins import MISSING_CATEGORY, TARGET_SHARES, TARGET_VALUES
+from models.bins import CORR_VALUES, MISSING_CATEGORY, TARGET_SHARES, TARGET_VALUES
 from models.inference.export import random_inputs
-from models.network.network import Network, exponential_averages
+from models.network.network import Network, expected_value, exponential_averages
 from models.network.network_config import WITHOUT_HISTORY, NetworkConfig
 from models.training._losses import cross_entropy
 
@@ -35,6 +35,7 @@ CONFIG_ARGUMENTS = {
     "targets": st.permutations(TARGETS).flatmap(lambda names: st.integers(1, 3).map(lambda n: tuple(names[:n]))),
     "engineered": st.just(2),
     "mixing": st.sampled_from(["row", "era", "none", "mlp"]),
+    "head": st.sampled_from(["classes", "score"]),
     "lookback": st.integers(1, 4),
     "groups": st.just(((0,),)),
     "history_targets": st.integers(1, 3),
@@ -93,7 +94,7 @@ def test_any_config_travels_in_json_and_scores(drawn, with_history, with_enginee
 
     assert again == config
     assert config.inputs == tuple(inputs)
-    assert logits.shape == (4, len(config.targets), 5)
+    assert logits.shape == (4, len(config.targets), 5 if config.head == "classes" else 1)
     assert torch.isfinite(logits).all()
 
 
@@ -104,6 +105,7 @@ def test_any_config_travels_in_json_and_scores(drawn, with_history, with_enginee
         ({"targets": ("target_ender_20", "target_ender_20")}, "named twice"),
         ({"lookback": 0}, "all be 0"),
         ({"groups": ((0, 7),)}, "positions of the 7 features"),
+        ({"head": "bins"}, "head 'bins' is unknown; known: classes, score"),
         ({"mixing": "none"}, "none and mlp must have none"),
         ({"mixing": "mlp"}, "none and mlp must have none"),
         ({"engineered_scale": (1.0,)}, "1 values; expected 2"),
@@ -189,6 +191,21 @@ def test_an_era_conditioned_network_starts_as_a_perceptron():
 
     assert torch.equal(before, score(network(replace(CONFIG, mixing="era")), features, engineered, None))
     assert not torch.allclose(score(net, features, engineered, window), score(net, features, engineered, None))
+
+
+@pytest.mark.parametrize("mixing", ["row", "era", "mlp"])
+def test_a_single_output_is_not_computed_in_half_precision(mixing):
+    """Under autocast to bfloat16 the scores of rows stay apart; the score is the head's output."""
+    without = {"lookback": 0, "groups": (), "history_targets": 0} if mixing in WITHOUT_HISTORY else {}
+    config = replace(CONFIG, mixing=mixing, head="score", **without)
+    net, inputs = network(config), random_inputs(config, 400, seed=2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = score(net, *(inputs.get(name) for name in ALL_INPUTS))
+
+    assert scores.shape == (400, len(config.targets), 1)
+    assert scores[:, 0].unique().numel() > 350
+    assert torch.equal(expected_value(scores, CORR_VALUES), scores[..., 0])
+    assert not net.mixer.head.bias.any()
 
 
 def test_plain_perceptron_is_encoder_and_head():

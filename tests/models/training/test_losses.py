@@ -44,6 +44,18 @@ def test_losses_equal_their_definitions():
     assert expected_value(logits, CORR_VALUES).numpy() == pytest.approx(p @ CORR_VALUES)
 
 
+def test_a_single_output_is_learned_as_it_is():
+    """Mean squared error compares it with the centred rank, the correlation with CORR's transform of the target."""
+    scores = torch.randn(20, 1, 1, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
+    targets = torch.tensor(TARGET_VALUES, dtype=torch.float64)[torch.arange(20) % 5].unsqueeze(1)
+    value, label = scores.numpy()[:, 0, 0], targets.numpy()[:, 0]
+    ranks = (double_ranks(label) - 1) / 40 - 0.5
+    stretched = np.sign(label - 0.5) * np.abs(label - 0.5) ** 1.5
+
+    assert float(mean_squared_error(scores, targets)) == pytest.approx(np.mean((value - ranks) ** 2))
+    assert float(pearson(scores, targets)) == pytest.approx(1 - np.corrcoef(value, stretched)[0, 1], rel=1e-5)
+
+
 def test_cross_entropy_shares_a_target_between_two_classes():
     """A sixth (of seven bins) lies two thirds of the way from class 0 to class 1."""
     logits = torch.randn(1, 1, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)

@@ -9,6 +9,7 @@ import torch
 from models.bins import CORR_VALUES
 from models.inference.ranks import double_ranks, normal_scores
 from models.network.network import expected_value
+from models.training._score_scale import SPREAD
 from models.training.training import EraBatch, TrainingDiverged, train
 from tests.models.training.era_world import CONFIG, OPTIONS, PLAIN, World, fit, score, world
 
@@ -22,6 +23,26 @@ def test_every_loss_learns_a_planted_signal(loss):
 
     assert trained.best_score > 0.2
     assert trained.best_score == pytest.approx(np.mean(list(trained.score_per_era.values())))
+
+
+@pytest.mark.parametrize("mixing", ["row", "mlp"])
+@pytest.mark.parametrize("loss", ["mse", "pearson"])
+def test_a_single_output_learns_a_planted_signal(mixing, loss):
+    """Validation CORR is that of the classes, and the scores of an era have a standard deviation near SPREAD."""
+    data, config = world(), replace(CONFIG if mixing == "row" else PLAIN, mixing=mixing, head="score")
+    trained = fit(data, config, loss=loss)
+    with torch.no_grad():
+        window = torch.from_numpy(data.windows[0]) if mixing == "row" else None
+        scores = trained.network(torch.from_numpy(data.batches[0].features), None, window)
+
+    assert trained.best_score > 0.2
+    assert float(scores.std(dim=0).mean()) == pytest.approx(SPREAD, rel=0.2)
+
+
+def test_cross_entropy_needs_classes():
+    """A head with one output has no probabilities."""
+    with pytest.raises(ValueError, match="cross-entropy needs the head 'classes'"):
+        fit(world(), replace(PLAIN, head="score"))
 
 
 def test_the_same_seed_gives_the_same_bits():
