@@ -26,6 +26,7 @@ from bot.judging.judge import (
     correlations,
     judge,
     judged_ensemble,
+    learned_elsewhere,
     open_judged,
     unseen_positions,
 )
@@ -277,7 +278,7 @@ def open_champion_of_other_version(
     """
     try:
         champion = artifacts.open(artifacts.champions(recipe)[0])
-        if not _has_other_version(champion, synced):
+        if not _has_other_version(champion, synced) or learned_elsewhere(champion):
             return None
         return OpenedChampion(id=champion.id, ensemble=open_judged(champion, state_dir))
     except (NoChampion, ArtifactInvalid):

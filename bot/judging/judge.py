@@ -29,7 +29,7 @@ from bot.scoring.ensemble_weights import EraScores, weigh
 from bot.scoring.metrics import corr, mmc, target_variance
 from bot.scoring.neutralize import exposures
 from bot.serving.artifacts import Artifact
-from bot.serving.names import BENCHMARK, ENSEMBLE
+from bot.serving.names import BENCHMARK, ELSEWHERE, ENSEMBLE
 from bot.serving.scorer import Members, ensemble, members_of, weights_of
 from bot.system.lock import state_lock
 from bot.system.progress import ProgressCallback
@@ -236,11 +236,21 @@ def unseen_positions(artifact: Artifact, positions: Sequence[int], eras: Sequenc
     Returns:
         Positions, at least one; ``Absent`` where there are none or the artifact keeps no judged members.
     """
+    if isinstance(elsewhere := learned_elsewhere(artifact), Absent):
+        return elsewhere
     if "holdout" not in artifact.manifest["eras"]:
         return Absent("it was made by a version that kept no members for a comparison")
     first = str(artifact.manifest["eras"]["holdout"][0])
     found = [position for position in positions if eras[position] >= first]
     return found or Absent(f"its own hold-out begins with era {first}, after this one")
+
+
+def learned_elsewhere(artifact: Artifact) -> Absent | None:
+    """Return why an artifact has no hold-out: a member was trained elsewhere, on eras that nobody knows; ``None`` if it has."""
+    members = artifact.manifest.get(ELSEWHERE) or []
+    if not members:
+        return None
+    return Absent(f"it may have learned from these eras: it was not trained here ({', '.join(map(str, members))})")
 
 
 def judged_ensemble(artifact: Artifact, store: EraStore, returns: FeatureReturns, targets: Sequence[str]) -> Ensemble:

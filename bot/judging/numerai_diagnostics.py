@@ -23,7 +23,7 @@ import structlog
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import RefuseToSubmit, RetryLater
 from bot.findings import Absent
-from bot.judging.judge import contribution, open_judged, unseen_positions
+from bot.judging.judge import contribution, learned_elsewhere, open_judged, unseen_positions
 from bot.record.diagnostics import ArtifactDiagnostics, DiagnosticsRecord, Scores, update_alert
 from bot.record.outbox import Outbox
 from bot.scoring.coverage import COVERAGE
@@ -189,6 +189,8 @@ class Diagnoser:
         Numerai scores on the column `target`, whichever target that is. Whole eras are uploaded, and not all of them
         have to be: the server lists the eras that it did not receive.
         """
+        if isinstance(elsewhere := learned_elsewhere(artifact), Absent):
+            return elsewhere
         ensemble = open_judged(artifact, self.state_dir)
         store, target = ensemble.data.store.store, str(artifact.manifest["target"])
         paid = ALIAS if ALIAS in store.manifest.targets else target

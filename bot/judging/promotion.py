@@ -148,7 +148,8 @@ def decide(evidence: Evidence, floors: Floors, *, target: str) -> Decision:
     refused = [finding for finding in findings if not finding.ok]
     if refused:
         return Decision(promote=False, findings=tuple(findings), reason="; ".join(one.message for one in refused))
-    against = "there is no champion to beat" if comparison is None else f"no worse than {comparison.champion}"
+    alone = evidence.not_computed.get("champion", "there is no champion to beat")
+    against = alone if comparison is None else f"no worse than {comparison.champion}"
     warned = [f"; {one.message}" for one in evidence.leaks if one.gate == "too_good" and isinstance(one.value, str)]
     reason = f"CORR {np.nanmean(evidence.corr.values):.4f} on the hold-out is more than chance, floors hold, {against}"
     return Decision(promote=True, findings=tuple(findings), reason="".join((reason, *warned)))

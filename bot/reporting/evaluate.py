@@ -22,7 +22,7 @@ from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import BadConfig
 from bot.features.feature_sets import FeatureMetadata
 from bot.findings import Absent, Finding
-from bot.judging.judge import open_judged, unseen_positions
+from bot.judging.judge import learned_elsewhere, open_judged, unseen_positions
 from bot.judging.leakage import eras_used_by_artifact, find_leaks
 from bot.reporting._era_measurements import EraMeasurements, UnseenEras, measure_eras
 from bot.reporting._figures import (
@@ -122,6 +122,8 @@ class Evaluator:
 
     def _unseen_eras(self, artifact: Artifact) -> UnseenEras:
         """Return the judged members and the labelled eras from the start of their hold-out."""
+        if isinstance(elsewhere := learned_elsewhere(artifact), Absent):
+            raise BadConfig(f"artifact {artifact.id} cannot be evaluated: {elsewhere.reason}; its live scores count")
         ensemble, target = open_judged(artifact, self.state_dir), str(artifact.manifest["target"])
         store = ensemble.data.store
         positions = unseen_positions(artifact, np.flatnonzero(store.labelled(target)).tolist(), store.eras)

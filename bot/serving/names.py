@@ -3,6 +3,9 @@
 ENSEMBLE = "ensemble"
 """Name of the blended prediction beside those of its members: in manifests, evaluations, reports and round reports."""
 
+ELSEWHERE = "trained_elsewhere"
+"""Key of a manifest that lists the members that the bot has not trained."""
+
 BENCHMARK = "benchmark"
 """Neutralizer of an ensemble that is neutralized to Numerai's benchmark model instead of features."""
 
