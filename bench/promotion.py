@@ -7,6 +7,9 @@ retrain, so that there is nothing to learn; again first without a champion, then
 is the demo's without the refit, which comes after the judgement and does not change it.
 
 Goals: no shuffled challenger is promoted, and nine in ten healthy challengers are.
+
+With ``--weeks N``, no model is trained: a challenger a week is simulated in many installations instead
+(:mod:`promotion_weeks`).
 """
 
 import argparse
@@ -23,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from promotion_weeks import report
 
 from bot.judging.challenger import Retrainer
 from bot.sandbox.clock import SandboxClock
@@ -80,7 +84,9 @@ def world_round(root: Path, seed: int, size: WorldSize) -> dict[str, tuple[bool,
         shutil.copytree(healthy, folder)
         shuffle_targets(folder / "v5.3", 2 * seed + number)
     one = replace(DEMO, refit=False)
-    other = replace(one, network=replace(DEMO.network, seed=DEMO.network.seed + seed))
+    mixer, *others = one.members
+    network = replace(mixer.options.network, seed=mixer.options.network.seed + seed)
+    other = replace(one, members=(replace(mixer, options=replace(mixer.options, network=network)), *others))
     runs = {
         KINDS[0]: (healthy, root / "a", one),
         KINDS[1]: (healthy, root / "a", other),
@@ -95,8 +101,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=10, help="each gives two healthy and two shuffled retrains")
     parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--weeks", type=int, help="simulate so many weekly challengers instead")
+    parser.add_argument("--installations", type=int, default=200, help="simulated installations")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if arguments.weeks:
+        return report(arguments.installations, arguments.weeks, arguments.json)
     promoted: Counter[str] = Counter()
     log = []
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.worlds):

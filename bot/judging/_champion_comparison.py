@@ -6,9 +6,10 @@ rows by id, so that both are compared with the same targets, benchmark and meta 
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import ArtifactInvalid, BotError, DatasetIncomplete, NoChampion, RetryLater, StateLocked
 from bot.findings import Absent
 from bot.history.sync import Synced
+from bot.judging._renewal import is_renewal
+from bot.judging.champion_test import Comparison, Series
 from bot.judging.judge import (
     Ensemble,
     JudgedEras,
@@ -31,7 +34,7 @@ from bot.judging.judge import (
     unseen_positions,
 )
 from bot.judging.leakage import find_leaks
-from bot.judging.promotion import Comparison, Evidence, Series
+from bot.judging.promotion import Evidence
 from bot.members.rows import ChosenRows
 from bot.scoring.coverage import COVERAGE, if_covered
 from bot.scoring.metrics import row_noise
@@ -78,12 +81,14 @@ class Challenger:
         used: Eras that these models learned from, and those that they were stopped and weighted on.
         suspicious_corr: Mean CORR over which to warn of a leak.
         serving: Measurements of the models that would serve.
+        method: Entries of its manifest that :func:`bot.judging._renewal.is_renewal` compares with the champion's.
     """
 
     ensemble: Ensemble
     used: Sequence[UsedEras]
     suspicious_corr: float
     serving: ServingCheck
+    method: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,10 +162,12 @@ class _JudgedChampion:
         scores: Scores on the eras that it has not seen; ``Absent`` where it could not be scored; ``None`` where the
             recipe has no champion.
         passing: Whether it could not be scored for an error that may pass.
+        manifest: Its manifest; empty where it could not be opened.
     """
 
     id: str | None
     moves: bool = False
+    manifest: Mapping[str, Any] = field(default_factory=dict)
     scores: JudgedEras | Absent | None
     passing: bool = False
 
@@ -254,7 +261,7 @@ def compare_with_champion(
             corr=ours.scores["corr"][ENSEMBLE],
             suspicious=challenger.suspicious_corr,
         ),
-        comparison=None if compared is None else _compare(str(champion.id), ours, compared),
+        comparison=None if compared is None else _compare(champion, challenger.method, ours, compared),
         moves=champion.moves,
         unread=champion.passing,
         not_computed=not_computed,
@@ -321,7 +328,7 @@ def _read_champion(
         return _JudgedChampion(id=None, scores=None)
     except UNUSABLE as error:
         return _JudgedChampion(id=identity, moves=moves, scores=Absent(_reason(error)), passing=_may_pass(error))
-    return _JudgedChampion(id=identity, moves=moves, scores=scores)
+    return _JudgedChampion(id=identity, moves=moves, manifest=artifact.manifest, scores=scores)
 
 
 def _may_pass(error: Exception) -> bool:
@@ -363,7 +370,7 @@ def _has_other_version(artifact: Artifact, synced: Synced) -> bool:
     return str(artifact.manifest.get("data_version", here)) != here
 
 
-def _compare(champion: str, ours: JudgedEras, theirs: JudgedEras) -> Comparison:
+def _compare(champion: _JudgedChampion, method: Mapping[str, Any], ours: JudgedEras, theirs: JudgedEras) -> Comparison:
     """Return the differences of the scores on the champion's eras, paired by the eras' labels."""
     correlation = correlations(ours.predictions, theirs.predictions)
     same = [ours.eras.index(era) for era in theirs.eras]
@@ -372,7 +379,13 @@ def _compare(champion: str, ours: JudgedEras, theirs: JudgedEras) -> Comparison:
     for name in ours.scores:
         mine, other = _series(ours, name), _series(theirs, name)
         differences[name] = Series(values=mine.values[same] - other.values, noise=other.noise * unlike)
-    return Comparison(champion=champion, differences=differences, correlation=correlation)
+    return Comparison(
+        champion=str(champion.id),
+        eras=theirs.eras,
+        renewal=is_renewal(method, champion.manifest),
+        differences=differences,
+        correlation=correlation,
+    )
 
 
 def _series(judged: JudgedEras, score: str) -> Series:

@@ -11,9 +11,9 @@ The story of a retrain, in the order of :meth:`Retrainer.retrain`:
 6. find the members' weights on the validation eras, and score the ensemble there
 7. write the golden batch and replay it with the files that would serve
 8. score challenger and champion on the hold-out
-9. decide
+9. decide, by the looks that these eras have had
 10. write the artifact, its scores and the decision
-11. promote it, or keep the champion
+11. record the look, then promote the artifact or keep the champion
 """
 
 import platform
@@ -46,8 +46,10 @@ from bot.judging._champion_comparison import (
     compare_with_champion,
     open_champion_of_other_version,
 )
+from bot.judging.champion_test import Looks, Pay, lead
 from bot.judging.evaluation_file import CorrSummary, evaluation_json, summarize_corr
 from bot.judging.judge import Ensemble, JudgedEras, find_weights, judge
+from bot.judging.looks import Judged, keep_look, read_looks
 from bot.judging.promotion import Decision, decide
 from bot.members import registry
 from bot.members.fitting import Device, Facts, FitJob
@@ -61,6 +63,7 @@ from bot.serving.scorer import Members, Scorer, golden_batch, preprocess_file, r
 from bot.serving.version_pin import Pin
 from bot.system.progress import ProgressCallback, RecordMetrics
 from bot.tournament.client import NumeraiClient
+from bot.tournament.columns import overlap_eras
 from bot.training.benchmark_labels import neutralizer_column, with_benchmarks
 from bot.training.fits import checkpoint_folder, fit_model
 from bot.training.recipe_file import history_needs
@@ -172,6 +175,7 @@ class Retrainer:
         should_stop: Checked after every step of training.
         record_metrics: Receives the measurements of every evaluation.
         needed: Data versions that other recipes use; a sync keeps them.
+        ledger_path: Ledger that records the looks at the hold-out; ``None`` records none.
     """
 
     client: NumeraiClient
@@ -182,6 +186,7 @@ class Retrainer:
     should_stop: Callable[[], bool] = lambda: False
     record_metrics: RecordMetrics = lambda _run, _step, _measured: None
     needed: Sequence[str] = ()
+    ledger_path: Path | None = None
 
     def retrain(self, plan: ResolvedRecipe) -> Retrained:
         """
@@ -205,9 +210,11 @@ class Retrainer:
             facts = self._fit(job, folders)
             validated = self._weigh(job, folders)
             judgement = self._judge(job, folders, validated.ensemble, other)
-            decision = decide(judgement.evidence, plan.recipe.floors, target=plan.target)
+            looks = read_looks(self.ledger_path, judgement.evidence.comparison)
+            decision = decide(judgement.evidence, plan.recipe.floors, target=plan.target, pay=_pay(plan), looks=looks)
             artifact = self._write(job, folders, facts, validated, judgement, decision)
         shutil.rmtree(checkpoint_folder(self.state_dir, plan.recipe.name), ignore_errors=True)
+        self._keep_look(plan, artifact, judgement, decision, looks)
         self._promote(plan, artifact, decision)
         return Retrained(
             artifact=artifact,
@@ -318,6 +325,7 @@ class Retrainer:
                 used=used_eras(job.split, plan),
                 suspicious_corr=plan.recipe.floors.suspicious_corr,
                 serving=_check_serving(job, folders.served, ensemble.weights),
+                method=_method(job),
             ),
             Holdout(positions=positions, target=plan.target, reference=self._reference(job, positions)),
             Champions(artifacts=self.artifacts, recipe=plan.recipe.name, synced=job.synced, other_version=other),
@@ -349,6 +357,23 @@ class Retrainer:
             "decision": {"champion": judgement.champion_id, **asdict(decision)},
         }
         return self.artifacts.write(files=files, manifest=manifest, at=datetime.now(UTC))
+
+    def _keep_look(
+        self, plan: ResolvedRecipe, artifact: Artifact, judgement: HoldoutJudgement, decision: Decision, looks: Looks
+    ) -> None:
+        """Record the decision between challenger and champion before it takes effect."""
+        comparison, overlap = judgement.evidence.comparison, overlap_eras(plan.target)
+        if comparison is None:
+            return
+        judged = Judged(
+            recipe=plan.recipe.name,
+            artifact=artifact.id,
+            comparison=comparison,
+            looks=looks,
+            decision=decision,
+            lead=lead(comparison, plan.recipe.floors, pay=_pay(plan), looks=looks, overlap=overlap),
+        )
+        keep_look(self.ledger_path, judged, at=datetime.now(UTC))
 
     def _promote(self, plan: ResolvedRecipe, artifact: Artifact, decision: Decision) -> None:
         """Make the artifact the champion where the decision is to promote, once it replays its golden batch."""
@@ -389,6 +414,23 @@ def _ensemble(job: _Job, folder: Path, weights: Mapping[str, float]) -> Ensemble
         proportion=job.plan.recipe.neutralize,
         to_benchmark=job.plan.recipe.to_benchmark,
     )
+
+
+def _pay(plan: ResolvedRecipe) -> Pay:
+    """Return the recipe's payout factors."""
+    return Pay(corr=plan.recipe.corr_multiplier, mmc=plan.recipe.mmc_multiplier)
+
+
+def _method(job: _Job) -> dict[str, Any]:
+    """Return the entries of the manifest that tell a renewal of the champion from another recipe."""
+    plan = job.plan
+    return {
+        "recipe": asdict(plan.recipe),
+        "feature_set": plan.feature_set,
+        "target": plan.target,
+        "targets_left_out": list(job.left_out),
+        "eras": {"newest": job.data.main.store.eras[-1]},
+    }
 
 
 def _check_serving(job: _Job, folder: Path, weights: Mapping[str, float]) -> ServingCheck:

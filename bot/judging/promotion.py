@@ -1,8 +1,8 @@
 """
 Decide whether a challenger replaces the champion, from scores of the hold-out.
 
-Nothing was tuned on the hold-out. A challenger must have more skill there than chance, must be no worse than the
-champion beyond noise, and must satisfy the floors of its recipe.
+Nothing was tuned on the hold-out. A challenger must have more skill there than chance, must satisfy the floors of its
+recipe, and must stand the comparison with the champion (:mod:`bot.judging.champion_test`).
 
 There are two sources of noise, and the larger one counts:
 
@@ -20,46 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.findings import Finding
+from bot.judging.champion_test import ChampionTest, Comparison, Looks, Pay, Series, against_champion
 from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap, widened
 from bot.tournament.columns import overlap_eras
 from bot.training.recipes import Floors
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """
-    Scores of one model, or differences between the scores of two, by era.
-
-    Attributes:
-        values: Score of each era, NaN where it has none. Shape ``(eras,)``.
-        noise: Standard deviation of the score that comes from the era's finite rows. Shape ``(eras,)``.
-    """
-
-    values: Floats
-    noise: Floats
-
-    def known(self) -> "Series":
-        """Return the eras that have a value."""
-        keep = np.isfinite(self.values)
-        return Series(values=self.values[keep], noise=self.noise[keep])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """
-    Comparison of challenger and champion on the eras that are out of sample for both.
-
-    Attributes:
-        champion: Id of the champion's artifact.
-        differences: Scores of the challenger minus those of the champion, by kind of score.
-        correlation: Rank correlation of their predictions. Shape ``(eras,)``.
-    """
-
-    champion: str
-    differences: Mapping[str, Series]
-    correlation: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,14 +71,19 @@ class Decision:
         promote: Whether the challenger becomes champion.
         findings: Result of each check.
         reason: Summary in one sentence.
+        spent: Share of a year's confidence that the comparison with the champion cost. A challenger that another floor
+            refuses costs nothing, because it could not be promoted in error.
     """
 
     promote: bool
     findings: tuple[Finding, ...]
     reason: str
+    spent: float = 0.0
 
 
-def decide(evidence: Evidence, floors: Floors, *, target: str) -> Decision:
+def decide(
+    evidence: Evidence, floors: Floors, *, target: str, pay: Pay | None = None, looks: Looks | None = None
+) -> Decision:
     """
     Decide whether a challenger becomes champion.
 
@@ -122,6 +93,8 @@ def decide(evidence: Evidence, floors: Floors, *, target: str) -> Decision:
         evidence: Measurements of the challenger.
         floors: Limits of the recipe.
         target: Main target; its horizon determines how many eras share returns.
+        pay: Payout factors of the recipe; by default those of 2026.
+        looks: Earlier decisions on these eras; by default none.
     """
     block = overlap_eras(target)
     findings = [*evidence.leaks, _skill(evidence.corr.known(), floors), _corr(evidence.corr.known(), floors, block)]
@@ -134,25 +107,36 @@ def decide(evidence: Evidence, floors: Floors, *, target: str) -> Decision:
         ),
         _at_most("latency", evidence.latency_s, floors.max_latency_s, "a round takes too long to score"),
     ]
-    comparison = evidence.comparison
+    comparison, test = evidence.comparison, None
     if comparison is None:
-        why = evidence.not_computed.get("champion", "none yet")
-        if evidence.unread:
-            findings.append(_unread(why))
-        else:
-            findings.append(_unproven(why) if evidence.moves else _passed("champion", why, "no worse than it"))
+        findings.append(_without_comparison(evidence))
     else:
-        pairs = comparison.differences.items()
-        findings += [_no_worse(name, series.known(), floors, block) for name, series in pairs]
         findings.append(_alike(comparison.correlation, floors))
+        test = against_champion(comparison, floors, pay=pay or Pay(), looks=looks or Looks(), overlap=block)
     refused = [finding for finding in findings if not finding.ok]
-    if refused:
-        return Decision(promote=False, findings=tuple(findings), reason="; ".join(one.message for one in refused))
+    spent = 0.0 if test is None or refused else test.spent
+    if test is not None:
+        findings += test.findings
+        refused += [finding for finding in test.findings if not finding.ok]
+    reason = "; ".join(one.message for one in refused) if refused else _promoted(evidence, test)
+    return Decision(promote=not refused, findings=tuple(findings), reason=reason, spent=spent)
+
+
+def _promoted(evidence: Evidence, test: ChampionTest | None) -> str:
+    """Return the reason of a promotion, with the warning of a leak where there is one."""
     alone = evidence.not_computed.get("champion", "there is no champion to beat")
-    against = alone if comparison is None else f"no worse than {comparison.champion}"
+    against = alone if test is None else test.reason
     warned = [f"; {one.message}" for one in evidence.leaks if one.gate == "too_good" and isinstance(one.value, str)]
     reason = f"CORR {np.nanmean(evidence.corr.values):.4f} on the hold-out is more than chance, floors hold, {against}"
-    return Decision(promote=True, findings=tuple(findings), reason="".join((reason, *warned)))
+    return "".join((reason, *warned))
+
+
+def _without_comparison(evidence: Evidence) -> Finding:
+    """Return the finding where no champion was compared with."""
+    why = evidence.not_computed.get("champion", "none yet")
+    if evidence.unread:
+        return _unread(why)
+    return _unproven(why) if evidence.moves else _passed("champion", why, "no worse than it")
 
 
 def interval(series: Series, *, confidence: float, block: int) -> Interval:
@@ -221,21 +205,6 @@ def _contribution(name: str, evidence: Evidence, floors: Floors, block: int) -> 
         value=_shown(found),
         limit=limit,
         message=f"{name}: {name.upper()} {_shown(found)} has an upper bound under {floors.min_contribution:g}",
-    )
-
-
-def _no_worse(name: str, series: Series, floors: Floors, block: int) -> Finding:
-    gate, limit = f"{name}_vs_champion", "high at least 0"
-    try:
-        found = interval(series, confidence=floors.confidence, block=block)
-    except TooFewEras as error:
-        return _passed(gate, f"not computed: {error}", limit)
-    return Finding(
-        gate=gate,
-        ok=found.high >= 0,
-        value=_shown(found),
-        limit=limit,
-        message=f"{gate}: the challenger's {name.upper()} differs by {_shown(found)}: worse beyond noise",
     )
 
 

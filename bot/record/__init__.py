@@ -1,6 +1,6 @@
 """
 The SQLite record: rounds, submissions, queued alerts and diagnostics; and beside it the heartbeat and the backups.
 
-It imports ``tournament`` and ``system``. Read ``database``, ``ledger``, ``outbox``, ``diagnostics``, ``heartbeat``,
-``backup``.
+It imports ``tournament`` and ``system``. Read ``database``, ``ledger``, ``looks``, ``outbox``, ``diagnostics``,
+``heartbeat``, ``backup``.
 """

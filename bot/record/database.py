@@ -174,6 +174,22 @@ _MIGRATIONS = (
         taken INTEGER NOT NULL
     ) STRICT;
     """,
+    """
+    CREATE TABLE look (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        recipe TEXT NOT NULL,
+        artifact TEXT NOT NULL,
+        champion TEXT NOT NULL,
+        renewal INTEGER NOT NULL,
+        first_era TEXT NOT NULL,
+        last_era TEXT NOT NULL,
+        promoted INTEGER NOT NULL,
+        spent REAL NOT NULL,
+        remaining REAL NOT NULL,
+        lead TEXT NOT NULL
+    ) STRICT;
+    """,
 )
 
 

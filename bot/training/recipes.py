@@ -22,7 +22,11 @@ class Floors:
     Limits of the hold-out that a challenger must satisfy; :mod:`bot.judging.promotion` applies them.
 
     Attributes:
-        confidence: Level of every interval; at a higher level, larger differences count as noise.
+        objective: Difference from the champion that decides: ``pay``, of CORR and MMC (BMC without the meta model) by the
+            recipe's multipliers, or ``corr``. Every model is paid for both, so ``pay`` is the default; with ``corr``, BMC
+            and MMC must be no worse beyond noise besides.
+        confidence: Level of every interval; at a higher level, larger differences count as noise. ``1 - confidence`` is
+            also the chance of a false promotion of another recipe in a year.
         min_skill: Minimum distance of mean CORR from that of shuffled rows, in standard deviations; 0.023 % of models
             without skill are over 3.5.
         min_corr: The lower bound of CORR must be over it.
@@ -36,6 +40,7 @@ class Floors:
             data. Never refuses: leaks by purge, lag or a feature are refused by their own checks.
     """
 
+    objective: Literal["pay", "corr"] = "pay"
     confidence: float = 0.95
     min_skill: float = 3.5
     min_corr: float = 0.0
@@ -61,8 +66,8 @@ class Recipe:
         engineered: Families of row aggregates per feature group.
         weighting: ``fixed`` takes the shares as they are; the rules of :mod:`bot.scoring.ensemble_weights` find the shares of all
             members on the validation eras.
-        corr_multiplier: Weight of CORR in these rules: a round's payout factor (3 in 2026).
-        mmc_multiplier: Weight of MMC in these rules: a round's payout factor (15 in 2026).
+        corr_multiplier: Weight of CORR in these rules and in the promotion: a round's payout factor (3 in 2026).
+        mmc_multiplier: Weight of MMC likewise: a round's payout factor (15 in 2026).
         neutralize: Proportion of the ensemble's linear feature part that is removed, 0 to 1.
         neutralizers: Feature set that it is neutralized to; or ``benchmark``, Numerai's benchmark model of the main
             target.

@@ -29,6 +29,7 @@ COMMANDS = ("retrain", "evaluate", "report", "doctor --json", "export numerai-mo
 
 FLOORS = """
 [floors]
+objective = "corr"
 confidence = 0.9
 min_skill = -99.0
 min_corr = -1.0

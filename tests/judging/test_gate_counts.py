@@ -80,6 +80,7 @@ def judged(world, tmp_path, *, every, shuffle=None):
             used=used_eras(data, split, PLAN),
             suspicious_corr=RECIPE.floors.suspicious_corr,
             serving=ServingCheck(golden=0.0, latency_s=0.1),
+            method={},
         ),
         Holdout(
             positions=split.holdout,

@@ -108,6 +108,7 @@ def judged(folder, data, split, tmp_path):
             used=used_eras(data, split, PLAN),
             suspicious_corr=RECIPE.floors.suspicious_corr,
             serving=ServingCheck(golden=0.0, latency_s=0.1),
+            method={},
         ),
         Holdout(
             positions=split.holdout,

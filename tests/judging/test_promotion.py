@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.findings import Finding
+from bot.judging.champion_test import PART, START, Comparison, Looks, Series
 from bot.judging.leakage import check_plausibility
-from bot.judging.promotion import Comparison, Evidence, Series, decide, interval, skill
+from bot.judging.promotion import Evidence, decide, interval, skill
 from bot.scoring.metrics import corr
 from bot.training.recipes import Floors
 
@@ -38,9 +39,11 @@ def evidence(mean=0.05, **changes):
     return replace(plain, **changes)
 
 
-def against(difference, *, correlation=0.9, deviation=0.02):
+def against(difference, *, correlation=0.9, deviation=0.02, renewal=True):
     return Comparison(
         champion="2026-01-01T000000Z-aaaa",
+        eras=tuple(f"{era:04d}" for era in range(ERAS)),
+        renewal=renewal,
         differences={"corr": series(difference, seed=3, deviation=deviation)},
         correlation=np.full(ERAS, correlation),
     )
@@ -124,9 +127,39 @@ def test_worse_challenger_is_kept_back():
 
 
 @pytest.mark.parametrize("difference", [0.02, 0.0, -0.002])
-def test_challenger_that_is_no_worse_replaces_the_champion(difference):
-    """Better, equal, or worse by less than noise is promoted: it has learned from newer eras."""
-    assert decide(evidence(comparison=against(difference)), Floors(), target=TARGET).promote
+def test_renewal_that_is_no_worse_replaces_the_champion(difference):
+    """The same recipe, trained again, is promoted if it is better, equal, or worse by less than noise."""
+    decision = decide(evidence(comparison=against(difference)), Floors(), target=TARGET)
+
+    assert (decision.promote, decision.spent) == (True, 0.0)
+    assert "the same recipe on newer data and no worse than 2026-01-01T000000Z-aaaa" in decision.reason
+
+
+@pytest.mark.parametrize(("difference", "promoted"), [(0.04, True), (0.0, False), (-0.002, False)])
+def test_another_recipe_has_to_prove_itself(difference, promoted):
+    """Another recipe is promoted only if it is no worse with the confidence of the look, which it spends."""
+    decision = decide(evidence(comparison=against(difference, renewal=False)), Floors(), target=TARGET)
+
+    assert (decision.promote, decision.spent) == (promoted, PART * START)
+    assert "with 99.75% confidence" in decision.reason
+    assert "these 96 eras have not decided before" in decision.reason
+
+
+def test_a_challenger_that_a_floor_refuses_spends_no_confidence():
+    """It could not be promoted in error, so that the look is free."""
+    decision = decide(evidence(drawdown=2.0, comparison=against(0.04, renewal=False)), Floors(), target=TARGET)
+
+    assert (refused(decision), decision.spent) == (["drawdown"], 0.0)
+
+
+def test_the_reason_counts_the_looks():
+    """A person reads how often the eras have decided, and in which state the record is."""
+    looks = Looks(count=7, share=0.02, note="the record of looks begins with this one")
+    decision = decide(evidence(comparison=against(0.0, renewal=False)), Floors(), target=TARGET, looks=looks)
+
+    assert "these 96 eras have decided 7 times before (the record of looks begins with this one)" in decision.reason
+    assert "with 99.95% confidence" in decision.reason
+    assert "promote it by hand" in decision.reason
 
 
 def test_predictions_turned_around_are_kept_back():

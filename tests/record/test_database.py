@@ -84,6 +84,7 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
         "DROP TABLE round_paid",
         "ALTER TABLE submission DROP COLUMN passed_over",
         "DROP TABLE scoring",
+        "DROP TABLE look",
         "PRAGMA user_version = 1",
     ):
         database.execute(statement)
@@ -171,6 +172,7 @@ def test_a_reader_of_an_older_ledger_migrates_a_copy(tmp_path, ledger):
             "ALTER TABLE submission DROP COLUMN passed_over",
             "DROP TABLE scoring",
             "DROP TABLE service",
+            "DROP TABLE look",
             "PRAGMA user_version = 6",
         ):
             database.execute(statement)

@@ -102,6 +102,7 @@ def retrain_alone(
             report_progress=report_progress,
             should_stop=should_stop,
             record_metrics=record_metrics,
+            ledger_path=settings.ledger_path,
         )
         versions = {name: data_version or pin.to_train for name, pin in pins.items()}
         plans = [assembly.resolve_recipe(settings, one, data_version=versions[one.name]) for one in recipes]
