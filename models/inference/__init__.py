@@ -1,6 +1,7 @@
 """
-Inference: exported networks, ranks, the ensemble of members, and how a network is exported.
+Inference: exported networks and trees, ranks, the ensemble of members, and how models are exported.
 
-Only ``export`` and ``onnx_weights`` need torch or onnx. Read ``exported``, ``external_data``, ``runtime``,
-``reference``, ``ranks``, ``ensemble``, ``stack``, ``permutation``, ``export``, ``onnx_weights``.
+Only ``export``, ``onnx_weights`` and ``tree_export`` need torch or onnx. Read ``exported``, ``external_data``,
+``runtime``, ``reference``, ``tree_graph``, ``ranks``, ``ensemble``, ``stack``, ``permutation``, ``export``,
+``onnx_weights``, ``tree_export``.
 """

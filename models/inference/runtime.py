@@ -8,25 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as _ort
 
+from models.inference._sessions import open_session, run
 from models.inference.exported import ExportedNetwork, Floats
-from models.inference.external_data import refuse_external_data
-
-_ORT_ERRORS = (
-    _ort.EPFail,
-    _ort.EngineError,
-    _ort.Fail,
-    _ort.InvalidArgument,
-    _ort.InvalidGraph,
-    _ort.InvalidProtobuf,
-    _ort.ModelLoadCanceled,
-    _ort.NoModel,
-    _ort.NotImplemented,
-    _ort.RuntimeException,
-)
-"""All errors of onnxruntime; they have no common base class."""
 
 
 class OnnxNetwork(ExportedNetwork):
@@ -43,18 +27,7 @@ class OnnxNetwork(ExportedNetwork):
     """
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        content = Path(path).read_bytes()
-        try:
-            refuse_external_data(content)
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except ValueError as error:
-            raise ValueError(f"{path} is not an ONNX model that runs here: {error}") from None
-        except _ORT_ERRORS as error:
-            raise ValueError(f"{path} is not an ONNX model that runs here: {error}") from None
+        self._session = open_session(path, threads=threads)
         super().__init__(
             path,
             {node.name: node.shape for node in self._session.get_inputs()},
@@ -62,8 +35,4 @@ class OnnxNetwork(ExportedNetwork):
         )
 
     def _run(self, feed: dict[str, npt.NDArray[np.generic]]) -> Floats:
-        try:
-            (logits,) = self._session.run(["logits"], feed)
-        except _ORT_ERRORS as error:
-            raise ValueError(f"the network does not run: {error}") from None
-        return np.asarray(logits, dtype=np.float32)
+        return np.asarray(run(self._session, "logits", feed), dtype=np.float32)
