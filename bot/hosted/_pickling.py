@@ -19,12 +19,13 @@ from typing import Any
 
 import cloudpickle
 
+from bot.errors import BadConfig
 from bot.history.factor_history import HistoryState
 from bot.hosted._model import LIVE_HISTORY
 from bot.members import registry
-from bot.members.stored import from_manifest
 from bot.serving.artifacts import MANIFEST, Artifact
 from bot.serving.names import DISTRIBUTIONS, EVALUATION, JUDGED
+from bot.serving.scorer import members_of
 
 ROOT = "bot.hosted._model"
 """Module that scores the frames which the function receives."""
@@ -56,8 +57,21 @@ def _served(artifact: Artifact, history: HistoryState | None) -> dict[str, bytes
 
 
 def _kinds(artifact: Artifact) -> tuple[str, ...]:
-    """Return the modules of the artifact's kinds, which are imported by their names."""
-    return tuple(dict.fromkeys(registry.BUILT_IN[one.kind] for one in from_manifest(artifact.manifest)))
+    """
+    Return the modules of the artifact's kinds, which are imported by their names.
+
+    Raises:
+        BadConfig: A member cannot run on Numerai's machines.
+    """
+    modules = []
+    for member in members_of(artifact.manifest):
+        reason = registry.find(member.kind).needs(member).hosted
+        if member.kind not in registry.BUILT_IN:
+            reason = f"kind {member.kind} comes from another package"
+        if reason:
+            raise BadConfig(f"artifact {artifact.id} cannot run on Numerai's machines: member {member.name}: {reason}")
+        modules.append(registry.BUILT_IN[member.kind])
+    return tuple(dict.fromkeys(modules))
 
 
 def _modules(*roots: str) -> dict[str, bytes]:

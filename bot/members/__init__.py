@@ -1,8 +1,8 @@
 """
 Members: the models of a recipe, of any kind.
 
-A recipe lists members (:mod:`~bot.members.member`). A kind (:mod:`~bot.members.registry`) fits a member on eras
-(:mod:`~bot.members.fitting`) and loads it again to score rows (:mod:`~bot.members.rows`). :mod:`bot.members.kinds` holds
-one module a kind. :mod:`~bot.members.command_run` runs a person's program on one era, and
-:mod:`~bot.members.predictions_file` reads its predictions.
+A recipe lists members (``member``); ``limits`` are the ranges of their numbers. A kind (``registry``) fits a member on eras
+(``fitting``) and loads it again to score rows (``rows``); the package ``kinds`` has one module for each kind, ``network``
+the parts of networks, ``tree_fit`` the fit of trees. ``stored`` reads the members of an artifact. ``command_run`` runs a
+person's program on one era, ``program_files`` packs its folder, and ``predictions_file`` reads its predictions.
 """

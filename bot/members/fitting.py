@@ -139,6 +139,17 @@ class TrainingEras(Protocol):
         ...
 
 
+def _show_nothing(_stage: str, _share: float, _note: str) -> None:
+    """Stand in for a callback; functions with a name can be sent to another process."""
+
+
+def _never() -> bool:
+    return False
+
+
+def _record_nothing(_run: str, _step: int, _measured: Mapping[str, float]) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitJob:
     """
@@ -176,9 +187,9 @@ class FitJob:
     corr_multiplier: float = 3.0
     mmc_multiplier: float = 15.0
     device: Device = "auto"
-    report_progress: ProgressCallback = lambda _stage, _share, _note: None
-    should_stop: Callable[[], bool] = lambda: False
-    record_metrics: RecordMetrics = lambda _run, _step, _measured: None
+    report_progress: ProgressCallback = _show_nothing
+    should_stop: Callable[[], bool] = _never
+    record_metrics: RecordMetrics = _record_nothing
 
     def without_callbacks(self) -> "FitJob":
         """Return the same fit for another process."""

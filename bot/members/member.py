@@ -28,7 +28,7 @@ class Member:
         residual: Share of the benchmark's part that is taken out of a residual label, 0 to 1.
         feature_set: Feature set of ``features.json``; ``None`` takes the recipe's.
         head_of: Name of the member whose model predicts this target too; ``None`` has a model of its own.
-        options: Options of the kind, a frozen dataclass.
+        options: Options of the kind, a frozen dataclass; those of a head have no effect.
     """
 
     name: str

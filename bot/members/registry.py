@@ -28,7 +28,9 @@ GROUP = "numerai_bot.members"
 
 BUILT_IN: Mapping[str, str] = {
     "tsmixer": "bot.members.kinds.tsmixer",
+    "mlp": "bot.members.kinds.mlp",
     "lightgbm": "bot.members.kinds.lightgbm",
+    "benchmark": "bot.members.kinds.benchmark",
 }
 """Module of each built-in kind; a kind is the module's ``KIND``."""
 
@@ -49,6 +51,7 @@ class Needs:
         auxiliary: Whether it learns the recipe's auxiliary targets too.
         stops: Whether it stops early, on eras that it does not learn from.
         training: Whether it must be fitted before it predicts.
+        hosted: Why a member cannot run on Numerai's machines; empty where it can.
         packages: Packages that a fit imports.
         extra: Extra of the bot that installs them; empty where none does.
     """
@@ -60,6 +63,7 @@ class Needs:
     auxiliary: bool = False
     stops: bool = False
     training: bool = True
+    hosted: str = ""
     packages: tuple[str, ...] = ()
     extra: str = ""
 

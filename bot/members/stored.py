@@ -81,8 +81,9 @@ def named_members(
         target = f"target_{suffix}" if suffix else main
         if kind == _NETWORK:
             found.setdefault(_NETWORK, owner)
-            head = None if name == _NETWORK else _NETWORK
-            found[name] = replace(owner, name=name, weight=float(weight), target=target, head_of=head)
+            found[name] = replace(owner, name=name, weight=float(weight), target=target)
+            if name != _NETWORK:
+                found[name] = replace(found[name], head_of=_NETWORK, options=TSMixerOptions())
         elif kind == _TREES:
             options = LightGBMOptions(preset=preset)
             found[name] = Member(name=name, kind="lightgbm", weight=float(weight), target=target, options=options)

@@ -1,7 +1,6 @@
 """
-Training: recipes, splits, the training set, and the fits of networks and trees.
+Training: recipes, splits, the data of a recipe, and fits.
 
-It imports ``serving`` and all below it. Read ``recipes``, ``recipe_file``, ``splits``, ``training_set``,
-``training_data``, ``network_fit``, ``tree_fit``, ``stacking``, ``distributed``, ``benchmark_labels``,
-``validation_score``, ``network_options``.
+It imports ``serving`` and all below it. Read ``recipes``, ``recipe_file``, ``splits``, ``training_set``, ``training_data``,
+``benchmark_labels``, ``fits``.
 """

@@ -80,10 +80,9 @@ def without_targets(plan: ResolvedRecipe, absent: Collection[str]) -> ResolvedRe
         kind = registry.find(unit.owner.kind)
         kept = [one for one in unit.members if one.target not in absent]
         options = kind.without_targets(unit.owner.options, frozenset(absent))
-        for one in kept:
-            # A model whose owner's target is gone is that of its first head.
-            owns = one is kept[0]
-            members.append(replace(one, options=options, head_of=None if owns else kept[0].name))
+        # A model whose owner's target is gone is that of its first head.
+        members += [replace(one, options=options, head_of=None) for one in kept[:1]]
+        members += [replace(one, head_of=kept[0].name) for one in kept[1:]]
     changed = replace(
         recipe, targets=tuple(name for name in recipe.targets if name not in absent), members=tuple(members)
     )

@@ -22,12 +22,13 @@ class Recorder:
     """A scorer whose predictions show each column's values and place."""
 
     manifest = Preprocess(features=NAMES, groups={})
+    features = NAMES
     benchmark = BENCHMARK
 
-    def score(self, names, values, *, window, benchmark):
-        assert window == "masked"
-        prepared = prepare(self.manifest, names, values)
-        self.to = benchmark
+    def score(self, rows):
+        assert rows.history is None
+        prepared = rows.prepared(self.manifest)
+        self.to = rows.benchmark
         return SimpleNamespace(prepared=prepared, predictions=prepared.features @ (5.0 ** np.arange(len(NAMES))))
 
 

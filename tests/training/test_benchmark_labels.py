@@ -9,15 +9,16 @@ from bot.data.ingest import update
 from bot.errors import OperatorNeeded
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
+from bot.members.network.fit import NetworkFitter, covered_positions
+from bot.members.network.options import NetworkOptions
+from bot.members.network.validation_score import ValidationScore
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.scoring.metrics import bmc, corr
-from bot.training.benchmark_labels import covered_positions, neutralizer_column, with_benchmark
-from bot.training.network_fit import NetworkFitter
+from bot.training.benchmark_labels import neutralizer_column, with_benchmark
 from bot.training.recipes import DEMO
-from bot.training.splits import Split
 from bot.training.training_set import TrainingSet
-from bot.training.validation_score import ValidationScore
+from tests.harness.recipes import network_of
 
 TARGETS = ("target_ender_60", "target_ender_20")
 MAIN = TARGETS[0]
@@ -97,43 +98,47 @@ def test_scores_of_validation_eras_are_numerais(data):
 
 
 @pytest.mark.parametrize(
-    ("network", "stops_on", "needed"),
+    ("network", "label", "stops_on", "needed"),
     [
-        ({}, "corr", False),
-        ({"labels": "benchmark_residual"}, "bmc", True),
-        ({"labels": "benchmark_residual", "stop_on": "corr"}, "corr", True),
-        ({"stop_on": "pay"}, "pay", True),
-        ({"benchmark_penalty": 0.3}, "corr", True),
+        ({}, "target", "corr", False),
+        ({}, "residual", "bmc", True),
+        ({"stop_on": "corr"}, "residual", "corr", True),
+        ({"stop_on": "pay"}, "target", "pay", True),
+        ({"benchmark_penalty": 0.3}, "target", "corr", True),
     ],
 )
-def test_recipe_decides_what_the_benchmark_is_for(network, stops_on, needed):
-    """Residual labels stop on BMC unless the recipe names a score; each use of the benchmark makes it necessary."""
-    recipe = replace(DEMO, network=replace(DEMO.network, **network))
+def test_member_decides_what_the_benchmark_is_for(network, label, stops_on, needed):
+    """Residual labels stop on BMC unless the options name a score; each use of the benchmark makes it necessary."""
+    options = NetworkOptions(**network)
 
-    assert ValidationScore.of(recipe).name == stops_on
-    assert recipe.network.needs_benchmark == needed
+    assert options.stops_on(label) == stops_on
+    assert options.needs_benchmark(label) == needed
 
 
-def fit(data, folder, *, train=range(50, 75), **network):
+def fit(data, folder, *, train=range(50, 75), validation=range(76, 80), residual=None, **network):
     """Fit a small perceptron whose training eras begin before the benchmark does."""
-    changed = replace(DEMO.network, lookback=0, history_targets=(), mixing="none", epochs=1, loss="pearson", **network)
-    events = []
+    options = replace(
+        network_of(DEMO), lookback=0, history_targets=(), mixing="none", epochs=1, loss="pearson", **network
+    )
+    name, events = options.stops_on("target" if residual is None else "residual"), []
     fitter = NetworkFitter(
         data=data,
-        recipe=replace(DEMO, network=changed, refit=False),
+        options=options,
+        residual=residual,
+        score=ValidationScore(name=name, corr_multiplier=3.0, mmc_multiplier=15.0),
         target=MAIN,
         device="cpu",
         checkpoints=folder,
         record_metrics=lambda _run, _step, measured: events.append(set(measured)),
     )
-    fitted = fitter.fit(Split(train=tuple(train), validation=tuple(range(76, 80))), ())
+    fitted = fitter.fit(tuple(train), tuple(validation), ())
     return fitted.best_score[0], events[-1]
 
 
 def test_a_network_is_fitted_to_the_residual(data, plain, tmp_path):
     """Training runs on the covered eras, and gives another result than training on the targets or on half a residual."""
-    residual, measured = fit(data, tmp_path, labels="benchmark_residual")
-    half, _ = fit(data, tmp_path, labels="benchmark_residual", residual=0.5)
+    residual, measured = fit(data, tmp_path, residual=1.0)
+    half, _ = fit(data, tmp_path, residual=0.5)
     plainly, _ = fit(plain, tmp_path)
 
     assert len({residual, half, plainly}) == 3
@@ -152,7 +157,7 @@ def test_a_penalty_is_trained_on_all_eras(data, plain, tmp_path):
     assert measured == {"loss", "corr", "rows_per_s"}
     with pytest.raises(OperatorNeeded, match=r"none of them a training era; .* benchmark_penalty = 0"):
         fit(data, tmp_path, benchmark_penalty=1.0, train=range(40))
-    with pytest.raises(ValueError, match="the training set has none: call with_benchmark first"):
+    with pytest.raises(ValueError, match="uses a benchmark, and its data have none"):
         fit(plain, tmp_path, benchmark_penalty=1.0)
 
 
@@ -164,13 +169,8 @@ def test_early_stopping_on_pay_leaves_uncovered_eras_out(data, tmp_path):
     assert measured == {"loss", "pay", "rows_per_s"}
     assert np.isfinite([pay, on_bmc]).all()
     assert pay != on_bmc
-    uncovered = Split(train=tuple(range(60, 75)), validation=tuple(range(10)))
-    network = replace(DEMO.network, lookback=0, history_targets=(), mixing="none", stop_on="pay")
-    fitter = NetworkFitter(
-        data=data, recipe=replace(DEMO, network=network), target=MAIN, device="cpu", checkpoints=tmp_path
-    )
     with pytest.raises(OperatorNeeded, match=r"none of them a validation era.*stop_on = 'corr'"):
-        fitter.fit(uncovered, ())
+        fit(data, tmp_path, train=range(60, 75), validation=range(10), stop_on="pay")
 
 
 def test_what_is_neutralized_to_the_benchmark_needs_it_in_every_judged_era(plain, folder):

@@ -1,20 +1,22 @@
 """Requests between processes that train a network together, and requests that they refuse."""
 
 import pickle
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from bot.cli.models.retrain import check_team_size
 from bot.errors import BadConfig, DatasetIncomplete, OperatorNeeded
 from bot.features.preprocess import Preprocess
-from bot.training import network_fit
-from bot.training.distributed import FitRequest, check_team_size
+from bot.members.fitting import FitJob
+from bot.members.member import units
+from bot.members.network import fit
+from bot.members.network.team import FitRequest
 from bot.training.recipes import DEMO
-from bot.training.splits import Split
 from bot.training.training_set import TrainingSet
 from models.training.distributed import Team
 from tests.data.store_files import NAMES, TARGETS, build, small_blocks, write_files
+from tests.harness.recipes import network_of, remade
 
 
 @pytest.fixture
@@ -28,9 +30,20 @@ def fit_request(tmp_path, monkeypatch):
         history_targets=TARGETS[1:],
         lookback=2,
     )
-    split = Split(train=(0, 1, 2, 3), validation=(6, 7), holdout=(9,))
     plan = DEMO.resolved(data_version="v5.3", feature_set="small", target=TARGETS[2])
-    return FitRequest(data=data, split=split, resolved=tuple(range(10)), plan=plan)
+    job = FitJob(
+        unit=units(plan.members)[0],
+        data=data,
+        train=(0, 1, 2, 3),
+        validation=(6, 7),
+        resolved=tuple(range(10)),
+        every=1,
+        judged=tmp_path / "judged",
+        served=tmp_path / "served",
+        checkpoints=tmp_path / "checkpoints",
+        folds=tmp_path / "folds",
+    )
+    return FitRequest(job=job, options=network_of(DEMO))
 
 
 def arrive(sent):
@@ -42,32 +55,32 @@ def test_a_request_brings_the_same_eras(fit_request):
     """The receiving process reads identical rows, targets and windows; no row of the store is sent."""
     sent = pickle.dumps(fit_request)
     there = arrive(sent)
-    ours, theirs = (one.data.eras(range(12)) for one in (fit_request, there))
+    ours, theirs = (one.job.data.eras(range(12)) for one in (fit_request, there))
 
-    assert (there.split, there.resolved) == (fit_request.split, fit_request.resolved)
-    assert (there.plan.recipe, there.plan.target) == (DEMO, TARGETS[2])
+    assert (there.job.train, there.job.resolved) == (fit_request.job.train, fit_request.job.resolved)
+    assert (there.options, there.job.unit) == (network_of(DEMO), fit_request.job.unit)
     for index in range(12):
         mine, other = ours.batch(index), theirs.batch(index)
         for part in ("features", "engineered", "targets"):
             np.testing.assert_array_equal(getattr(mine, part), getattr(other, part))
         np.testing.assert_array_equal(ours.window(index), theirs.window(index))
-    assert fit_request.data.store.features(5).tobytes("F") not in sent
+    assert fit_request.job.data.store.features(5).tobytes("F") not in sent
 
 
 def test_a_request_outlives_the_sync_that_replaces_its_store(fit_request):
     """A process that received the request reads the same files even after they were unlinked."""
-    before = fit_request.data.store.targets(7)
+    before = fit_request.job.data.store.targets(7)
     there = arrive(pickle.dumps(fit_request))
-    for path in (fit_request.data.store.store.folder / "blocks").iterdir():
+    for path in (fit_request.job.data.store.store.folder / "blocks").iterdir():
         path.unlink()
 
-    np.testing.assert_array_equal(there.data.store.targets(7), before)
+    np.testing.assert_array_equal(there.job.data.store.targets(7), before)
 
 
 def test_a_store_that_is_not_there_is_named(fit_request):
     """A host that does not share the state directory is refused before it trains."""
     sent = pickle.dumps(fit_request)
-    next((fit_request.data.store.store.folder / "blocks").iterdir()).unlink()
+    next((fit_request.job.data.store.store.folder / "blocks").iterdir()).unlink()
 
     with pytest.raises(DatasetIncomplete, match="do all hosts share the state directory, under the same path"):
         arrive(sent)
@@ -75,7 +88,7 @@ def test_a_store_that_is_not_there_is_named(fit_request):
 
 def test_eras_that_cannot_be_shared_are_refused_at_once():
     """The message names the recipe and both fixes; a multiple passes, and so does a single process."""
-    shared = replace(DEMO, name="shared", network=replace(DEMO.network, eras_per_step=6))
+    shared = remade(DEMO, name="shared", network={"eras_per_step": 6})
     check_team_size([shared], Team(size=3))
     check_team_size([DEMO], Team())
 
@@ -88,4 +101,4 @@ def test_processes_that_would_train_something_else_are_refused(monkeypatch):
     monkeypatch.setattr(Team, "gather", lambda _self, run: [run, [*run[:-1], "4.6.0"]])
 
     with pytest.raises(OperatorNeeded, match="process 1 does not train what process 0 does: its settings"):
-        network_fit._require_equal(["key", "2.13.0", "4.7.0"])
+        fit._require_equal(["key", "2.13.0", "4.7.0"])

@@ -3,7 +3,7 @@
 import math
 import re
 import typing
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -12,9 +12,16 @@ from hypothesis import strategies as st
 
 from bot.errors import BadConfig
 from bot.features.preprocess import FAMILIES
-from bot.training._recipe_limits import LIMITS, out_of_range
+from bot.members.kinds.lightgbm import LightGBMOptions
+from bot.members.kinds.tsmixer import TSMixerOptions
+from bot.members.limits import Limit
+from bot.members.member import Member
+from bot.members.network import options as network_options
+from bot.members.network.options import NetworkOptions
+from bot.training import _recipe_limits as recipe_limits
 from bot.training.recipe_file import find, history_needs, names, read, to_toml
-from bot.training.recipes import DEMO, RECIPES, STANDARD, Recipe
+from bot.training.recipes import DEMO, RECIPES, STANDARD, Floors, Recipe
+from tests.harness.recipes import network_of, remade
 
 TARGETS = st.lists(
     st.sampled_from(["target_ender_20", "target_ender_60", "target_jasper_20", "target_victor_20"]), unique=True
@@ -28,7 +35,7 @@ def recipes(draw):
     base = draw(st.sampled_from([STANDARD, DEMO]))
     past = draw(TARGETS)
     network = replace(
-        base.network,
+        network_of(base),
         mixing=draw(st.sampled_from(["row", "era", "none", "mlp"] if past else ["row", "none", "mlp"])),
         history_targets=past,
         encoder=tuple(draw(st.lists(st.integers(1, 900), min_size=1, max_size=3))),
@@ -40,18 +47,38 @@ def recipes(draw):
         ema=draw(st.floats(0, 0.999)),
         seeds=draw(st.integers(1, 5)),
     )
+    label = draw(st.sampled_from(["target", "residual"]))
+    mixer = Member(
+        name="mixer",
+        kind="tsmixer",
+        weight=draw(POSITIVE),
+        target=draw(st.none() | st.just("target_ender_20")),
+        label=label,
+        residual=draw(st.floats(0.1, 1)) if label == "residual" else 1.0,
+        feature_set=draw(st.none() | st.just("small")),
+        options=TSMixerOptions(network=network),
+    )
+    head = replace(mixer, name="head", target="target_victor_20", head_of="mixer", options=TSMixerOptions())
+    params = draw(st.dictionaries(st.sampled_from(["num_trees", "num_leaves", "seed"]), st.integers(1, 99)))
+    trees = Member(
+        name="trees",
+        kind="lightgbm",
+        weight=draw(st.floats(0, 1)),
+        options=LightGBMOptions(preset=draw(st.sampled_from(["small", "dart"])), params=params),
+    )
     return replace(
         base,
         name="mine",
-        network=network,
+        members=(mixer, head, trees) if draw(st.booleans()) else (trees, mixer),
         targets=draw(TARGETS),
-        weights=(("tsmixer", draw(POSITIVE)), ("gbm_ender_20", draw(st.floats(0, 1)))),
         weighting=draw(st.sampled_from(["fixed", "equal", "inverse_variance", "constrained"])),
         neutralize=draw(st.floats(0, 1)),
         neutralizers=draw(st.sampled_from(["small", "benchmark", "rain", "v3_equivalent_features", "fncv3_features"])),
         floors=replace(base.floors, max_drawdown=draw(POSITIVE)),
         feature_set=draw(st.none() | st.just("small")),
         target=draw(st.none() | st.just("target_ender_20")),
+        first_era=draw(st.none() | st.just("0158")),
+        newest=draw(st.integers(0, 900)),
     )
 
 
@@ -72,13 +99,66 @@ def write(folder, content, name="mine"):
     return path
 
 
-def test_missing_keys_keep_the_values_of_the_base(tmp_path):
-    """A file replaces single keys of tables, and all weights at once."""
-    recipe = read(write(tmp_path, 'base = "demo"\nneutralize = 1\n[network]\nhidden = 8\n[weights]\ngbm = 1.0\n'))
+MINE = """
+base = "demo"
+neutralize = 0.25
+[data]
+every = 4
+newest = 400
+[members.mixer]
+kind = "tsmixer"
+weight = 0.4
+[members.mixer.network]
+lookback = 26
+[members.mixer_20]
+head_of = "mixer"
+weight = 0.1
+target = "target_ender_20"
+[members.residual]
+kind = "lightgbm"
+label = "residual"
+residual = 0.75
+weight = 0.5
+params = { num_trees = 400, learning_rate = 0.01 }
+feature_set = "small"
+"""
 
-    assert recipe == replace(
-        DEMO, name="mine", neutralize=1.0, network=replace(DEMO.network, hidden=8), weights=(("gbm", 1.0),)
+
+def test_a_member_is_a_table_of_its_own(tmp_path):
+    """Members of a file replace those of the base; a head takes kind and options of its model."""
+    recipe = read(write(tmp_path, MINE))
+    mixer, head, residual = recipe.members
+
+    assert (recipe.every, recipe.newest, recipe.neutralize) == (4, 400, 0.25)
+    assert (mixer.weight, mixer.options.network) == (0.4, NetworkOptions(lookback=26))
+    assert (head.kind, head.head_of, head.target) == ("tsmixer", "mixer", "target_ender_20")
+    assert (residual.label, residual.residual, residual.feature_set) == ("residual", 0.75, "small")
+    assert (residual.options.gbm.num_trees, residual.options.gbm.num_leaves) == (400, 31)
+
+
+def test_a_member_with_the_name_and_kind_of_the_bases_keeps_its_values(tmp_path):
+    """The options that a file does not name are those of the base's member."""
+    path = write(tmp_path, 'base = "demo"\n[members.tsmixer]\nweight = 1\n[members.tsmixer.network]\nhidden = 8\n')
+
+    assert read(path).members == remade(DEMO, weights={"tsmixer": 1.0}, network={"hidden": 8}).members
+
+
+def test_the_older_form_is_read_and_the_new_one_named(tmp_path):
+    """``[weights]``, ``[network]`` and ``gbm`` make the same members, and one line of the log names the new form."""
+    content = (
+        'base = "demo"\nneutralize = 1\ngbm = "small"\n[network]\nhidden = 8\nlabels = "benchmark_residual"\n'
+        "[weights]\ntsmixer = 0.5\ntsmixer_ender_20 = 0.2\ngbm_jasper_60 = 1.0\n"
     )
+    with structlog.testing.capture_logs() as lines:
+        recipe = read(write(tmp_path, content, name="once"))
+    weights = {"tsmixer": 0.5, "tsmixer_ender_20": 0.2, "gbm_jasper_60": 1.0}
+
+    assert recipe == remade(
+        DEMO, name="once", neutralize=1.0, weights=weights, preset="small", residual=True, network={"hidden": 8}
+    )
+    assert [line["todo"] for line in lines] == [
+        "`bot recipes show once` prints the same recipe with [members.NAME] tables"
+    ]
 
 
 def test_empty_file_is_the_standard_under_another_name(tmp_path):
@@ -101,8 +181,6 @@ def test_empty_file_is_the_standard_under_another_name(tmp_path):
         ('missing = "drop"', "missing: Input should be 'median_bin' or 'category'"),
         ("[weights]\nlstm = 1.0", "members are tsmixer, gbm"),
         ("[weights]\ngbm = -1.0", "at least 0"),
-        ("[weights]\ngbm = 0.0", "one of them more"),
-        ("[weights]\ntsmixer_ralph_20 = 1.0", "does not learn target_ralph_20; add it to targets"),
         ('targets = ["target"]', "never the alias"),
         ('target = "ender"', "has no horizon"),
         ("holdout_eras = 1", "at least 2"),
@@ -111,10 +189,6 @@ def test_empty_file_is_the_standard_under_another_name(tmp_path):
         ("neutralize = nan", "neutralize"),
         ("= 3", "not valid TOML"),
         ("neutralize = inf", "neutralize = inf must be"),
-        ("[weights]\ngbm = nan", r"weights\.gbm = nan must be at least 0 and at most 1,000,000"),
-        ("[weights]\ngbm = inf", r"weights\.gbm = inf must be"),
-        ("weights = {}", "one of them more"),
-        ('weights = [["gbm", 0.5], ["gbm", 0.5]]', "weights: a name occurs twice"),
         ('targets = ["target_ender_20", "target_ender_20"]', "targets: a name occurs twice"),
         ('engineered = ["group_median"]', "engineered.0: Input should be 'group_mean'"),
         ('neutralizers = "riskiest_50"', "neutralizers = 'riskiest_50' is no feature set; there are small"),
@@ -124,13 +198,58 @@ def test_empty_file_is_the_standard_under_another_name(tmp_path):
         ("[network]\nencoder = []", r"network\.encoder = \[\] must name at least one width"),
         ("[network]\nencoder = [64, 0]", r"network\.encoder = 0 must be at least 1"),
         ('[network]\nhead = "score"', r"network\.head = 'score' has no classes for loss = 'cross_entropy'"),
-        ("[network]\nresidual = 0.5", r"network\.residual = 0\.5 has no effect without labels = 'benchmark_residual'"),
-        ('[network]\nlabels = "benchmark_residual"\nresidual = 1.5', r"network\.residual = 1\.5 must be at least 0"),
         ("[network]\nema = 1.0", r"network\.ema = 1 must be at least 0 and under 1"),
         ("[network]\npatience = 0", r"network\.patience = 0 must be at least 1"),
         ("[network]\ndropout = 1.5", r"network\.dropout = 1\.5 must be at least 0 and under 1"),
         ("[network]\nlearning_rate = 0", r"network\.learning_rate = 0 must be over 0"),
         ("[network]\nepochs = -3", r"network\.epochs = -3 must be at least 1"),
+        ("[weights]\ngbm = 0.0", "the weights of all members are 0; one of them must be over 0"),
+        ("[weights]\ngbm = nan", r"members\.gbm\.weight = nan must be at least 0 and at most 1,000,000"),
+        ("weights = {}", "the weights of all members are 0"),
+        ('weights = [["gbm", 0.5], ["gbm", 0.5]]', r"weights must be a table of numbers, \[weights\]"),
+        ('[network]\nlabels = "rest"', r"network\.labels must be one of target, benchmark_residual, not 'rest'"),
+        ("[members]", r"members must be tables, \[members\.NAME\]"),
+        ("members.mine = 3", r"members\.mine must be a table, \[members\.mine\]"),
+        ("[members.mine]\nweight = 1", r"members\.mine: kind must name a kind: tsmixer, lightgbm"),
+        ('[members.mine]\nkind = "lightgmb"', "kind 'lightgmb' is unknown; did you mean lightgbm"),
+        ('[members.mine]\nkind = "lightgbm"\nwieght = 1', r"members\.mine\.wieght is unknown; did you mean weight"),
+        (
+            '[members.mine]\nkind = "lightgbm"\npresett = "small"',
+            r"members\.mine\.presett is unknown; did you mean preset",
+        ),
+        ('[members.mine]\nkind = "lightgbm"\npreset = "huge"', r"members\.mine\.preset = 'huge' is no preset"),
+        ('[members.mine]\nkind = "lightgbm"\nparams = { trees = 3 }', r"members\.mine\.params\.trees is unknown"),
+        (
+            '[members.mine]\nkind = "lightgbm"\nparams = { num_trees = 0.5 }',
+            r"members\.mine\.params\.num_trees = 0\.5 must be a int",
+        ),
+        ('[members.mine]\nkind = "tsmixer"\nnetwork = 3', r"members\.mine\.network must be a table"),
+        (
+            '[members.mine]\nkind = "tsmixer"\n[members.mine.network]\nhiden = 3',
+            r"network\.hiden is unknown; did you mean",
+        ),
+        (
+            '[members.mine]\nkind = "tsmixer"\n[members.mine.network]\nblocks = 0',
+            r"members\.mine\.network\.blocks = 0 must",
+        ),
+        ('[members.Mine]\nkind = "tsmixer"', r"members\.Mine: a name has small letters"),
+        ('[members.ensemble]\nkind = "tsmixer"', r"members\.ensemble: a name .* is none of .*ensemble"),
+        ('[members.mine]\nkind = "tsmixer"\nhead_of = "other"', r"head_of = 'other' is no tsmixer member"),
+        (
+            '[members.a]\nkind = "lightgbm"\n[members.b]\nhead_of = "a"\ntarget = "target_ender_20"',
+            r"members\.b\.head_of: a lightgbm has one output",
+        ),
+        (
+            '[members.a]\nkind = "tsmixer"\n[members.b]\nhead_of = "a"\nlabel = "residual"',
+            r"members\.b: label, residual",
+        ),
+        ('[members.a]\nkind = "tsmixer"\nresidual = 0.5', r"members\.a\.residual = 0\.5 has no effect without label"),
+        ('[members.a]\nkind = "tsmixer"\nlabel = "rest"', r"members\.a\.label: Input should be 'target' or 'residual'"),
+        ('[members.a]\nkind = "tsmixer"\ntarget = "ender"', "has no horizon"),
+        ('[members.a]\nkind = "tsmixer"\n[weights]\ngbm = 1', r"weights cannot stand beside \[members\.NAME\]"),
+        ("every = 2\n[data]\nevery = 3", r"every stands in \[data\] and outside of it"),
+        ("[data]\nevry = 3", r"data\.evry is unknown; did you mean every"),
+        ('first_era = "158"', "first_era = '158' is no era"),
         ("[network]\nseed = 99999999999999999999999", r"network\.seed = a number of 23 digits must be"),
     ],
 )
@@ -144,34 +263,49 @@ def test_what_cannot_work_is_refused_in_one_line(tmp_path, content, message):
     assert "\n" not in str(refusal.value)
 
 
-def test_every_number_of_a_recipe_has_a_range():
-    """No number of a recipe may be anything; the built-in recipes are within the ranges."""
+PARTS = {
+    "": (Recipe, recipe_limits.LIMITS, STANDARD),
+    "floors": (Floors, recipe_limits.FLOORS, STANDARD.floors),
+    "network": (NetworkOptions, network_options.LIMITS, NetworkOptions()),
+}
+"""Dataclass, ranges and default values of each part of a recipe by its table."""
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_number_of_a_recipe_has_a_range(part):
+    """No number of a recipe may be anything."""
+    kind, limits, values = PARTS[part]
+    hints = typing.get_type_hints(kind)
     numbers = {
-        f"{prefix}{one.name}"
-        for prefix, part in (("", STANDARD), ("network.", STANDARD.network), ("floors.", STANDARD.floors))
-        for one in fields(part)
-        if isinstance(value := getattr(part, one.name), int | float | tuple) and not isinstance(value, bool)
-        if not isinstance(value, tuple) or isinstance(value[0], int)
+        name
+        for name, hint in hints.items()
+        if hint in (int, float) or (hint == tuple[int, ...]) or isinstance(getattr(values, name), int | float)
     }
 
-    assert set(LIMITS) == numbers
-    assert [line for recipe in RECIPES.values() for line in out_of_range(recipe)] == []
+    assert set(limits) == {name for name in numbers if not isinstance(getattr(values, name), bool)}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda one: one.name)
+def test_built_in_recipes_are_within_the_ranges(tmp_path, recipe):
+    """A file with every value of a built-in recipe is accepted."""
+    assert read(write(tmp_path, to_toml(recipe))) == replace(recipe, name="mine")
 
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_numbers_outside_their_range_are_refused(tmp_path_factory, data):
     """The message names the file, the key and the allowed range, for a number beyond either end, NaN or infinity."""
-    key = data.draw(st.sampled_from(sorted(LIMITS)))
-    limit, (table, _, name) = LIMITS[key], key.rpartition(".")
-    whole = isinstance(
-        getattr(STANDARD.network if table == "network" else STANDARD.floors if table else STANDARD, name), int | tuple
-    )
+    table = data.draw(st.sampled_from(sorted(PARTS)))
+    _, limits, values = PARTS[table]
+    name = data.draw(st.sampled_from(sorted(limits)))
+    limit: Limit = limits[name]
+    whole = isinstance(getattr(values, name), int | tuple)
     beyond = [int(limit.low) - 1, int(limit.high) + 1]
     value = data.draw(st.sampled_from(beyond if whole else [*map(float, beyond), math.nan, math.inf, -math.inf]))
     content = f"[{table}]\n" * bool(table) + f"{name} = {[value] if name == 'encoder' else value}"
     path = write(tmp_path_factory.mktemp("recipes"), content)
 
+    key = f"members.tsmixer.network.{name}" if table == "network" else f"{table}.{name}".lstrip(".")
     with pytest.raises(BadConfig, match=re.escape(f"{path}: {key} = ")) as refusal:
         read(path)
     assert str(refusal.value).endswith(f"must be {limit}")
@@ -209,7 +343,7 @@ def test_a_broken_file_keeps_no_other_recipe_from_its_history(tmp_path):
         needs = history_needs(tmp_path)
 
     assert needs.lookback == 77
-    assert [str(broken) in line["reason"] for line in lines] == [True]
+    assert [str(broken) in line["reason"] for line in lines if line["event"] == "recipe.unusable"] == [True]
 
 
 def test_built_in_names_are_taken(tmp_path):
@@ -236,4 +370,4 @@ def test_history_is_kept_for_recipes_of_files_too(tmp_path):
 
     assert needs.lookback == 77
     assert "target_ralph_20" in needs.targets
-    assert set(STANDARD.network.history_targets) <= set(needs.targets)
+    assert set(network_of(STANDARD).history_targets) <= set(needs.targets)

@@ -1,18 +1,17 @@
 """A recipe whose auxiliary targets the data lack is trained without them."""
 
-from dataclasses import replace
-
 import pytest
 
 from bot.errors import SchemaMismatch
 from bot.training.recipes import DEMO
 from bot.training.training_data import left_out_targets, without_targets
+from tests.harness.recipes import network_of, remade
 
 ALL = ("target_ender_60", "target_ender_20", "target_jasper_60", "target_teager2b_60")
 
 
 def planned(**changes):
-    return replace(DEMO, **changes).resolved(data_version="v5.3", feature_set="small", target="target_ender_60")
+    return remade(DEMO, **changes).resolved(data_version="v5.3", feature_set="small", target="target_ender_60")
 
 
 def fitted(plan, known):
@@ -29,26 +28,26 @@ def test_data_with_every_target_change_nothing():
 
 def test_an_auxiliary_target_is_left_out():
     """Network and history lose the target, and its member its share."""
-    plan = planned(weights=(("tsmixer", 0.4), ("gbm_ender_20", 0.3), ("tsmixer_ender_20", 0.3)))
+    plan = planned(weights={"tsmixer": 0.4, "gbm_ender_20": 0.3, "tsmixer_ender_20": 0.3})
     found = fitted(plan, [name for name in ALL if name != "target_ender_20"])
 
     assert found.targets == ("target_ender_60", "target_jasper_60", "target_teager2b_60")
-    assert found.recipe.network.history_targets == ("target_ender_60",)
-    assert found.recipe.network.lookback == DEMO.network.lookback
-    assert found.recipe.weights == (("tsmixer", 0.4),)
+    assert network_of(found.recipe).history_targets == ("target_ender_60",)
+    assert network_of(found.recipe).lookback == network_of(DEMO).lookback
+    assert found.weights == {"tsmixer": 0.4}
 
 
 def test_without_a_history_target_there_is_no_history():
     """A network whose history targets are all missing is trained without history."""
-    plan = planned(network=replace(DEMO.network, history_targets=("target_ender_20",)))
+    plan = planned(network={"history_targets": ("target_ender_20",)})
     found = fitted(plan, ("target_ender_60",))
 
-    assert (found.recipe.network.history_targets, found.recipe.network.lookback) == ((), 0)
+    assert (network_of(found.recipe).history_targets, network_of(found.recipe).lookback) == ((), 0)
 
 
 def test_a_history_that_is_switched_off_needs_no_target():
     """History targets of a recipe without lookback are not looked for."""
-    plan = planned(network=replace(DEMO.network, history_targets=("target_victor_20",), lookback=0))
+    plan = planned(network={"history_targets": ("target_victor_20",), "lookback": 0})
 
     assert left_out_targets(plan, ALL) == ()
 
@@ -61,6 +60,6 @@ def test_the_main_target_is_needed():
 
 def test_one_member_with_a_weight_is_needed():
     """A recipe whose members all predict missing targets is refused."""
-    plan = planned(weights=(("gbm_ender_20", 1.0), ("tsmixer", 0.0)))
+    plan = planned(weights={"gbm_ender_20": 1.0, "tsmixer": 0.0})
     with pytest.raises(SchemaMismatch, match="the targets of all members of recipe demo: target_ender_20"):
         left_out_targets(plan, ["target_ender_60", "target_jasper_60", "target_teager2b_60"])

@@ -1,1 +1,6 @@
-"""Kinds of members, one module each; :mod:`bot.members.registry` lists them and defines the protocol."""
+"""
+Kinds of members, one module for each: ``tsmixer``, ``mlp``, ``lightgbm``,
+``benchmark``.
+
+:mod:`bot.members.registry` lists them and defines what a kind implements.
+"""

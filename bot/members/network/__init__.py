@@ -1,7 +1,7 @@
 """
 Networks as members.
 
-Options (:mod:`~bot.members.network.options`), configuration and loop made from them (:mod:`~bot.members.network.setup`),
-the fit of every seed (:mod:`~bot.members.network.fit`), trees that a network is stacked on
-(:mod:`~bot.members.network.stacking`), and fits by several processes (:mod:`~bot.members.network.team`).
+Read ``options``, the configuration and the loop made from them (``setup``), the fit of every seed (``fit``), the score that
+early stopping uses (``validation_score``), trees that a network is stacked on (``stacking``), and fits by several
+processes (``team``).
 """

@@ -95,6 +95,9 @@ class NetworkFitter:
             TrainingDiverged: The loss is not finite.
         """
         network = self.options
+        uses_benchmark = self.residual is not None or network.benchmark_penalty or self.score.name != "corr"
+        if uses_benchmark and self.data.benchmark is None:
+            raise ValueError("the member uses a benchmark, and its data have none")
         learned = self._learned(self.data, train, "training")
         on_corr = self.score.name == "corr"
         stopping = tuple(validation) if on_corr else covered_positions(self.data, validation, "validation")
