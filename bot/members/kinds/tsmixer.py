@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bot.members.fitting import Facts, FitJob
 from bot.members.limits import out_of_range
@@ -89,7 +90,7 @@ def open_stack(source: Source, targets: tuple[str, ...]) -> Stack:
 class TSMixer(Kind):
     """The kind ``tsmixer``."""
 
-    options = TSMixerOptions
+    options: type[Any] = TSMixerOptions
     version = 1
 
     def problems(self, member: Member) -> Iterator[str]:
