@@ -42,10 +42,17 @@ def shuffled(rows):
 def rival(tmp_path):
     """Return a function that puts a champion, which predicts its first features, on other rows of eras 3 to 8."""
     own = data(tmp_path / "own", table(3, 8), "v5.3")
-    members = SimpleNamespace(score=lambda rows, **_: {"gbm": rows.features[:, 0] + rows.features[:, 1] / 8})
+
+    def first_features(rows):
+        codes = rows.prepared(own.manifest).features
+        return {"gbm": codes[:, 0] + codes[:, 1] / 8}
+
+    members = SimpleNamespace(score=first_features)
 
     def on(rows):
-        candidate = Ensemble(data=own, members=members, weights={"gbm": 1.0}, neutralizers=NAMES[:2], proportion=0.0)
+        candidate = Ensemble(
+            data=own, members=members, models={"gbm": own}, weights={"gbm": 1.0}, neutralizers=NAMES[:2], proportion=0.0
+        )
         return candidate, OtherVersionChampion(
             champion=candidate, data=data(tmp_path / "other", rows, "v5.4", NAMES[4:])
         )

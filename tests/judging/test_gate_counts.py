@@ -13,19 +13,21 @@ from bot.features.preprocess import Preprocess
 from bot.judging._champion_comparison import Challenger, Champions, Holdout, ServingCheck, compare_with_champion
 from bot.judging.judge import Ensemble
 from bot.judging.promotion import decide
+from bot.members.tree_fit import fit_trees
 from bot.sandbox.world.generate import generate
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.names import PREPROCESS
 from bot.serving.scorer import Members
 from bot.training.recipes import DEMO
-from bot.training.training_data import split_eras, used_eras
+from bot.training.training_data import TrainingData, split_eras, used_eras
 from bot.training.training_set import TrainingSet
-from bot.training.tree_fit import fit_trees
+from models.trees.gbm_options import PRESETS
+from tests.harness.recipes import remade
 
 pytestmark = pytest.mark.slow
 
 TARGET = "target_ender_60"
-RECIPE = replace(DEMO, targets=(TARGET,), weights=(("gbm", 1.0),), engineered=())
+RECIPE = remade(DEMO, targets=(TARGET,), weights={"gbm": 1.0}, engineered=())
 PLAN = RECIPE.resolved(data_version="v5.3", feature_set="medium", target=TARGET)
 
 
@@ -63,12 +65,15 @@ def judged(world, tmp_path, *, every, shuffle=None):
     )
     stored = columns if shuffle is None else Shuffled(columns, shuffle)
     data = TrainingSet.build(stored, manifest, targets=(TARGET,), history_targets=(), lookback=0)
-    split = split_eras(data, replace(PLAN, recipe=replace(RECIPE, every=every)))
+    read = TrainingData(main=data, models={"gbm": data}, preprocesses={None: manifest})
+    split = split_eras(read, replace(PLAN, recipe=replace(RECIPE, every=every)))
     (tmp_path / PREPROCESS).write_text(manifest.to_json(), encoding="utf-8")
-    (tmp_path / "gbm.txt").write_text(fit_trees(data, split.train, RECIPE, TARGET, lambda *_: None), encoding="utf-8")
+    trees = fit_trees(data, split.train, PRESETS["demo"], TARGET, lambda *_: None)
+    (tmp_path / "gbm.txt").write_text(trees, encoding="utf-8")
     ensemble = Ensemble(
         data=data,
-        members=Members(tmp_path, ("gbm",), target=TARGET),
+        members=Members(tmp_path, PLAN.members),
+        models={"gbm": data},
         weights={"gbm": 1.0},
         neutralizers=neutralizers,
         proportion=0.0,
@@ -77,7 +82,7 @@ def judged(world, tmp_path, *, every, shuffle=None):
     judgement = compare_with_champion(
         Challenger(
             ensemble=ensemble,
-            used=used_eras(data, split, PLAN),
+            used=used_eras(split, PLAN),
             suspicious_corr=RECIPE.floors.suspicious_corr,
             serving=ServingCheck(golden=0.0, latency_s=0.1),
             method={},

@@ -17,6 +17,7 @@ from bot.judging._champion_comparison import Challenger, Champions, Holdout, Ser
 from bot.judging.judge import Ensemble
 from bot.judging.leakage import check_lag, check_plausibility, check_purge, eras_used_by_artifact
 from bot.judging.promotion import decide
+from bot.members.tree_fit import fit_trees
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.serving.artifacts import ArtifactStore
@@ -27,14 +28,15 @@ from bot.training.recipes import DEMO
 from bot.training.splits import UsedEras, holdout
 from bot.training.training_data import used_eras
 from bot.training.training_set import TrainingSet
-from bot.training.tree_fit import fit_trees
+from models.trees.gbm_options import PRESETS
+from tests.harness.recipes import remade
 
 pytestmark = pytest.mark.slow
 
 TARGET = "target_ender_60"
 HISTORY = (TARGET, "target_ender_20")
-RECIPE = replace(
-    DEMO, targets=HISTORY, weights=(("gbm", 1.0),), engineered=(), validation_eras=12, holdout_eras=48, neutralizers=""
+RECIPE = remade(
+    DEMO, targets=HISTORY, weights={"gbm": 1.0}, engineered=(), validation_eras=12, holdout_eras=48, neutralizers=""
 )
 PLAN = RECIPE.resolved(data_version="v5.3", feature_set="small", target=TARGET)
 
@@ -93,10 +95,12 @@ def shifted(data, by):
 def judged(folder, data, split, tmp_path):
     """Train on a split, judge on its hold-out, and return the decision."""
     (tmp_path / PREPROCESS).write_text(data.manifest.to_json(), encoding="utf-8")
-    (tmp_path / "gbm.txt").write_text(fit_trees(data, split.train, RECIPE, TARGET, lambda *_: None), encoding="utf-8")
+    trees = fit_trees(data, split.train, PRESETS["demo"], TARGET, lambda *_: None)
+    (tmp_path / "gbm.txt").write_text(trees, encoding="utf-8")
     ensemble = Ensemble(
         data=data,
-        members=Members(tmp_path, ("gbm",), target=TARGET),
+        members=Members(tmp_path, PLAN.members),
+        models={"gbm": data},
         weights={"gbm": 1.0},
         neutralizers=(),
         proportion=0.0,
@@ -105,7 +109,7 @@ def judged(folder, data, split, tmp_path):
     judgement = compare_with_champion(
         Challenger(
             ensemble=ensemble,
-            used=used_eras(data, split, PLAN),
+            used=used_eras(split, PLAN),
             suspicious_corr=RECIPE.floors.suspicious_corr,
             serving=ServingCheck(golden=0.0, latency_s=0.1),
             method={},
@@ -203,6 +207,7 @@ def test_what_an_artifact_saw_is_read_from_its_manifest():
     """Blocks are read by their first and last era; targets of tree members are added to the network's."""
     manifest = {
         "recipe": {"weights": [["tsmixer", 0.5], ["gbm_ender_60", 0.5]]},
+        "target": "target_ender_20",
         "targets": ["target_ender_20"],
         "eras": {"train": ["0002", "0003"], "validation": ["0012", "0013"]},
     }
