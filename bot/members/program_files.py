@@ -4,13 +4,13 @@ Pack the files of a program's folder into one file, and unpack them for a run.
 An artifact keeps this file, so a later change in the folder has no effect until the program is adopted again.
 """
 
-import hashlib
 import stat
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from bot.errors import BadConfig
+from bot.system.files import sha256_of
 
 LEFT_OUT = frozenset({"__pycache__", "tmp", "live.parquet", "live_benchmark_models.parquet"})
 """Names that are not packed; nor are ``predictions.*``, and names that begin with a dot, such as ``.env`` and ``.venv``."""
@@ -28,6 +28,25 @@ def pack(folder: Path, target: Path) -> dict[str, str]:
         The sha256 of each file by its path below the folder.
 
     Raises:
+        BadConfig: See :func:`digests_of`.
+    """
+    digests = digests_of(folder)
+    with tarfile.open(target, "w") as archive:
+        for name in digests:
+            path = folder / name
+            about = tarfile.TarInfo(name)
+            about.size = path.stat().st_size
+            about.mode = 0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644
+            with path.open("rb") as file:
+                archive.addfile(about, file)
+    return digests
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    """
+    Return the sha256 of each file of a program by its path below *folder*.
+
+    Raises:
         BadConfig: The folder is absent, empty or too large, or holds something that is no file.
     """
     if not folder.is_dir():
@@ -41,17 +60,7 @@ def pack(folder: Path, target: Path) -> dict[str, str]:
             f"folder {folder} of the program holds {len(found):,} files of {size >> 20:,} MiB"
             f" (at most {MAX_FILES:,} files of {MAX_BYTES >> 20:,} MiB); keep there only what it needs to predict"
         )
-    digests = {}
-    with tarfile.open(target, "w") as archive:
-        for path in found:
-            about = tarfile.TarInfo(path.relative_to(folder).as_posix())
-            about.size = path.stat().st_size
-            about.mode = 0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644
-            with path.open("rb") as file:
-                archive.addfile(about, file)
-                file.seek(0)
-                digests[about.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in found}
 
 
 def unpack(packed: Path, folder: Path) -> None:

@@ -31,6 +31,7 @@ BUILT_IN: Mapping[str, str] = {
     "mlp": "bot.members.kinds.mlp",
     "lightgbm": "bot.members.kinds.lightgbm",
     "benchmark": "bot.members.kinds.benchmark",
+    "command": "bot.members.kinds.command",
 }
 """Module of each built-in kind; a kind is the module's ``KIND``."""
 
@@ -52,6 +53,8 @@ class Needs:
         stops: Whether it stops early, on eras that it does not learn from.
         training: Whether it must be fitted before it predicts.
         hosted: Why a member cannot run on Numerai's machines; empty where it can.
+        elsewhere: Whether it was trained elsewhere, on eras that nobody knows.
+        files: Whether it reads the round's files itself.
         packages: Packages that a fit imports.
         extra: Extra of the bot that installs them; empty where none does.
     """
@@ -64,6 +67,8 @@ class Needs:
     stops: bool = False
     training: bool = True
     hosted: str = ""
+    elsewhere: bool = False
+    files: bool = False
     packages: tuple[str, ...] = ()
     extra: str = ""
 
@@ -131,6 +136,10 @@ class Kind(ABC):
     def without_targets(self, options: Any, absent: AbstractSet[str]) -> Any:  # noqa: ANN401, ARG002 - options of this kind
         """Return the options for data that lack some targets."""
         return options
+
+    def outside(self, member: Member) -> str:  # noqa: ARG002 - for kinds with files of their own
+        """Return a digest of the files outside of the history that a fit reads; empty where it reads none."""
+        return ""
 
     @abstractmethod
     def fit(self, job: FitJob) -> Facts:

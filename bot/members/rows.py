@@ -76,13 +76,15 @@ class LiveFiles:
         live: Path of ``live.parquet``.
         benchmark: Path of the benchmark models' predictions; ``None`` where there are none.
         ids: Ids of the rows, in their order.
-        seconds: Seconds that a member may take.
+        deadline: Time of :func:`time.monotonic` at which all members must have returned.
+        state_dir: State directory, on whose disk a member may work.
     """
 
     live: Path
     benchmark: Path | None
     ids: Sequence[str]
-    seconds: float
+    deadline: float
+    state_dir: Path
 
 
 @dataclass(kw_only=True)

@@ -121,6 +121,7 @@ class Scorer:
         artifact: The artifact.
         weights: Share of each member in the ensemble; members without a share are left out.
         manifest: Preprocessing of the members.
+        reads_files: Whether a member reads the round's files itself.
 
     Args:
         artifact: A verified artifact.
@@ -141,9 +142,9 @@ class Scorer:
                 artifact.folder, members_of(artifact.manifest), threads=threads, open_network=open_network
             )
             self.manifest = self._members.manifest
-            self._needs_benchmark = any(
-                registry.find(one.kind).needs(one).live_benchmark for one in members_of(artifact.manifest)
-            )
+            needs = [registry.find(one.kind).needs(one) for one in members_of(artifact.manifest)]
+            self._needs_benchmark = any(one.live_benchmark for one in needs)
+            self.reads_files = any(one.files for one in needs)
             places = {name: index for index, name in enumerate(self.manifest.features)}
             self._neutralizers = [places[name] for name in artifact.required("neutralizers")]
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, BadConfig) as error:

@@ -13,6 +13,7 @@ Each scores the live file of the data version that it was trained on, which may 
 """
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,20 +28,24 @@ from bot.features.column_sums import ColumnSums
 from bot.features.distributions import FeatureDistributions, FeatureDrift
 from bot.findings import Absent
 from bot.history.published import choose, history_path
-from bot.members.rows import RawRows
+from bot.members.rows import LiveFiles, RawRows
 from bot.record.ledger import Entry, Ledger
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.names import DISTRIBUTIONS
 from bot.serving.scorer import Scored, Scorer
 from bot.serving.version_pin import Pin
 from bot.submission._scoring_watch import ScoringWatch
-from bot.submission.live_benchmark import Floats, live_benchmark
+from bot.submission.live_benchmark import Floats, live_benchmark, live_benchmark_file
+from bot.submission.live_fetch import live_path
 from bot.submission.submission_file import read_submission
 from bot.system.file_names import file_name
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
 from models.inference.ranks import rank_correlation
+
+ENDING_S = 3.0
+"""Seconds between the end of a member's command and that of the turn: its processes end, and its file is read."""
 
 FallbackName = Literal["champion", "previous champion", "fallback recipe", "last round"]
 
@@ -222,11 +227,11 @@ class Fallbacks:
         history = choose(scorer.history, history_path(self.state_dir, version), now=self.client.server_now())
         benchmark = self._benchmark(scorer, live, round_, version)
         predictions = benchmark if isinstance(benchmark, np.ndarray) else None
+        files = self._files(live, round_, version, watch) if scorer.reads_files else None
+        raw = RawRows(names=live.names, values=live.values, history=history, benchmark=predictions, files=files)
         try:
             with watch.scoring(scorer.artifact.id):
-                rows = scorer.score(
-                    RawRows(names=live.names, values=live.values, history=history, benchmark=predictions)
-                )
+                rows = scorer.score(raw)
         except (RuntimeError, ValueError, MemoryError) as error:  # of onnxruntime and numpy: one model's failure
             raise ArtifactInvalid(f"artifact {scorer.artifact.id} does not score: {error}") from None
         for finding in rows.prepared.findings:
@@ -239,6 +244,21 @@ class Fallbacks:
             return None
         folder = self.ledger.rounds / str(round_.number) / version
         return live_benchmark(self.client, round_, folder, live, version=version, column=scorer.benchmark)
+
+    def _files(self, live: LiveFile, round_: Round, version: str, watch: ScoringWatch) -> LiveFiles:
+        """Return the round's files for members that read them themselves; the benchmark's is fetched if it is there."""
+        folder = self.ledger.rounds / str(round_.number)
+        benchmark = live_benchmark_file(self.client, round_, folder / version, version=version)
+        if isinstance(benchmark, Absent):
+            log.warning("round.no_benchmark_file", reason=benchmark.reason)
+        return LiveFiles(
+            live=live_path(folder, version),
+            benchmark=None if isinstance(benchmark, Absent) else benchmark,
+            ids=live.ids,
+            # The command must end before the watch ends this process with it, so that the next fallback has its turn.
+            deadline=time.monotonic() + watch.left_s - ENDING_S,
+            state_dir=self.state_dir,
+        )
 
     def _drift(
         self,

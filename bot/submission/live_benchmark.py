@@ -41,9 +41,6 @@ def live_benchmark(
     """
     Return the benchmark's predictions in the order of the live rows, or why there are none.
 
-    The file is requested once in a round, by the first attempt alone: an attempt that was killed while it waited is not
-    followed by another that waits.
-
     Args:
         client: Client of the API.
         round_: The open round.
@@ -55,21 +52,36 @@ def live_benchmark(
     Returns:
         Predictions, NaN for rows that the file does not hold. Shape ``(rows,)``.
     """
-    path, asked = folder / FILE, folder / f"{FILE}.asked"
     try:
-        if not path.is_file():
-            if asked.is_file():
-                return Absent(f"{FILE} was asked for once in this round, in vain")
-            left = round_.seconds_left(client.server_now()) - round_.guard.total_seconds()
-            if left < LEAST_S:
-                return Absent(f"{left:.0f} seconds are left, too few to wait for {FILE}")
-            with kill_point("benchmark.asked"):
-                asked.parent.mkdir(parents=True, exist_ok=True)
-                asked.touch()
-            fetch(client, f"{version}/{FILE}", path, on_progress=_give_up_after(time.monotonic() + FETCH_S), tries=1)
-        return benchmark_of(path, live.ids, column)
+        path = live_benchmark_file(client, round_, folder, version=version)
+        return path if isinstance(path, Absent) else benchmark_of(path, live.ids, column)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with this file, the round counts more
         return Absent(f"{FILE}: {type(error).__name__}: {error}")
+
+
+def live_benchmark_file(client: NumeraiClient, round_: Round, folder: Path, *, version: str) -> Path | Absent:
+    """
+    Return the round's file of the benchmark models, or why there is none.
+
+    The file is requested once in a round, by the first attempt alone: an attempt that was killed while it waited is not
+    followed by another that waits.
+    """
+    path, asked = folder / FILE, folder / f"{FILE}.asked"
+    try:
+        if path.is_file():
+            return path
+        if asked.is_file():
+            return Absent(f"{FILE} was asked for once in this round, in vain")
+        left = round_.seconds_left(client.server_now()) - round_.guard.total_seconds()
+        if left < LEAST_S:
+            return Absent(f"{left:.0f} seconds are left, too few to wait for {FILE}")
+        with kill_point("benchmark.asked"):
+            asked.parent.mkdir(parents=True, exist_ok=True)
+            asked.touch()
+        fetch(client, f"{version}/{FILE}", path, on_progress=_give_up_after(time.monotonic() + FETCH_S), tries=1)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with this file, the round counts more
+        return Absent(f"{FILE}: {type(error).__name__}: {error}")
+    return path
 
 
 def benchmark_of(path: Path, ids: Sequence[str], column: str) -> Floats | Absent:

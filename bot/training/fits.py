@@ -76,6 +76,7 @@ def fit_key(job: FitJob) -> str:
         "heads": [one.target for one in unit.heads],
         "targets": data.targets,
         "eras": [[data.era_names[one] for one in block] for block in (job.train, job.validation, job.resolved)],
+        "outside": kind.outside(unit.owner),
         "rows": [data.digest(positions, name) for name in data.targets],
         "labels": _labels_digest(job, positions),
         "history": _history_digest(job),
