@@ -5,7 +5,6 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from operator import attrgetter
@@ -24,43 +23,15 @@ from bot.system.secret_files import SECRET_FOLDER
 from bot.system.setting_sources import variables
 from bot.tournament.columns import version_order
 from bot.training import recipe_file
-from bot.training.recipes import Recipe, ResolvedRecipe
+from bot.training.training_memory import available_memory, training_memory
 
 GIB = 1 << 30
 
 SCORING_BYTES = 600 << 20
 """Anonymous memory that a submission may take; `bench/live_path.py` holds it to this for 7,000 rows x 3,555 features."""
 
-FULL_ROWS = 6_900_000
-"""Rows of v5.3 at the end of 2026, train and validation."""
-
 VERSION_BYTES = 36 * 10**9
 """v5.3 on disk at the end of 2026: 9.3 GB of parquet and an era store of 3,555 features and 40 targets a row."""
-
-TREES_BYTES, BINS_BYTES, OTHER_BYTES = 1, 240_000, 2 << 30
-"""
-Parts of a training's peak memory: bytes of each value in the trees' Dataset, bytes of each feature while its bins are
-found, and bytes of everything else.
-
-`bot retrain` on every fourth of 1,231 eras x 3,555 features took 6.5 GiB; by these, its 1,195,988 rows take 6.8.
-"""
-
-FEATURES = {"small": 42, "medium": 780, "all": 3_555}
-"""Features of v5.3's sets, for an estimate before features.json is there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Training:
-    """
-    The memory that training a recipe on the whole history takes.
-
-    Attributes:
-        bytes: Peak memory.
-        description: Recipe, features and eras, in words.
-    """
-
-    bytes: int
-    description: str
 
 
 def examine(settings: Settings) -> Iterator[Check]:
@@ -160,41 +131,18 @@ def _memory(settings: Settings) -> Iterator[Check]:
             "give the bot at least 1 GiB",
         )
         return
-    trainings = [_training(settings, recipe_file.find(name)) for name in recipes_in_use(settings)]
-    largest = max(trainings, key=attrgetter("bytes", "description"))
+    newest = max(versions(pins(settings)), key=version_order)
+    plans = [resolve_recipe(settings, recipe_file.find(name), data_version=newest) for name in recipes_in_use(settings)]
+    models = [one for plan in plans for one in training_memory(plan, settings.state_dir / "data" / newest)]
+    if not models:
+        yield ok("memory", f"{free / GIB:.1f} GiB; no member is trained")
+        return
+    largest = max(models, key=attrgetter("bytes", "description"))
     finding = f"{free / GIB:.1f} GiB; {largest.description} takes about {largest.bytes / GIB:.1f}"
     if free < largest.bytes:
         yield warning("memory", finding, 'train on fewer eras (recipe key "every") or a smaller BOT_FEATURE_SET')
     else:
         yield ok("memory", finding)
-
-
-def _training(settings: Settings, recipe: Recipe) -> _Training:
-    newest = max(versions(pins(settings)), key=version_order)
-    features = _count(settings, resolve_recipe(settings, recipe, data_version=newest))
-    rows = FULL_ROWS // recipe.every
-    eras = "all eras" if recipe.every == 1 else f"one era in {recipe.every}"
-    return _Training(
-        bytes=features * (rows * TREES_BYTES + BINS_BYTES) + OTHER_BYTES,
-        description=f"training trees of recipe {recipe.name} on {features} features of {eras}",
-    )
-
-
-def available_memory() -> int:
-    """Return the bytes that this process may take: those of the machine, or of its container where that is less."""
-    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
-    free = int(fields["MemAvailable"].split()[0]) << 10
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and (bound := limit.read_text(encoding="ascii").strip()).isdigit():
-        free = min(free, int(bound) - int(used.read_text(encoding="ascii")))
-    return free
-
-
-def _count(settings: Settings, plan: ResolvedRecipe) -> int:
-    path = settings.state_dir / "data" / plan.data_version / "features.json"
-    if path.is_file():
-        return len(FeatureMetadata.read(path).feature_sets.get(plan.feature_set, ())) or FEATURES["all"]
-    return FEATURES.get(plan.feature_set, FEATURES["all"])
 
 
 def _packages() -> Iterator[Check]:

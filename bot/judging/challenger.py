@@ -80,6 +80,7 @@ from bot.training.training_data import (
     without_targets,
     write_inputs,
 )
+from bot.training.training_memory import refuse_too_little
 
 GOLDEN_ROWS = 128
 """Rows of the newest era in the golden batch."""
@@ -253,12 +254,14 @@ class Retrainer:
         benchmark = None
         if plan.recipe.to_benchmark or any(_needs(unit).live_benchmark for unit in plan.units):
             benchmark = neutralizer_column(self._data_folder(plan), synced.store, split.holdout, plan.target)
+        resolved = resolved_eras(data, plan)
+        refuse_too_little(plan, data, resolved)
         return _Job(
             plan=plan,
             synced=synced,
             data=with_benchmarks(data, plan, self._data_folder(plan)),
             split=split,
-            resolved=resolved_eras(data, plan),
+            resolved=resolved,
             neutralizers=tuple(name for name in data.main.manifest.features if name in neutralizers),
             benchmark=benchmark,
             left_out=left_out,

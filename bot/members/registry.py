@@ -35,6 +35,8 @@ BUILT_IN: Mapping[str, str] = {
 }
 """Module of each built-in kind; a kind is the module's ``KIND``."""
 
+GIB = 1 << 30
+
 OpenNetwork = Callable[[Path], ExportedNetwork]
 """Function that opens a network's file."""
 
@@ -50,11 +52,13 @@ class Needs:
         benchmark: Whether it learns from Numerai's benchmark model.
         live_benchmark: Whether it predicts with the round's file of the benchmark models.
         auxiliary: Whether it learns the recipe's auxiliary targets too.
+        heads: Whether its model may predict the targets of further members.
         stops: Whether it stops early, on eras that it does not learn from.
         training: Whether it must be fitted before it predicts.
         hosted: Why a member cannot run on Numerai's machines; empty where it can.
         elsewhere: Whether it was trained elsewhere, on eras that nobody knows.
         files: Whether it reads the round's files itself.
+        in_memory: Whether a fit holds all rows in memory, so that too little of it is refused before the fit begins.
         packages: Packages that a fit imports.
         extra: Extra of the bot that installs them; empty where none does.
     """
@@ -64,11 +68,13 @@ class Needs:
     benchmark: bool = False
     live_benchmark: bool = False
     auxiliary: bool = False
+    heads: bool = False
     stops: bool = False
     training: bool = True
     hosted: str = ""
     elsewhere: bool = False
     files: bool = False
+    in_memory: bool = False
     packages: tuple[str, ...] = ()
     extra: str = ""
 
@@ -132,6 +138,10 @@ class Kind(ABC):
     def needs(self, member: Member) -> Needs:
         """Return everything that a member needs beside the columns of its features."""
         return Needs(benchmark=member.label == "residual")
+
+    def memory(self, member: Member, *, rows: int, columns: int) -> int:  # noqa: ARG002 - for kinds that hold rows in memory
+        """Return the bytes that a fit on so many rows and columns takes at its peak, beside those of any Python process."""
+        return GIB
 
     def without_targets(self, options: Any, absent: AbstractSet[str]) -> Any:  # noqa: ANN401, ARG002 - options of this kind
         """Return the options for data that lack some targets."""

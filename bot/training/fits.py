@@ -116,7 +116,9 @@ def _fit(job: FitJob, folder: Path) -> Facts:
             (scratch / block).mkdir()
             (finished / block).mkdir(parents=True)
         kind = registry.find(job.unit.owner.kind)
-        facts = kind.fit(replace(job, judged=scratch / "judged", served=scratch / "served"))
+        began = time.monotonic()
+        facts = dict(kind.fit(replace(job, judged=scratch / "judged", served=scratch / "served")))
+        facts["seconds"] = round(time.monotonic() - began, 1)
         for block in ("judged", "served"):
             for path in (scratch / block).iterdir():
                 kept = finished / block / path.name.removeprefix(owner)

@@ -338,7 +338,7 @@ def _member_problems(member: Member, members: Mapping[str, Member]) -> Iterable[
         yield f"{where}.head_of = {member.head_of!r} is no {member.kind} member with a model of its own"
     elif (member.label, member.residual, member.feature_set) != (owner.label, owner.residual, owner.feature_set):
         yield f"{where}: label, residual and feature_set are those of {owner.name}; remove them, or repeat them exactly"
-    elif not registry.find(member.kind).needs(owner).auxiliary:
+    elif not registry.find(member.kind).needs(owner).heads:
         yield f"{where}.head_of: a {member.kind} has one output"
 
 

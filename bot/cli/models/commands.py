@@ -13,6 +13,9 @@ from bot.cli.extras import needs_training_packages
 
 app = typer.Typer()
 
+recipes = typer.Typer(help="List and show recipes.", invoke_without_command=True)
+app.add_typer(recipes, name="recipes")
+
 export = typer.Typer(help="Hand a model to another machine; uploads nothing.", no_args_is_help=True)
 app.add_typer(export, name="export")
 
@@ -69,6 +72,31 @@ def verify() -> None:
     from bot.cli.models.verify import verify_artifacts
 
     verify_artifacts()
+
+
+@recipes.callback()
+def _list(context: typer.Context) -> None:
+    """List recipes: members, memory, time of the last training, champion."""
+    if context.invoked_subcommand is None:
+        from bot.cli.models.recipes import list_recipes
+
+        list_recipes()
+
+
+@recipes.command()
+def show(name: Annotated[str, typer.Argument(help="Name of a recipe.")]) -> None:
+    """Print a recipe with every value, in the present form."""
+    from bot.cli.models.recipes import show_recipe
+
+    show_recipe(name)
+
+
+@recipes.command("schema")
+def _schema() -> None:
+    """Print a JSON schema of recipe files for editors."""
+    from bot.cli.models.recipes import print_schema
+
+    print_schema()
 
 
 @export.callback()

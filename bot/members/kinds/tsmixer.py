@@ -114,6 +114,7 @@ class TSMixer(Kind):
             lookback=network.lookback if network.history_targets else 0,
             benchmark=network.needs_benchmark(member.label),
             auxiliary=True,
+            heads=True,
             stops=not network.steps,
             packages=("torch", "onnx"),
             extra="train",

@@ -1,0 +1,85 @@
+"""`bot recipes`: list recipes, print one with every value, and print a JSON schema for editors."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from bot import assembly
+from bot.cli.console import console
+from bot.errors import ArtifactInvalid, BadConfig, BotError, NoChampion
+from bot.members.registry import GIB
+from bot.settings import Settings, load_settings
+from bot.training import recipe_file
+from bot.training.recipe_schema import schema
+from bot.training.recipes import RECIPES, Recipe
+from bot.training.training_memory import training_memory
+
+
+def list_recipes() -> None:
+    """Print built-in recipes and those of files: members, memory to train, time of the last training, champion."""
+    settings = load_settings()
+    table = Table(title="Recipes", title_justify="left")
+    for name in ("recipe", "members", "memory", "trained in", "champion"):
+        table.add_column(name, justify="right" if name in ("memory", "trained in") else "left", overflow="fold")
+    used = assembly.recipes_in_use(settings)
+    for name in recipe_file.names():
+        shown = f"{name} (in use)" if name in used else name
+        try:
+            recipe = recipe_file.find(name)
+        except BadConfig as error:
+            table.add_row(shown, f"not usable: {error}", "", "", "")
+            continue
+        champion = _champion(settings, name)
+        table.add_row(
+            shown, _members(recipe), _memory(settings, recipe), _seconds(champion), str(champion.get("id", "none"))
+        )
+    console().print(table)
+
+
+def show_recipe(name: str) -> None:
+    """Print a recipe as the file that describes it completely, in the present form."""
+    recipe = recipe_file.find(name)
+    heading = f"# {name}, built in; a file takes another name and base = {name!r}" if name in RECIPES else f"# {name}"
+    typer.echo(f"{heading}\n{recipe_file.to_toml(replace(recipe, name='recipe'))}", nl=False)
+
+
+def print_schema() -> None:
+    """Print the JSON schema of recipe files."""
+    typer.echo(json.dumps(schema(), indent=1))
+
+
+def _members(recipe: Recipe) -> str:
+    total = sum(one.weight for one in recipe.members) or 1.0
+    return ", ".join(f"{one.name} ({one.kind}) {one.weight / total:.0%}" for one in recipe.members)
+
+
+def _memory(settings: Settings, recipe: Recipe) -> str:
+    """Return the memory of the largest fit."""
+    try:
+        version = assembly.pins(settings, [recipe.name])[0].to_train
+        plan = assembly.resolve_recipe(settings, recipe, data_version=version)
+        sizes = [one.bytes for one in training_memory(plan, settings.state_dir / "data" / version)]
+    except BotError:
+        return "unknown"
+    return f"{max(sizes) / GIB:.1f} GiB" if sizes else "none"
+
+
+def _champion(settings: Settings, name: str) -> Mapping[str, Any]:
+    """Return the manifest of a recipe's champion; empty where there is none or it does not verify."""
+    artifacts = assembly.open_artifacts(settings)
+    try:
+        return artifacts.open(artifacts.champions(name)[0]).manifest
+    except (NoChampion, ArtifactInvalid, BadConfig):
+        return {}
+
+
+def _seconds(manifest: Mapping[str, Any]) -> str:
+    """Return how long the fits of an artifact took; older artifacts did not record it."""
+    fits = manifest.get("fits", {})
+    seconds = [float(one["seconds"]) for one in fits.values() if "seconds" in one]
+    return str(timedelta(seconds=round(sum(seconds)))) if seconds else "unknown" if manifest else ""

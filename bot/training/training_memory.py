@@ -1,0 +1,101 @@
+"""Memory that the models of a recipe take to fit, and the memory that there is."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.errors import OperatorNeeded
+from bot.features.feature_sets import FeatureMetadata
+from bot.members import registry
+from bot.members.registry import GIB
+from bot.training.recipes import ResolvedRecipe
+from bot.training.training_data import TrainingData
+
+FULL_ROWS = 6_900_000
+"""Rows of v5.3 at the end of 2026, train and validation."""
+
+FEATURES = {"small": 42, "medium": 780, "all": 3_555}
+"""Features of v5.3's sets, for an estimate before features.json is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelMemory:
+    """
+    The memory that fitting one model on the whole history takes.
+
+    Attributes:
+        member: Name of the model's owner.
+        bytes: Peak memory.
+        description: Member, recipe, features and eras, in words.
+    """
+
+    member: str
+    bytes: int
+    description: str
+
+
+def training_memory(plan: ResolvedRecipe, data: Path) -> Iterator[ModelMemory]:
+    """
+    Yield the memory of each model of a recipe that must be fitted.
+
+    Args:
+        plan: The recipe.
+        data: Folder of the data version, which may be empty.
+    """
+    recipe = plan.recipe
+    rows = FULL_ROWS // recipe.every
+    eras = "all eras" if recipe.every == 1 else f"one era in {recipe.every}"
+    for unit in plan.units:
+        owner, kind = unit.owner, registry.find(unit.owner.kind)
+        if kind.needs(owner).training:
+            columns = feature_count(data, plan.feature_set_of(owner))
+            yield ModelMemory(
+                member=owner.name,
+                bytes=kind.memory(owner, rows=rows, columns=columns),
+                description=f"training {owner.name} ({owner.kind}) of recipe {recipe.name} on {columns} features of {eras}",
+            )
+
+
+def refuse_too_little(plan: ResolvedRecipe, data: TrainingData, positions: tuple[int, ...]) -> None:
+    """
+    Refuse to fit models that hold all their rows in memory where there is too little of it.
+
+    Args:
+        plan: The recipe.
+        data: Its data.
+        positions: Positions of the eras of the largest fit.
+
+    Raises:
+        OperatorNeeded: A model needs more memory than there is.
+    """
+    free = available_memory()
+    for unit in plan.units:
+        owner, kind = unit.owner, registry.find(unit.owner.kind)
+        if not kind.needs(owner).in_memory:
+            continue
+        columns = data.models[owner.name]
+        rows = sum(columns.rows(position) for position in positions)
+        wanted = kind.memory(owner, rows=rows, columns=len(columns.manifest.features))
+        if wanted > free:
+            raise OperatorNeeded(
+                f"member {owner.name} ({owner.kind}) takes about {wanted / GIB:.1f} GiB for {rows:,} rows, and there are"
+                f" {free / GIB:.1f}; raise data.every, or give it a smaller feature_set"
+            )
+
+
+def feature_count(data: Path, feature_set: str) -> int:
+    """Return the number of features of a set by the features.json in the folder *data*, or an estimate."""
+    path = data / "features.json"
+    if path.is_file():
+        return len(FeatureMetadata.read(path).feature_sets.get(feature_set, ())) or FEATURES["all"]
+    return FEATURES.get(feature_set, FEATURES["all"])
+
+
+def available_memory() -> int:
+    """Return the bytes that this process may take: those of the machine, or of its container where that is less."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    free = int(fields["MemAvailable"].split()[0]) << 10
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and used.is_file() and (bound := limit.read_text(encoding="ascii").strip()).isdigit():
+        free = min(free, int(bound) - int(used.read_text(encoding="ascii")))
+    return free
