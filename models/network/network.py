@@ -58,6 +58,8 @@ class Network(nn.Module):
         self.encoder = nn.Sequential(*layers)
         self.history = FactorHistory(config.groups, scale=config.history_scale)
         self.descriptor = nn.Embedding(len(config.targets), config.descriptor)
+        # Perceptrons read no descriptor, and processes that train together wait for the gradient of every parameter.
+        self.descriptor.requires_grad_(config.mixing not in WITHOUT_HISTORY)
         self.mixer: TSMixerExt | Perceptron = _body(config)
         with torch.no_grad():
             projection = self.mixer.temporal_projection

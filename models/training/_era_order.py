@@ -1,6 +1,7 @@
 """The eras of every training step, a function of the seed, so that a resumed run repeats them."""
 
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -15,7 +16,7 @@ class EraOrder:
     Attributes:
         steps: Positions of the eras of each step.
         due: Steps after which the validation score is measured, counted from 1.
-        length: Number of steps of all epochs, the length of the schedule; ``steps`` may be shorter.
+        length: Number of steps of the schedule: those of all epochs, or the options' number; ``steps`` may be shorter.
     """
 
     steps: tuple[tuple[int, ...], ...]
@@ -34,7 +35,9 @@ class EraOrder:
             raise ValueError("there are no eras to train on")
         steps: list[tuple[int, ...]] = []
         due: set[int] = set()
-        for epoch in range(options.epochs):
+        for epoch in count() if options.steps else range(options.epochs):
+            if options.steps and len(steps) >= options.steps:
+                break
             chosen = np.arange(epoch % options.era_stride, eras, options.era_stride)
             if not len(chosen):
                 continue
@@ -42,9 +45,10 @@ class EraOrder:
             width = options.eras_per_step
             padded = np.resize(shuffled, -(-len(shuffled) // width) * width)
             parts = options.evaluations_per_epoch
-            count = len(padded) // width
-            due |= {len(steps) + max(1, round(count * part / parts)) for part in range(1, parts + 1)}
+            taken = len(padded) // width
+            due |= {len(steps) + max(1, round(taken * part / parts)) for part in range(1, parts + 1)}
             steps += [tuple(map(int, group)) for group in padded.reshape(-1, width)]
+        steps = steps[: options.steps or len(steps)]
         length = len(steps)
         if options.stop_after:
             steps = steps[: options.stop_after]

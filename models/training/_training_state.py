@@ -1,13 +1,24 @@
 """The state of a training run, and its form in a checkpoint."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.training.training_values import Evaluation, TrainingDiverged
+
+
+class Part(Protocol):
+    """An object whose state a checkpoint holds: the network, its average, the optimizer, the schedule."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:  # noqa: ANN401 - torch's classes return unlike things
+        """Set the state."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,14 +64,10 @@ class TrainingState:
             raise TrainingDiverged(f"the training loss is {mean}; lower the learning rate or the size of the network")
         return mean
 
-    def saved(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler
-    ) -> dict[str, Any]:
-        """Return the state of the run, the network, the optimizer and the schedule as tensors and plain values."""
+    def saved(self, parts: Mapping[str, Part]) -> dict[str, Any]:
+        """Return the state of the run and of its *parts* as tensors and plain values."""
         return {
-            "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
+            "parts": {name: part.state_dict() for name, part in parts.items()},
             "run": {
                 "batch_rows": self.batch_rows,
                 "step": self.step,
@@ -75,19 +82,11 @@ class TrainingState:
             },
         }
 
-    def restore(
-        self,
-        saved: dict[str, Any],
-        network: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
-    ) -> None:
-        """Set the state that :meth:`saved` returned."""
-        network.load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
+    def restore(self, saved: dict[str, Any], parts: Mapping[str, Part], device: torch.device) -> None:
+        """Set the state that :meth:`saved` returned; losses go to *device*."""
+        for name, part in parts.items():
+            part.load_state_dict(saved["parts"][name])
         run = dict(saved["run"])
-        device = next(network.parameters()).device
         run["losses"] = [loss.to(device) for loss in run["losses"]]
         run["evaluations"] = [Evaluation(**evaluation) for evaluation in run["evaluations"]]
         for name, value in run.items():

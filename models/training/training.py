@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,9 @@ from models.training._era_feed import DeviceEra, EraFeed
 from models.training._era_order import EraOrder
 from models.training._losses import loss
 from models.training._score_scale import scale_scores
-from models.training._training_state import TrainingState
+from models.training._training_state import Part, TrainingState
 from models.training._validation import Validation
+from models.training._weight_average import weight_average
 from models.training.checkpoint import Checkpoint
 from models.training.distributed import Team
 from models.training.era_batch import EraBatch, EraSource
@@ -130,6 +132,7 @@ class _Fit:
             benchmark_penalty=options.benchmark_penalty,
         )
         self.optimizer, self.schedule = _optimizer(self.network, options, length=self.order.length)
+        self.average = weight_average(self.network, options.ema) if options.ema else None
         half = options.precision == "bfloat16" or (options.precision == "auto" and device.type == "cuda")
         self.autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
         room = _room_for_eras(device, options.resident_share)
@@ -157,7 +160,7 @@ class _Fit:
         # One process reads the checkpoint for all, so that all continue from the same one.
         saved = self.team.tell(checkpoint.load() if checkpoint is not None and self.team.leads else None)
         if saved is not None:
-            state.restore(saved, self.network, self.optimizer, self.schedule)
+            state.restore(saved, self._parts_of_run(), self.device)
         started, before, first = time.perf_counter(), state.seconds, state.step
         remaining = self.order.steps[first:]
         eras = self.training.stream(era for group in remaining for era in self.team.share(group))
@@ -175,7 +178,7 @@ class _Fit:
                 self._evaluate()
             stop = self.team.agree(flag=should_stop())
             if checkpoint is not None and self.team.leads and (evaluated or stop):
-                checkpoint.save(state.saved(self.network, self.optimizer, self.schedule))
+                checkpoint.save(state.saved(self._parts_of_run()))
             if on_progress is not None:
                 on_progress(self._progress(rows, time.perf_counter() - started, state.step - first))
             if stop:
@@ -192,8 +195,7 @@ class _Fit:
         state = self.state
         if all(np.isnan(evaluation.loss) for evaluation in state.evaluations):
             raise ValueError("no training era has a known target")
-        if state.best:
-            self.network.load_state_dict(state.best)
+        self.network.load_state_dict(state.best or self._kept().state_dict())
         self.network.eval()
         if self.network.config.head == "score":
             scale_scores(self.network, self.training)
@@ -205,6 +207,15 @@ class _Fit:
             score_per_era=state.scores,
             seconds=state.seconds,
         )
+
+    def _kept(self) -> Network:
+        """Return the network that is evaluated and kept: the average of the weights, or the network in training."""
+        return self.network if self.average is None else cast("Network", self.average.module)
+
+    def _parts_of_run(self) -> dict[str, Part]:
+        """Return the objects whose state a checkpoint holds."""
+        parts: dict[str, Part] = {"network": self.network, "optimizer": self.optimizer, "schedule": self.schedule}
+        return parts if self.average is None else parts | {"average": self.average}
 
     def _wrapped(self) -> Callable[..., Tensor]:
         """Return the network, compiled and averaging gradients over processes as the options say."""
@@ -253,6 +264,8 @@ class _Fit:
         nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
         self.optimizer.step()
         self.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
         return losses
 
     def _parts(self, era: DeviceEra, step: int, place: int) -> list[Rows]:
@@ -273,17 +286,23 @@ class _Fit:
         return nullcontext()
 
     def _evaluate(self) -> None:
-        """Score every validation era, and keep the weights if the smoothed mean is a new best."""
+        """
+        Score every validation era, and keep the weights if the smoothed mean is a new best.
+
+        A fixed number of steps keeps the last weights: choosing among them would be early stopping.
+        """
         state = self.state
-        scores = self.validation.scores(self.network, self.autocast)
+        scores = self.validation.scores(self._kept(), self.autocast)
         mean = float(np.mean(list(scores.values()))) if scores else float("nan")
         recent = [*(evaluation.score for evaluation in state.evaluations), mean][-self.options.smoothing :]
         smoothed = float(np.mean(recent))
         # A single lucky evaluation must not win, so wait until the mean has enough of them.
         enough = len(recent) == min(self.options.smoothing, len(self.order.due))
         state.age += enough and self.validation.eras > 0
-        if enough and smoothed > state.smoothed:
-            state.best = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
+        if self.options.steps:
+            state.scores, state.smoothed, state.best_step, state.age = scores, smoothed, state.step, 0
+        elif enough and smoothed > state.smoothed:
+            state.best = {name: value.detach().cpu().clone() for name, value in self._kept().state_dict().items()}
             state.scores, state.smoothed, state.best_step, state.age = scores, smoothed, state.step, 0
         losses = [one for one in self.team.gather(state.mean_loss()) if np.isfinite(one)]
         state.losses.clear()

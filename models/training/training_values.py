@@ -31,6 +31,8 @@ class TrainingOptions:
     Attributes:
         main_target: Target of the network whose score decides when to stop.
         epochs: Largest number of passes over the training eras.
+        steps: Number of steps, whatever the epochs; the schedule has this length, training does not stop before, and the
+            last weights are kept. 0 trains by epochs.
         learning_rate: Peak of the one-cycle schedule.
         warm_up: Share of the steps before the peak.
         weight_decay: Decay of weight matrices. Norms, biases and descriptors are not decayed.
@@ -46,6 +48,7 @@ class TrainingOptions:
         device: ``auto`` uses CUDA if it is available.
         precision: ``bfloat16`` computes matrix products in it (norms and softmax stay float32). ``auto`` uses it on CUDA.
         compiled: Whether ``torch.compile`` fuses the network. It needs a compiler, and saves time on CUDA after minutes.
+        ema: Decay of the moving average of the weights, which is evaluated and kept; 0 takes the weights themselves.
         resident_share: Share of the device's free memory for eras that stay on it; unused on a CPU.
         loss: A name in ``models.training._losses.LOSSES``.
         pearson_weight: Weight of the per-era correlation loss that is added.
@@ -59,6 +62,7 @@ class TrainingOptions:
 
     main_target: str
     epochs: int = 3
+    steps: int = 0
     learning_rate: float = 1e-3
     warm_up: float = 0.1
     weight_decay: float = 1e-3
@@ -74,6 +78,7 @@ class TrainingOptions:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compiled: bool = False
+    ema: float = 0.0
     resident_share: float = 0.6
     loss: str = "cross_entropy"
     pearson_weight: float = 0.0
@@ -90,8 +95,10 @@ class TrainingOptions:
             raise ValueError(
                 "learning_rate and clip must be positive, weight_decay not negative, warm_up inside (0, 1)"
             )
-        if min(self.stop_after, self.pearson_weight, self.benchmark_penalty) < 0:
-            raise ValueError("stop_after, pearson_weight and benchmark_penalty must not be negative")
+        if min(self.steps, self.stop_after, self.pearson_weight, self.benchmark_penalty) < 0:
+            raise ValueError("steps, stop_after, pearson_weight and benchmark_penalty must not be negative")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema is {self.ema}; it must be in [0, 1)")
         if not 0 <= self.resident_share <= 1 or not 0 <= (self.residual or 0) <= 1:
             raise ValueError("resident_share and residual must be inside [0, 1]")
         loss(self.loss)
@@ -149,9 +156,9 @@ class TrainedNetwork:
     Result of a training.
 
     Attributes:
-        network: The network with the weights of the best evaluation, on the CPU, in evaluation mode.
+        network: The network with the weights of the best evaluation, or after ``steps`` the last ones, on the CPU, in evaluation mode.
         evaluations: All evaluations, in order.
-        best_step: Step of the best evaluation.
+        best_step: Step of these weights.
         best_score: Mean validation score of those weights; NaN without validation.
         score_per_era: Validation score by era, without eras that cannot be scored.
         seconds: Wall time of the training.

@@ -90,6 +90,7 @@ def training_options(
     return TrainingOptions(
         main_target=target,
         epochs=options.epochs,
+        steps=options.steps,
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
         eras_per_step=options.eras_per_step,
@@ -102,6 +103,7 @@ def training_options(
         device=device,
         precision=options.precision,
         compiled=options.compiled,
+        ema=options.ema,
         loss=options.loss,
         pearson_weight=options.pearson_weight,
         residual=residual,

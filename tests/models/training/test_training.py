@@ -9,6 +9,7 @@ import torch
 from models.bins import CORR_VALUES
 from models.inference.ranks import double_ranks, normal_scores
 from models.network.network import expected_value
+from models.training import training as training_module
 from models.training._score_scale import SPREAD
 from models.training.training import EraBatch, TrainingDiverged, train
 from tests.models.training.era_world import CONFIG, OPTIONS, PLAIN, World, fit, score, world
@@ -126,6 +127,64 @@ def test_evaluations_come_as_often_as_asked_and_the_rate_is_one_cycle():
     assert progress[-1].seconds_left == 0
 
 
+def test_a_number_of_steps_takes_the_place_of_epochs():
+    """There is no early stopping, the schedule has that length, and the last weights are kept."""
+    data = world()
+    falling = iter(np.linspace(0.5, 0.1, 100))
+    options = replace(OPTIONS, steps=30, epochs=1, patience=1, smoothing=1)
+
+    trained = train(PLAIN, data.part(0, 12), data.part(14, 15), options, score=lambda _p, _t, _b: next(falling))
+    unheld = train(PLAIN, data.part(0, 12), World([], []), replace(options, stop_after=30), score=score)
+
+    assert [evaluation.step for evaluation in trained.evaluations] == [4, 8, 12, 16, 20, 24, 28, 30]
+    assert trained.evaluations[-1].learning_rate < OPTIONS.learning_rate / 1000
+    assert (trained.best_step, trained.best_score) == (30, trained.evaluations[-1].score)
+    assert unheld.best_step == 30
+    assert same_weights(trained.network, unheld.network)
+
+
+def same_weights(one, two):
+    """Return whether two networks are equal to the last bit."""
+    states = (one.state_dict().values(), two.state_dict().values())
+    return all(torch.equal(a, b) for a, b in zip(*states, strict=True))
+
+
+@pytest.mark.parametrize("ema", [0.9, 0.999])
+def test_averaged_weights_are_the_mean_of_those_of_all_steps(monkeypatch, ema):
+    """The kept weights follow the recursion of the average, whose decay starts low; it evaluates and returns them."""
+    data, seen = world().part(0, 6), []
+    step = training_module._Fit._attempt
+
+    def record(fit, number, eras):
+        losses = step(fit, number, eras)
+        seen.append(fit.network.encoder_input.weight.detach().double().clone())
+        return losses
+
+    monkeypatch.setattr(training_module._Fit, "_attempt", record)
+    trained = train(PLAIN, data, World([], []), replace(OPTIONS, ema=ema), score=score)
+    expected = seen[0]
+    for update, weight in enumerate(seen[1:], start=1):
+        decay = min(ema, (1 + update) / (10 + update))
+        expected = decay * expected + (1 - decay) * weight
+
+    assert len(seen) == 12
+    assert torch.allclose(trained.network.encoder_input.weight.double(), expected, atol=1e-6)
+    assert not torch.allclose(expected, seen[-1], atol=1e-4)
+
+
+def test_averaged_weights_learn_a_planted_signal():
+    """The network that comes back scores the validation eras as its best evaluation did."""
+    data = world()
+    trained = fit(data, PLAIN, ema=0.98)
+    with torch.no_grad():
+        expected = expected_value(trained.network(torch.from_numpy(data.batches[40].features)), CORR_VALUES)[:, 1]
+
+    assert trained.best_score > 0.2
+    assert trained.score_per_era[data.batches[40].era] == pytest.approx(
+        score(expected.numpy(), data.batches[40].targets[:, 1]), abs=1e-6
+    )
+
+
 def test_unknown_targets_are_passed_over():
     """Eras and rows without any known target change nothing; a whole training set of them is refused."""
     data = world().part(0, 8)
@@ -181,6 +240,8 @@ def test_a_loss_that_is_not_finite_stops_training():
     [
         ({"epochs": 0}, "epochs is 0"),
         ({"patience": 0}, "patience is 0"),
+        ({"steps": -1}, "must not be negative"),
+        ({"ema": 1.0}, r"ema is 1\.0; it must be in \[0, 1\)"),
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"benchmark_penalty": -1.0}, "benchmark_penalty must not be negative"),
         ({"residual": 1.5}, r"residual must be inside \[0, 1\]"),

@@ -15,7 +15,7 @@ from models.training._era_feed import EraFeed, copied
 from models.training._era_order import EraOrder
 from models.training.checkpoint import Checkpoint
 from models.training.training import TrainingStopped, train
-from tests.models.training.era_world import CONFIG, LAG, OPTIONS, World, fit, score, world
+from tests.models.training.era_world import CONFIG, LAG, OPTIONS, PLAIN, World, fit, score, world
 
 pytestmark = pytest.mark.slow
 
@@ -26,10 +26,10 @@ class Killed(BaseException):
     """Stands for SIGKILL: nobody catches it."""
 
 
-def run(data, options, **given):
+def run(data, options, config=CONFIG, **given):
     """Train on the older eras of *data*."""
     count = len(data.batches)
-    return train(CONFIG, data.part(0, count - 12 - LAG), data.part(count - 12, count), options, score=score, **given)
+    return train(config, data.part(0, count - 12 - LAG), data.part(count - 12, count), options, score=score, **given)
 
 
 def same(one, two):
@@ -55,6 +55,28 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, step):
 
     assert same(resumed, undisturbed)
     assert step - again[0] < 22 / 4 + 1
+
+
+@pytest.mark.parametrize("step", [9, 25])
+def test_a_killed_run_of_steps_and_averaged_weights_goes_on_bit_for_bit(tmp_path, step):
+    """The plain perceptron with one output, a fixed number of steps and an average of its weights continues too."""
+    data, config = world(eras=60), replace(PLAIN, mixing="mlp", head="score")
+    options = replace(OPTIONS, steps=30, ema=0.9, loss="pearson", benchmark_penalty=0.3)
+    data = data.changed(lambda batch: replace(batch, benchmark=(batch.features[:, 0] - 2.0).astype(np.float32)))
+    undisturbed = run(data, options, config)
+    checkpoint = Checkpoint(path=tmp_path / "run.pt", key="a")
+
+    def kill(now):
+        if now.step == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(data, options, config, checkpoint=checkpoint, on_progress=kill)
+    resumed = run(data, options, config, checkpoint=checkpoint)
+    again = run(data, options, config, checkpoint=checkpoint)
+
+    assert same(resumed, undisturbed)
+    assert same(again, undisturbed)
 
 
 def test_a_stopped_run_loses_no_step(tmp_path):
@@ -174,6 +196,18 @@ def test_an_epoch_takes_every_nth_era_with_another_offset():
     assert order.due == {3, 6, 8, 10}
 
 
+def test_steps_repeat_epochs_until_there_are_enough():
+    """A fixed number of steps ends inside an epoch, or goes on beyond the epochs; the schedule is that long."""
+    epochs = EraOrder.plan(10, replace(OPTIONS, epochs=4, era_stride=4, evaluations_per_epoch=1))
+    few, many = (EraOrder.plan(10, replace(OPTIONS, era_stride=4, evaluations_per_epoch=1, steps=n)) for n in (4, 23))
+
+    assert few.steps == epochs.steps[:4]
+    assert (few.length, few.due) == (4, {3, 4})
+    assert many.steps[:10] == epochs.steps
+    assert (many.length, len(many.steps), max(many.due)) == (23, 23, 23)
+    assert EraOrder.plan(1, replace(OPTIONS, era_stride=3, steps=2)).length == 2
+
+
 def test_a_short_last_step_takes_eras_again():
     """Every step has the same number of eras, and a run that stops early keeps the schedule of the whole."""
     order = EraOrder.plan(7, replace(OPTIONS, epochs=1, eras_per_step=3, stop_after=2))
@@ -195,11 +229,12 @@ def test_bfloat16_learns_the_same_signal():
     assert half > 0.2
 
 
-def test_two_processes_train_as_one(tmp_path):
+@pytest.mark.parametrize("body", ["row", "mlp"])
+def test_two_processes_train_as_one(tmp_path, body):
     """Two ranks on loopback end with equal bits, and within a millionth of one process that takes the same steps."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     ranks = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = [str(ROOT / "tests" / "models" / "training" / "two_ranks.py"), str(tmp_path)]
+    script = [str(ROOT / "tests" / "models" / "training" / "two_ranks.py"), str(tmp_path), body]
 
     for command in ([*ranks, *script], [sys.executable, *script]):
         subprocess.run(command, env=environment, check=True, capture_output=True, timeout=150)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from models.training.distributed import team
-from tests.models.training.era_world import CONFIG, OPTIONS, fit, world
+from tests.models.training.era_world import CONFIG, OPTIONS, PLAIN, fit, world
 
 
 def main() -> None:
@@ -15,8 +15,11 @@ def main() -> None:
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
     with team() as ranks:
-        options = replace(OPTIONS, eras_per_step=2, epochs=1, batch_rows=50)
-        trained = fit(world(eras=60), replace(CONFIG, dropout=0.1), options)
+        options, config = replace(OPTIONS, eras_per_step=2, epochs=1, batch_rows=50), CONFIG
+        if sys.argv[2] == "mlp":
+            options = replace(options, steps=14, ema=0.9, loss="mse")
+            config = replace(PLAIN, mixing="mlp", head="score")
+        trained = fit(world(eras=60), replace(config, dropout=0.1), options)
         torch.save(trained.network.state_dict(), folder / f"{ranks.size}-{ranks.rank}.pt")
         corr = [evaluation.score for evaluation in trained.evaluations]
         torch.save({"corr": corr, "eras": list(trained.score_per_era)}, folder / f"{ranks.size}-{ranks.rank}.run.pt")
