@@ -47,6 +47,24 @@ def retrain(
 
 
 @app.command()
+def adopt(
+    recipe: Annotated[str, typer.Argument(help="Recipe whose members need no training.")],
+    data_version: Annotated[
+        str | None, typer.Option(help="Data version of the live files; default: the champion's, or BOT_DATA_VERSION.")
+    ] = None,
+) -> None:
+    """
+    Put models that were trained elsewhere into use.
+
+    The members predict a past era and the newest live file; the table shows the result. They may have learned from any
+    era, so nothing is judged: the artifact becomes champion. It holds the members' files as they are now.
+    """
+    with needs_training_packages("adopt"):
+        from bot.cli.models.adopt import adopt_recipe
+    adopt_recipe(recipe, data_version)
+
+
+@app.command()
 def promote(artifact: Annotated[str, typer.Argument(help="Id of an artifact.")]) -> None:
     """
     Make an artifact the champion of its recipe.

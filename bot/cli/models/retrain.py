@@ -1,7 +1,7 @@
 """`bot retrain`: train challengers, alone or as one process of a team, and report on each."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -11,7 +11,8 @@ from rich.table import Table
 from bot import assembly
 from bot.cli.console import console, gate_result, training_bar
 from bot.cli.evaluation import evaluate_and_report
-from bot.errors import BadConfig, OperatorNeeded, RetryLater
+from bot.errors import BadConfig, NoChampion, OperatorNeeded, RetryLater
+from bot.judging.adoption import is_adopted
 from bot.judging.challenger import Retrained, Retrainer
 from bot.judging.promotion import Decision
 from bot.members.network.options import NetworkOptions
@@ -46,10 +47,14 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
     settings = load_settings()
     logs.configure(**settings.logging)
     found = [_find_recipe(name) for name in ([recipe] if recipe else assembly.recipes_in_use(settings))]
-    wanted = [one for one in found if isinstance(one, Recipe)]
+    recipes = [one for one in found if isinstance(one, Recipe)]
+    wanted = [one for one in recipes if not is_adopted(one)]
     unusable = [one for one in found if isinstance(one, BadConfig)]
+    unusable += _without_champion(settings, [one.name for one in recipes if is_adopted(one)])
     if not wanted:
-        raise unusable[0]
+        if unusable:
+            raise unusable[0]
+        return
     trained: list[Retrained] = []
     try:
         with stop_on_signal() as should_stop, team() as members:
@@ -71,6 +76,17 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
         report_after_retrain(settings, result.artifact.id)
     if unusable:
         raise unusable[0]
+
+
+def _without_champion(settings: Settings, names: Sequence[str]) -> Iterator[BadConfig]:
+    """Report that recipes have nothing to train; yield an error for each that was never adopted."""
+    for name in names:
+        try:
+            assembly.open_artifacts(settings).champions(name)
+        except NoChampion:
+            yield BadConfig(f"recipe {name!r} has nothing to train and no champion yet; run `bot adopt {name}`")
+        else:
+            typer.echo(f"recipe {name}: nothing to train; `bot adopt {name}` takes its members' files as they are now")
 
 
 def _find_recipe(name: str) -> Recipe | BadConfig:
