@@ -49,6 +49,7 @@ def fit_model(job: FitJob, kept: Path) -> Facts:
     """
     owner, folder = job.unit.owner.name, kept / fit_key(job)
     known: Facts | None = _read(folder)
+    kept_before = known is not None
     if known is None:
         known = _fit(job, folder)
     else:
@@ -60,7 +61,7 @@ def fit_model(job: FitJob, kept: Path) -> Facts:
         for path in sorted(source.iterdir()):
             shutil.copyfile(path, target / f"{owner}{path.name}")
     _remove_unused(kept, folder)
-    return {**known, "fit": folder.name}
+    return {**known, "fit": folder.name, "kept": kept_before}
 
 
 def fit_key(job: FitJob) -> str:

@@ -15,8 +15,10 @@ from bot.errors import BadConfig, NoChampion, OperatorNeeded, RetryLater
 from bot.judging.adoption import is_adopted
 from bot.judging.challenger import Retrained, Retrainer
 from bot.judging.promotion import Decision
+from bot.members import registry
 from bot.members.network.options import NetworkOptions
 from bot.members.network.team import follow
+from bot.members.stored import from_manifest
 from bot.settings import Settings, load_settings
 from bot.system import logs
 from bot.system.lock import state_lock
@@ -73,6 +75,11 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
         raise RetryLater(f"{lost}; start all of them again, they go on from the last checkpoint") from None
     for result in trained:
         _show_scores(result.artifact.id, result.scores, result.decision, result.seconds)
+        fits, members = result.artifact.manifest["fits"], from_manifest(result.artifact.manifest)
+        trained_here = [one for one in members if registry.find(one.kind).needs(one).training]
+        kept = [one.name for one in trained_here if fits.get(one.name, {}).get("kept")]
+        if kept:
+            typer.echo(f"from earlier fits, with equal options and data: {', '.join(kept)}")
         report_after_retrain(settings, result.artifact.id)
     if unusable:
         raise unusable[0]
