@@ -220,7 +220,7 @@ def against_champion(comparison: Comparison, floors: Floors, *, pay: Pay, looks:
     lead = _lead_over_anchor(decisive.series, comparison, looks, overlap)
     if lead is not None:
         findings.append(_no_worse(f"{name}_vs_anchor", name, lead.known(), ANCHOR_CONFIDENCE, overlap))
-    reason = f"the same recipe on newer data and no worse than {comparison.champion}"
+    reason = f"the same recipe, trained again, and no worse than {comparison.champion}"
     return ChampionTest(findings=tuple(findings), spent=0.0, reason=f"{reason}; {history(looks, comparison)}")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,7 @@ from bot.data.live_file import read_live
 from bot.data.reference_predictions import ReferencePredictions
 from bot.history.feature_returns import update
 from bot.judging.judge import find_weights, judged_ensemble
+from bot.record.looks import LookRecord
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
@@ -83,6 +85,17 @@ def test_refused_challenger_leaves_the_champion(strict, kept_back):
     assert kept_back.manifest["decision"]["champion"] == champion
     assert not kept_back.manifest["decision"]["promote"]
     assert "corr_vs_champion" in [one["gate"] for one in kept_back.manifest["decision"]["findings"]]
+
+
+def test_refused_challenger_is_a_recorded_look(strict, kept_back):
+    """It is another recipe than the champion's; a floor refused it, so that the look cost no confidence."""
+    installation, result, champion = strict
+    with closing(LookRecord(installation.state / "ledger.sqlite", read_only=True)) as record:
+        look = record.last()
+
+    assert (look.recipe, look.artifact, look.champion) == ("strict", kept_back.id, champion)
+    assert (look.renewal, look.promoted, look.spent, dict(look.lead)) == (False, False, 0.0, {})
+    assert "another recipe than the champion's must prove itself" in result.stdout
 
 
 def test_refused_challenger_leaves_the_data_version(strict, kept_back):

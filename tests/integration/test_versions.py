@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -23,8 +24,10 @@ from bot.judging._champion_comparison import (
     ServingCheck,
     compare_with_champion,
 )
+from bot.judging.champion_test import START
 from bot.judging.judge import judge, open_judged
 from bot.record.ledger import Ledger
+from bot.record.looks import LookRecord
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.server import Sandbox
@@ -107,6 +110,19 @@ def test_retrain_moves_the_pin_by_a_promoted_challenger(moved):
     assert stores == {one.manifest["store"] for one in (newest, before)}
     assert history_path(moved / "state", "v5.4").is_file()
     assert f"no worse than {before.id}" in " ".join(output.split())
+
+
+def test_the_decision_is_a_recorded_look(moved):
+    """The ledger has one look: a renewal of the same recipe that cost no confidence, with its lead by era."""
+    newest, before = ArtifactStore(moved / "state" / "artifacts").champions("demo")
+    with closing(LookRecord(moved / "state" / "ledger.sqlite", read_only=True)) as record:
+        look, count = record.last(), record.count("0000")
+
+    assert count == 1
+    assert (look.recipe, look.artifact, look.champion) == ("demo", newest, before)
+    assert (look.renewal, look.promoted, look.spent, look.remaining) == (True, True, 0.0, START)
+    assert (min(look.lead), max(look.lead)) >= (look.first_era, look.first_era)
+    assert len(look.lead) > 24
 
 
 @pytest.mark.usefixtures("no_backoff", "validated_here")
@@ -279,7 +295,11 @@ def contested(moved):
     def held(other_version):
         return compare_with_champion(
             Challenger(
-                ensemble=challenger, used=(), suspicious_corr=1.0, serving=ServingCheck(golden=0.0, latency_s=0.1)
+                ensemble=challenger,
+                used=(),
+                suspicious_corr=1.0,
+                serving=ServingCheck(golden=0.0, latency_s=0.1),
+                method=newest.manifest,
             ),
             Holdout(
                 positions=positions,
@@ -312,6 +332,7 @@ def test_champion_of_another_version_scores_as_at_home(contested, moved):
         ours = judgement.challenger.scores[kind][ENSEMBLE]
         np.testing.assert_allclose(judgement.evidence.comparison.differences[kind].values, ours - theirs)
     assert judgement.evidence.moves
+    assert judgement.evidence.comparison.renewal
 
 
 def test_champion_that_cannot_be_opened_is_not_passed_over(contested):

@@ -132,7 +132,7 @@ def test_renewal_that_is_no_worse_replaces_the_champion(difference):
     decision = decide(evidence(comparison=against(difference)), Floors(), target=TARGET)
 
     assert (decision.promote, decision.spent) == (True, 0.0)
-    assert "the same recipe on newer data and no worse than 2026-01-01T000000Z-aaaa" in decision.reason
+    assert "the same recipe, trained again, and no worse than 2026-01-01T000000Z-aaaa" in decision.reason
 
 
 @pytest.mark.parametrize(("difference", "promoted"), [(0.04, True), (0.0, False), (-0.002, False)])
