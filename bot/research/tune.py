@@ -329,7 +329,7 @@ class Tuning:
             resolved=(),
             every=recipe.every,
             judged=scratch / "judged",
-            served=scratch / "served",
+            served=scratch / "judged",  # nothing is refitted
             checkpoints=scratch / "checkpoints",
             folds=self.folder / "folds",
             corr_multiplier=recipe.corr_multiplier,

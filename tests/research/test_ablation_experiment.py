@@ -15,16 +15,22 @@ from bot.research.experiment import Experiment, plain
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.training.recipes import DEMO
+from tests.harness.recipes import network_of, remade
 
 pytestmark = pytest.mark.slow
 
-SMALL = replace(
+SMALL = remade(
     DEMO,
     targets=("target_ender_20", "target_jasper_20"),
     refit=False,
-    network=replace(
-        DEMO.network, lookback=6, history_targets=("target_ender_20",), encoder=(16,), hidden=8, blocks=1, epochs=1
-    ),
+    network={
+        "lookback": 6,
+        "history_targets": ("target_ender_20",),
+        "encoder": (16,),
+        "hidden": 8,
+        "blocks": 1,
+        "epochs": 1,
+    },
 )
 
 
@@ -136,7 +142,12 @@ def test_stacked_predictions_are_out_of_fold(state):
     data = one.read(one.store())
     folds = one.folds(data, least=2)
     variants = ablation_experiment._Variants(
-        experiment=one, data=data, folds=folds, results=one.results("e1", one.store()), benchmark={}
+        experiment=one,
+        data=data,
+        folds=folds,
+        results=one.results("e1", one.store()),
+        benchmark={},
+        network=network_of(SMALL),
     )
     position = folds[1].validation[3]
     z = variants._stacked(position)
@@ -159,7 +170,7 @@ def test_benchmark_is_read_from_the_synced_files(state, monkeypatch):
 
 def test_recipe_without_history_is_refused(state):
     """A recipe without a lookback has no history to try."""
-    flat = replace(SMALL, network=replace(SMALL.network, lookback=0, mixing="none"))
+    flat = remade(SMALL, network={"lookback": 0, "mixing": "none"})
 
     with pytest.raises(OperatorNeeded, match="has no history to try"):
         e1(experiment(state, recipe=flat))

@@ -24,16 +24,17 @@ from bot.sandbox.world.schema import SIZES
 from bot.tournament.columns import EMBARGO
 from bot.training import recipe_file
 from bot.training.recipes import DEMO, STANDARD
+from tests.harness.recipes import network_of, remade
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET, HELD_OUT = "target_ender_20", 10
-SMALL = replace(
+SMALL = remade(
     DEMO,
     targets=(TARGET, "target_jasper_20"),
     holdout_eras=HELD_OUT,
-    network=replace(DEMO.network, lookback=4, history_targets=(TARGET,), encoder=(16,), hidden=8, blocks=1, epochs=1),
+    network={"lookback": 4, "history_targets": (TARGET,), "encoder": (16,), "hidden": 8, "blocks": 1, "epochs": 1},
 )
 POINT = {
     "lookback": 4, "history_targets": "all", "hidden": 8, "feed_forward": 64, "blocks": 1, "dropout": 0.1,
@@ -145,8 +146,8 @@ def test_a_study_continues_and_its_winner_is_a_recipe(state, tmp_path):
     winner = one.winner(study, "tuned")
 
     assert (winner.name, winner.target, winner.feature_set) == ("tuned", TARGET, "small")
-    assert winner.network.learning_rate == study.best_params["learning_rate"]
-    assert sum(weight for _, weight in winner.weights) == pytest.approx(1, abs=1e-3)
+    assert network_of(winner).learning_rate == study.best_params["learning_rate"]
+    assert sum(one.weight for one in winner.members) == pytest.approx(1, abs=1e-3)
     assert winner.holdout_eras == HELD_OUT
 
 
@@ -169,7 +170,7 @@ def test_deviation_between_folds_lowers_the_value(state):
 
 def test_a_recipe_that_cannot_be_trained_is_pruned_with_its_reason(state):
     """A trial whose loss is not finite is pruned, and the trial keeps the reason."""
-    wild = replace(SMALL, network=replace(SMALL.network, learning_rate=1e30))
+    wild = remade(SMALL, network={"learning_rate": 1e30})
     study = optuna.create_study()
     one = tuning(state, base=wild)
     study.enqueue_trial({**POINT, "learning_rate": 1e30})
@@ -222,8 +223,12 @@ def test_the_command_writes_a_recipe_file(state, tmp_path):
     assert "--name" in other.stderr
 
 
+def networks(recipe):
+    return [one.options.network for one in recipe.members if one.kind == "tsmixer"]
+
+
 @settings(deadline=None, max_examples=30)
-@given(seed=st.integers(0, 10_000), base=st.sampled_from([SMALL, STANDARD, replace(SMALL, weights=(("gbm", 1.0),))]))
+@given(seed=st.integers(0, 10_000), base=st.sampled_from([SMALL, STANDARD, remade(SMALL, weights={"gbm": 1.0})]))
 def test_parameters_of_a_trial_choose_the_same_recipe_again(seed, base):
     """A trial's parameters give its recipe again, and the recipe's history is within the base's."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
@@ -233,7 +238,9 @@ def test_parameters_of_a_trial_choose_the_same_recipe_again(seed, base):
     drawn = space.recipe(trial)
 
     assert drawn == space.recipe(optuna.trial.FixedTrial(trial.params))
-    assert 0 <= drawn.network.lookback <= base.network.lookback
-    assert set(drawn.network.history_targets) <= set(base.network.history_targets)
-    assert drawn.network.history_targets
-    assert sum(weight for _, weight in drawn.weights) == pytest.approx(1, abs=1e-3)
+    assert [one.name for one in drawn.members] == [one.name for one in base.members]
+    for found, before in zip(networks(drawn), networks(base), strict=True):
+        assert 0 <= found.lookback <= before.lookback
+        assert set(found.history_targets) <= set(before.history_targets)
+        assert found.history_targets
+    assert sum(one.weight for one in drawn.members) == pytest.approx(1, abs=1e-3)
