@@ -62,6 +62,9 @@ DATA = (
 )
 """Keys that may stand in the table ``[data]``."""
 
+INHERITED = ("kind", "label", "residual", "feature_set")
+"""Keys that a head takes from the member whose model predicts it."""
+
 _FEATURE_SET = re.compile(r"[a-z]{1,40}|v[0-9]{1,3}_equivalent_features|fncv[0-9]{1,3}_features")
 """Names of feature sets in features.json of every version so far; a word may be a group of a later version."""
 
@@ -200,15 +203,15 @@ def _members(name: str, base: Recipe, tables: Mapping[str, Any]) -> tuple[Member
         if not isinstance(table, dict):
             raise BadConfig(f"members.{each} must be a table, [members.{each}]")
         owner = own.get(table.get("head_of")) if isinstance(table.get("head_of"), str) else None
-        inherited = owner.get("kind") if isinstance(owner, dict) else None
+        inherited = {key: owner[key] for key in INHERITED if key in owner} if isinstance(owner, dict) else {}
         found.append(_member(each, table, kinds.get(each), inherited))
     return tuple(found)
 
 
-def _member(name: str, table: Mapping[str, Any], before: Member | None, inherited: object) -> Member:
-    """Return a member; *before* is that of the base with its name, *inherited* the kind of its model's owner."""
+def _member(name: str, table: Mapping[str, Any], before: Member | None, inherited: Mapping[str, Any]) -> Member:
+    """Return a member; *before* is that of the base with its name, *inherited* are keys of its model's owner."""
     where = f"members.{name}"
-    kind_name = table.get("kind", inherited or (before.kind if before else None))
+    kind_name = table.get("kind", inherited.get("kind", before.kind if before else None))
     if not isinstance(kind_name, str):
         raise BadConfig(f"{where}: kind must name a kind: {', '.join(registry.names())}")
     kind = registry.find(kind_name)
@@ -220,7 +223,7 @@ def _member(name: str, table: Mapping[str, Any], before: Member | None, inherite
     changed = {key: table[key] for key in options if key in table}
     if changed and "head_of" in table:
         raise BadConfig(f"{where}: a head takes the options of its model; remove {', '.join(changed)}")
-    base = {} if before is None else {key: getattr(before, key) for key in own}
+    base = ({} if before is None else {key: getattr(before, key) for key in own}) | inherited
     member: Member = _validated(_MEMBER, base | plain | {"name": name, "kind": kind_name, "options": None}, f"{where}.")
     merged = _merged(kind.options() if before is None else before.options, changed, where)
     return replace(member, options=_validated(TypeAdapter(kind.options), merged, f"{where}."))

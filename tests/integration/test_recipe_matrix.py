@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tomllib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,13 +15,19 @@ import torch
 from typer.testing import CliRunner, Result
 
 from bot.cli.main import app
+from bot.members import registry
+from bot.members.kinds.lightgbm import LightGBMOptions
+from bot.members.member import Member
+from bot.members.network.options import NetworkOptions
+from bot.members.stored import from_manifest
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.training import recipe_file
-from bot.training.recipes import DEMO, Floors, NetworkRecipe, Recipe
+from bot.training.recipe_file import DATA
+from bot.training.recipes import DEMO, Recipe
 from models.trees.gbm_options import PRESETS
 from tests.harness.installation import FIRST_ROUND, OPENED, Installation
 
@@ -44,27 +51,31 @@ suspicious_corr = 0.5
 RECIPE = f"""
 base = "demo"
 target = "target_ender_20"
-feature_set = "small"
-targets = ["target_jasper_60"]
-gbm = "tiny"
-missing = "category"
-normalize = "standard"
-engineered = ["group_mean"]
+targets = ["target_jasper_20"]
 weighting = "constrained"
 corr_multiplier = 1.0
 mmc_multiplier = 2.0
 neutralize = 0.5
 neutralizers = "benchmark"
+refit = false
+[data]
+feature_set = "small"
+every = 5
+first_era = "0010"
+newest = 26
+missing = "category"
+normalize = "standard"
+engineered = ["group_mean"]
 validation_eras = 14
 holdout_eras = 40
-every = 6
-refit = false
-[weights]
-tsmixer = 1.0
-tsmixer_jasper_60 = 1.0
-gbm = 1.0
-gbm_ender_60 = 1.0
-[network]
+[members.mixer]
+kind = "tsmixer"
+weight = 0.5
+target = "target_ender_60"
+label = "residual"
+residual = 0.5
+feature_set = "medium"
+[members.mixer.network]
 mixing = "era"
 lookback = 8
 history_targets = ["target_ender_60"]
@@ -78,8 +89,7 @@ history_dropout = 0.1
 z_dropout = 0.1
 stacked = true
 stacked_chunk = 80
-labels = "benchmark_residual"
-residual = 0.5
+stacked_preset = "tiny"
 head = "score"
 loss = "pearson"
 pearson_weight = 0.5
@@ -87,7 +97,7 @@ benchmark_penalty = 0.1
 epochs = 1
 steps = 12
 stop_on = "pay"
-learning_rate = 1e-3
+learning_rate = 2e-3
 weight_decay = 1e-2
 patience = 1
 evaluations_per_epoch = 1
@@ -99,8 +109,43 @@ compiled = true
 ema = 0.9
 seeds = 2
 seed = 11
+[members.jasper]
+head_of = "mixer"
+target = "target_jasper_60"
+[members.trees]
+kind = "lightgbm"
+preset = "tiny"
+params = {{ num_leaves = 7, learning_rate = 0.2 }}
 {FLOORS}"""
-"""A recipe file that sets every key to another value than its base."""
+"""A recipe file that sets every key to another value than its base, and the options of two kinds."""
+
+OLDER = f"""
+base = "demo"
+target = "target_ender_20"
+feature_set = "small"
+targets = ["target_jasper_60"]
+gbm = "tiny"
+every = 6
+refit = false
+validation_eras = 14
+holdout_eras = 40
+[weights]
+tsmixer = 1.0
+tsmixer_jasper_60 = 1.0
+gbm = 1.0
+gbm_ender_60 = 1.0
+[network]
+lookback = 8
+history_targets = ["target_ender_60"]
+encoder = [16]
+labels = "benchmark_residual"
+stacked = true
+stacked_chunk = 80
+steps = 12
+{FLOORS}"""
+"""A recipe file in the form of earlier versions."""
+
+FILES = {"mine": RECIPE, "older": OLDER}
 
 
 @dataclass
@@ -116,20 +161,20 @@ class Ran:
         return self.recipe.target or "target_ender_60"
 
 
-@pytest.fixture(scope="module")
-def ran(trained, world_folder, tmp_path_factory):
+@pytest.fixture(scope="module", params=FILES)
+def ran(request, trained, world_folder, tmp_path_factory):
     """Run every command in this process, on the store that another retrain has made."""
-    root = tmp_path_factory.mktemp("recipe")
+    name, root = request.param, tmp_path_factory.mktemp("recipe")
     shutil.copytree(trained, root / "state", ignore=shutil.ignore_patterns("artifacts", "reports", "*.lock"))
     (root / "recipes").mkdir()
-    (root / "recipes" / "mine.toml").write_text(RECIPE)
+    (root / "recipes" / f"{name}.toml").write_text(FILES[name])
     schedule = Schedule(first_round=FIRST_ROUND, first_open=OPENED)
     clock = SandboxClock(OPENED + timedelta(minutes=1), rate=0)
     with (
         Sandbox(World.open(world_folder), clock=clock, schedule=schedule) as sandbox,
         pytest.MonkeyPatch.context() as patch,
     ):
-        installation = Installation(sandbox=sandbox, root=root, settings={"BOT_RECIPE": "mine"})
+        installation = Installation(sandbox=sandbox, root=root, settings={"BOT_RECIPE": name})
         for name, value in installation.environment.items():
             patch.setenv(name, value)
         patch.chdir(root)
@@ -138,36 +183,51 @@ def ran(trained, world_folder, tmp_path_factory):
         results = {command: CliRunner().invoke(app, command.split()) for command in COMMANDS}
         assert results["retrain"].exit_code == 0, results["retrain"].output
         store = ArtifactStore(installation.state / "artifacts")
-        manifest = store.open(store.champions("mine")[0]).manifest
-        yield Ran(recipe=recipe_file.find("mine"), manifest=manifest, results=results)
+        manifest = store.open(store.champions(name)[0]).manifest
+        yield Ran(recipe=recipe_file.find(name), manifest=manifest, results=results)
 
 
-def keys(table: dict[str, Any]) -> set[str]:
-    """Return the keys of a recipe file, those of its tables behind a dot."""
-    inner = {f"{name}.{key}" for name in ("network", "floors") for key in table.get(name, {})}
-    return inner | set(table) - {"network", "floors", "base"}
+def entries(table: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of a recipe file with their values; those of a table behind a dot, those of all members as one."""
+    for key, value in table.items():
+        if key in ("data", "floors", "network"):
+            yield from ((f"{key}.{inner}", one) for inner, one in value.items())
+        elif key == "members":
+            for member in value.values():
+                yield from ((f"members.{inner}", one) for inner, one in member.items() if inner != "network")
+                yield from ((f"members.network.{inner}", one) for inner, one in member.get("network", {}).items())
+        elif key != "base":
+            yield key, value
 
 
-def changed(table: dict[str, Any]) -> set[str]:
-    """Return the keys of a recipe file whose value differs from the base's."""
-    base = json.loads(json.dumps(asdict(DEMO)))
-    for name in ("network", "floors"):
-        base |= {f"{name}.{key}": value for key, value in base.pop(name).items()}
-        table = table | {f"{name}.{key}": value for key, value in table.get(name, {}).items()}
-    return {key for key in keys(table) & set(base) if table[key] != base[key]}
+def defaults() -> dict[str, Any]:
+    """Return the value of every key of a recipe file where it is missing on the base of the demo recipe."""
+    demo = json.loads(json.dumps(asdict(DEMO)))
+    table = {key: value for key, value in demo.items() if key not in ("name", "members", *DATA)}
+    mixer = {one.name: one.default for one in fields(Member) if one.name not in ("name", "options")}
+    network = json.loads(json.dumps(asdict(NetworkOptions())))
+    members = {"mixer": {**mixer, "network": network}, "trees": asdict(LightGBMOptions())}
+    return dict(entries({**table, "data": {key: demo[key] for key in DATA}, "members": members}))
 
 
 def test_every_key_of_a_recipe_is_covered():
-    """The recipe changes each key, and the README's examples have no other keys."""
-    every = {field.name for field in fields(Recipe)} - {"name", "network", "floors"}
-    for name, table in (("network", NetworkRecipe), ("floors", Floors)):
-        every |= {f"{name}.{field.name}" for field in fields(table)}
+    """The recipe changes each key."""
+    base = defaults()
+
+    assert {key for key, value in entries(tomllib.loads(RECIPE)) if base.get(key) != value} == set(base)
+
+
+def test_the_readme_shows_known_keys():
+    """The README's examples have the keys of a recipe, of the older form, or of a kind."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = [tomllib.loads(text) for text in re.findall(r"```toml\n(# recipes/.*?)```", readme, re.DOTALL)]
+    kinds = {f"members.{one.name}" for name in registry.BUILT_IN for one in fields(registry.find(name).options)}
+    older = {key for key, _ in entries(tomllib.loads(OLDER))} | {
+        f"network.{one.name}" for one in fields(NetworkOptions)
+    }
 
-    assert changed(tomllib.loads(RECIPE)) == every
     assert shown
-    assert set.union(*map(keys, shown)) <= every
+    assert {key for table in shown for key, _ in entries(table)} <= set(defaults()) | kinds | older
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -184,6 +244,8 @@ def test_the_artifact_is_that_of_the_recipe(ran):
     recipe, manifest = ran.recipe, ran.manifest
 
     assert manifest["recipe"] == json.loads(json.dumps(asdict(recipe)))
+    assert [one.name for one in from_manifest(manifest)] == [one.name for one in recipe.members]
+    assert [one.target for one in from_manifest(manifest)] == [one.target or ran.target for one in recipe.members]
     assert manifest["target"] == ran.target
     assert manifest["feature_set"] == (recipe.feature_set or "medium")
 
@@ -192,5 +254,7 @@ def test_the_doctor_reads_the_recipe(ran):
     """The champion is held to the recipe's pins, and its target to the payout of the round."""
     checks = [json.loads(line) for line in ran.results["doctor --json"].stdout.splitlines()]
 
-    assert [check for check in checks if check["name"] == "champion mine" and check["verdict"] != "ok"] == []
+    assert [
+        check for check in checks if check["name"] == f"champion {ran.recipe.name}" and check["verdict"] != "ok"
+    ] == []
     assert [ran.target in check["what"] for check in checks if check["name"] == "pay"] == [True]
