@@ -8,24 +8,30 @@ confirmed with the first of them, and the export of the second.
 import os
 import sys
 import tarfile
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from bot.data.live_file import read_live
+from bot.history.published import choose, history_path
+from bot.members.rows import RawRows
 from bot.record.ledger import Ledger
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World
+from bot.serving.artifacts import ArtifactStore
+from bot.serving.scorer import Scorer
+from bot.submission.submission_file import render
 from models.inference.ranks import rank_correlation
 from tests.harness.installation import OPENED, SLOT, Installation
 
 EARLIER = Path(__file__).with_name("earlier_state")
 FIRST, SECOND = "2026-11-28T161322Z-76f7", "2026-11-28T161401Z-7334"
-CONFIRMED = 1406
+CONFIRMED, CONFIRMED_AT = 1406, datetime(2026, 11, 28, 17, tzinfo=UTC)
 PREDICT = """
 import sys, cloudpickle, pandas
 sys.path = [one for one in sys.path if one not in ("", sys.argv[1])]
@@ -73,6 +79,20 @@ def test_earlier_artifacts_are_verified_shown_and_rolled_back(earlier):
     assert SECOND in status
     assert FIRST in rolled_back
     assert FIRST in one_round
+
+
+@pytest.mark.parametrize("identity", [FIRST, SECOND])
+def test_earlier_artifacts_score_the_earlier_round_as_it_was_sent(earlier, identity):
+    """Today's code writes the file of the confirmed round again, byte for byte."""
+    scorer = Scorer(ArtifactStore(earlier.state / "artifacts").open(identity))
+    sent = earlier.state / "rounds" / str(CONFIRMED)
+    live = read_live(sent / "v5.3" / "live.parquet")
+    history = choose(scorer.history, history_path(earlier.state, "v5.3"), now=CONFIRMED_AT)
+
+    scored = scorer.score(RawRows(names=live.names, values=live.values, history=history))
+
+    assert history is not None
+    assert render(live.ids, scored.predictions) == (sent / SLOT / "predictions.csv").read_bytes()
 
 
 def test_report_of_an_earlier_artifact_is_drawn_again(earlier):

@@ -1,29 +1,21 @@
 """An exported artifact gives the same ranks in a process without the bot installed."""
 
 import json
-import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pandas as pd
 import pytest
 
 from bot import assembly
 from bot.errors import BadConfig, GateFailed, RetryLater
-from bot.features.preprocess import prepare
 from bot.hosted.export import export, find_sample, refuse_filled
 from bot.record.ledger import rounds_folder
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.names import GOLDEN, NETWORK, STACKED
-from bot.serving.scorer import Members, golden_batch
-from models.inference.export import export as export_network
-from models.inference.exported import METADATA_KEY
-from models.network.network import Network
-from models.network.network_config import NetworkConfig
 from tests.harness.installation import OPENED, SLOT
+from tests.harness.older import stacked
 
 ELSEWHERE = """#!{python} -I
 # An interpreter that has Numerai's libraries and none of the bot's: what the pickle does not bring is not there.
@@ -43,7 +35,6 @@ for package in ("bot", "models"):
     if not sys.modules[package].__file__.startswith(os.environ["TMPDIR"]):
         sys.exit(f"{{package}} came from {{sys.modules[package].__file__}}")
 """
-NEUTRALIZED = {"neutralize": 1.0, "weights": [["tsmixer", 0.7], ["gbm", 0.3]]}
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +78,9 @@ def served(installation, tmp_path):
 
 def neutralized(store, champion, **about):
     """The champion with other ensemble weights of the same members."""
-    recipe = {**champion.manifest["recipe"], **NEUTRALIZED}
+    recipe = {**champion.manifest["recipe"], "neutralize": 1.0}
     files = {name: champion.path(name) for name in champion.manifest["files"]}
-    manifest = {**champion.manifest, "recipe": recipe, "weights": dict(recipe["weights"]), **about}
+    manifest = {**champion.manifest, "recipe": recipe, "weights": {"tsmixer": 0.7, "gbm": 0.3}, **about}
     return store.write(files=files, manifest=manifest, at=datetime(2026, 12, 1, tzinfo=UTC))
 
 
@@ -141,29 +132,9 @@ def test_model_neutralized_to_the_benchmark_takes_it(installation, store, champi
     assert made.checked.agreement.furthest <= 1
 
 
-@pytest.fixture
-def stacked(store, champion, tmp_path):
-    """An artifact whose untrained network takes tree predictions of each target as inputs."""
-    folder = tmp_path / "stacked"
-    shutil.copytree(champion.folder, folder)
-    config = json.loads(
-        next(one.value for one in onnx.load(champion.path(NETWORK)).metadata_props if one.key == METADATA_KEY)
-    )
-    network = Network(NetworkConfig.from_json({**config, "stacked": True}))
-    export_network(network, folder / NETWORK, rows=300)
-    for target in network.config.targets:
-        shutil.copyfile(folder / "gbm.txt", folder / f"{STACKED}{target}.txt")
-    members = Members(folder, ("tsmixer", "gbm"), target=champion.manifest["target"])
-    rows = np.random.default_rng(1).integers(0, 5, (64, len(members.manifest.features)), dtype=np.int8)
-    sealed = members.score(prepare(members.manifest, members.manifest.features, rows))
-    (folder / GOLDEN).write_bytes(golden_batch(rows, sealed))
-    files = {path.name: path for path in folder.iterdir() if path.name != "manifest.json"}
-    return store.write(files=files, manifest=dict(champion.manifest), at=datetime(2026, 12, 2, tzinfo=UTC))
-
-
-def test_stacked_network_sees_its_trees_there_too(installation, stacked, elsewhere):
+def test_stacked_network_sees_its_trees_there_too(installation, store, champion, elsewhere, tmp_path):
     """A stacked network is exported with the trees that it takes predictions from."""
-    made = exported(stacked, installation, elsewhere)
+    made = exported(stacked(store, champion, tmp_path / "stacked"), installation, elsewhere)
 
     assert made.checked.agreement.furthest <= 1
 
