@@ -15,17 +15,12 @@ import torch
 from bot.features.distributions import FeatureDistributions, sample
 from bot.features.preprocess import Prepared, Preprocess, engineered_scaling, network_scaling, prepare
 from bot.history.factor_history import SCALE, HistoryState
+from bot.members.member import resolved
+from bot.members.network.options import NetworkOptions
+from bot.members.rows import RawRows
+from bot.members.stored import to_json
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.names import (
-    DISTRIBUTIONS,
-    GOLDEN,
-    HISTORY,
-    NETWORK,
-    NETWORK_MEMBER,
-    PREPROCESS,
-    TREE_MEMBER,
-    tree_file,
-)
+from bot.serving.names import DISTRIBUTIONS, GOLDEN, HISTORY, PREPROCESS
 from bot.serving.scorer import Members, golden_batch
 from bot.tournament.columns import HISTORY_LAG
 from bot.training.recipes import STANDARD
@@ -35,6 +30,9 @@ from models.network.network_config import WITHOUT_HISTORY, Mixing, NetworkConfig
 
 RANDOM = np.random.default_rng(1)
 TARGET = "target_ender_60"
+MEMBERS = resolved(STANDARD.members, target=TARGET)
+MIXER, TREES = MEMBERS
+OPTIONS: NetworkOptions = MIXER.options.network
 
 
 def write_live_inputs(folder: Path, *, rows: int, features: int, trees: int) -> None:
@@ -59,17 +57,20 @@ def write_live_inputs(folder: Path, *, rows: int, features: int, trees: int) -> 
     (made / DISTRIBUTIONS).write_bytes(FeatureDistributions.of(names, [sample(values)] * 2, [rows]).to_bytes())
     torch.manual_seed(1)
     network = Network(standard_network(manifest)).eval()
-    export(network, made / NETWORK)
+    export(network, made / f"{MIXER.name}.onnx")
     torch.save(network.state_dict(), folder / "network.pt")
     (folder / "network.json").write_text(json.dumps(network.config.to_json()))
-    (made / tree_file(TREE_MEMBER)).write_text(_trees(prepare(manifest, names, values), manifest, trees))
-    members = Members(made, (NETWORK_MEMBER, TREE_MEMBER), target=TARGET)
-    (made / GOLDEN).write_bytes(golden_batch(values[:128], members.score(prepare(manifest, names, values[:128]))))
+    (made / f"{TREES.name}.txt").write_text(_trees(prepare(manifest, names, values), manifest, trees))
+    members, golden = Members(made, MEMBERS), values[:128]
+    scores = members.score(RawRows(names=names, values=golden, history=members.history))
+    (made / GOLDEN).write_bytes(golden_batch(names, golden, scores))
     store = ArtifactStore(folder / "state" / "artifacts")
     about = {
         "data_version": "v5.3",
         "recipe": asdict(STANDARD),
         "target": TARGET,
+        "members": to_json(MEMBERS),
+        "weights": {one.name: one.weight for one in MEMBERS},
         "neutralizers": names[:42],
         "scores": {},
     }
@@ -90,7 +91,6 @@ def standard_manifest(features: int) -> Preprocess:
 
 def standard_network(manifest: Preprocess, mixing: Mixing = "row") -> NetworkConfig:
     """Return the standard recipe's network for these columns, with its own body or another one."""
-    recipe = STANDARD.network
     scaling, engineered = network_scaling(manifest), engineered_scaling(manifest)
     past = mixing not in WITHOUT_HISTORY
     return NetworkConfig(
@@ -98,17 +98,17 @@ def standard_network(manifest: Preprocess, mixing: Mixing = "row") -> NetworkCon
         targets=STANDARD.targets,
         engineered=len(manifest.engineered_names),
         mixing=mixing,
-        lookback=recipe.lookback if past else 0,
+        lookback=OPTIONS.lookback if past else 0,
         groups=tuple(manifest.groups.values()) if past else (),
-        history_targets=len(recipe.history_targets) if past else 0,
+        history_targets=len(OPTIONS.history_targets) if past else 0,
         history_scale=SCALE,
-        encoder=recipe.encoder,
-        hidden=recipe.hidden,
-        feed_forward=recipe.feed_forward,
-        blocks=recipe.blocks,
-        dropout=recipe.dropout,
-        input_dropout=recipe.input_dropout,
-        history_dropout=recipe.history_dropout,
+        encoder=OPTIONS.encoder,
+        hidden=OPTIONS.hidden,
+        feed_forward=OPTIONS.feed_forward,
+        blocks=OPTIONS.blocks,
+        dropout=OPTIONS.dropout,
+        input_dropout=OPTIONS.input_dropout,
+        history_dropout=OPTIONS.history_dropout,
         input_offset=scaling.offset,
         input_scale=scaling.scale,
         engineered_offset=tuple(one.offset for one in engineered),
@@ -126,8 +126,8 @@ def _write_live(folder: Path, names: tuple[str, ...], values: npt.NDArray[np.int
 
 
 def _history(names: tuple[str, ...]) -> HistoryState:
-    targets = STANDARD.network.history_targets
-    shape = (STANDARD.network.lookback, len(names), len(targets))
+    targets = OPTIONS.history_targets
+    shape = (OPTIONS.lookback, len(names), len(targets))
     return HistoryState(
         features=names,
         targets=targets,

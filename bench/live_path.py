@@ -38,6 +38,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 def ours(folder: Path, csv: Path) -> None:
     """Score the live file with the champion, with the code of ``bot submit``."""
     from bot.data.live_file import read_live
+    from bot.members.rows import RawRows
     from bot.serving.artifacts import ArtifactStore
     from bot.serving.scorer import Scorer
     from bot.submission.submission_file import render
@@ -45,7 +46,8 @@ def ours(folder: Path, csv: Path) -> None:
     store = ArtifactStore(folder / "state" / "artifacts")
     scorer = Scorer(store.open(store.champions("standard")[0]))
     live = read_live(folder / "datasets" / "v5.3" / "live.parquet")
-    csv.write_bytes(render(live.ids, scorer.score(live.names, live.values).predictions))
+    rows = RawRows(names=live.names, values=live.values, history=scorer.history)
+    csv.write_bytes(render(live.ids, scorer.score(rows).predictions))
     loaded = {"torch", "sklearn", "scipy.stats"}.intersection(sys.modules)
     if loaded:
         sys.exit(f"the live path loaded {', '.join(sorted(loaded))}")

@@ -13,6 +13,7 @@ from bot.history.published import FRESH_FOR, history_path, newest
 from bot.hosted._model import LIVE_HISTORY, Hosted
 from bot.hosted._pickling import _served
 from bot.hosted.export import find_sample
+from bot.members.rows import RawRows
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
 from tests.harness.installation import OPENED
@@ -38,9 +39,9 @@ def frame(installation, tmp_path):
     return pd.read_parquet(find_sample(client, installation.state / "rounds", "v5.3", tmp_path, benchmarks=False).live)
 
 
-def scored(artifact, frame, window):
+def scored(artifact, frame, history):
     names = [name for name in frame.columns if name.startswith("feature_")]
-    return Scorer(artifact).score(names, frame[names].to_numpy(), window=window).predictions
+    return Scorer(artifact).score(RawRows(names=names, values=frame[names].to_numpy(), history=history)).predictions
 
 
 def test_history_is_masked_once_it_is_stale(champion, frame, tmp_path):
@@ -52,8 +53,8 @@ def test_history_is_masked_once_it_is_stale(champion, frame, tmp_path):
     with time_machine.travel(OPENED + timedelta(days=2), tick=False):
         stale = hosted.predict(frame)
 
-    np.testing.assert_allclose(fresh["prediction"], scored(champion, frame, state.window), atol=0.005)
-    np.testing.assert_allclose(stale["prediction"], scored(champion, frame, "masked"), atol=0.005)
+    np.testing.assert_allclose(fresh["prediction"], scored(champion, frame, state), atol=0.005)
+    np.testing.assert_allclose(stale["prediction"], scored(champion, frame, None), atol=0.005)
     assert np.abs(fresh - stale).to_numpy().max() > 0.05
 
 
@@ -62,7 +63,7 @@ def test_past_eras_do_not_see_what_has_resolved_since(champion, frame, tmp_path)
     past = pd.concat([frame.assign(era="1200"), frame.assign(era="1201")])
     hosted = unpacked(champion, tmp_path, Scorer(champion).history)
     predictions = hosted.predict(past)
-    masked = scored(champion, frame, "masked")
+    masked = scored(champion, frame, None)
 
     assert predictions.index.equals(past.index)
     np.testing.assert_allclose(predictions["prediction"], np.tile(masked, 2), atol=0.005)

@@ -9,6 +9,7 @@ from bot.research.interpretation import interpret
 from bot.serving.artifacts import ArtifactStore
 from bot.training.recipes import DEMO
 from models.inference.onnx_weights import restore
+from tests.harness.recipes import network_of
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_a_trained_network_depends_on_features(found):
 
 def test_curves_cover_the_lookback(found, artifact):
     """There is one weight for each resolved era, target and network."""
-    lookback = artifact.manifest["history"]["lookback"]
+    lookback = network_of(DEMO).lookback
 
     assert {len(one.weights) for one in found.curves} == {lookback}
     assert {one.target for one in found.curves} == set(artifact.manifest["targets"])

@@ -18,6 +18,7 @@ from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.names import PREPROCESS
+from bot.serving.scorer import Scorer, members_of
 from tests.harness.installation import FIRST_ROUND, OPENED, Installation
 
 DROPPED = ["target_ender_20", "target_jasper_60"]
@@ -128,7 +129,10 @@ def test_targets_that_the_data_lack_are_left_out(retrained, artifact):
     assert "retrain.targets_left_out" in result.stderr
     assert manifest["targets_left_out"] == DROPPED
     assert manifest["targets"] == ["target_ender_60", "target_teager2b_60"]
-    assert manifest["history"]["targets"] == ["target_ender_60"]
+    assert Scorer(artifact).history.targets == ("target_ender_60",)
+    assert [one.options.network.history_targets for one in members_of(manifest) if one.kind == "tsmixer"] == [
+        ("target_ender_60",)
+    ]
     assert manifest["recipe"]["targets"] == ["target_ender_60", "target_teager2b_60"]
 
 
@@ -169,6 +173,6 @@ def test_an_older_champion_is_judged_without_the_dropped_history(retrained, trai
     judged = judged_ensemble(champion, store, returns, ("target_ender_60",))
     scored = judged.score(len(store.eras) - 30, None)
 
-    assert "target_ender_20" in champion.manifest["history"]["targets"]
-    assert judged.data.scoring_window(len(store.eras) - 30) == "masked"
+    assert "target_ender_20" in Scorer(champion).history.targets
+    assert judged.models["tsmixer"].history is None
     assert np.isfinite(scored.scores["tsmixer"]).all()

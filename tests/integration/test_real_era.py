@@ -13,12 +13,18 @@ import pytest
 import torch
 
 from bot.features.feature_sets import FeatureMetadata
-from bot.features.preprocess import Preprocess, engineered_scaling, network_scaling, prepare
+from bot.features.preprocess import Preprocess, engineered_scaling, network_scaling
+from bot.members.kinds.lightgbm import LightGBMOptions
+from bot.members.kinds.tsmixer import TSMixerOptions
+from bot.members.member import Member
+from bot.members.network.options import NetworkOptions
+from bot.members.rows import RawRows
+from bot.members.stored import to_json
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.names import GOLDEN, NETWORK, PREPROCESS
+from bot.serving.names import GOLDEN, PREPROCESS
 from bot.serving.scorer import Members, golden_batch
 from bot.training.recipes import DEMO
 from models.inference.export import export
@@ -29,6 +35,14 @@ from tests.harness.installation import FIRST_ROUND, OPENED, SLOT, Installation
 OFFICIAL = "official_lgbm_small42_v5.0_cyrusd20.txt"
 ERA = "v5_small42_era0575_halfsample.parquet"
 TARGET = "target_cyrusd_20"
+NETWORK = Member(
+    name="tsmixer",
+    kind="tsmixer",
+    target=TARGET,
+    weight=0.5,
+    options=TSMixerOptions(network=NetworkOptions(lookback=0, history_targets=())),
+)
+TREES = Member(name="official", kind="lightgbm", target=TARGET, weight=0.5, options=LightGBMOptions())
 
 
 @pytest.fixture(scope="module")
@@ -79,15 +93,23 @@ def champion(root, shared_data, table):
     folder = root / "made"
     folder.mkdir()
     (folder / PREPROCESS).write_text(manifest.to_json())
-    export(Network(config).eval(), folder / NETWORK)
+    export(Network(config).eval(), folder / "tsmixer.onnx")
     shutil.copy(shared_data / OFFICIAL, folder / "official.txt")
     # An untrained network leans on few features; neutralizing keeps it under the exposure gate.
-    recipe = replace(DEMO, weights=(("tsmixer", 0.5), ("official", 0.5)), neutralize=0.5)
+    recipe = replace(DEMO, members=(NETWORK, TREES), neutralize=0.5)
     values = np.stack([table.column(name).to_numpy() for name in names], axis=1)[:64]
-    members = Members(folder, ("tsmixer", "official"), target=TARGET)
-    (folder / GOLDEN).write_bytes(golden_batch(values, members.score(prepare(manifest, names, values))))
+    scores = Members(folder, recipe.members).score(RawRows(names=names, values=values))
+    (folder / GOLDEN).write_bytes(golden_batch(names, values, scores))
     store = ArtifactStore(root / "state" / "artifacts")
-    about = {"data_version": "v5.3", "recipe": asdict(recipe), "target": TARGET, "neutralizers": names, "scores": {}}
+    about = {
+        "data_version": "v5.3",
+        "recipe": asdict(recipe),
+        "target": TARGET,
+        "members": to_json(recipe.members),
+        "weights": {"tsmixer": 0.5, "official": 0.5},
+        "neutralizers": names,
+        "scores": {},
+    }
     artifact = store.write(files={path.name: path for path in folder.iterdir()}, manifest=about, at=datetime.now(UTC))
     store.promote(recipe.name, artifact.id)
 
@@ -110,11 +132,11 @@ def test_official_model_scores_as_lightgbm_does(round_, shared_data):
     installation, _, table = round_
     booster = lightgbm.Booster(model_file=shared_data / OFFICIAL)
     expected = booster.predict(np.stack([table.column(name).to_numpy() for name in booster.feature_name()], axis=1))
-    members = Members(installation.root / "made", ("official",), target=TARGET)
+    members = Members(installation.root / "made", (TREES,))
     names = members.manifest.features
     values = np.stack([table.column(name).to_numpy() for name in names], axis=1)
 
-    np.testing.assert_array_equal(members.score(prepare(members.manifest, names, values))["official"], expected)
+    np.testing.assert_array_equal(members.score(RawRows(names=names, values=values))["official"], expected)
 
 
 def test_report_names_both_members(round_):

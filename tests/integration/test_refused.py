@@ -14,6 +14,7 @@ from bot.data.live_file import read_live
 from bot.data.reference_predictions import ReferencePredictions
 from bot.history.feature_returns import update
 from bot.judging.judge import find_weights, judged_ensemble
+from bot.members.rows import RawRows
 from bot.record.looks import LookRecord
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule
@@ -27,6 +28,7 @@ from bot.submission.submission_file import read_submission
 from bot.training.recipes import DEMO
 from models.inference.ranks import rank_correlation
 from tests.harness.installation import FIRST_ROUND, OPENED, SLOT, Installation
+from tests.harness.recipes import network_of, remade
 
 STRICT = """
 base = "demo"
@@ -146,7 +148,7 @@ def test_round_is_neutralized_to_the_live_benchmark(strict, kept_back, tmp_path,
     """The predictions do not correlate with the benchmark's of the same rows, although those of the members do."""
     receipt, report, live, sent, folder = rehearse(strict, kept_back, tmp_path, monkeypatch)
     benchmark = live_benchmark.benchmark_of(folder / VERSION / live_benchmark.FILE, live.ids, "v54_lgbm_ender60")
-    plain = Scorer(kept_back).score(live.names, live.values, window="masked").predictions
+    plain = Scorer(kept_back).score(RawRows(names=live.names, values=live.values)).predictions
 
     assert kept_back.manifest["benchmark"] == "v54_lgbm_ender60"
     assert receipt.artifact == kept_back.id
@@ -167,25 +169,20 @@ def test_round_is_sent_without_the_benchmark_and_says_so(strict, kept_back, tmp_
     assert [one["log_level"] for one in logs if one["event"] == "round.not_neutralized"] == ["error"]
 
 
-def test_weights_of_a_rule_go_to_their_own_members(trained, tmp_path):
+def test_weights_of_a_rule_go_to_their_own_members(trained):
     """The better member gets the larger weight, wherever the recipe lists it: here trees on eras they were trained on."""
     (folder,) = (trained / "store").iterdir()
     store, artifacts = EraStore.open(folder), ArtifactStore(trained / "artifacts")
     artifact = artifacts.open(artifacts.champions("demo")[0])
-    returns = update(store, tuple(artifact.manifest["history"]["targets"]))
-    data = judged_ensemble(artifact, store, returns, ("target_ender_60",)).data
-    for name in ("preprocess.json", "history.npz"):
-        shutil.copyfile(artifact.path(name), tmp_path / name)
-    for name in ("gbm.txt", "tsmixer.onnx"):
-        shutil.copyfile(artifact.path(f"judged-{name}"), tmp_path / name)
+    returns = update(store, network_of(DEMO).history_targets)
+    judged = judged_ensemble(artifact, store, returns, ("target_ender_60",))
     eras = range(20, 90)
     reference = ReferencePredictions.read(trained / "data" / "v5.3", store, eras, target="target_ender_60")
     found = [
         find_weights(
-            data,
-            tmp_path,
+            judged,
             eras,
-            replace(DEMO, weighting="constrained", weights=tuple((name, 0.5) for name in names)),
+            remade(DEMO, weighting="constrained", weights=dict.fromkeys(names, 0.5)),
             target="target_ender_60",
             reference=reference,
         )

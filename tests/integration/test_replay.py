@@ -18,17 +18,20 @@ from bot.features.preprocess import Preprocess
 from bot.history import feature_returns
 from bot.history.factor_history import window
 from bot.history.published import choose, history_path, publish
+from bot.members.network.setup import network_config, training_options
+from bot.members.network.validation_score import ValidationScore
+from bot.members.rows import RawRows
+from bot.members.tree_fit import fit_trees
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
 from bot.tournament.columns import horizon, is_target
-from bot.training.network_options import network_config, training_options
 from bot.training.recipe_file import history_needs
 from bot.training.recipes import DEMO
 from bot.training.training_set import TrainingSet
-from bot.training.tree_fit import fit_trees
-from bot.training.validation_score import ValidationScore
 from models.training.training import train
+from models.trees.gbm_options import PRESETS
 from models.trees.trees import TreeModel
+from tests.harness.recipes import network_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 RESOLVED_AFTER = {20: 5, 60: 13}
@@ -99,13 +102,13 @@ def training_set(store, trained):
         normalize=DEMO.normalize,
         engineered=DEMO.engineered,
     )
-    past = DEMO.network.history_targets
+    past = network_of(DEMO).history_targets
     return TrainingSet.build(
         store.select(features, tuple(dict.fromkeys((*DEMO.targets, *past)))),
         manifest,
         targets=DEMO.targets,
         history_targets=past,
-        lookback=DEMO.network.lookback,
+        lookback=network_of(DEMO).lookback,
     )
 
 
@@ -119,9 +122,11 @@ def test_a_day_replayed_equals_its_back_test(scorer, rows, held, tmp_path, era):
         [held.manifest.features.index(f) for f in own.features], own.targets
     )
     expected = scorer.score(
-        manifest.features,
-        held.select(manifest.features, ()).features(position),
-        window=window(returns, position, len(own.window)),
+        RawRows(
+            names=manifest.features,
+            values=held.select(manifest.features, ()).features(position),
+            history=replace(own, window=window(returns, position, len(own.window))),
+        )
     )
 
     store = stored_as_of(rows, era, tmp_path / "then", nothing)
@@ -131,7 +136,7 @@ def test_a_day_replayed_equals_its_back_test(scorer, rows, held, tmp_path, era):
     )
     live = live_on(rows, era, tmp_path / "live.parquet")
     older = replace(own, built_from_era="0000", window=np.zeros_like(own.window))
-    replayed = scorer.score(live.names, live.values, window=choose(older, path, now=NOW))
+    replayed = scorer.score(RawRows(names=live.names, values=live.values, history=choose(older, path, now=NOW)))
 
     assert store.eras[-1] == f"{era - 1:04d}"
     assert [name.decode() for name in held.ids(position)] == list(live.ids)
@@ -147,7 +152,9 @@ def test_a_history_of_another_day_scores_differently(scorer, held):
     columns = held.select(manifest.features, scorer.history.targets)
     values = columns.features(110)
 
-    masked, stored = (scorer.score(manifest.features, values, window=seen) for seen in ("masked", "stored"))
+    masked, stored = (
+        scorer.score(RawRows(names=manifest.features, values=values, history=seen)) for seen in (None, scorer.history)
+    )
 
     assert masked.members["tsmixer"].tobytes() != stored.members["tsmixer"].tobytes()
 
@@ -156,15 +163,15 @@ def trained_as_of(store, trained, tmp_path):
     """Return predictions of the newest era but one by a network and trees trained on resolved eras."""
     data = training_set(store, trained)
     learned, watched, scored = range(20, 60), range(77, 85), len(data.store.eras) - 1
-    options = replace(training_options(DEMO.network, target=MAIN, device="cpu", seed=1), epochs=1)
+    options = replace(training_options(network_of(DEMO), target=MAIN, device="cpu", seed=1), epochs=1)
     network = train(
-        network_config(data, DEMO.network),
+        network_config(data, network_of(DEMO)),
         data.eras(learned),
         data.eras(watched),
         options,
         score=ValidationScore(name="corr"),
     ).network
-    (tmp_path / "gbm.txt").write_text(fit_trees(data, learned, DEMO, MAIN, lambda *_: None))
+    (tmp_path / "gbm.txt").write_text(fit_trees(data, learned, PRESETS["demo"], MAIN, lambda *_: None))
     rows, seen = data.prepared(scored), data.window(scored)
     with torch.no_grad():
         logits = network(torch.from_numpy(rows.features), torch.from_numpy(rows.engineered), torch.from_numpy(seen))

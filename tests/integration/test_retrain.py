@@ -8,6 +8,7 @@ import pytest
 
 from bot.data.era_store import EraStore
 from bot.errors import ArtifactInvalid
+from bot.members.rows import RawRows
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
 from bot.submission.submission_file import render
@@ -111,7 +112,9 @@ def test_scores_follow_the_rows_when_they_are_shuffled(artifact, trained):
     values = store.select(names, ()).features(len(store.eras) - 1)
     order = np.random.default_rng(3).permutation(len(values))
 
-    straight, shuffled = scorer.score(names, values), scorer.score(names, values[order])
+    straight, shuffled = (
+        scorer.score(RawRows(names=names, values=each, history=scorer.history)) for each in (values, values[order])
+    )
 
     np.testing.assert_allclose(straight.members["tsmixer"][order], shuffled.members["tsmixer"], atol=1e-6)
     np.testing.assert_array_equal(straight.members["gbm"][order], shuffled.members["gbm"])

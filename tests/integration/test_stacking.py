@@ -1,6 +1,5 @@
 """A network stacked on trees: their predictions of an era come from earlier eras, and they serve with the network."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,34 +9,36 @@ from bot.data.era_store import EraStore
 from bot.errors import CannotSplit
 from bot.features.preprocess import Preprocess
 from bot.judging.judge import open_judged
+from bot.members.network.options import stacked_path
+from bot.members.network.setup import class_prior, network_config
+from bot.members.network.stacking import Stacker
 from bot.reporting._era_measurements import UnseenEras
 from bot.reporting._model_checks import check_network
 from bot.research.experiment import Experiment
 from bot.research.interpretation import interpret
 from bot.serving.artifacts import ArtifactStore
-from bot.serving.names import STACKED
 from bot.tournament.columns import EMBARGO
-from bot.training.network_options import class_prior, network_config
 from bot.training.recipes import DEMO
-from bot.training.stacking import Stacker
 from bot.training.training_set import TrainingSet
 from models.bins import TARGET_SHARES
 from models.inference.ensemble import gaussianize
 from models.inference.exported import ExportedNetwork
+from models.trees.gbm_options import PRESETS
 from models.trees.trees import TreeModel
+from tests.harness.recipes import network_of, remade
 from tests.training.test_leakage import Garbled
 
 CHUNK = 40
-RECIPE = replace(DEMO, every=3, network=replace(DEMO.network, stacked=True, stacked_chunk=CHUNK))
+NETWORK = network_of(remade(DEMO, network={"stacked": True, "stacked_chunk": CHUNK}))
 TARGETS = ("target_ender_20", "target_ender_60")
 LEARNED = tuple(range(100))
 RETRAIN = """
-from dataclasses import replace
 from bot.training import recipes
 from bot.cli.main import main
-network = replace(recipes.DEMO.network, stacked=True, stacked_chunk=40, epochs=1)
-weights = (("tsmixer", 0.6), ("gbm", 0.2), ("gbm_ender_20", 0.2))
-recipes.RECIPES["demo"] = replace(recipes.DEMO, targets=("target_ender_60",), network=network, weights=weights)
+from tests.harness.recipes import remade
+network = {"stacked": True, "stacked_chunk": 40, "epochs": 1}
+weights = {"tsmixer": 0.6, "gbm": 0.2, "gbm_ender_20": 0.2}
+recipes.RECIPES["demo"] = remade(recipes.DEMO, targets=("target_ender_60",), network=network, weights=weights)
 main()
 """
 """Runs the command line with another demo recipe."""
@@ -65,10 +66,21 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("stacking")
 
 
+def stacker(folder, chunk=CHUNK):
+    return Stacker(
+        owner="tsmixer",
+        trees=PRESETS[NETWORK.stacked_preset],
+        chunk=chunk,
+        every=3,
+        folds=folder / "folds",
+        checkpoints=folder / "kept",
+    )
+
+
 @pytest.fixture(scope="module")
 def stack(folder):
     """Return a function that stacks a training set and keeps finished work."""
-    return partial(Stacker(recipe=RECIPE, folds=folder / "folds", checkpoints=folder / "kept").stack, folder=folder)
+    return partial(stacker(folder).stack, folder=folder)
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +96,8 @@ def test_eras_before_the_first_fold_are_masked(stacked, data):
     ]
 
     assert shapes == [None, None, (len(data.target(CHUNK, TARGETS[0])), 2)]
-    assert network_config(stacked, RECIPE.network).stacked
-    assert not network_config(data, RECIPE.network).stacked
+    assert network_config(stacked, NETWORK).stacked
+    assert not network_config(data, NETWORK).stacked
 
 
 def test_predictions_are_ranked_within_the_era_and_centred(stacked):
@@ -121,7 +133,7 @@ def test_later_eras_are_predicted_by_the_files_that_serve(data, stack, folder):
     """Predictions of a held-out era equal those of the artifact's own trees."""
     stacked = stack(data, LEARNED)
     rows = data.prepared(120)
-    own = [TreeModel(folder / f"{STACKED}{name}.txt").predict(rows.features, rows.engineered) for name in TARGETS]
+    own = [TreeModel(stacked_path(folder, "tsmixer", name)).predict(rows.features, rows.engineered) for name in TARGETS]
 
     np.testing.assert_allclose(stacked.predictions(120).T, [gaussianize(one) for one in own], atol=1e-6)
 
@@ -137,10 +149,8 @@ def test_folds_are_made_once(data, stack, stacked, folder):
 
 def test_too_few_eras_for_a_fold_are_refused(data, folder):
     """A history too short for a fold is refused instead of trained without predictions."""
-    recipe = replace(RECIPE, network=replace(RECIPE.network, stacked_chunk=10_000))
-
     with pytest.raises(CannotSplit, match="make no fold of 10000 eras"):
-        Stacker(recipe=recipe, folds=folder / "folds", checkpoints=folder / "kept").stack(data, LEARNED, folder)
+        stacker(folder, chunk=10_000).stack(data, LEARNED, folder)
 
 
 def test_the_head_starts_at_the_shares_of_the_data(data):
@@ -163,7 +173,7 @@ def test_a_stacked_network_is_trained_and_submitted(installation):
     submitted = installation.bot("submit")
 
     assert done.returncode == 0, done.stderr
-    assert {f"{STACKED}target_ender_60.txt", "gbm.txt", "gbm_ender_20.txt"} <= set(artifact.manifest["files"])
+    assert {"tsmixer_z_target_ender_60.txt", "gbm.txt", "gbm_ender_20.txt"} <= set(artifact.manifest["files"])
     assert artifact.manifest["scores"]["tsmixer"]["mean"] > 0.01
     assert submitted.returncode == 0, submitted.stderr
     assert "confirmed" in submitted.stdout

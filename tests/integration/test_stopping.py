@@ -13,12 +13,12 @@ import pytest
 
 from bot.data.era_store import EraStore
 from bot.features.preprocess import Preprocess
+from bot.members.tree_fit import fit_trees
 from bot.serving.artifacts import ArtifactStore
 from bot.system.signals import stop_on_signal
-from bot.training.recipes import DEMO
 from bot.training.training_set import TrainingSet
-from bot.training.tree_fit import fit_trees
 from models.stopping import TrainingStopped
+from models.trees.gbm_options import PRESETS
 from tests.harness.installation import LIMIT_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +91,7 @@ def test_stopped_trees_continue(trained, tmp_path):
         shares.append(round(share * 100))
 
     def fit(**given):
-        return fit_trees(data, range(0, 90, 3), DEMO, target, report_progress, **given)
+        return fit_trees(data, range(0, 90, 3), PRESETS["demo"], target, report_progress, **given)
 
     with pytest.raises(TrainingStopped, match="stopped after tree 30 of 100"):
         fit(checkpoints=tmp_path, should_stop=lambda: len(shares) == 30)
