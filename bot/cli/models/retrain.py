@@ -75,8 +75,8 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
         raise RetryLater(f"{lost}; start all of them again, they go on from the last checkpoint") from None
     for result in trained:
         _show_scores(result.artifact.id, result.scores, result.decision, result.seconds)
-        fits, members = result.artifact.manifest["fits"], from_manifest(result.artifact.manifest)
-        trained_here = [one for one in members if registry.find(one.kind).needs(one).training]
+        fits, listed = result.artifact.manifest["fits"], from_manifest(result.artifact.manifest)
+        trained_here = [one for one in listed if registry.find(one.kind).needs(one).training]
         kept = [one.name for one in trained_here if fits.get(one.name, {}).get("kept")]
         if kept:
             typer.echo(f"from earlier fits, with equal options and data: {', '.join(kept)}")
