@@ -151,6 +151,10 @@ class Kind(ABC):
         """Return a digest of the files outside of the history that a fit reads; empty where it reads none."""
         return ""
 
+    def with_seed(self, options: Any, by: int) -> Any:  # noqa: ANN401, ARG002 - options of this kind
+        """Return the options with another seed, raised by a number; a kind without chance returns the same options."""
+        return options
+
     @abstractmethod
     def fit(self, job: FitJob) -> Facts:
         """

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bot.data.era_store import EraStore
 from bot.errors import OperatorNeeded
@@ -67,7 +68,12 @@ class Experiment:
 
     def metadata(self) -> FeatureMetadata:
         """Return the feature sets and groups of the data version."""
-        return FeatureMetadata.read(self.state_dir / "data" / self.data_version / "features.json")
+        return FeatureMetadata.read(self.data_folder / "features.json")
+
+    @property
+    def data_folder(self) -> Path:
+        """Return the folder of the synced files."""
+        return self.state_dir / "data" / self.data_version
 
     @property
     def network(self) -> NetworkOptions | None:
@@ -140,12 +146,21 @@ class Experiment:
         Raises:
             OperatorNeeded: There are fewer than *least* folds.
         """
-        labelled = data.store.labelled(self.target).copy()
+        return self._folds(data.store.eras, data.store.labelled(self.target), data.targets, least)
+
+    def folds_of(self, store: EraStore, targets: Sequence[str], *, least: int) -> tuple[Split, ...]:
+        """Return walk-forward folds with an embargo of the longest horizon of *targets*; see :meth:`folds`."""
+        return self._folds(store.eras, store.select((), (self.target,)).labelled(self.target), targets, least)
+
+    def _folds(
+        self, eras: Sequence[str], known: npt.NDArray[np.bool_], targets: Sequence[str], least: int
+    ) -> tuple[Split, ...]:
+        labelled = known.copy()
         labelled[np.flatnonzero(labelled)[: -self.eras if self.eras else 0]] = False
         count = int(labelled.sum())
         folds: tuple[Split, ...] = ()
         if count > self.chunk:
-            folds = walk_forward(data.store.eras, labelled=labelled, targets=data.targets, chunk=self.chunk)
+            folds = walk_forward(eras, labelled=labelled, targets=targets, chunk=self.chunk)
         if len(folds) < least:
             raise OperatorNeeded(
                 f"{count} labelled eras in chunks of {self.chunk} make {len(folds)} folds, {least} are needed;"

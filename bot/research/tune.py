@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -19,29 +19,23 @@ from typing import Literal, cast, get_args
 import numpy as np
 import numpy.typing as npt
 import optuna
-from filelock import FileLock
 from optuna.trial import BaseTrial
 
 from bot.data.era_store import EraStore
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import OperatorNeeded
-from bot.judging.judge import Ensemble
-from bot.members import registry
-from bot.members.fitting import FitJob
 from bot.members.kinds.lightgbm import LightGBMOptions
-from bot.members.member import Member, Unit
+from bot.members.member import Member
 from bot.members.network.options import NetworkOptions
 from bot.research.experiment import Experiment
+from bot.research.fold_fit import FoldFitter
 from bot.research.trial_worker import Interrupted
 from bot.scoring.metrics import corr_table, mmc_table
 from bot.serving.names import ENSEMBLE
-from bot.serving.scorer import Members, preprocess_file
 from bot.tournament.columns import HORIZONS, horizon
-from bot.training.benchmark_labels import with_benchmarks
-from bot.training.fits import fit_key, fit_model
 from bot.training.recipes import Recipe
 from bot.training.splits import Split, before_holdout, walk_forward
-from bot.training.training_data import TrainingData, select_training_data
+from bot.training.training_data import TrainingData
 from models.stopping import TrainingStopped
 from models.training.training_values import TrainingDiverged
 
@@ -144,7 +138,6 @@ class Tuning:
     space: SearchSpace
     penalty: float = 0.5
     should_stop: Callable[[], bool] = lambda: False
-    _data: dict[str, TrainingData] = field(default_factory=dict)
 
     @cached_property
     def name(self) -> str:
@@ -199,23 +192,22 @@ class Tuning:
         """
         folds = self.folds(self.data(self.space.base))
         positions = [position for fold in folds for position in fold.validation]
-        reference = ReferencePredictions.read(self._data_folder, self.store, positions, target=self.experiment.target)
+        reference = ReferencePredictions.read(
+            self.experiment.data_folder, self.store, positions, target=self.experiment.target
+        )
         found = reference.by_era.get("bmc", {})
         return found if all(position in found for position in positions) else {}
 
+    @cached_property
+    def fitter(self) -> FoldFitter:
+        """Return the fitter of all trials; trials share equal fits."""
+        return FoldFitter(
+            experiment=self.experiment, store=self.store, kept=self.folder / "fits", should_stop=self.should_stop
+        )
+
     def data(self, recipe: Recipe) -> TrainingData:
-        """Return the data of a recipe; recipes whose models read the same columns and history share them."""
-        plan = self.experiment.resolve(recipe)
-        needs = [registry.find(unit.owner.kind).needs(unit.owner) for unit in plan.units]
-        key = json.dumps([plan.feature_set, [[one.history, one.lookback, one.benchmark] for one in needs]])
-        if key not in self._data:
-            with self._lock("read"):
-                targets = tuple(dict.fromkeys(name for one in needs for name in one.history))
-                features = self.store.manifest.features
-                returns = self.experiment.returns(self.store, features, targets)
-                data = select_training_data(self.store, returns, plan, self.experiment.metadata())
-                self._data[key] = with_benchmarks(data, plan, self._data_folder)
-        return self._data[key]
+        """Return the data of a recipe."""
+        return self.fitter.data(recipe)
 
     def objective(self, trial: optuna.Trial) -> float:
         """
@@ -265,7 +257,7 @@ class Tuning:
         Returns:
             NaN for an era in which a member is constant or the ensemble cannot be scored. Shape ``(eras,)``.
         """
-        model = self._fit(data, recipe, fold, scratch)
+        model = self.fitter.fit(recipe, fold, scratch)
         series = []
         for position in fold.validation:
             try:
@@ -291,62 +283,6 @@ class Tuning:
             raise OperatorNeeded(f"no trial of {study.study_name} was completed; run `bot tune` again")
         chosen = self.experiment.resolve(self.space.recipe(optuna.trial.FixedTrial(study.best_params)))
         return replace(chosen.recipe, name=name, target=chosen.target, feature_set=chosen.feature_set)
-
-    def _fit(self, data: TrainingData, recipe: Recipe, fold: Split, scratch: Path) -> Ensemble:
-        """Fit the models of a recipe on a fold as a retrain does; equal fits of other trials are used again."""
-        plan = self.experiment.resolve(recipe)
-        exposed = set(self.experiment.metadata().members(recipe.exposed))
-        folder = scratch / "judged"
-        folder.mkdir(parents=True)
-        for name, manifest in data.preprocesses.items():
-            (folder / preprocess_file(name)).write_text(manifest.to_json(), encoding="utf-8")
-        for unit in plan.units:
-            job = self._job(data, recipe, unit, fold, scratch)
-            with self._lock(fit_key(job)):
-                fit_model(job, self.folder / "fits")
-        return Ensemble(
-            data=data.main,
-            members=Members(folder, plan.members),
-            models=data.models,
-            weights={one.name: one.weight for one in recipe.members if one.weight},
-            neutralizers=[name for name in data.main.manifest.features if name in exposed],
-            proportion=recipe.neutralize,
-            to_benchmark=recipe.to_benchmark,
-        )
-
-    def _job(self, data: TrainingData, recipe: Recipe, unit: Unit, fold: Split, scratch: Path) -> FitJob:
-        """Return the fit of a model; one with early stopping stops inside the fold's training eras."""
-        experiment = self.experiment
-        train, validation = experiment.thinned(fold.train), fold.validation[:0]
-        if registry.find(unit.owner.kind).needs(unit.owner).stops:
-            split = experiment.stopping_split(data.main.store.eras, fold, data.main.targets)
-            train, validation = split.train, split.validation
-        return FitJob(
-            unit=unit,
-            data=data.models[unit.owner.name],
-            train=train,
-            validation=validation,
-            resolved=(),
-            every=recipe.every,
-            judged=scratch / "judged",
-            served=scratch / "judged",  # nothing is refitted
-            checkpoints=scratch / "checkpoints",
-            folds=self.folder / "folds",
-            corr_multiplier=recipe.corr_multiplier,
-            mmc_multiplier=recipe.mmc_multiplier,
-            device=experiment.device,
-            should_stop=self.should_stop,
-        )
-
-    def _lock(self, name: str) -> FileLock:
-        """Return a lock between the workers of this machine; the kernel frees the lock of a killed worker."""
-        folder = self.experiment.state_dir / "tuning"
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / f"{name}.lock")
-
-    @property
-    def _data_folder(self) -> Path:
-        return self.experiment.state_dir / "data" / self.experiment.data_version
 
     def _value(self, payouts: Sequence[float]) -> float:
         """Return the value of a trial from the mean payouts of its folds."""

@@ -101,6 +101,25 @@ def tune(
     )
 
 
+@evaluate.command()
+def compare(
+    recipes: Annotated[list[str], typer.Argument(help="Two or more recipes; the others are compared with the first.")],
+    *,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Repetitions of each recipe with other seeds.")] = 1,
+    eras: Eras = None,
+    every: Every = 4,
+    chunk: Chunk = 156,
+) -> None:
+    """
+    Compare recipes on the same folds: CORR, BMC, MMC and pay.
+
+    An interrupted comparison continues; models that recipes share are trained once.
+    """
+    with needs_training_packages("compare recipes"):
+        from bot.cli.research.compare import compare_recipes
+    compare_recipes(recipes, seeds=seeds, eras=eras, every=every, chunk=chunk)
+
+
 @evaluate.callback(invoke_without_command=True)
 def overview(
     context: typer.Context,

@@ -141,6 +141,10 @@ class LightGBM(Kind):
         """
         return columns * (rows + 240_000) + 2 * GIB
 
+    def with_seed(self, options: LightGBMOptions, by: int) -> LightGBMOptions:
+        """Return the options with another seed of the choice of columns."""
+        return replace(options, params={**options.params, "seed": options.gbm.seed + by})
+
     def fit(self, job: FitJob) -> Facts:
         """Fit on the training eras, and again on the resolved ones where there are any."""
         # Imported here: a machine that only serves has no polars.

@@ -127,6 +127,10 @@ class TSMixer(Kind):
         lookback = network.lookback if history else 0
         return replace(options, network=replace(network, history_targets=history, lookback=lookback))
 
+    def with_seed(self, options: Any, by: int) -> Any:  # noqa: ANN401 - options of this kind or of one derived from it
+        """Return the options with another seed of the first network."""
+        return replace(options, network=replace(options.network, seed=options.network.seed + by))
+
     def fit(self, job: FitJob) -> Facts:
         """Fit with all processes of the team, and write both networks as ONNX."""
         # Imported here: a machine that only serves has no torch.
