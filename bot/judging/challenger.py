@@ -197,11 +197,12 @@ class Retrainer:
             SchemaMismatch: The data lack a feature or target of the recipe.
             CannotSplit: The data have too few eras for the recipe's blocks.
             RetryLater: The data could not be synced.
-            OperatorNeeded: The data version is not offered, or the disk has no room for it.
+            OperatorNeeded: A member's library is not installed, the data version is not offered, or the disk has no room.
             ArtifactInvalid: The artifact does not replay its own golden batch; the champion stays.
             TrainingStopped: *should_stop* returned true; the next retrain continues from there on the same data.
         """
         began = time.perf_counter()
+        registry.refuse_missing_packages(plan.members)
         self._check_data_version(plan)
         synced = self._sync(plan)
         other = open_champion_of_other_version(self.artifacts, plan.recipe.name, synced, self.state_dir)

@@ -7,16 +7,16 @@ a :class:`Kind`.
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any, Protocol
 
-from bot.errors import BadConfig
+from bot.errors import BadConfig, OperatorNeeded
 from bot.features.preprocess import Preprocess
 from bot.members.fitting import Facts, FitJob
 from bot.members.member import Member, Unit
@@ -32,6 +32,8 @@ BUILT_IN: Mapping[str, str] = {
     "lightgbm": "bot.members.kinds.lightgbm",
     "benchmark": "bot.members.kinds.benchmark",
     "command": "bot.members.kinds.command",
+    "linear": "bot.members.kinds.linear",
+    "xgboost": "bot.members.kinds.xgboost",
 }
 """Module of each built-in kind; a kind is the module's ``KIND``."""
 
@@ -200,6 +202,29 @@ def find(name: str) -> Kind:
     except Exception as error:  # noqa: BLE001 - the code of another package may raise anything
         raise BadConfig(f"kind {name!r} of {installed[name].value} cannot be imported: {error}") from None
     return kind
+
+
+def refuse_missing_packages(members: Iterable[Member]) -> None:
+    """
+    Refuse to fit members whose libraries are not installed.
+
+    Raises:
+        OperatorNeeded: A package is missing; the message names it, the member, and the extra that installs it.
+    """
+    for member in members:
+        needs = find(member.kind).needs(member)
+        absent = [name for name in needs.packages if not _is_installed(name)]
+        if absent:
+            fix = f"; install numerai-bot[{needs.extra}]" if needs.extra else ""
+            raise OperatorNeeded(f"members.{member.name} needs {', '.join(absent)}, not installed here{fix}")
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def names() -> tuple[str, ...]:

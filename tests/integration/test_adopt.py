@@ -1,17 +1,15 @@
 """A person's program, written from the README alone, is adopted and fills a slot; its failures never lose a round."""
 
-import json
 import shutil
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from bot.record.ledger import Ledger
 from bot.serving.artifacts import ArtifactStore
-from tests.harness.installation import FIRST_ROUND, SLOT, Installation
+from tests.harness.installation import FIRST_ROUND, SLOT
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

@@ -1,0 +1,169 @@
+"""
+Members whose trees another library trains and onnxruntime scores: their rows, their files, and the loaded model.
+
+A model has one output for each target of its members, so that a head costs no second model.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.errors import OperatorNeeded
+from bot.features.preprocess import Preprocess
+from bot.members.fitting import FitJob, TrainingEras
+from bot.members.registry import Source
+from bot.members.rows import EraRows, Scores
+from models.inference.tree_graph import TreeGraph
+from models.trees.decision_trees import FittedTrees, LibraryMissing
+from models.trees.gbm_options import Chunks
+
+FILE = ".onnx"
+"""Suffix of the model's file."""
+
+
+class Train(Protocol):
+    """A library's training, such as :func:`models.trees.xgboost_trees.train_xgboost`."""
+
+    def __call__(
+        self,
+        chunks: Chunks,
+        labels: npt.NDArray[np.floating],
+        options: Any,  # noqa: ANN401 - those of the kind
+        columns: Sequence[str],
+        *,
+        on_progress: Callable[[int, int], None],
+        should_stop: Callable[[], bool],
+    ) -> FittedTrees:
+        """Train on rows with labels of shape ``(rows, targets)``."""
+        ...
+
+
+def fit_graphs(job: FitJob, train: Train) -> None:
+    """
+    Fit the models of a job, and write each as ONNX if onnxruntime scores rows as the library does.
+
+    Raises:
+        OperatorNeeded: The library is not installed, or the targets are known nowhere in these eras.
+        TrainingStopped: The job was stopped.
+    """
+    # Imported here: a machine that only serves has no onnx.
+    from models.inference.tree_export import export_trees  # noqa: PLC0415
+
+    owner, targets = job.unit.owner, job.unit.targets
+    features, engineered = job.data.manifest.features, job.data.manifest.engineered_names
+    for folder, positions in job.blocks.items():
+        rows = labelled_rows(job.data, positions, targets, job)
+        report = partial(_report, job, f"{', '.join(targets)}, {len(rows.labels):,} rows")
+        report(0, 1)
+        try:
+            fitted = train(
+                rows.chunks,
+                rows.labels,
+                owner.options,
+                (*features, *engineered),
+                on_progress=report,
+                should_stop=job.should_stop,
+            )
+        except LibraryMissing as error:
+            raise OperatorNeeded(str(error)) from None
+        job.report_progress("export", 0.0, "ONNX, with the parity gate")
+        export_trees(fitted, folder / f"{owner.name}{FILE}", features=features, engineered=engineered, targets=targets)
+
+
+def _report(job: FitJob, note: str, done: int, total: int) -> None:
+    job.report_progress("trees", done / total, note)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """
+    Rows in which all targets are known.
+
+    Attributes:
+        chunks: Columns of each run of eras, features before engineered ones.
+        labels: Labels. Shape ``(rows, targets)``, float32.
+    """
+
+    chunks: Chunks
+    labels: npt.NDArray[np.float32]
+
+
+def labelled_rows(data: TrainingEras, positions: Sequence[int], targets: Sequence[str], job: FitJob) -> Rows:
+    """
+    Return the rows of some eras in which all targets are known.
+
+    Raises:
+        OperatorNeeded: There are none.
+    """
+    first, *others = targets
+    known = [one for one in positions if all(np.isfinite(data.label(one, name)).any() for name in targets)]
+    if not known:
+        raise OperatorNeeded(f"no era of the training set has labels of {', '.join(targets)}")
+    table = data.table(known, first, temporary=job.checkpoints)
+    of_rows = [np.isfinite(data.label(one, first)) for one in known]
+    further = [
+        np.concatenate([data.label(one, name)[rows] for one, rows in zip(known, of_rows, strict=True)])
+        for name in others
+    ]
+    labels = np.stack([table.labels, *further], axis=1)
+    keep: npt.NDArray[np.bool_] = np.isfinite(labels).all(axis=1)
+    if keep.all():
+        return Rows(chunks=table.chunks, labels=labels)
+    chunks, start = [], 0
+    for chunk in table.chunks:
+        part = keep[start : start + len(chunk[0])]
+        chunks.append(list(chunk) if part.all() else [column[part] for column in chunk])
+        start += len(part)
+    return Rows(chunks=chunks, labels=labels[keep])
+
+
+class GraphModel:
+    """
+    Loaded trees.
+
+    Args:
+        source: File of the model.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is damaged, takes other columns than the preprocessing makes, or lacks a member's target.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._preprocess = source.preprocess
+        self.path = source.path(FILE)
+        self._trees = TreeGraph(self.path, threads=source.threads)
+        check_inputs(self._trees.inputs, source.preprocess)
+        self._heads = heads(source, self._trees.targets)
+
+    def score(self, rows: EraRows) -> Mapping[str, Scores]:
+        """Return the score of each member's target."""
+        prepared = rows.prepared(self._preprocess)
+        found = self._trees.predict(prepared.features, prepared.engineered)
+        return {name: found[:, column] for name, column in self._heads.items()}
+
+
+def check_inputs(inputs: Sequence[str], preprocess: Preprocess) -> None:
+    """Raise ``ValueError`` if a model takes other columns than the preprocessing makes, or another order of them."""
+    if tuple(inputs) != (*preprocess.features, *preprocess.engineered_names):
+        raise ValueError(
+            f"the model takes {len(inputs)} columns that are not those of the preprocessing in their order"
+        )
+
+
+def heads(source: Source, targets: Sequence[str]) -> dict[str, int]:
+    """
+    Return the output of each member by its position in *targets*.
+
+    Raises:
+        ValueError: The model does not predict a member's target.
+    """
+    try:
+        return {one.name: tuple(targets).index(str(one.target)) for one in source.unit.members}
+    except ValueError:
+        wanted = ", ".join(source.unit.targets)
+        raise ValueError(f"the model predicts {', '.join(targets)}, its members need {wanted}") from None

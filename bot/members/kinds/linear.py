@@ -1,0 +1,115 @@
+"""Ridge regression of codes and engineered columns: one pass over the eras, scored by numpy."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bot.errors import OperatorNeeded
+from bot.members.fitting import Facts, FitJob
+from bot.members.graphs import check_inputs, heads
+from bot.members.limits import Limit, out_of_range
+from bot.members.member import Member
+from bot.members.registry import Kind, Needs, Source
+from bot.members.rows import EraRows, Scores
+from models.linear.linear_model import LinearModel
+from models.linear.ridge import LinearRows, fit_bytes, fit_ridge
+from models.stopping import TrainingStopped
+
+FILE = ".npz"
+"""Suffix of the model's file."""
+
+_LIMITS = {"alpha": Limit(low=0, high=1e6)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearOptions:
+    """
+    Options of a ridge regression.
+
+    Attributes:
+        alpha: Penalty on squared coefficients of standardized columns, added to the mean squared error; its meaning does
+            not depend on the number of rows. See :mod:`models.linear.ridge`. At 1 every coefficient is half or less of
+            its least-squares value.
+    """
+
+    alpha: float = 0.1
+
+
+class LinearMember:
+    """
+    A loaded regression.
+
+    Args:
+        source: File of the model.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is damaged, takes other columns than the preprocessing makes, or lacks a member's target.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._preprocess = source.preprocess
+        self.path = source.path(FILE)
+        self._model = LinearModel.from_bytes(self.path.read_bytes())
+        check_inputs(self._model.inputs, source.preprocess)
+        self._heads = heads(source, self._model.targets)
+
+    def score(self, rows: EraRows) -> Mapping[str, Scores]:
+        """Return the prediction of each member's target."""
+        prepared = rows.prepared(self._preprocess)
+        found = self._model.predict(prepared.features, prepared.engineered)
+        return {name: found[:, column] for name, column in self._heads.items()}
+
+
+class Linear(Kind):
+    """The kind ``linear``."""
+
+    options = LinearOptions
+    version = 1
+
+    def problems(self, member: Member) -> Iterator[str]:
+        """Yield a line for each option that cannot be used."""
+        yield from out_of_range(member.options, _LIMITS)
+
+    def needs(self, member: Member) -> Needs:
+        """Return that a residual label needs the benchmark."""
+        return Needs(benchmark=member.label == "residual", heads=True, packages=("scipy",), extra="train")
+
+    def memory(self, member: Member, *, rows: int, columns: int) -> int:  # noqa: ARG002 - rows are read era by era
+        """Return the peak memory of a fit in bytes."""
+        return fit_bytes(columns)
+
+    def fit(self, job: FitJob) -> Facts:
+        """Fit on the training eras, and again on the resolved ones where there are any."""
+        owner, manifest = job.unit.owner, job.data.manifest
+        inputs = (*manifest.features, *manifest.engineered_names)
+        for folder, positions in job.blocks.items():
+            rows = _rows(job, positions)
+            try:
+                model = fit_ridge(rows, inputs, job.unit.targets, alpha=owner.options.alpha)
+            except ValueError as error:
+                raise OperatorNeeded(f"{owner.name}: {error}") from None
+            (folder / f"{owner.name}{FILE}").write_bytes(model.to_bytes())
+        return {}
+
+    def load(self, source: Source) -> LinearMember:
+        """Load the coefficients."""
+        return LinearMember(source)
+
+
+def _rows(job: FitJob, positions: Sequence[int]) -> Iterator[LinearRows]:
+    """Yield the rows of each era; stop where the job is stopped."""
+    targets = job.unit.targets
+    for done, position in enumerate(positions):
+        if job.should_stop():
+            raise TrainingStopped(f"stopped after era {done} of {len(positions)}")
+        job.report_progress(
+            "linear", done / len(positions), f"{', '.join(targets)}, era {done:,} of {len(positions):,}"
+        )
+        prepared = job.data.prepared(position)
+        labels = np.stack([job.data.label(position, name) for name in targets], axis=1)
+        yield LinearRows(features=prepared.features, engineered=prepared.engineered, labels=labels)
+
+
+KIND = Linear()

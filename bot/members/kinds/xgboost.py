@@ -1,0 +1,72 @@
+"""XGBoost: gradient-boosted trees with one value for each target in a leaf, scored by onnxruntime."""
+
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+from bot.members.fitting import Facts, FitJob
+from bot.members.graphs import GraphModel, fit_graphs
+from bot.members.limits import Limit, out_of_range
+from bot.members.member import Member
+from bot.members.registry import Kind, Needs, Source
+from models.trees.xgboost_trees import XgboostOptions, train_xgboost, xgboost_bytes
+
+_SHARE = Limit(low=0, high=1, open_low=True)
+_LIMITS = {
+    "num_trees": Limit(low=1, high=100_000),
+    "learning_rate": _SHARE,
+    "max_depth": Limit(low=1, high=16),
+    "colsample_bytree": _SHARE,
+    "subsample": _SHARE,
+    "min_child_weight": Limit(low=0, high=1e9),
+    "reg_lambda": Limit(low=0, high=1e9),
+    "max_bin": Limit(low=2, high=256),
+    "seed": Limit(low=0, high=2**31 - 1),
+    "threads": Limit(low=0, high=1_024),
+}
+
+
+class XGBoost(Kind):
+    """The kind ``xgboost``."""
+
+    options = XgboostOptions
+    version = 1
+
+    def problems(self, member: Member) -> Iterator[str]:
+        """Yield a line for each option that cannot be used."""
+        yield from out_of_range(member.options, _LIMITS)
+
+    def needs(self, member: Member) -> Needs:
+        """Return that a residual label needs the benchmark."""
+        return Needs(
+            benchmark=member.label == "residual",
+            heads=True,
+            in_memory=True,
+            hosted="Numerai's machines have no onnxruntime",
+            packages=(_distribution(), "onnx"),
+            extra="xgboost",
+        )
+
+    def memory(self, member: Member, *, rows: int, columns: int) -> int:  # noqa: ARG002 - options change it little
+        """Return the peak memory of a fit in bytes."""
+        return xgboost_bytes(rows, columns)
+
+    def fit(self, job: FitJob) -> Facts:
+        """Fit on the training eras, and again on the resolved ones where there are any."""
+        fit_graphs(job, train_xgboost)
+        return {}
+
+    def load(self, source: Source) -> GraphModel:
+        """Load the trees."""
+        return GraphModel(source)
+
+
+def _distribution() -> str:
+    """Return the package that is installed: ``xgboost`` with CUDA, or the smaller one of the extra."""
+    try:
+        version("xgboost")
+    except PackageNotFoundError:
+        return "xgboost-cpu"
+    return "xgboost"
+
+
+KIND = XGBoost()
