@@ -249,4 +249,5 @@ def report(installations: int, weeks: int, path: Path | None) -> int:
 EXPLAINED = """
 days: horizon of the target. champion: mean change of its quality over all weeks. worst 5 %: of the installations.
 promoted: in all weeks. false: installations that promoted a model worse by .001 or more, in the worst year.
+Models of one recipe differ by .0006 themselves, so a renewal may be worse by .001 than the one before; that is no drift.
 soon: installations with a promotion in the first 8 weeks."""

@@ -260,7 +260,7 @@ def _proof(
         shown, low = f"not computed: {found.reason}", float("-inf")
     else:
         low = found.low(confidence)
-        shown = f"{found.mean:.4f}, at least {low:.4f} with {confidence:.2%} confidence"
+        shown = f"{found.mean:.4f}, at least {low:.4f} with {100 * confidence:.6g}% confidence"
     finding = Finding(
         gate=f"{name}_vs_champion",
         ok=low > -TOLERATED_LOSS,
