@@ -1,5 +1,6 @@
 """
 Kinds of members, one module for each.
 
-``tsmixer``, ``mlp``, ``lightgbm``, ``benchmark``, ``command``. :mod:`bot.members.registry` lists them and defines what a kind implements.
+``tsmixer``, ``mlp``, ``lightgbm``, ``benchmark``, ``command``, ``linear``, ``xgboost``.
+:mod:`bot.members.registry` lists them and defines what a kind implements.
 """
