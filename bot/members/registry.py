@@ -34,6 +34,7 @@ BUILT_IN: Mapping[str, str] = {
     "command": "bot.members.kinds.command",
     "linear": "bot.members.kinds.linear",
     "xgboost": "bot.members.kinds.xgboost",
+    "catboost": "bot.members.kinds.catboost",
 }
 """Module of each built-in kind; a kind is the module's ``KIND``."""
 

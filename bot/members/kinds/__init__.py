@@ -1,6 +1,6 @@
 """
 Kinds of members, one module for each.
 
-``tsmixer``, ``mlp``, ``lightgbm``, ``benchmark``, ``command``, ``linear``, ``xgboost``.
+``tsmixer``, ``mlp``, ``lightgbm``, ``benchmark``, ``command``, ``linear``, ``xgboost``, ``catboost``.
 :mod:`bot.members.registry` lists them and defines what a kind implements.
 """

@@ -23,8 +23,9 @@ MAIN, OTHER = TARGETS[2], TARGETS[1]
 OPTIONS: dict[str, dict[str, Any]] = {
     "linear": {"alpha": 0.01},
     "xgboost": {"num_trees": 40, "learning_rate": 0.3, "min_child_weight": 1.0, "colsample_bytree": 0.9, "threads": 1},
+    "catboost": {"num_trees": 40, "learning_rate": 0.3, "colsample_bylevel": 0.9, "threads": 1},
 }
-LIBRARIES = {"xgboost": "xgboost"}
+LIBRARIES = {"xgboost": "xgboost", "catboost": "catboost"}
 
 
 @pytest.fixture(params=OPTIONS)
