@@ -76,9 +76,9 @@ def served(installation, tmp_path):
     return find_sample(client, installation.state / "rounds", "v5.3", tmp_path, benchmarks=False).live
 
 
-def neutralized(store, champion, **about):
+def neutralized(store, champion, *, neutralizers="small", **about):
     """The champion with other ensemble weights of the same members."""
-    recipe = {**champion.manifest["recipe"], "neutralize": 1.0}
+    recipe = {**champion.manifest["recipe"], "neutralize": 1.0, "neutralizers": neutralizers}
     files = {name: champion.path(name) for name in champion.manifest["files"]}
     manifest = {**champion.manifest, "recipe": recipe, "weights": {"tsmixer": 0.7, "gbm": 0.3}, **about}
     return store.write(files=files, manifest=manifest, at=datetime(2026, 12, 1, tzinfo=UTC))
@@ -124,7 +124,7 @@ def test_ensemble_is_neutralized_to_features_there_too(installation, store, cham
 
 def test_model_neutralized_to_the_benchmark_takes_it(installation, store, champion, elsewhere):
     """A model with benchmark features is a function of two arguments: live features and benchmark predictions."""
-    artifact = neutralized(store, champion, benchmark="v53_lgbm_ender60")
+    artifact = neutralized(store, champion, neutralizers="benchmark", benchmark="v53_lgbm_ender60")
     made = exported(artifact, installation, elsewhere)
 
     assert made.arguments == 2

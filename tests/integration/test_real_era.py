@@ -144,4 +144,4 @@ def test_report_names_both_members(round_):
     installation, _, _ = round_
     report = json.loads((installation.state / "rounds" / str(FIRST_ROUND) / SLOT / "report.json").read_text())
 
-    assert {"tsmixer~official", "tsmixer~ensemble", "official~ensemble"} <= set(report["member_correlation"])
+    assert {"official~tsmixer", "tsmixer~ensemble", "official~ensemble"} <= set(report["member_correlation"])

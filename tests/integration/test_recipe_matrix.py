@@ -175,8 +175,8 @@ def ran(request, trained, world_folder, tmp_path_factory):
         pytest.MonkeyPatch.context() as patch,
     ):
         installation = Installation(sandbox=sandbox, root=root, settings={"BOT_RECIPE": name})
-        for name, value in installation.environment.items():
-            patch.setenv(name, value)
+        for variable, value in installation.environment.items():
+            patch.setenv(variable, value)
         patch.chdir(root)
         patch.setitem(PRESETS, "tiny", replace(PRESETS["demo"], num_trees=12))
         patch.setattr(torch, "compile", lambda network, **_: network)  # would take minutes
