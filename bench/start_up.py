@@ -56,8 +56,9 @@ def write_state(state: Path) -> None:
     from bot.tournament.rounds import Round
 
     store = ArtifactStore(state / "artifacts")
-    recipe = {"name": "standard", "weights": {}, "neutralize": 0.0}
-    about = {"recipe": recipe, "target": "target_ender_60", "neutralizers": [], "scores": {}, "data_version": "v5.3"}
+    recipe = {"name": "standard", "neutralize": 0.0}
+    served = {"members": [], "weights": {}, "target": "target_ender_60", "neutralizers": [], "scores": {}}
+    about = {**served, "recipe": recipe, "data_version": "v5.3"}
     champion = store.write(files={}, manifest=about, at=OPENED).id
     store.promote("standard", champion)
     ledger = Ledger(state / "ledger.sqlite")
