@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all a newcomer needs; both build .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
-SOAKS := crash disk damage rounds season clocks ladder rivals load growth mutation flood answers output environment files storm
+SOAKS := crash disk damage rounds season clocks ladder rivals load growth mutation flood answers output environment files storm programs
 # What holds ledger, guard and reconcile to every branch and every mutation; the modules are named in pyproject.toml.
 STRICT := tests/tournament/test_rounds.py tests/record/test_database.py tests/record/test_ledger.py tests/record/test_ledger_memory.py \
 	tests/integration/test_delivery.py tests/integration/test_live_fetch.py

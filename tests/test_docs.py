@@ -5,6 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -62,6 +63,12 @@ def test_sample_settings_are_accepted(tmp_path, monkeypatch):
     (tmp_path / "bot.toml").write_text(sample, encoding="utf-8")
 
     assert load_settings().slots == tomllib.loads(sample)["slots"]
+
+
+@pytest.mark.parametrize("name", ["program", "upload"])
+def test_examples_of_the_readme_are_its_files(name):
+    """The programs that the README shows are those of `examples`, which other tests run."""
+    assert (ROOT / "examples" / name / "predict.py").read_text(encoding="utf-8") in readme()
 
 
 def test_exit_codes_are_documented():

@@ -66,17 +66,18 @@ class Pages:
         for path in sorted(folder.glob(f"[0-9]*/{MANIFEST}"), reverse=True):
             try:
                 about = json.loads(path.read_text(encoding="utf-8"))
-                score, decision = about["scores"][ENSEMBLE], about.get("decision") or {}
+                # What was adopted has no scores: no era is known to be out of sample.
+                score, decision = about["scores"].get(ENSEMBLE, {}), about.get("decision") or {}
                 found.append(
                     {
-                        "id": about["id"], "recipe": about["recipe"]["name"], "corr": score["mean"],
-                        "sharpe": score["sharpe"], "champion": about["id"] in champions,
+                        "id": about["id"], "recipe": about["recipe"]["name"], "corr": score.get("mean"),
+                        "sharpe": score.get("sharpe"), "champion": about["id"] in champions,
                         "promoted": bool(decision.get("promote")), "reason": decision.get("reason", ""),
                         "report": self._report(about["id"]).is_file(),
                         "diagnostics": known["diagnostics"].get(about["id"]),
                     }
                 )  # fmt: skip
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue
         return self._page("/models", "Models", models=found)
 

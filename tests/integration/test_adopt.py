@@ -1,31 +1,14 @@
 """A person's program, written from the README alone, is adopted and fills a slot; its failures never lose a round."""
 
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from bot.record.ledger import Ledger
+from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from tests.harness.installation import FIRST_ROUND, SLOT
-
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = ROOT / "examples"
-RECIPE = """
-neutralize = 0.0
-[members.mine]
-kind = "command"
-command = ["python", "predict.py"]
-time_s = 60
-"""
-FAILURES = {
-    "SIGKILL": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
-    "hang": "import time; time.sleep(600)",
-    "wrong ids": "print('id,prediction', *(f'n{row:015x},{row}' for row in range(9)), sep='\\n', file=open('predictions.csv', 'w'))",
-    "6 GB": "held = bytearray(6 << 30)",
-}
+from tests.harness.programs import play, write_program
 
 
 @pytest.fixture
@@ -33,34 +16,29 @@ def mine(installation, trained):
     """A bot whose slot's recipe has one member, the README's program; the recipe `demo` is its fallback."""
     for name in ("store", "data", "history"):
         shutil.copytree(trained / name, installation.state / name)
-    folder = installation.root / "recipes" / "mine"
-    shutil.copytree(EXAMPLES / "program", folder)
-    (folder.parent / "mine.toml").write_text(RECIPE)
-    subprocess.run([sys.executable, folder / "train.py", installation.state / "data" / "v5.3"], check=True)
     installation.settings |= {"BOT_RECIPE": "mine", "BOT_FALLBACK": "demo"}
     return installation
 
 
 def entry(installation, number=FIRST_ROUND):
-    ledger = Ledger(installation.settings_as().ledger_path)
+    ledger = Ledger(installation.settings_as(recipe="demo").ledger_path)
     try:
         return ledger.entry(number, SLOT)
     finally:
         ledger.close()
 
 
-def change(installation, script):
-    """Replace the program and adopt it without showing it an era, as if it had begun to fail later."""
-    folder = installation.root / "recipes" / "mine"
-    (folder / "predict.py").write_text(script)
-
-
 def test_the_program_of_the_readme_fills_a_slot(mine):
-    """Adopted, it predicts the round; the table says that it may have learned from the era."""
+    """Adopted, it predicts the round; an edit in its folder changes nothing until it is adopted again."""
+    folder = write_program(mine)
     adopted = mine.bot("adopt", "mine")
-    sent = mine.bot("submit", "--round", "latest")
-    champion = ArtifactStore(mine.state / "artifacts").champions("mine")[0]
-    manifest = ArtifactStore(mine.state / "artifacts").open(champion).manifest
+    (folder / "predict.py").write_text("raise SystemExit(1)")
+    sent, again = mine.bot("submit", "--round", "latest"), mine.bot("adopt", "mine")
+    retrained = mine.bot("retrain", "--recipe", "mine")
+    exported = mine.bot("export", "numerai-model", "--recipe", "mine", "--no-check")
+    store = ArtifactStore(mine.state / "artifacts")
+    (champion,) = store.champions("mine")
+    manifest = store.open(champion).manifest
 
     assert adopted.returncode == 0, adopted.stderr
     assert "may have learned from these eras" in adopted.stdout
@@ -69,3 +47,28 @@ def test_the_program_of_the_readme_fills_a_slot(mine):
     assert (entry(mine).state, entry(mine).artifact, entry(mine).filled_by) == ("confirmed", champion, "champion")
     assert set(manifest["fits"]["mine"]["files"]) == {"predict.py", "train.py", "model.txt"}
     assert manifest["trained_elsewhere"] == ["mine"]
+    assert again.returncode == 65
+    assert "member mine: `python predict.py` ended with exit status 1" in again.stderr
+    assert retrained.returncode == 0, retrained.stderr
+    assert "recipe mine: nothing to train; `bot adopt mine`" in retrained.stdout
+    assert exported.returncode == 78
+    assert "member mine: it is a program of this machine" in exported.stderr
+
+
+def test_a_recipe_that_was_never_adopted_is_named(mine):
+    """`bot retrain` has nothing to train and names `bot adopt`; a recipe that trains cannot be adopted."""
+    write_program(mine)
+    retrained, adopted = mine.bot("retrain", "--recipe", "mine"), mine.bot("adopt", "demo")
+
+    assert retrained.returncode == adopted.returncode == 78
+    assert "recipe 'mine' has nothing to train and no champion yet; run `bot adopt mine`" in retrained.stderr
+    assert "member tsmixer of kind tsmixer has to be trained; run `bot retrain --recipe demo`" in adopted.stderr
+
+
+def test_a_program_that_fails_loses_no_round(world_folder, trained, tmp_path):
+    """The short form of the soak `programs` has no breach: five rounds of `bot run`, in four of which the program fails."""
+    ways = ("sound", "SIGKILL", "hang", "wrong ids", "6 GB")
+    tally = play(World.open(world_folder), trained, tmp_path / "bot", ways)
+
+    assert not tally.breaches
+    assert (tally.trials, tally.kills) == (5, 4)

@@ -54,6 +54,9 @@ KINDS: Mapping[str, Kind] = {
         soak="environment",
     ),
     "a model that dies": Kind(tests=("integration/test_ladder.py", "submission/test_turns.py"), soak="ladder"),
+    "a program that fails": Kind(
+        tests=("integration/test_adopt.py", "members/test_command_run.py", "members/test_program_files.py"), soak="programs",
+    ),
     "unwritable output": Kind(tests=("system/test_output.py", "integration/test_output.py"), soak="output"),
     "a clock that moves": Kind(tests=("daemon/test_jobs.py", "record/test_heartbeat.py", "record/test_backup.py"), soak="clocks"),
     "a dead alert service": Kind(tests=("daemon/test_notifier.py", "record/test_outbox.py")),

@@ -164,6 +164,17 @@ def test_pages_work_in_a_browser(url, browser):
     assert all(one.startswith(url) for one in asked)
 
 
+def test_an_adopted_artifact_is_on_the_page_without_scores(state):
+    """A model that was trained elsewhere has no hold-out scores; the page shows it with its reason."""
+    path = state / "artifacts" / ARTIFACT / "manifest.json"
+    decision = {"promote": True, "reason": "adopted by hand, not judged"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "scores": {}, "decision": decision}))
+    page = bytes(Pages(state, state / "ledger.sqlite").models().body).decode()
+
+    assert "adopted by hand, not judged" in page
+    assert ARTIFACT in page
+
+
 @pytest.mark.parametrize("path", ["/", "/live", "/models", "/round/1445"])
 def test_a_phone_needs_no_sideways_scrolling(url, browser, path):
     """Every page fits a narrow screen, also in dark mode."""
