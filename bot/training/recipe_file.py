@@ -223,7 +223,7 @@ def _member(name: str, table: Mapping[str, Any], before: Member | None, inherite
     changed = {key: table[key] for key in options if key in table}
     if changed and "head_of" in table:
         raise BadConfig(f"{where}: a head takes the options of its model; remove {', '.join(changed)}")
-    base = ({} if before is None else {key: getattr(before, key) for key in own}) | inherited
+    base = ({} if before is None else {key: getattr(before, key) for key in own}) | dict(inherited)
     member: Member = _validated(_MEMBER, base | plain | {"name": name, "kind": kind_name, "options": None}, f"{where}.")
     merged = _merged(kind.options() if before is None else before.options, changed, where)
     return replace(member, options=_validated(TypeAdapter(kind.options), merged, f"{where}."))
