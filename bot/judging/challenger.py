@@ -73,6 +73,7 @@ from bot.training.training_data import (
     TrainingData,
     feature_distributions,
     left_out_targets,
+    neutralizing_features,
     read_training_data,
     resolved_eras,
     split_eras,
@@ -251,7 +252,6 @@ class Retrainer:
         plan = without_targets(plan, left_out)
         data = read_training_data(synced, plan, metadata, report_progress=self.report_progress)
         split = split_eras(data, plan)
-        neutralizers = set(metadata.members(plan.recipe.exposed))
         benchmark = None
         if plan.recipe.to_benchmark or any(_needs(unit).live_benchmark for unit in plan.units):
             benchmark = neutralizer_column(self._data_folder(plan), synced.store, split.holdout, plan.target)
@@ -263,7 +263,7 @@ class Retrainer:
             data=with_benchmarks(data, plan, self._data_folder(plan)),
             split=split,
             resolved=resolved,
-            neutralizers=tuple(name for name in data.main.manifest.features if name in neutralizers),
+            neutralizers=neutralizing_features(data, plan, metadata, split.train),
             benchmark=benchmark,
             left_out=left_out,
         )

@@ -19,7 +19,7 @@ from bot.training.benchmark_labels import with_benchmarks
 from bot.training.fits import fit_key, fit_model
 from bot.training.recipes import Recipe
 from bot.training.splits import Split
-from bot.training.training_data import TrainingData, select_training_data
+from bot.training.training_data import TrainingData, neutralizing_features, select_training_data
 
 
 @dataclass(kw_only=True)
@@ -83,13 +83,12 @@ class FoldFitter:
             job = self._job(data, recipe, unit, fold, scratch)
             with self._lock(fit_key(job)):
                 fit_model(job, self.kept)
-        exposed = set(self.experiment.metadata().members(recipe.exposed))
         return Ensemble(
             data=data.main,
             members=Members(folder, plan.members),
             models=data.models,
             weights={one.name: one.weight for one in recipe.members if one.weight},
-            neutralizers=[name for name in data.main.manifest.features if name in exposed],
+            neutralizers=neutralizing_features(data, plan, self.experiment.metadata(), fold.train),
             proportion=recipe.neutralize,
             to_benchmark=recipe.to_benchmark,
         )

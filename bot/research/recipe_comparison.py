@@ -194,7 +194,7 @@ class _Runs:
         store = experiment.store()
         plans = [experiment.resolve(one) for one in recipes]
         targets = tuple(dict.fromkeys(name for plan in plans for name in plan.targets))
-        folds = experiment.folds_of(store, targets, least=2)
+        folds = experiment.folds_of(store, targets, least=1)
         positions = [position for fold in folds for position in fold.validation]
         first = recipes[0]
         results = experiment.results("compare", store, recipes=[one.digest for one in recipes], seeds=seeds)

@@ -68,7 +68,10 @@ INHERITED = ("kind", "label", "residual", "feature_set")
 _FEATURE_SET = re.compile(r"[a-z]{1,40}|v[0-9]{1,3}_equivalent_features|fncv[0-9]{1,3}_features")
 """Names of feature sets in features.json of every version so far; a word may be a group of a later version."""
 
-_SETS = "there are small, medium, all, the groups, v<n>_equivalent_features and fncv<n>_features"
+_SETS = (
+    "there are small, medium, all, the groups, v<n>_equivalent_features and fncv<n>_features; neutralizers may also be"
+    " benchmark, or riskiest:<number>"
+)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _TAKEN = {
@@ -309,7 +312,8 @@ def _problems(recipe: Recipe) -> Iterable[str]:
     for key, listed in (("targets", recipe.targets), ("engineered", recipe.engineered)):
         if len(set(listed)) != len(listed):
             yield f"{key}: a name occurs twice"
-    for key, name in (("neutralizers", recipe.neutralizers), ("feature_set", recipe.feature_set or "all")):
+    neutralizers = "all" if recipe.riskiest else recipe.neutralizers
+    for key, name in (("neutralizers", neutralizers), ("feature_set", recipe.feature_set or "all")):
         if name == META_MODEL:
             yield f"{key} = 'meta_model': an open round's meta model is not published; take 'benchmark' or a feature set"
         elif not _FEATURE_SET.fullmatch(name):

@@ -12,7 +12,7 @@ from bot.errors import CannotSplit, SchemaMismatch
 from bot.features.distributions import FeatureDistributions, sample
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess, prepare
-from bot.history.factor_history import FeatureReturns, HistoryState
+from bot.history.factor_history import FeatureReturns, HistoryState, feature_returns
 from bot.history.sync import Synced
 from bot.members import registry
 from bot.members.member import Unit
@@ -191,6 +191,39 @@ def _chosen(positions: Sequence[int], eras: Sequence[str], recipe: Recipe) -> tu
     if len(found) < LEAST:
         raise CannotSplit(f"recipe {recipe.name}: first_era and newest leave {len(found)} training eras; take more")
     return tuple(found)
+
+
+def neutralizing_features(
+    data: TrainingData, plan: ResolvedRecipe, metadata: FeatureMetadata, train: Sequence[int]
+) -> tuple[str, ...]:
+    """
+    Return the features that exposure is measured to and that the ensemble is neutralized to, in the order of the data.
+
+    Args:
+        data: Data of the recipe.
+        plan: The recipe.
+        metadata: Feature sets.
+        train: Positions of the training eras; the riskiest features are found on them alone.
+    """
+    features = data.main.manifest.features
+    chosen = set(metadata.members(plan.recipe.exposed))
+    if plan.recipe.riskiest:
+        chosen = set(_riskiest(data.main, plan.target, train, plan.recipe.riskiest))
+    return tuple(name for name in features if name in chosen)
+
+
+def _riskiest(data: TrainingSet, target: str, train: Sequence[int], count: int) -> tuple[str, ...]:
+    """
+    Return the features whose mean correlation with a target differs most between the halves of the training eras.
+
+    It is the choice of Numerai's example notebook on feature neutralization.
+    """
+    returns = np.array(
+        [feature_returns(data.prepared(one).features, data.target(one, target)[:, None])[:, 0] for one in train]
+    )
+    half = len(train) // 2
+    change = np.abs(np.nanmean(returns[half:], axis=0) - np.nanmean(returns[:half], axis=0))
+    return tuple(data.manifest.features[index] for index in np.argsort(-change, kind="stable")[:count])
 
 
 def used_eras(split: Split, plan: ResolvedRecipe) -> tuple[UsedEras, ...]:

@@ -47,12 +47,14 @@ class Era:
         codes: Feature values 0 to 4, int8, shape ``(n, F)``. A missing feature has the middle value in all rows.
         targets: Targets by full name, float32, shape ``(n,)`` each.
         signal: Expected returns by the part of the signal that never changes. Shape ``(n,)``.
+        known: Part of them that benchmark and meta model know. Shape ``(n,)``.
     """
 
     ids: list[str]
     codes: npt.NDArray[np.int8]
     targets: dict[str, Floats]
     signal: Floats
+    known: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +66,13 @@ class _Week:
         present: Indices of the listed stocks. Shape ``(n,)``.
         codes: Feature values. Shape ``(n, F)``.
         signal: Expected returns by the part of the signal that never changes. Shape ``(n,)``.
+        known: Part of them that benchmark and meta model know. Shape ``(n,)``.
     """
 
     present: npt.NDArray[np.intp]
     codes: npt.NDArray[np.int8]
     signal: Floats
+    known: Floats
 
 
 class Market:
@@ -81,10 +85,14 @@ class Market:
         seed: Seed; the same seed gives the same market.
         persistence: Share of the factor returns' variance that lasts from week to week. At 0, past factor returns
             predict nothing.
+        benchmark_share: Share of the features whose lasting part benchmark and meta model know; 1 knows all of the signal.
     """
 
-    def __init__(self, size: WorldSize, schema: Schema, *, seed: int, persistence: float) -> None:
+    def __init__(
+        self, size: WorldSize, schema: Schema, *, seed: int, persistence: float, benchmark_share: float = 1.0
+    ) -> None:
         self.size, self.schema, self.seed, self.persistence = size, schema, seed, persistence
+        self._benchmark_share = benchmark_share
         self.week = 0
         self.given = 0
         fixed = np.random.default_rng([seed, 2])
@@ -118,7 +126,7 @@ class Market:
         targets[ALIAS] = targets[MAIN_TARGET]
         ids = self._ids(len(week.present))
         self.given += 1
-        return Era(ids=ids, codes=week.codes, targets=targets, signal=week.signal)
+        return Era(ids=ids, codes=week.codes, targets=targets, signal=week.signal, known=week.known)
 
     def state(self) -> dict[str, Any]:
         """Return the state of the market as arrays."""
@@ -133,8 +141,15 @@ class Market:
             "present": np.concatenate([week.present for week in self._weeks]),
             "codes": np.concatenate([week.codes for week in self._weeks]),
             "signal": np.concatenate([week.signal for week in self._weeks]),
+            **self._known_state(),
             "returns": np.stack(self._returns),
         }
+
+    def _known_state(self) -> dict[str, Any]:
+        """Return the part of the signal that the benchmark knows, where it does not know all of it."""
+        if self._benchmark_share == 1:
+            return {}
+        return {"known": np.concatenate([week.known for week in self._weeks])}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore a state from :meth:`state`."""
@@ -142,9 +157,11 @@ class Market:
         self.common, self.own = state["common"].copy(), state["own"].copy()
         self.listed, self.drift = state["listed"].copy(), state["drift"].copy()
         ends = np.cumsum(state["rows"])[:-1]
-        parts = (np.split(state[name], ends) for name in ("present", "codes", "signal"))
+        names = ("present", "codes", "signal", "known" if "known" in state else "signal")
+        parts = (np.split(state[name], ends) for name in names)
         self._weeks = deque(
-            _Week(present=present, codes=codes, signal=signal) for present, codes, signal in zip(*parts, strict=True)
+            _Week(present=present, codes=codes, signal=signal, known=known)
+            for present, codes, signal, known in zip(*parts, strict=True)
         )
         self._returns = deque(state["returns"], maxlen=AHEAD)
 
@@ -178,7 +195,9 @@ class Market:
         for start in range(0, exposure.shape[1], BLOCK):
             codes[:, start : start + BLOCK] = _equal_bins(exposure[:, start : start + BLOCK][present])
         codes[:, self.schema.first_era > self.week] = MIDDLE_BIN
-        return _Week(present=present, codes=codes, signal=self._signal(exposure)[present])
+        signal = self._signal(exposure)
+        known = signal if self._benchmark_share == 1 else self._known(exposure)
+        return _Week(present=present, codes=codes, signal=signal[present], known=known[present])
 
     def _signal(self, exposure: Floats) -> Floats:
         """Return the part of expected returns that never changes: a linear part, and a product of two groups."""
@@ -186,6 +205,11 @@ class Market:
         product = self.common[:, self._pair[0]] * self.common[:, self._pair[1]]
         total: Floats = _standard(linear) + np.float32(0.5) * _standard(product)
         return total
+
+    def _known(self, exposure: Floats) -> Floats:
+        """Return the linear part of the signal by the first features alone."""
+        count = max(1, round(self._benchmark_share * exposure.shape[1]))
+        return _standard(exposure[:, :count] @ self._lasting[:count])
 
     def _move(self, exposure: Floats, random: np.random.Generator) -> Floats:
         """Return one week's return of every stock for every target name. Shape ``(stocks, names)``."""

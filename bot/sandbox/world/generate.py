@@ -71,11 +71,13 @@ class World:
 
     data_version = VERSION
 
-    def __init__(self, directory: Path, size: WorldSize, *, seed: int, persistence: float) -> None:
+    def __init__(
+        self, directory: Path, size: WorldSize, *, seed: int, persistence: float, benchmark_share: float = 1.0
+    ) -> None:
         self.directory = directory
         self._seed = seed
         self._schema = make_schema(size, seed)
-        self._market = Market(size, self._schema, seed=seed, persistence=persistence)
+        self._market = Market(size, self._schema, seed=seed, persistence=persistence, benchmark_share=benchmark_share)
 
     @classmethod
     def open(cls, directory: Path) -> "World":
@@ -87,7 +89,13 @@ class World:
         """
         about = json.loads((directory / "truth" / "world.json").read_text(encoding="utf-8"))
         about["size"]["rows"] = tuple(about["size"]["rows"])
-        world = cls(directory, WorldSize(**about["size"]), seed=about["seed"], persistence=about["persistence"])
+        world = cls(
+            directory,
+            WorldSize(**about["size"]),
+            seed=about["seed"],
+            persistence=about["persistence"],
+            benchmark_share=about.get("benchmark_share", 1.0),
+        )
         world._rewind()
         return world
 
@@ -173,7 +181,14 @@ class World:
         write_example(folder / "validation_example_preds")
 
 
-def generate(directory: Path, *, size: str | WorldSize = "tiny", seed: int = 1, persistence: float = 0.15) -> World:
+def generate(
+    directory: Path,
+    *,
+    size: str | WorldSize = "tiny",
+    seed: int = 1,
+    persistence: float = 0.15,
+    benchmark_share: float = 1.0,
+) -> World:
     """
     Generate a world.
 
@@ -183,6 +198,8 @@ def generate(directory: Path, *, size: str | WorldSize = "tiny", seed: int = 1, 
         seed: Seed; the same seed gives the same files.
         persistence: Share of the factor returns' variance that lasts from week to week. At 0, past factor returns
             predict nothing.
+        benchmark_share: Share of the features whose lasting part benchmark and meta model know. At 1 they know all of the
+            lasting signal, and a model can only know it better; below, there is a part that they do not know.
 
     Raises:
         FileExistsError: *directory* already holds a complete world.
@@ -192,12 +209,17 @@ def generate(directory: Path, *, size: str | WorldSize = "tiny", seed: int = 1, 
     for name in (VERSION, "rounds", "truth", "later"):
         shutil.rmtree(directory / name, ignore_errors=True)
     chosen = SIZES[size] if isinstance(size, str) else size
-    world = World(directory, chosen, seed=seed, persistence=persistence)
+    world = World(directory, chosen, seed=seed, persistence=persistence, benchmark_share=benchmark_share)
     world._write_history(chosen)  # noqa: SLF001 - the class and this function share one module
     truth = directory / "truth"
     truth.mkdir()
     np.savez(truth / "market.npz", **world._market.state())  # noqa: SLF001 - the class and this function share one module
-    about = {"size": asdict(chosen), "seed": seed, "persistence": persistence}
+    about = {
+        "size": asdict(chosen),
+        "seed": seed,
+        "persistence": persistence,
+        "benchmark_share": benchmark_share,
+    }
     # Written last: a world is complete when it has this file.
     (truth / "world.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
     return world
@@ -211,11 +233,11 @@ def _unresolved(era: Era, weeks_left: int) -> frozenset[str]:
 
 
 def _reference_predictions(era: Era, seed: int) -> _ReferencePredictions:
-    """Return predictions of meta model and benchmarks: ranks of the lasting signal plus noise."""
+    """Return predictions of meta model and benchmarks: ranks of the part of the lasting signal that they know, plus noise."""
     random = np.random.default_rng([seed, 5, int(era.ids[0][1:9], 16)])
 
     def ranked(noise: float) -> npt.NDArray[np.float64]:
-        values = era.signal + noise * random.normal(size=len(era.signal))
+        values = era.known + noise * random.normal(size=len(era.known))
         ranks: npt.NDArray[np.float64] = (np.argsort(np.argsort(values)) + 0.5) / len(values)
         return ranks
 
