@@ -38,7 +38,7 @@ def test_help_needs_no_training_package(tmp_path):
     assert "--data-version" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["sync", "retrain", "evaluate", "evaluate e0", "tune", "export numerai-model"])
+@pytest.mark.parametrize("command", ["sync", "retrain", "evaluate", "evaluate e1", "tune", "export numerai-model"])
 def test_missing_package_is_one_line(tmp_path, command):
     """A command that needs the train extra names the missing package and the extra; exit code 78."""
     done = bot(command, tmp_path)

@@ -22,7 +22,7 @@ def trained(tmp_path, monkeypatch):
 
 def test_a_broken_recipe_file_does_not_stop_the_others(trained):
     """The other recipes are trained first; then the broken file is the command's error."""
-    with pytest.raises(BadConfig, match=r"broken\.toml: network\.patience = 0 must be at least 1"):
+    with pytest.raises(BadConfig, match=r"broken\.toml: members\.tsmixer\.network\.patience = 0 must be at least 1"):
         retrain.retrain_recipes(None, None)
 
     assert trained == ["demo"]
