@@ -1,5 +1,6 @@
 """A person's program, written from the README alone, is adopted and fills a slot; its failures never lose a round."""
 
+import json
 import shutil
 
 import pytest
@@ -63,6 +64,35 @@ def test_a_recipe_that_was_never_adopted_is_named(mine):
     assert retrained.returncode == adopted.returncode == 78
     assert "recipe 'mine' has nothing to train and no champion yet; run `bot adopt mine`" in retrained.stderr
     assert "member tsmixer of kind tsmixer has to be trained; run `bot retrain --recipe demo`" in adopted.stderr
+
+
+MIXED = """
+base = "demo"
+[members.gbm]
+kind = "lightgbm"
+preset = "demo"
+[members.mine]
+kind = "command"
+command = ["python", "predict.py"]
+"""
+
+
+def test_a_recipe_may_mix_programs_and_trees(mine):
+    """A retrain judges the ensemble without the program, which has seen anything; the round is sent with it."""
+    folder = write_program(mine)
+    (folder.parent / "mixed.toml").write_text(MIXED)
+    done = [
+        mine.bot(*words, BOT_RECIPE="mixed")
+        for words in (("retrain",), ("evaluate",), ("report",), ("doctor",), ("submit", "--round", "latest"))
+    ]
+    store = ArtifactStore(mine.state / "artifacts")
+    (champion,) = store.champions("mixed")
+    report = json.loads((mine.state / "rounds" / str(FIRST_ROUND) / SLOT / "report.json").read_text())
+
+    assert [one.returncode for one in done if one.args[3] != "doctor"] == [0] * 4, [one.stderr for one in done]
+    assert set(store.open(champion).manifest["scores"]) == {"gbm", "ensemble"}
+    assert entry(mine).artifact == champion
+    assert "gbm~mine" in report["member_correlation"]
 
 
 def test_a_program_that_fails_loses_no_round(world_folder, trained, tmp_path):

@@ -49,6 +49,14 @@ def test_options_that_cannot_be_used_are_refused(tmp_path, lines, reason):
     assert reason in str(refused.value)
 
 
+def test_a_rule_cannot_weigh_a_program(tmp_path):
+    """A rule finds shares by scores of past eras, of which a program has none."""
+    path = tmp_path / "mine.toml"
+    path.write_text('weighting = "equal"\n[members.mine]\nkind = "command"\ncommand = ["a"]\n')
+    with pytest.raises(BadConfig, match=r"weighting = 'equal' cannot weigh members\.mine"):
+        read(path)
+
+
 def test_the_folder_is_the_members_name_below_the_recipes(tmp_path):
     """Without `folder`, the program of the member ``mine`` is in ``recipes/mine``."""
     (member,) = recipe(tmp_path, 'command = ["./predict.py"]').members
