@@ -85,7 +85,7 @@ def check_network(eras: UnseenEras, report_progress: ProgressCallback) -> Networ
     """
     Measure the calibration of the network's probabilities and the variance between its seeds, on sampled eras.
 
-    A network with a single output has no probabilities.
+    A network with a single output has no probabilities. One that does not predict the main target is measured on its own.
     """
     found = {name: model for name, model in eras.ensemble.members.models.items() if isinstance(model, TSMixerModel)}
     if not found:
@@ -93,26 +93,31 @@ def check_network(eras: UnseenEras, report_progress: ProgressCallback) -> Networ
         return NetworkFigures(calibration=absent, seeds=absent)
     owner, model = next(iter(found.items()))
     network, stack, data = model.network, model.stack, eras.ensemble.models[owner]
+    measured = eras.target if eras.target in network.targets else network.targets[0]
+    labelled = eras.data.store.labelled(measured)
+    sample = _spaced([position for position in eras.positions if labelled[position]], SAMPLED)
+    if not sample:
+        absent = Absent(f"no unseen era has {measured}")
+        return NetworkFigures(calibration=absent, seeds=absent)
     with tempfile.TemporaryDirectory() as scratch:
         seeds = [OnnxNetwork(one) for one in split_seeds(model.path, Path(scratch))]
     counts: npt.NDArray[np.floating] = np.zeros((3, len(TARGET_VALUES), BINS))
     seed_corr: list[list[float]] = []
     correlations: list[float] = []
-    sample = _spaced(eras.positions, SAMPLED)
     for done, position in enumerate(sample):
         report_progress("calibrate", done / len(sample), f"{len(sample)} eras")
         rows, window = data.prepared(position), data.window(position)
         stacked = None if stack is None else stack.predict(rows.features, rows.engineered)
-        target = eras.data.target(position, eras.target)
+        target = eras.data.target(position, measured)
         known = np.isfinite(target)
         classes = np.searchsorted(TARGET_VALUES, target[known])
         if network.outputs > 1:
             counts = counts + reliability_counts(
-                _softmax(_logits(network, rows, window, stacked, eras.target)[known]), classes
+                _softmax(_logits(network, rows, window, stacked, measured)[known]), classes
             )
         if seeds:
             scores = [
-                expected_score(_logits(seed, rows, window, stacked, eras.target)[:, None, :])[:, 0] for seed in seeds
+                expected_score(_logits(seed, rows, window, stacked, measured)[:, None, :])[:, 0] for seed in seeds
             ]
             seed_corr.append([corr(one, target) for one in scores])
             correlations.append(mean_correlation(scores))
