@@ -173,7 +173,7 @@ def test_empty_file_is_the_standard_under_another_name(tmp_path):
         ("[network]\nhiden = 8", r"network\.hiden is unknown; did you mean hidden"),
         ("[floors]\nmin_cor = 0.1", r"floors\.min_cor is unknown; did you mean min_corr"),
         ("network = 3", r"network must be a table"),
-        ('base = "demmo"', "base must be one of demo, standard"),
+        ('base = "demmo"', "base must be one of contribution, demo, standard"),
         ('neutralize = "0.5"', "neutralize: Input should be a valid number"),
         ("neutralize = 1.5", r"neutralize = 1\.5 must be at least 0 and at most 1"),
         ('neutralizers = "meta_model"', "an open round's meta model is not published; take 'benchmark'"),
@@ -356,10 +356,10 @@ def test_built_in_names_are_taken(tmp_path):
 def test_unknown_name_lists_the_known_ones(tmp_path):
     """The list of names contains built-in recipes and files."""
     write(tmp_path, "", name="patient")
-    with pytest.raises(BadConfig, match=r"did you mean patient.*known recipes: demo, patient, standard"):
+    with pytest.raises(BadConfig, match=r"did you mean patient.*known recipes: contribution, demo, patient, standard"):
         find("patent", tmp_path)
 
-    assert names(tmp_path) == ("demo", "patient", "standard")
+    assert names(tmp_path) == ("contribution", "demo", "patient", "standard")
     assert find("demo", tmp_path) is RECIPES["demo"]
 
 
