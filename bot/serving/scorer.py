@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bot.errors import ArtifactInvalid, BadConfig
+from bot.features.column_sums import ColumnSums
 from bot.features.preprocess import Prepared, Preprocess
 from bot.history.factor_history import HistoryState
 from bot.members import registry
@@ -37,12 +38,14 @@ class Scored:
         members: Raw score of each member. Shape ``(rows,)`` each.
         prepared: The preprocessed rows, the members' input.
         neutralizers: Raw features that exposures are measured against. Shape ``(rows, k)``, int8.
+        columns: Fingerprints of all columns that members read.
     """
 
     predictions: np.ndarray
     members: dict[str, np.ndarray]
     prepared: Prepared
     neutralizers: np.ndarray
+    columns: ColumnSums
 
 
 class Members:
@@ -95,6 +98,15 @@ class Members:
         self.features = tuple(dict.fromkeys(read))
         state = folder / HISTORY
         self.history = HistoryState.from_bytes(state.read_bytes()) if state.is_file() else None
+
+    def columns(self, rows: EraRows) -> ColumnSums:
+        """Return the fingerprints of all columns that members read of some rows."""
+        sums: dict[str, float] = {}
+        for preprocess in {one.digest: one for one in (self.manifest, *self._own.values())}.values():
+            prepared = rows.prepared(preprocess).features
+            found = ColumnSums.of(preprocess.features, prepared, preprocess.missing)
+            sums |= dict(zip(found.names, found.sums.tolist(), strict=True))
+        return ColumnSums(names=tuple(sums), sums=np.array(list(sums.values())), missing=self.manifest.missing)
 
     def preprocess_of(self, member: Member) -> Preprocess:
         """Return the preprocessing of a member."""
@@ -187,7 +199,13 @@ class Scorer:
             raise ArtifactInvalid(f"artifact {self.artifact.id}: no member can score the rows")
         shown = {name: members[name] for name in weights}
         predictions = ensemble(shown, weights, against, proportion=self._proportion)
-        return Scored(predictions=predictions, members=shown, prepared=prepared, neutralizers=neutralizers)
+        return Scored(
+            predictions=predictions,
+            members=shown,
+            prepared=prepared,
+            neutralizers=neutralizers,
+            columns=self._members.columns(rows),
+        )
 
     def _replay(self, path: Path) -> None:
         try:

@@ -196,7 +196,7 @@ class Fallbacks:
             drift=self._drift(scored.rows, live, fallback, last, round_, watch),
             not_neutralized=scored.not_neutralized,
             feature_drift=_feature_drift(scorer, scored.rows),
-            columns=ColumnSums.of(scorer.manifest.features, scored.rows.prepared.features, scorer.manifest.missing),
+            columns=scored.rows.columns,
         )
 
     def _repeat(self, last: Entry, live: LiveFile) -> LivePredictions:

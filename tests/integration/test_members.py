@@ -104,6 +104,7 @@ class Ran:
     other: dict[str, Any]
     results: dict[str, Result]
     submitted: int
+    columns: str
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,15 @@ def ran(trained, world_folder, tmp_path_factory):
         assert results["retrain"].exit_code == 0, results["retrain"].output
         store = ArtifactStore(installation.state / "artifacts")
         manifest, second = (store.open(store.champions(name)[0]).manifest for name in ("mine", "other"))
-        yield Ran(manifest=manifest, other=second, results=results, submitted=len(sandbox.tournament.submissions))
+        (report,) = installation.state.glob("rounds/*/*/report.json")
+        (gate,) = (one for one in json.loads(report.read_text())["gates"] if one["gate"] == "columns")
+        yield Ran(
+            manifest=manifest,
+            other=second,
+            results=results,
+            submitted=len(sandbox.tournament.submissions),
+            columns=gate["value"],
+        )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -144,6 +153,11 @@ def test_the_round_is_submitted_by_all_members(ran):
     """The report of the round has a score of each member."""
     assert ran.submitted == 1
     assert ran.manifest["weights"] == TRAINED
+
+
+def test_every_column_that_a_member_reads_is_decoded_twice(ran):
+    """The second decoding of the live file covers the feature sets of all members."""
+    assert ran.columns == "84 of 84 as in the live file"
 
 
 def test_every_member_is_judged(ran):
