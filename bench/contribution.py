@@ -125,7 +125,7 @@ def main() -> int:
     show(result)
     if arguments.json:
         arguments.json.write_text(json.dumps(plain(asdict(result)), indent=1), encoding="utf-8")
-    found = {(one.name, one.score): one.t for one in result.differences}
+    found = {(one.late, one.score): one.t for one in result.differences}
     return int(min(found["contribution", "BMC"], found["contribution", "pay"]) <= 2)
 
 

@@ -2,6 +2,6 @@
 Research: comparisons of recipes, hyper-parameter search, and the experiments behind the defaults.
 
 It imports ``judging`` and all packages below, and ``reporting.importance``. Read ``experiment``, ``fold_fit``,
-``recipe_comparison``, ``momentum_experiment``, ``factor_momentum``, ``ablation_experiment``, ``interpretation``, ``tune``,
+``recipe_comparison``, ``momentum_experiment``, ``factor_momentum``, ``ablation``, ``interpretation``, ``tune``,
 ``trial_worker``.
 """

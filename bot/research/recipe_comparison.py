@@ -23,9 +23,10 @@ from bot.errors import CannotSplit, OperatorNeeded
 from bot.members import registry
 from bot.research.experiment import Experiment, ExperimentResults
 from bot.research.fold_fit import FoldFitter
-from bot.scoring.bootstrap import TooFewEras, detectable, newey_west_error
+from bot.scoring.bootstrap import TooFewEras
 from bot.scoring.coverage import if_covered
 from bot.scoring.metrics import corr, mmc
+from bot.scoring.paired_comparison import Difference, paired_differences
 from bot.scoring.summaries import max_drawdown, sharpe
 from bot.serving.names import ENSEMBLE
 from bot.tournament.columns import overlap_eras
@@ -67,65 +68,40 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PairedDifference:
-    """
-    Scores of a recipe less those of the first one, era by era.
-
-    Attributes:
-        name: Name of the recipe.
-        score: A score of :data:`SCORES`.
-        mean: Mean difference.
-        error: Newey-West standard error of the mean; its lags are the eras whose targets overlap.
-        detectable: Smallest true difference that a test on these eras finds in four of five cases.
-        eras: Eras in which both have the score.
-    """
-
-    name: str
-    score: str
-    mean: float
-    error: float
-    detectable: float
-    eras: int
-
-    @property
-    def t(self) -> float:
-        """Return mean over error, 0 if no era differs."""
-        return self.mean / self.error if self.error else 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """
     Result of a comparison.
 
     Attributes:
         target: Target of the scores.
-        first: Name of the recipe that the others are compared with.
+        recipes: Names of the recipes.
         seeds: Repetitions of each recipe.
         eras: Names of the validated eras.
         folds: Number of folds.
         pay: Weight of CORR and of MMC in pay.
         rows: Scores of each recipe, and of the benchmark model.
-        differences: Paired differences from the first recipe.
+        differences: Paired differences of recipes.
         alike: Mean rank correlation of each pair of recipes, by both names.
         series: Scores of every era by recipe and score, mean over the seeds.
         path: Path of this result as JSON.
     """
 
     target: str
-    first: str
+    recipes: tuple[str, ...]
     seeds: int
     eras: tuple[str, ...]
     folds: int
     pay: Mapping[str, float]
     rows: tuple[Row, ...]
-    differences: tuple[PairedDifference, ...]
+    differences: tuple[Difference, ...]
     alike: Mapping[str, Mapping[str, float]]
     series: Mapping[str, Mapping[str, Floats]]
     path: Path
 
 
-def compare(experiment: Experiment, recipes: Sequence[Recipe], *, seeds: int = 1) -> Comparison:
+def compare(
+    experiment: Experiment, recipes: Sequence[Recipe], *, seeds: int = 1, pairs: Sequence[tuple[str, str]] = ()
+) -> Comparison:
     """
     Fit and score recipes on the same folds; parts that an earlier run finished are read.
 
@@ -133,6 +109,7 @@ def compare(experiment: Experiment, recipes: Sequence[Recipe], *, seeds: int = 1
         experiment: Data and folds; its recipe is the first one.
         recipes: The recipes, at least two of different names.
         seeds: Repetitions of each recipe with other seeds; scores are means over them.
+        pairs: Names of recipes to compare, the second one as the base; by default each with the first one.
 
     Raises:
         OperatorNeeded: Nothing was synced, there are too few eras, or a network's loss is not finite.
@@ -145,14 +122,14 @@ def compare(experiment: Experiment, recipes: Sequence[Recipe], *, seeds: int = 1
     series[BENCHMARK] = runs.benchmark_scores()
     lag = overlap_eras(experiment.target)
     try:
-        differences = tuple(
-            one for name in names[1:] for score in SCORES if (one := _difference(series, name, names[0], score, lag))
+        differences = paired_differences(
+            series, pairs or [(name, names[0]) for name in names[1:]], lag=lag, scores=SCORES
         )
     except TooFewEras as error:
         raise OperatorNeeded(f"{error}; sync more history, or choose a smaller --chunk or more --eras") from None
     result = Comparison(
         target=experiment.target,
-        first=names[0],
+        recipes=tuple(names),
         seeds=seeds,
         eras=tuple(runs.store_eras[position] for position in runs.positions),
         folds=len(runs.folds),
@@ -271,7 +248,11 @@ class _Runs:
         scores: dict[str, list[float]] = {score: [] for score in (*SCORES, "alike")}
         predictions: dict[str, Any] = {}
         for position in fold.validation:
-            values = model.score(position, self.reference.by_era.get("bmc", {}).get(position)).scores[ENSEMBLE]
+            try:
+                values = model.score(position, self.reference.by_era.get("bmc", {}).get(position)).scores[ENSEMBLE]
+            except ValueError as error:  # a member ranks nothing
+                reason = f"{recipe.name}, fold {number + 1}: {error}; choose a larger --chunk or more --eras"
+                raise OperatorNeeded(reason) from None
             predictions[self.store_eras[position]] = values.astype(np.float32)
             for score, value in self._score(values, position).items():
                 scores[score].append(value)
@@ -335,24 +316,3 @@ def _row(name: str, series: Mapping[str, Floats], repetitions: Sequence[Mapping[
 def _mean(values: Floats) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else float("nan")
-
-
-def _difference(
-    series: Mapping[str, Mapping[str, Floats]], name: str, first: str, score: str, lag: int
-) -> PairedDifference | None:
-    """Return a paired difference; ``None`` where too few eras have a contribution."""
-    values = series[name][score] - series[first][score]
-    values = values[np.isfinite(values)]
-    try:
-        return PairedDifference(
-            name=name,
-            score=score,
-            mean=float(values.mean()) if len(values) else float("nan"),
-            error=newey_west_error(values, lag=lag),
-            detectable=detectable(values, lag=lag),
-            eras=len(values),
-        )
-    except TooFewEras:
-        if score != "CORR":
-            return None
-        raise

@@ -11,44 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.scoring.bootstrap import TooFewEras, detectable, newey_west_error
-from bot.scoring.summaries import max_drawdown, sharpe
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSummary:
-    """
-    Scores of one model over all validated eras.
-
-    Attributes:
-        name: Name of the model.
-        corr: Mean CORR.
-        sharpe: Sharpe ratio of CORR.
-        max_drawdown: Largest drawdown of the cumulative sum of CORR.
-        bmc: Mean contribution to the benchmark model; NaN if no era has its predictions.
-        eras: Number of scored eras.
-    """
-
-    name: str
-    corr: float
-    sharpe: float
-    max_drawdown: float
-    bmc: float
-    eras: int
-
-    @classmethod
-    def of(cls, name: str, scores: Mapping[str, Floats]) -> "ModelSummary":
-        """Summarize ``CORR`` and ``BMC`` of the same eras in order, NaN where missing. Shape ``(eras,)`` each."""
-        series, contribution = (scores[score][np.isfinite(scores[score])] for score in ("CORR", "BMC"))
-        return cls(
-            name=name,
-            corr=float(series.mean()) if len(series) else float("nan"),
-            sharpe=sharpe(series),
-            max_drawdown=max_drawdown(series),
-            bmc=float(contribution.mean()) if len(contribution) else float("nan"),
-            eras=len(series),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +21,7 @@ class Difference:
     A paired comparison of two models.
 
     Attributes:
-        score: ``CORR`` or ``BMC``.
+        score: Name of the score.
         late: Name of the model in question.
         early: Name of the model it is compared with.
         mean: Mean of the per-era differences, late minus early.
@@ -81,33 +45,38 @@ class Difference:
 
 
 def paired_differences(
-    found: Mapping[str, Mapping[str, Floats]], steps: Sequence[tuple[str, str]], *, lag: int
+    found: Mapping[str, Mapping[str, Floats]],
+    steps: Sequence[tuple[str, str]],
+    *,
+    lag: int,
+    scores: Sequence[str] = ("CORR", "BMC"),
 ) -> tuple[Difference, ...]:
     """
     Compare pairs of models era by era, in the eras in which both have a score.
 
     Args:
-        found: ``CORR`` and ``BMC`` of each model on the same eras in order, NaN where missing. Shape ``(eras,)`` each.
+        found: Scores of each model on the same eras in order, NaN where missing. Shape ``(eras,)`` each.
         steps: Pairs of models: the late one, and the early one it is compared with.
         lag: Number of lags of the Newey-West errors.
+        scores: Names of the scores.
 
     Returns:
-        The differences in CORR, then in BMC; without BMC of pairs with too few eras.
+        The differences in each score; without those of pairs with too few eras, except of the first score.
 
     Raises:
-        TooFewEras: There are too few eras of CORR for the lag.
+        TooFewEras: There are too few eras of the first score for the lag.
     """
     differences = []
-    for score in ("CORR", "BMC"):
+    for score in scores:
         for late, early in steps:
             difference = found[late][score] - found[early][score]
             difference = difference[np.isfinite(difference)]
             try:
                 error = newey_west_error(difference, lag=lag)
             except TooFewEras:
-                if score == "BMC":
-                    continue
-                raise
+                if score == scores[0]:
+                    raise
+                continue
             differences.append(
                 Difference(
                     score=score,

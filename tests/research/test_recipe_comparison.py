@@ -90,7 +90,7 @@ def test_pay_weighs_corr_and_the_contribution(result):
 
 def test_differences_are_paired_by_era(result):
     """The mean and its error are those of the differences era by era."""
-    found = next(one for one in result.differences if (one.name, one.score) == ("fewer", "CORR"))
+    found = next(one for one in result.differences if (one.late, one.score) == ("fewer", "CORR"))
     wanted = result.series["fewer"]["CORR"] - result.series["trees"]["CORR"]
 
     assert found.mean == pytest.approx(wanted.mean())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bot.scoring.bootstrap import TooFewEras, detectable, newey_west_error
-from bot.scoring.paired_comparison import ModelSummary, paired_differences
+from bot.scoring.paired_comparison import paired_differences
 
 NOTHING = np.full(60, np.nan)
 
@@ -52,13 +52,3 @@ def test_too_few_eras_are_no_comparison():
     """CORR of too few eras raises TooFewEras."""
     with pytest.raises(TooFewEras):
         paired_differences({"a": scores(1), "b": scores(2)}, [("b", "a")], lag=30)
-
-
-def test_summary_leaves_out_eras_without_a_score():
-    """A summary uses the scored eras only; without a benchmark BMC is NaN."""
-    one = scores(1)
-    one["CORR"][:2] = np.nan
-    summary = ModelSummary.of("a", one)
-
-    assert (summary.corr, summary.eras) == (pytest.approx(np.nanmean(one["CORR"])), 58)
-    assert np.isnan(summary.bmc)

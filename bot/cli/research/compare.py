@@ -27,15 +27,20 @@ def compare_recipes(names: Sequence[str], *, seeds: int, eras: int | None, every
     recipes = [recipe_file.find(name) for name in names]
     with open_experiment(names[0], eras=eras, every=every, chunk=chunk) as experiment:
         result = compare(experiment, recipes, seeds=seeds)
+    show(result)
+    write_page(result)
+
+
+def write_page(result: Comparison) -> None:
+    """Write the page of a comparison beside its JSON, and print both paths."""
     page = result.path.with_name("comparison.html")
     comparison_page.write(json.loads(result.path.read_text(encoding="utf-8")), page)
-    show(result)
     typer.echo(result.path)
     typer.echo(page)
 
 
 def show(result: Comparison) -> None:
-    """Print the scores of each recipe, their differences from the first one, and how alike they are."""
+    """Print the scores of each recipe, their differences, and how alike they are."""
     out = console()
     pay = " + ".join(f"{weight:g} x {name}" for name, weight in result.pay.items())
     title = f"{result.folds} folds, {len(result.eras)} eras, {result.seeds} seeds ({result.target}); pay is {pay}"
@@ -47,12 +52,12 @@ def show(result: Comparison) -> None:
         means = (format_number(row.means[score], 4) for score in SCORES)
         scores.add_row(row.name, *means, *risk, format_number(row.alike, 2), f"{row.seconds:.0f}")
     out.print(scores)
-    differences = Table(title=f"Differences from {result.first}, paired by era", title_justify="left")
-    for name in ("recipe", "score", "mean", "error", "t", "detectable", "eras"):
-        differences.add_column(name, justify="left" if name in ("recipe", "score") else "right")
+    differences = Table(title="Differences, paired by era", title_justify="left")
+    for name in ("recipe", "less", "score", "mean", "error", "t", "detectable", "eras"):
+        differences.add_column(name, justify="left" if name in ("recipe", "less", "score") else "right")
     for one in result.differences:
         figures = (f"{one.mean:+.4f}", f"{one.error:.4f}", f"{one.t:.1f}", f"{one.detectable:.4f}", str(one.eras))
-        differences.add_row(one.name, one.score, *figures)
+        differences.add_row(one.late, one.early, one.score, *figures)
     out.print(differences)
     out.print("error: Newey-West; detectable: what these eras would have shown in four of five cases")
     pairs = [(a, b, value) for a, row in result.alike.items() for b, value in row.items() if a < b]
