@@ -278,6 +278,21 @@ def refuse_trained(recipe: Recipe) -> None:
             )
 
 
+def refuse_elsewhere(recipe: Recipe) -> None:
+    """
+    Refuse to score a recipe on walk-forward folds where a member was trained elsewhere.
+
+    Raises:
+        BadConfig: There is one; it may have learned from the eras of the folds.
+    """
+    for one in recipe.members:
+        if registry.find(one.kind).needs(one).elsewhere:
+            raise BadConfig(
+                f"recipe {recipe.name}: member {one.name} of kind {one.kind} was trained elsewhere and may have learned"
+                " from the eras of the folds; take a recipe without it"
+            )
+
+
 def refuse_slow(recipe: Recipe, trials: Sequence[Trial]) -> None:
     """
     Refuse members that take longer for an era than the recipe allows.

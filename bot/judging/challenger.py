@@ -48,12 +48,12 @@ from bot.judging._champion_comparison import (
 )
 from bot.judging.champion_test import Looks, Pay, lead
 from bot.judging.evaluation_file import CorrSummary, evaluation_json, summarize_corr
-from bot.judging.judge import Ensemble, JudgedEras, find_weights, judge
+from bot.judging.judge import Ensemble, JudgedEras, find_weights, judge, trained_here
 from bot.judging.looks import Judged, keep_look, read_looks
 from bot.judging.promotion import Decision, decide
 from bot.members import registry
 from bot.members.fitting import Device, Facts, FitJob
-from bot.members.member import Unit
+from bot.members.member import Member, Unit
 from bot.members.registry import Needs
 from bot.members.rows import RawRows
 from bot.members.stored import to_json
@@ -312,7 +312,7 @@ class Retrainer:
         """Find the members' weights by the recipe's rule, and score the ensemble, on the validation eras."""
         positions, target = job.split.validation, job.plan.target
         reference = self._reference(job, positions)
-        judged = _ensemble(job, folders.judged, job.plan.weights)
+        judged = _ensemble(job, folders.judged, job.plan.weights, trained_here(job.plan.members))
         weights = find_weights(judged, positions, job.plan.recipe, target=target, reference=reference)
         ensemble = replace(judged, weights=weights)
         scores = judge(ensemble, positions, target=target, reference=reference, report_progress=self.report_progress)
@@ -407,11 +407,11 @@ def _needs(unit: Unit) -> Needs:
     return registry.find(unit.owner.kind).needs(unit.owner)
 
 
-def _ensemble(job: _Job, folder: Path, weights: Mapping[str, float]) -> Ensemble:
+def _ensemble(job: _Job, folder: Path, weights: Mapping[str, float], members: Sequence[Member]) -> Ensemble:
     """Return the members of *folder* as the ensemble that the recipe makes of them."""
     return Ensemble(
         data=job.data.main,
-        members=Members(folder, job.plan.members),
+        members=Members(folder, members),
         models=job.data.models,
         weights=weights,
         neutralizers=job.neutralizers,
@@ -445,7 +445,7 @@ def _check_serving(job: _Job, folder: Path, weights: Mapping[str, float]) -> Ser
     rows = newest[:GOLDEN_ROWS]
     scores = members.score(RawRows(names=members.features, values=rows, history=members.history))
     (folder / GOLDEN).write_bytes(golden_batch(members.features, rows, scores))
-    loaded = _ensemble(job, folder, weights)
+    loaded = _ensemble(job, folder, weights, job.plan.members)
     live = np.resize(newest, (LIVE_ROWS, newest.shape[1]))
     began = time.perf_counter()
     loaded.score_rows(RawRows(names=members.features, values=live, history=loaded.members.history))

@@ -22,7 +22,7 @@ from bot.findings import Absent
 from bot.history import feature_returns
 from bot.history.factor_history import FeatureReturns
 from bot.members import registry
-from bot.members.member import Unit, units
+from bot.members.member import Member, Unit, units
 from bot.members.rows import EraRows, HistoryInput, LiveFiles
 from bot.scoring.coverage import COVERAGE, if_covered
 from bot.scoring.ensemble_weights import EraScores, weigh
@@ -253,6 +253,11 @@ def learned_elsewhere(artifact: Artifact) -> Absent | None:
     return Absent(f"it may have learned from these eras: it was not trained here ({', '.join(map(str, members))})")
 
 
+def trained_here(members: Sequence[Member]) -> tuple[Member, ...]:
+    """Return the members that a hold-out can judge; the others may have learned from any era."""
+    return tuple(one for one in members if not registry.find(one.kind).needs(one).elsewhere)
+
+
 def judged_ensemble(artifact: Artifact, store: EraStore, returns: FeatureReturns, targets: Sequence[str]) -> Ensemble:
     """
     Return the members that an artifact was judged by, on the data of *store*.
@@ -264,7 +269,7 @@ def judged_ensemble(artifact: Artifact, store: EraStore, returns: FeatureReturns
         targets: Targets that the caller will read.
     """
     about: Mapping[str, Any] = artifact.manifest
-    known = members_of(about)
+    known = trained_here(members_of(about))
     members = Members(artifact.folder, known, prefix=str(about["judged_prefix"]))
     data = TrainingSet.select(
         store, members.manifest, targets=tuple(targets), history_targets=(), lookback=0, table=returns

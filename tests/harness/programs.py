@@ -104,7 +104,6 @@ def play(world: World, trained: Path, root: Path, ways: Sequence[str]) -> Tally:
                 way.write_text(WAYS[name], encoding="utf-8")
                 clock.advance(schedule.round(FIRST_ROUND + place).opens_at + timedelta(seconds=1) - clock.now())
                 tally.trials += 1
-                tally.kills += name != SOUND
                 tally.breaches += _breaches(daemon, bot, FIRST_ROUND + place, name)
     tally.breaches += map(str, judge(read_history(journal), ledgers=[bot.state / "ledger.sqlite"]))
     if left := [path.name for path in bot.state.glob("command-*")]:

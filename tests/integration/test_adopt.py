@@ -101,4 +101,4 @@ def test_a_program_that_fails_loses_no_round(world_folder, trained, tmp_path):
     tally = play(World.open(world_folder), trained, tmp_path / "bot", ways)
 
     assert not tally.breaches
-    assert (tally.trials, tally.kills) == (5, 4)
+    assert tally.trials == 5

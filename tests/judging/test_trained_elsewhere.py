@@ -4,11 +4,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
+from bot.cli.main import app
 from bot.errors import BadConfig
 from bot.findings import Absent
 from bot.judging import _champion_comparison as comparison
-from bot.judging.judge import learned_elsewhere, unseen_positions
+from bot.judging.judge import learned_elsewhere, trained_here, unseen_positions
+from bot.members.kinds.command import CommandOptions
+from bot.members.kinds.lightgbm import LightGBMOptions
+from bot.members.member import Member
 from bot.reporting.evaluate import Evaluator
 from bot.serving.artifacts import Artifact
 from tests.serving.manifests import manifest
@@ -53,3 +58,22 @@ def test_it_cannot_be_evaluated(adopted, tmp_path):
     evaluator = Evaluator(artifacts=SimpleNamespace(open=lambda _: adopted), state_dir=tmp_path)
     with pytest.raises(BadConfig, match="may have learned from these eras"):
         evaluator.evaluate(adopted.id)
+
+
+def test_a_hold_out_judges_only_members_that_were_trained_here():
+    """Of a mixed recipe, members from elsewhere take no part in the judgement."""
+    trees = Member(name="gbm", kind="lightgbm", options=LightGBMOptions())
+    program = Member(name="mine", kind="command", options=CommandOptions(command=("a",)))
+
+    assert trained_here((trees, program)) == (trees,)
+
+
+def test_no_experiment_takes_a_recipe_with_a_member_from_elsewhere(tmp_path, monkeypatch):
+    """`bot tune`, `bot evaluate compare` and others refuse it before they read any data."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "mine.toml").write_text('[members.mine]\nkind = "command"\ncommand = ["a"]\n')
+    for arguments in (["tune", "--recipe", "mine"], ["evaluate", "compare", "demo", "mine"]):
+        result = CliRunner().invoke(app, arguments)
+        assert isinstance(result.exception, BadConfig)
+        assert "member mine of kind command was trained elsewhere" in str(result.exception)

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from tests.harness.programs import WAYS, drawn, play
+from tests.harness.programs import SOUND, WAYS, drawn, play
 from tests.soak.counts import record
 from tests.soak.stage import trained
 
@@ -15,9 +15,12 @@ def main() -> int:
     rounds = int(sys.argv[1]) if sys.argv[1:] else ROUNDS
     with trained() as (world, artifacts, root):
         began = time.monotonic()
-        tally = play(world, artifacts.parent, root / "bot", drawn(rounds))
+        ways = drawn(rounds)
+        tally = play(world, artifacts.parent, root / "bot", ways)
         record("programs", samples=tally.trials, breaches=len(tally.breaches))
-        print(f"{tally}; {time.monotonic() - began:.0f} s", flush=True)
+        failing = len(ways) - ways.count(SOUND)
+        broken, seconds = len(tally.breaches), time.monotonic() - began
+        print(f"programs: {tally.trials} rounds, {failing} with a failing program; {broken} breaches; {seconds:.0f} s")
     for breach in tally.breaches:
         print(f"  {breach}")
     return 1 if tally.breaches else 0

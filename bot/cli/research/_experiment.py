@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from bot import assembly
 from bot.cli.console import training_bar
+from bot.judging.adoption import refuse_elsewhere
 from bot.research.experiment import Experiment
 from bot.settings import Settings, load_settings
 from bot.system import logs
@@ -29,9 +30,10 @@ def find_plan(settings: Settings, recipe: str | None) -> ResolvedRecipe:
     Return a recipe with its own pins and the settings for the rest; ``None`` takes the first slot's recipe.
 
     Raises:
-        BadConfig: The recipe is unknown.
+        BadConfig: The recipe is unknown, or a member may have learned from the eras of the experiment.
     """
     chosen = recipe_file.find(recipe or assembly.recipes_in_use(settings)[0])
+    refuse_elsewhere(chosen)
     in_use = assembly.pins(settings, [chosen.name])[0].in_use
     return assembly.resolve_recipe(settings, chosen, data_version=in_use)
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from bot.cli.console import console
 from bot.cli.research._experiment import open_experiment
 from bot.errors import BadConfig
+from bot.judging.adoption import refuse_elsewhere
 from bot.reporting import comparison_page
 from bot.reporting.chart_axes import format_number
 from bot.research.recipe_comparison import SCORES, Comparison, compare
@@ -25,6 +26,8 @@ def compare_recipes(names: Sequence[str], *, seeds: int, eras: int | None, every
     if len(set(names)) < 2 or len(set(names)) != len(names):
         raise BadConfig("name at least two recipes, each once: bot evaluate compare RECIPE RECIPE")
     recipes = [recipe_file.find(name) for name in names]
+    for recipe in recipes:
+        refuse_elsewhere(recipe)
     with open_experiment(names[0], eras=eras, every=every, chunk=chunk) as experiment:
         result = compare(experiment, recipes, seeds=seeds)
     show(result)
