@@ -294,6 +294,7 @@ class Retrainer:
                 validation=job.split.validation,
                 resolved=job.resolved if recipe.refit else (),
                 every=recipe.every,
+                half_life=recipe.half_life,
                 judged=folders.judged,
                 served=folders.served,
                 checkpoints=checkpoint_folder(self.state_dir, recipe.name),

@@ -121,8 +121,8 @@ class TrainingEras(Protocol):
         """Return for each era whether a target is known in it. Shape ``(eras,)``."""
         ...
 
-    def eras(self, positions: Sequence[int]) -> EraSource:
-        """Return eras as batches for a network."""
+    def eras(self, positions: Sequence[int], weights: Mapping[int, float] | None = None) -> EraSource:
+        """Return eras as batches for a network, with their weights in the loss where they have some."""
         ...
 
     def table(self, positions: Sequence[int], target: str, *, temporary: Path | None = None) -> LabelledRows:
@@ -162,6 +162,7 @@ class FitJob:
         validation: Positions of later eras, for early stopping; an embargo lies between.
         resolved: Positions of the eras that the served model learns from; empty where the judged model is served.
         every: Distance of the training eras.
+        half_life: Eras after which an era counts half as much as the newest one; 0 lets all count alike.
         judged: Folder for the model that has not seen the hold-out; the caller copies it where nothing else is served.
         served: Folder for the model that learns from the resolved eras, where there are any.
         checkpoints: Folder for the state of an interrupted fit. The caller removes it in the end.
@@ -184,6 +185,7 @@ class FitJob:
     served: Path
     checkpoints: Path
     folds: Path
+    half_life: int = 0
     corr_multiplier: float = 3.0
     mmc_multiplier: float = 15.0
     device: Device = "auto"
@@ -200,6 +202,29 @@ class FitJob:
     def blocks(self) -> Mapping[Path, tuple[int, ...]]:
         """Return the training eras of each model by its folder: the judged model, and the served one where it differs."""
         return {self.judged: self.train} | ({self.served: self.resolved} if self.resolved else {})
+
+
+def era_weights(positions: Sequence[int], half_life: int) -> dict[int, float]:
+    """
+    Return the weight of each training era, mean 1: it halves with every *half_life* eras of age.
+
+    Args:
+        positions: Positions of the training eras, ascending.
+        half_life: Half-life in eras; 0 returns 1 for each.
+    """
+    if not half_life:
+        return dict.fromkeys(positions, 1.0)
+    raw = 0.5 ** ((positions[-1] - np.array(positions, dtype=np.float64)) / half_life)
+    return dict(zip(positions, (raw / raw.mean()).tolist(), strict=True))
+
+
+def row_weights(data: TrainingEras, positions: Sequence[int], target: str, half_life: int) -> Floats | None:
+    """Return the weight of each row of :meth:`TrainingEras.table`; ``None`` where all count alike. Shape ``(rows,)``."""
+    if not half_life:
+        return None
+    weights = era_weights(positions, half_life)
+    rows = [int(np.isfinite(data.label(position, target)).sum()) for position in positions]
+    return np.repeat([weights[position] for position in positions], rows).astype(np.float32)
 
 
 Facts = Mapping[str, Any]

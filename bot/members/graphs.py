@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bot.errors import OperatorNeeded
 from bot.features.preprocess import Preprocess
-from bot.members.fitting import FitJob, TrainingEras
+from bot.members.fitting import FitJob, TrainingEras, row_weights
 from bot.members.registry import Source
 from bot.members.rows import EraRows, Scores
 from models.inference.tree_graph import TreeGraph
@@ -35,6 +35,7 @@ class Train(Protocol):
         options: Any,  # noqa: ANN401 - those of the kind
         columns: Sequence[str],
         *,
+        weights: npt.NDArray[np.float32] | None,
         on_progress: Callable[[int, int], None],
         should_stop: Callable[[], bool],
     ) -> FittedTrees:
@@ -65,6 +66,7 @@ def fit_graphs(job: FitJob, train: Train) -> None:
                 rows.labels,
                 owner.options,
                 (*features, *engineered),
+                weights=rows.weights,
                 on_progress=report,
                 should_stop=job.should_stop,
             )
@@ -86,10 +88,12 @@ class Rows:
     Attributes:
         chunks: Columns of each run of eras, features before engineered ones.
         labels: Labels. Shape ``(rows, targets)``, float32.
+        weights: Weight of each row; ``None`` lets all count alike. Shape ``(rows,)``, float32.
     """
 
     chunks: Chunks
     labels: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32] | None
 
 
 def labelled_rows(data: TrainingEras, positions: Sequence[int], targets: Sequence[str], job: FitJob) -> Rows:
@@ -110,15 +114,16 @@ def labelled_rows(data: TrainingEras, positions: Sequence[int], targets: Sequenc
         for name in others
     ]
     labels = np.stack([table.labels, *further], axis=1)
+    weights = row_weights(data, known, first, job.half_life)
     keep: npt.NDArray[np.bool_] = np.isfinite(labels).all(axis=1)
     if keep.all():
-        return Rows(chunks=table.chunks, labels=labels)
+        return Rows(chunks=table.chunks, labels=labels, weights=weights)
     chunks, start = [], 0
     for chunk in table.chunks:
         part = keep[start : start + len(chunk[0])]
         chunks.append(list(chunk) if part.all() else [column[part] for column in chunk])
         start += len(part)
-    return Rows(chunks=chunks, labels=labels[keep])
+    return Rows(chunks=chunks, labels=labels[keep], weights=None if weights is None else weights[keep])
 
 
 class GraphModel:

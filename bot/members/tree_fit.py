@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from bot.members.fitting import TrainingEras
+from bot.members.fitting import TrainingEras, row_weights
 from bot.system.files import publish
 from bot.system.progress import ProgressCallback
 from models.trees.gbm import DatasetCache, Snapshots, train_gbm
@@ -29,6 +29,7 @@ def fit_trees(
     target: str,
     report_progress: ProgressCallback,
     *,
+    half_life: int = 0,
     checkpoints: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> str:
@@ -40,7 +41,8 @@ def fit_trees(
         positions: Positions of the eras.
         options: Options of the trees.
         target: Target to learn.
-        report_progress: Told about progress.
+        report_progress: Called with the progress.
+        half_life: Eras after which an era counts half as much; 0 lets all count alike.
         checkpoints: Folder for Datasets, snapshots, finished models and copied columns. Called again with equal arguments,
             what was finished is read from there and what was interrupted goes on; the caller removes it in the end.
         should_stop: Checked after every tree.
@@ -52,7 +54,8 @@ def fit_trees(
         ValueError: The target is known nowhere in these eras.
         TrainingStopped: *should_stop* returned true; a snapshot is kept.
     """
-    key = tree_key(data, positions, options, target)
+    weights = row_weights(data, positions, target, half_life)
+    key = tree_key(data, positions, options, target, half_life=half_life)
     finished = None if checkpoints is None else checkpoints / "models" / f"{key}.txt"
     if finished is not None and finished.is_file():
         return finished.read_text(encoding="utf-8")
@@ -67,6 +70,7 @@ def fit_trees(
         on_progress=lambda done, total: report_progress(
             "trees", done / total, f"{target}, {done:,} of {total:,} trees"
         ),
+        weights=weights,
         rows_digest=data.digest(positions, target),
         cache=None if checkpoints is None else DatasetCache(folder=checkpoints / "datasets", keep=DATASETS),
         snapshots=snapshots,
@@ -80,7 +84,9 @@ def fit_trees(
     return text
 
 
-def tree_key(data: TrainingEras, positions: Sequence[int], options: GbmOptions, target: str) -> str:
+def tree_key(
+    data: TrainingEras, positions: Sequence[int], options: GbmOptions, target: str, *, half_life: int = 0
+) -> str:
     """Return the key of the model that :func:`fit_trees` makes of these arguments; equal keys mean equal models."""
     labels = hashlib.sha256()
     for position in positions:
@@ -90,5 +96,6 @@ def tree_key(data: TrainingEras, positions: Sequence[int], options: GbmOptions, 
         "labels": labels.hexdigest(),
         "options": asdict(options),
         "lightgbm": version("lightgbm"),
+        "half_life": half_life,
     }
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]

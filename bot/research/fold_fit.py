@@ -107,6 +107,7 @@ class FoldFitter:
             validation=validation,
             resolved=(),
             every=recipe.every,
+            half_life=recipe.half_life,
             judged=scratch / "judged",
             served=scratch / "judged",  # nothing is refitted
             checkpoints=self.kept.parent / "checkpoints",

@@ -16,6 +16,7 @@ LIMITS = {
     "holdout_eras": Limit(low=2, high=2000),
     "every": Limit(low=1, high=1000),
     "newest": Limit(low=0, high=100_000),
+    "half_life": Limit(low=0, high=100_000),
 }
 """Range of each number of a recipe."""
 

@@ -82,6 +82,7 @@ def fit_key(job: FitJob) -> str:
         "labels": _labels_digest(job, positions),
         "history": _history_digest(job),
         "every": job.every,
+        "half_life": job.half_life,
         "pay": [job.corr_multiplier, job.mmc_multiplier],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]

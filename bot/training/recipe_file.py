@@ -54,6 +54,7 @@ DATA = (
     "every",
     "first_era",
     "newest",
+    "half_life",
     "missing",
     "normalize",
     "engineered",

@@ -83,6 +83,7 @@ class Recipe:
             champion.
         every: Train on every *n*-th era (1 = all); neighbours share three quarters of a 20D target.
         first_era: Oldest era to train on, such as ``0158``; ``None`` takes the oldest there is.
+        half_life: Eras after which an era counts half as much as the newest one; 0 lets all count alike.
         newest: Number of the newest eras to train on, counted from the newest training era; 0 takes all.
         refit: Serve members that were trained again on all resolved eras, hold-out included. The scores are those of
             the members that had not seen it.
@@ -111,6 +112,7 @@ class Recipe:
     every: int = 1
     first_era: str | None = None
     newest: int = 0
+    half_life: int = 0
     refit: bool = True
     floors: Floors = Floors()
     feature_set: str | None = None

@@ -197,9 +197,9 @@ class TrainingSet:
             return np.full_like(target, np.nan)
         return residual(target, benchmark, share=self.residual)
 
-    def eras(self, positions: Sequence[int]) -> "Eras":
-        """Return the eras at *positions* as batches."""
-        return Eras(data=self, positions=tuple(positions))
+    def eras(self, positions: Sequence[int], weights: Mapping[int, float] | None = None) -> "Eras":
+        """Return the eras at *positions* as batches, with their weights in the loss where they have some."""
+        return Eras(data=self, positions=tuple(positions), weights=weights)
 
     def table(self, positions: Sequence[int], target: str, *, temporary: Path | None = None) -> TreeRows:
         """
@@ -253,6 +253,7 @@ class Eras:
 
     data: TrainingSet
     positions: tuple[int, ...]
+    weights: Mapping[int, float] | None = None
 
     @property
     def eras(self) -> tuple[str, ...]:
@@ -272,6 +273,7 @@ class Eras:
             targets=data.store.targets(position)[:, columns],
             predictions=None if data.predictions is None else data.predictions(position),
             benchmark=None if data.benchmark is None else data.benchmark.get(position),
+            weight=1.0 if self.weights is None else self.weights[position],
         )
 
     def window(self, index: int) -> np.ndarray | None:

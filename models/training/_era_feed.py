@@ -28,6 +28,7 @@ class DeviceEra:
         predictions: Another model's predictions. Shape ``[n, T]``, float32.
         window: Feature returns. Shape ``[L, F, K]``, float32.
         benchmark: Benchmark predictions, NaN where unknown. Shape ``[n]``, float32.
+        weight: Weight in the loss.
     """
 
     era: str
@@ -38,6 +39,7 @@ class DeviceEra:
     predictions: Tensor | None
     window: Tensor | None
     benchmark: Tensor | None = None
+    weight: float = 1.0
 
     def labels(self, positions: npt.NDArray[np.intp]) -> "Labels":
         """Return the targets and the benchmark predictions of some rows."""
@@ -143,6 +145,7 @@ class EraFeed:
             else None,
             window=None,
             benchmark=None if batch.benchmark is None else self._moved(batch.benchmark),
+            weight=batch.weight,
         )
         parts = (era.features, era.engineered, era.targets, era.predictions, era.benchmark)
         size = sum(part.nbytes for part in parts if part is not None)

@@ -23,6 +23,7 @@ class EraBatch:
         predictions: Another model's predictions of each target; ``None`` masks them. Shape ``[n, T]``, float32.
         benchmark: Gaussianized benchmark predictions, NaN where unknown; ``None`` for an era without any. The options of
             the training decide their use. Shape ``[n]``, float32.
+        weight: Weight of the era in the loss.
     """
 
     era: str
@@ -31,6 +32,7 @@ class EraBatch:
     targets: Floats
     predictions: Floats | None = None
     benchmark: Floats | None = None
+    weight: float = 1.0
 
 
 class EraSource(Protocol):

@@ -255,7 +255,7 @@ class _Fit:
                 last = slot == len(eras) - 1 and number == len(parts) - 1
                 torch.manual_seed(_seed(self.options.seed, step, place, number))
                 with self._synchronised(last=last), self.autocast:
-                    share = len(part) / max(1, len(era.known))
+                    share = era.weight * len(part) / max(1, len(era.known))
                     value = self.loss(self.model(*era.inputs(part)), *era.labels(part)) * share
                     (value / len(eras)).backward()  # type: ignore[no-untyped-call]  # torch annotates it in part
                 total += value.detach()

@@ -69,6 +69,7 @@ def train_catboost(
     options: CatBoostOptions,
     columns: Sequence[str],
     *,
+    weights: npt.NDArray[np.float32] | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> FittedTrees:
@@ -80,6 +81,7 @@ def train_catboost(
         labels: Labels, finite. Shape ``(rows, targets)``.
         options: Size of the model and its seed.
         columns: Names of all columns in order.
+        weights: Weight of each row; ``None`` lets all count alike. Shape ``(rows,)``.
         on_progress: Called after every tree with the number of trees grown and of all trees.
         should_stop: Called after every tree. When it returns true, the training ends.
 
@@ -95,7 +97,7 @@ def train_catboost(
     catboost = _library()
     watch = _Watch(total=options.num_trees, on_progress=on_progress, should_stop=should_stop)
     model = catboost.CatBoost(_parameters(options, labels.shape[1]))
-    model.fit(_pool(catboost, chunks, centred(labels), options), callbacks=[watch])
+    model.fit(_pool(catboost, chunks, centred(labels), options, weights), callbacks=[watch])
     if watch.stopped:
         raise TrainingStopped(f"stopped after tree {watch.done} of {options.num_trees}")
     return FittedTrees(
@@ -139,14 +141,23 @@ def _parameters(options: CatBoostOptions, targets: int) -> Mapping[str, object]:
     }
 
 
-def _pool(catboost: Any, chunks: Chunks, labels: Floats, options: CatBoostOptions) -> Any:  # noqa: ANN401 - untyped
+def _pool(
+    catboost: Any,  # noqa: ANN401 - untyped
+    chunks: Chunks,
+    labels: Floats,
+    options: CatBoostOptions,
+    weights: npt.NDArray[np.float32] | None,
+) -> Any:  # noqa: ANN401 - untyped
     """Return the rows as CatBoost's bins; a frame of int8 and float32 columns is read in place."""
     import pandas as pd  # noqa: PLC0415 - needed here only
 
     joined = (parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*chunks, strict=True))
     frame = pd.DataFrame({str(index): column for index, column in enumerate(joined)}, copy=False)
     pool = catboost.Pool(
-        frame, label=labels if labels.shape[1] > 1 else labels[:, 0], thread_count=options.threads or -1
+        frame,
+        label=labels if labels.shape[1] > 1 else labels[:, 0],
+        weight=weights,
+        thread_count=options.threads or -1,
     )
     pool.quantize(border_count=options.border_count)
     return pool

@@ -50,6 +50,7 @@ def train_gbm(
     feature_names: Sequence[str],
     on_progress: Report | None = None,
     *,
+    weights: npt.NDArray[np.float32] | None = None,
     rows_digest: str = "",
     cache: DatasetCache | None = None,
     snapshots: Snapshots | None = None,
@@ -65,6 +66,7 @@ def train_gbm(
         options: Size, kind, device and seed of the model.
         feature_names: Names of all columns in order.
         on_progress: Called after every tree with the number of trees grown and of all trees.
+        weights: Weight of each row; ``None`` lets all count alike. Shape ``(rows,)``.
         rows_digest: Digest of the data that the rows were made from. *cache* and *snapshots* need it to find them.
         cache: Folder for the constructed Dataset.
         snapshots: Folder for progress. A training that is killed and called again gives the model of an uninterrupted
@@ -82,6 +84,7 @@ def train_gbm(
         chunks=chunks,
         y=y,
         names=feature_names,
+        weights=weights,
         rows_digest=rows_digest,
         cache=cache,
         snapshots=snapshots,
@@ -97,6 +100,7 @@ class _Inputs:
     chunks: Chunks
     y: Labels
     names: Sequence[str]
+    weights: npt.NDArray[np.float32] | None
     rows_digest: str
     cache: DatasetCache | None
     snapshots: Snapshots | None
@@ -156,6 +160,7 @@ def _grow(
     if past is not None and past.rounds > options.num_trees:
         past = None
     data.set_label(y)
+    data.set_weight(inputs.weights)
     data.set_field("init_score", None if past is None else past.scores)
     if past is not None:
         seed = past.parts[0].text.partition("[feature_fraction_seed: ")[2].partition("]")[0]
@@ -203,6 +208,7 @@ def _fingerprint(parameters: Mapping[str, object], y: npt.NDArray[np.float32], i
         "columns": list(inputs.names),
         "rows": inputs.rows_digest,
         "label": hashlib.sha256(y.tobytes()).hexdigest(),
+        "weights": None if inputs.weights is None else hashlib.sha256(inputs.weights.tobytes()).hexdigest(),
         "lightgbm": lightgbm.__version__,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -71,6 +71,7 @@ def train_xgboost(
     options: XgboostOptions,
     columns: Sequence[str],
     *,
+    weights: npt.NDArray[np.float32] | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> FittedTrees:
@@ -82,6 +83,7 @@ def train_xgboost(
         labels: Labels, finite. Shape ``(rows, targets)``.
         options: Size of the model and its seed.
         columns: Names of all columns in order.
+        weights: Weight of each row; ``None`` lets all count alike. Shape ``(rows,)``.
         on_progress: Called after every tree with the number of trees grown and of all trees.
         should_stop: Called after every tree. When it returns true, the training ends.
 
@@ -96,7 +98,7 @@ def train_xgboost(
     check_rows(chunks, labels, columns)
     xgboost = _library()
     data = xgboost.QuantileDMatrix(
-        _batches(xgboost, chunks, centred(labels)), max_bin=options.max_bin, nthread=options.threads or None
+        _batches(xgboost, chunks, centred(labels), weights), max_bin=options.max_bin, nthread=options.threads or None
     )
     booster = xgboost.train(
         _parameters(options),
@@ -144,7 +146,7 @@ def _parameters(options: XgboostOptions) -> Mapping[str, object]:
     }
 
 
-def _batches(xgboost: Any, chunks: Chunks, labels: Floats) -> Any:  # noqa: ANN401 - xgboost is untyped
+def _batches(xgboost: Any, chunks: Chunks, labels: Floats, weights: npt.NDArray[np.float32] | None) -> Any:  # noqa: ANN401 - xgboost is untyped
     """Return XGBoost's iterator over the rows; it reads them several times."""
     import pandas as pd  # noqa: PLC0415 - needed here only
 
@@ -164,7 +166,8 @@ def _batches(xgboost: Any, chunks: Chunks, labels: Floats) -> Any:  # noqa: ANN4
             first, self._row = self._row, self._row + len(part[0])
             # Columns of a frame without a copy; XGBoost reads int8 and float32 columns where they lie.
             frame = pd.DataFrame({str(index): column for index, column in enumerate(part)}, copy=False)
-            input_data(data=frame, label=labels[first : self._row])
+            weight = None if weights is None else weights[first : self._row]
+            input_data(data=frame, label=labels[first : self._row], weight=weight)
             return True
 
     return Batches()

@@ -25,6 +25,7 @@ neutralize = 0.25
 feature_set = "small"
 every = 4
 first_era = "0010"
+half_life = 30
 newest = 60
 validation_eras = 14
 holdout_eras = 40

@@ -158,6 +158,7 @@ class LightGBM(Kind):
                 owner.options.gbm,
                 str(owner.target),
                 job.report_progress,
+                half_life=job.half_life,
                 checkpoints=job.checkpoints,
                 should_stop=job.should_stop,
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bot.errors import OperatorNeeded
-from bot.members.fitting import Facts, FitJob
+from bot.members.fitting import Facts, FitJob, era_weights
 from bot.members.graphs import check_inputs, heads
 from bot.members.limits import Limit, out_of_range
 from bot.members.member import Member
@@ -100,7 +100,7 @@ class Linear(Kind):
 
 def _rows(job: FitJob, positions: Sequence[int]) -> Iterator[LinearRows]:
     """Yield the rows of each era; stop where the job is stopped."""
-    targets = job.unit.targets
+    targets, weights = job.unit.targets, era_weights(positions, job.half_life)
     for done, position in enumerate(positions):
         if job.should_stop():
             raise TrainingStopped(f"stopped after era {done} of {len(positions)}")
@@ -109,7 +109,12 @@ def _rows(job: FitJob, positions: Sequence[int]) -> Iterator[LinearRows]:
         )
         prepared = job.data.prepared(position)
         labels = np.stack([job.data.label(position, name) for name in targets], axis=1)
-        yield LinearRows(features=prepared.features, engineered=prepared.engineered, labels=labels)
+        yield LinearRows(
+            features=prepared.features,
+            engineered=prepared.engineered,
+            labels=labels,
+            weight=weights[position],
+        )
 
 
 KIND = Linear()

@@ -15,7 +15,7 @@ import structlog
 import torch
 
 from bot.errors import OperatorNeeded
-from bot.members.fitting import Device, TrainingEras
+from bot.members.fitting import Device, TrainingEras, era_weights
 from bot.members.network.options import NetworkOptions
 from bot.members.network.setup import network_config, training_options
 from bot.members.network.validation_score import ValidationScore
@@ -64,6 +64,7 @@ class NetworkFitter:
         target: Target whose validation score decides when to stop.
         residual: Share of the benchmark's part that is taken out of the labels; ``None`` learns the targets.
         score: Validation score.
+        half_life: Eras after which an era counts half as much in the loss; 0 lets all count alike.
         device: Device to train on.
         checkpoints: Folder for the state of runs, finished ones too; the caller removes it in the end.
         report_progress: Called with the progress.
@@ -79,6 +80,7 @@ class NetworkFitter:
     checkpoints: Path
     refit_data: TrainingEras | None = None
     residual: float | None = None
+    half_life: int = 0
     report_progress: ProgressCallback = lambda _stage, _share, _note: None
     should_stop: Callable[[], bool] = lambda: False
     record_metrics: RecordMetrics = lambda _run, _step, _measured: None
@@ -185,7 +187,7 @@ class NetworkFitter:
 
         trained = train(
             config,
-            data.eras(training),
+            data.eras(training, era_weights(training, self.half_life) if self.half_life else None),
             data.eras(validation),
             options,
             score=score,
@@ -219,6 +221,7 @@ class NetworkFitter:
             "content": data.content,
             "benchmark": None if data.benchmark is None else _digest(data.benchmark),
             "score": asdict(self.score),
+            "half_life": self.half_life,
             "stacked": [asdict(PRESETS[self.options.stacked_preset]), self.options.stacked_chunk]
             if config.stacked
             else None,

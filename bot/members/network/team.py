@@ -98,6 +98,7 @@ def _fitter(job: FitJob, options: NetworkOptions) -> NetworkFitter:
             corr_multiplier=job.corr_multiplier if pays else 0.0,
             mmc_multiplier=job.mmc_multiplier if pays else 0.0,
         ),
+        half_life=job.half_life,
         device=job.device,
         checkpoints=job.checkpoints,
         report_progress=job.report_progress,

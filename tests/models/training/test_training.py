@@ -214,6 +214,26 @@ def test_an_era_larger_than_a_batch_is_split():
     assert trained.evaluations[-1].step == 12
 
 
+def test_an_era_without_weight_teaches_nothing():
+    """Eras of weight 0 leave the gradient to the others; equal weights change no bit."""
+    data, empty = world().part(0, 12), World([], [])
+    plain = train(PLAIN, data, empty, OPTIONS, score=score)
+    equal = train(PLAIN, data.changed(lambda batch: replace(batch, weight=1.0)), empty, OPTIONS, score=score)
+    noisy = data.changed(
+        lambda batch: replace(batch, targets=batch.targets[::-1].copy(), weight=0.0) if int(batch.era) % 2 else batch
+    )
+    blind = train(PLAIN, noisy, empty, replace(OPTIONS, weight_decay=0.0), score=score)
+    other = noisy.changed(lambda batch: replace(batch, targets=1 - batch.targets) if batch.weight == 0 else batch)
+    again = train(PLAIN, other, empty, replace(OPTIONS, weight_decay=0.0), score=score)
+
+    assert _bits(plain) == _bits(equal)
+    assert _bits(blind) == _bits(again) != _bits(plain)
+
+
+def _bits(trained):
+    return [value.numpy().tobytes() for value in trained.network.state_dict().values()]
+
+
 def test_without_validation_the_last_weights_are_kept():
     """A final fit on all eras runs its epochs and reports no CORR."""
     data = world().part(0, 6)

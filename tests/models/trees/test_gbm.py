@@ -46,6 +46,21 @@ def test_chunks_and_types_give_one_model():
     assert blocks == matrix
 
 
+def test_weighted_rows_are_those_of_lightgbm():
+    """Row weights give the trees that plain LightGBM grows with them; equal weights give those without."""
+    features, engineered, y = data()
+    weights = np.linspace(0.2, 1.8, len(y)).astype(np.float32)
+    plain = {"objective": "regression", "learning_rate": 0.1, "max_depth": 3, "num_leaves": 7, "feature_fraction": 0.5}
+    matrix = np.concatenate([features, engineered], axis=1, dtype=np.float64)
+    dataset = lightgbm.Dataset(matrix, y, weight=weights)
+    booster = lightgbm.train({**plain, "seed": 1, "num_threads": 1, "verbosity": -1}, dataset, 12)
+    chunks = [columns(features, engineered)]
+    ours = train_gbm(chunks, y, TINY, NAMES, weights=weights)
+
+    assert _trees(ours) == _trees(booster.model_to_string())
+    assert _trees(ours) != _trees(train_gbm(chunks, y, TINY, NAMES))
+
+
 def test_the_trees_are_those_of_lightgbms_defaults():
     """Layout, sample and where the values lie change nothing: one thread of plain LightGBM grows the same trees."""
     features, engineered, y = data()
