@@ -1,5 +1,7 @@
 """Weights of training eras."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,7 +19,7 @@ def test_a_weight_halves_with_every_half_life(positions, half_life):
     weights = era_weights(positions, half_life)
 
     assert np.mean(list(weights.values())) == pytest.approx(1)
-    for older, newer in zip(positions, positions[1:], strict=False):
+    for older, newer in pairwise(positions):
         assert weights[older] / weights[newer] == pytest.approx(0.5 ** ((newer - older) / half_life))
 
 

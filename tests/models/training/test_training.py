@@ -286,7 +286,7 @@ def test_batches_have_the_fields_callers_build():
     """The interface between the era store and training."""
     names = [field.name for field in fields(EraBatch)]
 
-    assert names == ["era", "features", "engineered", "targets", "predictions", "benchmark"]
+    assert names == ["era", "features", "engineered", "targets", "predictions", "benchmark", "weight"]
 
 
 def test_a_benchmark_is_taken_out_of_what_is_learned():
