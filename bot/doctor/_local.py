@@ -15,6 +15,7 @@ from bot.doctor.checks import Check, failure, guarded, named, note, ok, warning
 from bot.errors import ArtifactInvalid, BadConfig, BadCredentials, NoChampion
 from bot.features.feature_sets import FeatureMetadata
 from bot.history.published import history_path, read
+from bot.judging.adoption import is_adopted
 from bot.record.ledger import Ledger
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
@@ -200,10 +201,8 @@ def _champion(settings: Settings, recipe: str) -> Iterator[Check]:
     try:
         identity = store.champions(recipe)[0]
     except NoChampion as error:
-        refused = store.kept_back().get(recipe)
-        yield failure(
-            name, error, f"run `bot promote {refused.id}`, or `bot retrain`" if refused else "run `bot retrain`"
-        )
+        refused, todo = store.kept_back().get(recipe), _how_to_make(recipe)
+        yield failure(name, error, f"run `bot promote {refused.id}`, or {todo}" if refused else f"run {todo}")
         return
     artifact = store.open(identity)
     Scorer(artifact)
@@ -226,6 +225,14 @@ def _champion(settings: Settings, recipe: str) -> Iterator[Check]:
             store.open(other)
         except ArtifactInvalid as error:
             yield warning("artifact", str(error), f"remove the folder artifacts/{other}; it is never used")
+
+
+def _how_to_make(recipe: str) -> str:
+    """Return the command that makes a recipe's first champion."""
+    try:
+        return f"`bot adopt {recipe}`" if is_adopted(recipe_file.find(recipe)) else "`bot retrain`"
+    except BadConfig:  # the check of the recipes reports it
+        return "`bot retrain`"
 
 
 def _history(settings: Settings) -> Iterator[Check]:

@@ -12,6 +12,7 @@ A hold-out proves nothing here: the models may have learned from every era that 
 """
 
 import platform
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -132,6 +133,8 @@ class Adopter:
         data = select_training_data(
             synced.store, synced.returns, plan, FeatureMetadata.read(self._data(plan) / "features.json")
         )
+        for left in self.state_dir.glob("adopt-*/"):  # by an adoption that was killed; only one runs at a time
+            shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix="adopt-", dir=self.state_dir) as scratch:
             served = Path(scratch) / "served"
             write_inputs(data, synced, served)

@@ -60,8 +60,10 @@ def test_a_recipe_that_was_never_adopted_is_named(mine):
     """`bot retrain` has nothing to train and names `bot adopt`; a recipe that trains cannot be adopted."""
     write_program(mine)
     retrained, adopted = mine.bot("retrain", "--recipe", "mine"), mine.bot("adopt", "demo")
+    examined = " ".join(mine.bot("doctor").stdout.split())
 
     assert retrained.returncode == adopted.returncode == 78
+    assert "run `bot adopt mine`" in examined
     assert "recipe 'mine' has nothing to train and no champion yet; run `bot adopt mine`" in retrained.stderr
     assert "member tsmixer of kind tsmixer has to be trained; run `bot retrain --recipe demo`" in adopted.stderr
 
