@@ -118,6 +118,9 @@ def select_training_data(
     """Select the columns that the recipe trains on; see :func:`read_training_data`."""
     recipe = plan.recipe
     sets: dict[str | None, TrainingSet] = {}
+    # The leakage checks read the targets of the histories, learned or not.
+    needs = (registry.find(unit.owner.kind).needs(unit.owner) for unit in plan.units)
+    past = tuple(dict.fromkeys(name for one in needs for name in one.history))
     for name in dict.fromkeys((None, *(one.feature_set for one in plan.members))):
         features = metadata.members(name or plan.feature_set)
         manifest = Preprocess(
@@ -128,7 +131,13 @@ def select_training_data(
             engineered=recipe.engineered,
         )
         sets[name] = TrainingSet.select(
-            store, manifest, targets=plan.targets, history_targets=(), lookback=0, table=returns
+            store,
+            manifest,
+            targets=plan.targets,
+            further_targets=past,
+            history_targets=(),
+            lookback=0,
+            table=returns,
         )
     models = {
         unit.owner.name: _of_model(unit, plan, sets[unit.owner.feature_set], store, returns) for unit in plan.units

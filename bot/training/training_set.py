@@ -106,7 +106,7 @@ class TrainingSet:
         manifest: Preprocess,
         *,
         targets: Sequence[str],
-        tree_targets: Sequence[str] = (),
+        further_targets: Sequence[str] = (),
         history_targets: Sequence[str],
         lookback: int,
         table: FeatureReturns,
@@ -114,12 +114,14 @@ class TrainingSet:
         """
         Select the columns of *manifest* from a store, and their realised returns from the *table* of all features.
 
+        The caller reads *further_targets* too, which no model learns.
+
         Returns for targets that the table lacks are computed from the store.
 
         Raises:
             SchemaMismatch: The store lacks a feature or a target.
         """
-        columns = store.select(manifest.features, tuple(dict.fromkeys((*targets, *tree_targets, *history_targets))))
+        columns = store.select(manifest.features, tuple(dict.fromkeys((*targets, *further_targets, *history_targets))))
         position = {name: index for index, name in enumerate(store.manifest.features)}
         known = bool(history_targets) and set(history_targets) <= set(table.targets)
         return cls.build(

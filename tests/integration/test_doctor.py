@@ -131,7 +131,7 @@ FAULTS = {
         lambda p: p.patch.setattr(_local, "available_memory", lambda: 100 << 20), "memory", "a submission takes", 78
     ),
     "memory for submitting alone": (
-        lambda p: p.patch.setattr(_local, "available_memory", lambda: 1 << 30), "memory", "training trees", 0
+        lambda p: p.patch.setattr(_local, "available_memory", lambda: 1 << 30), "memory", "training gbm (lightgbm)", 0
     ),
     "state is a file": (lambda p: p.set(BOT_STATE_DIR=__file__), "state", "is not a folder", 78),
     "newer ledger": (newer_ledger, "ledger", "written by a newer bot", 78),

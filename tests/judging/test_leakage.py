@@ -13,6 +13,7 @@ from bot.data.reference_predictions import ReferencePredictions
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess
 from bot.history.factor_history import FeatureReturns, minimum_lag
+from bot.history.feature_returns import update as update_returns
 from bot.judging._champion_comparison import Challenger, Champions, Holdout, ServingCheck, compare_with_champion
 from bot.judging.judge import Ensemble
 from bot.judging.leakage import check_lag, check_plausibility, check_purge, eras_used_by_artifact
@@ -26,7 +27,7 @@ from bot.serving.scorer import Members
 from bot.tournament.columns import EMBARGO
 from bot.training.recipes import DEMO
 from bot.training.splits import UsedEras, holdout
-from bot.training.training_data import used_eras
+from bot.training.training_data import select_training_data, used_eras
 from bot.training.training_set import TrainingSet
 from models.trees.gbm_options import PRESETS
 from tests.harness.recipes import remade
@@ -190,6 +191,20 @@ def test_history_that_is_a_little_too_new_is_found(world, by):
 
     assert check_lag(data, positions).ok
     assert not check_lag(shifted(data, by), positions).ok
+
+
+def test_a_history_of_targets_that_no_model_learns_is_checked(world):
+    """The check reads the history's targets where the recipe has them nowhere else."""
+    folder, columns = world
+    network = {"history_targets": ("target_ender_20",), "lookback": 8}
+    recipe = remade(DEMO, targets=(), network=network, neutralizers="small")
+    plan = recipe.resolved(data_version="v5.3", feature_set="small", target=TARGET)
+    returns, metadata = update_returns(columns.store, HISTORY[1:]), FeatureMetadata.read(folder / "features.json")
+
+    data = select_training_data(columns.store, returns, plan, metadata)
+
+    assert data.models["tsmixer"].targets == (TARGET,)
+    assert check_lag(data.models["tsmixer"], cut(data.main).holdout).value == "48 histories"
 
 
 @given(gap=st.integers(-40, 40), target=st.sampled_from(HISTORY))
