@@ -205,7 +205,7 @@ class Adopter:
             "weights": plan.weights,
             "judged_prefix": "",
             "scores": {},
-            ELSEWHERE: [unit.owner.name for unit in plan.units if _needs(unit).elsewhere],
+            ELSEWHERE: [unit.owner.name for unit in plan.units],
             "decision": {"champion": None, "promote": True, "findings": [], "reason": "adopted by hand, not judged"},
             "packages": {name: version(name) for name in ("onnxruntime", "numpy")},
             "machine": platform.machine(),

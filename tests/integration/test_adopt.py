@@ -68,6 +68,22 @@ def test_a_recipe_that_was_never_adopted_is_named(mine):
     assert "member tsmixer of kind tsmixer has to be trained; run `bot retrain --recipe demo`" in adopted.stderr
 
 
+def test_the_benchmark_alone_is_adopted(mine):
+    """Numerai's own model needs no training either; it cannot be evaluated here."""
+    (mine.root / "recipes").mkdir()
+    (mine.root / "recipes" / "theirs.toml").write_text('[members.theirs]\nkind = "benchmark"\n')
+    adopted, sent, evaluated = (
+        mine.bot(*words, BOT_RECIPE="theirs")
+        for words in (("adopt", "theirs"), ("submit", "--round", "latest"), ("evaluate",))
+    )
+
+    assert adopted.returncode == 0, adopted.stderr
+    assert sent.returncode == 0, sent.stderr
+    assert (entry(mine).state, entry(mine).filled_by) == ("confirmed", "champion")
+    assert evaluated.returncode == 78
+    assert "it may have learned from these eras: it was not trained here (theirs)" in evaluated.stderr
+
+
 MIXED = """
 base = "demo"
 [members.gbm]
