@@ -139,12 +139,9 @@ def run_command(
         raise CommandFailed(f"{about} {error}") from None
     except OSError as error:  # a full disk must not cost the round, which another fallback may save
         raise CommandFailed(f"{about} cannot be run: {state_error(state_dir, error)}") from None
-    return CommandRun(
-        predictions=predictions,
-        seconds=float(report["seconds"]),
-        peak_mib=int(report["peak"]) >> 20,
-        output=output,
-    )
+    seconds, peak_mib = float(report["seconds"]), int(report["peak"]) >> 20
+    log.info("command.finished", member=name, rows=len(predictions), seconds=round(seconds, 2), peak_mib=peak_mib)
+    return CommandRun(predictions=predictions, seconds=seconds, peak_mib=peak_mib, output=output)
 
 
 @contextmanager

@@ -99,6 +99,11 @@ class Command(Kind):
             yield 'command must name a program, such as ["python", "predict.py"]'
         if any("\0" in word for word in (*options.command, options.folder)):
             yield "command and folder must not hold a NUL"
+        for key, value in (("target", member.target), ("feature_set", member.feature_set)):
+            if value is not None:
+                yield f"{key} = {value!r}: a program reads the whole live file; remove the key"
+        if member.label != "target":
+            yield f"label = {member.label!r}: a program learns nothing here; remove the key"
         if ".." in Path(options.folder).parts:
             yield f"folder = {options.folder!r} must not lead upwards; write an absolute path"
 

@@ -38,6 +38,8 @@ def model(tmp_path):
         ('command = ["a"]\nfolder = "../state"', "must not lead upwards"),
         ('command = ["a"]\ntime_s = 3600', "time_s = 3600 must be at least 1 and at most 600"),
         ('command = ["a"]\nmemory_mib = 1', "memory_mib = 1 must be at least 16"),
+        ('command = ["a"]\nlabel = "residual"', "a program learns nothing here"),
+        ('command = ["a"]\nfeature_set = "small"', "a program reads the whole live file"),
         ('command = ["a"]\nmemory = 1', "memory is unknown; did you mean memory_mib?"),
     ],
 )
