@@ -34,14 +34,14 @@ def smaller(member: Member) -> Member:
     """Return a member in the size of a small world, with all its choices."""
     options = member.options
     if member.kind in ("tsmixer", "mlp"):
-        network = replace(options.network, encoder=(128, 64), seeds=1, batch_rows=4096)
-        network = replace(network, steps=300) if network.steps else replace(network, epochs=4)
+        network = replace(options.network, encoder=(32,), seeds=1)
+        network = replace(network, steps=120) if network.steps else replace(network, epochs=2)
         if member.kind == "tsmixer":
-            network = replace(network, lookback=16, history_targets=HISTORY, hidden=32, feed_forward=64, blocks=2)
+            network = replace(network, lookback=6, history_targets=HISTORY, hidden=8, feed_forward=16, blocks=1)
         options = replace(options, network=network)
     elif member.kind == "lightgbm":
         trees = {
-            "num_trees": 150,
+            "num_trees": 100,
             "learning_rate": 0.05,
             "num_leaves": 15,
             "min_data_in_leaf": 200,
@@ -93,7 +93,7 @@ def recipes() -> list[Recipe]:
 
 def run(root: Path, seeds: int, world_seed: int) -> Comparison:
     """Generate a world and compare the recipes on it."""
-    size = replace(SIZES["tiny"], train_eras=140, validation_eras=120, rows=(300, 300))
+    size = replace(SIZES["tiny"], train_eras=140, validation_eras=120, rows=(250, 250), signal=0.12)
     generate(root / "world", size=size, seed=world_seed, benchmark_share=0.5)
     shutil.copytree(root / "world" / "v5.3", root / "state" / "data" / "v5.3")
     files = [root / "world" / "v5.3" / name for name in ("train.parquet", "validation.parquet")]
@@ -102,12 +102,12 @@ def run(root: Path, seeds: int, world_seed: int) -> Comparison:
     experiment = Experiment(
         state_dir=root / "state",
         data_version="v5.3",
-        feature_set="medium",
+        feature_set="small",
         target=TARGET,
         recipe=chosen[0],
         eras=None,
         every=1,
-        chunk=100,
+        chunk=125,
         device="cpu",
     )
     return compare(experiment, chosen, seeds=seeds)
