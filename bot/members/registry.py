@@ -35,6 +35,7 @@ BUILT_IN: Mapping[str, str] = {
     "linear": "bot.members.kinds.linear",
     "xgboost": "bot.members.kinds.xgboost",
     "catboost": "bot.members.kinds.catboost",
+    "onnx": "bot.members.kinds.onnx",
 }
 """Module of each built-in kind; a kind is the module's ``KIND``."""
 
