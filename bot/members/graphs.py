@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.errors import OperatorNeeded
-from bot.features.preprocess import Preprocess
 from bot.members.fitting import FitJob, TrainingEras, row_weights
+from bot.members.outputs import check_inputs, heads
 from bot.members.registry import Source
 from bot.members.rows import EraRows, Scores
 from models.inference.tree_graph import TreeGraph
@@ -150,25 +150,3 @@ class GraphModel:
         prepared = rows.prepared(self._preprocess)
         found = self._trees.predict(prepared.features, prepared.engineered)
         return {name: found[:, column] for name, column in self._heads.items()}
-
-
-def check_inputs(inputs: Sequence[str], preprocess: Preprocess) -> None:
-    """Raise ``ValueError`` if a model takes other columns than the preprocessing makes, or another order of them."""
-    if tuple(inputs) != (*preprocess.features, *preprocess.engineered_names):
-        raise ValueError(
-            f"the model takes {len(inputs)} columns that are not those of the preprocessing in their order"
-        )
-
-
-def heads(source: Source, targets: Sequence[str]) -> dict[str, int]:
-    """
-    Return the output of each member by its position in *targets*.
-
-    Raises:
-        ValueError: The model does not predict a member's target.
-    """
-    try:
-        return {one.name: tuple(targets).index(str(one.target)) for one in source.unit.members}
-    except ValueError:
-        wanted = ", ".join(source.unit.targets)
-        raise ValueError(f"the model predicts {', '.join(targets)}, its members need {wanted}") from None

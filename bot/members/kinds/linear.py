@@ -7,9 +7,9 @@ import numpy as np
 
 from bot.errors import OperatorNeeded
 from bot.members.fitting import Facts, FitJob, era_weights
-from bot.members.graphs import check_inputs, heads
 from bot.members.limits import Limit, out_of_range
 from bot.members.member import Member
+from bot.members.outputs import check_inputs, heads
 from bot.members.registry import Kind, Needs, Source
 from bot.members.rows import EraRows, Scores
 from models.linear.linear_model import LinearModel

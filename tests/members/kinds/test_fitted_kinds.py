@@ -1,5 +1,7 @@
 """Kinds whose models are fitted on the eras of a store and loaded again, one case a kind."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -151,6 +153,16 @@ def test_options_out_of_range_are_named(name: str) -> None:
     key = next(iter(OPTIONS[name]))
     wrong = replace(member, options=replace(member.options, **{key: -1}))
     assert [line.split(" = ")[0] for line in found.problems(wrong)] == [key]
+
+
+def test_a_regression_is_loaded_without_onnxruntime() -> None:
+    """Numerai's machines have no onnxruntime and no scipy, and run linear members."""
+    script = (
+        "import sys; sys.modules['onnxruntime'] = sys.modules['scipy'] = None; import bot.members.kinds.linear as one;"
+        " print(one.KIND.options())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_missing_library_is_refused_before_a_retrain(monkeypatch: pytest.MonkeyPatch) -> None:
