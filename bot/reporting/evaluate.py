@@ -203,6 +203,11 @@ def _score_figures(measured: EraMeasurements, block: int) -> Figures:
             }
             for name in measured.scores["corr"]
         },
+        "references": {
+            name: member_figures(series, block=block, noise=measured.noise("corr"))
+            for name, series in measured.others.items()
+            if np.isfinite(series).any()
+        },
         "by_target": target_figures(measured, block=block),
     }
 

@@ -51,6 +51,9 @@ def _scores(content: Mapping[str, Any]) -> Table:
         others = [_interval(figures[score]) if score in figures else "not computed" for score in ("mmc", "bmc", "fnc")]
         risk = (format_number(corr["sharpe"], 2), format_number(corr["max_drawdown"], 3))
         table.add_row(member, _interval(corr), *risk, *others, _interval(corr["recent"]))
+    for name, corr in content["references"].items():
+        risk = (format_number(corr["sharpe"], 2), format_number(corr["max_drawdown"], 3))
+        table.add_row(name, _interval(corr), *risk, "", "", "", _interval(corr["recent"]))
     return table
 
 
