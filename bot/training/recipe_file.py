@@ -325,8 +325,11 @@ def _problems(recipe: Recipe) -> Iterable[str]:
         yield "the weights of all members are 0; one of them must be over 0"
     for member in recipe.members:
         yield from _member_problems(member, {one.name: one for one in recipe.members})
-        if recipe.weighting != "fixed" and registry.find(member.kind).needs(member).files:
-            yield f"weighting = {recipe.weighting!r} cannot weigh members.{member.name}, which scores no past era; take 'fixed'"
+        if recipe.weighting != "fixed" and registry.find(member.kind).needs(member).elsewhere:
+            yield (
+                f"weighting = {recipe.weighting!r} cannot weigh members.{member.name}: it was trained elsewhere, maybe on the"
+                " eras that weigh it; take 'fixed'"
+            )
     targets = [recipe.target, *recipe.targets, *(one.target for one in recipe.members)]
     needs = [registry.find(one.kind).needs(one) for one in recipe.members]
     yield from _target_problems([*filter(None, targets), *(name for one in needs for name in one.history)])
