@@ -39,7 +39,7 @@ class CatBoost(Kind):
             benchmark=member.label == "residual",
             heads=True,
             in_memory=True,
-            hosted="Numerai's machines have no onnxruntime",
+            hosted="it is scored by onnxruntime, which they lack",
             packages=("catboost", "onnx"),
             extra="catboost",
         )

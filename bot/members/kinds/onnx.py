@@ -101,7 +101,7 @@ class Onnx(Kind):
 
     def needs(self, member: Member) -> Needs:  # noqa: ARG002 - all members of this kind need the same
         """Return that it needs no training here."""
-        return Needs(training=False, elsewhere=True, hosted="Numerai's machines have no onnxruntime")
+        return Needs(training=False, elsewhere=True, hosted="it is scored by onnxruntime, which they lack")
 
     def outside(self, member: Member) -> str:
         """Return the digests of both files; empty where one is missing, which :meth:`fit` refuses."""

@@ -41,7 +41,7 @@ class XGBoost(Kind):
             benchmark=member.label == "residual",
             heads=True,
             in_memory=True,
-            hosted="Numerai's machines have no onnxruntime",
+            hosted="it is scored by onnxruntime, which they lack",
             packages=(_distribution(), "onnx"),
             extra="xgboost",
         )
