@@ -32,7 +32,7 @@ def entry(installation, number=FIRST_ROUND):
 def test_the_program_of_the_readme_fills_a_slot(mine):
     """Adopted, it predicts the round; an edit in its folder changes nothing until it is adopted again."""
     folder = write_program(mine)
-    adopted = mine.bot("adopt", "mine")
+    adopted = mine.bot("adopt", "mine", BOT_MAX_EXPOSURE="0.001")
     (folder / "predict.py").write_text("raise SystemExit(1)")
     sent, again = mine.bot("submit", "--round", "latest"), mine.bot("adopt", "mine")
     retrained = mine.bot("retrain", "--recipe", "mine")
@@ -43,6 +43,7 @@ def test_the_program_of_the_readme_fills_a_slot(mine):
 
     assert adopted.returncode == 0, adopted.stderr
     assert "may have learned from these eras" in adopted.stdout
+    assert "warning: the gate on exposure refuses this" in adopted.stdout
     assert f"recipe mine: champion is {champion}, on v5.3; adopted by hand, not judged" in adopted.stdout
     assert sent.returncode == 0, sent.stderr
     assert (entry(mine).state, entry(mine).artifact, entry(mine).filled_by) == ("confirmed", champion, "champion")

@@ -39,13 +39,18 @@ def adopt_recipe(name: str, data_version: str | None) -> None:
         )
         plan = assembly.resolve_recipe(settings, recipe, data_version=data_version or pins[name].to_train)
         adopted = adopter.adopt(plan)
-    _show(name, adopted)
+    _show(name, adopted, settings.max_exposure)
 
 
-def _show(recipe: str, adopted: Adopted) -> None:
+def _show(recipe: str, adopted: Adopted, max_exposure: float) -> None:
     out = console()
     for trial in adopted.trials:
         out.print(_table(trial))
+        if trial.exposure > max_exposure:
+            typer.echo(
+                f"warning: the gate on exposure refuses this: {trial.exposure:.3f} is over BOT_MAX_EXPOSURE ="
+                f" {max_exposure:g}; neutralize more"
+            )
     for member, facts in adopted.facts.items():
         for path, sha256 in dict(facts.get("files", {})).items():
             typer.echo(f"{member}: {path} {sha256[:12]}")
