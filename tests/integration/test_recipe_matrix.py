@@ -150,10 +150,11 @@ FILES = {"mine": RECIPE, "older": OLDER}
 
 @dataclass
 class Ran:
-    """A recipe, the manifest of the artifact that it made, and the result of every command."""
+    """A recipe, the manifest of the artifact that it made, the figures of its report, and the result of every command."""
 
     recipe: Recipe
     manifest: dict[str, Any]
+    figures: dict[str, Any]
     results: dict[str, Result]
 
     @property
@@ -184,7 +185,10 @@ def ran(request, trained, world_folder, tmp_path_factory):
         assert results["retrain"].exit_code == 0, results["retrain"].output
         store = ArtifactStore(installation.state / "artifacts")
         manifest = store.open(store.champions(name)[0]).manifest
-        yield Ran(recipe=recipe_file.find(name), manifest=manifest, results=results)
+        (figures,) = (installation.state / "reports").glob("*.json")
+        yield Ran(
+            recipe=recipe_file.find(name), manifest=manifest, figures=json.loads(figures.read_text()), results=results
+        )
 
 
 def entries(table: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -248,6 +252,15 @@ def test_the_artifact_is_that_of_the_recipe(ran):
     assert [one.target for one in from_manifest(manifest)] == [one.target or ran.target for one in recipe.members]
     assert manifest["target"] == ran.target
     assert manifest["feature_set"] == (recipe.feature_set or "medium")
+
+
+def test_only_a_network_with_classes_is_calibrated(ran):
+    """A network with one output for each target has no probabilities; the report gives the reason."""
+    network = next(one.options.network for one in ran.recipe.members if one.kind == "tsmixer")
+    reason = "the network gives one score for each target, and no probabilities of classes"
+
+    assert (ran.figures["calibration"] is None) == (network.head == "score")
+    assert (ran.figures["not_computed"].get("calibration") == reason) == (network.head == "score")
 
 
 def test_the_doctor_reads_the_recipe(ran):

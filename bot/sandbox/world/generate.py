@@ -72,9 +72,17 @@ class World:
     data_version = VERSION
 
     def __init__(
-        self, directory: Path, size: WorldSize, *, seed: int, persistence: float, benchmark_share: float = 1.0
+        self,
+        directory: Path,
+        size: WorldSize,
+        *,
+        seed: int,
+        persistence: float,
+        benchmark_share: float = 1.0,
+        benchmark_noise: float = 1.0,
     ) -> None:
         self.directory = directory
+        self._benchmark_noise = benchmark_noise
         self._seed = seed
         self._schema = make_schema(size, seed)
         self._market = Market(size, self._schema, seed=seed, persistence=persistence, benchmark_share=benchmark_share)
@@ -95,6 +103,7 @@ class World:
             seed=about["seed"],
             persistence=about["persistence"],
             benchmark_share=about.get("benchmark_share", 1.0),
+            benchmark_noise=about.get("benchmark_noise", 1.0),
         )
         world._rewind()
         return world
@@ -143,7 +152,7 @@ class World:
         staging = folder.with_name(f".{folder.name}-{os.getpid()}")
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
-        reference = _reference_predictions(era, self._seed)
+        reference = _reference_predictions(era, self._seed, self._benchmark_noise)
         write_live(staging, self._schema, era, reference.benchmarks)
         truth: dict[str, Any] = {
             "ids": np.array(era.ids),
@@ -169,7 +178,7 @@ class World:
         with HistoryWriter(folder, self._schema) as writer:
             for position in range(last):
                 era = self._market.next_era()
-                reference = _reference_predictions(era, self._seed)
+                reference = _reference_predictions(era, self._seed, self._benchmark_noise)
                 writer.add(
                     era,
                     label=f"{position + 1:04d}",
@@ -188,6 +197,7 @@ def generate(
     seed: int = 1,
     persistence: float = 0.15,
     benchmark_share: float = 1.0,
+    benchmark_noise: float = 1.0,
 ) -> World:
     """
     Generate a world.
@@ -200,6 +210,7 @@ def generate(
             predict nothing.
         benchmark_share: Share of the features whose lasting part benchmark and meta model know. At 1 they know all of the
             lasting signal, and a model can only know it better; below, there is a part that they do not know.
+        benchmark_noise: Factor of their noise. At 1 a well trained model is better than they are.
 
     Raises:
         FileExistsError: *directory* already holds a complete world.
@@ -209,7 +220,14 @@ def generate(
     for name in (VERSION, "rounds", "truth", "later"):
         shutil.rmtree(directory / name, ignore_errors=True)
     chosen = SIZES[size] if isinstance(size, str) else size
-    world = World(directory, chosen, seed=seed, persistence=persistence, benchmark_share=benchmark_share)
+    world = World(
+        directory,
+        chosen,
+        seed=seed,
+        persistence=persistence,
+        benchmark_share=benchmark_share,
+        benchmark_noise=benchmark_noise,
+    )
     world._write_history(chosen)  # noqa: SLF001 - the class and this function share one module
     truth = directory / "truth"
     truth.mkdir()
@@ -219,6 +237,7 @@ def generate(
         "seed": seed,
         "persistence": persistence,
         "benchmark_share": benchmark_share,
+        "benchmark_noise": benchmark_noise,
     }
     # Written last: a world is complete when it has this file.
     (truth / "world.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
@@ -232,12 +251,12 @@ def _unresolved(era: Era, weeks_left: int) -> frozenset[str]:
     return frozenset(names | ({"target"} if "_60" in hidden else set()))
 
 
-def _reference_predictions(era: Era, seed: int) -> _ReferencePredictions:
+def _reference_predictions(era: Era, seed: int, factor: float) -> _ReferencePredictions:
     """Return predictions of meta model and benchmarks: ranks of the part of the lasting signal that they know, plus noise."""
     random = np.random.default_rng([seed, 5, int(era.ids[0][1:9], 16)])
 
     def ranked(noise: float) -> npt.NDArray[np.float64]:
-        values = era.known + noise * random.normal(size=len(era.known))
+        values = era.known + factor * noise * random.normal(size=len(era.known))
         ranks: npt.NDArray[np.float64] = (np.argsort(np.argsort(values)) + 0.5) / len(values)
         return ranks
 
