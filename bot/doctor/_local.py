@@ -16,6 +16,7 @@ from bot.errors import ArtifactInvalid, BadConfig, BadCredentials, NoChampion
 from bot.features.feature_sets import FeatureMetadata
 from bot.history.published import history_path, read
 from bot.judging.adoption import is_adopted
+from bot.members.registry import missing_packages
 from bot.record.ledger import Ledger
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.scorer import Scorer
@@ -46,7 +47,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield from guarded("state", partial(_state, settings), "make BOT_STATE_DIR writable for the bot")
     yield from guarded("disk", partial(_disk, settings), "make room, or move BOT_STATE_DIR")
     yield from guarded("memory", partial(_memory, settings), "choose a smaller BOT_FEATURE_SET")
-    yield from guarded("training", _packages, "install numerai-bot[train] where models are trained")
+    yield from guarded("training", partial(_packages, settings), "install numerai-bot[train] where models are trained")
     yield from guarded(
         "alerts", partial(_alerts, settings), "see https://github.com/caronc/apprise for each service's form"
     )
@@ -146,11 +147,16 @@ def _memory(settings: Settings) -> Iterator[Check]:
         yield ok("memory", finding)
 
 
-def _packages() -> Iterator[Check]:
+def _packages(settings: Settings) -> Iterator[Check]:
     absent = [name for name in ("torch", "onnx", "onnxscript", "polars") if importlib.util.find_spec(name) is None]
     if absent:
         yield note("training", f"{', '.join(absent)} not installed: this machine submits, it does not train")
-    else:
+        return
+    missing = {name: next(missing_packages(recipe_file.find(name).members), None) for name in recipes_in_use(settings)}
+    for recipe, one in missing.items():
+        if one is not None:
+            yield warning("training", f"recipe {recipe}: {one.reason}", one.fix or "install them with pip")
+    if not any(missing.values()):
         yield ok("training", "everything that training needs is installed")
 
 

@@ -206,6 +206,32 @@ def find(name: str) -> Kind:
     return kind
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingPackages:
+    """
+    Packages that a fit of a member needs and that are not installed.
+
+    Attributes:
+        reason: Member and packages, in words.
+        fix: How to install them; empty where no extra of the bot does.
+    """
+
+    reason: str
+    fix: str
+
+
+def missing_packages(members: Iterable[Member]) -> Iterator[MissingPackages]:
+    """Yield the packages that are missing, for each member that cannot be fitted on this machine."""
+    for member in members:
+        needs = find(member.kind).needs(member)
+        absent = [name for name in needs.packages if not _is_installed(name)]
+        if absent:
+            fix = f"install numerai-bot[{needs.extra}]" if needs.extra else ""
+            yield MissingPackages(
+                reason=f"members.{member.name} needs {', '.join(absent)}, not installed here", fix=fix
+            )
+
+
 def refuse_missing_packages(members: Iterable[Member]) -> None:
     """
     Refuse to fit members whose libraries are not installed.
@@ -213,12 +239,8 @@ def refuse_missing_packages(members: Iterable[Member]) -> None:
     Raises:
         OperatorNeeded: A package is missing; the message names it, the member, and the extra that installs it.
     """
-    for member in members:
-        needs = find(member.kind).needs(member)
-        absent = [name for name in needs.packages if not _is_installed(name)]
-        if absent:
-            fix = f"; install numerai-bot[{needs.extra}]" if needs.extra else ""
-            raise OperatorNeeded(f"members.{member.name} needs {', '.join(absent)}, not installed here{fix}")
+    for one in missing_packages(members):
+        raise OperatorNeeded("; ".join(filter(None, (one.reason, one.fix))))
 
 
 def _is_installed(distribution: str) -> bool:

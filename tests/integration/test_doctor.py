@@ -12,6 +12,7 @@ import pytest
 from bot.doctor import _local, _numerai
 from bot.doctor import examination as doctor
 from bot.doctor.checks import exit_code
+from bot.members import registry
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.schedule import Schedule
@@ -132,6 +133,10 @@ FAULTS = {
     ),
     "memory for submitting alone": (
         lambda p: p.patch.setattr(_local, "available_memory", lambda: 1 << 30), "memory", "training gbm (lightgbm)", 0
+    ),
+    "library missing": (
+        lambda p: p.patch.setattr(registry, "_is_installed", lambda name: name != "lightgbm"), "training",
+        "recipe demo: members.gbm needs lightgbm, not installed here", 0,
     ),
     "state is a file": (lambda p: p.set(BOT_STATE_DIR=__file__), "state", "is not a folder", 78),
     "newer ledger": (newer_ledger, "ledger", "written by a newer bot", 78),
