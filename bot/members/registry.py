@@ -21,6 +21,7 @@ from bot.features.preprocess import Preprocess
 from bot.members.fitting import Facts, FitJob
 from bot.members.member import Member, Unit
 from bot.members.rows import EraRows, Scores
+from bot.members.search import Choices
 from models.inference.exported import ExportedNetwork
 
 GROUP = "numerai_bot.members"
@@ -158,6 +159,10 @@ class Kind(ABC):
     def with_seed(self, options: Any, by: int) -> Any:  # noqa: ANN401, ARG002 - options of this kind
         """Return the options with another seed, raised by a number; a kind without chance returns the same options."""
         return options
+
+    def search(self, member: Member, choices: Choices) -> Any:  # noqa: ANN401, ARG002 - for kinds with options to search
+        """Return the options of a member as *choices* chooses them; a kind without a search space returns its own."""
+        return member.options
 
     @abstractmethod
     def fit(self, job: FitJob) -> Facts:

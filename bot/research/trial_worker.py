@@ -1,160 +1,175 @@
 """
 Workers that share the trials of a study: each trial runs once, and the trial of a dead worker runs again.
 
-Optuna stores the study. A journal file leaves the trial of a killed worker running for ever, so every worker counts up a
-beat in its trial. A worker that reads the same beat for too long ends that trial and enqueues its parameters again. Each
-worker measures that time by its own clock, so the clocks of machines are never compared.
+Optuna stores the study in SQLite or PostgreSQL. While a trial runs, Optuna writes beats; it ends a trial whose beats have
+stopped, and enqueues the trial's parameters again. A worker adds the limits that Optuna has for one process only: the number of
+trials of all workers together, and the number of failures.
 
-The storage numbers trials one after the other. A worker that draws a number beyond the wanted count gives the trial up
+The storage numbers trials one after the other. A worker that draws a number beyond the wanted count fails that trial
 at once, so that the study never has too many.
 """
 
-import json
 import math
-import threading
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
+import stamina
 import structlog
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import get_lock_file
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError, SQLAlchemyError
 
 from bot.errors import BadConfig, OperatorNeeded, RetryLater
 
-BEAT = "beat"
-"""User attribute: count that a running trial's worker raises."""
-AGAIN = "again"
-"""User attribute: number of the lost trial whose parameters this trial repeats."""
-LOST = "lost"
-"""User attribute: the worker of this trial died or was stopped."""
+BASE = "base"
+"""User attribute: this trial is the recipe that the study begins with."""
 SURPLUS = "surplus"
 """User attribute: the study had enough trials without this one."""
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 FAILURES = 5
 """Failed trials in a row after which a worker gives up, because the cause is not in the parameters."""
+RETRIES = 10
+"""Repetitions of a lost trial; parameters that need too much memory would kill one worker after the other."""
 
-UNWRITABLE = (OSError, SQLAlchemyError, StorageInternalError)
-"""Errors of a storage that may pass: a full or failing disk, a database that restarts."""
+UNWRITABLE = (SQLAlchemyError, StorageInternalError)
+"""Errors of a database that may pass: a full or failing disk, a database that restarts."""
+
+SHARED = "take sqlite:///PATH (workers of one machine) or postgresql://HOST/DATABASE"
 
 log = structlog.get_logger()
 Objective = Callable[[optuna.Trial], float]
 
 
 class Interrupted(Exception):
-    """A worker was stopped inside a trial; other workers run the trial again."""
+    """A worker was stopped inside a trial; the trial runs again."""
 
 
-def open_study(where: str, name: str) -> optuna.Study:
+def open_study(where: str, name: str, *, beat_s: int = 20, lost_s: int = 300) -> optuna.Study:
     """
     Open the study *name*, or create it.
 
     Args:
-        where: Path of a journal file on a disk that all workers share, or URL of a database.
+        where: URL of a database: ``sqlite:///PATH`` or ``postgresql://...``.
         name: Name of the study; see :attr:`bot.research.tune.Tuning.name`.
+        beat_s: Seconds between two beats of a running trial.
+        lost_s: Seconds without a beat after which a trial is lost; many beats, because disks may hang.
 
     Raises:
-        BadConfig: The kind of database is unknown, or the journal is damaged.
+        BadConfig: Optuna cannot repeat lost trials in this kind of storage, or the file is no database.
         OperatorNeeded: The driver of the database is not installed.
         RetryLater: The database does not answer.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    kind = where.partition(":")[0]
-    storage: BaseStorage
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    url = _database(where)
+    kind = url.drivername
     try:
-        if "://" in where:
-            storage = RDBStorage(where)
-        else:
-            Path(where).parent.mkdir(parents=True, exist_ok=True)
-            storage = JournalStorage(_Journal(where))
-    except json.JSONDecodeError as error:
-        raise BadConfig(
-            f"the journal {where} of the study is damaged in the middle: {error.msg}; move it away and start again,"
-            " or give another --study"
-        ) from None
+        # Of workers that create the tables at the same time, all but one fail.
+        for attempt in stamina.retry_context(on=SQLAlchemyError, attempts=4, wait_max=1.0):
+            with attempt, _experimental():
+                storage = _Storage(url, beat_s=beat_s, lost_s=lost_s)
     except ImportError as error:
         raise OperatorNeeded(f"{kind} needs a driver that is not installed: {error.name or 'see optuna'}") from None
     except (ValueError, ArgumentError):
-        raise BadConfig(f"{kind} is no kind of database that optuna knows; use postgresql://..., or a path") from None
+        raise BadConfig(f"--study: {kind} is no kind of database that optuna knows; {SHARED}") from None
     except SQLAlchemyError as error:
-        # The text of the error may contain the URL, which contains a password.
-        raise RetryLater(f"the {kind} database of the study does not answer ({type(error).__name__})") from None
-    return optuna.create_study(
-        study_name=name,
-        storage=storage,
-        direction="maximize",
-        load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(constant_liar=True, n_startup_trials=10),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
-    )
+        if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
+            raise BadConfig(
+                f"--study: the {kind} database is damaged or another program's; move it away and start again"
+            ) from None
+        raise _unanswered(error) from None
+    with _experimental():
+        return optuna.create_study(
+            study_name=name,
+            storage=storage,
+            direction="maximize",
+            load_if_exists=True,
+            sampler=optuna.samplers.TPESampler(constant_liar=True, n_startup_trials=10),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
+        )
 
 
-class _Journal(JournalFileBackend):
+def _database(where: str) -> URL:
+    """Return the URL of a database in which Optuna repeats lost trials."""
+    if "://" not in where:
+        raise BadConfig(f"--study {where}: a journal cannot repeat the trial of a dead worker; {SHARED}")
+    kind = where.partition(":")[0]
+    try:
+        url = make_url(where)
+    except (ValueError, ArgumentError):
+        raise BadConfig(f"--study: this URL of {kind} cannot be read; {SHARED}") from None
+    backend = url.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise BadConfig(f"--study: {kind} is not supported, because lost trials were never tested there; {SHARED}")
+    if backend == "sqlite":
+        if not url.database or "memory" in (url.query.get("mode"), url.database.strip(":")):
+            raise BadConfig(f"--study: a database in memory ends with its worker; {SHARED}")
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    return url
+
+
+def _unanswered(error: Exception) -> RetryLater:
+    # The text of the error may contain the URL, which contains a password.
+    return RetryLater(f"the database of the study does not answer ({type(error).__name__})")
+
+
+@contextmanager
+def _experimental() -> Iterator[None]:
+    """Hide the warnings that Optuna may change beats and repeated trials in a later version."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+class _Storage(RDBStorage):
     """
-    A journal that goes on after a write that was cut off, by a crash or a full disk.
+    A database in which a worker waits for other workers, and for a disk that fails for a while.
 
-    optuna appends to the half line, which makes one of two that no worker can read again.
-    """
-
-    def __init__(self, file_path: str) -> None:
-        super().__init__(file_path)
-        self._cut_tail()
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append lines to whole ones."""
-        self._cut_tail()
-        super().append_logs(logs)
-
-    def _cut_tail(self) -> None:
-        """Move a half line at the end of the file to a file beside it."""
-        path = Path(self._file_path)
-        if _whole_bytes(path) == path.stat().st_size:
-            return
-        with get_lock_file(self._lock):  # another worker may be in the middle of its line
-            whole = _whole_bytes(path)
-            with path.open("r+b") as file:
-                file.seek(whole)
-                if tail := file.read():
-                    aside = path.with_name(f"{path.name}.cut-{whole}")
-                    aside.write_bytes(tail)
-                    file.truncate(whole)
-                    log.warning("study.line_cut", journal=str(path), kept=str(aside), bytes=len(tail))
-
-
-def _whole_bytes(path: Path) -> int:
-    """Return the size of a file up to the end of its last whole line."""
-    end = path.stat().st_size
-    with path.open("rb") as file:
-        while end:
-            start = max(0, end - 4096)
-            file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                return start + found + 1
-            end = start
-    return 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Beat:
-    """
-    The newest beat of a running trial.
-
-    Attributes:
-        value: The beat.
-        read_at: Time of this worker's clock when it read the value first, in seconds.
+    Args:
+        url: URL of the database.
+        beat_s: Seconds between two beats.
+        lost_s: Seconds without a beat after which a trial is lost.
     """
 
-    value: object
-    read_at: float
+    def __init__(self, url: URL, *, beat_s: int, lost_s: int) -> None:
+        sqlite = url.get_backend_name() == "sqlite"
+        super().__init__(
+            # optuna fills in braces, which a password may have.
+            url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
+            engine_kwargs={"connect_args": {"timeout": 60, "isolation_level": None}}
+            if sqlite
+            else {"pool_pre_ping": True},
+            heartbeat_interval=beat_s,
+            grace_period=lost_s,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
+        )
+        self._lost_s = lost_s
+        if sqlite:
+            # sqlite3 begins a transaction after the reads that optuna's writes depend on, so that two workers would take the
+            # same trial. See "Serializable isolation" in SQLAlchemy's page on SQLite.
+            event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Write a beat, or log that it could not be written."""
+        try:
+            super().record_heartbeat(trial_id)
+        except UNWRITABLE as error:
+            # optuna's thread ends at an error; without further beats, other workers would take the trial for lost.
+            log.warning("beat.failed", reason=type(error).__name__)
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Begin or end a trial; a write that fails is repeated as long as a trial may be silent, since hours depend on it."""
+        for attempt in stamina.retry_context(on=UNWRITABLE, attempts=None, timeout=self._lost_s, wait_max=20.0):
+            with attempt:
+                return super().set_trial_state_values(trial_id, state, values)
+        raise AssertionError  # stamina raises the last error itself
 
 
 @dataclass(kw_only=True)
@@ -165,19 +180,18 @@ class Worker:
     Attributes:
         study: Study that all workers share.
         trials: Number of trials that the study needs.
-        beat_s: Seconds between two beats.
-        lost_s: Seconds without a new beat after which a trial is lost; many beats, because disks may hang.
+        base: Parameters of the first trial.
         should_stop: Called between trials, and by long objectives; the worker stops when it returns true.
-        wait: Waits for at most the given seconds, while only other workers have trials.
+        wait_s: Seconds to wait while only other workers have trials.
+        wait: Waits for so many seconds.
     """
 
     study: optuna.Study
     trials: int
-    beat_s: float = 20.0
-    lost_s: float = 300.0
+    base: Mapping[str, Any] = field(default_factory=dict)
     should_stop: Callable[[], bool] = lambda: False
+    wait_s: float = 20.0
     wait: Callable[[float], object] = time.sleep
-    _last_beats: dict[int, _Beat] = field(default_factory=dict)
 
     def work(self, objective: Objective) -> int:
         """
@@ -188,152 +202,117 @@ class Worker:
 
         Raises:
             OperatorNeeded: Several trials in a row failed.
+            RetryLater: The database does not answer.
         """
+        try:
+            return self._work(objective)
+        except UNWRITABLE as error:
+            raise _unanswered(error) from None
+
+    def _work(self, objective: Objective) -> int:
         finished = failures = 0
         while not self.should_stop():
-            self._end_lost_trials()
+            with _experimental():
+                fail_stale_trials(self.study)
             trials = self._trials()
             if sum(trial.state in DONE for trial in trials) >= self.trials:
                 break
-            if len(_counted(trials)) >= self.trials and not any(trial.state == TrialState.WAITING for trial in trials):
-                self.wait(self.beat_s)
+            if self.base and not any(BASE in trial.user_attrs for trial in trials):
+                self.study.enqueue_trial(dict(self.base), user_attrs={BASE: True})
+            elif len(_counted(trials)) >= self.trials and not any(one.state == TrialState.WAITING for one in trials):
+                self.wait(self.wait_s)
                 continue
-            trial = self.study.ask()
-            if self._is_surplus(trial.number):
-                self._end(trial.number, TrialState.FAIL, {SURPLUS: True})
-                continue
-            outcome = self._run(trial, objective)
-            finished += outcome in DONE
-            failures = failures + 1 if outcome == TrialState.FAIL else 0
+            state = self._run(objective)
+            finished += state in DONE
+            failures = failures + 1 if state == TrialState.FAIL else 0
             if failures >= FAILURES:
                 raise OperatorNeeded(f"{failures} trials in a row failed; the log says why, the study is kept")
         return finished
 
-    def _run(self, trial: optuna.Trial, objective: Objective) -> TrialState | None:
-        """Run one trial while a thread beats; return its state, ``None`` if it was given back or ended elsewhere."""
-        over = threading.Event()
-        beats = threading.Thread(target=self._beat, args=(trial.number, over), name="beat", daemon=True)
-        self._mark(trial.number, BEAT, 0)
-        beats.start()
+    def _run(self, objective: Objective) -> TrialState | None:
+        """Run one trial; return its state, ``None`` if it was surplus, interrupted, or ended by another worker."""
+        run = _Run(worker=self, objective=objective)
         try:
-            value = objective(trial)
-        except optuna.TrialPruned:
-            return self._end(trial.number, TrialState.PRUNED)
-        except UpdateFinishedTrialError:
-            # A worker that did not see a beat in time has ended this trial, and made another one with its parameters.
-            log.warning("trial.taken", trial=trial.number)
+            self.study.optimize(run, n_trials=1, catch=(_Surplus,))
+        except (Exception, KeyboardInterrupt) as error:  # of whatever kind, the trial must run again
+            if error is run.error:
+                self._repeat(run.number, most=None if isinstance(error, Interrupted) else RETRIES)
+                if isinstance(error, Interrupted):
+                    return None
+            elif isinstance(error.__context__, UNWRITABLE):
+                # optuna 5.0.0 raises an UnboundLocalError where the database fails at the end of a trial.
+                raise error.__context__ from None
+            elif run.number >= 0 and isinstance(error, (AssertionError, ValueError, UpdateFinishedTrialError)):
+                # A worker that saw no beat in time has ended this trial, and enqueued its parameters again. optuna 5.0.0 raises
+                # one of these errors then.
+                log.warning("trial.ended_elsewhere", trial=run.number)
+                return None
+            raise
+        if run.surplus:
             return None
-        except (Interrupted, KeyboardInterrupt) as interruption:
-            over.set()
-            beats.join()
-            self._give_back(trial.number)
-            if isinstance(interruption, KeyboardInterrupt):
-                raise
-            return None
-        finally:
-            over.set()
-            beats.join()
-        if not math.isfinite(value):
-            log.warning("trial.failed", trial=trial.number, value=value)
-            return self._end(trial.number, TrialState.FAIL)
-        return self._end(trial.number, TrialState.COMPLETE, value=value)
-
-    def _beat(self, number: int, over: threading.Event) -> None:
-        count = 0
-        while not over.wait(self.beat_s):
-            count += 1
-            try:
-                self._mark(number, BEAT, count)
-            except UNWRITABLE as error:
-                # The next beat may be written; without any, other workers would take the trial for lost.
-                log.warning("beat.failed", trial=number, reason=type(error).__name__)
-
-    def _end_lost_trials(self) -> None:
-        """End the running trials without a new beat, and enqueue the parameters of all lost trials again."""
-        now = time.monotonic()
-        for trial in self._trials():
-            if trial.state != TrialState.RUNNING:
-                self._last_beats.pop(trial.number, None)
-                continue
-            beat = trial.user_attrs.get(BEAT)
-            last = self._last_beats.setdefault(trial.number, _Beat(value=beat, read_at=now))
-            if beat != last.value:
-                self._last_beats[trial.number] = _Beat(value=beat, read_at=now)
-            elif now - last.read_at > self.lost_s:
-                log.warning("trial.lost", trial=trial.number, silent_s=round(now - last.read_at, 1))
-                self._give_back(trial.number)
-        for trial in _lost(self._trials()):
-            self.study.enqueue_trial(trial.params, user_attrs={AGAIN: trial.number})
-
-    def _give_back(self, number: int) -> None:
-        """End a trial as lost, and enqueue its parameters again."""
-        self._end(number, TrialState.FAIL, {LOST: True})
-        for trial in _lost(self._trials()):
-            if trial.number == number:
-                self.study.enqueue_trial(trial.params, user_attrs={AGAIN: number})
-
-    def _end(
-        self, number: int, state: TrialState, marks: dict[str, object] | None = None, value: float | None = None
-    ) -> TrialState | None:
-        """End a trial and return its state; ``None`` if another worker ended it before, which stays valid."""
-        try:
-            for name, mark in (marks or {}).items():
-                self._insist(partial(self._mark, number, name, mark))
-            self._insist(partial(self.study.tell, number, value, state=state))
-        except (UpdateFinishedTrialError, ValueError):
-            log.warning("trial.ended_elsewhere", trial=number)
-            return None
+        state = self._trial(run.number).state
+        if state == TrialState.FAIL:
+            log.warning("trial.failed", trial=run.number, value="not finite")
         return state
 
-    def _insist(self, write: Callable[[], object]) -> None:
-        """Write to the storage; a write that fails is repeated as long as a trial may be silent, since hours depend on it."""
-        end = time.monotonic() + self.lost_s
-        while True:
-            try:
-                write()
-            except UNWRITABLE as error:
-                if time.monotonic() >= end:
-                    raise
-                log.warning("study.unwritable", reason=type(error).__name__)
-                self.wait(self.beat_s)
-            else:
-                return
+    def _repeat(self, number: int, *, most: int | None) -> None:
+        """Enqueue the parameters of a failed trial again, unless they were so *most* times."""
+        with _experimental():
+            RetryHeartbeatStaleTrialCallback(max_retry=most)(self.study, self._trial(number))
 
-    def _mark(self, number: int, name: str, value: object) -> None:
-        """Set a user attribute of a trial, unless the trial has ended."""
-        storage, study = self.study._storage, self.study._study_id  # noqa: SLF001 - a trial of another process has no handle
-        try:
-            storage.set_trial_user_attr(storage.get_trial_id_from_study_id_trial_number(study, number), name, value)
-        except UpdateFinishedTrialError:
-            log.warning("trial.ended_elsewhere", trial=number)
+    def _trial(self, number: int) -> FrozenTrial:
+        return next(trial for trial in self._trials() if trial.number == number)
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
 
-    def _is_surplus(self, number: int) -> bool:
-        """Return whether the study has enough trials without this one, or another trial repeats the same lost one."""
-        counted = _counted([trial for trial in self._trials() if trial.number <= number])
-        return number not in counted or len(counted) > self.trials
+    def is_surplus(self, number: int) -> bool:
+        """Return whether the study has enough trials without this one, or another trial is the base too."""
+        trials = self._trials()
+        before = [trial for trial in _counted(trials) if trial.number < number]
+        own = self._trial(number)
+        return len(before) >= self.trials or (BASE in own.user_attrs and any(BASE in one.user_attrs for one in before))
 
 
-def _counted(trials: list[FrozenTrial]) -> set[int]:
-    """Return the numbers of the trials that count: done, running, waiting, or lost and not enqueued again yet."""
-    repeats: dict[int, int] = {}
-    for trial in trials:
-        if AGAIN in trial.user_attrs:
-            repeats.setdefault(int(trial.user_attrs[AGAIN]), trial.number)
-    counted = set()
-    for trial in trials:
-        if trial.state == TrialState.FAIL:
-            counts = LOST in trial.user_attrs and trial.number not in repeats
-        else:
-            counts = AGAIN not in trial.user_attrs or repeats[int(trial.user_attrs[AGAIN])] == trial.number
-        if counts:
-            counted.add(trial.number)
-    return counted
+class _Surplus(Exception):
+    """The study has enough trials."""
 
 
-def _lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the lost trials that are not enqueued again yet."""
-    counted = _counted(trials)
-    return [trial for trial in trials if trial.state == TrialState.FAIL and trial.number in counted]
+@dataclass(kw_only=True)
+class _Run:
+    """
+    An objective that keeps what it did.
+
+    Attributes:
+        worker: The worker.
+        objective: The objective.
+        number: Number of the trial; -1 before it begins.
+        surplus: Whether the trial was not needed.
+        error: Error of the objective.
+    """
+
+    worker: Worker
+    objective: Objective
+    number: int = -1
+    surplus: bool = False
+    error: BaseException | None = None
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        self.number = trial.number
+        if self.worker.is_surplus(trial.number):
+            self.surplus = True
+            trial.set_user_attr(SURPLUS, value=True)
+            raise _Surplus
+        try:
+            value = self.objective(trial)
+        except optuna.TrialPruned:
+            raise
+        except BaseException as error:
+            self.error = error
+            raise
+        return value if math.isfinite(value) else math.nan  # optuna fails a trial without a number
+
+
+def _counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that count: done, running or waiting."""
+    return [trial for trial in trials if trial.state != TrialState.FAIL]

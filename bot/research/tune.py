@@ -2,7 +2,7 @@
 Search for a better recipe: every trial is fitted walk-forward and scored on the chunks that follow.
 
 Nothing is chosen on the eras of the promotion gate: hold-out and embargo are removed before the first fold. The value of
-a trial is the mean payout of its ensemble over the folds less a penalty for their deviation, because a recipe that is
+a trial is the mean pay of its ensemble over the folds less a penalty for their deviation, because a recipe that is
 good in one period only will not be good in the next.
 """
 
@@ -14,112 +14,83 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 import optuna
-from optuna.trial import BaseTrial
 
 from bot.data.era_store import EraStore
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import OperatorNeeded
-from bot.members.kinds.lightgbm import LightGBMOptions
-from bot.members.member import Member
-from bot.members.network.options import NetworkOptions
 from bot.research.experiment import Experiment
 from bot.research.fold_fit import FoldFitter
-from bot.research.trial_worker import Interrupted
+from bot.research.search_space import SearchSpace
+from bot.research.trial_results import CONTRIBUTION, CORR, PAY, REASON, TrialRow, rows, verdict
+from bot.research.trial_worker import BASE, Interrupted
+from bot.scoring.coverage import if_covered
 from bot.scoring.metrics import corr_table, mmc_table
 from bot.serving.names import ENSEMBLE
-from bot.tournament.columns import HORIZONS, horizon
+from bot.tournament.columns import overlap_eras
 from bot.training.recipes import Recipe
 from bot.training.splits import Split, before_holdout, walk_forward
 from bot.training.training_data import TrainingData
 from models.stopping import TrainingStopped
 from models.training.training_values import TrainingDiverged
 
-REASON = "reason"
-"""User attribute of a trial that was pruned for another reason than a low value."""
-
 Floats = npt.NDArray[np.float64]
-SearchedLoss = Literal["cross_entropy", "mse", "pearson"]
-SEARCHED_LOSSES: tuple[SearchedLoss, ...] = get_args(SearchedLoss)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SearchSpace:
+class References:
     """
-    Recipes that trials choose from.
+    Predictions of Numerai's own models in the validated eras, by position of the era.
 
     Attributes:
-        base: Recipe at the centre of the ranges; options that are not searched keep its values.
-        feature_sets: Feature sets of ``features.json`` to choose from.
-        presets: Presets of trees to choose from.
+        benchmark: The benchmark model; without the eras that it does not cover.
+        contribution: The model that contribution is measured against: the meta model, or the benchmark where the era has no
+            meta model. Empty if some era has neither: then pay is that of CORR alone, so that trials and folds compare.
+        meta_eras: Number of eras with a meta model.
     """
 
-    base: Recipe
-    feature_sets: tuple[str, ...]
-    presets: tuple[str, ...]
+    benchmark: Mapping[int, Floats]
+    contribution: Mapping[int, Floats]
+    meta_eras: int
 
-    def recipe(self, trial: BaseTrial) -> Recipe:
-        """
-        Return the recipe that *trial* chooses; the parameters of a finished trial choose the same recipe again.
-
-        Lags and embargo are not searched, because they follow from the horizons.
-        """
-        shares = self._shares(trial)
-        searched = next((one.name for one in self.base.members if _searches_network(one)), None)
-        members = []
-        for one in self.base.members:
-            options = one.options
-            if one.name == searched:
-                options = replace(options, network=self._network(trial, options.network))
-            elif isinstance(options, LightGBMOptions):
-                options = replace(options, preset=str(trial.suggest_categorical("gbm", self.presets)))
-            members.append(replace(one, options=options, weight=shares[one.name]))
-        return replace(
-            self.base,
-            members=tuple(members),
-            feature_set=str(trial.suggest_categorical("feature_set", self.feature_sets)),
-            weighting="fixed",
-        )
-
-    def _network(self, trial: BaseTrial, network: NetworkOptions) -> NetworkOptions:
-        """Return the options of the network that a trial chooses."""
-        # The history published for live rounds has no more eras than the base's lookback. 0 switches history off.
-        lookbacks = sorted({0, network.lookback // 4, network.lookback // 2, network.lookback})
-        lookback = int(trial.suggest_categorical("lookback", lookbacks)) if network.lookback else 0
-        history = {"all": network.history_targets} | {
-            f"{days}D": chosen
-            for days in HORIZONS
-            if 0
-            < len(chosen := tuple(name for name in network.history_targets if horizon(name) == days))
-            < len(network.history_targets)
+    @classmethod
+    def read(cls, experiment: Experiment, store: EraStore, positions: Sequence[int]) -> "References":
+        """Read the predictions of some eras from the synced files."""
+        reference = ReferencePredictions.read(experiment.data_folder, store, positions, target=experiment.target)
+        found = {
+            score: {position: known for position, rows in eras.items() if (known := if_covered(rows)) is not None}
+            for score, eras in reference.by_era.items()
         }
-        return replace(
-            network,
-            lookback=lookback,
-            history_targets=history[str(trial.suggest_categorical("history_targets", list(history)))],
-            hidden=int(trial.suggest_categorical("hidden", _around(network.hidden))),
-            feed_forward=int(trial.suggest_categorical("feed_forward", _around(network.feed_forward))),
-            blocks=trial.suggest_int("blocks", 1, 2 * network.blocks),
-            dropout=trial.suggest_float("dropout", 0.0, 0.5),
-            learning_rate=trial.suggest_float(
-                "learning_rate", network.learning_rate / 10, network.learning_rate * 10, log=True
-            ),
-            weight_decay=trial.suggest_float("weight_decay", 1e-5, 1e-1, log=True),
-            loss=cast("SearchedLoss", trial.suggest_categorical("loss", SEARCHED_LOSSES)),
-        )
+        benchmark, meta = found.get("bmc", {}), found.get("mmc", {})
+        contribution = benchmark | meta
+        if not all(position in contribution for position in positions):
+            return cls(benchmark=benchmark, contribution={}, meta_eras=0)
+        return cls(benchmark=benchmark, contribution=contribution, meta_eras=len(meta))
 
-    def _shares(self, trial: BaseTrial) -> dict[str, float]:
-        """Return the weights of all members, rounded so that the recipe file is easy to read."""
-        names = [one.name for one in self.base.members]
-        if len(names) == 1:
-            return {one.name: one.weight for one in self.base.members}
-        raw = [trial.suggest_float(f"weight_{name}", 0.0, 1.0) for name in names]
-        total = sum(raw)
-        return {name: round(one / total, 4) if total else 1.0 for name, one in zip(names, raw, strict=True)}
+    def __str__(self) -> str:
+        """Return the scores that pay counts, for a person."""
+        if not self.contribution:
+            return "CORR alone, for some era lacks the benchmark's predictions"
+        if not self.meta_eras:
+            return "CORR and BMC"
+        return f"CORR and MMC in {self.meta_eras} eras, BMC in the {len(self.contribution) - self.meta_eras} others"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldScores:
+    """
+    Scores of the ensemble in each validated era.
+
+    Attributes:
+        corr: CORR, NaN where it cannot be computed. Shape ``(eras,)``.
+        contribution: MMC or BMC likewise; 0 where pay is that of CORR alone. Shape ``(eras,)``.
+    """
+
+    corr: Floats
+    contribution: Floats
 
 
 @dataclass(kw_only=True)
@@ -151,7 +122,7 @@ class Tuning:
             "bounds": [experiment.eras, experiment.every, experiment.chunk],
             "space": asdict(self.space),
             "penalty": self.penalty,
-            "benchmark": bool(self.benchmark),
+            "scores": str(self.references),
         }
         return f"tune-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]}"
 
@@ -162,7 +133,7 @@ class Tuning:
 
     @property
     def folder(self) -> Path:
-        """Return the folder of unfinished networks and finished trees; trials share trees, so each is fitted once."""
+        """Return the folder of the models of running trials."""
         return self.experiment.state_dir / "tuning" / self.name
 
     def folds(self, data: TrainingData) -> tuple[Split, ...]:
@@ -183,26 +154,19 @@ class Tuning:
         return walk_forward(main.store.eras, labelled=labelled, targets=main.targets, chunk=experiment.chunk)
 
     @cached_property
-    def benchmark(self) -> Mapping[int, Floats]:
-        """
-        Return the benchmark model's predictions of every validated era, by position.
-
-        Returns:
-            Empty if an era lacks them: then every payout is that of CORR alone, so that trials and folds compare.
-        """
+    def references(self) -> References:
+        """Return the predictions that members and contribution need."""
         folds = self.folds(self.data(self.space.base))
-        positions = [position for fold in folds for position in fold.validation]
-        reference = ReferencePredictions.read(
-            self.experiment.data_folder, self.store, positions, target=self.experiment.target
-        )
-        found = reference.by_era.get("bmc", {})
-        return found if all(position in found for position in positions) else {}
+        return References.read(self.experiment, self.store, [position for one in folds for position in one.validation])
 
     @cached_property
     def fitter(self) -> FoldFitter:
-        """Return the fitter of all trials; trials share equal fits."""
+        """Return the fitter of all trials; trials, studies and comparisons share equal fits."""
         return FoldFitter(
-            experiment=self.experiment, store=self.store, kept=self.folder / "fits", should_stop=self.should_stop
+            experiment=self.experiment,
+            store=self.store,
+            kept=self.experiment.state_dir / "experiments" / "kept" / "fits",
+            should_stop=self.should_stop,
         )
 
     def data(self, recipe: Recipe) -> TrainingData:
@@ -220,33 +184,43 @@ class Tuning:
         recipe = self.space.recipe(trial)
         data = self.data(recipe)
         folds = self.folds(data)
-        payouts: list[float] = []
+        scores: list[FoldScores] = []
         for step, fold in enumerate(folds):
             self.experiment.report_progress(
                 "tune", step / len(folds), f"trial {trial.number}, fold {step + 1} of {len(folds)}"
             )
-            scratch = self.folder / f"trial-{trial.number}-{step}"
-            try:
-                series = self.payouts(data, recipe, fold, scratch)
-            except TrainingStopped:
-                raise Interrupted from None
-            except TrainingDiverged as error:
-                trial.set_user_attr(REASON, str(error))
-                raise optuna.TrialPruned from None
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
-            if not np.isfinite(series).all():
-                trial.set_user_attr(REASON, "predictions of an era are constant")
+            scores.append(self._fold(trial, data, recipe, fold))
+            trial.set_user_attr(CORR, float(np.concatenate([one.corr for one in scores]).mean()))
+            if self.references.contribution:
+                means = np.concatenate([one.contribution for one in scores])
+                trial.set_user_attr(CONTRIBUTION, float(means.mean()))
+            trial.report(self._value(scores), step)
+            # The base is complete in any case, since the best trial is compared with it.
+            if step + 1 < len(folds) and BASE not in trial.user_attrs and trial.should_prune():
                 raise optuna.TrialPruned
-            payouts.append(float(series.mean()))
-            trial.report(self._value(payouts), step)
-            if step + 1 < len(folds) and trial.should_prune():
-                raise optuna.TrialPruned
-        return self._value(payouts)
+        trial.set_user_attr(PAY, [round(float(pay), 6) for one in scores for pay in self._pay(one)])
+        return self._value(scores)
 
-    def payouts(self, data: TrainingData, recipe: Recipe, fold: Split, scratch: Path) -> Floats:
+    def _fold(self, trial: optuna.Trial, data: TrainingData, recipe: Recipe, fold: Split) -> FoldScores:
+        """Fit and score a fold of a trial; prune a trial that has no score there."""
+        scratch = self.folder / f"trial-{trial.number}-{fold.validation[0]}"
+        try:
+            scores = self.scores(data, recipe, fold, scratch)
+        except TrainingStopped:
+            raise Interrupted from None
+        except TrainingDiverged as error:
+            trial.set_user_attr(REASON, str(error))
+            raise optuna.TrialPruned from None
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        if not np.isfinite(self._pay(scores)).all():
+            trial.set_user_attr(REASON, "predictions of an era are constant")
+            raise optuna.TrialPruned
+        return scores
+
+    def scores(self, data: TrainingData, recipe: Recipe, fold: Split, scratch: Path) -> FoldScores:
         """
-        Fit the recipe's models on a fold, and return the payout of their ensemble in each validation era.
+        Fit the recipe's models on a fold, and return the scores of their ensemble in each validation era.
 
         Args:
             data: The recipe's data.
@@ -255,22 +229,20 @@ class Tuning:
             scratch: Folder for unfinished fits and the models.
 
         Returns:
-            NaN for an era in which a member is constant or the ensemble cannot be scored. Shape ``(eras,)``.
+            CORR is NaN in an era in which a member is constant or the ensemble cannot be scored.
         """
         model = self.fitter.fit(recipe, fold, scratch)
-        series = []
-        for position in fold.validation:
+        corr, contribution = np.full(len(fold.validation), math.nan), np.zeros(len(fold.validation))
+        for era, position in enumerate(fold.validation):
             try:
-                predictions = model.score(position, self.benchmark.get(position)).scores[ENSEMBLE]
+                predictions = model.score(position, self.references.benchmark.get(position)).scores[ENSEMBLE]
             except ValueError:
-                series.append(math.nan)
                 continue
             targets = data.main.target(position, self.experiment.target)
-            pay = recipe.corr_multiplier * corr_table(predictions, targets)[0, 0]
-            if self.benchmark:
-                pay += recipe.mmc_multiplier * mmc_table(predictions, self.benchmark[position], targets)[0, 0]
-            series.append(pay)
-        return np.array(series)
+            corr[era] = corr_table(predictions, targets)[0, 0]
+            if self.references.contribution:
+                contribution[era] = mmc_table(predictions, self.references.contribution[position], targets)[0, 0]
+        return FoldScores(corr=corr, contribution=contribution)
 
     def winner(self, study: optuna.Study, name: str) -> Recipe:
         """
@@ -284,15 +256,19 @@ class Tuning:
         chosen = self.experiment.resolve(self.space.recipe(optuna.trial.FixedTrial(study.best_params)))
         return replace(chosen.recipe, name=name, target=chosen.target, feature_set=chosen.feature_set)
 
-    def _value(self, payouts: Sequence[float]) -> float:
-        """Return the value of a trial from the mean payouts of its folds."""
-        return float(np.mean(payouts) - self.penalty * np.std(payouts))
+    def table(self, study: optuna.Study) -> tuple[TrialRow, ...]:
+        """Return a row for each trial."""
+        return rows(study.get_trials(deepcopy=False), self.space.base_parameters)
 
+    def verdict(self, study: optuna.Study) -> str:
+        """Return one sentence: whether the best trial beats the base beyond noise."""
+        return verdict(study.get_trials(deepcopy=False), lag=overlap_eras(self.experiment.target))
 
-def _searches_network(member: Member) -> bool:
-    return member.head_of is None and isinstance(getattr(member.options, "network", None), NetworkOptions)
+    def _pay(self, scores: FoldScores) -> Floats:
+        base = self.space.base
+        return base.corr_multiplier * scores.corr + base.mmc_multiplier * scores.contribution
 
-
-def _around(size: int) -> list[int]:
-    """Return half the size, the size and twice the size."""
-    return sorted({max(size // 2, 1), size, 2 * size})
+    def _value(self, folds: Sequence[FoldScores]) -> float:
+        """Return the value of a trial from its folds."""
+        means = [float(self._pay(one).mean()) for one in folds]
+        return float(np.mean(means) - self.penalty * np.std(means))

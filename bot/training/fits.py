@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,9 @@ from bot.system.files import publish, rename, sha256_of, sync
 
 KEPT_S = 90 * 86400.0
 """Seconds after which a fit that was not used is removed."""
+
+LEFT_S = 2 * 86400.0
+"""Seconds after which an unfinished fit is one of a killed process."""
 
 KEPT_BYTES = 8 << 30
 """Bytes that fits may take; those that were not used for longest are removed first."""
@@ -109,8 +113,10 @@ def _fit(job: FitJob, folder: Path) -> Facts:
     """Fit into folders beside *folder*, and publish them in one step."""
     owner = job.unit.owner.name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(".*"):  # by a retrain that was killed; only one runs at a time
-        shutil.rmtree(left, ignore_errors=True)
+    for left in folder.parent.glob(".*"):  # by a process that was killed; workers of a study fit at the same time
+        with suppress(FileNotFoundError):  # finished meanwhile
+            if left.stat().st_mtime < time.time() - LEFT_S:
+                shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as name:
         scratch = Path(name)
         finished = scratch / "finished"
@@ -146,7 +152,7 @@ def _read(folder: Path) -> dict[str, Any] | None:
 
 def _remove_unused(kept: Path, used: Path) -> None:
     """Remove fits that are too old, and the least recently used ones beyond the bytes that fits may take."""
-    fits = sorted((one for one in kept.iterdir() if one.is_dir()), key=lambda one: -one.stat().st_mtime)
+    fits = sorted((one for one in kept.glob("[!.]*") if one.is_dir()), key=lambda one: -one.stat().st_mtime)
     total = 0
     for folder in fits:
         total += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,4 +1,4 @@
-"""A worker process: ``study_worker.py JOURNAL TRIALS [HANG_AT]`` prints its trials and hangs in its HANG_AT-th one."""
+"""A worker process: ``study_worker.py URL TRIALS [HANG_AT]`` prints its trials and hangs in its HANG_AT-th one."""
 
 import signal
 import sys
@@ -27,7 +27,8 @@ def main():
             signal.pause()
         return -(x**2)
 
-    Worker(study=open_study(where, "parabola"), trials=int(trials), beat_s=0.05, lost_s=2.0).work(objective)
+    study = open_study(where, "parabola", beat_s=1, lost_s=4)
+    Worker(study=study, trials=int(trials), base={"x": 3.0}, wait_s=0.2).work(objective)
 
 
 if __name__ == "__main__":

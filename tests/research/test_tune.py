@@ -11,19 +11,20 @@ import optuna
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bot.data.ingest import update
+from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import OperatorNeeded
 from bot.research.experiment import Experiment
+from bot.research.search_space import SearchSpace
+from bot.research.trial_results import CONTRIBUTION, CORR, PAY, REASON
 from bot.research.trial_worker import Worker, open_study
-from bot.research.tune import REASON, SearchSpace, Tuning
+from bot.research.tune import FoldScores, References, Tuning
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.tournament.columns import EMBARGO
 from bot.training import recipe_file
-from bot.training.recipes import DEMO, STANDARD
+from bot.training.recipes import DEMO
 from tests.harness.recipes import network_of, remade
 
 pytestmark = pytest.mark.slow
@@ -36,11 +37,6 @@ SMALL = remade(
     holdout_eras=HELD_OUT,
     network={"lookback": 4, "history_targets": (TARGET,), "encoder": (16,), "hidden": 8, "blocks": 1, "epochs": 1},
 )
-POINT = {
-    "lookback": 4, "history_targets": "all", "hidden": 8, "feed_forward": 64, "blocks": 1, "dropout": 0.1,
-    "learning_rate": 1e-3, "weight_decay": 1e-3, "loss": "mse", "gbm": "demo", "feature_set": "small",
-    "weight_tsmixer": 0.5, "weight_gbm": 0.5,
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +83,18 @@ def tuning(state, **changes):
         chunk=45,
         device="cpu",
     )
-    space = SearchSpace(base=changes.pop("base", SMALL), feature_sets=("small",), presets=("demo",))
+    space = SearchSpace(base=changes.pop("base", SMALL), feature_sets=("small",))
     return Tuning(experiment=experiment, space=space, **changes)
+
+
+def base_trial(base=SMALL):
+    return optuna.trial.FixedTrial(SearchSpace(base=base, feature_sets=("small",)).base_parameters)
 
 
 @pytest.fixture(scope="module")
 def value(state):
-    """Return the value of one point."""
-    return tuning(state).objective(optuna.trial.FixedTrial(POINT))
+    """Return the value of the base."""
+    return tuning(state).objective(base_trial())
 
 
 def held_out(state):
@@ -120,7 +120,7 @@ def test_other_targets_in_the_hold_out_change_nothing(state, value, world, tmp_p
     names, eras = held_out(state)
     garbled = eras[eras.index(names[0]) - EMBARGO[20] :]
 
-    other = tuning(synced(tmp_path, world, garbled)).objective(optuna.trial.FixedTrial(POINT))
+    other = tuning(synced(tmp_path, world, garbled)).objective(base_trial())
 
     assert other == value
 
@@ -130,25 +130,28 @@ def test_other_targets_before_the_hold_out_change_the_value(state, value, world,
     names, eras = held_out(state)
     last = eras.index(names[0]) - EMBARGO[20]
 
-    other = tuning(synced(tmp_path, world, eras[last - 3 : last])).objective(optuna.trial.FixedTrial(POINT))
+    other = tuning(synced(tmp_path, world, eras[last - 3 : last])).objective(base_trial())
 
     assert other != value
 
 
-def test_a_study_continues_and_its_winner_is_a_recipe(state, tmp_path):
-    """A study of two trials gets a third one, and the winner is the recipe with the best parameters."""
-    journal = str(tmp_path / "study.journal")
+def test_a_study_continues_and_its_winner_is_a_recipe(state, value, tmp_path):
+    """A study begins with the base, gets a third trial later, and the winner is the recipe with the best parameters."""
+    database = f"sqlite:///{tmp_path / 'study.sqlite'}"
     for count in (2, 3):
         one = tuning(state)
-        study = open_study(journal, one.name)
-        assert Worker(study=study, trials=count).work(one.objective) == (2 if count == 2 else 1)
+        study = open_study(database, one.name)
+        worker = Worker(study=study, trials=count, base=one.space.base_parameters)
+        assert worker.work(one.objective) == (2 if count == 2 else 1)
 
-    winner = one.winner(study, "tuned")
+    winner, table = one.winner(study, "tuned"), one.table(study)
 
     assert (winner.name, winner.target, winner.feature_set) == ("tuned", TARGET, "small")
-    assert network_of(winner).learning_rate == study.best_params["learning_rate"]
-    assert sum(one.weight for one in winner.members) == pytest.approx(1, abs=1e-3)
+    assert network_of(winner).learning_rate == study.best_params["tsmixer.learning_rate"]
     assert winner.holdout_eras == HELD_OUT
+    assert (table[0].about, table[0].value) == ("base", value)
+    assert [row.state for row in table] == ["complete" if row.about == "base" else row.state for row in table]
+    assert "the recipe that the study began with" in one.verdict(study)
 
 
 def test_a_study_of_other_data_or_bounds_has_another_name(state):
@@ -160,20 +163,48 @@ def test_a_study_of_other_data_or_bounds_has_another_name(state):
     assert tuning(state, base=replace(SMALL, neutralize=0.5)).name != one.name
 
 
-def test_deviation_between_folds_lowers_the_value(state):
-    """With the same mean, equal folds have a higher value than one good and one bad fold."""
+def test_the_value_is_pay_less_the_deviation_between_folds(state):
+    """Pay is 3 x CORR + 15 x contribution; with the same mean, equal folds have a higher value than unequal ones."""
     one = tuning(state, penalty=0.5)
 
-    assert one._value([0.02, 0.02]) == pytest.approx(0.02)
-    assert one._value([0.05, -0.01]) == pytest.approx(0.02 - 0.5 * 0.03)
+    def fold(corr, contribution):
+        return FoldScores(corr=np.array([corr, corr]), contribution=np.array([contribution, contribution]))
+
+    assert one._value([fold(0.02, 0.001), fold(0.02, 0.001)]) == pytest.approx(0.075)
+    assert one._value([fold(0.02, 0.003), fold(0.02, -0.001)]) == pytest.approx(0.075 - 0.5 * 0.03)
+
+
+def test_a_trial_keeps_its_pay_of_every_era(state):
+    """Pay, CORR and contribution of the finished folds are kept with the trial, so that trials are compared by era."""
+    one, trial = tuning(state), base_trial()
+    one.objective(trial)
+
+    kept = trial.user_attrs
+    eras = sum(len(fold.validation) for fold in one.folds(one.data(SMALL)))
+    assert len(kept[PAY]) == eras
+    assert np.mean(kept[PAY]) == pytest.approx(3 * kept[CORR] + 15 * kept[CONTRIBUTION], abs=1e-6)
+
+
+def test_contribution_is_measured_against_the_meta_model_where_there_is_one(state, tmp_path):
+    """An era with a meta model takes it, an earlier one the benchmark; without any for an era, pay is CORR alone."""
+    one = tuning(state)
+    positions = [position for fold in one.folds(one.data(SMALL)) for position in fold.validation]
+    meta = ReferencePredictions.read(one.experiment.data_folder, one.store, positions, target=TARGET).by_era["mmc"]
+    found = one.references
+
+    assert 0 < found.meta_eras == len(meta) < len(positions)
+    assert all(found.contribution[era] is not found.benchmark[era] for era in meta)
+    assert all(found.contribution[era] is found.benchmark[era] for era in positions if era not in meta)
+    empty = References.read(replace(one.experiment, state_dir=tmp_path), one.store, positions)
+    assert (empty.contribution, str(empty)) == ({}, "CORR alone, for some era lacks the benchmark's predictions")
 
 
 def test_a_recipe_that_cannot_be_trained_is_pruned_with_its_reason(state):
     """A trial whose loss is not finite is pruned, and the trial keeps the reason."""
-    wild = remade(SMALL, network={"learning_rate": 1e30})
+    wild = remade(SMALL, network={"learning_rate": 1e30})  # beyond what a recipe file may hold
     study = optuna.create_study()
     one = tuning(state, base=wild)
-    study.enqueue_trial({**POINT, "learning_rate": 1e30})
+    study.enqueue_trial({**one.space.base_parameters, "tsmixer.learning_rate": 1e30})
 
     with pytest.raises(optuna.TrialPruned):
         one.objective(trial := study.ask())
@@ -186,7 +217,7 @@ def test_an_empty_study_has_no_winner(state, tmp_path):
     one = tuning(state)
 
     with pytest.raises(OperatorNeeded, match="bot tune"):
-        one.winner(open_study(str(tmp_path / "empty.journal"), one.name), "tuned")
+        one.winner(open_study(f"sqlite:///{tmp_path / 'empty.sqlite'}", one.name), "tuned")
 
 
 def bot(state, folder, *arguments):
@@ -206,7 +237,7 @@ def bot(state, folder, *arguments):
 
 
 def test_the_command_writes_a_recipe_file(state, tmp_path):
-    """`bot tune` writes a recipe file, runs no trial the second time, and refuses to replace another recipe."""
+    """`bot tune` prints trials and verdict, writes a recipe file, and refuses to replace another recipe."""
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "own.toml").write_text(recipe_file.to_toml(SMALL))
     command = ("tune", "--trials", "1", "--chunk", "45", "--every", "2")
@@ -216,6 +247,7 @@ def test_the_command_writes_a_recipe_file(state, tmp_path):
 
     won = recipe_file.find("tuned", tmp_path / "recipes")
     assert first.returncode == 0, first.stderr
+    assert "none of the 0 other complete trials beats the recipe that the study began with" in first.stdout
     assert "bot retrain --recipe tuned" in first.stdout
     assert (won.name, won.target, won.feature_set, won.holdout_eras) == ("tuned", TARGET, "small", HELD_OUT)
     assert (second.returncode, second.stdout.split(":")[1].split(",")[0]) == (0, " 0 trials done here")
@@ -223,24 +255,17 @@ def test_the_command_writes_a_recipe_file(state, tmp_path):
     assert "--name" in other.stderr
 
 
-def networks(recipe):
-    return [one.options.network for one in recipe.members if one.kind == "tsmixer"]
+def test_a_journal_of_an_earlier_version_is_refused(state, tmp_path):
+    """A study that an earlier version kept in a journal is refused with one line that tells how to begin anew."""
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "own.toml").write_text(recipe_file.to_toml(SMALL))
+    other = tmp_path / "state"
+    shutil.copytree(state, other, ignore=shutil.ignore_patterns("tuning"))
+    (other / "tuning").mkdir()
+    (other / "tuning" / "study.journal").write_text('{"op_code": 0}\n')
 
+    refused = bot(other, tmp_path, "tune", "--trials", "1", "--chunk", "45")
 
-@settings(deadline=None, max_examples=30)
-@given(seed=st.integers(0, 10_000), base=st.sampled_from([SMALL, STANDARD, remade(SMALL, weights={"gbm": 1.0})]))
-def test_parameters_of_a_trial_choose_the_same_recipe_again(seed, base):
-    """A trial's parameters give its recipe again, and the recipe's history is within the base's."""
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    space = SearchSpace(base=base, feature_sets=("small", "medium"), presets=("demo", "small"))
-    trial = study.ask()
-
-    drawn = space.recipe(trial)
-
-    assert drawn == space.recipe(optuna.trial.FixedTrial(trial.params))
-    assert [one.name for one in drawn.members] == [one.name for one in base.members]
-    for found, before in zip(networks(drawn), networks(base), strict=True):
-        assert 0 <= found.lookback <= before.lookback
-        assert set(found.history_targets) <= set(before.history_targets)
-        assert found.history_targets
-    assert sum(one.weight for one in drawn.members) == pytest.approx(1, abs=1e-3)
+    assert refused.returncode == 78
+    assert "study.journal" in refused.stderr
+    assert "delete it or move it away" in refused.stderr.replace("\n", " ")

@@ -63,7 +63,7 @@ def tune(
     trials: Annotated[int, typer.Option(min=1, help="Trials of the study, all machines together.")] = 50,
     study: Annotated[
         str | None,
-        typer.Option(help="Journal file all machines share, or postgresql://...; default: in the state directory."),
+        typer.Option(help="sqlite:///PATH, or postgresql://... for several machines; default: in the state directory."),
     ] = None,
     recipe: Annotated[str | None, typer.Option(help="Recipe to start from; default: the first slot's recipe.")] = None,
     name: Annotated[str, typer.Option(help="Name of the recipe file to write for the winner.")] = "tuned",
@@ -71,7 +71,7 @@ def tune(
         str | None, typer.Option(help="Feature sets to choose from, by commas; default: that of the settings.")
     ] = None,
     presets: Annotated[
-        str | None, typer.Option(help="Presets of trees to choose from, by commas; default: the recipe's.")
+        str | None, typer.Option(help="LightGBM presets to choose from, by commas; default: around the recipe's.")
     ] = None,
     eras: Annotated[int | None, typer.Option(min=1, help="Newest eras before the hold-out; default: all.")] = None,
     every: Every = 4,

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import optuna
 import typer
+from rich.markup import escape
+from rich.table import Table
 
-from bot.cli.console import training_bar
+from bot.cli.console import console, training_bar
 from bot.cli.research._experiment import find_plan, make_experiment
 from bot.errors import BadConfig
-from bot.members.kinds.lightgbm import LightGBMOptions
+from bot.reporting.chart_axes import format_number
+from bot.research.search_space import SearchSpace
 from bot.research.trial_worker import Worker, open_study
-from bot.research.tune import SearchSpace, Tuning
+from bot.research.tune import Tuning
 from bot.settings import load_settings
 from bot.system import logs
 from bot.system.files import publish
@@ -72,18 +75,18 @@ def tune_recipe(
 
     Args:
         trials: Trials of the study, all machines together.
-        study: Journal file or database URL; by default a journal in the state directory.
+        study: URL of a database; by default one of SQLite in the state directory.
         recipe: Name of the recipe to start from.
         name: Name of the recipe file to write.
         feature_sets: Feature sets to choose from, separated by commas; by default the recipe's own.
-        presets: Presets of trees to choose from, separated by commas; by default the recipe's own.
+        presets: Presets of LightGBM to choose from, separated by commas; by default its parameters are searched.
         eras: Newest eras before the hold-out to use; by default all.
         every: Train on every n-th era.
         chunk: Eras of a walk-forward fold.
         penalty: Standard deviations between folds to subtract from the mean.
 
     Raises:
-        BadConfig: A preset is unknown, or the recipe file exists and this study did not write it.
+        BadConfig: A preset is unknown, the recipe file exists and this study did not write it, or the database cannot be used.
     """
     settings = load_settings()
     logs.configure(**settings.logging)
@@ -96,8 +99,9 @@ def tune_recipe(
         tuning = Tuning(experiment=experiment, space=space, penalty=penalty, should_stop=should_stop)
         file = _RecipeFile(name=name, study=tuning.name)
         file.refuse_foreign()
-        shared = open_study(study or str(settings.state_dir / "tuning" / "study.journal"), tuning.name)
-        finished = Worker(study=shared, trials=trials, should_stop=should_stop).work(tuning.objective)
+        shared = open_study(study or _default_study(settings.state_dir), tuning.name)
+        worker = Worker(study=shared, trials=trials, base=space.base_parameters, should_stop=should_stop)
+        finished = worker.work(tuning.objective)
     typer.echo(f"{shared.study_name}: {finished} trials done here, of {trials} in all")
     if should_stop():
         typer.echo("stopped; run `bot tune` again, it goes on from there")
@@ -105,22 +109,43 @@ def tune_recipe(
         _write_winner(file, tuning, shared)
 
 
+def _default_study(state_dir: Path) -> str:
+    """Return the URL of the database in the state directory."""
+    folder = state_dir.resolve() / "tuning"
+    journal = folder / "study.journal"
+    if journal.is_file():
+        raise BadConfig(
+            f"{journal} is a study of an earlier version, which searched other options and cannot continue;"
+            " delete it or move it away, then `bot tune` begins anew"
+        )
+    return f"sqlite:///{folder / 'study.sqlite'}"
+
+
 def _search_space(plan: ResolvedRecipe, feature_sets: str | None, presets: str | None) -> SearchSpace:
-    """Return the space around a recipe, with the feature sets and presets that are listed, or else its own."""
-    own = dict.fromkeys(one.options.preset for one in plan.recipe.members if isinstance(one.options, LightGBMOptions))
-    chosen = tuple(presets.split(",")) if presets else tuple(own)
+    """Return the space around a recipe, with the feature sets and presets that are listed."""
+    chosen = tuple(presets.split(",")) if presets else ()
     if unknown := sorted(set(chosen) - set(PRESETS)):
         raise BadConfig(f"no preset {', '.join(unknown)}; presets: {', '.join(PRESETS)}")
-    return SearchSpace(
-        base=plan.recipe,
-        feature_sets=tuple(feature_sets.split(",")) if feature_sets else (plan.feature_set,),
-        presets=chosen,
-    )
+    sets = dict.fromkeys((plan.feature_set, *(feature_sets.split(",") if feature_sets else ())))
+    return SearchSpace(base=plan.recipe, feature_sets=tuple(sets), presets=chosen)
 
 
 def _write_winner(file: _RecipeFile, tuning: Tuning, study: optuna.Study) -> None:
+    winner = tuning.winner(study, file.name)
+    _show(tuning, study)
     result = f"trial {study.best_trial.number}, worth {study.best_value:.5f} an era"
-    file.write(tuning.winner(study, file.name), result)
-    scores = "CORR and BMC" if tuning.benchmark else "CORR alone, for some era lacks the benchmark's predictions"
-    typer.echo(f"best: {result} by {scores}")
+    file.write(winner, result)
+    typer.echo(f"best: {result} by {tuning.references}")
+    typer.echo(tuning.verdict(study))
     typer.echo(f"wrote {file.path}; train it with `bot retrain --recipe {file.name}`")
+
+
+def _show(tuning: Tuning, study: optuna.Study) -> None:
+    """Print the table of trials."""
+    table = Table(title=f"Trials of {study.study_name}", title_justify="left")
+    for name in ("trial", "state", "value", "CORR", "MMC or BMC", "different from the base"):
+        table.add_column(name, justify="left" if name in ("state", "different from the base") else "right")
+    for row in tuning.table(study):
+        figures = (format_number(row.value, 5), format_number(row.corr, 4), format_number(row.contribution, 4))
+        table.add_row(str(row.number), row.state, *figures, escape(row.about))
+    console().print(table)

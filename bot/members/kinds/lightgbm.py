@@ -9,14 +9,20 @@ import numpy.typing as npt
 
 from bot.features.preprocess import Prepared, Preprocess
 from bot.members.fitting import Facts, FitJob
+from bot.members.limits import Limit
 from bot.members.member import Member
 from bot.members.registry import GIB, Kind, Needs, Source
 from bot.members.rows import EraRows, Scores
+from bot.members.search import Choices
 from models.trees.gbm_options import PRESETS, GbmOptions
 from models.trees.trees import TreeModel
 
 FILE = ".txt"
 """Suffix of the model's file, LightGBM's text."""
+
+_SHARE = Limit(low=0, high=1, open_low=True)
+_TREES, _LEAVES = Limit(low=1, high=100_000), Limit(low=2, high=131_072)
+"""Ranges of the search; LightGBM refuses fewer or more leaves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +150,20 @@ class LightGBM(Kind):
     def with_seed(self, options: LightGBMOptions, by: int) -> LightGBMOptions:
         """Return the options with another seed of the choice of columns."""
         return replace(options, params={**options.params, "seed": options.gbm.seed + by})
+
+    def search(self, member: Member, choices: Choices) -> LightGBMOptions:
+        """Return the options with another number, size and share of trees."""
+        options: LightGBMOptions = member.options
+        own = options.gbm
+        searched: dict[str, int | float] = {
+            "num_trees": choices.scaled_whole("num_trees", own.num_trees, times=3, limit=_TREES),
+            "learning_rate": choices.scaled("learning_rate", own.learning_rate, times=3, limit=_SHARE),
+            "num_leaves": choices.scaled_whole("num_leaves", own.num_leaves, times=2, limit=_LEAVES),
+            "colsample_bytree": choices.scaled("colsample_bytree", own.colsample_bytree, times=3, limit=_SHARE),
+        }
+        # A value of the preset itself stays out of the parameters, so that equal options stay equal.
+        changed = {name: value for name, value in searched.items() if value != getattr(own, name)}
+        return replace(options, params={**options.params, **changed})
 
     def fit(self, job: FitJob) -> Facts:
         """Fit on the training eras, and again on the resolved ones where there are any."""

@@ -1,7 +1,7 @@
 """Ridge regression of codes and engineered columns: one pass over the eras, scored by numpy."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from bot.members.member import Member
 from bot.members.outputs import check_inputs, heads
 from bot.members.registry import Kind, Needs, Source
 from bot.members.rows import EraRows, Scores
+from bot.members.search import Choices
 from models.linear.linear_model import LinearModel
 from models.linear.ridge import LinearRows, fit_bytes, fit_ridge
 from models.stopping import TrainingStopped
@@ -79,6 +80,11 @@ class Linear(Kind):
     def memory(self, member: Member, *, rows: int, columns: int) -> int:  # noqa: ARG002 - rows are read era by era
         """Return the peak memory of a fit in bytes."""
         return fit_bytes(columns)
+
+    def search(self, member: Member, choices: Choices) -> LinearOptions:
+        """Return the options with another penalty."""
+        options: LinearOptions = member.options
+        return replace(options, alpha=choices.scaled("alpha", options.alpha, times=100, limit=_LIMITS["alpha"]))
 
     def fit(self, job: FitJob) -> Facts:
         """Fit on the training eras, and again on the resolved ones where there are any."""

@@ -1,11 +1,12 @@
 """A plain multilayer perceptron: encoder and head, without mixing and history; the control that TSMixer-Ext must beat."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from bot.members.kinds.tsmixer import TSMixer
+from bot.members.kinds.tsmixer import TSMixer, searched_training
 from bot.members.member import Member
 from bot.members.network.options import NetworkOptions
+from bot.members.search import Choices
 
 DEFAULTS = NetworkOptions(
     mixing="mlp",
@@ -46,6 +47,24 @@ class Mlp(TSMixer):
         yield from super().problems(member)
         if member.options.network.mixing != "mlp":
             yield f"network.mixing = {member.options.network.mixing!r}: take kind = 'tsmixer'"
+
+    def search(self, member: Member, choices: Choices) -> MlpOptions:
+        """Return the options with another perceptron."""
+        network: NetworkOptions = member.options.network
+        widths = {"-".join(str(width) for width in one): one for one in _around(network.encoder)}
+        own = next(name for name, one in widths.items() if one == network.encoder)
+        return MlpOptions(
+            network=replace(
+                searched_training(network, member.label, choices),
+                encoder=widths[choices.one_of("encoder", own, list(widths))],
+                input_dropout=choices.between("input_dropout", network.input_dropout, 0.0, 0.5),
+            )
+        )
+
+
+def _around(widths: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return half the widths, the widths and twice the widths."""
+    return [tuple(max(width // 2, 1) for width in widths), widths, tuple(2 * width for width in widths)]
 
 
 KIND = Mlp()

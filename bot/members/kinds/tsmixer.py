@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, cast
 
 from bot.members.fitting import Facts, FitJob
 from bot.members.limits import out_of_range
-from bot.members.member import Member
+from bot.members.member import Label, Member
 from bot.members.network.options import LIMITS, NetworkOptions, stacked_path
 from bot.members.registry import Kind, Needs, Source
 from bot.members.rows import EraRows, HistoryInput, Scores
+from bot.members.search import Choices
+from bot.tournament.columns import HORIZONS, horizon
 from models.inference.ensemble import expected_score
 from models.inference.stack import Stack
 from models.trees.gbm_options import PRESETS
@@ -131,6 +133,12 @@ class TSMixer(Kind):
         """Return the options with another seed of the first network."""
         return replace(options, network=replace(options.network, seed=options.network.seed + by))
 
+    def search(self, member: Member, choices: Choices) -> Any:  # noqa: ANN401 - options of this kind or of one derived from it
+        """Return the options with another network."""
+        network: NetworkOptions = member.options.network
+        searched = searched_training(network, member.label, choices)
+        return replace(member.options, network=searched_history(searched, choices))
+
     def fit(self, job: FitJob) -> Facts:
         """Fit with all processes of the team, and write both networks as ONNX."""
         # Imported here: a machine that only serves has no torch.
@@ -148,6 +156,51 @@ class TSMixer(Kind):
     def load(self, source: Source) -> TSMixerModel:
         """Load the network."""
         return TSMixerModel(source)
+
+
+def searched_training(network: NetworkOptions, label: Label, choices: Choices) -> NetworkOptions:
+    """Return a network's options with another loss and schedule, as *choices* chooses them."""
+    losses = ("mse", "pearson") if network.head == "score" else ("cross_entropy", "mse", "pearson")
+    return replace(
+        network,
+        dropout=choices.between("dropout", network.dropout, 0.0, 0.5),
+        learning_rate=choices.scaled("learning_rate", network.learning_rate, times=10, limit=LIMITS["learning_rate"]),
+        weight_decay=choices.scaled("weight_decay", network.weight_decay, times=100, limit=LIMITS["weight_decay"]),
+        loss=cast("Literal['cross_entropy', 'mse', 'pearson']", choices.one_of("loss", network.loss, losses)),
+        # A recipe that reads no benchmark may stand where there are no files of it.
+        benchmark_penalty=choices.between("benchmark_penalty", network.benchmark_penalty, 0.0, 1.0)
+        if network.needs_benchmark(label)
+        else network.benchmark_penalty,
+        steps=choices.scaled_whole("steps", network.steps, times=3, limit=LIMITS["steps"]),
+    )
+
+
+def searched_history(network: NetworkOptions, choices: Choices) -> NetworkOptions:
+    """Return a network's options with another history and another body, as *choices* chooses them."""
+    # The history published for live rounds has no more eras than the recipe's lookback. 0 switches history off.
+    lookbacks = {0, network.lookback // 4, network.lookback // 2, network.lookback}
+    if network.mixing == "era":
+        lookbacks.discard(0)  # an era has nothing else to mix
+    history = {"all": network.history_targets} | {
+        f"{days}D": chosen
+        for days in HORIZONS
+        if 0
+        < len(chosen := tuple(name for name in network.history_targets if horizon(name) == days))
+        < len(network.history_targets)
+    }
+    return replace(
+        network,
+        lookback=choices.one_of("lookback", network.lookback, sorted(lookbacks)),
+        history_targets=history[choices.one_of("history_targets", "all", list(history))],
+        hidden=choices.one_of("hidden", network.hidden, _around(network.hidden)),
+        feed_forward=choices.one_of("feed_forward", network.feed_forward, _around(network.feed_forward)),
+        blocks=choices.scaled_whole("blocks", network.blocks, times=2, limit=LIMITS["blocks"]),
+    )
+
+
+def _around(size: int) -> list[int]:
+    """Return half the size, the size and twice the size."""
+    return sorted({max(size // 2, 1), size, 2 * size})
 
 
 KIND = TSMixer()

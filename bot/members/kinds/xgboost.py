@@ -1,6 +1,7 @@
 """XGBoost: gradient-boosted trees with one value for each target in a leaf, scored by onnxruntime."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from bot.members.fitting import Facts, FitJob
@@ -8,6 +9,7 @@ from bot.members.graphs import GraphModel, fit_graphs
 from bot.members.limits import Limit, out_of_range
 from bot.members.member import Member
 from bot.members.registry import Kind, Needs, Source
+from bot.members.search import Choices
 from models.trees.xgboost_trees import XgboostOptions, train_xgboost, xgboost_bytes
 
 _SHARE = Limit(low=0, high=1, open_low=True)
@@ -49,6 +51,17 @@ class XGBoost(Kind):
     def memory(self, member: Member, *, rows: int, columns: int) -> int:  # noqa: ARG002 - options change it little
         """Return the peak memory of a fit in bytes."""
         return xgboost_bytes(rows, columns)
+
+    def search(self, member: Member, choices: Choices) -> XgboostOptions:
+        """Return the options with another number, depth and share of trees."""
+        options: XgboostOptions = member.options
+        return replace(
+            options,
+            num_trees=choices.scaled_whole("num_trees", options.num_trees, times=3, limit=_LIMITS["num_trees"]),
+            learning_rate=choices.scaled("learning_rate", options.learning_rate, times=3, limit=_SHARE),
+            max_depth=choices.scaled_whole("max_depth", options.max_depth, times=2, limit=_LIMITS["max_depth"]),
+            colsample_bytree=choices.scaled("colsample_bytree", options.colsample_bytree, times=3, limit=_SHARE),
+        )
 
     def fit(self, job: FitJob) -> Facts:
         """Fit on the training eras, and again on the resolved ones where there are any."""
