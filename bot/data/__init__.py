@@ -2,5 +2,5 @@
 Numerai's files on disk: verified downloads, the live file, and the era store that training reads.
 
 It imports ``features``, ``tournament`` and ``system``. Read ``download``, ``parquet_columns``, ``live_file``,
-``live_column_sums``, ``era_store``, ``ingest``, ``reference_predictions``, ``past_live``, ``data_facts``, ``next_version``.
+``live_column_sums``, ``era_store``, ``ingest``, ``reference_predictions``, ``data_facts``, ``next_version``.
 """

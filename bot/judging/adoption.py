@@ -27,12 +27,12 @@ import structlog
 
 from bot import __version__
 from bot.data.live_file import read_live
-from bot.data.past_live import write_past_benchmark, write_past_live
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import BadConfig, GateFailed
 from bot.features.feature_sets import FeatureMetadata
 from bot.findings import Absent
 from bot.history.sync import Synced, sync_history
+from bot.judging._past_live import write_past_benchmark, write_past_live
 from bot.members import registry
 from bot.members.fitting import Facts, FitJob
 from bot.members.member import Unit

@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from bot.data.live_file import read_live
-from bot.data.past_live import write_past_benchmark, write_past_live
+from bot.judging._past_live import write_past_benchmark, write_past_live
 from tests.data.store_files import NAMES, ROWS, build, write_files
 from tests.harness.readers import benchmark_table
 
