@@ -1,8 +1,8 @@
 """
-The recipe `contribution` beside `standard` on worlds whose benchmark knows a part of the signal, and what each choice adds.
+The recipe `contribution` beside `standard` on worlds whose benchmark explains a part of the signal, and what each choice adds.
 
-A world's benchmark knows the lasting signal of seven in ten features, and knows it well: as on Numerai's data, most of what
-a model learns is in the benchmark already. Both recipes are fitted walk-forward on the same folds
+A world's benchmark predicts the lasting signal of seven in ten features with little noise. As on Numerai's data, it explains
+most of what a model learns. Both recipes are fitted walk-forward on the same folds
 with several seeds, by `bot evaluate compare`'s own code, and so are variants of `contribution` without one of its choices.
 Sizes are those of small worlds: networks are narrower, trees fewer. The choices are the recipe's.
 

@@ -39,7 +39,7 @@ def is_renewal(challenger: Mapping[str, Any], champion: Mapping[str, Any]) -> bo
 
 def _same(one: object, other: object, ignored: frozenset[str], *, named: bool = False) -> bool:
     """
-    Return whether two values are equal but for ignored keys and for options that only one side knows.
+    Return whether two values are equal but for ignored keys and for options that only one side has.
 
     An earlier bot wrote fewer options for the same recipe. An update must not make every champion another recipe, which
     would keep its renewals back for months.

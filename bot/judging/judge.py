@@ -246,7 +246,7 @@ def unseen_positions(artifact: Artifact, positions: Sequence[int], eras: Sequenc
 
 
 def learned_elsewhere(artifact: Artifact) -> Absent | None:
-    """Return why an artifact has no hold-out: a member was trained elsewhere, on eras that nobody knows; ``None`` if it has."""
+    """Return why an artifact has no hold-out: a member was trained elsewhere, on unknown eras; ``None`` if it has."""
     members = artifact.manifest.get(ELSEWHERE) or []
     if not members:
         return None

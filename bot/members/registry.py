@@ -61,7 +61,7 @@ class Needs:
         stops: Whether it stops early, on eras that it does not learn from.
         training: Whether it must be fitted before it predicts.
         hosted: Why a member cannot run on Numerai's machines; empty where it can.
-        elsewhere: Whether it was trained elsewhere, on eras that nobody knows.
+        elsewhere: Whether it was trained elsewhere, on unknown eras.
         files: Whether it reads the round's files itself.
         in_memory: Whether a fit holds all rows in memory, so that too little of it is refused before the fit begins.
         packages: Packages that a fit imports.

@@ -1,7 +1,7 @@
 """
 Rows of one era as members read them, whatever their source.
 
-A member asks for its own preprocessing and its own part of the factor history. Both are made once for all members that
+A member reads its own preprocessing and its own part of the factor history. Both are made once for all members that
 share them.
 """
 

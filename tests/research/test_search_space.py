@@ -92,7 +92,7 @@ def test_every_member_has_parameters_of_its_own():
 
 
 def test_networks_search_what_they_have():
-    """A perceptron searches its widths and no history, and a network that knows the benchmark its penalty."""
+    """A perceptron searches its widths and no history, and a network that reads the benchmark its penalty."""
     names = space(CONTRIBUTION).base_parameters
 
     assert {"mlp.encoder", "mlp.steps", "mlp.benchmark_penalty", "tsmixer.hidden", "tsmixer.lookback"} <= names.keys()
@@ -102,7 +102,7 @@ def test_networks_search_what_they_have():
 
 
 def test_a_history_is_no_longer_than_that_of_the_base():
-    """The history published for live rounds has the base's targets and eras, so that no trial asks for more."""
+    """The history published for live rounds has the base's targets and eras, so that no trial takes more."""
     own = next(one.options.network for one in STANDARD.members if one.kind == "tsmixer")
     for seed in range(20):
         network = next(one.options.network for one in drawn(STANDARD, seed)[1].members if one.kind == "tsmixer")

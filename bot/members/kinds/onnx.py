@@ -146,7 +146,7 @@ def positions(sidecar: Sidecar, preprocess: Preprocess) -> list[int]:
     Return the position of each of the sidecar's features.
 
     Raises:
-        ValueError: A feature is not among those of the preprocessing, or missing values are not told apart there.
+        ValueError: A feature is not among those of the preprocessing, or missing values have no code of their own there.
     """
     known = {name: index for index, name in enumerate(preprocess.features)}
     absent = [name for name in sidecar.features if name not in known]

@@ -47,7 +47,7 @@ class Era:
         codes: Feature values 0 to 4, int8, shape ``(n, F)``. A missing feature has the middle value in all rows.
         targets: Targets by full name, float32, shape ``(n,)`` each.
         signal: Expected returns by the part of the signal that never changes. Shape ``(n,)``.
-        known: Part of them that benchmark and meta model know. Shape ``(n,)``.
+        known: Part of them that benchmark and meta model predict. Shape ``(n,)``.
     """
 
     ids: list[str]
@@ -66,7 +66,7 @@ class _Week:
         present: Indices of the listed stocks. Shape ``(n,)``.
         codes: Feature values. Shape ``(n, F)``.
         signal: Expected returns by the part of the signal that never changes. Shape ``(n,)``.
-        known: Part of them that benchmark and meta model know. Shape ``(n,)``.
+        known: Part of them that benchmark and meta model predict. Shape ``(n,)``.
     """
 
     present: npt.NDArray[np.intp]
@@ -85,7 +85,7 @@ class Market:
         seed: Seed; the same seed gives the same market.
         persistence: Share of the factor returns' variance that lasts from week to week. At 0, past factor returns
             predict nothing.
-        benchmark_share: Share of the features whose lasting part benchmark and meta model know; 1 knows all of the signal.
+        benchmark_share: Share of the features whose lasting part benchmark and meta model predict; 1 predicts all of the signal.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Market:
         }
 
     def _known_state(self) -> dict[str, Any]:
-        """Return the part of the signal that the benchmark knows, where it does not know all of it."""
+        """Return the part of the signal that the benchmark predicts, where it does not predict all of it."""
         if self._benchmark_share == 1:
             return {}
         return {"known": np.concatenate([week.known for week in self._weeks])}

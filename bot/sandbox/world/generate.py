@@ -208,8 +208,8 @@ def generate(
         seed: Seed; the same seed gives the same files.
         persistence: Share of the factor returns' variance that lasts from week to week. At 0, past factor returns
             predict nothing.
-        benchmark_share: Share of the features whose lasting part benchmark and meta model know. At 1 they know all of the
-            lasting signal, and a model can only know it better; below, there is a part that they do not know.
+        benchmark_share: Share of the features whose lasting part benchmark and meta model predict. At 1 they predict all of
+            the lasting signal; below, a part of it is left for other models.
         benchmark_noise: Factor of their noise. At 1 a well trained model is better than they are.
 
     Raises:
@@ -252,7 +252,7 @@ def _unresolved(era: Era, weeks_left: int) -> frozenset[str]:
 
 
 def _reference_predictions(era: Era, seed: int, factor: float) -> _ReferencePredictions:
-    """Return predictions of meta model and benchmarks: ranks of the part of the lasting signal that they know, plus noise."""
+    """Return predictions of meta model and benchmarks: ranks of the part of the lasting signal that they predict, plus noise."""
     random = np.random.default_rng([seed, 5, int(era.ids[0][1:9], 16)])
 
     def ranked(noise: float) -> npt.NDArray[np.float64]:
