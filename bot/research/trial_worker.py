@@ -25,7 +25,7 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateF
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import URL, event, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
 
 from bot.errors import BadConfig, OperatorNeeded, RetryLater
 
@@ -69,31 +69,22 @@ def open_study(where: str, name: str, *, beat_s: int = 20, lost_s: int = 300) ->
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = _database(where)
-    kind = url.drivername
+    # Of workers that create the tables at the same time, all but one fail.
+    for attempt in stamina.retry_context(on=RetryLater, attempts=4, wait_max=1.0):
+        with attempt:
+            storage = _storage(url, beat_s=beat_s, lost_s=lost_s)
     try:
-        # Of workers that create the tables at the same time, all but one fail.
-        for attempt in stamina.retry_context(on=SQLAlchemyError, attempts=4, wait_max=1.0):
-            with attempt, _experimental():
-                storage = _Storage(url, beat_s=beat_s, lost_s=lost_s)
-    except ImportError as error:
-        raise OperatorNeeded(f"{kind} needs a driver that is not installed: {error.name or 'see optuna'}") from None
-    except (ValueError, ArgumentError):
-        raise BadConfig(f"--study: {kind} is no kind of database that optuna knows; {SHARED}") from None
-    except SQLAlchemyError as error:
-        if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
-            raise BadConfig(
-                f"--study: the {kind} database is damaged or another program's; move it away and start again"
-            ) from None
+        with _experimental():
+            return optuna.create_study(
+                study_name=name,
+                storage=storage,
+                direction="maximize",
+                load_if_exists=True,
+                sampler=optuna.samplers.TPESampler(constant_liar=True, n_startup_trials=10),
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
+            )
+    except UNWRITABLE as error:
         raise _unanswered(error) from None
-    with _experimental():
-        return optuna.create_study(
-            study_name=name,
-            storage=storage,
-            direction="maximize",
-            load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(constant_liar=True, n_startup_trials=10),
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
-        )
 
 
 def _database(where: str) -> URL:
@@ -113,6 +104,25 @@ def _database(where: str) -> URL:
             raise BadConfig(f"--study: a database in memory ends with its worker; {SHARED}")
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     return url
+
+
+def _storage(url: URL, *, beat_s: int, lost_s: int) -> "_Storage":
+    """Open a database, and create its tables where they are missing."""
+    try:
+        with _experimental():
+            return _Storage(url, beat_s=beat_s, lost_s=lost_s)
+    except ImportError as error:
+        # optuna raises an error of its own from that of the driver.
+        driver = getattr(error.__cause__ or error, "name", None) or "see SQLAlchemy"
+        raise OperatorNeeded(f"{url.drivername} needs a driver that is not installed: {driver}") from None
+    except (ValueError, ArgumentError):
+        raise BadConfig(f"--study: {url.drivername} is no kind of database that optuna knows; {SHARED}") from None
+    except RuntimeError as error:  # tables of another version
+        raise BadConfig(f"--study: optuna cannot use this database ({error}); start again in another one") from None
+    except SQLAlchemyError as error:
+        if url.get_backend_name() == "sqlite" and type(error) is DatabaseError:
+            raise BadConfig("--study: the file is damaged or no database; move it away and start again") from None
+        raise _unanswered(error) from None
 
 
 def _unanswered(error: Exception) -> RetryLater:

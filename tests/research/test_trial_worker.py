@@ -191,7 +191,7 @@ def test_failing_trials_end_the_worker(database, value):
         ("mysql+pymysql://root:hunter2@host/study", BadConfig, "mysql"),
         ("redis://:hunter2@host/study", BadConfig, "redis"),
         ("postgresql://root:hunter2@host:port/study", BadConfig, "postgresql"),
-        ("postgresql+asyncpg://root:hunter2@host/study", OperatorNeeded, "driver"),
+        ("postgresql+asyncpg://root:hunter2@host/study", OperatorNeeded, "not installed: asyncpg"),
     ],
 )
 def test_a_storage_that_cannot_repeat_trials_is_refused(where, error, words):
@@ -209,6 +209,17 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
 
     with pytest.raises(BadConfig, match="move it away"):
         open_study(f"sqlite:///{tmp_path / 'study.sqlite'}", "parabola")
+
+
+def test_tables_of_another_version_are_refused(database):
+    """A database of a later optuna is refused with one line."""
+    opened(database)
+    with sqlite3.connect(database.removeprefix("sqlite:///")) as hand:
+        hand.execute("UPDATE alembic_version SET version_num = 'v99.0.0'")
+        hand.execute("UPDATE version_info SET schema_version = 99")
+
+    with pytest.raises(BadConfig, match="optuna cannot use this database"):
+        opened(database)
 
 
 def test_a_database_that_does_not_answer_may_answer_later(tmp_path):

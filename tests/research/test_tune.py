@@ -1,8 +1,10 @@
 """Tuning on a small world with real stores, networks and trees: the hold-out changes nothing, and the winner is a recipe."""
 
+import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 from bot.data.ingest import update
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import OperatorNeeded
+from bot.members.kinds.lightgbm import LightGBMOptions
 from bot.research.experiment import Experiment
 from bot.research.search_space import SearchSpace
 from bot.research.trial_results import CONTRIBUTION, CORR, PAY, REASON
@@ -197,6 +200,24 @@ def test_contribution_is_measured_against_the_meta_model_where_there_is_one(stat
     assert all(found.contribution[era] is found.benchmark[era] for era in positions if era not in meta)
     empty = References.read(replace(one.experiment, state_dir=tmp_path), one.store, positions)
     assert (empty.contribution, str(empty)) == ({}, "CORR alone, for some era lacks the benchmark's predictions")
+
+
+def test_workers_of_one_machine_leave_each_other_their_unfinished_fits(state):
+    """A fit removes the unfinished one of a process that was killed days ago, and not that of another worker."""
+    trees = remade(SMALL, weights={"gbm": 1.0})
+    base = replace(
+        trees, members=tuple(replace(one, options=LightGBMOptions(params={"num_trees": 3})) for one in trees.members)
+    )
+    kept = tuning(state).fitter.kept
+    running, left = kept / ".running", kept / ".left"
+    for folder in (running, left):
+        folder.mkdir(parents=True)
+    os.utime(left, (time.time() - 3 * 86400,) * 2)
+
+    tuning(state, base=base).objective(base_trial(base))
+
+    assert running.is_dir()
+    assert not left.exists()
 
 
 def test_a_recipe_that_cannot_be_trained_is_pruned_with_its_reason(state):
