@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from optuna.trial import FrozenTrial, TrialState
 
-from bot.research.trial_worker import BASE, DONE, SURPLUS
+from bot.research.trial_worker import BASE, DONE, SURPLUS, repeated
 from bot.scoring.bootstrap import TooFewEras, newey_west_error
 
 REASON = "reason"
@@ -35,7 +35,7 @@ class TrialRow:
 
     Attributes:
         number: Its number.
-        state: ``complete``, ``pruned``, ``failed``, ``running`` or ``waiting``.
+        state: ``complete``, ``pruned``, ``failed``, ``running``, ``waiting``, or ``repeated`` by a later trial.
         value: Its value, that of the finished folds where it was pruned; NaN where there is none.
         corr: Mean CORR of its finished folds; NaN likewise.
         contribution: Mean MMC or BMC of its finished folds; NaN likewise.
@@ -52,10 +52,12 @@ class TrialRow:
 
 def rows(trials: Sequence[FrozenTrial], base: Mapping[str, Any]) -> tuple[TrialRow, ...]:
     """Return a row for each trial that the study counted; *base* are the parameters of the recipe it began with."""
+    again = repeated(trials)
+    names = {TrialState.FAIL: "failed"}
     return tuple(
         TrialRow(
             number=one.number,
-            state="failed" if one.state == TrialState.FAIL else one.state.name.lower(),
+            state="repeated" if one.number in again else names.get(one.state, one.state.name.lower()),
             value=math.nan if one.state not in DONE or one.value is None else one.value,
             corr=one.user_attrs.get(CORR, math.nan),
             contribution=one.user_attrs.get(CONTRIBUTION, math.nan),

@@ -323,6 +323,12 @@ class _Run:
         return value if math.isfinite(value) else math.nan  # optuna fails a trial without a number
 
 
+def repeated(trials: Sequence[FrozenTrial]) -> set[int]:
+    """Return the numbers of the trials that another one repeats, because their worker died or was stopped."""
+    with _experimental():
+        return {number for one in trials for number in RetryHeartbeatStaleTrialCallback.retry_history(one)}
+
+
 def _counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Return the trials that count: done, running or waiting."""
     return [trial for trial in trials if trial.state != TrialState.FAIL]

@@ -76,7 +76,8 @@ class References:
             return "CORR alone, for some era lacks the benchmark's predictions"
         if not self.meta_eras:
             return "CORR and BMC"
-        return f"CORR and MMC in {self.meta_eras} eras, BMC in the {len(self.contribution) - self.meta_eras} others"
+        eras = len(self.contribution)
+        return f"CORR and MMC, or BMC where there is no meta model ({eras - self.meta_eras} of {eras} eras)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
 from bot.errors import BadConfig, OperatorNeeded, RetryLater
-from bot.research.trial_worker import BASE, FAILURES, SURPLUS, Interrupted, Worker, open_study
+from bot.research.trial_worker import BASE, FAILURES, SURPLUS, Interrupted, Worker, open_study, repeated
 
 pytestmark = pytest.mark.slow
 
@@ -128,6 +128,7 @@ def test_a_stopped_worker_gives_its_trial_back(database, stop):
     trials = opened(database).get_trials(deepcopy=False)
     assert states(opened(database)) == {TrialState.COMPLETE: 3, TrialState.FAIL: 1}
     assert trials[2].params == trials[1].params
+    assert repeated(trials) == {1}
 
 
 def test_the_first_end_of_a_trial_counts(database):
