@@ -63,6 +63,7 @@ feature_set = "small"
 every = 5
 first_era = "0010"
 newest = 26
+half_life = 60
 missing = "category"
 normalize = "standard"
 engineered = ["group_mean"]
