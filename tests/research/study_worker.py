@@ -1,4 +1,4 @@
-"""A worker process: ``study_worker.py URL TRIALS [HANG_AT]`` prints its trials and hangs in its HANG_AT-th one."""
+"""A worker process: ``study_worker.py URL TRIALS LOST_S [HANG_AT]`` prints its trials and hangs in its HANG_AT-th one."""
 
 import signal
 import sys
@@ -14,7 +14,7 @@ def report(word):
 
 def main():
     """Work on a study whose objective is a parabola."""
-    where, trials, *hang = sys.argv[1:]
+    where, trials, lost_s, *hang = sys.argv[1:]
     done = 0
 
     def objective(trial):
@@ -27,7 +27,7 @@ def main():
             signal.pause()
         return -(x**2)
 
-    study = open_study(where, "parabola", beat_s=1, lost_s=4)
+    study = open_study(where, "parabola", beat_s=1, lost_s=int(lost_s))
     Worker(study=study, trials=int(trials), base={"x": 3.0}, wait_s=0.2).work(objective)
 
 

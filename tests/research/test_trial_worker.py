@@ -42,9 +42,17 @@ def states(study):
     return Counter(trial.state for trial in study.get_trials(deepcopy=False))
 
 
-def start(database, *arguments, trials=40):
+def start(database, *arguments, trials=40, lost_s=300):
+    # A machine that is busy for longer than *lost_s* would make a living worker look dead.
     return subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "research" / "study_worker.py", database, str(trials), *arguments],
+        [
+            sys.executable,
+            ROOT / "tests" / "research" / "study_worker.py",
+            database,
+            str(trials),
+            str(lost_s),
+            *arguments,
+        ],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -54,10 +62,10 @@ def start(database, *arguments, trials=40):
 
 def test_the_trial_of_a_killed_worker_runs_again(database):
     """A second worker repeats the trial of a killed one with its parameters, and completes forty trials."""
-    doomed = start(database, "3")
+    doomed = start(database, "3", lost_s=20)
     while doomed.stdout.readline() != "hangs\n":
         assert doomed.poll() is None
-    survivor = start(database)
+    survivor = start(database, lost_s=20)
     assert survivor.stdout.readline()
     doomed.kill()
     doomed.communicate()
@@ -75,7 +83,8 @@ def test_the_trial_of_a_killed_worker_runs_again(database):
 def test_workers_at_once_never_run_one_trial_too_many(database):
     """Three workers that create the database and draw the last numbers at the same time complete exactly forty trials."""
     workers = [start(database) for _ in range(3)]
-    ran = [one.communicate(timeout=240)[0].split() for one in workers]
+    lines = [one.communicate(timeout=240)[0].splitlines() for one in workers]
+    ran = [[line for line in own if line.isdigit()] for own in lines]  # the others are of the log
 
     trials = opened(database).get_trials(deepcopy=False)
 
