@@ -139,9 +139,13 @@ class Job:
         """Return whether one of its commands is running."""
         return self._child is not None and self._child.poll() is None
 
+    def start_no_more(self) -> None:
+        """Start no command from now on; one that is running goes on."""
+        self._stopping.set()
+
     def stop(self, *, grace_s: float = CHECKPOINT_S) -> None:
         """Stop the running command, after *grace_s* seconds by SIGKILL. Commands publish their results atomically."""
-        self._stopping.set()
+        self.start_no_more()
         if self._child is not None:
             self._child.stop(grace_s=grace_s)
 
@@ -222,6 +226,9 @@ class JobSchedule:
     def stop(self) -> None:
         """Stop the running command; return once it has saved and ended."""
         self._scheduler.shutdown(wait=False)
+        # All jobs first: while one saves a checkpoint, the check for due jobs would start the next one.
+        for job in self._jobs:
+            job.start_no_more()
         for job in self._jobs:
             job.stop()
 

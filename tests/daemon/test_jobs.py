@@ -200,3 +200,32 @@ def test_a_run_after_a_failure_repeats_only_what_failed(path, children, monkeypa
 
     assert runs == [("good", "broken"), ("broken",), ("broken",), ("good", "broken")]
     assert len(freed) == 2
+
+
+def test_no_job_starts_while_another_one_stops(path, monkeypatch):
+    """While the command of one job saves a checkpoint, the check for due jobs does not start the next job."""
+    started, ended, running = [], [], threading.Event()
+
+    class Saving(Child):
+        def start(self):
+            started.append(self.command[0])
+
+        def poll(self):
+            running.set()
+            return 0 if ended else None
+
+        def stop(self, *, grace_s):
+            looking.join(timeout=60)
+            ended.append(grace_s)
+
+    monkeypatch.setattr(_jobs, "ChildProcess", Saving)
+    schedule = JobSchedule([job(path, "retrain"), job(path, "sync")])
+    looking = threading.Thread(target=schedule._look)
+    schedule._scheduler.start()
+    looking.start()
+    ran = running.wait(timeout=60)
+    schedule.stop()
+
+    assert ran
+    assert not looking.is_alive()
+    assert started == ["retrain"]
