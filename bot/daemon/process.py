@@ -45,7 +45,10 @@ RESTARTED_AGAIN_S = 3600.0
 """Seconds after such a start within which a process that is stuck again ends, with ``RESTART``."""
 
 REPORT_S = 5.0
-"""Longest time in seconds for the watchdog's report."""
+"""Longest time in seconds for a report before the process ends."""
+
+CHECK_S = 0.2
+"""Seconds between two checks whether the time for a stop is over."""
 
 log = structlog.get_logger()
 
@@ -181,10 +184,7 @@ def _end_stuck(loop_s: float, jobs_s: float) -> None:
         log.critical("daemon.stuck", loop_s=round(loop_s), scheduler_s=round(jobs_s))
         faulthandler.dump_traceback(file=sys.stderr)
 
-    # A pipe that nobody reads may be why the loop is stuck; it must not keep the watchdog, too.
-    reporting = threading.Thread(target=report, daemon=True)
-    reporting.start()
-    reporting.join(timeout=REPORT_S)
+    _report(report)
     if restarted_s() > RESTARTED_AGAIN_S:
         os.environ[RESTARTED_VARIABLE] = str(time.monotonic())
         # `main` has isolated this program from the working folder, which a source checkout may be imported from.
@@ -193,6 +193,13 @@ def _end_stuck(loop_s: float, jobs_s: float) -> None:
         with suppress(OSError, ValueError):
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this program with its own arguments
     os._exit(RESTART)
+
+
+def _report(write: Callable[[], None]) -> None:
+    """Write a report for at most ``REPORT_S`` seconds. The write blocks if standard error is a pipe that nobody reads."""
+    writing = threading.Thread(target=write, daemon=True)
+    writing.start()
+    writing.join(timeout=REPORT_S)
 
 
 def restarted_s() -> float:
@@ -212,8 +219,8 @@ def _reap_earlier_children() -> None:
 
 def _end_for_sure(schedule: JobSchedule) -> None:
     """End the process if it has not stopped in time. Nothing is lost: ledger and server hold the state of the round."""
-    began = time.monotonic()
+    began, pause = time.monotonic(), threading.Event()
     while time.monotonic() - began < (TRAINING_STOP_S if schedule.is_busy else STOP_S):
-        time.sleep(0.2)
-    log.warning("daemon.killed", reason="something went on after the signal")
+        pause.wait(CHECK_S)  # `time.sleep` raises EINVAL under libfaketime 0.9.10, and this thread must not end early
+    _report(lambda: log.warning("daemon.killed", reason="something went on after the signal"))
     os._exit(0)

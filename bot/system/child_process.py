@@ -108,9 +108,9 @@ class ChildProcess:
         with self._reaping:
             if process.returncode is None:
                 os.kill(process.pid, signal.SIGTERM)
-        end = time.monotonic() + grace_s
+        end, pause = time.monotonic() + grace_s, threading.Event()
         while self.poll() is None and time.monotonic() < end:
-            time.sleep(STOPPING_S)
+            pause.wait(STOPPING_S)  # `time.sleep` raises EINVAL under libfaketime 0.9.10, and the child would run on
         with self._reaping:
             if process.returncode is None:
                 self._end_group(process)

@@ -6,12 +6,15 @@ The states: 1 loop hangs in a call, 2 loop only crashes, 3 scheduler thread dead
 restarted. A step of the wall clock is not one of them. 7, 10, 11 and 12 are in test_heartbeat.py and test_loop.py.
 """
 
+import array
 import errno
+import fcntl
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import termios
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -242,6 +245,55 @@ def test_a_process_that_starts_anew_leaves_no_child(tmp_path):
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=300)
 
     assert done.returncode == 0, done.stderr
+
+
+BLOCKED = """
+import os, sys, threading, time
+from bot.daemon import process as service
+from bot.daemon._jobs import JobSchedule
+from bot.system import logs
+logs.configure(log_format="json")
+service.STOP_S, service.REPORT_S = 0.2, 0.2
+stop = service._stop_on_signals(JobSchedule([]), threading.Event())
+print("up", flush=True)
+while True:
+    service.log.info("x" * 4096)
+"""
+
+
+def test_a_process_ends_although_nobody_reads_its_log():
+    """SIGTERM ends a process whose writes to standard error block."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", BLOCKED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as blocked:
+        blocked.stdout.readline()
+        full = becomes_full(blocked.stderr)
+        blocked.send_signal(signal.SIGTERM)
+        try:
+            status = blocked.wait(timeout=60)
+        finally:
+            blocked.kill()
+
+    assert full
+    assert status == 0
+
+
+def becomes_full(pipe, timeout_s=120.0):
+    """Wait until a pipe has held the same number of bytes for a quarter of a second; return whether it came to that."""
+    end, before = time.monotonic() + timeout_s, -1
+    while (held := waiting_bytes(pipe)) != before or held == 0:
+        if time.monotonic() > end:
+            return False
+        before = held
+        time.sleep(0.25)
+    return True
+
+
+def waiting_bytes(pipe):
+    """Return the number of bytes in a pipe that were not read."""
+    number = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, number)
+    return number[0]
 
 
 @pytest.mark.parametrize("asleep_s", [600.0, 30 * 86400.0])

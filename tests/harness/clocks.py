@@ -96,7 +96,8 @@ def play(
                     played.rounds += 1
                     _play(bot, clock, schedule, fake, number, case, played)
                 bot.process.send_signal(signal.SIGTERM)
-                bot.process.wait(timeout=180)
+                status = bot.process.wait(timeout=180)
+                played.breaches += [f"{zone}: the daemon ended with status {status}"] if status else []
     owed = [(FIRST_ROUND + place, SLOT) for place in range(played.rounds)]
     found = judge(read_history(journal), ledgers=[daemon.state / "ledger.sqlite"], owed=owed)
     played.breaches += [f"{one.promise} {one.detail}" for one in found]
