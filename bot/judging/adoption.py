@@ -11,50 +11,49 @@ The story of an adoption, in the order of :meth:`Adopter.adopt`:
 A hold-out proves nothing here: the models may have learned from every era that has resolved.
 """
 
-import platform
 import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import structlog
 
-from bot import __version__
 from bot.data.live_file import read_live
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import BadConfig, GateFailed
 from bot.features.feature_sets import FeatureMetadata
 from bot.findings import Absent
-from bot.history.sync import Synced, sync_history
+from bot.history.sync import Synced
+from bot.judging._artifact_files import common_entries, write_golden
 from bot.judging._past_live import write_past_benchmark, write_past_live
 from bot.members import registry
 from bot.members.fitting import Facts, FitJob
 from bot.members.member import Unit
-from bot.members.registry import Needs
 from bot.members.rows import LiveFiles, RawRows
-from bot.members.stored import to_json
 from bot.scoring.metrics import corr
 from bot.scoring.neutralize import exposures
 from bot.serving.artifacts import Artifact, ArtifactStore
-from bot.serving.names import DISTRIBUTIONS, ELSEWHERE, ENSEMBLE, GOLDEN
-from bot.serving.scorer import Members, Scorer, golden_batch
+from bot.serving.names import DISTRIBUTIONS, ELSEWHERE, ENSEMBLE
+from bot.serving.scorer import Scorer
 from bot.submission.live_benchmark import FILE, benchmark_of
 from bot.submission.live_fetch import live_path
 from bot.system.progress import ProgressCallback
 from bot.tournament.client import NumeraiClient
-from bot.training.benchmark_labels import neutralizer_column
-from bot.training.recipe_file import history_needs
+from bot.training.benchmark_labels import live_benchmark
+from bot.training.recipe_sync import sync_for_recipes
 from bot.training.recipes import Recipe, ResolvedRecipe
-from bot.training.training_data import TrainingData, feature_distributions, select_training_data, write_inputs
-
-GOLDEN_ROWS = 128
-"""Rows of the newest era in the golden batch."""
+from bot.training.training_data import (
+    TrainingData,
+    feature_distributions,
+    neutralizing_features,
+    select_training_data,
+    write_inputs,
+)
 
 LONGEST_S = 600.0
 """Most seconds of all members together, the longest scoring of a round (:mod:`bot.submission._turns`)."""
@@ -140,7 +139,7 @@ class Adopter:
             write_inputs(data, synced, served)
             (served / DISTRIBUTIONS).write_bytes(feature_distributions(data.main).to_bytes())
             facts = {unit.owner.name: self._take_files(unit, data, served) for unit in plan.units}
-            _write_golden(plan, data, served)
+            write_golden(served, plan.members, data.main.store.store)
             manifest = self._manifest(plan, data, facts)
             scorer = Scorer(Artifact(id=f"of recipe {plan.recipe.name}", folder=served, manifest=manifest))
             trials = self._trials(plan, data, scorer, Path(scratch))
@@ -153,14 +152,12 @@ class Adopter:
         return Adopted(artifact=artifact, trials=trials, facts=facts)
 
     def _sync(self, plan: ResolvedRecipe) -> Synced:
-        needs = history_needs()
-        return sync_history(
+        return sync_for_recipes(
             self.client,
+            self.artifacts,
             self.state_dir,
             plan.data_version,
-            history_targets=needs.targets,
-            lookback=needs.lookback,
-            pinned={*self.needed, *self.artifacts.pinned("store"), *self.artifacts.pinned("data_version")},
+            needed=self.needed,
             report_progress=self.report_progress,
         )
 
@@ -183,37 +180,24 @@ class Adopter:
 
     def _manifest(self, plan: ResolvedRecipe, data: TrainingData, facts: Mapping[str, Facts]) -> dict[str, Any]:
         """Return the artifact's manifest; it has no scores, because no era is known to be out of sample."""
-        store, neutral = data.main.store, self._neutralizers(plan, data)
-        newest = [int(np.flatnonzero(store.labelled(plan.target))[-1])]
-        wants_benchmark = plan.recipe.to_benchmark or any(_needs(unit).live_benchmark for unit in plan.units)
-        column = neutralizer_column(self._data(plan), store.store, newest, plan.target) if wants_benchmark else None
+        columns = data.main.store
+        labelled = [int(one) for one in np.flatnonzero(columns.labelled(plan.target))]
+        metadata = FeatureMetadata.read(self._data(plan) / "features.json")
         return {
-            "bot": __version__,
-            "recipe": asdict(plan.recipe),
-            "recipe_sha256": plan.recipe.digest,
-            "data_version": plan.data_version,
-            "feature_set": plan.feature_set,
-            "features": len(data.main.manifest.features),
-            "preprocess_sha256": data.main.manifest.digest,
-            "target": plan.target,
-            "targets": list(plan.targets),
-            "members": to_json(plan.members),
-            "fits": {name: dict(one) for name, one in facts.items()},
-            "neutralizers": list(neutral),
-            "benchmark": column,
-            "eras": {"newest": store.eras[-1]},
+            **common_entries(
+                plan,
+                data,
+                facts,
+                neutralizers=neutralizing_features(data, plan, metadata, labelled),
+                benchmark=live_benchmark(plan, self._data(plan), columns.store, labelled[-1:]),
+            ),
+            "eras": {"newest": columns.eras[-1]},
             "weights": plan.weights,
             "judged_prefix": "",
             "scores": {},
             ELSEWHERE: [unit.owner.name for unit in plan.units],
             "decision": {"champion": None, "promote": True, "findings": [], "reason": "adopted by hand, not judged"},
-            "packages": {name: version(name) for name in ("onnxruntime", "numpy")},
-            "machine": platform.machine(),
         }
-
-    def _neutralizers(self, plan: ResolvedRecipe, data: TrainingData) -> tuple[str, ...]:
-        wanted = set(FeatureMetadata.read(self._data(plan) / "features.json").members(plan.recipe.exposed))
-        return tuple(name for name in data.main.manifest.features if name in wanted)
 
     def _trials(self, plan: ResolvedRecipe, data: TrainingData, scorer: Scorer, scratch: Path) -> tuple[Trial, ...]:
         """Let the members predict the newest era whose target is known, and the newest live file that is kept."""
@@ -325,16 +309,3 @@ def _trial(name: str, scorer: Scorer, rows: RawRows, truth: np.ndarray | None) -
         corr={} if truth is None else {member: corr(values, truth) for member, values in scores.items()},
         exposure=float(np.abs(exposures(scored.predictions, scored.neutralizers)).max(initial=0.0)),
     )
-
-
-def _write_golden(plan: ResolvedRecipe, data: TrainingData, served: Path) -> None:
-    """Write rows of the newest era and the scores of the members that are files of the artifact."""
-    members, store = Members(served, plan.members), data.main.store.store
-    columns = store.select(members.features, ())
-    rows = np.ascontiguousarray(columns.features(len(columns.eras) - 1))[:GOLDEN_ROWS]
-    scores = members.score(RawRows(names=members.features, values=rows, history=members.history))
-    (served / GOLDEN).write_bytes(golden_batch(members.features, rows, scores))
-
-
-def _needs(unit: Unit) -> Needs:
-    return registry.find(unit.owner.kind).needs(unit.owner)

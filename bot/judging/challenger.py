@@ -16,7 +16,6 @@ The story of a retrain, in the order of :meth:`Retrainer.retrain`:
 11. record the look, then promote the artifact or keep the champion
 """
 
-import platform
 import shutil
 import tempfile
 import time
@@ -24,18 +23,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import structlog
 
-from bot import __version__
 from bot.data.next_version import check_trainable
 from bot.data.reference_predictions import ReferencePredictions
 from bot.features.feature_sets import FeatureMetadata
-from bot.history.sync import Synced, sync_history
+from bot.history.sync import Synced
+from bot.judging._artifact_files import common_entries, write_golden
 from bot.judging._champion_comparison import (
     Challenger,
     Champions,
@@ -56,17 +54,16 @@ from bot.members.fitting import Device, Facts, FitJob
 from bot.members.member import Member, Unit
 from bot.members.registry import Needs
 from bot.members.rows import RawRows
-from bot.members.stored import to_json
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.names import DISTRIBUTIONS, EVALUATION, GOLDEN, HISTORY, JUDGED
-from bot.serving.scorer import Members, Scorer, golden_batch, preprocess_file, replay
+from bot.serving.scorer import Members, Scorer, preprocess_file, replay
 from bot.serving.version_pin import Pin
 from bot.system.progress import ProgressCallback, RecordMetrics
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import overlap_eras
-from bot.training.benchmark_labels import neutralizer_column, with_benchmarks
+from bot.training.benchmark_labels import live_benchmark, with_benchmarks
 from bot.training.fits import checkpoint_folder, fit_model
-from bot.training.recipe_file import history_needs
+from bot.training.recipe_sync import sync_for_recipes
 from bot.training.recipes import ResolvedRecipe
 from bot.training.splits import Split
 from bot.training.training_data import (
@@ -82,9 +79,6 @@ from bot.training.training_data import (
     write_inputs,
 )
 from bot.training.training_memory import refuse_too_little
-
-GOLDEN_ROWS = 128
-"""Rows of the newest era in the golden batch."""
 
 LIVE_ROWS = 7_200
 """Rows of the largest live era so far (6,700 to 7,200 in 2026)."""
@@ -233,15 +227,12 @@ class Retrainer:
             log.info("retrain.data_version", recipe=plan.recipe.name, finding=finding)
 
     def _sync(self, plan: ResolvedRecipe) -> Synced:
-        """Bring the data version up to date; keep the stores and versions that artifacts and other recipes use."""
-        needs = history_needs()
-        return sync_history(
+        return sync_for_recipes(
             self.client,
+            self.artifacts,
             self.state_dir,
             plan.data_version,
-            history_targets=needs.targets,
-            lookback=needs.lookback,
-            pinned={*self.needed, *self.artifacts.pinned("store"), *self.artifacts.pinned("data_version")},
+            needed=self.needed,
             report_progress=self.report_progress,
         )
 
@@ -252,9 +243,7 @@ class Retrainer:
         plan = without_targets(plan, left_out)
         data = read_training_data(synced, plan, metadata, report_progress=self.report_progress)
         split = split_eras(data, plan)
-        benchmark = None
-        if plan.recipe.to_benchmark or any(_needs(unit).live_benchmark for unit in plan.units):
-            benchmark = neutralizer_column(self._data_folder(plan), synced.store, split.holdout, plan.target)
+        benchmark = live_benchmark(plan, self._data_folder(plan), synced.store, split.holdout)
         resolved = resolved_eras(data, plan)
         refuse_too_little(plan, data, resolved)
         return _Job(
@@ -356,7 +345,6 @@ class Retrainer:
         scores = summarize_corr(judgement.challenger)
         manifest = _manifest(job, facts) | {
             "weights": validated.ensemble.weights,
-            "benchmark": job.benchmark,
             "judged_prefix": JUDGED if recipe.refit else "",
             "scores": {name: asdict(score) for name, score in scores.items()},
             "decision": {"champion": judgement.champion_id, **asdict(decision)},
@@ -440,16 +428,11 @@ def _method(job: _Job) -> dict[str, Any]:
 
 def _check_serving(job: _Job, folder: Path, weights: Mapping[str, float]) -> ServingCheck:
     """Write the golden batch to *folder*; replay it with the files loaded afresh and time a live era."""
-    members, store = Members(folder, job.plan.members), job.data.main.store.store
-    columns = store.select(members.features, ())
-    newest = np.ascontiguousarray(columns.features(len(columns.eras) - 1))
-    rows = newest[:GOLDEN_ROWS]
-    scores = members.score(RawRows(names=members.features, values=rows, history=members.history))
-    (folder / GOLDEN).write_bytes(golden_batch(members.features, rows, scores))
+    newest = write_golden(folder, job.plan.members, job.data.main.store.store)
     loaded = _ensemble(job, folder, weights, job.plan.members)
     live = np.resize(newest, (LIVE_ROWS, newest.shape[1]))
     began = time.perf_counter()
-    loaded.score_rows(RawRows(names=members.features, values=live, history=loaded.members.history))
+    loaded.score_rows(RawRows(names=loaded.members.features, values=live, history=loaded.members.history))
     latency_s = time.perf_counter() - began
     differences = replay(loaded.members, (folder / GOLDEN).read_bytes())
     return ServingCheck(golden=max(differences.values(), default=0.0), latency_s=latency_s)
@@ -458,29 +441,16 @@ def _check_serving(job: _Job, folder: Path, weights: Mapping[str, float]) -> Ser
 def _manifest(job: _Job, facts: Mapping[str, Facts]) -> dict[str, Any]:
     """Return the entries of the manifest that are known before the judgement."""
     plan, data, split = job.plan, job.data.main, job.split
-    recipe, eras = plan.recipe, data.store.eras
+    eras = data.store.eras
     used = [name for unit in plan.units for name in _needs(unit).packages]
     return {
-        "bot": __version__,
-        "recipe": asdict(recipe),
-        "recipe_sha256": recipe.digest,
-        "data_version": plan.data_version,
-        "feature_set": plan.feature_set,
+        **common_entries(plan, job.data, facts, neutralizers=job.neutralizers, benchmark=job.benchmark, packages=used),
         "store": data.store.store.folder.name,
-        "features": len(data.manifest.features),
-        "preprocess_sha256": data.manifest.digest,
-        "target": plan.target,
-        "targets": list(plan.targets),
-        "members": to_json(plan.members),
-        "fits": {name: dict(one) for name, one in facts.items()},
         "targets_left_out": list(job.left_out),
-        "neutralizers": list(job.neutralizers),
         "eras": {
             "train": [eras[split.train[0]], eras[split.train[-1]]],
             "validation": [eras[split.validation[0]], eras[split.validation[-1]]],
             "holdout": [eras[split.holdout[0]], eras[split.holdout[-1]]],
             "newest": eras[-1],
         },
-        "packages": {name: version(name) for name in dict.fromkeys((*used, "onnxruntime", "numpy"))},
-        "machine": platform.machine(),
     }

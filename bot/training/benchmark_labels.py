@@ -94,6 +94,23 @@ def neutralizer_column(folder: Path, store: EraStore, positions: Sequence[int], 
     return column
 
 
+def live_benchmark(plan: ResolvedRecipe, folder: Path, store: EraStore, positions: Sequence[int]) -> str | None:
+    """
+    Return the column of the benchmark model that a live round needs; ``None`` where the recipe needs none.
+
+    Args:
+        plan: The recipe.
+        folder: Folder of the synced files.
+        store: Store of its rows.
+        positions: Eras that need the benchmark too.
+
+    Raises:
+        OperatorNeeded: As :func:`neutralizer_column`.
+    """
+    members = any(registry.find(unit.owner.kind).needs(unit.owner).live_benchmark for unit in plan.units)
+    return neutralizer_column(folder, store, positions, plan.target) if plan.recipe.to_benchmark or members else None
+
+
 def _normal_scores(predictions: npt.NDArray[np.float64]) -> Floats:
     """Return normal scores of the rows that have a prediction, NaN elsewhere. Shape ``(rows,)``."""
     scores = np.full(len(predictions), np.nan, dtype=np.float32)

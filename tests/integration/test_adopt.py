@@ -85,6 +85,19 @@ def test_the_benchmark_alone_is_adopted(mine):
     assert "it may have learned from these eras: it was not trained here (theirs)" in evaluated.stderr
 
 
+def test_an_adopted_recipe_is_neutralized_to_the_riskiest_features(mine):
+    """`neutralizers = "riskiest:5"` holds for a recipe that is never trained here."""
+    (mine.root / "recipes").mkdir()
+    recipe = 'neutralize = 0.5\nneutralizers = "riskiest:5"\n[members.theirs]\nkind = "benchmark"\n'
+    (mine.root / "recipes" / "theirs.toml").write_text(recipe)
+    adopted = mine.bot("adopt", "theirs", BOT_RECIPE="theirs")
+    assert adopted.returncode == 0, adopted.stderr
+
+    store = ArtifactStore(mine.state / "artifacts")
+    (champion,) = store.champions("theirs")
+    assert len(store.open(champion).manifest["neutralizers"]) == 5
+
+
 MIXED = """
 base = "demo"
 [members.gbm]

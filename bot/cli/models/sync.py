@@ -5,10 +5,10 @@ import typer
 from bot import assembly
 from bot.cli.console import training_bar
 from bot.errors import BotError
-from bot.history.sync import Synced, sync_history
+from bot.history.sync import Synced
 from bot.settings import load_settings
 from bot.system import logs
-from bot.training import recipe_file
+from bot.training.recipe_sync import sync_for_recipes
 
 
 def sync_versions() -> None:
@@ -20,19 +20,17 @@ def sync_versions() -> None:
     """
     settings = load_settings()
     logs.configure(**settings.logging)
-    needs = recipe_file.history_needs()
-    pins, store = assembly.announce(assembly.pins(settings)), assembly.open_artifacts(settings)
+    pins, artifacts = assembly.announce(assembly.pins(settings)), assembly.open_artifacts(settings)
     failed: list[BotError] = []
     for version in dict.fromkeys(pin.in_use for pin in pins):
         try:
             with training_bar() as report_progress:
-                synced = sync_history(
+                synced = sync_for_recipes(
                     assembly.open_client(settings),
+                    artifacts,
                     settings.state_dir,
                     version,
-                    history_targets=needs.targets,
-                    lookback=needs.lookback,
-                    pinned={*assembly.versions(pins), *store.pinned("store"), *store.pinned("data_version")},
+                    needed=assembly.versions(pins),
                     report_progress=report_progress,
                 )
         except BotError as error:
