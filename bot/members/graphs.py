@@ -1,10 +1,11 @@
 """
-Members whose trees another library trains and onnxruntime scores: their rows, their files, and the loaded model.
+Kinds whose trees another library trains and onnxruntime scores: their rows and their files.
 
 A model has one output for each target of its members, so that a head costs no second model.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -13,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.errors import OperatorNeeded
-from bot.members.fitting import FitJob, TrainingEras, row_weights
-from bot.members.outputs import check_inputs, heads
-from bot.members.registry import Source
-from bot.members.rows import EraRows, Scores
+from bot.members.fitting import Facts, FitJob, TrainingEras, row_weights
+from bot.members.limits import Limit, out_of_range
+from bot.members.member import Member
+from bot.members.outputs import MultiTargetModel
+from bot.members.registry import Kind, Needs, Source
 from models.inference.tree_graph import TreeGraph
 from models.trees.decision_trees import FittedTrees, LibraryMissing
 from models.trees.gbm_options import Chunks
@@ -43,37 +45,90 @@ class Train(Protocol):
         ...
 
 
-def fit_graphs(job: FitJob, train: Train) -> None:
+class GraphKind(Kind):
     """
-    Fit the models of a job, and write each as ONNX if onnxruntime scores rows as the library does.
+    A kind of trees that its module describes; fit, file and scores are the same for each library.
 
-    Raises:
-        OperatorNeeded: The library is not installed, or the targets are known nowhere in these eras.
-        TrainingStopped: The job was stopped.
+    Attributes:
+        limits: Range of each number of the options.
+        extra: Extra of the bot that installs the library.
     """
-    # Imported here: a machine that only serves has no onnx.
-    from models.inference.tree_export import export_trees  # noqa: PLC0415
 
-    owner, targets = job.unit.owner, job.unit.targets
-    features, engineered = job.data.manifest.features, job.data.manifest.engineered_names
-    for folder, positions in job.blocks.items():
-        rows = labelled_rows(job.data, positions, targets, job)
-        report = partial(_report, job, f"{', '.join(targets)}, {len(rows.labels):,} rows")
-        report(0, 1)
-        try:
-            fitted = train(
-                rows.chunks,
-                rows.labels,
-                owner.options,
-                (*features, *engineered),
-                weights=rows.weights,
-                on_progress=report,
-                should_stop=job.should_stop,
+    limits: Mapping[str, Limit]
+    extra: str
+
+    @abstractmethod
+    def train(self) -> Train:
+        """Return the library's training."""
+
+    @abstractmethod
+    def bytes_of(self, rows: int, columns: int) -> int:
+        """Return the peak memory of a fit in bytes."""
+
+    def distribution(self) -> str:
+        """Return the library's name as a package to install."""
+        return self.extra
+
+    def problems(self, member: Member) -> Iterator[str]:
+        """Yield a line for each option that cannot be used."""
+        yield from out_of_range(member.options, self.limits)
+
+    def needs(self, member: Member) -> Needs:
+        """Return that a residual label needs the benchmark, and that Numerai's machines cannot score the model."""
+        return Needs(
+            benchmark=member.label == "residual",
+            heads=True,
+            in_memory=True,
+            hosted="it is scored by onnxruntime, which they lack",
+            packages=(self.distribution(), "onnx"),
+            extra=self.extra,
+        )
+
+    def memory(self, member: Member, *, rows: int, columns: int) -> int:  # noqa: ARG002 - options change it little
+        """Return the peak memory of a fit in bytes."""
+        return self.bytes_of(rows, columns)
+
+    def fit(self, job: FitJob) -> Facts:
+        """
+        Fit on the training eras, and again on the resolved ones where there are any.
+
+        Each model is written as ONNX if onnxruntime scores rows as the library does.
+
+        Raises:
+            OperatorNeeded: The library is not installed, or the targets are known nowhere in these eras.
+            TrainingStopped: The job was stopped.
+        """
+        # Imported here: a machine that only serves has no onnx.
+        from models.inference.tree_export import export_trees  # noqa: PLC0415
+
+        owner, targets = job.unit.owner, job.unit.targets
+        features, engineered = job.data.manifest.features, job.data.manifest.engineered_names
+        for folder, positions in job.blocks.items():
+            rows = labelled_rows(job.data, positions, targets, job)
+            report = partial(_report, job, f"{', '.join(targets)}, {len(rows.labels):,} rows")
+            report(0, 1)
+            try:
+                fitted = self.train()(
+                    rows.chunks,
+                    rows.labels,
+                    owner.options,
+                    (*features, *engineered),
+                    weights=rows.weights,
+                    on_progress=report,
+                    should_stop=job.should_stop,
+                )
+            except LibraryMissing as error:
+                raise OperatorNeeded(str(error)) from None
+            job.report_progress("export", 0.0, "ONNX, with the parity gate")
+            export_trees(
+                fitted, folder / f"{owner.name}{FILE}", features=features, engineered=engineered, targets=targets
             )
-        except LibraryMissing as error:
-            raise OperatorNeeded(str(error)) from None
-        job.report_progress("export", 0.0, "ONNX, with the parity gate")
-        export_trees(fitted, folder / f"{owner.name}{FILE}", features=features, engineered=engineered, targets=targets)
+        return {}
+
+    def load(self, source: Source) -> MultiTargetModel:
+        """Load the trees."""
+        path = source.path(FILE)
+        return MultiTargetModel(source, path, TreeGraph(path, threads=source.threads))
 
 
 def _report(job: FitJob, note: str, done: int, total: int) -> None:
@@ -124,29 +179,3 @@ def labelled_rows(data: TrainingEras, positions: Sequence[int], targets: Sequenc
         chunks.append(list(chunk) if part.all() else [column[part] for column in chunk])
         start += len(part)
     return Rows(chunks=chunks, labels=labels[keep], weights=None if weights is None else weights[keep])
-
-
-class GraphModel:
-    """
-    Loaded trees.
-
-    Args:
-        source: File of the model.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: It is damaged, takes other columns than the preprocessing makes, or lacks a member's target.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self._preprocess = source.preprocess
-        self.path = source.path(FILE)
-        self._trees = TreeGraph(self.path, threads=source.threads)
-        check_inputs(self._trees.inputs, source.preprocess)
-        self._heads = heads(source, self._trees.targets)
-
-    def score(self, rows: EraRows) -> Mapping[str, Scores]:
-        """Return the score of each member's target."""
-        prepared = rows.prepared(self._preprocess)
-        found = self._trees.predict(prepared.features, prepared.engineered)
-        return {name: found[:, column] for name, column in self._heads.items()}

@@ -9,7 +9,7 @@ import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
@@ -156,9 +156,15 @@ class Kind(ABC):
         """Return a digest of the files outside of the history that a fit reads; empty where it reads none."""
         return ""
 
-    def with_seed(self, options: Any, by: int) -> Any:  # noqa: ANN401, ARG002 - options of this kind
-        """Return the options with another seed, raised by a number; a kind without chance returns the same options."""
-        return options
+    def with_seed(self, options: Any, by: int) -> Any:  # noqa: ANN401 - options of this kind
+        """
+        Return the options with their ``seed`` raised by a number, below 2 ** 31.
+
+        Options without a seed stay the same. A kind that keeps its seed elsewhere overrides this method.
+        """
+        if "seed" not in {one.name for one in fields(options)}:
+            return options
+        return replace(options, seed=(options.seed + by) % 2**31)
 
     def search(self, member: Member, choices: Choices) -> Any:  # noqa: ANN401, ARG002 - for kinds with options to search
         """Return the options of a member as *choices* chooses them; a kind without a search space returns its own."""

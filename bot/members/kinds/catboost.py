@@ -1,13 +1,10 @@
 """CatBoost: gradient-boosted symmetric trees with one value for each target in a leaf, scored by onnxruntime."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-from bot.members.fitting import Facts, FitJob
-from bot.members.graphs import GraphModel, fit_graphs
-from bot.members.limits import Limit, out_of_range
+from bot.members.graphs import GraphKind, Train
+from bot.members.limits import Limit
 from bot.members.member import Member
-from bot.members.registry import Kind, Needs, Source
 from bot.members.search import Choices
 from models.trees.catboost_trees import CatBoostOptions, catboost_bytes, train_catboost
 
@@ -25,28 +22,19 @@ _LIMITS = {
 }
 
 
-class CatBoost(Kind):
+class CatBoost(GraphKind):
     """The kind ``catboost``."""
 
     options = CatBoostOptions
     version = 1
+    limits = _LIMITS
+    extra = "catboost"
 
-    def problems(self, member: Member) -> Iterator[str]:
-        """Yield a line for each option that cannot be used."""
-        yield from out_of_range(member.options, _LIMITS)
+    def train(self) -> Train:
+        """Return the library's training."""
+        return train_catboost
 
-    def needs(self, member: Member) -> Needs:
-        """Return that a residual label needs the benchmark."""
-        return Needs(
-            benchmark=member.label == "residual",
-            heads=True,
-            in_memory=True,
-            hosted="it is scored by onnxruntime, which they lack",
-            packages=("catboost", "onnx"),
-            extra="catboost",
-        )
-
-    def memory(self, member: Member, *, rows: int, columns: int) -> int:  # noqa: ARG002 - options change it little
+    def bytes_of(self, rows: int, columns: int) -> int:
         """Return the peak memory of a fit in bytes."""
         return catboost_bytes(rows, columns)
 
@@ -60,15 +48,6 @@ class CatBoost(Kind):
             depth=choices.scaled_whole("depth", options.depth, times=2, limit=_LIMITS["depth"]),
             colsample_bylevel=choices.scaled("colsample_bylevel", options.colsample_bylevel, times=3, limit=_SHARE),
         )
-
-    def fit(self, job: FitJob) -> Facts:
-        """Fit on the training eras, and again on the resolved ones where there are any."""
-        fit_graphs(job, train_catboost)
-        return {}
-
-    def load(self, source: Source) -> GraphModel:
-        """Load the trees."""
-        return GraphModel(source)
 
 
 KIND = CatBoost()

@@ -1,6 +1,6 @@
 """Ridge regression of codes and engineered columns: one pass over the eras, scored by numpy."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,9 +9,8 @@ from bot.errors import OperatorNeeded
 from bot.members.fitting import Facts, FitJob, era_weights
 from bot.members.limits import Limit, out_of_range
 from bot.members.member import Member
-from bot.members.outputs import check_inputs, heads
+from bot.members.outputs import MultiTargetModel
 from bot.members.registry import Kind, Needs, Source
-from bot.members.rows import EraRows, Scores
 from bot.members.search import Choices
 from models.linear.linear_model import LinearModel
 from models.linear.ridge import LinearRows, fit_bytes, fit_ridge
@@ -35,32 +34,6 @@ class LinearOptions:
     """
 
     alpha: float = 0.1
-
-
-class LinearMember:
-    """
-    A loaded regression.
-
-    Args:
-        source: File of the model.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: It is damaged, takes other columns than the preprocessing makes, or lacks a member's target.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self._preprocess = source.preprocess
-        self.path = source.path(FILE)
-        self._model = LinearModel.from_bytes(self.path.read_bytes())
-        check_inputs(self._model.inputs, source.preprocess)
-        self._heads = heads(source, self._model.targets)
-
-    def score(self, rows: EraRows) -> Mapping[str, Scores]:
-        """Return the prediction of each member's target."""
-        prepared = rows.prepared(self._preprocess)
-        found = self._model.predict(prepared.features, prepared.engineered)
-        return {name: found[:, column] for name, column in self._heads.items()}
 
 
 class Linear(Kind):
@@ -99,9 +72,10 @@ class Linear(Kind):
             (folder / f"{owner.name}{FILE}").write_bytes(model.to_bytes())
         return {}
 
-    def load(self, source: Source) -> LinearMember:
+    def load(self, source: Source) -> MultiTargetModel:
         """Load the coefficients."""
-        return LinearMember(source)
+        path = source.path(FILE)
+        return MultiTargetModel(source, path, LinearModel.from_bytes(path.read_bytes()))
 
 
 def _rows(job: FitJob, positions: Sequence[int]) -> Iterator[LinearRows]:

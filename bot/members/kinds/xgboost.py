@@ -1,14 +1,11 @@
 """XGBoost: gradient-boosted trees with one value for each target in a leaf, scored by onnxruntime."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
-from bot.members.fitting import Facts, FitJob
-from bot.members.graphs import GraphModel, fit_graphs
-from bot.members.limits import Limit, out_of_range
+from bot.members.graphs import GraphKind, Train
+from bot.members.limits import Limit
 from bot.members.member import Member
-from bot.members.registry import Kind, Needs, Source
 from bot.members.search import Choices
 from models.trees.xgboost_trees import XgboostOptions, train_xgboost, xgboost_bytes
 
@@ -27,30 +24,29 @@ _LIMITS = {
 }
 
 
-class XGBoost(Kind):
+class XGBoost(GraphKind):
     """The kind ``xgboost``."""
 
     options = XgboostOptions
     version = 1
+    limits = _LIMITS
+    extra = "xgboost"
 
-    def problems(self, member: Member) -> Iterator[str]:
-        """Yield a line for each option that cannot be used."""
-        yield from out_of_range(member.options, _LIMITS)
+    def train(self) -> Train:
+        """Return the library's training."""
+        return train_xgboost
 
-    def needs(self, member: Member) -> Needs:
-        """Return that a residual label needs the benchmark."""
-        return Needs(
-            benchmark=member.label == "residual",
-            heads=True,
-            in_memory=True,
-            hosted="it is scored by onnxruntime, which they lack",
-            packages=(_distribution(), "onnx"),
-            extra="xgboost",
-        )
-
-    def memory(self, member: Member, *, rows: int, columns: int) -> int:  # noqa: ARG002 - options change it little
+    def bytes_of(self, rows: int, columns: int) -> int:
         """Return the peak memory of a fit in bytes."""
         return xgboost_bytes(rows, columns)
+
+    def distribution(self) -> str:
+        """Return the package that is installed: ``xgboost`` with CUDA, or the smaller one of the extra."""
+        try:
+            version("xgboost")
+        except PackageNotFoundError:
+            return "xgboost-cpu"
+        return "xgboost"
 
     def search(self, member: Member, choices: Choices) -> XgboostOptions:
         """Return the options with another number, depth and share of trees."""
@@ -62,24 +58,6 @@ class XGBoost(Kind):
             max_depth=choices.scaled_whole("max_depth", options.max_depth, times=2, limit=_LIMITS["max_depth"]),
             colsample_bytree=choices.scaled("colsample_bytree", options.colsample_bytree, times=3, limit=_SHARE),
         )
-
-    def fit(self, job: FitJob) -> Facts:
-        """Fit on the training eras, and again on the resolved ones where there are any."""
-        fit_graphs(job, train_xgboost)
-        return {}
-
-    def load(self, source: Source) -> GraphModel:
-        """Load the trees."""
-        return GraphModel(source)
-
-
-def _distribution() -> str:
-    """Return the package that is installed: ``xgboost`` with CUDA, or the smaller one of the extra."""
-    try:
-        version("xgboost")
-    except PackageNotFoundError:
-        return "xgboost-cpu"
-    return "xgboost"
 
 
 KIND = XGBoost()

@@ -138,6 +138,25 @@ def test_a_model_of_other_columns_is_not_loaded(kind: str, data: TrainingSet, tm
         loaded(other, tmp_path / "judged", one)
 
 
+@pytest.mark.parametrize("name", registry.BUILT_IN)
+def test_a_kind_with_a_seed_takes_another(name: str) -> None:
+    """Each kind that draws numbers has other options with another seed; the others keep theirs."""
+    found = registry.find(name)
+    options = found.options()
+    assert (found.with_seed(options, 1_000) != options) == (name not in ("linear", "benchmark", "onnx", "command"))
+
+
+def test_another_seed_gives_another_model(kind: str, data: TrainingSet, tmp_path: Path) -> None:
+    """Trees that choose columns by chance differ by seed; a regression does not."""
+    one, found = unit(kind), registry.find(kind)
+    other = replace(one, owner=replace(one.owner, options=found.with_seed(one.owner.options, 1_000)))
+    scores = []
+    for drawn in (one, other):
+        found.fit(job(data, tmp_path, drawn))
+        scores.append(loaded(data, tmp_path / "judged", drawn).score(raw(data, 9))["mine"])
+    assert np.array_equal(*scores) == (kind == "linear")
+
+
 def test_a_fit_needs_memory(kind: str) -> None:
     """The estimate of a fit on all features and 100,000 rows is between 100 MB and 2 GB."""
     one = unit(kind).owner
