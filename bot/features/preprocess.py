@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -31,7 +32,7 @@ Missing = Literal["median_bin", "category"]
 Normalize = Literal["centre", "standard", "none"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: the digest is cached, because every era of a judgement asks for it
 class Preprocess:
     """
     Manifest of a preprocessing. Equal manifests have equal digests.
@@ -66,12 +67,17 @@ class Preprocess:
             if not positions or min(positions) < 0 or max(positions) >= len(self.features):
                 raise SchemaMismatch(f"group {group} has no members or a position outside the features")
 
-    @property
+    @cached_property
     def engineered_names(self) -> tuple[str, ...]:
         """Return the names of the engineered columns in order, ``<family>_<group>``."""
         return tuple(f"{family}_{group}" for family in self.engineered for group in self.groups)
 
-    @property
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """Return the position of each feature."""
+        return {name: position for position, name in enumerate(self.features)}
+
+    @cached_property
     def digest(self) -> str:
         """Return the sha256 of the manifest in canonical JSON."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()

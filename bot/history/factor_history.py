@@ -49,7 +49,7 @@ def feature_returns(features: Codes, targets: npt.NDArray[np.floating]) -> Float
     # Targets of one horizon are mostly known in the same rows, so these rows are cast and summed once for all of them.
     # Targets of other rows are 0 here and keep their columns: the last bits of a product depend on its shape, and a
     # target's return must not depend on the other targets that are known.
-    for mask in np.unique(known, axis=1).T:
+    for mask in {column.tobytes(): column for column in known.T}.values():
         y = np.where((known == mask[:, np.newaxis]).all(axis=0), targets[mask], 0.0).astype(np.float64)
         varies = np.ptp(y, axis=0) > 0 if len(y) > 1 else np.zeros(y.shape[1], dtype=np.bool_)
         if not varies.any():

@@ -110,9 +110,8 @@ class Ensemble:
 
     def score_rows(self, rows: EraRows) -> ScoredEra:
         """Return the same for any rows."""
-        columns = rows.prepared(self.data.manifest).features[
-            :, [self.data.manifest.features.index(name) for name in self.neutralizers]
-        ]
+        manifest = self.data.manifest
+        columns = rows.prepared(manifest).features[:, [manifest.positions[name] for name in self.neutralizers]]
         scores = self.members.score(rows)
         weights = {name: weight for name, weight in self.weights.items() if name in scores}
         against = rows.benchmark if self.to_benchmark else columns
