@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
@@ -15,6 +16,10 @@ from bot.system import redaction
 
 # The suite runs in as many processes as there are cores; a thread for every core in each of them would only spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples in every run: a change passes or fails for what it changes. HYPOTHESIS_PROFILE=default draws new ones.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 

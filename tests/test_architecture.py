@@ -9,7 +9,9 @@ import sys
 import zipfile
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import strategies
 
 ROOT = Path(__file__).resolve().parents[1]
 FORBIDDEN_LIVE = (
@@ -131,3 +133,21 @@ def test_face_of_a_package_is_one_paragraph(face):
 
     assert len(tree.body) == 1
     assert public - named == set() or face.parent.parent.name == "cli" or face.parent.name == "cli"
+
+
+@pytest.mark.skipif("HYPOTHESIS_PROFILE" in os.environ, reason="the profile asked for may explore")
+def test_properties_see_the_same_examples_in_every_run():
+    """A property of the suite draws the same examples again, so that no change fails for what it did not touch."""
+    drawn = []
+
+    @hypothesis.given(strategies.integers())
+    def draw(value):
+        drawn.append(value)
+
+    draw()
+    first = drawn[:]
+    drawn.clear()
+    draw()
+
+    assert len(set(first)) > 1
+    assert drawn == first

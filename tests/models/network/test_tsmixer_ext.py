@@ -140,7 +140,7 @@ def test_every_config_argument_is_drawn():
     assert set(CONFIG_ARGUMENTS) == {field.name for field in fields(TSMixerExtConfig)}
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None)
 @given(
     st.fixed_dictionaries(CONFIG_ARGUMENTS).filter(
         lambda drawn: drawn["historical"] + drawn["future"] + drawn["static"]
