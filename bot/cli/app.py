@@ -2,10 +2,12 @@
 
 import typer
 
+from bot.cli._unset_options import leave_unset_options
 from bot.cli.everyday import commands as everyday
 from bot.cli.models import commands as models
 from bot.cli.research import commands as research
 
+leave_unset_options()
 app = typer.Typer(
     add_completion=True,
     no_args_is_help=True,
