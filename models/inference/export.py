@@ -42,6 +42,9 @@ _ARGUMENTS = {
 }
 """The network's argument of each input of the graph."""
 
+_TRACED: dict[tuple[str, str, tuple[str, ...]], torch.onnx.ONNXProgram] = {}
+"""Graph of the newest export, by the network's kind, config and weights' names."""
+
 Floats = npt.NDArray[np.float32]
 Inputs = dict[str, Tensor]
 
@@ -128,6 +131,42 @@ def random_inputs(config: NetworkConfig, rows: int, *, seed: int) -> Inputs:
 
 
 def _write(network: Network | SeedAverage, path: Path) -> None:
+    """Write the graph with the weights of *network*."""
+    program = _with_weights(_traced(network), network)
+    with _quiet():
+        program.optimize()
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # stack traces take a quarter of a small file and contain this machine's paths
+    program.model.metadata_props[CONFIG_KEY] = json.dumps(network.config.to_json(), sort_keys=True)
+    program.save(path, external_data=False)
+    record(network, path)
+
+
+def _traced(network: Network | SeedAverage) -> torch.onnx.ONNXProgram:
+    """
+    Return the graph of *network*, not optimized, with the weights of any network of its shape.
+
+    Tracing takes most of an export. A retrain exports two networks of one config, the judged and the served one.
+    """
+    key = (type(network).__name__, repr(network.config), tuple(network.state_dict()))
+    if key in _TRACED:
+        return _TRACED[key]
+    program = _trace(network)
+    _TRACED.clear()  # one graph is enough, and it holds weights
+    if set(network.state_dict()) <= set(program.model.graph.initializers):  # each weight can be replaced
+        _TRACED[key] = program
+    return program
+
+
+def _with_weights(program: torch.onnx.ONNXProgram, network: Network | SeedAverage) -> torch.onnx.ONNXProgram:
+    """Return a copy of *program* with the weights of *network*."""
+    own = torch.onnx.ONNXProgram(program.model.clone(), program.exported_program)
+    used = own.model.graph.initializers  # the graph of a plain perceptron, for one, has not every weight
+    own.apply_weights({name: weight for name, weight in network.state_dict().items() if name in used})
+    return own
+
+
+def _trace(network: Network | SeedAverage) -> torch.onnx.ONNXProgram:
     """Run torch's exporter, without its messages."""
     config = network.config
     inputs = random_inputs(config, 2, seed=0)
@@ -138,6 +177,7 @@ def _write(network: Network | SeedAverage, path: Path) -> None:
             network,
             kwargs=arguments,
             dynamo=True,
+            optimize=False,
             opset_version=OPSET,
             input_names=list(config.inputs),
             output_names=["logits"],
@@ -147,11 +187,7 @@ def _write(network: Network | SeedAverage, path: Path) -> None:
         )
     if program is None:
         raise ExportMismatch("torch's exporter returned nothing")
-    for node in program.model.graph.all_nodes():
-        node.metadata_props.clear()  # stack traces take a quarter of a small file and contain this machine's paths
-    program.model.metadata_props[CONFIG_KEY] = json.dumps(config.to_json(), sort_keys=True)
-    program.save(path, external_data=False)
-    record(network, path)
+    return program
 
 
 @contextmanager
