@@ -8,7 +8,7 @@ STRICT := tests/tournament/test_rounds.py tests/record/test_database.py tests/re
 
 .PHONY: demo test quick lint unit coverage bench soak container hashes release-check docs format clean
 
-demo: .venv/ready
+demo: .venv/demo
 	$(BIN)/bot demo
 
 test: lint unit
@@ -47,18 +47,30 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Every file is checked against its hash, but torch and the CUDA parts that its build may need: which build is right depends
-# on the machine and on where pip looks, so its files are not the same everywhere. The code itself needs no other download.
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-.venv/ready: pyproject.toml constraints.txt requirements/dev.txt
+# Only wheels are installed, each checked against its hash, but torch and the CUDA parts that its build may need: which build
+# is right depends on the machine and on where pip looks, so its files are not the same everywhere. uv installs in parallel;
+# where it cannot be had, or does not reach the index that pip is set to, pip installs the same files. Bytecode is written
+# when a module is first imported. The code itself needs no other download.
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
+CHECKED := --no-deps --require-hashes --only-binary :all:
+install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(CHECKED) $(1) \
+	|| { echo "uv did not install; pip does"; $(BIN)/python $(PIP_INSTALL) $(CHECKED) $(1); }
+
+# What syncs, trains, submits and plays the tournament; no test tools.
+.venv/demo: pyproject.toml constraints.txt requirements/train.txt requirements/build.txt requirements/installer.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python $(PIP_INSTALL) --no-deps --require-hashes --requirement requirements/dev.txt
+	-$(BIN)/python $(PIP_INSTALL) $(CHECKED) --requirement requirements/installer.txt
+	$(call install,--requirement requirements/train.txt --requirement requirements/build.txt)
 	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt torch
 	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
+.venv/ready: .venv/demo requirements/dev.txt
+	$(call install,--requirement requirements/dev.txt)
+	touch $@
+
 # Writes the hashes of every file of every pinned version, for all platforms, as the package index lists them; run it after a
-# change of constraints.txt or of the dependencies in pyproject.toml. uv is the only tool that is not pinned here.
+# change of constraints.txt or of the dependencies in pyproject.toml.
 TORCH_PARTS := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc \
 	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
 	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
@@ -66,12 +78,13 @@ COMPILE = .release/uv/bin/uv pip compile --quiet --generate-hashes --no-annotate
 UNIVERSAL := --universal --python-version 3.11 --constraint constraints.txt $(TORCH_PARTS:%=--no-emit-package %)
 hashes:
 	$(PYTHON) -m venv .release/uv
-	.release/uv/bin/pip install --quiet --disable-pip-version-check uv
+	.release/uv/bin/python $(PIP_INSTALL) $(CHECKED) --requirement requirements/installer.txt
 	$(COMPILE) $(UNIVERSAL) pyproject.toml --output-file requirements/run.txt
 	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra train --extra sandbox --output-file requirements/train.txt
 	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra train --extra sandbox --extra dev --output-file requirements/dev.txt
 	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra release --output-file requirements/release.txt
-	printf 'hatchling\n' | $(COMPILE) $(UNIVERSAL) - --output-file requirements/build.txt
+	printf 'hatchling\neditables\n' | $(COMPILE) $(UNIVERSAL) - --output-file requirements/build.txt
+	printf 'uv\n' | $(COMPILE) $(UNIVERSAL) - --output-file requirements/installer.txt
 	for version in 3.11 3.12 3.13; do \
 		$(BIN)/python -c "from bot.hosted._environment import IMAGES; print(*map('=='.join, IMAGES['$$version'].items()), sep='\n')" \
 		| $(COMPILE) --no-deps --only-binary :all: --python-version $$version - --output-file bot/hosted/numerai-$$version.txt || exit 1; done
