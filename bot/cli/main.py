@@ -9,6 +9,7 @@ import typer
 from bot.cli.app import app
 from bot.errors import BotError
 from bot.system import redaction
+from bot.system.cores import limit_threads
 from bot.system.files import state_error
 from bot.system.output import guard_output
 from bot.system.secret_files import secrets_of_environment
@@ -17,6 +18,7 @@ from bot.system.secret_files import secrets_of_environment
 def main() -> None:
     """Run the command line; print errors of the bot as one line on standard error and exit with their code."""
     guard_output()
+    limit_threads(os.environ)  # before any library with threads is loaded, and for every child process
     redaction.hide(secrets_of_environment())
     # Libraries start interpreters too, such as the compiler of torch: they import nothing from the working folder either.
     os.environ["PYTHONSAFEPATH"] = "1"

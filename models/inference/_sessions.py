@@ -41,6 +41,8 @@ def open_session(path: Path, *, threads: int) -> Any:  # noqa: ANN401 - onnxrunt
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # Threads that wait for work would spin, and take the time of other processes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4
     content = Path(path).read_bytes()
     try:
