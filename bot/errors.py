@@ -8,7 +8,8 @@ Errors that the bot raises, sorted by what has to happen next.
     |  |- NumeraiUnavailable         the API or the storage failed or returned nonsense
     |  |- RoundNotOpen               no round accepts submissions now
     |  |- DatasetIncomplete          a file is truncated, stale or not published yet
-    |  |- StateLocked                another process holds the state directory
+    |  |- StorageUnavailable         the storage of packs failed
+   |  |- StateLocked                another process holds the state directory
     |  `- StateUnwritable            the disk is full or failing, or the ledger is busy
     |- RefuseToSubmit           65   an upload would be wrong
     |  |- SchemaMismatch             the data do not fit the artifact
@@ -69,6 +70,10 @@ class RoundNotOpen(RetryLater):
 
 class DatasetIncomplete(RetryLater):
     """A downloaded file is truncated, corrupted, stale, or belongs to another round."""
+
+
+class StorageUnavailable(RetryLater):
+    """The storage that BOT_ARTIFACTS_URL names failed, timed out or refused the bot."""
 
 
 class StateLocked(RetryLater):

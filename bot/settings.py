@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bot.errors import BadConfig
+from bot.packing import public_keys
 from bot.system import redaction
 from bot.system.secret_files import is_key, read_key, secret_from_file
 from bot.system.setting_sources import CONFIG_FILE, SECRETS, read_settings
@@ -251,6 +252,22 @@ class Settings(BaseSettings):
         default=None,
         description="At least 16 letters, digits, `-` or `_`; a POST to `/hook/<token>` starts the next check at once and passes on Numerai's trigger id.",
     )
+    artifacts_url: SecretStr | None = Field(
+        default=None,
+        description="Folder where machines exchange packs: any fsspec URL, such as `s3://`, `sftp://`, `gs://` or a path.",
+    )
+    trusted_keys: str = Field(
+        default="",
+        description="Public keys whose packs are taken, separated by spaces; `bot pack --new-key` prints one.",
+    )
+    signing_key: Path | None = Field(
+        default=None,
+        description="Private key that signs packs; by default `signing.key` in the state directory. With it, `bot retrain` publishes to `BOT_ARTIFACTS_URL`.",
+    )
+    unpack: str = Field(
+        default="1h",
+        description="When `bot run` looks for new packs at `BOT_ARTIFACTS_URL`, if `BOT_TRUSTED_KEYS` is set: as `BOT_SYNC`.",
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="`auto` writes JSON unless standard error is a terminal."
     )
@@ -339,7 +356,14 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("retrain", "sync", "backup", "scores")
+    @field_validator("trusted_keys")
+    @classmethod
+    def _check_public_keys(cls, value: str) -> str:
+        for text in value.split():
+            public_keys.from_text(text)
+        return value
+
+    @field_validator("retrain", "sync", "backup", "scores", "unpack")
     @classmethod
     def _parse_schedule(cls, value: str) -> str:
         interval_s(value)
@@ -394,6 +418,16 @@ class Settings(BaseSettings):
         return self.state_dir / name
 
     @property
+    def signing_key_path(self) -> Path:
+        """Return the file of the private key that signs packs, which may be missing."""
+        return self.signing_key or self.state_dir / "signing.key"
+
+    @property
+    def public_keys(self) -> frozenset[bytes]:
+        """Return the public keys whose packs are taken."""
+        return frozenset(map(public_keys.from_text, self.trusted_keys.split()))
+
+    @property
     def logging(self) -> dict[str, Any]:
         """Return the arguments of :func:`bot.system.logs.configure`."""
         level = logging.DEBUG if self.log_level == "debug" else logging.INFO
@@ -404,7 +438,8 @@ class Settings(BaseSettings):
         """Return the values that must never be printed or logged."""
         keys = (self.numerai_public_id, self.numerai_secret_key, self.alert_urls, self.ping_url, self.webhook_token)
         values = (key.get_secret_value() for key in keys if key is not None)
-        return tuple(part for value in values for part in value.split())
+        storage = self.artifacts_url.get_secret_value() if self.artifacts_url else ""
+        return (*(part for value in values for part in value.split()), *redaction.credentials_of(storage))
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+import typer
+
 from bot import assembly
 from bot.cli.console import training_bar
 from bot.cli.paths import report_paths
@@ -56,6 +59,16 @@ def evaluate_and_report(settings: Settings, artifact: str, pay: str | None = Non
     save(content, paths.figures)
     write(content, paths.page)
     return Evaluation(content=content, figures=paths.figures, page=paths.page)
+
+
+def report_new_artifact(settings: Settings, artifact: str) -> None:
+    """Write the page about a new artifact and print its path. An error is logged only: the artifact is judged already."""
+    try:
+        evaluation = evaluate_and_report(settings, artifact)
+    except Exception as error:  # noqa: BLE001 - the artifact is published and judged; its page must not change that
+        structlog.get_logger().warning("report.failed", artifact=artifact, error=f"{type(error).__name__}: {error}")
+    else:
+        typer.echo(f"report: {evaluation.page}")
 
 
 def _terms(settings: Settings, pay: str | None) -> PayoutTerms | None:

@@ -7,9 +7,9 @@ from bot.errors import OperatorNeeded
 
 
 @contextmanager
-def needs_training_packages(purpose: str) -> Iterator[None]:
+def needs_packages(purpose: str, *, extra: str = "train") -> Iterator[None]:
     """
-    Report a package of the ``train`` extra that is missing when the block imports it.
+    Report a package of an extra that is missing when the block imports it.
 
     Raises:
         OperatorNeeded: The package is not installed; the message names it, *purpose* and the extra.
@@ -17,4 +17,4 @@ def needs_training_packages(purpose: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[train] to {purpose}") from None
+        raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[{extra}] to {purpose}") from None

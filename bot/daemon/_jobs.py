@@ -62,6 +62,7 @@ class Job:
         ledger_path: Ledger that stores the last run.
         every_s: Seconds from a success to the next run.
         with_key: Whether the commands get the API key.
+        with_storage: Whether the commands get the URL and the variables of the storage of packs.
         wanted: Returns whether there is work for a run that is due.
         alive: Called every half second while a command runs.
         done: Called when a run, or one of its commands, has succeeded.
@@ -72,6 +73,7 @@ class Job:
     ledger_path: Path
     every_s: float
     with_key: bool = False
+    with_storage: bool = False
     wanted: Callable[[], bool] = lambda: True
     alive: Callable[[], None] = lambda: None
     done: Callable[[], None] = lambda: None
@@ -154,7 +156,13 @@ class Job:
         if self._stopping.is_set():
             return "stopped"
         log.info("chore.started", chore=self.name, command=" ".join(command))
-        child = ChildProcess(command=command, limit_s=LIMIT_S, niceness=NICENESS, with_key=self.with_key)
+        child = ChildProcess(
+            command=command,
+            limit_s=LIMIT_S,
+            niceness=NICENESS,
+            with_key=self.with_key,
+            with_storage=self.with_storage,
+        )
         child.start()
         self._child = child
         while (status := child.poll()) is None:

@@ -22,8 +22,11 @@ from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.transport import Transport
 
-TRAINING = ("retrain", "sync")
-"""Jobs of `bot run --trainer`. Beside it, the daemon runs with BOT_RETRAIN=off and BOT_SYNC=off."""
+TRAINING = ("retrain", "unpack", "sync")
+"""Jobs of `bot run --trainer`. Beside it, the daemon runs with BOT_RETRAIN=off, BOT_UNPACK=off and BOT_SYNC=off."""
+
+WITH_KEY, WITH_STORAGE = ("scores",), ("retrain", "unpack")
+"""Jobs that get the API key, and jobs that get the URL of the storage of packs."""
 
 CONNECT_S, READ_S, EXCHANGE_S = 5.0, 10.0, 15.0
 """Time limits in seconds of the loop's own requests. They are short, because another look follows soon."""
@@ -93,14 +96,23 @@ def _jobs(settings: Settings) -> tuple[Job, ...]:
     recipes = assembly.recipes_in_use(settings)
     accounts = tuple(account.options for account in settings.accounts_in_use)
     retrain = tuple(("retrain", "--recipe", name) for name in recipes)
+    receives = settings.artifacts_url is not None and bool(settings.trusted_keys)
     planned = (
         ("retrain", retrain, settings.retrain),
+        ("unpack", (("unpack", "--latest"),), settings.unpack if receives else "off"),
         ("sync", (("sync",),), settings.sync),
         ("backup", (("backup",),), settings.backup),
         ("scores", tuple(("scores", *account) for account in accounts), settings.scores),
     )
     jobs = [
-        Job(name=name, commands=commands, ledger_path=settings.ledger_path, every_s=every_s, with_key=name == "scores")
+        Job(
+            name=name,
+            commands=commands,
+            ledger_path=settings.ledger_path,
+            every_s=every_s,
+            with_key=name in WITH_KEY,
+            with_storage=name in WITH_STORAGE,
+        )
         for name, commands, schedule in planned
         if (every_s := interval_s(schedule)) is not None
     ]

@@ -26,7 +26,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import structlog
 
 from bot.data.next_version import check_trainable
@@ -44,23 +43,21 @@ from bot.judging._champion_comparison import (
     compare_with_champion,
     open_champion_of_other_version,
 )
-from bot.judging.champion_test import Looks, Pay, lead
+from bot.judging._shared_steps import check_serving, pay_of, record_look, take_effect
 from bot.judging.evaluation_file import CorrSummary, evaluation_json, summarize_corr
 from bot.judging.judge import Ensemble, JudgedEras, find_weights, judge, trained_here
-from bot.judging.looks import Judged, keep_look, read_looks
+from bot.judging.looks import read_looks
 from bot.judging.promotion import Decision, decide
 from bot.members import registry
 from bot.members.fitting import Device, Facts, FitJob
 from bot.members.member import Member, Unit
 from bot.members.registry import Needs
-from bot.members.rows import RawRows
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.names import DISTRIBUTIONS, EVALUATION, GOLDEN, HISTORY, JUDGED
-from bot.serving.scorer import Members, Scorer, preprocess_file, replay
+from bot.serving.scorer import Members, preprocess_file
 from bot.serving.version_pin import Pin
 from bot.system.progress import ProgressCallback, RecordMetrics
 from bot.tournament.client import NumeraiClient
-from bot.tournament.columns import overlap_eras
 from bot.training.benchmark_labels import live_benchmark, with_benchmarks
 from bot.training.fits import checkpoint_folder, fit_model
 from bot.training.recipe_sync import sync_for_recipes
@@ -80,8 +77,6 @@ from bot.training.training_data import (
 )
 from bot.training.training_memory import refuse_too_little
 
-LIVE_ROWS = 7_200
-"""Rows of the largest live era so far (6,700 to 7,200 in 2026)."""
 log = structlog.get_logger()
 
 
@@ -208,11 +203,11 @@ class Retrainer:
             validated = self._weigh(job, folders)
             judgement = self._judge(job, folders, validated.ensemble, other)
             looks = read_looks(self.ledger_path, judgement.evidence.comparison)
-            decision = decide(judgement.evidence, plan.recipe.floors, target=plan.target, pay=_pay(plan), looks=looks)
+            decision = decide(judgement.evidence, plan.recipe.floors, target=plan.target, pay=pay_of(plan), looks=looks)
             artifact = self._write(job, folders, facts, validated, judgement, decision)
         shutil.rmtree(checkpoint_folder(self.state_dir, plan.recipe.name), ignore_errors=True)
-        self._keep_look(plan, artifact, judgement, decision, looks)
-        self._promote(plan, artifact, decision)
+        record_look(self.ledger_path, plan, artifact, judgement, decision, looks)
+        take_effect(self.artifacts, plan, artifact, decision)
         return Retrained(
             artifact=artifact,
             scores=summarize_corr(judgement.challenger),
@@ -351,38 +346,6 @@ class Retrainer:
         }
         return self.artifacts.write(files=files, manifest=manifest, at=datetime.now(UTC))
 
-    def _keep_look(
-        self, plan: ResolvedRecipe, artifact: Artifact, judgement: HoldoutJudgement, decision: Decision, looks: Looks
-    ) -> None:
-        """Record the decision between challenger and champion before it takes effect."""
-        comparison, overlap = judgement.evidence.comparison, overlap_eras(plan.target)
-        if comparison is None:
-            return
-        judged = Judged(
-            recipe=plan.recipe.name,
-            artifact=artifact.id,
-            comparison=comparison,
-            looks=looks,
-            decision=decision,
-            lead=lead(comparison, plan.recipe.floors, pay=_pay(plan), looks=looks, overlap=overlap),
-        )
-        keep_look(self.ledger_path, judged, at=datetime.now(UTC))
-
-    def _promote(self, plan: ResolvedRecipe, artifact: Artifact, decision: Decision) -> None:
-        """Make the artifact the champion where the decision is to promote, once it replays its golden batch."""
-        Scorer(artifact)  # raises where the written artifact does not score as it was trained
-        if decision.promote:
-            self.artifacts.promote(plan.recipe.name, artifact.id, by="gate")
-        else:
-            self.artifacts.prune()
-        log.info(
-            "artifact.promoted" if decision.promote else "artifact.kept_back",
-            artifact=artifact.id,
-            recipe=plan.recipe.name,
-            data_version=plan.data_version,
-            reason=decision.reason,
-        )
-
     def _reference(self, job: _Job, positions: Sequence[int]) -> ReferencePredictions:
         """Return the benchmark's and the meta model's predictions of the eras at *positions*."""
         folder = self._data_folder(job.plan)
@@ -409,11 +372,6 @@ def _ensemble(job: _Job, folder: Path, weights: Mapping[str, float], members: Se
     )
 
 
-def _pay(plan: ResolvedRecipe) -> Pay:
-    """Return the recipe's payout factors."""
-    return Pay(corr=plan.recipe.corr_multiplier, mmc=plan.recipe.mmc_multiplier)
-
-
 def _method(job: _Job) -> dict[str, Any]:
     """Return the entries of the manifest that tell a renewal of the champion from another recipe."""
     plan = job.plan
@@ -430,12 +388,7 @@ def _check_serving(job: _Job, folder: Path, weights: Mapping[str, float]) -> Ser
     """Write the golden batch to *folder*; replay it with the files loaded afresh and time a live era."""
     newest = write_golden(folder, job.plan.members, job.data.main.store.store)
     loaded = _ensemble(job, folder, weights, job.plan.members)
-    live = np.resize(newest, (LIVE_ROWS, newest.shape[1]))
-    began = time.perf_counter()
-    loaded.score_rows(RawRows(names=loaded.members.features, values=live, history=loaded.members.history))
-    latency_s = time.perf_counter() - began
-    differences = replay(loaded.members, (folder / GOLDEN).read_bytes())
-    return ServingCheck(golden=max(differences.values(), default=0.0), latency_s=latency_s)
+    return check_serving(loaded, newest, (folder / GOLDEN).read_bytes())
 
 
 def _manifest(job: _Job, facts: Mapping[str, Facts]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bot.system.setting_sources import SECRETS
+from bot.system.setting_sources import SECRETS, STORAGE
 
 ISOLATED = (sys.executable, "-P")
 """Interpreter that imports nothing from the working folder: a ``numpy.py`` or ``bot.py`` there stays a mere file."""
@@ -49,13 +49,17 @@ Beginnings of further variables that a child gets: settings, locale, the loader'
 KEY = ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY")
 """Variables of the API key, which only a child gets that calls Numerai for an account."""
 
+STORAGE_PREFIXES = ("AWS_", "GOOGLE_", "GCSFS_", "AZURE_STORAGE_", "FSSPEC_", "SSH_AUTH_SOCK")
+"""Beginnings of variables that the libraries of a storage read; only a child gets them that publishes or fetches packs."""
+
 _SECRET = frozenset(name for secret in SECRETS for name in (secret, f"{secret}_FILE"))
 _KEY = frozenset(name for half in KEY for name in (half, f"{half}_FILE"))
+_STORAGE = frozenset({STORAGE, f"{STORAGE}_FILE"})
 _SEARCHED = ("PATH", "LD_LIBRARY_PATH")
 """Lists of folders in which an empty or relative entry means the working folder."""
 
 
-def child_environment(*, with_key: bool = False) -> dict[str, str]:
+def child_environment(*, with_key: bool = False, with_storage: bool = False) -> dict[str, str]:
     """
     Return the variables of a child process.
 
@@ -63,8 +67,13 @@ def child_environment(*, with_key: bool = False) -> dict[str, str]:
 
     Args:
         with_key: Whether the API key is among them.
+        with_storage: Whether the URL of the storage of packs and its library's variables are among them.
     """
-    allowed = {name: value for name, value in os.environ.items() if _passes(name.upper(), with_key=with_key)}
+    allowed = {
+        name: value
+        for name, value in os.environ.items()
+        if _passes(name.upper(), with_key=with_key, with_storage=with_storage)
+    }
     for name in _SEARCHED:
         if name in allowed:
             folders = allowed[name].split(os.pathsep)
@@ -84,9 +93,11 @@ def import_path() -> str:
     return os.pathsep.join(dict.fromkeys(_import_folders()))
 
 
-def _passes(name: str, *, with_key: bool) -> bool:
+def _passes(name: str, *, with_key: bool, with_storage: bool) -> bool:
     if name in _SECRET:
-        return with_key and name in _KEY
+        return (with_key and name in _KEY) or (with_storage and name in _STORAGE)
+    if with_storage and name.startswith(STORAGE_PREFIXES):
+        return True
     return name in NAMES or name.startswith((*PREFIXES, *_preloaded()))
 
 

@@ -36,6 +36,7 @@ class ChildProcess:
         command: Arguments after ``bot``.
         limit_s: Seconds after which the command is overdue.
         with_key: Whether the command gets the API key; neither training nor data need it.
+        with_storage: Whether the command gets the URL and the variables of the storage of packs.
         niceness: Increment of the scheduling priority. Above 0, the kernel also kills this process first when memory runs out.
         environment: Variables to set in addition to those of :func:`bot.system.child_environment.child_environment`.
     """
@@ -43,6 +44,7 @@ class ChildProcess:
     command: Sequence[str]
     limit_s: float
     with_key: bool = False
+    with_storage: bool = False
     niceness: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
@@ -61,7 +63,7 @@ class ChildProcess:
         self._process = subprocess.Popen(  # noqa: S603 - the bot's own program
             [*PROGRAM, *self.command],
             env={
-                **child_environment(with_key=self.with_key),
+                **child_environment(with_key=self.with_key, with_storage=self.with_storage),
                 PARENT_VARIABLE: str(os.getpid()),
                 **self.environment,
             },

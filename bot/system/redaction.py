@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from html import escape
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 STARS = "***"
 MIN_SECRET = 4
@@ -18,6 +18,9 @@ MIN_SECRET = 4
 MIN_PART = 6
 """Characters of the shortest part of a secret URL that is also hidden alone; a scheme or a port is no secret."""
 
+MIN_TOKEN = 16
+"""Characters from which a user without a password is taken for a token."""
+
 _SEPARATORS = re.compile(r"[/:@?&=#\s,]+")
 _SIGNED = re.compile(r"((?:X-Amz-Signature|X-Amz-Credential|signature|token)=)[^&\s\"']+", re.IGNORECASE)
 # Numerai's header is `Authorization: Token PUBLIC$SECRET`; an answer may repeat it, also of a key that was replaced since.
@@ -25,6 +28,8 @@ _HEADER = re.compile(
     r"(authorization\\?[\"']?\s*[:=]\s*\\?[\"']?(?:(?:token|bearer|basic)\s+)?)[^\s\"',;}\\]+", re.IGNORECASE
 )
 _KEY_PAIR = re.compile(r"(\btoken\s+)[^\s\"',;}]*(?:\$|%24)[^\s\"',;}]+", re.IGNORECASE)
+_USER_INFO = re.compile(r"(?<=://)\S*(?=@)")
+_QUERY_VALUES = re.compile(r"(?<==)[^&\s]+")
 _MARKS = ("signature=", "credential=", "token", "authorization")
 """Text in lower case without which none of these patterns matches; a search for it takes a tenth of their time."""
 
@@ -65,6 +70,25 @@ def redact(text: str) -> str:
         for pattern in (_SIGNED, _HEADER, _KEY_PAIR):
             text = pattern.sub(rf"\1{STARS}", text)
     return text
+
+
+def credentials_of(url: str) -> set[str]:
+    """
+    Return the secret parts of a storage's URL: its password, a token in place of a user, and the values of its query.
+
+    Host, path and a user's name are no secrets: stars in place of them would spoil every text about files.
+    """
+    found = set(_QUERY_VALUES.findall(url.partition("?")[2]))
+    for user_info in _USER_INFO.findall(url):
+        _, separator, password = user_info.partition(":")
+        if separator or len(user_info) >= MIN_TOKEN:
+            found |= {user_info, password}
+    return {spelling for one in found for spelling in (one, unquote(one)) if spelling}
+
+
+def without_credentials(url: str) -> str:
+    """Return a storage's URL without user, password and query."""
+    return _USER_INFO.sub(STARS, url).partition("?")[0]
 
 
 def forget() -> None:

@@ -4,9 +4,13 @@ import os
 from pathlib import Path
 
 from bot.errors import BadConfig
-from bot.system.setting_sources import SECRETS, read_text, variables
+from bot.system.redaction import credentials_of
+from bot.system.setting_sources import SECRETS, STORAGE, read_text, variables
 
 SECRET_FOLDER = Path("/run/secrets")
+
+STORAGE_KEYS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY", "AZURE_STORAGE_CONNECTION_STRING")
+"""Variables of secrets that the libraries of storages read by themselves."""
 
 
 def secret_from_file(name: str) -> str | None:
@@ -58,5 +62,9 @@ def read_key(path: Path, name: str) -> str:
 
 def secrets_of_environment() -> tuple[str, ...]:
     """Return the secrets that stand in variables of this process; they are known before the settings are read."""
-    names = {name.lower() for name in SECRETS}
-    return tuple(part for name, value in os.environ.items() if name.lower() in names for part in value.split())
+    names = {name.lower() for name in SECRETS} - {STORAGE.lower()}
+    plain = [part for name, value in os.environ.items() if name.lower() in names for part in value.split()]
+    storage = [value for name, value in os.environ.items() if name.upper() == STORAGE]
+    # Keys that the storage's own library reads; one of its messages may repeat them.
+    keys = [value for name, value in os.environ.items() if name.upper() in STORAGE_KEYS]
+    return (*plain, *keys, *(part for url in storage for part in credentials_of(url)))

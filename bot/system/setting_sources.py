@@ -22,12 +22,18 @@ NAMES = (
     "retrain", "sync", "backup", "scores", "diagnostics", "compare", "tick_s", "device", "tracker", "threads",
     "max_exposure", "min_rows", "min_benchmark_corr", "min_drift", "warn_feature_drift", "max_feature_drift",
     "late_policy", "fallback", "reuse_last_round", "alert_urls", "ping_url", "http_host", "http_hosts", "http_port",
-    "webhook_token", "log_format", "log_level",
+    "webhook_token", "artifacts_url", "trusted_keys", "signing_key", "unpack", "log_format", "log_level",
 )  # fmt: skip
 """Settings besides the key. :class:`bot.settings.Settings` describes them; it is too slow to load for a health check."""
 
-SECRETS = ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY", "BOT_ALERT_URLS", "BOT_PING_URL", "BOT_WEBHOOK_TOKEN")
+STORAGE = "BOT_ARTIFACTS_URL"
+"""Variable of the storage's URL, which may hold a password."""
+
+SECRETS = ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY", "BOT_ALERT_URLS", "BOT_PING_URL", "BOT_WEBHOOK_TOKEN", STORAGE)
 """Variables whose value may also come from a file: ``<NAME>_FILE``, or one of that name in the secret folder."""
+
+DECISIVE = {"api_url": "where the API key is sent", "trusted_keys": "whose models are taken"}
+"""Settings that a file which others may write must not decide, and what each decides."""
 
 STATE_DIR = "state"
 """State directory where no setting names one."""
@@ -59,11 +65,13 @@ def read_settings() -> dict[str, Any]:
     """
     outside, file = _of_environment(), _of_file()
     state_dir = outside.get("state_dir") or file.get("state_dir") or STATE_DIR
-    if "api_url" in file and "api_url" not in outside and _others_write(CONFIG_FILE, Path(str(state_dir))):
+    decisive = [name for name in DECISIVE if name in file and name not in outside]
+    if decisive and _others_write(CONFIG_FILE, Path(str(state_dir))):
         # The trainer, which never holds the key, writes the state directory: such a file could send the key anywhere.
+        name = decisive[0]
         raise BadConfig(
-            f"{CONFIG_FILE.absolute()} can be written by others than the operator, so its api_url is not taken: it decides"
-            " where the API key is sent; set BOT_API_URL, or keep the file outside the state directory, writable by you alone"
+            f"{CONFIG_FILE.absolute()} can be written by others than the operator, so its {name} is not taken: it decides"
+            f" {DECISIVE[name]}; set BOT_{name.upper()}, or keep the file outside the state directory, writable by you alone"
         )
     return {**file, **outside}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import structlog
 
-from bot.cli.models.retrain import report_after_retrain
+from bot.cli.evaluation import report_new_artifact
 from bot.data.era_store import EraStore
 from bot.reporting.evaluate import Evaluator
 from bot.sandbox.world.generate import World
@@ -180,7 +180,7 @@ def test_failing_report_never_fails_a_retrain(state, identity, monkeypatch):
     next(folder.glob("blocks/*.features")).unlink()
     monkeypatch.setenv("BOT_STATE_DIR", str(state))
     with structlog.testing.capture_logs() as logged:
-        report_after_retrain(load_settings(), identity)
+        report_new_artifact(load_settings(), identity)
 
     assert [entry["event"] for entry in logged] == ["report.failed"]
     assert "bot sync" in logged[0]["error"]

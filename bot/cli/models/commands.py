@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.extras import needs_training_packages
+from bot.cli.extras import needs_packages
 
 app = typer.Typer()
 
@@ -23,7 +23,7 @@ app.add_typer(export, name="export")
 @app.command()
 def sync() -> None:
     """Update data, era store and history of every data version in use."""
-    with needs_training_packages("keep history"):
+    with needs_packages("keep history"):
         from bot.cli.models.sync import sync_versions
     sync_versions()
 
@@ -41,7 +41,7 @@ def retrain(
 
     A challenger is judged on eras that its training has not seen.
     """
-    with needs_training_packages("retrain"):
+    with needs_packages("retrain"):
         from bot.cli.models.retrain import retrain_recipes
     retrain_recipes(recipe, data_version)
 
@@ -59,7 +59,7 @@ def adopt(
     The members predict a past era and the newest live file; the table shows the result. They may have learned from any
     era, so nothing is judged: the artifact becomes champion. It holds the members' files as they are now.
     """
-    with needs_training_packages("adopt"):
+    with needs_packages("adopt"):
         from bot.cli.models.adopt import adopt_recipe
     adopt_recipe(recipe, data_version)
 
@@ -90,6 +90,59 @@ def verify() -> None:
     from bot.cli.models.verify import verify_artifacts
 
     verify_artifacts()
+
+
+@app.command()
+def pack(
+    artifact: Annotated[
+        str | None, typer.Argument(help="Id of an artifact; default: the champion of the first recipe in use.")
+    ] = None,
+    *,
+    output: Annotated[
+        Path | None, typer.Option(help="File; default: packs/<artifact>.pack in the state directory.")
+    ] = None,
+    publish: Annotated[bool, typer.Option("--publish", help="Publish it at BOT_ARTIFACTS_URL.")] = False,
+    new_key: Annotated[bool, typer.Option("--new-key", help="Make the signing key and print its public half.")] = False,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="File of the signing key; default: BOT_SIGNING_KEY, or signing.key in the state."),
+    ] = None,
+) -> None:
+    """
+    Write an artifact, its evaluation and its judged members as one signed file.
+
+    Another machine judges it on its own data with `bot unpack`.
+    """
+    with needs_packages("pack", extra="remote"):
+        from bot.cli.models.pack import make_signing_key, pack_artifact
+    if new_key:
+        make_signing_key(key)
+    else:
+        pack_artifact(artifact, output=output, key=key, publish=publish)
+
+
+@app.command()
+def unpack(
+    file: Annotated[Path | None, typer.Argument(help="File of `bot pack`.")] = None,
+    *,
+    latest: Annotated[bool, typer.Option("--latest", help="Look for new packs at BOT_ARTIFACTS_URL.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="With --latest: look again at packs that were refused.")
+    ] = False,
+) -> None:
+    """
+    Judge an artifact of another machine on the data of this one; promote it if it is better.
+
+    Its signature must be that of a key in BOT_TRUSTED_KEYS.
+    """
+    if (file is None) != latest or (again and not latest):
+        raise typer.BadParameter("name a FILE, or look at the storage with --latest [--again]")
+    with needs_packages("unpack", extra="remote"):
+        from bot.cli.models.unpack import unpack_file, unpack_latest
+    if file is not None:
+        unpack_file(file)
+    else:
+        unpack_latest(again=again)
 
 
 @recipes.callback()
@@ -144,7 +197,7 @@ def numerai_model(
 
     For models that must go on while the bot cannot run anywhere.
     """
-    with needs_training_packages("export a model"):
+    with needs_packages("export a model"):
         from bot.cli.models.export import export_pickle
     export_pickle(
         slot=slot, artifact=artifact, recipe=recipe, output=output, check=check, python=python, account=account or None

@@ -1,20 +1,19 @@
 """`bot retrain`: train challengers, alone or as one process of a team, and report on each."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import structlog
 import typer
-from rich.table import Table
 
 from bot import assembly
-from bot.cli.console import console, gate_result, training_bar
-from bot.cli.evaluation import evaluate_and_report
+from bot.cli.console import training_bar
+from bot.cli.evaluation import report_new_artifact
+from bot.cli.models.decision import show_decision
+from bot.cli.models.publish import publish_new_artifact
 from bot.errors import BadConfig, NoChampion, OperatorNeeded, RetryLater
 from bot.judging.adoption import is_adopted
 from bot.judging.challenger import Retrained, Retrainer
-from bot.judging.promotion import Decision
 from bot.members import registry
 from bot.members.network.options import NetworkOptions
 from bot.members.network.team import follow
@@ -74,13 +73,14 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
     except ProcessLost as lost:
         raise RetryLater(f"{lost}; start all of them again, they go on from the last checkpoint") from None
     for result in trained:
-        _show_scores(result.artifact.id, result.scores, result.decision, result.seconds)
+        show_decision(result.artifact.id, result.scores, result.decision, note=f"; trained in {result.seconds:.1f} s")
         fits, listed = result.artifact.manifest["fits"], from_manifest(result.artifact.manifest)
         trained_here = [one for one in listed if registry.find(one.kind).needs(one).training]
         kept = [one.name for one in trained_here if fits.get(one.name, {}).get("kept")]
         if kept:
             typer.echo(f"from earlier fits, with equal options and data: {', '.join(kept)}")
-        report_after_retrain(settings, result.artifact.id)
+        report_new_artifact(settings, result.artifact.id)
+        publish_new_artifact(settings, result.artifact.id)
     if unusable:
         raise unusable[0]
 
@@ -147,30 +147,3 @@ def check_team_size(recipes: Iterable[Recipe], team: Team) -> None:
                     f"recipe {recipe.name}: {team.size} processes cannot share a step of {network.eras_per_step} eras; set"
                     f" eras_per_step to a multiple of {team.size}, or start as many processes as divide it"
                 )
-
-
-def report_after_retrain(settings: Settings, artifact: str) -> None:
-    """Write the page about a new artifact and print its path. An error is logged only: the retrain is complete."""
-    try:
-        evaluation = evaluate_and_report(settings, artifact)
-    except Exception as error:  # noqa: BLE001 - the artifact is published and judged; its page must not change that
-        structlog.get_logger().warning("report.failed", artifact=artifact, error=f"{type(error).__name__}: {error}")
-    else:
-        typer.echo(f"report: {evaluation.page}")
-
-
-def _show_scores(artifact: str, scores: Mapping[str, Any], decision: Decision, seconds: float) -> None:
-    """Print an artifact's scores on the hold-out, the findings of its judgement, and the decision."""
-    table = Table(title=f"Artifact {artifact}", title_justify="left")
-    for name in ("member", "CORR mean", "Sharpe", "max drawdown", "eras"):
-        table.add_column(name, justify="left" if name == "member" else "right")
-    for member, score in scores.items():
-        table.add_row(member, f"{score.mean:.4f}", f"{score.sharpe:.2f}", f"{score.max_drawdown:.3f}", str(score.eras))
-    findings = Table(title="Against the floors and the champion", title_justify="left", show_header=False)
-    for finding in decision.findings:
-        findings.add_row(finding.gate, gate_result(finding))
-    out = console()
-    out.print(table)
-    out.print(findings)
-    verdict = "promoted" if decision.promote else "not promoted, the champion stays"
-    out.print(f"{verdict}: {decision.reason}; trained in {seconds:.1f} s", soft_wrap=True)

@@ -1,0 +1,34 @@
+"""The decision about an artifact as `bot retrain` and `bot unpack` print it."""
+
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from bot.cli.console import console, gate_result
+from bot.judging.evaluation_file import CorrSummary
+from bot.judging.promotion import Decision
+
+
+def show_decision(artifact: str, scores: Mapping[str, CorrSummary], decision: Decision, *, note: str = "") -> None:
+    """
+    Print an artifact's scores on the hold-out, the findings of its judgement, and the decision.
+
+    Args:
+        artifact: Id of the artifact.
+        scores: CORR by member.
+        decision: The decision.
+        note: End of the last line.
+    """
+    table = Table(title=f"Artifact {artifact}", title_justify="left")
+    for name in ("member", "CORR mean", "Sharpe", "max drawdown", "eras"):
+        table.add_column(name, justify="left" if name == "member" else "right")
+    for member, score in scores.items():
+        table.add_row(member, f"{score.mean:.4f}", f"{score.sharpe:.2f}", f"{score.max_drawdown:.3f}", str(score.eras))
+    findings = Table(title="Against the floors and the champion", title_justify="left", show_header=False)
+    for finding in decision.findings:
+        findings.add_row(finding.gate, gate_result(finding))
+    out = console()
+    out.print(table)
+    out.print(findings)
+    verdict = "promoted" if decision.promote else "not promoted, the champion stays"
+    out.print(f"{verdict}: {decision.reason}{note}", soft_wrap=True)
