@@ -406,3 +406,31 @@ def test_an_address_of_the_key_is_not_taken_from_a_file_that_all_may_write(tmp_p
 
     with pytest.raises(BadConfig, match="api_url is not taken"):
         load_settings()
+
+
+def test_a_trusted_key_of_a_file_that_others_write_is_refused(tmp_path):
+    """A trainer that writes the state directory cannot add its own key."""
+    (tmp_path / "bot.toml").write_text(f'state_dir = "."\ntrusted_keys = "{"A" * 43}="\n')
+
+    with pytest.raises(BadConfig, match="its trusted_keys is not taken: it decides whose models are taken"):
+        load_settings()
+
+
+@pytest.mark.parametrize("value", ["abc", "A" * 44, f"{'A' * 43}= x"])
+def test_a_malformed_public_key_is_refused(monkeypatch, value):
+    """A public key that cannot be one is named before anything is fetched."""
+    monkeypatch.setenv("BOT_TRUSTED_KEYS", value)
+
+    with pytest.raises(BadConfig, match="BOT_TRUSTED_KEYS: must be public keys of `bot pack --new-key`"):
+        load_settings()
+
+
+def test_the_password_of_the_storage_is_a_secret(monkeypatch):
+    """Of the storage's URL, only the credentials are hidden."""
+    monkeypatch.setenv("BOT_ARTIFACTS_URL", "sftp://trainer:CANARYSTORAGE@host/packs")
+    settings = load_settings()
+
+    assert set(settings.secrets) == {"trainer:CANARYSTORAGE", "CANARYSTORAGE"}
+    assert "CANARYSTORAGE" not in repr(settings)
+    assert {"CANARYSTORAGE", "trainer:CANARYSTORAGE"} <= set(secret_files.secrets_of_environment())
+    assert "packs" not in secret_files.secrets_of_environment()

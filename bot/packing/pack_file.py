@@ -217,12 +217,11 @@ def _open(path: Path) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         raise BadConfig(f"there is no file {path}") from None
-    file = os.fdopen(descriptor, "rb")
     about = os.fstat(descriptor)
     if not stat.S_ISREG(about.st_mode) or not HEAD <= about.st_size <= LARGEST:
-        file.close()
+        os.close(descriptor)
         raise ArtifactInvalid(f"{shown(path.name)} is no pack: it is not a file of {HEAD} bytes to {LARGEST >> 30} GiB")
-    return file
+    return os.fdopen(descriptor, "rb")
 
 
 def _read_head(name: str, file: BinaryIO, trusted: Collection[bytes]) -> _Head:

@@ -23,6 +23,6 @@ def from_text(text: str) -> bytes:
         key = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if len(key) != BYTES:
+    if len(key) != BYTES or to_text(key) != text:
         raise ValueError("must be public keys of `bot pack --new-key`, 44 characters each, separated by spaces")
     return key

@@ -70,7 +70,9 @@ class Storage:
         self.shown = without_credentials(url)
         protocol = url.partition("://")[0] if "://" in url else "file"
         try:
-            self._fs, self._root = self._call(lambda: url_to_fs(url, skip_instance_cache=True), CALL_S)
+            self._fs, self._root = self._call(
+                lambda: url_to_fs(url, skip_instance_cache=True), CALL_S, passing=(ImportError, ValueError)
+            )
         except ImportError as error:
             raise OperatorNeeded(f"BOT_ARTIFACTS_URL: {protocol}:// needs a package: {error}") from None
         except ValueError as error:
@@ -140,11 +142,11 @@ class Storage:
             raise StorageUnavailable(f"the storage {self.shown} does not show {path.name} after it was written")
         return published
 
-    def _call(self, call: Callable[[], T], limit_s: float) -> T:
+    def _call(self, call: Callable[[], T], limit_s: float, *, passing: tuple[type[Exception], ...] = ()) -> T:
         """
         Return the result of a call in a thread of its own, which is abandoned after *limit_s* seconds.
 
-        The libraries behind fsspec have no time limit in common.
+        The libraries behind fsspec have no time limit in common. Errors of the kinds *passing* are raised as they are.
         """
         future: Future[T] = Future()
 
@@ -160,7 +162,7 @@ class Storage:
         error = future.exception()
         if error is None:
             return future.result()
-        if isinstance(error, BotError | ImportError | ValueError):
+        if isinstance(error, (BotError, *passing)):
             raise error
         raise StorageUnavailable(f"the storage {self.shown} failed: {type(error).__name__}: {error}") from None
 

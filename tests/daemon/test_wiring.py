@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.daemon import wiring
 from bot.daemon.wiring import open_service
 from bot.record.outbox import Outbox
 from bot.settings import load_settings
@@ -41,6 +42,24 @@ def test_pages_that_cannot_be_served_are_an_alert(tmp_path, monkeypatch, host):
             other.close()
             if host == "127.0.0.1":
                 assert wait(lambda: not outbox.open_alerts())
+
+
+def jobs(settings):
+    return {job.name: job for job in wiring._jobs(settings)}
+
+
+def test_packs_are_looked_for_where_a_key_is_trusted(tmp_path):
+    """The job needs a storage and a trusted key; it and the retrain get the storage's variables, and no key."""
+    url, key = "file:///srv/packs", f"{'A' * 43}="
+    without = jobs(load_settings(state_dir=tmp_path, artifacts_url=url))
+    found = jobs(load_settings(state_dir=tmp_path, artifacts_url=url, trusted_keys=key, unpack="30m"))
+    look = found["unpack"]
+
+    assert "unpack" not in without
+    assert "unpack" not in jobs(load_settings(state_dir=tmp_path, trusted_keys=key))
+    assert (look.commands, look.every_s, look.with_key) == ((("unpack", "--latest"),), 1800.0, False)
+    assert {name for name, job in found.items() if job.with_storage} == {"retrain", "unpack"}
+    assert "unpack" in wiring.TRAINING
 
 
 def test_a_daemon_without_pages_loads_no_web_server():

@@ -43,6 +43,9 @@ VALUES = {
     "http_host": "127.0.0.2",
     "http_port": 8012,
     "http_hosts": "bot.example.org [::1]",
+    "trusted_keys": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    "signing_key": "keys/signing.key",
+    "unpack": "2h",
     "log_format": "json",
     "log_level": "debug",
 }
@@ -55,6 +58,7 @@ SECRETS = {
     "BOT_ALERT_URLS": "json://127.0.0.1:9/CANARYALERT",
     "BOT_PING_URL": "http://127.0.0.1:9/CANARYPING",
     "BOT_WEBHOOK_TOKEN": "CANARYTOKEN-OF-MINE",
+    "BOT_ARTIFACTS_URL": "sftp://trainer:CANARYSTORAGE@127.0.0.1:9/packs",
 }
 
 

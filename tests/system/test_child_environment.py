@@ -66,6 +66,25 @@ def test_the_key_reaches_only_children_that_need_it(outside, name):
     assert child_environment.child_environment(with_key=True)[name] == "value"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["BOT_ARTIFACTS_URL", "bot_artifacts_url", "BOT_ARTIFACTS_URL_FILE", "AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK"],
+)
+def test_the_storage_is_known_only_to_children_that_use_it(outside, name):
+    """The URL of the storage, and what its library reads, is handed on only where it is asked for."""
+    outside(**{name: "value"})
+
+    assert name not in child_environment.child_environment(with_key=True)
+    assert child_environment.child_environment(with_storage=True)[name] == "value"
+
+
+def test_a_child_with_the_storage_gets_no_key(outside):
+    """What publishes or fetches packs gets neither the API key nor other programs' secrets."""
+    outside(NUMERAI_SECRET_KEY="value", BOT_ALERT_URLS="value", GITHUB_TOKEN="value")
+
+    assert "value" not in child_environment.child_environment(with_storage=True).values()
+
+
 def test_a_preloaded_library_gets_its_own_variables(outside):
     """Variables that begin with the name of a preloaded library are handed on with it."""
     outside(LD_PRELOAD="/opt/libshim.so.1", SHIM="1", SHIM_FILE="/x", OTHER="2")

@@ -83,3 +83,24 @@ def test_parts_of_an_address_are_hidden_but_not_its_host():
     text = redaction.redact("PASSWORD at alerts.example for /hook-of-mine")
 
     assert text == "*** at alerts.example for /***"
+
+
+@pytest.mark.parametrize(
+    ("url", "secrets"),
+    [
+        ("sftp://trainer:P4SSWORD@host/packs", {"trainer:P4SSWORD", "P4SSWORD"}),
+        (
+            "sftp://trainer:P4SS%2FWORD@host/packs",
+            {"trainer:P4SS%2FWORD", "trainer:P4SS/WORD", "P4SS%2FWORD", "P4SS/WORD"},
+        ),
+        ("simplecache::ftp://u:A@B:C@host/packs", {"u:A@B:C", "A@B:C"}),
+        ("https://ghp_0123456789abcdef@host/packs?sig=SIGNED&x=1", {"ghp_0123456789abcdef", "SIGNED", "1"}),
+        ("sftp://root@host/packs", set()),
+        ("s3://bucket/packs", set()),
+        ("/srv/packs", set()),
+    ],
+)
+def test_only_credentials_of_a_storage_are_secret(url, secrets):
+    """Passwords, tokens and values of the query are hidden; host, path and user would spoil every text."""
+    assert redaction.credentials_of(url) == secrets
+    assert not any(one in redaction.without_credentials(url) for one in secrets if len(one) >= redaction.MIN_SECRET)
