@@ -80,8 +80,8 @@ hashes:
 	$(PYTHON) -m venv .release/uv
 	.release/uv/bin/python $(PIP_INSTALL) $(CHECKED) --requirement requirements/installer.txt
 	$(COMPILE) $(UNIVERSAL) pyproject.toml --output-file requirements/run.txt
-	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra train --extra sandbox --output-file requirements/train.txt
-	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra train --extra sandbox --extra dev --output-file requirements/dev.txt
+	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra train --extra remote --extra sandbox --output-file requirements/train.txt
+	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra train --extra remote --extra sandbox --extra dev --output-file requirements/dev.txt
 	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra release --output-file requirements/release.txt
 	printf 'hatchling\neditables\n' | $(COMPILE) $(UNIVERSAL) - --output-file requirements/build.txt
 	printf 'uv\n' | $(COMPILE) $(UNIVERSAL) - --output-file requirements/installer.txt

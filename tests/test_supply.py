@@ -120,7 +120,9 @@ def test_the_hashes_cover_what_is_declared():
     """What runs is in its file, and what is declared for development is in the file of the development environment."""
     about = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [
-        Requirement(line) for extra in ("train", "sandbox", "dev") for line in about["optional-dependencies"][extra]
+        Requirement(line)
+        for extra in ("train", "remote", "sandbox", "dev")
+        for line in about["optional-dependencies"][extra]
     ]
     run, dev = (pinned(ROOT / "requirements" / f"{name}.txt") for name in ("run", "dev"))
 
