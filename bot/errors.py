@@ -9,7 +9,7 @@ Errors that the bot raises, sorted by what has to happen next.
     |  |- RoundNotOpen               no round accepts submissions now
     |  |- DatasetIncomplete          a file is truncated, stale or not published yet
     |  |- StorageUnavailable         the storage of packs failed
-   |  |- StateLocked                another process holds the state directory
+    |  |- StateLocked                another process holds the state directory
     |  `- StateUnwritable            the disk is full or failing, or the ledger is busy
     |- RefuseToSubmit           65   an upload would be wrong
     |  |- SchemaMismatch             the data do not fit the artifact

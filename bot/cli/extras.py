@@ -1,13 +1,13 @@
 """Packages that only some installations have."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from bot.errors import OperatorNeeded
 
 
 @contextmanager
-def needs_packages(purpose: str, *, extra: str = "train") -> Iterator[None]:
+def needs_packages(purpose: str, *, extra: str) -> Iterator[None]:
     """
     Report a package of an extra that is missing when the block imports it.
 
@@ -18,3 +18,8 @@ def needs_packages(purpose: str, *, extra: str = "train") -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise OperatorNeeded(f"{error.name} is not installed; install numerai-bot[{extra}] to {purpose}") from None
+
+
+def needs_training_packages(purpose: str) -> AbstractContextManager[None]:
+    """Do the same for the ``train`` extra."""
+    return needs_packages(purpose, extra="train")

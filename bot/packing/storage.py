@@ -88,8 +88,9 @@ class Storage:
         """
 
         def look() -> list[Mapping[str, Any]]:
+            self._fs.invalidate_cache()
             try:
-                return list(self._fs.ls(self._root, detail=True, refresh=True))
+                return list(self._fs.ls(self._root, detail=True))
             except FileNotFoundError:
                 return []
 

@@ -11,7 +11,7 @@ SCRIPT = """
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name in ("torch", "onnx", "onnxscript", "optuna", "polars", "cloudpickle"):
+        if name in ("torch", "onnx", "onnxscript", "optuna", "polars", "cloudpickle", "cryptography"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
 from bot.cli.main import main
@@ -38,12 +38,18 @@ def test_help_needs_no_training_package(tmp_path):
     assert "--data-version" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["sync", "retrain", "evaluate", "evaluate e1", "tune", "export numerai-model"])
-def test_missing_package_is_one_line(tmp_path, command):
-    """A command that needs the train extra names the missing package and the extra; exit code 78."""
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        *((one, "train") for one in ("sync", "retrain", "evaluate", "evaluate e1", "tune", "export numerai-model")),
+        *((one, "remote") for one in ("pack", "unpack x.pack", "unpack --latest")),
+    ],
+)
+def test_missing_package_is_one_line(tmp_path, command, extra):
+    """A command that needs an extra names the missing package and the extra; exit code 78."""
     done = bot(command, tmp_path)
 
     assert done.returncode == 78
     assert done.stderr.startswith("error: ")
-    assert "is not installed; install numerai-bot[train]" in done.stderr
+    assert f"is not installed; install numerai-bot[{extra}]" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.extras import needs_packages
+from bot.cli.extras import needs_packages, needs_training_packages
 
 app = typer.Typer()
 
@@ -23,7 +23,7 @@ app.add_typer(export, name="export")
 @app.command()
 def sync() -> None:
     """Update data, era store and history of every data version in use."""
-    with needs_packages("keep history"):
+    with needs_training_packages("keep history"):
         from bot.cli.models.sync import sync_versions
     sync_versions()
 
@@ -41,7 +41,7 @@ def retrain(
 
     A challenger is judged on eras that its training has not seen.
     """
-    with needs_packages("retrain"):
+    with needs_training_packages("retrain"):
         from bot.cli.models.retrain import retrain_recipes
     retrain_recipes(recipe, data_version)
 
@@ -59,7 +59,7 @@ def adopt(
     The members predict a past era and the newest live file; the table shows the result. They may have learned from any
     era, so nothing is judged: the artifact becomes champion. It holds the members' files as they are now.
     """
-    with needs_packages("adopt"):
+    with needs_training_packages("adopt"):
         from bot.cli.models.adopt import adopt_recipe
     adopt_recipe(recipe, data_version)
 
@@ -197,7 +197,7 @@ def numerai_model(
 
     For models that must go on while the bot cannot run anywhere.
     """
-    with needs_packages("export a model"):
+    with needs_training_packages("export a model"):
         from bot.cli.models.export import export_pickle
     export_pickle(
         slot=slot, artifact=artifact, recipe=recipe, output=output, check=check, python=python, account=account or None

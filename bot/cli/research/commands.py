@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.extras import needs_packages
+from bot.cli.extras import needs_training_packages
 
 app = typer.Typer()
 
@@ -85,7 +85,7 @@ def tune(
 
     Run it again, or on other machines that share the study, to continue.
     """
-    with needs_packages("tune"):
+    with needs_training_packages("tune"):
         from bot.cli.research.tune import tune_recipe
     tune_recipe(
         trials=trials,
@@ -115,7 +115,7 @@ def compare(
 
     An interrupted comparison continues; models that recipes share are trained once.
     """
-    with needs_packages("compare recipes"):
+    with needs_training_packages("compare recipes"):
         from bot.cli.research.compare import compare_recipes
     compare_recipes(recipes, seeds=seeds, eras=eras, every=every, chunk=chunk)
 
@@ -138,7 +138,7 @@ def overview(
     """
     if context.invoked_subcommand is not None:
         return
-    with needs_packages("evaluate"):
+    with needs_training_packages("evaluate"):
         from bot.cli.research.evaluate import evaluate_artifact
     evaluate_artifact(artifact, pay)
 
@@ -150,7 +150,7 @@ def e0(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk 
 
     Also measures the gain of their momentum beside LightGBM: go or no-go for the history inputs of the network.
     """
-    with needs_packages("experiment"):
+    with needs_training_packages("experiment"):
         from bot.cli.research.e0 import run_e0
     run_e0(recipe, eras=eras, every=every, chunk=chunk)
 
@@ -162,7 +162,7 @@ def e1(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk 
 
     Heads, stacked predictions and history are added one by one and compared, beside LightGBM.
     """
-    with needs_packages("experiment"):
+    with needs_training_packages("experiment"):
         from bot.cli.research.e1 import run_e1
     run_e1(recipe, eras=eras, every=every, chunk=chunk)
 
@@ -181,6 +181,6 @@ def importance(
 
     Covers feature groups and history by target and age, and explains single rows.
     """
-    with needs_packages("experiment"):
+    with needs_training_packages("experiment"):
         from bot.cli.research.importance import measure_importance
     measure_importance(artifact, recipe, eras=eras, rows=rows)

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from bot import assembly
-from bot.cli.extras import needs_packages
+from bot.cli.extras import needs_training_packages
 from bot.cli.paths import report_paths
 from bot.reporting.report_page import SCHEMA, write
 from bot.settings import load_settings
@@ -22,7 +22,7 @@ def write_report(artifact: str | None, *, again: bool) -> None:
     paths = report_paths(settings.state_dir, identity)
     content = None if again else _kept(paths.figures)
     if content is None:
-        with needs_packages("evaluate"):
+        with needs_training_packages("evaluate"):
             from bot.cli.evaluation import evaluate_and_report  # loads torch; a kept evaluation needs none
         evaluate_and_report(settings, identity)
     else:
