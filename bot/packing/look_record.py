@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bot.packing.storage import Stored
 from bot.system.files import publish
@@ -22,13 +23,15 @@ class Looked:
 
     Attributes:
         version: Version of the file; another content is looked at again.
-        outcome: ``taken``, ``refused``, ``passed over`` or ``published``.
+        outcome: ``begun``, ``taken``, ``refused``, ``passed over`` or ``published``.
         at: Time, ISO 8601.
+        begun: Number of looks that began and did not end, such as one that a kill or a lack of memory ended.
     """
 
     version: str
     outcome: str
     at: str
+    begun: int = 0
 
 
 class LookRecord:
@@ -46,11 +49,27 @@ class LookRecord:
     def is_new(self, stored: Stored, *, again: bool = False) -> bool:
         """Return whether a file was not looked at yet; with *again*, a refused one counts as new."""
         last = self._looked.get(stored.name)
-        return last is None or last.version != stored.version or (again and last.outcome == "refused")
+        if last is None or last.version != stored.version or last.outcome == "begun":
+            return True
+        return again and last.outcome == "refused"
+
+    def begin(self, stored: Stored, *, at: str) -> int:
+        """Record that a look begins; return how many looks at this file began before and did not end."""
+        last = self._looked.get(stored.name)
+        same = last is not None and last.version == stored.version and last.outcome == "begun"
+        before = last.begun if last is not None and same else 0
+        self._looked[stored.name] = Looked(version=stored.version, outcome="begun", at=at, begun=before + 1)
+        self._write()
+        return before
 
     def keep(self, stored: Stored, outcome: str, *, at: str) -> None:
-        """Record a look, in one atomic step."""
+        """Record the end of a look, in one atomic step."""
         self._looked[stored.name] = Looked(version=stored.version, outcome=outcome, at=at)
+        self._write()
+
+    def forget(self, stored: Stored) -> None:
+        """Forget a look that has to be made again."""
+        self._looked.pop(stored.name, None)
         self._write()
 
     def was_refused(self, name: str) -> bool:
@@ -76,9 +95,7 @@ class LookRecord:
 
 def _read(path: Path) -> dict[str, Looked]:
     try:
-        content: Mapping[str, Mapping[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+        content: Mapping[str, Mapping[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         return {name: Looked(**looked) for name, looked in content.items()}
-    except FileNotFoundError:
-        return {}
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (FileNotFoundError, ValueError, TypeError, AttributeError, RecursionError):
         return {}

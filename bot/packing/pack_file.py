@@ -198,7 +198,8 @@ def refuse_unjudgeable(artifact: Artifact) -> None:
             f"artifact {artifact.id} has format {number}, and packs hold format {ARTIFACT_FORMAT}; train a new one with"
             " `bot retrain`"
         )
-    if artifact.manifest.get(ELSEWHERE) or "holdout" not in artifact.manifest.get("eras", {}):
+    eras = artifact.manifest.get("eras")
+    if artifact.manifest.get(ELSEWHERE) or not isinstance(eras, dict) or "holdout" not in eras:
         raise BadConfig(
             f"artifact {artifact.id} was adopted, so no hold-out can judge it; run `bot adopt` on the other machine"
         )

@@ -7,8 +7,11 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import external_data_helper
 
+from bot.cli.models import unpack
 from bot.cli.models.pack import make_pack
 from bot.cli.models.publish import publish_new_artifact
 from bot.cli.models.unpack import unpack_file, unpack_latest
@@ -31,16 +34,16 @@ LIMIT_S = 900.0
 JOBS_OFF = {f"BOT_{name}": "off" for name in ("RETRAIN", "SYNC", "BACKUP", "SCORES", "DIAGNOSTICS")}
 
 
-def copy(trainer, **changed) -> str:
-    """Write the trainer's champion again, with another manifest; return its id."""
+def copy(trainer, other=None, **changed) -> str:
+    """Write the trainer's champion again, with other files or another manifest; return its id."""
     store, artifact = ArtifactStore(trainer.state / "artifacts"), champion(trainer)
-    files = {name: artifact.path(name) for name in artifact.manifest["files"]}
+    files = {name: artifact.path(name) for name in artifact.manifest["files"]} | (other or {})
     return store.write(files=files, manifest={**artifact.manifest, **changed}, at=datetime.now(UTC)).id
 
 
-def publish(trainer, **changed) -> Path:
+def publish(trainer, other=None, **changed) -> Path:
     """Put a pack of such a copy into the exchange."""
-    pack = make_pack(trainer.settings_as(), copy(trainer, **changed))
+    pack = make_pack(trainer.settings_as(), copy(trainer, other, **changed))
     return pack.rename(exchange(trainer) / pack.name)
 
 
@@ -208,6 +211,47 @@ def test_what_cannot_be_judged_here_changes_nothing(machines, here, case):
     assert "\n" not in str(caught.value)
     assert content(here) == before
     assert not list(here.state.glob("unpack-*"))
+
+
+@pytest.mark.parametrize("prefix", ["", "judged-"])
+def test_a_model_that_reads_other_files_is_refused(machines, here, tmp_path, prefix):
+    """A signed network whose weights lie in a file of this machine is not opened, whether it serves or is judged."""
+    trainer, _ = machines
+    network = onnx.load(champion(trainer).path(f"{prefix}tsmixer.onnx"))
+    tensor = network.graph.initializer[0]
+    external_data_helper.set_external_data(tensor, "../../../etc/passwd")
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    pack = publish(trainer, {f"{prefix}tsmixer.onnx": network.SerializeToString()})
+    before = content(here)
+    with pytest.raises(ArtifactInvalid, match="weights lie in other files"):
+        unpack_file(pack)
+    pack.unlink()
+
+    assert content(here) == before
+
+
+def test_a_look_that_never_ends_holds_up_no_other(machines, here, monkeypatch):
+    """A pack during whose look the process dies is refused at the third look, and the older one behind it is judged."""
+    trainer, _ = machines
+    older, poison = publish(trainer), publish(trainer)
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    receive = unpack._receive
+    monkeypatch.setattr(
+        unpack, "_receive", lambda settings, one: (die if one.artifact.id == poison.stem else receive)(settings, one)
+    )
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            unpack_latest(again=False)
+    with pytest.raises(ArtifactInvalid, match=f"2 looks at {poison.name} began and did not end"):
+        unpack_latest(again=False)
+
+    assert ArtifactStore(here.state / "artifacts").open(champion(here).id).manifest["origin"]["id"] == older.stem
+    for pack in (older, poison):
+        pack.unlink()
 
 
 DEAD = "http://trainer:CANARYSTORAGE@127.0.0.1:9/packs"

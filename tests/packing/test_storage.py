@@ -133,6 +133,21 @@ def test_each_file_is_looked_at_once(tmp_path):
     assert again.is_new(second)
 
 
+def test_a_look_that_does_not_end_is_counted(tmp_path):
+    """A killed look is made again and counted; one that ended, or another content, begins at none."""
+    write(tmp_path, NEW)
+    (file,) = Storage(f"file://{tmp_path}").files()
+    record = LookRecord(tmp_path / "packs.json")
+    counts = [LookRecord(tmp_path / "packs.json").begin(file, at="2026-12-01") for _ in range(3)]
+    new = LookRecord(tmp_path / "packs.json").is_new(file)
+    record.keep(file, "refused", at="2026-12-01")
+
+    assert counts == [0, 1, 2]
+    assert new
+    assert record.begin(file, at="2026-12-01") == 0
+    assert record.begin(replace(file, version="another"), at="2026-12-01") == 0
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"a": {"version": 1}}', '{"a": 1}', "[" * 100_000])
 def test_a_damaged_record_begins_anew(tmp_path, content):
     """A record that cannot be read costs a second look only."""

@@ -28,6 +28,9 @@ from bot.training import recipe_file
 MOST_FILES = 20
 """Most files of the storage that one run looks at; the next run goes on."""
 
+MOST_UNENDED = 2
+"""Looks at a pack that may begin without an end."""
+
 ALERT = "pack "
 """Beginning of the name of an alert about a pack; its file follows."""
 
@@ -99,11 +102,17 @@ class _Look:
 
     def _look_at(self, stored: Stored) -> BotError | None:
         """Look at one pack and record the outcome; return its error. One that may pass is not recorded."""
+        unended = self._record.begin(stored, at=_now().isoformat())
         try:
+            if (
+                unended >= MOST_UNENDED
+            ):  # such as one whose model takes all memory: it would hold up all others for ever
+                raise ArtifactInvalid(f"{unended} looks at {stored.name} began and did not end; unpack it by hand")
             with _scratch(self._settings) as folder:
                 outcome = self._take(stored, folder)
         except RetryLater as error:
             log.warning("pack.delayed", pack=stored.name, reason=str(error))
+            self._record.forget(stored)
             return error
         except BotError as error:
             log.warning("pack.refused", pack=stored.name, reason=str(error))
