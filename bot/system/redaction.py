@@ -19,7 +19,7 @@ MIN_PART = 6
 """Characters of the shortest part of a secret URL that is also hidden alone; a scheme or a port is no secret."""
 
 MIN_TOKEN = 16
-"""Characters from which a user without a password is taken for a token."""
+"""Characters from which a user without a password, or a value of a query, is taken for a token."""
 
 _SEPARATORS = re.compile(r"[/:@?&=#\s,]+")
 _SIGNED = re.compile(r"((?:X-Amz-Signature|X-Amz-Credential|signature|token)=)[^&\s\"']+", re.IGNORECASE)
@@ -74,11 +74,11 @@ def redact(text: str) -> str:
 
 def credentials_of(url: str) -> set[str]:
     """
-    Return the secret parts of a storage's URL: its password, a token in place of a user, and the values of its query.
+    Return the secret parts of a storage's URL: its password, and tokens in place of a user or in its query.
 
     Host, path and a user's name are no secrets: stars in place of them would spoil every text about files.
     """
-    found = set(_QUERY_VALUES.findall(url.partition("?")[2]))
+    found = {one for one in _QUERY_VALUES.findall(url.partition("?")[2]) if len(one) >= MIN_TOKEN}
     for user_info in _USER_INFO.findall(url):
         _, separator, password = user_info.partition(":")
         if separator or len(user_info) >= MIN_TOKEN:

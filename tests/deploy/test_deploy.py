@@ -22,7 +22,6 @@ TASK = {
     "required": ["resources", "setup", "run"],
     "properties": {
         "name": {"type": "string", "pattern": "^[a-zA-Z0-9]+(?:[._-]{1,2}[a-zA-Z0-9]+)*$"},
-        "workdir": TEXT,
         "resources": {
             "type": "object",
             "additionalProperties": False,
@@ -90,6 +89,18 @@ def test_settings_and_commands_of_the_trainers_exist():
     assert {"BOT_ARTIFACTS_URL", "BOT_SIGNING_KEY"} <= set(variables)
     assert set(commands) == {"retrain"}
     assert not any("NUMERAI_" in path.read_text(encoding="utf-8") for path in DEPLOY.glob("*.yaml"))
+
+
+def test_no_machine_gets_the_whole_folder():
+    """Only named files travel: the folder may hold the API key, as the README recommends."""
+    guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    sent = re.search(r"rsync -a (.*) GPU:", guide)[1].split()
+    mounted = [source.removeprefix("./") for source in task()["file_mounts"].values()]
+
+    for names in (sent, mounted):
+        assert {"bot", "models", "signing.key"} <= set(names)
+        assert not [name for name in names if name in (".", "") or name.startswith("numerai")]
+        assert all((DEPLOY.parent / name).exists() for name in set(names) - {"bot.toml", "recipes", "signing.key"})
 
 
 def test_the_guide_has_five_commands_that_exist():

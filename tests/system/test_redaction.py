@@ -94,13 +94,16 @@ def test_parts_of_an_address_are_hidden_but_not_its_host():
             {"trainer:P4SS%2FWORD", "trainer:P4SS/WORD", "P4SS%2FWORD", "P4SS/WORD"},
         ),
         ("simplecache::ftp://u:A@B:C@host/packs", {"u:A@B:C", "A@B:C"}),
-        ("https://ghp_0123456789abcdef@host/packs?sig=SIGNED&x=1", {"ghp_0123456789abcdef", "SIGNED", "1"}),
+        (
+            "https://ghp_0123456789abcdef@host/packs?sig=SIGNED0123456789&x=true",
+            {"ghp_0123456789abcdef", "SIGNED0123456789"},
+        ),
         ("sftp://root@host/packs", set()),
         ("s3://bucket/packs", set()),
         ("/srv/packs", set()),
     ],
 )
 def test_only_credentials_of_a_storage_are_secret(url, secrets):
-    """Passwords, tokens and values of the query are hidden; host, path and user would spoil every text."""
+    """Passwords and tokens are hidden; host, path and user would spoil every text."""
     assert redaction.credentials_of(url) == secrets
     assert not any(one in redaction.without_credentials(url) for one in secrets if len(one) >= redaction.MIN_SECRET)
