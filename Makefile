@@ -76,13 +76,18 @@ TORCH_PARTS := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cu
 	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 COMPILE = .release/uv/bin/uv pip compile --quiet --generate-hashes --no-annotate --custom-compile-command "make hashes"
 UNIVERSAL := --universal --python-version 3.11 --constraint constraints.txt $(TORCH_PARTS:%=--no-emit-package %)
+# What submits: the dependencies without those that only training and the sandbox need, and the extras that are named.
+LEAN := import sys, tomllib; about = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	extras = about["optional-dependencies"]; \
+	lean = {*about["dependencies"]} - {*extras["train"], *extras["sandbox"]}; \
+	print(*sorted(lean), *(line for name in sys.argv[1:] for line in extras[name]), sep="\n")
 hashes:
 	$(PYTHON) -m venv .release/uv
 	.release/uv/bin/python $(PIP_INSTALL) $(CHECKED) --requirement requirements/installer.txt
-	$(COMPILE) $(UNIVERSAL) pyproject.toml --output-file requirements/run.txt
-	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra train --extra remote --extra sandbox --output-file requirements/train.txt
-	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra train --extra remote --extra sandbox --extra dev --output-file requirements/dev.txt
-	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra release --output-file requirements/release.txt
+	$(BIN)/python -c '$(LEAN)' | $(COMPILE) $(UNIVERSAL) - --output-file requirements/run.txt
+	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra train --extra remote --output-file requirements/train.txt
+	$(COMPILE) $(UNIVERSAL) pyproject.toml --extra train --extra remote --extra dev --output-file requirements/dev.txt
+	$(BIN)/python -c '$(LEAN)' release | $(COMPILE) $(UNIVERSAL) - --output-file requirements/release.txt
 	printf 'hatchling\neditables\n' | $(COMPILE) $(UNIVERSAL) - --output-file requirements/build.txt
 	printf 'uv\n' | $(COMPILE) $(UNIVERSAL) - --output-file requirements/installer.txt
 	for version in 3.11 3.12 3.13; do \

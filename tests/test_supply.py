@@ -27,9 +27,16 @@ def declared():
     return [Requirement(line) for line in about["project"]["dependencies"]]
 
 
+def submitting():
+    """Return what the submitting image installs: the dependencies without those of training and of the sandbox."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    absent = {*extras["train"], *extras["sandbox"]}
+    return [one for one in declared() if str(one) not in {str(Requirement(line)) for line in absent}]
+
+
 def distributions():
-    """Every distribution that running the bot needs, by the metadata of what is installed."""
-    waiting, found = declared(), set()
+    """Every distribution that submitting needs, by the metadata of what is installed."""
+    waiting, found = submitting(), set()
     while waiting:
         wanted = waiting.pop()
         name = re.sub(r"[-_.]+", "-", wanted.name).lower()

@@ -1,5 +1,6 @@
 """A tournament, a trained champion and the command line, shared by the tests of whole rounds."""
 
+import json
 import os
 import shutil
 from datetime import timedelta
@@ -11,6 +12,7 @@ from filelock import FileLock
 
 import bot.submission.submit
 from bot.sandbox.clock import SandboxClock
+from bot.sandbox.faults import Fault
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World, generate
@@ -51,6 +53,22 @@ def trained(tmp_path_factory, world_folder) -> Path:
                 pytest.fail(f"bot retrain failed: {result.stderr}")
 
     return once(shared(tmp_path_factory) / "trained", train) / "state"
+
+
+@pytest.fixture(scope="session")
+def moved(tmp_path_factory, trained, world_folder):
+    """A folder in which a sync announced v5.4 and a retrain used it beside the v5.3 champion; with their output."""
+
+    def move(folder):
+        shutil.copytree(trained, folder / "state")
+        with Sandbox(World.open(world_folder), clock=SandboxClock(OPENED)) as sandbox:
+            sandbox.faults.add(Fault(operation="list_datasets", kind="version_added"))
+            bot = Installation(sandbox=sandbox, root=folder)
+            for name, arguments in (("sync", ["sync"]), ("retrain", ["retrain", "--data-version", "v5.4"])):
+                done = bot.bot(*arguments)
+                (folder / name).write_text(json.dumps([done.returncode, done.stdout, done.stderr]))
+
+    return once(shared(tmp_path_factory) / "moved", move)
 
 
 @pytest.fixture

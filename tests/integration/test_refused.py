@@ -48,14 +48,18 @@ VERSION = "v5.4"
 
 
 @pytest.fixture(scope="module")
-def strict(tmp_path_factory, trained, world_folder):
-    """An installation, the output of `bot retrain` with a recipe that nothing can satisfy, and the champion before."""
+def strict(tmp_path_factory, moved, world_folder):
+    """
+    An installation, the output of `bot retrain` with a recipe that nothing can satisfy, and the champion before.
+
+    Its models equal those that ``moved`` has fitted, so they are taken from there.
+    """
     root = tmp_path_factory.mktemp("strict")
-    shutil.copytree(trained, root / "state")
+    shutil.copytree(moved / "state", root / "state")
     (root / "recipes").mkdir()
     (root / "recipes" / "strict.toml").write_text(STRICT)
     store = ArtifactStore(root / "state" / "artifacts")
-    other = store.open(store.champions("demo")[0])
+    other = store.open(store.champions("demo")[1])  # the one on v5.3
     manifest = {**other.manifest, "recipe": {**other.manifest["recipe"], "name": "strict"}}
     files = {name: other.path(name) for name in manifest["files"]}
     champion = store.write(files=files, manifest=manifest, at=datetime(2026, 1, 1, tzinfo=UTC)).id

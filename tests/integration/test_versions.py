@@ -28,35 +28,15 @@ from bot.judging.champion_test import START
 from bot.judging.judge import judge, open_judged
 from bot.record.ledger import Ledger
 from bot.record.looks import LookRecord
-from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
-from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT
-from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.names import ENSEMBLE
 from bot.submission.submission_file import read_submission
 from bot.training import recipe_file
-from tests.harness.installation import FIRST_ROUND, OPENED, SLOT, Installation
-from tests.integration.conftest import once, shared
+from tests.harness.installation import FIRST_ROUND, SLOT, Installation
 
 TARGET = "target_ender_60"
-
-
-@pytest.fixture(scope="session")
-def moved(tmp_path_factory, trained, world_folder):
-    """A folder in which a sync announced v5.4 and a retrain used it beside the v5.3 champion; with their output."""
-
-    def move(folder):
-        shutil.copytree(trained, folder / "state")
-        with Sandbox(World.open(world_folder), clock=SandboxClock(OPENED)) as sandbox:
-            sandbox.faults.add(Fault(operation="list_datasets", kind="version_added"))
-            bot = Installation(sandbox=sandbox, root=folder)
-            for name, arguments in (("sync", ["sync"]), ("retrain", ["retrain", "--data-version", "v5.4"])):
-                done = bot.bot(*arguments)
-                (folder / name).write_text(json.dumps([done.returncode, done.stdout, done.stderr]))
-
-    return once(shared(tmp_path_factory) / "moved", move)
 
 
 @pytest.fixture
