@@ -1,4 +1,4 @@
-"""Commands on a machine without the packages that only training needs."""
+"""Commands on a machine without the packages that only training and the sandbox need."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ SCRIPT = """
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name in ("torch", "onnx", "onnxscript", "optuna", "polars", "cloudpickle", "cryptography"):
+        if name in ("torch", "onnx", "onnxscript", "optuna", "polars", "cloudpickle", "cryptography", "graphql"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
 from bot.cli.main import main
@@ -52,4 +52,14 @@ def test_missing_package_is_one_line(tmp_path, command, extra):
     assert done.returncode == 78
     assert done.stderr.startswith("error: ")
     assert f"is not installed; install numerai-bot[{extra}]" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("command", "extra"), [("demo", "train,sandbox"), ("sandbox", "sandbox")])
+def test_the_sandbox_names_its_extra_in_one_line(tmp_path, command, extra):
+    """Where only what submits is installed, the demo and the sandbox name what to install; exit code 78."""
+    done = bot(command, tmp_path)
+
+    assert done.returncode == 78
+    assert done.stderr.startswith(f"error: graphql is not installed; install numerai-bot[{extra}] to ")
     assert done.stderr.count("\n") == 1

@@ -127,9 +127,11 @@ def test_stops_within_ten_seconds_of_sigterm_and_is_healthy_before(season):
 
 
 @pytest.mark.slow
-def test_first_retrain_makes_the_first_submission_possible(season):
-    """A bot without artifacts retrains, promotes and submits without an operator."""
+def test_first_retrain_makes_the_first_submission_possible(season, trained):
+    """A bot without artifacts retrains, promotes and submits without an operator; it takes models that were fitted before."""
     shutil.rmtree(season.state / "artifacts")
+    for name in ("data", "store", "history", "fits"):
+        shutil.copytree(trained / name, season.state / name)
     with running(season, BOT_RETRAIN="weekly"):
         assert until(season.sandbox, 1), log(season)
     champions = list((season.state / "artifacts" / "champions").glob("demo.json"))

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from bot.cli.extras import needs_packages
+
 app = typer.Typer()
 
 Account = Annotated[str | None, typer.Option(help="One of several accounts in bot.toml.")]
@@ -137,7 +139,8 @@ def demo(
     keep: Annotated[Path | None, typer.Option(help="Keep world and state in this folder.")] = None,
 ) -> None:
     """Play one round in an embedded tournament: no key, no network."""
-    from bot.sandbox.demo import play
+    with needs_packages("play the demo", extra="train,sandbox"):
+        from bot.sandbox.demo import play
 
     play(keep)
 
@@ -161,7 +164,8 @@ def sandbox(
     ] = None,
 ) -> None:
     """Serve a stand-in tournament for the bot and for numerapi."""
-    from bot.sandbox.demo import serve
+    with needs_packages("serve the sandbox", extra="sandbox"):
+        from bot.sandbox.demo import serve
 
     serve(
         datasets=datasets,
