@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -32,7 +31,7 @@ Missing = Literal["median_bin", "category"]
 Normalize = Literal["centre", "standard", "none"]
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: the digest is cached, because every era of a judgement asks for it
+@dataclass(frozen=True, kw_only=True)  # no slots: the digest is kept, because every era of a judgement asks for it
 class Preprocess:
     """
     Manifest of a preprocessing. Equal manifests have equal digests.
@@ -67,20 +66,19 @@ class Preprocess:
             if not positions or min(positions) < 0 or max(positions) >= len(self.features):
                 raise SchemaMismatch(f"group {group} has no members or a position outside the features")
 
-    @cached_property
+    @property
     def engineered_names(self) -> tuple[str, ...]:
         """Return the names of the engineered columns in order, ``<family>_<group>``."""
         return tuple(f"{family}_{group}" for family in self.engineered for group in self.groups)
 
-    @cached_property
-    def positions(self) -> Mapping[str, int]:
-        """Return the position of each feature."""
-        return {name: position for position, name in enumerate(self.features)}
-
-    @cached_property
+    @property
     def digest(self) -> str:
         """Return the sha256 of the manifest in canonical JSON."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        # Kept by hand: cached_property holds a lock in Python 3.11, and a class with a lock does not travel in a hosted pickle.
+        kept: dict[str, str] = self.__dict__
+        if "_digest" not in kept:
+            kept["_digest"] = hashlib.sha256(self.to_json().encode()).hexdigest()
+        return kept["_digest"]
 
     def to_json(self) -> str:
         """Return the manifest as canonical JSON; groups are a list because their order is that of the columns."""

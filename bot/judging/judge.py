@@ -111,7 +111,8 @@ class Ensemble:
     def score_rows(self, rows: EraRows) -> ScoredEra:
         """Return the same for any rows."""
         manifest = self.data.manifest
-        columns = rows.prepared(manifest).features[:, [manifest.positions[name] for name in self.neutralizers]]
+        position = {name: index for index, name in enumerate(manifest.features)}
+        columns = rows.prepared(manifest).features[:, [position[name] for name in self.neutralizers]]
         scores = self.members.score(rows)
         weights = {name: weight for name, weight in self.weights.items() if name in scores}
         against = rows.benchmark if self.to_benchmark else columns
