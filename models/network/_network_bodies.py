@@ -7,6 +7,7 @@ Suffixes of tensors: B rows, T targets, Z future channels, S static width, L loo
 import torch
 from torch import Tensor, nn
 
+from models.network.dropout import Dropout
 from models.network.factor_history import EraContext
 from models.network.layers import FullLinear, in_full
 from models.network.network_config import NetworkConfig
@@ -21,11 +22,11 @@ class Residual(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.fc1 = nn.Linear(width, inner)
         self.fc2 = nn.Linear(inner, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_BS: Tensor) -> Tensor:
         """Return the layer's output. Shape ``[B, S]`` in and out."""
-        out_BS: Tensor = x_BS + self.fc2(self.dropout(torch.relu(self.fc1(self.norm(in_full(x_BS))))))
+        out_BS: Tensor = x_BS + self.fc2(self.dropout.of_relu(self.fc1(self.norm(in_full(x_BS)))))
         return out_BS
 
 
@@ -45,7 +46,7 @@ class Perceptron(nn.Module):
         width = config.encoder[-1]
         self.join = nn.Linear(width + self._targets, width) if config.stacked else None
         self.layers = (
-            nn.Dropout(config.dropout)
+            Dropout(config.dropout)
             if config.mixing == "mlp"
             else nn.Sequential(*(Residual(width, config.feed_forward, config.dropout) for _ in range(config.blocks)))
         )

@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from models.network.dropout import Dropout
+
 Norm = Literal["layer", "batch"]
 Static = Literal["fm", "linear"]
 
@@ -106,12 +108,12 @@ class TimeMixing(nn.Module):
         self.norm = time_norm(steps, channels, options)
         self.norm_before = options.time_norm_before
         self.fc1 = nn.Linear(steps, steps)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         """Return the mixed tensor. Shape ``[B, T, C]`` in and out."""
         inner_BTC = self.norm(x_BTC) if self.norm_before else x_BTC
-        mixed_BCT = self.dropout(torch.relu(self.fc1(inner_BTC.transpose(1, 2))))
+        mixed_BCT = self.dropout.of_relu(self.fc1(inner_BTC.transpose(1, 2)))
         out_BTC: Tensor = x_BTC + mixed_BCT.transpose(1, 2)
         return out_BTC if self.norm_before else self.norm(out_BTC)
 
@@ -131,11 +133,11 @@ class FeatureMixing(nn.Module):
         self.fc1 = StepLinear(channels, options.feed_forward)
         self.fc2 = StepLinear(options.feed_forward, outputs)
         self.projection = StepLinear(channels, outputs) if channels != outputs else nn.Identity()
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def body(self, x_BTC: Tensor) -> Tensor:
         """Return shortcut plus branch, before the norm that may follow. Shapes ``[B, T, C]`` to ``[B, T, H]``."""
-        hidden = self.dropout(torch.relu(self.fc1(self.norm_before(x_BTC))))
+        hidden = self.dropout.of_relu(self.fc1(self.norm_before(x_BTC)))
         out_BTH: Tensor = self.projection(x_BTC) + self.dropout(self.fc2(hidden))
         return out_BTH
 

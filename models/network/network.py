@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from models.bins import MISSING_CATEGORY
 from models.network._network_bodies import EraConditioned, Perceptron
+from models.network.dropout import Dropout
 from models.network.factor_history import CENTRE, FactorHistory
 from models.network.network_config import WITHOUT_HISTORY, NetworkConfig
 from models.network.tsmixer_ext import TSMixerExt, TSMixerExtConfig
@@ -48,13 +49,13 @@ class Network(nn.Module):
         self.register_buffer("engineered_scale", scale)
         self.register_buffer("horizon_TZ", flags)
 
-        self.input_dropout = nn.Dropout(config.input_dropout)
+        self.input_dropout = Dropout(config.input_dropout)
         first, *rest = config.encoder
         self.encoder_input = nn.Linear(config.features + config.engineered, first)
         self.missing_input = nn.Linear(config.features, first, bias=False) if config.missing_category else None
         layers: list[nn.Module] = []
         for before, after in zip(config.encoder, rest, strict=False):
-            layers += [nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(before, after)]
+            layers += [nn.ReLU(), Dropout(config.dropout), nn.Linear(before, after)]
         self.encoder = nn.Sequential(*layers)
         self.history = FactorHistory(config.groups, scale=config.history_scale)
         self.descriptor = nn.Embedding(len(config.targets), config.descriptor)

@@ -24,6 +24,7 @@ from models.stopping import TrainingStopped
 from models.training._era_feed import DeviceEra, EraFeed
 from models.training._era_order import EraOrder
 from models.training._losses import loss
+from models.training._precision import uses_bfloat16
 from models.training._score_scale import scale_scores
 from models.training._training_state import Part, TrainingState
 from models.training._validation import Validation
@@ -133,8 +134,9 @@ class _Fit:
         )
         self.optimizer, self.schedule = _optimizer(self.network, options, length=self.order.length)
         self.average = weight_average(self.network, options.ema) if options.ema else None
-        half = options.precision == "bfloat16" or (options.precision == "auto" and device.type == "cuda")
-        self.autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
+        # One process decides for all, so that all compute the same.
+        half = self.team.tell(uses_bfloat16(options.precision, config, device) if self.team.leads else None)
+        self.autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bool(half))
         room = _room_for_eras(device, options.resident_share)
         held_out = EraFeed(validation, device, resident_bytes=room // 8, inputs=config.inputs)
         self.validation = Validation(

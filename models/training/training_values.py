@@ -46,7 +46,8 @@ class TrainingOptions:
         stop_after: Number of steps after which training ends, whatever the schedule's length; 0 trains to its end.
         seed: Seed of weights, era order, row order and dropout.
         device: ``auto`` uses CUDA if it is available.
-        precision: ``bfloat16`` computes matrix products in it (norms and softmax stay float32). ``auto`` uses it on CUDA.
+        precision: ``bfloat16`` computes matrix products in it (norms and softmax stay float32). ``auto`` uses it
+            on CUDA devices that have it, and for wide row mixers on a CPU where it is measured to be faster.
         compiled: Whether ``torch.compile`` fuses the network. It needs a compiler, and saves time on CUDA after minutes.
         ema: Decay of the moving average of the weights, which is evaluated and kept; 0 takes the weights themselves.
         resident_share: Share of the device's free memory for eras that stay on it; unused on a CPU.
