@@ -6,7 +6,7 @@ which is measured, reads them on the device as far as they fit. The table has ro
 train (2,746,268 rows) and of train and validation together (6,853,308 rows, as in a refit), peak memory, and the rate of
 the network's matrix products as a share of the rate of a large matrix product on the same device in the same run.
 
-The goal, an epoch of all rows within 40 s, is for one H200 at full scale; other devices have no goal. A CPU trains on two
+The goal, an epoch of all rows within 40 s, is for one H200 and at least 200 eras; other devices have no goal. A CPU trains on two
 eras and gives an indication only.
 """
 
@@ -22,9 +22,11 @@ from live_inputs import standard_manifest, standard_network
 from made_eras import ALL_ERAS, ALL_ROWS, ERA_ROWS, FEATURES, TRAIN_ROWS, MadeEras, product_rate, rows_per_s
 from made_eras import training_flops as flops
 
+from models.network.network_config import NetworkConfig
 from models.training.training import TrainingOptions, device_named
 
-GOAL_DEVICE, GOAL_S = "H200", 40.0
+GOAL_DEVICE, GOAL_S, GOAL_ERAS = "H200", 40.0, 200
+"""Device with a goal, seconds for an epoch of all rows, and eras from which their rate is that of all of them."""
 CPU_ERAS = 2
 
 
@@ -64,17 +66,18 @@ def peak_gib(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def time_epoch(mixing: str, device: torch.device, *, eras: int, compiled: bool, rate: float) -> Timing:
+def time_epoch(
+    config: NetworkConfig, device: torch.device, *, eras: int, rows: int, compiled: bool, rate: float
+) -> Timing:
     """Train two epochs and return the speed of the second."""
-    config = standard_network(standard_manifest(FEATURES), mixing)
     options = TrainingOptions(
         main_target=config.targets[0], epochs=2, device=device.type, compiled=compiled, evaluations_per_epoch=1
     )
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    speed = rows_per_s(config, MadeEras(config, eras), options, device=device)
+    speed = rows_per_s(config, MadeEras(config, eras, rows), options, device=device)
     return Timing(
-        mixing=mixing,
+        mixing=config.mixing,
         compiled=compiled,
         rows_per_s=speed,
         peak_gib=peak_gib(device),
@@ -86,6 +89,8 @@ def main() -> None:
     """Measure, print the table, and fail if the goal is missed on the device that has one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, help="share of the 1,231 eras; 1 on a GPU, two eras on a CPU")
+    parser.add_argument("--features", type=int, default=FEATURES)
+    parser.add_argument("--rows", type=int, default=ERA_ROWS, help="rows of an era")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     device = device_named("auto")
@@ -98,12 +103,13 @@ def main() -> None:
     name, rate = device_name(device), product_rate(device, dtype)
     print(f"{name}; matrix product {rate / 1e12:,.2f} TFLOP/s in {str(dtype).removeprefix('torch.')}")
     clock = "" if on_gpu else ", per CPU second"
-    print(f"{eras:,} eras x {ERA_ROWS:,} rows x {FEATURES:,} features, second of two epochs{clock}")
+    print(f"{eras:,} eras x {options.rows:,} rows x {options.features:,} features, second of two epochs{clock}")
     print(f"{'':<24}{'rows/s':>12}{'train, s':>10}{'all, s':>10}{'peak GiB':>10}{'share':>8}")
     rows = []
     for mixing in ("row", "era", "none"):
+        config = standard_network(standard_manifest(options.features), mixing)
         for compiled in (False, True) if on_gpu else (False,):
-            one = time_epoch(mixing, device, eras=eras, compiled=compiled, rate=rate)
+            one = time_epoch(config, device, eras=eras, rows=options.rows, compiled=compiled, rate=rate)
             rows.append(one)
             label = f"mixing {mixing}{', compiled' if compiled else ''}"
             print(
@@ -113,7 +119,7 @@ def main() -> None:
     if options.json:
         content = {"device": name, "eras": eras, "product_flops": rate, "measured": [asdict(one) for one in rows]}
         options.json.write_text(json.dumps(content, indent=1))
-    if GOAL_DEVICE not in name or eras < ALL_ERAS:
+    if GOAL_DEVICE not in name or eras < GOAL_ERAS or (options.features, options.rows) != (FEATURES, ERA_ROWS):
         print("no goal here")
         return
     standard = min(ALL_ROWS / one.rows_per_s for one in rows if one.mixing == "row")

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ import pyarrow as pa
 
 from models.files import publish, rename
 from models.trees.gbm_options import Chunks, Column, Parameters
+
+WIDTH = 16
+"""Columns that are constructed at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +103,37 @@ class DatasetCache:
 def dataset(
     chunks: Chunks, y: npt.NDArray[np.floating], feature_names: Sequence[str], parameters: Parameters, threads: int
 ) -> Any:  # noqa: ANN401 - lightgbm is untyped
-    """Construct a Dataset. Contiguous columns are read in place; nothing is cast."""
-    columns = [pa.chunked_array([_arrow(one[index]) for one in chunks]) for index in range(len(feature_names))]
-    table = pa.Table.from_arrays(columns, names=list(feature_names))
+    """
+    Construct a Dataset. Contiguous columns are read in place; nothing is cast.
+
+    LightGBM packs the five bins of a feature in half a byte, but keeps as much again that it needed for packing. What is added
+    from another Dataset is copied without that, so on a CPU a few columns are constructed at a time, the first one alone.
+    """
     label = np.asarray(y, dtype=np.float32)
-    return lightgbm.Dataset(table, label=label, params={**parameters, "num_threads": threads}).construct()
+    given = {**parameters, "num_threads": threads}
+    width = WIDTH if parameters["device_type"] == "cpu" else len(feature_names)
+    whole = _constructed(
+        chunks, range(min(1 if width == WIDTH else width, len(feature_names))), feature_names, given, label
+    )
+    for start in range(whole.num_feature(), len(feature_names), width):
+        part = _constructed(chunks, range(start, min(start + width, len(feature_names))), feature_names, given, None)
+        with warnings.catch_warnings():
+            # Its values are those of the Dataset; there is no raw data to add, and no categorical feature.
+            warnings.simplefilter("ignore", UserWarning)
+            whole.add_features_from(part)
+    return whole
+
+
+def _constructed(
+    chunks: Chunks,
+    positions: range,
+    feature_names: Sequence[str],
+    parameters: Parameters,
+    label: npt.NDArray[np.float32] | None,
+) -> Any:  # noqa: ANN401 - lightgbm is untyped
+    columns = [pa.chunked_array([_arrow(one[index]) for one in chunks]) for index in positions]
+    table = pa.Table.from_arrays(columns, names=[feature_names[index] for index in positions])
+    return lightgbm.Dataset(table, label=label, params=dict(parameters)).construct()
 
 
 def dataset_key(rows_digest: str, feature_names: Sequence[str], parameters: Parameters) -> str:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from models.trees.gbm import PRESETS, GbmOptions, train_gbm
+from models.trees.gbm_options import train_parameters
 
 TINY = GbmOptions(
     num_trees=12, learning_rate=0.1, max_depth=3, num_leaves=7, colsample_bytree=0.5, min_data_in_leaf=20, threads=1
@@ -75,6 +76,31 @@ def test_the_trees_are_those_of_lightgbms_defaults():
 
 def _trees(text):
     return text[text.index("Tree=0") : text.index("end of trees")]
+
+
+@pytest.mark.parametrize(
+    "constant", [(), (0,), (0, 1, 2, 20), tuple(range(17, 33))], ids=["none", "first", "some", "a part"]
+)
+def test_columns_constructed_in_parts_give_the_trees_of_all_at_once(constant):
+    """More columns than are constructed at a time, some of them constant, give the trees of LightGBM's own Dataset."""
+    rng = np.random.default_rng(4)
+    features = rng.integers(0, 5, size=(900, 60), dtype=np.int8)
+    features[:, list(constant)] = 2
+    engineered = rng.normal(size=(900, 3)).astype(np.float32)
+    names = [f"f{index}" for index in range(63)]
+    y = 0.5 + 0.05 * (features[:, 3] - 2) + 0.03 * (features[:, 59] - 2) + 0.1 * rng.normal(size=900)
+
+    text = train_gbm([columns(features, engineered)], y, TINY, names)
+
+    parameters = dict(train_parameters(TINY, "cpu"))
+    table = np.concatenate([features, engineered], axis=1, dtype=np.float64)
+    own = lightgbm.Dataset(table, label=y.astype(np.float32), feature_name=names, params=parameters)
+    assert trees_of(text) == trees_of(lightgbm.train(parameters, own).model_to_string())
+
+
+def trees_of(text):
+    """Return the trees of a model's text."""
+    return text[text.index("feature_names=") : text.index("end of trees")].split("tree_sizes=")
 
 
 def test_the_number_of_threads_does_not_matter():
