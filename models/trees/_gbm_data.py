@@ -111,12 +111,11 @@ def dataset(
     """
     label = np.asarray(y, dtype=np.float32)
     given = {**parameters, "num_threads": threads}
-    width = WIDTH if parameters["device_type"] == "cpu" else len(feature_names)
-    whole = _constructed(
-        chunks, range(min(1 if width == WIDTH else width, len(feature_names))), feature_names, given, label
-    )
-    for start in range(whole.num_feature(), len(feature_names), width):
-        part = _constructed(chunks, range(start, min(start + width, len(feature_names))), feature_names, given, None)
+    count = len(feature_names)
+    first, width = (1, WIDTH) if parameters["device_type"] == "cpu" else (count, count)
+    whole = _constructed(chunks, range(first), feature_names, given, label)
+    for start in range(first, count, width):
+        part = _constructed(chunks, range(start, min(start + width, count)), feature_names, given, None)
         with warnings.catch_warnings():
             # Its values are those of the Dataset; there is no raw data to add, and no categorical feature.
             warnings.simplefilter("ignore", UserWarning)
