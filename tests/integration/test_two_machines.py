@@ -254,6 +254,23 @@ def test_a_look_that_never_ends_holds_up_no_other(machines, here, monkeypatch):
         pack.unlink()
 
 
+def test_the_gate_of_this_machine_decides(machines, here, capsys):
+    """Floors of the recipe here keep an artifact back that the other machine promoted by its own."""
+    trainer, _ = machines
+    (here.root / "recipes").mkdir()
+    (here.root / "recipes" / "strict.toml").write_text('base = "demo"\n[floors]\nmin_skill = 1000\n')
+    pack = publish(trainer, recipe={**champion(trainer).manifest["recipe"], "name": "strict"})
+    unpack_file(pack)
+    pack.unlink()
+    shutil.rmtree(here.root / "recipes")
+    said, store = capsys.readouterr().out, ArtifactStore(here.state / "artifacts")
+    kept = store.open(store.kept_back()["strict"].id)
+
+    assert "not promoted, the champion stays: skill: CORR is" in said
+    assert kept.manifest["origin"]["decision"]["promote"]
+    assert not kept.manifest["decision"]["promote"]
+
+
 DEAD = "http://trainer:CANARYSTORAGE@127.0.0.1:9/packs"
 """A storage whose port nobody listens on."""
 
