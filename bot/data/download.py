@@ -23,8 +23,9 @@ import pyarrow.parquet as pq
 import stamina
 import structlog
 
+from bot.data._ranges import Unsuited
 from bot.data._resumable_download import ResumableDownload
-from bot.data._tail_download import Unsuited, fetch_tail
+from bot.data._tail_download import fetch_tail
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
 from bot.system.files import publish, rename, sha256_of
 from bot.system.kill_points import kill_point
@@ -46,7 +47,9 @@ TRIES = 3
 PAUSES = {"wait_initial": 0.2, "wait_max": 1.0, "wait_jitter": 0.2}
 """Seconds of the first pause between two tries, of the longest one, and of its random part."""
 
-_SYNCED = "sync.json"
+SYNCED = "sync.json"
+"""File with the entry of each synced file."""
+
 _FREE = 1.1
 """Free disk space that a download needs, in multiples of its size."""
 
@@ -100,7 +103,7 @@ def fetch(
     """
     with kill_point("fetch.folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    for attempt in stamina.retry_context(on=_may_pass, attempts=tries, timeout=None, **PAUSES):
+    for attempt in stamina.retry_context(on=may_pass, attempts=tries, timeout=None, **PAUSES):
         with attempt:
             fetched = _fetch_once(
                 client, filename, path, resume=resume, on_progress=on_progress, is_last=attempt.num >= tries
@@ -108,7 +111,7 @@ def fetch(
     return fetched
 
 
-def _may_pass(error: Exception) -> bool:
+def may_pass(error: Exception) -> bool:
     """Return whether a download is tried again at once: not where the storage refuses the file, which may be late."""
     if isinstance(error, NumeraiUnavailable):
         return not error.is_refusal
@@ -139,7 +142,7 @@ def _fetch_once(
         if part.size and (served != (f"bytes {part.size}-{total - 1}/{total}", part.etag) or download.compressed):
             part.remove()
             raise DatasetIncomplete(f"{filename}: the server sent another range than requested; it is fetched anew")
-        with _enough_room(path.parent, filename, total - part.size):
+        with enough_room(path.parent, filename, total - part.size):
             sha256 = part.write(download.chunks, total, on_progress)
         if (
             download.compressed
@@ -186,7 +189,7 @@ def sync_files(
                 continue
         fetched = _refetch(client, f"{version}/{name}", path, entry, on_progress)
         entries[name] = {"bytes": fetched.size, "etag": fetched.etag, "sha256": fetched.sha256}
-        publish(home / _SYNCED, json.dumps(entries, indent=1, sort_keys=True).encode())
+        publish(home / SYNCED, json.dumps(entries, indent=1, sort_keys=True).encode())
         changed.append(name)
     return tuple(changed)
 
@@ -215,7 +218,7 @@ def offered(client: NumeraiClient, version: str) -> tuple[str, ...]:
 def recorded(home: Path) -> dict[str, dict[str, object]]:
     """Return ``bytes``, ``etag`` and ``sha256`` of each synced file by name, as recorded when it was downloaded."""
     try:
-        content = json.loads((home / _SYNCED).read_text(encoding="utf-8"))
+        content = json.loads((home / SYNCED).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
     keys = {"bytes", "etag", "sha256"}
@@ -235,7 +238,7 @@ def _refetch(
         return fetch(client, filename, path, resume=True, on_progress=on_progress)
     staging = path.with_name(f".{path.name}.tail")
     try:
-        with _enough_room(path.parent, filename, path.stat().st_size):
+        with enough_room(path.parent, filename, path.stat().st_size):
             served = fetch_tail(client, filename, path, staging, on_progress=on_progress)
         _verify(staging, filename, served.size)
         sha256 = sha256_of(staging)
@@ -300,7 +303,7 @@ def _discard(staging: Path) -> None:
 
 
 @contextmanager
-def _enough_room(folder: Path, filename: str, needed: int) -> Iterator[None]:
+def enough_room(folder: Path, filename: str, needed: int) -> Iterator[None]:
     """Check the free disk space before a download, and report a disk that fills up during it."""
     required, free = int(needed * _FREE), shutil.disk_usage(folder).free
     if free < required:

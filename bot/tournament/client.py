@@ -266,22 +266,32 @@ class NumeraiClient:
 
     @contextmanager
     def download(
-        self, filename: str, headers: dict[str, str] | None = None, *, is_last: bool = False
+        self,
+        filename: str,
+        headers: dict[str, str] | None = None,
+        *,
+        is_last: bool = False,
+        url: str | None = None,
     ) -> Iterator[Download]:
         """
-        Open the download of a dataset file at a new presigned URL; it is closed with the context.
+        Open the download of a dataset file; it is closed with the context.
 
         Args:
             filename: Name on the server.
             headers: Headers of the request.
             is_last: Whether no other try follows: then a slow download goes on.
+            url: Presigned URL from :meth:`address`; ``None`` asks for a new one.
         """
-        variables = {"filename": filename, "tournament": CLASSIC}
-        url = self._ask(_queries.DATASET, variables, lambda answer: _answers.one(answer, ("dataset",), str))
+        place = self.address(filename) if url is None else url
         with ExitStack() as opened:
             with _boundary():
-                download = opened.enter_context(self._transport.download(url, headers, is_last=is_last))
+                download = opened.enter_context(self._transport.download(place, headers, is_last=is_last))
             yield download
+
+    def address(self, filename: str) -> str:
+        """Return a new presigned URL of a dataset file; it can be read several times until it expires."""
+        variables = {"filename": filename, "tournament": CLASSIC}
+        return self._ask(_queries.DATASET, variables, lambda answer: _answers.one(answer, ("dataset",), str))
 
     def submissions(self, model_id: str) -> tuple[ServerSubmission, ...]:
         """Return all submissions of a model in this tournament that belong to a round, in the server's order."""

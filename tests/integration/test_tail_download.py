@@ -87,7 +87,7 @@ def again(client, tmp_path):
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch):
     """Make the probes small beside these small files."""
-    monkeypatch.setattr("bot.data._tail_download.GUESS", 1 << 10)
+    monkeypatch.setattr("bot.data._ranges.GUESS", 1 << 10)
     monkeypatch.setattr("bot.data._tail_download.SPAN", 1 << 8)
 
 
