@@ -14,6 +14,8 @@ from bot.sandbox.tournament import Tournament
 from bot.sandbox.world.generate import World
 
 PIECE = 1 << 20
+SLICE_S = 0.05
+"""Seconds of the transfer that are sent at a time where the speed is limited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +88,24 @@ def _changed_live(content: Content | None, fault: Fault | None, tournament: Tour
     return content if schema is None else Content.of(mutate(content.path, schema, features=_small(tournament)))
 
 
-def send(wire: Wire, delivery: Delivery, closing: threading.Event) -> None:
-    """Send a delivery; close the connection if a part of it is left out."""
+def send(wire: Wire, delivery: Delivery, closing: threading.Event, bytes_per_s: float | None = None) -> None:
+    """
+    Send a delivery; close the connection if a part of it is left out.
+
+    Args:
+        wire: Connection of the request.
+        delivery: The delivery.
+        closing: Event that ends every wait.
+        bytes_per_s: Most bytes a second; ``None`` for full speed.
+    """
     body = delivery.reply.body
     wire.head(delivery.reply.status, len(body) if delivery.length else None, delivery.reply.headers)
-    step = max(len(body) // DRIPS, 1) if delivery.seconds else PIECE
+    step, pause_s = (max(len(body) // DRIPS, 1), delivery.seconds / DRIPS) if delivery.seconds else (PIECE, 0.0)
+    if bytes_per_s is not None:
+        step = max(int(bytes_per_s * SLICE_S), 1)
+        pause_s += min(step, delivery.sent) / bytes_per_s
     for start in range(0, delivery.sent, step):
-        if delivery.seconds and closing.wait(delivery.seconds / DRIPS):
+        if pause_s and closing.wait(pause_s):
             break
         wire.body(bytes(body[start : min(start + step, delivery.sent)]))
     if delivery.sent < len(body):

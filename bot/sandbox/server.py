@@ -45,6 +45,10 @@ class Sandbox:
         journal: File to which every effect is appended as JSON, or ``None``.
         first_era: Index of the world's live era that the first round uses.
         plan: Plan of faults.
+        bytes_per_s: Most bytes of a file that a connection gets in a second; ``None`` for full speed.
+
+    Attributes:
+        file_bytes: Bytes of files that were sent.
     """
 
     def __init__(
@@ -59,7 +63,9 @@ class Sandbox:
         journal: Path | None = None,
         first_era: int = 0,
         plan: Plan | None = None,
+        bytes_per_s: float | None = None,
     ) -> None:
+        self.bytes_per_s, self.file_bytes = bytes_per_s, 0
         self.clock = clock or SandboxClock()
         self.tournament = Tournament(
             datasets,
@@ -223,7 +229,8 @@ class _Handler(BaseHTTPRequestHandler):
             fault=fault,
             tournament=self.sandbox.tournament,
         )
-        send(self, delivery, self.sandbox.closing)
+        send(self, delivery, self.sandbox.closing, self.sandbox.bytes_per_s)
+        self.sandbox.file_bytes += delivery.sent
 
     def do_PUT(self) -> None:
         content = self._body()

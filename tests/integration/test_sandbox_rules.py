@@ -1,6 +1,7 @@
 """Rules of the sandbox's tournament, as far as Numerai's are known."""
 
 import re
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -299,3 +300,16 @@ def test_unknown_tokens_are_forbidden(sandbox):
 
     assert requests.get(url, timeout=60).status_code == 403
     assert requests.put(url, data=b"x", timeout=60).status_code == 403
+
+
+def test_speed_of_the_server_can_be_limited(sandbox):
+    """A file arrives whole, no faster than the limit allows, and its bytes are counted."""
+    answer = post(sandbox, 'query { dataset(filename: "v5.3/live.parquet") }')
+    size = sandbox.tournament.live_folder(FIRST_ROUND, "v5.3").joinpath("live.parquet").stat().st_size
+    sandbox.bytes_per_s = size / 0.2
+
+    began = time.monotonic()
+    content = requests.get(answer["data"]["dataset"], timeout=60).content
+
+    assert len(content) == size == sandbox.file_bytes
+    assert time.monotonic() - began >= 0.19
