@@ -22,7 +22,7 @@ from bot.submission.gates import Limits
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.tournament.transport import Transport
-from bot.training.recipes import Recipe, ResolvedRecipe
+from bot.training.recipes import STARTER, Recipe, ResolvedRecipe
 
 if TYPE_CHECKING:
     from bot.submission.submit import Submitter
@@ -78,6 +78,7 @@ def open_submitter(settings: Settings, client: NumeraiClient, ledger: Ledger) ->
             data_version=settings.data_version,
             threads=settings.threads,
             fallback=settings.fallback,
+            starter=STARTER.name if settings.starter else "",
             reuse_last_round=settings.reuse_last_round,
         ),
         live=settings.mode == "live",
@@ -145,6 +146,14 @@ def slot_recipes(settings: Settings) -> tuple[str, ...]:
     """Return the recipes of the slots of all accounts, each once."""
     filled = [settings.slots] if settings.slots else [account.slots for account in settings.accounts_in_use]
     return tuple(dict.fromkeys(chain.from_iterable(slots.values() or [settings.recipe] for slots in filled)))
+
+
+def unfilled(settings: Settings) -> tuple[str, ...]:
+    """Return the recipes of slots that no champion fills: neither one of their own, nor one of the fallback recipe."""
+    artifacts = open_artifacts(settings)
+    if settings.fallback and artifacts.has_champion(settings.fallback):
+        return ()
+    return tuple(one for one in slot_recipes(settings) if not artifacts.has_champion(one))
 
 
 def undiagnosed(settings: Settings, recipes: Sequence[str]) -> tuple[str, ...]:

@@ -226,6 +226,11 @@ class Settings(BaseSettings):
     fallback: str = Field(
         default="", description="Recipe that fills a slot when no champion of the slot's recipe can score."
     )
+    starter: bool = Field(
+        default=True,
+        description="Whether `bot retrain` trains the small recipe `starter` first while a slot has no champion, so that"
+        " rounds are filled within minutes.",
+    )
     reuse_last_round: bool = Field(
         default=False,
         description="When nothing can score, send the last round's predictions, assigned to the new ids in file order.",

@@ -25,6 +25,7 @@ from bot.system.secret_files import SECRET_FOLDER
 from bot.system.setting_sources import variables
 from bot.tournament.columns import version_order
 from bot.training import recipe_file
+from bot.training.recipes import STARTER
 from bot.training.training_memory import available_memory, training_memory
 
 GIB = 1 << 30
@@ -208,7 +209,13 @@ def _champion(settings: Settings, recipe: str) -> Iterator[Check]:
         identity = store.champions(recipe)[0]
     except NoChampion as error:
         refused, todo = store.kept_back().get(recipe), _how_to_make(recipe)
-        yield failure(name, error, f"run `bot promote {refused.id}`, or {todo}" if refused else f"run {todo}")
+        fix = f"run `bot promote {refused.id}`, or {todo}" if refused else f"run {todo}"
+        if settings.starter and store.has_champion(STARTER.name):
+            starter = store.champions(STARTER.name)[0]
+            Scorer(store.open(starter))
+            yield warning(name, f"none yet; the starter's {starter} fills rounds until there is one", fix)
+        else:
+            yield failure(name, error, fix)
         return
     artifact = store.open(identity)
     Scorer(artifact)

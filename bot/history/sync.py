@@ -5,17 +5,19 @@ Each step reads files that the step before has published, so a sync can be inter
 """
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
+from bot.data.column_download import Selection, fetch_columns
 from bot.data.data_facts import DataFacts, compare_facts
-from bot.data.download import STORED_FILES, recorded, sync_files
+from bot.data.download import STORED_FILES, fetch, offered, recorded, sync_files
 from bot.data.era_store import EraStore
 from bot.data.ingest import update
 from bot.data.next_version import survey
+from bot.features.feature_sets import FeatureMetadata
 from bot.history import feature_returns, published
 from bot.history.factor_history import FeatureReturns, HistoryState
 from bot.system.lock import state_lock
@@ -80,19 +82,8 @@ def sync_history(
         data = state_dir / "data"
         report_progress("sync", 0.0, version)
         changed = sync_files(client, data, version, on_progress=_in_megabytes(report_progress))
-        store = _update_store(state_dir, version, report_progress)
-        returns = feature_returns.update(
-            store,
-            tuple(name for name in history_targets if name in store.manifest.targets),
-            on_progress=lambda done, total: report_progress("returns", done / total, f"{done} of {total} eras"),
-        )
-        history = published.publish(
-            published.history_path(state_dir, version),
-            returns,
-            store.manifest.features,
-            lookback=lookback,
-            now=client.server_now(),
-        )
+        store = _update_store(state_dir, version, STORED_FILES, report_progress)
+        returns, history = _derive(client, state_dir, store, history_targets, lookback, report_progress)
         facts = DataFacts.of(store)
         findings = (
             *compare_facts(data / version / "truth.json", facts),
@@ -104,16 +95,78 @@ def sync_history(
     return Synced(changed=changed, store=store, returns=returns, history=history, facts=facts, findings=findings)
 
 
+def sync_columns(
+    client: NumeraiClient,
+    state_dir: Path,
+    version: str,
+    choose: Callable[[FeatureMetadata], Mapping[str, Selection]],
+    *,
+    target: str,
+    report_progress: ProgressCallback,
+) -> Synced:
+    """
+    Update a store of some columns and the newest eras, which takes about a hundredth of a data version's bytes.
+
+    Args:
+        client: Client of the API.
+        state_dir: Directory of this store alone; data, store and history of a whole data version lie in another one.
+        version: Data version.
+        choose: Returns the wanted part of each file.
+        target: Target of the feature returns.
+        report_progress: Called with the step, its share done, and a note.
+
+    Raises:
+        NoRanges: The server does not serve ranges; sync the whole data version.
+        BotError: As :func:`sync_history`.
+    """
+    with state_lock(state_dir, "sync"):
+        data = state_dir / "data"
+        report_progress("sync", 0.0, f"columns of {version}")
+        offered(client, version)  # refuses a version that is not there before anything is written
+        about = fetch(client, f"{version}/features.json", data / version / "features.json").path
+        wanted = choose(FeatureMetadata.read(about))
+        names = fetch_columns(client, data, version, wanted, on_progress=_in_megabytes(report_progress))
+        sources = [name for name in STORED_FILES if name in names]
+        store = _update_store(state_dir, version, sources, report_progress)
+        returns, history = _derive(client, state_dir, store, (target,), 1, report_progress)
+        facts = DataFacts.of(store)
+    return Synced(changed=names, store=store, returns=returns, history=history, facts=facts, findings=())
+
+
+def _derive(
+    client: NumeraiClient,
+    state_dir: Path,
+    store: EraStore,
+    history_targets: Sequence[str],
+    lookback: int,
+    report_progress: ProgressCallback,
+) -> tuple[FeatureReturns, HistoryState]:
+    """Update the feature returns of a store, and publish its history."""
+    returns = feature_returns.update(
+        store,
+        tuple(name for name in history_targets if name in store.manifest.targets),
+        on_progress=lambda done, total: report_progress("returns", done / total, f"{done} of {total} eras"),
+    )
+    history = published.publish(
+        published.history_path(state_dir, store.manifest.data_version),
+        returns,
+        store.manifest.features,
+        lookback=lookback,
+        now=client.server_now(),
+    )
+    return returns, history
+
+
 def _in_megabytes(report_progress: ProgressCallback) -> CountCallback:
     return lambda done, total: report_progress("sync", done / total, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
 
 
-def _update_store(state_dir: Path, version: str, report_progress: ProgressCallback) -> EraStore:
+def _update_store(state_dir: Path, version: str, sources: Sequence[str], report_progress: ProgressCallback) -> EraStore:
     """Update the era store from the downloaded files, which must have the digests that they had on arrival."""
     folder = state_dir / "data" / version
     return update(
         state_dir / "store",
-        [folder / name for name in STORED_FILES],
+        [folder / name for name in sources],
         version=version,
         expected={name: str(entry["sha256"]) for name, entry in recorded(folder).items()},
         on_progress=lambda done, total: report_progress("store", done / total, f"{done:,} of {total:,} rows"),

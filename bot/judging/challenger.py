@@ -167,6 +167,7 @@ class Retrainer:
         record_metrics: Receives the measurements of every evaluation.
         needed: Data versions that other recipes use; a sync keeps them.
         ledger_path: Ledger that records the looks at the hold-out; ``None`` records none.
+        sync_data: Syncs the data of a recipe to *state_dir*; ``None`` syncs the whole data version, if the disk has room.
     """
 
     client: NumeraiClient
@@ -178,6 +179,7 @@ class Retrainer:
     record_metrics: RecordMetrics = lambda _run, _step, _measured: None
     needed: Sequence[str] = ()
     ledger_path: Path | None = None
+    sync_data: Callable[[ResolvedRecipe], Synced] | None = None
 
     def retrain(self, plan: ResolvedRecipe) -> Retrained:
         """
@@ -217,11 +219,15 @@ class Retrainer:
 
     def _check_data_version(self, plan: ResolvedRecipe) -> None:
         """Refuse a data version that cannot be trained on, before anything large is downloaded."""
+        if self.sync_data is not None:
+            return
         champion = Pin.of(self.artifacts, plan.recipe.name, plan.data_version).champion
         for finding in check_trainable(self.client, self.state_dir, plan.data_version, champion=champion):
             log.info("retrain.data_version", recipe=plan.recipe.name, finding=finding)
 
     def _sync(self, plan: ResolvedRecipe) -> Synced:
+        if self.sync_data is not None:
+            return self.sync_data(plan)
         return sync_for_recipes(
             self.client,
             self.artifacts,

@@ -155,6 +155,7 @@ def settings_for(url: str, state: Path) -> dict[str, str]:
         "BOT_STATE_DIR": str(state),
         "BOT_MODE": "live",
         "BOT_RECIPE": "demo",
+        "BOT_STARTER": "false",  # the recipe `demo` trains as fast
     }
 
 

@@ -225,6 +225,10 @@ class ArtifactStore:
                 f"{self._pointer(recipe)} is damaged; point it at an artifact with `bot promote ID`"
             ) from None
 
+    def has_champion(self, recipe: str) -> bool:
+        """Return whether the recipe has a champion; a damaged pointer counts as one."""
+        return self._pointer(recipe).exists()
+
     def kept_back(self) -> dict[str, KeptBack]:
         """Return the newest artifact of each recipe that has no champion, by recipe; its gates refused it."""
         found: dict[str, KeptBack] = {}
@@ -275,6 +279,11 @@ class ArtifactStore:
             self.open(before[0])
             self._point(recipe, before, by="rollback")
         return before[0]
+
+    def retire(self, recipe: str) -> None:
+        """Take the champion away from a recipe that is no longer used; :meth:`prune` removes its artifacts later."""
+        with self._lock(), kill_point("artifacts.retire"):
+            self._pointer(recipe).unlink(missing_ok=True)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

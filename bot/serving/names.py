@@ -26,3 +26,6 @@ JUDGED = "judged-"
 
 DISTRIBUTIONS = "marginals.npz"
 """Distributions of the feature values in the training eras."""
+
+STARTER = "starter"
+"""Name of the recipe whose champion fills rounds until a slot's own recipe has one."""

@@ -6,6 +6,7 @@ The fallbacks that can fill a slot, best first, and their predictions.
     champion            of the slot's recipe
     previous champion   of the slot's recipe, newest first
     fallback recipe     champions of the recipe that BOT_FALLBACK names
+    starter             champions of the recipe `starter`, only while there is none of the recipes above
     last round          the last confirmed predictions, row for row, where BOT_REUSE_LAST_ROUND allows it
 
 A fallback is used only when all better ones cannot score or were refused. None of them fills in a missing feature.
@@ -47,7 +48,7 @@ from models.inference.ranks import rank_correlation
 ENDING_S = 3.0
 """Seconds between the end of a member's command and that of the turn: its processes end, and its file is read."""
 
-FallbackName = Literal["champion", "previous champion", "fallback recipe", "last round"]
+FallbackName = Literal["champion", "previous champion", "fallback recipe", "starter", "last round"]
 
 log = structlog.get_logger()
 
@@ -122,6 +123,7 @@ class Fallbacks:
         data_version: BOT_DATA_VERSION, the version of a recipe without a champion; see :mod:`bot.serving.version_pin`.
         threads: Threads for scoring.
         fallback: Recipe whose champions are the fallback; none when empty.
+        starter: Recipe whose champions fill a slot until another recipe has one; none when empty.
         reuse_last_round: Whether the last round's predictions may be sent again.
         scorers: Opened artifacts by id.
     """
@@ -133,6 +135,7 @@ class Fallbacks:
     data_version: str
     threads: int = 1
     fallback: str = ""
+    starter: str = ""
     reuse_last_round: bool = False
     scorers: dict[str, Scorer] = field(default_factory=dict)
 
@@ -140,7 +143,10 @@ class Fallbacks:
         """Return the fallbacks of a slot, best first, and why a recipe has none."""
         fallbacks: list[Fallback] = []
         problems: list[BotError] = []
-        for recipe in dict.fromkeys(filter(None, (slot.recipe, self.fallback))):
+        for recipe in dict.fromkeys(filter(None, (slot.recipe, self.fallback, self.starter))):
+            is_own, is_starter = recipe == slot.recipe, recipe not in (slot.recipe, self.fallback)
+            if is_starter and (fallbacks or not self.artifacts.has_champion(recipe)):
+                continue
             try:
                 champions = self.artifacts.champions(recipe)
             except (NoChampion, ArtifactInvalid) as error:
@@ -149,7 +155,7 @@ class Fallbacks:
             in_use = Pin.of(self.artifacts, recipe, self.data_version).in_use
             for place, identity in enumerate(champions):
                 own: FallbackName = "previous champion" if place else "champion"
-                name: FallbackName = own if recipe == slot.recipe else "fallback recipe"
+                name: FallbackName = own if is_own else "starter" if is_starter else "fallback recipe"
                 version = self.artifacts.data_version(identity) or in_use
                 fallbacks.append(Fallback(name=name, artifact=identity, data_version=version))
         last = self.ledger.last_confirmed(slot.name, before=round_number) if self.reuse_last_round else None

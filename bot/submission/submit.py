@@ -208,7 +208,9 @@ class Submitter:
             if fallback.name != "last round":
                 died.pop(fallback.artifact, None)
             if reasons := tuple(map(str, (*died.values(), *refused))):
-                log.error("ladder.rung", rung=fallback.name, artifact=fallback.artifact, reason=reasons[-1])
+                # On the first day nothing is wrong: the starter fills in until the slot's recipe is trained.
+                report = log.warning if fallback.name == "starter" else log.error
+                report("ladder.rung", rung=fallback.name, artifact=fallback.artifact, reason=reasons[-1])
             began = attempt.stages.total
             with attempt.stages.stage("fetch"):
                 live = files.get(fallback.data_version)  # steps 2 and 3

@@ -21,7 +21,7 @@ NAMES = (
     "mode", "api_url", "state_dir", "data_version", "feature_set", "target", "slots", "recipe", "accounts",
     "retrain", "sync", "backup", "scores", "diagnostics", "compare", "tick_s", "device", "tracker", "threads",
     "max_exposure", "min_rows", "min_benchmark_corr", "min_drift", "warn_feature_drift", "max_feature_drift",
-    "late_policy", "fallback", "reuse_last_round", "alert_urls", "ping_url", "http_host", "http_hosts", "http_port",
+    "late_policy", "fallback", "starter", "reuse_last_round", "alert_urls", "ping_url", "http_host", "http_hosts", "http_port",
     "webhook_token", "artifacts_url", "trusted_keys", "signing_key", "unpack", "log_format", "log_level",
 )  # fmt: skip
 """Settings besides the key. :class:`bot.settings.Settings` describes them; it is too slow to load for a health check."""

@@ -14,6 +14,7 @@ def trained(tmp_path, monkeypatch):
     (tmp_path / "recipes" / "broken.toml").write_text("[network]\npatience = 0\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOT_SLOTS", "one=broken,two=demo")
+    monkeypatch.setenv("BOT_STARTER", "false")
     monkeypatch.setattr(
         retrain, "retrain_alone", lambda _settings, recipes, *_: names.extend(one.name for one in recipes) or []
     )

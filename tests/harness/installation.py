@@ -45,6 +45,7 @@ class Installation:
             "BOT_STATE_DIR": str(self.state),
             "BOT_MODE": "live",
             "BOT_RECIPE": "demo",
+            "BOT_STARTER": "false",
             **self.settings,
         }
 
@@ -53,6 +54,7 @@ class Installation:
         known = {
             "numerai_public_id": DEMO_ACCOUNT.public_id, "numerai_secret_key": DEMO_ACCOUNT.secret_key,
             "api_url": self.sandbox.url, "state_dir": self.state, "mode": "live", "recipe": "demo",
+            "starter": False,
         }  # fmt: skip
         return load_settings(**known | changed)
 

@@ -39,6 +39,7 @@ VALUES = {
     "max_feature_drift": 0.9,
     "late_policy": "queue",
     "fallback": "standard",
+    "starter": False,
     "reuse_last_round": True,
     "http_host": "127.0.0.2",
     "http_port": 8012,

@@ -356,10 +356,12 @@ def test_built_in_names_are_taken(tmp_path):
 def test_unknown_name_lists_the_known_ones(tmp_path):
     """The list of names contains built-in recipes and files."""
     write(tmp_path, "", name="patient")
-    with pytest.raises(BadConfig, match=r"did you mean patient.*known recipes: contribution, demo, patient, standard"):
+    with pytest.raises(
+        BadConfig, match=r"did you mean patient.*known recipes: contribution, demo, patient, standard, starter"
+    ):
         find("patent", tmp_path)
 
-    assert names(tmp_path) == ("contribution", "demo", "patient", "standard")
+    assert names(tmp_path) == ("contribution", "demo", "patient", "standard", "starter")
     assert find("demo", tmp_path) is RECIPES["demo"]
 
 

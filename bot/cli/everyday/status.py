@@ -10,6 +10,7 @@ import typer
 
 from bot.cli.paths import StatePaths, state_paths
 from bot.errors import BadConfig
+from bot.serving.names import STARTER
 from bot.serving.version_pin import Pin
 from bot.web.status import overview, post_mortem
 
@@ -76,7 +77,8 @@ def _overview_lines(content: Content) -> Iterator[str]:
 def _champion_lines(content: Content) -> Iterator[str]:
     versions, champions = content["data_versions"], content["champions"]
     for recipe, identity in champions.items():
-        yield f"champion  {recipe}: {identity}, on {versions[recipe] or 'an unknown version'}"
+        use = "; it fills slots whose recipe has no champion" if recipe == STARTER else ""
+        yield f"champion  {recipe}: {identity}, on {versions[recipe] or 'an unknown version'}{use}"
     for recipe, about in content["kept_back"].items():
         yield f"champion  {recipe}: none yet; {about}"
     if not champions and not content["kept_back"]:

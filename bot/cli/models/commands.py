@@ -39,7 +39,8 @@ def retrain(
     """
     Sync, train and judge a challenger; promote it if it is better.
 
-    A challenger is judged on eras that its training has not seen.
+    A challenger is judged on eras that its training has not seen. Where no champion fills a slot yet, the small recipe
+    `starter` is trained first, so that rounds are filled within minutes.
     """
     with needs_training_packages("retrain"):
         from bot.cli.models.retrain import retrain_recipes

@@ -1,7 +1,9 @@
 """`bot retrain`: train challengers, alone or as one process of a team, and report on each."""
 
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import structlog
 import typer
@@ -11,28 +13,40 @@ from bot.cli.console import training_bar
 from bot.cli.evaluation import report_new_artifact
 from bot.cli.models.decision import show_decision
 from bot.cli.models.publish import publish_new_artifact
-from bot.errors import BadConfig, NoChampion, OperatorNeeded, RetryLater
+from bot.data.column_download import NoRanges
+from bot.errors import BadConfig, BotError, NoChampion, OperatorNeeded, RetryLater
 from bot.judging.adoption import is_adopted
 from bot.judging.challenger import Retrained, Retrainer
 from bot.members import registry
 from bot.members.network.options import NetworkOptions
 from bot.members.network.team import follow
 from bot.members.stored import from_manifest
+from bot.serving.artifacts import Artifact
+from bot.serving.names import ENSEMBLE
 from bot.settings import Settings, load_settings
 from bot.system import logs
 from bot.system.lock import state_lock
 from bot.system.signals import stop_on_signal
 from bot.system.tracking import tracking
 from bot.training import recipe_file
-from bot.training.recipes import Recipe
+from bot.training.recipe_sync import sync_for_one
+from bot.training.recipes import STARTER, Recipe
 from models.stopping import TrainingStopped
 from models.training.distributed import ProcessLost, Team, team
 from models.training.training_values import TrainingDiverged
+
+STARTER_FOLDER = "starter"
+"""Folder of the state directory with the starter's data; it is removed once every slot has a champion."""
+
+log = structlog.get_logger()
 
 
 def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
     """
     Train a recipe, by default every recipe in use, and print scores, decision and report of each.
+
+    Where a slot of one of them has no champion, the recipe `starter` is trained first, in minutes: its champion fills rounds
+    until the slot's own recipe has one.
 
     In a team started by `torchrun`, the process that leads retrains; the others train their share of its networks.
 
@@ -52,7 +66,9 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
     wanted = [one for one in recipes if not is_adopted(one)]
     unusable = [one for one in found if isinstance(one, BadConfig)]
     unusable += _without_champion(settings, [one.name for one in recipes if is_adopted(one)])
-    if not wanted:
+    waiting = assembly.unfilled(settings) if settings.starter else ()
+    waiting = tuple(name for name in waiting if recipe in (None, name))
+    if not wanted and not waiting:
         if unusable:
             raise unusable[0]
         return
@@ -61,7 +77,10 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
         with stop_on_signal() as should_stop, team() as members:
             check_team_size(wanted, members)
             if members.leads:
+                if waiting:
+                    train_starter(settings, waiting, data_version, should_stop)
                 trained = retrain_alone(settings, wanted, data_version, should_stop)
+                leave_starter(settings)
                 members.tell(None)
             else:
                 logs.configure(**settings.logging | {"level": logging.WARNING})
@@ -74,11 +93,7 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
         raise RetryLater(f"{lost}; start all of them again, they go on from the last checkpoint") from None
     for result in trained:
         show_decision(result.artifact.id, result.scores, result.decision, note=f"; trained in {result.seconds:.1f} s")
-        fits, listed = result.artifact.manifest["fits"], from_manifest(result.artifact.manifest)
-        trained_here = [one for one in listed if registry.find(one.kind).needs(one).training]
-        kept = [one.name for one in trained_here if fits.get(one.name, {}).get("kept")]
-        if kept:
-            typer.echo(f"from earlier fits, with equal options and data: {', '.join(kept)}")
+        _show_kept(result.artifact)
         report_new_artifact(settings, result.artifact.id)
         publish_new_artifact(settings, result.artifact.id)
     if unusable:
@@ -105,10 +120,67 @@ def _find_recipe(name: str) -> Recipe | BadConfig:
         return error
 
 
+def train_starter(
+    settings: Settings, waiting: Sequence[str], data_version: str | None, should_stop: Callable[[], bool]
+) -> None:
+    """
+    Train the recipe `starter`, unless it has a champion, and say the result in one line. No failure stops the retrain.
+
+    Args:
+        settings: The settings.
+        waiting: Recipes of slots that no champion fills.
+        data_version: Data version to train on; ``None`` for that of the settings.
+        should_stop: Checked after every step of training.
+
+    Raises:
+        TrainingStopped: *should_stop* returned true.
+    """
+    if assembly.open_artifacts(settings).has_champion(STARTER.name):
+        return
+    own = ", ".join(waiting)
+    train = partial(retrain_alone, settings, [STARTER], data_version, should_stop)
+    try:
+        try:
+            (result,) = train(folder=STARTER_FOLDER)
+        except NoRanges as reason:
+            typer.echo(f"starter: all data are downloaded first, because {reason}")
+            (result,) = train()
+    except (BotError, OSError) as error:
+        log.warning("starter.failed", reason=str(error))
+        typer.echo(f"starter: not trained: {error}; no round is filled before {own} is trained", err=True)
+        return
+    corr = f"CORR {result.scores[ENSEMBLE].mean:.4f} on {result.scores[ENSEMBLE].eras} eras, {result.seconds:.0f} s"
+    if result.decision.promote:
+        typer.echo(f"starter: {result.artifact.id} fills rounds until {own} has a champion; {corr}")
+    else:
+        typer.echo(f"starter: not promoted: {result.decision.reason}; {corr}; {own} is trained next")
+
+
+def leave_starter(settings: Settings) -> None:
+    """Remove the starter's data and its champion once champions fill every slot, or where it is turned off."""
+    if settings.starter and assembly.unfilled(settings):
+        return
+    shutil.rmtree(settings.state_dir / STARTER_FOLDER, ignore_errors=True)
+    artifacts = assembly.open_artifacts(settings)
+    if STARTER.name not in assembly.recipes_in_use(settings) and artifacts.has_champion(STARTER.name):
+        artifacts.retire(STARTER.name)
+        log.info("starter.retired")
+
+
 def retrain_alone(
-    settings: Settings, recipes: Sequence[Recipe], data_version: str | None, should_stop: Callable[[], bool]
+    settings: Settings,
+    recipes: Sequence[Recipe],
+    data_version: str | None,
+    should_stop: Callable[[], bool],
+    *,
+    folder: str | None = None,
 ) -> list[Retrained]:
-    """Retrain *recipes* while no other process does, each on *data_version* or on that of its pin."""
+    """
+    Retrain *recipes* while no other process does, each on *data_version* or on that of its pin.
+
+    With *folder*, only the columns and eras of each recipe are downloaded, to that folder of the state directory.
+    """
+    state_dir = settings.state_dir if folder is None else settings.state_dir / folder
     with (
         state_lock(settings.state_dir, "retrain"),
         tracking(settings.tracker, settings.state_dir / "tracking") as record_metrics,
@@ -116,16 +188,20 @@ def retrain_alone(
     ):
         names = dict.fromkeys([*assembly.recipes_in_use(settings), *(one.name for one in recipes)])
         pins = {pin.recipe: pin for pin in assembly.announce(assembly.pins(settings, list(names)))}
+        client = assembly.open_client(settings)
         retrainer = Retrainer(
-            client=assembly.open_client(settings),
+            client=client,
             artifacts=assembly.open_artifacts(settings),
-            state_dir=settings.state_dir,
+            state_dir=state_dir,
             needed=assembly.versions(pins.values()),
             device=settings.device,
             report_progress=report_progress,
             should_stop=should_stop,
             record_metrics=record_metrics,
             ledger_path=settings.ledger_path,
+            sync_data=None
+            if folder is None
+            else partial(sync_for_one, client, state_dir, report_progress=report_progress),
         )
         versions = {name: data_version or pin.to_train for name, pin in pins.items()}
         plans = [assembly.resolve_recipe(settings, one, data_version=versions[one.name]) for one in recipes]
@@ -147,3 +223,12 @@ def check_team_size(recipes: Iterable[Recipe], team: Team) -> None:
                     f"recipe {recipe.name}: {team.size} processes cannot share a step of {network.eras_per_step} eras; set"
                     f" eras_per_step to a multiple of {team.size}, or start as many processes as divide it"
                 )
+
+
+def _show_kept(artifact: Artifact) -> None:
+    """Print the members that were not fitted again."""
+    fits, listed = artifact.manifest["fits"], from_manifest(artifact.manifest)
+    trained_here = [one for one in listed if registry.find(one.kind).needs(one).training]
+    kept = [one.name for one in trained_here if fits.get(one.name, {}).get("kept")]
+    if kept:
+        typer.echo(f"from earlier fits, with equal options and data: {', '.join(kept)}")
