@@ -17,6 +17,7 @@ from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
+from bot.web.pages import Pages
 from bot.web.status import overview
 from tests.harness.installation import FIRST_ROUND, OPENED, Installation
 
@@ -70,13 +71,16 @@ def settings_of(installation, **changed):
 
 
 def test_starter_fills_the_round_and_is_marked(first_day):
-    """While the slot's recipe has no champion, receipt and status name the starter and the reason."""
+    """While the slot's recipe has no champion, receipt, status and pages name the starter and the reason."""
     receipt = first_day.submit(recipe="own", starter=True)
     (seen,) = overview(first_day.state, first_day.state / "ledger.sqlite", now=OPENED)["rounds"]
 
     assert (receipt.outcome, receipt.filled_by) == ("confirmed", "starter")
     assert "recipe 'own' has no champion yet" in receipt.passed_over
     assert (seen["rung"], seen["artifact"]) == ("starter", receipt.artifact)
+    pages = Pages(first_day.state, first_day.state / "ledger.sqlite")
+    assert b">starter</td>" in pages.now().body
+    assert b"filled by starter: recipe &#39;own&#39; has no champion yet" in pages.round(str(FIRST_ROUND)).body
 
 
 def test_starter_is_promoted_by_the_same_gate(first_day):
