@@ -13,6 +13,7 @@ from bot.reporting.evaluate import Evaluator, save
 from bot.reporting.report_page import write
 from bot.scoring.summaries import PayoutTerms
 from bot.settings import Settings
+from bot.training.time_estimate import Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,9 @@ class Evaluation:
     page: Path
 
 
-def evaluate_and_report(settings: Settings, artifact: str, pay: str | None = None) -> Evaluation:
+def evaluate_and_report(
+    settings: Settings, artifact: str, pay: str | None = None, *, estimate: Estimate | None = None
+) -> Evaluation:
     """
     Evaluate an artifact, and write figures and page.
 
@@ -40,11 +43,13 @@ def evaluate_and_report(settings: Settings, artifact: str, pay: str | None = Non
         artifact: Id of the artifact.
         pay: Payout of a round, as in ``corr=3,mmc=15,clip=1``; by default that of the newest round with a price.
 
+        estimate: Plan whose last stage this is.
+
     Raises:
         BadConfig: *pay* cannot be read.
     """
     terms = _terms(settings, pay)
-    with training_bar() as report_progress:
+    with training_bar(estimate) as report_progress:
         evaluator = Evaluator(
             artifacts=assembly.open_artifacts(settings),
             state_dir=settings.state_dir,

@@ -59,7 +59,12 @@ def fit_trees(
     finished = None if checkpoints is None else checkpoints / "models" / f"{key}.txt"
     if finished is not None and finished.is_file():
         return finished.read_text(encoding="utf-8")
-    rows = data.table(positions, target, temporary=checkpoints)
+    rows = data.table(
+        positions,
+        target,
+        temporary=checkpoints,
+        on_progress=lambda done, total: report_progress("trees", 0.0, f"{target}, rows of {done:,} of {total:,} eras"),
+    )
     snapshots = None if checkpoints is None else Snapshots(folder=checkpoints / "snapshots" / key)
     report_progress("trees", 0.0, f"{target}, {options.num_trees:,} trees, {len(rows.labels):,} rows")
     text = train_gbm(

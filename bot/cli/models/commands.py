@@ -35,15 +35,24 @@ def retrain(
         str | None,
         typer.Option(help="Train on this version; default: the champion's, or BOT_DATA_VERSION where that is newer."),
     ] = None,
+    *,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only show the stages with rows, memory, disk and time; change nothing.")
+    ] = False,
 ) -> None:
     """
     Sync, train and judge a challenger; promote it if it is better.
 
     A challenger is judged on eras that its training has not seen.
     """
+    typer.echo("loading the training libraries", err=True)
     with needs_training_packages("retrain"):
+        if plan:
+            from bot.cli.models.plan import plan_retrains
+
+            return plan_retrains(recipe, data_version)
         from bot.cli.models.retrain import retrain_recipes
-    retrain_recipes(recipe, data_version)
+    return retrain_recipes(recipe, data_version)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -11,6 +12,7 @@ from rich.table import Table
 from bot import assembly
 from bot.cli.console import console, gate_result, training_bar
 from bot.cli.evaluation import evaluate_and_report
+from bot.cli.models.plan import open_forecast, show_plan
 from bot.errors import BadConfig, NoChampion, OperatorNeeded, RetryLater
 from bot.judging.adoption import is_adopted
 from bot.judging.challenger import Retrained, Retrainer
@@ -26,6 +28,7 @@ from bot.system.signals import stop_on_signal
 from bot.system.tracking import tracking
 from bot.training import recipe_file
 from bot.training.recipes import Recipe
+from bot.training.time_estimate import Estimate, in_words
 from models.stopping import TrainingStopped
 from models.training.distributed import ProcessLost, Team, team
 from models.training.training_values import TrainingDiverged
@@ -80,7 +83,10 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
         kept = [one.name for one in trained_here if fits.get(one.name, {}).get("kept")]
         if kept:
             typer.echo(f"from earlier fits, with equal options and data: {', '.join(kept)}")
-        report_after_retrain(settings, result.artifact.id)
+        if (forecast := result.forecast) is None:
+            continue
+        report_after_retrain(settings, result.artifact.id, forecast.estimate)
+        typer.echo(f"planned {in_words(forecast.planned_s)}, took {in_words(forecast.finish())}")
     if unusable:
         raise unusable[0]
 
@@ -112,7 +118,7 @@ def retrain_alone(
     with (
         state_lock(settings.state_dir, "retrain"),
         tracking(settings.tracker, settings.state_dir / "tracking") as record_metrics,
-        training_bar() as report_progress,
+        training_bar() as bar,
     ):
         names = dict.fromkeys([*assembly.recipes_in_use(settings), *(one.name for one in recipes)])
         pins = {pin.recipe: pin for pin in assembly.announce(assembly.pins(settings, list(names)))}
@@ -122,14 +128,21 @@ def retrain_alone(
             state_dir=settings.state_dir,
             needed=assembly.versions(pins.values()),
             device=settings.device,
-            report_progress=report_progress,
+            report_progress=bar,
             should_stop=should_stop,
             record_metrics=record_metrics,
             ledger_path=settings.ledger_path,
         )
         versions = {name: data_version or pin.to_train for name, pin in pins.items()}
         plans = [assembly.resolve_recipe(settings, one, data_version=versions[one.name]) for one in recipes]
-        return [retrainer.retrain(plan) for plan in plans]
+        trained = []
+        for plan in plans:
+            bar("plan", 0.0, "times of this machine")
+            forecast = open_forecast(settings, plan, retrainer.client)
+            show_plan(forecast, bar.console)
+            bar.estimate = forecast.estimate
+            trained.append(replace(retrainer, forecast=forecast).retrain(plan))
+        return trained
 
 
 def check_team_size(recipes: Iterable[Recipe], team: Team) -> None:
@@ -149,10 +162,10 @@ def check_team_size(recipes: Iterable[Recipe], team: Team) -> None:
                 )
 
 
-def report_after_retrain(settings: Settings, artifact: str) -> None:
+def report_after_retrain(settings: Settings, artifact: str, estimate: Estimate | None = None) -> None:
     """Write the page about a new artifact and print its path. An error is logged only: the retrain is complete."""
     try:
-        evaluation = evaluate_and_report(settings, artifact)
+        evaluation = evaluate_and_report(settings, artifact, estimate=estimate)
     except Exception as error:  # noqa: BLE001 - the artifact is published and judged; its page must not change that
         structlog.get_logger().warning("report.failed", artifact=artifact, error=f"{type(error).__name__}: {error}")
     else:
