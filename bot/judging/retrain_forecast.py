@@ -1,7 +1,7 @@
 """What a retrain will take: its sizes before it begins, and its plan beside the time that it took."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,15 @@ from bot.training.benchmark_labels import with_benchmarks
 from bot.training.fits import checkpoint_folder, fit_key, is_kept
 from bot.training.recipe_file import history_needs
 from bot.training.recipes import ResolvedRecipe
-from bot.training.retrain_plan import UNKNOWN, RetrainSize, assumed_size, counted_size, retrain_stages, stage_record
+from bot.training.retrain_plan import (
+    FULL_BYTES,
+    UNKNOWN,
+    RetrainSize,
+    assumed_size,
+    counted_size,
+    retrain_stages,
+    stage_record,
+)
 from bot.training.splits import Split
 from bot.training.time_estimate import Estimate, Stage, in_words
 from bot.training.training_data import (
@@ -34,9 +42,6 @@ from bot.training.training_data import (
     split_eras,
     without_targets,
 )
-
-TYPICAL_DOWNLOAD = 9_300_000_000
-"""Bytes of v5.3's training files at the end of 2026, where the server does not tell them."""
 
 
 @dataclass(kw_only=True)
@@ -72,10 +77,17 @@ class Forecast:
         client: NumeraiClient | None,
         *,
         device: Device,
+        on_measure: Callable[[str], None] = lambda _name: None,
     ) -> "Forecast":
-        """Return the forecast of the next retrain by the data that are there; for arguments and errors see :func:`preview`."""
+        """
+        Return the forecast of the next retrain by the data that are there; for other arguments and errors see :func:`preview`.
+
+        *on_measure* is called with the name of each short measurement before it begins.
+        """
         size = preview(plan, state_dir, artifacts, client, device=device)
-        return cls(plan=plan, times=MachineTimes.open(state_dir), size=size)
+        times = MachineTimes.open(state_dir)
+        times.on_measure = on_measure
+        return cls(plan=plan, times=times, size=size)
 
     @property
     def stages(self) -> Sequence[Stage]:
@@ -147,9 +159,7 @@ def preview(
         store, metadata = EraStore.open(folder or data), FeatureMetadata.read(data / "features.json")
     except (DatasetIncomplete, OSError, ValueError):
         download, told = _download(client, state_dir / "data", plan.data_version)
-        return assumed_size(
-            plan, data, download=download, device=device, reason=f"no data yet: rows of v5.3 are assumed, {told}"
-        )
+        return assumed_size(plan, data, download=download, device=device, reason=f"no data yet: {told}")
     plan = without_targets(plan, left_out_targets(plan, store.manifest.targets))
     read = select_training_data(store, _returns(store), plan, metadata)
     split, resolved = split_eras(read, plan), resolved_eras(read, plan)
@@ -215,8 +225,8 @@ def _returns(store: EraStore) -> FeatureReturns:
 def _download(client: NumeraiClient | None, data: Path, version: str) -> tuple[int, str]:
     """Return the bytes to download, and how they are known."""
     if client is None:
-        return TYPICAL_DOWNLOAD, "and the size of its files"
+        return FULL_BYTES, "v5.3's size is assumed"
     try:
-        return absent_bytes(client, version, data), "the files have the size that the server tells"
+        return absent_bytes(client, version, data), "sizes by the files that the server offers and the shape of v5.3"
     except RetryLater as error:
-        return TYPICAL_DOWNLOAD, f"and the size of its files ({error})"
+        return FULL_BYTES, f"v5.3's size is assumed ({error})"

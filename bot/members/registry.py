@@ -42,6 +42,9 @@ BUILT_IN: Mapping[str, str] = {
 
 GIB = 1 << 30
 
+TREE_SCORE_S = 2e-8
+"""Seconds in which a tree of 31 leaves scores a row."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitSize:
@@ -84,10 +87,12 @@ class FitSeconds:
     Attributes:
         judged: Of the judged model.
         refit: Of the served one; 0 without a refit.
+        score_row: To score a row.
     """
 
     judged: float
     refit: float
+    score_row: float = 0.0
 
 
 Measured = Callable[[str, Callable[[], Sequence[float]]], tuple[float, ...] | None]
@@ -275,7 +280,7 @@ def tree_seconds(
     def fit_s(rows: int) -> float:
         return rows * size.columns * value_s + trees * (tree_s + rows * row_s) if rows else 0.0
 
-    return FitSeconds(judged=fit_s(size.train_rows), refit=fit_s(size.resolved_rows))
+    return FitSeconds(judged=fit_s(size.train_rows), refit=fit_s(size.resolved_rows), score_row=trees * TREE_SCORE_S)
 
 
 @cache

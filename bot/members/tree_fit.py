@@ -54,6 +54,7 @@ def fit_trees(
         ValueError: The target is known nowhere in these eras.
         TrainingStopped: *should_stop* returned true; a snapshot is kept.
     """
+    report_progress("trees", 0.0, f"{target}, digests of {len(positions):,} eras")
     weights = row_weights(data, positions, target, half_life)
     key = tree_key(data, positions, options, target, half_life=half_life)
     finished = None if checkpoints is None else checkpoints / "models" / f"{key}.txt"

@@ -35,6 +35,7 @@ class MachineTimes:
         figures: Figures of short measurements by name.
         retrains: Amount and seconds of each stage of the newest retrain by recipe.
         failed: Reasons of measurements that were not possible.
+        on_measure: Called with the name of a measurement before it begins.
     """
 
     path: Path | None
@@ -42,6 +43,8 @@ class MachineTimes:
     figures: dict[str, tuple[float, ...]] = field(default_factory=dict)
     retrains: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    on_measure: Callable[[str], None] = lambda _name: None
+    _of_busy: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, state_dir: Path) -> "MachineTimes":
@@ -67,15 +70,21 @@ class MachineTimes:
 
     def measured(self, name: str, measure: Callable[[], Sequence[float]]) -> tuple[float, ...] | None:
         """Return figures by their name; measure and keep them where there are none."""
-        if name not in self.figures:
-            try:
-                self.figures[name] = tuple(float(one) for one in measure())
-            except Exception as error:  # noqa: BLE001 - a plan without a figure is better than no retrain
-                self.failed.append(f"{name} cannot be measured: {type(error).__name__}: {error}")
-                return None
-            if os.getloadavg()[0] <= BUSY * len(os.sched_getaffinity(0)):
-                self._write()
-        return self.figures[name]
+        known = self.figures.get(name) or self._of_busy.get(name)
+        if known is not None:
+            return known
+        self.on_measure(name)
+        try:
+            found = tuple(float(one) for one in measure())
+        except Exception as error:  # noqa: BLE001 - a plan without a figure is better than no retrain
+            self.failed.append(f"{name} cannot be measured: {type(error).__name__}: {error}")
+            return None
+        if os.getloadavg()[0] > BUSY * len(os.sched_getaffinity(0)):
+            self._of_busy[name] = found
+        else:
+            self.figures[name] = found
+            self._write()
+        return found
 
     def keep_retrain(self, recipe: str, stages: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep the stages of a finished retrain; stages that it left out stay as they were measured before."""

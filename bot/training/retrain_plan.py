@@ -19,26 +19,32 @@ from bot.features.preprocess import Preprocess, prepare
 from bot.members import registry
 from bot.members.fitting import Device
 from bot.members.member import Unit
-from bot.members.registry import FitSize
+from bot.members.registry import FitSeconds, FitSize
 from bot.system.machine_times import MachineTimes
 from bot.training.recipes import ResolvedRecipe
 from bot.training.splits import Split, embargo
 from bot.training.time_estimate import Stage
-from bot.training.training_memory import FULL_ROWS, feature_count
+from bot.training.training_memory import FEATURES, FULL_ROWS, feature_count
 
 FULL_ERAS, FULL_TARGETS, FULL_GROUPS = 1_231, 40, 8
 """Eras and targets of v5.3 at the end of 2026, and its groups of features."""
 
+FULL_BYTES = 9_300_000_000
+"""Bytes of its training files."""
+
 DOWNLOAD_BYTES_S = 20e6
 """Bytes a second of a download, before there was one."""
 
-STORE, RETURNS, ROWS, JUDGE, REPORT = 5.0, 1.6, 0.6, 6.0, 20.0
+STORE, RETURNS, ROWS, JUDGE, REPORT = 5.0, 9.0, 6.0, 20.0, 10.0
 """
-Seconds of each stage in those of preprocessing the same values.
+Seconds of each stage in those of preprocessing the same values, scores of the members left out.
 
 Measured on the sandbox's world ``small`` (600 features, 300 eras of 1,000 rows): storing all rows, the returns of all
-eras, reading the training rows, judging an era by all members, and the report on the hold-out.
+eras, reading the training rows, judging an era, and the report.
 """
+
+PERMUTED_ERAS, PERMUTED_FEATURES = 12, 20
+"""Eras that the report scores again, for each group of features and for so many features."""
 
 UNKNOWN = "its time is not known before it runs"
 """End of the basis of a stage that neither a measurement nor an earlier retrain tells about."""
@@ -68,7 +74,7 @@ class RetrainSize:
         fits: Size of each model's fits, by the name of its owner.
         kept: Owners whose files are taken from an earlier fit.
         judged_rows: Rows of the validation and hold-out eras, those that a champion is scored on again included.
-        report_rows: Rows of the hold-out eras.
+        report_rows: Rows that the report scores: those of the hold-out, and those of permuted features.
         assumed: What of it is assumed, in words; empty where everything was counted.
     """
 
@@ -96,7 +102,9 @@ def assumed_size(plan: ResolvedRecipe, data: Path, *, download: int, device: Dev
         device: Device of networks.
         reason: Why sizes are assumed, in words.
     """
-    recipe, era_rows = plan.recipe, FULL_ROWS // FULL_ERAS
+    present = sum(path.stat().st_size for path in data.glob("*.parquet"))
+    all_rows = int(FULL_ROWS * (download + present) / FULL_BYTES * FEATURES["all"] / feature_count(data, "all"))
+    recipe, era_rows = plan.recipe, max(all_rows // FULL_ERAS, 1)
     gap = embargo(plan.targets)
     held_out = recipe.validation_eras + recipe.holdout_eras
     train = max((FULL_ERAS - held_out - 3 * gap) // recipe.every, 1)
@@ -121,12 +129,12 @@ def assumed_size(plan: ResolvedRecipe, data: Path, *, download: int, device: Dev
         features=feature_count(data, "all"),
         targets=FULL_TARGETS,
         columns=feature_count(data, plan.feature_set),
-        rows=FULL_ROWS,
-        new_rows=FULL_ROWS,
+        rows=all_rows,
+        new_rows=all_rows,
         download=download,
         fits=fits,
         judged_rows=held_out * era_rows,
-        report_rows=recipe.holdout_eras * era_rows,
+        report_rows=(recipe.holdout_eras + PERMUTED_ERAS * (FULL_GROUPS + PERMUTED_FEATURES)) * era_rows,
         assumed=reason,
     )
 
@@ -179,7 +187,8 @@ def counted_size(
         download=0,
         fits=fits,
         judged_rows=rows(split.validation) + rows(split.holdout),
-        report_rows=rows(split.holdout),
+        report_rows=rows(split.holdout)
+        + PERMUTED_ERAS * (len(manifests[None].groups) + PERMUTED_FEATURES) * rows(split.holdout[-1:]),
     )
 
 
@@ -188,8 +197,15 @@ def retrain_stages(plan: ResolvedRecipe, size: RetrainSize, times: MachineTimes)
     values_s = _preprocessing(times)
     known = "measured" if PREPROCESSING in times.figures else "assumed"
 
-    def values(name: str, rows: int, columns: int, factor: float, disk: int = 0) -> Stage:
-        seconds = START_S[name] + rows * columns * values_s * factor
+    seconds_of = {
+        unit.owner.name: registry.find(unit.owner.kind).seconds(unit.owner, size.fits[unit.owner.name], times.measured)
+        for unit in plan.units
+        if registry.find(unit.owner.kind).needs(unit.owner).training
+    }
+    score_s = sum(one.score_row for one in seconds_of.values() if one is not None)
+
+    def values(name: str, rows: int, columns: int, factor: float, *, disk: int = 0, scored: bool = False) -> Stage:
+        seconds = START_S[name] + rows * (columns * values_s * factor + score_s * scored)
         return Stage(name=name, seconds=seconds, amount=rows, basis=known, disk=disk)
 
     stages = [
@@ -204,10 +220,10 @@ def retrain_stages(plan: ResolvedRecipe, size: RetrainSize, times: MachineTimes)
         values("store", size.new_rows, size.features, STORE, disk=size.new_rows * (size.features + 4 * size.targets)),
         values("returns", size.new_rows, size.features, RETURNS),
         values("rows", size.rows, size.columns, ROWS),
-        *(one for unit in plan.units for one in _fits(unit, size, times)),
-        values("judge", size.judged_rows, size.columns, JUDGE),
+        *(one for unit in plan.units for one in _fits(unit, size, seconds_of.get(unit.owner.name))),
+        values("judge", size.judged_rows, size.columns, JUDGE, scored=True),
         Stage(name="write", seconds=START_S["write"], basis=known),
-        values("report", size.report_rows, size.columns, REPORT),
+        values("report", size.report_rows, size.columns, REPORT, scored=True),
     ]
     return tuple(_by_earlier(one, plan, size, times) for one in stages)
 
@@ -223,17 +239,16 @@ def stage_record(
     }
 
 
-def _fits(unit: Unit, size: RetrainSize, times: MachineTimes) -> Iterator[Stage]:
+def _fits(unit: Unit, size: RetrainSize, seconds: FitSeconds | None) -> Iterator[Stage]:
     """Yield the stages of a model: its judged fit, and its refit where there is one."""
     owner, kind, fit = unit.owner, registry.find(unit.owner.kind), size.fits[unit.owner.name]
     kept = owner.name in size.kept
     needed = kind.needs(owner).training and not kept
-    seconds = kind.seconds(owner, fit, times.measured) if needed else None
     for name, rows in (("fit", fit.train_rows), ("refit", fit.resolved_rows)):
         if not rows:
             continue
-        expected = 0.0 if seconds is None else seconds.judged if name == "fit" else seconds.refit
-        basis = "measured" if seconds is not None else f"{owner.name} from an earlier fit" if kept else ""
+        expected = 0.0 if seconds is None or kept else seconds.judged if name == "fit" else seconds.refit
+        basis = f"{owner.name} from an earlier fit" if kept else "measured" if seconds is not None else ""
         if needed and seconds is None:
             basis = f"{owner.name} ({owner.kind}): {UNKNOWN}"
         yield Stage(

@@ -1,5 +1,7 @@
 """`bot retrain --plan`: the stages of the next retrain with rows, memory, disk and time on this machine."""
 
+from collections.abc import Callable, Iterator
+
 from rich.console import Console
 from rich.table import Table
 
@@ -46,6 +48,17 @@ def plan_retrains(recipe: str | None, data_version: str | None) -> None:
         raise failed[0]
 
 
+def retrain_lines(settings: Settings) -> Iterator[str]:
+    """Yield a line for each recipe in use: time, memory and disk of its next retrain, or why it cannot be trained here."""
+    for name in assembly.recipes_in_use(settings):
+        try:
+            plan = next_plan(settings, name)
+            registry.refuse_missing_packages(plan.members)
+            yield f"retrain of {name}: {open_forecast(settings, plan, None).line}"
+        except BotError as error:
+            yield f"retrain of {name}: {error}"
+
+
 def next_plan(settings: Settings, name: str, data_version: str | None = None) -> ResolvedRecipe:
     """
     Return a recipe as its next retrain would train it.
@@ -60,10 +73,15 @@ def next_plan(settings: Settings, name: str, data_version: str | None = None) ->
     return assembly.resolve_recipe(settings, recipe, data_version=version)
 
 
-def open_forecast(settings: Settings, plan: ResolvedRecipe, client: NumeraiClient | None) -> Forecast:
+def open_forecast(
+    settings: Settings,
+    plan: ResolvedRecipe,
+    client: NumeraiClient | None,
+    on_measure: Callable[[str], None] = lambda _name: None,
+) -> Forecast:
     """Return the forecast of a retrain; for errors see :func:`bot.judging.retrain_forecast.preview`."""
     artifacts = assembly.open_artifacts(settings)
-    return Forecast.of(plan, settings.state_dir, artifacts, client, device=settings.device)
+    return Forecast.of(plan, settings.state_dir, artifacts, client, device=settings.device, on_measure=on_measure)
 
 
 def show_plan(forecast: Forecast, out: Console) -> None:

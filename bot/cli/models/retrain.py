@@ -77,18 +77,23 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
     except ProcessLost as lost:
         raise RetryLater(f"{lost}; start all of them again, they go on from the last checkpoint") from None
     for result in trained:
-        _show_scores(result.artifact.id, result.scores, result.decision, result.seconds)
-        fits, listed = result.artifact.manifest["fits"], from_manifest(result.artifact.manifest)
-        trained_here = [one for one in listed if registry.find(one.kind).needs(one).training]
-        kept = [one.name for one in trained_here if fits.get(one.name, {}).get("kept")]
-        if kept:
-            typer.echo(f"from earlier fits, with equal options and data: {', '.join(kept)}")
-        if (forecast := result.forecast) is None:
-            continue
-        report_after_retrain(settings, result.artifact.id, forecast.estimate)
-        typer.echo(f"planned {in_words(forecast.planned_s)}, took {in_words(forecast.finish())}")
+        _finish(settings, result)
     if unusable:
         raise unusable[0]
+
+
+def _finish(settings: Settings, result: Retrained) -> None:
+    """Print the result of a retrain, write its report, and compare the time that it took with its plan."""
+    _show_scores(result.artifact.id, result.scores, result.decision, result.seconds)
+    fits, listed = result.artifact.manifest["fits"], from_manifest(result.artifact.manifest)
+    trained_here = [one for one in listed if registry.find(one.kind).needs(one).training]
+    kept = [one.name for one in trained_here if fits.get(one.name, {}).get("kept")]
+    if kept:
+        typer.echo(f"from earlier fits, with equal options and data: {', '.join(kept)}")
+    forecast = result.forecast
+    report_after_retrain(settings, result.artifact.id, None if forecast is None else forecast.estimate)
+    if forecast is not None:
+        typer.echo(f"planned {in_words(forecast.planned_s)}, took {in_words(forecast.finish())}")
 
 
 def _without_champion(settings: Settings, names: Sequence[str]) -> Iterator[BadConfig]:
@@ -137,8 +142,8 @@ def retrain_alone(
         plans = [assembly.resolve_recipe(settings, one, data_version=versions[one.name]) for one in recipes]
         trained = []
         for plan in plans:
-            bar("plan", 0.0, "times of this machine")
-            forecast = open_forecast(settings, plan, retrainer.client)
+            bar("plan", 0.0, "sizes, and times of this machine")
+            forecast = open_forecast(settings, plan, retrainer.client, lambda name: bar("plan", 0.0, f"measure {name}"))
             show_plan(forecast, bar.console)
             bar.estimate = forecast.estimate
             trained.append(replace(retrainer, forecast=forecast).retrain(plan))

@@ -25,6 +25,9 @@ FILE = ".onnx"
 FORWARD = 3.0
 """Rows that a network scores in the time in which it trains one."""
 
+EXPORT_S = 4.0
+"""Seconds to export a network as ONNX and compare its scores."""
+
 REFIT_SHARE = 0.85
 """Expected share of the judged network's steps that a refit takes: those of the best evaluation."""
 
@@ -159,7 +162,9 @@ class TSMixer(Kind):
         scored_s = evaluations * size.validation_rows / (FORWARD * pace[0])
         trained_s = network.seeds * steps * era_rows / pace[0]
         return FitSeconds(
-            judged=trained_s + network.seeds * scored_s, refit=trained_s * REFIT_SHARE if size.resolved_rows else 0.0
+            judged=trained_s + network.seeds * scored_s + EXPORT_S,
+            refit=trained_s * REFIT_SHARE + EXPORT_S if size.resolved_rows else 0.0,
+            score_row=network.seeds / (FORWARD * pace[0]),
         )
 
     def without_targets(self, options: TSMixerOptions, absent: AbstractSet[str]) -> TSMixerOptions:
@@ -190,7 +195,7 @@ class TSMixer(Kind):
         networks = {job.judged: fitted.judged, job.served: fitted.served}
         for folder in job.blocks:
             # Both are exported after the refit, where there is one.
-            job.reporting(job.served)("export", 1.0, "ONNX, with the parity gate")
+            job.reporting(job.served)("export", 1.0, f"ONNX of the {folder.name} network, with the parity gate")
             export(networks[folder], folder / f"{owner.name}{FILE}")
         return {"best_steps": list(fitted.best_steps), "best_score": list(fitted.best_score)}
 
