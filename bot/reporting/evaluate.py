@@ -49,7 +49,7 @@ from bot.system.progress import ProgressCallback, part
 from bot.tournament.columns import overlap_eras
 from bot.training.recipes import Floors
 
-MEASURE, NETWORK, IMPORTANCE = (0.0, 0.5), (0.5, 0.6), (0.6, 0.98)
+MEASURE, NETWORK, IMPORTANCE = (0.0, 0.28), (0.28, 0.33), (0.33, 0.9)
 """Parts of the progress: scores of every era, checks of the network, and permuted features; leakage checks end it."""
 
 

@@ -194,8 +194,8 @@ def counted_size(
 
 def retrain_stages(plan: ResolvedRecipe, size: RetrainSize, times: MachineTimes) -> tuple[Stage, ...]:
     """Return the stages of a retrain in their order, its report included."""
-    values_s = _preprocessing(times)
-    known = "measured" if PREPROCESSING in times.figures else "assumed"
+    figures = times.measured(PREPROCESSING, _preprocessing_times)
+    values_s, known = (ASSUMED_VALUE_S, "assumed") if figures is None else (figures[0], "measured")
 
     seconds_of = {
         unit.owner.name: registry.find(unit.owner.kind).seconds(unit.owner, size.fits[unit.owner.name], times.measured)
@@ -290,26 +290,15 @@ def _about(stage: Stage, plan: ResolvedRecipe, size: RetrainSize) -> str:
     return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:12]
 
 
-def _preprocessing(times: MachineTimes) -> float:
+def _preprocessing_times() -> tuple[float]:
     """Return the seconds that preprocessing takes for one value."""
-
-    def measure() -> Sequence[float]:
-        names = tuple(f"f{index}" for index in range(400))
-        groups = {f"g{one}": tuple(range(one * 50, one * 50 + 50)) for one in range(8)}
-        manifest = Preprocess(
-            features=names,
-            groups=groups,
-            missing="median_bin",
-            normalize="centre",
-            engineered=("group_mean", "group_std", "group_extremes"),
-        )
-        codes = np.asfortranarray(np.random.default_rng(1).integers(0, 5, (2_000, 400), dtype=np.int8))
-        seconds = []
-        for _ in range(5):
-            began = time.perf_counter()
-            prepare(manifest, names, codes)
-            seconds.append(time.perf_counter() - began)
-        return (min(seconds) / codes.size,)
-
-    found = times.measured(PREPROCESSING, measure)
-    return ASSUMED_VALUE_S if found is None else found[0]
+    names = tuple(f"f{index}" for index in range(400))
+    groups = {f"g{one}": tuple(range(one * 50, one * 50 + 50)) for one in range(8)}
+    manifest = Preprocess(features=names, groups=groups, engineered=("group_mean", "group_std", "group_extremes"))
+    codes = np.asfortranarray(np.random.default_rng(1).integers(0, 5, (2_000, 400), dtype=np.int8))
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        prepare(manifest, names, codes)
+        seconds.append(time.perf_counter() - began)
+    return (min(seconds) / codes.size,)

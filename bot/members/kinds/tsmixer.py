@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from typing import Any, Literal, cast
 
@@ -25,7 +26,7 @@ FILE = ".onnx"
 FORWARD = 3.0
 """Rows that a network scores in the time in which it trains one."""
 
-EXPORT_S = 4.0
+EXPORT_S = 6.0
 """Seconds to export a network as ONNX and compare its scores."""
 
 REFIT_SHARE = 0.85
@@ -195,8 +196,8 @@ class TSMixer(Kind):
         networks = {job.judged: fitted.judged, job.served: fitted.served}
         for folder in job.blocks:
             # Both are exported after the refit, where there is one.
-            job.reporting(job.served)("export", 1.0, f"ONNX of the {folder.name} network, with the parity gate")
-            export(networks[folder], folder / f"{owner.name}{FILE}")
+            report = partial(job.reporting(job.served), "export", 1.0)
+            export(networks[folder], folder / f"{owner.name}{FILE}", on_step=report)
         return {"best_steps": list(fitted.best_steps), "best_score": list(fitted.best_score)}
 
     def load(self, source: Source) -> TSMixerModel:
