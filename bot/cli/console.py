@@ -15,6 +15,9 @@ from bot.training.time_estimate import Estimate, in_words
 WIDTH = 100
 """Columns used off a terminal, where rich would guess 80 and fold the gates."""
 
+BAR_WIDTH = 12
+"""Width of the bar of a stage."""
+
 LINE_S = 60.0
 """Seconds between two lines of one stage off a terminal."""
 
@@ -61,15 +64,21 @@ class ProgressBar:
         self.stage, self.share, self._note = stage, share, note
         self._show(self)
 
-    def line(self) -> str:
-        """Return the state in a line: ``[3/8] gbm: 412 of 2,000 trees · 18 min left · all: 1 h 40 min left``."""
+    def line(self, width: int | None = None) -> str:
+        """
+        Return the state in a line: ``[3/8] fit gbm: trees, 412 of 2,000 trees · 18 min left · all: 1 h 40 min left``.
+
+        A note that does not fit the *width* is cut, so that the times are always there.
+        """
         left = self.estimate.left(time.monotonic())
-        parts = [f"{f'[{left.number}/{left.count}] ' if left.number else ''}{self.stage}: {self._note}"]
+        parts = [f"{f'[{left.number}/{left.count}] ' if left.number else ''}{self.stage}: "]
         if left.stage_s is not None:
             parts.append(f"{in_words(left.stage_s)} left")
         if left.all_s is not None:
             parts.append(f"all: {in_words(left.all_s)} left")
-        return " \u00b7 ".join(parts)
+        room = len(self._note) if width is None else max(width - sum(len(one) + 3 for one in parts) + 3, 1)
+        note = self._note if len(self._note) <= room else f"{self._note[: room - 1]}…"
+        return " · ".join([parts[0] + note, *parts[1:]])
 
 
 @contextmanager
@@ -81,7 +90,8 @@ def training_bar(estimate: Estimate | None = None) -> Iterator[ProgressBar]:
         with _lines(out, estimate) as lines:
             yield lines
         return
-    columns = (SpinnerColumn(), BarColumn(bar_width=16), TimeElapsedColumn(), _StateColumn())
+    beside = 2 + BAR_WIDTH + 1 + len("0:00:00") + 1
+    columns = SpinnerColumn(), BarColumn(bar_width=BAR_WIDTH), TimeElapsedColumn(), _StateColumn(out, beside)
     with Progress(*columns, console=out, transient=True) as bar:
         task = bar.add_task("", total=1.0, state=None)
         yield ProgressBar(out, lambda state: bar.update(task, completed=state.share, state=state), estimate)
@@ -118,7 +128,11 @@ class _StateColumn(ProgressColumn):
 
     max_refresh = 1.0
 
+    def __init__(self, out: Console, beside: int) -> None:
+        super().__init__()
+        self._out, self._beside = out, beside
+
     def render(self, task: Task) -> Text:
         """Return the line."""
         state = task.fields["state"]
-        return Text("" if state is None else state.line())
+        return Text("" if state is None else state.line(self._out.width - self._beside), no_wrap=True)

@@ -19,6 +19,7 @@ from models.bins import TARGET_VALUES
 from models.linear.ridge import LinearRows, fit_ridge
 from models.network.network_config import WITHOUT_HISTORY, NetworkConfig
 from models.stopping import TrainingStopped
+from models.training.distributed import Team
 from models.training.era_batch import EraBatch
 from models.training.training import device_named, train
 from models.trees.gbm import train_gbm
@@ -55,7 +56,14 @@ class NetworkShape:
 
 
 def network_rows(shape: NetworkShape, options: NetworkOptions, device: Device) -> tuple[float]:
-    """Return the rows a second that the training of a network takes."""
+    """
+    Return the rows a second that the training of a network takes.
+
+    Raises:
+        RuntimeError: Several processes train together; the others would have to measure too.
+    """
+    if Team.current().size > 1:
+        raise RuntimeError("several processes train together")
     past = bool(options.lookback and options.history_targets) and options.mixing not in WITHOUT_HISTORY
     parts = np.array_split(np.arange(shape.features), max(shape.groups, 1))
     config = NetworkConfig(

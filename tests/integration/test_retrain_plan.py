@@ -5,6 +5,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -100,7 +101,7 @@ def test_no_stage_is_silent_for_long(recorded):
     That is seconds of a retrain of a minute. The longest is the export of the networks, one call of torch.
     """
     at = [one[0] for one in recorded.events]
-    gaps = [(later - earlier) / (at[-1] - at[0]) for earlier, later in zip(at, at[1:], strict=False)]
+    gaps = [(later - earlier) / (at[-1] - at[0]) for earlier, later in pairwise(at)]
 
     assert max(gaps) < 0.25
 

@@ -4,6 +4,7 @@ Commands about models: names, options and help.
 A command imports its module when it is called, so that `--help` loads no library and works without the train extra.
 """
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -45,7 +46,8 @@ def retrain(
 
     A challenger is judged on eras that its training has not seen.
     """
-    typer.echo("loading the training libraries", err=True)
+    if sys.stderr.isatty():
+        typer.echo("loading the training libraries", err=True)  # seconds
     with needs_training_packages("retrain"):
         if plan:
             from bot.cli.models.plan import plan_retrains
