@@ -122,7 +122,8 @@ class Forecast:
     def basis(self) -> str:
         """Return how the plan is known: the origin of its seconds, and what is assumed."""
         origins = dict.fromkeys(one.basis for one in self.stages if one.basis)
-        return "; ".join(filter(None, (", ".join(origins), *self.times.failed, self.size.assumed)))
+        busy = "measured beside other busy processes" if self.times.busy else ""
+        return "; ".join(filter(None, (", ".join(origins), busy, *self.times.failed, self.size.assumed)))
 
     def record(self) -> dict[str, Any]:
         """Return the entries of a manifest: the seconds that were planned, and those of each stage so far."""

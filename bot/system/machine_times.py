@@ -86,6 +86,11 @@ class MachineTimes:
             self._write()
         return found
 
+    @property
+    def busy(self) -> bool:
+        """Return whether a figure was measured beside other processes."""
+        return bool(self._of_busy)
+
     def keep_retrain(self, recipe: str, stages: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep the stages of a finished retrain; stages that it left out stay as they were measured before."""
         self.retrains[recipe] = {**self.retrains.get(recipe, {}), **{name: dict(one) for name, one in stages.items()}}

@@ -40,6 +40,7 @@ def test_a_figure_of_a_busy_machine_is_used_once(tmp_path, monkeypatch):
     times = MachineTimes.open(tmp_path)
 
     assert times.measured("rows/s", lambda: (1.0,)) == times.measured("rows/s", never) == (1.0,)
+    assert times.busy
     times.keep_retrain("demo", {"judge": {"seconds": 2.0, "amount": 10.0, "about": ""}})
     assert MachineTimes.open(tmp_path).figures == {}
 
