@@ -10,13 +10,14 @@ import typer
 from rich.table import Table
 
 from bot import assembly
-from bot.cli.console import console, gate_result, training_bar
+from bot.cli.console import ProgressBar, console, gate_result, training_bar
 from bot.cli.evaluation import evaluate_and_report
 from bot.cli.models.plan import open_forecast, show_plan
-from bot.errors import BadConfig, NoChampion, OperatorNeeded, RetryLater
+from bot.errors import BadConfig, BotError, NoChampion, OperatorNeeded, RetryLater
 from bot.judging.adoption import is_adopted
 from bot.judging.challenger import Retrained, Retrainer
 from bot.judging.promotion import Decision
+from bot.judging.retrain_forecast import Forecast
 from bot.members import registry
 from bot.members.network.options import NetworkOptions
 from bot.members.network.team import follow
@@ -26,8 +27,9 @@ from bot.system import logs
 from bot.system.lock import state_lock
 from bot.system.signals import stop_on_signal
 from bot.system.tracking import tracking
+from bot.tournament.client import NumeraiClient
 from bot.training import recipe_file
-from bot.training.recipes import Recipe
+from bot.training.recipes import Recipe, ResolvedRecipe
 from bot.training.time_estimate import Estimate, in_words
 from models.stopping import TrainingStopped
 from models.training.distributed import ProcessLost, Team, team
@@ -142,12 +144,23 @@ def retrain_alone(
         plans = [assembly.resolve_recipe(settings, one, data_version=versions[one.name]) for one in recipes]
         trained = []
         for plan in plans:
-            bar("plan", 0.0, "sizes, and times of this machine")
-            forecast = open_forecast(settings, plan, retrainer.client, lambda name: bar("plan", 0.0, f"measure {name}"))
-            show_plan(forecast, bar.console)
-            bar.estimate = forecast.estimate
+            forecast = _forecast(settings, plan, retrainer.client, bar)
             trained.append(replace(retrainer, forecast=forecast).retrain(plan))
         return trained
+
+
+def _forecast(settings: Settings, plan: ResolvedRecipe, client: NumeraiClient, bar: ProgressBar) -> Forecast | None:
+    """Print the plan of a retrain and give it to the bar; ``None`` where the data of now allow none: a sync may mend them."""
+    bar("plan", 0.0, "sizes, and times of this machine")
+    try:
+        forecast = open_forecast(settings, plan, client, lambda name: bar("plan", 0.0, f"measure {name}"))
+    except (BotError, OSError, ValueError) as error:
+        bar.console.print(f"{plan.recipe.name}: no plan yet: {error}", soft_wrap=True, markup=False)
+        bar.estimate = Estimate()
+        return None
+    show_plan(forecast, bar.console)
+    bar.estimate = forecast.estimate
+    return forecast
 
 
 def check_team_size(recipes: Iterable[Recipe], team: Team) -> None:
