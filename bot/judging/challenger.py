@@ -334,10 +334,16 @@ class Retrainer:
         positions, target = job.split.validation, job.plan.target
         reference = self._reference(job, positions)
         judged = _ensemble(job, folders.judged, job.plan.weights, trained_here(job.plan.members))
+        share = self._validated_share(job)
+        # Rules that search weights score the same eras first.
+        scored = 0.0 if job.plan.recipe.weighting == "fixed" else share / 2
         self.report_progress("judge", 0.0, "weights of the members")
-        weights = find_weights(judged, positions, job.plan.recipe, target=target, reference=reference)
+        progress = part(self.report_progress, "judge", 0.0, scored)
+        weights = find_weights(
+            judged, positions, job.plan.recipe, target=target, reference=reference, report_progress=progress
+        )
         ensemble = replace(judged, weights=weights)
-        progress = part(self.report_progress, "judge", 0.0, self._validated_share(job))
+        progress = part(self.report_progress, "judge", scored, share)
         scores = judge(ensemble, positions, target=target, reference=reference, report_progress=progress)
         return _Validated(ensemble=ensemble, scores=scores)
 

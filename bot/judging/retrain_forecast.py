@@ -133,7 +133,8 @@ class Forecast:
     def finish(self) -> float:
         """Keep the times of the stages for the next plan; return the seconds of all of them."""
         took = self.estimate.took(time.monotonic())
-        self.times.keep_retrain(self.plan.recipe.name, stage_record(self.plan, self.size, self.stages, took))
+        whole = [one for one in self.stages if not one.alike or one.name not in self.estimate.resumed]
+        self.times.keep_retrain(self.plan.recipe.name, stage_record(self.plan, self.size, whole, took))
         return sum(took.values())
 
 

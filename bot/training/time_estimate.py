@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 SURE_S, SURE_SHARE = 20.0, 0.2
 """Seconds, or share of a stage, after which its own pace counts and its plan no longer does."""
 
+RESUMED = 0.1
+"""Share of a stage that its first report has done at most, unless an earlier process has begun it."""
+
 PRIOR_S = 10.0
 """Seconds of a plan that weigh as much as those measured, when the pace of later stages is corrected."""
 
@@ -76,6 +79,7 @@ class Estimate:
     _begun: float = 0.0
     _share: float = 0.0
     _first: tuple[float, float] | None = None
+    _shares: dict[str, float] = field(default_factory=dict)
 
     def observe(self, stage: str, share: float, at: float) -> Left:
         """
@@ -92,6 +96,7 @@ class Estimate:
         self._share = max(self._share, min(share, 1.0))
         if self._first is None and self._share > 0:
             self._first = at, self._share
+            self._shares.setdefault(stage, self._share)
         return self.left(at)
 
     def left(self, at: float) -> Left:
@@ -108,6 +113,11 @@ class Estimate:
     def took(self, at: float) -> dict[str, float]:
         """Return the seconds of each stage so far."""
         return {**self._took, **({self._stage: at - self._begun} if self._stage else {})}
+
+    @property
+    def resumed(self) -> frozenset[str]:
+        """Return the stages that went on from an earlier process: their seconds are not those of the whole stage."""
+        return frozenset(name for name, share in self._shares.items() if share > RESUMED)
 
     def end(self, at: float) -> None:
         """End the present stage; the next report begins another one."""

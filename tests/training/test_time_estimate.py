@@ -104,6 +104,15 @@ def test_seconds_of_each_stage_are_recorded():
     assert estimate.took(99.0) == {"a": 4.0, "b": 7.0}
 
 
+def test_a_stage_that_an_earlier_process_began_is_known():
+    """A fit that goes on from a checkpoint does not tell how long a whole one takes."""
+    estimate = Estimate()
+    for stage, share in (("fit a", 0.0), ("fit a", 0.6), ("fit b", 0.0), ("fit b", 0.01), ("fit b", 0.5)):
+        estimate.observe(stage, share, 1.0)
+
+    assert estimate.resumed == {"fit a"}
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0.4, "0 s"), (59.0, "59 s"), (61, "1 min"), (1080, "18 min"), (6000, "1 h 40 min")]
 )
