@@ -321,11 +321,12 @@ class Retrainer:
         return facts
 
     def _fit_progress(self, owner: str) -> ProgressCallback:
-        """Return the callback of a model's fits: reports of the judged one and of the refit are stages of their own."""
+        """Return the callback of a model's fits: the judged one, the refit and the export are stages of their own."""
 
         def report(stage: str, share: float, note: str) -> None:
-            name = f"{'refit' if stage.startswith('refit') else 'fit'} {owner}"
-            self.report_progress(name, share, f"{stage.removeprefix('refit ')}, {note}")
+            kind = next((one for one in ("refit", "export") if stage.startswith(one)), "fit")
+            what = stage.removeprefix(kind).strip()
+            self.report_progress(f"{kind} {owner}", share, f"{what}, {note}" if what else note)
 
         return report
 

@@ -143,7 +143,7 @@ class GraphKind(Kind):
                 )
             except LibraryMissing as error:
                 raise OperatorNeeded(str(error)) from None
-            reporting("export", 1.0, "ONNX, with the parity gate")
+            reporting("trees", 1.0, "ONNX, with the parity gate")
             export_trees(
                 fitted, folder / f"{owner.name}{FILE}", features=features, engineered=engineered, targets=targets
             )

@@ -87,11 +87,13 @@ class FitSeconds:
     Attributes:
         judged: Of the judged model.
         refit: Of the served one; 0 without a refit.
+        export: To export all of its files, reported as the stage ``export``; 0 where that is part of the fits.
         score_row: To score a row.
     """
 
     judged: float
     refit: float
+    export: float = 0.0
     score_row: float = 0.0
 
 

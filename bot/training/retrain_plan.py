@@ -240,7 +240,7 @@ def stage_record(
 
 
 def _fits(unit: Unit, size: RetrainSize, seconds: FitSeconds | None) -> Iterator[Stage]:
-    """Yield the stages of a model: its judged fit, and its refit where there is one."""
+    """Yield the stages of a model: its judged fit, its refit where there is one, and its export."""
     owner, kind, fit = unit.owner, registry.find(unit.owner.kind), size.fits[unit.owner.name]
     kept = owner.name in size.kept
     needed = kind.needs(owner).training and not kept
@@ -257,6 +257,16 @@ def _fits(unit: Unit, size: RetrainSize, seconds: FitSeconds | None) -> Iterator
             amount=rows,
             memory=kind.memory(owner, rows=rows, columns=fit.features) if needed else 0,
             basis=basis,
+            alike=owner.name,
+        )
+    if seconds is not None and seconds.export and not kept:
+        files = 2 if fit.resolved_rows else 1
+        yield Stage(
+            name=f"export {owner.name}",
+            seconds=seconds.export,
+            amount=files,
+            unit="files",
+            basis="assumed",
             alike=owner.name,
         )
 

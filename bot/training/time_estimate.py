@@ -29,7 +29,7 @@ class Stage:
         name: Name that reports of progress give.
         seconds: Expected duration.
         amount: Work, in *unit*.
-        unit: ``rows``, ``eras`` or ``bytes``.
+        unit: ``rows``, ``files`` or ``bytes``.
         memory: Peak memory in bytes; 0 where it is small.
         disk: Bytes that it adds on disk.
         basis: Origin of the seconds, in words.

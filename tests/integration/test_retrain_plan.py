@@ -20,7 +20,8 @@ from bot.sandbox.world.generate import World
 from bot.system.machine_times import MachineTimes
 from tests.harness.installation import OPENED, Installation
 
-STAGES = ("sync", "store", "returns", "rows", "fit tsmixer", "refit tsmixer", "fit gbm", "refit gbm", "judge", "write")
+FITS = ("fit tsmixer", "refit tsmixer", "export tsmixer", "fit gbm", "refit gbm")
+STAGES = ("sync", "store", "returns", "rows", *FITS, "judge", "write")
 
 
 @dataclass

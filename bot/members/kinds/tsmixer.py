@@ -163,8 +163,9 @@ class TSMixer(Kind):
         scored_s = evaluations * size.validation_rows / (FORWARD * pace[0])
         trained_s = network.seeds * steps * era_rows / pace[0]
         return FitSeconds(
-            judged=trained_s + network.seeds * scored_s + EXPORT_S,
-            refit=trained_s * REFIT_SHARE + EXPORT_S if size.resolved_rows else 0.0,
+            judged=trained_s + network.seeds * scored_s,
+            refit=trained_s * REFIT_SHARE if size.resolved_rows else 0.0,
+            export=EXPORT_S * (2 if size.resolved_rows else 1),
             score_row=network.seeds / (FORWARD * pace[0]),
         )
 
@@ -194,9 +195,8 @@ class TSMixer(Kind):
         owner = job.unit.owner
         fitted = fit_together(job, owner.options.network)
         networks = {job.judged: fitted.judged, job.served: fitted.served}
-        for folder in job.blocks:
-            # Both are exported after the refit, where there is one.
-            report = partial(job.reporting(job.served), "export", 1.0)
+        for done, folder in enumerate(job.blocks):
+            report = partial(job.report_progress, "export", done / len(job.blocks))
             export(networks[folder], folder / f"{owner.name}{FILE}", on_step=report)
         return {"best_steps": list(fitted.best_steps), "best_score": list(fitted.best_score)}
 
