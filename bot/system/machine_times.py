@@ -6,6 +6,7 @@ A file of another machine, or of another number of cores, is not used.
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ from bot.system.files import publish
 
 FILE = "speed.json"
 FORMAT = 1
+
+CONTENTION_S = 0.03
+"""CPU seconds of the measurement of other processes' load."""
 
 BUSY = 1.5
 """Runnable processes a core over which a measurement is of other processes too: it is used once, and not kept."""
@@ -109,6 +113,14 @@ class MachineTimes:
             publish(self.path, json.dumps(content, indent=1).encode())
         except OSError as error:  # the figures are measured again next time
             log.warning("speed.not_kept", error=str(error))
+
+
+def contention() -> float:
+    """Return how many times longer than on a quiet machine work of one thread takes now, beside other processes."""
+    began, used = time.perf_counter(), time.thread_time()
+    while time.thread_time() - used < CONTENTION_S:
+        pass
+    return max(1.0, (time.perf_counter() - began) / CONTENTION_S)
 
 
 def identity() -> str:

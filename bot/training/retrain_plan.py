@@ -20,10 +20,10 @@ from bot.members import registry
 from bot.members.fitting import Device
 from bot.members.member import Unit
 from bot.members.registry import FitSeconds, FitSize
-from bot.system.machine_times import MachineTimes
+from bot.system.machine_times import MachineTimes, contention
 from bot.training.recipes import ResolvedRecipe
 from bot.training.splits import Split, embargo
-from bot.training.time_estimate import Stage
+from bot.training.time_estimate import ASSUMED, Stage
 from bot.training.training_memory import FEATURES, FULL_ROWS, feature_count
 
 FULL_ERAS, FULL_TARGETS, FULL_GROUPS = 1_231, 40, 8
@@ -195,17 +195,18 @@ def counted_size(
 def retrain_stages(plan: ResolvedRecipe, size: RetrainSize, times: MachineTimes) -> tuple[Stage, ...]:
     """Return the stages of a retrain in their order, its report included."""
     figures = times.measured(PREPROCESSING, _preprocessing_times)
-    values_s, known = (ASSUMED_VALUE_S, "assumed") if figures is None else (figures[0], "measured")
+    values_s, known = (ASSUMED_VALUE_S, ASSUMED) if figures is None else (figures[0], "measured")
 
     seconds_of = {
         unit.owner.name: registry.find(unit.owner.kind).seconds(unit.owner, size.fits[unit.owner.name], times.measured)
         for unit in plan.units
         if registry.find(unit.owner.kind).needs(unit.owner).training
     }
+    busy = contention()
     score_s = sum(one.score_row for one in seconds_of.values() if one is not None)
 
     def values(name: str, rows: int, columns: int, factor: float, *, disk: int = 0, scored: bool = False) -> Stage:
-        seconds = START_S[name] + rows * (columns * values_s * factor + score_s * scored)
+        seconds = START_S[name] * busy + rows * (columns * values_s * factor + score_s * scored)
         return Stage(name=name, seconds=seconds, amount=rows, basis=known, disk=disk)
 
     stages = [
@@ -220,9 +221,9 @@ def retrain_stages(plan: ResolvedRecipe, size: RetrainSize, times: MachineTimes)
         values("store", size.new_rows, size.features, STORE, disk=size.new_rows * (size.features + 4 * size.targets)),
         values("returns", size.new_rows, size.features, RETURNS),
         values("rows", size.rows, size.columns, ROWS),
-        *(one for unit in plan.units for one in _fits(unit, size, seconds_of.get(unit.owner.name))),
+        *(one for unit in plan.units for one in _fits(unit, size, seconds_of.get(unit.owner.name), busy)),
         values("judge", size.judged_rows, size.columns, JUDGE, scored=True),
-        Stage(name="write", seconds=START_S["write"], basis=known),
+        Stage(name="write", seconds=START_S["write"] * busy, basis=known),
         values("report", size.report_rows, size.columns, REPORT, scored=True),
     ]
     return tuple(_by_earlier(one, plan, size, times) for one in stages)
@@ -239,8 +240,8 @@ def stage_record(
     }
 
 
-def _fits(unit: Unit, size: RetrainSize, seconds: FitSeconds | None) -> Iterator[Stage]:
-    """Yield the stages of a model: its judged fit, its refit where there is one, and its export."""
+def _fits(unit: Unit, size: RetrainSize, seconds: FitSeconds | None, busy: float) -> Iterator[Stage]:
+    """Yield the stages of a model: its judged fit, its refit where there is one, and its export; *busy* is that of now."""
     owner, kind, fit = unit.owner, registry.find(unit.owner.kind), size.fits[unit.owner.name]
     kept = owner.name in size.kept
     needed = kind.needs(owner).training and not kept
@@ -263,10 +264,10 @@ def _fits(unit: Unit, size: RetrainSize, seconds: FitSeconds | None) -> Iterator
         files = 2 if fit.resolved_rows else 1
         yield Stage(
             name=f"export {owner.name}",
-            seconds=seconds.export,
+            seconds=seconds.export * busy,
             amount=files,
             unit="files",
-            basis="assumed",
+            basis=ASSUMED,
             alike=owner.name,
         )
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 SURE_S, SURE_SHARE = 20.0, 0.2
 """Seconds, or share of a stage, after which its own pace counts and its plan no longer does."""
 
+ASSUMED = "assumed"
+"""Basis of a stage whose seconds are neither measured nor those of an earlier run."""
+
 RESUMED = 0.1
 """Share of a stage that its first report has done at most, unless an earlier process has begun it."""
 
@@ -154,9 +157,10 @@ class Estimate:
         if stage_s is not None:
             took[self._stage] = at - self._begun + stage_s
         known = {one.name: one for one in self.plan if one.name in took}
-        alike = [name for name, one in known.items() if stage.alike and one.alike == stage.alike]
-        # A download tells nothing about the processor.
-        chosen = alike or [name for name, one in known.items() if one.unit != "bytes" and stage.unit != "bytes"]
+        alike = [name for name, one in known.items() if one.alike == stage.alike != "" and one.basis != ASSUMED]
+        # A download tells nothing about the processor, and an assumed time nothing about a measured one.
+        others = [name for name, one in known.items() if one.unit != "bytes" and one.basis != ASSUMED]
+        chosen = alike or ([] if stage.unit == "bytes" else others)
         planned = sum(known[name].seconds for name in chosen)
         measured = sum(took[name] for name in chosen)
         return min(SLOWEST, max(FASTEST, (measured + PRIOR_S) / (planned + PRIOR_S)))

@@ -11,13 +11,13 @@ from bot.training.time_estimate import Estimate, Stage, in_words
 
 RECORDED = json.loads((Path(__file__).parent / "recorded_retrain.json").read_text())
 """
-Plans and reports of a retrain on the sandbox's world ``small``, on two cores with load of other processes.
+Plans and reports of a retrain on the sandbox's world ``small``, on two cores beside 20 to 26 busy processes of others.
 
 Times are in seconds. The second plan was made when the data had been read.
 """
 
-FIRST_MINUTE_S, FACTOR, SECONDS = 60.0, 1.5, 10.0
-"""After the first minute an estimate is within this factor, or within seconds where little is left."""
+MINUTE_S, FACTOR, SECONDS = 60.0, 1.5, 45.0
+"""After the first minute an estimate is within this factor while a minute is left, and then within these seconds."""
 
 
 def recorded():
@@ -33,11 +33,14 @@ def recorded():
 
 def test_the_estimate_of_a_real_retrain_holds_after_a_minute():
     """From then on, the time left is within a factor of 1.5 at every report."""
-    later = [(left.all_s, real) for since, left, real in recorded() if since > FIRST_MINUTE_S]
+    later = [(left.all_s, real) for since, left, real in recorded() if since > MINUTE_S]
 
     assert len(later) > 100
     for estimated, real in later:
-        assert real / FACTOR - SECONDS < estimated < real * FACTOR + SECONDS
+        if real > MINUTE_S:
+            assert real / FACTOR < estimated < real * FACTOR
+        else:
+            assert abs(estimated - real) < SECONDS
 
 
 def test_every_stage_of_a_real_retrain_is_in_its_plan():
