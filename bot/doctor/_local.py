@@ -162,7 +162,9 @@ def _next_retrain(settings: Settings, recipe: str) -> Iterator[Check]:
     (pin,) = pins(settings, [recipe])
     plan = resolve_recipe(settings, found, data_version=pin.to_train)
     try:
-        forecast = Forecast.of(plan, settings.state_dir, open_artifacts(settings), None, device=settings.device)
+        forecast = Forecast.of(
+            plan, settings.state_dir, open_artifacts(settings), None, device=settings.device, measures=False
+        )
     except BotError as error:  # rounds are submitted without a retrain
         yield warning(name, str(error), "change the recipe before the next retrain")
     else:

@@ -77,16 +77,18 @@ class Forecast:
         client: NumeraiClient | None,
         *,
         device: Device,
+        measures: bool = True,
         on_measure: Callable[[str], None] = lambda _name: None,
     ) -> "Forecast":
         """
         Return the forecast of the next retrain by the data that are there; for other arguments and errors see :func:`preview`.
 
-        *on_measure* is called with the name of each short measurement before it begins.
+        *measures*: whether times that are not kept are measured. *on_measure* is called with the name of each measurement
+        before it begins.
         """
         size = preview(plan, state_dir, artifacts, client, device=device)
         times = MachineTimes.open(state_dir)
-        times.on_measure = on_measure
+        times.measures, times.on_measure = measures, on_measure
         return cls(plan=plan, times=times, size=size)
 
     @property
@@ -121,7 +123,9 @@ class Forecast:
     @property
     def basis(self) -> str:
         """Return how the plan is known: the origin of its seconds, and what is assumed."""
-        origins = dict.fromkeys(one.basis for one in self.stages if one.basis)
+        origins: dict[str, None] = dict.fromkeys(one.basis for one in self.stages if one.basis)
+        if not self.times.measures and any(UNKNOWN in one for one in origins):
+            origins["`bot retrain --plan` measures it"] = None
         busy = "measured beside other busy processes" if self.times.busy else ""
         return "; ".join(filter(None, (", ".join(origins), busy, *self.times.failed, self.size.assumed)))
 

@@ -19,7 +19,6 @@ from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT, Account
 from bot.sandbox.world.generate import World
-from bot.system.machine_times import MachineTimes
 from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
 
@@ -34,7 +33,6 @@ class Patient:
         patch.chdir(installation.root)
         patch.setattr(_numerai, "SKEW_S", 1e12)  # the sandbox's clock stands still at a day of its own
         patch.setattr(doctor, "PATIENCE_S", 20.0)  # a busy machine answers late
-        patch.setattr(MachineTimes, "measured", lambda *_: None)  # seconds of work
         self.state = installation.state
 
     def set(self, **variables):
