@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -42,8 +43,9 @@ def plan_retrains(recipe: str | None, data_version: str | None) -> None:
             registry.refuse_missing_packages(plan.members)
             show_plan(open_forecast(settings, plan, client), out)
         except BotError as error:
-            out.print(f"recipe {name}: {error}", soft_wrap=True, markup=False)
             failed.append(error)
+    for other in failed[1:]:
+        typer.echo(f"error: {other}", err=True)
     if failed:
         raise failed[0]
 
