@@ -11,12 +11,12 @@ from bot.training.time_estimate import Estimate, Stage, in_words
 
 RECORDED = json.loads((Path(__file__).parent / "recorded_retrain.json").read_text())
 """
-Plans and reports of a retrain on the sandbox's world ``small``, on two cores beside 20 to 26 busy processes of others.
+Plans and reports of a retrain on the sandbox's world ``small``, on two cores beside 10 to 15 busy processes of others.
 
 Times are in seconds. The second plan was made when the data had been read.
 """
 
-MINUTE_S, FACTOR, SECONDS = 60.0, 1.5, 45.0
+MINUTE_S, FACTOR, SECONDS = 60.0, 1.5, 20.0
 """After the first minute an estimate is within this factor while a minute is left, and then within these seconds."""
 
 
