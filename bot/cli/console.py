@@ -1,15 +1,25 @@
 """The terminal as all commands use it: console, progress bar, and cells of tables."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TimeElapsedColumn
+from rich.text import Text
 
 from bot.findings import Finding
+from bot.training.time_estimate import Estimate, in_words
 
 WIDTH = 100
 """Columns used off a terminal, where rich would guess 80 and fold the gates."""
+
+BAR_WIDTH = 12
+"""Width of the bar of a stage."""
+
+LINE_S = 60.0
+"""Seconds between two lines of one stage off a terminal."""
 
 
 def console() -> Console:
@@ -25,25 +35,104 @@ def gate_result(finding: Finding) -> str:
     return f"{mark}  {value} (limit {finding.limit})"
 
 
+class ProgressBar:
+    """
+    Progress of long work: the stage, its note, and the time left of the stage and of all stages of the plan.
+
+    Attributes:
+        console: Console that other output goes to while the bar is shown.
+        estimate: Estimate of the time left; replace it when another plan begins.
+        stage: Stage of the last report.
+        share: Share of it that is done.
+
+    Args:
+        console: The console.
+        show: Called after each report.
+        estimate: The first plan; ``None`` has none, and estimates the present stage only.
+    """
+
+    def __init__(
+        self, console: Console, show: Callable[["ProgressBar"], None], estimate: Estimate | None = None
+    ) -> None:
+        self.console = console
+        self.estimate, self.stage, self.share, self._note = estimate or Estimate(), "", 0.0, ""
+        self._show = show
+
+    def __call__(self, stage: str, share: float, note: str) -> None:
+        """Report progress; see :data:`bot.system.progress.ProgressCallback`."""
+        self.estimate.observe(stage, share, time.monotonic())
+        self.stage, self.share, self._note = stage, share, note
+        self._show(self)
+
+    def line(self, width: int | None = None) -> str:
+        """
+        Return the state in a line: ``[3/8] fit gbm: trees, 412 of 2,000 trees · 18 min left · all: 1 h 40 min left``.
+
+        A note that does not fit the *width* is cut, so that the times are always there.
+        """
+        left = self.estimate.left(time.monotonic())
+        parts = [f"{f'[{left.number}/{left.count}] ' if left.number else ''}{self.stage}: "]
+        if left.stage_s is not None:
+            parts.append(f"{in_words(left.stage_s)} left")
+        if left.all_s is not None:
+            parts.append(f"all: {in_words(left.all_s)} left")
+        room = len(self._note) if width is None else max(width - sum(len(one) + 3 for one in parts) + 3, 1)
+        note = self._note if len(self._note) <= room else f"{self._note[: room - 1]}…"
+        return " · ".join([parts[0] + note, *parts[1:]])
+
+
 @contextmanager
-def training_bar() -> Iterator[Callable[[str, float, str], None]]:
-    """Show a bar on a terminal; off a terminal print a line whenever a new stage begins."""
+def training_bar(estimate: Estimate | None = None) -> Iterator[ProgressBar]:
+    """Show progress on a terminal; off a terminal print a line when a stage begins, and one a minute while it lasts."""
     out = Console(stderr=True, highlight=False)
     if not out.is_terminal:
-        begun: set[str] = set()
-
-        def line(stage: str, _share: float, note: str) -> None:
-            if stage not in begun:
-                begun.add(stage)
-                out.print(f"{stage}: {note}", soft_wrap=True)
-
-        yield line
+        out = Console(stderr=True, highlight=False, width=WIDTH)
+        with _lines(out, estimate) as lines:
+            yield lines
         return
-    columns = (SpinnerColumn(), TextColumn("{task.fields[stage]:<8}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.fields[note]}"), console=out, transient=True) as bar:
-        task = bar.add_task("", total=1.0, stage="", note="")
+    beside = 2 + BAR_WIDTH + 1 + len("0:00:00") + 1
+    columns = SpinnerColumn(), BarColumn(bar_width=BAR_WIDTH), TimeElapsedColumn(), _StateColumn(out, beside)
+    with Progress(*columns, console=out, transient=True) as bar:
+        task = bar.add_task("", total=1.0, state=None)
+        yield ProgressBar(out, lambda state: bar.update(task, completed=state.share, state=state), estimate)
 
-        def show(stage: str, share: float, note: str) -> None:
-            bar.update(task, completed=share, stage=stage, note=note)
 
-        yield show
+@contextmanager
+def _lines(out: Console, estimate: Estimate | None) -> Iterator[ProgressBar]:
+    """Print progress line by line. A thread prints while a single call of a library lasts for minutes."""
+    done, begun, printed = threading.Event(), set[str](), time.monotonic()
+
+    def show(state: ProgressBar) -> None:
+        nonlocal printed
+        if state.stage not in begun or time.monotonic() - printed >= LINE_S:
+            begun.add(state.stage)
+            printed = time.monotonic()
+            out.print(state.line(), soft_wrap=True, markup=False)
+
+    def remind() -> None:
+        while not done.wait(LINE_S / 4):
+            if bar.stage:
+                show(bar)
+
+    bar, thread = ProgressBar(out, show, estimate), threading.Thread(target=remind, daemon=True)
+    thread.start()
+    try:
+        yield bar
+    finally:
+        done.set()
+        thread.join()
+
+
+class _StateColumn(ProgressColumn):
+    """The line of a bar, rendered anew every second: the time left goes on between two reports."""
+
+    max_refresh = 1.0
+
+    def __init__(self, out: Console, beside: int) -> None:
+        super().__init__()
+        self._out, self._beside = out, beside
+
+    def render(self, task: Task) -> Text:
+        """Return the line."""
+        state = task.fields["state"]
+        return Text("" if state is None else state.line(self._out.width - self._beside), no_wrap=True)

@@ -16,6 +16,7 @@ from bot.reporting.evaluate import Evaluator, save
 from bot.reporting.report_page import write
 from bot.scoring.summaries import PayoutTerms
 from bot.settings import Settings
+from bot.training.time_estimate import Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,9 @@ class Evaluation:
     page: Path
 
 
-def evaluate_and_report(settings: Settings, artifact: str, pay: str | None = None) -> Evaluation:
+def evaluate_and_report(
+    settings: Settings, artifact: str, pay: str | None = None, *, estimate: Estimate | None = None
+) -> Evaluation:
     """
     Evaluate an artifact, and write figures and page.
 
@@ -42,12 +45,13 @@ def evaluate_and_report(settings: Settings, artifact: str, pay: str | None = Non
         settings: The settings.
         artifact: Id of the artifact.
         pay: Payout of a round, as in ``corr=3,mmc=15,clip=1``; by default that of the newest round with a price.
+        estimate: Plan whose last stage this is.
 
     Raises:
         BadConfig: *pay* cannot be read.
     """
     terms = _terms(settings, pay)
-    with training_bar() as report_progress:
+    with training_bar(estimate) as report_progress:
         evaluator = Evaluator(
             artifacts=assembly.open_artifacts(settings),
             state_dir=settings.state_dir,
@@ -61,10 +65,17 @@ def evaluate_and_report(settings: Settings, artifact: str, pay: str | None = Non
     return Evaluation(content=content, figures=paths.figures, page=paths.page)
 
 
-def report_new_artifact(settings: Settings, artifact: str) -> None:
-    """Write the page about a new artifact and print its path. An error is logged only: the artifact is judged already."""
+def report_new_artifact(settings: Settings, artifact: str, estimate: Estimate | None = None) -> None:
+    """
+    Write the page about a new artifact and print its path. An error is logged only: the artifact is judged already.
+
+    Args:
+        settings: The settings.
+        artifact: Id of the artifact.
+        estimate: Plan whose last stage this is; ``None`` where there was none.
+    """
     try:
-        evaluation = evaluate_and_report(settings, artifact)
+        evaluation = evaluate_and_report(settings, artifact, estimate=estimate)
     except Exception as error:  # noqa: BLE001 - the artifact is published and judged; its page must not change that
         structlog.get_logger().warning("report.failed", artifact=artifact, error=f"{type(error).__name__}: {error}")
     else:

@@ -72,12 +72,10 @@ def check_trainable(client: NumeraiClient, state_dir: Path, version: str, *, cha
     """
     names, data, stores = offered(client, version), state_dir / "data", state_dir / "store"
     if EraStore.newest(stores, version) is None:
-        absent = [f"{version}/{name}" for name in names if not (data / version / name).is_file()]
         data.mkdir(parents=True, exist_ok=True)
-        download, free = _bytes(client, absent), shutil.disk_usage(data).free
-        whole = download + sum(
-            (data / version / name).stat().st_size for name in names if f"{version}/{name}" not in absent
-        )
+        download, free = absent_bytes(client, version, data), shutil.disk_usage(data).free
+        present = [path for name in names if (path := data / version / name).is_file()]
+        whole = download + sum(path.stat().st_size for path in present)
         needed = int(download + whole * STORED)
         if free < needed:
             raise OperatorNeeded(
@@ -86,6 +84,19 @@ def check_trainable(client: NumeraiClient, state_dir: Path, version: str, *, cha
             )
     before = None if champion in (None, version) else EraStore.newest(stores, str(champion))
     return () if before is None else (_overlap(client, version, Manifest.read(before / MANIFEST), data),)
+
+
+def absent_bytes(client: NumeraiClient, version: str, data: Path) -> int:
+    """
+    Return the size of the files of a data version that are not in the folder *data* yet.
+
+    Raises:
+        OperatorNeeded: The server does not offer the version.
+        RetryLater: The version is not complete yet, or the server does not answer.
+    """
+    return _bytes(
+        client, [f"{version}/{name}" for name in offered(client, version) if not (data / version / name).is_file()]
+    )
 
 
 def _overlap(client: NumeraiClient, version: str, own: Manifest, data: Path) -> str:

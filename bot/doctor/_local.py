@@ -10,9 +10,9 @@ from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
-from bot.assembly import pins, recipes_in_use, resolve_recipe, slot_recipes, versions
+from bot.assembly import open_artifacts, pins, recipes_in_use, resolve_recipe, slot_recipes, versions
 from bot.doctor.checks import Check, failure, guarded, named, note, ok, warning
-from bot.errors import ArtifactInvalid, BadConfig, BadCredentials, NoChampion
+from bot.errors import ArtifactInvalid, BadConfig, BadCredentials, BotError, NoChampion
 from bot.features.feature_sets import FeatureMetadata
 from bot.history.published import history_path, read
 from bot.judging.adoption import is_adopted
@@ -49,6 +49,10 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield from guarded("disk", partial(_disk, settings), "make room, or move BOT_STATE_DIR")
     yield from guarded("memory", partial(_memory, settings), "choose a smaller BOT_FEATURE_SET")
     yield from guarded("training", partial(_packages, settings), "install numerai-bot[train] where models are trained")
+    for recipe in recipes_in_use(settings):
+        yield from guarded(
+            f"retrain {recipe}", partial(_next_retrain, settings, recipe), "see `bot retrain --plan` for its stages"
+        )
     yield from guarded(
         "alerts", partial(_alerts, settings), "see https://github.com/caronc/apprise for each service's form"
     )
@@ -148,8 +152,28 @@ def _memory(settings: Settings) -> Iterator[Check]:
         yield ok("memory", finding)
 
 
+def _next_retrain(settings: Settings, recipe: str) -> Iterator[Check]:
+    """Yield time and memory of a recipe's next retrain; a machine that does not train has none."""
+    name, found = f"retrain {recipe}", recipe_file.find(recipe)
+    if _absent_packages() or is_adopted(found) or any(missing_packages(found.members)):
+        return
+    # Imported here: a machine that only submits has no libraries for it.
+    from bot.judging.retrain_forecast import Forecast  # noqa: PLC0415
+
+    (pin,) = pins(settings, [recipe])
+    plan = resolve_recipe(settings, found, data_version=pin.to_train)
+    try:
+        forecast = Forecast.of(
+            plan, settings.state_dir, open_artifacts(settings), None, device=settings.device, measures=False
+        )
+    except BotError as error:  # rounds are submitted without a retrain
+        yield warning(name, str(error), "change the recipe before the next retrain")
+    else:
+        yield ok(name, forecast.line)
+
+
 def _packages(settings: Settings) -> Iterator[Check]:
-    absent = [name for name in ("torch", "onnx", "onnxscript", "polars") if importlib.util.find_spec(name) is None]
+    absent = _absent_packages()
     if absent:
         yield note("training", f"{', '.join(absent)} not installed: this machine submits, it does not train")
         return
@@ -159,6 +183,10 @@ def _packages(settings: Settings) -> Iterator[Check]:
             yield warning("training", f"recipe {recipe}: {one.reason}", one.fix or "install them with pip")
     if not any(missing.values()):
         yield ok("training", "everything that training needs is installed")
+
+
+def _absent_packages() -> list[str]:
+    return [name for name in ("torch", "onnx", "onnxscript", "polars") if importlib.util.find_spec(name) is None]
 
 
 def _alerts(settings: Settings) -> Iterator[Check]:

@@ -29,9 +29,7 @@ def update(store: EraStore, targets: Sequence[str], *, on_progress: CountCallbac
     Raises:
         DatasetIncomplete: A block that has to be read differs from its recorded digest.
     """
-    digest = hashlib.sha256("\n".join(targets).encode()).hexdigest()[:8]
-    path = store.folder / f"returns-{digest}.npz"
-    keys = _keys(store)
+    path, keys = _path(store, targets), _keys(store)
     known = _read(path, keys)
     columns = store.select(store.manifest.features, targets)
     values = np.empty((len(store.eras), len(columns.feature_names), len(targets)), dtype=np.float32)
@@ -49,6 +47,20 @@ def update(store: EraStore, targets: Sequence[str], *, on_progress: CountCallbac
     if unknown or len(known) != len(keys):
         _write(path, keys, values)
     return FeatureReturns(eras=store.eras, targets=tuple(targets), values=values)
+
+
+def kept_returns(store: EraStore, targets: Sequence[str]) -> FeatureReturns | None:
+    """Return the returns that :func:`update` has kept for all eras of a store; ``None`` where some are not there."""
+    keys = _keys(store)
+    known = _read(_path(store, targets), keys)
+    if len(known) < len(set(keys)):
+        return None
+    return FeatureReturns(eras=store.eras, targets=tuple(targets), values=np.stack([known[key] for key in keys]))
+
+
+def _path(store: EraStore, targets: Sequence[str]) -> Path:
+    digest = hashlib.sha256("\n".join(targets).encode()).hexdigest()[:8]
+    return store.folder / f"returns-{digest}.npz"
 
 
 def _keys(store: EraStore) -> list[str]:

@@ -16,7 +16,7 @@ from bot.data.data_facts import DataFacts, compare_facts
 from bot.data.download import STORED_FILES, fetch, offered, recorded, sync_files
 from bot.data.era_store import EraStore
 from bot.data.ingest import update
-from bot.data.next_version import survey
+from bot.data.next_version import absent_bytes, survey
 from bot.features.feature_sets import FeatureMetadata
 from bot.history import feature_returns, published
 from bot.history.factor_history import FeatureReturns, HistoryState
@@ -80,9 +80,13 @@ def sync_history(
     """
     with state_lock(state_dir, "sync"):
         data = state_dir / "data"
-        report_progress("sync", 0.0, version)
-        changed = sync_files(client, data, version, on_progress=_in_megabytes(report_progress))
+        report_progress("sync", 0.0, f"{version}, files of the server")
+        # Of files that only grow, the new part is fetched: how large it is shows when it comes.
+        expected = 0 if EraStore.newest(state_dir / "store", version) else absent_bytes(client, version, data)
+        changed = sync_files(client, data, version, on_progress=_in_megabytes(report_progress, expected))
+        report_progress("store", 0.0, "digests of the files")
         store = _update_store(state_dir, version, STORED_FILES, report_progress)
+        report_progress("returns", 0.0, f"{len(store.eras):,} eras")
         returns, history = _derive(client, state_dir, store, history_targets, lookback, report_progress)
         facts = DataFacts.of(store)
         findings = (
@@ -157,8 +161,24 @@ def _derive(
     return returns, history
 
 
-def _in_megabytes(report_progress: ProgressCallback) -> CountCallback:
-    return lambda done, total: report_progress("sync", done / total, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+def _in_megabytes(report_progress: ProgressCallback, expected: int = 0) -> CountCallback:
+    """
+    Return a callback of the download of several files, one after another.
+
+    Args:
+        report_progress: Receives the progress of all of them.
+        expected: Bytes of all files; 0 where they are not known.
+    """
+    before = current = 0
+
+    def report(done: int, total: int) -> None:
+        nonlocal before, current
+        if total != current:  # the next file; a second try of a file has the size of the first
+            before, current = before + current, total
+        done, total = before + done, max(expected, before + total)
+        report_progress("sync", done / total, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+
+    return report
 
 
 def _update_store(state_dir: Path, version: str, sources: Sequence[str], report_progress: ProgressCallback) -> EraStore:

@@ -42,7 +42,7 @@ from bot.scoring.summaries import max_drawdown
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.names import ENSEMBLE
 from bot.serving.scorer import GOLDEN_TOLERANCE
-from bot.system.progress import ProgressCallback
+from bot.system.progress import ProgressCallback, part
 from bot.training.splits import UsedEras
 from bot.training.training_set import TrainingSet
 from models.bins import MIDDLE_BIN
@@ -52,6 +52,9 @@ UNUSABLE = (BotError, ValueError, KeyError, TypeError, OSError)
 
 PAUSES_S = (1.0, 10.0)
 """Seconds before a champion is read again after an error that may pass, such as that of a network disk."""
+
+SCORED = 0.9
+"""Share of the comparison that scoring eras takes; the rest are the leakage checks."""
 
 Floats = npt.NDArray[np.float64]
 log = structlog.get_logger()
@@ -231,14 +234,17 @@ def compare_with_champion(
 ) -> HoldoutJudgement:
     """Score the challenger on the hold-out, and the champion on those of its eras that neither has seen."""
     data = challenger.ensemble.data
+    ours_share = SCORED / 2 if _has_champion(champions) else SCORED
     ours = judge(
         challenger.ensemble,
         holdout.positions,
         target=holdout.target,
         reference=holdout.reference,
-        report_progress=report_progress,
+        report_progress=part(report_progress, "judge", 0.0, ours_share),
     )
-    champion = _judge_champion(champions, data, holdout, report_progress)
+    report_progress("judge", ours_share, "champion")
+    champion = _judge_champion(champions, data, holdout, part(report_progress, "judge", ours_share, SCORED))
+    report_progress("judge", SCORED, "leakage checks")
     theirs = champion.scores
     not_computed = dict(holdout.reference.absent)
     if isinstance(theirs, Absent):
@@ -267,6 +273,14 @@ def compare_with_champion(
         not_computed=not_computed,
     )
     return HoldoutJudgement(challenger=ours, champion=compared, champion_id=champion.id, evidence=evidence)
+
+
+def _has_champion(champions: Champions) -> bool:
+    try:
+        champions.artifacts.champions(champions.recipe)
+    except NoChampion:
+        return False
+    return True
 
 
 def open_champion_of_other_version(

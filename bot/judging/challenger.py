@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import structlog
 
 from bot.data.next_version import check_trainable
@@ -48,20 +49,22 @@ from bot.judging.evaluation_file import CorrSummary, evaluation_json, summarize_
 from bot.judging.judge import Ensemble, JudgedEras, find_weights, judge, trained_here
 from bot.judging.looks import read_looks
 from bot.judging.promotion import Decision, decide
+from bot.judging.retrain_forecast import Forecast, fit_jobs, kept_fits, with_champion
 from bot.members import registry
-from bot.members.fitting import Device, Facts, FitJob
+from bot.members.fitting import Device, Facts
 from bot.members.member import Member, Unit
 from bot.members.registry import Needs
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.names import DISTRIBUTIONS, EVALUATION, GOLDEN, HISTORY, JUDGED
 from bot.serving.scorer import Members, preprocess_file
 from bot.serving.version_pin import Pin
-from bot.system.progress import ProgressCallback, RecordMetrics
+from bot.system.progress import ProgressCallback, RecordMetrics, part
 from bot.tournament.client import NumeraiClient
 from bot.training.benchmark_labels import live_benchmark, with_benchmarks
-from bot.training.fits import checkpoint_folder, fit_model
+from bot.training.fits import checkpoint_folder, fit_key, fit_model
 from bot.training.recipe_sync import sync_for_recipes
 from bot.training.recipes import ResolvedRecipe
+from bot.training.retrain_plan import counted_size
 from bot.training.splits import Split
 from bot.training.training_data import (
     TrainingData,
@@ -77,6 +80,9 @@ from bot.training.training_data import (
 )
 from bot.training.training_memory import refuse_too_little
 
+VERIFIED = 0.6
+"""Share of reading the rows that the verification of the store takes."""
+
 log = structlog.get_logger()
 
 
@@ -90,12 +96,14 @@ class Retrained:
         scores: CORR on the hold-out by member.
         decision: Whether it became champion, and why.
         seconds: Duration of the retrain.
+        forecast: Its plan, and the times of its stages; ``None`` where there was no plan.
     """
 
     artifact: Artifact
     scores: Mapping[str, CorrSummary]
     decision: Decision
     seconds: float
+    forecast: Forecast | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +119,7 @@ class _Job:
         resolved: Eras that a refit learns from.
         neutralizers: Features that exposure is measured to, in the order of the preprocessing.
         benchmark: Column of the benchmark models that a round needs; ``None`` where it needs none.
+        keys: Key of each fit by the name of its owner.
         left_out: Auxiliary targets of the recipe that the data lack; the plan is without them.
     """
 
@@ -121,6 +130,7 @@ class _Job:
     resolved: tuple[int, ...]
     neutralizers: tuple[str, ...]
     benchmark: str | None
+    keys: Mapping[str, str]
     left_out: tuple[str, ...]
 
 
@@ -168,6 +178,7 @@ class Retrainer:
         needed: Data versions that other recipes use; a sync keeps them.
         ledger_path: Ledger that records the looks at the hold-out; ``None`` records none.
         sync_data: Syncs the data of a recipe to *state_dir*; ``None`` syncs the whole data version, if the disk has room.
+        forecast: Plan of the retrain; it is made anew when the data are read. ``None``: there is none.
     """
 
     client: NumeraiClient
@@ -180,6 +191,7 @@ class Retrainer:
     needed: Sequence[str] = ()
     ledger_path: Path | None = None
     sync_data: Callable[[ResolvedRecipe], Synced] | None = None
+    forecast: Forecast | None = None
 
     def retrain(self, plan: ResolvedRecipe) -> Retrained:
         """
@@ -195,6 +207,7 @@ class Retrainer:
         """
         began = time.perf_counter()
         registry.refuse_missing_packages(plan.members)
+        self.report_progress("sync", 0.0, "data version")
         self._check_data_version(plan)
         synced = self._sync(plan)
         other = open_champion_of_other_version(self.artifacts, plan.recipe.name, synced, self.state_dir)
@@ -206,15 +219,19 @@ class Retrainer:
             judgement = self._judge(job, folders, validated.ensemble, other)
             looks = read_looks(self.ledger_path, judgement.evidence.comparison)
             decision = decide(judgement.evidence, plan.recipe.floors, target=plan.target, pay=pay_of(plan), looks=looks)
+            self.report_progress("write", 0.0, "files and decision")
             artifact = self._write(job, folders, facts, validated, judgement, decision)
         shutil.rmtree(checkpoint_folder(self.state_dir, plan.recipe.name), ignore_errors=True)
         record_look(self.ledger_path, plan, artifact, judgement, decision, looks)
         take_effect(self.artifacts, plan, artifact, decision)
+        if self.forecast is not None:
+            self.forecast.estimate.end(time.monotonic())
         return Retrained(
             artifact=artifact,
             scores=summarize_corr(judgement.challenger),
             decision=decision,
             seconds=time.perf_counter() - began,
+            forecast=self.forecast,
         )
 
     def _check_data_version(self, plan: ResolvedRecipe) -> None:
@@ -242,19 +259,32 @@ class Retrainer:
         metadata = FeatureMetadata.read(self._data_folder(plan) / "features.json")
         left_out = left_out_targets(plan, synced.store.manifest.targets)
         plan = without_targets(plan, left_out)
-        data = read_training_data(synced, plan, metadata, report_progress=self.report_progress)
+        verified = part(self.report_progress, "rows", 0.0, VERIFIED)
+        data = read_training_data(synced, plan, metadata, report_progress=verified)
+        self.report_progress("rows", VERIFIED, "eras and labels")
         split = split_eras(data, plan)
         benchmark = live_benchmark(plan, self._data_folder(plan), synced.store, split.holdout)
         resolved = resolved_eras(data, plan)
         refuse_too_little(plan, data, resolved)
+        data = with_benchmarks(data, plan, self._data_folder(plan))
+        keys = {}
+        for done, fitting in enumerate(fit_jobs(plan, data, split, resolved, self.state_dir)):
+            name = fitting.unit.owner.name
+            self.report_progress("rows", VERIFIED + 0.2 * done / len(plan.units), f"digest of the rows of {name}")
+            keys[name] = fit_key(fitting)
+        if self.forecast is not None:
+            size = counted_size(plan, synced.store, data.preprocesses, split, resolved, device=self.device)
+            size = with_champion(size, plan, self.artifacts, split, np.diff(synced.store.offsets).tolist())
+            self.forecast.count(replace(size, kept=kept_fits(keys, self.state_dir / "fits")))
         return _Job(
             plan=plan,
             synced=synced,
-            data=with_benchmarks(data, plan, self._data_folder(plan)),
+            data=data,
             split=split,
             resolved=resolved,
             neutralizers=neutralizing_features(data, plan, metadata, split.train),
             benchmark=benchmark,
+            keys=keys,
             left_out=left_out,
         )
 
@@ -268,52 +298,68 @@ class Retrainer:
 
     def _write_inputs(self, job: _Job, folders: _Folders) -> None:
         """Write everything that serving needs beside the models: preprocessing, history, feature distributions."""
+        self.report_progress("rows", 0.9, "inputs of the models")
         for folder in (folders.judged, folders.served):
             write_inputs(job.data, job.synced, folder)
         (folders.served / DISTRIBUTIONS).write_bytes(feature_distributions(job.data.main).to_bytes())
 
     def _fit(self, job: _Job, folders: _Folders) -> dict[str, Facts]:
         """Fit every model; return its facts by the name of its owner."""
-        plan, recipe = job.plan, job.plan.recipe
         facts = {}
-        for unit in plan.units:
-            fitting = FitJob(
-                unit=unit,
-                data=job.data.models[unit.owner.name],
-                train=job.split.train,
-                validation=job.split.validation,
-                resolved=job.resolved if recipe.refit else (),
-                every=recipe.every,
-                half_life=recipe.half_life,
+        for planned in fit_jobs(job.plan, job.data, job.split, job.resolved, self.state_dir):
+            name = planned.unit.owner.name
+            fitting = replace(
+                planned,
                 judged=folders.judged,
                 served=folders.served,
-                checkpoints=checkpoint_folder(self.state_dir, recipe.name),
-                folds=self.state_dir / "training" / "folds",
-                corr_multiplier=recipe.corr_multiplier,
-                mmc_multiplier=recipe.mmc_multiplier,
                 device=self.device,
-                report_progress=self.report_progress,
+                report_progress=self._fit_progress(name),
                 should_stop=self.should_stop,
                 record_metrics=self.record_metrics,
             )
-            facts[unit.owner.name] = fit_model(fitting, self.state_dir / "fits")
+            self.report_progress(f"fit {name}", 0.0, "begins")
+            facts[name] = fit_model(fitting, self.state_dir / "fits", key=job.keys[name])
         return facts
+
+    def _fit_progress(self, owner: str) -> ProgressCallback:
+        """Return the callback of a model's fits: the judged one, the refit and the export are stages of their own."""
+
+        def report(stage: str, share: float, note: str) -> None:
+            kind = next((one for one in ("refit", "export") if stage.startswith(one)), "fit")
+            what = stage.removeprefix(kind).strip()
+            self.report_progress(f"{kind} {owner}", share, f"{what}, {note}" if what else note)
+
+        return report
 
     def _weigh(self, job: _Job, folders: _Folders) -> _Validated:
         """Find the members' weights by the recipe's rule, and score the ensemble, on the validation eras."""
         positions, target = job.split.validation, job.plan.target
         reference = self._reference(job, positions)
         judged = _ensemble(job, folders.judged, job.plan.weights, trained_here(job.plan.members))
-        weights = find_weights(judged, positions, job.plan.recipe, target=target, reference=reference)
+        share = self._validated_share(job)
+        # Rules that search weights score the same eras first.
+        scored = 0.0 if job.plan.recipe.weighting == "fixed" else share / 2
+        self.report_progress("judge", 0.0, "weights of the members")
+        progress = part(self.report_progress, "judge", 0.0, scored)
+        weights = find_weights(
+            judged, positions, job.plan.recipe, target=target, reference=reference, report_progress=progress
+        )
         ensemble = replace(judged, weights=weights)
-        scores = judge(ensemble, positions, target=target, reference=reference, report_progress=self.report_progress)
+        progress = part(self.report_progress, "judge", scored, share)
+        scores = judge(ensemble, positions, target=target, reference=reference, report_progress=progress)
         return _Validated(ensemble=ensemble, scores=scores)
+
+    def _validated_share(self, job: _Job) -> float:
+        """Return the share of the eras to score that are validation eras."""
+        eras = len(job.split.validation), len(job.split.holdout)
+        return eras[0] / sum(eras)
 
     def _judge(
         self, job: _Job, folders: _Folders, ensemble: Ensemble, other: OpenedChampion | None
     ) -> HoldoutJudgement:
         """Check the models that would serve, then score challenger and champion on the hold-out."""
-        plan, positions = job.plan, job.split.holdout
+        plan, positions, share = job.plan, job.split.holdout, self._validated_share(job)
+        self.report_progress("judge", share, "golden batch, and the time of a live era")
         return compare_with_champion(
             Challenger(
                 ensemble=ensemble,
@@ -324,7 +370,7 @@ class Retrainer:
             ),
             Holdout(positions=positions, target=plan.target, reference=self._reference(job, positions)),
             Champions(artifacts=self.artifacts, recipe=plan.recipe.name, synced=job.synced, other_version=other),
-            report_progress=self.report_progress,
+            report_progress=part(self.report_progress, "judge", share, 1.0),
         )
 
     def _write(
@@ -347,6 +393,7 @@ class Retrainer:
         manifest = _manifest(job, facts) | {
             "weights": validated.ensemble.weights,
             "judged_prefix": JUDGED if recipe.refit else "",
+            "retrain": {} if self.forecast is None else self.forecast.record(),
             "scores": {name: asdict(score) for name, score in scores.items()},
             "decision": {"champion": judgement.champion_id, **asdict(decision)},
         }

@@ -337,6 +337,7 @@ def find_weights(
     *,
     target: str,
     reference: ReferencePredictions,
+    report_progress: ProgressCallback = lambda _stage, _share, _note: None,
 ) -> dict[str, float]:
     """
     Return the members' weights: those of the recipe, or those that its rule finds on the validation eras.
@@ -347,11 +348,13 @@ def find_weights(
         recipe: Members and rule.
         target: Target to score against.
         reference: Predictions of meta model and benchmark; in an era that they do not cover completely they are left out.
+        report_progress: Called with the progress.
     """
     if recipe.weighting == "fixed":
         return {one.name: one.weight for one in recipe.members}
     names, eras = tuple(one.name for one in recipe.members), []
-    for position in positions:
+    for done, position in enumerate(positions):
+        report_progress("weigh", done / len(positions), f"weights of the members, {len(positions)} eras")
         known = {kind: by_era.get(position) for kind, by_era in reference.by_era.items()}
         scores = model.members.score(model.rows(position, known.get("bmc")))
         if not all(name in scores for name in names):

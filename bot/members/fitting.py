@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bot.features.preprocess import Prepared, Preprocess
 from bot.history.factor_history import FeatureReturns
 from bot.members.member import Unit
-from bot.system.progress import ProgressCallback, RecordMetrics
+from bot.system.progress import CountCallback, ProgressCallback, RecordMetrics
 from models.training.era_batch import EraSource
 from models.trees.gbm_options import Chunks
 
@@ -125,8 +125,19 @@ class TrainingEras(Protocol):
         """Return eras as batches for a network, with their weights in the loss where they have some."""
         ...
 
-    def table(self, positions: Sequence[int], target: str, *, temporary: Path | None = None) -> LabelledRows:
-        """Return the labelled rows of some eras, column by column; copies go to the folder *temporary*."""
+    def table(
+        self,
+        positions: Sequence[int],
+        target: str,
+        *,
+        temporary: Path | None = None,
+        on_progress: CountCallback | None = None,
+    ) -> LabelledRows:
+        """
+        Return the labelled rows of some eras, column by column; copies go to the folder *temporary*.
+
+        *on_progress* is called with the eras done and those in all.
+        """
         ...
 
     def digest(self, positions: Sequence[int], target: str) -> str:
@@ -170,7 +181,7 @@ class FitJob:
         corr_multiplier: Weight of CORR in pay.
         mmc_multiplier: Weight of MMC or BMC in pay.
         device: Device to train on.
-        report_progress: Called with the progress.
+        report_progress: Called with the progress of the judged model, share 0 to 1; of the served one see :meth:`reporting`.
         should_stop: Called after every step; the fit ends when it returns true.
         record_metrics: Called with the metrics of every evaluation.
     """
@@ -202,6 +213,12 @@ class FitJob:
     def blocks(self) -> Mapping[Path, tuple[int, ...]]:
         """Return the training eras of each model by its folder: the judged model, and the served one where it differs."""
         return {self.judged: self.train} | ({self.served: self.resolved} if self.resolved else {})
+
+    def reporting(self, folder: Path) -> ProgressCallback:
+        """Return the callback for the model of a folder of :attr:`blocks`; the stages of a refit begin with ``refit``."""
+        if folder != self.served or not self.resolved:
+            return self.report_progress
+        return lambda stage, share, note: self.report_progress(f"refit {stage}", share, note)
 
 
 def era_weights(positions: Sequence[int], half_life: int) -> dict[int, float]:

@@ -6,7 +6,7 @@ A model has one output for each target of its members, so that a head costs no s
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,7 +18,8 @@ from bot.members.fitting import Facts, FitJob, TrainingEras, row_weights
 from bot.members.limits import Limit, out_of_range
 from bot.members.member import Member
 from bot.members.outputs import MultiTargetModel
-from bot.members.registry import Kind, Needs, Source
+from bot.members.registry import FitSeconds, FitSize, Kind, Measured, Needs, Source, tree_seconds
+from bot.system.progress import ProgressCallback
 from models.inference.tree_graph import TreeGraph
 from models.trees.decision_trees import FittedTrees, LibraryMissing
 from models.trees.gbm_options import Chunks
@@ -88,6 +89,28 @@ class GraphKind(Kind):
         """Return the peak memory of a fit in bytes."""
         return self.bytes_of(rows, columns)
 
+    def seconds(self, member: Member, size: FitSize, measured: Measured) -> FitSeconds | None:
+        """Return the seconds of binning and of all trees."""
+        targets = max(size.targets, 1)
+
+        def times() -> Sequence[float]:
+            # Imported here: it imports training libraries.
+            from bot.members.pace import TREES, tree_times  # noqa: PLC0415
+
+            few = replace(member.options, num_trees=TREES)
+
+            def fit(chunks: Chunks, labels: npt.NDArray[np.float32], report: Callable[[int, int], None]) -> object:
+                several, columns = np.tile(labels[:, None], targets), [f"c{index}" for index in range(len(chunks[0]))]
+                return self.train()(
+                    chunks, several, few, columns, weights=None, on_progress=report, should_stop=lambda: False
+                )
+
+            return tree_times(fit, size.columns)
+
+        shape = [value for name, value in asdict(member.options).items() if name not in ("num_trees", "seed")]
+        name = f"{self.extra} {size.columns} columns, {targets} targets, {shape}"
+        return tree_seconds(name, times, member.options.num_trees, size, measured)
+
     def fit(self, job: FitJob) -> Facts:
         """
         Fit on the training eras, and again on the resolved ones where there are any.
@@ -104,8 +127,9 @@ class GraphKind(Kind):
         owner, targets = job.unit.owner, job.unit.targets
         features, engineered = job.data.manifest.features, job.data.manifest.engineered_names
         for folder, positions in job.blocks.items():
-            rows = labelled_rows(job.data, positions, targets, job)
-            report = partial(_report, job, f"{', '.join(targets)}, {len(rows.labels):,} rows")
+            reporting = job.reporting(folder)
+            rows = labelled_rows(job.data, positions, targets, job, reporting)
+            report = partial(_report, reporting, f"{', '.join(targets)}, {len(rows.labels):,} rows")
             report(0, 1)
             try:
                 fitted = self.train()(
@@ -119,7 +143,7 @@ class GraphKind(Kind):
                 )
             except LibraryMissing as error:
                 raise OperatorNeeded(str(error)) from None
-            job.report_progress("export", 0.0, "ONNX, with the parity gate")
+            reporting("trees", 1.0, "ONNX, with the parity gate")
             export_trees(
                 fitted, folder / f"{owner.name}{FILE}", features=features, engineered=engineered, targets=targets
             )
@@ -131,8 +155,8 @@ class GraphKind(Kind):
         return MultiTargetModel(source, path, TreeGraph(path, threads=source.threads))
 
 
-def _report(job: FitJob, note: str, done: int, total: int) -> None:
-    job.report_progress("trees", done / total, note)
+def _report(report_progress: ProgressCallback, note: str, done: int, total: int) -> None:
+    report_progress("trees", done / total, f"{note}, {done:,} of {total:,} trees")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +175,9 @@ class Rows:
     weights: npt.NDArray[np.float32] | None
 
 
-def labelled_rows(data: TrainingEras, positions: Sequence[int], targets: Sequence[str], job: FitJob) -> Rows:
+def labelled_rows(
+    data: TrainingEras, positions: Sequence[int], targets: Sequence[str], job: FitJob, report_progress: ProgressCallback
+) -> Rows:
     """
     Return the rows of some eras in which all targets are known.
 
@@ -162,7 +188,12 @@ def labelled_rows(data: TrainingEras, positions: Sequence[int], targets: Sequenc
     known = [one for one in positions if all(np.isfinite(data.label(one, name)).any() for name in targets)]
     if not known:
         raise OperatorNeeded(f"no era of the training set has labels of {', '.join(targets)}")
-    table = data.table(known, first, temporary=job.checkpoints)
+    table = data.table(
+        known,
+        first,
+        temporary=job.checkpoints,
+        on_progress=lambda done, total: report_progress("trees", 0.0, f"rows of {done:,} of {total:,} eras"),
+    )
     of_rows = [np.isfinite(data.label(one, first)) for one in known]
     further = [
         np.concatenate([data.label(one, name)[rows] for one, rows in zip(known, of_rows, strict=True)])

@@ -7,7 +7,7 @@ a :class:`Kind`.
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from bot.errors import BadConfig, OperatorNeeded
 from bot.features.preprocess import Preprocess
-from bot.members.fitting import Facts, FitJob
+from bot.members.fitting import Device, Facts, FitJob
 from bot.members.member import Member, Unit
 from bot.members.rows import EraRows, Scores
 from bot.members.search import Choices
@@ -41,6 +41,64 @@ BUILT_IN: Mapping[str, str] = {
 """Module of each built-in kind; a kind is the module's ``KIND``."""
 
 GIB = 1 << 30
+
+TREE_SCORE_S = 2e-8
+"""Seconds in which a tree of 31 leaves scores a row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitSize:
+    """
+    Size of the fits of a model.
+
+    Attributes:
+        features: Features.
+        engineered: Engineered columns.
+        groups: Groups of features.
+        targets: Targets that the model learns.
+        train_rows: Rows that the judged model learns from.
+        train_eras: Their eras.
+        validation_rows: Rows of early stopping.
+        resolved_rows: Rows that the served model learns from; 0 without a refit.
+        device: Device of networks.
+    """
+
+    features: int
+    engineered: int
+    groups: int
+    targets: int
+    train_rows: int
+    train_eras: int
+    validation_rows: int
+    resolved_rows: int
+    device: Device
+
+    @property
+    def columns(self) -> int:
+        """Return the number of all columns."""
+        return self.features + self.engineered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitSeconds:
+    """
+    Expected seconds of the fits of a model.
+
+    Attributes:
+        judged: Of the judged model.
+        refit: Of the served one; 0 without a refit.
+        export: To export all of its files, reported as the stage ``export``; 0 where that is part of the fits.
+        score_row: To score a row.
+    """
+
+    judged: float
+    refit: float
+    export: float = 0.0
+    score_row: float = 0.0
+
+
+Measured = Callable[[str, Callable[[], Sequence[float]]], tuple[float, ...] | None]
+"""Function that returns figures by their name: kept ones, or those of a measurement of a second; ``None`` if it failed."""
 
 OpenNetwork = Callable[[Path], ExportedNetwork]
 """Function that opens a network's file."""
@@ -148,6 +206,17 @@ class Kind(ABC):
         """Return the bytes that a fit on so many rows and columns takes at its peak, beside those of any Python process."""
         return GIB
 
+    def seconds(self, member: Member, size: FitSize, measured: Measured) -> FitSeconds | None:  # noqa: ARG002 - for kinds that know
+        """
+        Return the expected seconds of the fits of a member; ``None`` where the kind cannot tell.
+
+        Args:
+            member: Owner of the model.
+            size: Rows, columns and targets.
+            measured: Keeps short measurements of this machine; see :class:`bot.system.machine_times.MachineTimes`.
+        """
+        return None
+
     def without_targets(self, options: Any, absent: AbstractSet[str]) -> Any:  # noqa: ANN401, ARG002 - options of this kind
         """Return the options for data that lack some targets."""
         return options
@@ -190,6 +259,30 @@ class Kind(ABC):
         Raises:
             OSError, ValueError: A file is missing or damaged.
         """
+
+
+def tree_seconds(
+    name: str, times: Callable[[], Sequence[float]], trees: int, size: FitSize, measured: Measured
+) -> FitSeconds | None:
+    """
+    Return the seconds of tree models by the figures of :func:`bot.members.pace.tree_times`.
+
+    Args:
+        name: Name of the measurement: library, columns, and the options that matter.
+        times: The measurement.
+        trees: Number of trees.
+        size: Rows and columns.
+        measured: Keeps measurements.
+    """
+    figures = measured(f"{name}: s a value, s a tree, s a tree and row", times)
+    if figures is None:
+        return None
+    value_s, tree_s, row_s = figures
+
+    def fit_s(rows: int) -> float:
+        return rows * size.columns * value_s + trees * (tree_s + rows * row_s) if rows else 0.0
+
+    return FitSeconds(judged=fit_s(size.train_rows), refit=fit_s(size.resolved_rows), score_row=trees * TREE_SCORE_S)
 
 
 @cache

@@ -54,12 +54,18 @@ def fit_trees(
         ValueError: The target is known nowhere in these eras.
         TrainingStopped: *should_stop* returned true; a snapshot is kept.
     """
+    report_progress("trees", 0.0, f"{target}, digests of {len(positions):,} eras")
     weights = row_weights(data, positions, target, half_life)
     key = tree_key(data, positions, options, target, half_life=half_life)
     finished = None if checkpoints is None else checkpoints / "models" / f"{key}.txt"
     if finished is not None and finished.is_file():
         return finished.read_text(encoding="utf-8")
-    rows = data.table(positions, target, temporary=checkpoints)
+    rows = data.table(
+        positions,
+        target,
+        temporary=checkpoints,
+        on_progress=lambda done, total: report_progress("trees", 0.0, f"{target}, rows of {done:,} of {total:,} eras"),
+    )
     snapshots = None if checkpoints is None else Snapshots(folder=checkpoints / "snapshots" / key)
     report_progress("trees", 0.0, f"{target}, {options.num_trees:,} trees, {len(rows.labels):,} rows")
     text = train_gbm(

@@ -45,9 +45,12 @@ from bot.scoring.summaries import PayoutTerms
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.names import ENSEMBLE, EVALUATION
 from bot.system.files import publish
-from bot.system.progress import ProgressCallback
+from bot.system.progress import ProgressCallback, part
 from bot.tournament.columns import overlap_eras
 from bot.training.recipes import Floors
+
+MEASURE, NETWORK, IMPORTANCE = (0.0, 0.28), (0.28, 0.33), (0.33, 0.9)
+"""Parts of the progress: scores of every era, checks of the network, and permuted features; leakage checks end it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,7 @@ class Evaluator:
             DatasetIncomplete: The store it was trained on is not there.
             StateLocked: A sync is writing to the store.
         """
+        self.report_progress("report", 0.0, "files of the artifact")
         artifact = self.artifacts.open(identity)
         eras = self._unseen_eras(artifact)
         block = overlap_eras(eras.target)
@@ -86,8 +90,8 @@ class Evaluator:
         regimes = regime_figures(measured, block=block)
         pay = self._pay(measured, eras.target, block)
         churn = churn_figures(judgement, block=block)
-        network = check_network(eras, self.report_progress)
-        importance = check_importance(eras, measured, self.report_progress)
+        network = check_network(eras, part(self.report_progress, "report", *NETWORK))
+        importance = check_importance(eras, measured, part(self.report_progress, "report", *IMPORTANCE))
         drift = check_drift(self.state_dir, eras.ensemble)
         parts: dict[str, object] = {
             **{f"regime {name}": regime for name, regime in regimes.items()},
@@ -149,7 +153,7 @@ class Evaluator:
             eras,
             reference=ReferencePredictions.read(folder, store, eras.positions, target=eras.target),
             neutral=None if isinstance(neutral, Absent) else neutral,
-            report_progress=self.report_progress,
+            report_progress=part(self.report_progress, "report", *MEASURE),
         )
 
     def _pay(self, measured: EraMeasurements, target: str, block: int) -> Figures | Absent:
@@ -160,7 +164,7 @@ class Evaluator:
 
     def _leaks(self, eras: UnseenEras, measured: EraMeasurements) -> tuple[Finding, ...]:
         """Repeat the judge's leakage checks on these figures."""
-        self.report_progress("leaks", 0.0, f"{len(eras.positions)} eras")
+        self.report_progress("report", IMPORTANCE[1], f"leakage checks of {len(eras.positions)} eras")
         manifest = eras.artifact.manifest
         return find_leaks(
             eras.data,

@@ -1,4 +1,4 @@
-"""Types of the functions that long work calls to report its progress."""
+"""Types of the functions that long work calls to report its progress, and parts of a stage."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,3 +10,16 @@ CountCallback = Callable[[int, int], None]
 
 RecordMetrics = Callable[[str, int, Mapping[str, float]], None]
 """Called with the name of a run, its step, and the metrics of that step."""
+
+
+def part(report_progress: ProgressCallback, stage: str, begin: float = 0.0, end: float = 1.0) -> ProgressCallback:
+    """
+    Return a callback for one part of a stage; its reports become reports of that stage.
+
+    Args:
+        report_progress: Receives them.
+        stage: Name of the stage.
+        begin: Share of the stage that is done when the part begins.
+        end: Share that is done when it ends.
+    """
+    return lambda _stage, share, note: report_progress(stage, begin + (end - begin) * share, note)

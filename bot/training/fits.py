@@ -36,7 +36,7 @@ def checkpoint_folder(state_dir: Path, recipe: str) -> Path:
     return state_dir / "training" / recipe
 
 
-def fit_model(job: FitJob, kept: Path) -> Facts:
+def fit_model(job: FitJob, kept: Path, *, key: str | None = None) -> Facts:
     """
     Fit a model and write its files to the folders of *job*, or copy those of an equal fit.
 
@@ -46,12 +46,13 @@ def fit_model(job: FitJob, kept: Path) -> Facts:
     Args:
         job: The fit.
         kept: Folder of finished fits.
+        key: Result of :func:`fit_key` where the caller has it already.
 
     Raises:
         TrainingStopped: The job was stopped; finished work is kept.
         OperatorNeeded: The model cannot be fitted on this machine or these data.
     """
-    owner, folder = job.unit.owner.name, kept / fit_key(job)
+    owner, folder = job.unit.owner.name, kept / (key or fit_key(job))
     known: Facts | None = _read(folder)
     kept_before = known is not None
     if known is None:
@@ -66,6 +67,11 @@ def fit_model(job: FitJob, kept: Path) -> Facts:
             shutil.copyfile(path, target / f"{owner}{path.name}")
     _remove_unused(kept, folder)
     return {**known, "fit": folder.name, "kept": kept_before}
+
+
+def is_kept(kept: Path, key: str) -> bool:
+    """Return whether the folder *kept* has a fit of this key; :func:`fit_model` verifies its files."""
+    return (kept / key / FACTS).is_file()
 
 
 def fit_key(job: FitJob) -> str:

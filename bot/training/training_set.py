@@ -20,6 +20,7 @@ from bot.history.factor_history import FeatureReturns, LatestWindow, feature_ret
 from bot.members.fitting import Fold
 from bot.members.rows import HistoryInput
 from bot.scoring.residual import residual
+from bot.system.progress import CountCallback
 from bot.training._temporary_columns import TemporaryColumns
 from bot.training.splits import walk_forward
 from models.training.era_batch import EraBatch
@@ -203,7 +204,14 @@ class TrainingSet:
         """Return the eras at *positions* as batches, with their weights in the loss where they have some."""
         return Eras(data=self, positions=tuple(positions), weights=weights)
 
-    def table(self, positions: Sequence[int], target: str, *, temporary: Path | None = None) -> TreeRows:
+    def table(
+        self,
+        positions: Sequence[int],
+        target: str,
+        *,
+        temporary: Path | None = None,
+        on_progress: CountCallback | None = None,
+    ) -> TreeRows:
         """
         Return the labelled rows of the eras at *positions* for a tree model.
 
@@ -214,9 +222,9 @@ class TrainingSet:
             positions: Positions of the eras, ascending.
             target: Full name of the target.
             temporary: Folder for the copies, so that only one block of the store at a time is in memory.
-
+            on_progress: Called with the eras done and those in all.
         """
-        chunks, labels = [], []
+        chunks, labels, done = [], [], 0
         with nullcontext() if temporary is None else TemporaryColumns(temporary) as disk:
             for run in self.store.runs(positions):
                 eras = [self.prepared(position) for position in run]
@@ -232,6 +240,9 @@ class TrainingSet:
                 columns = columns if keep.all() else [column[keep] for column in columns]
                 chunks.append(columns if disk is None else disk.write(columns))
                 labels.append(known[keep])
+                done += len(run)
+                if on_progress is not None:
+                    on_progress(done, len(positions))
         return TreeRows(chunks=chunks, labels=np.concatenate(labels))
 
     def digest(self, positions: Sequence[int], target: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,14 @@ class ExportReport:
     size: int
 
 
-def export(network: Network | SeedAverage, path: Path, *, rows: int = 6000, seed: int = 1) -> ExportReport:
+def export(
+    network: Network | SeedAverage,
+    path: Path,
+    *,
+    rows: int = 6000,
+    seed: int = 1,
+    on_step: Callable[[str], None] = lambda _step: None,
+) -> ExportReport:
     """
     Write *network* to *path* and compare it with torch on random rows.
 
@@ -85,6 +92,7 @@ def export(network: Network | SeedAverage, path: Path, *, rows: int = 6000, seed
         path: Path of the file. An existing file is replaced; the file is removed if the comparison fails.
         rows: Number of rows of the largest comparison.
         seed: Seed of the random rows.
+        on_step: Called with the name of each step before it begins.
 
     Raises:
         ExportMismatch: A logit differs by more than ``LOGIT_TOLERANCE``, or rows change places.
@@ -93,7 +101,9 @@ def export(network: Network | SeedAverage, path: Path, *, rows: int = 6000, seed
     was_training = network.training
     network = network.cpu().eval()
     try:
+        on_step("ONNX by torch's exporter")
         _write(network, path)
+        on_step("scores of onnxruntime beside those of torch")
         onnx.checker.check_model(path)
         report = _compare(network, path, rows=rows, seed=seed)
     except BaseException:

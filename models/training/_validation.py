@@ -1,5 +1,6 @@
 """Measure a network's score of the main target on validation eras."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -31,12 +32,19 @@ class Validation:
         self.eras = len(feed.eras)
         self._feed, self._main, self._score, self._team = feed, main, score, team
 
-    def scores(self, network: Network, precision: AbstractContextManager[None]) -> dict[str, float]:
-        """Return the score by era, without eras that cannot be scored. The network stays in evaluation mode."""
+    def scores(
+        self, network: Network, precision: AbstractContextManager[None], on_era: Callable[[], None]
+    ) -> dict[str, float]:
+        """
+        Return the score by era, without eras that cannot be scored. The network stays in evaluation mode.
+
+        *on_era* is called before each era.
+        """
         network.eval()
         mine: dict[int, tuple[str, float]] = {}
         order = self._team.share(range(self.eras))
         for index, era in zip(order, self._feed.stream(order), strict=True):
+            on_era()
             targets = era.targets[:, self._main].double().cpu().numpy()
             known = ~np.isnan(targets)
             if known.sum() < 2:

@@ -9,6 +9,7 @@ that an interrupted run continues exactly, and several processes compute the res
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import islice
 from typing import cast
 
@@ -84,7 +85,7 @@ def train(
         validation: Validation eras. The caller keeps the embargo between the two.
         options: Options of the training.
         score: Score of one era; see :data:`models.training.training_values.Score`.
-        on_progress: Called after every step.
+        on_progress: Called after every step, and before every era of an evaluation.
         checkpoint: File to continue from, saved at every evaluation. The caller removes it at the end.
         should_stop: Called after every step. When it returns true, the run is saved and ends.
 
@@ -176,13 +177,13 @@ class _Fit:
             rows += sum(len(era.targets) for era in batch) * self.team.size
             state.seconds = before + time.perf_counter() - started
             evaluated = state.step in self.order.due
+            report = _ignore if on_progress is None else partial(self._report, on_progress, rows, started, first)
             if evaluated:
-                self._evaluate()
+                self._evaluate(report)
             stop = self.team.agree(flag=should_stop())
             if checkpoint is not None and self.team.leads and (evaluated or stop):
                 checkpoint.save(state.saved(self._parts_of_run()))
-            if on_progress is not None:
-                on_progress(self._progress(rows, time.perf_counter() - started, state.step - first))
+            report()
             if stop:
                 raise TrainingStopped(f"stopped after step {state.step} of {len(self.order.steps)}")
         return self._trained()
@@ -287,14 +288,14 @@ class _Fit:
             return waiting
         return nullcontext()
 
-    def _evaluate(self) -> None:
+    def _evaluate(self, report: Callable[[], None]) -> None:
         """
-        Score every validation era, and keep the weights if the smoothed mean is a new best.
+        Score every validation era, calling *report* before each, and keep the weights if the smoothed mean is a new best.
 
         A fixed number of steps keeps the last weights: choosing among them would be early stopping.
         """
         state = self.state
-        scores = self.validation.scores(self._kept(), self.autocast)
+        scores = self.validation.scores(self._kept(), self.autocast, report)
         mean = float(np.mean(list(scores.values()))) if scores else float("nan")
         recent = [*(evaluation.score for evaluation in state.evaluations), mean][-self.options.smoothing :]
         smoothed = float(np.mean(recent))
@@ -318,6 +319,10 @@ class _Fit:
             )
         )
 
+    def _report(self, on_progress: Callable[[Progress], None], rows: int, started: float, first: int) -> None:
+        """Report the progress of this call, which began at a time and a step."""
+        on_progress(self._progress(rows, time.perf_counter() - started, self.state.step - first))
+
     def _progress(self, rows: int, seconds: float, steps: int) -> Progress:
         state, newest = self.state, self.state.evaluations[-1] if self.state.evaluations else None
         return Progress(
@@ -330,6 +335,10 @@ class _Fit:
             batch_rows=state.batch_rows,
             evaluated=bool(newest and newest.step == state.step),
         )
+
+
+def _ignore() -> None:
+    """Do nothing; the report of a training whose progress nobody reads."""
 
 
 def _seed(*parts: int) -> int:

@@ -8,11 +8,13 @@ from typer.testing import CliRunner
 from bot.cli.main import app
 from bot.errors import BadConfig
 from bot.settings import load_settings
+from bot.system.machine_times import MachineTimes
 
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(MachineTimes, "measured", lambda *_: None)  # seconds of work, tested elsewhere
 
 
 def run(*arguments, answers=""):
@@ -26,6 +28,7 @@ def test_pressing_return_gives_a_dry_run(tmp_path):
     assert result.exit_code == 0
     assert "nothing is uploaded" in result.output
     assert "NUMERAI_SECRET_KEY_FILE" in result.output
+    assert "retrain of standard: " in result.output
     assert (load_settings().mode, load_settings().feature_set) == ("dry-run", "medium")
 
 

@@ -42,6 +42,17 @@ def write_settings(*, slots: str | None, feature_set: str | None, live: bool | N
         ]
     _write("\n".join(lines) + "\n")
     typer.echo(f"{FILE.absolute()} is written: {'live' if live else 'dry run, nothing is uploaded'}.\n{KEY}")
+    _show_retrains()
+
+
+def _show_retrains() -> None:
+    """Print what the first retrain of each recipe takes on this machine, where it can train."""
+    try:
+        from bot.cli.models.plan import retrain_lines  # noqa: PLC0415 - a machine that only submits lacks its libraries
+    except ModuleNotFoundError:
+        return
+    for line in retrain_lines(load_settings()):
+        typer.echo(line)
 
 
 def _write(content: str) -> None:

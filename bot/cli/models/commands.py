@@ -4,6 +4,7 @@ Commands about models: names, options and help.
 A command imports its module when it is called, so that `--help` loads no library and works without the train extra.
 """
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,10 @@ def retrain(
         str | None,
         typer.Option(help="Train on this version; default: the champion's, or BOT_DATA_VERSION where that is newer."),
     ] = None,
+    *,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only show the stages with rows, memory, disk and time; change nothing.")
+    ] = False,
 ) -> None:
     """
     Sync, train and judge a challenger; promote it if it is better.
@@ -42,9 +47,15 @@ def retrain(
     A challenger is judged on eras that its training has not seen. Where no champion fills a slot yet, the small recipe
     `starter` is trained first, so that rounds are filled within minutes.
     """
+    if sys.stderr.isatty():
+        typer.echo("loading the training libraries", err=True)  # seconds
     with needs_training_packages("retrain"):
+        if plan:
+            from bot.cli.models.plan import plan_retrains
+
+            return plan_retrains(recipe, data_version)
         from bot.cli.models.retrain import retrain_recipes
-    retrain_recipes(recipe, data_version)
+    return retrain_recipes(recipe, data_version)
 
 
 @app.command()

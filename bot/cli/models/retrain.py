@@ -3,20 +3,23 @@
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import structlog
 import typer
 
 from bot import assembly
-from bot.cli.console import training_bar
+from bot.cli.console import ProgressBar, training_bar
 from bot.cli.evaluation import report_new_artifact
 from bot.cli.models.decision import show_decision
+from bot.cli.models.plan import open_forecast, show_plan
 from bot.cli.models.publish import publish_new_artifact
 from bot.data.column_download import NoRanges
 from bot.errors import BadConfig, BotError, NoChampion, OperatorNeeded, RetryLater
 from bot.judging.adoption import is_adopted
 from bot.judging.challenger import Retrained, Retrainer
+from bot.judging.retrain_forecast import Forecast
 from bot.members import registry
 from bot.members.network.options import NetworkOptions
 from bot.members.network.team import follow
@@ -28,9 +31,11 @@ from bot.system import logs
 from bot.system.lock import state_lock
 from bot.system.signals import stop_on_signal
 from bot.system.tracking import tracking
+from bot.tournament.client import NumeraiClient
 from bot.training import recipe_file
 from bot.training.recipe_sync import sync_for_one
-from bot.training.recipes import STARTER, Recipe
+from bot.training.recipes import STARTER, Recipe, ResolvedRecipe
+from bot.training.time_estimate import Estimate, in_words
 from models.stopping import TrainingStopped
 from models.training.distributed import ProcessLost, Team, team
 from models.training.training_values import TrainingDiverged
@@ -92,12 +97,20 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
     except ProcessLost as lost:
         raise RetryLater(f"{lost}; start all of them again, they go on from the last checkpoint") from None
     for result in trained:
-        show_decision(result.artifact.id, result.scores, result.decision, note=f"; trained in {result.seconds:.1f} s")
-        _show_kept(result.artifact)
-        report_new_artifact(settings, result.artifact.id)
-        publish_new_artifact(settings, result.artifact.id)
+        _finish(settings, result)
     if unusable:
         raise unusable[0]
+
+
+def _finish(settings: Settings, result: Retrained) -> None:
+    """Print the result of a retrain, write its report, publish it, and compare the time that it took with its plan."""
+    show_decision(result.artifact.id, result.scores, result.decision, note=f"; trained in {result.seconds:.1f} s")
+    _show_kept(result.artifact)
+    forecast = result.forecast
+    report_new_artifact(settings, result.artifact.id, None if forecast is None else forecast.estimate)
+    publish_new_artifact(settings, result.artifact.id)
+    if forecast is not None:
+        typer.echo(f"planned {in_words(forecast.planned_s)}, took {in_words(forecast.finish())}")
 
 
 def _without_champion(settings: Settings, names: Sequence[str]) -> Iterator[BadConfig]:
@@ -184,7 +197,7 @@ def retrain_alone(
     with (
         state_lock(settings.state_dir, "retrain"),
         tracking(settings.tracker, settings.state_dir / "tracking") as record_metrics,
-        training_bar() as report_progress,
+        training_bar() as bar,
     ):
         names = dict.fromkeys([*assembly.recipes_in_use(settings), *(one.name for one in recipes)])
         pins = {pin.recipe: pin for pin in assembly.announce(assembly.pins(settings, list(names)))}
@@ -195,17 +208,34 @@ def retrain_alone(
             state_dir=state_dir,
             needed=assembly.versions(pins.values()),
             device=settings.device,
-            report_progress=report_progress,
+            report_progress=bar,
             should_stop=should_stop,
             record_metrics=record_metrics,
             ledger_path=settings.ledger_path,
-            sync_data=None
-            if folder is None
-            else partial(sync_for_one, client, state_dir, report_progress=report_progress),
+            sync_data=None if folder is None else partial(sync_for_one, client, state_dir, report_progress=bar),
         )
         versions = {name: data_version or pin.to_train for name, pin in pins.items()}
         plans = [assembly.resolve_recipe(settings, one, data_version=versions[one.name]) for one in recipes]
-        return [retrainer.retrain(plan) for plan in plans]
+        trained = []
+        for plan in plans:
+            # A plan speaks of the whole history; the starter takes minutes of a part of it.
+            forecast = _forecast(settings, plan, client, bar) if folder is None else None
+            trained.append(replace(retrainer, forecast=forecast).retrain(plan))
+        return trained
+
+
+def _forecast(settings: Settings, plan: ResolvedRecipe, client: NumeraiClient, bar: ProgressBar) -> Forecast | None:
+    """Print the plan of a retrain and give it to the bar; ``None`` where the data of now allow none: a sync may mend them."""
+    bar("plan", 0.0, "sizes, and times of this machine")
+    try:
+        forecast = open_forecast(settings, plan, client, lambda name: bar("plan", 0.0, f"measure {name}"))
+    except (BotError, OSError, ValueError) as error:
+        bar.console.print(f"{plan.recipe.name}: no plan yet: {error}", soft_wrap=True, markup=False)
+        bar.estimate = Estimate()
+        return None
+    show_plan(forecast, bar.console)
+    bar.estimate = forecast.estimate
+    return forecast
 
 
 def check_team_size(recipes: Iterable[Recipe], team: Team) -> None:

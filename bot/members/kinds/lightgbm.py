@@ -11,7 +11,7 @@ from bot.features.preprocess import Prepared, Preprocess
 from bot.members.fitting import Facts, FitJob
 from bot.members.limits import Limit
 from bot.members.member import Member
-from bot.members.registry import GIB, Kind, Needs, Source
+from bot.members.registry import GIB, FitSeconds, FitSize, Kind, Measured, Needs, Source, tree_seconds
 from bot.members.rows import EraRows, Scores
 from bot.members.search import Choices
 from models.trees.gbm_options import PRESETS, GbmOptions
@@ -148,6 +148,19 @@ class LightGBM(Kind):
         """
         return columns * (rows // 2 + 90_000) + 85 * rows + 7 * GIB // 4
 
+    def seconds(self, member: Member, size: FitSize, measured: Measured) -> FitSeconds | None:
+        """Return the seconds of binning and of all trees."""
+        options: GbmOptions = member.options.gbm
+
+        def times() -> Sequence[float]:
+            # Imported here: a machine that only serves has no LightGBM.
+            from bot.members.pace import lightgbm_times  # noqa: PLC0415
+
+            return lightgbm_times(options, size.columns)
+
+        shape = (options.num_leaves, options.max_depth, options.colsample_bytree, options.boosting, options.threads)
+        return tree_seconds(f"lightgbm {size.columns} columns, {shape}", times, options.num_trees, size, measured)
+
     def with_seed(self, options: LightGBMOptions, by: int) -> LightGBMOptions:
         """Return the options with another seed of the choice of columns."""
         return replace(options, params={**options.params, "seed": options.gbm.seed + by})
@@ -178,7 +191,7 @@ class LightGBM(Kind):
                 positions,
                 owner.options.gbm,
                 str(owner.target),
-                job.report_progress,
+                job.reporting(folder),
                 half_life=job.half_life,
                 checkpoints=job.checkpoints,
                 should_stop=job.should_stop,

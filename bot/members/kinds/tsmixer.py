@@ -1,15 +1,18 @@
 """TSMixer-Ext: a network over the row's features, the factor history and the descriptors of its targets."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from hashlib import sha256
 from typing import Any, Literal, cast
 
 from bot.members.fitting import Facts, FitJob
 from bot.members.limits import out_of_range
 from bot.members.member import Label, Member
 from bot.members.network.options import LIMITS, NetworkOptions, stacked_path
-from bot.members.registry import Kind, Needs, Source
+from bot.members.registry import FitSeconds, FitSize, Kind, Measured, Needs, Source
 from bot.members.rows import EraRows, HistoryInput, Scores
 from bot.members.search import Choices
 from bot.tournament.columns import HORIZONS, horizon
@@ -19,6 +22,15 @@ from models.trees.gbm_options import PRESETS
 
 FILE = ".onnx"
 """Suffix of the network's file."""
+
+FORWARD = 3.0
+"""Rows that a network scores in the time in which it trains one."""
+
+EXPORT_S = 7.0
+"""Seconds to export a network as ONNX and compare its scores."""
+
+REFIT_SHARE = 0.85
+"""Expected share of the judged network's steps that a refit takes: those of the best evaluation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +134,41 @@ class TSMixer(Kind):
             extra="train",
         )
 
+    def seconds(self, member: Member, size: FitSize, measured: Measured) -> FitSeconds | None:
+        """
+        Return the seconds of all steps of all seeds, evaluations included; early stopping may end sooner.
+
+        Trees that the network is stacked on are not counted.
+        """
+        network: NetworkOptions = member.options.network
+
+        def rows_per_s() -> Sequence[float]:
+            # Imported here: a machine that only serves has no torch.
+            from bot.members.pace import NetworkShape, network_rows  # noqa: PLC0415
+
+            shape = NetworkShape(
+                features=size.features, engineered=size.engineered, groups=size.groups, targets=size.targets
+            )
+            return network_rows(shape, network, size.device)
+
+        about = [asdict(network), size.features, size.engineered, size.groups, size.targets, size.device]
+        pace = measured(f"network {sha256(json.dumps(about).encode()).hexdigest()[:12]} rows/s", rows_per_s)
+        if pace is None:
+            return None
+        era_rows = size.train_rows / size.train_eras
+        epoch = size.train_eras / network.era_stride
+        steps = network.steps * network.eras_per_step if network.steps else network.epochs * epoch
+        evaluations = network.evaluations_per_epoch * steps / epoch
+        # An evaluation goes forward only. The refit takes as many steps as the best of the judged networks did.
+        scored_s = evaluations * size.validation_rows / (FORWARD * pace[0])
+        trained_s = network.seeds * steps * era_rows / pace[0]
+        return FitSeconds(
+            judged=trained_s + network.seeds * scored_s,
+            refit=trained_s * REFIT_SHARE if size.resolved_rows else 0.0,
+            export=EXPORT_S * (2 if size.resolved_rows else 1),
+            score_row=network.seeds / (FORWARD * pace[0]),
+        )
+
     def without_targets(self, options: TSMixerOptions, absent: AbstractSet[str]) -> TSMixerOptions:
         """Return the options without the history of some targets."""
         network = options.network
@@ -148,9 +195,9 @@ class TSMixer(Kind):
         owner = job.unit.owner
         fitted = fit_together(job, owner.options.network)
         networks = {job.judged: fitted.judged, job.served: fitted.served}
-        for folder in job.blocks:
-            job.report_progress("export", 0.0, "ONNX, with the parity gate")
-            export(networks[folder], folder / f"{owner.name}{FILE}")
+        for done, folder in enumerate(job.blocks):
+            report = partial(job.report_progress, "export", done / len(job.blocks))
+            export(networks[folder], folder / f"{owner.name}{FILE}", on_step=report)
         return {"best_steps": list(fitted.best_steps), "best_score": list(fitted.best_score)}
 
     def load(self, source: Source) -> TSMixerModel:

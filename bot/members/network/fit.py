@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -105,9 +104,8 @@ class NetworkFitter:
         stopping = tuple(validation) if on_corr else covered_positions(self.data, validation, "validation")
         seeds = range(network.seed, network.seed + network.seeds)
         config = network_config(self.data, network, learned)
-        rounds = len(seeds) * (1 + bool(resolved))
         judged = [
-            self._train(config, learned, stopping, self._options(network, seed), number / rounds, rounds)
+            self._train(config, learned, stopping, self._options(network, seed), number, len(seeds))
             for number, seed in enumerate(seeds)
         ]
         best_steps = tuple(one.best_step for one in judged)
@@ -120,8 +118,8 @@ class NetworkFitter:
                     self._learned(self.refit_data or self.data, resolved, "resolved"),
                     (),
                     self._options(network, seed, stop_after=steps),
-                    (len(seeds) + number) / rounds,
-                    rounds,
+                    number,
+                    len(seeds),
                 )
                 for number, seed in enumerate(seeds)
             ]
@@ -155,17 +153,19 @@ class NetworkFitter:
         training: Sequence[int],
         validation: Sequence[int],
         options: TrainingOptions,
-        begun: float,
-        rounds: int,
+        number: int,
+        seeds: int,
     ) -> TrainedNetwork:
         data = self.data if validation else self.refit_data or self.data
         key = self._key(data, config, training, validation, options)
         checkpoint = Checkpoint(path=self.checkpoints / f"{key[:16]}.pt", key=key)
         _require_equal([key, version("torch"), version("lightgbm")])
         stage, score = "network" if validation else "refit", self.score
+        self.report_progress(stage, number / seeds, f"seed {options.seed}, {len(training):,} eras")
 
         def report(now: Progress) -> None:
-            self.report_progress(stage, begun + now.step / now.steps / rounds, _note(now, options.seed, score.label))
+            share = (number + now.step / now.steps) / seeds
+            self.report_progress(stage, share, _note(now, options.seed, score.label))
             if now.evaluated:
                 log.info(
                     "network.evaluated",
@@ -273,8 +273,8 @@ def _digest(benchmark: Mapping[int, np.ndarray]) -> str:
 
 def _note(now: Progress, seed: int, label: str) -> str:
     held_out = "" if now.score is None or np.isnan(now.score) else f", {label} {now.score:.4f}"
-    left = timedelta(seconds=round(now.seconds_left))
-    return f"seed {seed}, loss {now.loss:.4f}{held_out}, {now.rows_per_s:,.0f} rows/s, {left} left"
+    steps = f"step {now.step:,} of {now.steps:,}"
+    return f"seed {seed}, {steps}, loss {now.loss:.4f}{held_out}, {now.rows_per_s:,.0f} rows/s"
 
 
 def expected_scores(network: SeedAverage, data: TrainingEras, position: int) -> npt.NDArray[np.float64]:

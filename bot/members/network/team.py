@@ -79,7 +79,8 @@ def _fitter(job: FitJob, options: NetworkOptions) -> NetworkFitter:
             every=job.every,
             folds=job.folds,
             checkpoints=job.checkpoints,
-            report_progress=job.report_progress,
+            # Trees of many targets and folds: how many is known only here, so they count as the begin of the network.
+            report_progress=lambda _stage, _share, note: job.report_progress("network", 0.0, note),
             should_stop=job.should_stop,
         )
         data = stacker.stack(job.data, job.train, job.judged)

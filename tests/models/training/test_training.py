@@ -121,9 +121,12 @@ def test_evaluations_come_as_often_as_asked_and_the_rate_is_one_cycle():
     assert [evaluation.step for evaluation in trained.evaluations] == [4, 8, 12, 16, 20, 24, 28, 32]
     assert max(rates) == rates[1] == pytest.approx(OPTIONS.learning_rate, rel=0.01)
     assert rates[-1] < OPTIONS.learning_rate / 1000
-    assert [now.step for now in progress] == list(range(1, 33))
+    assert list(dict.fromkeys(now.step for now in progress)) == list(range(1, 33))
     assert {now.steps for now in progress} == {32}
-    assert (progress[0].score, progress[4].score) == (None, trained.evaluations[0].score)
+    assert (progress[0].score, next(now for now in progress if now.step == 5).score) == (
+        None,
+        trained.evaluations[0].score,
+    )
     assert progress[-1].seconds_left == 0
 
 
