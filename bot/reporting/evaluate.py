@@ -80,8 +80,8 @@ class Evaluator:
             DatasetIncomplete: The store it was trained on is not there.
             StateLocked: A sync is writing to the store.
         """
-        self.report_progress("report", 0.0, "files of the artifact")
         artifact = self.artifacts.open(identity)
+        self.report_progress("report", 0.0, "eras of the artifact")
         eras = self._unseen_eras(artifact)
         block = overlap_eras(eras.target)
         neutral = self._fnc_features(eras)

@@ -229,8 +229,8 @@ class _Handler(BaseHTTPRequestHandler):
             fault=fault,
             tournament=self.sandbox.tournament,
         )
-        send(self, delivery, self.sandbox.closing, self.sandbox.bytes_per_s)
         self.sandbox.file_bytes += delivery.sent
+        send(self, delivery, self.sandbox.closing, self.sandbox.bytes_per_s)
 
     def do_PUT(self) -> None:
         content = self._body()

@@ -91,6 +91,10 @@ def queries(url: str) -> dict[str, Query]:
             call=downloaded,
             answers={"dataset": {"dataset": f"{url}live.parquet?X-Amz-Signature=s"}, "GET": b"PAR1" * 50},
         ),
+        "address": Query(
+            call=lambda client: client.address("v5.3/live.parquet"),
+            answers={"dataset": {"dataset": f"{url}live.parquet?X-Amz-Signature=s"}},
+        ),
         "submissions": Query(
             call=lambda client: client.submissions(MODEL), answers={"submissions": {"submissions": [held, held]}}
         ),

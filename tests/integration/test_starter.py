@@ -176,10 +176,10 @@ def test_server_without_ranges_gives_the_whole_files(empty, sandbox, capsys):
     """One line says that all data come first; the starter is trained on them, and they serve the next recipe too."""
     sandbox.faults.add(Fault(operation="GET", kind="ignore_range", times=9999))
 
-    first, second = begin(settings_of(empty), capsys)
+    said = "\n".join(begin(settings_of(empty), capsys))
 
-    assert "all data are downloaded first, because v5.3/" in first
-    assert "fills rounds until own has a champion" in second
+    assert "all data are downloaded first, because v5.3/" in said
+    assert "fills rounds until own has a champion" in said
     assert (empty.state / "data" / "v5.3" / "train.parquet").is_file()
 
 

@@ -87,8 +87,9 @@ def test_stopped_trees_continue(trained, tmp_path):
         lookback=0,
     )
 
-    def report_progress(_stage, share, _note):
-        shares.append(round(share * 100))
+    def report_progress(_stage, share, note):
+        if "trees" in note:
+            shares.append(round(share * 100))
 
     def fit(**given):
         return fit_trees(data, range(0, 90, 3), PRESETS["demo"], target, report_progress, **given)

@@ -5,6 +5,7 @@ import re
 import shutil
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import onnx
@@ -34,11 +35,17 @@ LIMIT_S = 900.0
 JOBS_OFF = {f"BOT_{name}": "off" for name in ("RETRAIN", "SYNC", "BACKUP", "SCORES", "DIAGNOSTICS")}
 
 
+LATER = count()
+"""Seconds that set copies apart: ids of the same second have no order."""
+
+
 def copy(trainer, other=None, **changed) -> str:
     """Write the trainer's champion again, with other files or another manifest; return its id."""
     store, artifact = ArtifactStore(trainer.state / "artifacts"), champion(trainer)
     files = {name: artifact.path(name) for name in artifact.manifest["files"]} | (other or {})
-    return store.write(files=files, manifest={**artifact.manifest, **changed}, at=datetime.now(UTC)).id
+    return store.write(
+        files=files, manifest={**artifact.manifest, **changed}, at=datetime.now(UTC) + timedelta(seconds=next(LATER))
+    ).id
 
 
 def publish(trainer, other=None, **changed) -> Path:
