@@ -105,7 +105,7 @@ class TSMixer(Kind):
     """The kind ``tsmixer``."""
 
     options: type[Any] = TSMixerOptions
-    version = 1
+    version = 2
 
     def problems(self, member: Member) -> Iterator[str]:
         """Yield a line for each option that cannot be used."""
