@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.text import Text
 
 from bot.findings import Finding
-from bot.training.time_estimate import Estimate, in_words
+from bot.training.planning.time_estimate import Estimate, in_words
 
 WIDTH = 100
 """Columns used off a terminal, where rich would guess 80 and fold the gates."""

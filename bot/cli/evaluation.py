@@ -16,7 +16,7 @@ from bot.reporting.evaluate import Evaluator, save
 from bot.reporting.report_page import write
 from bot.scoring.summaries import PayoutTerms
 from bot.settings import Settings
-from bot.training.time_estimate import Estimate
+from bot.training.planning.time_estimate import Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 import stamina
 import structlog
 
-from bot.data._ranges import Unsuited
-from bot.data._resumable_download import ResumableDownload
-from bot.data._tail_download import fetch_tail
+from bot.data.transfer.ranges import Unsuited
+from bot.data.transfer.resumable_download import ResumableDownload
+from bot.data.transfer.tail_download import fetch_tail
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
 from bot.system.files import publish, rename, sha256_of
 from bot.system.kill_points import kill_point

@@ -158,7 +158,7 @@ def _next_retrain(settings: Settings, recipe: str) -> Iterator[Check]:
     if _absent_packages() or is_adopted(found) or any(missing_packages(found.members)):
         return
     # Imported here: a machine that only submits has no libraries for it.
-    from bot.judging.retrain_forecast import Forecast  # noqa: PLC0415
+    from bot.training.planning.retrain_forecast import Forecast  # noqa: PLC0415
 
     (pin,) = pins(settings, [recipe])
     plan = resolve_recipe(settings, found, data_version=pin.to_train)

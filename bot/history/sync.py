@@ -11,12 +11,12 @@ from pathlib import Path
 
 import structlog
 
-from bot.data.column_download import Selection, fetch_columns
 from bot.data.data_facts import DataFacts, compare_facts
 from bot.data.download import STORED_FILES, fetch, offered, recorded, sync_files
 from bot.data.era_store import EraStore
 from bot.data.ingest import update
 from bot.data.next_version import absent_bytes, survey
+from bot.data.transfer.column_download import Selection, fetch_columns
 from bot.features.feature_sets import FeatureMetadata
 from bot.history import feature_returns, published
 from bot.history.factor_history import FeatureReturns, HistoryState

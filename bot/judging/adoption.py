@@ -29,8 +29,8 @@ from bot.errors import BadConfig, GateFailed
 from bot.features.feature_sets import FeatureMetadata
 from bot.findings import Absent
 from bot.history.sync import Synced
-from bot.judging._artifact_files import common_entries, write_golden
 from bot.judging._past_live import write_past_benchmark, write_past_live
+from bot.judging._shared_steps import common_entries, write_golden
 from bot.members import registry
 from bot.members.fitting import Facts, FitJob
 from bot.members.member import Unit

@@ -33,7 +33,6 @@ from bot.data.next_version import check_trainable
 from bot.data.reference_predictions import ReferencePredictions
 from bot.features.feature_sets import FeatureMetadata
 from bot.history.sync import Synced
-from bot.judging._artifact_files import common_entries, write_golden
 from bot.judging._champion_comparison import (
     Challenger,
     Champions,
@@ -44,12 +43,18 @@ from bot.judging._champion_comparison import (
     compare_with_champion,
     open_champion_of_other_version,
 )
-from bot.judging._shared_steps import check_serving, pay_of, record_look, take_effect
+from bot.judging._shared_steps import (
+    check_serving,
+    common_entries,
+    pay_of,
+    record_look,
+    take_effect,
+    write_golden,
+)
 from bot.judging.evaluation_file import CorrSummary, evaluation_json, summarize_corr
 from bot.judging.judge import Ensemble, JudgedEras, find_weights, judge, trained_here
 from bot.judging.looks import read_looks
 from bot.judging.promotion import Decision, decide
-from bot.judging.retrain_forecast import Forecast, fit_jobs, kept_fits, with_champion
 from bot.members import registry
 from bot.members.fitting import Device, Facts
 from bot.members.member import Member, Unit
@@ -62,9 +67,10 @@ from bot.system.progress import ProgressCallback, RecordMetrics, part
 from bot.tournament.client import NumeraiClient
 from bot.training.benchmark_labels import live_benchmark, with_benchmarks
 from bot.training.fits import checkpoint_folder, fit_key, fit_model
+from bot.training.planning.retrain_forecast import Forecast, fit_jobs, kept_fits, with_champion
+from bot.training.planning.retrain_plan import counted_size
 from bot.training.recipe_sync import sync_for_recipes
 from bot.training.recipes import ResolvedRecipe
-from bot.training.retrain_plan import counted_size
 from bot.training.splits import Split
 from bot.training.training_data import (
     TrainingData,

@@ -213,7 +213,7 @@ class Kind(ABC):
         Args:
             member: Owner of the model.
             size: Rows, columns and targets.
-            measured: Keeps short measurements of this machine; see :class:`bot.system.machine_times.MachineTimes`.
+            measured: Keeps short measurements of this machine; see :class:`bot.training.planning.machine_times.MachineTimes`.
         """
         return None
 

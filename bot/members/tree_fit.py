@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from models.trees.gbm_options import GbmOptions
 
 DATASETS = 2
 """LightGBM Datasets that are kept: that of the judged models and that of the served ones."""
+
+ROWS, TREES = "rows of {:,} of {:,} eras", "{:,} of {:,} trees"
+"""Notes of a report: rows that are read, and trees that are grown."""
 
 log = structlog.get_logger()
 
@@ -54,18 +58,14 @@ def fit_trees(
         ValueError: The target is known nowhere in these eras.
         TrainingStopped: *should_stop* returned true; a snapshot is kept.
     """
+    report = partial(_report, report_progress, target)
     report_progress("trees", 0.0, f"{target}, digests of {len(positions):,} eras")
     weights = row_weights(data, positions, target, half_life)
     key = tree_key(data, positions, options, target, half_life=half_life)
     finished = None if checkpoints is None else checkpoints / "models" / f"{key}.txt"
     if finished is not None and finished.is_file():
         return finished.read_text(encoding="utf-8")
-    rows = data.table(
-        positions,
-        target,
-        temporary=checkpoints,
-        on_progress=lambda done, total: report_progress("trees", 0.0, f"{target}, rows of {done:,} of {total:,} eras"),
-    )
+    rows = data.table(positions, target, temporary=checkpoints, on_progress=partial(report, ROWS))
     snapshots = None if checkpoints is None else Snapshots(folder=checkpoints / "snapshots" / key)
     report_progress("trees", 0.0, f"{target}, {options.num_trees:,} trees, {len(rows.labels):,} rows")
     text = train_gbm(
@@ -73,9 +73,7 @@ def fit_trees(
         rows.labels,
         options,
         (*data.manifest.features, *data.manifest.engineered_names),
-        on_progress=lambda done, total: report_progress(
-            "trees", done / total, f"{target}, {done:,} of {total:,} trees"
-        ),
+        on_progress=partial(report, TREES),
         weights=weights,
         rows_digest=data.digest(positions, target),
         cache=None if checkpoints is None else DatasetCache(folder=checkpoints / "datasets", keep=DATASETS),
@@ -88,6 +86,11 @@ def fit_trees(
         publish(finished, text.encode())
         snapshots.clear()
     return text
+
+
+def _report(report_progress: ProgressCallback, target: str, note: str, done: int, total: int) -> None:
+    """Report trees by their share; the rows before them are none of it."""
+    report_progress("trees", done / total if note == TREES else 0.0, f"{target}, {note.format(done, total)}")
 
 
 def tree_key(

@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
-from bot.data.column_download import Selection
 from bot.data.download import OPTIONAL_FILES, STORED_FILES
 from bot.data.reference_predictions import META_MODEL, benchmark_column
+from bot.data.transfer.column_download import Selection
 from bot.features.feature_sets import FeatureMetadata
 from bot.history.sync import Synced, sync_columns, sync_history
 from bot.serving.artifacts import ArtifactStore

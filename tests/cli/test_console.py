@@ -6,7 +6,7 @@ import pytest
 
 from bot.cli import console
 from bot.cli.console import training_bar
-from bot.training.time_estimate import Estimate, Stage
+from bot.training.planning.time_estimate import Estimate, Stage
 
 
 @pytest.fixture

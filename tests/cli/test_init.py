@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from bot.cli.main import app
 from bot.errors import BadConfig
 from bot.settings import load_settings
-from bot.system.machine_times import MachineTimes
+from bot.training.planning.machine_times import MachineTimes
 
 
 @pytest.fixture(autouse=True)

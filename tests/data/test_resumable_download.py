@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from bot.data import _resumable_download
-from bot.data._resumable_download import ResumableDownload
+from bot.data.transfer import resumable_download
+from bot.data.transfer.resumable_download import ResumableDownload
 
 CONTENT = bytes(range(256)) * 4
 PIECES = [CONTENT[start : start + 100] for start in range(0, len(CONTENT), 100)]
@@ -67,7 +67,7 @@ def test_bytes_after_the_last_note_are_fetched_again(tmp_path):
 
 def test_killed_before_publishing_goes_on_from_the_last_note(tmp_path, monkeypatch):
     """A download that was complete but not published never requests an empty range."""
-    monkeypatch.setattr(_resumable_download, "NOTE_EVERY", 300)
+    monkeypatch.setattr(resumable_download, "NOTE_EVERY", 300)
     part = ResumableDownload(tmp_path / "train.parquet")
     part.restart('"a"')
     part.write(PIECES, len(CONTENT), None)

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bot.data.column_download import NoRanges, Selection, fetch_columns
 from bot.data.download import recorded
+from bot.data.transfer.column_download import NoRanges, Selection, fetch_columns
 from bot.errors import DatasetIncomplete, OperatorNeeded, RetryLater
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
@@ -68,8 +68,8 @@ def write_validation(folder, last=46):
 
 @pytest.fixture
 def client(served, monkeypatch):
-    monkeypatch.setattr("bot.data._ranges.GUESS", 1 << 10)
-    monkeypatch.setattr("bot.data.column_download.GAP", 0)
+    monkeypatch.setattr("bot.data.transfer.ranges.GUESS", 1 << 10)
+    monkeypatch.setattr("bot.data.transfer.column_download.GAP", 0)
     with Sandbox(served.parent, clock=SandboxClock(OPENED + timedelta(minutes=1), rate=0)) as sandbox:
         made = Counting(api_url=sandbox.url, public_id=None, secret_key=None)
         made.faults = sandbox.faults

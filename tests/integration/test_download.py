@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bot.data._resumable_download import ResumableDownload
 from bot.data.download import TRIES, fetch, sync_files
 from bot.data.live_file import prove_fresh, read_live
+from bot.data.transfer.resumable_download import ResumableDownload
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
 from bot.sandbox.faults import Fault
 from bot.sandbox.world.generate import World

@@ -13,11 +13,11 @@ from bot import assembly
 from bot.cli.models.plan import next_plan, plan_retrains
 from bot.errors import BadConfig
 from bot.judging.challenger import Retrained, Retrainer
-from bot.judging.retrain_forecast import Forecast
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World
-from bot.system.machine_times import MachineTimes
+from bot.training.planning.machine_times import MachineTimes
+from bot.training.planning.retrain_forecast import Forecast
 from tests.harness.installation import OPENED, Installation
 
 FITS = ("fit tsmixer", "refit tsmixer", "export tsmixer", "fit gbm", "refit gbm")

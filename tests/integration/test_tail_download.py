@@ -87,8 +87,8 @@ def again(client, tmp_path):
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch):
     """Make the probes small beside these small files."""
-    monkeypatch.setattr("bot.data._ranges.GUESS", 1 << 10)
-    monkeypatch.setattr("bot.data._tail_download.SPAN", 1 << 8)
+    monkeypatch.setattr("bot.data.transfer.ranges.GUESS", 1 << 10)
+    monkeypatch.setattr("bot.data.transfer.tail_download.SPAN", 1 << 8)
 
 
 def test_only_what_is_new_is_fetched(client, served, tmp_path):
@@ -138,7 +138,7 @@ def test_same_description_with_other_bytes_is_noticed(client, served, tmp_path, 
     """Row groups with the same footer entry but other bytes are found, and the whole file is downloaded."""
     again(client, tmp_path)
     write(served, 48)
-    monkeypatch.setattr("bot.data._tail_download.SPAN", 1 << 20)
+    monkeypatch.setattr("bot.data.transfer.tail_download.SPAN", 1 << 20)
     path = tmp_path / "data" / VALIDATION
     bad = bytearray(path.read_bytes())
     bad[100] ^= 1

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from bot.errors import CommandFailed
-from bot.members import command_run
-from bot.members.command_run import Era, Limits, run_command
-from bot.members.program_files import pack
+from bot.members.program import command_run
+from bot.members.program.command_run import Era, Limits, run_command
+from bot.members.program.program_files import pack
 from bot.system import redaction
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -314,7 +314,7 @@ def test_a_kernel_without_namespaces_is_logged_once(tmp_path):
     (tmp_path / "files" / "predict.py").write_text(WRITE)
     pack(tmp_path / "files", tmp_path / "packed")
     script = (
-        "import sys\nfrom pathlib import Path\nfrom bot.members.command_run import Era, run_command\n"
+        "import sys\nfrom pathlib import Path\nfrom bot.members.program.command_run import Era, run_command\n"
         f"root, ids = Path({str(tmp_path)!r}), {list(IDS)!r}\n"
         "for _ in range(2):\n"
         "    run = run_command([sys.executable, '-S', './predict.py'], root / 'packed',"
@@ -340,7 +340,7 @@ def test_the_end_of_the_bot_ends_the_program(tmp_path):
     )
     pack(tmp_path / "files", tmp_path / "packed")
     script = (
-        "import sys\nfrom pathlib import Path\nfrom bot.members.command_run import Era, run_command\n"
+        "import sys\nfrom pathlib import Path\nfrom bot.members.program.command_run import Era, run_command\n"
         f"root = Path({str(tmp_path)!r})\n"
         "run_command([sys.executable, '-S', './predict.py'], root / 'packed', Era(ids=['a'], live=root / 'live.parquet'),"
         " name='mine', state_dir=root / 'state')"

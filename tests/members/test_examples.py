@@ -8,8 +8,8 @@ import cloudpickle
 import numpy as np
 import pandas as pd
 
-from bot.members.command_run import Era, Limits, run_command
-from bot.members.program_files import pack
+from bot.members.program.command_run import Era, Limits, run_command
+from bot.members.program.program_files import pack
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 IDS = tuple(f"n{row:015x}" for row in range(30))

@@ -6,8 +6,8 @@ import stat
 import pytest
 
 from bot.errors import BadConfig
-from bot.members import program_files
-from bot.members.program_files import pack, unpack
+from bot.members.program import program_files
+from bot.members.program.program_files import pack, unpack
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from tests.system.effects import reached_from, scan, unenclosed
 PATH = [*reached_from("bot.submission.submit"), "bot.cli.everyday.submit"]
 BESIDE = {
     ("bot.serving.artifacts", "write"), ("bot.serving.artifacts", "_prune"),
-    ("bot.data.download", "sync_files"), ("bot.data.download", "_refetch"), ("bot.data._tail_download", "fetch_tail"),
+    ("bot.data.download", "sync_files"), ("bot.data.download", "_refetch"), ("bot.data.transfer.tail_download", "fetch_tail"),
     ("bot.members.kinds.lightgbm", "fit"),
     *(("bot.members.network.stacking", one) for one in ("stack", "_predicted", "_predict", "_remove_unused")),
 }  # fmt: skip

@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from bot.errors import OperatorNeeded
-from bot.system.tracking import tracking
+from bot.training.tracking import tracking
 
 
 @pytest.fixture

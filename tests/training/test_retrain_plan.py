@@ -2,9 +2,9 @@
 
 import pytest
 
-from bot.system.machine_times import MachineTimes
+from bot.training.planning.machine_times import MachineTimes
+from bot.training.planning.retrain_plan import FULL_BYTES, assumed_size, retrain_stages, stage_record
 from bot.training.recipes import CONTRIBUTION, STANDARD
-from bot.training.retrain_plan import FULL_BYTES, assumed_size, retrain_stages, stage_record
 from bot.training.training_memory import FULL_ROWS
 
 

@@ -10,15 +10,15 @@ from bot import assembly
 from bot.cli.console import console
 from bot.errors import BadConfig, BotError
 from bot.judging.adoption import is_adopted
-from bot.judging.retrain_forecast import Forecast
 from bot.members import registry
 from bot.members.registry import GIB
 from bot.settings import Settings, load_settings
 from bot.system import logs
 from bot.tournament.client import NumeraiClient
 from bot.training import recipe_file
+from bot.training.planning.retrain_forecast import Forecast
+from bot.training.planning.time_estimate import Stage, in_words
 from bot.training.recipes import ResolvedRecipe
-from bot.training.time_estimate import Stage, in_words
 from bot.training.training_memory import available_memory
 
 
@@ -81,7 +81,7 @@ def open_forecast(
     client: NumeraiClient | None,
     on_measure: Callable[[str], None] = lambda _name: None,
 ) -> Forecast:
-    """Return the forecast of a retrain; for errors see :func:`bot.judging.retrain_forecast.preview`."""
+    """Return the forecast of a retrain; for errors see :func:`bot.training.planning.retrain_forecast.preview`."""
     artifacts = assembly.open_artifacts(settings)
     return Forecast.of(plan, settings.state_dir, artifacts, client, device=settings.device, on_measure=on_measure)
 

@@ -15,11 +15,10 @@ from bot.cli.evaluation import report_new_artifact
 from bot.cli.models.decision import show_decision
 from bot.cli.models.plan import open_forecast, show_plan
 from bot.cli.models.publish import publish_new_artifact
-from bot.data.column_download import NoRanges
+from bot.data.transfer.column_download import NoRanges
 from bot.errors import BadConfig, BotError, NoChampion, OperatorNeeded, RetryLater
 from bot.judging.adoption import is_adopted
 from bot.judging.challenger import Retrained, Retrainer
-from bot.judging.retrain_forecast import Forecast
 from bot.members import registry
 from bot.members.network.options import NetworkOptions
 from bot.members.network.team import follow
@@ -30,12 +29,13 @@ from bot.settings import Settings, load_settings
 from bot.system import logs
 from bot.system.lock import state_lock
 from bot.system.signals import stop_on_signal
-from bot.system.tracking import tracking
 from bot.tournament.client import NumeraiClient
 from bot.training import recipe_file
+from bot.training.planning.retrain_forecast import Forecast
+from bot.training.planning.time_estimate import Estimate, in_words
 from bot.training.recipe_sync import sync_for_one
 from bot.training.recipes import STARTER, Recipe, ResolvedRecipe
-from bot.training.time_estimate import Estimate, in_words
+from bot.training.tracking import tracking
 from models.stopping import TrainingStopped
 from models.training.distributed import ProcessLost, Team, team
 from models.training.training_values import TrainingDiverged

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import CommandFailed
-from bot.members.command_run import Era, Limits, run_command
 from bot.members.fitting import Facts, FitJob
 from bot.members.limits import Limit, out_of_range
 from bot.members.member import Member
-from bot.members.program_files import digests_of, pack
+from bot.members.program.command_run import Era, Limits, run_command
+from bot.members.program.program_files import digests_of, pack
 from bot.members.registry import Kind, Needs, Source
 from bot.members.rows import EraRows, Scores
 

@@ -8,7 +8,7 @@ from bot.errors import BadConfig, CommandFailed
 from bot.members import registry
 from bot.members.kinds.command import CommandModel, CommandOptions
 from bot.members.member import Member, Unit
-from bot.members.program_files import pack
+from bot.members.program.program_files import pack
 from bot.members.registry import Source
 from bot.members.rows import LiveFiles, RawRows
 from bot.training.recipe_file import read

@@ -25,9 +25,9 @@ import numpy.typing as npt
 import structlog
 
 from bot.errors import CommandFailed
-from bot.members import _supervisor
-from bot.members.predictions_file import PredictionsRefused, read_predictions
-from bot.members.program_files import unpack
+from bot.members.program import _supervisor
+from bot.members.program.predictions_file import PredictionsRefused, read_predictions
+from bot.members.program.program_files import unpack
 from bot.system.child_environment import child_environment
 from bot.system.files import state_error
 from bot.system.kill_points import kill_point
@@ -115,7 +115,7 @@ def run_command(
 
     Args:
         command: Program and arguments. A path in it is relative to the program's folder.
-        files: The program's own files, packed by :func:`bot.members.program_files.pack`.
+        files: The program's own files, packed by :func:`bot.members.program.program_files.pack`.
         era: The era.
         name: Name of the member, for messages.
         state_dir: State directory, on whose disk the run gets its folder.

@@ -17,13 +17,11 @@ from bot.history.feature_returns import kept_returns
 from bot.members.fitting import Device, FitJob
 from bot.members.registry import GIB
 from bot.serving.artifacts import ArtifactStore
-from bot.system.machine_times import MachineTimes
 from bot.tournament.client import NumeraiClient
 from bot.training.benchmark_labels import with_benchmarks
 from bot.training.fits import checkpoint_folder, fit_key, is_kept
-from bot.training.recipe_file import history_needs
-from bot.training.recipes import ResolvedRecipe
-from bot.training.retrain_plan import (
+from bot.training.planning.machine_times import MachineTimes
+from bot.training.planning.retrain_plan import (
     FULL_BYTES,
     UNKNOWN,
     RetrainSize,
@@ -32,8 +30,10 @@ from bot.training.retrain_plan import (
     retrain_stages,
     stage_record,
 )
+from bot.training.planning.time_estimate import Estimate, Stage, in_words
+from bot.training.recipe_file import history_needs
+from bot.training.recipes import ResolvedRecipe
 from bot.training.splits import Split
-from bot.training.time_estimate import Estimate, Stage, in_words
 from bot.training.training_data import (
     TrainingData,
     left_out_targets,

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bot.data._ranges import Ranges, Unsuited, chunk_start
+from bot.data.transfer.ranges import Ranges, Unsuited, chunk_start
 from bot.system.progress import CountCallback
 from bot.tournament.client import NumeraiClient
 

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from bot.system import machine_times
-from bot.system.machine_times import FILE, MachineTimes
+from bot.training.planning import machine_times
+from bot.training.planning.machine_times import FILE, MachineTimes
 
 
 @pytest.fixture(autouse=True)

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 import stamina
 import structlog
 
-from bot.data._ranges import MAGIC, Ranges, Unsuited, chunk_start
 from bot.data.download import PAUSES, STORED_FILES, SYNCED, TRIES, enough_room, may_pass, offered, recorded
+from bot.data.transfer.ranges import MAGIC, Ranges, Unsuited, chunk_start
 from bot.errors import DatasetIncomplete
 from bot.system.files import publish, sha256_of
 from bot.system.progress import CountCallback

@@ -1,10 +1,10 @@
 """
-Run a program under limits, then end everything that it started: a script, started by :mod:`bot.members.command_run`.
+Run a program under limits, then end everything that it started: a script, started by :mod:`bot.members.program.command_run`.
 
 It is a process of its own, so that everything ends even when the bot is killed: orphans of the program become its
 children, and the kernel signals it when the bot dies. It imports only the standard library, so it starts in 30 ms.
 
-Arguments: the limits as JSON (:class:`bot.members.command_run.Limits` and the paths), then the program.
+Arguments: the limits as JSON (:class:`bot.members.program.command_run.Limits` and the paths), then the program.
 Standard output: one line of JSON, the report.
 """
 

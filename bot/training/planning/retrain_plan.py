@@ -20,10 +20,10 @@ from bot.members import registry
 from bot.members.fitting import Device
 from bot.members.member import Unit
 from bot.members.registry import FitSeconds, FitSize
-from bot.system.machine_times import MachineTimes, contention
+from bot.training.planning.machine_times import MachineTimes, contention
+from bot.training.planning.time_estimate import ASSUMED, Stage
 from bot.training.recipes import ResolvedRecipe
 from bot.training.splits import Split, embargo
-from bot.training.time_estimate import ASSUMED, Stage
 from bot.training.training_memory import FEATURES, FULL_ROWS, feature_count
 
 FULL_ERAS, FULL_TARGETS, FULL_GROUPS = 1_231, 40, 8
