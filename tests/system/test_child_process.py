@@ -177,6 +177,6 @@ def test_one_child_at_a_time_may_lock_the_state_directory(tmp_path, monkeypatch)
         monkeypatch.setenv(PARENT_VARIABLE, str(os.getppid()))
         with state_lock(tmp_path), pytest.raises(StateLocked, match="held by process"), state_lock(tmp_path):
             pass
-        monkeypatch.setenv(PARENT_VARIABLE, "1")
+        monkeypatch.setenv(PARENT_VARIABLE, str(os.getpid()))
         with pytest.raises(StateLocked), state_lock(tmp_path):
             pass
