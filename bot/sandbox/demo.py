@@ -49,8 +49,6 @@ def play(keep: Path | None) -> None:
         with Sandbox(world, clock=clock, schedule=Schedule(first_round=FIRST_ROUND, first_open=OPENED)) as sandbox:
             environment = {**_outside(), **settings_for(sandbox.url, root / "state")}
             environment["BOT_LOG_FORMAT"] = "console"
-            # The matrices of a tiny world keep one core busy; the threads of others would only wait for it.
-            environment.setdefault("OMP_NUM_THREADS", "1")
             for command in ("retrain", "submit --round latest", "submit --round latest"):
                 out.print(f"\n[bold]$ bot {command}[/]")
                 _run(command, environment, root)

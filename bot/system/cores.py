@@ -39,18 +39,27 @@ WAITING = {
 """Variables with which idle threads sleep at once, and pools do not multiply."""
 
 
-def usable_cores(cgroups: Path = CGROUPS, own: Path = OWN) -> int:
+def allowed_cores(cgroups: Path = CGROUPS, own: Path = OWN) -> float:
     """
-    Return the number of cores that this process may use, at least 1: those of its affinity, within the quota of its cgroup.
-
-    A quota of one core and a half counts as two, because one thread could not use it up.
+    Return the cores that this process may use: those of its affinity, within the quota of its cgroup, such as .5.
 
     Args:
         cgroups: Folder in which cgroups of version 2, or the controllers of version 1, are mounted.
         own: File that names the cgroups of this process.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([allowed, *(math.ceil(quota) for quota in _quotas(cgroups, own))]))
+    return min([allowed, *_quotas(cgroups, own)])
+
+
+def usable_cores(cgroups: Path = CGROUPS, own: Path = OWN) -> int:
+    """
+    Return the number of threads that use up :func:`allowed_cores`, at least 1; a core and a half take two.
+
+    Args:
+        cgroups: See :func:`allowed_cores`.
+        own: See :func:`allowed_cores`.
+    """
+    return max(1, math.ceil(allowed_cores(cgroups, own)))
 
 
 def limit_threads(environment: MutableMapping[str, str]) -> None:

@@ -1,7 +1,6 @@
 """Some columns and the newest eras of a file are downloaded by ranges, and an interrupted download goes on."""
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 
 import pyarrow as pa
@@ -14,40 +13,13 @@ from bot.errors import DatasetIncomplete, OperatorNeeded, RetryLater
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.server import Sandbox
-from bot.tournament.client import NumeraiClient
 from tests.data.store_files import ROWS, table
+from tests.harness.counting_client import CountingClient
 from tests.harness.installation import OPENED
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 COLUMNS = ("id", "era", "data_type", "feature_02", "feature_07", "target_ender_60")
 FILES = ("train.parquet", "validation.parquet")
-
-
-class Counting(NumeraiClient):
-    """A client that counts the bytes that it was sent."""
-
-    taken = 0
-
-    def download(self, filename, headers=None, **options):
-        return _Counted(self, super().download(filename, headers, **options))
-
-
-class _Counted:
-    def __init__(self, client, inner):
-        self._client, self._inner = client, inner
-
-    def __enter__(self):
-        download = self._inner.__enter__()
-
-        def counted():
-            for piece in download.chunks:
-                self._client.taken += len(piece)
-                yield piece
-
-        return replace(download, chunks=counted())
-
-    def __exit__(self, *error):
-        return self._inner.__exit__(*error)
 
 
 @pytest.fixture
@@ -71,7 +43,7 @@ def client(served, monkeypatch):
     monkeypatch.setattr("bot.data.transfer.ranges.GUESS", 1 << 10)
     monkeypatch.setattr("bot.data.transfer.column_download.GAP", 0)
     with Sandbox(served.parent, clock=SandboxClock(OPENED + timedelta(minutes=1), rate=0)) as sandbox:
-        made = Counting(api_url=sandbox.url, public_id=None, secret_key=None)
+        made = CountingClient(api_url=sandbox.url, public_id=None, secret_key=None)
         made.faults = sandbox.faults
         yield made
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import replace
 from datetime import timedelta
 
 import pyarrow.parquet as pq
@@ -13,42 +12,18 @@ from bot.errors import RetryLater
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.server import Sandbox
-from bot.tournament.client import NumeraiClient
 from tests.data.store_files import ROWS, table
+from tests.harness.counting_client import CountingClient
 from tests.harness.installation import OPENED
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 VALIDATION = "v5.3/validation.parquet"
 
 
-class Counting(NumeraiClient):
-    """A client that counts the bytes of a file it was sent."""
+class Counting(CountingClient):
+    """A client that counts the bytes of the validation file."""
 
-    taken = 0
-
-    def download(self, filename, headers=None, **options):
-        inner = super().download(filename, headers, **options)
-        if filename == VALIDATION:
-            return _Counted(self, inner)
-        return inner
-
-
-class _Counted:
-    def __init__(self, client, inner):
-        self._client, self._inner = client, inner
-
-    def __enter__(self):
-        download = self._inner.__enter__()
-
-        def counted():
-            for piece in download.chunks:
-                self._client.taken += len(piece)
-                yield piece
-
-        return replace(download, chunks=counted())
-
-    def __exit__(self, *error):
-        return self._inner.__exit__(*error)
+    counted = VALIDATION
 
 
 @pytest.fixture

@@ -225,7 +225,7 @@ def retrain_alone(
 
 
 def _forecast(settings: Settings, plan: ResolvedRecipe, client: NumeraiClient, bar: ProgressBar) -> Forecast | None:
-    """Print the plan of a retrain and give it to the bar; ``None`` where the data of now allow none: a sync may mend them."""
+    """Print the plan of a retrain and give it to the bar; ``None`` where the present data allow none, which a sync may change."""
     bar("plan", 0.0, "sizes, and times of this machine")
     try:
         forecast = open_forecast(settings, plan, client, lambda name: bar("plan", 0.0, f"measure {name}"))

@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from bot.system.cores import allowed_cores, usable_cores
 from bot.system.files import publish
 
 FILE = "speed.json"
@@ -87,7 +88,7 @@ class MachineTimes:
         except Exception as error:  # noqa: BLE001 - a plan without a figure is better than no retrain
             self.failed.append(f"{name} cannot be measured: {type(error).__name__}: {error}")
             return None
-        if os.getloadavg()[0] > BUSY * len(os.sched_getaffinity(0)):
+        if os.getloadavg()[0] > BUSY * usable_cores():
             self._of_busy[name] = found
         else:
             self.figures[name] = found
@@ -128,7 +129,7 @@ def contention() -> float:
 
 
 def identity() -> str:
-    """Return the machine's processor, its cores that this process may use, and the quota of its container."""
+    """Return the machine's processor, and the cores that this process may use."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -136,9 +137,4 @@ def identity() -> str:
     model = next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown processor"
     )
-    try:
-        quota = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-    except OSError:
-        quota = ["max"]
-    limit = "" if quota[0] == "max" else f", {int(quota[0]) / int(quota[1]):.2g} CPU"
-    return f"{model}, {len(os.sched_getaffinity(0))} cores{limit}"
+    return f"{model}, {allowed_cores():g} cores"

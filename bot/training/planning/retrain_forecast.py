@@ -164,8 +164,8 @@ def preview(
     try:
         store, metadata = EraStore.open(folder or data), FeatureMetadata.read(data / "features.json")
     except (DatasetIncomplete, OSError, ValueError):
-        download, told = _download(client, state_dir / "data", plan.data_version)
-        return assumed_size(plan, data, download=download, device=device, reason=f"no data yet: {told}")
+        download, known = _download(client, state_dir / "data", plan.data_version)
+        return assumed_size(plan, data, download=download, device=device, reason=f"no data yet: {known}")
     plan = without_targets(plan, left_out_targets(plan, store.manifest.targets))
     read = select_training_data(store, _returns(store), plan, metadata)
     split, resolved = split_eras(read, plan), resolved_eras(read, plan)
