@@ -35,6 +35,7 @@ from bot.judging.judge import (
 )
 from bot.judging.leakage import find_leaks
 from bot.judging.promotion import Evidence
+from bot.members.kept_scores import KeptScores
 from bot.members.rows import ChosenRows
 from bot.scoring.coverage import COVERAGE, if_covered
 from bot.scoring.metrics import row_noise
@@ -128,12 +129,14 @@ class Champions:
         recipe: Name of the recipe.
         synced: Store and feature returns of the challenger's data version.
         other_version: Champion of another data version, where one could be opened.
+        scores: Scores of judged models that are not computed again; ``None`` computes all.
     """
 
     artifacts: ArtifactStore
     recipe: str
     synced: Synced
     other_version: OpenedChampion | None = None
+    scores: KeptScores | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,7 +370,7 @@ def _score_champion(
         return positions
     rival: ScoresEras
     if not _has_other_version(artifact, synced):
-        rival = judged_ensemble(artifact, synced.store, synced.returns, (holdout.target,))
+        rival = judged_ensemble(artifact, synced.store, synced.returns, (holdout.target,), kept=champions.scores)
     elif other is not None and other.id == artifact.id:
         rival = OtherVersionChampion(champion=other.ensemble, data=data)
         positions = rival.shared(positions)

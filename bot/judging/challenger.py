@@ -52,11 +52,12 @@ from bot.judging._shared_steps import (
     write_golden,
 )
 from bot.judging.evaluation_file import CorrSummary, evaluation_json, summarize_corr
-from bot.judging.judge import Ensemble, JudgedEras, find_weights, judge, trained_here
+from bot.judging.judge import Ensemble, JudgedEras, find_weights, judge, kept_scores, trained_here
 from bot.judging.looks import read_looks
 from bot.judging.promotion import Decision, decide
 from bot.members import registry
 from bot.members.fitting import Device, Facts
+from bot.members.kept_scores import KeptScores
 from bot.members.member import Member, Unit
 from bot.members.registry import Needs
 from bot.serving.artifacts import Artifact, ArtifactStore
@@ -121,6 +122,7 @@ class _Job:
         plan: Recipe to train.
         synced: Store and history of its data version.
         data: History as the members read it.
+        scores: Scores of judged models from before.
         split: Training, validation and hold-out eras.
         resolved: Eras that a refit learns from.
         neutralizers: Features that exposure is measured to, in the order of the preprocessing.
@@ -132,6 +134,7 @@ class _Job:
     plan: ResolvedRecipe
     synced: Synced
     data: TrainingData
+    scores: KeptScores
     split: Split
     resolved: tuple[int, ...]
     neutralizers: tuple[str, ...]
@@ -225,6 +228,7 @@ class Retrainer:
             judgement = self._judge(job, folders, validated.ensemble, other)
             looks = read_looks(self.ledger_path, judgement.evidence.comparison)
             decision = decide(judgement.evidence, plan.recipe.floors, target=plan.target, pay=pay_of(plan), looks=looks)
+            job.scores.save()
             self.report_progress("write", 0.0, "files and decision")
             artifact = self._write(job, folders, facts, validated, judgement, decision)
         shutil.rmtree(checkpoint_folder(self.state_dir, plan.recipe.name), ignore_errors=True)
@@ -286,6 +290,7 @@ class Retrainer:
             plan=plan,
             synced=synced,
             data=data,
+            scores=kept_scores(self.state_dir),
             split=split,
             resolved=resolved,
             neutralizers=neutralizing_features(data, plan, metadata, split.train),
@@ -341,7 +346,7 @@ class Retrainer:
         """Find the members' weights by the recipe's rule, and score the ensemble, on the validation eras."""
         positions, target = job.split.validation, job.plan.target
         reference = self._reference(job, positions)
-        judged = _ensemble(job, folders.judged, job.plan.weights, trained_here(job.plan.members))
+        judged = _ensemble(job, folders.judged, job.plan.weights, trained_here(job.plan.members), kept=job.scores)
         share = self._validated_share(job)
         # Rules that search weights score the same eras first.
         scored = 0.0 if job.plan.recipe.weighting == "fixed" else share / 2
@@ -375,7 +380,13 @@ class Retrainer:
                 method=_method(job),
             ),
             Holdout(positions=positions, target=plan.target, reference=self._reference(job, positions)),
-            Champions(artifacts=self.artifacts, recipe=plan.recipe.name, synced=job.synced, other_version=other),
+            Champions(
+                artifacts=self.artifacts,
+                recipe=plan.recipe.name,
+                synced=job.synced,
+                other_version=other,
+                scores=job.scores,
+            ),
             report_progress=part(self.report_progress, "judge", share, 1.0),
         )
 
@@ -418,11 +429,18 @@ def _needs(unit: Unit) -> Needs:
     return registry.find(unit.owner.kind).needs(unit.owner)
 
 
-def _ensemble(job: _Job, folder: Path, weights: Mapping[str, float], members: Sequence[Member]) -> Ensemble:
-    """Return the members of *folder* as the ensemble that the recipe makes of them."""
+def _ensemble(
+    job: _Job,
+    folder: Path,
+    weights: Mapping[str, float],
+    members: Sequence[Member],
+    *,
+    kept: KeptScores | None = None,
+) -> Ensemble:
+    """Return the members of *folder* as the ensemble that the recipe makes of them, with scores from before."""
     return Ensemble(
         data=job.data.main,
-        members=Members(folder, members),
+        members=Members(folder, members, kept=kept),
         models=job.data.models,
         weights=weights,
         neutralizers=job.neutralizers,

@@ -22,6 +22,7 @@ from bot.findings import Absent
 from bot.history import feature_returns
 from bot.history.factor_history import FeatureReturns
 from bot.members import registry
+from bot.members.kept_scores import KeptScores
 from bot.members.member import Member, Unit, units
 from bot.members.rows import EraRows, HistoryInput, LiveFiles
 from bot.scoring.coverage import COVERAGE, if_covered
@@ -258,7 +259,14 @@ def trained_here(members: Sequence[Member]) -> tuple[Member, ...]:
     return tuple(one for one in members if not registry.find(one.kind).needs(one).elsewhere)
 
 
-def judged_ensemble(artifact: Artifact, store: EraStore, returns: FeatureReturns, targets: Sequence[str]) -> Ensemble:
+def judged_ensemble(
+    artifact: Artifact,
+    store: EraStore,
+    returns: FeatureReturns,
+    targets: Sequence[str],
+    *,
+    kept: KeptScores | None = None,
+) -> Ensemble:
     """
     Return the members that an artifact was judged by, on the data of *store*.
 
@@ -267,10 +275,11 @@ def judged_ensemble(artifact: Artifact, store: EraStore, returns: FeatureReturns
         store: Complete history.
         returns: Realised returns of all features of the store.
         targets: Targets that the caller will read.
+        kept: Scores that are not computed again; ``None`` computes all.
     """
     about: Mapping[str, Any] = artifact.manifest
     known = trained_here(members_of(about))
-    members = Members(artifact.folder, known, prefix=str(about["judged_prefix"]))
+    members = Members(artifact.folder, known, prefix=str(about["judged_prefix"]), kept=kept)
     data = TrainingSet.select(
         store, members.manifest, targets=tuple(targets), history_targets=(), lookback=0, table=returns
     )
@@ -314,9 +323,19 @@ def _model_columns(
     )
 
 
-def open_judged(artifact: Artifact, state_dir: Path) -> Ensemble:
+def kept_scores(state_dir: Path) -> KeptScores:
+    """Return the scores of judged models that a state directory keeps."""
+    return KeptScores(folder=state_dir / "judged_scores")
+
+
+def open_judged(artifact: Artifact, state_dir: Path, *, kept: KeptScores | None = None) -> Ensemble:
     """
     Return the members that an artifact was judged by, on the store it was trained on.
+
+    Args:
+        artifact: Artifact of any age.
+        state_dir: State directory.
+        kept: Scores that are not computed again; ``None`` computes all.
 
     Raises:
         DatasetIncomplete: The store is missing or damaged.
@@ -327,7 +346,7 @@ def open_judged(artifact: Artifact, state_dir: Path) -> Ensemble:
     targets = tuple(name for name in artifact.manifest["targets"] if name in store.manifest.targets)
     with state_lock(state_dir, "sync"):
         returns = feature_returns.update(store, history)
-    return judged_ensemble(artifact, store, returns, targets)
+    return judged_ensemble(artifact, store, returns, targets, kept=kept)
 
 
 def find_weights(

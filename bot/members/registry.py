@@ -182,6 +182,18 @@ class Model(Protocol):
         ...
 
 
+ScoreModel = Callable[[Model, EraRows], Mapping[str, Scores]]
+"""Function that returns a model's scores of an era's rows, as :meth:`Model.score` does."""
+
+
+class ScoresFromBefore(Protocol):
+    """Scores that need not be computed again; see :class:`bot.members.kept_scores.KeptScores`."""
+
+    def of(self, source: Source) -> ScoreModel | None:
+        """Return the function that scores a model, and computes less; ``None`` where the model has to compute all."""
+        ...
+
+
 class Kind(ABC):
     """
     A kind of members; one object serves all of them.

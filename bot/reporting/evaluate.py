@@ -22,8 +22,9 @@ from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import BadConfig
 from bot.features.feature_sets import FeatureMetadata
 from bot.findings import Absent, Finding
-from bot.judging.judge import learned_elsewhere, open_judged, unseen_positions
+from bot.judging.judge import kept_scores, learned_elsewhere, open_judged, unseen_positions
 from bot.judging.leakage import eras_used_by_artifact, find_leaks
+from bot.members.kept_scores import KeptScores
 from bot.reporting._era_measurements import EraMeasurements, UnseenEras, measure_eras
 from bot.reporting._figures import (
     bin_figures,
@@ -82,7 +83,8 @@ class Evaluator:
         """
         artifact = self.artifacts.open(identity)
         self.report_progress("report", 0.0, "eras of the artifact")
-        eras = self._unseen_eras(artifact)
+        scores = kept_scores(self.state_dir)
+        eras = self._unseen_eras(artifact, scores)
         block = overlap_eras(eras.target)
         neutral = self._fnc_features(eras)
         measured = self._measure(eras, neutral)
@@ -92,6 +94,7 @@ class Evaluator:
         churn = churn_figures(judgement, block=block)
         network = check_network(eras, part(self.report_progress, "report", *NETWORK))
         importance = check_importance(eras, measured, part(self.report_progress, "report", *IMPORTANCE))
+        scores.save()
         drift = check_drift(self.state_dir, eras.ensemble)
         parts: dict[str, object] = {
             **{f"regime {name}": regime for name, regime in regimes.items()},
@@ -124,11 +127,11 @@ class Evaluator:
             "not_computed": {**measured.absent, **reasons},
         }
 
-    def _unseen_eras(self, artifact: Artifact) -> UnseenEras:
+    def _unseen_eras(self, artifact: Artifact, scores: KeptScores) -> UnseenEras:
         """Return the judged members and the labelled eras from the start of their hold-out."""
         if isinstance(elsewhere := learned_elsewhere(artifact), Absent):
             raise BadConfig(f"artifact {artifact.id} cannot be evaluated: {elsewhere.reason}; its live scores count")
-        ensemble, target = open_judged(artifact, self.state_dir), str(artifact.manifest["target"])
+        ensemble, target = open_judged(artifact, self.state_dir, kept=scores), str(artifact.manifest["target"])
         store = ensemble.data.store
         positions = unseen_positions(artifact, np.flatnonzero(store.labelled(target)).tolist(), store.eras)
         if isinstance(positions, Absent):

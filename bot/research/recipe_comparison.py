@@ -33,7 +33,7 @@ from bot.tournament.columns import overlap_eras
 from bot.training.recipes import Recipe
 from bot.training.splits import Split
 from models.inference.ranks import rank_correlation
-from models.training.training_values import TrainingDiverged
+from models.stopping import TrainingDiverged
 
 BENCHMARK = "benchmark model"
 SCORES = ("CORR", "BMC", "MMC", "pay")

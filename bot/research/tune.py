@@ -34,8 +34,7 @@ from bot.tournament.columns import overlap_eras
 from bot.training.recipes import Recipe
 from bot.training.splits import Split, before_holdout, walk_forward
 from bot.training.training_data import TrainingData
-from models.stopping import TrainingStopped
-from models.training.training_values import TrainingDiverged
+from models.stopping import TrainingDiverged, TrainingStopped
 
 Floats = npt.NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from bot.features.preprocess import Prepared, Preprocess
 from bot.history.factor_history import HistoryState
 from bot.members import registry
 from bot.members.member import Member, units
-from bot.members.registry import OpenNetwork, Source
+from bot.members.registry import OpenNetwork, ScoresFromBefore, Source
 from bot.members.rows import EraRows, RawRows
 from bot.members.stored import from_manifest
 from bot.scoring.neutralize import neutralize, neutralize_to
@@ -64,6 +64,7 @@ class Members:
         prefix: Prefix of the models' file names.
         threads: Threads for scoring.
         open_network: Function that opens a network's file; ``None`` uses onnxruntime.
+        kept: Scores that are not computed again; ``None`` computes all.
 
     Raises:
         ValueError: A file does not load, or a model needs inputs that the preprocessing does not make.
@@ -78,22 +79,23 @@ class Members:
         prefix: str = "",
         threads: int = 1,
         open_network: OpenNetwork | None = None,
+        kept: ScoresFromBefore | None = None,
     ) -> None:
         self.manifest = _preprocess(folder, None)
         self._own = {one.feature_set: _preprocess(folder, one.feature_set) for one in members}
-        self.models = {
-            unit.owner.name: registry.find(unit.owner.kind).load(
-                Source(
-                    unit=unit,
-                    folder=folder,
-                    preprocess=self.preprocess_of(unit.owner),
-                    open_network=open_network or _with_onnxruntime(threads),
-                    prefix=prefix,
-                    threads=threads,
-                )
+        sources = {
+            unit.owner.name: Source(
+                unit=unit,
+                folder=folder,
+                preprocess=self.preprocess_of(unit.owner),
+                open_network=open_network or _with_onnxruntime(threads),
+                prefix=prefix,
+                threads=threads,
             )
             for unit in units(members)
         }
+        self.models = {name: registry.find(one.unit.owner.kind).load(one) for name, one in sources.items()}
+        self._kept = {} if kept is None else {name: kept.of(one) for name, one in sources.items()}
         read = (name for one in (self.manifest, *self._own.values()) for name in one.features)
         self.features = tuple(dict.fromkeys(read))
         state = folder / HISTORY
@@ -120,8 +122,9 @@ class Members:
             Raw score of each member, without members that cannot score this era. Shape ``(rows,)`` each.
         """
         scores: dict[str, np.ndarray] = {}
-        for model in self.models.values():
-            scores.update(model.score(rows))
+        for owner, model in self.models.items():
+            kept = self._kept.get(owner)
+            scores.update(model.score(rows) if kept is None else kept(model, rows))
         return scores
 
 

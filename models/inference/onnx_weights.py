@@ -7,16 +7,16 @@ initializer of each weight, and adds the few small ones that were folded.
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import torch
 from onnx import numpy_helper
 
-from models.network.network import Network
-from models.network.network_config import NetworkConfig
-from models.network.seeds import SeedAverage
+if TYPE_CHECKING:  # torch takes two seconds to import, and only `restore` needs it
+    from models.network.network import Network
+    from models.network.seeds import SeedAverage
 
 CONFIG_KEY, WEIGHTS_KEY = "network", "weights"
 """Metadata keys of the network's config, and of each weight's initializer and whether it is transposed."""
@@ -24,7 +24,7 @@ CONFIG_KEY, WEIGHTS_KEY = "network", "weights"
 Array = npt.NDArray[np.generic]
 
 
-def record(network: Network | SeedAverage, path: Path) -> None:
+def record(network: "Network | SeedAverage", path: Path) -> None:
     """Record the initializer of each weight of *network* in an exported file, and add the missing ones."""
     model = onnx.load(path)
     places: dict[tuple[tuple[int, ...], bytes], str] = {}
@@ -48,7 +48,7 @@ def record(network: Network | SeedAverage, path: Path) -> None:
     onnx.save(model, path)
 
 
-def restore(path: Path) -> SeedAverage:
+def restore(path: Path) -> "SeedAverage":
     """
     Return the networks of an exported file, in evaluation mode.
 
@@ -56,6 +56,12 @@ def restore(path: Path) -> SeedAverage:
         OSError: The file cannot be read.
         ValueError: The file was not exported by this bot, or before the export recorded weights.
     """
+    import torch  # noqa: PLC0415
+
+    from models.network.network import Network  # noqa: PLC0415
+    from models.network.network_config import NetworkConfig  # noqa: PLC0415
+    from models.network.seeds import SeedAverage  # noqa: PLC0415
+
     model = onnx.load(path)
     about = {entry.key: entry.value for entry in model.metadata_props}
     if WEIGHTS_KEY not in about or CONFIG_KEY not in about:

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from models.training.training_values import Evaluation, TrainingDiverged
+from models.stopping import TrainingDiverged
+from models.training.training_values import Evaluation
 
 
 class Part(Protocol):

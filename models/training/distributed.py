@@ -1,7 +1,8 @@
 """
 Train one network in several processes that ``torchrun`` starts, one device each.
 
-If a process is lost, the run ends; the next run continues from the checkpoint.
+If a process is lost, the run ends; the next run continues from the checkpoint. torch takes two seconds to import; a process
+that was started alone imports it when it fits a network, and not where it takes all fits from before.
 """
 
 import os
@@ -10,9 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
-
-import torch
-from torch import distributed
 
 Item = TypeVar("Item")
 
@@ -40,6 +38,8 @@ class Team:
     @classmethod
     def current(cls) -> "Team":
         """Return the team of this process; a team of one if it was started alone."""
+        from torch import distributed  # noqa: PLC0415
+
         if not (distributed.is_available() and distributed.is_initialized()):
             return cls()
         return cls(rank=distributed.get_rank(), size=distributed.get_world_size())
@@ -57,6 +57,8 @@ class Team:
         """Return the values of all processes, in the order of ranks."""
         if self.size == 1:
             return [value]
+        from torch import distributed  # noqa: PLC0415
+
         parts: list[Item | None] = [None] * self.size
         distributed.all_gather_object(parts, value)
         return [part for part in parts if part is not None]
@@ -65,6 +67,8 @@ class Team:
         """Return the leading process's value in every process."""
         if self.size == 1:
             return value
+        from torch import distributed  # noqa: PLC0415
+
         held = [value]
         distributed.broadcast_object_list(held, src=0)
         return held[0]
@@ -73,6 +77,9 @@ class Team:
         """Return in every process whether *flag* is set in any of them."""
         if self.size == 1:
             return flag
+        import torch  # noqa: PLC0415
+        from torch import distributed  # noqa: PLC0415
+
         votes = torch.tensor(int(flag))
         distributed.all_reduce(votes, op=distributed.ReduceOp.MAX)
         return bool(votes.item())
@@ -92,6 +99,9 @@ def team() -> Iterator[Team]:
     if size == 1:
         yield Team()
         return
+    import torch  # noqa: PLC0415
+    from torch import distributed  # noqa: PLC0415
+
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))

@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from models.network.network import Network
 from models.network.network_config import NetworkConfig
-from models.stopping import TrainingStopped
+from models.stopping import TrainingDiverged, TrainingStopped
 from models.training._era_feed import DeviceEra, EraFeed
 from models.training._era_order import EraOrder
 from models.training._losses import loss
@@ -38,7 +38,6 @@ from models.training.training_values import (
     Progress,
     Score,
     TrainedNetwork,
-    TrainingDiverged,
     TrainingOptions,
 )
 

@@ -19,10 +19,6 @@ The benchmark is NaN where unknown, ``None`` for an era without any. The score i
 """
 
 
-class TrainingDiverged(ArithmeticError):
-    """The loss became infinite or NaN; a lower learning rate or a smaller network may help."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOptions:
     """

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bot.cli.main import app
+from bot.cli.paths import report_paths
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
@@ -99,13 +100,18 @@ COMMANDS = (
 
 @dataclass
 class Ran:
-    """Manifests of both recipes' artifacts, the result of every command, and the number of submissions."""
+    """
+    Manifests of both recipes' artifacts, the result of every command, and the number of submissions.
+
+    The figures of the other recipe's artifact are those from kept scores, and those computed anew.
+    """
 
     manifest: dict[str, Any]
     other: dict[str, Any]
     results: dict[str, Result]
     submitted: int
     columns: str
+    figures: list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +138,7 @@ def ran(trained, world_folder, tmp_path_factory):
         store = ArtifactStore(installation.state / "artifacts")
         manifest, second = (store.open(store.champions(name)[0]).manifest for name in ("mine", "other"))
         (report,) = installation.state.glob("rounds/*/*/report.json")
+        figures = [_evaluated(installation, second["id"], anew=anew) for anew in (False, True)]
         (gate,) = (one for one in json.loads(report.read_text())["gates"] if one["gate"] == "columns")
         yield Ran(
             manifest=manifest,
@@ -139,7 +146,18 @@ def ran(trained, world_folder, tmp_path_factory):
             results=results,
             submitted=len(sandbox.tournament.submissions),
             columns=gate["value"],
+            figures=figures,
         )
+
+
+def _evaluated(installation, identity, *, anew):
+    """Return the figures of an artifact; *anew* evaluates it without the scores from before."""
+    if anew:
+        shutil.rmtree(installation.state / "judged_scores")
+        result = CliRunner().invoke(app, ["report", identity, "--again"])
+        assert result.exit_code == 0, result.output
+    found = json.loads(report_paths(installation.state, identity).figures.read_text())
+    return {name: one for name, one in found.items() if name != "evaluated_at"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -187,3 +205,10 @@ def test_recipes_that_share_members_train_them_once(ran):
     assert "from earlier fits, with equal options and data: mixer, second, renamed, residual" in (
         ran.results["retrain --recipe other"].output
     )
+
+
+def test_kept_scores_change_no_figure(ran):
+    """The report of the second recipe takes the scores of the first one's judgement, and equals one computed anew."""
+    kept, anew = ran.figures
+
+    assert kept == anew

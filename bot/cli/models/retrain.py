@@ -21,7 +21,6 @@ from bot.judging.adoption import is_adopted
 from bot.judging.challenger import Retrained, Retrainer
 from bot.members import registry
 from bot.members.network.options import NetworkOptions
-from bot.members.network.team import follow
 from bot.members.stored import from_manifest
 from bot.serving.artifacts import Artifact
 from bot.serving.names import ENSEMBLE
@@ -36,9 +35,8 @@ from bot.training.planning.time_estimate import Estimate, in_words
 from bot.training.recipe_sync import sync_for_one
 from bot.training.recipes import STARTER, Recipe, ResolvedRecipe
 from bot.training.tracking import tracking
-from models.stopping import TrainingStopped
+from models.stopping import TrainingDiverged, TrainingStopped
 from models.training.distributed import ProcessLost, Team, team
-from models.training.training_values import TrainingDiverged
 
 STARTER_FOLDER = "starter"
 """Folder of the state directory with the starter's data; it is removed once every slot has a champion."""
@@ -88,6 +86,8 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
                 leave_starter(settings)
                 members.tell(None)
             else:
+                from bot.members.network.team import follow  # noqa: PLC0415 - imports torch and LightGBM
+
                 logs.configure(**settings.logging | {"level": logging.WARNING})
                 follow(device=settings.device, should_stop=should_stop)
     except TrainingStopped as stopped:
