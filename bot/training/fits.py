@@ -17,6 +17,7 @@ import structlog
 from bot.members import registry
 from bot.members.fitting import Facts, FitJob
 from bot.system.files import publish, rename, sha256_of, sync
+from bot.training.training_memory import release_memory
 
 KEPT_S = 90 * 86400.0
 """Seconds after which a fit that was not used is removed."""
@@ -133,6 +134,7 @@ def _fit(job: FitJob, folder: Path) -> Facts:
         began = time.monotonic()
         facts = dict(kind.fit(replace(job, judged=scratch / "judged", served=scratch / "served")))
         facts["seconds"] = round(time.monotonic() - began, 1)
+        release_memory()
         for block in ("judged", "served"):
             for path in (scratch / block).iterdir():
                 kept = finished / block / path.name.removeprefix(owner)
