@@ -11,8 +11,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
@@ -22,6 +23,9 @@ from bot.daemon._alerts import Alerts
 from bot.daemon._background import BackgroundCall, StillWaiting
 from bot.errors import BotError, OperatorNeeded, RetryLater, RoundNotOpen, StateForbidden, StateUnwritable
 from bot.findings import Absent
+from bot.record import failures
+from bot.record.control import EVERY_SLOT
+from bot.record.failures import CRASHED, KINDS, Failure
 from bot.record.heartbeat import Heartbeat
 from bot.record.outbox import Outbox
 from bot.system.child_process import ChildProcess
@@ -60,9 +64,6 @@ NEAR = timedelta(minutes=2)
 WEEK = timedelta(days=7)
 BRISK_S = 3.0
 """Seconds between two looks near an expected opening."""
-
-REASONS = {75: "later", 65: "refused", 78: "needs the operator"}
-"""Meaning of an attempt's exit status. With any other one the attempt crashed."""
 
 NEXT_FALLBACK = "the bot keeps trying; after two such ends the next fallback fills the slot. The log has the place."
 """Body of the alert of an attempt that crashed or hung."""
@@ -135,6 +136,8 @@ class Daemon:
     _silent_since: float | None = None
     _look_at: float = 0.0
     _crashes: int = 0
+    _order: int | None = None
+    _paused: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self._numerai = BackgroundCall(lambda: partial(view, self.open_tournament()), done=self.wake.set)
@@ -218,6 +221,7 @@ class Daemon:
     def _look(self) -> float:
         seen = self._numerai.result(self.wait_s)
         self._end_outage()
+        self._obey(seen.now)
         if isinstance(seen.current, Absent):
             self._leave_round()
             self._log_once("round.waiting", seen.current.reason)
@@ -240,6 +244,20 @@ class Daemon:
         self._warn_near_close(current, seen.now)
         holds = [one.hold_until - time.monotonic() for one in self._owing(current) if one.running is None]
         return min(self.tick_s, max(WATCH_S, min(holds, default=self.tick_s)))
+
+    def _obey(self, now: datetime) -> None:
+        """Follow what a person asked for since the last look: pauses, their end, and attempts to make at once."""
+        paused = frozenset(one.slot for one in self.ledger.pauses(now))
+        newest = self.ledger.newest_order(after=self._order or 0)
+        if self._order is not None and (newest, paused) != (self._order, self._paused):
+            log.info("control.obeyed", paused=["every slot" if slot == EVERY_SLOT else slot for slot in sorted(paused)])
+            self._settled = False  # a slot that was paused may be owed again
+            for account in self.accounts:
+                account.hold_until = 0.0
+        self._order, self._paused = newest, paused
+
+    def _is_paused(self, slot: str) -> bool:
+        return slot in self._paused or EVERY_SLOT in self._paused
 
     def _owing(self, current: Round) -> list[AccountState]:
         """Return the accounts of which a slot may be unconfirmed, or whose slots are not known."""
@@ -277,6 +295,8 @@ class Daemon:
             self._log_once("account.unusable", str(error))
         else:
             log.error("account.crashed", kind=type(error).__name__, exc_info=error)
+        if self._round is not None and expected:
+            self._note(self._round, error)
         if isinstance(error, OperatorNeeded):
             self._alerts.open("account", "an account cannot be used", str(error))
         elif account.failures > 1:
@@ -297,18 +317,35 @@ class Daemon:
 
     def _owes(self, account: AccountState, current: Round) -> bool:
         """Return whether a slot of the account may be unconfirmed; true while its slots are not known."""
-        return account.slots is None or not all(self.ledger.settled(current.number, slot) for slot in account.slots)
+        if account.slots is None:
+            return EVERY_SLOT not in self._paused
+        return bool(self._owed(account, current))
+
+    def _owed(self, account: AccountState, current: Round) -> list[str]:
+        """Return the slots of the account that are neither confirmed nor paused."""
+        return [
+            slot
+            for slot in account.slots or ()
+            if not self._is_paused(slot) and not self.ledger.settled(current.number, slot)
+        ]
+
+    def _held_back(self, current: Round) -> list[str]:
+        """Return the paused slots that have no confirmed submission."""
+        slots = [slot for account in self.accounts for slot in account.slots or () if self._is_paused(slot)]
+        return [slot for slot in slots if not self.ledger.settled(current.number, slot)]
 
     def _settle(self, current: Round) -> None:
         """Mark the round as settled if every slot is confirmed, and close its alerts."""
         if any(account.running is not None or self._owes(account, current) for account in self.accounts):
             return
         self.heartbeat.mark("round", None)
+        held_back = self._held_back(current)
+        paused = f"; paused: {', '.join(held_back)}" if held_back else ""
         for name in CLOSED_BY_SUCCESS:  # also those that an earlier process opened
-            self._alerts.close(name, f"round {current.number} is confirmed")
+            self._alerts.close(name, f"round {current.number} is confirmed{paused}")
         self._alert_fallbacks(current)
         self.on_settled()
-        log.info("round.settled", round=current.number)
+        log.info("round.settled", round=current.number, **({"paused": held_back} if held_back else {}))
         self._settled = True  # in the end, so that a look that fails here is made again
 
     def _alert_fallbacks(self, current: Round) -> None:
@@ -359,21 +396,62 @@ class Daemon:
         except Exception:
             log.exception("attempt.unstoppable")  # the lock of the state directory keeps a second one from submitting
         log.error("round.hung", round=self._number, seconds=round(attempt.seconds))
-        title = f"round {self._number}: an attempt hung and was stopped after {attempt.seconds:.0f} s"
-        self._alerts.open("attempt", title, NEXT_FALLBACK)
+        self._report_end(f"an attempt hung and was stopped after {attempt.seconds:.0f} s")
+
+    def _report_end(self, what: str) -> None:
+        """Record and alert that an attempt ended without saying why."""
+        if self._round is not None:
+            self._note(self._round, what)
+        self._alerts.open("attempt", f"round {self._number}: {what}", NEXT_FALLBACK, occasion=self._occasion)
 
     def _report_failure(self, account: AccountState, attempt: ChildProcess, status: int) -> None:
         """Log why an attempt ended without a confirmation; alert a crash, and what only the operator ends."""
-        reason = REASONS.get(status) or crash(status)
-        log.warning("round.delayed", round=self._number, reason=reason)
-        if status not in REASONS:
-            title = f"round {self._number}: an attempt {reason} after {attempt.seconds:.0f} s"
-            self._alerts.open("attempt", title, NEXT_FALLBACK)
-        elif status != RetryLater.exit_code and self._round is not None and not self.is_busy():
+        reason = KINDS.get(status) or crash(status)
+        log.warning("round.delayed", round=self._number, reason=reason, cause=failures.headline(self._failures()))
+        if status not in KINDS:
+            self._report_end(f"an attempt {reason} after {attempt.seconds:.0f} s")
+        elif (
+            status != RetryLater.exit_code
+            and self._round is not None
+            and not self.is_busy()
+            and self._owes(account, self._round)
+        ):
             window_s = (self._round.closes_at - self._round.opens_at).total_seconds()
             account.hold_until = time.monotonic() + min(HOLD_S, HOLD_SHARE * window_s)
-            title = f"round {self._number}: {reason}"
-            self._alerts.open("round", title, "the log has the reason; see `bot doctor`")
+            self._alert_round(f"round {self._number}: {reason}", "the log has the reason; see `bot doctor`")
+
+    def _alert_round(self, title: str, without: str) -> None:
+        """Alert that the round is not confirmed, with the causes that the ledger has; *without* one, the given body."""
+        found = self._failures()
+        title = ": ".join(filter(None, (title, failures.headline(found))))
+        self._alerts.open("round", title, failures.details(found) or without, occasion=self._occasion)
+
+    def _failures(self) -> list[Failure]:
+        """Return why the open slots of the round failed; of an attempt as a whole only where no slot has its own cause."""
+        left = self._round
+        if left is None:
+            return []
+        try:
+            found = self.ledger.failures(left.number)
+            owed = [one for one in found if one.slot and not self.ledger.settled(left.number, one.slot)]
+        except BotError:
+            return []
+        return owed or [one for one in found if not one.slot]
+
+    def _note(self, round_: Round, cause: BaseException | str) -> None:
+        """Record why the round has no submission yet; a ledger that cannot be written costs the note alone."""
+        at = datetime.now(UTC)
+        if isinstance(cause, str):
+            stamp = at.isoformat()
+            failure = Failure(round=round_.number, slot="", kind=CRASHED, message=cause, first_at=stamp, last_at=stamp)
+        else:
+            failure = Failure.of(cause, round_number=round_.number, slot="", at=at)
+        with suppress(BotError):
+            self.ledger.record_failure(failure)
+
+    @property
+    def _occasion(self) -> str:
+        return "" if self._round is None else str(self._round.number)
 
     @property
     def _number(self) -> int | None:
@@ -386,7 +464,7 @@ class Daemon:
             minutes = current.seconds_left(now) / 60
             title = f"round {current.number} is not confirmed, {minutes:.0f} minutes left"
             self.heartbeat.mark("round", title)
-            self._alerts.open("round", title, "the bot keeps trying; see `bot doctor`")
+            self._alert_round(title, "the bot keeps trying; see `bot doctor`")
 
     def _leave_round(self) -> None:
         """Forget the round; if it was not settled, alert. The alert stays open until another round is settled."""
@@ -394,17 +472,29 @@ class Daemon:
         if left is not None and not self._settled:
             self._settle(left)
         if left is not None and not self._settled:
-            log.error("round.missed", round=left.number)
-            self.heartbeat.mark("round", f"round {left.number} closed without a confirmed submission")
-            self._alerts.open("round", f"round {left.number} was missed", "see `bot status` and the log")
+            self._report_missed(left)
+        if left is not None:
+            self.ledger.close_round(left.number, self._held_back(left), "paused", at=datetime.now(UTC))
         self._round, self._settled = None, False
         for account in self.accounts:
             account.slots, account.hold_until = None, 0.0
+
+    def _report_missed(self, left: Round) -> None:
+        """Record, log and alert a round that closed without a confirmed submission, and say why."""
+        slots = [slot for account in self.accounts for slot in self._owed(account, left)]
+        self.ledger.close_round(left.number, slots, "missed", at=datetime.now(UTC))
+        cause = failures.headline(self._failures())
+        log.error("round.missed", round=left.number, slots=slots, reason=cause)
+        closed = f"round {left.number} closed without a confirmed submission"
+        self.heartbeat.mark("round", ": ".join(filter(None, (closed, cause))))
+        self._alert_round(f"round {left.number} was missed", "see `bot status` and the log")
 
     def _count_outage(self, error: BotError) -> None:
         """Alert if Numerai has not answered for ``OUTAGE_S`` seconds, or if only the operator can help."""
         self._silent_since = self._silent_since or time.monotonic()
         if time.monotonic() - self._silent_since >= OUTAGE_S or isinstance(error, OperatorNeeded):
+            if self._round is not None:
+                self._note(self._round, error)
             self._alerts.open("numerai", "no usable answer from Numerai", str(error))
 
     def _end_outage(self) -> None:

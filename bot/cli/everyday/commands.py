@@ -79,7 +79,8 @@ def submit(
 @app.command()
 def status(
     round_: Annotated[
-        int | None, typer.Argument(metavar="[ROUND]", help="Show everything that is kept of one round.")
+        str | None,
+        typer.Argument(metavar="[ROUND]", help="Number of a round, or latest: show everything that is kept of it."),
     ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
 import structlog
 import typer
@@ -11,8 +12,9 @@ from rich.table import Table
 
 from bot import assembly
 from bot.cli.console import console, gate_result
-from bot.errors import BadConfig, BotError, RoundNotOpen
+from bot.errors import BadConfig, BotError, RoundNotOpen, SlotPaused
 from bot.live.selection import warn_unselected
+from bot.record.failures import Failure
 from bot.record.ledger import Entry, Ledger, rounds_folder
 from bot.settings import Settings, load_settings
 from bot.submission.submit import Receipt, Submitter
@@ -53,46 +55,97 @@ def submit_round(wanted: str, *, slot: str | None, account: str | None, dry_run:
         submitter = assembly.open_submitter(settings, client, ledger)
         # First of all: while the close is not known, one request that drips may take the whole of a short round.
         current = _open_round(client)
-        slots = _slots(settings, client, slot, failed)
+        if isinstance(current, Round):
+            ledger.record_round(current)
+        slots = _slots(settings, client, slot, failed, ledger, current)
+        slots = _unpaused(slots, ledger, client.server_now(), wanted=slot)
         if isinstance(current, RoundNotOpen):
-            late = _hand_in_late(submitter, slots, wanted, failed) if settings.late_policy == "queue" else ()
+            late = _hand_in_late(submitter, slots, wanted, failed, current) if settings.late_policy == "queue" else ()
             if not late and not failed:
                 raise current
         else:
             if wanted not in ("latest", str(current.number)):
                 raise RoundNotOpen(f"round {wanted} is not open; the open round is {current.number}")
             for one in submitter.in_turn(current, slots):
-                with _isolated(one, failed):
+                with _isolated(one, failed, ledger, current):
                     show_receipt(submitter.submit(current, one, force=force))
             for warning in warn_unselected(client, ledger, slots):
                 typer.echo(f"warning: {warning}", err=True)
     if failed:
-        worst = min(failed, key=lambda error: WORST_FIRST.index(error.exit_code))
-        for other in failed:
-            if other is not worst:
-                typer.echo(f"error: {other}", err=True)
-        raise worst
+        raise _worst(failed)
 
 
-def _slots(settings: Settings, client: NumeraiClient, wanted: str | None, failed: list[BotError]) -> tuple[Slot, ...]:
-    """Return the slots to fill; note in *failed* those that are no model of the account."""
-    matched = assembly.match_slots(settings, client)
+def _worst(failed: Sequence[BotError]) -> BotError:
+    """Return the worst failure, and print the others."""
+    worst = min(failed, key=lambda error: WORST_FIRST.index(error.exit_code))
+    for other in failed:
+        if other is not worst:
+            typer.echo(f"error: {other}", err=True)
+    return worst
+
+
+def _slots(
+    settings: Settings,
+    client: NumeraiClient,
+    wanted: str | None,
+    failed: list[BotError],
+    ledger: Ledger,
+    current: Round | RoundNotOpen,
+) -> tuple[Slot, ...]:
+    """Return the slots to fill; note in *failed* and in the ledger those that are no model of the account."""
+    try:
+        matched = assembly.match_slots(settings, client)
+    except BotError as error:
+        _record(ledger, current, error)
+        raise
     if wanted is not None and wanted not in matched:
         raise BadConfig(f"slot {wanted!r} is not configured; configured slots: {', '.join(matched)}")
-    chosen = [one for name, one in matched.items() if wanted in (None, name)]
-    failed += [one for one in chosen if isinstance(one, BadConfig)]
-    return tuple(one for one in chosen if isinstance(one, Slot))
+    chosen = {name: one for name, one in matched.items() if wanted in (None, name)}
+    for name, one in chosen.items():
+        if isinstance(one, BadConfig):
+            _record(ledger, current, one, slot=name)
+            failed.append(one)
+    return tuple(one for one in chosen.values() if isinstance(one, Slot))
+
+
+def _unpaused(slots: Sequence[Slot], ledger: Ledger, now: datetime, *, wanted: str | None) -> tuple[Slot, ...]:
+    """
+    Return the slots that no person has paused; say which are.
+
+    Raises:
+        SlotPaused: The slot that the command names is paused.
+    """
+    left = []
+    for one in slots:
+        try:
+            ledger.check_unpaused(one.name, now)
+        except SlotPaused as paused:
+            if wanted is not None:
+                raise
+            typer.echo(f"{paused}; nothing is done for it", err=True)
+        else:
+            left.append(one)
+    return tuple(left)
+
+
+def _record(ledger: Ledger, current: Round | RoundNotOpen, error: Exception, *, slot: str = "") -> None:
+    """Record why a slot, or every slot, could not be filled in the open round."""
+    if isinstance(current, Round):
+        failure = Failure.of(error, round_number=current.number, slot=slot, at=datetime.now(UTC))
+        with suppress(BotError):  # a full disk is often the cause; the error is raised in any case
+            ledger.record_failure(failure)
 
 
 @contextmanager
-def _isolated(slot: Slot, failed: list[BotError]) -> Iterator[None]:
+def _isolated(slot: Slot, failed: list[BotError], ledger: Ledger, current: Round | RoundNotOpen) -> Iterator[None]:
     """Note the failure of one slot in *failed*, whatever it is: the other slots of the account are filled all the same."""
     try:
         yield
-    except BotError as error:
+    except BotError as error:  # the submitter has recorded it
         failed.append(error)
     except Exception as error:
         log.exception("slot.crashed", slot=slot.name)
+        _record(ledger, current, error, slot=slot.name)
         failed.append(BotError(f"slot {slot.name}: {type(error).__name__}: {error}; the log has the traceback"))
 
 
@@ -104,12 +157,14 @@ def _open_round(client: NumeraiClient) -> Round | RoundNotOpen:
         return closed
 
 
-def _hand_in_late(submitter: Submitter, slots: Sequence[Slot], wanted: str, failed: list[BotError]) -> Sequence[Entry]:
+def _hand_in_late(
+    submitter: Submitter, slots: Sequence[Slot], wanted: str, failed: list[BotError], current: RoundNotOpen
+) -> Sequence[Entry]:
     """Hand in what a closed round left unsent; return and print the entries."""
     number = int(wanted) if re.fullmatch(r"[0-9]{1,9}", wanted) else None
     late: list[Entry] = []
     for slot in slots:
-        with _isolated(slot, failed):
+        with _isolated(slot, failed, submitter.ledger, current):
             late += submitter.queue((slot,), number)
     for one in late:
         typer.echo(f"round {one.round}, slot {one.slot}: handed in late; counts for the next round until replaced")
