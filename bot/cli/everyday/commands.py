@@ -12,7 +12,10 @@ import typer
 from bot.cli.extras import needs_packages
 
 app = typer.Typer()
+alert = typer.Typer(no_args_is_help=True, help="Try the alerts.")
+app.add_typer(alert, name="alert")
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Account = Annotated[str | None, typer.Option(help="One of several accounts in bot.toml.")]
 
 
@@ -90,6 +93,55 @@ def status(
     from bot.cli.everyday.status import show_status
 
     show_status(round_, as_json=as_json, watch=watch)
+
+
+@app.command()
+def pause(
+    slot: Annotated[str | None, typer.Argument(metavar="[SLOT]", help="Default: every slot.")] = None,
+    *,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="End of the pause: 2026-12-24, '2026-12-24 18:00', 6h, 2d or 1w.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Upload nothing for a slot until a time, or until `bot resume`."""
+    from bot.cli.answer import show
+    from bot.cli.everyday import control
+
+    show(control.pause(slot or None, end=until), as_json=as_json)
+
+
+@app.command()
+def resume(
+    slot: Annotated[str | None, typer.Argument(metavar="[SLOT]", help="Default: every pause.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """End a pause; the open round is filled at once."""
+    from bot.cli.answer import show
+    from bot.cli.everyday import control
+
+    show(control.resume(slot or None), as_json=as_json)
+
+
+@app.command()
+def retry(*, as_json: Json = False) -> None:
+    """Let the running bot try the open round again now."""
+    from bot.cli.answer import show
+    from bot.cli.everyday import control
+
+    show(control.retry(), as_json=as_json)
+
+
+@alert.command("test")
+def alert_test(*, as_json: Json = False) -> None:
+    """Send a test message to every address of BOT_ALERT_URLS."""
+    from bot.cli.answer import show
+    from bot.cli.everyday.alert import send_alert_test
+
+    answer, code = send_alert_test()
+    show(answer, as_json=as_json)
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -1,5 +1,7 @@
 """`bot run`: the daemon, or its jobs that need no key (`--trainer`)."""
 
+from contextlib import ExitStack
+
 from bot.daemon import process, wiring
 from bot.record.ledger import rounds_folder
 from bot.settings import load_settings
@@ -11,7 +13,11 @@ def run_daemon(*, trainer: bool) -> None:
     """Hold the state directory and run until stopped: the whole daemon, or only sync and retrain for a *trainer*."""
     settings = load_settings()
     logs.configure(**settings.logging, rounds=rounds_folder(settings.ledger_path))
-    with state_lock(settings.state_dir, "trainer" if trainer else "bot"):
+    # A dry run of its own works beside a live bot, but not beside one in the same mode.
+    locks = ["trainer"] if trainer else ["bot", *(["dry-run"] if settings.mode == "dry-run" else [])]
+    with ExitStack() as held:
+        for name in locks:
+            held.enter_context(state_lock(settings.state_dir, name))
         if trainer:
             process.serve_jobs(wiring.open_trainer(settings))
         else:

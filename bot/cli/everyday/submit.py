@@ -49,7 +49,8 @@ def submit_round(wanted: str, *, slot: str | None, account: str | None, dry_run:
     settings = load_settings(mode="dry-run" if dry_run else None).of_account(account)
     logs.configure(**settings.logging, rounds=rounds_folder(settings.ledger_path))
     failed: list[BotError] = []
-    with state_lock(settings.state_dir):
+    # A dry run has its own ledger and its own folder of rounds, so it works beside a bot that submits.
+    with state_lock(settings.state_dir, "bot" if settings.mode == "live" else "dry-run"):
         ledger = Ledger(settings.ledger_path)
         client = assembly.open_client(settings)
         submitter = assembly.open_submitter(settings, client, ledger)
