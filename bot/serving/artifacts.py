@@ -317,6 +317,24 @@ class ArtifactStore:
             raise ArtifactInvalid(f"{shown(identity)!r} is not the id of an artifact; `bot verify` lists them")
         return self.root / identity
 
+    def find(self, beginning: str) -> str:
+        """
+        Return the id of the artifact whose id is *beginning*, or begins with it.
+
+        Raises:
+            ArtifactInvalid: *beginning* is no part of an id, or no artifact or several begin with it.
+        """
+        if self.folder(beginning).is_dir():
+            return beginning
+        found = [identity for identity in self.identities() if identity.startswith(beginning)]
+        if len(found) > 1:
+            raise ArtifactInvalid(
+                f"{len(found)} artifacts begin with {beginning}: {', '.join(found)}; write more of the id"
+            )
+        if not found:
+            raise ArtifactInvalid(f"artifact {beginning} is not in {self.root}; `bot verify` lists them")
+        return found[0]
+
     def _pointer(self, recipe: str) -> Path:
         if not is_file_name(recipe):
             raise BadConfig(f"recipe name {shown(recipe)!r} cannot be the name of a file; rename the recipe")

@@ -9,14 +9,18 @@ from typing import Annotated
 
 import typer
 
+from bot.cli import completion
+from bot.cli._groups import Grouped
 from bot.cli.extras import needs_packages
 
 app = typer.Typer()
-alert = typer.Typer(no_args_is_help=True, help="Try the alerts.")
+alert = typer.Typer(cls=Grouped, no_args_is_help=True, help="Try the alerts.")
 app.add_typer(alert, name="alert")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Account = Annotated[str | None, typer.Option(help="One of several accounts in bot.toml.")]
+Account = Annotated[
+    str | None, typer.Option(help="One of several accounts in bot.toml.", autocompletion=completion.accounts)
+]
 
 
 @app.command()
@@ -62,7 +66,10 @@ def run(
 def submit(
     round_: Annotated[str, typer.Option("--round", help="`latest`, or the number of the open round.")] = "latest",
     slot: Annotated[
-        str | None, typer.Option(help="One of the account's models; default: every configured slot.")
+        str | None,
+        typer.Option(
+            help="One of the account's models; default: every configured slot.", autocompletion=completion.slots
+        ),
     ] = None,
     account: Account = None,
     *,
@@ -83,7 +90,11 @@ def submit(
 def status(
     round_: Annotated[
         str | None,
-        typer.Argument(metavar="[ROUND]", help="Number of a round, or latest: show everything that is kept of it."),
+        typer.Argument(
+            metavar="ROUND",
+            help="Number of a round, or latest: show everything that is kept of it.",
+            autocompletion=completion.rounds,
+        ),
     ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -97,7 +108,10 @@ def status(
 
 @app.command()
 def pause(
-    slot: Annotated[str | None, typer.Argument(metavar="[SLOT]", help="Default: every slot.")] = None,
+    slot: Annotated[
+        str | None,
+        typer.Argument(metavar="SLOT", help="Default: every slot.", autocompletion=completion.slots),
+    ] = None,
     *,
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="End of the pause: 2026-12-24, '2026-12-24 18:00', 6h, 2d or 1w.")
@@ -113,7 +127,10 @@ def pause(
 
 @app.command()
 def resume(
-    slot: Annotated[str | None, typer.Argument(metavar="[SLOT]", help="Default: every pause.")] = None,
+    slot: Annotated[
+        str | None,
+        typer.Argument(metavar="SLOT", help="Default: every pause.", autocompletion=completion.slots),
+    ] = None,
     *,
     as_json: Json = False,
 ) -> None:

@@ -9,6 +9,7 @@ from bot.settings import load_settings
 def promote_artifact(artifact: str) -> None:
     """Make an artifact the champion of the recipe it was trained for, and print what its gate decided."""
     store = assembly.open_artifacts(load_settings())
+    artifact = store.find(artifact)
     manifest = store.open(artifact).manifest
     recipe, decision = manifest["recipe"]["name"], manifest.get("decision", {"promote": True})
     store.promote(recipe, artifact, by="operator")
