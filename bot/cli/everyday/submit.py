@@ -197,4 +197,6 @@ def show_receipt(receipt: Receipt) -> None:
     table.add_row("submission", receipt.submission_id or "none: dry run, set BOT_MODE=live to upload")
     table.add_row("outcome", f"[bold green]{receipt.outcome}[/]" if receipt.submission_id else receipt.outcome)
     table.add_row("seconds", f"{receipt.seconds_used:.1f} used, {receipt.seconds_left:.0f} left until the close")
+    if out.is_terminal:
+        out.print()  # lines of the log stand above
     out.print(table)
