@@ -20,7 +20,7 @@ def _quiet(find: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
             return []
 
     # typer looks at the parameters, and `wraps` would show those of `find`.
-    del complete.__wrapped__  # type: ignore[attr-defined]
+    del complete.__wrapped__
     complete.__annotations__ = {"incomplete": str, "return": list}
     return complete
 

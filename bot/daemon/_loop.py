@@ -10,7 +10,7 @@ before it: whatever raises, the next look tries again within seconds.
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ import structlog
 from bot.daemon._accounts import AccountState, RoundLedger, Tournament
 from bot.daemon._alerts import Alerts
 from bot.daemon._background import BackgroundCall, StillWaiting
+from bot.daemon.hooks import CONFIRMED, MISSED
 from bot.errors import BotError, OperatorNeeded, RetryLater, RoundNotOpen, StateForbidden, StateUnwritable
 from bot.findings import Absent
 from bot.record import failures
@@ -110,6 +111,7 @@ class Daemon:
         heartbeat: Receives a beat and the current problems from every look.
         outbox: Queue of alerts.
         on_settled: Called when every slot of a round has been confirmed.
+        happened: Called with the name of a hook and its content when a round was confirmed or missed.
         is_busy: Returns whether a job runs whose result may let a refused round pass, such as a first training.
         tick_s: Longest pause between two looks, in seconds.
         submits_late: Whether predictions that a closed round left unsent are sent for the next round.
@@ -126,6 +128,7 @@ class Daemon:
     is_busy: Callable[[], bool]
     tick_s: float
     submits_late: bool = False
+    happened: Callable[[str, Mapping[str, object]], None] = lambda _event, _content: None
     wait_s: float = WATCH_S
     wake: threading.Event = field(default_factory=threading.Event)
     _numerai: BackgroundCall[View] = field(init=False)
@@ -346,6 +349,12 @@ class Daemon:
         self._alert_fallbacks(current)
         self.on_settled()
         log.info("round.settled", round=current.number, **({"paused": held_back} if held_back else {}))
+        slots = [slot for account in self.accounts for slot in account.slots or () if slot not in held_back]
+        if slots:
+            filled = {slot: self.ledger.filled_by(current.number, slot) for slot in slots}
+            self.happened(
+                CONFIRMED, {"round": current.number, "slots": slots, "filled_by": filled, "paused": held_back}
+            )
         self._settled = True  # in the end, so that a look that fails here is made again
 
     def _alert_fallbacks(self, current: Round) -> None:
@@ -488,6 +497,8 @@ class Daemon:
         closed = f"round {left.number} closed without a confirmed submission"
         self.heartbeat.mark("round", ": ".join(filter(None, (closed, cause))))
         self._alert_round(f"round {left.number} was missed", "see `bot status` and the log")
+        reasons = [{"slot": one.slot, **one.to_json()} for one in self._failures()]
+        self.happened(MISSED, {"round": left.number, "slots": slots, "reason": cause, "failures": reasons})
 
     def _count_outage(self, error: BotError) -> None:
         """Alert if Numerai has not answered for ``OUTAGE_S`` seconds, or if only the operator can help."""

@@ -8,7 +8,7 @@ after the uploaded bytes were read back; a dry run leaves ``rehearsed``. The tab
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -362,6 +362,25 @@ class Ledger(Control):
         """Return round and slot of each one that was recorded as ``missed`` or ``paused`` since a round."""
         rows = self._select("SELECT round, slot FROM event WHERE name = ? AND round >= ?", f"round.{state}", since)
         return frozenset((row["round"], row["slot"]) for row in rows)
+
+    def first_hook(self, hook: str, round_number: int, *, at: datetime) -> bool:
+        """Record that a round is handed to a hook; return whether it was not before."""
+        known = self._select("SELECT 1 FROM event WHERE name = ? AND round = ?", f"hook.{hook}", round_number)
+        if not known:
+            with kill_point("ledger.first_hook"), self._transaction():
+                self._event(f"hook.{hook}", at.isoformat(), round_number, None, {})
+        return not known
+
+    def told_champions(self) -> dict[str, str]:
+        """Return the champion by recipe that hooks were told of last; empty before the first time."""
+        rows = self._select("SELECT detail FROM event WHERE name = 'hook.champions' ORDER BY id")
+        return {recipe: one for row in rows for recipe, one in json.loads(row["detail"]).items()}
+
+    def tell_champions(self, champions: Mapping[str, str], *, at: datetime) -> None:
+        """Record the champions that hooks are told of; with an empty first list, that there were none."""
+        if champions or not self.told_champions():
+            with kill_point("ledger.tell_champions"), self._transaction():
+                self._event("hook.champions", at.isoformat(), None, None, champions or {"": ""})
 
     def newest_rounds(self, *, limit: int) -> tuple[int, ...]:
         """Return the numbers of the newest rounds that were seen, tried or submitted, newest first."""

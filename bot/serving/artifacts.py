@@ -16,7 +16,7 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -224,6 +224,14 @@ class ArtifactStore:
             raise ArtifactInvalid(
                 f"{self._pointer(recipe)} is damaged; point it at an artifact with `bot promote ID`"
             ) from None
+
+    def all_champions(self) -> dict[str, str]:
+        """Return the champion's id of each recipe that has one; damaged pointers are left out."""
+        found = {}
+        for pointer in sorted((self.root / "champions").glob("*.json")):
+            with suppress(NoChampion, ArtifactInvalid, BadConfig):
+                found[pointer.stem] = self.champions(pointer.stem)[0]
+        return found
 
     def has_champion(self, recipe: str) -> bool:
         """Return whether the recipe has a champion; a damaged pointer counts as one."""

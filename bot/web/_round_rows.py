@@ -66,7 +66,8 @@ def round_rows(ledger: Ledger, scores: RoundScores, *, now: datetime, limit: int
     for entry in ledger.entries(limit=50 * limit):
         entries.setdefault(entry.round, []).append(entry)
     marks = {state: ledger.closed(state, since=numbers[-1]) for state in ("missed", "paused")}
-    scored, rows = scores.since(numbers[-1]), []
+    scored = scores.since(numbers[-1])
+    rows: list[Row] = []
     for place, number in enumerate(numbers):
         seen = ledger.seen(number)
         # A round that only `bot submit` of an earlier bot has seen has no times; the newest one may still be open.
