@@ -56,6 +56,9 @@ WATCH_S = 0.5
 WARN = timedelta(minutes=20)
 """Time before the close at which an unconfirmed round is alerted; half the window if that is shorter."""
 
+FRESH_S = 60.0
+"""Seconds for the first attempt at a round, in which no alert is raised for want of a confirmation."""
+
 OUTAGE_S = 300.0
 """Seconds without an answer from Numerai before an alert."""
 
@@ -139,6 +142,7 @@ class Daemon:
     _silent_since: float | None = None
     _look_at: float = 0.0
     _crashes: int = 0
+    _has_ended: bool = False
     _order: int | None = None
     _paused: frozenset[str] = frozenset()
 
@@ -343,18 +347,17 @@ class Daemon:
             return
         self.heartbeat.mark("round", None)
         held_back = self._held_back(current)
-        paused = f"; paused: {', '.join(held_back)}" if held_back else ""
+        done = [slot for account in self.accounts for slot in account.slots or () if slot not in held_back]
+        paused = f"paused: {', '.join(held_back) or 'every slot'}" if held_back or not done else ""
+        how = "; ".join(filter(None, ("is confirmed" if done else "", paused)))
         for name in CLOSED_BY_SUCCESS:  # also those that an earlier process opened
-            self._alerts.close(name, f"round {current.number} is confirmed{paused}")
+            self._alerts.close(name, f"round {current.number}: {how}" if paused else f"round {current.number} {how}")
         self._alert_fallbacks(current)
         self.on_settled()
         log.info("round.settled", round=current.number, **({"paused": held_back} if held_back else {}))
-        slots = [slot for account in self.accounts for slot in account.slots or () if slot not in held_back]
-        if slots:
-            filled = {slot: self.ledger.filled_by(current.number, slot) for slot in slots}
-            self.happened(
-                CONFIRMED, {"round": current.number, "slots": slots, "filled_by": filled, "paused": held_back}
-            )
+        if done:
+            filled = {slot: self.ledger.filled_by(current.number, slot) for slot in done}
+            self.happened(CONFIRMED, {"round": current.number, "slots": done, "filled_by": filled, "paused": held_back})
         self._settled = True  # in the end, so that a look that fails here is made again
 
     def _alert_fallbacks(self, current: Round) -> None:
@@ -388,7 +391,7 @@ class Daemon:
             status, overdue = None, attempt.seconds > attempt.limit_s
         if status is None and not overdue:
             return False
-        account.running = None
+        account.running, self._has_ended = None, True
         account.hold_until = time.monotonic() + min(self.tick_s, AGAIN_S)
         if self._round is None:  # the attempt sent late predictions between two rounds
             account.hold_until = time.monotonic() + HOLD_S
@@ -469,8 +472,12 @@ class Daemon:
     def _warn_near_close(self, current: Round, now: datetime) -> None:
         """Alert while there is still time to act."""
         window = current.closes_at - current.opens_at
+        left_s = current.seconds_left(now)
+        running = [one.running for one in self._owing(current)]
+        if all(one and one.seconds < FRESH_S for one in running) and left_s > 2 * FRESH_S and not self._has_ended:
+            return  # the bot has just started, or the round has just opened; most attempts end well within seconds
         if current.closes_at - now <= min(WARN, window / 2):
-            minutes = current.seconds_left(now) / 60
+            minutes = left_s / 60
             title = f"round {current.number} is not confirmed, {minutes:.0f} minutes left"
             self.heartbeat.mark("round", title)
             self._alert_round(title, "the bot keeps trying; see `bot doctor`")
@@ -484,7 +491,7 @@ class Daemon:
             self._report_missed(left)
         if left is not None:
             self.ledger.close_round(left.number, self._held_back(left), "paused", at=datetime.now(UTC))
-        self._round, self._settled = None, False
+        self._round, self._settled, self._has_ended = None, False, False
         for account in self.accounts:
             account.slots, account.hold_until = None, 0.0
 

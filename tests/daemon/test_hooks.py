@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from contextlib import closing
+from datetime import timedelta
 
 import pytest
 import structlog
@@ -124,12 +125,11 @@ def test_a_failing_hook_is_a_line_of_the_log(state, monkeypatch, command, reason
 def test_a_new_champion_is_told_whoever_promoted_it(state, out):
     """The first look takes note of what is there; afterwards every change is told once, also to a restarted bot."""
     store = ArtifactStore(state / "artifacts")
-    first, second = (
-        store.write(files={"gbm.txt": one}, manifest=manifest("demo"), at=OPENED).id for one in (b"a", b"b")
-    )
+    first = store.write(files={"gbm.txt": b"a"}, manifest=manifest("demo"), at=OPENED).id
     store.promote("demo", first)
     hooks = make(state, on_promoted=keeping(out))
     hooks._look()
+    second = store.write(files={"gbm.txt": b"b"}, manifest=manifest("demo"), at=OPENED + timedelta(days=1)).id
     store.promote("demo", second)
     hooks._look()
     make(state, on_promoted=keeping(out))._look()

@@ -371,3 +371,25 @@ def test_a_retry_that_a_person_asks_for_ends_the_hold(loop, tournament):
 
     assert held == 1
     assert [tournament.ledger.settled(1405, slot) for slot in SLOTS] == [True, True]
+
+
+def test_a_restart_near_the_close_alerts_only_when_its_attempt_fails(loop, tournament, no_hold):
+    """While the first attempt of a bot that starts late still runs, nothing is wrong; once it has failed, there is."""
+    tournament.now, tournament.outcome = OPENED + timedelta(minutes=50), None
+    steps(loop)
+    during = messages(loop)
+    tournament.outcome = 75
+    steps(loop)
+
+    assert during == []
+    assert messages(loop) == [("alert", "round 1405 is not confirmed, 10 minutes left")]
+
+
+def test_an_attempt_that_takes_long_near_the_close_is_alerted(loop, tournament):
+    """After a minute without a result there is still time to act, and the person hears of it."""
+    tournament.now, tournament.outcome = OPENED + timedelta(minutes=50), None
+    steps(loop, 1)
+    tournament.attempts[0].seconds = 61.0
+    steps(loop, 2)
+
+    assert messages(loop) == [("alert", "round 1405 is not confirmed, 10 minutes left")]
