@@ -4,6 +4,7 @@ Commands of every day: names, options and help.
 A command imports its module when it is called, so that `--help` loads no library.
 """
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -79,11 +80,12 @@ def submit(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a confirmed submission, or one that the bot did not make.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Submit the open round and confirm it, or report why not."""
     from bot.cli.everyday.submit import submit_round
 
-    submit_round(round_, slot=slot, account=account or None, dry_run=dry_run, force=force)
+    submit_round(round_, slot=slot, account=account or None, dry_run=dry_run, force=force, as_json=as_json)
 
 
 @app.command()
@@ -166,6 +168,7 @@ def scores(
     account: Account = None,
     *,
     offline: Annotated[bool, typer.Option("--offline", help="Show the scores kept here; use no network.")] = False,
+    as_json: Json = False,
 ) -> None:
     """
     Fetch and show live scores, and export them as parquet.
@@ -174,34 +177,40 @@ def scores(
     """
     from bot.cli.everyday.scores import show_scores
 
-    show_scores(account or None, offline=offline)
+    show_scores(account or None, offline=offline, as_json=as_json)
 
 
 @app.command()
 def health(
-    *, trainer: Annotated[bool, typer.Option("--trainer", help="Check `bot run --trainer` instead.")] = False
+    *,
+    trainer: Annotated[bool, typer.Option("--trainer", help="Check `bot run --trainer` instead.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check the daemon: exit code 0 if well, 75 with reasons if not."""
     from bot.cli.everyday.health import find_problems
 
     problems = find_problems(trainer=trainer)
+    if as_json:
+        typer.echo(json.dumps({"healthy": not problems, "problems": problems}))
     for problem in problems:
         typer.echo(problem, err=True)
     if problems:
         raise typer.Exit(75)
-    typer.echo("healthy")
+    if not as_json:
+        typer.echo("healthy")
 
 
 @app.command()
-def backup() -> None:
+def backup(*, as_json: Json = False) -> None:
     """
     Back up the ledger and delete files of old rounds.
 
     `bot run` does it daily.
     """
+    from bot.cli.answer import show
     from bot.cli.everyday.backup import back_up
 
-    back_up()
+    show(back_up(), as_json=as_json)
 
 
 @app.command()

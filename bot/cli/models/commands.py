@@ -15,6 +15,7 @@ from bot.cli._groups import Grouped
 from bot.cli.extras import needs_packages, needs_training_packages
 
 app = typer.Typer()
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 recipes = typer.Typer(cls=Grouped, help="List and show recipes.", invoke_without_command=True)
 app.add_typer(recipes, name="recipes")
@@ -88,15 +89,18 @@ def promote(
     artifact: Annotated[
         str, typer.Argument(help="Id of an artifact, or its beginning.", autocompletion=completion.artifacts)
     ],
+    *,
+    as_json: Json = False,
 ) -> None:
     """
     Make an artifact the champion of its recipe.
 
     It may be one that the promotion gate has kept back.
     """
+    from bot.cli.answer import show as show_answer
     from bot.cli.models.champion import promote_artifact
 
-    promote_artifact(artifact)
+    show_answer(promote_artifact(artifact), as_json=as_json)
 
 
 @app.command()
@@ -104,19 +108,21 @@ def rollback(
     recipe: Annotated[
         str | None, typer.Option(help="Recipe; default: every recipe in use.", autocompletion=completion.recipes)
     ] = None,
+    *,
+    as_json: Json = False,
 ) -> None:
     """Go back to the champion before the current one."""
     from bot.cli.models.champion import roll_back
 
-    roll_back(recipe)
+    roll_back(recipe, as_json=as_json)
 
 
 @app.command()
-def verify() -> None:
+def verify(*, as_json: Json = False) -> None:
     """Check every artifact's files against their recorded sha256."""
     from bot.cli.models.verify import verify_artifacts
 
-    verify_artifacts()
+    verify_artifacts(as_json=as_json)
 
 
 @app.command()
@@ -177,20 +183,24 @@ def unpack(
 
 
 @recipes.callback()
-def _list(context: typer.Context) -> None:
+def _list(context: typer.Context, *, as_json: Json = False) -> None:
     """List recipes: members, memory, time of the last training, champion."""
     if context.invoked_subcommand is None:
         from bot.cli.models.recipes import list_recipes
 
-        list_recipes()
+        list_recipes(as_json=as_json)
 
 
 @recipes.command()
-def show(name: Annotated[str, typer.Argument(help="Name of a recipe.", autocompletion=completion.recipes)]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a recipe.", autocompletion=completion.recipes)],
+    *,
+    as_json: Json = False,
+) -> None:
     """Print a recipe with every value, in the present form."""
     from bot.cli.models.recipes import show_recipe
 
-    show_recipe(name)
+    show_recipe(name, as_json=as_json)
 
 
 @recipes.command("schema")

@@ -40,6 +40,7 @@ def report(
     again: Annotated[
         bool, typer.Option("--again", help="Evaluate again, on the eras that have resolved since.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print paths and figures as JSON.")] = False,
 ) -> None:
     """
     Write the page about an artifact and print its path.
@@ -48,7 +49,7 @@ def report(
     """
     from bot.cli.research.report import write_report
 
-    write_report(artifact, again=again)
+    write_report(artifact, again=again, as_json=as_json)
 
 
 @app.command()
