@@ -45,20 +45,22 @@ WARNED, FAILED, PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
 COLOURS = {"warning": WARNED, "error": FAILED, "critical": FAILED}
 
 
-def human_line(event: Mapping[str, Any], *, colours: bool = False) -> str:
+def human_line(event: Mapping[str, Any], *, colours: bool = False, encoding: str = "utf-8") -> str:
     """
     Return one line for an event, and below it the traceback of an exception.
 
     Args:
         event: Fields of the event, with ``event``, ``level`` and ``timestamp``.
         colours: Paint warnings yellow and errors red, for a terminal.
+        encoding: Encoding of the terminal; one without a middle dot gets a hyphen.
     """
     level = str(event.get("level", "info"))
     about = [f"round {event['round']}" if event.get("round") is not None else "", str(event.get("slot") or "")]
     words = _words(event)
     if level in COLOURS:
         words = f"{level}: {words}"
-    line = f"{_clock(event.get('timestamp'))}  {' · '.join(filter(None, (*about, words)))}"
+    dot = " · " if "·".encode(encoding, "ignore") else " - "
+    line = f"{_clock(event.get('timestamp'))}  {dot.join(filter(None, (*about, words)))}"
     line = "".join(one if one.isprintable() else " " for one in line)
     if colours and level in COLOURS:
         line = f"{COLOURS[level]}{line}{PLAIN}"

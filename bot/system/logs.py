@@ -114,7 +114,8 @@ class _HumanRenderer:
     """Render an event as a line for a person, as a structlog processor."""
 
     def __call__(self, _logger: object, _method: str, event: Event) -> str:
-        return human_line(event, colours=sys.stderr.isatty() and "NO_COLOR" not in os.environ)
+        colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+        return human_line(event, colours=colours, encoding=getattr(sys.stderr, "encoding", None) or "utf-8")
 
 
 class _LogFiles:

@@ -43,6 +43,13 @@ def test_an_event_without_words_shows_name_and_fields():
     assert said(event="round.open", round=1) == "round 1 · round open"
 
 
+def test_a_terminal_without_the_dot_gets_a_hyphen():
+    """An old terminal shows no escaped character between the parts of a line."""
+    line = human_line({"timestamp": AT, "event": "submission.uploaded", "round": 7}, encoding="ascii")
+
+    assert line.endswith("round 7 - uploaded")
+
+
 def test_a_name_from_outside_stays_in_its_line():
     """Line ends and control characters of a value do not reach the terminal."""
     assert said(event="x", reason="a\n\x1b[2Jb") == "x: a  [2Jb"

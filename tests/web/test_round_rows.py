@@ -152,3 +152,15 @@ def test_the_same_cause_is_one_event_and_another_one_is_new(ledger):
 
     assert news == [True, False, False, True]
     assert (failure.attempts, failure.kind) == (4, "refused")
+
+
+def test_the_next_opening_is_that_of_earlier_weeks(ledger, path, tmp_path):
+    """With a week of rounds the next one is expected where the week before had one; with less nothing is claimed."""
+    seen(ledger, 1405, days=0)
+    early = overview(tmp_path, path, now=OPENED + timedelta(hours=3))["next_opening"]
+    for day in (1, 2, 3, 4, 7):
+        seen(ledger, 1405 + day, days=day)
+    late = overview(tmp_path, path, now=OPENED + timedelta(days=7, hours=3))["next_opening"]
+
+    assert early is None
+    assert late == (OPENED + timedelta(days=8)).isoformat()
