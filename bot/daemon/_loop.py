@@ -143,6 +143,7 @@ class Daemon:
     _look_at: float = 0.0
     _crashes: int = 0
     _has_ended: bool = False
+    _was_paused: bool = False
     _order: int | None = None
     _paused: frozenset[str] = frozenset()
 
@@ -262,6 +263,7 @@ class Daemon:
             for account in self.accounts:
                 account.hold_until = 0.0
         self._order, self._paused = newest, paused
+        self._was_paused = self._was_paused or bool(paused)
 
     def _is_paused(self, slot: str) -> bool:
         return slot in self._paused or EVERY_SLOT in self._paused
@@ -450,12 +452,12 @@ class Daemon:
             return []
         return owed or [one for one in found if not one.slot]
 
-    def _note(self, round_: Round, cause: BaseException | str) -> None:
+    def _note(self, round_: Round, cause: BaseException | str, *, kind: str = CRASHED) -> None:
         """Record why the round has no submission yet; a ledger that cannot be written costs the note alone."""
         at = datetime.now(UTC)
         if isinstance(cause, str):
             stamp = at.isoformat()
-            failure = Failure(round=round_.number, slot="", kind=CRASHED, message=cause, first_at=stamp, last_at=stamp)
+            failure = Failure(round=round_.number, slot="", kind=kind, message=cause, first_at=stamp, last_at=stamp)
         else:
             failure = Failure.of(cause, round_number=round_.number, slot="", at=at)
         with suppress(BotError):
@@ -491,7 +493,7 @@ class Daemon:
             self._report_missed(left)
         if left is not None:
             self.ledger.close_round(left.number, self._held_back(left), "paused", at=datetime.now(UTC))
-        self._round, self._settled, self._has_ended = None, False, False
+        self._round, self._settled, self._has_ended, self._was_paused = None, False, False, bool(self._paused)
         for account in self.accounts:
             account.slots, account.hold_until = None, 0.0
 
@@ -499,6 +501,8 @@ class Daemon:
         """Record, log and alert a round that closed without a confirmed submission, and say why."""
         slots = [slot for account in self.accounts for slot in self._owed(account, left)]
         self.ledger.close_round(left.number, slots, "missed", at=datetime.now(UTC))
+        if self._was_paused and not self._failures():
+            self._note(left, "it was paused until shortly before the close", kind=KINDS[RetryLater.exit_code])
         cause = failures.headline(self._failures())
         log.error("round.missed", round=left.number, slots=slots, reason=cause)
         closed = f"round {left.number} closed without a confirmed submission"

@@ -393,3 +393,14 @@ def test_an_attempt_that_takes_long_near_the_close_is_alerted(loop, tournament):
     steps(loop, 2)
 
     assert messages(loop) == [("alert", "round 1405 is not confirmed, 10 minutes left")]
+
+
+def test_a_round_that_was_resumed_too_late_says_so(loop, tournament):
+    """Paused until the close, and resumed then: the round is missed, and its reason is the pause."""
+    tournament.ledger.pause("", until=None, at=OPENED)
+    steps(loop)
+    tournament.ledger.resume(None, at=OPENED)
+    tournament.now = OPENED + timedelta(hours=1)
+    steps(loop)
+
+    assert messages(loop) == [("alert", "round 1405 was missed: it was paused until shortly before the close")]
