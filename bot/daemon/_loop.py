@@ -492,15 +492,20 @@ class Daemon:
         if left is not None and not self._settled:
             self._report_missed(left)
         if left is not None:
-            self.ledger.close_round(left.number, self._held_back(left), "paused", at=datetime.now(UTC))
+            self._close_round(left, self._held_back(left) or [EVERY_SLOT] * (EVERY_SLOT in self._paused), "paused")
         self._round, self._settled, self._has_ended, self._was_paused = None, False, False, bool(self._paused)
         for account in self.accounts:
             account.slots, account.hold_until = None, 0.0
 
+    def _close_round(self, left: Round, slots: Sequence[str], state: str) -> None:
+        """Record how a round closed for *slots*; a ledger that cannot be written delays neither alert nor next round."""
+        with suppress(BotError):
+            self.ledger.close_round(left.number, slots, state, at=datetime.now(UTC))
+
     def _report_missed(self, left: Round) -> None:
         """Record, log and alert a round that closed without a confirmed submission, and say why."""
         slots = [slot for account in self.accounts for slot in self._owed(account, left)]
-        self.ledger.close_round(left.number, slots, "missed", at=datetime.now(UTC))
+        self._close_round(left, slots, "missed")
         if self._was_paused and not self._failures():
             self._note(left, "it was paused until shortly before the close", kind=KINDS[RetryLater.exit_code])
         cause = failures.headline(self._failures())

@@ -97,7 +97,7 @@ def _rows_of(
         entry, failure = known.get(slot), failures.get(slot, common)
         if entry is not None and entry.state != UNSENT:
             yield _row(number, slot, entry.state, entry)
-        elif (number, slot) in marks["paused"] or {slot, EVERY_SLOT} & held_back:
+        elif {(number, slot), (number, EVERY_SLOT)} & marks["paused"] or {slot, EVERY_SLOT} & held_back:
             yield _row(number, slot, "paused", entry)
         else:
             late = entry is not None and ledger.queued(number, slot)

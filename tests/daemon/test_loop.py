@@ -404,3 +404,15 @@ def test_a_round_that_was_resumed_too_late_says_so(loop, tournament):
     steps(loop)
 
     assert messages(loop) == [("alert", "round 1405 was missed: it was paused until shortly before the close")]
+
+
+def test_a_round_that_was_paused_to_its_close_is_recorded_as_paused(loop, tournament):
+    """A pause of every slot, whose names were never asked for, leaves no missed round in the ledger."""
+    tournament.ledger.pause("", until=None, at=OPENED)
+    steps(loop)
+    tournament.now = OPENED + timedelta(hours=2)
+    steps(loop)
+
+    assert tournament.ledger.closed("paused", since=1405) == {(1405, "")}
+    assert tournament.ledger.closed("missed", since=1405) == frozenset()
+    assert messages(loop) == []
