@@ -49,15 +49,14 @@ def open_artifacts(settings: Settings) -> ArtifactStore:
 
 def find_artifact(settings: Settings, identity: str | None) -> str:
     """
-    Return *identity*, or the champion of the first recipe in use where it is ``None``.
+    Return the id that *identity* begins, or the champion of the first recipe in use where it is ``None``.
 
     Raises:
         NoChampion: Nothing has been promoted yet.
-        ArtifactInvalid: *identity* is not an id.
+        ArtifactInvalid: *identity* is not the beginning of exactly one id.
     """
-    if identity:
-        open_artifacts(settings).folder(identity)
-    return identity or open_artifacts(settings).champions(recipes_in_use(settings)[0])[0]
+    store = open_artifacts(settings)
+    return store.find(identity) if identity else store.champions(recipes_in_use(settings)[0])[0]
 
 
 def open_submitter(settings: Settings, client: NumeraiClient, ledger: Ledger) -> "Submitter":

@@ -10,6 +10,7 @@ Errors that the bot raises, sorted by what has to happen next.
     |  |- DatasetIncomplete          a file is truncated, stale or not published yet
     |  |- StorageUnavailable         the storage of packs failed
     |  |- StateLocked                another process holds the state directory
+    |  |- SlotPaused                 `bot pause` holds the slot back
     |  `- StateUnwritable            the disk is full or failing, or the ledger is busy
     |- RefuseToSubmit           65   an upload would be wrong
     |  |- SchemaMismatch             the data do not fit the artifact
@@ -26,6 +27,9 @@ Errors that the bot raises, sorted by what has to happen next.
 
 Numbers are exit codes. A message is one line: the problem, its cause, and how to fix it.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class BotError(Exception):
@@ -80,6 +84,10 @@ class StateLocked(RetryLater):
     """Another process of the bot holds the state directory."""
 
 
+class SlotPaused(RetryLater):
+    """An operator has paused the slot; nothing is uploaded for it until the pause ends."""
+
+
 class StateUnwritable(RetryLater):
     """A file or a row of the ledger could not be written; no upload was based on it."""
 
@@ -95,7 +103,17 @@ class SchemaMismatch(RefuseToSubmit):
 
 
 class GateFailed(RefuseToSubmit):
-    """At least one gate refused the submission; the message names each with its value and limit."""
+    """
+    At least one gate refused the submission; the message names each with its value and limit.
+
+    Attributes:
+        gates: Findings of the gates that refused, each a :class:`bot.findings.Finding`; empty where the error has no more
+            than its message.
+    """
+
+    def __init__(self, message: str, *, gates: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.gates = tuple(gates)
 
 
 class ArtifactInvalid(RefuseToSubmit):

@@ -14,6 +14,8 @@ class Finding:
         value: Measured value.
         limit: Limit of the value, in words.
         message: Reason of a refusal and the way to fix it.
+        remedy: The way to fix it alone; empty where the message has it only as a part.
+        setting: Name of the setting that holds the limit, such as ``BOT_MAX_EXPOSURE``; empty where none does.
     """
 
     gate: str
@@ -21,6 +23,8 @@ class Finding:
     value: float | str
     limit: str
     message: str
+    remedy: str = ""
+    setting: str = ""
 
 
 @dataclass(frozen=True, slots=True)

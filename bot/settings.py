@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -241,6 +242,13 @@ class Settings(BaseSettings):
     ping_url: SecretStr | None = Field(
         default=None, description="URL to ping after every confirmed round, as healthchecks.io expects."
     )
+    on_confirmed: str = Field(
+        default="",
+        description="Command that `bot run` starts after a confirmed round, by its absolute path; it gets JSON on standard"
+        " input, and no key.",
+    )
+    on_missed: str = Field(default="", description="Command after a missed round: as `BOT_ON_CONFIRMED`.")
+    on_promoted: str = Field(default="", description="Command after a new champion: as `BOT_ON_CONFIRMED`.")
     http_host: str = Field(default="127.0.0.1", description="Address of the daemon's pages.")
     http_port: int | None = Field(
         default=None,
@@ -359,6 +367,18 @@ class Settings(BaseSettings):
                 "must be 16 to 200 letters, digits, - or _; make one with"
                 " `python3 -c 'import secrets; print(secrets.token_urlsafe())'`"
             )
+        return value
+
+    @field_validator("on_confirmed", "on_missed", "on_promoted")
+    @classmethod
+    def _check_hook(cls, value: str) -> str:
+        try:
+            words = shlex.split(value)
+        except ValueError as error:
+            raise ValueError(f"is no command: {str(error).lower()}") from None
+        # A name would be looked for in folders that the bot does not choose, such as the working folder.
+        if words and not Path(words[0]).is_absolute():
+            raise ValueError(f"must begin with an absolute path, not {words[0]!r}")
         return value
 
     @field_validator("trusted_keys")

@@ -1,11 +1,14 @@
 """Entry point of `bot`: run a command and turn errors into one line and an exit code."""
 
+import json
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import typer
 
+from bot.cli.answer import error_content
 from bot.cli.app import app
 from bot.errors import BotError
 from bot.system import redaction
@@ -25,13 +28,18 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except BotError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+        _end(error)
     except OSError as error:
         if error.filename is None:  # not a refusal of a file
             raise
-        refused = state_error(Path(os.fsdecode(error.filename)), error)
-        typer.echo(f"error: {refused}", err=True)
-        sys.exit(refused.exit_code)
+        _end(state_error(Path(os.fsdecode(error.filename)), error))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end(error: BotError) -> NoReturn:
+    """Print an error as one line on standard error, with ``--json`` also as JSON on standard output; exit with its code."""
+    if "--json" in sys.argv:
+        typer.echo(json.dumps(error_content(error)))
+    typer.echo(f"error: {error}", err=True)
+    sys.exit(error.exit_code)

@@ -1,7 +1,9 @@
 """Where the bot keeps its files, read without the settings model: `bot health` runs every half minute."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bot.system.setting_sources import STATE_DIR, choice, read_settings
 from bot.tournament.columns import DEFAULT_DATA_VERSION
@@ -16,11 +18,13 @@ class StatePaths:
         state_dir: The state directory.
         ledger: The ledger of the mode.
         data_version: The data version of the settings.
+        slots: Recipe of each slot of all accounts, as far as the settings name them in a readable way.
     """
 
     state_dir: Path
     ledger: Path
     data_version: str
+    slots: Mapping[str, str]
 
 
 def state_paths() -> StatePaths:
@@ -37,7 +41,23 @@ def state_paths() -> StatePaths:
         state_dir=state_dir,
         ledger=state_dir / ("ledger.sqlite" if live else "ledger-dry-run.sqlite"),
         data_version=str(settings.get("data_version", DEFAULT_DATA_VERSION)),
+        slots=_slots(settings),
     )
+
+
+def _slots(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the recipe of each slot; what the settings model would refuse is left out."""
+    accounts = settings.get("accounts")
+    tables = [settings.get("slots"), *(accounts.values() if isinstance(accounts, Mapping) else ())]
+    found: dict[str, str] = {}
+    for table in tables:
+        slots = table.get("slots", table) if isinstance(table, Mapping) else table
+        if isinstance(slots, str):
+            pairs = (part.partition("=") for part in slots.split(","))
+            slots = {name.strip(): recipe.strip() for name, _, recipe in pairs}
+        if isinstance(slots, Mapping):
+            found |= {str(name): recipe for name, recipe in slots.items() if name and isinstance(recipe, str)}
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,13 @@
 """The state of one account in the open round, and the methods of tournament and ledger that the loop calls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from bot.daemon._background import BackgroundCall
+from bot.record.control import Pause
+from bot.record.failures import Failure
 from bot.system.child_process import ChildProcess
 from bot.tournament.rounds import Round
 
@@ -37,6 +39,21 @@ class RoundLedger(Protocol):
 
     def opening_times(self) -> tuple[datetime, ...]:
         """Return when the last rounds opened."""
+
+    def record_failure(self, failure: Failure) -> bool:
+        """Record why an attempt failed."""
+
+    def failures(self, round_number: int) -> tuple[Failure, ...]:
+        """Return the newest failure of each slot of the round."""
+
+    def close_round(self, round_number: int, slots: Sequence[str], state: str, *, at: datetime) -> None:
+        """Record the slots of a round that closed for them without a submission: ``missed`` or ``paused``."""
+
+    def pauses(self, now: datetime) -> tuple[Pause, ...]:
+        """Return the pauses that last."""
+
+    def newest_order(self, *, after: int = 0) -> int:
+        """Return the number of the newest order of a person."""
 
     def unsent(self) -> Round | None:
         """Return the newest round if its predictions were finished and never sent."""

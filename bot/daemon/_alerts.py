@@ -23,9 +23,9 @@ class Alerts:
         self._outbox = outbox
         self._owed: dict[str, Callable[[], object]] = {}
 
-    def open(self, name: str, title: str, body: str) -> None:
-        """Open an alert, unless it is open; its message is queued once."""
-        self._owed[name] = partial(self._outbox.alert, name, title, body, at=datetime.now(UTC))
+    def open(self, name: str, title: str, body: str, *, occasion: str = "") -> None:
+        """Open an alert, unless it is open; its message is queued once, or once for each *occasion*."""
+        self._owed[name] = partial(self._outbox.alert, name, title, body, at=datetime.now(UTC), occasion=occasion)
         self.flush()
 
     def close(self, name: str, body: str) -> None:

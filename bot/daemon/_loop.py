@@ -10,9 +10,10 @@ before it: whatever raises, the next look tries again within seconds.
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
@@ -20,8 +21,12 @@ import structlog
 from bot.daemon._accounts import AccountState, RoundLedger, Tournament
 from bot.daemon._alerts import Alerts
 from bot.daemon._background import BackgroundCall, StillWaiting
+from bot.daemon.hooks import CONFIRMED, MISSED
 from bot.errors import BotError, OperatorNeeded, RetryLater, RoundNotOpen, StateForbidden, StateUnwritable
 from bot.findings import Absent
+from bot.record import failures
+from bot.record.control import EVERY_SLOT
+from bot.record.failures import CRASHED, KINDS, Failure
 from bot.record.heartbeat import Heartbeat
 from bot.record.outbox import Outbox
 from bot.system.child_process import ChildProcess
@@ -51,6 +56,9 @@ WATCH_S = 0.5
 WARN = timedelta(minutes=20)
 """Time before the close at which an unconfirmed round is alerted; half the window if that is shorter."""
 
+FRESH_S = 60.0
+"""Seconds for the first attempt at a round, in which no alert is raised for want of a confirmation."""
+
 OUTAGE_S = 300.0
 """Seconds without an answer from Numerai before an alert."""
 
@@ -60,9 +68,6 @@ NEAR = timedelta(minutes=2)
 WEEK = timedelta(days=7)
 BRISK_S = 3.0
 """Seconds between two looks near an expected opening."""
-
-REASONS = {75: "later", 65: "refused", 78: "needs the operator"}
-"""Meaning of an attempt's exit status. With any other one the attempt crashed."""
 
 NEXT_FALLBACK = "the bot keeps trying; after two such ends the next fallback fills the slot. The log has the place."
 """Body of the alert of an attempt that crashed or hung."""
@@ -109,6 +114,7 @@ class Daemon:
         heartbeat: Receives a beat and the current problems from every look.
         outbox: Queue of alerts.
         on_settled: Called when every slot of a round has been confirmed.
+        happened: Called with the name of a hook and its content when a round was confirmed or missed.
         is_busy: Returns whether a job runs whose result may let a refused round pass, such as a first training.
         tick_s: Longest pause between two looks, in seconds.
         submits_late: Whether predictions that a closed round left unsent are sent for the next round.
@@ -125,6 +131,7 @@ class Daemon:
     is_busy: Callable[[], bool]
     tick_s: float
     submits_late: bool = False
+    happened: Callable[[str, Mapping[str, object]], None] = lambda _event, _content: None
     wait_s: float = WATCH_S
     wake: threading.Event = field(default_factory=threading.Event)
     _numerai: BackgroundCall[View] = field(init=False)
@@ -135,6 +142,10 @@ class Daemon:
     _silent_since: float | None = None
     _look_at: float = 0.0
     _crashes: int = 0
+    _has_ended: bool = False
+    _was_paused: bool = False
+    _order: int | None = None
+    _paused: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self._numerai = BackgroundCall(lambda: partial(view, self.open_tournament()), done=self.wake.set)
@@ -218,6 +229,7 @@ class Daemon:
     def _look(self) -> float:
         seen = self._numerai.result(self.wait_s)
         self._end_outage()
+        self._obey(seen.now)
         if isinstance(seen.current, Absent):
             self._leave_round()
             self._log_once("round.waiting", seen.current.reason)
@@ -240,6 +252,21 @@ class Daemon:
         self._warn_near_close(current, seen.now)
         holds = [one.hold_until - time.monotonic() for one in self._owing(current) if one.running is None]
         return min(self.tick_s, max(WATCH_S, min(holds, default=self.tick_s)))
+
+    def _obey(self, now: datetime) -> None:
+        """Follow what a person asked for since the last look: pauses, their end, and attempts to make at once."""
+        paused = frozenset(one.slot for one in self.ledger.pauses(now))
+        newest = self.ledger.newest_order(after=self._order or 0)
+        if self._order is not None and (newest, paused) != (self._order, self._paused):
+            log.info("control.obeyed", paused=["every slot" if slot == EVERY_SLOT else slot for slot in sorted(paused)])
+            self._settled = False  # a slot that was paused may be owed again
+            for account in self.accounts:
+                account.hold_until = 0.0
+        self._order, self._paused = newest, paused
+        self._was_paused = self._was_paused or bool(paused)
+
+    def _is_paused(self, slot: str) -> bool:
+        return slot in self._paused or EVERY_SLOT in self._paused
 
     def _owing(self, current: Round) -> list[AccountState]:
         """Return the accounts of which a slot may be unconfirmed, or whose slots are not known."""
@@ -277,6 +304,8 @@ class Daemon:
             self._log_once("account.unusable", str(error))
         else:
             log.error("account.crashed", kind=type(error).__name__, exc_info=error)
+        if self._round is not None and expected:
+            self._note(self._round, error)
         if isinstance(error, OperatorNeeded):
             self._alerts.open("account", "an account cannot be used", str(error))
         elif account.failures > 1:
@@ -297,18 +326,40 @@ class Daemon:
 
     def _owes(self, account: AccountState, current: Round) -> bool:
         """Return whether a slot of the account may be unconfirmed; true while its slots are not known."""
-        return account.slots is None or not all(self.ledger.settled(current.number, slot) for slot in account.slots)
+        if account.slots is None:
+            return EVERY_SLOT not in self._paused
+        return bool(self._owed(account, current))
+
+    def _owed(self, account: AccountState, current: Round) -> list[str]:
+        """Return the slots of the account that are neither confirmed nor paused."""
+        return [
+            slot
+            for slot in account.slots or ()
+            if not self._is_paused(slot) and not self.ledger.settled(current.number, slot)
+        ]
+
+    def _held_back(self, current: Round) -> list[str]:
+        """Return the paused slots that have no confirmed submission."""
+        slots = [slot for account in self.accounts for slot in account.slots or () if self._is_paused(slot)]
+        return [slot for slot in slots if not self.ledger.settled(current.number, slot)]
 
     def _settle(self, current: Round) -> None:
         """Mark the round as settled if every slot is confirmed, and close its alerts."""
         if any(account.running is not None or self._owes(account, current) for account in self.accounts):
             return
         self.heartbeat.mark("round", None)
+        held_back = self._held_back(current)
+        done = [slot for account in self.accounts for slot in account.slots or () if slot not in held_back]
+        paused = f"paused: {', '.join(held_back) or 'every slot'}" if held_back or not done else ""
+        how = "; ".join(filter(None, ("is confirmed" if done else "", paused)))
         for name in CLOSED_BY_SUCCESS:  # also those that an earlier process opened
-            self._alerts.close(name, f"round {current.number} is confirmed")
+            self._alerts.close(name, f"round {current.number}: {how}" if paused else f"round {current.number} {how}")
         self._alert_fallbacks(current)
         self.on_settled()
-        log.info("round.settled", round=current.number)
+        log.info("round.settled", round=current.number, **({"paused": held_back} if held_back else {}))
+        if done:
+            filled = {slot: self.ledger.filled_by(current.number, slot) for slot in done}
+            self.happened(CONFIRMED, {"round": current.number, "slots": done, "filled_by": filled, "paused": held_back})
         self._settled = True  # in the end, so that a look that fails here is made again
 
     def _alert_fallbacks(self, current: Round) -> None:
@@ -342,7 +393,7 @@ class Daemon:
             status, overdue = None, attempt.seconds > attempt.limit_s
         if status is None and not overdue:
             return False
-        account.running = None
+        account.running, self._has_ended = None, True
         account.hold_until = time.monotonic() + min(self.tick_s, AGAIN_S)
         if self._round is None:  # the attempt sent late predictions between two rounds
             account.hold_until = time.monotonic() + HOLD_S
@@ -359,21 +410,62 @@ class Daemon:
         except Exception:
             log.exception("attempt.unstoppable")  # the lock of the state directory keeps a second one from submitting
         log.error("round.hung", round=self._number, seconds=round(attempt.seconds))
-        title = f"round {self._number}: an attempt hung and was stopped after {attempt.seconds:.0f} s"
-        self._alerts.open("attempt", title, NEXT_FALLBACK)
+        self._report_end(f"an attempt hung and was stopped after {attempt.seconds:.0f} s")
+
+    def _report_end(self, what: str) -> None:
+        """Record and alert that an attempt ended without saying why."""
+        if self._round is not None:
+            self._note(self._round, what)
+        self._alerts.open("attempt", f"round {self._number}: {what}", NEXT_FALLBACK, occasion=self._occasion)
 
     def _report_failure(self, account: AccountState, attempt: ChildProcess, status: int) -> None:
         """Log why an attempt ended without a confirmation; alert a crash, and what only the operator ends."""
-        reason = REASONS.get(status) or crash(status)
-        log.warning("round.delayed", round=self._number, reason=reason)
-        if status not in REASONS:
-            title = f"round {self._number}: an attempt {reason} after {attempt.seconds:.0f} s"
-            self._alerts.open("attempt", title, NEXT_FALLBACK)
-        elif status != RetryLater.exit_code and self._round is not None and not self.is_busy():
+        reason = KINDS.get(status) or crash(status)
+        log.warning("round.delayed", round=self._number, reason=reason, cause=failures.headline(self._failures()))
+        if status not in KINDS:
+            self._report_end(f"an attempt {reason} after {attempt.seconds:.0f} s")
+        elif (
+            status != RetryLater.exit_code
+            and self._round is not None
+            and not self.is_busy()
+            and self._owes(account, self._round)
+        ):
             window_s = (self._round.closes_at - self._round.opens_at).total_seconds()
             account.hold_until = time.monotonic() + min(HOLD_S, HOLD_SHARE * window_s)
-            title = f"round {self._number}: {reason}"
-            self._alerts.open("round", title, "the log has the reason; see `bot doctor`")
+            self._alert_round(f"round {self._number}: {reason}", "the log has the reason; see `bot doctor`")
+
+    def _alert_round(self, title: str, without: str) -> None:
+        """Alert that the round is not confirmed, with the causes that the ledger has; *without* one, the given body."""
+        found = self._failures()
+        title = ": ".join(filter(None, (title, failures.headline(found))))
+        self._alerts.open("round", title, failures.details(found) or without, occasion=self._occasion)
+
+    def _failures(self) -> list[Failure]:
+        """Return why the open slots of the round failed; of an attempt as a whole only where no slot has its own cause."""
+        left = self._round
+        if left is None:
+            return []
+        try:
+            found = self.ledger.failures(left.number)
+            owed = [one for one in found if one.slot and not self.ledger.settled(left.number, one.slot)]
+        except BotError:
+            return []
+        return owed or [one for one in found if not one.slot]
+
+    def _note(self, round_: Round, cause: BaseException | str, *, kind: str = CRASHED) -> None:
+        """Record why the round has no submission yet; a ledger that cannot be written costs the note alone."""
+        at = datetime.now(UTC)
+        if isinstance(cause, str):
+            stamp = at.isoformat()
+            failure = Failure(round=round_.number, slot="", kind=kind, message=cause, first_at=stamp, last_at=stamp)
+        else:
+            failure = Failure.of(cause, round_number=round_.number, slot="", at=at)
+        with suppress(BotError):
+            self.ledger.record_failure(failure)
+
+    @property
+    def _occasion(self) -> str:
+        return "" if self._round is None else str(self._round.number)
 
     @property
     def _number(self) -> int | None:
@@ -382,11 +474,15 @@ class Daemon:
     def _warn_near_close(self, current: Round, now: datetime) -> None:
         """Alert while there is still time to act."""
         window = current.closes_at - current.opens_at
+        left_s = current.seconds_left(now)
+        running = [one.running for one in self._owing(current)]
+        if all(one and one.seconds < FRESH_S for one in running) and left_s > 2 * FRESH_S and not self._has_ended:
+            return  # the bot has just started, or the round has just opened; most attempts end well within seconds
         if current.closes_at - now <= min(WARN, window / 2):
-            minutes = current.seconds_left(now) / 60
+            minutes = left_s / 60
             title = f"round {current.number} is not confirmed, {minutes:.0f} minutes left"
             self.heartbeat.mark("round", title)
-            self._alerts.open("round", title, "the bot keeps trying; see `bot doctor`")
+            self._alert_round(title, "the bot keeps trying; see `bot doctor`")
 
     def _leave_round(self) -> None:
         """Forget the round; if it was not settled, alert. The alert stays open until another round is settled."""
@@ -394,17 +490,38 @@ class Daemon:
         if left is not None and not self._settled:
             self._settle(left)
         if left is not None and not self._settled:
-            log.error("round.missed", round=left.number)
-            self.heartbeat.mark("round", f"round {left.number} closed without a confirmed submission")
-            self._alerts.open("round", f"round {left.number} was missed", "see `bot status` and the log")
-        self._round, self._settled = None, False
+            self._report_missed(left)
+        if left is not None:
+            self._close_round(left, self._held_back(left) or [EVERY_SLOT] * (EVERY_SLOT in self._paused), "paused")
+        self._round, self._settled, self._has_ended, self._was_paused = None, False, False, bool(self._paused)
         for account in self.accounts:
             account.slots, account.hold_until = None, 0.0
+
+    def _close_round(self, left: Round, slots: Sequence[str], state: str) -> None:
+        """Record how a round closed for *slots*; a ledger that cannot be written delays neither alert nor next round."""
+        with suppress(BotError):
+            self.ledger.close_round(left.number, slots, state, at=datetime.now(UTC))
+
+    def _report_missed(self, left: Round) -> None:
+        """Record, log and alert a round that closed without a confirmed submission, and say why."""
+        slots = [slot for account in self.accounts for slot in self._owed(account, left)]
+        self._close_round(left, slots, "missed")
+        if self._was_paused and not self._failures():
+            self._note(left, "it was paused until shortly before the close", kind=KINDS[RetryLater.exit_code])
+        cause = failures.headline(self._failures())
+        log.error("round.missed", round=left.number, slots=slots, reason=cause)
+        closed = f"round {left.number} closed without a confirmed submission"
+        self.heartbeat.mark("round", ": ".join(filter(None, (closed, cause))))
+        self._alert_round(f"round {left.number} was missed", "see `bot status` and the log")
+        reasons = [{"slot": one.slot, **one.to_json()} for one in self._failures()]
+        self.happened(MISSED, {"round": left.number, "slots": slots, "reason": cause, "failures": reasons})
 
     def _count_outage(self, error: BotError) -> None:
         """Alert if Numerai has not answered for ``OUTAGE_S`` seconds, or if only the operator can help."""
         self._silent_since = self._silent_since or time.monotonic()
         if time.monotonic() - self._silent_since >= OUTAGE_S or isinstance(error, OperatorNeeded):
+            if self._round is not None:
+                self._note(self._round, error)
             self._alerts.open("numerai", "no usable answer from Numerai", str(error))
 
     def _end_outage(self) -> None:

@@ -17,6 +17,7 @@ import structlog
 from bot.daemon._jobs import LOOK_S, JobSchedule
 from bot.daemon._loop import Daemon
 from bot.daemon._notifier import Notifier
+from bot.daemon.hooks import Hooks
 from bot.record.heartbeat import HOPELESS_S, Heartbeat
 from bot.system.child_environment import import_path
 
@@ -62,12 +63,14 @@ class Service:
         loop: The loop over rounds.
         schedule: Its jobs.
         notifier: Sender of alerts and pings.
+        hooks: Commands of a person that start when something has happened.
         web: Server of the pages; ``None`` without a port.
     """
 
     loop: Daemon
     schedule: JobSchedule
     notifier: Notifier
+    hooks: Hooks
     web: AbstractContextManager[object] | None
 
 
@@ -101,6 +104,8 @@ def serve(service: Service) -> None:
         running.enter_context(service.web or nullcontext())
         notifier.start()
         running.callback(notifier.stop)
+        service.hooks.start()
+        running.callback(service.hooks.stop)
         schedule.start()
         running.callback(schedule.stop)
         log.info("daemon.started", tick_s=loop.tick_s, chores=schedule.names, accounts=len(loop.accounts))

@@ -11,6 +11,7 @@ from bot.daemon._accounts import AccountState
 from bot.daemon._jobs import RETRY_S, Job, JobSchedule
 from bot.daemon._loop import Daemon
 from bot.daemon._notifier import Notifier
+from bot.daemon.hooks import CONFIRMED, MISSED, PROMOTED, Hooks
 from bot.daemon.process import Service, Trainer
 from bot.errors import BotError
 from bot.record.heartbeat import TRAINER, Heartbeat
@@ -43,6 +44,13 @@ def open_service(settings: Settings) -> Service:
         ping_url=settings.ping_url.get_secret_value() if settings.ping_url else None,
         logging=settings.logging,
     )
+    commands = {CONFIRMED: settings.on_confirmed, MISSED: settings.on_missed, PROMOTED: settings.on_promoted}
+    hooks = Hooks(
+        commands={event: command for event, command in commands.items() if command},
+        ledger_path=settings.ledger_path,
+        state_dir=settings.state_dir,
+        mode=settings.mode,
+    )
     loop = Daemon(
         open_tournament=lambda: NumeraiClient(
             api_url=settings.api_url,
@@ -55,12 +63,13 @@ def open_service(settings: Settings) -> Service:
         heartbeat=heartbeat,
         outbox=Outbox(settings.ledger_path),
         on_settled=notifier.ping,
+        happened=hooks.happened,
         is_busy=lambda: schedule.is_busy,
         tick_s=settings.tick_s,
         submits_late=settings.late_policy == "queue",
     )
     schedule = JobSchedule(_jobs(settings), done=loop.try_again)
-    return Service(loop=loop, schedule=schedule, notifier=notifier, web=_web(settings, loop))
+    return Service(loop=loop, schedule=schedule, notifier=notifier, hooks=hooks, web=_web(settings, loop))
 
 
 def open_trainer(settings: Settings) -> Trainer:

@@ -4,8 +4,9 @@ The bot's SQLite file: connection, migrations, and errors.
 Commits are synchronous (WAL, ``synchronous=FULL``): once a method returns, its changes survive a power cut.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -190,6 +191,26 @@ _MIGRATIONS = (
         lead TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    CREATE TABLE failure (
+        round INTEGER NOT NULL,
+        slot TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        message TEXT NOT NULL,
+        gates TEXT NOT NULL,
+        first_at TEXT NOT NULL,
+        last_at TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        PRIMARY KEY (round, slot)
+    ) STRICT;
+    CREATE TABLE pause (
+        slot TEXT PRIMARY KEY,
+        since TEXT NOT NULL,
+        until TEXT
+    ) STRICT;
+    ALTER TABLE trouble ADD COLUMN occasion TEXT NOT NULL DEFAULT '';
+    ALTER TABLE trouble ADD COLUMN body TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 
@@ -252,6 +273,13 @@ class Database:
     def _select(self, query: str, *values: int | str) -> list[sqlite3.Row]:
         with self._translated_errors():
             return self._db.execute(query, values).fetchall()
+
+    def _event(self, name: str, at: str, round_number: int | None, slot: str | None, detail: Mapping[str, str]) -> None:
+        """Append an event; call it in a transaction."""
+        self._db.execute(
+            "INSERT INTO event (at, name, round, slot, detail) VALUES (?, ?, ?, ?, ?)",
+            (at, name, round_number, slot, json.dumps(detail, sort_keys=True)),
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

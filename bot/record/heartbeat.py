@@ -102,6 +102,15 @@ def boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
+def is_running(folder: Path, name: str = DAEMON) -> bool:
+    """Return whether the process that wrote the last heartbeat of a state directory still runs."""
+    try:
+        record: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        return str(record["boot"]) == boot() and Path(f"/proc/{int(record['pid'])}").exists()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def problems(folder: Path, name: str = DAEMON) -> tuple[str, ...]:
     """
     Return the problems of the daemon of a state directory; none for a healthy daemon.

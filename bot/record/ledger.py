@@ -8,13 +8,16 @@ after the uploaded bytes were read back; a dry run leaves ``rehearsed``. The tab
 
 import json
 import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bot.record.database import Database
+from bot.record.control import Control
+from bot.record.failures import Failure, gates_from_json, gates_to_json
 from bot.system.kill_points import kill_point
+from bot.system.redaction import redact
 from bot.tournament.rounds import Round
 
 
@@ -118,7 +121,7 @@ def rounds_folder(ledger_path: Path) -> Path:
     return ledger_path.with_name(ledger_path.stem.replace("ledger", "rounds"))
 
 
-class Ledger(Database):
+class Ledger(Control):
     """The rounds, submissions, live files and jobs of one mode."""
 
     @property
@@ -317,6 +320,82 @@ class Ledger(Database):
                 found[row["artifact"]] = found.get(row["artifact"], Deaths()) + one
         return found
 
+    def record_failure(self, failure: Failure) -> bool:
+        """Record why an attempt at a slot failed; return whether the round has no failure of the same cause yet."""
+        before = next((one for one in self.failures(failure.round) if one.slot == failure.slot), None)
+        is_new = before is None or before.cause != failure.cause
+        gates = redact(json.dumps(gates_to_json(failure.gates)))
+        with kill_point("ledger.record_failure"), self._transaction():
+            self._db.execute(
+                "INSERT INTO failure (round, slot, kind, message, gates, first_at, last_at, attempts)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET kind = excluded.kind,"
+                " message = excluded.message, gates = excluded.gates, last_at = excluded.last_at, attempts = attempts + 1",
+                (
+                    failure.round,
+                    failure.slot,
+                    failure.kind,
+                    redact(failure.message),
+                    gates,
+                    failure.first_at,
+                    failure.last_at,
+                ),
+            )
+            if is_new:
+                detail = {"kind": failure.kind, "reason": redact(failure.headline)}
+                self._event("submission.failed", failure.last_at, failure.round, failure.slot or None, detail)
+        return is_new
+
+    def failures(self, round_number: int) -> tuple[Failure, ...]:
+        """Return the newest failure of each slot of the round; one without a slot concerns all of them."""
+        rows = self._select("SELECT * FROM failure WHERE round = ? ORDER BY slot", round_number)
+        return tuple(Failure(**{**dict(row), "gates": gates_from_json(row["gates"])}) for row in rows)
+
+    def close_round(self, round_number: int, slots: Sequence[str], state: str, *, at: datetime) -> None:
+        """Record that a round closed for *slots*: ``missed``, or ``paused`` by a person. A slot is recorded once."""
+        known = self.closed(state, since=round_number)
+        with kill_point("ledger.close_round"), self._transaction():
+            for slot in slots:
+                if (round_number, slot) not in known:
+                    self._event(f"round.{state}", at.isoformat(), round_number, slot, {})
+
+    def closed(self, state: str, *, since: int) -> frozenset[tuple[int, str]]:
+        """Return round and slot of each one that was recorded as ``missed`` or ``paused`` since a round."""
+        rows = self._select("SELECT round, slot FROM event WHERE name = ? AND round >= ?", f"round.{state}", since)
+        return frozenset((row["round"], row["slot"]) for row in rows)
+
+    def first_hook(self, hook: str, round_number: int, *, at: datetime) -> bool:
+        """Record that a round is handed to a hook; return whether it was not before."""
+        known = self._select("SELECT 1 FROM event WHERE name = ? AND round = ?", f"hook.{hook}", round_number)
+        if not known:
+            with kill_point("ledger.first_hook"), self._transaction():
+                self._event(f"hook.{hook}", at.isoformat(), round_number, None, {})
+        return not known
+
+    def told_champions(self) -> dict[str, str]:
+        """Return the champion by recipe that hooks were told of last; empty before the first time."""
+        rows = self._select("SELECT detail FROM event WHERE name = 'hook.champions' ORDER BY id")
+        return {recipe: one for row in rows for recipe, one in json.loads(row["detail"]).items()}
+
+    def tell_champions(self, champions: Mapping[str, str], *, at: datetime) -> None:
+        """Record the champions that hooks are told of; with an empty first list, that there were none."""
+        if champions or not self.told_champions():
+            with kill_point("ledger.tell_champions"), self._transaction():
+                self._event("hook.champions", at.isoformat(), None, None, champions or {"": ""})
+
+    def newest_rounds(self, *, limit: int) -> tuple[int, ...]:
+        """Return the numbers of the newest rounds that were seen, tried or submitted, newest first."""
+        rows = self._select(
+            "SELECT number FROM round UNION SELECT round FROM submission UNION SELECT round FROM failure"
+            " ORDER BY 1 DESC LIMIT ?",
+            limit,
+        )
+        return tuple(row["number"] for row in rows)
+
+    def seen(self, round_number: int) -> Round | None:
+        """Return the round's recorded times, ``None`` where it was not seen."""
+        rows = self._select("SELECT * FROM round WHERE number = ?", round_number)
+        return _to_round(rows[0]) if rows else None
+
     def record_round(self, round_: Round) -> None:
         """Record when a round opened and closes; later times replace earlier ones."""
         with kill_point("ledger.see"), self._transaction():
@@ -365,12 +444,6 @@ class Ledger(Database):
         """Return time and name of every event of a round, oldest first."""
         rows = self._select("SELECT at, name FROM event WHERE round = ? ORDER BY id", round_number)
         return tuple((row["at"], row["name"]) for row in rows)
-
-    def _event(self, name: str, at: str, round_number: int | None, slot: str | None, detail: dict[str, str]) -> None:
-        self._db.execute(
-            "INSERT INTO event (at, name, round, slot, detail) VALUES (?, ?, ?, ?, ?)",
-            (at, name, round_number, slot, json.dumps(detail, sort_keys=True)),
-        )
 
 
 def _times(count: int) -> str:

@@ -1,6 +1,8 @@
 """
 Queue of alerts: one message when a problem starts and one when it ends, however often it is reported.
 
+A problem that lasts over several rounds names the round as its occasion: each round is told once.
+
 A message is written to the ledger in the transaction that opens or closes its alert, and sent from there. Each service has
 a place of its own in the queue. So neither a crash nor a service that is down loses or repeats a message, and a service
 that is dead for ever holds up no other. No time is compared: a clock that was wrong delays nothing.
@@ -46,27 +48,57 @@ class Message:
     body: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """
+    An open alert.
+
+    Attributes:
+        name: Name of the problem.
+        since: ISO time at which it began, UTC.
+        title: One line.
+        body: Details, and what to do; empty for an alert that an older bot opened.
+    """
+
+    name: str
+    since: str
+    title: str
+    body: str
+
+
 class Outbox(Database):
     """The alerts and messages of a ledger."""
 
-    def alert(self, name: str, title: str, body: str, *, at: datetime) -> bool:
+    def alert(self, name: str, title: str, body: str, *, at: datetime, occasion: str = "") -> bool:
         """
-        Open an alert and queue its message; return whether the alert is new.
+        Open an alert and queue its message; return whether the message is new.
+
+        An open alert keeps its first message. Its title and body change where the occasion is given, and an occasion other
+        than the last one queues another message.
 
         Args:
             name: Name of the problem, the same until it ends.
             title: One line.
             body: Details, and what to do.
             at: Aware time, UTC.
+            occasion: What the alert is about this time, such as the number of a round.
         """
         title, body = redact(title), redact(body)
         with self._transaction():
-            opened = self._db.execute(
-                "INSERT OR IGNORE INTO trouble (name, since, title) VALUES (?, ?, ?)", (name, at.isoformat(), title)
-            ).rowcount
-            if opened:
+            known = self._db.execute("SELECT occasion FROM trouble WHERE name = ?", (name,)).fetchone()
+            if known is None:
+                self._db.execute(
+                    "INSERT INTO trouble (name, since, title, body, occasion) VALUES (?, ?, ?, ?, ?)",
+                    (name, at.isoformat(), title, body, occasion),
+                )
+            elif occasion:
+                self._db.execute(
+                    "UPDATE trouble SET title = ?, body = ?, occasion = ? WHERE name = ?", (title, body, occasion, name)
+                )
+            is_new = known is None or (bool(occasion) and occasion != known["occasion"])
+            if is_new:
                 self._queue(name, "alert", title, body, at)
-        return bool(opened)
+        return is_new
 
     def resolve(self, name: str, body: str, *, at: datetime) -> bool:
         """Close an alert and queue the message of its end; return whether it was open."""
@@ -79,6 +111,11 @@ class Outbox(Database):
     def open_alerts(self) -> dict[str, str]:
         """Return the title of each open alert by name."""
         return {row["name"]: row["title"] for row in self._select("SELECT name, title FROM trouble ORDER BY since")}
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return the open alerts with their details, oldest first."""
+        rows = self._select("SELECT name, since, title, body FROM trouble ORDER BY since")
+        return tuple(Problem(**dict(row)) for row in rows)
 
     def register(self, services: Collection[str]) -> None:
         """

@@ -16,7 +16,7 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -225,6 +225,14 @@ class ArtifactStore:
                 f"{self._pointer(recipe)} is damaged; point it at an artifact with `bot promote ID`"
             ) from None
 
+    def all_champions(self) -> dict[str, str]:
+        """Return the champion's id of each recipe that has one; damaged pointers are left out."""
+        found = {}
+        for pointer in sorted((self.root / "champions").glob("*.json")):
+            with suppress(NoChampion, ArtifactInvalid, BadConfig):
+                found[pointer.stem] = self.champions(pointer.stem)[0]
+        return found
+
     def has_champion(self, recipe: str) -> bool:
         """Return whether the recipe has a champion; a damaged pointer counts as one."""
         return self._pointer(recipe).exists()
@@ -316,6 +324,24 @@ class ArtifactStore:
         if not _ID.fullmatch(identity):
             raise ArtifactInvalid(f"{shown(identity)!r} is not the id of an artifact; `bot verify` lists them")
         return self.root / identity
+
+    def find(self, beginning: str) -> str:
+        """
+        Return the id of the artifact whose id is *beginning*, or begins with it.
+
+        Raises:
+            ArtifactInvalid: *beginning* is no part of an id, or no artifact or several begin with it.
+        """
+        if self.folder(beginning).is_dir():
+            return beginning
+        found = [identity for identity in self.identities() if identity.startswith(beginning)]
+        if len(found) > 1:
+            raise ArtifactInvalid(
+                f"{len(found)} artifacts begin with {beginning}: {', '.join(found)}; write more of the id"
+            )
+        if not found:
+            raise ArtifactInvalid(f"artifact {beginning} is not in {self.root}; `bot verify` lists them")
+        return found[0]
 
     def _pointer(self, recipe: str) -> Path:
         if not is_file_name(recipe):

@@ -72,13 +72,13 @@ class Delivery:
                 if self._is_held(entry, held, content, force=force):
                     return
                 self.limit_creates(entry, held)
-                self._on_time(round_, self.client.server_now())
+                self._on_time(round_, slot, self.client.server_now())
                 identity = self.client.upload(
                     model_id=slot.model_id,
                     filename=f"{entry.token}.csv",
                     content=content,
                     # A slow upload may have reached the close, and the close may have been moved.
-                    check=lambda: self._on_time(round_, self.same_round(round_)),
+                    check=lambda: self._on_time(round_, slot, self.same_round(round_)),
                 )
                 self.record_created(entry, identity)
                 log.info("submission.uploaded", sha256=entry.csv_sha256[:12])
@@ -204,8 +204,9 @@ class Delivery:
             raise RoundNotOpen(f"round {round_.number} gave way to round {current.number}; nothing was uploaded for it")
         return self.client.server_now()
 
-    def _on_time(self, round_: Round, now: datetime) -> None:
-        """Refuse a late upload, which Numerai would queue for the next round instead of rejecting it."""
+    def _on_time(self, round_: Round, slot: Slot, now: datetime) -> None:
+        """Refuse a late upload, which Numerai would queue for the next round, and one of a slot that was paused meanwhile."""
+        self.ledger.check_unpaused(slot.name, now)
         if not round_.accepts_upload(now):
             raise RoundNotOpen(f"round {round_.number} closes at {round_.closes_at:%H:%M:%S} UTC: too late to upload")
 

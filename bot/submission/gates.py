@@ -18,6 +18,7 @@ from bot.scoring.neutralize import exposures
 Floats = npt.NDArray[np.float64]
 
 _NOT_COMPARED = Absent("not compared")
+_BACK = "go back with `bot rollback`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +98,15 @@ def feature_drift(drift: FeatureDrift | None, limits: Limits) -> Finding:
     summary = f"{drift.share:.1%} of the features are unlike every training era, {drift.worst} by {drift.distance:.2f}"
     if drift.odd_rows:
         summary += f"; {drift.rows} rows are fewer, or more, than any of them had"
-    warned = drift.share > warn or drift.odd_rows
+    warned, remedy = drift.share > warn or drift.odd_rows, "retrain, or raise BOT_MAX_FEATURE_DRIFT"
     return Finding(
         gate="features",
         ok=drift.share <= most,
         value=f"warning: {summary}" if warned else drift.share,
         limit=limit,
-        message=f"features: {summary} (at most {most:.0%}); is it another coding or data version? retrain, or raise"
-        " BOT_MAX_FEATURE_DRIFT",
+        message=f"features: {summary} (at most {most:.0%}); is it another coding or data version? {remedy}",
+        remedy=remedy,
+        setting="BOT_MAX_FEATURE_DRIFT",
     )
 
 
@@ -124,6 +126,7 @@ def columns_as_filed(differing: Sequence[str], columns: int) -> Finding:
         limit="all",
         message=f"columns: {len(differing)} of {columns} scored features differ from the live file's columns of the same"
         f" names{first}; the bot reads this file wrongly: update the bot",
+        remedy="update the bot",
     )
 
 
@@ -135,6 +138,7 @@ def official_validation(verdict: str | None) -> Finding:
         value="accepted" if verdict is None else "refused",
         limit="accepted",
         message=f"official validation: {verdict or 'accepted'}",
+        remedy="" if verdict is None else "Numerai would refuse this file; go back with `bot rollback`",
     )
 
 
@@ -156,14 +160,19 @@ def not_neutralized(reason: str) -> Finding:
 def _ids(ids: Sequence[str], live_ids: Sequence[str], min_rows: int) -> Finding:
     sent, live = set(ids), set(live_ids)
     absent, unknown, repeated = len(live - sent), len(sent - live), len(ids) - len(sent)
-    ok = not (absent or unknown or repeated) and len(ids) >= min_rows
+    whole = not (absent or unknown or repeated)
+    ok = whole and len(ids) >= min_rows
+    few = "the live file is too short; wait for a whole one, or lower BOT_MIN_ROWS"
+    remedy = few if whole and not ok else "fetch the live file again"
     return Finding(
         gate="ids",
         ok=ok,
         value=f"{len(ids)} rows",
         limit=f"the live ids, at least {min_rows}",
         message=f"ids: {absent} live ids missing, {unknown} unknown, {repeated} repeated, {len(ids)} rows"
-        f" (at least {min_rows}); fetch the live file again",
+        f" (at least {min_rows}); {remedy}",
+        remedy=remedy,
+        setting="BOT_MIN_ROWS" if whole else "",
     )
 
 
@@ -175,17 +184,21 @@ def _range(values: Floats) -> Finding:
         value=f"{low:.6f} to {high:.6f}",
         limit="inside (0, 1)",
         message=f"range: predictions run from {low:.6g} to {high:.6g}, not inside (0, 1); the ensemble is broken",
+        remedy=_BACK,
     )
 
 
 def _exposure(values: Floats | None, features: npt.NDArray[np.int8], limit: float) -> Finding:
     largest = float(np.abs(exposures(values, features)).max(initial=0.0)) if values is not None else float("nan")
+    remedy = "neutralize more or raise BOT_MAX_EXPOSURE"
     return Finding(
         gate="exposure",
         ok=largest <= limit,
         value=largest,
         limit=f"at most {limit:g}",
-        message=f"exposure: {largest:.3f} to one feature is over {limit:g}; neutralize more or raise BOT_MAX_EXPOSURE",
+        message=f"exposure: {largest:.3f} to one feature is over {limit:g}; {remedy}",
+        remedy=remedy,
+        setting="BOT_MAX_EXPOSURE",
     )
 
 
@@ -198,7 +211,9 @@ def _drift(drift: float | Absent, limit: float) -> Finding:
         value=drift,
         limit=f"over {limit:g}",
         message=f"drift: rank correlation {drift:.3f} with the last submission's artifact is not over {limit:g};"
-        " go back with `bot rollback`",
+        f" {_BACK}",
+        remedy=_BACK,
+        setting="BOT_MIN_DRIFT",
     )
 
 
@@ -208,7 +223,8 @@ def _at_least(gate: str, value: float, limit: float, problem: str) -> Finding:
         ok=value >= limit,
         value=value,
         limit=f"at least {limit:g}",
-        message=f"{gate}: {problem} ({value:.4g}, at least {limit:g}); go back with `bot rollback`",
+        message=f"{gate}: {problem} ({value:.4g}, at least {limit:g}); {_BACK}",
+        remedy=_BACK,
     )
 
 

@@ -11,7 +11,7 @@ and every step checks both before it acts. A dry run is the same code without th
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,7 @@ import structlog
 from bot.data.live_column_sums import differing_columns
 from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater
 from bot.findings import Absent, Finding
+from bot.record.failures import Failure
 from bot.record.ledger import Entry, Ledger
 from bot.submission._delivery import Delivery, token
 from bot.submission._late_queue import LateQueue
@@ -123,7 +124,7 @@ class Submitter:
         attempt = _Attempt(round=round_, slot=slot, force=force, folder=folder, stages=_Stages())
         try:
             with structlog.contextvars.bound_contextvars(round=round_.number, slot=slot.name, artifact=None):
-                return self._submit(attempt)
+                return self._told(attempt)
         except OSError as error:
             raise state_error(self.fallbacks.state_dir, error) from None
 
@@ -142,6 +143,18 @@ class Submitter:
         """
         late = LateQueue(delivery=self._delivery, rounds=self.ledger.rounds)
         return tuple(filter(None, (late.queue(slot, round_number) for slot in slots)))
+
+    def _told(self, attempt: "_Attempt") -> Receipt:
+        """Submit; where that fails, say why in the ledger and in the round's log."""
+        try:
+            return self._submit(attempt)
+        except BotError as error:
+            at = self.client.server_now()
+            failure = Failure.of(error, round_number=attempt.round.number, slot=attempt.slot.name, at=at)
+            tell(failure)
+            with suppress(BotError):  # a full disk is often the cause; the error is raised in any case
+                self.ledger.record_failure(failure)
+            raise
 
     def _submit(self, attempt: "_Attempt") -> Receipt:
         if self._is_confirmed(attempt):
@@ -276,12 +289,12 @@ class Submitter:
                 findings=findings,
                 refused=refused,
             )
-            failed = [finding.message for finding in findings if not finding.ok]
+            failed = [finding for finding in findings if not finding.ok]
             # The report of a confirmed submission stays where a forced replacement is refused.
             if not failed or not self._has_confirmed(attempt):
                 self._report(draft, draft.entry, attempt)
             if failed:
-                raise GateFailed("; ".join(failed))
+                raise GateFailed("; ".join(one.message for one in failed), gates=failed)
             rename(csv, csv.with_name("predictions.csv"))
             return draft
 
@@ -396,6 +409,16 @@ class Submitter:
     def _has_confirmed(self, attempt: "_Attempt") -> bool:
         entry = self._entry(attempt)
         return entry is not None and entry.state == "confirmed"
+
+
+def tell(failure: Failure) -> None:
+    """Log why a slot has no submission: the first gate that refused with value, limit, remedy and setting, or the reason."""
+    report = log.warning if failure.kind == "later" else log.error
+    gate = failure.gates[0] if failure.gates else None
+    about = (
+        {} if gate is None else {"gate": gate.gate, "value": gate.value, "limit": gate.limit, "setting": gate.setting}
+    )
+    report("submission.failed", kind=failure.kind, reason=failure.message, remedy=failure.remedy, **about)
 
 
 class _Stages:

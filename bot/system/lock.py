@@ -22,7 +22,7 @@ def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
 
     Args:
         state_dir: Directory to lock.
-        name: ``bot`` for submitting, ``retrain`` for training, or the name of another kind of work.
+        name: ``bot`` for submitting, ``dry-run`` for a dry run, ``retrain`` for training, or another kind of work.
 
     Raises:
         StateLocked: Another process holds the lock; the message contains its process id.

@@ -1,7 +1,13 @@
-"""Set up structured logs: JSON unless standard error is a terminal, constant event names, no secrets."""
+"""
+Set up logs: events with constant names and no secrets. A terminal gets one line for a person an event, a file the fields.
 
+Off a terminal, standard error gets the fields as JSON.
+"""
+
+import io
 import json
 import logging
+import os
 import sys
 import threading
 import traceback
@@ -10,13 +16,16 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
 from bot.system import redaction
+from bot.system.log_lines import human_line
 
 Event = MutableMapping[str, Any]
+LARGEST_LOG = 20_000_000
+"""Bytes from which the log of a terminal begins anew; the one before is kept."""
 
 
 def configure(
@@ -33,6 +42,7 @@ def configure(
         log_format: ``json``, ``console``, or ``auto``, which is ``console`` on a terminal.
         secrets: Values to replace by ``***`` in every line.
         rounds: Folder of the rounds. A line of a round is also appended to ``log.jsonl`` of its folder, if that exists.
+            On a terminal, every line is appended to ``log.jsonl`` beside the folder.
         level: Lowest level that is logged.
     """
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
@@ -44,16 +54,14 @@ def configure(
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _redact,
-            _RoundLog(rounds),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-            if console
-            else structlog.processors.JSONRenderer(default=str),
+            _LogFiles(rounds, whole=console),
+            _HumanRenderer() if console else structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _StandardError())),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_StandardError())
     handler.setFormatter(_LibraryFormatter(console=console))
     logging.basicConfig(level=level if level < logging.INFO else logging.WARNING, handlers=[handler], force=True)
     # It warns at every tick while a job is still running, and a training takes hours.
@@ -85,18 +93,60 @@ def _write_thread_traceback(uncaught: threading.ExceptHookArgs) -> None:
         _write_traceback(uncaught.exc_type, uncaught.exc_value or uncaught.exc_type(), uncaught.exc_traceback)
 
 
-class _RoundLog:
-    """Append the lines of a round to ``log.jsonl`` in its folder, as a structlog processor."""
+class _StandardError(io.TextIOBase):
+    """
+    Standard error as it is at the moment of writing.
 
-    def __init__(self, rounds: Path | None) -> None:
+    A progress bar replaces it while it is shown, and prints what is written there above itself.
+    """
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+class _HumanRenderer:
+    """Render an event as a line for a person, as a structlog processor."""
+
+    def __call__(self, _logger: object, _method: str, event: Event) -> str:
+        colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+        return human_line(event, colours=colours, encoding=getattr(sys.stderr, "encoding", None) or "utf-8")
+
+
+class _LogFiles:
+    """
+    Append lines to ``log.jsonl`` in the folder of their round, as a structlog processor.
+
+    Args:
+        rounds: Folder of the rounds; ``None`` writes no file.
+        whole: Whether all lines are also appended to ``log.jsonl`` beside that folder.
+    """
+
+    def __init__(self, rounds: Path | None, *, whole: bool) -> None:
         self._rounds = rounds
+        self._whole = rounds.with_name("log.jsonl") if rounds is not None and whole else None
 
     def __call__(self, _logger: object, _method: str, event: Event) -> Event:
+        line = json.dumps(dict(event), default=str) + "\n"
         folder = None if self._rounds is None else self._rounds / str(event.get("round"))
         if folder is not None and folder.is_dir():
-            with suppress(OSError), (folder / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(dict(event), default=str) + "\n")
+            _append(folder / "log.jsonl", line)
+        if self._whole is not None and self._whole.parent.is_dir():
+            with suppress(OSError):
+                if self._whole.is_file() and self._whole.stat().st_size > LARGEST_LOG:
+                    self._whole.replace(self._whole.with_name("log.1.jsonl"))
+            _append(self._whole, line)
         return event
+
+
+def _append(path: Path, line: str) -> None:
+    with suppress(OSError), path.open("a", encoding="utf-8") as file:
+        file.write(line)
 
 
 class _LibraryFormatter(logging.Formatter):

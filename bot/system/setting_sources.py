@@ -21,7 +21,8 @@ NAMES = (
     "mode", "api_url", "state_dir", "data_version", "feature_set", "target", "slots", "recipe", "accounts",
     "retrain", "sync", "backup", "scores", "diagnostics", "compare", "tick_s", "device", "tracker", "threads",
     "max_exposure", "min_rows", "min_benchmark_corr", "min_drift", "warn_feature_drift", "max_feature_drift",
-    "late_policy", "fallback", "starter", "reuse_last_round", "alert_urls", "ping_url", "http_host", "http_hosts", "http_port",
+    "late_policy", "fallback", "starter", "reuse_last_round", "alert_urls", "ping_url", "on_confirmed",
+    "on_missed", "on_promoted", "http_host", "http_hosts", "http_port",
     "webhook_token", "artifacts_url", "trusted_keys", "signing_key", "unpack", "log_format", "log_level",
 )  # fmt: skip
 """Settings besides the key. :class:`bot.settings.Settings` describes them; it is too slow to load for a health check."""
@@ -32,7 +33,12 @@ STORAGE = "BOT_ARTIFACTS_URL"
 SECRETS = ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY", "BOT_ALERT_URLS", "BOT_PING_URL", "BOT_WEBHOOK_TOKEN", STORAGE)
 """Variables whose value may also come from a file: ``<NAME>_FILE``, or one of that name in the secret folder."""
 
-DECISIVE = {"api_url": "where the API key is sent", "trusted_keys": "whose models are taken"}
+_RUNS = "which program runs"
+DECISIVE = {
+    "api_url": "where the API key is sent",
+    "trusted_keys": "whose models are taken",
+    **dict.fromkeys(("on_confirmed", "on_missed", "on_promoted"), _RUNS),
+}
 """Settings that a file which others may write must not decide, and what each decides."""
 
 STATE_DIR = "state"

@@ -86,7 +86,7 @@ class Pages:
         if not _ROUND.fullmatch(name):
             return None
         found = post_mortem(self._ledger_path, int(name))
-        if not found["slots"] and not found["events"]:
+        if not found["slots"] and not found["events"] and not found["failure"]:
             return None
         return self._page("/round", f"Round {name}", one=found)
 
@@ -102,7 +102,7 @@ class Pages:
 
     def _page(self, here: str, title: str, **content: object) -> Response:
         now = datetime.now(UTC)
-        known: dict[str, Any] = {"troubles": {}, **overview(self._state_dir, self._ledger_path, now=now)}
+        known: dict[str, Any] = overview(self._state_dir, self._ledger_path, now=now)
         if self._problems is not None:
             known["daemon"] = list(self._problems())
         html = _template().render(here=here, title=title, now=known, at=f"{now:%Y-%m-%d %H:%M:%S}", **content)

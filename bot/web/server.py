@@ -101,7 +101,7 @@ class Web:
             self.port = int(sockets[0].getsockname()[1])
             self._server = _Server(self._config())
             self._report(None)
-            log.info("web.started", host=self._host, port=self.port)
+            log.info("web.started", host=self._host, port=self.port, url=f"http://{_named(self._host)}:{self.port}/")
             self.opened.set()
             if not self._stop.is_set():
                 self._server.run(sockets=sockets)
@@ -132,6 +132,14 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(_log_error)
         await super().startup(sockets)
+
+
+def _named(host: str) -> str:
+    """Return the host of the pages' address, for a browser on this machine where the pages listen on every address."""
+    plain = host.strip("[]")
+    if plain in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
+        return "localhost"
+    return f"[{plain}]" if ":" in plain else plain
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

@@ -5,7 +5,10 @@ It reads the ledger and small files only, needs no network, and imports no large
 """
 
 import json
-from datetime import datetime
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,12 @@ from bot.record.outbox import Outbox
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.version_pin import Pin
 from bot.system.file_names import file_name
+from bot.web._round_rows import RoundScores, round_rows
 
 ROUNDS = 10
 """Number of newest rounds in the overview."""
+
+WEEK = timedelta(days=7)
 
 
 def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, Any]:
@@ -41,36 +47,51 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
         return {
             **about,
             "rounds": [],
+            "next_opening": None,
+            "paused": [],
             "diagnostics": {},
             "chores": [],
             "troubles": {},
+            "alerts": [],
             "daemon": list(problems(state_dir)),
         }
-    ledger, outbox = Ledger(ledger_path, read_only=True), Outbox(ledger_path, read_only=True)
-    try:
-        seen = ledger.last_round()
-        entries = ledger.entries(limit=200)
-        numbers = sorted({entry.round for entry in entries}, reverse=True)[:ROUNDS]
+    with (
+        closing(Ledger(ledger_path, read_only=True)) as ledger,
+        closing(Outbox(ledger_path, read_only=True)) as outbox,
+        closing(RoundScores(ledger_path, read_only=True)) as scores,
+    ):
+        seen, alerts = ledger.last_round(), outbox.problems()
         return {
             **about,
-            "last_seen_round": None if seen is None else {**seen, "open": datetime.fromisoformat(seen["closes_at"]) > now},
-            "rounds": [
-                {
-                    "round": entry.round, "slot": entry.slot, "state": entry.state, "artifact": entry.artifact, "rung": entry.filled_by,
-                    "passed_over": entry.passed_over, "submission": entry.submission_id, "confirmed_at": entry.confirmed_at,
-                }
-                for entry in entries
-                if entry.round in numbers
-            ],
+            "last_seen_round": None
+            if seen is None
+            else {**seen, "open": datetime.fromisoformat(seen["closes_at"]) > now},
+            "next_opening": _next_opening(ledger.opening_times(), now),
+            "paused": [asdict(one) for one in ledger.pauses(now)],
+            "rounds": round_rows(ledger, scores, now=now, limit=ROUNDS),
             "diagnostics": _diagnostics(ledger_path),
             "chores": list(ledger.jobs()),
-            "troubles": outbox.open_alerts(),
+            "troubles": {one.name: one.title for one in alerts},
+            "alerts": [asdict(one) for one in alerts],
             "messages_waiting": outbox.waiting(),
             "daemon": list(problems(state_dir)),
-        }  # fmt: skip
-    finally:
-        ledger.close()
-        outbox.close()
+        }
+
+
+def _next_opening(openings: Sequence[datetime], now: datetime) -> str | None:
+    """Return when a round is expected to open: a week after the first round of the newest week that is not past."""
+    past = [one for one in openings if one <= now]
+    if not past or max(past) - min(past) < WEEK - timedelta(days=1):  # not yet a week of them
+        return None
+    newest = [one for one in past if max(past) - one < WEEK]
+    expected = [one + WEEK * ((now - one) // WEEK + 1) for one in newest]
+    return min(expected).isoformat()
+
+
+def newest_round(ledger_path: Path) -> int | None:
+    """Return the number of the newest round in a ledger, or ``None``."""
+    with closing(Ledger(ledger_path, read_only=True)) as ledger:
+        return next(iter(ledger.newest_rounds(limit=1)), None)
 
 
 def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
@@ -87,6 +108,7 @@ def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
         live = ledger.live_files(number)
         entries = [entry for entry in ledger.entries(limit=10_000) if entry.round == number]
         events = ledger.events(number)
+        failures = {one.slot: one.to_json() for one in ledger.failures(number)}
     finally:
         ledger.close()
     return {
@@ -95,18 +117,29 @@ def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
             {"version": one.version, "sha256": one.sha256, "rows": one.rows, "fetched_at": one.fetched_at} for one in live
         ],
         "slots": {
-            entry.slot: {
-                "state": entry.state, "artifact": entry.artifact, "rung": entry.filled_by,
+            **{slot: _unmade(slot, failure, folder) for slot, failure in failures.items() if slot},
+            **{entry.slot: {
+                "state": entry.state, "failure": failures.get(entry.slot), "artifact": entry.artifact, "rung": entry.filled_by,
                 "passed_over": entry.passed_over, "csv_sha256": entry.csv_sha256,
                 "submission": entry.submission_id, "filename": entry.filename, "intended_at": entry.intended_at,
                 "confirmed_at": entry.confirmed_at, "report": _report(folder / file_name(entry.slot) / "report.json"),
                 "benchmark": _report(folder / file_name(entry.slot) / "likeness.json"),
             }
-            for entry in entries
+            for entry in entries},
         },
+        "failure": failures.get(""),
         "events": [{"at": at, "event": name} for at, name in events],
         "log": _lines(folder / "log.jsonl"),
     }  # fmt: skip
+
+
+def _unmade(slot: str, failure: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the record of a slot that failed before the ledger got an entry; the report of a refused one has its gates."""
+    report = _report(folder / file_name(slot) / "report.json")
+    kept = dict.fromkeys(("csv_sha256", "submission", "filename", "intended_at", "confirmed_at", "benchmark"))
+    artifact = None if report is None else report.get("artifact")
+    about = {"state": failure["kind"], "artifact": artifact, "rung": "champion", "passed_over": ""}
+    return {**kept, **about, "report": report, "failure": failure}
 
 
 def _champions(state_dir: Path) -> dict[str, str]:

@@ -134,7 +134,7 @@ def test_attempts_that_hang_are_unhealthy_before_the_close(tournament, tmp_path)
     tournament.outcome = None
     steps(loop, 2)
     before = problems(tmp_path)
-    tournament.now = OPENED + timedelta(minutes=41)
+    tournament.now, tournament.attempts[0].seconds = OPENED + timedelta(minutes=41), 41 * 60.0
     steps(loop, 1)
 
     assert before == ()

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from bot.daemon import _loop as daemon
 from bot.daemon._accounts import AccountState
 from bot.daemon._loop import BRISK_S, NEAR, pause_s
-from bot.errors import BadCredentials, NumeraiUnavailable
+from bot.errors import BadCredentials, GateFailed, NumeraiUnavailable
+from bot.findings import Finding
+from bot.record.control import RETRY
+from bot.record.failures import Failure
 from bot.record.heartbeat import problems
 from bot.record.ledger import Ledger
 from tests.daemon.fakes import OPENED, SLOTS, FakeTournament, confirm, intend, make_loop, messages, steps
@@ -273,3 +276,143 @@ def test_an_opening_in_the_future_does_not_replace_the_timetable(ahead):
 def test_no_pause_is_longer_than_a_tick(now, openings, tick_s):
     """No list of openings makes the pause longer than a tick."""
     assert 0 < pause_s(now, openings, tick_s=tick_s) <= tick_s
+
+
+def refuse(tournament, number, slot=SLOTS[0]):
+    """Let the ledger know why a gate refused, as `bot submit` does."""
+    gate = Finding(
+        gate="exposure", ok=False, value=0.4123, limit="at most 0.2", message="exposure: 0.412 to one feature is over 0.2",
+        remedy="neutralize more", setting="BOT_MAX_EXPOSURE",
+    )  # fmt: skip
+    error = GateFailed(gate.message, gates=(gate,))
+    tournament.ledger.record_failure(Failure.of(error, round_number=number, slot=slot, at=OPENED))
+
+
+def test_each_refused_round_is_told_once_with_its_reason(loop, tournament, no_hold):
+    """Gate, value, limit and setting are in the alert; a further round with the same cause is told again, once."""
+    tournament.outcome = 65
+    for day in range(2):
+        tournament.now = OPENED + timedelta(days=day)
+        refuse(tournament, 1405 + day)
+        steps(loop, 4)
+    told = messages(loop)
+    (alert,) = loop.outbox.problems()
+    tournament.outcome = 0
+    steps(loop, 4)
+
+    assert told == [
+        ("alert", f"round {number}: refused: first: exposure 0.4123 (limit at most 0.2)") for number in (1405, 1406)
+    ]
+    assert alert.body == "first: exposure: 0.412 to one feature is over 0.2 (setting: BOT_MAX_EXPOSURE)"
+    assert [kind for kind, _ in messages(loop)] == ["recovery"]
+
+
+def test_a_missed_round_is_recorded_with_its_slots_and_reason(loop, tournament, no_hold, tmp_path):
+    """The ledger has each slot that was missed; alert and health say why, and the miss is no second message."""
+    tournament.outcome = 65
+    confirm(tournament.ledger, 1405, SLOTS[1])
+    refuse(tournament, 1405)
+    steps(loop)
+    tournament.now = OPENED + timedelta(hours=2)
+    steps(loop)
+    (alert,) = loop.outbox.problems()
+
+    assert tournament.ledger.closed("missed", since=1405) == {(1405, SLOTS[0])}
+    assert alert.title == "round 1405 was missed: first: exposure 0.4123 (limit at most 0.2)"
+    assert "exposure 0.4123" in problems(tmp_path)[0]
+    assert len(messages(loop)) == 1
+
+
+def test_a_killed_attempt_is_the_reason_of_its_round(loop, tournament):
+    """An attempt that died without a word is recorded by the daemon, for every slot."""
+    tournament.outcome = -9
+    steps(loop, 2)
+    (failure,) = tournament.ledger.failures(1405)
+
+    assert (failure.slot, failure.kind) == ("", "crashed")
+    assert failure.headline == "an attempt was killed by SIGKILL (out of memory?) after 1 s"
+
+
+def test_a_paused_slot_is_neither_tried_nor_missed(loop, tournament, tmp_path):
+    """With one slot paused the round is settled by the other; nothing is alerted after the close."""
+    tournament.outcome = 75
+    tournament.ledger.pause(SLOTS[1], until=None, at=OPENED)
+    confirm(tournament.ledger, 1405, SLOTS[0])
+    steps(loop)
+    tournament.now += timedelta(hours=2)
+    steps(loop)
+
+    assert tournament.attempts == ["ping"]
+    assert messages(loop) == []
+    assert problems(tmp_path) == ()
+    assert tournament.ledger.closed("paused", since=1405) == {(1405, SLOTS[1])}
+
+
+def test_a_pause_of_everything_starts_no_attempt_and_ends_within_a_look(loop, tournament):
+    """While every slot is paused nothing starts; a look after the end of the pause the round is filled."""
+    tournament.ledger.pause("", until=OPENED + timedelta(minutes=10), at=OPENED)
+    steps(loop)
+    before = [one for one in tournament.attempts if one != "ping"]
+    tournament.now += timedelta(minutes=11)
+    steps(loop)
+
+    assert before == []
+    assert [tournament.ledger.settled(1405, slot) for slot in SLOTS] == [True, True]
+
+
+def test_a_retry_that_a_person_asks_for_ends_the_hold(loop, tournament):
+    """After a refusal the bot waits for minutes; `bot retry` starts an attempt with the next look."""
+    tournament.outcome = 65
+    steps(loop)
+    held = len(tournament.attempts)
+    tournament.outcome = 0
+    tournament.ledger.ask(RETRY, at=OPENED)
+    steps(loop)
+
+    assert held == 1
+    assert [tournament.ledger.settled(1405, slot) for slot in SLOTS] == [True, True]
+
+
+def test_a_restart_near_the_close_alerts_only_when_its_attempt_fails(loop, tournament, no_hold):
+    """While the first attempt of a bot that starts late still runs, nothing is wrong; once it has failed, there is."""
+    tournament.now, tournament.outcome = OPENED + timedelta(minutes=50), None
+    steps(loop)
+    during = messages(loop)
+    tournament.outcome = 75
+    steps(loop)
+
+    assert during == []
+    assert messages(loop) == [("alert", "round 1405 is not confirmed, 10 minutes left")]
+
+
+def test_an_attempt_that_takes_long_near_the_close_is_alerted(loop, tournament):
+    """After a minute without a result there is still time to act, and the person hears of it."""
+    tournament.now, tournament.outcome = OPENED + timedelta(minutes=50), None
+    steps(loop, 1)
+    tournament.attempts[0].seconds = 61.0
+    steps(loop, 2)
+
+    assert messages(loop) == [("alert", "round 1405 is not confirmed, 10 minutes left")]
+
+
+def test_a_round_that_was_resumed_too_late_says_so(loop, tournament):
+    """Paused until the close, and resumed then: the round is missed, and its reason is the pause."""
+    tournament.ledger.pause("", until=None, at=OPENED)
+    steps(loop)
+    tournament.ledger.resume(None, at=OPENED)
+    tournament.now = OPENED + timedelta(hours=1)
+    steps(loop)
+
+    assert messages(loop) == [("alert", "round 1405 was missed: it was paused until shortly before the close")]
+
+
+def test_a_round_that_was_paused_to_its_close_is_recorded_as_paused(loop, tournament):
+    """A pause of every slot, whose names were never asked for, leaves no missed round in the ledger."""
+    tournament.ledger.pause("", until=None, at=OPENED)
+    steps(loop)
+    tournament.now = OPENED + timedelta(hours=2)
+    steps(loop)
+
+    assert tournament.ledger.closed("paused", since=1405) == {(1405, "")}
+    assert tournament.ledger.closed("missed", since=1405) == frozenset()
+    assert messages(loop) == []

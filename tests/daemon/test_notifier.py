@@ -15,6 +15,7 @@ from bot.daemon import _loop as daemon
 from bot.daemon import _notifier, _post
 from bot.daemon._notifier import DEAD, LONGEST_PAUSE_S, PAUSE_S, Notifier
 from bot.daemon._post import NotSent, post
+from bot.daemon.alert_test import send_test
 from bot.errors import BadConfig, StateUnwritable
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
@@ -291,3 +292,19 @@ def test_a_ledger_that_cannot_be_read_does_not_end_the_thread(path, monkeypatch)
 
     assert tried.is_set()
     assert [title for *_, title in desk.taken] == ["missed"]
+
+
+def test_a_test_message_says_which_address_takes_it(services):
+    """Each address gets the message in turn; one that refuses and one that is malformed are named by their place."""
+    taken = send_test([f"json://{services.address}/ok", f"json://{services.address}/bad", "nothing"], logging={})
+
+    assert [(one.place, one.ok) for one in taken] == [(1, True), (2, False), (3, False)]
+    assert "exit status 1" in str(taken[1].error)
+    assert isinstance(taken[2].error, BadConfig)
+    assert services.taken[0] == ("/ok", "a test message")
+
+
+def test_a_test_without_an_address_is_one_line():
+    """Without an address nobody would ever be alerted; the error names the setting."""
+    with pytest.raises(BadConfig, match="BOT_ALERT_URLS is not set"):
+        send_test([], logging={})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import structlog
 
-from bot.cli.everyday.submit import show_receipt
+from bot.cli.everyday.receipt import show_receipt
 from bot.errors import ArtifactInvalid, BotError, GateFailed, NoChampion, SchemaMismatch
 from bot.record.ledger import Ledger
 from bot.sandbox.clock import SandboxClock

@@ -41,6 +41,27 @@ def test_status_shows_a_confirmed_round_and_all_that_is_kept_of_it(installation)
     assert "gate official_validation" in read
 
 
+def test_a_refused_round_says_why_everywhere(installation):
+    """Gate, value, limit, remedy and setting: on the command's error, in the status, in the round and in its log."""
+    refused = installation.bot("submit", BOT_MAX_EXPOSURE="0.0001")
+    content = json.loads(installation.bot("status", "--json").stdout)
+    shown = " ".join(installation.bot("status").stdout.split())
+    whole = installation.bot("status", "latest").stdout
+    lines = (installation.state / "rounds" / str(FIRST_ROUND) / "log.jsonl").read_text().splitlines()
+    (told,) = [one for one in map(json.loads, lines) if one["event"] == "submission.failed"]
+    (row,) = content["rounds"]
+
+    assert refused.returncode == 65
+    assert (row["round"], row["slot"], row["state"]) == (FIRST_ROUND, SLOT, "refused")
+    assert row["failure"]["settings"] == ["BOT_MAX_EXPOSURE"]
+    assert (
+        "(limit at most 0.0001) what to do neutralize more or raise BOT_MAX_EXPOSURE setting BOT_MAX_EXPOSURE" in shown
+    )
+    assert "what to do  neutralize more or raise BOT_MAX_EXPOSURE" in whole
+    assert (told["gate"], told["limit"], told["setting"]) == ("exposure", "at most 0.0001", "BOT_MAX_EXPOSURE")
+    assert told["value"] == row["failure"]["gates"][0]["value"] > 0.0001
+
+
 @pytest.mark.parametrize("command", ["submit", "doctor", "status"])
 def test_a_first_artifact_that_was_kept_back_is_named(installation, command):
     """A newcomer whose first artifact was refused reads which one, why, and how to use it anyway."""

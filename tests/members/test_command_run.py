@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bot.errors import CommandFailed
-from bot.members.program import command_run
+from bot.members.program import bounded_run, command_run
 from bot.members.program.command_run import Era, Limits, run_command
 from bot.members.program.program_files import pack
 from bot.system import redaction
@@ -258,8 +258,8 @@ def test_secrets_in_the_output_are_hidden(program):
     run = program("print('a' + '-known-secret', 'x' * 1000)\nprint(*range(1000), sep='\\n')\n" + WRITE)
     first = program("print('a' + '-known-secret', 'x' * 1000)\n" + WRITE)
 
-    assert len(run.output) == command_run.LINES
-    assert first.output == ("*** " + "x" * (command_run.LINE_LENGTH - 4),)
+    assert len(run.output) == bounded_run.LINES
+    assert first.output == ("*** " + "x" * (bounded_run.LINE_LENGTH - 4),)
 
 
 @needs_namespaces

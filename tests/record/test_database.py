@@ -85,6 +85,8 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
         "ALTER TABLE submission DROP COLUMN passed_over",
         "DROP TABLE scoring",
         "DROP TABLE look",
+        "DROP TABLE failure",
+        "DROP TABLE pause",
         "PRAGMA user_version = 1",
     ):
         database.execute(statement)
@@ -173,6 +175,10 @@ def test_a_reader_of_an_older_ledger_migrates_a_copy(tmp_path, ledger):
             "DROP TABLE scoring",
             "DROP TABLE service",
             "DROP TABLE look",
+            "DROP TABLE failure",
+            "DROP TABLE pause",
+            "ALTER TABLE trouble DROP COLUMN occasion",
+            "ALTER TABLE trouble DROP COLUMN body",
             "PRAGMA user_version = 6",
         ):
             database.execute(statement)

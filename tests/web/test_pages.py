@@ -186,3 +186,21 @@ def test_a_phone_needs_no_sideways_scrolling(url, browser, path):
 
     assert not wide
     assert sum(int(part) for part in background[4:-1].split(",")) < 200
+
+
+def test_a_refused_round_and_a_pause_are_on_the_page(tmp_path):
+    """The page says why the round was refused, what to do and which setting decides, and what is paused."""
+    from tests.web.test_round_rows import fail, refused, seen
+
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    seen(ledger, 1405)
+    fail(ledger, 1405, refused())
+    ledger.pause("other", until=None, at=OPENED)
+    ledger.close()
+    pages = Pages(tmp_path, tmp_path / "ledger.sqlite")
+    now, round_ = (bytes(page.body).decode() for page in (pages.now(), pages.round("1405")))
+
+    for page in (now, round_):
+        assert "neutralize more or raise BOT_MAX_EXPOSURE" in page
+        assert "setting: BOT_MAX_EXPOSURE" in page
+    assert "other is paused until it is resumed" in now

@@ -4,16 +4,24 @@ Commands of every day: names, options and help.
 A command imports its module when it is called, so that `--help` loads no library.
 """
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bot.cli import completion
+from bot.cli._groups import Grouped
 from bot.cli.extras import needs_packages
 
 app = typer.Typer()
+alert = typer.Typer(cls=Grouped, no_args_is_help=True, help="Try the alerts.")
+app.add_typer(alert, name="alert")
 
-Account = Annotated[str | None, typer.Option(help="One of several accounts in bot.toml.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Account = Annotated[
+    str | None, typer.Option(help="One of several accounts in bot.toml.", autocompletion=completion.accounts)
+]
 
 
 @app.command()
@@ -59,7 +67,10 @@ def run(
 def submit(
     round_: Annotated[str, typer.Option("--round", help="`latest`, or the number of the open round.")] = "latest",
     slot: Annotated[
-        str | None, typer.Option(help="One of the account's models; default: every configured slot.")
+        str | None,
+        typer.Option(
+            help="One of the account's models; default: every configured slot.", autocompletion=completion.slots
+        ),
     ] = None,
     account: Account = None,
     *,
@@ -69,17 +80,23 @@ def submit(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a confirmed submission, or one that the bot did not make.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Submit the open round and confirm it, or report why not."""
     from bot.cli.everyday.submit import submit_round
 
-    submit_round(round_, slot=slot, account=account or None, dry_run=dry_run, force=force)
+    submit_round(round_, slot=slot, account=account or None, dry_run=dry_run, force=force, as_json=as_json)
 
 
 @app.command()
 def status(
     round_: Annotated[
-        int | None, typer.Argument(metavar="[ROUND]", help="Show everything that is kept of one round.")
+        str | None,
+        typer.Argument(
+            metavar="ROUND",
+            help="Number of a round, or latest: show everything that is kept of it.",
+            autocompletion=completion.rounds,
+        ),
     ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -92,10 +109,66 @@ def status(
 
 
 @app.command()
+def pause(
+    slot: Annotated[
+        str | None,
+        typer.Argument(metavar="SLOT", help="Default: every slot.", autocompletion=completion.slots),
+    ] = None,
+    *,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="End of the pause: 2026-12-24, '2026-12-24 18:00', 6h, 2d or 1w.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Upload nothing for a slot until a time, or until `bot resume`."""
+    from bot.cli.answer import show
+    from bot.cli.everyday import control
+
+    show(control.pause(slot or None, end=until), as_json=as_json)
+
+
+@app.command()
+def resume(
+    slot: Annotated[
+        str | None,
+        typer.Argument(metavar="SLOT", help="Default: every pause.", autocompletion=completion.slots),
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """End a pause; the open round is filled at once."""
+    from bot.cli.answer import show
+    from bot.cli.everyday import control
+
+    show(control.resume(slot or None), as_json=as_json)
+
+
+@app.command()
+def retry(*, as_json: Json = False) -> None:
+    """Let the running bot try the open round again now."""
+    from bot.cli.answer import show
+    from bot.cli.everyday import control
+
+    show(control.retry(), as_json=as_json)
+
+
+@alert.command("test")
+def alert_test(*, as_json: Json = False) -> None:
+    """Send a test message to every address of BOT_ALERT_URLS."""
+    from bot.cli.answer import show
+    from bot.cli.everyday.alert import send_alert_test
+
+    answer, code = send_alert_test()
+    show(answer, as_json=as_json)
+    raise typer.Exit(code)
+
+
+@app.command()
 def scores(
     account: Account = None,
     *,
     offline: Annotated[bool, typer.Option("--offline", help="Show the scores kept here; use no network.")] = False,
+    as_json: Json = False,
 ) -> None:
     """
     Fetch and show live scores, and export them as parquet.
@@ -104,34 +177,40 @@ def scores(
     """
     from bot.cli.everyday.scores import show_scores
 
-    show_scores(account or None, offline=offline)
+    show_scores(account or None, offline=offline, as_json=as_json)
 
 
 @app.command()
 def health(
-    *, trainer: Annotated[bool, typer.Option("--trainer", help="Check `bot run --trainer` instead.")] = False
+    *,
+    trainer: Annotated[bool, typer.Option("--trainer", help="Check `bot run --trainer` instead.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check the daemon: exit code 0 if well, 75 with reasons if not."""
     from bot.cli.everyday.health import find_problems
 
     problems = find_problems(trainer=trainer)
+    if as_json:
+        typer.echo(json.dumps({"healthy": not problems, "problems": problems}))
     for problem in problems:
         typer.echo(problem, err=True)
     if problems:
         raise typer.Exit(75)
-    typer.echo("healthy")
+    if not as_json:
+        typer.echo("healthy")
 
 
 @app.command()
-def backup() -> None:
+def backup(*, as_json: Json = False) -> None:
     """
     Back up the ledger and delete files of old rounds.
 
     `bot run` does it daily.
     """
+    from bot.cli.answer import show
     from bot.cli.everyday.backup import back_up
 
-    back_up()
+    show(back_up(), as_json=as_json)
 
 
 @app.command()

@@ -1,7 +1,9 @@
 """`bot scores`: live scores of the submissions, beside the scores that their artifacts had on the hold-out."""
 
+import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import typer
 from rich.table import Table
@@ -23,27 +25,39 @@ ROUNDS = 30
 """Newest rounds in the table; the export has all of them."""
 
 
-def show_scores(account: str | None, *, offline: bool) -> None:
-    """Fetch scores unless *offline*, print them, and export them to ``live_record.parquet``."""
+def show_scores(account: str | None, *, offline: bool, as_json: bool = False) -> None:
+    """Fetch scores unless *offline*, print them, as one JSON object if *as_json*, and export them to ``live_record.parquet``."""
     settings = load_settings().of_account(account)
     logs.configure(**settings.logging)
     ledger, record = Ledger(settings.ledger_path), LiveScores(settings.ledger_path)
+    notes: list[str] = []
     if not offline:
         client = assembly.open_client(settings)
         slots, artifacts = assembly.find_slots(settings, client), assembly.open_artifacts(settings)
         sync_scores(client, record, slots, settings.compare.split())
-        for warning in warn_unselected(client, ledger, slots):
-            typer.echo(f"warning: {warning}")
-        for one in measure(client, ledger, artifacts, slots, least=settings.min_benchmark_corr):
-            typer.echo(
-                f"round {one.round}, {one.slot}: rank correlation {one.correlation:.3f} with {one.benchmark}"
-                f" over {one.rows} rows{f'; {one.finding}' if one.finding else ''}"
-            )
-    rounds = record.rounds()
-    show_live(rounds, calibrate(rounds, ledger, assembly.open_artifacts(settings), score=CORR))
+        notes += [f"warning: {warning}" for warning in warn_unselected(client, ledger, slots)]
+        notes += [
+            f"round {one.round}, {one.slot}: rank correlation {one.correlation:.3f} with {one.benchmark}"
+            f" over {one.rows} rows{f'; {one.finding}' if one.finding else ''}"
+            for one in measure(client, ledger, artifacts, slots, least=settings.min_benchmark_corr)
+        ]
+    rounds, path = record.rounds(), settings.state_dir / "live_record.parquet"
+    calibrated = calibrate(rounds, ledger, assembly.open_artifacts(settings), score=CORR)
     if rounds:
-        path = settings.state_dir / "live_record.parquet"
         export(rounds, path)
+    if as_json:
+        content = {
+            "rounds": [asdict(one) for one in rounds],
+            "artifacts": [{**asdict(one), "error": None if math.isnan(one.error) else one.error} for one in calibrated],
+            "notes": notes,
+            "exported_to": str(path) if rounds else None,
+        }
+        typer.echo(json.dumps(content, indent=1))
+        return
+    for note in notes:
+        typer.echo(note)
+    show_live(rounds, calibrated)
+    if rounds:
         typer.echo(f"exported to {path}")
 
 

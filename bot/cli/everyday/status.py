@@ -1,42 +1,47 @@
 """`bot status`: rounds, champions, jobs and problems, from the state directory alone."""
 
 import json
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import typer
 
+from bot.cli.moments import local, until
 from bot.cli.paths import StatePaths, state_paths
 from bot.errors import BadConfig
 from bot.serving.names import STARTER
 from bot.serving.version_pin import Pin
-from bot.web.status import overview, post_mortem
+from bot.web.status import newest_round, overview, post_mortem
 
 WATCH_S = 2.0
 CLEAR = "\x1b[2J\x1b[H"
 """Clears the screen and moves the cursor to its top (ECMA-48); typer drops it where the output is no terminal."""
 
+SCORES = ("CORR", "corr60"), ("MMC", "mmc60")
+"""Scores in the list of rounds: title, and Numerai's name of what is paid since round 1343."""
+
 Content = Mapping[str, Any]
 
 
-def show_status(number: int | None, *, as_json: bool, watch: bool) -> None:
+def show_status(wanted: str | None, *, as_json: bool, watch: bool) -> None:
     """
-    Print the overview, or everything that is kept of round *number*.
+    Print the overview, or everything that is kept of a round.
 
     Args:
-        number: A round.
+        wanted: Number of a round, or ``latest``; ``None`` shows the overview.
         as_json: Print JSON.
         watch: Print again every two seconds, until stopped.
 
     Raises:
-        BadConfig: Nothing is kept of the round.
+        BadConfig: Nothing is kept of the round, or *wanted* is no round.
     """
     while True:
-        paths = state_paths()
-        content = _overview(paths) if number is None else _round(paths, number)
-        lines = _overview_lines(content) if number is None else _round_lines(content, number)
+        paths, now = state_paths(), datetime.now(UTC)
+        content = _overview(paths, now) if wanted is None else _round(paths, wanted)
+        lines = _overview_lines(content, now) if wanted is None else _round_lines(content)
         if watch:
             typer.echo(CLEAR, nl=False)
         typer.echo(json.dumps(content, indent=1) if as_json else "\n".join(lines))
@@ -45,33 +50,93 @@ def show_status(number: int | None, *, as_json: bool, watch: bool) -> None:
         time.sleep(WATCH_S)
 
 
-def _overview(paths: StatePaths) -> Content:
-    content = overview(paths.state_dir, paths.ledger, now=datetime.now(UTC))
+def _overview(paths: StatePaths, now: datetime) -> Content:
+    content = overview(paths.state_dir, paths.ledger, now=now)
     pins = [
         Pin(recipe=recipe, champion=version, setting=paths.data_version)
         for recipe, version in content["data_versions"].items()
     ]
-    return {**content, "notes": [pin.note for pin in pins if pin.note]}
+    return {**content, "notes": [*(pin.note for pin in pins if pin.note), *_same_recipes(paths.slots)]}
 
 
-def _overview_lines(content: Content) -> Iterator[str]:
+def _same_recipes(slots: Mapping[str, str]) -> Iterator[str]:
+    """Yield a note for each recipe that fills several slots."""
+    for recipe in dict.fromkeys(slots.values()):
+        names = [name for name, one in slots.items() if one == recipe]
+        if len(names) > 1:
+            yield f"slots {' and '.join(names)} have the same recipe {recipe}: they send the same predictions"
+
+
+def _overview_lines(content: Content, now: datetime) -> Iterator[str]:
+    for alert in content["alerts"]:
+        yield f"trouble   {alert['title']}"
+        yield f"          since {local(alert['since'])}"
+        yield from (f"          {line}" for line in alert["body"].splitlines())
+    if content["daemon"]:
+        yield f"daemon    {'; '.join(content['daemon'])}"
     yield f"mode      {content['mode']}"
-    if newest := content.get("last_seen_round"):
-        verb = "open until" if newest["open"] else "closed at"
-        yield f"newest    round {newest['number']}, {verb} {_short(newest['closes_at'])} UTC"
-    yield f"daemon    {'; '.join(content['daemon']) or 'healthy'}"
+    yield from _moment_lines(content, now)
+    if not content["daemon"]:
+        yield "daemon    healthy"
     yield from _champion_lines(content)
     for job in content["chores"]:
         outcome = job["outcome"] or "running, or cut off"
-        yield f"chore     {job['name']}: {outcome}, since {_short(job['finished_at'] or job['started_at'])}"
-    for title in content["troubles"].values():
-        yield f"trouble   {title}"
-    for entry in content["rounds"]:
-        submission = entry["submission"] or "-"
-        yield f"round {entry['round']}  {entry['slot']}  {entry['state']}  {entry['artifact']}  {submission}"
-        yield from _fallback_lines(entry)
+        yield f"job       {job['name']}: {outcome}, since {local(job['finished_at'] or job['started_at'])}"
+    yield from _row_lines(content["rounds"])
     if not content["rounds"]:
         yield "no round yet"
+
+
+def _moment_lines(content: Content, now: datetime) -> Iterator[str]:
+    for pause in content["paused"]:
+        end = f"until {until(pause['until'], now)}" if pause["until"] else "until `bot resume`"
+        yield f"paused    {pause['slot'] or 'every slot'} {end}"
+    newest = content.get("last_seen_round")
+    if newest and newest["open"]:
+        yield f"open      round {newest['number']} until {until(newest['closes_at'], now)}"
+    elif newest:
+        yield f"newest    round {newest['number']}, closed {local(newest['closes_at'])}"
+    if content["next_opening"]:
+        yield f"next      {until(content['next_opening'], now)} (as in earlier weeks)"
+
+
+def _row_lines(rows: Sequence[Content]) -> Iterator[str]:
+    slots = max((len(row["slot"]) for row in rows), default=0)
+    for row in rows:
+        if through := row.get("through"):
+            many = f"rounds {through} to {row['round']}" if through < row["round"] else f"round {row['round']}"
+            yield f"{many}  not seen: the bot did not run"
+            continue
+        about = [f"round {row['round']}", f"{row['slot'] or '-':<{slots}}", f"{row['state']:<9}", *_score_cells(row)]
+        yield "  ".join(about).rstrip()
+        yield from _why_lines(row)
+        yield from _fallback_lines(row)
+
+
+def _score_cells(row: Content) -> Iterator[str]:
+    for title, name in SCORES:
+        if name in row["scores"]:
+            yield f"{title} {row['scores'][name]:+.4f}"
+    if row.get("pay") is not None:
+        yield f"pay {row['pay']:+.4f}"
+    if row.get("paid_nmr") is not None:
+        yield f"{row['paid_nmr']:+.3f} NMR"
+    if row["scores"]:
+        yield "final" if row["final"] else "so far"
+
+
+def _why_lines(row: Content) -> Iterator[str]:
+    """Yield the reason of a round without a confirmed submission, what to do, and the setting that decides."""
+    failure = row["failure"]
+    if failure is None:
+        if row["state"] == "missed":
+            yield "    why         no attempt is recorded; the bot may have been stopped: see `bot doctor`"
+        return
+    yield f"    why         {failure['headline']}"
+    if failure["remedy"]:
+        yield f"    what to do  {failure['remedy']}"
+    if failure["settings"]:
+        yield f"    setting     {', '.join(failure['settings'])}"
 
 
 def _champion_lines(content: Content) -> Iterator[str]:
@@ -90,32 +155,47 @@ def _champion_lines(content: Content) -> Iterator[str]:
             yield f"diagnosis {identity}: {result['state']}: {result['verdict'] or 'not done yet'}"
 
 
-def _round(paths: StatePaths, number: int) -> Content:
+def _round(paths: StatePaths, wanted: str) -> Content:
+    if not (wanted == "latest" or re.fullmatch(r"[0-9]{1,9}", wanted)):
+        raise BadConfig(f"{wanted!r} is no round; write its number, or `latest`")
     if not paths.ledger.is_file():
         raise BadConfig(f"{paths.ledger} does not exist: no round was played in this mode")
+    number = newest_round(paths.ledger) if wanted == "latest" else int(wanted)
+    if number is None:
+        raise BadConfig(f"{paths.ledger} holds no round yet")
     content = post_mortem(paths.ledger, number)
-    if not content["slots"] and not content["events"]:
+    if not content["slots"] and not content["events"] and not content["failure"]:
         raise BadConfig(f"round {number} is not in {paths.ledger}; `bot status` lists the newest rounds")
     return content
 
 
-def _round_lines(content: Content, number: int) -> Iterator[str]:
-    yield f"round {number}"
-    for file in content["live"]:
-        yield f"  live file   {file['version']}  {file['rows']} rows, sha256 {file['sha256'][:12]}"
+def _round_lines(content: Content) -> Iterator[str]:
+    yield f"round {content['round']}"
+    if content["failure"]:
+        yield from _why_lines({**content, "state": ""})
     for slot, submission in content["slots"].items():
         yield from _slot_lines(slot, submission)
+    for file in content["live"]:
+        yield f"  live file   {file['version']}  {file['rows']} rows, sha256 {file['sha256'][:12]}"
     for event in content["events"]:
         yield f"  {_short(event['at'])}  {event['event']}"
     for line in content["log"]:
-        yield f"  log  {_short(line.get('timestamp'))}  {line.get('level')}  {line.get('event')}"
+        reason = f": {line['reason']}" if line.get("reason") else ""
+        yield f"  log  {_short(line.get('timestamp'))}  {line.get('level')}  {line.get('event')}{reason}"
 
 
 def _slot_lines(slot: str, submission: Content) -> Iterator[str]:
-    yield f"  {slot}: {submission['state']}  {submission['filename'] or ''}"
-    yield f"    artifact    {submission['artifact']}   predictions sha256 {submission['csv_sha256'][:12]}"
+    yield f"  {slot}: {submission['state']}  {submission['filename'] or ''}".rstrip()
+    if submission["state"] != "confirmed":
+        yield from _why_lines(submission)
+    if failure := submission["failure"]:
+        times = "once" if failure["attempts"] == 1 else f"{failure['attempts']} times"
+        yield f"    failed      {times}, last at {_short(failure['last_at'])}"
+    predictions = f"   predictions sha256 {submission['csv_sha256'][:12]}" if submission["csv_sha256"] else ""
+    yield f"    artifact    {submission['artifact'] or '-'}{predictions}"
     yield from _fallback_lines(submission)
-    yield f"    intended    {_short(submission['intended_at'])}   confirmed {_short(submission['confirmed_at'])}"
+    if submission["intended_at"]:
+        yield f"    intended    {_short(submission['intended_at'])}   confirmed {_short(submission['confirmed_at'])}"
     if check := submission["benchmark"]:
         yield f"    benchmark   {check['correlation']:.3f} with {check['benchmark']}  {check['finding']}".rstrip()
     report = submission["report"] or {"gates": [], "seconds": {}}

@@ -1,18 +1,20 @@
 """`bot submit`: submit the open round for every slot, or hand in late where the settings allow it."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
 import structlog
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from bot import assembly
-from bot.cli.console import console, gate_result
-from bot.errors import BadConfig, BotError, RoundNotOpen
+from bot.cli.answer import error_content
+from bot.cli.everyday.receipt import receipt_content, show_receipt
+from bot.errors import BadConfig, BotError, RoundNotOpen, SlotPaused
 from bot.live.selection import warn_unselected
+from bot.record.failures import Failure
 from bot.record.ledger import Entry, Ledger, rounds_folder
 from bot.settings import Settings, load_settings
 from bot.submission.submit import Receipt, Submitter
@@ -28,7 +30,9 @@ WORST_FIRST = (1, 78, 65, 75)
 log = structlog.get_logger()
 
 
-def submit_round(wanted: str, *, slot: str | None, account: str | None, dry_run: bool, force: bool) -> None:
+def submit_round(
+    wanted: str, *, slot: str | None, account: str | None, dry_run: bool, force: bool, as_json: bool = False
+) -> None:
     """
     Submit the open round and print a receipt for each slot.
 
@@ -38,6 +42,7 @@ def submit_round(wanted: str, *, slot: str | None, account: str | None, dry_run:
         account: One of several accounts; ``None`` for the only one.
         dry_run: Do everything but the upload, whatever the mode is.
         force: Replace a confirmed submission, or one that the bot did not make.
+        as_json: Print one JSON object of all slots in the end, in place of the receipts.
 
     Raises:
         BadConfig: The slot is not configured.
@@ -47,52 +52,138 @@ def submit_round(wanted: str, *, slot: str | None, account: str | None, dry_run:
     settings = load_settings(mode="dry-run" if dry_run else None).of_account(account)
     logs.configure(**settings.logging, rounds=rounds_folder(settings.ledger_path))
     failed: list[BotError] = []
-    with state_lock(settings.state_dir):
+    made: list[Receipt] = []
+    late: Sequence[Entry] = ()
+    # A dry run has its own ledger and its own folder of rounds, so it works beside a bot that submits.
+    with state_lock(settings.state_dir, "bot" if settings.mode == "live" else "dry-run"):
         ledger = Ledger(settings.ledger_path)
         client = assembly.open_client(settings)
         submitter = assembly.open_submitter(settings, client, ledger)
         # First of all: while the close is not known, one request that drips may take the whole of a short round.
         current = _open_round(client)
-        slots = _slots(settings, client, slot, failed)
+        slots = _slots(settings, client, slot, failed, ledger, current)
+        slots = _unpaused(slots, ledger, client.server_now(), wanted=slot)
         if isinstance(current, RoundNotOpen):
-            late = _hand_in_late(submitter, slots, wanted, failed) if settings.late_policy == "queue" else ()
+            if settings.late_policy == "queue":
+                late = _hand_in_late(submitter, slots, wanted, failed, current)
             if not late and not failed:
                 raise current
         else:
             if wanted not in ("latest", str(current.number)):
                 raise RoundNotOpen(f"round {wanted} is not open; the open round is {current.number}")
             for one in submitter.in_turn(current, slots):
-                with _isolated(one, failed):
-                    show_receipt(submitter.submit(current, one, force=force))
+                with _isolated(one, failed, ledger, current):
+                    made.append(submitter.submit(current, one, force=force))
+                    if not as_json:
+                        show_receipt(made[-1])
             for warning in warn_unselected(client, ledger, slots):
                 typer.echo(f"warning: {warning}", err=True)
+    if as_json:
+        _print_all(made, late, failed)
+    else:
+        _finish(late, failed)
+
+
+def _finish(late: Sequence[Entry], failed: Sequence[BotError]) -> None:
+    """Print what was handed in late; raise the worst failure."""
+    for one in late:
+        typer.echo(f"round {one.round}, slot {one.slot}: handed in late; counts for the next round until replaced")
     if failed:
-        worst = min(failed, key=lambda error: WORST_FIRST.index(error.exit_code))
-        for other in failed:
-            if other is not worst:
-                typer.echo(f"error: {other}", err=True)
-        raise worst
+        raise _worst(failed)
 
 
-def _slots(settings: Settings, client: NumeraiClient, wanted: str | None, failed: list[BotError]) -> tuple[Slot, ...]:
-    """Return the slots to fill; note in *failed* those that are no model of the account."""
-    matched = assembly.match_slots(settings, client)
+def _print_all(made: Sequence[Receipt], late: Sequence[Entry], failed: Sequence[BotError]) -> None:
+    """
+    Print the receipts and errors of all slots as one JSON object.
+
+    Raises:
+        typer.Exit: A slot failed; the errors are printed, here and on standard error.
+    """
+    content = {
+        "receipts": [receipt_content(one) for one in made],
+        "handed_in_late": [{"round": one.round, "slot": one.slot} for one in late],
+        "errors": [error_content(one)["error"] for one in failed],
+    }
+    typer.echo(json.dumps(content, indent=1))
+    if failed:
+        worst = _worst(failed)
+        typer.echo(f"error: {worst}", err=True)
+        raise typer.Exit(worst.exit_code)
+
+
+def _worst(failed: Sequence[BotError]) -> BotError:
+    """Return the worst failure, and print the others."""
+    worst = min(failed, key=lambda error: WORST_FIRST.index(error.exit_code))
+    for other in failed:
+        if other is not worst:
+            typer.echo(f"error: {other}", err=True)
+    return worst
+
+
+def _slots(
+    settings: Settings,
+    client: NumeraiClient,
+    wanted: str | None,
+    failed: list[BotError],
+    ledger: Ledger,
+    current: Round | RoundNotOpen,
+) -> tuple[Slot, ...]:
+    """Return the slots to fill; note in *failed* and in the ledger those that are no model of the account."""
+    if isinstance(current, Round):
+        ledger.record_round(current)
+    try:
+        matched = assembly.match_slots(settings, client)
+    except BotError as error:
+        _record(ledger, current, error)
+        raise
     if wanted is not None and wanted not in matched:
         raise BadConfig(f"slot {wanted!r} is not configured; configured slots: {', '.join(matched)}")
-    chosen = [one for name, one in matched.items() if wanted in (None, name)]
-    failed += [one for one in chosen if isinstance(one, BadConfig)]
-    return tuple(one for one in chosen if isinstance(one, Slot))
+    chosen = {name: one for name, one in matched.items() if wanted in (None, name)}
+    for name, one in chosen.items():
+        if isinstance(one, BadConfig):
+            _record(ledger, current, one, slot=name)
+            failed.append(one)
+    return tuple(one for one in chosen.values() if isinstance(one, Slot))
+
+
+def _unpaused(slots: Sequence[Slot], ledger: Ledger, now: datetime, *, wanted: str | None) -> tuple[Slot, ...]:
+    """
+    Return the slots that no person has paused; say which are.
+
+    Raises:
+        SlotPaused: The slot that the command names is paused.
+    """
+    left = []
+    for one in slots:
+        try:
+            ledger.check_unpaused(one.name, now)
+        except SlotPaused as paused:
+            if wanted is not None:
+                raise
+            typer.echo(f"{paused}; nothing is done for it", err=True)
+        else:
+            left.append(one)
+    return tuple(left)
+
+
+def _record(ledger: Ledger, current: Round | RoundNotOpen, error: Exception, *, slot: str = "") -> None:
+    """Record why a slot, or every slot, could not be filled in the open round."""
+    if isinstance(current, Round):
+        failure = Failure.of(error, round_number=current.number, slot=slot, at=datetime.now(UTC))
+        with suppress(BotError):  # a full disk is often the cause; the error is raised in any case
+            ledger.record_failure(failure)
 
 
 @contextmanager
-def _isolated(slot: Slot, failed: list[BotError]) -> Iterator[None]:
+def _isolated(slot: Slot, failed: list[BotError], ledger: Ledger, current: Round | RoundNotOpen) -> Iterator[None]:
     """Note the failure of one slot in *failed*, whatever it is: the other slots of the account are filled all the same."""
     try:
         yield
-    except BotError as error:
+    except BotError as error:  # the submitter has recorded it
         failed.append(error)
     except Exception as error:
         log.exception("slot.crashed", slot=slot.name)
+        _record(ledger, current, error, slot=slot.name)
         failed.append(BotError(f"slot {slot.name}: {type(error).__name__}: {error}; the log has the traceback"))
 
 
@@ -104,41 +195,13 @@ def _open_round(client: NumeraiClient) -> Round | RoundNotOpen:
         return closed
 
 
-def _hand_in_late(submitter: Submitter, slots: Sequence[Slot], wanted: str, failed: list[BotError]) -> Sequence[Entry]:
-    """Hand in what a closed round left unsent; return and print the entries."""
+def _hand_in_late(
+    submitter: Submitter, slots: Sequence[Slot], wanted: str, failed: list[BotError], current: RoundNotOpen
+) -> Sequence[Entry]:
+    """Hand in what a closed round left unsent; return the entries."""
     number = int(wanted) if re.fullmatch(r"[0-9]{1,9}", wanted) else None
     late: list[Entry] = []
     for slot in slots:
-        with _isolated(slot, failed):
+        with _isolated(slot, failed, submitter.ledger, current):
             late += submitter.queue((slot,), number)
-    for one in late:
-        typer.echo(f"round {one.round}, slot {one.slot}: handed in late; counts for the next round until replaced")
     return late
-
-
-def show_receipt(receipt: Receipt) -> None:
-    """Print one submission: round, data, artifact, gates and outcome."""
-    out = console()
-    if receipt.outcome == "already confirmed":
-        out.print(
-            f"round {receipt.round.number}, slot {receipt.slot}: already confirmed, nothing to do"
-            f" (submission {receipt.submission_id})",
-            soft_wrap=True,
-        )
-        return
-    table = Table(title=f"Round {receipt.round.number}, slot {receipt.slot}", title_justify="left", show_header=False)
-    table.add_column(style="bold")
-    table.add_column()
-    table.add_row("opens", f"{receipt.round.opens_at:%a %Y-%m-%d %H:%M:%S} UTC")
-    table.add_row("closes", f"{receipt.round.closes_at:%a %Y-%m-%d %H:%M:%S} UTC")
-    table.add_row("data", f"{receipt.data_version}, sha256 {receipt.data_sha256[:12]}")
-    table.add_row("artifact", receipt.artifact)
-    if receipt.filled_by != "champion":
-        table.add_row("filled by", f"[bold yellow]{receipt.filled_by}[/]: {escape(receipt.passed_over)}")
-    for finding in receipt.findings:
-        table.add_row(f"gate {finding.gate}", gate_result(finding))
-    table.add_row("predictions", f"sha256 {receipt.csv_sha256[:12]}")
-    table.add_row("submission", receipt.submission_id or "none: dry run, set BOT_MODE=live to upload")
-    table.add_row("outcome", f"[bold green]{receipt.outcome}[/]" if receipt.submission_id else receipt.outcome)
-    table.add_row("seconds", f"{receipt.seconds_used:.1f} used, {receipt.seconds_left:.0f} left until the close")
-    out.print(table)

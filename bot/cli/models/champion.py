@@ -1,26 +1,37 @@
 """`bot promote` and `bot rollback`: the operator chooses a recipe's champion."""
 
+import json
+
 import typer
 
 from bot import assembly
+from bot.cli.answer import Answer
 from bot.settings import load_settings
 
 
-def promote_artifact(artifact: str) -> None:
-    """Make an artifact the champion of the recipe it was trained for, and print what its gate decided."""
+def promote_artifact(artifact: str) -> Answer:
+    """Make an artifact the champion of the recipe it was trained for; return that, and what its gate decided."""
     store = assembly.open_artifacts(load_settings())
+    artifact = store.find(artifact)
     manifest = store.open(artifact).manifest
     recipe, decision = manifest["recipe"]["name"], manifest.get("decision", {"promote": True})
     store.promote(recipe, artifact, by="operator")
-    typer.echo(f"recipe {recipe}: champion is {artifact}, on {store.data_version(artifact)}")
-    if not decision["promote"]:
-        typer.echo(f"its gate had kept it back: {decision['reason']}")
+    version = store.data_version(artifact)
+    kept_back = None if decision["promote"] else str(decision["reason"])
+    lines = [f"recipe {recipe}: champion is {artifact}, on {version}"]
+    lines += [f"its gate had kept it back: {kept_back}"] if kept_back is not None else []
+    content = {"recipe": recipe, "champion": artifact, "data_version": version, "kept_back": kept_back}
+    return Answer(lines=tuple(lines), content={"promoted": [content]})
 
 
-def roll_back(recipe: str | None) -> None:
-    """Make the champion before the current one champion again, of *recipe* or of every recipe in use."""
+def roll_back(recipe: str | None, *, as_json: bool) -> None:
+    """Make the champion before the current one champion again, of *recipe* or of every recipe in use; print each."""
     settings = load_settings()
-    store = assembly.open_artifacts(settings)
+    store, done = assembly.open_artifacts(settings), []
     for name in [recipe] if recipe else assembly.recipes_in_use(settings):
         identity = store.rollback(name)
-        typer.echo(f"recipe {name}: champion is {identity}, on {store.data_version(identity)}")
+        done.append({"recipe": name, "champion": identity, "data_version": store.data_version(identity)})
+        if not as_json:
+            typer.echo(f"recipe {name}: champion is {identity}, on {done[-1]['data_version']}")
+    if as_json:
+        typer.echo(json.dumps({"rolled_back": done}, indent=1))

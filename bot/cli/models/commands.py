@@ -10,14 +10,17 @@ from typing import Annotated
 
 import typer
 
+from bot.cli import completion
+from bot.cli._groups import Grouped
 from bot.cli.extras import needs_packages, needs_training_packages
 
 app = typer.Typer()
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-recipes = typer.Typer(help="List and show recipes.", invoke_without_command=True)
+recipes = typer.Typer(cls=Grouped, help="List and show recipes.", invoke_without_command=True)
 app.add_typer(recipes, name="recipes")
 
-export = typer.Typer(help="Hand a model to another machine; uploads nothing.", no_args_is_help=True)
+export = typer.Typer(cls=Grouped, help="Hand a model to another machine; uploads nothing.", no_args_is_help=True)
 app.add_typer(export, name="export")
 
 
@@ -31,7 +34,10 @@ def sync() -> None:
 
 @app.command()
 def retrain(
-    recipe: Annotated[str | None, typer.Option(help="Recipe to train; default: every recipe in use.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Recipe to train; default: every recipe in use.", autocompletion=completion.recipes),
+    ] = None,
     data_version: Annotated[
         str | None,
         typer.Option(help="Train on this version; default: the champion's, or BOT_DATA_VERSION where that is newer."),
@@ -60,7 +66,9 @@ def retrain(
 
 @app.command()
 def adopt(
-    recipe: Annotated[str, typer.Argument(help="Recipe whose members need no training.")],
+    recipe: Annotated[
+        str, typer.Argument(help="Recipe whose members need no training.", autocompletion=completion.recipes)
+    ],
     data_version: Annotated[
         str | None, typer.Option(help="Data version of the live files; default: the champion's, or BOT_DATA_VERSION.")
     ] = None,
@@ -77,37 +85,54 @@ def adopt(
 
 
 @app.command()
-def promote(artifact: Annotated[str, typer.Argument(help="Id of an artifact.")]) -> None:
+def promote(
+    artifact: Annotated[
+        str, typer.Argument(help="Id of an artifact, or its beginning.", autocompletion=completion.artifacts)
+    ],
+    *,
+    as_json: Json = False,
+) -> None:
     """
     Make an artifact the champion of its recipe.
 
     It may be one that the promotion gate has kept back.
     """
+    from bot.cli.answer import show as show_answer
     from bot.cli.models.champion import promote_artifact
 
-    promote_artifact(artifact)
+    show_answer(promote_artifact(artifact), as_json=as_json)
 
 
 @app.command()
-def rollback(recipe: Annotated[str | None, typer.Option(help="Recipe; default: every recipe in use.")] = None) -> None:
+def rollback(
+    recipe: Annotated[
+        str | None, typer.Option(help="Recipe; default: every recipe in use.", autocompletion=completion.recipes)
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
     """Go back to the champion before the current one."""
     from bot.cli.models.champion import roll_back
 
-    roll_back(recipe)
+    roll_back(recipe, as_json=as_json)
 
 
 @app.command()
-def verify() -> None:
+def verify(*, as_json: Json = False) -> None:
     """Check every artifact's files against their recorded sha256."""
     from bot.cli.models.verify import verify_artifacts
 
-    verify_artifacts()
+    verify_artifacts(as_json=as_json)
 
 
 @app.command()
 def pack(
     artifact: Annotated[
-        str | None, typer.Argument(help="Id of an artifact; default: the champion of the first recipe in use.")
+        str | None,
+        typer.Argument(
+            help="Id of an artifact, or its beginning; default: the champion of the first recipe in use.",
+            autocompletion=completion.artifacts,
+        ),
     ] = None,
     *,
     output: Annotated[
@@ -121,9 +146,9 @@ def pack(
     ] = None,
 ) -> None:
     """
-    Write an artifact, its evaluation and its judged members as one signed file.
+    Write an artifact as one signed file for another machine.
 
-    Another machine judges it on its own data with `bot unpack`.
+    The file holds its evaluation and its judged members too. Another machine judges it on its own data with `bot unpack`.
     """
     with needs_packages("pack", extra="remote"):
         from bot.cli.models.pack import make_signing_key, pack_artifact
@@ -143,9 +168,9 @@ def unpack(
     ] = False,
 ) -> None:
     """
-    Judge an artifact of another machine on the data of this one; promote it if it is better.
+    Judge another machine's artifact; promote it if it is better.
 
-    Its signature must be that of a key in BOT_TRUSTED_KEYS.
+    It is judged on the data of this machine. Its signature must be that of a key in BOT_TRUSTED_KEYS.
     """
     if (file is None) != latest or (again and not latest):
         raise typer.BadParameter("name a FILE, or look at the storage with --latest [--again]")
@@ -158,20 +183,24 @@ def unpack(
 
 
 @recipes.callback()
-def _list(context: typer.Context) -> None:
+def _list(context: typer.Context, *, as_json: Json = False) -> None:
     """List recipes: members, memory, time of the last training, champion."""
     if context.invoked_subcommand is None:
         from bot.cli.models.recipes import list_recipes
 
-        list_recipes()
+        list_recipes(as_json=as_json)
 
 
 @recipes.command()
-def show(name: Annotated[str, typer.Argument(help="Name of a recipe.")]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a recipe.", autocompletion=completion.recipes)],
+    *,
+    as_json: Json = False,
+) -> None:
     """Print a recipe with every value, in the present form."""
     from bot.cli.models.recipes import show_recipe
 
-    show_recipe(name)
+    show_recipe(name, as_json=as_json)
 
 
 @recipes.command("schema")
@@ -190,10 +219,22 @@ def _group() -> None:
 @export.command()
 def numerai_model(
     *,
-    slot: Annotated[str | None, typer.Option(help="Model of your account that the pickle is meant for.")] = None,
-    artifact: Annotated[str | None, typer.Option(help="Id of an artifact; default: the recipe's champion.")] = None,
+    slot: Annotated[
+        str | None,
+        typer.Option(help="Model of your account that the pickle is meant for.", autocompletion=completion.slots),
+    ] = None,
+    artifact: Annotated[
+        str | None,
+        typer.Option(
+            help="Id of an artifact, or its beginning; default: the recipe's champion.",
+            autocompletion=completion.artifacts,
+        ),
+    ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Recipe of the champion; default: the recipe of the settings.")
+        str | None,
+        typer.Option(
+            help="Recipe of the champion; default: the recipe of the settings.", autocompletion=completion.recipes
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The pickle; default: exports/<artifact>.pkl.")] = None,
     check: Annotated[
@@ -205,9 +246,9 @@ def numerai_model(
     account: Annotated[str | None, typer.Option(help="Account of the slot, of several in bot.toml.")] = None,
 ) -> None:
     """
-    Pack a champion as a pickle that Numerai runs (Model Upload).
+    Pack a champion as a pickle that Numerai runs.
 
-    For models that must go on while the bot cannot run anywhere.
+    For Numerai's Model Upload: models that must go on while the bot cannot run anywhere.
     """
     with needs_training_packages("export a model"):
         from bot.cli.models.export import export_pickle

@@ -42,7 +42,9 @@ def export_pickle(
     client = assembly.open_client(settings.of_account(account))
     replaced = refuse_filled(slot, filled, client) if slot else None
     store = assembly.open_artifacts(settings)
-    found = store.open(artifact or store.champions(recipe or assembly.recipes_in_use(settings)[0])[0])
+    found = store.open(
+        store.find(artifact) if artifact else store.champions(recipe or assembly.recipes_in_use(settings)[0])[0]
+    )
     if check and python is None:
         typer.echo("Numerai's packages are installed into a fresh environment; this takes a minute or more", err=True)
     made = export(

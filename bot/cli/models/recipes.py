@@ -1,7 +1,8 @@
 """`bot recipes`: list recipes, print one with every value, and print a JSON schema for editors."""
 
 import json
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -20,9 +21,13 @@ from bot.training.recipes import RECIPES, Recipe
 from bot.training.training_memory import training_memory
 
 
-def list_recipes() -> None:
+def list_recipes(*, as_json: bool = False) -> None:
     """Print built-in recipes and those of files: members, memory to train, time of the last training, champion."""
     settings = load_settings()
+    if as_json:
+        used = assembly.recipes_in_use(settings)
+        typer.echo(json.dumps({"recipes": [_content(settings, name, used) for name in recipe_file.names()]}, indent=1))
+        return
     table = Table(title="Recipes", title_justify="left")
     for name in ("recipe", "members", "memory", "trained in", "champion"):
         table.add_column(name, justify="right" if name in ("memory", "trained in") else "left", overflow="fold")
@@ -41,9 +46,25 @@ def list_recipes() -> None:
     console().print(table)
 
 
-def show_recipe(name: str) -> None:
-    """Print a recipe as the file that describes it completely, in the present form."""
+def _content(settings: Settings, name: str, used: Sequence[str]) -> dict[str, Any]:
+    """Return the row of a recipe as plain JSON values; ``error`` says why it is not usable."""
+    about: dict[str, Any] = {"name": name, "in_use": name in used, "error": None}
+    try:
+        recipe = recipe_file.find(name)
+    except BadConfig as error:
+        return {**about, "error": str(error)}
+    total = sum(one.weight for one in recipe.members) or 1.0
+    champion = _champion(settings, name)
+    members = [{"name": one.name, "kind": one.kind, "share": one.weight / total} for one in recipe.members]
+    return {**about, "members": members, "memory_bytes": _bytes(settings, recipe), "champion": champion.get("id")}
+
+
+def show_recipe(name: str, *, as_json: bool = False) -> None:
+    """Print a recipe as the file that describes it completely, in the present form, or its values as JSON."""
     recipe = recipe_file.find(name)
+    if as_json:
+        typer.echo(json.dumps(tomllib.loads(recipe_file.to_toml(replace(recipe, name="recipe"))), indent=1))
+        return
     heading = f"# {name}, built in; a file takes another name and base = {name!r}" if name in RECIPES else f"# {name}"
     typer.echo(f"{heading}\n{recipe_file.to_toml(replace(recipe, name='recipe'))}", nl=False)
 
@@ -59,14 +80,20 @@ def _members(recipe: Recipe) -> str:
 
 
 def _memory(settings: Settings, recipe: Recipe) -> str:
-    """Return the memory of the largest fit."""
+    """Return the memory of the largest fit, in words."""
+    size = _bytes(settings, recipe)
+    return "unknown" if size is None else f"{size / GIB:.1f} GiB" if size else "none"
+
+
+def _bytes(settings: Settings, recipe: Recipe) -> int | None:
+    """Return the memory of the largest fit in bytes; 0 without one, ``None`` where it is not known."""
     try:
         version = assembly.pins(settings, [recipe.name])[0].to_train
         plan = assembly.resolve_recipe(settings, recipe, data_version=version)
         sizes = [one.bytes for one in training_memory(plan, settings.state_dir / "data" / version)]
     except BotError:
-        return "unknown"
-    return f"{max(sizes) / GIB:.1f} GiB" if sizes else "none"
+        return None
+    return int(max(sizes, default=0))
 
 
 def _champion(settings: Settings, name: str) -> Mapping[str, Any]:

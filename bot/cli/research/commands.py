@@ -8,14 +8,21 @@ from typing import Annotated
 
 import typer
 
+from bot.cli import completion
+from bot.cli._groups import Grouped
 from bot.cli.extras import needs_training_packages
 
 app = typer.Typer()
 
-evaluate = typer.Typer(help="Measure models and ideas; changes nothing that submits.")
+evaluate = typer.Typer(cls=Grouped, help="Measure models and ideas; changes nothing that submits.")
 app.add_typer(evaluate, name="evaluate")
 
-Recipe = Annotated[str | None, typer.Option(help="Recipe whose models are tried; default: the first slot's recipe.")]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        help="Recipe whose models are tried; default: the first slot's recipe.", autocompletion=completion.recipes
+    ),
+]
 Eras = Annotated[int | None, typer.Option(min=1, help="Newest labelled eras to use; default: all.")]
 Every = Annotated[int, typer.Option(min=1, help="Train on every n-th era; validate on all eras of a fold.")]
 Chunk = Annotated[int, typer.Option(min=2, help="Eras of a walk-forward fold.")]
@@ -23,11 +30,17 @@ Chunk = Annotated[int, typer.Option(min=2, help="Eras of a walk-forward fold.")]
 
 @app.command()
 def report(
-    artifact: Annotated[str | None, typer.Argument(help="Id of an artifact; default: the champion.")] = None,
+    artifact: Annotated[
+        str | None,
+        typer.Argument(
+            help="Id of an artifact, or its beginning; default: the champion.", autocompletion=completion.artifacts
+        ),
+    ] = None,
     *,
     again: Annotated[
         bool, typer.Option("--again", help="Evaluate again, on the eras that have resolved since.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print paths and figures as JSON.")] = False,
 ) -> None:
     """
     Write the page about an artifact and print its path.
@@ -36,13 +49,17 @@ def report(
     """
     from bot.cli.research.report import write_report
 
-    write_report(artifact, again=again)
+    write_report(artifact, again=again, as_json=as_json)
 
 
 @app.command()
 def diagnose(
     artifact: Annotated[
-        str | None, typer.Option(help="Id of an artifact; default: champions without diagnostics.")
+        str | None,
+        typer.Option(
+            help="Id of an artifact, or its beginning; default: champions without diagnostics.",
+            autocompletion=completion.artifacts,
+        ),
     ] = None,
     account: Annotated[str | None, typer.Option(help="One of several accounts in bot.toml.")] = None,
     *,
@@ -65,7 +82,10 @@ def tune(
         str | None,
         typer.Option(help="sqlite:///PATH, or postgresql://... for several machines; default: in the state directory."),
     ] = None,
-    recipe: Annotated[str | None, typer.Option(help="Recipe to start from; default: the first slot's recipe.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Recipe to start from; default: the first slot's recipe.", autocompletion=completion.recipes),
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the recipe file to write for the winner.")] = "tuned",
     feature_sets: Annotated[
         str | None, typer.Option(help="Feature sets to choose from, by commas; default: that of the settings.")
@@ -103,7 +123,12 @@ def tune(
 
 @evaluate.command()
 def compare(
-    recipes: Annotated[list[str], typer.Argument(help="Two or more recipes; the others are compared with the first.")],
+    recipes: Annotated[
+        list[str],
+        typer.Argument(
+            help="Two or more recipes; the others are compared with the first.", autocompletion=completion.recipes
+        ),
+    ],
     *,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Repetitions of each recipe with other seeds.")] = 1,
     eras: Eras = None,
@@ -123,7 +148,12 @@ def compare(
 @evaluate.callback(invoke_without_command=True)
 def overview(
     context: typer.Context,
-    artifact: Annotated[str | None, typer.Option(help="Id of an artifact; default: the champion.")] = None,
+    artifact: Annotated[
+        str | None,
+        typer.Option(
+            help="Id of an artifact, or its beginning; default: the champion.", autocompletion=completion.artifacts
+        ),
+    ] = None,
     pay: Annotated[
         str | None,
         typer.Option(
@@ -169,9 +199,18 @@ def e1(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk 
 
 @evaluate.command()
 def importance(
-    artifact: Annotated[str | None, typer.Option(help="Id of an artifact; default: the recipe's champion.")] = None,
+    artifact: Annotated[
+        str | None,
+        typer.Option(
+            help="Id of an artifact, or its beginning; default: the recipe's champion.",
+            autocompletion=completion.artifacts,
+        ),
+    ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Recipe of the champion; default: the first slot's recipe.")
+        str | None,
+        typer.Option(
+            help="Recipe of the champion; default: the first slot's recipe.", autocompletion=completion.recipes
+        ),
     ] = None,
     eras: Annotated[int, typer.Option(min=1, help="Newest labelled eras to measure on.")] = 26,
     rows: Annotated[int, typer.Option(min=0, help="Rows to explain, from either end of the newest era.")] = 2,

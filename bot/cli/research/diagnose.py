@@ -30,7 +30,7 @@ def diagnose_artifacts(artifact: str | None, *, account: str | None, force: bool
         typer.echo("dry run: nothing is uploaded to Numerai's diagnostics; BOT_MODE=live does")
         return
     recipes = assembly.recipes_in_use(settings)
-    wanted = (artifact,) if artifact else assembly.undiagnosed(settings, recipes)
+    wanted = (assembly.find_artifact(settings, artifact),) if artifact else assembly.undiagnosed(settings, recipes)
     if force and not artifact:
         wanted = (assembly.find_artifact(settings, None),)
     if not wanted:

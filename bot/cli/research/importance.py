@@ -14,7 +14,7 @@ def measure_importance(artifact: str | None, recipe: str | None, *, eras: int, r
     """Interpret an artifact, by default the champion of *recipe*, and print the result."""
     with open_experiment(recipe, eras=eras, every=1, chunk=eras) as experiment:
         store = ArtifactStore(experiment.state_dir / "artifacts")
-        chosen = store.open(artifact or store.champions(experiment.recipe.name)[0])
+        chosen = store.open(store.find(artifact) if artifact else store.champions(experiment.recipe.name)[0])
         result = interpret(experiment, chosen, rows=rows)
     _show(result)
 

@@ -10,7 +10,8 @@ from bot.errors import CommandFailed
 from bot.members.fitting import Facts, FitJob
 from bot.members.limits import Limit, out_of_range
 from bot.members.member import Member
-from bot.members.program.command_run import Era, Limits, run_command
+from bot.members.program.bounded_run import Limits
+from bot.members.program.command_run import Era, run_command
 from bot.members.program.program_files import digests_of, pack
 from bot.members.registry import Kind, Needs, Source
 from bot.members.rows import EraRows, Scores

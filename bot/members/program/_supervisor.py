@@ -1,10 +1,10 @@
 """
-Run a program under limits, then end everything that it started: a script, started by :mod:`bot.members.program.command_run`.
+Run a program under limits, then end everything that it started: a script, started by :mod:`bot.members.program.bounded_run`.
 
 It is a process of its own, so that everything ends even when the bot is killed: orphans of the program become its
 children, and the kernel signals it when the bot dies. It imports only the standard library, so it starts in 30 ms.
 
-Arguments: the limits as JSON (:class:`bot.members.program.command_run.Limits` and the paths), then the program.
+Arguments: the limits as JSON (:class:`bot.members.program.bounded_run.Limits` and the paths), then the program.
 Standard output: one line of JSON, the report.
 """
 
@@ -193,7 +193,7 @@ def _become(limits: dict[str, Any], program: list[str], preparing: int, parent: 
         signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
     os.setsid()
-    refused = _separate(limits["protected"], limits["folder"])
+    refused = _separate(limits["protected"], limits["folder"], network=limits.get("network", False))
     if refused:
         os.write(preparing, f"network {refused}\n".encode())
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # after the namespaces, whose new credentials clear it
@@ -218,17 +218,17 @@ def _become(limits: dict[str, Any], program: list[str], preparing: int, parent: 
         os.write(preparing, f"start {error.strerror}\n".encode())
 
 
-def _separate(protected: str, folder: str) -> str:
+def _separate(protected: str, folder: str, *, network: bool) -> str:
     """
-    Put this process into namespaces of its own: without network, and with *protected* read-only except for *folder*.
+    Put this process into namespaces of its own: *protected* is read-only except for *folder*.
 
-    In another user namespace, it can also read no environment and no memory of the bot, although both have one user.
+    It has no network unless *network*. In another user namespace, it can also read no environment and no memory of the bot, although both have one user.
 
     Returns:
         Why the kernel refuses it; empty where it does not.
     """
     user, group = os.getuid(), os.getgid()
-    if _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWNET) != 0:
+    if _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS | (0 if network else _CLONE_NEWNET)) != 0:
         return os.strerror(ctypes.get_errno())
     try:
         for name, content in (
