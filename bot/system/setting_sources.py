@@ -63,7 +63,7 @@ def read_settings() -> dict[str, Any]:
     Raises:
         BadConfig: ``bot.toml`` cannot be read, or a name is unknown; the message contains the likely one.
     """
-    outside, file = _of_environment(), _of_file()
+    outside, file = _of_environment(), file_settings()
     state_dir = outside.get("state_dir") or file.get("state_dir") or STATE_DIR
     decisive = [name for name in DECISIVE if name in file and name not in outside]
     if decisive and _others_write(CONFIG_FILE, Path(str(state_dir))):
@@ -122,7 +122,13 @@ def _of_environment() -> dict[str, str]:
     return {known[name]: value for name, value in variables().items() if name in known}
 
 
-def _of_file() -> dict[str, Any]:
+def file_settings() -> dict[str, Any]:
+    """
+    Return the settings of ``bot.toml``; values are not checked.
+
+    Raises:
+        BadConfig: It cannot be read, is not TOML, or has an unknown key.
+    """
     if not os.path.lexists(CONFIG_FILE):
         return {}
     try:
