@@ -7,8 +7,8 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from bot.assembly import match_slots, pins, resolve_recipe, slot_recipes, versions
-from bot.doctor._setup import LENGTHS
 from bot.doctor.checks import Check, failure, guarded, named, note, ok, warning
+from bot.doctor.keys import LENGTHS, NEEDED
 from bot.errors import BadConfig, BadCredentials, BotError, RoundNotOpen, StorageUnavailable
 from bot.settings import Account, Settings
 from bot.system.setting_places import place
@@ -16,9 +16,6 @@ from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import horizon, version_order
 from bot.tournament.rounds import Round
 from bot.training import recipe_file
-
-NEEDED = frozenset({"upload_submission", "read_submission_info", "read_user_info", "download_submission"})
-"""Upload, list what the server holds, find the slots, and read a submission back."""
 
 TOO_MUCH = re.compile(r"stake|delete|write")
 """Scopes that move money or change the account; the bot uses none of them."""

@@ -14,17 +14,15 @@ from pathlib import Path
 
 from bot.assembly import pins, recipes_in_use
 from bot.doctor.checks import Check, failure, guarded, named, note, ok, warning
+from bot.doctor.keys import mixed_up
 from bot.errors import BadConfig, BadCredentials, OperatorNeeded
 from bot.features.feature_sets import FeatureMetadata, known_sets
-from bot.settings import Account, ApiKey, KeyFiles, Settings
+from bot.settings import Account, KeyFiles, Settings
 from bot.system.secret_files import OWN_FOLDER, SECRET_FOLDER, secret_path
 from bot.system.setting_places import place
 from bot.system.setting_sources import KEY_NAMES
 from bot.tournament.client import check_address
 from bot.training import recipe_file
-
-LENGTHS = {"public": 32, "secret": 64}
-"""Characters of the halves of Numerai's keys (2026)."""
 
 DEVICES = tuple(map(Path, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))
 """Devices of drivers that torch reaches as CUDA: NVIDIA's, its form in WSL, and AMD's."""
@@ -77,7 +75,7 @@ def _key(account: Account) -> Iterator[Check]:
             f"put it into the file {' and '.join(str(OWN_FOLDER / half) for half in absent)}, or set the variable",
         )
         return
-    if problem := _mixed_up(key):
+    if problem := mixed_up(key):
         yield failure(name, BadCredentials(problem), f"exchange them: {where}")
         return
     yield ok(name, "both halves are there")
@@ -85,16 +83,6 @@ def _key(account: Account) -> Iterator[Check]:
         yield warning(
             named("key file", account), f"{path} can be read by others", f"chmod 600 {path}, or `bot doctor --fix`"
         )
-
-
-def _mixed_up(key: ApiKey) -> str:
-    """Return how the halves of a key are confused, which their lengths tell; empty where they are not."""
-    public, secret = (half.get_secret_value() if half else "" for half in (key.public_id, key.secret_key))
-    if (len(public), len(secret)) == (LENGTHS["secret"], LENGTHS["public"]):
-        return "the two halves of the key are swapped: the secret stands where the id belongs"
-    if public == secret:
-        return "the two halves of the key are the same text; one of them is the other's"
-    return ""
 
 
 def recipes(settings: Settings) -> Iterator[Check]:

@@ -53,11 +53,12 @@ def _examine(settings: Settings) -> Iterator[Check]:
         yield from _numerai.storage(settings, call_s=PATIENCE_S)
         if not addresses:
             locked_out = frozenset(check.name for check in keys if check.verdict == "failure")
-            yield from _numerai.examine(settings, _open_client, sound, locked_out)
+            yield from _numerai.examine(settings, open_quick_client, sound, locked_out)
     finally:
         stamina.set_active(True)
 
 
-def _open_client(settings: Settings) -> NumeraiClient:
+def open_quick_client(settings: Settings) -> NumeraiClient:
+    """Return a client that waits :data:`PATIENCE_S` for an answer, for commands at which a person waits."""
     transport = Transport(connect_s=PATIENCE_S, read_s=PATIENCE_S, exchange_s=PATIENCE_S)
     return assembly.open_client(settings, transport)
