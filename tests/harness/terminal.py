@@ -48,7 +48,7 @@ def converse(
     if child == 0:
         try:
             os.chdir(folder)
-            os.execvpe(command[0], list(command), dict(environment))
+            os.execvpe(command[0], list(command), dict(environment))  # noqa: S606 - the command of the test
         finally:
             os._exit(127)
     shown = ""
@@ -66,7 +66,8 @@ def converse(
 def _until(terminal: int, question: str | None, before: str, limit_s: float) -> str:
     """Return what is shown until a question ends, or until the command does."""
     shown, end = "", time.monotonic() + limit_s
-    while question is None or not shown.rstrip().endswith(question):
+    # The space after a question is written when its answer can be typed: what is typed before is dropped with a secret's echo.
+    while question is None or not shown.endswith(f"{question} "):
         if not select.select([terminal], [], [], max(0.0, end - time.monotonic()))[0]:
             raise TimeoutError(f"{question!r} was not asked within {limit_s:g} s: {before}{shown}")
         try:
