@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bot.errors import BadConfig
 from bot.system.redaction import credentials_of
-from bot.system.setting_sources import SECRETS, STORAGE, read_text, variables
+from bot.system.setting_sources import SECRETS, STATE_DIR, STORAGE, others_write, read_settings, read_text, variables
 
 SECRET_FOLDER = Path("/run/secrets")
 
@@ -36,12 +36,20 @@ def secret_from_file(name: str) -> str | None:
     Return the secret *name* of :func:`secret_path`; ``None`` where no file holds it.
 
     Raises:
-        BadConfig: A file that is there cannot be read.
+        BadConfig: A file that is there cannot be read, or others may change one of ``secrets``.
     """
     path = secret_path(name)
     if path is None:
         return None
-    return read_secret(path, f"{name}_FILE" if f"{name}_FILE" in variables() else str(path))
+    named = f"{name}_FILE" in variables()
+    state_dir = Path(str(read_settings().get("state_dir", STATE_DIR)))
+    if not named and path.parent == OWN_FOLDER and others_write(path, state_dir):
+        # The trainer, which never holds the key, writes the state directory: such a file could be another account's key.
+        raise BadConfig(
+            f"{path.absolute()} can be written by others than the operator, so it is not taken; keep it outside the state"
+            " directory, writable by you alone"
+        )
+    return read_secret(path, f"{name}_FILE" if named else str(path))
 
 
 def read_secret(path: Path, name: str) -> str:

@@ -66,7 +66,7 @@ def read_settings() -> dict[str, Any]:
     outside, file = _of_environment(), file_settings()
     state_dir = outside.get("state_dir") or file.get("state_dir") or STATE_DIR
     decisive = [name for name in DECISIVE if name in file and name not in outside]
-    if decisive and _others_write(CONFIG_FILE, Path(str(state_dir))):
+    if decisive and others_write(CONFIG_FILE, Path(str(state_dir))):
         # The trainer, which never holds the key, writes the state directory: such a file could send the key anywhere.
         name = decisive[0]
         raise BadConfig(
@@ -144,7 +144,7 @@ def file_settings() -> dict[str, Any]:
     return {key: value for key, value in content.items() if not isinstance(value, str) or value.strip()}
 
 
-def _others_write(path: Path, state_dir: Path) -> bool:
+def others_write(path: Path, state_dir: Path) -> bool:
     """Return whether others than the operator may replace or change a file of settings."""
     folder = path.absolute().parent
     try:
