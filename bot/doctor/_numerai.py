@@ -219,7 +219,7 @@ def storage(settings: Settings, *, call_s: float) -> Iterator[Check]:
     """
     if settings.signing_key is not None or settings.signing_key_path.is_file():
         where = place("signing_key") if settings.signing_key is not None else f"{settings.state_dir}/signing.key"
-        yield from guarded("signing key", partial(_signing_key, settings), f"correct {where}, or `bot pack --new-key`")
+        yield from _signing_key(settings, f"correct {where}, or `bot pack --new-key`")
     if settings.artifacts_url is None:
         return
     where = place("artifacts_url")
@@ -229,27 +229,30 @@ def storage(settings: Settings, *, call_s: float) -> Iterator[Check]:
             f"{where} is set, but this machine neither signs packs nor trusts a key, so it publishes and takes none",
             f"write public keys into {place('trusted_keys')}, or make a key with `bot pack --new-key`",
         )
-    yield from guarded("storage", partial(_storage, settings, call_s), f"correct {where}")
+    yield from _storage(settings.artifacts_url.get_secret_value(), call_s, f"correct {where}")
 
 
-def _signing_key(settings: Settings) -> Iterator[Check]:
-    from bot.packing.keys import read_key  # noqa: PLC0415 - cryptography is there only with [remote]
+def _signing_key(settings: Settings, fix: str) -> Iterator[Check]:
+    from bot.packing.keys import read_key  # noqa: PLC0415 - a library that only packs need
 
-    read_key(settings.signing_key_path)
-    yield ok("signing key", f"{settings.signing_key_path} signs packs")
-
-
-def _storage(settings: Settings, call_s: float) -> Iterator[Check]:
-    from bot.packing.storage import Storage  # noqa: PLC0415 - fsspec is there only with [remote]
-
-    if settings.artifacts_url is None:
-        return
     try:
-        found = Storage(settings.artifacts_url.get_secret_value(), call_s=call_s)
+        read_key(settings.signing_key_path)
+    except BotError as error:  # rounds are submitted without it
+        yield warning("signing key", str(error), fix)
+    else:
+        yield ok("signing key", f"{settings.signing_key_path} signs packs")
+
+
+def _storage(url: str, call_s: float, fix: str) -> Iterator[Check]:
+    from bot.packing.storage import Storage  # noqa: PLC0415 - a library that only packs need
+
+    try:
+        found = Storage(url, call_s=call_s)
         packs = found.files()
     except StorageUnavailable as error:  # rounds are submitted without it
-        fix = f"check {place('artifacts_url')}, the storage and its credentials"
+        yield warning("storage", str(error), f"check {place('artifacts_url')}, the storage and its credentials")
+    except BotError as error:
         yield warning("storage", str(error), fix)
-        return
-    newest = f", newest {packs[0].name}" if packs else ""
-    yield ok("storage", f"{found.shown}: {len(packs)} packs{newest}")
+    else:
+        newest = f", newest {packs[0].name}" if packs else ""
+        yield ok("storage", f"{found.shown}: {len(packs)} packs{newest}")

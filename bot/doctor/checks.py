@@ -85,7 +85,7 @@ def summary(checks: Collection[Check]) -> str:
     counted = [f"{count} {kind}{'s' if count > 1 else ''}" for count, kind in ((failures, "failure"), (warnings, "warning")) if count]  # fmt: skip
     examined = f"{len(checks)} results"
     if failures:
-        return f"{' and '.join(counted)} in {examined}: begin with the first; rounds are not submitted until all failures are fixed"
+        return f"{' and '.join(counted)} in {examined}: begin with the first"
     if warnings:
         return f"{counted[0]} in {examined}, no failure: rounds can be submitted"
     return f"{examined}, nothing to fix"

@@ -274,16 +274,16 @@ FAULTS = {
         lambda p: in_file(p, 'api_url = "api.numer.ai"', "BOT_API_URL"), "numerai", "api_url in bot.toml is no", "https://HOST", 78
     ),
     "signing key missing": (
-        lambda p: p.set(BOT_SIGNING_KEY="/nowhere.key"), "signing key", "there is no signing key", "BOT_SIGNING_KEY", 78
+        lambda p: p.set(BOT_SIGNING_KEY="/nowhere.key"), "signing key", "there is no signing key", "BOT_SIGNING_KEY", 0
     ),
     "signing key open to all": (
-        lambda p: signing_key(p, 0o644), "signing key", "has mode 644", "signing_key in bot.toml", 78
+        lambda p: signing_key(p, 0o644), "signing key", "has mode 644", "signing_key in bot.toml", 0
     ),
     "storage without keys": (
         lambda p: p.set(BOT_ARTIFACTS_URL="packs"), "storage", "neither signs", "BOT_TRUSTED_KEYS", 0
     ),
     "unknown storage": (
-        lambda p: (signing_key(p, 0o600), p.set(BOT_ARTIFACTS_URL="s4://bucket")), "storage", "s4", "BOT_ARTIFACTS_URL", 78
+        lambda p: (signing_key(p, 0o600), p.set(BOT_ARTIFACTS_URL="s4://bucket")), "storage", "s4", "BOT_ARTIFACTS_URL", 0
     ),
 }  # fmt: skip
 """Set-ups that are broken in one place each."""
