@@ -210,6 +210,14 @@ def _slots(settings: Settings, account: Account, client: NumeraiClient) -> Itera
 
 
 def storage(settings: Settings, *, call_s: float) -> Iterator[Check]:
+    """Yield the checks of :func:`_packs`; a machine may lack the libraries of packs."""
+    try:
+        yield from _packs(settings, call_s=call_s)
+    except ModuleNotFoundError as error:
+        yield warning("storage", f"packs need {error.name}, which is not installed", "install numerai-bot[remote]")
+
+
+def _packs(settings: Settings, *, call_s: float) -> Iterator[Check]:
     """
     Yield the checks of the storage of packs and of the keys that sign and accept them.
 

@@ -20,7 +20,7 @@ from bot.features.feature_sets import FeatureMetadata, known_sets
 from bot.settings import Account, KeyFiles, Settings
 from bot.system.secret_files import OWN_FOLDER, SECRET_FOLDER, secret_path
 from bot.system.setting_places import place
-from bot.system.setting_sources import KEY_NAMES
+from bot.system.setting_sources import CONFIG_FILE, KEY_NAMES, file_settings, variables
 from bot.tournament.client import check_address
 from bot.training import recipe_file
 
@@ -48,8 +48,15 @@ def key_files(account: Account) -> tuple[Path, ...]:
     if isinstance(account.key, KeyFiles):
         files: tuple[Path | None, ...] = (account.key.public_id, account.key.secret_key)
     else:
-        files = tuple(secret_path(name.upper()) for name in KEY_NAMES)
-    return tuple(path for path in files if path is not None and path.is_file() and path.parent != SECRET_FOLDER)
+        files = tuple(map(_file_of, KEY_NAMES))
+    there = (path for path in files if path is not None and path.is_file() and path.parent != SECRET_FOLDER)
+    return tuple(dict.fromkeys(there))
+
+
+def _file_of(half: str) -> Path | None:
+    """Return the file that holds half of the only account's key, which may be ``bot.toml`` itself."""
+    in_toml = half.upper() not in variables() and half in file_settings()
+    return secret_path(half.upper()) or (CONFIG_FILE if in_toml else None)
 
 
 def is_open_to_others(path: Path) -> bool:
@@ -72,7 +79,7 @@ def _key(account: Account) -> Iterator[Check]:
         yield failure(
             name,
             BadCredentials(f"{' and '.join(absent)} not set: nothing can be submitted"),
-            f"put it into the file {' and '.join(str(OWN_FOLDER / half) for half in absent)}, or set the variable",
+            f"write it into {' and '.join(str(OWN_FOLDER / half) for half in absent)}, or set the variable",
         )
         return
     if problem := mixed_up(key):

@@ -83,7 +83,7 @@ def summary(checks: Collection[Check]) -> str:
     """Return one line on the number of failures and warnings."""
     failures, warnings = (sum(one.verdict == kind for one in checks) for kind in ("failure", "warning"))
     counted = [f"{count} {kind}{'s' if count > 1 else ''}" for count, kind in ((failures, "failure"), (warnings, "warning")) if count]  # fmt: skip
-    examined = f"{len(checks)} results"
+    examined = f"{len(checks)} result{'s' if len(checks) > 1 else ''}"
     if failures:
         return f"{' and '.join(counted)} in {examined}: begin with the first"
     if warnings:

@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from bot.doctor._local import holder_of
@@ -11,7 +12,6 @@ from bot.doctor.checks import Check, fixed, named, warning
 from bot.errors import BadConfig
 from bot.settings import Settings, load_settings
 from bot.system.files import state_error
-from bot.system.setting_sources import CONFIG_FILE
 
 OLD_S = 86400.0
 """Age in seconds from which a temporary file is left over: nothing of the bot writes one file for a day."""
@@ -32,10 +32,10 @@ def repair() -> Iterator[Check]:
     except BadConfig:  # the examination reports it
         return
     for name, path in _secret_files(settings):
-        yield from _changed(name, path, lambda path=path: path.chmod(0o600), f"{path} can be read by you alone now")
+        yield from _changed(name, path, partial(path.chmod, 0o600), f"{path} can be read by you alone now")
     state = settings.state_dir
     if not state.exists():
-        yield from _changed("state", state, lambda: state.mkdir(parents=True), f"{state} is made")
+        yield from _changed("state", state, partial(state.mkdir, parents=True), f"{state} is made")
     yield from _left_over(state)
 
 
@@ -46,15 +46,6 @@ def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
     signing = settings.signing_key_path
     if signing.is_file() and is_open_to_others(signing):
         yield "signing key", signing
-    holds_key = CONFIG_FILE.is_file() and (settings.numerai_secret_key is not None) and _in_file(settings)
-    if holds_key and is_open_to_others(CONFIG_FILE):
-        yield "key file", CONFIG_FILE
-
-
-def _in_file(settings: Settings) -> bool:
-    """Return whether the secret half of the key stands in ``bot.toml`` itself."""
-    secret = settings.numerai_secret_key
-    return secret is not None and secret.get_secret_value() in CONFIG_FILE.read_text(encoding="utf-8-sig")
 
 
 def _left_over(state: Path) -> Iterator[Check]:
@@ -65,14 +56,14 @@ def _left_over(state: Path) -> Iterator[Check]:
         for path in sorted(state.glob(pattern)):
             if path.is_symlink() or time.time() - path.stat().st_mtime < OLD_S:
                 continue
-            remove = shutil.rmtree if path.is_dir() else Path.unlink
-            yield from _changed("left over", path, lambda path=path, remove=remove: remove(path), f"{path} is removed")
+            remove = partial(shutil.rmtree, path) if path.is_dir() else path.unlink
+            yield from _changed("left over", path, remove, f"{path} is removed")
 
 
-def _changed(name: str, path: Path, change: object, done: str) -> Iterator[Check]:
+def _changed(name: str, path: Path, change: Callable[[], object], done: str) -> Iterator[Check]:
     """Carry out a change and yield what was done, or why it could not be."""
     try:
-        change()  # type: ignore[operator]
+        change()
     except OSError as error:
         yield warning(name, str(state_error(path, error)), "do it as the owner of the file")
     else:

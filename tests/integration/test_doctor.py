@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -95,6 +96,12 @@ def key_file(patient):
     path.write_text(DEMO_ACCOUNT.secret_key)
     path.chmod(0o644)
     patient.set(NUMERAI_SECRET_KEY_FILE=str(path))
+
+
+def key_in_toml(patient):
+    patient.unset("NUMERAI_SECRET_KEY")
+    patient.toml(f'numerai_secret_key = "{DEMO_ACCOUNT.secret_key}"\n')
+    (patient.installation.root / "bot.toml").chmod(0o644)
 
 
 def hosted(patient):
@@ -197,6 +204,7 @@ FAULTS = {
         lambda p: p.set(NUMERAI_SECRET_KEY_FILE="/nowhere"), "settings", "NUMERAI_SECRET_KEY_FILE cannot be read", "correct", 78
     ),
     "key file open to all": (key_file, "key file", "can be read by others", "chmod 600", 0),
+    "key in a file that all may read": (key_in_toml, "key file", "bot.toml can be read by others", "chmod 600 bot.toml", 0),
     "swapped halves": (swapped, "key", "swapped", "NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY", 78),
     "the same half twice": (
         lambda p: p.set(NUMERAI_PUBLIC_ID=DEMO_ACCOUNT.secret_key), "key", "the same text", "exchange", 78
@@ -281,6 +289,10 @@ FAULTS = {
     ),
     "storage without keys": (
         lambda p: p.set(BOT_ARTIFACTS_URL="packs"), "storage", "neither signs", "BOT_TRUSTED_KEYS", 0
+    ),
+    "libraries of packs missing": (
+        lambda p: (p.set(BOT_SIGNING_KEY="x"), p.patch.setitem(sys.modules, "bot.packing.keys", None)), "storage",
+        "not installed", "numerai-bot[remote]", 0
     ),
     "unknown storage": (
         lambda p: (signing_key(p, 0o600), p.set(BOT_ARTIFACTS_URL="s4://bucket")), "storage", "s4", "BOT_ARTIFACTS_URL", 0
