@@ -44,7 +44,8 @@ def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
     for account in settings.accounts_in_use:
         yield from ((named("key file", account), path) for path in key_files(account) if is_open_to_others(path))
     signing = settings.signing_key_path
-    if signing.is_file() and is_open_to_others(signing):
+    # A group may read it, as in secrets that Kubernetes mounts.
+    if signing.is_file() and is_open_to_others(signing) and signing.stat().st_mode & 0o027:
         yield "signing key", signing
 
 
