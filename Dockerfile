@@ -53,9 +53,11 @@ FROM ${BASE} AS base
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libgomp1 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 RUN groupadd --gid 10001 bot && useradd --uid 10001 --gid bot --no-create-home --home-dir /data bot \
-    && install --directory --owner bot --group bot /data
+    && install --directory --owner bot --group bot /data \
+    # What compose.yaml lays over: bot.toml, recipes and secrets beside it. Only root writes here.
+    && mkdir --parents /config/recipes && touch /config/bot.toml && ln --symbolic /run/secrets /config/secrets
 # onnxruntime would report every session it opens, hashes of the model included, and keep a device id in the volume.
-# PYTHONSAFEPATH: the working folder is a volume that the trainer writes; no Python imports from it.
+# PYTHONSAFEPATH: no Python imports from the working folder.
 ENV PATH=/opt/bot/bin:$PATH \
     PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1 \
@@ -63,7 +65,8 @@ ENV PATH=/opt/bot/bin:$PATH \
     ORT_DISABLE_TELEMETRY=1 \
     BOT_STATE_DIR=/data
 USER 10001:10001
-WORKDIR /data
+# Settings are read from here, never from the volume that the trainer writes.
+WORKDIR /config
 VOLUME /data
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["bot"]

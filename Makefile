@@ -6,7 +6,7 @@ SOAKS := crash disk damage rounds season clocks ladder rivals load growth mutati
 STRICT := tests/tournament/test_rounds.py tests/record/test_database.py tests/record/test_ledger.py tests/record/test_ledger_memory.py \
 	tests/integration/test_delivery.py tests/integration/test_live_fetch.py
 
-.PHONY: demo test quick lint unit coverage bench soak container hashes release-check docs format clean
+.PHONY: demo test quick lint unit coverage bench soak container hashes wheels release-check docs format clean
 
 demo: .venv/demo
 	$(BIN)/bot demo
@@ -93,6 +93,10 @@ hashes:
 	for version in 3.11 3.12 3.13; do \
 		$(BIN)/python -c "from bot.hosted._environment import IMAGES; print(*map('=='.join, IMAGES['$$version'].items()), sep='\n')" \
 		| $(COMPILE) --no-deps --only-binary :all: --python-version $$version - --output-file bot/hosted/numerai-$$version.txt || exit 1; done
+
+# Whether everything that the images install has a wheel for amd64 and arm64.
+wheels: .venv/ready
+	UV=$(BIN)/uv deploy/check-wheels
 
 # Only what runs the bot is audited and written down (CycloneDX); the tools have an environment of their own.
 release-check:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -25,8 +25,9 @@ from bot.errors import BadConfig
 from bot.packing import public_keys
 from bot.system import redaction
 from bot.system.secret_files import is_key, read_key, secret_from_file
-from bot.system.setting_sources import CONFIG_FILE, SECRETS, read_settings
-from bot.tournament.columns import DEFAULT_DATA_VERSION, MAIN_TARGET, horizon
+from bot.system.setting_places import Place, place
+from bot.system.setting_sources import CONFIG_FILE, SECRETS, likely, read_settings
+from bot.tournament.columns import DEFAULT_DATA_VERSION, MAIN_TARGET, horizon, version_order
 from bot.training import recipe_file
 
 
@@ -149,7 +150,6 @@ class Settings(BaseSettings):
     state_dir: Path = Field(default=Path("state"), description="Everything the bot writes.")
     data_version: str = Field(
         default=DEFAULT_DATA_VERSION,
-        pattern=r"^v\d+\.\d+$",
         description="Data version of a recipe's first champion; afterwards rounds are scored with the champion's version.",
     )
     feature_set: str = Field(
@@ -344,6 +344,13 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("data_version")
+    @classmethod
+    def _name_the_version(cls, value: str) -> str:
+        if version_order(value) == (0, 0):
+            raise ValueError(f"{value!r} is no data version; write one such as {DEFAULT_DATA_VERSION}")
+        return value
+
     @field_validator("target")
     @classmethod
     def _name_the_target(cls, value: str) -> str:
@@ -467,19 +474,50 @@ class Settings(BaseSettings):
         return (*(part for value in values for part in value.split()), *redaction.credentials_of(storage))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """
+    A value that the settings refuse.
+
+    Attributes:
+        place: Where a person set it.
+        reason: What is wrong, without the value of a secret.
+    """
+
+    place: Place
+    reason: str
+
+
+class UnusableSettings(BadConfig):
+    """
+    Values of settings are refused; the message names the place of each, never the value of a secret.
+
+    Attributes:
+        problems: Every refused value.
+    """
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(f"settings are not usable: {'; '.join(f'{one.place}: {one.reason}' for one in problems)}")
+        self.problems = problems
+
+
 def load_settings(**overrides: object) -> Settings:
     """
     Read the settings from *overrides*, the environment, secret files and ``bot.toml``, in this order of precedence.
 
     Raises:
-        BadConfig: Something is unknown, missing or malformed; the message names the variable, never its value.
+        BadConfig: A file cannot be read, or a name is unknown.
+        UnusableSettings: Values are malformed.
     """
     chosen: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
     try:
         settings = Settings(**chosen)
     except ValidationError as error:
-        problems = "; ".join(f"{_variable(item['loc'])}: {_reason(item)}" for item in error.errors(include_input=False))
-        raise BadConfig(f"settings are not usable: {problems}") from None
+        problems = (
+            Problem(place=place(str(item["loc"][0] if item["loc"] else "settings")), reason=_reason(item))
+            for item in error.errors()
+        )
+        raise UnusableSettings(tuple(problems)) from None
     redaction.hide(settings.secrets)
     return settings
 
@@ -500,13 +538,14 @@ def interval_s(text: str) -> float | None:
     return float(int(text[:-1]) * unit)
 
 
-def _variable(location: tuple[int | str, ...]) -> str:
-    first = str(location[0]) if location else "settings"
-    return first.upper() if first.upper() in SECRETS else f"BOT_{first.upper()}"
-
-
 def _reason(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails is a TypedDict without our keys
-    return str(item["msg"]).removeprefix("Value error, ")
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] != "literal_error":
+        return ": ".join((*map(str, item["loc"][1:]), message))
+    # A setting of a few values is no secret; a value pasted into it by mistake is compared, and not repeated.
+    allowed = get_args(Settings.model_fields[item["loc"][0]].annotation)
+    near = likely(str(item["input"]).lower(), allowed)
+    return f"must be {' or '.join(allowed)}{near if 'mean' in near else ''}"
 
 
 def reference() -> str:

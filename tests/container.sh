@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds both images and lets the compose file's sandbox profile play until five rounds in a row are confirmed, trained
-# by one container and submitted by another, killed in the middle; then stops it. Needs podman and podman-compose, or
+# by one container by a recipe of one's own and submitted by another, killed in the middle; then stops it. Needs podman and podman-compose, or
 # COMPOSE="docker compose". EVERY_S: seconds from round to round. pip's settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL,
 # PIP_FIND_LINKS) are handed to the build, BUILD_OPTIONS too.
 set -euo pipefail
@@ -76,7 +76,16 @@ size=$($engine run --rm --user 0 --entrypoint du "$IMAGE" -xsm / 2>/dev/null | c
 ! $engine run --rm --entrypoint python "$IMAGE" -c 'import torch' 2>/dev/null || fail "the submitting image has torch"
 distributions=$($engine run --rm --entrypoint python "$IMAGE" -c 'import importlib.metadata as m; print(len({one.name for one in m.distributions()}) - 1)')
 [ "$distributions" -le 52 ] || fail "the submitting image holds $distributions distributions beside the bot, more than 52"
-trap down EXIT
+# A bot.toml and a recipe of one's own beside a compose.yaml: the recipe's artifacts fill the rounds.
+folder=$(mktemp -d)
+cp compose.yaml "$folder"
+mkdir "$folder/recipes" "$folder/secrets"
+echo 'min_rows = 40' >"$folder/bot.toml"
+printf 'base = "demo"\nneutralize = 0.25\n' >"$folder/recipes/mine.toml"
+chmod -R a+rX "$folder"
+cd "$folder"
+export SANDBOX_RECIPE=mine
+trap 'down; rm -rf "$folder"' EXIT
 down
 $compose --profile sandbox up --detach --no-build sandbox bot-sandbox trainer-sandbox >/dev/null
 bot=$($engine ps --all --format '{{.Names}}' | grep "$COMPOSE_PROJECT_NAME.bot-sandbox") || fail "the bot did not start"
@@ -85,9 +94,12 @@ trainer=$($engine ps --all --format '{{.Names}}' | grep "$COMPOSE_PROJECT_NAME.t
 
 [ "$(inside id -u)" = 10001 ] || fail "the bot does not run as its own user"
 [ "$(inside sed -n 's/^CapEff:\t//p' /proc/self/status)" = 0000000000000000 ] || fail "the bot has capabilities"
-for path in /opt/bot/x /x; do
+for path in /opt/bot/x /x /config/x /config/bot.toml /config/recipes/x; do
   ! inside touch "$path" 2>/dev/null || fail "the bot can write $path, outside its volume"
+  ! $engine exec "$trainer" touch "$path" 2>/dev/null || fail "the trainer can write $path, outside its volume"
 done
+inside grep -q 'min_rows = 40' bot.toml || fail "bot.toml did not reach the bot"
+! $engine exec "$trainer" ls /run/secrets/NUMERAI_SECRET_KEY 2>/dev/null || fail "the trainer sees the secrets"
 
 await 2 1
 judge say "$(inside bot status)"
@@ -108,6 +120,7 @@ code=$($engine inspect --format '{{.State.ExitCode}}' "$bot")
 [ $stopped -le 10 ] && [ "$code" = 0 ] || fail "stopped after $stopped s with exit code $code"
 $engine logs "$bot" 2>&1 | grep -q daemon.stopped || fail "the bot was ended before it had stopped"
 judge say "$status" || fail "the record and the ledger"
+$engine exec "$trainer" test -e /data/artifacts/champions/mine.json || fail "no artifact of the recipe beside compose.yaml"
 verdict=$(judge count "$status")
 promoted=$($engine logs "$trainer" 2>&1 | grep -c artifact.promoted)
 echo "ok: image $size MB, $distributions distributions; ${verdict% *} rounds in a row, one submission each, from ${verdict#* } artifacts; $promoted promoted; restarts: $restarts; stopped in $stopped s with exit code $code"

@@ -8,6 +8,7 @@ from bot.cli.paths import state_paths
 from bot.errors import BadConfig
 from bot.settings import Settings, interval_s, load_settings
 from bot.system import secret_files, setting_sources
+from bot.system.setting_places import place
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +68,7 @@ def test_unreadable_data_version_is_refused(monkeypatch, version):
     """A data version that does not parse is refused."""
     monkeypatch.setenv("BOT_DATA_VERSION", version)
 
-    with pytest.raises(BadConfig, match=r"BOT_DATA_VERSION: String should match pattern"):
+    with pytest.raises(BadConfig, match=r"BOT_DATA_VERSION: .* is no data version"):
         load_settings()
 
 
@@ -188,7 +189,7 @@ def test_incomplete_account_names_its_key(tmp_path):
     """The message names the table's key that is missing."""
     (tmp_path / "bot.toml").write_text(ACCOUNT.replace("secret_key_file", "secret_file"))
 
-    with pytest.raises(BadConfig, match=r"BOT_ACCOUNTS: second\.secret_key_file"):
+    with pytest.raises(BadConfig, match=r"\[accounts\] in bot.toml: second\.secret_key_file"):
         load_settings()
 
 
@@ -202,7 +203,7 @@ def test_unknown_recipe_of_an_account_is_refused(tmp_path):
     """A slot of an account needs a known recipe, as any other slot does."""
     (tmp_path / "bot.toml").write_text(ACCOUNT.replace('"demo"', '"nothing"'))
 
-    with pytest.raises(BadConfig, match="BOT_ACCOUNTS: unknown recipe 'nothing'"):
+    with pytest.raises(BadConfig, match=r"\[accounts\] in bot.toml: unknown recipe 'nothing'"):
         load_settings()
 
 
@@ -326,19 +327,19 @@ def test_unreadable_accounts_are_one_line(monkeypatch, value):
 @pytest.mark.parametrize(
     ("line", "name"),
     [
-        ("slots = 5", "BOT_SLOTS"),
-        ("slots = ['a']", "BOT_SLOTS"),
-        ("[slots]\na = 5", "BOT_SLOTS"),
-        ("[slots.a]\nb = 'demo'", "BOT_SLOTS"),
-        ("http_port = 'x'", "BOT_HTTP_PORT"),
-        ("http_port = 70000", "BOT_HTTP_PORT"),
-        ("state_dir = 5", "BOT_STATE_DIR"),
-        ("mode = 2020-01-01", "BOT_MODE"),
-        ("accounts = 'x'", "BOT_ACCOUNTS"),
+        ("slots = 5", r"\[slots\] in bot.toml"),
+        ("slots = ['a']", r"\[slots\] in bot.toml"),
+        ("[slots]\na = 5", r"\[slots\] in bot.toml"),
+        ("[slots.a]\nb = 'demo'", r"\[slots\] in bot.toml"),
+        ("http_port = 'x'", "http_port in bot.toml: "),
+        ("http_port = 70000", "http_port in bot.toml: "),
+        ("state_dir = 5", "state_dir in bot.toml: "),
+        ("mode = 2020-01-01", "mode in bot.toml: "),
+        ("accounts = 'x'", r"\[accounts\] in bot.toml"),
     ],
 )
 def test_odd_values_of_the_file_are_one_line(tmp_path, line, name):
-    """A value of a wrong type or range is refused by its name."""
+    """A value of a wrong type or range is refused by the key of the file."""
     (tmp_path / "bot.toml").write_text(f"{line}\n")
 
     with pytest.raises(BadConfig, match=name) as caught:
@@ -434,3 +435,54 @@ def test_the_password_of_the_storage_is_a_secret(monkeypatch):
     assert "CANARYSTORAGE" not in repr(settings)
     assert {"CANARYSTORAGE", "trainer:CANARYSTORAGE"} <= set(secret_files.secrets_of_environment())
     assert "packs" not in secret_files.secrets_of_environment()
+
+
+def test_secrets_beside_the_file_are_read(tmp_path, monkeypatch):
+    """A file of a secret's name in `secrets` holds it; a variable takes precedence."""
+    (tmp_path / "secrets").mkdir()
+    for name in ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY"):
+        (tmp_path / "secrets" / name).write_text(f"{name[8:]}\n")
+    monkeypatch.setenv("NUMERAI_PUBLIC_ID", "VARIABLE")
+
+    assert load_settings().secrets == ("VARIABLE", "SECRET_KEY")
+
+
+@pytest.mark.parametrize("state", ["", "other"])
+def test_secrets_that_others_write_are_refused(tmp_path, monkeypatch, state):
+    """A secret in the state directory, or in a file that all may write, is not taken: the trainer could plant it."""
+    (tmp_path / "secrets").mkdir()
+    planted = tmp_path / "secrets" / "NUMERAI_PUBLIC_ID"
+    planted.write_text("PLANTED")
+    planted.chmod(0o666 if state else 0o600)
+    monkeypatch.setenv("BOT_STATE_DIR", str(tmp_path / state))
+
+    with pytest.raises(BadConfig, match="can be written by others") as refused:
+        load_settings()
+    assert "PLANTED" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "file", "expected"),
+    [
+        ("", "", "BOT_MODE"),
+        ("dry-run", 'mode = "live"', "BOT_MODE"),
+        ("", 'mode = "live"', "mode in bot.toml"),
+        ("", "threads = 1", "mode in bot.toml"),
+    ],
+)
+def test_a_setting_is_named_by_the_place_that_decides_it(tmp_path, monkeypatch, variable, file, expected):
+    """A variable that is set comes first, then the file where it sets anything."""
+    monkeypatch.setenv("BOT_MODE", variable)
+    (tmp_path / "bot.toml").write_text(f"{file}\n")
+
+    assert str(place("mode")) == expected
+
+
+def test_a_secret_is_named_by_its_file(tmp_path, monkeypatch):
+    """The place of a secret is the file that holds it, and the variable that names the file."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "BOT_ALERT_URLS").write_text("x")
+
+    assert str(place("alert_urls")) == "secrets/BOT_ALERT_URLS"
+    monkeypatch.setenv("BOT_ALERT_URLS_FILE", "/elsewhere")
+    assert str(place("alert_urls")) == "/elsewhere of BOT_ALERT_URLS_FILE"

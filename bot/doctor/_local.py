@@ -1,8 +1,7 @@
-"""Checks that need no network: key files, disk, memory, models, ledger and history."""
+"""Checks of this machine and of the state directory: disk, memory, models, ledger and history. No network."""
 
 import importlib.util
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,19 +9,18 @@ from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
-from bot.assembly import open_artifacts, pins, recipes_in_use, resolve_recipe, slot_recipes, versions
-from bot.doctor.checks import Check, failure, guarded, named, note, ok, warning
-from bot.errors import ArtifactInvalid, BadConfig, BadCredentials, BotError, NoChampion
-from bot.features.feature_sets import FeatureMetadata
+from bot.assembly import open_artifacts, pins, resolve_recipe, slot_recipes, versions
+from bot.doctor.checks import Check, failure, guarded, note, ok, warning
+from bot.errors import ArtifactInvalid, BadConfig, BotError, NoChampion
 from bot.history.published import history_path, read
 from bot.judging.adoption import is_adopted
 from bot.members.registry import missing_packages
 from bot.record.ledger import Ledger
-from bot.serving.artifacts import ArtifactStore
+from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.scorer import Scorer
-from bot.settings import Account, KeyFiles, Settings
-from bot.system.secret_files import SECRET_FOLDER
-from bot.system.setting_sources import variables
+from bot.serving.version_pin import Pin
+from bot.settings import Settings
+from bot.system.setting_places import place
 from bot.tournament.columns import version_order
 from bot.training import recipe_file
 from bot.training.recipes import STARTER
@@ -37,68 +35,63 @@ VERSION_BYTES = 36 * 10**9
 """v5.3 on disk at the end of 2026: 9.3 GB of parquet and an era store of 3,555 features and 40 targets a row."""
 
 
-def examine(settings: Settings) -> Iterator[Check]:
-    """Yield the checks of this machine and of the state directory; nothing is changed."""
-    for account in settings.accounts_in_use:
-        yield from guarded(
-            named("key", account),
-            partial(_key, account),
-            "create a key with upload and read scopes, and name it by file",
-        )
-    yield from guarded("state", partial(_state, settings), "make BOT_STATE_DIR writable for the bot")
-    yield from guarded("disk", partial(_disk, settings), "make room, or move BOT_STATE_DIR")
-    yield from guarded("memory", partial(_memory, settings), "choose a smaller BOT_FEATURE_SET")
-    yield from guarded("training", partial(_packages, settings), "install numerai-bot[train] where models are trained")
-    for recipe in recipes_in_use(settings):
+def examine(settings: Settings, sound: tuple[str, ...], broken: frozenset[str]) -> Iterator[Check]:
+    """
+    Yield the checks of this machine and of the state directory; nothing is changed.
+
+    What depends on a failed check is left out, so that one cause has one line.
+
+    Args:
+        settings: The settings.
+        sound: Recipes in use whose files can be read.
+        broken: Those of them whose feature set does not exist.
+    """
+    state = list(guarded("state", partial(_state, settings), f"make the folder of {place('state_dir')} writable"))
+    yield from state
+    if any(check.verdict == "failure" for check in state):
+        yield note("not checked", "disk, memory, ledger, champions and history: they need the state directory")
+        return
+    yield from guarded("disk", partial(_disk, settings), f"make room, or move {place('state_dir')}")
+    plannable = tuple(name for name in sound if name not in broken)
+    yield from guarded("memory", partial(_memory, settings, plannable), f"choose a smaller {place('feature_set')}")
+    yield from guarded("training", partial(_packages, sound), "install numerai-bot[train] where models are trained")
+    for recipe in plannable:
         yield from guarded(
             f"retrain {recipe}", partial(_next_retrain, settings, recipe), "see `bot retrain --plan` for its stages"
         )
-    yield from guarded(
-        "alerts", partial(_alerts, settings), "see https://github.com/caronc/apprise for each service's form"
-    )
     yield from guarded("ledger", partial(_ledger, settings), "restore it from a backup, or upgrade the bot")
-    yield from guarded("features", partial(_features, settings), "see features.json for the sets there are")
     for recipe in slot_recipes(settings):
-        yield from guarded(
-            f"champion {recipe}", partial(_champion, settings, recipe), "run `bot rollback`, or `bot retrain`"
-        )
-    yield from guarded("history", partial(_history, settings), "run `bot sync`")
-
-
-def _key(account: Account) -> Iterator[Check]:
-    if isinstance(account.key, KeyFiles):
-        account.key.read()
-        files = [account.key.public_id, account.key.secret_key]
-    else:
-        halves = {"NUMERAI_PUBLIC_ID": account.key.public_id, "NUMERAI_SECRET_KEY": account.key.secret_key}
-        absent = [name for name, half in halves.items() if half is None]
-        if absent:
-            yield failure(
-                named("key", account),
-                BadCredentials(f"{' and '.join(absent)} not set: nothing can be submitted"),
-                "set the variable, or its _FILE form, or mount the secret in /run/secrets",
+        if recipe in sound:
+            yield from guarded(
+                f"champion {recipe}",
+                partial(_champion, settings, recipe, whole=recipe not in broken),
+                "run `bot rollback`, or `bot retrain`",
             )
-            return
-        files = [Path(variables().get(f"{name}_FILE") or SECRET_FOLDER / name) for name in halves]
-    yield ok(named("key", account), "both halves are there")
-    for path in files:
-        if path.is_file() and path.parent != SECRET_FOLDER and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            yield warning(named("key file", account), f"{path} can be read by others", f"chmod 600 {path}")
+    yield from guarded("history", partial(_history, settings, sound), "run `bot sync`")
 
 
 def _state(settings: Settings) -> Iterator[Check]:
     folder = settings.state_dir
     if folder.exists() and not folder.is_dir():
-        yield failure("state", BadConfig(f"{folder} is not a folder"), "point BOT_STATE_DIR at a folder")
+        yield failure("state", BadConfig(f"{folder} is not a folder"), f"point {place('state_dir')} at a folder")
         return
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    existing = _existing(folder)
+    if not existing.is_dir():
+        wrong = BadConfig(f"{folder} cannot be made: {existing} is a file")
+        yield failure("state", wrong, f"point {place('state_dir')} at a folder")
+        return
     with tempfile.TemporaryFile(dir=existing):
         yield ok("state", f"{folder} is {'there and' if folder.exists() else 'not there yet, its parent is'} writable")
-    if (holder := _holder(folder / "bot.lock")) is not None:
+    if (holder := holder_of(folder / "bot.lock")) is not None:
         yield note("running", f"process {holder} holds {folder}: that is `bot run` or `bot submit` at work")
 
 
-def _holder(lock: Path) -> str | None:
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    return next(one for one in (folder, *folder.absolute().parents) if one.exists())
+
+
+def holder_of(lock: Path) -> str | None:
     """
     Return the id of the process that holds a lock.
 
@@ -113,9 +106,7 @@ def _holder(lock: Path) -> str | None:
 
 
 def _disk(settings: Settings) -> Iterator[Check]:
-    existing = next(
-        parent for parent in (settings.state_dir, *settings.state_dir.absolute().parents) if parent.exists()
-    )
+    existing = _existing(settings.state_dir)
     free = shutil.disk_usage(existing).free
     stored = (settings.state_dir / "store").is_dir()
     needed = 2 * GIB if stored else VERSION_BYTES
@@ -129,7 +120,7 @@ def _disk(settings: Settings) -> Iterator[Check]:
         yield ok("disk", finding)
 
 
-def _memory(settings: Settings) -> Iterator[Check]:
+def _memory(settings: Settings, names: tuple[str, ...]) -> Iterator[Check]:
     free = available_memory()
     if free < SCORING_BYTES:
         yield failure(
@@ -138,8 +129,10 @@ def _memory(settings: Settings) -> Iterator[Check]:
             "give the bot at least 1 GiB",
         )
         return
-    newest = max(versions(pins(settings)), key=version_order)
-    plans = [resolve_recipe(settings, recipe_file.find(name), data_version=newest) for name in recipes_in_use(settings)]
+    if not names:
+        return
+    newest = max(versions(pins(settings, names)), key=version_order)
+    plans = [resolve_recipe(settings, recipe_file.find(name), data_version=newest) for name in names]
     models = [one for plan in plans for one in training_memory(plan, settings.state_dir / "data" / newest)]
     if not models:
         yield ok("memory", f"{free / GIB:.1f} GiB; no member is trained")
@@ -147,7 +140,8 @@ def _memory(settings: Settings) -> Iterator[Check]:
     largest = max(models, key=attrgetter("bytes", "description"))
     finding = f"{free / GIB:.1f} GiB; {largest.description} takes about {largest.bytes / GIB:.1f}"
     if free < largest.bytes:
-        yield warning("memory", finding, 'train on fewer eras (recipe key "every") or a smaller BOT_FEATURE_SET')
+        fix = f'train on fewer eras (recipe key "every"), or choose a smaller {place("feature_set")}'
+        yield warning("memory", finding, fix)
     else:
         yield ok("memory", finding)
 
@@ -172,12 +166,12 @@ def _next_retrain(settings: Settings, recipe: str) -> Iterator[Check]:
         yield ok(name, forecast.line)
 
 
-def _packages(settings: Settings) -> Iterator[Check]:
+def _packages(names: tuple[str, ...]) -> Iterator[Check]:
     absent = _absent_packages()
     if absent:
         yield note("training", f"{', '.join(absent)} not installed: this machine submits, it does not train")
         return
-    missing = {name: next(missing_packages(recipe_file.find(name).members), None) for name in recipes_in_use(settings)}
+    missing = {name: next(missing_packages(recipe_file.find(name).members), None) for name in names}
     for recipe, one in missing.items():
         if one is not None:
             yield warning("training", f"recipe {recipe}: {one.reason}", one.fix or "install them with pip")
@@ -187,22 +181,6 @@ def _packages(settings: Settings) -> Iterator[Check]:
 
 def _absent_packages() -> list[str]:
     return [name for name in ("torch", "onnx", "onnxscript", "polars") if importlib.util.find_spec(name) is None]
-
-
-def _alerts(settings: Settings) -> Iterator[Check]:
-    """Check the form of each alert address; messages name it by its place, because an address is a secret."""
-    urls = settings.alert_urls.get_secret_value().split() if settings.alert_urls else []
-    if not urls:
-        yield note("alerts", "BOT_ALERT_URLS is not set: problems are only in the log, the pages and `bot status`")
-        return
-    from apprise import Apprise  # noqa: PLC0415 - a fifth of a second that only this check needs
-
-    for place, url in enumerate(urls, start=1):
-        if Apprise.instantiate(url) is None:
-            fix = "see https://github.com/caronc/apprise for the form of each service"
-            yield warning("alerts", f"address {place} of {len(urls)} in BOT_ALERT_URLS is no apprise URL", fix)
-        else:
-            yield ok("alerts", f"address {place} of {len(urls)} has the form of an apprise URL")
 
 
 def _ledger(settings: Settings) -> Iterator[Check]:
@@ -216,26 +194,13 @@ def _ledger(settings: Settings) -> Iterator[Check]:
     yield ok("ledger", f"{settings.ledger_path.name}: {newest}")
 
 
-def _features(settings: Settings) -> Iterator[Check]:
-    for version in _in_use(settings):
-        path = settings.state_dir / "data" / version / "features.json"
-        if not path.is_file():
-            yield note("features", f"no data of {version} yet", "`bot sync` or `bot retrain` fetches it")
-            continue
-        count = len(FeatureMetadata.read(path).members(settings.feature_set))
-        yield ok("features", f"{version}, {settings.feature_set}: {count} features")
-
-
-def _in_use(settings: Settings) -> tuple[str, ...]:
-    """Return the data versions that rounds are scored with."""
-    return tuple(dict.fromkeys(pin.in_use for pin in pins(settings)))
-
-
-def _champion(settings: Settings, recipe: str) -> Iterator[Check]:
+def _champion(settings: Settings, recipe: str, *, whole: bool) -> Iterator[Check]:
     name, store = f"champion {recipe}", ArtifactStore(settings.state_dir / "artifacts")
     try:
         identity = store.champions(recipe)[0]
     except NoChampion as error:
+        if not whole:  # the recipe has to be corrected first
+            return
         refused, todo = store.kept_back().get(recipe), _how_to_make(recipe)
         fix = f"run `bot promote {refused.id}`, or {todo}" if refused else f"run {todo}"
         if settings.starter and store.has_champion(STARTER.name):
@@ -251,16 +216,8 @@ def _champion(settings: Settings, recipe: str) -> Iterator[Check]:
     (pin,) = pins(settings, [recipe])
     if pin.note:
         yield note(name, pin.note)
-    own = recipe_file.find(recipe)
-    plan = resolve_recipe(settings, own, data_version=pin.in_use)
-    for key, wanted in (("feature_set", plan.feature_set), ("target", plan.target)):
-        trained, pinned = artifact.manifest[key], getattr(own, key) is not None
-        if trained != wanted:
-            yield warning(
-                name,
-                f"{identity} was trained with {key} {trained}, the {'recipe' if pinned else 'setting'} says {wanted}",
-                f"run `bot retrain`, or set {f'{key} in the recipe' if pinned else f'BOT_{key.upper()}'}={trained}",
-            )
+    if whole:
+        yield from _wishes(settings, recipe, artifact, pin)
     for other in store.identities():
         try:
             store.open(other)
@@ -268,16 +225,27 @@ def _champion(settings: Settings, recipe: str) -> Iterator[Check]:
             yield warning("artifact", str(error), f"remove the folder artifacts/{other}; it is never used")
 
 
+def _wishes(settings: Settings, recipe: str, artifact: Artifact, pin: Pin) -> Iterator[Check]:
+    """Yield a warning where the champion was trained with another feature set or target than its recipe wants now."""
+    own = recipe_file.find(recipe)
+    plan = resolve_recipe(settings, own, data_version=pin.in_use)
+    for key, wanted in (("feature_set", plan.feature_set), ("target", plan.target)):
+        trained, pinned = artifact.manifest[key], getattr(own, key) is not None
+        if trained != wanted:
+            yield warning(
+                f"champion {recipe}",
+                f"{artifact.id} was trained with {key} {trained}, the {'recipe' if pinned else 'setting'} says {wanted}",
+                f"run `bot retrain`, or set {f'{key} in the recipe' if pinned else place(key)} to {trained}",
+            )
+
+
 def _how_to_make(recipe: str) -> str:
     """Return the command that makes a recipe's first champion."""
-    try:
-        return f"`bot adopt {recipe}`" if is_adopted(recipe_file.find(recipe)) else "`bot retrain`"
-    except BadConfig:  # the check of the recipes reports it
-        return "`bot retrain`"
+    return f"`bot adopt {recipe}`" if is_adopted(recipe_file.find(recipe)) else "`bot retrain`"
 
 
-def _history(settings: Settings) -> Iterator[Check]:
-    for version in _in_use(settings):
+def _history(settings: Settings, names: tuple[str, ...]) -> Iterator[Check]:
+    for version in dict.fromkeys(pin.in_use for pin in pins(settings, names)) if names else ():
         path = history_path(settings.state_dir, version)
         if not path.is_file():
             yield note("history", f"none of {version} published yet: the artifact's own is used", "run `bot sync`")

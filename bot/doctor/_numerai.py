@@ -1,21 +1,21 @@
-"""Checks that ask Numerai: time, data version, round and its pay, and the scopes and slots of each account."""
+"""Checks that ask others: Numerai for time, data, round, pay, scopes and slots, and the storage of packs."""
 
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from urllib.parse import urlsplit
 
-from bot.assembly import find_slots, pins, resolve_recipe, slot_recipes, versions
+from bot.assembly import match_slots, pins, resolve_recipe, slot_recipes, versions
 from bot.doctor.checks import Check, failure, guarded, named, note, ok, warning
-from bot.errors import BadConfig, BadCredentials, NumeraiUnavailable, RoundNotOpen
+from bot.doctor.keys import LENGTHS, NEEDED
+from bot.errors import BadConfig, BadCredentials, BotError, RoundNotOpen, StorageUnavailable
 from bot.settings import Account, Settings
+from bot.system.setting_places import place
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import horizon, version_order
 from bot.tournament.rounds import Round
 from bot.training import recipe_file
-
-NEEDED = frozenset({"upload_submission", "read_submission_info", "read_user_info", "download_submission"})
-"""Upload, list what the server holds, find the slots, and read a submission back."""
 
 TOO_MUCH = re.compile(r"stake|delete|write")
 """Scopes that move money or change the account; the bot uses none of them."""
@@ -24,43 +24,75 @@ SKEW_S = 30.0
 """Seconds of difference to the server's clock over which to warn; the bot itself uses the server's time."""
 
 
-def examine(settings: Settings, open_client: Callable[[Settings], NumeraiClient]) -> Iterator[Check]:
+def examine(
+    settings: Settings,
+    open_client: Callable[[Settings], NumeraiClient],
+    sound: tuple[str, ...],
+    locked_out: frozenset[str],
+) -> Iterator[Check]:
     """
     Yield the checks that need Numerai; when it does not answer the first, the others are left out.
 
     Args:
         settings: The settings.
         open_client: Opens a client with the key of such settings.
-
-    Raises:
-        BadCredentials: Only half of the key is set.
+        sound: Recipes in use whose files can be read.
+        locked_out: Names of the failed checks of keys: nothing is asked for these accounts.
     """
-    client = open_client(settings)
+    # Rounds and files are public, and a wrong key must not hide their faults.
+    client = open_client(settings.model_copy(update={"numerai_public_id": None, "numerai_secret_key": None}))
     try:
         client.datasets()
-    except NumeraiUnavailable as error:
-        yield failure("numerai", error, "check network, proxy and BOT_API_URL; the checks after this need Numerai")
+    except BotError as error:
+        yield failure("numerai", error, f"{_how_to_reach(settings)}; the checks after this need Numerai")
         return
     yield from guarded("clock", partial(_clock, client), "start a time service such as chrony")
-    yield from guarded(
-        "data", partial(_data, settings, client), "`bot retrain --data-version` with one that is offered"
-    )
-    yield from guarded("round", partial(_round, settings, client), "wait for the next round")
+    yield from guarded("data", partial(_data, settings, client, sound), "wait until Numerai answers again")
+    yield from guarded("round", partial(_round, settings, client, sound), "wait for the next round")
     for account in settings.accounts_in_use:
-        try:
-            own = settings.of_account(account.name)
-        except BadConfig:
-            continue  # the local checks report a key that cannot be read
-        yield from _account(own, account, client if account.name is None else open_client(own))
+        if named("key", account) not in locked_out:
+            yield from _account(settings.of_account(account.name), account, open_client)
 
 
-def _account(settings: Settings, account: Account, client: NumeraiClient) -> Iterator[Check]:
-    if settings.numerai_public_id is None or settings.numerai_secret_key is None:
-        yield note("account", "not checked without a key")
-        return
+def _how_to_reach(settings: Settings) -> str:
+    """Return what to check where the API does not answer."""
+    where, parts = place("api_url"), urlsplit(settings.api_url)
+    if settings.api_url == Settings.model_fields["api_url"].default:
+        return "check the network and the proxy"
+    asked = f"port {parts.port or (443 if parts.scheme == 'https' else 80)} of {parts.hostname}"
+    unnamed = "" if parts.port else "; it names no port, and a sandbox has one, such as 8008"
+    return f"check {where}: {asked} was asked{unnamed}"
+
+
+def _account(settings: Settings, account: Account, open_client: Callable[[Settings], NumeraiClient]) -> Iterator[Check]:
+    """Yield the checks of an account's key and slots; a key that is refused has no slots to check."""
     scopes, slots = named("scopes", account), named("slots", account)
-    yield from guarded(scopes, partial(_scopes, client, scopes), "create a new key on numer.ai/account")
-    yield from guarded(slots, partial(_slots, settings, client, slots), "set BOT_SLOTS=model=recipe")
+    client = open_client(settings)
+    found = list(guarded(scopes, partial(_scopes, client, scopes, settings), _how_to_renew(settings)))
+    yield from found
+    if not any(check.verdict == "failure" and "lacks" not in check.what for check in found):
+        yield from guarded(slots, partial(_slots, settings, account, client), _how_to_choose(account))
+
+
+def _how_to_renew(settings: Settings) -> str:
+    """Return how to replace a key, and which half has an odd length."""
+    halves = (("public", settings.numerai_public_id), ("secret", settings.numerai_secret_key))
+    odd = [
+        f"the {name} half has {len(half.get_secret_value())} characters instead of {LENGTHS[name]}"
+        for name, half in halves
+        if half is not None and len(half.get_secret_value()) != LENGTHS[name]
+    ]
+    return f"copy the key again ({' and '.join(odd)})" if odd else "create a new key on numer.ai/account"
+
+
+def _table(account: Account) -> str:
+    """Return the place of an account's slots."""
+    return str(place("slots")) if account.name is None else f"[accounts.{account.name}.slots] in bot.toml"
+
+
+def _how_to_choose(account: Account) -> str:
+    where = _table(account)
+    return f"set {where}=model=recipe" if where == "BOT_SLOTS" else f'write model = "recipe" below {where}'
 
 
 def _clock(client: NumeraiClient) -> Iterator[Check]:
@@ -74,12 +106,19 @@ def _clock(client: NumeraiClient) -> Iterator[Check]:
         yield ok("clock", f"within {max(1.0, abs(skew_s)):.0f} s of Numerai's")
 
 
-def _data(settings: Settings, client: NumeraiClient) -> Iterator[Check]:
+def _data(settings: Settings, client: NumeraiClient, sound: tuple[str, ...]) -> Iterator[Check]:
     offered = sorted({name.partition("/")[0] for name in client.datasets()}, key=version_order)
-    wanted = versions(pins(settings))
-    for one in wanted:
-        if one not in offered:
-            raise BadConfig(f"data version {one} is not offered; there are: {', '.join(offered) or 'none'}")
+    found = pins(settings, sound) if sound and settings.state_dir.is_dir() else ()
+    wanted = versions(found) or (settings.data_version,)
+    absent = [one for one in wanted if one not in offered]
+    for one in absent:
+        wrong = BadConfig(f"data version {one} is not offered; there are: {', '.join(offered) or 'none'}")
+        trained = [pin.recipe for pin in found if pin.champion == one]
+        newest = offered[-1] if offered else "one that is offered"
+        fix = f"set {place('data_version')} to {newest}"
+        yield failure("data", wrong, f"{fix}, and run `bot retrain`" if trained else fix)
+    if absent:
+        return
     yield ok("data", f"{' and '.join(wanted)} offered")
     newest = max(wanted, key=version_order)
     newer = [version for version in offered if version_order(version) > version_order(newest)]
@@ -91,7 +130,7 @@ def _data(settings: Settings, client: NumeraiClient) -> Iterator[Check]:
         )
 
 
-def _round(settings: Settings, client: NumeraiClient) -> Iterator[Check]:
+def _round(settings: Settings, client: NumeraiClient, sound: tuple[str, ...]) -> Iterator[Check]:
     try:
         current = client.current_round()
     except RoundNotOpen as waiting:
@@ -103,17 +142,17 @@ def _round(settings: Settings, client: NumeraiClient) -> Iterator[Check]:
         f"{current.number} is open until {closes:%a %H:%M} UTC ({closes.astimezone():%a %H:%M %Z} here),"
         f" {current.seconds_left(client.server_now()) / 60:.0f} minutes from now",
     )
-    yield from _pay(settings, client.round_with_pay(current.number) or current)
+    yield from _pay(settings, client.round_with_pay(current.number) or current, sound)
 
 
-def _pay(settings: Settings, current: Round) -> Iterator[Check]:
+def _pay(settings: Settings, current: Round, sound: tuple[str, ...]) -> Iterator[Check]:
     """Compare the horizons that the round pays for with the target's; its scores have names such as ``corr60``."""
     if not current.payouts:
         yield note("pay", f"round {current.number} has no payout yet")
         return
     formula = " + ".join(f"{one.multiplier:g} x {one.score}" for one in current.payouts)
     horizons = {int(days) for one in current.payouts for days in re.findall(r"(?<!\d)(20|60)(?!\d)", one.score)}
-    recipes = [recipe_file.find(name) for name in slot_recipes(settings)]
+    recipes = [recipe_file.find(name) for name in slot_recipes(settings) if name in sound]
     plans = [resolve_recipe(settings, recipe, data_version=settings.data_version) for recipe in recipes]
     targets = sorted({plan.target for plan in plans})
     unpaid = [target for target in targets if horizons and horizon(target) not in horizons]
@@ -122,14 +161,19 @@ def _pay(settings: Settings, current: Round) -> Iterator[Check]:
         yield warning(
             "pay",
             f"the round pays {formula}: {paid} days; {target} looks {horizon(target)} days ahead",
-            f"set BOT_TARGET, or the recipe's target, to one that ends in _{max(horizons)}, and `bot retrain`",
+            f"set {place('target')}, or the recipe's target, to one that ends in _{max(horizons)}, and `bot retrain`",
         )
     if not unpaid:
         yield ok("pay", f"{formula}; trained on {' and '.join(targets)}")
 
 
-def _scopes(client: NumeraiClient, name: str) -> Iterator[Check]:
+def _scopes(client: NumeraiClient, name: str, settings: Settings) -> Iterator[Check]:
     scopes = client.scopes()
+    if not scopes:
+        yield failure(
+            name, BadCredentials("the key has no scope, or is not one of this account"), _how_to_renew(settings)
+        )
+        return
     absent = sorted(NEEDED - scopes)
     if absent:
         yield failure(
@@ -144,9 +188,15 @@ def _scopes(client: NumeraiClient, name: str) -> Iterator[Check]:
         yield warning(name, f"the key may also {', '.join(excess)}, which the bot never needs", "create a smaller key")
 
 
-def _slots(settings: Settings, client: NumeraiClient, name: str) -> Iterator[Check]:
-    slots = find_slots(settings, client)
-    yield ok(name, ", ".join(f"{slot.name} ({slot.recipe})" for slot in slots))
+def _slots(settings: Settings, account: Account, client: NumeraiClient) -> Iterator[Check]:
+    name = named("slots", account)
+    matched = match_slots(settings, client)
+    for wanted, one in matched.items():
+        if isinstance(one, BadConfig):
+            yield failure(name, one, f"change {wanted} in {_table(account)}".replace(" in [", " below ["))
+    slots = [one for one in matched.values() if not isinstance(one, BadConfig)]
+    if slots:
+        yield ok(name, ", ".join(f"{slot.name} ({slot.recipe})" for slot in slots))
     hosted = client.hosted_models()
     for slot in slots:
         if slot.name in hosted:
@@ -157,3 +207,60 @@ def _slots(settings: Settings, client: NumeraiClient, name: str) -> Iterator[Che
                 ),
                 "disable the upload on numer.ai/models, or fill another slot",
             )
+
+
+def storage(settings: Settings, *, call_s: float) -> Iterator[Check]:
+    """Yield the checks of :func:`_packs`; a machine may lack the libraries of packs."""
+    try:
+        yield from _packs(settings, call_s=call_s)
+    except ModuleNotFoundError as error:
+        yield warning("storage", f"packs need {error.name}, which is not installed", "install numerai-bot[remote]")
+
+
+def _packs(settings: Settings, *, call_s: float) -> Iterator[Check]:
+    """
+    Yield the checks of the storage of packs and of the keys that sign and accept them.
+
+    Args:
+        settings: The settings.
+        call_s: Longest wait for the storage's answer in seconds.
+    """
+    if settings.signing_key is not None or settings.signing_key_path.is_file():
+        where = place("signing_key") if settings.signing_key is not None else f"{settings.state_dir}/signing.key"
+        yield from _signing_key(settings, f"correct {where}, or `bot pack --new-key`")
+    if settings.artifacts_url is None:
+        return
+    where = place("artifacts_url")
+    if not settings.trusted_keys and not settings.signing_key_path.is_file() and settings.signing_key is None:
+        yield warning(
+            "storage",
+            f"{where} is set, but this machine neither signs packs nor trusts a key, so it publishes and takes none",
+            f"write public keys into {place('trusted_keys')}, or make a key with `bot pack --new-key`",
+        )
+    yield from _storage(settings.artifacts_url.get_secret_value(), call_s, f"correct {where}")
+
+
+def _signing_key(settings: Settings, fix: str) -> Iterator[Check]:
+    from bot.packing.keys import read_key  # noqa: PLC0415 - a library that only packs need
+
+    try:
+        read_key(settings.signing_key_path)
+    except BotError as error:  # rounds are submitted without it
+        yield warning("signing key", str(error), fix)
+    else:
+        yield ok("signing key", f"{settings.signing_key_path} signs packs")
+
+
+def _storage(url: str, call_s: float, fix: str) -> Iterator[Check]:
+    from bot.packing.storage import Storage  # noqa: PLC0415 - a library that only packs need
+
+    try:
+        found = Storage(url, call_s=call_s)
+        packs = found.files()
+    except StorageUnavailable as error:  # rounds are submitted without it
+        yield warning("storage", str(error), f"check {place('artifacts_url')}, the storage and its credentials")
+    except BotError as error:
+        yield warning("storage", str(error), fix)
+    else:
+        newest = f", newest {packs[0].name}" if packs else ""
+        yield ok("storage", f"{found.shown}: {len(packs)} packs{newest}")

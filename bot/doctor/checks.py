@@ -1,13 +1,16 @@
 """The result of one check, and how an error inside a check becomes a result."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_args
 
-from bot.errors import BotError, OperatorNeeded
+from bot.errors import BotError
 from bot.settings import Account
+from bot.system.files import state_error
 
-Verdict = Literal["ok", "note", "warning", "failure"]
+Verdict = Literal["failure", "warning", "fixed", "note", "ok"]
+"""Verdicts, the worst first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +20,8 @@ class Check:
 
     Attributes:
         name: Subject of the check; constant, for scripts. With several accounts, their names follow.
-        verdict: ``failure`` keeps the bot from working, ``warning`` may do so later, ``note`` is information.
+        verdict: ``failure`` keeps the bot from working, ``warning`` may do so later, ``fixed`` was repaired just now, ``note``
+            is information.
         what: The finding in one line, with numbers.
         fix: Steps that fix it; empty where there are none.
         exit_code: Exit code of ``bot doctor`` when this is the worst failure; 0 unless it is a failure.
@@ -38,6 +42,11 @@ def named(subject: str, account: Account) -> str:
 def ok(name: str, what: str) -> Check:
     """Return a check without a fault."""
     return Check(name=name, verdict="ok", what=what)
+
+
+def fixed(name: str, what: str) -> Check:
+    """Return a fault that was repaired just now."""
+    return Check(name=name, verdict="fixed", what=what)
 
 
 def note(name: str, what: str, fix: str = "") -> Check:
@@ -62,8 +71,24 @@ def guarded(name: str, check: Callable[[], Iterable[Check]], fix: str) -> Iterat
     except BotError as error:
         yield failure(name, error, fix)
     except OSError as error:
-        message = f"{error.filename or name}: {error.strerror}"
-        yield Check(name=name, verdict="failure", what=message, fix=fix, exit_code=OperatorNeeded.exit_code)
+        yield failure(name, state_error(Path(name), error), fix)
+
+
+def worst_first(checks: Iterable[Check]) -> list[Check]:
+    """Return the checks with failures first, then warnings; the order within a verdict stays."""
+    return sorted(checks, key=lambda check: get_args(Verdict).index(check.verdict))
+
+
+def summary(checks: Collection[Check]) -> str:
+    """Return one line on the number of failures and warnings."""
+    failures, warnings = (sum(one.verdict == kind for one in checks) for kind in ("failure", "warning"))
+    counted = [f"{count} {kind}{'s' if count > 1 else ''}" for count, kind in ((failures, "failure"), (warnings, "warning")) if count]  # fmt: skip
+    examined = f"{len(checks)} result{'s' if len(checks) > 1 else ''}"
+    if failures:
+        return f"{' and '.join(counted)} in {examined}: begin with the first"
+    if warnings:
+        return f"{counted[0]} in {examined}, no failure: rounds can be submitted"
+    return f"{examined}, nothing to fix"
 
 
 def exit_code(checks: Iterable[Check]) -> int:

@@ -1,14 +1,16 @@
-"""All checks of `bot doctor`, in the order in which they are printed."""
+"""All checks of `bot doctor`: first what a person wrote, then this machine, then Numerai."""
 
 from collections.abc import Iterator
 
 import stamina
 
 from bot import assembly
-from bot.doctor import _local, _numerai
+from bot.doctor import _local, _numerai, _setup
 from bot.doctor.checks import Check, failure, note, ok
-from bot.errors import BadConfig, BadCredentials
-from bot.settings import Settings, load_settings
+from bot.errors import BadConfig
+from bot.settings import Settings, UnusableSettings, load_settings
+from bot.system.setting_places import place
+from bot.system.setting_sources import CONFIG_FILE
 from bot.tournament.client import NumeraiClient
 from bot.tournament.transport import Transport
 
@@ -20,22 +22,43 @@ def examine() -> Iterator[Check]:
     """Yield the result of every check as it is done; ends early only where the settings cannot be read."""
     try:
         settings = load_settings()
+    except UnusableSettings as error:
+        for problem in error.problems:
+            yield failure("settings", BadConfig(f"{problem.place}: {problem.reason}"), problem.place.correction)
+        return
     except BadConfig as error:
-        yield failure("settings", error, "fix it; the README lists every setting")
+        in_file = str(CONFIG_FILE) in str(error)
+        yield failure("settings", error, f"edit {CONFIG_FILE.absolute()}" if in_file else "correct or unset it")
         return
     yield ok("settings", f"mode {settings.mode}, {settings.data_version} {settings.feature_set}, {settings.target}")
     if settings.mode == "dry-run":
-        yield note("mode", "dry-run: nothing is uploaded", "set BOT_MODE=live when you want it to be")
-    yield from _local.examine(settings)
+        yield note("mode", "dry-run: nothing is uploaded", f"set {place('mode')} to live when you want it to be")
+    yield from _examine(settings)
+
+
+def _examine(settings: Settings) -> Iterator[Check]:
+    keys = list(_setup.keys(settings))
+    yield from keys
+    yield from _setup.recipes(settings)
+    sound = _setup.sound_recipes(settings)
+    yield from _setup.alerts(settings)
+    addresses = list(_setup.address(settings))
+    yield from addresses
+    yield from _setup.device(settings)
+    yield from _setup.port(settings, _local.holder_of(settings.state_dir / "bot.lock"))
+    yield from _setup.feature_sets(settings, sound)
+    yield from _local.examine(settings, sound, frozenset(_setup.without_features(settings, sound)))
     stamina.set_active(False)  # one try each, so that the result is there within seconds
     try:
-        yield from _numerai.examine(settings, _open_client)
-    except BadCredentials as error:
-        yield failure("key", error, "set both halves of the key")
+        yield from _numerai.storage(settings, call_s=PATIENCE_S)
+        if not addresses:
+            locked_out = frozenset(check.name for check in keys if check.verdict == "failure")
+            yield from _numerai.examine(settings, open_quick_client, sound, locked_out)
     finally:
         stamina.set_active(True)
 
 
-def _open_client(settings: Settings) -> NumeraiClient:
+def open_quick_client(settings: Settings) -> NumeraiClient:
+    """Return a client that waits :data:`PATIENCE_S` for an answer, for commands at which a person waits."""
     transport = Transport(connect_s=PATIENCE_S, read_s=PATIENCE_S, exchange_s=PATIENCE_S)
     return assembly.open_client(settings, transport)

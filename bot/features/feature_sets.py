@@ -32,6 +32,11 @@ _OLDEST_GROUPS = (
 """Groups of v5.3 in the order of the engineered columns; groups of later versions come after them."""
 
 
+def known_sets() -> tuple[str, ...]:
+    """Return the names of v5.3's sizes and groups, for a check before ``features.json`` is there."""
+    return (*SIZES, *_OLDEST_GROUPS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureMetadata:
     """

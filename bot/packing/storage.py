@@ -59,6 +59,7 @@ class Storage:
 
     Args:
         url: URL of a folder; options of the protocol come from its own variables and files.
+        call_s: Longest wait in seconds for a listing or another small call; ``None`` for :data:`CALL_S`.
 
     Raises:
         BadConfig: The URL cannot be used.
@@ -66,12 +67,12 @@ class Storage:
         StorageUnavailable: Its server does not answer.
     """
 
-    def __init__(self, url: str) -> None:
-        self.shown = without_credentials(url)
+    def __init__(self, url: str, *, call_s: float | None = None) -> None:
+        self.shown, self._call_s = without_credentials(url), CALL_S if call_s is None else call_s
         protocol = url.partition("://")[0] if "://" in url else "file"
         try:
             self._fs, self._root = self._call(
-                lambda: url_to_fs(url, skip_instance_cache=True), CALL_S, passing=(ImportError, ValueError)
+                lambda: url_to_fs(url, skip_instance_cache=True), self._call_s, passing=(ImportError, ValueError)
             )
         except ImportError as error:
             raise OperatorNeeded(f"BOT_ARTIFACTS_URL: {protocol}:// needs a package: {error}") from None
@@ -94,7 +95,7 @@ class Storage:
             except FileNotFoundError:
                 return []
 
-        found = [_stored(entry) for entry in self._call(look, CALL_S)]
+        found = [_stored(entry) for entry in self._call(look, self._call_s)]
         return tuple(sorted((one for one in found if one is not None), key=lambda one: one.name, reverse=True))
 
     def download(self, stored: Stored, path: Path) -> None:

@@ -5,28 +5,51 @@ from pathlib import Path
 
 from bot.errors import BadConfig
 from bot.system.redaction import credentials_of
-from bot.system.setting_sources import SECRETS, STORAGE, read_text, variables
+from bot.system.setting_sources import SECRETS, STATE_DIR, STORAGE, others_write, read_settings, read_text, variables
 
 SECRET_FOLDER = Path("/run/secrets")
+
+OWN_FOLDER = Path("secrets")
+"""Folder beside ``bot.toml`` whose files are read as those of :data:`SECRET_FOLDER`; `bot init` writes the key there."""
 
 STORAGE_KEYS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY", "AZURE_STORAGE_CONNECTION_STRING")
 """Variables of secrets that the libraries of storages read by themselves."""
 
 
-def secret_from_file(name: str) -> str | None:
+def secret_path(name: str) -> Path | None:
     """
-    Return the secret *name* from ``<NAME>_FILE`` or the secret folder; a plain variable takes precedence over the folder.
+    Return the file that the secret *name* is read from; ``None`` where no file holds it.
 
-    Raises:
-        BadConfig: A file that is there cannot be read.
+    ``<NAME>_FILE`` comes first. A plain variable takes precedence over a file of that name in the secret folder, and this
+    over one in ``secrets`` beside ``bot.toml``.
     """
     outside = variables()
-    if path := outside.get(f"{name}_FILE"):
-        return read_secret(Path(path), f"{name}_FILE")
-    mounted = SECRET_FOLDER / name
-    if name not in outside and os.path.lexists(mounted):
-        return read_secret(mounted, str(mounted))
-    return None
+    if named := outside.get(f"{name}_FILE"):
+        return Path(named)
+    if name in outside:
+        return None
+    return next((folder / name for folder in (SECRET_FOLDER, OWN_FOLDER) if os.path.lexists(folder / name)), None)
+
+
+def secret_from_file(name: str) -> str | None:
+    """
+    Return the secret *name* of :func:`secret_path`; ``None`` where no file holds it.
+
+    Raises:
+        BadConfig: A file that is there cannot be read, or others may change one of ``secrets``.
+    """
+    path = secret_path(name)
+    if path is None:
+        return None
+    named = f"{name}_FILE" in variables()
+    state_dir = Path(str(read_settings().get("state_dir", STATE_DIR)))
+    if not named and path.parent == OWN_FOLDER and others_write(path, state_dir):
+        # The trainer, which never holds the key, writes the state directory: such a file could be another account's key.
+        raise BadConfig(
+            f"{path.absolute()} can be written by others than the operator, so it is not taken; keep it outside the state"
+            " directory, writable by you alone"
+        )
+    return read_secret(path, f"{name}_FILE" if named else str(path))
 
 
 def read_secret(path: Path, name: str) -> str:

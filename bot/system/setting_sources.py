@@ -69,10 +69,10 @@ def read_settings() -> dict[str, Any]:
     Raises:
         BadConfig: ``bot.toml`` cannot be read, or a name is unknown; the message contains the likely one.
     """
-    outside, file = _of_environment(), _of_file()
+    outside, file = _of_environment(), file_settings()
     state_dir = outside.get("state_dir") or file.get("state_dir") or STATE_DIR
     decisive = [name for name in DECISIVE if name in file and name not in outside]
-    if decisive and _others_write(CONFIG_FILE, Path(str(state_dir))):
+    if decisive and others_write(CONFIG_FILE, Path(str(state_dir))):
         # The trainer, which never holds the key, writes the state directory: such a file could send the key anywhere.
         name = decisive[0]
         raise BadConfig(
@@ -128,7 +128,13 @@ def _of_environment() -> dict[str, str]:
     return {known[name]: value for name, value in variables().items() if name in known}
 
 
-def _of_file() -> dict[str, Any]:
+def file_settings() -> dict[str, Any]:
+    """
+    Return the settings of ``bot.toml``; values are not checked.
+
+    Raises:
+        BadConfig: It cannot be read, is not TOML, or has an unknown key.
+    """
     if not os.path.lexists(CONFIG_FILE):
         return {}
     try:
@@ -144,7 +150,7 @@ def _of_file() -> dict[str, Any]:
     return {key: value for key, value in content.items() if not isinstance(value, str) or value.strip()}
 
 
-def _others_write(path: Path, state_dir: Path) -> bool:
+def others_write(path: Path, state_dir: Path) -> bool:
     """Return whether others than the operator may replace or change a file of settings."""
     folder = path.absolute().parent
     try:

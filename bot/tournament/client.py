@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import stamina
 import structlog
@@ -117,6 +118,21 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi has no types
             return pause if time.monotonic() - began + pause <= PAUSES["timeout"] else False
 
         return rule
+
+
+def check_address(url: str) -> None:
+    """
+    Check that a setting is an address of a web server; nothing is sent.
+
+    Raises:
+        BadConfig: It is none; the message says why and does not repeat the address, which may hold a password.
+    """
+    try:
+        web_address(url)
+    except Unusable as problem:
+        raise BadConfig(str(problem)) from None
+    if urlsplit(url).netloc.endswith(":"):
+        raise BadConfig("the port is missing after the colon")
 
 
 @contextmanager

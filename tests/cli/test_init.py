@@ -21,13 +21,13 @@ def run(*arguments, answers=""):
     return CliRunner().invoke(app, ["init", *arguments], input=answers)
 
 
-def test_pressing_return_gives_a_dry_run(tmp_path):
-    """The defaults upload nothing, and the settings accept the file."""
-    result = run(answers="\n\n\n")
+def test_pressing_return_gives_a_dry_run():
+    """The defaults upload nothing, the settings accept the file, and the missing key is named with its place."""
+    result = run(answers="\n" * 6)
 
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.output
     assert "nothing is uploaded" in result.output
-    assert "NUMERAI_SECRET_KEY_FILE" in result.output
+    assert "secrets/NUMERAI_SECRET_KEY" in result.output
     assert "retrain of standard: " in result.output
     assert (load_settings().mode, load_settings().feature_set) == ("dry-run", "medium")
 
@@ -60,3 +60,13 @@ def test_an_existing_file_is_not_touched(tmp_path):
     assert isinstance(first.exception, BadConfig)
     assert isinstance(second.exception, BadConfig)
     assert tomllib.loads((tmp_path / "bot.toml").read_text()) == {"feature_set": "all"}
+
+
+def test_a_file_that_sets_nothing_is_replaced(tmp_path):
+    """The file of comments that lies beside compose.yaml needs no --force."""
+    (tmp_path / "bot.toml").write_text("# nothing yet\n")
+
+    result = run("--slots", "", "--feature-set", "small", "--dry-run")
+
+    assert result.exit_code == 0
+    assert load_settings().feature_set == "small"

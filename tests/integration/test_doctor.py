@@ -1,24 +1,30 @@
 """The doctor reports every misconfiguration with its cause, its fix and its exit code."""
 
 import json
+import os
 import shutil
+import socket
 import sqlite3
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from bot.doctor import _local, _numerai
+from bot.doctor import _local, _numerai, _setup
 from bot.doctor import examination as doctor
-from bot.doctor.checks import exit_code
+from bot.doctor.checks import exit_code, worst_first
+from bot.doctor.repairs import repair
 from bot.members import registry
+from bot.packing.keys import make_key
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT, Account
 from bot.sandbox.world.generate import World
+from bot.system.lock import state_lock
 from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
 
@@ -55,10 +61,17 @@ class Patient:
     def artifact(self) -> Path:
         return next(path for path in (self.state / "artifacts").iterdir() if path.name[0] == "2")
 
+    busy: socket.socket | None = None
+
 
 @pytest.fixture
 def patient(installation, monkeypatch):
-    return Patient(installation, monkeypatch)
+    patient = Patient(installation, monkeypatch)
+    free(patient, 100 << 30)  # the disk and memory of the machine are no subject
+    memory(patient, 64 << 30)
+    yield patient
+    if patient.busy is not None:
+        patient.busy.close()
 
 
 def spoil(path):
@@ -85,6 +98,12 @@ def key_file(patient):
     patient.set(NUMERAI_SECRET_KEY_FILE=str(path))
 
 
+def key_in_toml(patient):
+    patient.unset("NUMERAI_SECRET_KEY")
+    patient.toml(f'numerai_secret_key = "{DEMO_ACCOUNT.secret_key}"\n')
+    (patient.installation.root / "bot.toml").chmod(0o644)
+
+
 def hosted(patient):
     patient.sandbox.tournament.hosted[DEMO_ACCOUNT.models[SLOT]] = {"filename": "model.pkl"}
 
@@ -105,61 +124,271 @@ def retired(patient):
     patient.sandbox.faults.add(Fault(operation="list_datasets", kind="version_removed", seconds=9e4))
 
 
+def recipe(patient, text):
+    """Use a recipe file of one's own."""
+    folder = patient.installation.root / "recipes"
+    folder.mkdir()
+    (folder / "mine.toml").write_text(text)
+    patient.set(BOT_RECIPE="mine")
+
+
+def in_file(patient, line, *unset):
+    """Write a line of bot.toml in place of variables."""
+    if unset:
+        patient.unset(*unset)
+    patient.toml(f"{line}\n")
+
+
+def accounts(patient, text="", slot=SLOT, **keys):
+    """Describe the account in bot.toml, in place of variables."""
+    patient.unset("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY")
+    halves = {"id": DEMO_ACCOUNT.public_id, "secret": DEMO_ACCOUNT.secret_key, **keys}
+    for name, half in halves.items():
+        (patient.installation.root / name).write_text(half)
+        (patient.installation.root / name).chmod(0o600)
+    table = f'[accounts.main]\npublic_id_file = "id"\nsecret_key_file = "secret"\nslots = {{ {slot} = "demo" }}\n'
+    patient.toml(text or table)
+
+
+def taken_port(patient):
+    patient.busy = socket.create_server(("127.0.0.1", 0))
+    patient.toml(f"http_port = {patient.busy.getsockname()[1]}\n")
+
+
+def signing_key(patient, mode):
+    make_key(patient.installation.root / "signing.pem")
+    (patient.installation.root / "signing.pem").chmod(mode)
+    patient.toml('signing_key = "signing.pem"\n')
+
+
+def swapped(patient):
+    patient.set(NUMERAI_PUBLIC_ID=DEMO_ACCOUNT.secret_key, NUMERAI_SECRET_KEY=DEMO_ACCOUNT.public_id)
+
+
+def no_gpu(patient):
+    patient.patch.setattr(_setup, "DEVICES", ())
+    patient.toml('device = "cuda"\n')
+
+
+def memory(patient, count):
+    patient.patch.setattr(_local, "available_memory", lambda: count)
+
+
+SLOTS = f"[slots]\n{SLOT[:-2]} = 'demo'"
+FOREIGN = f'[accounts.main]\npublic_id_file = "id"\nsecret_key_file = "secret"\nslots = {{ {SLOT} = "best" }}\n'
+HALF = f'[accounts.main]\npublic_id_file = "id"\nslots = {{ {SLOT} = "demo" }}\n'
 FAULTS = {
-    "unknown variable": (lambda p: p.set(BOT_FEATURESET="all"), "settings", "did you mean BOT_FEATURE_SET", 78),
-    "half-written toml": (lambda p: p.toml("mode = "), "settings", "not valid TOML", 78),
-    "unknown key": (lambda p: p.toml('feature_sets = "all"'), "settings", "did you mean feature_set", 78),
-    "alias as target": (lambda p: p.set(BOT_TARGET="target"), "settings", "never the alias", 78),
-    "unknown recipe": (lambda p: p.set(BOT_RECIPE="best"), "settings", "unknown", 78),
-    "no schedule": (lambda p: p.set(BOT_RETRAIN="often"), "settings", "must be weekly", 78),
-    "missing key": (lambda p: p.unset("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY"), "key", "not set", 78),
-    "half a key": (lambda p: p.unset("NUMERAI_SECRET_KEY"), "key", "NUMERAI_SECRET_KEY not set", 78),
-    "key file missing": (lambda p: p.set(NUMERAI_SECRET_KEY_FILE="/nowhere"), "settings", "cannot be read", 78),
-    "key file open to all": (key_file, "key file", "can be read by others", 0),
-    "alert address": (lambda p: p.set(BOT_ALERT_URLS="slakc://x json://127.0.0.1:9/"), "alerts", "address 1 of 2", 0),
-    "wrong key": (lambda p: p.set(NUMERAI_SECRET_KEY="wrong"), "scopes", "refuses the API key", 78),
-    "scope missing": (lambda p: p.account(scopes=("read_user_info",)), "scopes", "lacks download_submission", 78),
-    "staking scope": (lambda p: p.account(scopes=(*DEMO_ACCOUNT.scopes, "stake")), "scopes", "may also stake", 0),
-    "foreign slot": (lambda p: p.set(BOT_SLOTS="nobody=demo"), "slots", "not a model of this account", 78),
-    "open choice": (two_models, "slots", "set BOT_SLOTS", 78),
-    "hosted slot": (hosted, "slots", "blocks submissions by API", 78),
-    "pay of another horizon": (other_payout, "pay", "60 days; target_ender_20 looks 20", 0),
-    "data that is not offered": (lambda p: p.set(BOT_DATA_VERSION="v9.3"), "data", "v9.3 is not offered", 78),
-    "retired data": (retired, "data", "v5.3 is not offered", 78),
-    "no disk": (lambda p: free(p, 10_000), "disk", "not even a round fits", 78),
-    "little disk": (lambda p: free(p, 5 << 30), "disk", "to build the history", 0),
-    "little memory": (
-        lambda p: p.patch.setattr(_local, "available_memory", lambda: 100 << 20), "memory", "a submission takes", 78
+    # what is broken: how, check, cause, remedy, exit code; one line each, whatever follows from it
+    "unknown variable": (lambda p: p.set(BOT_FEATURESET="all"), "settings", "did you mean BOT_FEATURE_SET", "unset", 78),
+    "half-written toml": (lambda p: p.toml("mode = "), "settings", "not valid TOML", "edit /", 78),
+    "unknown key": (lambda p: p.toml('feature_sets = "all"'), "settings", "did you mean feature_set", "bot.toml", 78),
+    "alias as target": (lambda p: p.set(BOT_TARGET="target"), "settings", "never the alias", "unset BOT_TARGET", 78),
+    "unknown recipe": (lambda p: p.set(BOT_RECIPE="best"), "settings", "make recipes/best.toml", "BOT_RECIPE", 78),
+    "no schedule": (lambda p: p.set(BOT_RETRAIN="often"), "settings", "must be weekly", "unset BOT_RETRAIN", 78),
+    "mode with a capital": (
+        lambda p: in_file(p, 'mode = "Live"', "BOT_MODE"), "settings", "did you mean live?", "correct mode in /", 78
     ),
-    "memory for submitting alone": (
-        lambda p: p.patch.setattr(_local, "available_memory", lambda: 1 << 30), "memory", "training gbm (lightgbm)", 0
+    "malformed version": (lambda p: in_file(p, 'data_version = "5.3"'), "settings", "such as v5.3", "data_version in /", 78),
+    "malformed version, as variable": (
+        lambda p: p.set(BOT_DATA_VERSION="5.3"), "settings", "such as v5.3", "unset BOT_DATA_VERSION", 78
     ),
+    "a number for a text": (lambda p: in_file(p, "[slots]\na = 5"), "settings", "a: Input should be", "[slots] in /", 78),
+    "malformed public key": (lambda p: in_file(p, 'trusted_keys = "abc"'), "settings", "44 char", "trusted_keys in /", 78),
+    "missing key": (
+        lambda p: p.unset("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY"), "key", "not set", "secrets/NUMERAI_PUBLIC_ID", 78
+    ),
+    "half a key": (
+        lambda p: p.unset("NUMERAI_SECRET_KEY"), "key", "NUMERAI_SECRET_KEY not set", "secrets/NUMERAI_SECRET_KEY", 78
+    ),
+    "key file missing": (
+        lambda p: p.set(NUMERAI_SECRET_KEY_FILE="/nowhere"), "settings", "NUMERAI_SECRET_KEY_FILE cannot be read", "correct", 78
+    ),
+    "key file open to all": (key_file, "key file", "can be read by others", "chmod 600", 0),
+    "key in a file that all may read": (key_in_toml, "key file", "bot.toml can be read by others", "chmod 600 bot.toml", 0),
+    "swapped halves": (swapped, "key", "swapped", "NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY", 78),
+    "the same half twice": (
+        lambda p: p.set(NUMERAI_PUBLIC_ID=DEMO_ACCOUNT.secret_key), "key", "the same text", "exchange", 78
+    ),
+    "wrong key": (lambda p: p.set(NUMERAI_SECRET_KEY="wrong"), "scopes", "refuses the API key", "has 5 characters", 78),
+    "account without a file": (lambda p: accounts(p, HALF), "settings", "main.secret_key_file", "[accounts] in /", 78),
+    "account's recipe unknown": (lambda p: accounts(p, FOREIGN), "settings", "unknown recipe 'best'", "[accounts] in /", 78),
+    "account's key swapped": (
+        lambda p: accounts(p, id=DEMO_ACCOUNT.secret_key, secret=DEMO_ACCOUNT.public_id), "key main", "swapped",
+        "[accounts.main] in bot.toml", 78
+    ),
+    "account's slot foreign": (
+        lambda p: accounts(p, slot="nobody"), "slots main", "not a model of this account", "[accounts.main.slots] in bot.toml", 78
+    ),
+    "alert address": (
+        lambda p: p.set(BOT_ALERT_URLS="slakc://x json://127.0.0.1:9/"), "alerts", "address 1 of 2", "in BOT_ALERT_URLS", 0
+    ),
+    "alert address in the file": (
+        lambda p: in_file(p, 'alert_urls = "slakc://x"'), "alerts", "no apprise URL", "in alert_urls in bot.toml", 0
+    ),
+    "alerts with a comma": (lambda p: p.set(BOT_ALERT_URLS="slakc://x,json://a"), "alerts", "separated by spaces", "BOT_ALERT", 0),
+    "ping is no address": (lambda p: in_file(p, 'ping_url = "hc-ping"'), "ping", "no address", "ping_url in /", 0),
+    "scope missing": (
+        lambda p: p.account(scopes=("read_user_info",)), "scopes", "lacks download_submission", "with these scopes", 78
+    ),
+    "staking scope": (lambda p: p.account(scopes=(*DEMO_ACCOUNT.scopes, "stake")), "scopes", "may also stake", "smaller key", 0),
+    "foreign slot": (lambda p: p.set(BOT_SLOTS="nobody=demo"), "slots", "not a model", "change nobody in BOT_SLOTS", 78),
+    "misspelt slot": (lambda p: in_file(p, SLOTS), "slots", f"did you mean {SLOT}?", "below [slots] in bot.toml", 78),
+    "open choice": (two_models, "slots", "set BOT_SLOTS", "set BOT_SLOTS=", 78),
+    "hosted slot": (hosted, "slots", "blocks submissions by API", "disable the upload", 78),
+    "pay of another horizon": (other_payout, "pay", "60 days; target_ender_20 looks 20", "set BOT_TARGET", 0),
+    "retired data": (retired, "data", "v5.3 is not offered", "run `bot retrain`", 78),
+    "data that is not offered": (lambda p: in_file(p, 'data_version = "v9.3"'), "data", "v9.3", "data_version in bot.toml", 78),
+    "unknown feature set": (
+        lambda p: in_file(p, 'feature_set = "midium"'), "features", "did you mean medium?", "feature_set in bot.toml", 78
+    ),
+    "unknown feature set of a recipe": (
+        lambda p: recipe(p, 'base = "demo"\n[data]\nfeature_set = "midium"'), "features", "did you mean medium?",
+        "feature_set in recipes/mine.toml", 78
+    ),
+    "recipe with a typo": (lambda p: recipe(p, "nuetralize = 0.5"), "recipe mine", "did you mean neutralize", "mine.toml", 78),
+    "recipe is no TOML": (lambda p: recipe(p, "neutralize ="), "recipe mine", "not valid TOML", "recipes/mine.toml", 78),
+    "no disk": (lambda p: free(p, 10_000), "disk", "not even a round fits", "make room now", 78),
+    "little disk": (lambda p: free(p, 5 << 30), "disk", "to build the history", "make room before", 0),
+    "little memory": (lambda p: memory(p, 100 << 20), "memory", "a submission takes", "give the bot", 78),
+    "memory for submitting alone": (lambda p: memory(p, 1 << 30), "memory", "training gbm (lightgbm)", "fewer eras", 0),
     "library missing": (
         lambda p: p.patch.setattr(registry, "_is_installed", lambda name: name != "lightgbm"), "training",
-        "recipe demo: members.gbm needs lightgbm, not installed here", 0,
+        "recipe demo: members.gbm needs lightgbm, not installed here", "install", 0,
     ),
-    "state is a file": (lambda p: p.set(BOT_STATE_DIR=__file__), "state", "is not a folder", 78),
-    "newer ledger": (newer_ledger, "ledger", "written by a newer bot", 78),
-    "no model": (lambda p: shutil.rmtree(p.state / "artifacts"), "champion demo", "no champion yet", 78),
-    "pointer damaged": (without_champion, "champion demo", "is damaged", 65),
-    "bit flipped": (lambda p: spoil(p.artifact / "tsmixer.onnx"), "champion demo", "differs from its recorded", 65),
-    "trained on another set": (lambda p: p.set(BOT_FEATURE_SET="small"), "champion demo", "was trained with", 0),
-    "no answer": (lambda p: p.set(BOT_API_URL="http://127.0.0.1:9/"), "numerai", "did not answer", 75),
+    "no GPU": (no_gpu, "device", "no driver of a GPU", "set device in bot.toml to auto", 78),
+    "state is a file": (lambda p: p.set(BOT_STATE_DIR=__file__), "state", "is not a folder", "point BOT_STATE_DIR", 78),
+    "state below a file": (
+        lambda p: in_file(p, f'state_dir = "{__file__}/x"', "BOT_STATE_DIR"), "state", "is a file", "state_dir in bot.toml", 78
+    ),
+    "port taken": (taken_port, "port", "used by another program", "http_port in bot.toml", 0),
+    "address of another machine": (
+        lambda p: in_file(p, 'http_host = "192.0.2.1"\nhttp_port = 8790'), "port", "no address of this machine", "0.0.0.0", 0
+    ),
+    "newer ledger": (newer_ledger, "ledger", "written by a newer bot", "upgrade the bot", 78),
+    "no model": (lambda p: shutil.rmtree(p.state / "artifacts"), "champion demo", "no champion yet", "bot retrain", 78),
+    "pointer damaged": (without_champion, "champion demo", "is damaged", "bot rollback", 65),
+    "bit flipped": (lambda p: spoil(p.artifact / "tsmixer.onnx"), "champion demo", "differs from its recorded", "rollback", 65),
+    "trained on another set": (
+        lambda p: in_file(p, 'feature_set = "small"'), "champion demo", "was trained with", "feature_set in bot.toml to", 0
+    ),
+    "no answer": (lambda p: p.set(BOT_API_URL="http://127.0.0.1:9/"), "numerai", "did not answer", "port 9 of 127.0.0.1", 75),
+    "lost port": (
+        lambda p: in_file(p, 'api_url = "http://127.0.0.1"', "BOT_API_URL"), "numerai", "did not answer", "names no port", 75
+    ),
+    "lost digits of a port": (
+        lambda p: p.set(BOT_API_URL="http://127.0.0.1:/"), "numerai", "port is missing", "https://HOST:PORT", 78
+    ),
+    "address without a scheme": (
+        lambda p: in_file(p, 'api_url = "api.numer.ai"', "BOT_API_URL"), "numerai", "api_url in bot.toml is no", "https://HOST", 78
+    ),
+    "signing key missing": (
+        lambda p: p.set(BOT_SIGNING_KEY="/nowhere.key"), "signing key", "there is no signing key", "BOT_SIGNING_KEY", 0
+    ),
+    "signing key open to all": (
+        lambda p: signing_key(p, 0o644), "signing key", "has mode 644", "signing_key in bot.toml", 0
+    ),
+    "storage without keys": (
+        lambda p: p.set(BOT_ARTIFACTS_URL="packs"), "storage", "neither signs", "BOT_TRUSTED_KEYS", 0
+    ),
+    "libraries of packs missing": (
+        lambda p: (p.set(BOT_SIGNING_KEY="x"), p.patch.setitem(sys.modules, "bot.packing.keys", None)), "storage",
+        "not installed", "numerai-bot[remote]", 0
+    ),
+    "unknown storage": (
+        lambda p: (signing_key(p, 0o600), p.set(BOT_ARTIFACTS_URL="s4://bucket")), "storage", "s4", "BOT_ARTIFACTS_URL", 0
+    ),
 }  # fmt: skip
+"""Set-ups that are broken in one place each."""
+
+ALSO = {
+    # An artifact that is damaged is named beside the champion that it is.
+    "bit flipped": {"artifact"},
+    # Both lines name BOT_TARGET.
+    "pay of another horizon": {"champion demo"},
+}
+"""Subjects of further lines that do not follow from the cause, by set-up."""
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_misconfiguration_is_reported_with_cause_and_fix(patient, fault):
-    """The check of that subject has the cause and a fix, and the exit code is that of the bot's error."""
-    seed, name, cause, code = FAULTS[fault]
+def test_a_misconfiguration_is_one_line_with_cause_and_fix(patient, fault):
+    """The check of that subject has the cause, and a fix that names the place; nothing that follows from it is listed."""
+    seed, name, cause, fix, code = FAULTS[fault]
     seed(patient)
 
-    found = list(doctor.examine())
-    (named,) = [check for check in found if check.name == name and cause in check.what]
+    found = worst_first(doctor.examine())
+    bad = [check for check in found if check.verdict in ("failure", "warning")]
+    named = next(check for check in bad if check.name == name)
 
+    assert {check.name for check in bad} - ALSO.get(fault, set()) == {name}, bad
+    assert cause in named.what
+    assert fix in named.fix
     assert named.verdict == ("failure" if code else "warning")
-    assert named.fix
     assert exit_code(found) == code
+
+
+def test_two_wrong_settings_are_two_lines(patient):
+    """Each wrong value is a line with its own remedy, and no secret is shown."""
+    in_file(patient, 'mode = "Live"\nretrain = "often"', "BOT_MODE")
+    patient.set(BOT_WEBHOOK_TOKEN="too short")
+
+    found = list(doctor.examine())
+
+    assert sorted(check.fix.split(" in /")[0] for check in found) == [
+        "correct mode", "correct or unset BOT_WEBHOOK_TOKEN", "correct retrain",
+    ]  # fmt: skip
+    assert "too short" not in str(found)
+
+
+def test_a_storage_that_is_right_is_shown_with_its_packs(patient, tmp_path):
+    """A folder as storage and a signing key of the owner alone have no fault."""
+    signing_key(patient, 0o600)
+    patient.set(BOT_ARTIFACTS_URL=str(tmp_path / "packs"))
+
+    found = {check.name: check for check in doctor.examine()}
+
+    assert (found["storage"].verdict, found["signing key"].verdict) == ("ok", "ok")
+    assert "0 packs" in found["storage"].what
+
+
+def test_what_is_safe_is_repaired(patient):
+    """Modes of key files and left-over files are repaired and named; young files and those of a running bot stay."""
+    key_file(patient)
+    old, young = patient.state / "rounds" / "7" / ".draft.csv.tmp", patient.state / ".x.tmp"
+    old.parent.mkdir(parents=True)
+    for path in (old, young):
+        path.touch()
+    os.utime(old, (1e9, 1e9))
+    with state_lock(patient.state):
+        busy = list(repair())
+        assert old.exists()
+    done = list(repair())
+
+    assert [(check.verdict, check.name) for check in busy] == [("fixed", "key file")]
+    assert [(check.verdict, str(old) in check.what) for check in done] == [("fixed", True)]
+    assert (old.exists(), young.exists()) == (False, True)
+    assert (patient.installation.root / "secret").stat().st_mode & 0o777 == 0o600
+    assert not [check for check in doctor.examine() if check.name == "key file"]
+
+
+def test_a_missing_state_directory_is_made(patient, tmp_path):
+    """The folder is made, and named."""
+    patient.set(BOT_STATE_DIR=str(tmp_path / "new" / "state"))
+
+    (made,) = repair()
+
+    assert (made.verdict, made.name) == ("fixed", "state")
+    assert (tmp_path / "new" / "state").is_dir()
+
+
+def test_failures_come_first_and_a_summary_last(installation):
+    """The command prints the worst first, and how many there are in its last line."""
+    done = installation.bot("doctor", BOT_HTTP_HOST="192.0.2.1", BOT_HTTP_PORT="8790", NUMERAI_SECRET_KEY="wrong")
+    lines = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
+
+    assert done.returncode == 78
+    assert [line.split()[:2] for line in lines[:2]] == [["failure", "scopes"], ["warning", "port"]]
+    assert "warning" in lines[2] or lines[2].startswith(("note", "ok", "warning"))
+    assert lines[-1].startswith("1 failure and ")
 
 
 def test_a_healthy_installation_has_no_warning(patient):

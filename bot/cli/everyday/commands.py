@@ -42,11 +42,15 @@ def init(
 def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per check.")] = False,
+    fix: Annotated[
+        bool,
+        typer.Option("--fix", help="First repair what is safe: modes of key files, missing folders, left-over files."),
+    ] = False,
 ) -> None:
-    """Check everything that a round needs; print causes and fixes."""
+    """Check everything that a round needs; print causes and fixes, failures first."""
     from bot.cli.everyday.doctor import examine_everything
 
-    raise typer.Exit(examine_everything(as_json=as_json))
+    raise typer.Exit(examine_everything(as_json=as_json, fix=fix))
 
 
 @app.command()

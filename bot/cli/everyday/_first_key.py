@@ -1,0 +1,136 @@
+"""The API key in `bot init`: asked for without being shown, tested with Numerai, written to files of its owner alone."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import stamina
+import typer
+from pydantic import SecretStr
+
+from bot.cli.everyday._questions import ask
+from bot.doctor.examination import open_quick_client
+from bot.doctor.keys import NEEDED, mixed_up
+from bot.errors import BadConfig, BadCredentials, BotError, NumeraiUnavailable
+from bot.settings import ApiKey, Settings
+from bot.system import redaction
+from bot.system.files import publish
+from bot.system.secret_files import OWN_FOLDER, is_key
+from bot.tournament.client import NumeraiClient
+
+SCOPES = "upload_submission, download_submission, read_submission_info and read_user_info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstKey:
+    """
+    The key of the answers.
+
+    Attributes:
+        key: The key; ``None`` where there is none yet.
+        is_new: Whether it was typed and has to be written.
+        models: Names of the account's models; ``None`` where Numerai could not be asked.
+    """
+
+    key: ApiKey | None
+    is_new: bool
+    models: tuple[str, ...] | None
+
+
+def ask_key(settings: Settings, unchecked: list[str]) -> FirstKey:
+    """
+    Return the key that is set, or the one that a person types, tested with Numerai where it answers.
+
+    Args:
+        settings: Settings of the environment, with the API's address and maybe a key.
+        unchecked: Gets a line for everything that could not be tested.
+    """
+    present = ApiKey(public_id=settings.numerai_public_id, secret_key=settings.numerai_secret_key)
+    if present.public_id is not None and present.secret_key is not None:
+        try:
+            models = _models(settings, present, unchecked)
+        except BotError as error:
+            typer.echo(f"  The key that is set is not usable: {error}")
+        else:
+            typer.echo("The API key that is set is used.")
+            return FirstKey(key=present, is_new=False, models=models)
+    typer.echo(f"API key, from numer.ai/account, with the scopes {SCOPES}.")
+    typer.echo("It is not shown while you paste it. Press return for later.")
+    while True:
+        public = ask("Public id", _half, default="", hidden=True)
+        if not public:
+            unchecked.append(
+                f"there is no API key yet; put its halves into {OWN_FOLDER}/NUMERAI_PUBLIC_ID and {OWN_FOLDER}/NUMERAI_SECRET_KEY"
+            )
+            return FirstKey(key=None, is_new=False, models=None)
+        secret = ask("Secret key", _required(_half), default="", hidden=True)
+        key = ApiKey(public_id=SecretStr(public), secret_key=SecretStr(secret))
+        redaction.hide((public, secret))
+        try:
+            return FirstKey(key=key, is_new=True, models=_models(settings, key, unchecked))
+        except BotError as error:
+            typer.echo(f"  {error}; enter both halves again")
+
+
+def write_secret(name: str, value: str) -> None:
+    """Write a secret to its file in ``secrets``, which the owner alone may read."""
+    before = os.umask(0o077)
+    try:
+        publish(OWN_FOLDER / name, f"{value}\n".encode())
+    finally:
+        os.umask(before)
+
+
+@contextmanager
+def quick() -> Iterator[None]:
+    """Ask Numerai once, so that a person does not wait."""
+    stamina.set_active(False)
+    try:
+        yield
+    finally:
+        stamina.set_active(True)
+
+
+def _models(settings: Settings, key: ApiKey, unchecked: list[str]) -> tuple[str, ...] | None:
+    """
+    Test a key and return the names of the account's models; ``None`` where Numerai does not answer.
+
+    Raises:
+        BadCredentials: Numerai refuses the key, or it lacks a scope.
+    """
+    if problem := mixed_up(key):
+        raise BadCredentials(problem)
+    client = _client(settings, key)
+    with quick():
+        try:
+            absent = sorted(NEEDED - client.scopes())
+            models = () if absent else tuple(sorted(client.slots()))
+        except NumeraiUnavailable as error:
+            typer.echo(f"  The key could not be tested: {error}.")
+            unchecked.append("the API key, its scopes and the models were not tested, because Numerai did not answer")
+            return None
+    if absent:
+        raise BadCredentials(f"the key lacks the scopes {', '.join(absent)}; create another on numer.ai/account")
+    typer.echo("  The key is right.")
+    return models
+
+
+def _client(settings: Settings, key: ApiKey) -> NumeraiClient:
+    chosen = settings.model_copy(update={"numerai_public_id": key.public_id, "numerai_secret_key": key.secret_key})
+    return open_quick_client(chosen)
+
+
+def _half(answer: str) -> str:
+    if not is_key(answer):
+        raise BadConfig("a half of a key is one line of letters and digits, without spaces")
+    return answer
+
+
+def _required(check: Callable[[str], str]) -> Callable[[str], str]:
+    def given(answer: str) -> str:
+        if not answer:
+            raise BadConfig("the key has two halves; the secret one was shown once, when the key was made")
+        return check(answer)
+
+    return given

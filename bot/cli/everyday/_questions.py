@@ -1,0 +1,67 @@
+"""Questions on a terminal: each answer is checked at once, and asked for again where it is wrong."""
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import TypeVar
+
+import typer
+
+from bot.errors import BadConfig
+
+T = TypeVar("T")
+
+
+def ask(question: str, check: Callable[[str], T], *, default: str | None = None, hidden: bool = False) -> T:
+    """
+    Return the checked answer to a question.
+
+    Args:
+        question: The question.
+        check: Returns the value of an answer, or raises ``BadConfig`` with the reason of its refusal.
+        default: Answer of an empty line; ``None`` asks again.
+        hidden: Whether the answer is a secret, which is not shown.
+
+    Raises:
+        typer.Abort: The input ends, or the person stops it.
+    """
+    while True:
+        answer = typer.prompt(question, default=default, hide_input=hidden, show_default=bool(default) and not hidden)
+        try:
+            return check(str(answer).strip())
+        except BadConfig as error:
+            typer.echo(f"  {error}")
+
+
+def choose(title: str, options: Sequence[tuple[str, str]]) -> Callable[[str], str]:
+    """
+    Print a numbered list, and return the check of an answer, which is a number or a name of it.
+
+    Args:
+        title: Line above the list.
+        options: Name and description of each.
+    """
+    typer.echo(title)
+    width = max((len(name) for name, _ in options), default=0)
+    for number, (name, description) in enumerate(options, start=1):
+        typer.echo(f"  {number}  {name:<{width}}  {description}".rstrip())
+    names = [name for name, _ in options]
+
+    def check(answer: str) -> str:
+        if answer in names:
+            return answer
+        if answer.isdigit() and 1 <= int(answer) <= len(names):
+            return names[int(answer) - 1]
+        near = get_close_matches(answer, names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; enter a number from 1 to {len(names)}, or a name"
+        raise BadConfig(f"{answer or 'an empty answer'} is not in the list{hint}")
+
+    return check
+
+
+def several(check: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+    """Return the check of an answer of several words, separated by spaces or commas; each is checked by *check*."""
+
+    def all_of(answer: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(map(check, answer.replace(",", " ").split())))
+
+    return all_of

@@ -1,0 +1,181 @@
+"""`bot init` on a terminal, against the sandbox: answers are checked at once, and the file it writes is sound."""
+
+import http.server
+import json
+import os
+import stat
+import sys
+import threading
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bot.doctor import _numerai
+from bot.doctor import examination as doctor
+from bot.doctor.checks import exit_code
+from bot.sandbox.tournament import DEMO_ACCOUNT
+from bot.settings import load_settings
+from tests.harness.installation import SLOT
+from tests.harness.terminal import converse
+
+ROOT = Path(__file__).resolve().parents[2]
+PUBLIC, SECRET = DEMO_ACCOUNT.public_id, DEMO_ACCOUNT.secret_key
+KEY = [("Public id:", PUBLIC), ("Secret key:", SECRET)]
+
+
+@pytest.fixture
+def inbox():
+    """A service that takes alerts; yields its address and what it got."""
+    received = []
+
+    class Service(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Stay silent."""
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Service)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"json://127.0.0.1:{server.server_port}/", received
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def init(installation, answers, **variables):
+    """Hold the conversation of `bot init` in the installation's folder, without any setting but address and state."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("BOT_", "NUMERAI_"))}
+    return converse(
+        [sys.executable, "-P", "-m", "bot", "init"],
+        answers,
+        environment={
+            **outside,
+            "PYTHONPATH": str(ROOT),
+            "BOT_API_URL": installation.sandbox.url,
+            "BOT_STATE_DIR": str(installation.state),
+            "COLUMNS": "200",
+            **variables,
+        },
+        folder=installation.root,
+    )
+
+
+def examined(installation, monkeypatch):
+    """Return what the doctor finds in the installation's folder."""
+    monkeypatch.chdir(installation.root)
+    monkeypatch.setenv("BOT_API_URL", installation.sandbox.url)
+    monkeypatch.setenv("BOT_STATE_DIR", str(installation.state))
+    monkeypatch.setattr(_numerai, "SKEW_S", 1e12)  # the sandbox's clock stands still at a day of its own
+    monkeypatch.setattr(doctor, "PATIENCE_S", 20.0)  # a busy machine answers late
+    return list(doctor.examine())
+
+
+def test_the_happy_path_leaves_a_set_up_that_the_doctor_passes(installation, inbox, monkeypatch):
+    """Key, model, recipe, alerts: each is tested, secrets are shown nowhere and kept for the owner alone."""
+    address, received = inbox
+
+    done = init(
+        installation,
+        [
+            *KEY,
+            ("names [1]:", "1"),
+            (f"Recipe of {SLOT} [standard]:", "demo"),
+            ("Feature set [medium]:", ""),
+            ("Addresses of alerts:", address),
+            ("Upload for real? [y/N]:", "y"),
+        ],
+    )
+    checks = examined(installation, monkeypatch)
+
+    assert done.code == 0, done.shown
+    assert "The key is right." in done.shown
+    assert "retrain of demo: " in done.shown
+    assert "Next: bot retrain" in done.shown.splitlines()[-1]
+    assert not [secret for secret in (PUBLIC, SECRET, address) if secret in done.shown]
+    assert [message["title"] for message in received] == ["numerai-bot: test"]
+    assert tomllib.loads((installation.root / "bot.toml").read_text()) == {
+        "mode": "live", "feature_set": "medium", "slots": {SLOT: "demo"},
+    }  # fmt: skip
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in (installation.root / "secrets").iterdir()} == {
+        "NUMERAI_PUBLIC_ID": 0o600, "NUMERAI_SECRET_KEY": 0o600, "BOT_ALERT_URLS": 0o600,
+    }  # fmt: skip
+    assert exit_code(checks) == 0
+    assert {check.verdict for check in checks} <= {"ok", "note"}
+
+
+def test_each_wrong_answer_is_refused_at_once_and_asked_again(installation):
+    """Ten wrong answers each get one line with the reason; the right ones after them count."""
+    done = init(
+        installation,
+        [
+            ("Public id:", "two words"),
+            ("Public id:", SECRET),
+            ("Secret key:", PUBLIC),
+            ("Public id:", PUBLIC),
+            ("Secret key:", "X" * 64),
+            ("Public id:", PUBLIC),
+            ("Secret key:", ""),
+            ("Secret key:", SECRET),
+            ("names [1]:", "7"),
+            ("names [1]:", f"{SLOT[:-2]}r"),
+            ("names [1]:", SLOT),
+            (f"Recipe of {SLOT} [standard]:", "dmo"),
+            (f"Recipe of {SLOT} [standard]:", "demo"),
+            ("Feature set [medium]:", "midium"),
+            ("Feature set [medium]:", "1"),
+            ("Addresses of alerts:", "slakc://x"),
+            ("Addresses of alerts:", "json://127.0.0.1:9/"),
+            ("Keep it? [y/N]:", "n"),
+            ("Addresses of alerts:", ""),
+            ("Upload for real? [y/N]:", "maybe"),
+            ("Upload for real? [y/N]:", ""),
+        ],
+    )
+    reasons = (
+        "one line of letters and digits", "are swapped", "refuses the API key", "has two halves", "7 is not in the list",
+        f"did you mean {SLOT}?", "did you mean demo?", "did you mean medium?", "is no apprise URL", "invalid input",
+    )  # fmt: skip
+
+    assert done.code == 0, done.shown
+    assert [reason for reason in reasons if done.shown.count(reason) != 1] == []
+    assert tomllib.loads((installation.root / "bot.toml").read_text()) == {
+        "mode": "dry-run", "feature_set": "small", "slots": {SLOT: "demo"},
+    }  # fmt: skip
+
+
+def test_without_a_network_it_says_what_it_could_not_check(installation, monkeypatch):
+    """The key is kept untested, models are named by hand, and the file is the same."""
+    done = init(
+        installation,
+        [
+            *KEY,
+            ("only model):", SLOT),
+            (f"Recipe of {SLOT} [standard]:", "demo"),
+            ("Feature set [medium]:", ""),
+            ("Addresses of alerts:", ""),
+            ("Upload for real? [y/N]:", ""),
+        ],
+        BOT_API_URL="http://127.0.0.1:9/",
+    )
+    checks = examined(installation, monkeypatch)
+
+    assert done.code == 0, done.shown
+    assert "not checked: the API key, its scopes and the models" in done.shown
+    assert f"not checked: whether the account has {SLOT}" in done.shown
+    assert load_settings().slots == {SLOT: "demo"}
+    assert exit_code(checks) == 0
+
+
+def test_the_end_of_the_input_leaves_nothing(installation):
+    """A conversation that ends early writes no file and no secret."""
+    before = {path.name for path in installation.root.iterdir()}
+
+    done = init(installation, [*KEY, ("names [1]:", "\x04")])
+
+    assert done.code == 1
+    assert {path.name for path in installation.root.iterdir()} == before
