@@ -96,6 +96,7 @@ def scores(
     account: Account = None,
     *,
     offline: Annotated[bool, typer.Option("--offline", help="Show the scores kept here; use no network.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; export nothing.")] = False,
 ) -> None:
     """
     Fetch and show live scores, and export them as parquet.
@@ -104,7 +105,7 @@ def scores(
     """
     from bot.cli.everyday.scores import show_scores
 
-    show_scores(account or None, offline=offline)
+    show_scores(account or None, offline=offline, as_json=as_json)
 
 
 @app.command()

@@ -1,7 +1,9 @@
 """`bot scores`: live scores of the submissions, beside the scores that their artifacts had on the hold-out."""
 
+import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import typer
 from rich.table import Table
@@ -23,24 +25,35 @@ ROUNDS = 30
 """Newest rounds in the table; the export has all of them."""
 
 
-def show_scores(account: str | None, *, offline: bool) -> None:
-    """Fetch scores unless *offline*, print them, and export them to ``live_record.parquet``."""
+def show_scores(account: str | None, *, offline: bool, as_json: bool) -> None:
+    """Fetch scores unless *offline*, print them, and export them to ``live_record.parquet``, or else print JSON."""
     settings = load_settings().of_account(account)
     logs.configure(**settings.logging)
-    ledger, record = Ledger(settings.ledger_path), LiveScores(settings.ledger_path)
+    if offline and as_json and not settings.ledger_path.is_file():
+        typer.echo(json.dumps({"rounds": [], "calibration": []}))
+        return
+    reads = offline and as_json
+    ledger = Ledger(settings.ledger_path, read_only=reads)
+    record = LiveScores(settings.ledger_path, read_only=reads)
     if not offline:
         client = assembly.open_client(settings)
         slots, artifacts = assembly.find_slots(settings, client), assembly.open_artifacts(settings)
         sync_scores(client, record, slots, settings.compare.split())
         for warning in warn_unselected(client, ledger, slots):
-            typer.echo(f"warning: {warning}")
+            typer.echo(f"warning: {warning}", err=as_json)
         for one in measure(client, ledger, artifacts, slots, least=settings.min_benchmark_corr):
             typer.echo(
                 f"round {one.round}, {one.slot}: rank correlation {one.correlation:.3f} with {one.benchmark}"
-                f" over {one.rows} rows{f'; {one.finding}' if one.finding else ''}"
+                f" over {one.rows} rows{f'; {one.finding}' if one.finding else ''}",
+                err=as_json,
             )
     rounds = record.rounds()
-    show_live(rounds, calibrate(rounds, ledger, assembly.open_artifacts(settings), score=CORR))
+    calibrated = calibrate(rounds, ledger, assembly.open_artifacts(settings), score=CORR)
+    if as_json:
+        known = [{**asdict(one), "error": None if math.isnan(one.error) else one.error} for one in calibrated]
+        typer.echo(json.dumps({"rounds": [asdict(one) for one in rounds], "calibration": known}, indent=1))
+        return
+    show_live(rounds, calibrated)
     if rounds:
         path = settings.state_dir / "live_record.parquet"
         export(rounds, path)
