@@ -1,9 +1,10 @@
-"""The application: the commands of the four groups under one name."""
+"""The application: the commands of all groups under one name."""
 
 import typer
 
 from bot.cli._unset_options import leave_unset_options
 from bot.cli.agents import commands as agents
+from bot.cli.data import commands as data
 from bot.cli.everyday import commands as everyday
 from bot.cli.models import commands as models
 from bot.cli.research import commands as research
@@ -16,5 +17,5 @@ app = typer.Typer(
     rich_markup_mode=None,  # a third of the time of `--help`
     help="A Numerai bot that never misses a round. Settings: BOT_* variables or bot.toml; see the README.",
 )
-for group in (everyday.app, models.app, research.app, agents.app):
+for group in (everyday.app, models.app, research.app, data.app, agents.app):
     app.add_typer(group)

@@ -1,22 +1,26 @@
 """`bot mcp` as a child process, driven by the client of the official library and by raw lines."""
 
 import json
-import os
 import shutil
 import subprocess
+import threading
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import jsonschema
 import pytest
+from typer.main import get_command
 
 from bot.cli.agents import actions, reading
+from bot.cli.app import app
 from bot.research.experiment import ExperimentResults
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from tests.harness.installation import FIRST_ROUND, SLOT, Installation
 
 mcp = pytest.importorskip("mcp")
+
+ROOT = str(Path(__file__).resolve().parents[2])
 
 TOOLS = {one.name: one for one in (*reading.TOOLS, *actions.TOOLS)}
 ROW = {"means": {"CORR": 0.02}, "sharpe": 1.0, "drawdown": 0.1, "alike": 0.5, "scatter": None, "seconds": 2.0}
@@ -47,10 +51,10 @@ async def client(bot: Installation, *options: str):
     program = mcp.StdioServerParameters(
         command=bot.command()[0],
         args=[*bot.command("mcp", "--folder", str(bot.root), *options)[1:]],
-        env={**bot.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "BOT_MAX_EXPOSURE": "1"},
+        env={**bot.environment, "PYTHONPATH": ROOT, "BOT_MAX_EXPOSURE": "1"},
     )
-    with Path(os.devnull).open("w") as nowhere:
-        async with mcp.Client(mcp.stdio_client(program, errlog=nowhere)) as one:
+    with (bot.root / "errors").open("w", encoding="utf-8") as errors:
+        async with mcp.Client(mcp.stdio_client(program, errlog=errors)) as one:
             yield one
 
 
@@ -64,7 +68,7 @@ def test_every_tool_answers(played):
     async def drive():
         async with client(played, "--allow-actions") as one:
             assert {tool.name for tool in (await one.list_tools()).tools} == {*TOOLS}
-            assert calls.keys() <= TOOLS.keys()
+            assert calls.keys() | {"pause", "resume", "retry"} == TOOLS.keys()
             return {name: (await one.call_tool(name, calls[name])) for name in calls}
 
     results = anyio.run(drive)
@@ -148,20 +152,24 @@ def test_two_hundred_malformed_messages_harm_nothing(installation):
         *nonsense(),
         json.dumps({"jsonrpc": "2.0", "id": "last", "method": "tools/call", "params": {"name": "status"}}),
     ]
-    server = subprocess.Popen(
-        installation.command("mcp"),
-        cwd=installation.root,
-        env={**installation.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=(installation.root / "errors").open("w"),
-    )
+    text = ("\n".join(lines) + "\n").encode()
+    with (installation.root / "errors").open("w") as errors:
+        server = subprocess.Popen(
+            installation.command("mcp"),
+            cwd=installation.root,
+            env={**installation.environment, "PYTHONPATH": ROOT},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
     with server:
-        server.stdin.write(("\n".join(lines) + "\n").encode("utf-8", "surrogatepass"))
-        server.stdin.flush()
+        # Written beside the reads: answers would fill the one pipe while lines fill the other.
+        writer = threading.Thread(target=lambda: (server.stdin.write(text), server.stdin.flush()))
+        writer.start()
         answers = []
         while not answers or answers[-1].get("id") != "last":
             answers.append(json.loads(server.stdout.readline()))
+        writer.join()
         server.stdin.close()
     refused = [one for one in answers if one["id"] not in ("hello", "last")]
 
@@ -179,7 +187,12 @@ def test_no_answer_holds_a_secret(installation):
     installation.submit(max_exposure=1)
     folder = installation.state / "rounds" / str(FIRST_ROUND)
     key = DEMO_ACCOUNT.secret_key
-    line = {"event": f"failed with {key}", "level": "info", key: [f"https://host/?a={key}"], "deep": {"a": json.dumps(key)}}
+    line = {
+        "event": f"failed with {key}",
+        "level": "info",
+        key: [f"https://host/?a={key}"],
+        "deep": {"a": json.dumps(key)},
+    }
     (folder / "log.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
 
     async def drive():
@@ -207,6 +220,29 @@ def test_actions_need_a_flag(installation):
     assert refused.is_error
     assert "--allow-actions" in refused.structured_content["error"]
     assert not (installation.state / "rounds-dry-run").exists()
+
+
+@pytest.mark.skipif("pause" not in get_command(app).commands, reason="this bot has no command to pause a slot")
+def test_an_agent_pauses_and_resumes(installation):
+    """A pause and its end are those of the commands; a retry without a running bot is refused with the reason."""
+    installation.submit(max_exposure=1)
+
+    async def drive():
+        async with client(installation, "--allow-actions") as one:
+            calls = (
+                ("pause", {"slot": SLOT, "until": "6h"}),
+                ("pause", {"until": "-f"}),
+                ("resume", {}),
+                ("retry", {}),
+            )
+            return [await one.call_tool(name, arguments) for name, arguments in calls]
+
+    paused, odd, resumed, retried = anyio.run(drive)
+
+    assert [one["slot"] for one in paused.structured_content["paused"]] == [SLOT]
+    assert odd.is_error
+    assert resumed.structured_content == {"resumed": [SLOT], "paused": []}
+    assert "no bot runs" in retried.structured_content["error"]
 
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=list(TOOLS))

@@ -116,17 +116,14 @@ class Ended:
     output: str
     errors: str
 
-    def json(self, *, whatever: bool = False) -> Any:  # noqa: ANN401 - any JSON
+    def json(self) -> Any:  # noqa: ANN401 - any JSON
         """
         Return the output as JSON.
-
-        Args:
-            whatever: Accept any exit code where the output is JSON.
 
         Raises:
             CommandError: The command failed, or its output is no JSON.
         """
-        if self.exit_code and not (whatever and self.output):
+        if self.exit_code:
             raise CommandError(self.errors or f"the command ended with exit code {self.exit_code}", self.exit_code)
         try:
             return json.loads(self.output)

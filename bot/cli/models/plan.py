@@ -54,7 +54,7 @@ def plan_retrains(recipe: str | None, data_version: str | None, *, as_json: bool
             plans.append(plan_content(forecast))
         else:
             show_plan(forecast, out)
-    if as_json:
+    if plans:
         typer.echo(json.dumps({"plans": plans, "errors": [str(one) for one in failed]}, indent=1))
     for other in failed[1:]:
         typer.echo(f"error: {other}", err=True)
