@@ -119,7 +119,7 @@ def test_a_frame_without_features_is_refused(state):
 
 def test_the_store_is_read_by_feature_set(state, trained):
     """Columns of a set, of names, and the reason where there is no store."""
-    with pytest.raises(OperatorNeeded, match="no era store of v5.3"):
+    with pytest.raises(OperatorNeeded, match=r"no era store of v5\.3"):
         state.columns("small")
     for name in ("data", "store"):
         shutil.copytree(trained / name, state.folder / name)
