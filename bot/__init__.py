@@ -4,8 +4,7 @@ A Numerai tournament bot that never misses a round and never uploads a wrong fil
 ``open_state`` is the interface for notebooks and programs; importing this package loads nothing else.
 """
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # type checkers take the name for true; the module typing would take milliseconds
 if TYPE_CHECKING:
     from bot.state import State, open_state
 
