@@ -7,7 +7,7 @@ Write columns of an era store as parquet or npy files, for programs that know ne
     <folder>/part-00000.parquet     era, id, features (int8, -1 where missing), targets (float32)
     <folder>/part-00000.features.npy, .targets.npy, .ids.npy, .eras.npy
 
-A part holds whole eras, about 65,000 rows, and is written in one step. An interrupted export continues with the first
+A part holds whole eras, at most about 65,000 rows, and is written in one step. An interrupted export continues with the first
 missing part, and then equals one that was made in one go, byte by byte. Memory is that of one part.
 """
 
@@ -34,7 +34,10 @@ FORMAT = 1
 MANIFEST = "export.json"
 
 PART_ROWS = 65_536
-"""Approximate rows of a part."""
+"""Approximate rows of a part that has neighbouring eras."""
+
+PART_BLOCKS = 2
+"""Most blocks of the store that a part reads: mapped pages count as memory of the process, 250 MB a block of `all`."""
 
 FileFormat = Literal["parquet", "npy"]
 FORMATS: tuple[FileFormat, ...] = ("parquet", "npy")
@@ -71,13 +74,17 @@ class Export:
 
     def parts(self) -> Iterator[tuple[int, ...]]:
         """Yield the positions of each part."""
-        rows, part, held = np.diff(self.columns.offsets), [], 0
+        rows = np.diff(self.columns.offsets)
+        part: list[int] = []
+        blocks: set[str] = set()
         for position in self.positions:
-            part.append(position)
-            held += int(rows[position])
-            if held >= PART_ROWS:
+            block = self.columns.store.place(position).block.eras[0]
+            full = int(rows[part].sum()) >= PART_ROWS or (block not in blocks and len(blocks) == PART_BLOCKS)
+            if part and full:
                 yield tuple(part)
-                part, held = [], 0
+                part, blocks = [], set()
+            part.append(position)
+            blocks.add(block)
         if part:
             yield tuple(part)
 
@@ -162,7 +169,7 @@ def _write(plan: Export, part: Sequence[int], folder: Path, number: int) -> dict
     """Write the files of a part and return its entry."""
     # A store of its own, whose maps end with it: mapped pages of the whole history would count as memory of the process.
     store = EraStore(plan.columns.store.folder, plan.columns.store.manifest)
-    blocks = {id(block): block for block in (store.place(one).block for one in part)}
+    blocks = {block.eras[0]: block for block in (store.place(one).block for one in part)}
     store.verify(blocks=list(blocks.values()))
     columns = store.select(plan.columns.feature_names, plan.columns.target_names)
     files = {}

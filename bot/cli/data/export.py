@@ -57,7 +57,7 @@ def export_store(
     columns = store.select(names, wanted)
     plan = Export(columns=columns, positions=every_nth(store, every), file_format=chosen)
     folder = output or settings.state_dir / "exports" / f"{version}-{feature_set}-every-{every}-{chosen}"
-    with state_lock(folder, "export"):
+    with state_lock(settings.state_dir, "export"):
         manifest = write(plan, folder, on_progress=_show_progress)
     sizes = [file["bytes"] for part in manifest["parts"] for file in part["files"].values()]
     rows = sum(part["rows"] for part in manifest["parts"])
