@@ -30,7 +30,16 @@ async def _recipes(arguments: Arguments) -> Json:
         if shown.exit_code:
             shown.json()
         return {"name": name, "toml": shown.output}
-    return {"recipes": (await bot("recipes", "--json")).json()}
+    answer: Json = (await bot("recipes", "--json")).json()
+    return answer
+
+
+async def _scores(arguments: Arguments) -> Json:
+    if not state_paths().ledger.is_file():  # the command would make one
+        return {"rounds": [], "artifacts": [], "notes": [], "exported_to": None}
+    account = ("--account", arguments["account"]) if "account" in arguments else ()
+    answer: Json = (await bot("scores", "--offline", "--json", *account)).json()
+    return answer
 
 
 async def _doctor(_arguments: Arguments) -> Json:
@@ -130,7 +139,7 @@ TOOLS = (
         example={},
         answer="the JSON of `bot scores --offline --json`",
         parameters={"account": {**NAME, "description": "One of several accounts in bot.toml."}},
-        run=command("scores", "--offline", "--json", options={"account": "--account"}),
+        run=_scores,
     ),
     Tool(
         name="recipes",

@@ -14,6 +14,7 @@ from bot.cli.extras import needs_packages
 app = typer.Typer()
 
 Account = Annotated[str | None, typer.Option(help="One of several accounts in bot.toml.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -96,7 +97,7 @@ def scores(
     account: Account = None,
     *,
     offline: Annotated[bool, typer.Option("--offline", help="Show the scores kept here; use no network.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; export nothing.")] = False,
+    as_json: Json = False,
 ) -> None:
     """
     Fetch and show live scores, and export them as parquet.

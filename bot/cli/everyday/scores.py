@@ -25,38 +25,39 @@ ROUNDS = 30
 """Newest rounds in the table; the export has all of them."""
 
 
-def show_scores(account: str | None, *, offline: bool, as_json: bool) -> None:
-    """Fetch scores unless *offline*, print them, and export them to ``live_record.parquet``, or else print JSON."""
+def show_scores(account: str | None, *, offline: bool, as_json: bool = False) -> None:
+    """Fetch scores unless *offline*, print them, as one JSON object if *as_json*, and export them to ``live_record.parquet``."""
     settings = load_settings().of_account(account)
     logs.configure(**settings.logging)
-    if offline and as_json and not settings.ledger_path.is_file():
-        typer.echo(json.dumps({"rounds": [], "calibration": []}))
-        return
-    reads = offline and as_json
-    ledger = Ledger(settings.ledger_path, read_only=reads)
-    record = LiveScores(settings.ledger_path, read_only=reads)
+    ledger, record = Ledger(settings.ledger_path), LiveScores(settings.ledger_path)
+    notes: list[str] = []
     if not offline:
         client = assembly.open_client(settings)
         slots, artifacts = assembly.find_slots(settings, client), assembly.open_artifacts(settings)
         sync_scores(client, record, slots, settings.compare.split())
-        for warning in warn_unselected(client, ledger, slots):
-            typer.echo(f"warning: {warning}", err=as_json)
-        for one in measure(client, ledger, artifacts, slots, least=settings.min_benchmark_corr):
-            typer.echo(
-                f"round {one.round}, {one.slot}: rank correlation {one.correlation:.3f} with {one.benchmark}"
-                f" over {one.rows} rows{f'; {one.finding}' if one.finding else ''}",
-                err=as_json,
-            )
-    rounds = record.rounds()
+        notes += [f"warning: {warning}" for warning in warn_unselected(client, ledger, slots)]
+        notes += [
+            f"round {one.round}, {one.slot}: rank correlation {one.correlation:.3f} with {one.benchmark}"
+            f" over {one.rows} rows{f'; {one.finding}' if one.finding else ''}"
+            for one in measure(client, ledger, artifacts, slots, least=settings.min_benchmark_corr)
+        ]
+    rounds, path = record.rounds(), settings.state_dir / "live_record.parquet"
     calibrated = calibrate(rounds, ledger, assembly.open_artifacts(settings), score=CORR)
+    if rounds:
+        export(rounds, path)
     if as_json:
-        known = [{**asdict(one), "error": None if math.isnan(one.error) else one.error} for one in calibrated]
-        typer.echo(json.dumps({"rounds": [asdict(one) for one in rounds], "calibration": known}, indent=1))
+        content = {
+            "rounds": [asdict(one) for one in rounds],
+            "artifacts": [{**asdict(one), "error": None if math.isnan(one.error) else one.error} for one in calibrated],
+            "notes": notes,
+            "exported_to": str(path) if rounds else None,
+        }
+        typer.echo(json.dumps(content, indent=1))
         return
+    for note in notes:
+        typer.echo(note)
     show_live(rounds, calibrated)
     if rounds:
-        path = settings.state_dir / "live_record.parquet"
-        export(rounds, path)
         typer.echo(f"exported to {path}")
 
 

@@ -14,6 +14,8 @@ from bot.cli.extras import needs_packages, needs_training_packages
 
 app = typer.Typer()
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 recipes = typer.Typer(help="List and show recipes.", invoke_without_command=True)
 app.add_typer(recipes, name="recipes")
 
@@ -161,17 +163,12 @@ def unpack(
 
 
 @recipes.callback()
-def _list(
-    context: typer.Context, *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
+def _list(context: typer.Context, *, as_json: Json = False) -> None:
     """List recipes: members, memory, time of the last training, champion."""
     if context.invoked_subcommand is None:
-        from bot.cli.models.recipes import list_recipes, list_recipes_as_json
+        from bot.cli.models.recipes import list_recipes
 
-        if as_json:
-            list_recipes_as_json()
-        else:
-            list_recipes()
+        list_recipes(as_json=as_json)
 
 
 @recipes.command()

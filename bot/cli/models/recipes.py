@@ -1,8 +1,9 @@
 """`bot recipes`: list recipes, print one with every value, and print a JSON schema for editors."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,55 +21,50 @@ from bot.training.recipes import RECIPES, Recipe
 from bot.training.training_memory import training_memory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
-    """
-    A recipe in the list.
-
-    Attributes:
-        name: Name of the recipe.
-        in_use: Whether a slot or the fallback takes it.
-        members: Its members with kind and share; why it is not usable where it is not.
-        usable: Whether it can be read.
-        memory_bytes: Memory of the largest fit; ``None`` where it is not known.
-        trained_in_s: Seconds that the champion's fits took; ``None`` where it is not known.
-        champion: Id of the champion; ``None`` where there is none.
-    """
-
-    name: str
-    in_use: bool
-    members: str
-    usable: bool = True
-    memory_bytes: int | None = None
-    trained_in_s: float | None = None
-    champion: str | None = None
-
-
-def list_recipes() -> None:
+def list_recipes(*, as_json: bool = False) -> None:
     """Print built-in recipes and those of files: members, memory to train, time of the last training, champion."""
+    settings = load_settings()
+    if as_json:
+        used = assembly.recipes_in_use(settings)
+        typer.echo(json.dumps({"recipes": [_content(settings, name, used) for name in recipe_file.names()]}, indent=1))
+        return
     table = Table(title="Recipes", title_justify="left")
     for name in ("recipe", "members", "memory", "trained in", "champion"):
         table.add_column(name, justify="right" if name in ("memory", "trained in") else "left", overflow="fold")
-    for one in _listed(load_settings()):
-        shown = f"{one.name} (in use)" if one.in_use else one.name
-        if not one.usable:
-            table.add_row(shown, one.members, "", "", "")
+    used = assembly.recipes_in_use(settings)
+    for name in recipe_file.names():
+        shown = f"{name} (in use)" if name in used else name
+        try:
+            recipe = recipe_file.find(name)
+        except BadConfig as error:
+            table.add_row(shown, f"not usable: {error}", "", "", "")
             continue
-        memory = "unknown" if one.memory_bytes is None else f"{one.memory_bytes / GIB:.1f} GiB"
-        seconds = one.trained_in_s
-        trained = str(timedelta(seconds=round(seconds))) if seconds else "unknown" if one.champion else ""
-        table.add_row(shown, one.members, memory if one.memory_bytes != 0 else "none", trained, one.champion or "none")
+        champion = _champion(settings, name)
+        table.add_row(
+            shown, _members(recipe), _memory(settings, recipe), _seconds(champion), str(champion.get("id", "none"))
+        )
     console().print(table)
 
 
-def list_recipes_as_json() -> None:
-    """Print the list of recipes as JSON, one object each."""
-    typer.echo(json.dumps([asdict(one) for one in _listed(load_settings())], indent=1))
+def _content(settings: Settings, name: str, used: Sequence[str]) -> dict[str, Any]:
+    """Return the row of a recipe as plain JSON values; ``error`` says why it is not usable."""
+    about: dict[str, Any] = {"name": name, "in_use": name in used, "error": None}
+    try:
+        recipe = recipe_file.find(name)
+    except BadConfig as error:
+        return {**about, "error": str(error)}
+    total = sum(one.weight for one in recipe.members) or 1.0
+    champion = _champion(settings, name)
+    members = [{"name": one.name, "kind": one.kind, "share": one.weight / total} for one in recipe.members]
+    return {**about, "members": members, "memory_bytes": _bytes(settings, recipe), "champion": champion.get("id")}
 
 
-def show_recipe(name: str) -> None:
-    """Print a recipe as the file that describes it completely, in the present form."""
+def show_recipe(name: str, *, as_json: bool = False) -> None:
+    """Print a recipe as the file that describes it completely, in the present form, or its values as JSON."""
     recipe = recipe_file.find(name)
+    if as_json:
+        typer.echo(json.dumps(tomllib.loads(recipe_file.to_toml(replace(recipe, name="recipe"))), indent=1))
+        return
     heading = f"# {name}, built in; a file takes another name and base = {name!r}" if name in RECIPES else f"# {name}"
     typer.echo(f"{heading}\n{recipe_file.to_toml(replace(recipe, name='recipe'))}", nl=False)
 
@@ -83,34 +79,21 @@ def _members(recipe: Recipe) -> str:
     return ", ".join(f"{one.name} ({one.kind}) {one.weight / total:.0%}" for one in recipe.members)
 
 
-def _listed(settings: Settings) -> Iterator[Listed]:
-    used = assembly.recipes_in_use(settings)
-    for name in recipe_file.names():
-        try:
-            recipe = recipe_file.find(name)
-        except BadConfig as error:
-            yield Listed(name=name, in_use=name in used, members=f"not usable: {error}", usable=False)
-            continue
-        champion = _champion(settings, name)
-        yield Listed(
-            name=name,
-            in_use=name in used,
-            members=_members(recipe),
-            memory_bytes=_memory(settings, recipe),
-            trained_in_s=_seconds(champion),
-            champion=champion.get("id"),
-        )
+def _memory(settings: Settings, recipe: Recipe) -> str:
+    """Return the memory of the largest fit, in words."""
+    size = _bytes(settings, recipe)
+    return "unknown" if size is None else f"{size / GIB:.1f} GiB" if size else "none"
 
 
-def _memory(settings: Settings, recipe: Recipe) -> int | None:
-    """Return the bytes of the largest fit, ``None`` where they are not known."""
+def _bytes(settings: Settings, recipe: Recipe) -> int | None:
+    """Return the memory of the largest fit in bytes; 0 without one, ``None`` where it is not known."""
     try:
         version = assembly.pins(settings, [recipe.name])[0].to_train
         plan = assembly.resolve_recipe(settings, recipe, data_version=version)
         sizes = [one.bytes for one in training_memory(plan, settings.state_dir / "data" / version)]
     except BotError:
         return None
-    return max(sizes, default=0)
+    return int(max(sizes, default=0))
 
 
 def _champion(settings: Settings, name: str) -> Mapping[str, Any]:
@@ -122,8 +105,8 @@ def _champion(settings: Settings, name: str) -> Mapping[str, Any]:
         return {}
 
 
-def _seconds(manifest: Mapping[str, Any]) -> float | None:
-    """Return how long the fits of an artifact took, ``None`` where it did not record it."""
+def _seconds(manifest: Mapping[str, Any]) -> str:
+    """Return how long the fits of an artifact took; older artifacts did not record it."""
     fits = manifest.get("fits", {})
     seconds = [float(one["seconds"]) for one in fits.values() if "seconds" in one]
-    return sum(seconds) if seconds else None
+    return str(timedelta(seconds=round(sum(seconds)))) if seconds else "unknown" if manifest else ""
