@@ -65,6 +65,15 @@ def test_nothing_is_reported_to_anybody(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_importing_the_package_loads_nothing():
+    """`import bot` loads no module of the bot and no library; the interface for notebooks is loaded when it is asked for."""
+    script = "import sys; before = {*sys.modules}; import bot; print(*({*sys.modules} - before))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert {*done.stdout.split()} == {"bot"}
+    assert "bot.state" not in loaded_by("bot.cli.main")
+
+
 def test_command_line_starts_light():
     """`bot --help` loads no library that a command alone needs."""
     heavy = {"numpy", "pandas", "pyarrow", "numerapi", "bot.settings", *FORBIDDEN_LIVE}

@@ -13,10 +13,10 @@ from bot.cli._examples import EXAMPLES
 PANELS = {
     "Everyday": (
         *("init", "doctor", "run", "submit", "status", "scores", "pause", "resume", "retry", "alert"),
-        *("health", "backup"),
+        *("health", "backup", "mcp"),
     ),
     "Models": (*("sync", "retrain", "recipes", "adopt", "promote", "rollback", "verify", "pack", "unpack", "export"),),
-    "Research": ("evaluate", "report", "diagnose", "tune"),
+    "Research": ("evaluate", "report", "diagnose", "tune", "data"),
     "Try it": ("demo", "sandbox"),
 }
 """Commands of each group, in the order of the help. A command that is not named stands in a last group."""

@@ -1,4 +1,4 @@
-"""The application: the commands of the three groups under one name."""
+"""The application: the commands of all groups under one name."""
 
 from typing import Annotated
 
@@ -7,6 +7,8 @@ import typer
 from bot import __version__
 from bot.cli._groups import Grouped
 from bot.cli._unset_options import leave_unset_options
+from bot.cli.agents import commands as agents
+from bot.cli.data import commands as data
 from bot.cli.everyday import commands as everyday
 from bot.cli.models import commands as models
 from bot.cli.research import commands as research
@@ -38,5 +40,5 @@ def _bot(
     pass
 
 
-for group in (everyday.app, models.app, research.app):
+for group in (everyday.app, models.app, research.app, data.app, agents.app):
     app.add_typer(group)

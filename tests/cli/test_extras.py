@@ -11,7 +11,7 @@ SCRIPT = """
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name in ("torch", "onnx", "onnxscript", "optuna", "polars", "cloudpickle", "cryptography", "graphql"):
+        if name in ("torch", "onnx", "onnxscript", "optuna", "polars", "cloudpickle", "cryptography", "graphql", "mcp", "mcp_types"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
 from bot.cli.main import main
@@ -43,6 +43,7 @@ def test_help_needs_no_training_package(tmp_path):
     [
         *((one, "train") for one in ("sync", "retrain", "evaluate", "evaluate e1", "tune", "export numerai-model")),
         *((one, "remote") for one in ("pack", "unpack x.pack", "unpack --latest")),
+        ("mcp", "mcp"),
     ],
 )
 def test_missing_package_is_one_line(tmp_path, command, extra):

@@ -46,6 +46,7 @@ def retrain(
     plan: Annotated[
         bool, typer.Option("--plan", help="Only show the stages with rows, memory, disk and time; change nothing.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
     """
     Sync, train and judge a challenger; promote it if it is better.
@@ -53,13 +54,15 @@ def retrain(
     A challenger is judged on eras that its training has not seen. Where no champion fills a slot yet, the small recipe
     `starter` is trained first, so that rounds are filled within minutes.
     """
+    if as_json and not plan:
+        raise typer.BadParameter("--json prints a plan: give --plan too")
     if sys.stderr.isatty():
         typer.echo("loading the training libraries", err=True)  # seconds
     with needs_training_packages("retrain"):
         if plan:
             from bot.cli.models.plan import plan_retrains
 
-            return plan_retrains(recipe, data_version)
+            return plan_retrains(recipe, data_version, as_json=as_json)
         from bot.cli.models.retrain import retrain_recipes
     return retrain_recipes(recipe, data_version)
 

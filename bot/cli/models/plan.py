@@ -1,6 +1,9 @@
 """`bot retrain --plan`: the stages of the next retrain with rows, memory, disk and time on this machine."""
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -22,13 +25,14 @@ from bot.training.recipes import ResolvedRecipe
 from bot.training.training_memory import available_memory
 
 
-def plan_retrains(recipe: str | None, data_version: str | None) -> None:
+def plan_retrains(recipe: str | None, data_version: str | None, *, as_json: bool = False) -> None:
     """
     Print the plan of a recipe's next retrain, by default of every recipe in use; nothing is changed.
 
     Args:
         recipe: Name of the recipe.
         data_version: Version to train on; by default that of the next retrain.
+        as_json: Print JSON.
 
     Raises:
         BotError: A recipe cannot be trained here. The plans of the others are printed first.
@@ -36,14 +40,22 @@ def plan_retrains(recipe: str | None, data_version: str | None) -> None:
     settings = load_settings()
     logs.configure(**settings.logging)
     failed: list[BotError] = []
+    plans: list[dict[str, Any]] = []
     out, client = console(), assembly.open_client(settings)
     for name in [recipe] if recipe else assembly.recipes_in_use(settings):
         try:
             plan = next_plan(settings, name, data_version)
             registry.refuse_missing_packages(plan.members)
-            show_plan(open_forecast(settings, plan, client), out)
+            forecast = open_forecast(settings, plan, client)
         except BotError as error:
             failed.append(error)
+            continue
+        if as_json:
+            plans.append(plan_content(forecast))
+        else:
+            show_plan(forecast, out)
+    if plans:
+        typer.echo(json.dumps({"plans": plans, "errors": [str(one) for one in failed]}, indent=1))
     for other in failed[1:]:
         typer.echo(f"error: {other}", err=True)
     if failed:
@@ -84,6 +96,22 @@ def open_forecast(
     """Return the forecast of a retrain; for errors see :func:`bot.training.planning.retrain_forecast.preview`."""
     artifacts = assembly.open_artifacts(settings)
     return Forecast.of(plan, settings.state_dir, artifacts, client, device=settings.device, on_measure=on_measure)
+
+
+def plan_content(forecast: Forecast) -> dict[str, Any]:
+    """Return a forecast as JSON values: its stages, their sum, and how they are known. Sizes are bytes, times seconds."""
+    plan = forecast.plan
+    return {
+        "recipe": plan.recipe.name,
+        "data_version": plan.data_version,
+        "feature_set": plan.feature_set,
+        "machine": forecast.times.machine,
+        "seconds": forecast.planned_s,
+        "memory": forecast.memory,
+        "memory_available": available_memory(),
+        "basis": forecast.basis,
+        "stages": [asdict(one) for one in forecast.stages],
+    }
 
 
 def show_plan(forecast: Forecast, out: Console) -> None:
