@@ -38,7 +38,7 @@ def take(root: Path) -> None:
     """Play the rounds in *root*, and write a picture for each scheme of colours."""
     opened = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - INTERVAL * (ROUNDS - 1)
     with played(root, opened=opened, schedule=Schedule.every(INTERVAL, first_open=opened)) as (environment, clock):
-        output("init --slots sandbox_mixer=demo --live", environment, root)
+        (root / "bot.toml").write_text('mode = "live"\n[slots]\nsandbox_mixer = "demo"\n')
         output("retrain", environment, root)
         for turn in range(ROUNDS):
             clock.set(opened + INTERVAL * turn + timedelta(minutes=2))
