@@ -105,7 +105,9 @@ def _values(tree: ast.Module) -> dict[str, ast.expr]:
                 names, values = ([target], [value])
                 if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
                     names, values = target.elts, value.elts
-                found.update({one.id: what for one, what in zip(names, values, strict=True) if isinstance(one, ast.Name)})
+                found.update(
+                    {one.id: what for one, what in zip(names, values, strict=True) if isinstance(one, ast.Name)}
+                )
         elif isinstance(node, ast.FunctionDef) and isinstance(node.body[-1], ast.Return) and node.body[-1].value:
             found.setdefault(node.name, node.body[-1].value)
     return found

@@ -59,7 +59,9 @@ def _default(parameter: Any) -> str:  # noqa: ANN401 - click's parameters
     value = parameter.default
     if parameter.required:
         return "required"
-    return "-" if value in (None, False, ()) or callable(value) else f"`{str(value).lower() if value is True else value}`"
+    return (
+        "-" if value in (None, False, ()) or callable(value) else f"`{str(value).lower() if value is True else value}`"
+    )
 
 
 def _cell(text: str) -> str:

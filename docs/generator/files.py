@@ -29,7 +29,10 @@ STATE = {
     "ledger-dry-run.sqlite": ("the same of the mode `dry-run`", "no"),
     "ledger*.sqlite-*": ("parts of SQLite while the ledger is open", "must"),
     "backups/ledger*-*.sqlite": ("the newest 14 backups of each ledger", "must"),
-    "artifacts/<id>/manifest.json": ("recipe, data version, scores, decision and sha256 of each file of an artifact", "must"),
+    "artifacts/<id>/manifest.json": (
+        "recipe, data version, scores, decision and sha256 of each file of an artifact",
+        "must",
+    ),
     "artifacts/<id>/evaluation.json": ("scores of every era of the judgement", "must"),
     "artifacts/<id>/*.onnx": ("networks; those with `judged-` have not seen the hold-out", "must"),
     "artifacts/<id>/*.txt": ("trees; those with `judged-` have not seen the hold-out", "must"),

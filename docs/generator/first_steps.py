@@ -25,6 +25,8 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 BLOCK = re.compile(r"^```text\n(\$ bot .*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\$ bot (.+)$", re.MULTILINE)
 WIDTH = "100"
+HOME = "/home/you/numerai"
+"""Stands for the folder of the run."""
 
 
 def commands(text: str) -> list[str]:
@@ -51,17 +53,26 @@ def played(
 def output(command: str, environment: dict[str, str], root: Path) -> str:
     """Run ``bot`` *command* in *root*; return what it prints on standard output, without spaces at line ends."""
     done = subprocess.run(  # noqa: S603 - this interpreter and the README's own commands
-        [*ISOLATED, "-m", "bot", *command.split()], env=environment, cwd=root, check=False, capture_output=True, text=True
+        [*ISOLATED, "-m", "bot", *command.split()],
+        env=environment,
+        cwd=root,
+        check=False,
+        capture_output=True,
+        text=True,
     )
     if done.returncode != 0:
         raise SystemExit(f"`bot {command}` ended with exit code {done.returncode}: {done.stdout}{done.stderr}")
-    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
+    shown = done.stdout.replace(str(root), HOME)
+    return "\n".join(line.rstrip() for line in shown.strip("\n").splitlines())
 
 
 def renewed(text: str) -> str:
     """Return the README with the output of its commands as they print it now."""
     opened = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1)
-    with tempfile.TemporaryDirectory(prefix="first-steps-") as folder, played(Path(folder), opened=opened) as (environment, _):
+    with (
+        tempfile.TemporaryDirectory(prefix="first-steps-") as folder,
+        played(Path(folder), opened=opened) as (environment, _),
+    ):
 
         def again(block: re.Match[str]) -> str:
             shown = (f"$ bot {one}\n{output(one, environment, Path(folder))}" for one in COMMAND.findall(block[1]))

@@ -29,7 +29,9 @@ AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 def json_page() -> str:
     """Return the page of JSON."""
-    commands = [" ".join(words) for words, one in tree().items() if any("--json" in option.opts for option in one.params)]
+    commands = [
+        " ".join(words) for words, one in tree().items() if any("--json" in option.opts for option in one.params)
+    ]
     about = meanings(Check)
     status, round_ = _samples()
     report = meanings(RoundReport)
@@ -69,7 +71,9 @@ def _samples() -> tuple[dict[str, Any], dict[str, Any]]:
         ledger, outbox = Ledger(path), Outbox(path)
         ledger.record_round(Round(number=1405, opens_at=AT, closes_at=AT + timedelta(hours=1)))
         ledger.record_live_file(
-            LiveFileRecord(round=1405, version="v5.3", sha256="ab", ids_sha256="cd", rows=6123, fetched_at=AT.isoformat())
+            LiveFileRecord(
+                round=1405, version="v5.3", sha256="ab", ids_sha256="cd", rows=6123, fetched_at=AT.isoformat()
+            )
         )
         ledger.intend(
             Entry(

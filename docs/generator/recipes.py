@@ -53,7 +53,7 @@ def recipes_page() -> str:
         kind = registry.find(options["kind"]["const"])
         own = {name: one for name, one in options.items() if name not in member}
         summary = (inspect.cleandoc(kind.options.__doc__ or "").splitlines() or [""])[0]
-        text = f"## kind = \"{options['kind']['const']}\"\n\n{_plain(summary)}\n"
+        text = f'## kind = "{options["kind"]["const"]}"\n\n{_plain(summary)}\n'
         parts.append(text + ("\n" + _table(own, meanings(kind.options), definitions) if own else ""))
     parts.append(
         "## [members.NAME.network]\n\nOptions of the kinds `tsmixer` and `mlp`. The defaults are those of `tsmixer`;"
@@ -82,7 +82,9 @@ def _type(about: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if "const" in about:
         return f"`{about['const']}`"
     if "anyOf" in about:
-        return " or ".join(dict.fromkeys(_type(one, definitions) for one in about["anyOf"] if one.get("type") != "null"))
+        return " or ".join(
+            dict.fromkeys(_type(one, definitions) for one in about["anyOf"] if one.get("type") != "null")
+        )
     if "$ref" in about:
         return "table"
     if about.get("type") == "array":

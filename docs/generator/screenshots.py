@@ -27,7 +27,7 @@ from docs.generator.first_steps import output, played
 IMAGES = Path(__file__).resolve().parents[1] / "images"
 ROUNDS = 9
 INTERVAL = timedelta(hours=1)
-WIDE, HIGH = 900, 1000
+WIDE, HIGH = 900, 680
 """Size of each page in the picture."""
 
 PAIR = """<body style="margin:0;display:flex;gap:24px;padding:24px;background:{colour}">
