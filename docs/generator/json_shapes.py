@@ -49,8 +49,8 @@ def json_page() -> str:
             "\n## report.json\n\nThe report of a submission, in `rounds/<n>/<slot>/`.\n",
             "| key | meaning |\n|---|---|",
             *(f"| `{one.name}` | {report.get(one.name, '')} |" for one in fields(RoundReport)),
-            "\n## manifest.json\n\nThe manifest of an artifact. Serving needs the keys"
-            f" {manifest}; the others are a record: `decision` is the judgement, `retrain` the plan and its time.\n",
+            f"\n## manifest.json\n\nThe manifest of an artifact. Serving needs the keys {manifest}.",
+            "The others are a record: `decision` is the judgement, `retrain` the plan and its time.\n",
             "## evaluation.json\n",
             _evaluation(),
         ]
@@ -77,7 +77,7 @@ def _samples() -> tuple[dict[str, Any], dict[str, Any]]:
         )
         ledger.intend(
             Entry(
-                round=1405, slot="my_model", state="intended", token="t", csv_sha256="ef", data_sha256="ab",
+                round=1405, slot="my_model", state="intended", token="", csv_sha256="ef", data_sha256="ab",
                 artifact="2026-11-24T120000Z-abcd", submission_id=None, filename=None, intended_at=AT.isoformat(),
                 confirmed_at=None,
             )

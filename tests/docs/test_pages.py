@@ -112,7 +112,7 @@ def test_every_alert_has_an_entry_in_the_runbook():
 
 
 def test_sample_addresses_of_alerts_are_known():
-    """apprise accepts the address of each service on the page about alerts."""
+    """The library apprise accepts the address of each service on the page about alerts."""
     rows = re.findall(r"^\| ([\w -]+) \| `(\w+://\S+)`", read(DOCS / "how-to" / "alerts.md"), re.MULTILINE)
 
     assert {"Telegram", "Discord", "e-mail", "ntfy"} <= {name for name, _ in rows}
