@@ -107,4 +107,4 @@ release-check:
 	.release/tools/bin/pip-audit --progress-spinner off --strict --path "$$(echo .release/bot/lib/python3*/site-packages)"
 
 clean:
-	rm -rf .release .venv
+	rm -rf .cache .release .venv
