@@ -21,7 +21,7 @@ def examine() -> Iterator[Check]:
     try:
         settings = load_settings()
     except BadConfig as error:
-        yield failure("settings", error, "fix it; docs/reference/settings.md lists every setting")
+        yield failure("settings", error, "fix it; the README lists every setting")
         return
     yield ok("settings", f"mode {settings.mode}, {settings.data_version} {settings.feature_set}, {settings.target}")
     if settings.mode == "dry-run":
