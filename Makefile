@@ -40,8 +40,11 @@ soak: .venv/ready
 container:
 	tests/container.sh
 
+# The reference from the code, and the site from it, in .release/site; it needs no network. The README's steps and pictures:
+# `python -m docs.generator.first_steps` and `python -m docs.generator.screenshots`, a minute or two each.
 docs: .venv/ready
-	$(BIN)/python tests/test_docs.py
+	$(BIN)/python -m docs.generator
+	$(BIN)/zensical build --strict
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .
@@ -108,4 +111,4 @@ release-check:
 	.release/tools/bin/pip-audit --progress-spinner off --strict --path "$$(echo .release/bot/lib/python3*/site-packages)"
 
 clean:
-	rm -rf .release .venv
+	rm -rf .cache .release .venv

@@ -549,7 +549,7 @@ def _reason(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails is a Ty
 
 
 def reference() -> str:
-    """Return the settings as the README's Markdown table, in the order they are declared."""
+    """Return the settings as a Markdown table, in the order they are declared."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         variable = name.upper() if name.startswith("numerai_") else f"BOT_{name.upper()}"

@@ -1,5 +1,5 @@
 """
-Submit one slot of one open round: the ten steps of README.md, "What happens in a round".
+Submit one slot of one open round: the ten steps of docs/inside/round.md.
 
 The daemon takes step 1 and finds the open round; :meth:`Submitter.submit` takes the others. The methods below it stand in
 the order of the steps.

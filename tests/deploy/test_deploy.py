@@ -92,7 +92,7 @@ def test_settings_and_commands_of_the_trainers_exist():
 
 
 def test_no_machine_gets_the_whole_folder():
-    """Only named files travel: the folder may hold the API key, as the README recommends."""
+    """Only named files travel: the folder may hold the API key, as the documentation recommends."""
     guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
     sent = re.search(r"rsync -a (.*) GPU:", guide)[1].split()
     mounted = [source.removeprefix("./") for source in task()["file_mounts"].values()]

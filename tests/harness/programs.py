@@ -50,7 +50,7 @@ time_s = 20
 
 def write_program(installation: Installation, *, way: Path | None = None) -> Path:
     """
-    Write the README's program and its recipe; return the program's folder.
+    Write the documentation's program and its recipe; return the program's folder.
 
     Args:
         installation: Bot that gets the recipe ``mine``.

@@ -1,4 +1,4 @@
-"""A person's program, written from the README alone, is adopted and fills a slot; its failures never lose a round."""
+"""A person's program, written from docs/how-to/own-model.md alone, is adopted and fills a slot; its failures never lose a round."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from tests.harness.programs import play, write_program
 
 @pytest.fixture
 def mine(installation, trained):
-    """A bot whose slot's recipe has one member, the README's program; the recipe `demo` is its fallback."""
+    """A bot whose slot's recipe has one member, the documentation's program; the recipe `demo` is its fallback."""
     for name in ("store", "data", "history"):
         shutil.copytree(trained / name, installation.state / name)
     installation.settings |= {"BOT_RECIPE": "mine", "BOT_FALLBACK": "demo"}
@@ -29,7 +29,7 @@ def entry(installation, number=FIRST_ROUND):
         ledger.close()
 
 
-def test_the_program_of_the_readme_fills_a_slot(mine):
+def test_the_program_of_the_documentation_fills_a_slot(mine):
     """Adopted, it predicts the round; an edit in its folder changes nothing until it is adopted again."""
     folder = write_program(mine)
     adopted = mine.bot("adopt", "mine", BOT_MAX_EXPOSURE="0.001")

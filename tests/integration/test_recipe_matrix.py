@@ -222,10 +222,10 @@ def test_every_key_of_a_recipe_is_covered():
     assert {key for key, value in entries(tomllib.loads(RECIPE)) if base.get(key) != value} == set(base)
 
 
-def test_the_readme_shows_known_keys():
-    """The README's examples have the keys of a recipe, of the older form, or of a kind."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = [tomllib.loads(text) for text in re.findall(r"```toml\n(# recipes/.*?)```", readme, re.DOTALL)]
+def test_the_documentation_shows_known_keys():
+    """The examples of the documentation have the keys of a recipe, of the older form, or of a kind."""
+    pages = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").rglob("*.md")))
+    shown = [tomllib.loads(text) for text in re.findall(r"```toml\n(# recipes/.*?)```", pages, re.DOTALL)]
     kinds = {f"members.{one.name}" for name in registry.BUILT_IN for one in fields(registry.find(name).options)}
     older = {key for key, _ in entries(tomllib.loads(OLDER))} | {
         f"network.{one.name}" for one in fields(NetworkOptions)

@@ -44,7 +44,7 @@ def synced(world_folder, trained, tmp_path):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "pair.toml").write_text(RECIPE, encoding="utf-8")
     settings = {"BOT_RECIPE": "pair", "BOT_LOG_FORMAT": "json", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT)}
-    settings["PYTHONSAFEPATH"] = "1"  # as the README sets it: no process of the team imports a trap
+    settings["PYTHONSAFEPATH"] = "1"  # as docs/how-to/gpu.md sets it: no process of the team imports a trap
     set_traps(tmp_path)
     with Sandbox(World.open(world_folder), clock=SandboxClock(OPENED)) as running:
         yield Installation(sandbox=running, root=tmp_path, settings=settings)

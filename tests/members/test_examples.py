@@ -1,4 +1,4 @@
-"""The wrapper of the README runs the pickle of a Numerai Model Upload in an interpreter of its own."""
+"""The wrapper of the documentation runs the pickle of a Numerai Model Upload in an interpreter of its own."""
 
 import shutil
 import sys
