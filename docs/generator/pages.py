@@ -18,7 +18,8 @@ Every setting is an environment variable or, in lower case without `BOT_`, a key
 Names of variables may have any case. An empty variable is as one that is not set.
 Unknown `BOT_*` variables and unknown keys of `bot.toml` are refused.
 
-A secret may come from a file: `<NAME>_FILE` names it, or a file of the secret's name lies in `/run/secrets`.
+A secret may come from a file: `<NAME>_FILE` names it, or a file of the secret's name lies
+in `secrets/` beside `bot.toml` or in `/run/secrets`.
 
 `api_url` decides where the API key is sent, and `trusted_keys` whose models are taken.
 Neither is taken from a `bot.toml` in the state directory, which the trainer writes, nor from one that everybody may write.

@@ -8,8 +8,8 @@ USED = (
     "account", "adopt", "alert", "artifact", "benchmark model", "bmc", "challenger", "champion", "confirmed", "corr",
     "daemon", "data version", "diagnostics", "drawdown", "drift", "dry run", "embargo", "ensemble", "era", "era store",
     "exposure", "factor history", "fallback", "feature", "feature set", "finding", "fit", "floor", "fnc", "gate",
-    "golden batch", "heartbeat", "hold-out", "horizon", "job", "kind", "leakage", "ledger", "live", "look", "member", "meta model", "mmc",
-    "model", "neutralize", "nmr", "pack", "pay", "promotion", "receipt", "recipe", "recovery", "refit", "retrain", "rollback",
+    "golden batch", "heartbeat", "hold-out", "hook", "horizon", "job", "kind", "leakage", "ledger", "live", "look", "member", "meta model", "mmc",
+    "model", "neutralize", "nmr", "pack", "pause", "pay", "promotion", "receipt", "recipe", "recovery", "refit", "retrain", "rollback",
     "round", "sandbox", "sharpe", "slot", "stake", "starter", "state directory", "submission", "sync", "target", "trainer",
     "trouble", "validation eras",
 )  # fmt: skip

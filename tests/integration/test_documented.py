@@ -23,6 +23,9 @@ OTHERWISE = {
     "adopt": "needs a trained program",
     "unpack": "needs a pack of another machine",
     "export": "makes an environment from a package index",
+    "pause": "names a slot of one's own",
+    "retry": "needs a running bot",
+    "alert": "needs an address of alerts",
     "rollback": "needs a champion before the champion",
 }
 """Commands of the documentation that other tests run, by the words that they begin with, and why not here."""
