@@ -24,9 +24,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from bot.errors import BadConfig
 from bot.packing import public_keys
 from bot.system import redaction
-from bot.system.secret_files import is_key, read_key, secret_from_file
-from bot.system.setting_places import Place, place
-from bot.system.setting_sources import CONFIG_FILE, SECRETS, likely, read_settings
+from bot.system.configuration.secret_files import is_key, read_key, secret_from_file
+from bot.system.configuration.setting_places import Place, place
+from bot.system.configuration.setting_sources import CONFIG_FILE, SECRETS, likely, read_settings
 from bot.tournament.columns import DEFAULT_DATA_VERSION, MAIN_TARGET, horizon, version_order
 from bot.training import recipe_file
 
@@ -121,7 +121,7 @@ class _SecretFiles(_Source):
 
 class _VariablesAndFile(_Source):
     """
-    The environment and ``bot.toml``, by :func:`bot.system.setting_sources.read_settings`.
+    The environment and ``bot.toml``, by :func:`bot.system.configuration.setting_sources.read_settings`.
 
     The library's own sources differ from the rules of `bot status` and `bot health`, which must start without it.
     """

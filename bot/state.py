@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bot.errors import BadConfig, NoChampion, OperatorNeeded, SchemaMismatch
 from bot.record.ledger import Entry, Ledger
 from bot.serving.artifacts import ArtifactStore
-from bot.system.setting_sources import STATE_DIR, choice, read_settings
+from bot.system.configuration.setting_sources import STATE_DIR, choice, read_settings
 from bot.tournament.columns import DEFAULT_DATA_VERSION, ERA, ID
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import pytest
 from bot.cli.paths import state_paths
 from bot.errors import BadConfig
 from bot.settings import Settings, interval_s, load_settings
-from bot.system import secret_files, setting_sources
-from bot.system.setting_places import place
+from bot.system.configuration import secret_files, setting_sources
+from bot.system.configuration.setting_places import place
 
 
 @pytest.fixture(autouse=True)

@@ -41,7 +41,7 @@ def slots() -> Iterable[str]:
 @_quiet
 def accounts() -> Iterable[str]:
     """Complete an account of ``bot.toml``."""
-    from bot.system.setting_sources import read_settings  # noqa: PLC0415
+    from bot.system.configuration.setting_sources import read_settings  # noqa: PLC0415
 
     return sorted(read_settings()["accounts"])
 

@@ -12,10 +12,10 @@ from bot.cli.answer import error_content
 from bot.cli.app import app
 from bot.errors import BotError
 from bot.system import redaction
+from bot.system.configuration.secret_files import secrets_of_environment
 from bot.system.cores import limit_threads
 from bot.system.files import state_error
 from bot.system.output import guard_output
-from bot.system.secret_files import secrets_of_environment
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.system.setting_sources import STATE_DIR, choice, read_settings
+from bot.system.configuration.setting_sources import STATE_DIR, choice, read_settings
 from bot.tournament.columns import DEFAULT_DATA_VERSION
 
 

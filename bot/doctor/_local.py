@@ -20,7 +20,7 @@ from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.scorer import Scorer
 from bot.serving.version_pin import Pin
 from bot.settings import Settings
-from bot.system.setting_places import place
+from bot.system.configuration.setting_places import place
 from bot.tournament.columns import version_order
 from bot.training import recipe_file
 from bot.training.recipes import STARTER

@@ -11,7 +11,7 @@ from bot.doctor.checks import Check, failure, guarded, named, note, ok, warning
 from bot.doctor.keys import LENGTHS, NEEDED
 from bot.errors import BadConfig, BadCredentials, BotError, RoundNotOpen, StorageUnavailable
 from bot.settings import Account, Settings
-from bot.system.setting_places import place
+from bot.system.configuration.setting_places import place
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import horizon, version_order
 from bot.tournament.rounds import Round

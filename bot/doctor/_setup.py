@@ -18,9 +18,9 @@ from bot.doctor.keys import mixed_up
 from bot.errors import BadConfig, BadCredentials, OperatorNeeded
 from bot.features.feature_sets import FeatureMetadata, known_sets
 from bot.settings import Account, KeyFiles, Settings
-from bot.system.secret_files import OWN_FOLDER, SECRET_FOLDER, secret_path
-from bot.system.setting_places import place
-from bot.system.setting_sources import CONFIG_FILE, KEY_NAMES, file_settings, variables
+from bot.system.configuration.secret_files import OWN_FOLDER, SECRET_FOLDER, secret_path
+from bot.system.configuration.setting_places import place
+from bot.system.configuration.setting_sources import CONFIG_FILE, KEY_NAMES, file_settings, variables
 from bot.tournament.client import check_address
 from bot.training import recipe_file
 

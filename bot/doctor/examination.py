@@ -9,8 +9,8 @@ from bot.doctor import _local, _numerai, _setup
 from bot.doctor.checks import Check, failure, note, ok
 from bot.errors import BadConfig
 from bot.settings import Settings, UnusableSettings, load_settings
-from bot.system.setting_places import place
-from bot.system.setting_sources import CONFIG_FILE
+from bot.system.configuration.setting_places import place
+from bot.system.configuration.setting_sources import CONFIG_FILE
 from bot.tournament.client import NumeraiClient
 from bot.tournament.transport import Transport
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bot.system.setting_sources import SECRETS, STORAGE
+from bot.system.configuration.setting_sources import SECRETS, STORAGE
 
 ISOLATED = (sys.executable, "-P")
 """Interpreter that imports nothing from the working folder: a ``numpy.py`` or ``bot.py`` there stays a mere file."""

@@ -14,7 +14,7 @@ from typer.main import get_command
 from bot.cli.main import app
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.settings import Settings, load_settings
-from bot.system.setting_sources import SECRETS, file_settings
+from bot.system.configuration.setting_sources import SECRETS, file_settings
 from bot.training import recipe_file
 
 ROOT = Path(__file__).resolve().parents[2]

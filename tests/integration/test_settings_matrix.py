@@ -11,7 +11,7 @@ from bot.doctor import _numerai
 from bot.doctor import examination as doctor
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.settings import Settings
-from bot.system import secret_files
+from bot.system.configuration import secret_files
 from tests.harness.installation import SLOT
 
 VALUES = {

@@ -15,8 +15,8 @@ from bot.doctor.keys import NEEDED, mixed_up
 from bot.errors import BadConfig, BadCredentials, BotError, NumeraiUnavailable
 from bot.settings import ApiKey, Settings
 from bot.system import redaction
+from bot.system.configuration.secret_files import OWN_FOLDER, is_key
 from bot.system.files import publish
-from bot.system.secret_files import OWN_FOLDER, is_key
 from bot.tournament.client import NumeraiClient
 
 SCOPES = "upload_submission, download_submission, read_submission_info and read_user_info"

@@ -14,9 +14,9 @@ from bot.errors import BadConfig
 from bot.features.feature_sets import SIZES, known_sets
 from bot.members.registry import GIB
 from bot.settings import Settings, load_settings
+from bot.system.configuration.secret_files import OWN_FOLDER, secret_path
+from bot.system.configuration.setting_sources import CONFIG_FILE, file_settings, variables
 from bot.system.files import publish
-from bot.system.secret_files import OWN_FOLDER, secret_path
-from bot.system.setting_sources import CONFIG_FILE, file_settings, variables
 from bot.training import recipe_file
 from bot.training.training_memory import FEATURES, available_memory
 

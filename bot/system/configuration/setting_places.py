@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bot.errors import BadConfig
-from bot.system.secret_files import secret_path
-from bot.system.setting_sources import CONFIG_FILE, KEY_NAMES, SECRETS, file_settings, variables
+from bot.system.configuration.secret_files import secret_path
+from bot.system.configuration.setting_sources import CONFIG_FILE, KEY_NAMES, SECRETS, file_settings, variables
 
 TABLES = ("slots", "accounts")
 """Settings that are tables of ``bot.toml``."""

@@ -4,8 +4,16 @@ import os
 from pathlib import Path
 
 from bot.errors import BadConfig
+from bot.system.configuration.setting_sources import (
+    SECRETS,
+    STATE_DIR,
+    STORAGE,
+    others_write,
+    read_settings,
+    read_text,
+    variables,
+)
 from bot.system.redaction import credentials_of
-from bot.system.setting_sources import SECRETS, STATE_DIR, STORAGE, others_write, read_settings, read_text, variables
 
 SECRET_FOLDER = Path("/run/secrets")
 
