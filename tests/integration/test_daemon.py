@@ -212,8 +212,12 @@ def services():
     running.server.server_close()
 
 
-def test_a_problem_has_one_alert_and_one_recovery(season, services):
-    """A round that no model can score has one alert over all attempts; the next confirmed round has one recovery."""
+def test_a_problem_has_one_alert_a_round_and_one_recovery(season, services):
+    """Each round that no model can score has one alert over all attempts, with the reason; a confirmed one has one recovery."""
+
+    def titles():
+        return [one["title"].removeprefix("numerai-bot: ") for one in services.messages]
+
     shutil.move(season.state / "artifacts", season.root / "hidden")
     settings = {
         "BOT_ALERT_URLS": f"json://127.0.0.1:{services.port}/",
@@ -227,14 +231,18 @@ def test_a_problem_has_one_alert_and_one_recovery(season, services):
         unwell = season.bot("health")
         shutil.move(season.root / "hidden", season.state / "artifacts")
         season.sandbox.clock.advance(ROUND)
-        recovered = until(season.sandbox, 1) and seen(lambda: len(services.messages) == 2)
+        recovered = until(season.sandbox, 1) and seen(lambda: any(one.startswith("over: ") for one in titles()))
         pinged = seen(lambda: services.pings)
 
     assert first, log(season)
     assert missed, log(season)
     assert recovered, log(season)
-    assert "needs the operator" in services.messages[0]["title"]
-    assert services.messages[1]["title"].startswith("numerai-bot: over")
+    *alerts, recovery = titles()
+    assert alerts[0].startswith(f"round {FIRST_ROUND}: needs the operator: {SLOT}: recipe 'demo' has no champion yet")
+    assert [one.split(":")[0].split()[1] for one in alerts] == [
+        str(FIRST_ROUND + place) for place in range(len(alerts))
+    ]
+    assert recovery.startswith("over: ")
     assert "closed without a confirmed submission" in unwell.stderr
     assert pinged == ["/ping/secret-check"]
     assert "secret-check" not in log(season)
