@@ -70,3 +70,16 @@ def test_a_file_that_sets_nothing_is_replaced(tmp_path):
 
     assert result.exit_code == 0
     assert load_settings().feature_set == "small"
+
+
+def test_a_key_of_the_replaced_file_is_not_lost(tmp_path, monkeypatch):
+    """A key that stands in the old file moves to files of the owner alone."""
+    monkeypatch.setenv("BOT_API_URL", "http://127.0.0.1:9/")
+    (tmp_path / "bot.toml").write_text('numerai_public_id = "ID"\nnumerai_secret_key = "SECRET"\n')
+
+    result = run("--force", answers="\n" * 5)
+
+    assert result.exit_code == 0, result.output
+    assert "SECRET" not in (tmp_path / "bot.toml").read_text()
+    assert load_settings().secrets == ("ID", "SECRET")
+    assert (tmp_path / "secrets" / "NUMERAI_SECRET_KEY").stat().st_mode & 0o777 == 0o600

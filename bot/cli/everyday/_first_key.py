@@ -1,8 +1,7 @@
 """The API key in `bot init`: asked for without being shown, tested with Numerai, written to files of its owner alone."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import stamina
@@ -16,10 +15,9 @@ from bot.errors import BadConfig, BadCredentials, BotError, NumeraiUnavailable
 from bot.settings import ApiKey, Settings
 from bot.system import redaction
 from bot.system.configuration.secret_files import OWN_FOLDER, is_key
+from bot.system.configuration.setting_sources import KEY_NAMES, file_settings, variables
 from bot.system.files import publish
 from bot.tournament.client import NumeraiClient
-
-SCOPES = "upload_submission, download_submission, read_submission_info and read_user_info"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +27,7 @@ class FirstKey:
 
     Attributes:
         key: The key; ``None`` where there is none yet.
-        is_new: Whether it was typed and has to be written.
+        is_new: Whether it has to be written to its files.
         models: Names of the account's models; ``None`` where Numerai could not be asked.
     """
 
@@ -54,8 +52,10 @@ def ask_key(settings: Settings, unchecked: list[str]) -> FirstKey:
             typer.echo(f"  The key that is set is not usable: {error}")
         else:
             typer.echo("The API key that is set is used.")
-            return FirstKey(key=present, is_new=False, models=models)
-    typer.echo(f"API key, from numer.ai/account, with the scopes {SCOPES}.")
+            # One that stands in the file that is replaced moves to files of its own.
+            moves = any(half in file_settings() and half.upper() not in variables() for half in KEY_NAMES)
+            return FirstKey(key=present, is_new=moves, models=models)
+    typer.echo(f"API key, from numer.ai/account, with the scopes {', '.join(sorted(NEEDED))}.")
     typer.echo("It is not shown while you paste it. Press return for later.")
     while True:
         public = ask("Public id", _half, default="", hidden=True)
@@ -82,16 +82,6 @@ def write_secret(name: str, value: str) -> None:
         os.umask(before)
 
 
-@contextmanager
-def quick() -> Iterator[None]:
-    """Ask Numerai once, so that a person does not wait."""
-    stamina.set_active(False)
-    try:
-        yield
-    finally:
-        stamina.set_active(True)
-
-
 def _models(settings: Settings, key: ApiKey, unchecked: list[str]) -> tuple[str, ...] | None:
     """
     Test a key and return the names of the account's models; ``None`` where Numerai does not answer.
@@ -102,14 +92,16 @@ def _models(settings: Settings, key: ApiKey, unchecked: list[str]) -> tuple[str,
     if problem := mixed_up(key):
         raise BadCredentials(problem)
     client = _client(settings, key)
-    with quick():
-        try:
-            absent = sorted(NEEDED - client.scopes())
-            models = () if absent else tuple(sorted(client.slots()))
-        except NumeraiUnavailable as error:
-            typer.echo(f"  The key could not be tested: {error}.")
-            unchecked.append("the API key, its scopes and the models were not tested, because Numerai did not answer")
-            return None
+    stamina.set_active(False)  # one try, for a person waits
+    try:
+        absent = sorted(NEEDED - client.scopes())
+        models = () if absent else tuple(sorted(client.slots()))
+    except NumeraiUnavailable as error:
+        typer.echo(f"  The key could not be tested: {error}.")
+        unchecked.append("the API key, its scopes and the models were not tested, because Numerai did not answer")
+        return None
+    finally:
+        stamina.set_active(True)
     if absent:
         raise BadCredentials(f"the key lacks the scopes {', '.join(absent)}; create another on numer.ai/account")
     typer.echo("  The key is right.")
