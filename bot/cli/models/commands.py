@@ -13,7 +13,6 @@ import typer
 from bot.cli.extras import needs_packages, needs_training_packages
 
 app = typer.Typer()
-
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 recipes = typer.Typer(help="List and show recipes.", invoke_without_command=True)
