@@ -58,9 +58,9 @@ async def _serve(tools: Mapping[str, Tool], allow_actions: bool) -> None:  # noq
         return types.ListToolsResult(tools=[_listed(one) for one in offered.values()])
 
     async def call_tool(_context: object, call: Any) -> Any:  # noqa: ANN401 - types of the library
+        if call.name not in offered:
+            return _result(_error(BadConfig(_unknown(call.name, tools, offered))), is_error=True)
         try:
-            if call.name not in offered:
-                raise BadConfig(_unknown(call.name, tools, offered))
             content = await offered[call.name].call(call.arguments or {})
         except Exception as error:  # noqa: BLE001 - the library would send the text of any other error unfiltered
             content = await anyio.to_thread.run_sync(_without_secrets, _error(error))
