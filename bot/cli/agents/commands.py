@@ -21,9 +21,10 @@ def mcp(
     ] = None,
 ) -> None:
     """
-    Answer an agent over the Model Context Protocol, on standard input and output.
+    Answer an agent over the Model Context Protocol.
 
-    The tools read; no tool uploads a submission or changes a champion.
+    An agent's program starts it and speaks with it on standard input and output. The tools read; none uploads a submission
+    or changes a champion.
     """
     with needs_packages("answer agents", extra="mcp"):
         from bot.cli.agents.server import serve

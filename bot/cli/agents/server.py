@@ -58,11 +58,11 @@ async def _serve(tools: Mapping[str, Tool], allow_actions: bool) -> None:  # noq
         return types.ListToolsResult(tools=[_listed(one) for one in offered.values()])
 
     async def call_tool(_context: object, call: Any) -> Any:  # noqa: ANN401 - types of the library
+        if call.name not in offered:
+            return _result(_error(BadConfig(_unknown(call.name, tools, offered))), is_error=True)
         try:
-            if call.name not in offered:
-                raise BadConfig(_unknown(call.name, tools, offered))
             content = await offered[call.name].call(call.arguments or {})
-        except (BotError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - the library would send the text of any other error unfiltered
             content = await anyio.to_thread.run_sync(_without_secrets, _error(error))
             return _result(content, is_error=True)
         return _result(await anyio.to_thread.run_sync(_without_secrets, content), is_error=False)
@@ -116,8 +116,10 @@ def _unknown(name: str, tools: Mapping[str, Tool], offered: Mapping[str, Tool]) 
     return f"there is no tool {name[:64]!r}; tools: {', '.join(offered)}"
 
 
-def _error(error: BotError | OSError) -> Json:
-    known = error if isinstance(error, BotError) else state_error(Path(), error)
+def _error(error: Exception) -> Json:
+    known = state_error(Path(), error) if isinstance(error, OSError) else error
+    if not isinstance(known, BotError):
+        known = BotError(f"{type(error).__name__}: {error}"[:500])
     return {"error": str(known), "exit_code": known.exit_code}
 
 
