@@ -47,7 +47,7 @@ def doctor(
         typer.Option("--fix", help="First repair what is safe: modes of key files, missing folders, left-over files."),
     ] = False,
 ) -> None:
-    """Check everything that a round needs; print causes and fixes, failures first."""
+    """Check everything that a round needs; print causes and fixes."""
     from bot.cli.everyday.doctor import examine_everything
 
     raise typer.Exit(examine_everything(as_json=as_json, fix=fix))
