@@ -93,8 +93,8 @@ class Hooks:
         store, now = ArtifactStore(self.state_dir / "artifacts"), datetime.now(UTC)
         champions = store.all_champions()
         with closing(Ledger(self.ledger_path)) as ledger:
-            known = ledger.told_champions()
-            ledger.tell_champions(
+            known = ledger.reported_champions()
+            ledger.report_champions(
                 {recipe: one for recipe, one in champions.items() if known.get(recipe) != one}, at=now
             )
         # The first look of a bot with this hook only takes note of what is there.

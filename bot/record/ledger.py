@@ -371,15 +371,15 @@ class Ledger(Control):
                 self._event(f"hook.{hook}", at.isoformat(), round_number, None, {})
         return not known
 
-    def told_champions(self) -> dict[str, str]:
-        """Return the champion by recipe that hooks were told of last; empty before the first time."""
+    def reported_champions(self) -> dict[str, str]:
+        """Return the champion by recipe that hooks have reported last; empty before the first time."""
         rows = self._select("SELECT detail FROM event WHERE name = 'hook.champions' ORDER BY id")
         return {recipe: one for row in rows for recipe, one in json.loads(row["detail"]).items()}
 
-    def tell_champions(self, champions: Mapping[str, str], *, at: datetime) -> None:
-        """Record the champions that hooks are told of; with an empty first list, that there were none."""
-        if champions or not self.told_champions():
-            with kill_point("ledger.tell_champions"), self._transaction():
+    def report_champions(self, champions: Mapping[str, str], *, at: datetime) -> None:
+        """Record the champions that hooks have reported; with an empty first list, that there were none."""
+        if champions or not self.reported_champions():
+            with kill_point("ledger.report_champions"), self._transaction():
                 self._event("hook.champions", at.isoformat(), None, None, champions or {"": ""})
 
     def newest_rounds(self, *, limit: int) -> tuple[int, ...]:

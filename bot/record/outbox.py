@@ -1,7 +1,7 @@
 """
 Queue of alerts: one message when a problem starts and one when it ends, however often it is reported.
 
-A problem that lasts over several rounds names the round as its occasion: each round is told once.
+A problem that lasts over several rounds names the round as its occasion: each round is reported once.
 
 A message is written to the ledger in the transaction that opens or closes its alert, and sent from there. Each service has
 a place of its own in the queue. So neither a crash nor a service that is down loses or repeats a message, and a service

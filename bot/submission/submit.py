@@ -124,7 +124,7 @@ class Submitter:
         attempt = _Attempt(round=round_, slot=slot, force=force, folder=folder, stages=_Stages())
         try:
             with structlog.contextvars.bound_contextvars(round=round_.number, slot=slot.name, artifact=None):
-                return self._told(attempt)
+                return self._submit_and_record(attempt)
         except OSError as error:
             raise state_error(self.fallbacks.state_dir, error) from None
 
@@ -144,7 +144,7 @@ class Submitter:
         late = LateQueue(delivery=self._delivery, rounds=self.ledger.rounds)
         return tuple(filter(None, (late.queue(slot, round_number) for slot in slots)))
 
-    def _told(self, attempt: "_Attempt") -> Receipt:
+    def _submit_and_record(self, attempt: "_Attempt") -> Receipt:
         """Submit; where that fails, say why in the ledger and in the round's log."""
         try:
             return self._submit(attempt)

@@ -33,7 +33,7 @@ def pauses(state):
 
 
 def test_a_pause_lasts_until_it_is_resumed(state):
-    """Each slot is paused by itself; resuming one leaves the other, and is told."""
+    """Each slot is paused by itself; resuming one leaves the other; both are printed."""
     control.pause("first", end=None)
     answer = control.pause("second", end="2d")
     during = pauses(state)

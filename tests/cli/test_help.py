@@ -65,7 +65,7 @@ def test_every_command_stands_in_one_group(capsys):
     assert [line for line in said.splitlines() if line.rstrip(":") in PANELS] == [f"{title}:" for title in PANELS]
 
 
-def test_the_version_is_told(capsys):
+def test_the_version_is_printed(capsys):
     """`bot --version` prints it and ends."""
     with pytest.raises(SystemExit) as ended:
         ROOT(args=["--version"], prog_name="bot")

@@ -88,9 +88,9 @@ def test_a_hook_gets_no_secret_and_no_setting(state, out, monkeypatch):
     hooks = make(state, on_confirmed=keeping(out))
     hooks.happened(CONFIRMED, {"round": 1405})
     run(hooks)
-    (told,) = kept(out)
+    (sent,) = kept(out)
 
-    assert told["round"] == 1405
+    assert sent["round"] == 1405
     assert not {
         "NUMERAI_PUBLIC_ID",
         "NUMERAI_SECRET_KEY",
@@ -98,7 +98,7 @@ def test_a_hook_gets_no_secret_and_no_setting(state, out, monkeypatch):
         "BOT_MODE",
         "SOME_TOKEN",
         "HTTPS_PROXY",
-    } & {*told["environment"]}
+    } & {*sent["environment"]}
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_a_failing_hook_is_a_line_of_the_log(state, monkeypatch, command, reason
     assert (line["hook"], line["log_level"]) == (MISSED, "error")
 
 
-def test_a_new_champion_is_told_whoever_promoted_it(state, out):
-    """The first look takes note of what is there; afterwards every change is told once, also to a restarted bot."""
+def test_hooks_report_a_new_champion_after_any_promotion(state, out):
+    """The first look takes note of what is there; afterwards every change is reported once, also by a restarted bot."""
     store = ArtifactStore(state / "artifacts")
     first = store.write(files={"gbm.txt": b"a"}, manifest=manifest("demo"), at=OPENED).id
     store.promote("demo", first)
@@ -134,12 +134,12 @@ def test_a_new_champion_is_told_whoever_promoted_it(state, out):
     hooks._look()
     make(state, on_promoted=keeping(out))._look()
     run(hooks)
-    (told,) = kept(out)
+    (sent,) = kept(out)
 
-    assert (told["event"], told["recipe"], told["artifact"], told["before"]) == ("promoted", "demo", second, first)
+    assert (sent["event"], sent["recipe"], sent["artifact"], sent["before"]) == ("promoted", "demo", second, first)
 
 
-def test_the_first_champion_of_all_is_told(state, out):
+def test_hooks_report_the_first_champion_of_all(state, out):
     """A bot that began without any champion tells the first one."""
     hooks = make(state, on_promoted=keeping(out))
     hooks._look()
@@ -200,7 +200,7 @@ def test_a_missed_round_of_a_refused_slot_carries_the_reason(state, out):
         tournament.now = tournament.rounds[0].closes_at
         steps(loop, 2)
     run(hooks)
-    (told,) = kept(out)
+    (sent,) = kept(out)
 
-    assert told["failures"][0]["settings"] == ["BOT_MAX_EXPOSURE"]
-    assert told["failures"][0]["gates"][0]["gate"] == "exposure"
+    assert sent["failures"][0]["settings"] == ["BOT_MAX_EXPOSURE"]
+    assert sent["failures"][0]["gates"][0]["gate"] == "exposure"

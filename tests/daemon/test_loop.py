@@ -289,7 +289,7 @@ def refuse(tournament, number, slot=SLOTS[0]):
 
 
 def test_each_refused_round_is_told_once_with_its_reason(loop, tournament, no_hold):
-    """Gate, value, limit and setting are in the alert; a further round with the same cause is told again, once."""
+    """Gate, value, limit and setting are in the alert; a further round with the same cause is reported again, once."""
     tournament.outcome = 65
     for day in range(2):
         tournament.now = OPENED + timedelta(days=day)
