@@ -122,7 +122,10 @@ def error_page(status: int, reason: str = "") -> Response:
     title = f"{status} {HTTPStatus(status).phrase}"
     text = f"<p>{escape(reason)}</p>" if reason else ""
     return HTMLResponse(
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><h1>{title}</h1>{text}</html>\n',
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<meta name="color-scheme" content="light dark"><style>body { font: 1rem/1.6 system-ui, sans-serif; margin: 3rem'
+        f" auto; max-width: 40rem; padding: 0 1rem }}</style><title>{title}</title><h1>{title}</h1>{text}"
+        '<p><a href="/">Back to the page Now</a></p></html>\n',
         status_code=status,
         headers=SECURITY,
     )

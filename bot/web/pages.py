@@ -19,6 +19,7 @@ from bot.reporting.chart_axes import format_number
 from bot.reporting.charts import Line, line_chart
 from bot.serving.artifacts import MANIFEST
 from bot.serving.names import ENSEMBLE
+from bot.web._now import STRIP, champions_now, slots_now, totals
 from bot.web.status import overview, post_mortem
 
 SHOWN = 60
@@ -43,7 +44,10 @@ class Pages:
 
     def now(self, _name: str = "") -> Response:
         """Return the page of the newest rounds, champions, jobs and open alerts."""
-        return self._page("/", "Now")
+        now = datetime.now(UTC)
+        known = self._known(now)
+        champions = list(champions_now(self._state_dir, known["champions"], now))
+        return self._page("/", "Now", known, slots=slots_now(known), champions=champions)
 
     def live(self, _name: str = "") -> Response:
         """Return the page of live scores and payouts, by round and cumulative."""
@@ -55,12 +59,14 @@ class Pages:
         names = sorted({name for one in rounds for name in one.scores})
         paid = any(one.paid is not None for one in rounds)
         shown = rounds[::-1][:SHOWN]
-        return self._page("/live", "Live scores", charts=_charts(rounds), live=shown, names=names, paid=paid)
+        return self._page(
+            "/live", "Live scores", charts=_charts(rounds), live=shown, names=names, paid=paid, totals=totals(rounds)
+        )
 
     def models(self, _name: str = "") -> Response:
         """Return the page of all artifacts with their hold-out scores and the reason of each promotion decision."""
         folder = self._state_dir / "artifacts"
-        known = overview(self._state_dir, self._ledger_path, now=datetime.now(UTC))
+        known = self._known(datetime.now(UTC))
         champions = set(known["champions"].values())
         found = []
         for path in sorted(folder.glob(f"[0-9]*/{MANIFEST}"), reverse=True):
@@ -79,7 +85,7 @@ class Pages:
                 )  # fmt: skip
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue
-        return self._page("/models", "Models", models=found)
+        return self._page("/models", "Models", known, models=found)
 
     def round(self, name: str) -> Response | None:
         """Return the page of a round; ``None`` if the ledger does not hold it."""
@@ -100,11 +106,15 @@ class Pages:
     def _report(self, identity: str) -> Path:
         return self._state_dir / "reports" / f"{identity}.html"
 
-    def _page(self, here: str, title: str, **content: object) -> Response:
-        now = datetime.now(UTC)
-        known: dict[str, Any] = overview(self._state_dir, self._ledger_path, now=now)
+    def _known(self, now: datetime) -> dict[str, Any]:
+        known: dict[str, Any] = overview(self._state_dir, self._ledger_path, now=now, rounds=STRIP + 1)
         if self._problems is not None:
             known["daemon"] = list(self._problems())
+        return known
+
+    def _page(self, here: str, title: str, known: dict[str, Any] | None = None, **content: object) -> Response:
+        now = datetime.now(UTC)
+        known = self._known(now) if known is None else known
         html = _template().render(here=here, title=title, now=known, at=f"{now:%Y-%m-%d %H:%M:%S}", **content)
         return HTMLResponse(html)
 
@@ -131,6 +141,6 @@ def _charts(rounds: Sequence[LiveRound]) -> list[Markup]:
             value = one.pay if name == "pay" else one.scores.get(name)
             values[one.slot][place[one.round]] = value or 0.0
         lines = [Line(name=slot, values=list(accumulate(series))) for slot, series in sorted(values.items())]
-        title = "Payout per NMR, cumulative" if name == "pay" else f"{name}, cumulative"
+        title = "Pay per NMR staked, cumulative" if name == "pay" else f"{name}, cumulative"
         drawn.append(line_chart(title, [str(one) for one in labels], lines))
     return drawn

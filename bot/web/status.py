@@ -27,7 +27,7 @@ ROUNDS = 10
 WEEK = timedelta(days=7)
 
 
-def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, Any]:
+def overview(state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int = ROUNDS) -> dict[str, Any]:
     """
     Return rounds, champions, jobs and open alerts as plain JSON values.
 
@@ -35,6 +35,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
         state_dir: The state directory.
         ledger_path: Ledger of the live or the dry-run mode.
         now: Current time, aware UTC; it decides whether the last round is still open.
+        rounds: Number of rounds.
     """
     champions, store = _champions(state_dir), ArtifactStore(state_dir / "artifacts")
     about: dict[str, Any] = {
@@ -68,7 +69,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime) -> dict[str, 
             else {**seen, "open": datetime.fromisoformat(seen["closes_at"]) > now},
             "next_opening": _next_opening(ledger.opening_times(), now),
             "paused": [asdict(one) for one in ledger.pauses(now)],
-            "rounds": round_rows(ledger, scores, now=now, limit=ROUNDS),
+            "rounds": round_rows(ledger, scores, now=now, limit=rounds),
             "diagnostics": _diagnostics(ledger_path),
             "chores": list(ledger.jobs()),
             "troubles": {one.name: one.title for one in alerts},

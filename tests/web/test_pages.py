@@ -99,7 +99,7 @@ def test_pages_show_the_content_of_the_state_directory(url):
 
     assert all(word in text["/"] for word in ("1445", "confirmed", ARTIFACT, "healthy"))
     assert "no usable answer &lt;from&gt; Numerai" in text["/"]
-    assert all(word in text["/live"] for word in ("Payout per NMR, cumulative", "Paid NMR", "1.2500"))
+    assert all(word in text["/live"] for word in ("Pay per NMR staked, cumulative", "Paid NMR", "1.2500"))
     assert "differs: CORR differs in &lt;1&gt; of 87 eras" in text["/models"]
     assert all(word in text["/models"] for word in ("champion", "CORR is more than chance", f"/report/{ARTIFACT}"))
     assert all(word in text["/round/1445"] for word in ("6123", "efefefefefef", "round.finished", "the live ids"))

@@ -1,0 +1,25 @@
+"use strict";
+(() => {
+  function words(seconds) {
+    const minutes = Math.max(Math.ceil(seconds / 60), 0), days = Math.floor(minutes / 1440);
+    if (days) return `${days} d ${Math.floor(minutes / 60) % 24} h`;
+    return minutes >= 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes} min`;
+  }
+  function count() {
+    for (const one of document.querySelectorAll("time[data-until]"))
+      one.textContent = words((Date.parse(one.dataset.until) - Date.now()) / 1000);
+  }
+  async function renew() {
+    if (document.hidden) return;
+    try {
+      const answer = await fetch(location.href);
+      if (!answer.ok) return;
+      const made = new DOMParser().parseFromString(await answer.text(), "text/html");
+      document.querySelector("main").replaceWith(made.querySelector("main"));
+      count();
+    } catch { /* the bot is being restarted; the next try may reach it */ }
+  }
+  count();
+  setInterval(count, 15000);
+  if (!document.querySelector("figure")) setInterval(renew, 60000);
+})();

@@ -1,0 +1,113 @@
+"""The page "Now" in a few seconds of reading: is this round in, how the last rounds went, and which champions fill them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bot.serving.artifacts import MANIFEST
+from bot.serving.names import ENSEMBLE
+
+STRIP = 20
+"""Rounds of a slot's strip."""
+
+GOOD = ("confirmed",)
+BAD = ("refused", "missed", "crashed", "needs the operator")
+"""States whose words are coloured."""
+
+Row = Mapping[str, Any]
+
+
+def tone(state: str) -> str:
+    """Return the class of a state's words: ``good``, ``bad`` or none."""
+    return "good" if state in GOOD else "bad" if state in BAD else ""
+
+
+def slots_now(about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """
+    Return what each slot did in the newest round, and its last rounds, oldest first.
+
+    Args:
+        about: Result of :func:`bot.web.status.overview`.
+    """
+    rows: Sequence[Row] = about["rounds"]
+    newest = about.get("last_seen_round")
+    number = newest["number"] if newest else max((one["round"] for one in rows), default=None)
+    names = sorted({one["slot"] for one in rows if one["slot"]})
+    found = []
+    for name in names:
+        own = [one for one in rows if one["slot"] == name]
+        now = next((one for one in own if one["round"] == number), None)
+        waiting = "not in yet" if newest and newest["open"] else "not seen"
+        state = now["state"] if now and now["state"] != "open" else waiting
+        found.append(
+            {
+                "slot": name,
+                "state": state,
+                "tone": tone(state),
+                "failure": now and now["failure"],
+                "confirmed_at": now and now["confirmed_at"],
+                "strip": [_cell(one) for one in reversed(own[:STRIP])],
+            }
+        )
+    return found
+
+
+def champions_now(state_dir: Path, champions: Mapping[str, str], now: datetime) -> Iterator[dict[str, Any]]:
+    """Yield each recipe's champion by day, age and score; the id is left for small print."""
+    for recipe, identity in champions.items():
+        made, mean = None, None
+        try:
+            manifest = json.loads((state_dir / "artifacts" / identity / MANIFEST).read_text(encoding="utf-8"))
+            made = datetime.fromisoformat(manifest["created_at"])
+            mean = manifest["scores"].get(ENSEMBLE, {}).get("mean")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            pass  # an older artifact, or one that was adopted and has no scores
+        yield {
+            "recipe": recipe,
+            "id": identity,
+            "day": f"{made.day} {made:%b %Y}" if made else identity[:10],
+            "age": None if made is None else max((now - made).days, 0),
+            "corr": mean,
+        }
+
+
+def _cell(row: Row) -> dict[str, Any]:
+    """Return a round of a strip: its mark is the sign of the pay where it is known, else the state."""
+    pay = row.get("pay")
+    mark = tone(row["state"])
+    if isinstance(pay, float):
+        mark = "won" if pay >= 0 else "lost"
+    parts = [f"round {row['round']}: {row['state']}"]
+    parts += [f"{name} {value:+.4f}" for name, value in sorted(row.get("scores", {}).items())]
+    parts += [f"pay {pay:+.4f} per NMR staked"] if isinstance(pay, float) else []
+    return {"round": row["round"], "mark": mark, "about": ", ".join(parts)}
+
+
+def totals(rounds: Sequence[Any]) -> list[dict[str, Any]]:
+    """
+    Return the pay of each slot over its rounds: number, sum, mean, Sharpe, best and worst; slots with a pay only.
+
+    Args:
+        rounds: Live rounds with ``slot`` and ``pay``.
+    """
+    found = []
+    for name in sorted({one.slot for one in rounds}):
+        pays = [float(one.pay) for one in rounds if one.slot == name and one.pay is not None]
+        if not pays:
+            continue
+        mean = sum(pays) / len(pays)
+        spread = (sum((one - mean) ** 2 for one in pays) / (len(pays) - 1)) ** 0.5 if len(pays) > 1 else 0.0
+        found.append(
+            {
+                "slot": name,
+                "rounds": len(pays),
+                "sum": sum(pays),
+                "mean": mean,
+                "sharpe": mean / spread if spread else None,
+                "best": max(pays),
+                "worst": min(pays),
+            }
+        )
+    return found

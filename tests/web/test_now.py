@@ -1,0 +1,93 @@
+"""What the page Now makes of rounds, champions and live scores."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.web._now import STRIP, champions_now, slots_now, totals
+
+NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+
+
+def row(number, slot="mixer", state="confirmed", **more):
+    return {"round": number, "slot": slot, "state": state, "failure": None, "confirmed_at": None, **more}
+
+
+def about(*rows, number=1405, is_open=True):
+    return {"rounds": list(rows), "last_seen_round": {"number": number, "open": is_open}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "state", "tone"),
+    [
+        ([row(1405)], "confirmed", "good"),
+        ([row(1405, state="refused")], "refused", "bad"),
+        ([row(1405, state="missed")], "missed", "bad"),
+        ([row(1405, state="paused")], "paused", ""),
+        ([row(1405, state="open")], "not in yet", ""),
+        ([row(1404)], "not in yet", ""),
+    ],
+)
+def test_a_slot_says_whether_the_round_is_in(rows, state, tone):
+    """The newest round's state is that of its row; without one it is not in yet."""
+    (found,) = slots_now(about(*rows))
+
+    assert (found["state"], found["tone"]) == (state, tone)
+
+
+def test_a_closed_round_without_a_row_was_not_seen():
+    """After its close, a round without a row was not seen."""
+    assert slots_now(about(row(1404), is_open=False))[0]["state"] == "not seen"
+
+
+def test_a_strip_holds_the_last_rounds_oldest_first():
+    """Marks are the sign of the pay where it is known, else the state; the text has the figures."""
+    rows = [
+        row(1405),
+        row(1404, state="missed"),
+        row(1403, pay=0.06, scores={"corr60": 0.02}),
+        row(1402, pay=-0.01),
+        *(row(number) for number in range(1401, 1370, -1)),
+    ]
+
+    strip = slots_now(about(*rows))[0]["strip"]
+
+    assert len(strip) == STRIP
+    assert [one["mark"] for one in strip[-4:]] == ["lost", "won", "bad", "good"]
+    assert strip[-3]["about"] == "round 1403: confirmed, corr60 +0.0200, pay +0.0600 per NMR staked"
+
+
+def test_slots_without_a_name_and_an_empty_ledger_show_nothing():
+    """A round that concerns no slot is no slot, and a first day has none."""
+    assert slots_now(about(row(1405, slot=""))) == []
+    assert slots_now({"rounds": []}) == []
+
+
+def test_a_champion_is_shown_by_day_age_and_score(tmp_path):
+    """A manifest gives day, age and CORR; an artifact that cannot be read is shown by its id's day."""
+    folder = tmp_path / "artifacts" / "2026-11-20T070000Z-abcd"
+    folder.mkdir(parents=True)
+    made = {"created_at": (NOW - timedelta(days=4)).isoformat(), "scores": {"ensemble": {"mean": 0.031}}}
+    (folder / "manifest.json").write_text(json.dumps(made))
+
+    found, other = champions_now(tmp_path, {"standard": folder.name, "mine": "2026-11-21T070000Z-ffff"}, NOW)
+
+    assert (found["day"], found["age"], found["corr"]) == ("20 Nov 2026", 4, 0.031)
+    assert (other["day"], other["age"], other["corr"]) == ("2026-11-21", None, None)
+
+
+@given(st.lists(st.floats(-0.5, 0.5), min_size=1, max_size=30))
+def test_totals_are_those_of_the_pays(pays):
+    """Number, sum, best and worst are those of the rounds with a pay; the others are left out."""
+    rounds = [SimpleNamespace(slot="mixer", pay=one) for one in pays]
+    rounds += [SimpleNamespace(slot="mixer", pay=None), SimpleNamespace(slot="new", pay=None)]
+
+    (found,) = totals(rounds)
+
+    assert (found["rounds"], found["best"], found["worst"]) == (len(pays), max(pays), min(pays))
+    assert found["sum"] == pytest.approx(sum(pays))
+    assert found["mean"] * found["rounds"] == pytest.approx(found["sum"])
