@@ -20,6 +20,7 @@ from bot.reporting.charts import Line, line_chart
 from bot.serving.artifacts import MANIFEST
 from bot.serving.names import ENSEMBLE
 from bot.web._now import STRIP, champions_now, slots_now, totals
+from bot.web._timeline import round_state, timeline
 from bot.web.status import overview, post_mortem
 
 SHOWN = 60
@@ -94,7 +95,7 @@ class Pages:
         found = post_mortem(self._ledger_path, int(name))
         if not found["slots"] and not found["events"] and not found["failure"]:
             return None
-        return self._page("/round", f"Round {name}", one=found)
+        return self._page("/round", f"Round {name}", one=found, timeline=timeline(found), badge=round_state(found))
 
     def report(self, name: str) -> Response | None:
         """Return the stored report of an artifact; ``None`` if there is none."""

@@ -20,7 +20,7 @@ from bot.system.files import publish
 from bot.training import recipe_file
 from bot.training.training_memory import FEATURES, available_memory
 
-HEAD = f"""# Settings of the bot, written by `bot init`; the README's table describes every one. The API key and addresses of alerts
+HEAD = f"""# Settings of the bot, written by `bot init`; docs/reference/settings.md describes every one. The API key and addresses of alerts
 # are in {OWN_FOLDER}/, not here.
 """
 
