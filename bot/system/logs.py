@@ -58,7 +58,8 @@ def configure(
             _HumanRenderer() if console else structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _StandardError())),
+        # One write a line: processes of a team share standard error, and would mix the parts of their lines.
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _StandardError())),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(_StandardError())

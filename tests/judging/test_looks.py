@@ -11,6 +11,7 @@ import pytest
 from bot.judging.champion_test import EARNED, START, Comparison, Looks, Series
 from bot.judging.looks import BEGINS, Judged, keep_look, read_looks
 from bot.judging.promotion import Decision
+from bot.record import database
 from bot.record.ledger import Ledger
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -133,11 +134,14 @@ def test_a_damaged_row_stops_no_retrain(ledger, lead):
 
 def test_the_looks_of_an_earlier_ledger_begin(ledger):
     """A ledger of the schema before has no looks; it is read as such and brought up to date by the first one."""
-    with closing(sqlite3.connect(ledger)) as database:
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        database.execute("DROP TABLE look")
-        database.execute(f"PRAGMA user_version = {version - 1}")
-        database.commit()
+    scripts = database._MIGRATIONS
+    before = next(place for place, script in enumerate(scripts) if "CREATE TABLE look" in script)
+    ledger.unlink(missing_ok=True)
+    with closing(sqlite3.connect(ledger)) as earlier:
+        for script in scripts[:before]:
+            earlier.executescript(script)
+        earlier.execute(f"PRAGMA user_version = {before}")
+        earlier.commit()
     first = read_looks(ledger, compared())
     keep_look(ledger, judged(compared(), first), at=NOW)
 
