@@ -166,12 +166,12 @@ class State:
         """
         if recipe is not None:
             return self._artifacts.champions(recipe)[0]
-        known = sorted(path.stem for path in (self._artifacts.root / "champions").glob("*.json"))
+        known = self._artifacts.all_champions()
         if len(known) > 1:
             raise BadConfig(f"{len(known)} recipes have a champion; name one of {', '.join(known)}")
         if not known:
             raise NoChampion(f"no artifact in {self._artifacts.root} was promoted; run `bot retrain` first")
-        return self._artifacts.champions(known[0])[0]
+        return next(iter(known.values()))
 
     def predict(
         self,

@@ -11,9 +11,10 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from bot import __version__
+from bot.features.preprocess import Preprocess
 from bot.members import registry
 from bot.members.registry import Model, ScoreModel, Source
 from bot.members.rows import EraRows, HistoryInput, Scores
@@ -38,23 +41,29 @@ log = structlog.get_logger()
 @dataclass(kw_only=True)
 class ModelScores:
     """
-    Kept scores of one model.
+    Kept scores of one model, whatever its members are called.
 
     Attributes:
         path: File of the scores.
-        source: The model.
+        preprocess: Preprocessing of the rows.
         history: History that the model reads; ``None`` where it reads none.
     """
 
     path: Path
-    source: Source
+    preprocess: Preprocess
     history: HistoryInput | None
     _known: Mapping[str, Scores] = field(default_factory=dict)
     _new: dict[str, Scores] = field(default_factory=dict)
 
-    def score(self, model: Model, rows: EraRows) -> Mapping[str, Scores]:
-        """Return the scores of each member, from before where these rows were scored. Shape ``(rows,)`` each."""
-        names = [one.name for one in self.source.unit.members]
+    def score(self, names: Sequence[str], model: Model, rows: EraRows) -> Mapping[str, Scores]:
+        """
+        Return the scores of each member, from before where these rows were scored. Shape ``(rows,)`` each.
+
+        Args:
+            names: The members, in the order of the model's outputs.
+            model: The model.
+            rows: Rows of one era.
+        """
         key = self._digest(rows)
         held = self._find(key)
         if held is None or held.shape != (len(names), rows.count):
@@ -74,7 +83,7 @@ class ModelScores:
 
     def _digest(self, rows: EraRows) -> str:
         """Return the digest of everything that a model may read of some rows."""
-        prepared = rows.prepared(self.source.preprocess)
+        prepared = rows.prepared(self.preprocess)
         window = None if self.history is None else rows.window(self.history)
         digest = hashlib.blake2b(digest_size=16)
         for values in (prepared.features, prepared.engineered, window, rows.benchmark):
@@ -121,7 +130,7 @@ class KeptScores:
             return None
         begin = f"{source.prefix}{owner.name}"
         content = {
-            "versions": [kind.version, version("numerai-bot"), version("onnxruntime")],
+            "versions": [kind.version, __version__, version("onnxruntime")],
             "kind": owner.kind,
             "options": asdict(owner.options),
             "targets": [one.target for one in source.unit.members],
@@ -137,9 +146,9 @@ class KeptScores:
             history = HistoryInput(features=source.preprocess.features, targets=needs.history, lookback=needs.lookback)
             path = self.folder / f"{key}.npz"
             self._open[key] = ModelScores(
-                path=path, source=source, history=history if needs.history else None, _known=_read(path)
+                path=path, preprocess=source.preprocess, history=history if needs.history else None, _known=_read(path)
             )
-        return self._open[key].score
+        return partial(self._open[key].score, [one.name for one in source.unit.members])
 
     def save(self) -> None:
         """Write new scores, and remove old ones; a disk that is full costs the scores only."""

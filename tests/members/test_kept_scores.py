@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,24 @@ def test_another_model_is_scored(tmp_path: Path, change: dict[str, Any]) -> None
     scored(kept, source(tmp_path / "b", **change), model, rows())
 
     assert model.calls == 2
+
+
+def test_an_equal_model_of_another_name_has_scores_by_its_own_name(tmp_path: Path) -> None:
+    """A member that was renamed takes the scores of the same model, by the name that it has now."""
+    kept = KeptScores(folder=tmp_path / "kept")
+    first, second = source(tmp_path / "model"), source(tmp_path / "model")
+    owner = replace(second.unit.owner, name="renamed")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "renamed.json").write_bytes(b"weights")
+    renamed = replace(second, unit=Unit(owner=owner), folder=tmp_path / "other")
+    before, after = kept.of(first), kept.of(renamed)
+    assert before is not None
+    assert after is not None
+    model = Counting()
+
+    assert {*before(model, rows())} == {"mine"}
+    assert {*after(model, rows())} == {"renamed"}
+    assert model.calls == 1
 
 
 @pytest.mark.parametrize("kind", ["benchmark", "onnx", "command"])
