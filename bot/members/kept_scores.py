@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from bot import __version__
 from bot.features.preprocess import Preprocess
 from bot.members import registry
 from bot.members.registry import Model, ScoreModel, Source
@@ -130,7 +129,7 @@ class KeptScores:
             return None
         begin = f"{source.prefix}{owner.name}"
         content = {
-            "versions": [kind.version, __version__, version("onnxruntime")],
+            "versions": [kind.version, version("numerai-bot"), version("onnxruntime")],
             "kind": owner.kind,
             "options": asdict(owner.options),
             "targets": [one.target for one in source.unit.members],
