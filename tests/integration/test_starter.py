@@ -79,7 +79,7 @@ def test_starter_fills_the_round_and_is_marked(first_day):
     assert "recipe 'own' has no champion yet" in receipt.passed_over
     assert (seen["rung"], seen["artifact"]) == ("starter", receipt.artifact)
     pages = Pages(first_day.state, first_day.state / "ledger.sqlite")
-    assert b">starter</td>" in pages.now().body
+    assert b">starter<small>" in pages.now().body
     assert b"filled by starter: recipe &#39;own&#39; has no champion yet" in pages.round(str(FIRST_ROUND)).body
 
 
