@@ -138,7 +138,7 @@ def _unjust(
     """Yield what is wrong with the choice of the fallback."""
     for better in champions[: champions.index(entry.artifact)]:
         if died[better] < (2 if case.left_s >= LONG_S else 1):
-            yield f"{better} ({ways[better]}) was passed over after {died[better]} deaths"
+            yield f"{better} ({ways[better]}) was passed over after {died[better]} deaths: {entry.passed_over}"
         if better not in entry.passed_over:
             yield f"{better} is not named in {entry.passed_over!r}"
     if max(died.values(), default=0) > 2:

@@ -74,9 +74,12 @@ class Impatience:
         self._alarm_s = seconds
 
     def Timer(self, _seconds: float, function: Callable[..., None], about: tuple[object, ...]) -> threading.Thread:  # noqa: N802
-        """Stand in for the timer of a scoring."""
-        timer = threading.Thread(target=lambda: self._hung.wait() and function(*about), daemon=True)
-        timer.cancel = lambda: None
+        """Stand in for the timer of a scoring; as with a real one, a cancelled timer does not run."""
+        cancelled = threading.Event()
+        timer = threading.Thread(
+            target=lambda: self._hung.wait() and not cancelled.is_set() and function(*about), daemon=True
+        )
+        timer.cancel = cancelled.set
         return timer
 
 
