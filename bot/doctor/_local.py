@@ -180,7 +180,7 @@ def _packages(names: tuple[str, ...]) -> Iterator[Check]:
 
 
 def _absent_packages() -> list[str]:
-    return [name for name in ("torch", "onnx", "onnxscript", "polars") if importlib.util.find_spec(name) is None]
+    return [name for name in ("torch", "onnx", "polars") if importlib.util.find_spec(name) is None]
 
 
 def _ledger(settings: Settings) -> Iterator[Check]:

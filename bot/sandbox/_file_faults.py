@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
@@ -88,7 +89,14 @@ def _changed_live(content: Content | None, fault: Fault | None, tournament: Tour
     return content if schema is None else Content.of(mutate(content.path, schema, features=_small(tournament)))
 
 
-def send(wire: Wire, delivery: Delivery, closing: threading.Event, bytes_per_s: float | None = None) -> None:
+def send(
+    wire: Wire,
+    delivery: Delivery,
+    closing: threading.Event,
+    bytes_per_s: float | None = None,
+    *,
+    on_bytes: Callable[[int], None] = lambda _count: None,
+) -> None:
     """
     Send a delivery; close the connection if a part of it is left out.
 
@@ -97,6 +105,7 @@ def send(wire: Wire, delivery: Delivery, closing: threading.Event, bytes_per_s: 
         delivery: The delivery.
         closing: Event that ends every wait.
         bytes_per_s: Most bytes a second; ``None`` for full speed.
+        on_bytes: Called with the number of the next bytes before they are sent.
     """
     body = delivery.reply.body
     wire.head(delivery.reply.status, len(body) if delivery.length else None, delivery.reply.headers)
@@ -107,7 +116,9 @@ def send(wire: Wire, delivery: Delivery, closing: threading.Event, bytes_per_s: 
     for start in range(0, delivery.sent, step):
         if pause_s and closing.wait(pause_s):
             break
-        wire.body(bytes(body[start : min(start + step, delivery.sent)]))
+        piece = bytes(body[start : min(start + step, delivery.sent)])
+        on_bytes(len(piece))
+        wire.body(piece)
     if delivery.sent < len(body):
         wire.close_connection = True
 

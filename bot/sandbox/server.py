@@ -229,8 +229,10 @@ class _Handler(BaseHTTPRequestHandler):
             fault=fault,
             tournament=self.sandbox.tournament,
         )
-        self.sandbox.file_bytes += delivery.sent
-        send(self, delivery, self.sandbox.closing, self.sandbox.bytes_per_s)
+        send(self, delivery, self.sandbox.closing, self.sandbox.bytes_per_s, on_bytes=self._count)
+
+    def _count(self, count: int) -> None:
+        self.sandbox.file_bytes += count
 
     def do_PUT(self) -> None:
         content = self._body()

@@ -25,7 +25,7 @@ Array = npt.NDArray[np.generic]
 
 
 def record(network: "Network | SeedAverage", path: Path) -> None:
-    """Record the initializer of each weight of *network* in an exported file, and add the missing ones."""
+    """Record the config of *network* and the initializer of each weight in an exported file, and add the missing ones."""
     model = onnx.load(path)
     places: dict[tuple[tuple[int, ...], bytes], str] = {}
     for initializer in model.graph.initializer:
@@ -42,9 +42,8 @@ def record(network: "Network | SeedAverage", path: Path) -> None:
         else:
             model.graph.initializer.append(numpy_helper.from_array(value, f"weight.{name}"))
             found[name] = (f"weight.{name}", False)
-    onnx.helper.set_model_props(
-        model, {**{entry.key: entry.value for entry in model.metadata_props}, WEIGHTS_KEY: json.dumps(found)}
-    )
+    config = json.dumps(network.config.to_json(), sort_keys=True)
+    onnx.helper.set_model_props(model, {CONFIG_KEY: config, WEIGHTS_KEY: json.dumps(found)})
     onnx.save(model, path)
 
 

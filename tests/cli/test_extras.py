@@ -11,7 +11,7 @@ SCRIPT = """
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name in ("torch", "onnx", "onnxscript", "optuna", "polars", "cloudpickle", "cryptography", "graphql", "mcp", "mcp_types"):
+        if name in ("torch", "onnx", "optuna", "polars", "cloudpickle", "cryptography", "graphql", "mcp", "mcp_types"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
 from bot.cli.main import main

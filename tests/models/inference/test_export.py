@@ -73,20 +73,6 @@ def test_the_file_stands_alone(exported):
     assert b".py" not in path.read_bytes()
 
 
-def test_a_second_network_of_one_config_is_written_as_if_it_were_the_first(exported, tmp_path):
-    """The graph is traced once for a config; each network's file has the weights of that network, byte for byte."""
-    second = network()
-    with torch.no_grad():
-        for weight in second.parameters():
-            weight.add_(0.01)
-    export(second, tmp_path / "after.onnx", rows=300)
-    export_module._TRACED.clear()
-    export(second, tmp_path / "alone.onnx", rows=300)
-
-    assert (tmp_path / "after.onnx").read_bytes() == (tmp_path / "alone.onnx").read_bytes()
-    assert (tmp_path / "after.onnx").read_bytes() != exported[0].read_bytes()
-
-
 def test_the_config_travels_in_the_file(exported):
     """Metadata under ``network`` gives the config back."""
     path, _ = exported
