@@ -27,7 +27,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from measure import save
+from measure import ProcessTree, save
 
 if TYPE_CHECKING:
     from bot.sandbox.server import Sandbox
@@ -64,41 +64,6 @@ def world_size(scale: float) -> "WorldSize":
         signal=small.signal * 2,
         factors=small.factors,
     )
-
-
-class Tree:
-    """CPU seconds and memory of a process and its descendants, read from /proc."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid, self._tick = pid, os.sysconf("SC_CLK_TCK")
-        self.peak_mib = 0.0
-
-    def cpu_s(self) -> float:
-        """Return the CPU seconds of all that run, and of those that have ended and were waited for."""
-        return sum(sum(map(int, fields[11:15])) for _, fields in self._stats()) / self._tick
-
-    def look(self) -> None:
-        """Note the largest anonymous memory of one process."""
-        for pid, _ in self._stats():
-            try:
-                text = Path(f"/proc/{pid}/status").read_text()
-                self.peak_mib = max(self.peak_mib, float(text.split("RssAnon:")[1].split()[0]) / 1024)
-            except (OSError, IndexError):
-                continue
-
-    def _stats(self) -> list[tuple[int, list[str]]]:
-        """Return the fields of ``stat`` after the name, of the process and of each descendant."""
-        found: dict[int, list[str]] = {}
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                text = path.read_text()
-            except OSError:
-                continue
-            found[int(path.parent.name)] = text.rpartition(")")[2].split()
-        family = {self._pid}
-        while grown := {pid for pid, fields in found.items() if int(fields[1]) in family} - family:
-            family |= grown
-        return [(pid, found[pid]) for pid in family if pid in found]
 
 
 class State:
@@ -195,7 +160,7 @@ def follow(
     daemon: subprocess.Popen[bytes], sandbox: "Sandbox", state: State, limit_s: float
 ) -> Iterator[dict[str, Any]]:
     """Print and yield a row for each step when it has happened; end this process where one does not happen in time."""
-    tree, waiting, began = Tree(daemon.pid), state.steps(), time.monotonic()
+    tree, waiting, began = ProcessTree(daemon.pid), state.steps(), time.monotonic()
     cpu_s, fetched = 0.0, 0
     while waiting:
         time.sleep(LOOK_S)
