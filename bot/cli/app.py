@@ -6,14 +6,14 @@ import typer
 
 from bot import __version__
 from bot.cli._groups import Grouped
-from bot.cli._unset_options import leave_unset_options
+from bot.cli._unconverted_options import leave_unconverted_options
 from bot.cli.agents import commands as agents
 from bot.cli.data import commands as data
 from bot.cli.everyday import commands as everyday
 from bot.cli.models import commands as models
 from bot.cli.research import commands as research
 
-leave_unset_options()
+leave_unconverted_options()
 app = typer.Typer(
     cls=Grouped,
     add_completion=True,

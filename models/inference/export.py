@@ -166,7 +166,7 @@ def _quiet() -> Iterator[None]:
         for notice in ("You are using the legacy TorchScript-based ONNX export", "The feature will be removed"):
             warnings.filterwarnings("ignore", notice, DeprecationWarning)
         # A size that is no constant would fail the comparison, which scores batches of six sizes.
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
         yield
 
 
