@@ -1,4 +1,4 @@
-"""The figures of an evaluation in words: the decision in one sentence, and what the scores show."""
+"""Figures in words: the decision on an artifact in one sentence, what its scores show, and what a comparison shows."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,9 @@ from bot.reporting.chart_axes import format_number
 from bot.serving.names import ENSEMBLE
 
 CONTRIBUTIONS = {"bmc": "the benchmark model (BMC)", "mmc": "the meta model (MMC)"}
+
+CERTAIN = 2.0
+"""Errors from which a difference is called more than noise: two-sided 5 %."""
 
 
 def decision_sentence(decision: Mapping[str, Any]) -> str:
@@ -45,6 +48,22 @@ def score_sentences(figures: Mapping[str, Any]) -> list[str]:
     if 0 < corr["recent"]["eras"] < corr["eras"]:
         newest, side = corr["recent"], "lower" if corr["recent"]["mean"] < corr["mean"] else "higher"
         found.append(f"In the newest {newest['eras']} eras the mean CORR is {_number(newest)}, {side} than in all.")
+    return found
+
+
+def comparison_sentences(figures: Mapping[str, Any]) -> list[str]:
+    """Return for each pair of recipes which one pays more an era, and whether that is more than noise."""
+    found = []
+    for one in figures["differences"]:
+        if one["score"] != "pay" or not _known(one["mean"], one["error"]) or not one["error"]:
+            continue
+        side = "more" if one["mean"] >= 0 else "less"
+        errors = abs(one["mean"]) / one["error"]
+        noise = "more than noise" if errors >= CERTAIN else "within noise"
+        found.append(
+            f"{one['late']} pays {format_number(abs(one['mean']))} {side} an era than {one['early']}:"
+            f" {errors:.1f} errors, {noise}."
+        )
     return found
 
 

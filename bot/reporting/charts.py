@@ -159,7 +159,7 @@ def line_chart(
         about |= {"x": list(grid.x), "range": [x[0], x[-1]] if x else []}
     plot = (
         f'<div class="plot" tabindex="0" role="group" aria-label="{escape(title)}">'
-        f"{_marks('y', y_marks(ticks))}{_svg(series, grid.width, grid.height)}{_marks('x', x_marks(labels, x))}</div>"
+        f"{_marks('y', y_marks(ticks))}{_marks('x', x_marks(labels, x))}{_svg(series, grid.width, grid.height)}</div>"
     )
     body = _legend(lines) + plot + _title("across", across) + _data(about)
     return _figure(title, Markup(body), note, kind="lines")  # noqa: S704 - all parts are escaped
@@ -253,7 +253,8 @@ def heat_chart(
         f"{_scale(min(finite), full, decimals)}"
         f"{_data({'columns': list(columns), 'values': rounded, 'decimals': decimals})}"
     )
-    return _figure(title, Markup(body), note, kind="heat")  # noqa: S704 - all parts are escaped
+    kinds = "heat numbered" if numbered else "heat"
+    return _figure(title, Markup(body), note, kind=kinds)  # noqa: S704 - all parts are escaped
 
 
 def _figure(title: str, body: Markup, note: str, kind: str = "empty") -> Markup:
@@ -292,7 +293,11 @@ def _grid(labels: Sequence[str], x: Floats, ticks: Floats, decimals: int) -> _Gr
         return _Grid(x=[round(at) for at in scale(x, UNEVEN)], width=UNEVEN, low=low, high=high, digits=digits)
     single = len(labels) == 1
     return _Grid(
-        x=[1] if single else range(len(labels)), width=2 if single else len(labels) - 1, low=low, high=high, digits=digits
+        x=[1] if single else range(len(labels)),
+        width=2 if single else len(labels) - 1,
+        low=low,
+        high=high,
+        digits=digits,
     )
 
 
@@ -379,7 +384,11 @@ def _heat_paths(values: Sequence[Floats], full: float) -> list[str]:
 
 def _cells(values: Sequence[Floats], decimals: int) -> str:
     """Return the numbers of a heat chart as text over its cells."""
-    cells = (f"<span>{format_number(value, decimals) if math.isfinite(value) else ''}</span>" for row in values for value in row)
+    cells = (
+        f"<span>{format_number(value, decimals) if math.isfinite(value) else ''}</span>"
+        for row in values
+        for value in row
+    )
     return f'<div class="cells">{"".join(cells)}</div>'
 
 

@@ -238,8 +238,8 @@ def _correlation_chart(figures: Figures) -> Markup:
     order += [name for name in names if name not in order]
     values = [[1.0 if a == b else pairs.get((a, b), pairs.get((b, a), math.nan)) for b in order] for a in order]
     note = "mean rank correlation within eras"
-    axes = {"down": "model", "across": "model"}
-    return heat_chart("Correlation between members", order, order, values, limit=1.0, note=note, **axes)
+    title = "Correlation between members"
+    return heat_chart(title, order, order, values, limit=1.0, note=note, down="model", across="model")
 
 
 def _bin_chart(figures: Figures) -> Markup:
@@ -268,8 +268,10 @@ def _exposure_chart(figures: Figures) -> Markup:
     values = [[float(np.mean(_floats(series)[part])) for part in parts] for series in groups.values()]
     labels = [eras[part[0]] if len(part) == 1 else f"{eras[part[0]]} to {eras[part[-1]]}" for part in parts]
     note = "root mean square correlation of the ensemble with the group's features"
-    axes = {"down": "group", "across": "era", "under": [eras[part[0]] for part in parts]}
-    return heat_chart("Exposure to groups", list(groups), labels, values, decimals=3, note=note, **axes)
+    first, title = [eras[part[0]] for part in parts], "Exposure to groups"
+    return heat_chart(
+        title, list(groups), labels, values, decimals=3, note=note, down="group", across="era", under=first
+    )
 
 
 def _group_regime_chart(figures: Figures) -> Markup:
@@ -278,9 +280,9 @@ def _group_regime_chart(figures: Figures) -> Markup:
     columns = ["low", "middle", "high"]
     values = [[_float(level["scores"][ENSEMBLE]["mean"]) for level in one["levels"]] for one in regimes]
     note = "CORR of the ensemble in thirds of the eras"
-    axes = {"down": "group", "across": "third of the eras by exposure to the group"}
-    names = [one["name"] for one in regimes]
-    return heat_chart("CORR by exposure to a group", names, columns, values, decimals=3, note=note, **axes)
+    across = "third of the eras by exposure to the group"
+    names, title = [one["name"] for one in regimes], "CORR by exposure to a group"
+    return heat_chart(title, names, columns, values, decimals=3, note=note, down="group", across=across)
 
 
 def _lines(series: Mapping[str, Floats], change: Callable[[Floats], Floats]) -> list[Line]:
