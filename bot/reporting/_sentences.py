@@ -10,7 +10,7 @@ from bot.serving.names import ENSEMBLE
 CONTRIBUTIONS = {"bmc": "the benchmark model (BMC)", "mmc": "the meta model (MMC)"}
 
 CERTAIN = 2.0
-"""Errors from which a difference is called more than noise: two-sided 5 %."""
+"""Standard errors from which a difference is called more than noise: two-sided 5 %."""
 
 
 def decision_sentence(decision: Mapping[str, Any]) -> str:
@@ -59,10 +59,10 @@ def comparison_sentences(figures: Mapping[str, Any]) -> list[str]:
             continue
         side = "more" if one["mean"] >= 0 else "less"
         errors = abs(one["mean"]) / one["error"]
-        noise = "more than noise" if errors >= CERTAIN else "within noise"
+        noise = "more than noise" if errors >= CERTAIN else "which may be noise"
         found.append(
-            f"{one['late']} pays {format_number(abs(one['mean']))} {side} an era than {one['early']}:"
-            f" {errors:.1f} errors, {noise}."
+            f"{one['late']} pays {format_number(abs(one['mean']))} {side} per era than {one['early']};"
+            f" that is {errors:.1f} standard errors, {noise}."
         )
     return found
 

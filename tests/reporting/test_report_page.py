@@ -113,6 +113,13 @@ def test_the_benchmark_has_a_row_beside_the_members():
     assert "benchmark model<" not in older
 
 
+def test_a_comparison_says_which_recipe_pays_more(comparison_path):
+    """The page begins with the difference in pay and whether it is more than noise."""
+    html = comparison_path.read_text()
+
+    assert "contribution pays 0.0100 less per era than standard; that is 5.0 standard errors, more than noise." in html
+
+
 def test_no_card_is_empty():
     """Without champion, network, contribution and drift the page has neither their cards nor their sections."""
     content = evaluation(champion=False, network=False)
