@@ -87,7 +87,9 @@ def healthy(season: Season) -> None:
     season.expect("every panel but Problems has data", lambda: season.watch.empty_panels() == ["Problems"])
     for title, asked in panels().items():
         found = [one for expression in asked for one in season.watch.query(expression)]
-        labels = [next((v for k, v in one["labels"].items() if k in ("state", "stage", "gate", "chore")), "") for one in found]
+        labels = [
+            next((v for k, v in one["labels"].items() if k in ("state", "stage", "gate", "chore")), "") for one in found
+        ]
         values = ", ".join(f"{label} {one['value']:.6g}".strip() for label, one in zip(labels, found, strict=True))
         season.say(f"panel {title}", values or "nothing")
     season.expect("no alert fires", lambda: not season.watch.firing())
@@ -96,7 +98,9 @@ def healthy(season: Season) -> None:
 def drifted(season: Season) -> None:
     """A round whose live features are partly constant is sent, with an alert; the next one ends it."""
     faults = season.installation.sandbox.faults
-    faults.add(Fault(operation="rounds", kind="schema_change", message="some_missing", seconds=ROUND.total_seconds() / 2))
+    faults.add(
+        Fault(operation="rounds", kind="schema_change", message="some_missing", seconds=ROUND.total_seconds() / 2)
+    )
     season.play(14)
     season.fires("FeaturesDrifted")
 
