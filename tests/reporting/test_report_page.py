@@ -145,6 +145,11 @@ def test_page_refers_to_nothing_outside_itself():
     assert "default-src 'none'" in html
 
 
+def test_nothing_moves():
+    """The page has no animation and no transition, so a reader who wants less motion has none."""
+    assert not re.search(r"animation|transition|smooth|setInterval|requestAnimationFrame", report_page.render_page(evaluation()))
+
+
 def test_foreign_names_stay_text():
     """Names and reasons in the data cannot add elements to the page."""
     content = evaluation()
