@@ -147,7 +147,9 @@ def test_page_refers_to_nothing_outside_itself():
 
 def test_nothing_moves():
     """The page has no animation and no transition, so a reader who wants less motion has none."""
-    assert not re.search(r"animation|transition|smooth|setInterval|requestAnimationFrame", report_page.render_page(evaluation()))
+    assert not re.search(
+        r"animation|transition|smooth|setInterval|requestAnimationFrame", report_page.render_page(evaluation())
+    )
 
 
 def test_foreign_names_stay_text():

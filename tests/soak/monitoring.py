@@ -26,8 +26,8 @@ from tests.harness.process import Running, running, until
 from tests.soak.stage import trained
 
 ROUND = timedelta(hours=12)
-AGE = ROUND * 10
-"""Age of the first round: more than the four days of NothingConfirmedForLong."""
+AGE = ROUND * 13
+"""Age of the first round, more than the four days of NothingConfirmedForLong; the last round of ``healthy`` is today's."""
 
 HASTEN, LIMIT_S = 60.0, 240.0
 CLOSED = "json://127.0.0.1:9/"
@@ -51,9 +51,13 @@ class Season:
         return FIRST_ROUND + place
 
     def play(self, place: int) -> None:
-        """Let the bot confirm a round."""
-        number = self.to_round(place)
+        """Let the bot confirm a round, and Prometheus see it."""
+        number, asked = (
+            self.to_round(place),
+            'numerai_bot_stage_seconds{stage="deliver"} and on() numerai_bot_round_number',
+        )
         self.bot.confirmed(self.schedule, number, limit_s=LIMIT_S)
+        until(lambda: self.watch.query(f"{asked} == {number}"), LIMIT_S, f"round {number} is not in Prometheus")
         self.say(f"round {number} confirmed", sorted(self.watch.firing()) or "no alert")
 
     def expect(self, what: str, look: Callable[[], object]) -> None:
@@ -78,7 +82,7 @@ class Season:
 
 
 def healthy(season: Season) -> None:
-    """Rounds of five days ago fire one alert; the first of today ends it, and every panel has data."""
+    """A round of six days ago fires one alert; the first of today ends it, and every panel has data."""
     season.play(0)
     season.fires("NothingConfirmedForLong")
     for place in range(10, 14):
@@ -130,7 +134,7 @@ def stopped(season: Season) -> None:
 
 @contextmanager
 def played(world: World, artifacts: Path, root: Path) -> Iterator[Season]:
-    """Run a bot beside a tournament whose first round opened five days ago, and a Prometheus that watches it."""
+    """Run a bot beside a tournament whose first round opened six days ago, and a Prometheus that watches it."""
     first = datetime.now(UTC) - AGE
     schedule = Schedule.every(ROUND, window=ROUND - timedelta(seconds=1), first_round=FIRST_ROUND, first_open=first)
     shutil.copytree(artifacts, root / "state" / "artifacts")
