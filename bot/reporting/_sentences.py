@@ -1,7 +1,7 @@
 """Figures in words: the decision on an artifact in one sentence, what its scores show, and what a comparison shows."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from bot.reporting.chart_axes import format_number
@@ -95,7 +95,7 @@ def beside(figures: Mapping[str, Any]) -> dict[str, Any]:
     return rows | {f"{ENSEMBLE} less {names.get(name, name)}": one for name, one in differences.items()}
 
 
-def sections(figures: Mapping[str, Any], charts: Sequence[str]) -> list[tuple[str, str]]:
+def sections(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return anchor and name of every section of the page that has content."""
     known = {
         "decision": "Decision",
@@ -104,7 +104,7 @@ def sections(figures: Mapping[str, Any], charts: Sequence[str]) -> list[tuple[st
         "members": "Members",
         "importance": "Importance",
         "exposure": "Exposure",
-        "calibration": "Calibration" if "calibration" in charts else "Tenths",
+        "calibration": "Calibration",
         "losses": "Worst eras",
         "drift": "Drift" if figures["drift"] else "",
         "missing": "Not computed" if figures["not_computed"] else "",

@@ -57,7 +57,7 @@ def render_page(figures: Figures) -> str:
         decided=decision_sentence(figures["decision"]),
         reading=score_sentences(figures),
         beside=beside(figures),
-        sections=sections(figures, list(charts)),
+        sections=sections(figures),
     )
 
 
