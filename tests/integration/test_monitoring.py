@@ -20,7 +20,6 @@ pytestmark = [
 ]
 
 ROUND = timedelta(minutes=30)
-HASTEN = 60.0
 
 
 @pytest.fixture
@@ -35,11 +34,11 @@ def season(world_folder, trained, tmp_path):
 
 
 @contextmanager
-def watched(season):
-    """Run the bot, and a Prometheus that has scraped it."""
+def watched(season, *, hasten=1.0):
+    """Run the bot, and a Prometheus that has scraped it; alerts wait as long as their rules say, divided by *hasten*."""
     with running(season) as bot:
         started = until(lambda: bot.events("web.started"), LIMIT_S, "the pages are not served")
-        with prometheus(season.root / "prometheus", started[0]["port"], hasten=HASTEN) as found:
+        with prometheus(season.root / "prometheus", started[0]["port"], hasten=hasten) as found:
             yield bot, found
 
 
@@ -49,14 +48,14 @@ def test_every_panel_shows_a_healthy_bot_and_no_alert_fires(season):
         bot.confirmed(season.sandbox.tournament.schedule, FIRST_ROUND, limit_s=LIMIT_S)
         until(lambda: found.empty_panels() == ["Problems"], LIMIT_S, "a panel has no data")
 
-        assert set(found.rules().values()) == {"ok"}
+        until(lambda: set(found.rules().values()) == {"ok"}, LIMIT_S, "a rule is not evaluated")
         assert found.firing() == set()
 
 
 def test_alerts_fire_for_a_missed_round_and_a_stopped_bot(season):
     """A round that no model can score fires its alert and shows as a problem; a bot that ends fires another."""
     shutil.move(season.state / "artifacts", season.root / "hidden")
-    with watched(season) as (bot, found):
+    with watched(season, hasten=60.0) as (bot, found):
         until(lambda: bot.events("round.delayed"), LIMIT_S, "the round was not looked at")
         season.sandbox.clock.advance(ROUND)
         until(lambda: {"RoundNotConfirmed", "BotUnwell"} <= found.firing(), LIMIT_S, "no alert for the missed round")
