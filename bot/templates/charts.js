@@ -81,7 +81,7 @@
     const drawn = [...plot.querySelectorAll(".x, .y")];
     const cross = make("div", "", "cross"), pick = make("div", "", "pick");
     const dots = groups.map((_, index) => make("div", "", `dot s${index % COLOURS}`));
-    let view = whole, current = null, start = null, marks = drawn;
+    let view = whole, current = null, start = null, marks = drawn, back = [];
 
     const share = (x) => (x - view.from) / (view.to - view.from);
     const valueAt = (number, index) => {
@@ -161,6 +161,10 @@
       }
       svg.before(...marks);
       figure.classList.toggle("zoomed", view !== whole);
+      if (view === whole) {
+        if (back.includes(document.activeElement)) plot.focus();
+        back.forEach((one) => one.remove());
+      } else if (back.length && !back[0].isConnected) figure.querySelector(".tool").after(...back);
     }
 
     function zoom(from, to) {
@@ -239,8 +243,8 @@
     );
     if (at.length > 2) {
       tool(figure, "in", "Zoom in", () => by(0.5));
-      tool(figure, "out", "Zoom out", () => by(2)).classList.add("back");
-      tool(figure, "whole", "Whole range", () => zoom(0, width)).classList.add("back");
+      back = [tool(figure, "out", "Zoom out", () => by(2)), tool(figure, "whole", "Whole range", () => zoom(0, width))];
+      back.forEach((one) => one.remove()); // they are there while the chart is zoomed
     }
   }
 
