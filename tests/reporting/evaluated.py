@@ -38,6 +38,14 @@ def evaluation(eras=120, *, seed=1, champion=True, network=True):
                 {"gate": "skill", "ok": True, "value": 12.3456, "limit": "at least 3.5", "message": ""},
                 {"gate": "mmc", "ok": True, "value": "not computed: <few> eras", "limit": "high", "message": ""},
                 {"gate": "drawdown", "ok": False, "value": 1.5, "limit": "at most 1", "message": ""},
+                {"gate": "like_champion", "ok": True, "value": 0.92, "limit": "at least 0.5", "message": ""},
+                {
+                    "gate": "purge",
+                    "ok": True,
+                    "value": "blocks apart",
+                    "limit": "an embargo of the longest horizon between blocks",
+                    "message": "",
+                },
             ],
         },
         "judgement": {
