@@ -343,9 +343,11 @@ class Daemon:
         slots = [slot for account in self.accounts for slot in account.slots or () if self._is_paused(slot)]
         return [slot for slot in slots if not self.ledger.settled(current.number, slot)]
 
-    def _settle(self, current: Round) -> None:
-        """Mark the round as settled if every slot is confirmed, and close its alerts."""
-        if any(account.running is not None or self._owes(account, current) for account in self.accounts):
+    def _settle(self, current: Round, *, closed: bool = False) -> None:
+        """Mark the round as settled if every slot is confirmed, and close its alerts; an open one waits for its attempts."""
+        if any(
+            (account.running is not None and not closed) or self._owes(account, current) for account in self.accounts
+        ):
             return
         self.heartbeat.mark("round", None)
         held_back = self._held_back(current)
@@ -488,7 +490,7 @@ class Daemon:
         """Forget the round; if it was not settled, alert. The alert stays open until another round is settled."""
         left = self._round
         if left is not None and not self._settled:
-            self._settle(left)
+            self._settle(left, closed=True)
         if left is not None and not self._settled:
             self._report_missed(left)
         if left is not None:

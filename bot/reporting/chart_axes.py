@@ -21,7 +21,7 @@ def format_number(value: float | None, decimals: int = 4) -> str:
 def round_ticks(values: Floats) -> list[float]:
     """Return evenly spaced round numbers that cover all *values*."""
     low, high = min(values, default=0.0), max(values, default=0.0)
-    if low == high:
+    if high - low < 1e-12:
         low, high = low - 0.5, high + 0.5
     rough = (high - low) / TICKS
     unit = 10.0 ** math.floor(math.log10(rough))

@@ -3,8 +3,11 @@ Line, bar and heat charts as HTML with inline SVG, without a library or a reques
 
 The drawing area stretches with the page, but text does not, so a chart is as legible on a phone as on a wide screen:
 labels are HTML elements placed by percentages beside an SVG that holds no text. Colours are the CSS variables of
-``templates/charts.css`` and follow the reader's light or dark mode. ``templates/charts.js`` adds a crosshair, tooltips
-and a legend that hides series; without it the charts still show their lines, bars and cells.
+``templates/charts.css`` and follow the reader's light or dark mode. ``templates/charts.js`` adds tooltips, zoom, full
+screen and a legend that hides series; without it the charts still show their lines, bars and cells.
+
+Coordinates are whole numbers. One unit of a line chart's height is a unit of the last decimal, so the script reads exact
+values from the drawn path, and a page holds each number once.
 """
 
 import json
@@ -16,8 +19,29 @@ from markupsafe import Markup, escape
 
 from bot.reporting.chart_axes import TICKS, Floats, Mark, format_number, round_ticks, scale, x_marks, y_marks
 
-WIDTH, HEIGHT = 1000, 250
-"""Size of the drawing area in SVG units; the height is also its height in CSS pixels."""
+COLOURS = 8
+"""Number of colours of lines; a ninth line has the first colour again, and is dashed."""
+
+FINE, COARSE = 1_000, 1_000_000
+"""Least and largest number of units in the height of a line chart."""
+
+UNEVEN = 100_000
+"""Units in the width of a line chart whose positions are not evenly spaced."""
+
+BAR = 24
+"""Height of a bar's row in SVG units; its width is :data:`WIDTH`."""
+
+WIDTH = 1_000
+"""Units in the width of a bar chart."""
+
+LEVELS = 20
+"""Number of strengths of a colour in a heat chart."""
+
+NUMBERED = 8
+"""Largest number of columns of a heat chart that shows its numbers."""
+
+TURNED = 4
+"""Largest number of columns whose names are not turned on a narrow screen."""
 
 _NOTHING = Markup('<p class="none">nothing to draw</p>')
 
@@ -66,6 +90,29 @@ class Bar:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Grid:
+    """Whole units of a line chart: positions from left to right, and values from *high* downwards."""
+
+    x: Sequence[int]
+    width: int
+    low: float
+    high: float
+    digits: int
+
+    @property
+    def height(self) -> int:
+        return round((self.high - self.low) * 10.0**self.digits)
+
+    def y(self, value: float) -> int:
+        return round((self.high - value) * 10.0**self.digits)
+
+
+def is_drawn(chart: Markup) -> bool:
+    """Return whether a chart has anything to draw."""
+    return not chart.startswith('<figure class="chart empty"')
+
+
 def line_chart(
     title: str,
     labels: Sequence[str],
@@ -75,6 +122,7 @@ def line_chart(
     decimals: int = 4,
     note: str = "",
     include: Floats = (0.0,),
+    across: str = "",
 ) -> Markup:
     """
     Draw series over labelled positions, such as eras.
@@ -87,39 +135,34 @@ def line_chart(
         decimals: Decimals of the values in tooltips.
         note: Text under the title.
         include: Values that the vertical axis must cover.
+        across: Title of the horizontal axis.
 
     Returns:
         A ``figure`` element.
     """
     numbers = [value for line in lines for value in (*line.values, *line.low, *line.high) if math.isfinite(value)]
-    ticks = round_ticks([*numbers, *include])
     if not numbers or not labels:
         return _figure(title, _NOTHING, note)
-    positions = scale(x or range(len(labels)), WIDTH)
-    low, high = ticks[0], ticks[-1]
-
-    def at(value: float) -> float:
-        return HEIGHT * (1 - (value - low) / (high - low))
-
-    rules = [_rule(at(tick), strong=tick == 0) for tick in ticks]
-    series = [_series(index, line, positions, at) for index, line in enumerate(lines)]
-    tooltips = {
-        "x": [round(position / WIDTH, 4) for position in positions],
+    ticks = round_ticks([*numbers, *include])
+    grid = _grid(labels, x, ticks, decimals)
+    series = [_series(index, line, grid) for index, line in enumerate(lines)]
+    about: dict[str, object] = {
         "labels": list(labels),
-        "low": low,
-        "high": high,
-        "decimals": decimals,
-        "series": [_tooltip_series(line, decimals) for line in lines],
+        "names": [line.name for line in lines],
+        "across": across,
+        "high": grid.high,
+        "low": grid.low,
+        "digits": grid.digits,
+        "decimals": max(min(decimals, grid.digits), 0),
     }
-    # Without "<" no text in the data can close the script element.
-    data = json.dumps(tooltips, separators=(",", ":")).replace("<", "\\u003c")
+    if x or len(labels) == 1:
+        about |= {"x": list(grid.x), "range": [x[0], x[-1]] if x else []}
     plot = (
-        f'<div class="plot" tabindex="0" role="img" aria-label="{escape(title)}">'
-        f"{_svg([*rules, *series], WIDTH, HEIGHT)}"
-        f"{_marks('y', y_marks(ticks))}{_marks('x', x_marks(labels, x))}</div>"
-        f'<script type="application/json">{data}</script>'
+        f'<div class="plot" tabindex="0" role="group" aria-label="{escape(title)}">'
+        f"{_marks('y', y_marks(ticks))}{_marks('x', x_marks(labels, x))}{_svg(series, grid.width, grid.height)}</div>"
     )
-    return _figure(title, Markup(_legend(lines) + plot), note, kind="lines")  # noqa: S704 - all parts are escaped
+    body = _legend(lines) + plot + _title("across", across) + _data(about)
+    return _figure(title, Markup(body), note, kind="lines")  # noqa: S704 - all parts are escaped
 
 
 def bar_chart(title: str, bars: Sequence[Bar], *, decimals: int = 4, note: str = "") -> Markup:
@@ -141,16 +184,24 @@ def bar_chart(title: str, bars: Sequence[Bar], *, decimals: int = 4, note: str =
     low, high = min(0.0, *numbers), max(0.0, *numbers)
     span = high - low or 1.0
 
-    def at(value: float) -> float:
-        return round(WIDTH * (value - low) / span, 1)
+    def at(value: float) -> int:
+        return round(WIDTH * (value - low) / span)
 
-    rows = []
-    for bar in bars:
-        name = f'<span class="name">{escape(bar.name)}</span>'
-        value = f'<span class="value">{format_number(bar.value, decimals)}</span>'
-        tip = escape(_bar_tooltip(bar, decimals))
-        rows.append(f'<div class="bar" tabindex="0" data-tip="{tip}">{name}{_bar(bar, at)}{value}</div>')
-    return _figure(title, Markup("".join(rows)), note, kind="bars")  # noqa: S704 - all parts are escaped
+    height = BAR * len(bars)
+    shapes = [_bar_shapes(bar, index * BAR, at) for index, bar in enumerate(bars)]
+    paths = [
+        f'<path class="{kind}" d="{drawn}"/>'
+        for kind in ("up", "down", "whisker")
+        if (drawn := "".join(one.get(kind, "") for one in shapes))
+    ]
+    zero = f'<path class="zero" d="M{at(0.0)} 0V{height}"/>'
+    values = "".join(f"<span>{format_number(bar.value, decimals)}</span>" for bar in bars)
+    area = _area(title, _svg([*paths, zero], WIDTH, height))
+    body = (
+        f'<div class="matrix" style="--rows:{len(bars)}">{_names([bar.name for bar in bars])}{area}'
+        f'<div class="values">{values}</div></div>{_data({"notes": [_bar_note(bar, decimals) for bar in bars]})}'
+    )
+    return _figure(title, Markup(body), note, kind="bars")  # noqa: S704 - all parts are escaped
 
 
 def heat_chart(
@@ -162,119 +213,189 @@ def heat_chart(
     decimals: int = 2,
     limit: float | None = None,
     note: str = "",
+    down: str = "",
+    across: str = "",
+    under: Sequence[str] = (),
 ) -> Markup:
     """
-    Draw a matrix with one colour for each sign; up to eight columns also show their numbers.
+    Draw a matrix with one colour for each sign, and its scale; up to eight columns also show their numbers.
 
     Args:
         title: Title of the chart.
         rows: Names of the rows.
-        columns: Names of the columns.
+        columns: Names of the columns in tooltips.
         values: Values row by row; NaN leaves a cell empty.
         decimals: Decimals of the numbers.
         limit: Absolute value drawn in full colour; by default the largest one in *values*.
         note: Text under the title.
+        down: Title of the vertical axis.
+        across: Title of the horizontal axis.
+        under: Names of the columns under the matrix; by default *columns*.
 
     Returns:
         A ``figure`` element.
     """
-    largest = max((abs(value) for row in values for value in row if math.isfinite(value)), default=0.0)
-    full = limit or largest or 1.0
-    cells, numbers = [], []
-    for y, row in enumerate(values):
-        for x, value in enumerate(row):
-            if not math.isfinite(value):
-                numbers.append("<span></span>")
-                continue
-            tip = f"{rows[y]} · {columns[x]}: {format_number(value, decimals)}"
-            strength = min(abs(value) / full, 1.0)
-            sign = "up" if value >= 0 else "down"
-            cells.append(
-                f'<rect class="{sign}" x="{x}" y="{y}" width="1" height="1" fill-opacity="{strength:.2f}"'
-                f' data-tip="{escape(tip)}"/>'
-            )
-            strong = ' class="strong"' if strength > 0.6 else ""
-            numbers.append(f"<span{strong}>{format_number(value, decimals)}</span>")
-    small = len(columns) <= 8
-    over = f'<div class="cells" style="--columns:{len(columns)}">{"".join(numbers)}</div>' if small else ""
-    step = 1 if small else math.ceil(len(columns) / TICKS)
-    under = _marks("x", [((index + 0.5) / len(columns), columns[index]) for index in range(0, len(columns), step)])
-    names = "".join(f"<span>{escape(name)}</span>" for name in rows)
+    finite = [value for row in values for value in row if math.isfinite(value)]
+    if not finite:
+        return _figure(title, _NOTHING, note)
+    full = limit or max(map(abs, finite)) or 1.0
+    numbered, below = len(columns) <= NUMBERED, under or columns
+    cells = _cells(values, decimals) if numbered else ""
+    step = 1 if numbered else math.ceil(len(columns) / TICKS)
+    shares = [((index + 0.5) / len(columns), below[index]) for index in range(0, len(columns), step)]
+    named = "".join(f"<span>{escape(name)}</span>" for name in below) if numbered else _marks("x", shares)
+    kind = ("every many" if len(columns) > TURNED else "every") if numbered else "some"
+    area = _area(title, _svg(_heat_paths(values, full), len(columns), len(rows)) + cells)
+    rounded = [[round(value, decimals) if math.isfinite(value) else None for value in row] for row in values]
     body = (
-        f'<div class="matrix" style="--rows:{len(rows)}"><div class="names">{names}</div>'
-        f'<div class="area">{_svg(cells, len(columns), len(rows))}{over}<div class="under">{under}</div></div></div>'
+        f'{_title("down", down)}<div class="matrix" style="--rows:{len(rows)};--columns:{len(columns)}">{_names(rows)}{area}'
+        f'<div class="under {kind}">{named}</div>{_title("across", across)}</div>'
+        f"{_scale(min(finite), full, decimals)}"
+        f"{_data({'columns': list(columns), 'values': rounded, 'decimals': decimals})}"
     )
-    return _figure(title, Markup(body), note, kind="heat")  # noqa: S704 - all parts are escaped
+    kinds = "heat numbered" if numbered else "heat"
+    return _figure(title, Markup(body), note, kind=kinds)  # noqa: S704 - all parts are escaped
 
 
 def _figure(title: str, body: Markup, note: str, kind: str = "empty") -> Markup:
-    under = Markup('<p class="note">{}</p>').format(note) if note else ""
-    return Markup('<figure class="chart {}"><figcaption>{}</figcaption>{}{}</figure>').format(kind, title, under, body)
+    below = Markup('<p class="note">{}</p>').format(note) if note else ""
+    return Markup('<figure class="chart {}"><figcaption>{}</figcaption>{}{}</figure>').format(kind, title, below, body)
 
 
 def _svg(parts: Sequence[str], width: float, height: float) -> str:
     return f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">{"".join(parts)}</svg>'
 
 
-def _rule(y: float, *, strong: bool) -> str:
-    return f'<path class="rule{" zero" if strong else ""}" d="M0 {y:.1f}H{WIDTH}"/>'
+def _data(about: object) -> str:
+    """Return what the script needs as JSON; without ``<`` no text in it can close the element."""
+    data = json.dumps(about, separators=(",", ":")).replace("<", "\\u003c")
+    return f'<script type="application/json">{data}</script>'
 
 
-def _series(index: int, line: Line, positions: Floats, at: Callable[[float], float]) -> str:
+def _title(axis: str, text: str) -> str:
+    return f'<p class="axis {axis}">{escape(text)}</p>' if text else ""
+
+
+def _names(names: Sequence[str]) -> str:
+    return f'<div class="names">{"".join(f"<span>{escape(name)}</span>" for name in names)}</div>'
+
+
+def _area(title: str, drawn: str) -> str:
+    return f'<div class="area" tabindex="0" role="group" aria-label="{escape(title)}">{drawn}</div>'
+
+
+def _grid(labels: Sequence[str], x: Floats, ticks: Floats, decimals: int) -> _Grid:
+    """Return units so that both the screen and the decimals are exact, as far as :data:`COARSE` allows."""
+    low, high = ticks[0], ticks[-1]
+    size = math.log10(high - low)
+    digits = min(max(decimals, math.ceil(math.log10(FINE) - size)), math.floor(math.log10(COARSE) - size))
+    if x:
+        return _Grid(x=[round(at) for at in scale(x, UNEVEN)], width=UNEVEN, low=low, high=high, digits=digits)
+    single = len(labels) == 1
+    return _Grid(
+        x=[1] if single else range(len(labels)),
+        width=2 if single else len(labels) - 1,
+        low=low,
+        high=high,
+        digits=digits,
+    )
+
+
+def _series(index: int, line: Line, grid: _Grid) -> str:
     """Return one line and its band as an SVG group, which the legend shows and hides."""
-    style = " dashed" if line.dashed else ""
+    style = " dashed" if line.dashed or index >= COLOURS else ""
     hidden = "" if line.shown else ' hidden=""'
-    path = f'<path class="line{style}" d="{_path(positions, line, at)}"/>'
-    return f'<g class="s{index}" data-series="{index}"{hidden}>{_band(positions, line, at)}{path}</g>'
+    stretches = _stretches(line, grid)
+    alone = "".join(_path(one) for one in stretches if len(one) == 1)
+    dots = f'<path class="alone" d="{alone}"/>' if alone else ""
+    path = f'<path class="line{style}" d="{"".join(map(_path, stretches))}"/>'
+    return f'<g class="s{index % COLOURS}" data-series="{index}"{hidden}>{_band(line, grid)}{path}{dots}</g>'
 
 
-def _tooltip_series(line: Line, decimals: int) -> dict[str, object]:
-    values = [round(value, decimals) if math.isfinite(value) else None for value in line.values]
-    return {"name": line.name, "values": values}
-
-
-def _path(positions: Floats, line: Line, at: Callable[[float], float]) -> str:
-    """Return an SVG path with a gap where a value is NaN; a single value between gaps is a short dash."""
-    drawn, pen = [], "M"
-    for x, value in zip(positions, line.values, strict=True):
+def _stretches(line: Line, grid: _Grid) -> list[list[tuple[int, int]]]:
+    """Return the points of every unbroken stretch of a line."""
+    found: list[list[tuple[int, int]]] = []
+    broken = True
+    for x, value in zip(grid.x, line.values, strict=True):
         if not math.isfinite(value):
-            pen = pen if line.joined else "M"
+            broken = broken or not line.joined
             continue
-        drawn.append(f"{pen}{x:.1f} {at(value):.1f}")
-        if pen == "M":
-            drawn.append("h.1")
-        pen = "L"
-    return "".join(drawn)
+        if broken:
+            found.append([])
+        found[-1].append((x, grid.y(value)))
+        broken = False
+    return found
 
 
-def _band(positions: Floats, line: Line, at: Callable[[float], float]) -> str:
+def _path(points: Sequence[tuple[int, int]]) -> str:
+    """Return a path: the first point, then the distance from point to point; a single point gets a line of length 0."""
+    (x, y), *rest = points
+    drawn = [f"M{x} {y}l"]
+    for next_x, next_y in rest or [(x, y)]:
+        drawn.append(f"{next_x - x} {next_y - y} ")
+        x, y = next_x, next_y
+    return "".join(drawn).rstrip().replace(" -", "-")
+
+
+def _band(line: Line, grid: _Grid) -> str:
     edges = [
-        (x, at(low), at(high))
-        for x, low, high in zip(positions, line.low, line.high, strict=False)
+        (x, grid.y(low), grid.y(high))
+        for x, low, high in zip(grid.x, line.low, line.high, strict=False)
         if math.isfinite(low) and math.isfinite(high)
     ]
     if not edges:
         return ""
     around = [(x, high) for x, _, high in edges] + [(x, low) for x, low, _ in reversed(edges)]
-    return f'<path class="band" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in around)}Z"/>'
+    return f'<path class="band" d="{_path(around)}Z"/>'
 
 
-def _bar(bar: Bar, at: Callable[[float], float]) -> str:
-    parts = []
+def _bar_shapes(bar: Bar, top: int, at: Callable[[float], int]) -> dict[str, str]:
+    """Return the paths of a bar and its whisker by their class."""
+    shapes = {}
     if math.isfinite(bar.value):
         start, end = sorted((at(0.0), at(bar.value)))
-        sign = "up" if bar.value >= 0 else "down"
-        parts.append(f'<rect class="{sign}" x="{start}" y="3" width="{end - start:.1f}" height="14"/>')
+        shapes["up" if bar.value >= 0 else "down"] = f"M{start} {top + 5}H{end}v14H{start}z"
     if math.isfinite(bar.low) and math.isfinite(bar.high):
         low, high = at(bar.low), at(bar.high)
-        parts.append(f'<path class="whisker" d="M{low} 10H{high}M{low} 6V14M{high} 6V14"/>')
-    return _svg([*parts, f'<path class="rule zero" d="M{at(0.0)} 0V20"/>'], WIDTH, 20)
+        shapes["whisker"] = f"M{low} {top + 12}H{high}M{low} {top + 8}v8M{high} {top + 8}v8"
+    return shapes
 
 
-def _bar_tooltip(bar: Bar, decimals: int) -> str:
+def _bar_note(bar: Bar, decimals: int) -> str:
     known = math.isfinite(bar.low) and math.isfinite(bar.high)
     interval = f" ({format_number(bar.low, decimals)} to {format_number(bar.high, decimals)})" if known else ""
-    return f"{bar.name}: {format_number(bar.value, decimals)}{interval}{' · ' if bar.note else ''}{bar.note}"
+    return f"{interval}{' · ' if bar.note else ''}{bar.note}"
+
+
+def _heat_paths(values: Sequence[Floats], full: float) -> list[str]:
+    """Return one path for each sign and strength of colour; a cell is a unit square of the path of its strength."""
+    squares: dict[tuple[str, int], list[str]] = {}
+    for y, row in enumerate(values):
+        for x, value in enumerate(row):
+            if math.isfinite(value):
+                level = round(LEVELS * min(abs(value) / full, 1.0))
+                squares.setdefault(("up" if value >= 0 else "down", level), []).append(f"M{x} {y}h1v1h-1z")
+    return [
+        f'<path class="{sign}" style="--strength:{level / LEVELS:g}" d="{"".join(drawn)}"/>'
+        for (sign, level), drawn in sorted(squares.items())
+        if level
+    ]
+
+
+def _cells(values: Sequence[Floats], decimals: int) -> str:
+    """Return the numbers of a heat chart as text over its cells."""
+    cells = (
+        f"<span>{format_number(value, decimals) if math.isfinite(value) else ''}</span>"
+        for row in values
+        for value in row
+    )
+    return f'<div class="cells">{"".join(cells)}</div>'
+
+
+def _scale(least: float, full: float, decimals: int) -> str:
+    """Return the scale of a heat chart's colours, from zero if no value is negative."""
+    start = f'<span>{format_number(-full, decimals)}</span><i class="down"></i>' if least < 0 else ""
+    return f'<p class="scale">{start}<span>0</span><i class="up"></i><span>{format_number(full, decimals)}</span></p>'
 
 
 def _legend(lines: Sequence[Line]) -> str:
@@ -282,8 +403,8 @@ def _legend(lines: Sequence[Line]) -> str:
     if len(lines) == 1:
         return ""
     buttons = "".join(
-        f'<button type="button" class="s{index}{" dashed" if line.dashed else ""}" data-toggle="{index}"'
-        f' aria-pressed="{"true" if line.shown else "false"}">{escape(line.name)}</button>'
+        f'<button type="button" class="s{index % COLOURS}{" dashed" if line.dashed or index >= COLOURS else ""}"'
+        f' data-toggle="{index}" aria-pressed="{"true" if line.shown else "false"}">{escape(line.name)}</button>'
         for index, line in enumerate(lines)
     )
     return f'<div class="legend">{buttons}</div>'
@@ -291,8 +412,12 @@ def _legend(lines: Sequence[Line]) -> str:
 
 def _marks(axis: str, marks: Iterable[Mark]) -> str:
     """Return the labels of an axis; the last label of the horizontal axis ends at its position instead of centring."""
-    side = "top" if axis == "y" else "left"
+    if axis == "y":
+        return "".join(
+            f'<span class="y{"" if text.strip("0.") else " zero"}" style="top:{share:.2%}"><b>{escape(text)}</b></span>'
+            for share, text in marks
+        )
     return "".join(
-        f'<span class="{axis}{" end" if share > 0.99 and axis == "x" else ""}" style="{side}:{share:.2%}">{escape(text)}</span>'
+        f'<span class="x{" end" if share > 0.99 else ""}" style="left:{share:.2%}">{escape(text)}</span>'
         for share, text in marks
     )

@@ -8,8 +8,9 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bot.reporting._sentences import comparison_sentences
 from bot.reporting.chart_axes import format_number
-from bot.reporting.charts import Line, heat_chart, line_chart
+from bot.reporting.charts import Line, heat_chart, is_drawn, line_chart
 from bot.system.files import publish
 
 
@@ -26,21 +27,23 @@ def write(figures: Mapping[str, Any], path: Path) -> None:
     )
     environment.filters["number"] = format_number
     template = environment.get_template("comparison.html.j2")
-    publish(path, template.render(one=figures, charts=_charts(figures)).encode())
+    page = template.render(one=figures, charts=_charts(figures), reading=comparison_sentences(figures))
+    publish(path, page.encode())
 
 
 def _charts(figures: Mapping[str, Any]) -> dict[str, Markup]:
-    """Return the charts: one of each score, cumulative, and one of the correlations."""
+    """Return the charts that have anything to draw: one of each score, cumulative, and one of the correlations."""
     names = list(figures["series"])
     found = {}
     for score in ("pay", "CORR", "BMC", "MMC"):
         lines = [Line(name=name, values=_cumulated(figures["series"][name][score])) for name in names]
         shown = [one for one in lines if np.isfinite(one.values).any()]
-        found[score] = line_chart(f"Cumulative {score}", figures["eras"], shown)
+        found[score] = line_chart(f"Cumulative {score}", figures["eras"], shown, across="era")
     recipes = [name for name in names if name in figures["alike"]]
     table = [[1.0 if a == b else figures["alike"][a].get(b, float("nan")) for b in recipes] for a in recipes]
-    found["alike"] = heat_chart("Rank correlation of the recipes", recipes, recipes, table, decimals=2)
-    return found
+    title = "Rank correlation of the recipes"
+    found["alike"] = heat_chart(title, recipes, recipes, table, limit=1.0, down="recipe", across="recipe")
+    return {name: chart for name, chart in found.items() if is_drawn(chart)}
 
 
 def _cumulated(values: list[float | None]) -> list[float]:

@@ -215,8 +215,15 @@ def _score_figures(measured: EraMeasurements, block: int) -> Figures:
             for name, series in measured.others.items()
             if np.isfinite(series).any()
         },
+        "differences": _benchmark_difference(measured, block),
         "by_target": target_figures(measured, block=block),
     }
+
+
+def _benchmark_difference(measured: EraMeasurements, block: int) -> Figures:
+    """Return the CORR of the ensemble less that of the benchmark model, paired by era; empty without the benchmark."""
+    difference = measured.scores["corr"][ENSEMBLE] - measured.others.get("benchmark", np.array(np.nan))
+    return {"benchmark": member_figures(difference, block=block)} if np.isfinite(difference).any() else {}
 
 
 def _feature_figures(eras: UnseenEras, measured: EraMeasurements, block: int) -> Figures:

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bot.reporting._sentences import beside, decision_sentence, score_sentences, sections
 from bot.reporting.chart_axes import format_number
-from bot.reporting.charts import Bar, Line, bar_chart, heat_chart, line_chart
+from bot.reporting.charts import Bar, Line, bar_chart, heat_chart, is_drawn, line_chart
 from bot.serving.names import ENSEMBLE
 from bot.system.files import publish
 from bot.tournament.columns import FEATURE_PREFIX
@@ -47,8 +48,17 @@ def render_page(figures: Figures) -> str:
     )
     environment.filters["number"] = format_number
     environment.filters["spread"] = format_interval
-    template = environment.get_template("report.html.j2")
-    return template.render(one=figures, charts=draw_charts(figures), scores=SCORES, ensemble=ENSEMBLE)
+    template, charts = environment.get_template("report.html.j2"), draw_charts(figures)
+    return template.render(
+        one=figures,
+        charts=charts,
+        scores=SCORES,
+        ensemble=ENSEMBLE,
+        decided=decision_sentence(figures["decision"]),
+        reading=score_sentences(figures),
+        beside=beside(figures),
+        sections=sections(figures),
+    )
 
 
 def write(figures: Figures, path: Path) -> None:
@@ -57,8 +67,8 @@ def write(figures: Figures, path: Path) -> None:
 
 
 def draw_charts(figures: Figures) -> dict[str, Markup]:
-    """Return all charts of the page by name."""
-    return {
+    """Return the charts of the page by name, without those that have nothing to draw."""
+    charts = {
         **_era_charts(figures),
         **_importance_charts(figures),
         **_calibration_charts(figures),
@@ -73,6 +83,7 @@ def draw_charts(figures: Figures) -> dict[str, Markup]:
         ),
         "group_regimes": _group_regime_chart(figures),
     }
+    return {name: chart for name, chart in charts.items() if is_drawn(chart)}
 
 
 def format_interval(figure: Figures, decimals: int = 4) -> Markup:
@@ -94,24 +105,32 @@ def _era_charts(figures: Figures) -> dict[str, Markup]:
             eras,
             [*_lines(corr, running_sum), *_reference_lines(figures)],
             decimals=3,
+            across="era",
             note="sum of CORR over eras that these members were not trained on",
         ),
         "drawdown": line_chart(
-            "Drawdown", eras, _lines(corr, drawdown), decimals=3, note="cumulative CORR less its highest value so far"
+            "Drawdown",
+            eras,
+            _lines(corr, drawdown),
+            decimals=3,
+            across="era",
+            note="cumulative CORR less its highest value so far",
         ),
         "sharpe": line_chart(
             "Rolling Sharpe",
             eras,
             _lines(corr, lambda series: rolling_sharpe(series, window)),
             decimals=2,
+            across="era",
             note=f"mean over standard deviation of CORR in the last {window} eras",
         ),
-        "era": line_chart("CORR by era", eras, _lines(corr, np.array), note="one value per era"),
+        "era": line_chart("CORR by era", eras, _lines(corr, np.array), across="era", note="one value per era"),
         "largest_exposure": line_chart(
             "Largest exposure",
             eras,
             [Line(name="largest", values=figures["exposure"]["most"])],
             decimals=3,
+            across="era",
             note="largest absolute correlation of the ensemble with one feature",
         ),
     }
@@ -122,6 +141,7 @@ def _era_charts(figures: Figures) -> dict[str, Markup]:
                 eras,
                 _lines(_series(figures, score), running_sum),
                 decimals=3,
+                across="era",
                 note=f"contribution to the {reference}; gaps are eras without its predictions",
             )
     if champion := figures["judgement"]["champion"]:
@@ -137,7 +157,7 @@ def _champion_chart(challenger: Figures, champion: Figures) -> Markup:
         ours = _floats(challenger["scores"][score][ENSEMBLE])[positions]
         lines.append(Line(name=SCORES[score], values=running_sum(ours - _floats(members[ENSEMBLE])).tolist()))
     note = "sum of challenger minus champion; above zero the challenger is ahead"
-    return line_chart("Challenger against champion", champion["eras"], lines, decimals=3, note=note)
+    return line_chart("Challenger against champion", champion["eras"], lines, decimals=3, across="era", note=note)
 
 
 def _reference_lines(figures: Figures) -> list[Line]:
@@ -190,10 +210,11 @@ def _calibration_charts(figures: Figures) -> dict[str, Markup]:
         lines.append(Line(name=name, values=[known.get(place, math.nan) for place in x], joined=True))
     curve = line_chart(
         "Predicted and observed shares",
-        [f"predicted {place:.3f}" for place in x],
+        [f"{place:.3f}" for place in x],
         lines,
         x=x,
         decimals=3,
+        across="predicted share",
         note="each point is a tenth of an era's rows for one class; calibrated probabilities lie on the dashed line",
     )
     gaps = heat_chart(
@@ -202,7 +223,9 @@ def _calibration_charts(figures: Figures) -> dict[str, Markup]:
         [f"{one + 1}" for one in range(predicted.shape[1])],
         (observed - predicted).tolist(),
         decimals=3,
-        note="columns from the least probable tenth of rows to the most; above zero the class is predicted too rarely",
+        down="class",
+        across="tenth of the rows, least probable first",
+        note="above zero the class is predicted too rarely",
     )
     return {"calibration": curve, "calibration_gaps": gaps}
 
@@ -215,7 +238,8 @@ def _correlation_chart(figures: Figures) -> Markup:
     order += [name for name in names if name not in order]
     values = [[1.0 if a == b else pairs.get((a, b), pairs.get((b, a), math.nan)) for b in order] for a in order]
     note = "mean rank correlation within eras"
-    return heat_chart("Correlation between members", order, order, values, limit=1.0, note=note)
+    title = "Correlation between members"
+    return heat_chart(title, order, order, values, limit=1.0, note=note, down="model", across="model")
 
 
 def _bin_chart(figures: Figures) -> Markup:
@@ -231,8 +255,10 @@ def _bin_chart(figures: Figures) -> Markup:
         for index, (name, tenths) in enumerate(_ensemble_first(figures["bins"]).items())
     ]
     labels = [f"{index + 1}" for index in range(10)]
-    note = "tenths of the predictions, lowest first, with 95 % intervals; the line of a useful model rises"
-    return line_chart("Mean target by tenth of the predictions", labels, lines, include=(0.5,), note=note)
+    note = "with 95 % intervals; the line of a useful model rises"
+    across = "tenth of the predictions, lowest first"
+    title = "Mean target by tenth of the predictions"
+    return line_chart(title, labels, lines, include=(0.5,), note=note, across=across)
 
 
 def _exposure_chart(figures: Figures) -> Markup:
@@ -242,7 +268,10 @@ def _exposure_chart(figures: Figures) -> Markup:
     values = [[float(np.mean(_floats(series)[part])) for part in parts] for series in groups.values()]
     labels = [eras[part[0]] if len(part) == 1 else f"{eras[part[0]]} to {eras[part[-1]]}" for part in parts]
     note = "root mean square correlation of the ensemble with the group's features"
-    return heat_chart("Exposure to groups", list(groups), labels, values, decimals=3, note=note)
+    first, title = [eras[part[0]] for part in parts], "Exposure to groups"
+    return heat_chart(
+        title, list(groups), labels, values, decimals=3, note=note, down="group", across="era", under=first
+    )
 
 
 def _group_regime_chart(figures: Figures) -> Markup:
@@ -250,10 +279,10 @@ def _group_regime_chart(figures: Figures) -> Markup:
     regimes = figures["group_regimes"]
     columns = ["low", "middle", "high"]
     values = [[_float(level["scores"][ENSEMBLE]["mean"]) for level in one["levels"]] for one in regimes]
-    note = "CORR of the ensemble in thirds of the eras, by exposure to the group"
-    return heat_chart(
-        "CORR by exposure to a group", [one["name"] for one in regimes], columns, values, decimals=3, note=note
-    )
+    note = "CORR of the ensemble in thirds of the eras"
+    across = "third of the eras by exposure to the group"
+    names, title = [one["name"] for one in regimes], "CORR by exposure to a group"
+    return heat_chart(title, names, columns, values, decimals=3, note=note, down="group", across=across)
 
 
 def _lines(series: Mapping[str, Floats], change: Callable[[Floats], Floats]) -> list[Line]:

@@ -32,6 +32,7 @@ class Metrics:
 
     def __init__(self, ledger_path: Path, state_dir: Path, heartbeat: Heartbeat) -> None:
         self._ledger_path, self._state_dir, self._heartbeat = ledger_path, state_dir, heartbeat
+        self._jobs_ok: dict[str, float] = {}
 
     def healthz(self, _name: str = "") -> Response:
         """Return the problems of the daemon, with status 503, or ``healthy``."""
@@ -73,10 +74,9 @@ class Metrics:
         finally:
             ledger.close()
             outbox.close()
-        yield _labelled(
-            "chore_ok", "1 if the last run of the job succeeded.", "chore",
-            {str(one["name"]): float(one["outcome"] == "ok") for one in jobs if one["finished_at"]},
-        )  # fmt: skip
+        # A job that runs again keeps its last outcome: a series with gaps would begin the wait of its alert anew.
+        self._jobs_ok |= {str(one["name"]): float(one["outcome"] == "ok") for one in jobs if one["finished_at"]}
+        yield _labelled("chore_ok", "1 if the last run of the job succeeded.", "chore", self._jobs_ok)
         if not entries:
             return
         newest = entries[0].round

@@ -1,5 +1,5 @@
 """
-Take the pictures of the README: the page Now and an artifact's report, in light and in dark.
+Take the pictures of the README and of the documentation: the page Now and an artifact's report, in light and in dark.
 
 A bot plays nine rounds against the embedded tournament, reads its scores, and serves its pages; a headless Chromium looks at
 them. It takes about two minutes.
@@ -51,6 +51,7 @@ def take(root: Path) -> None:
             report = next((root / "state" / "reports").glob("[0-9]*.html")).as_uri()
             for scheme in ("light", "dark"):
                 picture(browser, scheme, url, report)
+                alone(browser, scheme, report)
 
 
 @contextmanager
@@ -90,6 +91,21 @@ def picture(browser: Browser, scheme: str, now: str, report: str) -> None:
     pair.set_content(PAIR.format(left=shots[0], right=shots[1], wide=wide, colour=colour))
     IMAGES.mkdir(exist_ok=True)
     pair.screenshot(path=IMAGES / f"pages-{scheme}.png")
+
+
+def alone(browser: Browser, scheme: str, report: str) -> None:
+    """Write the picture of charts of the report, one of them zoomed, in a scheme of colours."""
+    page = browser.new_page(viewport={"width": 1200, "height": 860}, color_scheme=scheme)
+    page.goto(report)
+    figure = page.locator(".chart.lines").first
+    figure.evaluate("one => scrollTo(0, one.closest('.grid').getBoundingClientRect().top - 70)")
+    box = figure.locator(".plot").bounding_box() or {}
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 60, steps=4)
+    page.mouse.up()
+    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 60)
+    page.screenshot(path=IMAGES / f"report-{scheme}.png")
 
 
 if __name__ == "__main__":

@@ -133,6 +133,20 @@ def test_a_missed_round_is_a_problem_until_the_next_is_confirmed(loop, tournamen
     assert [kind for kind, _ in messages(loop)] == ["alert", "recovery"]
 
 
+def test_a_confirmed_round_that_closes_before_its_attempt_ends_is_not_missed(loop, tournament, tmp_path):
+    """A round is judged by its ledger when it closes, though the attempt that confirmed it has not ended."""
+    tournament.outcome = None
+    steps(loop)
+    for slot in SLOTS:
+        confirm(tournament.ledger, 1405, slot)
+    tournament.now = OPENED + timedelta(hours=2)
+    steps(loop)
+
+    assert problems(tmp_path) == ()
+    assert tournament.ledger.closed("missed", since=1405) == set()
+    assert messages(loop) == []
+
+
 def test_a_fallback_is_alerted_until_a_champion_fills_the_slot(loop, tournament):
     """A fallback in several rounds is one alert, and one recovery when champions score again."""
     tournament.outcome = 75

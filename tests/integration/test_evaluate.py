@@ -107,7 +107,10 @@ def test_figures_cover_targets_regimes_correlations_and_importance(figures):
     pairs = {tuple(one["of"]) for one in figures["alike"]}
 
     assert len(figures["by_target"]) == 4
-    assert figures["references"]["benchmark"]["mean"] == pytest.approx(np.nanmean(figures["others"]["benchmark"]))
+    benchmark = np.array(figures["others"]["benchmark"], float)
+    assert figures["references"]["benchmark"]["mean"] == pytest.approx(np.nanmean(benchmark))
+    difference = np.nanmean(np.array(figures["series"]["corr"]["ensemble"], float) - benchmark)
+    assert figures["differences"]["benchmark"]["mean"] == pytest.approx(difference)
     assert {"time", "benchmark", "exposure"} <= {one["name"] for one in figures["regimes"]}
     assert {("ensemble", "benchmark"), ("ensemble", "meta model"), ("tsmixer", "gbm")} <= pairs
     assert set(figures["importance"]["permutation"]) == {"tsmixer", "gbm", "ensemble"}

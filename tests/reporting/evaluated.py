@@ -1,4 +1,4 @@
-"""Made-up figures of an evaluation of any length, in the format of `bot evaluate`."""
+"""Made-up figures of an evaluation and of a comparison of any length, in the formats of `bot evaluate` and `compare`."""
 
 import numpy as np
 
@@ -38,6 +38,14 @@ def evaluation(eras=120, *, seed=1, champion=True, network=True):
                 {"gate": "skill", "ok": True, "value": 12.3456, "limit": "at least 3.5", "message": ""},
                 {"gate": "mmc", "ok": True, "value": "not computed: <few> eras", "limit": "high", "message": ""},
                 {"gate": "drawdown", "ok": False, "value": 1.5, "limit": "at most 1", "message": ""},
+                {"gate": "like_champion", "ok": True, "value": 0.92, "limit": "at least 0.5", "message": ""},
+                {
+                    "gate": "purge",
+                    "ok": True,
+                    "value": "blocks apart",
+                    "limit": "an embargo of the longest horizon between blocks",
+                    "message": "",
+                },
             ],
         },
         "judgement": {
@@ -50,6 +58,8 @@ def evaluation(eras=120, *, seed=1, champion=True, network=True):
         "series": scores,
         "others": {"benchmark": corr["gbm"]},
         "members": {name: {score: _figures(random) for score in scores} for name in MEMBERS},
+        "references": {"benchmark": _figures(random)},
+        "differences": {"benchmark": _figures(random)},
         "by_target": {target: {name: _spread(random) for name in MEMBERS} for target in TARGETS},
         "regimes": [
             {"name": name, "about": "thirds of the eras", "levels": _levels(random, MEMBERS)}
@@ -92,6 +102,38 @@ def evaluation(eras=120, *, seed=1, champion=True, network=True):
             | {"round": 1405, "eras": 40}
         ],
         "not_computed": {"mmc": "meta_model.parquet holds none of the eras"},
+    }
+
+
+def comparison(eras=120, *, seed=1):
+    """Return the figures of two recipes and the benchmark model on *eras* eras; MMC is known in the newer half."""
+    random = np.random.default_rng(seed)
+    names, scores = ("standard", "contribution", "benchmark"), ("CORR", "BMC", "MMC", "pay")
+    series = {
+        name: {score: (0.01 + 0.03 * random.standard_normal(eras)).tolist() for score in scores} for name in names
+    }
+    for one in series.values():
+        one["MMC"][: eras // 2] = [None] * (eras // 2)
+    return {
+        "target": TARGETS[0],
+        "recipes": names[:2],
+        "seeds": 2,
+        "folds": 4,
+        "eras": [f"{position + 1:04d}" for position in range(eras)],
+        "pay": {"CORR": 3.0, "MMC": 15.0},
+        "rows": [
+            {"name": name, "means": dict.fromkeys(scores, 0.01), "sharpe": 0.5, "drawdown": 0.2}
+            | {"alike": 0.6, "scatter": None, "seconds": 3.0}
+            for name in names
+        ],
+        "differences": [
+            {"score": score, "late": "contribution", "early": "standard", "mean": -0.01, "error": 0.002}
+            | {"detectable": 0.006, "eras": eras}
+            for score in scores
+        ],
+        "alike": {"standard": {"contribution": 0.7}, "contribution": {"standard": 0.7}},
+        "series": series,
+        "path": "state/experiments/compare.json",
     }
 
 

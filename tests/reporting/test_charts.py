@@ -3,14 +3,13 @@
 import json
 import math
 import re
-from html import unescape
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.reporting.charts import HEIGHT, WIDTH, Bar, Line, bar_chart, heat_chart, line_chart
+from bot.reporting.charts import COARSE, Bar, Line, bar_chart, heat_chart, line_chart
 
 FINITE = st.floats(-1e6, 1e6, allow_subnormal=False)
 
@@ -19,34 +18,65 @@ def embedded(chart: str) -> dict:
     return json.loads(re.search(r'<script type="application/json">(.*?)</script>', chart).group(1))
 
 
-def points(chart: str) -> list[list[tuple[float, float]]]:
-    """Return the points of every unbroken stretch of every line."""
-    paths = re.findall(r'class="line[^"]*" d="([^"]*)"', chart)
-    stretches = [stretch for path in paths for stretch in path.split("M") if stretch]
-    return [[(float(x), float(y)) for x, y in re.findall(r"([\d.]+) (-?[\d.]+)", stretch)] for stretch in stretches]
+def size(chart: str) -> tuple[int, int]:
+    """Return width and height of the drawing area."""
+    return tuple(int(one) for one in re.search(r'viewBox="0 0 (\d+) (\d+)"', chart).groups())
+
+
+def points(path: str) -> list[list[tuple[int, int]]]:
+    """Return the points of every unbroken stretch of a path: the first one, then distances."""
+    found = []
+    for stretch in path.split("M")[1:]:
+        numbers = [int(one) for one in re.findall(r"-?\d+", stretch)]
+        steps = zip(numbers[::2], numbers[1::2], strict=True)
+        found.append(list(accumulate(steps, lambda at, step: (at[0] + step[0], at[1] + step[1]))))
+    return found
+
+
+def drawn(chart: str) -> list[list[tuple[int, int]]]:
+    """Return the stretches of all lines."""
+    return [one for path in re.findall(r'class="line[^"]*" d="([^"]*)"', chart) for one in points(path)]
+
+
+def read(chart: str) -> list[float]:
+    """Return the values of all points as the script reads them."""
+    about = embedded(chart)
+    return [about["high"] - y / 10 ** about["digits"] for stretch in drawn(chart) for _, y in stretch]
 
 
 def test_a_line_runs_from_edge_to_edge_and_larger_values_are_higher():
     """The first and the last value are at the edges, and a larger value has a smaller y."""
-    (line,) = points(line_chart("t", ["a", "b", "c"], [Line(name="n", values=[0.0, 2.0, 1.0])]))
+    chart = line_chart("t", ["a", "b", "c"], [Line(name="n", values=[0.0, 2.0, 1.0])])
+    (line,) = drawn(chart)
+    width, height = size(chart)
 
-    assert [x for x, _ in line] == [0.0, WIDTH / 2, WIDTH]
-    assert line[1][1] < line[2][1] < line[0][1] == HEIGHT
+    assert [x for x, _ in line] == [0, width / 2, width]
+    assert line[1][1] < line[2][1] < line[0][1] == height
 
 
 def test_a_missing_value_is_a_gap_and_not_a_zero():
-    """A NaN splits the line, and the tooltip's data have ``null``."""
+    """A NaN splits the line."""
     chart = line_chart("t", list("abcde"), [Line(name="n", values=[1.0, 2.0, math.nan, 4.0, 5.0])])
 
-    assert [len(stretch) for stretch in points(chart)] == [2, 2]
-    assert embedded(chart)["series"][0]["values"] == [1.0, 2.0, None, 4.0, 5.0]
+    assert [[x for x, _ in stretch] for stretch in drawn(chart)] == [[0, 1], [3, 4]]
+
+
+def test_a_single_value_is_a_dot():
+    """A value between gaps is drawn as a dot of its own, and one value alone stands in the middle."""
+    between = line_chart("t", list("abc"), [Line(name="n", values=[math.nan, 2.0, math.nan])])
+    only = line_chart("t", ["a"], [Line(name="n", values=[2.0])])
+
+    assert 'class="alone" d="M1 0l0 0"' in between
+    assert 'class="alone" d="M1 0l0 0"' in only
+    assert size(only)[0] == 2
 
 
 def test_positions_may_be_uneven():
     """With *x*, the points are at its coordinates."""
-    (line,) = points(line_chart("t", list("abc"), [Line(name="n", values=[1.0, 1.0, 1.0])], x=[0.0, 0.1, 1.0]))
+    chart = line_chart("t", list("abc"), [Line(name="n", values=[1.0, 1.0, 1.0])], x=[0.0, 0.1, 1.0])
+    (line,) = drawn(chart)
 
-    assert [x for x, _ in line] == [0.0, 100.0, 1000.0]
+    assert [x / size(chart)[0] for x, _ in line] == [0.0, 0.1, 1.0]
 
 
 @given(st.lists(FINITE, min_size=1, max_size=40), st.integers(0, 3))
@@ -56,32 +86,55 @@ def test_every_value_is_inside_the_drawing_area(values, gaps):
         Line(name="n", values=[*values, *[math.nan] * gaps]),
     ])  # fmt: skip
     data = embedded(chart)
-    marks = [float(top) for top in re.findall(r'class="y" style="top:([\d.]+)%', chart)]
+    marks = [float(top) for top in re.findall(r'class="y[^"]*" style="top:([\d.]+)%', chart)]
+    _, height = size(chart)
 
     rounding = 1e-6 * (data["high"] - data["low"])
 
     assert data["low"] <= min(0.0, *values) + rounding
     assert data["high"] >= max(0.0, *values) - rounding
-    assert all(-0.05 <= y <= HEIGHT + 0.05 for stretch in points(chart) for _, y in stretch)
+    assert height <= COARSE
+    assert all(0 <= y <= height for stretch in drawn(chart) for _, y in stretch)
     assert 2 <= len(marks) <= 9
     assert len({round(high - low, 1) for high, low in pairwise(marks)}) <= 2
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=40), st.integers(2, 4))
+def test_the_script_reads_every_decimal_from_the_path(values, decimals):
+    """Values read back from the drawn path are the given ones to all decimals of the tooltip."""
+    chart = line_chart(
+        "t", [str(one) for one in range(len(values))], [Line(name="n", values=values)], decimals=decimals
+    )
+
+    assert embedded(chart)["decimals"] == decimals
+    assert read(chart) == pytest.approx(values, abs=0.5000001 * 10**-decimals)
 
 
 def test_a_band_follows_its_edges():
     """The band is one closed shape along both edges, without positions that lack an edge."""
     line = Line(name="n", values=[1.0, 2.0, 3.0], low=[0.0, math.nan, 2.0], high=[2.0, math.nan, 4.0])
-    band = re.search(r'class="band" d="M(.*?)Z"', line_chart("t", list("abc"), [line])).group(1)
+    chart = line_chart("t", list("abc"), [line])
+    ((*around,),) = points(re.search(r'class="band" d="(.*?)Z"', chart).group(1))
+    unit = size(chart)[1] / 4
 
-    assert band.split("L") == ["0.0 125.0", "1000.0 0.0", "1000.0 125.0", "0.0 250.0"]
+    assert [(x, y / unit) for x, y in around] == [(0, 2.0), (2, 0.0), (2, 2.0), (0, 4.0)]
+
+
+def test_more_lines_than_colours_stay_apart():
+    """A ninth line has the first colour, and is dashed."""
+    chart = line_chart("t", ["a", "b"], [Line(name=str(one), values=[one, one]) for one in range(9)])
+
+    assert chart.count('<g class="s0"') == 2
+    assert chart.count("line dashed") == 1
 
 
 def test_names_cannot_break_out_of_the_page():
     """Titles, names, labels and notes are escaped."""
     evil = '</script><img src=x onerror="boom">'
     charts = [
-        line_chart(evil, [evil, "b"], [Line(name=evil, values=[1.0, 2.0])], note=evil),
+        line_chart(evil, [evil, "b"], [Line(name=evil, values=[1.0, 2.0])], note=evil, across=evil),
         bar_chart(evil, [Bar(name=evil, value=1.0, note=evil)], note=evil),
-        heat_chart(evil, [evil], [evil], [[1.0]], note=evil),
+        heat_chart(evil, [evil], [evil], [[1.0]], note=evil, down=evil, across=evil, under=[evil]),
     ]
 
     for chart in charts:
@@ -93,32 +146,41 @@ def test_names_cannot_break_out_of_the_page():
 def test_bars_share_one_scale_with_zero_on_it():
     """Bars start at zero and are as long as their values; the tooltip has interval and note."""
     chart = bar_chart("t", [Bar(name="a", value=3.0, low=2.0, high=4.0, note="x"), Bar(name="b", value=-1.0)])
-    starts = [
-        (float(x), float(width))
-        for x, width in re.findall(r'<rect class="\w+" x="([\d.]+)" y="3" width="([\d.]+)"', chart)
-    ]
+    (up,), (down,) = (re.findall(rf'class="{kind}" d="M(\d+) \d+H(\d+)', chart) for kind in ("up", "down"))
 
-    assert starts == [(200.0, 600.0), (0.0, 200.0)]
-    assert unescape(re.search(r'data-tip="(.*?)"', chart).group(1)) == "a: 3.0000 (2.0000 to 4.0000) · x"
+    assert (up, down) == (("200", "800"), ("0", "200"))
+    assert embedded(chart)["notes"] == [" (2.0000 to 4.0000) · x", ""]
 
 
 def test_a_bar_without_a_value_is_a_dash():
     """A NaN draws no bar and is written as a dash."""
     chart = bar_chart("t", [Bar(name="a", value=math.nan), Bar(name="b", value=1.0)])
 
-    assert len(re.findall("<rect", chart)) == 1
-    assert '<span class="value">\N{EN DASH}</span>' in chart
+    assert re.findall(r'class="(?:up|down)" d="([^"]*)"', chart)[0].count("M") == 1
+    assert "<span>\N{EN DASH}</span>" in chart
 
 
 def test_heat_is_strongest_at_the_largest_value():
-    """Opacity is the share of the largest absolute value, the sign decides the colour, and NaN is an empty cell."""
+    """Strength is the share of the largest absolute value, the sign decides the colour, and NaN is an empty cell."""
     chart = heat_chart("t", ["r", "q"], ["c", "d"], [[0.5, -1.0], [math.nan, 0.0]])
 
-    assert re.findall(r'<rect class="(\w+)".*?fill-opacity="([\d.]+)"', chart) == [
-        ("up", "0.50"),
-        ("down", "1.00"),
-        ("up", "0.00"),
+    assert re.findall(r'class="(\w+)" style="--strength:([\d.]+)" d="([^"]*)"', chart) == [
+        ("down", "1", "M1 0h1v1h-1z"),
+        ("up", "0.5", "M0 0h1v1h-1z"),
     ]
+    assert embedded(chart)["values"] == [[0.5, -1.0], [None, 0.0]]
+
+
+def test_heat_has_axis_titles_and_a_scale():
+    """Both axes have their titles, and the scale reaches from minus to plus the largest value, or from zero."""
+    both = heat_chart("t", ["r"], ["c", "d"], [[0.5, -1.0]], down="group", across="era")
+    positive = heat_chart("t", ["r"], ["c", "d"], [[0.5, 1.0]])
+
+    assert re.findall(r'class="axis (\w+)">(\w+)<', both) == [("down", "group"), ("across", "era")]
+    scales = [
+        re.sub(r"<.*?>", " ", re.search(r'class="scale">(.*?)</p>', one).group(1)).split() for one in (both, positive)
+    ]
+    assert scales == [["\N{MINUS SIGN}1.00", "0", "1.00"], ["0", "1.00"]]
 
 
 def test_wide_heat_shows_numbers_only_in_tooltips():
@@ -127,8 +189,9 @@ def test_wide_heat_shows_numbers_only_in_tooltips():
     chart = heat_chart("t", ["r"], columns, [[0.1] * 60])
 
     assert 'class="cells"' not in chart
-    assert chart.count("data-tip") == 60
-    assert len(re.findall(r'<span style="left', chart)) <= 6
+    assert embedded(chart)["values"] == [[0.1] * 60]
+    assert embedded(chart)["columns"] == columns
+    assert len(re.findall(r'<span class="x[^"]*" style="left', chart)) <= 6
 
 
 @pytest.mark.parametrize("chart", [line_chart("lines", [], []), bar_chart("bars", [Bar(name="a", value=math.nan)])])

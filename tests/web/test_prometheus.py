@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from bot.record.heartbeat import Heartbeat
 from bot.record.ledger import Ledger
 from bot.web.prometheus import Metrics
 
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
 ALERTS = ROOT / "monitoring" / "alerts.yml"
 PROMTOOL = shutil.which("promtool")
@@ -33,6 +35,14 @@ def test_every_alert_names_its_entry_in_the_runbook():
     assert [rule["annotations"]["runbook"] for rule in rules] == [
         f"docs/runbook.md#{rule['alert'].lower()}" for rule in rules
     ]
+
+
+def test_every_alert_has_a_case_in_which_it_fires():
+    """Each rule is expected to fire in a case for promtool."""
+    rules = {rule["alert"] for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]}
+    cases = yaml.safe_load((ROOT / "tests" / "alerts.yaml").read_text())["tests"]
+
+    assert {one["alertname"] for case in cases for one in case["alert_rule_test"] if one.get("exp_alerts")} == rules
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
@@ -68,6 +78,26 @@ def test_metrics_are_readable_before_the_first_round(tmp_path):
 
     assert found["numerai_bot_healthy"].samples[0].value == 1
     assert "numerai_bot_round_number" not in found
+
+
+def test_a_job_that_runs_again_keeps_its_last_outcome(tmp_path):
+    """While a failed job is tried again its metric stays 0, so that the alert does not begin to wait anew."""
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    metrics = Metrics(tmp_path / "ledger.sqlite", tmp_path, Heartbeat(folder=tmp_path))
+
+    def shown():
+        families = text_string_to_metric_families(metrics.page().body.decode())
+        return [one.value for family in families if family.name == "numerai_bot_chore_ok" for one in family.samples]
+
+    ledger.start_job("sync", NOW)
+    first = shown()
+    ledger.finish_job("sync", NOW, "exit status 75")
+    failed = shown()
+    ledger.start_job("sync", NOW)
+    again = shown()
+    ledger.finish_job("sync", NOW, "ok")
+
+    assert (first, failed, again, shown()) == ([], [0.0], [0.0], [1.0])
 
 
 def test_training_containers_get_no_key():
