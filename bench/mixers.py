@@ -1,0 +1,85 @@
+"""
+The bodies of the network beside each other in CORR: the row-wise mixer, the mixer of whole eras, and the perceptron.
+
+The three have the same encoder, options and inputs; the perceptron takes no history. They are fitted walk-forward on the
+same folds of generated worlds with several seeds, by `bot evaluate compare`'s own code. The worlds' factor returns last from
+week to week with a share ``persistence`` of their variance, which past returns can predict and features alone cannot. Sizes
+are those of small worlds. Rows per second of the bodies at full width: ``cpu_epoch.py``.
+
+``README.md`` has the figures, and what they decide.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from contextlib import redirect_stdout
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from contribution import HISTORY, TARGET, sized
+
+from bot.cli.research.compare import show
+from bot.data.ingest import update
+from bot.research.experiment import Experiment, plain
+from bot.research.recipe_comparison import Comparison, compare
+from bot.sandbox.world.generate import generate
+from bot.sandbox.world.schema import SIZES
+from bot.training.recipes import STANDARD, Recipe
+
+BODIES = ("row", "era", "none")
+
+
+def recipe(mixing: str) -> Recipe:
+    """Return the standard recipe's network alone, in the size of a small world, with one body."""
+    whole = sized(STANDARD)
+    (mixer,) = (one for one in whole.members if one.kind == "tsmixer")
+    past = {"lookback": mixer.options.network.lookback, "history_targets": HISTORY}
+    network = replace(mixer.options.network, mixing=mixing, **({} if mixing == "none" else past))
+    return replace(whole, name=mixing, members=(replace(mixer, options=replace(mixer.options, network=network)),))
+
+
+def run(root: Path, options: argparse.Namespace) -> Comparison:
+    """Generate a world and compare the bodies on it."""
+    size = replace(
+        SIZES["tiny"], train_eras=140, validation_eras=120, rows=(options.rows, options.rows), factors=options.factors
+    )
+    generate(root / "world", size=size, seed=options.world, persistence=options.persistence)
+    shutil.copytree(root / "world" / "v5.3", root / "state" / "data" / "v5.3")
+    files = [root / "world" / "v5.3" / name for name in ("train.parquet", "validation.parquet")]
+    update(root / "state" / "store", files, version="v5.3")
+    chosen = [recipe(mixing) for mixing in BODIES]
+    experiment = Experiment(
+        state_dir=root / "state",
+        data_version="v5.3",
+        feature_set="small",
+        target=TARGET,
+        recipe=chosen[0],
+        eras=None,
+        every=1,
+        chunk=125,
+        device="cpu",
+    )
+    return compare(experiment, chosen, seeds=options.seeds)
+
+
+def main() -> None:
+    """Compare, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--world", type=int, default=1, help="seed of the world")
+    parser.add_argument("--rows", type=int, default=250, help="rows of an era")
+    parser.add_argument("--persistence", type=float, default=0.15)
+    parser.add_argument("--factors", type=float, default=SIZES["tiny"].factors, help="size of weekly factor returns")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
+        result = run(Path(folder), options)
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(plain(asdict(result)), indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
