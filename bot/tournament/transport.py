@@ -27,6 +27,9 @@ EXCHANGE_S = 60.0
 """Seconds for a whole GraphQL exchange, and for a download until its first byte."""
 
 UPLOAD_S = 120.0
+SLOWEST_UPLOAD = 128 << 10
+"""Seconds for an upload, and the bytes a second that a large file may take in addition: a pickle may have 100 MB."""
+
 SHARE, COMMIT_SHARE = 0.1, 0.3
 """
 Largest share of an open round's rest that an exchange may take; a mutation may take more, because Numerai checks a file
@@ -166,12 +169,14 @@ class Transport:
         PUT *content* to a presigned URL.
 
         Raises:
-            NumeraiUnavailable: The storage returned an error status or no response.
+            NumeraiUnavailable: The storage returned an error status or no response; a refusal where the file is too large.
         """
-        with self._exchange("PUT", url, self.limit_s(UPLOAD_S), data=content) as reply:
+        limit_s = self.limit_s(UPLOAD_S + len(content) / SLOWEST_UPLOAD)
+        with self._exchange("PUT", url, limit_s, data=content) as reply:
             answer = reply.answer()
         if not answer.is_ok:
-            raise answer.failure()
+            too_large = answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or b"EntityTooLarge" in answer.content
+            raise answer.failure((answer.status,) if too_large else ())
 
     def _rest_s(self) -> float | None:
         """Return the seconds until the open round closes; ``None`` where none is open."""

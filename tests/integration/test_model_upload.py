@@ -190,7 +190,7 @@ def test_free_slot_is_taken(installation):
     """A model that no slot uses is accepted, and its current upload is shown."""
     client = assembly.open_client(installation.settings_as())
     before = refuse_filled(SLOT, ("another",), client)
-    installation.sandbox.tournament.hosted[client.slots()[SLOT]] = {"filename": "old.pkl"}
+    installation.sandbox.tournament.host(SLOT, "old.pkl")
 
     assert before is None
     assert refuse_filled(SLOT, ("another",), client) == "old.pkl"
