@@ -8,10 +8,7 @@ from typing import Any
 from bot.sandbox._graphql import Refused
 
 VERSIONS = {"v5.3": "b3ad5b94-0000-4000-8000-000000000053"}
-IMAGES = {
-    f"Python {python}": f"0d0c4e12-0000-4000-8000-0000000{python.replace('.', '0')}00"
-    for python in ("3.10", "3.11", "3.12", "3.13")
-}
+IMAGES = {f"Python 3.{minor}": f"0d0c4e12-0000-4000-8000-{minor:012}" for minor in range(10, 14)}
 """Ids of the data versions and of the images that pickles run on, by name."""
 
 STEPS = ("pending", "validating", "validated")
