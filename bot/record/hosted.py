@@ -44,6 +44,18 @@ class HostedPickle:
     assigned_at: str | None = None
     checked_at: str | None = None
 
+    @property
+    def summary(self) -> str:
+        """Return the state in words."""
+        words = {
+            "intended": "not uploaded yet",
+            "uploaded": "uploaded, not assigned yet",
+            "refused": "refused by Numerai",
+            "assigned": "" if self.detail else "runs",
+            "replaced": "replaced",
+        }
+        return ": ".join(filter(None, (words[self.state], self.detail)))
+
 
 _COLUMNS = tuple(one.name for one in fields(HostedPickle))
 

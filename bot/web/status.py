@@ -172,7 +172,7 @@ def _diagnostics(ledger_path: Path) -> dict[str, Any]:
 def _hosted(ledger_path: Path) -> list[dict[str, Any]]:
     """Return the pickles of slots that Numerai runs: the one that runs, and one that came after it and does not."""
     with closing(HostedRecord(ledger_path, read_only=True)) as record:
-        return [asdict(one) for one in shown(record.all())]
+        return [{**asdict(one), "summary": one.summary} for one in shown(record.all())]
 
 
 def _report(path: Path) -> dict[str, Any] | None:

@@ -502,7 +502,7 @@ def test_the_whole_of_it(bot):
     assert first.returncode == 0, first.stderr
     assert f"uploaded as pickle {hosted.id} for Python 3." in first.stdout
     assert f"{HOSTED} runs pickle {hosted.id}, as Numerai confirms" in first.stdout
-    assert f"hosted    {HOSTED}: artifact {champion.id}, pickle {hosted.id}: runs since" in shown
+    assert f"hosted    {HOSTED}: runs, artifact {champion.id}, pickle {hosted.id}, since" in shown
     assert (looked[0]["state"], looked[0]["detail"], looked[0]["checked_at"] is None) == ("assigned", "", False)
     assert second.returncode == 0, second.stderr
     assert about["hosting"]["pickle"] == bot.sandbox.tournament.hosted[MODEL].id != hosted.id

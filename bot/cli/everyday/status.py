@@ -159,13 +159,12 @@ def _champion_lines(content: Content) -> Iterator[str]:
 
 def _hosted_line(one: Content) -> str:
     """Return what is known of a pickle of a slot that Numerai runs."""
-    about = f"{one['slot']}: artifact {one['artifact']}, pickle {one['pickle'] or 'not uploaded yet'}"
+    about = f"{one['slot']}: {one['summary']}, artifact {one['artifact']}, pickle {one['pickle'] or 'none yet'}"
     if one["state"] != "assigned":
-        return f"{about}: {one['state']}, {one['detail'] or 'the slot does not run it'}"
-    since = f"runs since {local(one['assigned_at'])}"
+        return about
     looked = f"looked at {local(one['checked_at'])}" if one["checked_at"] else "not looked at yet"
     stale = f", history until {one['stale_after'][:10]}" if one["stale_after"] else ""
-    return f"{about}: {one['detail'] or since}, {looked}{stale}"
+    return f"{about}, since {local(one['assigned_at'])}, {looked}{stale}"
 
 
 def _round(paths: StatePaths, wanted: str) -> Content:
