@@ -86,7 +86,8 @@ def find_runtime(client: NumeraiClient, *, data_version: str) -> Runtime:
         OperatorNeeded: Numerai offers no such image or data version.
     """
     python = this_python()
-    if SCOPE not in client.scopes():
+    scopes = client.scopes()
+    if scopes and SCOPE not in scopes:  # where the API lists none, it says so at the upload
         raise BadCredentials(f"the API key lacks the scope {SCOPE}; create one that has it on numer.ai/account")
     versions, images = client.pickle_versions(), client.pickle_images()
     version = _option(versions, data_version)
@@ -251,7 +252,7 @@ class Uploader:
                     f"Numerai's validation of pickle {known.pickle} failed: {reason}; {self._now(known.slot)}"
                 )
             if found is not None and found.is_validated:
-                self._steps.append(f"Numerai validated it, {waited:.0f} s after the first look")
+                self._steps.append(f"Numerai validated it after {waited:.0f} s")
                 return found
             if waited >= self.wait_s:
                 raise RetryLater(

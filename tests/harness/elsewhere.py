@@ -3,14 +3,21 @@
 import sys
 from pathlib import Path
 
+HAS = (
+    "bot", "cloudpickle", "dateutil", "google", "ml_dtypes", "models", "numpy", "onnx", "pandas", "pyarrow", "pytz", "scipy",
+    "six", "typing_extensions", "tzdata",
+)  # fmt: skip
+"""Import names of the packages in the fresh environment of the check, and of what a pickle brings; lightgbm is not needed."""
+
 SCRIPT = """#!{python} -I
 import os, runpy, sys
 from pathlib import Path
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {{"onnxruntime", "structlog", "torch", "lightgbm", "pydantic", "numerapi"}}:
-            raise ModuleNotFoundError(name)
+        root = name.partition(".")[0]
+        if root not in {{*sys.stdlib_module_names, *{has}}} and not root.startswith("_"):
+            raise ModuleNotFoundError(name, name=name)
 
 sys.path = [one for one in sys.path if not (Path(one) / "bot").is_dir()]
 sys.meta_path = [Absent(), *(one for one in sys.meta_path if "editable" not in str(one))]
@@ -25,6 +32,6 @@ for package in ("bot", "models"):
 def make_python(folder: Path) -> Path:
     """Write the interpreter into a folder and return its path."""
     path = folder / "python"
-    path.write_text(SCRIPT.format(python=sys.executable))
+    path.write_text(SCRIPT.format(python=sys.executable, has=HAS))
     path.chmod(0o755)
     return path

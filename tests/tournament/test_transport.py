@@ -145,6 +145,34 @@ def test_an_upload_that_is_not_read_ends_at_the_limit(monkeypatch):
         impatient().upload(f"http://127.0.0.1:{port}/", bytes(64 << 20))
 
 
+def test_a_large_upload_has_longer(monkeypatch):
+    """A file of 64 MiB may take eight minutes more than a small one."""
+    limits = []
+    monkeypatch.setattr(Transport, "limit_s", lambda _self, longest: limits.append(longest) or longest)
+    with serving(PUT=reply(b"")) as server:
+        for size in (100, 64 << 20):
+            Transport().upload(server.url, bytes(size))
+
+    assert [round(one) for one in limits] == [120, 120 + 512]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_refusal"),
+    [
+        ("413 Payload Too Large", b"", True),
+        ("400 Bad Request", b"<Error><Code>EntityTooLarge</Code></Error>", True),
+        ("400 Bad Request", b"<Error><Code>RequestTimeout</Code></Error>", False),
+        ("503 Slow Down", b"", False),
+    ],
+)
+def test_a_file_that_is_too_large_is_refused_for_good(status, body, is_refusal):
+    """A storage that takes no file of this size is not one that fails: the same upload is refused again."""
+    with serving(PUT=reply(body, status=status)) as server, pytest.raises(NumeraiUnavailable) as raised:
+        Transport().upload(server.url, b"pickle")
+
+    assert raised.value.is_refusal is is_refusal
+
+
 def test_a_connection_that_is_not_accepted_ends_at_the_limit():
     """A host that does not complete the connection is given up."""
     with socket.socket() as listener:

@@ -73,7 +73,7 @@ def export_pickle(
         rounds=rounds_folder(settings.ledger_path),
         now=datetime.now(UTC),
         client=client if check else None,
-        python=python,
+        python=python and python.absolute(),
         reuse=upload,
     )
     hosting = None
