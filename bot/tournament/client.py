@@ -320,7 +320,7 @@ class NumeraiClient:
             image_id: A value of :meth:`pickle_images`.
         """
         more = {"dataVersionId": data_version_id, "dockerImageId": image_id}
-        return self._upload(_queries.HOST, model_id, filename, content, more=more)
+        return self._upload(_queries.HOST, model_id, filename, content, more=more, in_proportion=True)
 
     def assign_pickle(self, model_id: str, pickle_id: str) -> None:
         """
@@ -525,6 +525,7 @@ class NumeraiClient:
         *,
         check: Callable[[], object] = lambda: None,
         more: dict[str, Any] | None = None,
+        in_proportion: bool = False,
     ) -> str:
         """Get a presigned URL, upload the file to it, run *check*, and run the mutation for the file; return the new id."""
         (auth, auth_field), (create, create_field) = steps
@@ -537,7 +538,7 @@ class NumeraiClient:
                 with_key=True,
             )
         with kill_point("upload.put"), _boundary():
-            self._transport.upload(url, content)
+            self._transport.upload(url, content, in_proportion=in_proportion)
         check()
         variables = {**variables, "filename": stored, **(more or {})}
         with kill_point("upload.create"):

@@ -164,15 +164,20 @@ class Transport:
                 chunks=reply.paced(pace),
             )
 
-    def upload(self, url: str, content: bytes) -> None:
+    def upload(self, url: str, content: bytes, *, in_proportion: bool = False) -> None:
         """
         PUT *content* to a presigned URL.
+
+        Args:
+            url: Presigned URL.
+            content: The file.
+            in_proportion: Whether a large file may take longer than a submission.
 
         Raises:
             NumeraiUnavailable: The storage returned an error status or no response; a refusal where the file is too large.
         """
-        limit_s = self.limit_s(UPLOAD_S + len(content) / SLOWEST_UPLOAD)
-        with self._exchange("PUT", url, limit_s, data=content) as reply:
+        longest = UPLOAD_S + (len(content) / SLOWEST_UPLOAD if in_proportion else 0.0)
+        with self._exchange("PUT", url, self.limit_s(longest), data=content) as reply:
             answer = reply.answer()
         if not answer.is_ok:
             too_large = answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or b"EntityTooLarge" in answer.content
