@@ -37,39 +37,39 @@ def warn_hosted(client: NumeraiClient, ledger: Ledger, account: str) -> tuple[st
         ours = [one for one in record.all() if one.state == "assigned" and one.account == account]
         hosted = client.hosted_models() if ours else {}
         for one in ours:
-            runs, now = hosted.get(one.slot), client.server_now()
-            if runs is not None and runs.id != one.pickle:
-                record.check(
-                    one, f"{one.slot} runs {runs.filename or runs.id} now, which the bot did not upload", at=now
-                )
-                outbox.resolve(_name(one), f"{one.slot} runs another pickle", at=now)
-                continue
-            wrong = _problem(client, ledger, one, runs, now)
-            record.check(one, wrong, at=now)
-            if wrong:
-                warnings.append(f"{one.slot}: {wrong}")
-                _alert(outbox, one, wrong, now)
-            else:
-                outbox.resolve(_name(one), f"{one.slot} submits with pickle {one.pickle}", at=now)
+            try:
+                warnings.append(_look(client, ledger, record, outbox, one, hosted.get(one.slot)))
+            except BotError as error:  # one slot hides no other
+                log.warning("hosted.unknown", slot=one.slot, reason=str(error))
     except BotError as error:
-        log.warning("hosted.unknown", reason=str(error))
+        log.warning("hosted.unknown", slot="", reason=str(error))
     finally:
         outbox.close()
         record.close()
-    return tuple(warnings)
+    return tuple(filter(None, warnings))
 
 
-def _name(one: HostedPickle) -> str:
-    return f"hosted {one.slot}"
-
-
-def _alert(outbox: Outbox, one: HostedPickle, wrong: str, now: datetime) -> None:
+def _look(
+    client: NumeraiClient, ledger: Ledger, record: HostedRecord, outbox: Outbox, one: HostedPickle, runs: Pickle | None
+) -> str | None:
+    """Look at a slot, record what was found, and open or close its alert; return the warning, ``None`` where all is well."""
+    now = client.server_now()
+    if runs is not None and runs.id != one.pickle:
+        record.check(one, f"{one.slot} runs {runs.filename or runs.id} now, which the bot did not upload", at=now)
+        outbox.resolve(f"hosted {one.slot}", f"{one.slot} runs another pickle", at=now)
+        return None
+    wrong = _problem(client, ledger, one, runs, now)
+    record.check(one, wrong, at=now)
+    if not wrong:
+        outbox.resolve(f"hosted {one.slot}", f"{one.slot} submits with pickle {one.pickle}", at=now)
+        return None
     log.warning("hosted.fails", slot=one.slot, pickle=one.pickle, reason=wrong)
     body = (
         f"pickle {one.pickle} ({one.filename}), artifact {one.artifact}; its log is on numer.ai/models;"
         f" `bot export numerai-model --upload --slot {one.slot}` replaces it"
     )
     outbox.alert(f"hosted {one.slot}", f"{one.slot}: {wrong}", body, at=now)
+    return f"{one.slot}: {wrong}"
 
 
 def _problem(client: NumeraiClient, ledger: Ledger, one: HostedPickle, runs: Pickle | None, now: datetime) -> str:

@@ -454,6 +454,19 @@ def test_a_look_that_fails_is_a_warning_only(hosted):
     assert hosted.record.all()[0].checked_at is None
 
 
+def test_a_slot_that_cannot_be_looked_at_hides_no_other(hosted):
+    """Where the query for one slot fails, the others are looked at."""
+    (kept,) = hosted.record.all()
+    hosted.record.keep(replace(kept, slot="a_gone", model_id="gone"), at=datetime.now(UTC))
+    hosted.tournament.accounts = (replace(OWNER, models={"a_gone": "gone", **OWNER.models}),)
+    hosted.tournament.hosted["gone"] = hosted.tournament.hosted[MODEL]
+    hosted.next_round()
+    hosted.sandbox.faults.add(Fault(operation="submissions", kind="graphql_error", times=4))
+
+    assert hosted.watch() == ()
+    assert [one.slot for one in hosted.record.all() if one.checked_at] == [HOSTED]
+
+
 def test_a_record_without_pickles_asks_nothing(bench):
     """Without a pickle of the bot, the daily look sends no query."""
     bench.sandbox.faults.add(Fault(operation="*", kind="bad_gateway", times=1))

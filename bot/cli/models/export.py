@@ -17,6 +17,7 @@ from bot.hosted.export import Export, export, refuse_filled
 from bot.hosted.upload import Hosting, Runtime, Uploader, find_runtime
 from bot.record.hosted import HostedRecord
 from bot.record.ledger import rounds_folder
+from bot.serving.artifacts import Artifact
 from bot.settings import Settings, load_settings
 from bot.system import logs
 from bot.system.lock import state_lock
@@ -59,13 +60,13 @@ def export_pickle(
     client = assembly.open_client(own)
     # An account without named slots has its only model filled.
     replaced = refuse_filled(slot, filled if own.slots or slot in filled else (), client) if slot else None
-    store = assembly.open_artifacts(settings)
-    found = store.open(
-        store.find(artifact) if artifact else store.champions(recipe or assembly.recipes_in_use(settings)[0])[0]
-    )
+    found = _chosen(settings, artifact, recipe)
     runtime = find_runtime(client, data_version=str(found.required("data_version"))) if upload else None
     if check and python is None:
-        typer.echo("Numerai's packages are installed into a fresh environment; this takes a minute or more", err=True)
+        known = ", unless this pickle was checked before" if upload else ""
+        typer.echo(
+            f"Numerai's packages are installed into a fresh environment; this takes a minute or more{known}", err=True
+        )
     made = export(
         found,
         (output or settings.state_dir / "exports" / f"{found.id}.pkl").absolute(),
@@ -80,8 +81,19 @@ def export_pickle(
     if slot and runtime:
         hosting = _upload(settings, client, runtime, made, slot, account=account or "", wait_s=wait_s)
     left = () if hosting else tuple(_next_steps(made, slot, replaced, () if slot else filled))
+    _show(made, hosting, left, as_json=as_json)
+
+
+def _chosen(settings: Settings, artifact: str | None, recipe: str | None) -> Artifact:
+    store = assembly.open_artifacts(settings)
+    if artifact:
+        return store.open(store.find(artifact))
+    return store.open(store.champions(recipe or assembly.recipes_in_use(settings)[0])[0])
+
+
+def _show(made: Export, hosting: Hosting | None, left: Sequence[str], *, as_json: bool) -> None:
     if as_json:
-        content = {"export": asdict(made), "hosting": asdict(hosting) if hosting else None, "next": left}
+        content = {"export": asdict(made), "hosting": asdict(hosting) if hosting else None, "next": list(left)}
         typer.echo(json.dumps(content, indent=1))
         return
     _show_receipt(made)
