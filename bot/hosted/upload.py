@@ -207,14 +207,13 @@ class Uploader:
             return None
         found = min(usable, key=lambda one: (one.id != known.pickle, not one.is_validated))
         if known.state != "assigned":
-            self._steps.append(f"pickle {found.id} is on the server from an earlier run and is not uploaded again")
+            self._steps.append(f"pickle {found.id} is on the server already and is not uploaded again")
         state = known.state if known.state == "assigned" else "uploaded"
         return self.record.keep(replace(known, pickle=found.id, state=state), at=self.client.server_now())
 
     def _send(self, known: HostedPickle, made: Export) -> HostedPickle:
         """Upload the pickle and return its record; after a lost answer, look whether it arrived."""
-        size = f"{made.size / 1e6:,.1f} MB"
-        self.report_progress("upload", 0.0, f"{size} for {known.slot}")
+        self.report_progress("upload", 0.0, f"{made.size / 1e6:,.1f} MB for {known.slot}")
         content = Path(made.path).read_bytes()
         if hashlib.sha256(content).hexdigest() != made.sha256:
             raise RefuseToSubmit(f"{made.path} is not the pickle that was checked; {AGAIN}")
@@ -227,9 +226,9 @@ class Uploader:
                 data_version_id=self.runtime.data_version_id,
                 image_id=self.runtime.image_id,
             )
+        except RefuseToSubmit as error:
+            raise RefuseToSubmit(f"Numerai refuses the pickle: {error}; {self._now(known.slot)}") from None
         except NumeraiUnavailable as error:
-            if error.is_refusal:
-                raise RefuseToSubmit(f"Numerai takes no pickle of {size}: {error}; export a smaller recipe") from None
             if _is_final(error):
                 raise RefuseToSubmit(f"Numerai refuses the pickle: {error.said}; {self._now(known.slot)}") from None
             arrived = self._held(intended)
@@ -242,9 +241,10 @@ class Uploader:
 
     def _validated(self, known: HostedPickle) -> Pickle:
         """Return the pickle once Numerai has validated it."""
-        waited, pause = 0.0, FIRST_PAUSE_S
+        began, slept, pause = time.monotonic(), 0.0, FIRST_PAUSE_S
         while True:
             found, state = self._look(known)
+            waited = max(slept, time.monotonic() - began)  # looks take time, too
             if found is not None and found.is_refused:
                 reason = self._reason(found)
                 self.record.keep(replace(known, state="refused", detail=reason), at=self.client.server_now())
@@ -263,7 +263,7 @@ class Uploader:
             self.report_progress("validation", waited / self.wait_s, f"{state}, {limit}")
             pause = min(pause, self.wait_s - waited)
             self.wait(pause)
-            waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE_S)
+            slept, pause = slept + pause, min(2 * pause, LONGEST_PAUSE_S)
 
     def _look(self, known: HostedPickle) -> tuple[Pickle | None, str]:
         """Return the pickle and its state in words; a look that fails is made again with the next one."""

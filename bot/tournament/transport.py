@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from bot.errors import NumeraiUnavailable
+from bot.errors import NumeraiUnavailable, RefuseToSubmit
 from bot.tournament._deadline import Deadline, WatchedAdapter
 from bot.tournament._network_settings import NoAuth, Unusable, check_proxy, trusted_certificates, web_address
 from bot.tournament._reply import Answer, Download, Pace, Reply
@@ -174,14 +174,17 @@ class Transport:
             in_proportion: Whether a large file may take longer than a submission.
 
         Raises:
-            NumeraiUnavailable: The storage returned an error status or no response; a refusal where the file is too large.
+            NumeraiUnavailable: The storage returned an error status or no response.
+            RefuseToSubmit: The file is too large for the storage.
         """
         longest = UPLOAD_S + (len(content) / SLOWEST_UPLOAD if in_proportion else 0.0)
         with self._exchange("PUT", url, self.limit_s(longest), data=content) as reply:
             answer = reply.answer()
+        if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or b"EntityTooLarge" in answer.content:
+            size = f"{len(content) / 1e6:,.1f} MB"
+            raise RefuseToSubmit(f"{answer.place} takes no file of {size} (status {answer.status}); it must be smaller")
         if not answer.is_ok:
-            too_large = answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or b"EntityTooLarge" in answer.content
-            raise answer.failure((answer.status,) if too_large else ())
+            raise answer.failure()
 
     def _rest_s(self) -> float | None:
         """Return the seconds until the open round closes; ``None`` where none is open."""

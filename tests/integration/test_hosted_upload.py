@@ -213,7 +213,7 @@ def storage_fails(bench, monkeypatch):
 FAILURES = {
     "no scope": (key_without_scope, BadCredentials, r"lacks the scope upload_submission; create one .* numer.ai/account"),
     "no permission": (key_that_hides_its_scopes, BadCredentials, r"Numerai refuses the API key \(Insufficient permissions"),
-    "too large": (too_large, RefuseToSubmit, r"takes no pickle of 0.0 MB: .* answered 413 .*; export a smaller recipe"),
+    "too large": (too_large, RefuseToSubmit, r"takes no file of 0.0 MB \(status 413\); it must be smaller; \S+ runs old"),
     "refused": (upload_refused, RefuseToSubmit, r"refuses the pickle: pickles of this account are disabled; .* runs old"),
     "validation fails": (validation_fails, RefuseToSubmit, r"pickle \S+ failed: ModuleNotFoundError: no module named 'x'"),
     "validation fails silently": (validation_fails_silently, RefuseToSubmit, r"validation of pickle \S+ failed: failed; "),
@@ -254,12 +254,12 @@ def test_a_validation_that_never_ends_is_waited_for_again(bench):
     bench.happen("pickle_hangs")
     with pytest.raises(RetryLater, match=AGAIN):
         bench.upload(bench.made(), wait_s=90.0)
-    waited, (kept,) = sum(bench.waited), bench.record.all()
+    waited, (kept,) = sum(bench.waited), bench.record.all()  # less by the time that the looks took
     bench.end("pickle_hangs")
     done = bench.upload(bench.made())
 
-    assert (waited, kept.state) == (90.0, "uploaded")
-    assert done.steps[0] == f"pickle {kept.pickle} is on the server from an earlier run and is not uploaded again"
+    assert (60.0 < waited <= 90.0, kept.state) == (True, "uploaded")
+    assert done.steps[0] == f"pickle {kept.pickle} is on the server already and is not uploaded again"
     assert len(bench.tournament.pickles) == 1
 
 
@@ -540,7 +540,7 @@ def test_killed_while_it_waits_the_command_goes_on(bot, elsewhere):
 
     assert (uploaded, unassigned) == (True, {})
     assert done.returncode == 0, done.stderr
-    assert f"pickle {pickle.id} is on the server from an earlier run and is not uploaded again" in done.stdout
+    assert f"pickle {pickle.id} is on the server already and is not uploaded again" in done.stdout
     assert (len(tournament.pickles), tournament.hosted[MODEL].id) == (1, pickle.id)
 
 
