@@ -60,12 +60,16 @@ class NumeraiUnavailable(RetryLater):
     Attributes:
         retry_after_s: Seconds that the server wants the client to wait, ``None`` if it named none.
         is_refusal: Whether the server answered, but refuses the request: the same one is refused again at once.
+        said: What the API said in an answer without data; ``None`` where there was no such answer.
     """
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None, is_refusal: bool = False) -> None:
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, is_refusal: bool = False, said: str | None = None
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.is_refusal = is_refusal
+        self.said = said
 
 
 class RoundNotOpen(RetryLater):

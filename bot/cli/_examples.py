@@ -28,7 +28,7 @@ EXAMPLES = {
     "pack": "bot pack --publish",
     "unpack": "bot unpack 20261124-120000.pack",
     "export": "bot export numerai-model --slot my_model",
-    "export numerai-model": "bot export numerai-model --slot my_model",
+    "export numerai-model": "BOT_MODE=live bot export numerai-model --slot my_hosted_model --upload",
     "mcp": "bot mcp --folder /srv/bot",
     "data": "bot data export --features medium --every 4",
     "data export": "bot data export --features medium --every 4 --format npy",

@@ -203,7 +203,7 @@ def _slots(settings: Settings, account: Account, client: NumeraiClient) -> Itera
             yield failure(
                 name,
                 BadConfig(
-                    f"slot {slot.name} runs the Model Upload {hosted[slot.name]}, which blocks submissions by API"
+                    f"slot {slot.name} runs the Model Upload {hosted[slot.name].filename}, which blocks submissions by API"
                 ),
                 "disable the upload on numer.ai/models, or fill another slot",
             )

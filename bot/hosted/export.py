@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -168,7 +169,8 @@ def refuse_filled(slot: str, filled: Collection[str], client: NumeraiClient) -> 
         raise BadConfig(
             f"slot {slot!r} is not a model of this account; its models: {', '.join(sorted(models)) or 'none'}"
         )
-    return client.hosted_models().get(slot)
+    runs = client.hosted_models().get(slot)
+    return None if runs is None else runs.filename
 
 
 def check_agreement(ids: tuple[str, ...], expected: npt.NDArray[np.float64], ran: HostedRun) -> Agreement:
@@ -210,6 +212,7 @@ def export(
     now: datetime,
     client: NumeraiClient | None,
     python: Path | None = None,
+    reuse: bool = False,
 ) -> Export:
     """
     Pack an artifact, check the pickle on a live file, and only then put it in place, with a receipt beside it.
@@ -222,6 +225,7 @@ def export(
         now: Aware time.
         client: Client that downloads a live file where none is kept; ``None`` skips the check.
         python: Interpreter with Numerai's packages; ``None`` makes a fresh environment.
+        reuse: Return the receipt of an earlier export that made and checked the same bytes, if there is one.
 
     Raises:
         GateFailed: The pickle does not run under Numerai's limits, or ranks differently from the artifact; it is not
@@ -233,6 +237,8 @@ def export(
     scorer, published = Scorer(artifact), history_path(state_dir, version)
     state = None if scorer.history is None else newest(scorer.history, published)
     content = pack(artifact, state, to_benchmark=scorer.benchmark is not None)
+    if reuse and (before := _checked_before(output, content)) is not None:
+        return before
     unchecked = output.with_name(f"{output.name}.unchecked")
     publish(unchecked, content)
     checked = None
@@ -254,6 +260,19 @@ def export(
     publish(output.with_suffix(".json"), (json.dumps(asdict(made), indent=1) + "\n").encode())
     rename(unchecked, output)
     return made
+
+
+def _checked_before(output: Path, content: bytes) -> Export | None:
+    """Return the receipt of a pickle with this content that lies there and was checked, ``None`` where there is none."""
+    try:
+        kept: dict[str, Any] = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
+        checked = kept.pop("checked")
+        agreement = Agreement(**checked.pop("agreement"))
+        found = Export(**{**kept, "path": str(output)}, checked=Checked(**checked, agreement=agreement))
+        unchanged = output.read_bytes() == content and found.sha256 == hashlib.sha256(content).hexdigest()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or of an older bot
+        return None
+    return found if unchanged else None
 
 
 def _check(

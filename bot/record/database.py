@@ -211,6 +211,24 @@ _MIGRATIONS = (
     ALTER TABLE trouble ADD COLUMN occasion TEXT NOT NULL DEFAULT '';
     ALTER TABLE trouble ADD COLUMN body TEXT NOT NULL DEFAULT '';
     """,
+    """
+    CREATE TABLE hosted_pickle (
+        slot TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        account TEXT NOT NULL,
+        model_id TEXT NOT NULL,
+        artifact TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        pickle TEXT NOT NULL,
+        stale_after TEXT,
+        state TEXT NOT NULL CHECK (state IN ('intended', 'uploaded', 'refused', 'assigned', 'replaced')),
+        detail TEXT NOT NULL,
+        at TEXT NOT NULL,
+        assigned_at TEXT,
+        checked_at TEXT,
+        PRIMARY KEY (slot, sha256)
+    ) STRICT;
+    """,
 )
 
 

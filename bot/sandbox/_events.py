@@ -9,7 +9,10 @@ from bot.sandbox.schedule import Window
 from bot.sandbox.tournament import Tournament
 from bot.sandbox.world.upgrade import NEXT
 
-LASTING = ("data_late", "data_stale", "schema_change", "slot_disabled", "key_revoked", "version_removed")
+LASTING = (
+    "data_late", "data_stale", "schema_change", "slot_disabled", "key_revoked", "version_removed", "pickle_hangs",
+    "pickle_fails", "hosted_fails", "hosted_silent",
+)  # fmt: skip
 """Kinds of events that change the tournament for ``Fault.seconds``."""
 
 
@@ -72,6 +75,10 @@ def _foreign(tournament: Tournament, _: Fault) -> None:
     tournament.place(slot, filename="by-hand.csv", content=("\n".join(["id,prediction", *rows]) + "\n").encode())
 
 
+def _replace_pickle(tournament: Tournament, _: Fault) -> None:
+    tournament.host(next(iter(tournament.accounts[0].models)))
+
+
 def _add_version(tournament: Tournament, _: Fault) -> None:
     tournament.added.add(NEXT)
 
@@ -100,4 +107,5 @@ _EVENTS: dict[str, Callable[[Tournament, Fault], None]] = {
     "model_renamed": _rename_model,
     "model_deleted": _delete_model,
     "version_added": _add_version,
+    "pickle_replaced": _replace_pickle,
 }

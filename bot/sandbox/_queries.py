@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from bot.sandbox._graphql import Arguments, Refused
+from bot.sandbox._hosting import IMAGES, VERSIONS, known_option, pickle_json
 from bot.sandbox._responses import iso, payout_json, performance_json, round_json, score_json, submission_json
 from bot.sandbox._scores import diagnosed, score
 from bot.sandbox._storage import SIGNATURE, Storage
@@ -25,6 +26,11 @@ NEEDS = {
     "create_submission": "upload_submission",
     "diagnostics_upload_auth": "upload_submission",
     "create_diagnostics": "upload_submission",
+    "compute_pickle_upload_auth": "upload_submission",
+    "create_compute_pickle_upload": "upload_submission",
+    "assign_pickle_to_model": "upload_submission",
+    "compute_pickles": "read_submission_info",
+    "trigger_logs": "read_submission_info",
     "submissions": "read_submission_info",
     "diagnostics": "read_submission_info",
     "submission_download_auth": "download_submission",
@@ -128,7 +134,7 @@ class Queries:
             "models": [
                 {
                     "id": identity, "name": name, "tournament": CLASSIC, "v2_stake": None,
-                    "compute_pickle_upload": self.tournament.hosted.get(identity),
+                    "compute_pickle_upload": self.hosted_by(identity),
                     "submissions": [submission_json(one) for one in self.tournament.of(identity)],
                 }
                 for name, identity in account.models.items()
@@ -247,15 +253,48 @@ class Queries:
         self.tournament.model(account, arguments["model_id"])
         return str(uuid.uuid4())
 
+    def hosted_by(self, model_id: str) -> dict[str, Any] | None:
+        """Return the pickle that a model runs, ``None`` where it runs none."""
+        found = self.tournament.hosted.get(model_id)
+        return None if found is None else pickle_json(found, [model_id])
+
     def _compute_pickle_data_versions(self, _: Arguments, __: Account) -> list[dict[str, str]]:
-        return [{"name": "v5.3", "id": "data-version"}]
+        return [{"name": name, "id": identity} for name, identity in VERSIONS.items()]
 
     def _compute_pickle_docker_images(self, _: Arguments, __: Account) -> list[dict[str, str]]:
-        return [{"name": "Python 3.11", "id": "docker-image"}]
+        return [{"name": name, "id": identity} for name, identity in IMAGES.items()]
 
     def _create_compute_pickle_upload(self, arguments: Arguments, account: Account) -> dict[str, str]:
-        self.tournament.model(account, arguments.get("model_id"))
-        return {"id": str(uuid.uuid4())}
+        model = self.tournament.model(account, arguments.get("model_id"))
+        known_option(VERSIONS, arguments.get("data_version_id"), "Data version")
+        known_option(IMAGES, arguments.get("docker_image_id"), "Docker image")
+        return {"id": self.tournament.upload_pickle(model, str(arguments["filename"])).id}
+
+    def _compute_pickles(self, arguments: Arguments, account: Account) -> list[dict[str, Any]]:
+        identity = self.tournament.model(account, arguments["model_id"]).id
+        listed = [one for one in self.tournament.pickles if one.model_id == identity]
+        hosted = self.tournament.hosted
+        for one in listed:
+            one.look(
+                hangs=self.tournament.condition("pickle_hangs") is not None,
+                fails_with=self.tournament.condition("pickle_fails"),
+            )
+        return [pickle_json(one, [model for model, runs in hosted.items() if runs is one]) for one in listed]
+
+    def _assign_pickle_to_model(self, arguments: Arguments, account: Account) -> str:
+        model = self.tournament.model(account, arguments["model_id"])
+        if arguments.get("pickle_id") is None:
+            self.tournament.hosted.pop(model.id, None)
+        else:
+            self.tournament.assign(model, str(arguments["pickle_id"]))
+        return "true"
+
+    def _trigger_logs(self, arguments: Arguments, _: Account) -> list[dict[str, Any]]:
+        runs = {run: (state, about) for one in self.tournament.pickles for run, state, about in one.runs}
+        if arguments["trigger_id"] not in runs:
+            raise Refused("Trigger not found")
+        state, about = runs[arguments["trigger_id"]]
+        return [{"timestamp": 0, "message": "loading the pickle"}, {"timestamp": 1, "message": about or state}]
 
     def _v3_user_profile(self, arguments: Arguments) -> dict[str, Any]:
         return {"id": str(arguments["model_name"]), "start_date": "2026-01-01T00:00:00Z", "bio": None,

@@ -20,7 +20,8 @@ Phase = Literal["before", "after", "delayed", "stale"]
 OPERATIONS = (
     "rounds", "list_datasets", "dataset", "GET", "account", "submissions", "submission_upload_auth", "PUT",
     "create_submission", "submission_download_auth", "diagnostics_upload_auth", "create_diagnostics", "diagnostics",
-    "submission_scores",
+    "submission_scores", "compute_pickle_data_versions", "compute_pickle_docker_images", "compute_pickle_upload_auth",
+    "create_compute_pickle_upload", "compute_pickles", "assign_pickle_to_model",
 )  # fmt: skip
 ANSWERS = (
     "status", "bad_gateway", "unavailable", "throttled", "unauthorized", "expired", "graphql_error", "html", "empty",
@@ -39,8 +40,7 @@ HOSTS = ("dns", "tls")
 EVENTS = (
     "rollover", "close", "close_early", "extend", "open_late", "data_late", "data_stale", "schema_change",
     "slot_disabled", "key_revoked", "clock_skew", "foreign_submission", "model_renamed", "model_deleted",
-    "version_removed",
-    "version_added",
+    "version_removed", "version_added", "pickle_hangs", "pickle_fails", "pickle_replaced", "hosted_fails", "hosted_silent",
 )  # fmt: skip
 """Events of the tournament. The request that triggers an event is answered by the state after it."""
 
@@ -65,7 +65,7 @@ class Fault:
         seconds: Real seconds of ``hang``, ``slow``, ``slow_headers``, ``trickle``, ``drip`` and ``long``; sandbox seconds of delays and
             events.
         message: Message of ``graphql_error``; name of the mutation for ``schema`` and ``schema_change``; new name for
-            ``model_renamed``.
+            ``model_renamed``; reason of ``pickle_fails`` and ``hosted_fails``.
         headers: Headers added to the answer of kind ``status``.
         at_s: Sandbox seconds after the start from which on a request can get the fault.
     """

@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from bot.sandbox._graphql import Refused
+from bot.sandbox._hosting import STEPS, HostedPickle
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule, Window
 from bot.sandbox.world.generate import LiveEra, World
@@ -106,7 +107,8 @@ class Tournament:
         self.uploaded: dict[str, bytes] = {}
         self.diagnostics: dict[str, dict[str, Any]] = {}
         self.webhooks: dict[str, str | None] = {}
-        self.hosted: dict[str, dict[str, str]] = {}
+        self.pickles: list[HostedPickle] = []
+        self.hosted: dict[str, HostedPickle] = {}
         self.stakes: dict[str, float] = {}
         self._journal, self._first_era = journal, first_era
         self.changed = threading.Condition(threading.RLock())
@@ -181,6 +183,7 @@ class Tournament:
             self._delayed = [one for one in self._delayed if one[0] > self.clock.now()]
         for effect in due:
             effect()
+        self._run_pickles()
 
     def model(self, account: Account, model_id: str | None) -> Model:
         """
@@ -208,7 +211,7 @@ class Tournament:
         """
         model = self.model(account, model_id)
         slot, identity = model.name, model.id
-        if self.condition("slot_disabled") is not None:
+        if identity in self.hosted or self.condition("slot_disabled") is not None:
             raise Refused("This model has an active model upload: submissions over the API are disabled")
         content = self.uploaded.get(filename)
         if content is None:
@@ -242,6 +245,67 @@ class Tournament:
         added = self._add(current.number, slot, account.models[slot], filename, content, late=False, trigger_id=None)
         self.note("placed", id=added.id, round=current.number, slot=slot, filename=filename, sha256=added.sha256)
         return added
+
+    def upload_pickle(self, model: Model, filename: str) -> HostedPickle:
+        """
+        Create a Model Upload from an uploaded file; the model does not run it yet.
+
+        Raises:
+            Refused: The file was never uploaded, or is no pickle by its name.
+        """
+        if filename not in self.uploaded:
+            raise Refused(f"FileNotFoundError {filename}")
+        if not filename.endswith(".pkl"):
+            raise Refused("invalid_pickle: the name of a pickle ends with .pkl")
+        made = HostedPickle(filename=filename, model_id=model.id, inserted_at=self.clock.now())
+        with self.changed:
+            self.pickles.append(made)
+        self.note("pickle", id=made.id, slot=model.name, filename=filename)
+        return made
+
+    def assign(self, model: Model, pickle_id: str) -> None:
+        """
+        Let a model run a pickle in place of an earlier one.
+
+        Raises:
+            Refused: There is no such pickle, or it is not validated.
+        """
+        wanted = next((one for one in self.pickles if one.id == pickle_id), None)
+        if wanted is None:
+            raise Refused("Pickle not found")
+        if wanted.validation != STEPS[-1]:
+            raise Refused(f"Pickle is not validated: {wanted.validation}")
+        self.hosted[model.id] = wanted
+        self.note("assigned", id=wanted.id, slot=model.name)
+
+    def host(self, slot: str, filename: str = "by-hand.pkl") -> HostedPickle:
+        """Let a model run a validated pickle that the bot did not upload; return the pickle."""
+        account = next(one for one in self.accounts if slot in one.models)
+        identity = account.models[slot]
+        placed = HostedPickle(filename=filename, model_id=identity, inserted_at=self.clock.now(), validation=STEPS[-1])
+        self.pickles.append(placed)
+        self.hosted[identity] = placed
+        return placed
+
+    def _run_pickles(self) -> None:
+        """Submit to the open round for each model that runs a pickle, once: every row by its place in the live file."""
+        with self.changed:
+            window = self.current() if self.hosted else None
+            if window is None or self.condition("hosted_silent") is not None:
+                return
+            names = {identity: name for account in self.accounts for name, identity in account.models.items()}
+            for identity, one in self.hosted.items():
+                if identity not in names or any(sent.round == window.number for sent in self.of(identity)):
+                    continue
+                if (reason := self.condition("hosted_fails")) is not None:
+                    if not one.runs or one.runs[-1][1] != "submission_failed":
+                        one.run("submission_failed", reason)
+                    continue
+                one.run("submission_succeeded")
+                ids = self.live_ids(window.number)
+                rows = [f"{name},{(row + 1) / (len(ids) + 1):.9f}" for row, name in enumerate(ids)]
+                content = ("\n".join(["id,prediction", *rows]) + "\n").encode()
+                self._add(window.number, names[identity], identity, one.filename, content, late=False, trigger_id=None)
 
     def of(self, model_id: str) -> list[Submission]:
         """Return a model's submissions, newest first."""

@@ -22,8 +22,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion, StateLocked
 from bot.system.file_names import is_file_name, shown
 from bot.system.files import publish, rename, sha256_of, sync
@@ -301,6 +299,8 @@ class ArtifactStore:
         Raises:
             StateLocked: Another process has held the lock for a minute.
         """
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - Numerai's machine need not have it
+
         folder = self.root / "champions"
         with kill_point("artifacts.lock"):
             folder.mkdir(parents=True, exist_ok=True)

@@ -153,7 +153,7 @@ def error_of(answer: dict[str, Any]) -> BotError | None:
         return RoundNotOpen(f"Numerai: {message}")
     if "invalid_submission" in plain:
         return RefuseToSubmit(f"Numerai refused the submission: {message}")
-    return NumeraiUnavailable(f"Numerai answered an error: {message}")
+    return NumeraiUnavailable(f"Numerai answered an error: {message}", said=message)
 
 
 def usable(answer: dict[str, Any]) -> bool:

@@ -52,8 +52,20 @@ CREATE_DIAGNOSTICS = """
       createDiagnostics(filename: $filename tournament: $tournament modelId: $modelId) { id }
     }
 """
+PICKLE_AUTH = """
+    query($filename: String! $modelId: String) {
+      computePickleUploadAuth(filename: $filename modelId: $modelId) { filename url }
+    }
+"""
+CREATE_PICKLE = """
+    mutation($filename: String! $tournament: Int! $modelId: String $dataVersionId: String $dockerImageId: String) {
+      createComputePickleUpload(filename: $filename tournament: $tournament modelId: $modelId
+                                dataVersionId: $dataVersionId dockerImageId: $dockerImageId) { id }
+    }
+"""
 SUBMIT = ((UPLOAD_AUTH, "submission_upload_auth"), (CREATE, "create_submission"))
 DIAGNOSE = ((DIAGNOSTICS_AUTH, "diagnosticsUploadAuth"), (CREATE_DIAGNOSTICS, "createDiagnostics"))
+HOST = ((PICKLE_AUTH, "computePickleUploadAuth"), (CREATE_PICKLE, "createComputePickleUpload"))
 """The query for a presigned URL and the mutation for a stored file, each with the field of its response."""
 
 DIAGNOSTICS_IDS = "query($modelId: String!) { diagnostics(modelId: $modelId) { id filename } }"
@@ -77,7 +89,23 @@ STAKES = """
     }
 """
 DOWNLOAD_AUTH = "query($id: String) { submissionDownloadAuth(id: $id) { url } }"
-HOSTED = "query { account { models { name tournament computePickleUpload { filename } } } }"
+HOSTED = """
+    query { account { models { name tournament computePickleUpload { id filename validationStatus triggerStatus } } } }
+"""
+PICKLES = """
+    query($modelId: ID) {
+      computePickles(modelId: $modelId) {
+        id filename validationStatus triggerStatus diagnosticsStatusDescription
+        triggers { id status statuses { status description } }
+      }
+    }
+"""
+ASSIGN = """
+    mutation($modelId: String $pickleId: ID) { assignPickleToModel(modelId: $modelId pickleId: $pickleId) }
+"""
+PICKLE_VERSIONS = "query { computePickleDataVersions { name id } }"
+PICKLE_IMAGES = "query { computePickleDockerImages { name id } }"
+PICKLE_LOG = "query($triggerId: ID!) { triggerLogs(triggerId: $triggerId) { message } }"
 TOKEN = "query { account { apiTokens { public_id scopes } } }"  # noqa: S105 - a query
 SCORES = """
     query($modelId: ID! $tournament: Int $lastNRounds: Int) {
@@ -90,7 +118,9 @@ PROFILE = "query($name: String! $tournament: Int) { v3UserProfile(model_name: $n
 
 SPARE = {
     **dict.fromkeys((CURRENT, ONE_ROUND, UPCOMING, PAY), ("closeTime", "closeStakingTime")),
-    **dict.fromkeys((MODELS, HOSTED), ("tournament",)),
+    MODELS: ("tournament",),
+    HOSTED: ("tournament", "validationStatus", "triggerStatus"),
+    PICKLES: ("triggerStatus", "diagnosticsStatusDescription", "triggers"),
     SUBMISSIONS: ("selected", "errorInfo", "tournament"),
     SCORES: ("percentile", "day", "date", "resolved"),
 }
@@ -98,5 +128,6 @@ SPARE = {
 
 
 def without(query: str, name: str) -> str:
-    """Return a query that does not select the field *name*; arguments and variables of that name stay."""
-    return re.sub(rf"(?<![$\w]){name}\b(?!\s*:)", "", query)
+    """Return a query that does not select the field *name* with its own fields; arguments and variables stay."""
+    inner = r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}"
+    return re.sub(rf"(?<![$\w]){name}\b(?!\s*:)(?:\s*{inner})?", "", query)

@@ -35,7 +35,9 @@ from bot.tournament.responses import (
     ListedRound,
     LiveScore,
     Model,
+    NamedOption,
     Payment,
+    Pickle,
     ServerSubmission,
     Stake,
     StoredFile,
@@ -265,12 +267,81 @@ class NumeraiClient:
         )
         return frozenset(scope for token in tokens if token.public_id == self._public_id for scope in token.scopes)
 
-    def hosted_models(self) -> dict[str, str]:
-        """Return the pickle of each model that Numerai runs itself (a Model Upload), by the model's name."""
+    def hosted_models(self) -> dict[str, Pickle]:
+        """Return the pickle of each model that Numerai runs itself (a Model Upload), by the model's name; without runs."""
         models = self._ask(
             _queries.HOSTED, None, lambda answer: _answers.rows(answer, ("account", "models"), Model), with_key=True
         )
-        return {one.name: one.pickle for one in _classic(models) if one.pickle}
+        return {
+            one.name: one.pickle for one in _classic(models) if one.pickle and (one.pickle.id or one.pickle.filename)
+        }
+
+    def pickles(self, model_id: str) -> tuple[Pickle, ...]:
+        """Return all pickles that were uploaded for a model, with their runs, in the server's order."""
+        return self._ask(
+            _queries.PICKLES,
+            {"modelId": model_id},
+            lambda answer: _answers.rows(answer, ("computePickles",), Pickle),
+            with_key=True,
+        )
+
+    def pickle_log(self, run_id: str) -> tuple[str, ...]:
+        """Return the log of a pickle's run, line by line; empty where the API returns none."""
+        listed = self._ask(
+            _queries.PICKLE_LOG,
+            {"triggerId": run_id},
+            lambda answer: _answers.rows(answer, ("triggerLogs",), dict[str, object]),
+            with_key=True,
+            attempts=SPARE_ATTEMPTS,
+        )
+        return tuple(str(line["message"]) for line in listed if line.get("message"))
+
+    def pickle_versions(self) -> dict[str, str]:
+        """Return the ids of the data versions that Numerai runs pickles on, by name."""
+        return self._options(_queries.PICKLE_VERSIONS, "computePickleDataVersions")
+
+    def pickle_images(self) -> dict[str, str]:
+        """Return the ids of the images that Numerai runs pickles in, by name, such as ``Python 3.12``."""
+        return self._options(_queries.PICKLE_IMAGES, "computePickleDockerImages")
+
+    def upload_pickle(
+        self, *, model_id: str, filename: str, content: bytes, data_version_id: str, image_id: str
+    ) -> str:
+        """
+        Upload a pickle for a model once and return its id on the server; the model does not run it yet.
+
+        Nothing is repeated here. After an error, the caller finds out with :meth:`pickles` whether the file arrived.
+
+        Args:
+            model_id: Numerai's id of the model.
+            filename: Name of the file.
+            content: The pickle.
+            data_version_id: A value of :meth:`pickle_versions`.
+            image_id: A value of :meth:`pickle_images`.
+        """
+        more = {"dataVersionId": data_version_id, "dockerImageId": image_id}
+        return self._upload(_queries.HOST, model_id, filename, content, more=more, in_proportion=True)
+
+    def assign_pickle(self, model_id: str, pickle_id: str) -> None:
+        """
+        Let a model run a pickle from now on, once.
+
+        Raises:
+            NumeraiUnavailable: The server refused or did not answer; :meth:`hosted_models` says what the model runs.
+        """
+        with kill_point("pickle.assign"):
+            answered = self._ask(
+                _queries.ASSIGN,
+                {"modelId": model_id, "pickleId": pickle_id},
+                lambda answer: _answers.one(answer, ("assignPickleToModel",), object),
+                with_key=True,
+            )
+        if answered is False or str(answered).lower() == "false":
+            raise NumeraiUnavailable("Numerai did not assign the pickle", said="it answered false")
+
+    def _options(self, query: str, field: str) -> dict[str, str]:
+        listed = self._ask(query, None, lambda answer: _answers.rows(answer, (field,), NamedOption), with_key=True)
+        return {one.name: one.id for one in listed}
 
     def datasets(self) -> tuple[str, ...]:
         """Return the names of all dataset files."""
@@ -454,6 +525,7 @@ class NumeraiClient:
         *,
         check: Callable[[], object] = lambda: None,
         more: dict[str, Any] | None = None,
+        in_proportion: bool = False,
     ) -> str:
         """Get a presigned URL, upload the file to it, run *check*, and run the mutation for the file; return the new id."""
         (auth, auth_field), (create, create_field) = steps
@@ -461,12 +533,12 @@ class NumeraiClient:
         with kill_point("upload.grant"):
             url, stored = self._ask(
                 auth,
-                variables,
+                {name: value for name, value in variables.items() if f"${name}:" in auth},
                 lambda answer: [_answers.one(answer, (auth_field, name), Name) for name in ("url", "filename")],
                 with_key=True,
             )
         with kill_point("upload.put"), _boundary():
-            self._transport.upload(url, content)
+            self._transport.upload(url, content, in_proportion=in_proportion)
         check()
         variables = {**variables, "filename": stored, **(more or {})}
         with kill_point("upload.create"):

@@ -171,6 +171,98 @@ class ListedRound:
 
 
 @dataclass(kw_only=True)
+class PickleStep:
+    """
+    A step of a pickle's run, as the API lists it.
+
+    Attributes:
+        status: Name of the state.
+        description: Details; ``None`` if there are none.
+    """
+
+    status: Annotated[Text | None, or_else(None)] = None
+    description: Annotated[Text | None, or_else(None)] = None
+
+
+@dataclass(kw_only=True)
+class PickleRun:
+    """
+    A run of a pickle, as the API lists it.
+
+    Attributes:
+        id: Numerai's id of the run; empty if the API returned none.
+        status: Name of the state.
+        steps: The steps; ``None`` if the API returned none.
+    """
+
+    id: Annotated[Text, or_else("")] = ""
+    status: Annotated[Text | None, or_else(None)] = None
+    steps: Annotated[list[PickleStep] | None, or_else(None), Field(validation_alias="statuses")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pickle:
+    """
+    A Model Upload: a pickle that Numerai holds.
+
+    Attributes:
+        id: Numerai's id of the upload; empty if the API returned none.
+        filename: Name of the file; empty if the API returned none.
+        validation: State of Numerai's validation, such as ``validated``; empty if the API returned none.
+        run: State of the newest run for a round, such as ``submission_succeeded``; empty before the first.
+        remark: Numerai's remark on the pickle's diagnostics.
+        runs: Runs of the pickle; ``None`` where they were not requested.
+    """
+
+    id: Annotated[Text, or_else("")] = ""
+    filename: Annotated[Text, or_else("")] = ""
+    validation: Annotated[Text, or_else(""), Field(validation_alias="validationStatus")] = ""
+    run: Annotated[Text, or_else(""), Field(validation_alias="triggerStatus")] = ""
+    remark: Annotated[Text, or_else(""), Field(validation_alias="diagnosticsStatusDescription")] = ""
+    runs: Annotated[list[PickleRun] | None, or_else(None), Field(validation_alias="triggers")] = None
+
+    @property
+    def is_validated(self) -> bool:
+        """Return whether Numerai has accepted the pickle."""
+        return _ended_well(self.validation)
+
+    @property
+    def is_refused(self) -> bool:
+        """Return whether Numerai's validation has refused the pickle."""
+        return _ended_badly(self.validation)
+
+    @property
+    def has_failed(self) -> bool:
+        """Return whether the newest run for a round has failed."""
+        return _ended_badly(self.run)
+
+    @property
+    def reason(self) -> str:
+        """Return Numerai's description of the last failed step, else its remark; empty where there is neither."""
+        steps = [step for one in self.runs or () for step in one.steps or ()]
+        failed = [one.description for one in steps if one.description and _ended_badly(one.status or "")]
+        return failed[-1] if failed else self.remark
+
+    @property
+    def failed_run(self) -> str:
+        """Return the id of the last run that failed; empty where none did."""
+        return next((one.id for one in reversed(self.runs or ()) if _ended_badly(one.status or "")), "")
+
+
+_GOOD = ("validated", "passed", "success", "succeeded", "completed", "done", "ready")
+_BAD = ("fail", "error", "invalid", "timeout", "timed_out", "cancel", "rejected")
+"""Last words of states that ended well, and parts of states that ended badly: the API's schema lists no states."""
+
+
+def _ended_well(state: str) -> bool:
+    return not _ended_badly(state) and state.lower().replace("_", " ").split(" ")[-1] in _GOOD
+
+
+def _ended_badly(state: str) -> bool:
+    return any(part in state.lower() for part in _BAD)
+
+
+@dataclass(kw_only=True)
 class Model:
     """
     A model of an account.
@@ -179,15 +271,13 @@ class Model:
         name: Name of the model.
         id: Numerai's id of the model; empty where it was not requested.
         tournament: Id of the tournament; ``None`` if the API returned none.
-        pickle: File of a Model Upload that Numerai runs itself; ``None`` if there is none.
+        pickle: The Model Upload that Numerai runs itself; ``None`` if there is none.
     """
 
     name: Name
     id: Annotated[Text, or_else("")] = ""
     tournament: Annotated[Count | None, or_else(None)] = None
-    pickle: Annotated[
-        Text | None, or_else(None), Field(validation_alias=AliasPath("computePickleUpload", "filename"))
-    ] = None
+    pickle: Annotated[Pickle | None, or_else(None), Field(validation_alias="computePickleUpload")] = None
 
 
 @dataclass(kw_only=True)
@@ -202,6 +292,20 @@ class ApiToken:
 
     public_id: Text
     scopes: list[Text]
+
+
+@dataclass(kw_only=True)
+class NamedOption:
+    """
+    An option of Model Uploads, such as an image.
+
+    Attributes:
+        id: Numerai's id.
+        name: Name of the option.
+    """
+
+    id: Name
+    name: Name
 
 
 @dataclass(kw_only=True)

@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from bot.errors import NumeraiUnavailable
+from bot.errors import NumeraiUnavailable, RefuseToSubmit
 from bot.tournament._deadline import Deadline, WatchedAdapter
 from bot.tournament._network_settings import NoAuth, Unusable, check_proxy, trusted_certificates, web_address
 from bot.tournament._reply import Answer, Download, Pace, Reply
@@ -27,6 +27,9 @@ EXCHANGE_S = 60.0
 """Seconds for a whole GraphQL exchange, and for a download until its first byte."""
 
 UPLOAD_S = 120.0
+SLOWEST_UPLOAD = 128 << 10
+"""Seconds for an upload, and the bytes a second that a large file may take in addition: a pickle may have 100 MB."""
+
 SHARE, COMMIT_SHARE = 0.1, 0.3
 """
 Largest share of an open round's rest that an exchange may take; a mutation may take more, because Numerai checks a file
@@ -161,15 +164,25 @@ class Transport:
                 chunks=reply.paced(pace),
             )
 
-    def upload(self, url: str, content: bytes) -> None:
+    def upload(self, url: str, content: bytes, *, in_proportion: bool = False) -> None:
         """
         PUT *content* to a presigned URL.
 
+        Args:
+            url: Presigned URL.
+            content: The file.
+            in_proportion: Whether a large file may take longer than a submission.
+
         Raises:
             NumeraiUnavailable: The storage returned an error status or no response.
+            RefuseToSubmit: The file is too large for the storage.
         """
-        with self._exchange("PUT", url, self.limit_s(UPLOAD_S), data=content) as reply:
+        longest = UPLOAD_S + (len(content) / SLOWEST_UPLOAD if in_proportion else 0.0)
+        with self._exchange("PUT", url, self.limit_s(longest), data=content) as reply:
             answer = reply.answer()
+        if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or b"EntityTooLarge" in answer.content:
+            size = f"{len(content) / 1e6:,.1f} MB"
+            raise RefuseToSubmit(f"{answer.place} takes no file of {size} (status {answer.status}); it must be smaller")
         if not answer.is_ok:
             raise answer.failure()
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from bot.record.diagnostics import DiagnosticsRecord
 from bot.record.heartbeat import problems
+from bot.record.hosted import HostedRecord, shown
 from bot.record.ledger import Ledger, rounds_folder
 from bot.record.outbox import Outbox
 from bot.serving.artifacts import ArtifactStore
@@ -48,6 +49,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int =
         return {
             **about,
             "rounds": [],
+            "hosted": [],
             "next_opening": None,
             "paused": [],
             "diagnostics": {},
@@ -70,6 +72,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int =
             "next_opening": _next_opening(ledger.opening_times(), now),
             "paused": [asdict(one) for one in ledger.pauses(now)],
             "rounds": round_rows(ledger, scores, now=now, limit=rounds),
+            "hosted": _hosted(ledger_path),
             "diagnostics": _diagnostics(ledger_path),
             "chores": list(ledger.jobs()),
             "troubles": {one.name: one.title for one in alerts},
@@ -164,6 +167,12 @@ def _diagnostics(ledger_path: Path) -> dict[str, Any]:
         }
     finally:
         record.close()
+
+
+def _hosted(ledger_path: Path) -> list[dict[str, Any]]:
+    """Return the pickles of slots that Numerai runs: the one that runs, and one that came after it and does not."""
+    with closing(HostedRecord(ledger_path, read_only=True)) as record:
+        return [{**asdict(one), "summary": one.summary} for one in shown(record.all())]
 
 
 def _report(path: Path) -> dict[str, Any] | None:

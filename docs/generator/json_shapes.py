@@ -3,6 +3,7 @@
 import inspect
 import tempfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from bot.doctor.checks import Check
 from bot.judging import evaluation_file
+from bot.record.hosted import HostedPickle, HostedRecord
 from bot.record.ledger import Entry, Ledger, LiveFileRecord
 from bot.record.outbox import Outbox
 from bot.serving.artifacts import MEMBERS, NEEDED
@@ -86,6 +88,14 @@ def _samples() -> tuple[dict[str, Any], dict[str, Any]]:
         ledger.start_job("sync", AT)
         ledger.finish_job("sync", AT, "ok")
         outbox.alert("numerai", "no usable answer from Numerai", "", at=AT)
+        with closing(HostedRecord(path)) as hosted:
+            hosted.keep(
+                HostedPickle(
+                    slot="my_hosted_model", sha256="ab", account="", model_id="m", artifact="2026-11-24T120000Z-abcd",
+                    filename="2026-11-24T120000Z-abcd-ab.pkl", pickle="p", state="assigned", assigned_at=AT.isoformat(),
+                ),
+                at=AT,
+            )  # fmt: skip
         ledger.close()
         outbox.close()
         champions = Path(folder) / "artifacts" / "champions"

@@ -33,6 +33,9 @@ MODEL = "5a9db0c5-0000-4000-8000-000000000001"
 ROUND = {"number": 1405, "openTime": "2026-11-24T12:00:00Z", "closeTime": "2026-11-25T12:00:00Z",
          "closeStakingTime": "2026-11-24T13:00:00Z"}  # fmt: skip
 PAY = {"displayName": "corr60", "name": "corr", "isPayout": True, "defaultMultiplier": 3.0, "clipThreshold": 1.0}
+PICKLE = {"id": "p1", "filename": "a.pkl", "validationStatus": "validated", "triggerStatus": "submission_failed",
+          "diagnosticsStatusDescription": None,
+          "triggers": [{"id": "t1", "status": "failed", "statuses": [{"status": "failed", "description": "no"}]}]}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +65,7 @@ def queries(url: str) -> dict[str, Query]:
     """Return every public method of the client that reads an answer, with sound answers of a server at *url*."""
     rounds = {"rounds": {"rounds": [ROUND]}}
     priced = {"rounds": {"rounds": [ROUND | {"payoutFactor": "1.0", "roundScoreConfigs": [PAY, PAY]}]}}
-    account = {"models": [{"id": MODEL, "name": "mixer", "tournament": 8, "computePickleUpload": {"filename": "a.pkl"}}],
+    account = {"models": [{"id": MODEL, "name": "mixer", "tournament": 8, "computePickleUpload": PICKLE}],
                "apiTokens": [{"public_id": "A", "scopes": ["upload_submission"]}]}  # fmt: skip
     held = {"id": "s1", "filename": "r1405-mixer.csv", "selected": True, "errorInfo": None,
             "round": {"number": 1405, "tournament": 8}}  # fmt: skip
@@ -84,6 +87,32 @@ def queries(url: str) -> dict[str, Query]:
         "slots": Query(call=lambda client: client.slots(), answers={"account": {"account": account}}),
         "scopes": Query(call=lambda client: client.scopes(), answers={"account": {"account": account}}),
         "hosted_models": Query(call=lambda client: client.hosted_models(), answers={"account": {"account": account}}),
+        "pickles": Query(
+            call=lambda client: [one.reason for one in client.pickles(MODEL)],
+            answers={"computePickles": {"computePickles": [PICKLE, PICKLE]}},
+        ),
+        "pickle_log": Query(
+            call=lambda client: client.pickle_log("t1"), answers={"triggerLogs": {"triggerLogs": [{"message": "no"}]}}
+        ),
+        "pickle_versions": Query(
+            call=lambda client: client.pickle_versions(),
+            answers={"computePickleDataVersions": {"computePickleDataVersions": [{"name": "v5.3", "id": "v"}]}},
+        ),
+        "pickle_images": Query(
+            call=lambda client: client.pickle_images(),
+            answers={"computePickleDockerImages": {"computePickleDockerImages": [{"name": "Python 3.12", "id": "i"}]}},
+        ),
+        "upload_pickle": Query(
+            call=lambda client: client.upload_pickle(**content, data_version_id="v", image_id="i"),
+            answers={
+                "computePickleUploadAuth": grants(url, "computePickleUploadAuth"), "PUT": b"",
+                "createComputePickleUpload": {"createComputePickleUpload": {"id": "p1"}},
+            },
+        ),
+        "assign_pickle": Query(
+            call=lambda client: client.assign_pickle(MODEL, "p1"),
+            answers={"assignPickleToModel": {"assignPickleToModel": "true"}},
+        ),
         "datasets": Query(
             call=lambda client: client.datasets(), answers={"listDatasets": {"listDatasets": ["v5.3/live.parquet"]}}
         ),

@@ -16,6 +16,7 @@ from bot.sandbox.faults import Fault
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World, generate
+from tests.harness.elsewhere import make_python
 from tests.harness.installation import FIRST_ROUND, OPENED, Installation
 from tests.harness.zygote import HereValidation
 
@@ -85,6 +86,12 @@ def installation(sandbox, trained, tmp_path) -> Installation:
     """A bot with a champion, ready to submit to the open round."""
     shutil.copytree(trained / "artifacts", tmp_path / "state" / "artifacts")
     return Installation(sandbox=sandbox, root=tmp_path)
+
+
+@pytest.fixture(scope="session")
+def elsewhere(tmp_path_factory) -> Path:
+    """An interpreter that has Numerai's libraries and none of the bot's."""
+    return make_python(tmp_path_factory.mktemp("elsewhere"))
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def key_in_toml(patient):
 
 
 def hosted(patient):
-    patient.sandbox.tournament.hosted[DEMO_ACCOUNT.models[SLOT]] = {"filename": "model.pkl"}
+    patient.sandbox.tournament.host(SLOT, "model.pkl")
 
 
 def without_champion(patient):

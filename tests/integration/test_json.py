@@ -20,6 +20,7 @@ KEYS = {
     ("status", "7"): {"error"},
     ("rollback",): {"error"},
     ("report", "0"): {"error"},
+    ("export", "numerai-model", "--upload", "--slot", SLOT): {"error"},
 }
 """Keys that each command's object has, in a state with one champion and no round."""
 

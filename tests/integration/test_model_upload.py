@@ -1,7 +1,6 @@
 """An exported artifact gives the same ranks in a process without the bot installed."""
 
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,33 +15,6 @@ from bot.record.ledger import rounds_folder
 from bot.serving.artifacts import ArtifactStore
 from tests.harness.installation import OPENED, SLOT
 from tests.harness.older import stacked
-
-ELSEWHERE = """#!{python} -I
-# An interpreter that has Numerai's libraries and none of the bot's: what the pickle does not bring is not there.
-import os, runpy, sys
-from pathlib import Path
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {{"onnxruntime", "structlog", "torch", "lightgbm", "pydantic", "numerapi"}}:
-            raise ModuleNotFoundError(name)
-
-sys.path = [one for one in sys.path if not (Path(one) / "bot").is_dir()]
-sys.meta_path = [Absent(), *(one for one in sys.meta_path if "editable" not in str(one))]
-sys.argv = sys.argv[2:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-for package in ("bot", "models"):
-    if not sys.modules[package].__file__.startswith(os.environ["TMPDIR"]):
-        sys.exit(f"{{package}} came from {{sys.modules[package].__file__}}")
-"""
-
-
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory):
-    path = tmp_path_factory.mktemp("elsewhere") / "python"
-    path.write_text(ELSEWHERE.format(python=sys.executable))
-    path.chmod(0o755)
-    return path
 
 
 @pytest.fixture
@@ -190,7 +162,7 @@ def test_free_slot_is_taken(installation):
     """A model that no slot uses is accepted, and its current upload is shown."""
     client = assembly.open_client(installation.settings_as())
     before = refuse_filled(SLOT, ("another",), client)
-    installation.sandbox.tournament.hosted[client.slots()[SLOT]] = {"filename": "old.pkl"}
+    installation.sandbox.tournament.host(SLOT, "old.pkl")
 
     assert before is None
     assert refuse_filled(SLOT, ("another",), client) == "old.pkl"

@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 import requests
 
+from bot.sandbox._events import cause
+from bot.sandbox._hosting import IMAGES, VERSIONS
 from bot.sandbox.clock import SandboxClock
+from bot.sandbox.faults import Fault
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT
@@ -23,6 +26,12 @@ CLI = """query ( $modelId: String! ) { submissions( modelId: $modelId ){ round{ 
     insertedAt } }"""
 READ_BACK = """query($modelId: String!) { submissions(modelId: $modelId) { id filename insertedAt selected status
     errorInfo triggerId round { number tournament } } }"""
+PICKLES = """query ListComputePickles($modelId: ID, $unassigned: Boolean!) {
+    computePickles(modelId: $modelId, unassigned: $unassigned) { id filename modelId assignedModelSlots validationStatus
+    diagnosticsStatus triggerStatus insertedAt updatedAt triggers { id status statuses { status description } } } }"""
+ASSIGN = "mutation($modelId: String, $pickleId: ID) { assignPickleToModel(modelId: $modelId, pickleId: $pickleId) }"
+HOSTED = "query { account { models { id name computePickleUpload { id filename validationStatus triggerStatus } } } }"
+LOG = "query TriggerLogs($triggerId: ID!) { triggerLogs(triggerId: $triggerId) { timestamp message } }"
 TRIGGER = "mutation ( $modelId: String! ) { triggerModelWebhook( modelId: $modelId ) }"
 
 
@@ -72,8 +81,8 @@ def submitted(api, predictions):
         ("submission_ids", (MODEL,), []),
         ("submission_scores", (MODEL,), []),
         ("diagnostics", (MODEL,), []),
-        ("model_upload_data_versions", (), {"v5.3": "data-version"}),
-        ("model_upload_docker_images", (), {"Python 3.11": "docker-image"}),
+        ("model_upload_data_versions", (), VERSIONS),
+        ("model_upload_docker_images", (), IMAGES),
     ],
 )
 def test_queries_without_uploads(api, method, arguments, expected):
@@ -269,13 +278,80 @@ def test_set_submission_webhook(api, sandbox):
     assert sandbox.tournament.webhooks == {MODEL: None}
 
 
-def test_model_upload(api, sandbox, tmp_path):
-    """A pickle can be uploaded; the sandbox does not run it."""
-    (tmp_path / "m.pkl").write_bytes(b"pickle")
-    identity = api.model_upload(str(tmp_path / "m.pkl"), model_id=MODEL, data_version="v5.3")
+def pickles(api):
+    """Return the pickles of the model as Numerai's own queries list them; numerapi has no method for it."""
+    return api.raw_query(PICKLES, {"modelId": MODEL, "unassigned": False}, authorization=True)["data"]["computePickles"]
 
-    assert len(identity) == 36
+
+@pytest.fixture
+def pickle(api, tmp_path):
+    """Id of an uploaded pickle."""
+    (tmp_path / "m.pkl").write_bytes(b"pickle")
+    return api.model_upload(str(tmp_path / "m.pkl"), model_id=MODEL, data_version="v5.3", docker_image="Python 3.11")
+
+
+def test_model_upload(api, sandbox, pickle):
+    """A pickle is stored and validated step by step; the sandbox does not run it."""
+    states = [pickles(api)[0]["validationStatus"] for _ in range(3)]
+    (listed,) = pickles(api)
+
     assert b"pickle" in sandbox.tournament.uploaded.values()
+    assert (listed["id"], listed["filename"][:2], listed["assignedModelSlots"]) == (pickle, "m-", [])
+    assert states == ["validating", "validated", "validated"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("data_version", ANOTHER), ("docker_image", ANOTHER), ("data_version", "v1")]
+)
+def test_model_upload_with_an_unknown_option(api, tmp_path, option, value):
+    """An id that Numerai does not offer is refused by the server, a name by numerapi."""
+    (tmp_path / "m.pkl").write_bytes(b"pickle")
+    with pytest.raises(ValueError, match=r"not found|needs to be one of"):
+        api.model_upload(str(tmp_path / "m.pkl"), model_id=MODEL, **{option: value})
+
+
+def test_an_assigned_pickle_submits_and_shuts_the_api_out(api, sandbox, pickle, predictions):
+    """A validated pickle is assigned, submits to the open round, and blocks submissions by API."""
+    for _ in range(2):
+        pickles(api)
+    answered = api.raw_query(ASSIGN, {"modelId": MODEL, "pickleId": pickle}, authorization=True)
+    (model,) = api.raw_query(HOSTED, authorization=True)["data"]["account"]["models"]
+
+    assert answered["data"]["assignPickleToModel"] == "true"
+    assert model["computePickleUpload"]["id"] == pickle
+    assert model["computePickleUpload"]["triggerStatus"] == "submission_succeeded"
+    assert [one.filename[:2] for one in sandbox.tournament.submissions] == ["m-"]
+    with pytest.raises(ValueError, match="submissions over the API are disabled"):
+        api.upload_predictions("p.csv", model_id=MODEL, df=predictions)
+
+
+def test_a_pickle_that_is_not_validated_is_not_assigned(api, pickle):
+    """An assignment before the end of the validation is refused, and so is one of an unknown pickle."""
+    with pytest.raises(ValueError, match="not validated: pending"):
+        api.raw_query(ASSIGN, {"modelId": MODEL, "pickleId": pickle}, authorization=True)
+    with pytest.raises(ValueError, match="Pickle not found"):
+        api.raw_query(ASSIGN, {"modelId": MODEL, "pickleId": ANOTHER}, authorization=True)
+
+
+def test_a_pickle_is_taken_off_its_model(api, sandbox, pickle):
+    """An assignment of no pickle ends the hosting."""
+    for _ in range(2):
+        pickles(api)
+    for wanted in (pickle, None):
+        api.raw_query(ASSIGN, {"modelId": MODEL, "pickleId": wanted}, authorization=True)
+
+    assert sandbox.tournament.hosted == {}
+
+
+def test_a_failed_run_has_a_log(api, sandbox, pickle):
+    """A validation that fails lists its run with the reason, and the run's log has it as its last line."""
+    cause(sandbox.tournament, Fault(operation="*", kind="pickle_fails", seconds=60, message="no module named x"))
+    (listed,) = pickles(api)
+    (run,) = listed["triggers"]
+    log = api.raw_query(LOG, {"triggerId": run["id"]}, authorization=True)["data"]["triggerLogs"]
+
+    assert (listed["id"], listed["validationStatus"], run["status"]) == (pickle, "failed", "failed")
+    assert run["statuses"][0]["description"] == log[-1]["message"] == "no module named x"
 
 
 def test_stake_changes_are_acknowledged(api):

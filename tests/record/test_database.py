@@ -87,6 +87,7 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
         "DROP TABLE look",
         "DROP TABLE failure",
         "DROP TABLE pause",
+        "DROP TABLE hosted_pickle",
         "PRAGMA user_version = 1",
     ):
         database.execute(statement)
@@ -177,6 +178,7 @@ def test_a_reader_of_an_older_ledger_migrates_a_copy(tmp_path, ledger):
             "DROP TABLE look",
             "DROP TABLE failure",
             "DROP TABLE pause",
+            "DROP TABLE hosted_pickle",
             "ALTER TABLE trouble DROP COLUMN occasion",
             "ALTER TABLE trouble DROP COLUMN body",
             "PRAGMA user_version = 6",

@@ -185,6 +185,65 @@ def test_a_removed_field_that_is_not_needed_costs_nothing(gone):
     assert len(server.requests) == 3
 
 
+@pytest.mark.parametrize("gone", ["triggers", "triggerStatus", "diagnosticsStatusDescription"])
+def test_a_removed_field_goes_with_its_own_fields(gone):
+    """A field of a pickle that the server has removed is left out with what was selected in it."""
+
+    def pickles(query):
+        sound = reply(
+            json.dumps({"data": {"computePickles": [{"id": "p1", "validationStatus": "validated"}]}}).encode()
+        )
+        return refusal(f'Cannot query field "{gone}" on type "ComputePickleUpload".') if gone in query else sound
+
+    with serving(computePickles=pickles) as server:
+        (listed,) = client_of(server).pickles(MODEL)
+
+    assert (listed.id, listed.is_validated, listed.reason) == ("p1", True, "")
+    sent = json.loads(server.requests[-1][2])["query"]
+    assert gone not in sent
+    assert sent.count("{") == sent.count("}")
+
+
+@pytest.mark.parametrize(
+    ("state", "validated", "refused"),
+    [
+        ("validated", True, False),
+        ("Success", True, False),
+        ("validating", False, False),
+        ("pending", False, False),
+        ("", False, False),
+        (None, False, False),
+        ("a new word", False, False),
+        ("failed", False, True),
+        ("validation_failed", False, True),
+        ("Error", False, True),
+        ("invalid", False, True),
+    ],
+)
+def test_states_of_a_validation_are_read_by_their_words(state, validated, refused):
+    """An unknown state is neither accepted nor refused, so that the caller waits on."""
+    with serving(computePickles=[{"id": "p1", "validationStatus": state}]) as server:
+        (listed,) = client_of(server).pickles(MODEL)
+
+    assert (listed.is_validated, listed.is_refused) == (validated, refused)
+
+
+def test_the_reason_of_a_failed_pickle_is_that_of_its_last_failed_run():
+    """Descriptions of steps that went well are no reason; without a description the remark is one."""
+    good = {"id": "t1", "status": "succeeded", "statuses": [{"status": "succeeded", "description": "fine"}]}
+    bad = {"id": "t2", "status": "failed", "statuses": [{"status": "failed", "description": "out of memory"}]}
+    mute = {"id": "t3", "status": "failed", "statuses": None}
+    listed = [
+        {"id": "p1", "triggers": [bad, good]},
+        {"id": "p2", "triggers": [good, mute], "diagnosticsStatusDescription": "see the log"},
+    ]
+    with serving(computePickles=listed) as server:
+        one, two = client_of(server).pickles(MODEL)
+
+    assert (one.reason, one.failed_run) == ("out of memory", "t2")
+    assert (two.reason, two.failed_run) == ("see the log", "t3")
+
+
 def test_data_beside_an_error_is_used():
     """Where one field failed on the server, the rest of the answer counts."""
     body = {"data": {"submissions": [HELD]}, "errors": [{"message": "errorInfo could not be resolved"}]}

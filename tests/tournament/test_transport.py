@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from bot.errors import BadConfig, NumeraiUnavailable
+from bot.errors import BadConfig, NumeraiUnavailable, RefuseToSubmit
 from bot.tournament import transport
 from bot.tournament._network_settings import BUNDLES
 from bot.tournament.transport import Transport
@@ -143,6 +143,32 @@ def test_an_upload_that_is_not_read_ends_at_the_limit(monkeypatch):
     monkeypatch.setattr(transport, "UPLOAD_S", LIMIT_S)
     with peer(silent) as port, in_time():
         impatient().upload(f"http://127.0.0.1:{port}/", bytes(64 << 20))
+
+
+def test_a_large_upload_has_longer(monkeypatch):
+    """A pickle of 64 MiB may take eight minutes more than a submission of any size."""
+    limits = []
+    monkeypatch.setattr(Transport, "limit_s", lambda _self, longest: limits.append(longest) or longest)
+    with serving(PUT=reply(b"")) as server:
+        for in_proportion in (False, True):
+            Transport().upload(server.url, bytes(64 << 20), in_proportion=in_proportion)
+
+    assert limits == [120.0, 120.0 + 512]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        ("413 Payload Too Large", b"", RefuseToSubmit),
+        ("400 Bad Request", b"<Error><Code>EntityTooLarge</Code></Error>", RefuseToSubmit),
+        ("400 Bad Request", b"<Error><Code>RequestTimeout</Code></Error>", NumeraiUnavailable),
+        ("503 Slow Down", b"", NumeraiUnavailable),
+    ],
+)
+def test_a_file_that_is_too_large_is_refused_for_good(status, body, error):
+    """A storage that takes no file of this size is not one that fails: the same upload is refused again."""
+    with serving(PUT=reply(body, status=status)) as server, pytest.raises(error):
+        Transport().upload(server.url, b"pickle")
 
 
 def test_a_connection_that_is_not_accepted_ends_at_the_limit():

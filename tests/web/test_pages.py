@@ -1,6 +1,7 @@
 """The daemon's pages: content from the state directory, interaction in a real browser, and no request to another host."""
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ import requests
 from bot.live.live_scores import LiveScores
 from bot.record.diagnostics import ArtifactDiagnostics, DiagnosticsRecord
 from bot.record.heartbeat import Heartbeat
+from bot.record.hosted import HostedPickle, HostedRecord
 from bot.record.ledger import Entry, Ledger, LiveFileRecord
 from bot.record.outbox import Outbox
 from bot.tournament.responses import LiveScore, Payment
@@ -54,6 +56,17 @@ def state(tmp_path):
             theirs=told, verdict="CORR differs in <1> of 87 eras", at=OPENED.isoformat(),
         )
     )  # fmt: skip
+    with closing(HostedRecord(path)) as pickles:
+        about = {
+            "slot": "spare",
+            "sha256": "s",
+            "account": "",
+            "model_id": "m",
+            "artifact": ARTIFACT,
+            "filename": "a.pkl",
+        }
+        kept = pickles.keep(HostedPickle(**about, state="assigned"), at=OPENED)
+        pickles.check(kept, "its pickle did not submit to <round> 1445", at=OPENED)
     Outbox(path).alert("numerai", "no usable answer <from> Numerai", "", at=OPENED)
     folder = tmp_path / "artifacts" / ARTIFACT
     folder.mkdir(parents=True)
@@ -99,6 +112,8 @@ def test_pages_show_the_content_of_the_state_directory(url):
 
     assert all(word in text["/"] for word in ("1445", "confirmed", ARTIFACT, "healthy"))
     assert "no usable answer &lt;from&gt; Numerai" in text["/"]
+    assert "spare, run by Numerai" in text["/"]
+    assert "its pickle did not submit to &lt;round&gt; 1445" in text["/"]
     assert all(word in text["/live"] for word in ("Pay per NMR staked, cumulative", "Paid NMR", "1.2500"))
     assert "differs: CORR differs in &lt;1&gt; of 87 eras" in text["/models"]
     assert all(word in text["/models"] for word in ("champion", "CORR is more than chance", f"/report/{ARTIFACT}"))

@@ -11,6 +11,7 @@ from rich.table import Table
 from bot import assembly
 from bot.cli.console import console
 from bot.live.benchmark_check import measure
+from bot.live.hosted_slots import warn_hosted
 from bot.live.live_scores import LiveRound, LiveScores
 from bot.live.selection import warn_unselected
 from bot.live.sync import Calibration, calibrate, export, sync_scores
@@ -35,7 +36,8 @@ def show_scores(account: str | None, *, offline: bool, as_json: bool = False) ->
         client = assembly.open_client(settings)
         slots, artifacts = assembly.find_slots(settings, client), assembly.open_artifacts(settings)
         sync_scores(client, record, slots, settings.compare.split())
-        notes += [f"warning: {warning}" for warning in warn_unselected(client, ledger, slots)]
+        wrong = (*warn_unselected(client, ledger, slots), *warn_hosted(client, ledger, account or ""))
+        notes += [f"warning: {warning}" for warning in wrong]
         notes += [
             f"round {one.round}, {one.slot}: rank correlation {one.correlation:.3f} with {one.benchmark}"
             f" over {one.rows} rows{f'; {one.finding}' if one.finding else ''}"

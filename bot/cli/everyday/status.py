@@ -79,6 +79,8 @@ def _overview_lines(content: Content, now: datetime) -> Iterator[str]:
     if not content["daemon"]:
         yield "daemon    healthy"
     yield from _champion_lines(content)
+    for one in content["hosted"]:
+        yield f"hosted    {_hosted_line(one)}"
     for job in content["chores"]:
         outcome = job["outcome"] or "running, or cut off"
         yield f"job       {job['name']}: {outcome}, since {local(job['finished_at'] or job['started_at'])}"
@@ -153,6 +155,16 @@ def _champion_lines(content: Content) -> Iterator[str]:
     for identity in champions.values():
         if result := content["diagnostics"].get(identity):
             yield f"diagnosis {identity}: {result['state']}: {result['verdict'] or 'not done yet'}"
+
+
+def _hosted_line(one: Content) -> str:
+    """Return what is known of a pickle of a slot that Numerai runs."""
+    about = f"{one['slot']}: {one['summary']}, artifact {one['artifact']}, pickle {one['pickle'] or 'none yet'}"
+    if one["state"] != "assigned":
+        return about
+    looked = f"looked at {local(one['checked_at'])}" if one["checked_at"] else "not looked at yet"
+    stale = f", history until {one['stale_after'][:10]}" if one["stale_after"] else ""
+    return f"{about}, since {local(one['assigned_at'])}, {looked}{stale}"
 
 
 def _round(paths: StatePaths, wanted: str) -> Content:

@@ -20,7 +20,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 recipes = typer.Typer(cls=Grouped, help="List and show recipes.", invoke_without_command=True)
 app.add_typer(recipes, name="recipes")
 
-export = typer.Typer(cls=Grouped, help="Hand a model to another machine; uploads nothing.", no_args_is_help=True)
+export = typer.Typer(cls=Grouped, help="Hand a model to another machine.", no_args_is_help=True)
 app.add_typer(export, name="export")
 
 
@@ -247,14 +247,27 @@ def numerai_model(
         Path | None, typer.Option(help="Check with this interpreter's packages, not in a fresh environment.")
     ] = None,
     account: Annotated[str | None, typer.Option(help="Account of the slot, of several in bot.toml.")] = None,
+    upload: Annotated[
+        bool, typer.Option("--upload", help="Upload the checked pickle and let --slot run it; needs BOT_MODE=live.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="With --upload: longest wait for Numerai's validation in minutes.")
+    ] = 60.0,
+    as_json: Json = False,
 ) -> None:
     """
     Pack a champion as a pickle that Numerai runs.
 
-    For Numerai's Model Upload: models that must go on while the bot cannot run anywhere.
+    For Numerai's Model Upload: models that must go on while the bot cannot run anywhere. Nothing is uploaded without
+    --upload.
     """
+    if upload and not slot:
+        raise typer.BadParameter("--upload needs --slot NAME: the model that is to run the pickle")
+    if upload and not check:
+        raise typer.BadParameter("--upload uploads only what was checked: leave out --no-check")
     with needs_training_packages("export a model"):
         from bot.cli.models.export import export_pickle
     export_pickle(
-        slot=slot, artifact=artifact, recipe=recipe, output=output, check=check, python=python, account=account or None
-    )
+        slot=slot, artifact=artifact, recipe=recipe, output=output, check=check, python=python, account=account or None,
+        upload=upload, wait_s=60 * wait, as_json=as_json,
+    )  # fmt: skip

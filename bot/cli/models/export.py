@@ -1,5 +1,9 @@
 """`bot export numerai-model`: a champion as a pickle that Numerai runs itself."""
 
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,11 +11,17 @@ import typer
 from rich.table import Table
 
 from bot import assembly
-from bot.cli.console import console
+from bot.cli.console import console, training_bar
+from bot.errors import BadConfig
 from bot.hosted.export import Export, export, refuse_filled
+from bot.hosted.upload import Hosting, Runtime, Uploader, find_runtime
+from bot.record.hosted import HostedRecord
 from bot.record.ledger import rounds_folder
+from bot.serving.artifacts import Artifact
 from bot.settings import Settings, load_settings
 from bot.system import logs
+from bot.system.lock import state_lock
+from bot.tournament.client import NumeraiClient
 
 
 def export_pickle(
@@ -23,9 +33,12 @@ def export_pickle(
     check: bool,
     python: Path | None,
     account: str | None,
+    upload: bool,
+    wait_s: float,
+    as_json: bool,
 ) -> None:
     """
-    Write the pickle, check it, and print a receipt and the steps that are left to the operator.
+    Write the pickle, check it, upload it where *upload* says so, and print a receipt and the steps that are left.
 
     Args:
         slot: Model of the account that the pickle is meant for; refused where the bot submits to it.
@@ -35,18 +48,25 @@ def export_pickle(
         check: Run the pickle under Numerai's limits and compare its ranks with the bot's.
         python: Interpreter to check with; by default one in a fresh environment with Numerai's packages.
         account: One of several accounts; ``None`` for the only one.
+        upload: Let *slot* run the pickle.
+        wait_s: Longest wait for Numerai's validation in seconds.
+        as_json: Print one JSON object.
     """
     settings = load_settings()
     logs.configure(log_format=settings.log_format, secrets=settings.secrets)
-    filled = _filled(settings)
-    client = assembly.open_client(settings.of_account(account))
-    replaced = refuse_filled(slot, filled, client) if slot else None
-    store = assembly.open_artifacts(settings)
-    found = store.open(
-        store.find(artifact) if artifact else store.champions(recipe or assembly.recipes_in_use(settings)[0])[0]
-    )
+    if upload and settings.mode != "live":
+        raise BadConfig("BOT_MODE is dry-run, which changes nothing at Numerai; set BOT_MODE=live to upload")
+    filled, own = _filled(settings), settings.of_account(account)
+    client = assembly.open_client(own)
+    # An account without named slots has its only model filled.
+    replaced = refuse_filled(slot, filled if own.slots or slot in filled else (), client) if slot else None
+    found = _chosen(settings, artifact, recipe)
+    runtime = find_runtime(client, data_version=str(found.required("data_version"))) if upload else None
     if check and python is None:
-        typer.echo("Numerai's packages are installed into a fresh environment; this takes a minute or more", err=True)
+        known = ", unless this pickle was checked before" if upload else ""
+        typer.echo(
+            f"Numerai's packages are installed into a fresh environment; this takes a minute or more{known}", err=True
+        )
     made = export(
         found,
         (output or settings.state_dir / "exports" / f"{found.id}.pkl").absolute(),
@@ -54,10 +74,65 @@ def export_pickle(
         rounds=rounds_folder(settings.ledger_path),
         now=datetime.now(UTC),
         client=client if check else None,
-        python=python,
+        python=python and python.absolute(),
+        reuse=upload,
     )
+    hosting = None
+    if slot and runtime:
+        hosting = _upload(settings, client, runtime, made, slot, account=account or "", wait_s=wait_s)
+    left = () if hosting else tuple(_next_steps(made, slot, replaced, () if slot else filled))
+    _show(made, hosting, left, as_json=as_json)
+
+
+def _chosen(settings: Settings, artifact: str | None, recipe: str | None) -> Artifact:
+    store = assembly.open_artifacts(settings)
+    if artifact:
+        return store.open(store.find(artifact))
+    return store.open(store.champions(recipe or assembly.recipes_in_use(settings)[0])[0])
+
+
+def _show(made: Export, hosting: Hosting | None, left: Sequence[str], *, as_json: bool) -> None:
+    if as_json:
+        content = {"export": asdict(made), "hosting": asdict(hosting) if hosting else None, "next": list(left)}
+        typer.echo(json.dumps(content, indent=1))
+        return
     _show_receipt(made)
-    _show_next_steps(made, slot, replaced, () if slot else filled)
+    for line in _hosting_lines(hosting) if hosting else left:
+        typer.echo(line)
+
+
+def _upload(
+    settings: Settings,
+    client: NumeraiClient,
+    runtime: Runtime,
+    made: Export,
+    slot: str,
+    *,
+    account: str,
+    wait_s: float,
+) -> Hosting:
+    """Upload the pickle for a slot, with its progress on standard error."""
+    with (
+        state_lock(settings.state_dir, "hosted"),
+        closing(HostedRecord(settings.ledger_path)) as record,
+        training_bar() as report_progress,
+    ):
+        uploader = Uploader(
+            client=client,
+            record=record,
+            account=account,
+            runtime=runtime,
+            wait_s=wait_s,
+            report_progress=report_progress,
+        )
+        return uploader.upload(made, slot, client.slots()[slot])
+
+
+def _hosting_lines(hosting: Hosting) -> Sequence[str]:
+    lines = [*hosting.steps]
+    if hosting.replaced:
+        lines.append(f"it replaces {hosting.replaced}")
+    return [*lines, "`bot run` looks every day whether it submits; `bot status` shows it"]
 
 
 def _filled(settings: Settings) -> tuple[str, ...]:
@@ -99,13 +174,13 @@ def _show_receipt(made: Export) -> None:
     typer.echo(made.path)
 
 
-def _show_next_steps(made: Export, slot: str | None, replaced: str | None, filled: tuple[str, ...]) -> None:
+def _next_steps(made: Export, slot: str | None, replaced: str | None, filled: tuple[str, ...]) -> Iterator[str]:
     where = f"model {slot}" if slot else "a model that nothing submits to by API"
-    typer.echo(
-        f"Upload it on numer.ai/models to {where}, as Python {made.python} with data {made.data_version}; the bot uploads"
-        " no models."
+    yield (
+        f"Upload it on numer.ai/models to {where}, as Python {made.python} with data {made.data_version}, or let"
+        " --upload --slot NAME do it."
     )
     if replaced:
-        typer.echo(f"It replaces {replaced}, which {slot} runs now.")
+        yield f"It replaces {replaced}, which {slot} runs now."
     if filled:
-        typer.echo(f"Never to {', '.join(filled)}: a Model Upload blocks the bot's submissions there.")
+        yield f"Never to {', '.join(filled)}: a Model Upload blocks the bot's submissions there."
