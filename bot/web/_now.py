@@ -83,31 +83,3 @@ def _cell(row: Row) -> dict[str, Any]:
     parts += [f"{name} {value:+.4f}" for name, value in sorted(row.get("scores", {}).items())]
     parts += [f"pay {pay:+.4f} per NMR staked"] if isinstance(pay, float) else []
     return {"round": row["round"], "mark": mark, "about": ", ".join(parts)}
-
-
-def totals(rounds: Sequence[Any]) -> list[dict[str, Any]]:
-    """
-    Return the pay of each slot over its rounds: number, sum, mean, Sharpe, best and worst; slots with a pay only.
-
-    Args:
-        rounds: Live rounds with ``slot`` and ``pay``.
-    """
-    found = []
-    for name in sorted({one.slot for one in rounds}):
-        pays = [float(one.pay) for one in rounds if one.slot == name and one.pay is not None]
-        if not pays:
-            continue
-        mean = sum(pays) / len(pays)
-        spread = (sum((one - mean) ** 2 for one in pays) / (len(pays) - 1)) ** 0.5 if len(pays) > 1 else 0.0
-        found.append(
-            {
-                "slot": name,
-                "rounds": len(pays),
-                "sum": sum(pays),
-                "mean": mean,
-                "sharpe": mean / spread if spread else None,
-                "best": max(pays),
-                "worst": min(pays),
-            }
-        )
-    return found

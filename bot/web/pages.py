@@ -2,29 +2,42 @@
 
 import json
 import re
-from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-from bot.live.live_scores import LiveRound, LiveScores
+from bot.live.live_scores import LiveScores
+from bot.record.ledger import Ledger, rounds_folder
 from bot.reporting.chart_axes import format_number
-from bot.reporting.charts import Line, line_chart
 from bot.serving.artifacts import MANIFEST
 from bot.serving.names import ENSEMBLE
-from bot.web._now import STRIP, champions_now, slots_now, totals
+from bot.web._live_record import (
+    COMMON,
+    WINDOWS,
+    LiveRecord,
+    against_benchmarks,
+    alike,
+    charts,
+    expected_and_seen,
+    newest_rounds,
+    totals,
+    windows,
+)
+from bot.web._now import BAD, STRIP, champions_now, slots_now
 from bot.web._timeline import round_state, timeline
 from bot.web.status import overview, post_mortem
 
+MOST_ENTRIES = 20_000
+"""Submissions that a page reads of the ledger: ten slots for seven years."""
+
 SHOWN = 60
-"""Number of newest live rounds in the table; the charts show all rounds."""
+"""Number of newest live rounds in the table."""
 
 _ROUND = re.compile(r"[0-9]{1,9}")
 _IDENTITY = re.compile(r"[A-Za-z0-9-]{1,80}")
@@ -48,20 +61,32 @@ class Pages:
         now = datetime.now(UTC)
         known = self._known(now)
         champions = list(champions_now(self._state_dir, known["champions"], now))
-        return self._page("/", "Now", known, slots=slots_now(known), champions=champions)
+        return self._page("now.html.j2", "Now", known, here="/", slots=slots_now(known), champions=champions)
 
     def live(self, _name: str = "") -> Response:
-        """Return the page of live scores and payouts, by round and cumulative."""
-        record = LiveScores(self._ledger_path, read_only=True)
-        try:
-            rounds = record.rounds()
-        finally:
-            record.close()
-        names = sorted({name for one in rounds for name in one.scores})
-        paid = any(one.paid is not None for one in rounds)
-        shown = rounds[::-1][:SHOWN]
+        """Return the page of live scores and payouts: by round and cumulative, beside the benchmark and what was expected."""
+        with closing(LiveScores(self._ledger_path, read_only=True)) as scores:
+            rounds = scores.rounds()
+        with closing(Ledger(self._ledger_path, read_only=True)) as ledger:
+            record = LiveRecord.of(rounds, ledger.entries(limit=MOST_ENTRIES))
         return self._page(
-            "/live", "Live scores", charts=_charts(rounds), live=shown, names=names, paid=paid, totals=totals(rounds)
+            "live.html.j2",
+            "Live scores",
+            here="/live",
+            live=newest_rounds(record, limit=SHOWN),
+            benchmark=next(iter(record.benchmarks), None),
+            names=sorted({name for one in rounds for name in one.scores}),
+            paid=any(one.paid is not None for one in rounds),
+            linked={number for number, _ in record.artifacts},
+            several=len(record.slots) > 1,
+            charts=charts(record),
+            windows_of=WINDOWS,
+            windows=windows(record),
+            totals=totals(record),
+            against=against_benchmarks(record),
+            expected=expected_and_seen(record, self._state_dir / "artifacts"),
+            common=COMMON,
+            alike=alike(record, rounds_folder(self._ledger_path)),
         )
 
     def models(self, _name: str = "") -> Response:
@@ -86,7 +111,7 @@ class Pages:
                 )  # fmt: skip
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue
-        return self._page("/models", "Models", known, models=found)
+        return self._page("models.html.j2", "Models", known, here="/models", models=found)
 
     def round(self, name: str) -> Response | None:
         """Return the page of a round; ``None`` if the ledger does not hold it."""
@@ -95,7 +120,14 @@ class Pages:
         found = post_mortem(self._ledger_path, int(name))
         if not found["slots"] and not found["events"] and not found["failure"]:
             return None
-        return self._page("/round", f"Round {name}", one=found, timeline=timeline(found), badge=round_state(found))
+        return self._page(
+            "round.html.j2",
+            f"Round {name}",
+            here="/round",
+            one=found,
+            timeline=timeline(found),
+            badge=round_state(found),
+        )
 
     def report(self, name: str) -> Response | None:
         """Return the stored report of an artifact; ``None`` if there is none."""
@@ -113,35 +145,16 @@ class Pages:
             known["daemon"] = list(self._problems())
         return known
 
-    def _page(self, here: str, title: str, known: dict[str, Any] | None = None, **content: object) -> Response:
+    def _page(self, template: str, title: str, known: dict[str, Any] | None = None, **content: object) -> Response:
         now = datetime.now(UTC)
         known = self._known(now) if known is None else known
-        html = _template().render(here=here, title=title, now=known, at=f"{now:%Y-%m-%d %H:%M:%S}", **content)
-        return HTMLResponse(html)
+        about = {"title": title, "now": known, "at": f"{now:%Y-%m-%d %H:%M:%S}", "bad_states": BAD}
+        return HTMLResponse(_environment().get_template(template).render(**about, **content))
 
 
 @cache
-def _template() -> Any:  # noqa: ANN401 - jinja2's Template, whose methods are untyped
+def _environment() -> Environment:
     environment = Environment(loader=PackageLoader("bot"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = format_number
     environment.filters["moment"] = lambda at: "-" if not at else str(at)[:19].replace("T", " ")
-    return environment.get_template("status.html.j2")
-
-
-def _charts(rounds: Sequence[LiveRound]) -> list[Markup]:
-    """Draw each score and the payout per NMR, cumulative over the rounds, one line a model."""
-    if not rounds:
-        return []
-    labels = sorted({one.round for one in rounds})
-    place = {number: index for index, number in enumerate(labels)}
-    names = sorted({name for one in rounds for name in one.scores})
-    drawn = []
-    for name in ["pay", *names]:
-        values: dict[str, list[float]] = defaultdict(lambda: [0.0] * len(labels))
-        for one in rounds:
-            value = one.pay if name == "pay" else one.scores.get(name)
-            values[one.slot][place[one.round]] = value or 0.0
-        lines = [Line(name=slot, values=list(accumulate(series))) for slot, series in sorted(values.items())]
-        title = "Pay per NMR staked, cumulative" if name == "pay" else f"{name}, cumulative"
-        drawn.append(line_chart(title, [str(one) for one in labels], lines))
-    return drawn
+    return environment

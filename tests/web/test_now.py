@@ -2,13 +2,10 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bot.web._now import STRIP, champions_now, slots_now, totals
+from bot.web._now import STRIP, champions_now, slots_now
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 
@@ -78,16 +75,3 @@ def test_a_champion_is_shown_by_day_age_and_score(tmp_path):
 
     assert (found["day"], found["age"], found["corr"]) == ("20 Nov 2026", 4, 0.031)
     assert (other["day"], other["age"], other["corr"]) == ("2026-11-21", None, None)
-
-
-@given(st.lists(st.floats(-0.5, 0.5), min_size=1, max_size=30))
-def test_totals_are_those_of_the_pays(pays):
-    """Number, sum, best and worst are those of the rounds with a pay; the others are left out."""
-    rounds = [SimpleNamespace(slot="mixer", pay=one) for one in pays]
-    rounds += [SimpleNamespace(slot="mixer", pay=None), SimpleNamespace(slot="new", pay=None)]
-
-    (found,) = totals(rounds)
-
-    assert (found["rounds"], found["best"], found["worst"]) == (len(pays), max(pays), min(pays))
-    assert found["sum"] == pytest.approx(sum(pays))
-    assert found["mean"] * found["rounds"] == pytest.approx(found["sum"])
