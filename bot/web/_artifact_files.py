@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +50,12 @@ class ArtifactFiles:
 
     @property
     def made_at(self) -> datetime | None:
-        """Return when it was written; ``None`` where that is not known."""
+        """Return when it was written, aware; ``None`` where that is not known."""
         try:
-            return datetime.fromisoformat(str(self.manifest["created_at"]))
+            found = datetime.fromisoformat(str(self.manifest["created_at"]))
         except (KeyError, ValueError):
             return None
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
 
     @property
     def day(self) -> str:

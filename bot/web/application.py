@@ -143,7 +143,8 @@ def application(
     Return the application.
 
     Args:
-        pages: Pages by path. A path that ends in ``/`` is followed by a name, which the page receives.
+        pages: Pages by path. A path that ends in ``/`` is followed by a name, which the page receives; one with several
+            names in braces receives them with ``/`` between them.
         hosts: Names in the ``Host`` header that are accepted beside those of the own machine.
         hook: Receives the calls of ``/hook/<token>``.
         token: Secret in the hook's path; without one there is no hook.
@@ -180,7 +181,7 @@ def _redacted(page: Page, name: str) -> Response | None:
 
 def _endpoint(page: Page, limiter: anyio.CapacityLimiter) -> Callable[[Request], object]:
     async def answer(request: Request) -> Response:
-        name = request.path_params.get("name", "")
+        name = "/".join(request.path_params.values())
         with anyio.fail_after(PAGE_S):
             made = await anyio.to_thread.run_sync(_redacted, page, name, limiter=limiter, abandon_on_cancel=True)
         return made or error_page(404, "There is no such page.")

@@ -1,6 +1,5 @@
 """The daemon's read-only HTML pages, rendered on the server from ledger, artifacts and reports."""
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -12,11 +11,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from starlette.responses import FileResponse, HTMLResponse, Response
 
+from bot.findings import Absent
 from bot.live.live_scores import LiveScores
 from bot.record.ledger import Ledger, rounds_folder
 from bot.reporting.chart_axes import format_number
-from bot.serving.artifacts import MANIFEST
-from bot.serving.names import ENSEMBLE
+from bot.web._artifact_files import ArtifactFiles, all_artifacts
+from bot.web._comparison import compare_artifacts, kept_pages
 from bot.web._live_record import (
     COMMON,
     WINDOWS,
@@ -29,6 +29,7 @@ from bot.web._live_record import (
     totals,
     windows,
 )
+from bot.web._models import model_cards
 from bot.web._now import BAD, STRIP, champions_now, slots_now
 from bot.web._timeline import round_state, timeline
 from bot.web.status import overview, post_mortem
@@ -38,6 +39,9 @@ MOST_ENTRIES = 20_000
 
 SHOWN = 60
 """Number of newest live rounds in the table."""
+
+MOST_OTHERS = 60
+"""Newest artifacts that the page of a comparison offers."""
 
 _ROUND = re.compile(r"[0-9]{1,9}")
 _IDENTITY = re.compile(r"[A-Za-z0-9-]{1,80}")
@@ -90,28 +94,42 @@ class Pages:
         )
 
     def models(self, _name: str = "") -> Response:
-        """Return the page of all artifacts with their hold-out scores and the reason of each promotion decision."""
-        folder = self._state_dir / "artifacts"
+        """Return the page of all artifacts as cards: hold-out scores, and the reason of each promotion decision."""
+        now = datetime.now(UTC)
+        known = self._known(now)
+        recipes = model_cards(self._state_dir, known["champions"], known["diagnostics"], now)
+        return self._page("models.html.j2", "Models", known, here="/models", recipes=recipes)
+
+    def compare(self, name: str) -> Response | None:
+        """Return the page that compares two artifacts, ``A/B``, or offers what to compare ``A`` with; ``None`` if one is unknown."""
+        both = [self._artifact(identity) for identity in name.split("/")[:2]]
+        if None in both:
+            return None
         known = self._known(datetime.now(UTC))
         champions = set(known["champions"].values())
-        found = []
-        for path in sorted(folder.glob(f"[0-9]*/{MANIFEST}"), reverse=True):
-            try:
-                about = json.loads(path.read_text(encoding="utf-8"))
-                # What was adopted has no scores: no era is known to be out of sample.
-                score, decision = about["scores"].get(ENSEMBLE, {}), about.get("decision") or {}
-                found.append(
-                    {
-                        "id": about["id"], "recipe": about["recipe"]["name"], "corr": score.get("mean"),
-                        "sharpe": score.get("sharpe"), "champion": about["id"] in champions,
-                        "promoted": bool(decision.get("promote")), "reason": decision.get("reason", ""),
-                        "report": self._report(about["id"]).is_file(),
-                        "diagnostics": known["diagnostics"].get(about["id"]),
-                    }
-                )  # fmt: skip
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
-                continue
-        return self._page("models.html.j2", "Models", known, here="/models", models=found)
+        first, *rest = (one for one in both if one is not None)
+        content: dict[str, Any] = {"first": first, "chosen": bool(rest), "pages": [], "here": "/models"}
+        if rest:
+            found = compare_artifacts(first, rest[0])
+            content |= {"reason": found.reason} if isinstance(found, Absent) else {"found": found}
+            content["both"] = [{"id": one.id, "report": self._report(one.id).is_file()} for one in (first, rest[0])]
+            content["pages"] = kept_pages(self._state_dir, {first.recipe, rest[0].recipe})
+        else:
+            others = [one for one in all_artifacts(self._state_dir) if one.id != first.id][:MOST_OTHERS]
+            content["others"] = [
+                {"id": one.id, "recipe": one.recipe, "day": one.day, "champion": one.id in champions} for one in others
+            ]
+        return self._page("compare.html.j2", "Compare", known, **content)
+
+    def comparison(self, name: str) -> Response | None:
+        """Return the page that `bot evaluate compare` left in a folder; ``None`` if there is none."""
+        file = self._state_dir / "experiments" / name / "comparison.html"
+        if not _IDENTITY.fullmatch(name) or not file.is_file():
+            return None
+        return FileResponse(file, media_type="text/html")
+
+    def _artifact(self, identity: str) -> ArtifactFiles | None:
+        return ArtifactFiles.read(self._state_dir / "artifacts" / identity) if _IDENTITY.fullmatch(identity) else None
 
     def round(self, name: str) -> Response | None:
         """Return the page of a round; ``None`` if the ledger does not hold it."""

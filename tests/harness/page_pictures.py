@@ -30,6 +30,9 @@ def drawn_pages(root: Path) -> Iterator[tuple[str, str]]:
     path = states.made_state(root / "rest", rounds=30)
     pages = Pages(path.parent, path)
     yield "models", text(pages.models())
+    newest, champion = sorted((one.name for one in (path.parent / "artifacts").glob("2*")), reverse=True)[:2]
+    yield "compare", text(pages.compare(f"{newest}/{champion}"))
+    yield "compare-with", text(pages.compare(newest))
     yield "round", text(pages.round(str(states.NEWEST)))
     refused = now_state(root / "refused-round", "refused")
     yield "round-refused", text(refused.round(str(states.NEWEST + 1)))
