@@ -31,7 +31,9 @@ from bot.web._live_record import (
 )
 from bot.web._models import model_cards
 from bot.web._now import BAD, STRIP, champions_now, slots_now
-from bot.web._timeline import round_state, timeline
+from bot.web._round_rows import RoundScores
+from bot.web._round_slots import slot_rows
+from bot.web._timeline import one_day, round_state, timeline
 from bot.web.status import overview, post_mortem
 
 MOST_ENTRIES = 20_000
@@ -138,13 +140,27 @@ class Pages:
         found = post_mortem(self._ledger_path, int(name))
         if not found["slots"] and not found["events"] and not found["failure"]:
             return None
+        number, now, rows = int(name), datetime.now(UTC), timeline(found)
+        with (
+            closing(RoundScores(self._ledger_path, read_only=True)) as record,
+            closing(Ledger(self._ledger_path, read_only=True)) as ledger,
+        ):
+            scores = [(slot, one) for (round_, slot), one in record.since(number).items() if round_ == number]
+            others = ledger.newest_rounds(limit=MOST_ENTRIES)
         return self._page(
             "round.html.j2",
-            f"Round {name}",
+            f"Round {number}",
             here="/round",
             one=found,
-            timeline=timeline(found),
+            is_open=bool(found["closes_at"]) and datetime.fromisoformat(found["closes_at"]) > now,
             badge=round_state(found),
+            slots=slot_rows(found),
+            scores=scores,
+            names=sorted({score for _, one in scores for score in one["scores"]}),
+            timeline=rows,
+            day=one_day(rows),
+            before=max((one for one in others if one < number), default=None),
+            after=min((one for one in others if one > number), default=None),
         )
 
     def report(self, name: str) -> Response | None:

@@ -108,12 +108,14 @@ def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
     try:
         live = ledger.live_files(number)
         entries = [entry for entry in ledger.entries(limit=10_000) if entry.round == number]
-        events = ledger.events(number)
+        events, seen = ledger.events(number), ledger.seen(number)
         failures = {one.slot: one.to_json() for one in ledger.failures(number)}
     finally:
         ledger.close()
     return {
         "round": number,
+        "opens_at": seen and seen.opens_at.isoformat(),
+        "closes_at": seen and seen.closes_at.isoformat(),
         "live": [
             {"version": one.version, "sha256": one.sha256, "rows": one.rows, "fetched_at": one.fetched_at} for one in live
         ],
