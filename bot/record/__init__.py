@@ -2,5 +2,5 @@
 The SQLite record: rounds, submissions, queued alerts and diagnostics; and beside it the heartbeat and the backups.
 
 It imports ``tournament`` and ``system``. Read ``database``, ``failures``, ``control``, ``ledger``, ``looks``, ``outbox``, ``diagnostics``,
-``heartbeat``, ``backup``.
+``heartbeat``, ``running``, ``backup``.
 """

@@ -12,6 +12,9 @@ from bot.serving.names import ENSEMBLE
 STRIP = 20
 """Rounds of a slot's strip."""
 
+LISTED = 10
+"""Newest rounds in the table; the strip has more of them."""
+
 GOOD = ("confirmed",)
 BAD = ("refused", "missed", "crashed", "needs the operator")
 """States whose words are coloured."""
@@ -45,6 +48,7 @@ def slots_now(about: Mapping[str, Any]) -> list[dict[str, Any]]:
             {
                 "slot": name,
                 "state": state,
+                "round": number,
                 "tone": tone(state),
                 "failure": now and now["failure"],
                 "confirmed_at": now and now["confirmed_at"],
@@ -52,6 +56,13 @@ def slots_now(about: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def newest_rows(about: Mapping[str, Any]) -> list[Row]:
+    """Return the rows of the newest :data:`LISTED` rounds."""
+    rows: Sequence[Row] = about["rounds"]
+    numbers = sorted({one["round"] for one in rows}, reverse=True)[:LISTED]
+    return [one for one in rows if one["round"] in numbers]
 
 
 def champions_now(state_dir: Path, champions: Mapping[str, str], now: datetime) -> Iterator[dict[str, Any]]:

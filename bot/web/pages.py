@@ -30,7 +30,7 @@ from bot.web._live_record import (
     windows,
 )
 from bot.web._models import model_cards
-from bot.web._now import BAD, STRIP, champions_now, slots_now
+from bot.web._now import BAD, STRIP, champions_now, newest_rows, slots_now
 from bot.web._round_rows import RoundScores
 from bot.web._round_slots import slot_rows
 from bot.web._timeline import one_day, round_state, timeline
@@ -67,7 +67,15 @@ class Pages:
         now = datetime.now(UTC)
         known = self._known(now)
         champions = list(champions_now(self._state_dir, known["champions"], now))
-        return self._page("now.html.j2", "Now", known, here="/", slots=slots_now(known), champions=champions)
+        return self._page(
+            "now.html.j2",
+            "Now",
+            known,
+            here="/",
+            slots=slots_now(known),
+            champions=champions,
+            rounds=newest_rows(known),
+        )
 
     def live(self, _name: str = "") -> Response:
         """Return the page of live scores and payouts: by round and cumulative, beside the benchmark and what was expected."""

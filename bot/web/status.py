@@ -16,6 +16,7 @@ from bot.record.diagnostics import DiagnosticsRecord
 from bot.record.heartbeat import problems
 from bot.record.ledger import Ledger, rounds_folder
 from bot.record.outbox import Outbox
+from bot.record.running import running_work
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.version_pin import Pin
 from bot.system.file_names import file_name
@@ -52,6 +53,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int =
             "paused": [],
             "diagnostics": {},
             "chores": [],
+            "progress": running_work(state_dir),
             "troubles": {},
             "alerts": [],
             "daemon": list(problems(state_dir)),
@@ -72,6 +74,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int =
             "rounds": round_rows(ledger, scores, now=now, limit=rounds),
             "diagnostics": _diagnostics(ledger_path),
             "chores": list(ledger.jobs()),
+            "progress": running_work(state_dir),
             "troubles": {one.name: one.title for one in alerts},
             "alerts": [asdict(one) for one in alerts],
             "messages_waiting": outbox.waiting(),

@@ -47,6 +47,7 @@ def now_state(folder: Path, name: str) -> Pages:
         with closing(states.open_round(folder)) as ledger:
             if name == "open":
                 ledger.start_job("retrain", now - timedelta(minutes=20))
+                states.working(folder)
             if name == "confirmed":
                 for slot in states.SLOTS:
                     states.confirm(ledger, states.NEWEST + 1, slot, champions[2], now - timedelta(minutes=15))

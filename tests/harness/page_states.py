@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from bot.findings import Finding
 from bot.live.live_scores import LiveScores
 from bot.record.diagnostics import ArtifactDiagnostics, DiagnosticsRecord
 from bot.record.failures import Failure
-from bot.record.heartbeat import Heartbeat
+from bot.record.heartbeat import Heartbeat, boot
 from bot.record.ledger import Entry, Ledger, LiveFileRecord
 from bot.record.outbox import Outbox
 from bot.tournament.responses import LiveScore, Payment
@@ -203,6 +204,16 @@ def refuse(ledger: Ledger, slot: str, identity: str, at: datetime) -> None:
     }
     (folder / "report.json").write_text(json.dumps(report))
     log(ledger, NEWEST + 1, slot, at, "submission.failed", level="error", kind="refused", reason=EXPOSED.message)
+
+
+def working(folder: Path, name: str = "retrain", **about: object) -> None:
+    """Let work go on: write its progress as the process that does it would."""
+    values = {
+        "stage": "fit gbm", "share": 0.42, "note": "trees, 840 of 2,000 trees", "number": 3, "count": 8, "stage_s": 1080.0,
+        "all_s": 6000.0, "name": name, "began_at": datetime.now(UTC).isoformat(), "boot": boot(), "beat": time.monotonic(),
+    }  # fmt: skip
+    (folder / "progress").mkdir(exist_ok=True)
+    (folder / "progress" / f"{name}.json").write_text(json.dumps({**values, **about}))
 
 
 def kill(folder: Path) -> None:

@@ -1,11 +1,14 @@
 """What the page Now makes of rounds, champions and live scores."""
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from bot.web._now import STRIP, champions_now, slots_now
+from bot.web.pages import Pages
+from tests.harness import page_states as states
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 
@@ -75,3 +78,30 @@ def test_a_champion_is_shown_by_day_age_and_score(tmp_path):
 
     assert (found["day"], found["age"], found["corr"]) == ("20 Nov 2026", 4, 0.031)
     assert (other["day"], other["age"], other["corr"]) == ("2026-11-21", None, None)
+
+
+def test_running_work_refusals_and_jobs_are_on_the_page(tmp_path):
+    """The page shows the progress of a training with its time left, why a slot is refused, and each job in a line."""
+    now = datetime.now(UTC)
+    path = states.made_state(tmp_path, rounds=25)
+    states.working(tmp_path, note="<b>trees</b>")
+    with closing(states.open_round(tmp_path)) as ledger:
+        ledger.start_job("retrain", now)
+        states.refuse(ledger, "mixer", "an-artifact", now)
+    page = bytes(Pages(tmp_path, path).now().body).decode()
+
+    assert '<progress max="1" value="0.42"' in page
+    assert "[3/8] fit gbm: &lt;b&gt;trees&lt;/b&gt; · 18 min left · all: 1 h 40 min left" in page
+    assert f'mixer, <a href="/round/{states.NEWEST + 1}">' in page
+    assert "neutralize more or raise BOT_MAX_EXPOSURE" in page
+    assert "<li>retrain: running" in page
+    assert 'scores: <span class="bad">exit status 75</span>' in page
+
+
+def test_the_table_has_fewer_rounds_than_the_strip(tmp_path):
+    """Ten rounds are listed; the strip shows twenty."""
+    path = states.made_state(tmp_path, rounds=25)
+    page = bytes(Pages(tmp_path, path).now().body).decode()
+
+    assert page.count('<th scope="row"') == 10 * len(states.SLOTS)
+    assert page.count('aria-label="round ') == STRIP * len(states.SLOTS)

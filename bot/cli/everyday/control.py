@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.cli.answer import Answer
-from bot.cli.moments import parse_end, until
 from bot.cli.paths import StatePaths, state_paths
 from bot.errors import BadConfig, OperatorNeeded, RoundNotOpen
 from bot.record.control import EVERY_SLOT, RETRY
 from bot.record.heartbeat import is_running
 from bot.record.ledger import Ledger
+from bot.system.moments import parse_end, until
 
 TICK = "within 20 seconds"
 """When the daemon follows an order: its next look, which BOT_TICK_S can only bring forward."""
