@@ -1,4 +1,4 @@
-"""The daemon's read-only HTML pages, rendered on the server from ledger, artifacts and reports."""
+"""The daemon's HTML pages, rendered on the server from ledger, artifacts and reports."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -34,6 +34,7 @@ from bot.web._now import BAD, STRIP, champions_now, newest_rows, slots_now
 from bot.web._round_rows import RoundScores
 from bot.web._round_slots import slot_rows
 from bot.web._timeline import one_day, round_state, timeline
+from bot.web.application import SECURITY
 from bot.web.status import overview, post_mortem
 
 MOST_ENTRIES = 20_000
@@ -44,6 +45,13 @@ SHOWN = 60
 
 MOST_OTHERS = 60
 """Newest artifacts that the page of a comparison offers."""
+
+WITH_FORM = {
+    "Content-Security-Policy": SECURITY["Content-Security-Policy"].replace("form-action 'none'", "form-action 'self'"),
+    # With no-referrer a browser sends no origin, by which an order of another site is told from one of the page.
+    "Referrer-Policy": "same-origin",
+}
+"""Headers of a page that may send a form to the bot."""
 
 _ROUND = re.compile(r"[0-9]{1,9}")
 _IDENTITY = re.compile(r"[A-Za-z0-9-]{1,80}")
@@ -57,25 +65,39 @@ class Pages:
         state_dir: The state directory.
         ledger_path: Ledger of the live or the dry-run mode.
         problems: Returns the problems of the daemon; by default those of the heartbeat's file.
+        control: Names of the slots that the page Now has buttons for; ``None`` shows no buttons.
     """
 
-    def __init__(self, state_dir: Path, ledger_path: Path, problems: Callable[[], Sequence[str]] | None = None) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        ledger_path: Path,
+        problems: Callable[[], Sequence[str]] | None = None,
+        *,
+        control: Sequence[str] | None = None,
+    ) -> None:
         self._state_dir, self._ledger_path, self._problems = state_dir, ledger_path, problems
+        self._control = control
 
     def now(self, _name: str = "") -> Response:
         """Return the page of the newest rounds, champions, jobs and open alerts."""
         now = datetime.now(UTC)
         known = self._known(now)
-        champions = list(champions_now(self._state_dir, known["champions"], now))
-        return self._page(
+        champions, slots = list(champions_now(self._state_dir, known["champions"], now)), slots_now(known)
+        answer = self._page(
             "now.html.j2",
             "Now",
             known,
             here="/",
-            slots=slots_now(known),
+            slots=slots,
             champions=champions,
             rounds=newest_rows(known),
+            control=self._control is not None,
+            controlled=sorted(self._control or {one["slot"] for one in slots}),
         )
+        if self._control is not None:
+            answer.headers.update(WITH_FORM)
+        return answer
 
     def live(self, _name: str = "") -> Response:
         """Return the page of live scores and payouts: by round and cumulative, beside the benchmark and what was expected."""
