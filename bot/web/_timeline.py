@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 LONGEST = 240
@@ -25,8 +26,11 @@ def timeline(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     logged = [_row(line) for line in found["log"] if isinstance(line, dict)]
     rows = [{"at": one["at"], "slot": "", "what": one["event"], "detail": "", "tone": ""} for one in found["events"]]
-    apart = [one for one in rows if not any(_same(one, other) for other in logged)]
-    return sorted([*apart, *logged], key=lambda one: _moment(one["at"]))
+    # The ledger has its events in the order in which they happened; some of their times are of the server's clock.
+    times = accumulate((_moment(one["at"]) for one in rows), max)
+    apart = [(at, one) for at, one in zip(times, rows, strict=True) if not any(_same(one, other) for other in logged)]
+    placed = [*apart, *((_moment(one["at"]), one) for one in logged)]
+    return [one for _, one in sorted(placed, key=lambda pair: pair[0])]
 
 
 def one_day(rows: Sequence[Mapping[str, Any]]) -> str:

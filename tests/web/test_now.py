@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.record.failures import Failure
+from bot.record.outbox import Outbox
 from bot.web._now import STRIP, champions_now, slots_now
 from bot.web.pages import Pages
 from tests.harness import page_states as states
@@ -105,3 +107,23 @@ def test_the_table_has_fewer_rounds_than_the_strip(tmp_path):
 
     assert page.count('<th scope="row"') == 10 * len(states.SLOTS)
     assert page.count('aria-label="round ') == STRIP * len(states.SLOTS)
+
+
+def test_hostile_names_are_text(tmp_path):
+    """Markup in the name of a slot, of a job, of work or in an alert is shown as text, on Now, in its form and in the round."""
+    bad, now = "<img src=x onerror=alert(1)>", datetime.now(UTC)
+    path = states.made_state(tmp_path, rounds=2)
+    states.working(tmp_path, stage=bad)
+    with closing(states.open_round(tmp_path)) as ledger, closing(Outbox(path)) as outbox:
+        states.confirm(ledger, states.NEWEST + 1, "mixer", bad, now)
+        ledger.record_failure(Failure.of(ValueError(bad), round_number=states.NEWEST + 1, slot=bad, at=now))
+        ledger.start_job(bad, now)
+        ledger.finish_job(bad, now, bad)
+        ledger.pause(bad, until=None, at=now)
+        outbox.alert(bad, bad, bad, at=now)
+    pages = Pages(tmp_path, path, control=(bad,))
+
+    for page in (pages.now(), pages.round(str(states.NEWEST + 1))):
+        text = bytes(page.body).decode()
+        assert bad not in text
+        assert "&lt;img src=x" in text
