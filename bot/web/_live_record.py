@@ -6,7 +6,6 @@ A slot is a model that the ledger has submissions of. Other models with scores a
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,14 @@ from models.inference.ranks import rank_correlation
 WINDOWS = (20, 60)
 """Rounds of the rolling means."""
 
-CHARTED = 250
-"""Newest rounds in the charts, about a year of them: a page of more would be too heavy."""
+CHARTED, CHARTED_POINTS = 250, 900
+"""Newest rounds in a chart, about a year of them, and most points of a chart: a page of more would be too heavy."""
 
 COMMON = 10
 """Fewest common rounds of two slots whose scores are correlated."""
 
 PAIRED = 6
-"""Slots whose predictions are compared, in every pair."""
+"""First slots that are compared, in every pair."""
 
 LARGEST = 4_000_000
 """Bytes of the largest file of predictions that a page reads."""
@@ -52,50 +51,56 @@ Floats = npt.NDArray[np.float64]
 Rows = list[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveRecord:
     """
     Live scores with what the ledger knows of their rounds.
 
-    Attributes:
+    Args:
         rounds: Scored rounds of all models, oldest first.
         artifacts: Artifact by round and slot, from the ledger's submissions.
+
+    Attributes:
+        slots: Names of one's own slots; those of all models where the ledger knows none of them.
+        benchmarks: Names of the other models.
     """
 
-    rounds: Sequence[LiveRound]
-    artifacts: Mapping[tuple[int, str], str]
+    def __init__(self, rounds: Sequence[LiveRound], artifacts: Mapping[tuple[int, str], str]) -> None:
+        self.rounds, self.artifacts = rounds, artifacts
+        named = {one.slot for one in rounds}
+        own = named & {slot for _, slot in artifacts} or named
+        self.slots, self.benchmarks = sorted(own), sorted(named - own)
+        self._series: dict[tuple[str, str], dict[int, float]] = {}
+        self._by_model: dict[str, list[LiveRound]] = defaultdict(list)
+        for one in rounds:
+            self._by_model[one.slot].append(one)
+            if one.slot in own:
+                self._by_model[EVERY].append(one)
 
     @classmethod
     def of(cls, rounds: Sequence[LiveRound], entries: Sequence[Entry]) -> "LiveRecord":
         """Return the record of *rounds* and the ledger's *entries*."""
-        return cls(rounds=rounds, artifacts={(one.round, one.slot): one.artifact for one in entries})
-
-    @property
-    def slots(self) -> list[str]:
-        """Return the names of one's own slots; those of all models where the ledger knows none of them."""
-        named = {one.slot for one in self.rounds}
-        return sorted(named & {slot for _, slot in self.artifacts} or named)
-
-    @property
-    def benchmarks(self) -> list[str]:
-        """Return the names of the other models."""
-        return sorted({one.slot for one in self.rounds} - set(self.slots))
+        return cls(rounds, {(one.round, one.slot): one.artifact for one in entries})
 
     def series(self, name: str, figure: str) -> dict[int, float]:
         """
-        Return a figure by round: a score, or ``pay``.
+        Return a figure by round, oldest first: a score, or ``pay``.
 
         Args:
             name: Model, or :data:`EVERY` for the mean of one's own slots, each with the same stake.
             figure: Name of the score, or ``pay``.
         """
-        names = self.slots if name == EVERY else [name]
-        found: dict[int, list[float]] = defaultdict(list)
-        for one in self.rounds:
-            value = one.pay if figure == PAY else one.scores.get(figure)
-            if one.slot in names and value is not None:
-                found[one.round].append(value)
-        return {number: sum(values) / len(values) for number, values in sorted(found.items())}
+        if (name, figure) not in self._series:
+            found: dict[int, list[float]] = defaultdict(list)
+            for one in self.of_model(name):
+                value = one.pay if figure == PAY else one.scores.get(figure)
+                if value is not None:
+                    found[one.round].append(value)
+            self._series[name, figure] = {number: _mean(values) for number, values in found.items()}
+        return self._series[name, figure]
+
+    def of_model(self, name: str) -> Sequence[LiveRound]:
+        """Return the rounds of a model, or of one's own slots for :data:`EVERY`, oldest first."""
+        return self._by_model.get(name, ())
 
     @property
     def groups(self) -> list[str]:
@@ -133,9 +138,8 @@ def windows(record: LiveRecord) -> Rows:
                 known = bool(values) and (len(values) >= count or count == WINDOWS[0])
                 row[f"{figure}-{count}"] = _mean(values[-count:]) if known else None
         for figure in (CORR, MMC):
-            places = [
-                one.percentiles[figure] for one in record.rounds if one.slot == name and figure in one.percentiles
-            ]
+            own = record.of_model(name) if name != EVERY else ()
+            places = [one.percentiles[figure] for one in own if figure in one.percentiles]
             row[f"percentile-{figure}"] = _mean(places[-WINDOWS[0] :]) if places else None
         found.append(row)
     return found
@@ -160,7 +164,7 @@ def against_benchmarks(record: LiveRecord) -> Rows:
 def newest_rounds(record: LiveRecord, *, limit: int) -> Rows:
     """Return the newest rounds of one's own slots, newest first, each with its CORR less that of the first benchmark."""
     other = record.series(record.benchmarks[0], CORR) if record.benchmarks else {}
-    own = [one for one in reversed(record.rounds) if one.slot in record.slots][:limit]
+    own = list(reversed(record.of_model(EVERY)[-limit:]))
     gaps = [one.scores[CORR] - other[one.round] if CORR in one.scores and one.round in other else None for one in own]
     return [{"one": one, "gap": gap} for one, gap in zip(own, gaps, strict=True)]
 
@@ -183,13 +187,13 @@ def alike(record: LiveRecord, rounds_folder: Path) -> Rows:
     """
     sent = _newest_predictions(record, rounds_folder)
     found = []
-    for first, second in combinations(record.slots, 2):
+    for first, second in combinations(record.slots[:PAIRED], 2):
         row: dict[str, Any] = {"first": first, "second": second, **_predicted_alike(sent, first, second)}
         for figure in (CORR, MMC):
             row[figure], common = _correlation(record.series(first, figure), record.series(second, figure))
             row["rounds"] = max(row.get("rounds", 0), common)
         found.append(row)
-    return found[: PAIRED * (PAIRED - 1) // 2]
+    return found
 
 
 def _correlation(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[float | None, int]:
@@ -203,7 +207,7 @@ def _correlation(first: Mapping[int, float], second: Mapping[int, float]) -> tup
 def _newest_predictions(record: LiveRecord, folder: Path) -> dict[int, dict[str, dict[str, float]]]:
     """Return the predictions by round, slot and id: of the newest kept round in which two slots or more sent some."""
     for number in sorted({number for number, _ in record.artifacts}, reverse=True)[:5]:
-        slots = sorted(slot for one, slot in record.artifacts if one == number)[:PAIRED]
+        slots = [slot for slot in record.slots[:PAIRED] if (number, slot) in record.artifacts]
         read = {slot: _predictions(folder / str(number) / file_name(slot) / "predictions.csv") for slot in slots}
         kept = {slot: rows for slot, rows in read.items() if rows}
         if len(kept) > 1:
@@ -287,11 +291,12 @@ def _seen_of(identity: str, rounds: Mapping[int, Sequence[LiveRound]], artifacts
 
 def charts(record: LiveRecord) -> list[tuple[Markup, bool]]:
     """Return the charts, each with whether it has a single round, which is drawn as a dot: sums, and a rolling mean of pay."""
-    numbers = sorted({one.round for one in record.rounds})[-CHARTED:]
-    if not numbers:
+    known = sorted({one.round for one in record.rounds})
+    if not known:
         return []
+    numbers = known[-min(CHARTED, CHARTED_POINTS // len(record.groups)) :]
     labels = [str(number) for number in numbers]
-    about = f"the newest {CHARTED} rounds" if len(numbers) == CHARTED else ""
+    about = f"the newest {len(numbers)} rounds" if len(numbers) < len(known) else ""
     drawn = []
     for figure, title in FIGURES.items():
         lines = list(_lines(record, figure, numbers, _summed))

@@ -12,8 +12,8 @@ from bot.serving.names import ENSEMBLE
 STRIP = 20
 """Rounds of a slot's strip."""
 
-LISTED = 10
-"""Newest rounds in the table; the strip has more of them."""
+LISTED, LISTED_ROWS = 10, 60
+"""Newest rounds in the table, of which the strip has more, and most rows of it: an account may have many slots."""
 
 GOOD = ("confirmed",)
 BAD = ("refused", "missed", "crashed", "needs the operator")
@@ -59,9 +59,11 @@ def slots_now(about: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def newest_rows(about: Mapping[str, Any]) -> list[Row]:
-    """Return the rows of the newest :data:`LISTED` rounds."""
+    """Return the rows of the newest :data:`LISTED` rounds, or of fewer where these have too many rows; all of the newest."""
     rows: Sequence[Row] = about["rounds"]
     numbers = sorted({one["round"] for one in rows}, reverse=True)[:LISTED]
+    while len(numbers) > 1 and sum(one["round"] in numbers for one in rows) > LISTED_ROWS:
+        numbers.pop()
     return [one for one in rows if one["round"] in numbers]
 
 

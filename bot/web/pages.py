@@ -19,6 +19,7 @@ from bot.web._artifact_files import ArtifactFiles, all_artifacts
 from bot.web._comparison import compare_artifacts, kept_pages
 from bot.web._live_record import (
     COMMON,
+    PAIRED,
     WINDOWS,
     LiveRecord,
     against_benchmarks,
@@ -122,6 +123,8 @@ class Pages:
             against=against_benchmarks(record),
             expected=expected_and_seen(record, self._state_dir / "artifacts"),
             common=COMMON,
+            paired=PAIRED,
+            left_out=len(record.slots) > PAIRED,
             alike=alike(record, rounds_folder(self._ledger_path)),
         )
 

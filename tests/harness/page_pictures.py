@@ -49,8 +49,8 @@ def now_state(folder: Path, name: str) -> Pages:
                 ledger.start_job("retrain", now - timedelta(minutes=20))
                 states.working(folder)
             if name == "confirmed":
-                for slot in states.SLOTS:
-                    states.confirm(ledger, states.NEWEST + 1, slot, champions[2], now - timedelta(minutes=15))
+                for slot, identity in zip(states.SLOTS, (champions[2], champions[1]), strict=True):
+                    states.confirm(ledger, states.NEWEST + 1, slot, identity, now - timedelta(minutes=15))
             if name == "refused":
                 states.confirm(ledger, states.NEWEST + 1, "trees", champions[1], now - timedelta(minutes=15))
                 states.refuse(ledger, "mixer", champions[2], now - timedelta(minutes=14))

@@ -22,7 +22,7 @@ def scored(number, slot="mixer", pay=0.01, corr=0.02, **more):
 
 
 def record(*rounds, own=("mixer", "trees")):
-    return LiveRecord(rounds=rounds, artifacts={(1, slot): "a" for slot in own})
+    return LiveRecord(rounds, {(1, slot): "a" for slot in own})
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_a_disappointing_record_is_below_what_was_expected(tmp_path):
     """A live CORR far under the hold-out's interval is marked."""
     identity = states.artifact(tmp_path, 2, now=states.datetime.now(states.UTC))
     rounds = [scored(number, corr=-0.2) for number in range(30)]
-    found = LiveRecord(rounds=rounds, artifacts={(number, "mixer"): identity for number in range(30)})
+    found = LiveRecord(rounds, {(number, "mixer"): identity for number in range(30)})
 
     (row,) = live.expected_and_seen(found, tmp_path / "artifacts")
 
@@ -159,12 +159,16 @@ def test_rounds_are_links_losses_are_coloured_and_the_benchmark_is_beside(sixty)
     assert len(found.encode()) < 150_000
 
 
-def test_a_year_of_rounds_is_no_heavy_page(tmp_path):
-    """Charts hold the newest rounds, so that years of three models stay under the weight of a page."""
-    rounds = [scored(number, slot=slot) for number in range(1000) for slot in ("mixer", "trees", "other")]
-    drawn = live.charts(record(*rounds))
+def test_years_of_many_slots_are_no_heavy_and_no_slow_page(tmp_path):
+    """With ten slots and five years, charts hold the newest rounds, and the figures are made in one look at the rounds."""
+    names = [f"slot{number}" for number in range(10)]
+    rounds = [scored(number, slot=slot) for number in range(1250) for slot in (*names, "other")]
+    found = record(*rounds, own=names)
+    drawn = live.charts(found)
 
     assert sum(len(chart) for chart, _ in drawn) < 100_000
+    assert "the newest 75 rounds" in drawn[0][0]
+    assert [row["one"].round for row in live.newest_rounds(found, limit=25)][::10] == [1249, 1248, 1247]
 
 
 def test_names_and_ids_from_outside_are_escaped(tmp_path):
