@@ -89,7 +89,6 @@ def keep_progress(state_dir: Path, name: str, state: Callable[[], WorkState | No
                 about = {"name": name, "began_at": began.isoformat(timespec="seconds"), **asdict(found)}
                 record = {**about, "note": found.note[:LONGEST], "boot": boot(), "beat": time.monotonic()}
                 with suppress(BotError, OSError):
-                    path.parent.mkdir(exist_ok=True)
                     publish(path, (json.dumps(record) + "\n").encode())
             done.wait(EVERY_S)
 
@@ -99,7 +98,7 @@ def keep_progress(state_dir: Path, name: str, state: Callable[[], WorkState | No
         yield
     finally:
         done.set()
-        thread.join()
+        thread.join(timeout=EVERY_S)  # a failing disk may hold a write for longer
         with suppress(OSError):
             path.unlink(missing_ok=True)
 
