@@ -125,7 +125,7 @@ def error_page(status: int, reason: str = "") -> Response:
 
 def message_page(title: str, lines: Sequence[str], *, status: int = 200) -> Response:
     """Return a small page of some lines with a way back; it needs no ledger."""
-    text = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    text = "".join(f"<p>{escape(redact(line))}</p>" for line in lines)
     return HTMLResponse(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,"><style>body { font: 1rem/1.6 system-ui,'
