@@ -265,6 +265,10 @@ class Settings(BaseSettings):
         default=None,
         description="At least 16 letters, digits, `-` or `_`; a POST to `/hook/<token>` starts the next check at once and passes on Numerai's trigger id.",
     )
+    control_token: SecretStr | None = Field(
+        default=None,
+        description="At least 16 letters, digits, `-` or `_`; with it the page Now has buttons to pause, resume and retry, which ask for it.",
+    )
     artifacts_url: SecretStr | None = Field(
         default=None,
         description="Folder where machines exchange packs: any fsspec URL, such as `s3://`, `sftp://`, `gs://` or a path.",
@@ -365,10 +369,10 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} is no host name; write names or addresses without scheme and port")
         return value
 
-    @field_validator("webhook_token")
+    @field_validator("webhook_token", "control_token")
     @classmethod
     def _check_token(cls, value: SecretStr | None) -> SecretStr | None:
-        # It is a part of a path that anybody may guess at.
+        # Anybody who reaches the pages may guess at it.
         if value is not None and not re.fullmatch(r"[A-Za-z0-9_-]{16,200}", value.get_secret_value()):
             raise ValueError(
                 "must be 16 to 200 letters, digits, - or _; make one with"
@@ -468,7 +472,14 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Return the values that must never be printed or logged."""
-        keys = (self.numerai_public_id, self.numerai_secret_key, self.alert_urls, self.ping_url, self.webhook_token)
+        keys = (
+            self.numerai_public_id,
+            self.numerai_secret_key,
+            self.alert_urls,
+            self.ping_url,
+            self.webhook_token,
+            self.control_token,
+        )
         values = (key.get_secret_value() for key in keys if key is not None)
         storage = self.artifacts_url.get_secret_value() if self.artifacts_url else ""
         return (*(part for value in values for part in value.split()), *redaction.credentials_of(storage))

@@ -3,5 +3,5 @@ The command line: commands of every day, of models and of research, the data for
 
 It imports everything below it. Read ``main``, ``app``, then ``everyday``, ``models``, ``research``, ``data`` and ``agents``: in each,
 ``commands`` declares names, options and help, and every command is a module of its own. ``console``, ``extras``,
-``evaluation``, ``answer``, ``moments`` and ``paths`` are shared by commands.
+``evaluation``, ``answer`` and ``paths`` are shared by commands.
 """

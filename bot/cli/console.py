@@ -4,13 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TimeElapsedColumn
 from rich.text import Text
 
 from bot.findings import Finding
-from bot.training.planning.time_estimate import Estimate, in_words
+from bot.record.running import WorkState, keep_progress
+from bot.training.planning.time_estimate import Estimate
 
 WIDTH = 100
 """Columns used off a terminal, where rich would guess 80 and fold the gates."""
@@ -65,20 +67,38 @@ class ProgressBar:
         self._show(self)
 
     def line(self, width: int | None = None) -> str:
-        """
-        Return the state in a line: ``[3/8] fit gbm: trees, 412 of 2,000 trees · 18 min left · all: 1 h 40 min left``.
+        """Return the state in a line, see :meth:`bot.record.running.WorkState.line`."""
+        return self._state().line(width)
 
-        A note that does not fit the *width* is cut, so that the times are always there.
-        """
+    def progress(self) -> WorkState | None:
+        """Return the state for other processes; ``None`` before the first stage."""
+        return self._state() if self.stage else None
+
+    def _state(self) -> WorkState:
         left = self.estimate.left(time.monotonic())
-        parts = [f"{f'[{left.number}/{left.count}] ' if left.number else ''}{self.stage}: "]
-        if left.stage_s is not None:
-            parts.append(f"{in_words(left.stage_s)} left")
-        if left.all_s is not None:
-            parts.append(f"all: {in_words(left.all_s)} left")
-        room = len(self._note) if width is None else max(width - sum(len(one) + 3 for one in parts) + 3, 1)
-        note = self._note if len(self._note) <= room else f"{self._note[: room - 1]}…"
-        return " · ".join([parts[0] + note, *parts[1:]])
+        return WorkState(
+            stage=self.stage,
+            share=self.share,
+            note=self._note,
+            number=left.number,
+            count=left.count,
+            stage_s=left.stage_s,
+            all_s=left.all_s,
+        )
+
+
+@contextmanager
+def kept_bar(state_dir: Path, name: str, estimate: Estimate | None = None) -> Iterator[ProgressBar]:
+    """
+    Show progress as :func:`training_bar`, and keep it in the state directory for `bot status` and the page Now.
+
+    Args:
+        state_dir: The state directory.
+        name: Kind of work: the name of the command.
+        estimate: The first plan.
+    """
+    with training_bar(estimate) as bar, keep_progress(state_dir, name, bar.progress):
+        yield bar
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import structlog
 import typer
 
 from bot import assembly
-from bot.cli.console import training_bar
+from bot.cli.console import kept_bar
 from bot.cli.paths import report_paths
 from bot.errors import BadConfig
 from bot.live.live_scores import LiveScores
@@ -51,7 +51,7 @@ def evaluate_and_report(
         BadConfig: *pay* cannot be read.
     """
     terms = _terms(settings, pay)
-    with training_bar(estimate) as report_progress:
+    with kept_bar(settings.state_dir, "evaluate", estimate) as report_progress:
         evaluator = Evaluator(
             artifacts=assembly.open_artifacts(settings),
             state_dir=settings.state_dir,

@@ -1,5 +1,6 @@
 """Build the parts of `bot run` from the settings. Nothing here loads a library that scores or trains."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from bot.daemon.process import Service, Trainer
 from bot.errors import BotError
 from bot.record.heartbeat import TRAINER, Heartbeat
 from bot.record.ledger import Ledger
+from bot.record.orders import Orders
 from bot.record.outbox import Outbox
 from bot.settings import Account, Settings, interval_s, load_settings
 from bot.system.child_process import ChildProcess
@@ -147,7 +149,10 @@ def _web(settings: Settings, loop: Daemon) -> AbstractContextManager[object] | N
     from bot.web.server import Web  # noqa: PLC0415
 
     metrics = Metrics(settings.ledger_path, settings.state_dir, loop.heartbeat)
-    pages = Pages(settings.state_dir, settings.ledger_path, metrics.problems)
+    slots = tuple(dict.fromkeys(slot for account in settings.accounts_in_use for slot in account.slots))
+    control_token = settings.control_token.get_secret_value() if settings.control_token else None
+    pages = Pages(settings.state_dir, settings.ledger_path, metrics.problems, control=slots if control_token else None)
+    orders = Orders(state_dir=settings.state_dir, ledger_path=settings.ledger_path, slots=slots)
 
     def hook(trigger: str | None) -> None:
         for account in loop.accounts:
@@ -163,14 +168,29 @@ def _web(settings: Settings, loop: Daemon) -> AbstractContextManager[object] | N
             "/models": pages.models,
             "/round/": pages.round,
             "/report/": pages.report,
+            "/compare/": pages.compare,
+            "/compare/{first}/{second}": pages.compare,
+            "/comparison/": pages.comparison,
             "/healthz": metrics.healthz,
             "/metrics": metrics.page,
         },
         hosts=settings.http_hosts.split(),
         hook=hook,
         token=settings.webhook_token.get_secret_value() if settings.webhook_token else None,
+        order=lambda name, fields: _follow(orders, loop, name, fields),
+        control_token=control_token,
         report=lambda reason: _report_web(settings.ledger_path, reason),
     )
+
+
+def _follow(orders: Orders, loop: Daemon, name: str, fields: Mapping[str, str]) -> Sequence[str]:
+    """Carry out an order of the page Now as the command of the same name does, and wake the loop."""
+    slot, end = fields.get("slot") or None, fields.get("until", "").strip() or None
+    do = {"pause": lambda: orders.pause(slot, end=end), "resume": lambda: orders.resume(slot), "retry": orders.retry}
+    done = do[name]()
+    log.info("web.order", order=name, slot=slot or "")
+    loop.wake.set()
+    return done.lines
 
 
 def _report_web(ledger_path: Path, reason: str | None) -> None:

@@ -243,7 +243,7 @@ class ArtifactStore:
             recipe, decision = manifest.get("recipe"), manifest.get("decision") or {}
             name = str(recipe.get("name", "")) if isinstance(recipe, dict) else ""
             refused = isinstance(decision, dict) and decision.get("promote") is False
-            if name and refused and name not in found and not self._pointer(name).exists():
+            if is_file_name(name) and refused and name not in found and not self._pointer(name).exists():
                 found[name] = KeptBack(id=identity, reason=str(decision.get("reason", "")))
         return found
 

@@ -63,7 +63,7 @@ def child_environment(*, with_key: bool = False, with_storage: bool = False) -> 
     """
     Return the variables of a child process.
 
-    Addresses of alerts and pings and the token of the webhook are never among them, because only the daemon uses these.
+    Addresses of alerts and pings and the tokens of webhook and control are never among them, because only the daemon uses these.
 
     Args:
         with_key: Whether the API key is among them.

@@ -9,13 +9,20 @@
     for (const one of document.querySelectorAll("time[data-until]"))
       one.textContent = words((Date.parse(one.dataset.until) - Date.now()) / 1000);
   }
+  // Nothing that a person types is thrown away.
+  const typing = () => [...document.querySelectorAll("form")].some((form) =>
+    form.contains(document.activeElement) || [...form.querySelectorAll("input")].some((one) => one.value));
+  const place = (one) => [...document.querySelectorAll("#page a, #page [tabindex]")].indexOf(one);
   async function renew() {
-    if (document.hidden) return;
+    if (document.hidden || typing()) return;
     try {
       const answer = await fetch(location.href);
       if (!answer.ok) return;
       const made = new DOMParser().parseFromString(await answer.text(), "text/html");
-      document.querySelector("main").replaceWith(made.querySelector("main"));
+      if (typing()) return;
+      const focused = place(document.activeElement);
+      document.querySelector("#page").replaceChildren(...made.querySelector("#page").children);
+      if (focused >= 0) document.querySelectorAll("#page a, #page [tabindex]")[focused]?.focus({ preventScroll: true });
       count();
     } catch { /* the bot is being restarted; the next try may reach it */ }
   }

@@ -12,6 +12,9 @@ from bot.serving.names import ENSEMBLE
 STRIP = 20
 """Rounds of a slot's strip."""
 
+LISTED, LISTED_ROWS = 10, 60
+"""Newest rounds in the table, of which the strip has more, and most rows of it: an account may have many slots."""
+
 GOOD = ("confirmed",)
 BAD = ("refused", "missed", "crashed", "needs the operator")
 """States whose words are coloured."""
@@ -45,6 +48,7 @@ def slots_now(about: Mapping[str, Any]) -> list[dict[str, Any]]:
             {
                 "slot": name,
                 "state": state,
+                "round": number,
                 "tone": tone(state),
                 "failure": now and now["failure"],
                 "confirmed_at": now and now["confirmed_at"],
@@ -52,6 +56,15 @@ def slots_now(about: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def newest_rows(about: Mapping[str, Any]) -> list[Row]:
+    """Return the rows of the newest :data:`LISTED` rounds, or of fewer where these have too many rows; all of the newest."""
+    rows: Sequence[Row] = about["rounds"]
+    numbers = sorted({one["round"] for one in rows}, reverse=True)[:LISTED]
+    while len(numbers) > 1 and sum(one["round"] in numbers for one in rows) > LISTED_ROWS:
+        numbers.pop()
+    return [one for one in rows if one["round"] in numbers]
 
 
 def champions_now(state_dir: Path, champions: Mapping[str, str], now: datetime) -> Iterator[dict[str, Any]]:
@@ -83,31 +96,3 @@ def _cell(row: Row) -> dict[str, Any]:
     parts += [f"{name} {value:+.4f}" for name, value in sorted(row.get("scores", {}).items())]
     parts += [f"pay {pay:+.4f} per NMR staked"] if isinstance(pay, float) else []
     return {"round": row["round"], "mark": mark, "about": ", ".join(parts)}
-
-
-def totals(rounds: Sequence[Any]) -> list[dict[str, Any]]:
-    """
-    Return the pay of each slot over its rounds: number, sum, mean, Sharpe, best and worst; slots with a pay only.
-
-    Args:
-        rounds: Live rounds with ``slot`` and ``pay``.
-    """
-    found = []
-    for name in sorted({one.slot for one in rounds}):
-        pays = [float(one.pay) for one in rounds if one.slot == name and one.pay is not None]
-        if not pays:
-            continue
-        mean = sum(pays) / len(pays)
-        spread = (sum((one - mean) ** 2 for one in pays) / (len(pays) - 1)) ** 0.5 if len(pays) > 1 else 0.0
-        found.append(
-            {
-                "slot": name,
-                "rounds": len(pays),
-                "sum": sum(pays),
-                "mean": mean,
-                "sharpe": mean / spread if spread else None,
-                "best": max(pays),
-                "worst": min(pays),
-            }
-        )
-    return found

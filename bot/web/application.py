@@ -10,7 +10,7 @@ import ipaddress
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from http import HTTPStatus
@@ -25,11 +25,12 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bot.errors import BotError
+from bot.errors import BotError, StateUnwritable
 from bot.system.redaction import redact
+from bot.web._control import ORDERS, Order, form_fields, is_right, is_same_origin
 
 LARGEST_HOOK = 4096
-"""Longest accepted body of a webhook call in bytes."""
+"""Longest accepted body of a webhook call or an order in bytes."""
 
 LARGEST_HEAD = 16 * 1024
 """Longest head of a request in bytes."""
@@ -119,13 +120,18 @@ class RefusalLog:
 
 def error_page(status: int, reason: str = "") -> Response:
     """Return a small page that names an error."""
-    title = f"{status} {HTTPStatus(status).phrase}"
-    text = f"<p>{escape(reason)}</p>" if reason else ""
+    return message_page(f"{status} {HTTPStatus(status).phrase}", [reason] if reason else [], status=status)
+
+
+def message_page(title: str, lines: Sequence[str], *, status: int = 200) -> Response:
+    """Return a small page of some lines with a way back; it needs no ledger."""
+    text = "".join(f"<p>{escape(redact(line))}</p>" for line in lines)
     return HTMLResponse(
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        '<meta name="color-scheme" content="light dark"><style>body { font: 1rem/1.6 system-ui, sans-serif; margin: 3rem'
-        f" auto; max-width: 40rem; padding: 0 1rem }}</style><title>{title}</title><h1>{title}</h1>{text}"
-        '<p><a href="/">Back to the page Now</a></p></html>\n',
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,"><style>body { font: 1rem/1.6 system-ui,'
+        " sans-serif; margin: 3rem auto; max-width: 40rem; overflow-wrap: anywhere; padding: 0 1rem } a { color: inherit }"
+        f" :focus-visible {{ outline: 2px solid; outline-offset: 2px }}</style><title>{escape(title)}</title></head><body><main>"
+        f'<h1>{escape(title)}</h1>{text}<p><a href="/">Back to the page Now</a></p></main></body></html>\n',
         status_code=status,
         headers=SECURITY,
     )
@@ -137,16 +143,21 @@ def application(
     hosts: Iterable[str] = (),
     hook: Hook | None = None,
     token: str | None = None,
+    order: Order | None = None,
+    control_token: str | None = None,
     refusals: RefusalLog | None = None,
 ) -> ASGIApp:
     """
     Return the application.
 
     Args:
-        pages: Pages by path. A path that ends in ``/`` is followed by a name, which the page receives.
+        pages: Pages by path. A path that ends in ``/`` is followed by a name, which the page receives; one with several
+            names in braces receives them with ``/`` between them.
         hosts: Names in the ``Host`` header that are accepted beside those of the own machine.
         hook: Receives the calls of ``/hook/<token>``.
         token: Secret in the hook's path; without one there is no hook.
+        order: Carries out the orders of ``/control/<order>``.
+        control_token: Secret in the body of an order; without one there are no orders.
         refusals: Log of refused requests.
     """
     common, monitoring = anyio.CapacityLimiter(THREADS), anyio.CapacityLimiter(MONITORING_THREADS)
@@ -160,6 +171,9 @@ def application(
     ]
     if hook is not None and token:
         routes.append(Route("/hook/{token}", _hook_endpoint(hook, token), methods=["POST"]))
+    if order is not None and control_token:
+        answer = _order_endpoint(order, control_token)
+        routes += [Route(f"/control/{name}", answer, methods=["POST"]) for name in ORDERS]
     checks = Middleware(_Checks, hosts=hosts, refusals=refusals or RefusalLog())
     made = Starlette(routes=routes, middleware=[checks], exception_handlers={HTTPException: _refused})
     made.router.redirect_slashes = False
@@ -180,7 +194,7 @@ def _redacted(page: Page, name: str) -> Response | None:
 
 def _endpoint(page: Page, limiter: anyio.CapacityLimiter) -> Callable[[Request], object]:
     async def answer(request: Request) -> Response:
-        name = request.path_params.get("name", "")
+        name = "/".join(request.path_params.values())
         with anyio.fail_after(PAGE_S):
             made = await anyio.to_thread.run_sync(_redacted, page, name, limiter=limiter, abandon_on_cancel=True)
         return made or error_page(404, "There is no such page.")
@@ -203,8 +217,32 @@ def _hook_endpoint(hook: Hook, token: str) -> Callable[[Request], object]:
     return answer
 
 
+def _order_endpoint(order: Order, token: str) -> Callable[[Request], object]:
+    guesses = Allowance(limit=GUESSES)
+
+    async def answer(request: Request) -> Response:
+        if not is_same_origin(request.headers):
+            raise HTTPException(403, "an order comes from the page Now of this bot alone")
+        try:
+            fields = form_fields(request.headers.get("content-type", ""), await _body(request))
+            if not is_right(token, fields.pop("token", "")):
+                if not guesses.take():
+                    raise HTTPException(429, "too many wrong tokens", headers={"Retry-After": "60"})
+                await anyio.sleep(GUESS_S)
+                raise HTTPException(403, "the token is wrong; BOT_CONTROL_TOKEN has the right one")
+            name = request.url.path.rpartition("/")[2]
+            lines = await anyio.to_thread.run_sync(order, name, fields)
+        except StateUnwritable:
+            raise  # a busy ledger or a full disk, as for every page
+        except BotError as error:
+            raise HTTPException(400, str(error)) from None
+        return message_page("Done", lines)
+
+    return answer
+
+
 async def _body(request: Request) -> bytes:
-    """Return the body of a webhook call; refuse one that is too long or comes too slowly."""
+    """Return the body of a webhook call or an order; refuse one that is too long or comes too slowly."""
     body = b""
     try:
         with anyio.fail_after(BODY_S):

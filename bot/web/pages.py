@@ -1,30 +1,58 @@
-"""The daemon's read-only HTML pages, rendered on the server from ledger, artifacts and reports."""
+"""The daemon's HTML pages, rendered on the server from ledger, artifacts and reports."""
 
-import json
 import re
-from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-from bot.live.live_scores import LiveRound, LiveScores
+from bot.findings import Absent
+from bot.live.live_scores import LiveScores
+from bot.record.ledger import Ledger, rounds_folder
 from bot.reporting.chart_axes import format_number
-from bot.reporting.charts import Line, line_chart
-from bot.serving.artifacts import MANIFEST
-from bot.serving.names import ENSEMBLE
-from bot.web._now import STRIP, champions_now, slots_now, totals
-from bot.web._timeline import round_state, timeline
+from bot.web._artifact_files import ArtifactFiles, all_artifacts
+from bot.web._comparison import compare_artifacts, kept_pages
+from bot.web._live_record import (
+    COMMON,
+    PAIRED,
+    WINDOWS,
+    LiveRecord,
+    against_benchmarks,
+    alike,
+    charts,
+    expected_and_seen,
+    newest_rounds,
+    totals,
+    windows,
+)
+from bot.web._models import model_cards
+from bot.web._now import BAD, STRIP, champions_now, newest_rows, slots_now
+from bot.web._round_rows import RoundScores
+from bot.web._round_slots import slot_rows
+from bot.web._timeline import one_day, round_state, timeline
+from bot.web.application import SECURITY
 from bot.web.status import overview, post_mortem
 
+MOST_ENTRIES = 20_000
+"""Submissions that a page reads of the ledger: ten slots for seven years."""
+
 SHOWN = 60
-"""Number of newest live rounds in the table; the charts show all rounds."""
+"""Number of newest live rounds in the table."""
+
+MOST_OTHERS = 60
+"""Newest artifacts that the page of a comparison offers."""
+
+WITH_FORM = {
+    "Content-Security-Policy": SECURITY["Content-Security-Policy"].replace("form-action 'none'", "form-action 'self'"),
+    # With no-referrer a browser sends no origin, by which an order of another site is told from one of the page.
+    "Referrer-Policy": "same-origin",
+}
+"""Headers of a page that may send a form to the bot."""
 
 _ROUND = re.compile(r"[0-9]{1,9}")
 _IDENTITY = re.compile(r"[A-Za-z0-9-]{1,80}")
@@ -38,55 +66,105 @@ class Pages:
         state_dir: The state directory.
         ledger_path: Ledger of the live or the dry-run mode.
         problems: Returns the problems of the daemon; by default those of the heartbeat's file.
+        control: Names of the slots that the page Now has buttons for; ``None`` shows no buttons.
     """
 
-    def __init__(self, state_dir: Path, ledger_path: Path, problems: Callable[[], Sequence[str]] | None = None) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        ledger_path: Path,
+        problems: Callable[[], Sequence[str]] | None = None,
+        *,
+        control: Sequence[str] | None = None,
+    ) -> None:
         self._state_dir, self._ledger_path, self._problems = state_dir, ledger_path, problems
+        self._control = control
 
     def now(self, _name: str = "") -> Response:
         """Return the page of the newest rounds, champions, jobs and open alerts."""
         now = datetime.now(UTC)
         known = self._known(now)
-        champions = list(champions_now(self._state_dir, known["champions"], now))
-        return self._page("/", "Now", known, slots=slots_now(known), champions=champions)
+        champions, slots = list(champions_now(self._state_dir, known["champions"], now)), slots_now(known)
+        answer = self._page(
+            "now.html.j2",
+            "Now",
+            known,
+            here="/",
+            slots=slots,
+            champions=champions,
+            rounds=newest_rows(known),
+            control=self._control is not None,
+            controlled=sorted(self._control or {one["slot"] for one in slots}),
+        )
+        if self._control is not None:
+            answer.headers.update(WITH_FORM)
+        return answer
 
     def live(self, _name: str = "") -> Response:
-        """Return the page of live scores and payouts, by round and cumulative."""
-        record = LiveScores(self._ledger_path, read_only=True)
-        try:
-            rounds = record.rounds()
-        finally:
-            record.close()
-        names = sorted({name for one in rounds for name in one.scores})
-        paid = any(one.paid is not None for one in rounds)
-        shown = rounds[::-1][:SHOWN]
+        """Return the page of live scores and payouts: by round and cumulative, beside the benchmark and what was expected."""
+        with closing(LiveScores(self._ledger_path, read_only=True)) as scores:
+            rounds = scores.rounds()
+        with closing(Ledger(self._ledger_path, read_only=True)) as ledger:
+            record = LiveRecord.of(rounds, ledger.entries(limit=MOST_ENTRIES))
         return self._page(
-            "/live", "Live scores", charts=_charts(rounds), live=shown, names=names, paid=paid, totals=totals(rounds)
+            "live.html.j2",
+            "Live scores",
+            here="/live",
+            live=newest_rounds(record, limit=SHOWN),
+            benchmark=next(iter(record.benchmarks), None),
+            names=sorted({name for one in rounds for name in one.scores}),
+            paid=any(one.paid is not None for one in rounds),
+            linked={number for number, _ in record.artifacts},
+            several=len(record.slots) > 1,
+            charts=charts(record),
+            windows_of=WINDOWS,
+            windows=windows(record),
+            totals=totals(record),
+            against=against_benchmarks(record),
+            expected=expected_and_seen(record, self._state_dir / "artifacts"),
+            common=COMMON,
+            paired=PAIRED,
+            left_out=len(record.slots) > PAIRED,
+            alike=alike(record, rounds_folder(self._ledger_path)),
         )
 
     def models(self, _name: str = "") -> Response:
-        """Return the page of all artifacts with their hold-out scores and the reason of each promotion decision."""
-        folder = self._state_dir / "artifacts"
+        """Return the page of all artifacts as cards: hold-out scores, and the reason of each promotion decision."""
+        now = datetime.now(UTC)
+        known = self._known(now)
+        recipes = model_cards(self._state_dir, known["champions"], known["diagnostics"], now)
+        return self._page("models.html.j2", "Models", known, here="/models", recipes=recipes)
+
+    def compare(self, name: str) -> Response | None:
+        """Return the page that compares two artifacts, ``A/B``, or offers what to compare ``A`` with; ``None`` if one is unknown."""
+        both = [self._artifact(identity) for identity in name.split("/")[:2]]
+        if None in both:
+            return None
         known = self._known(datetime.now(UTC))
         champions = set(known["champions"].values())
-        found = []
-        for path in sorted(folder.glob(f"[0-9]*/{MANIFEST}"), reverse=True):
-            try:
-                about = json.loads(path.read_text(encoding="utf-8"))
-                # What was adopted has no scores: no era is known to be out of sample.
-                score, decision = about["scores"].get(ENSEMBLE, {}), about.get("decision") or {}
-                found.append(
-                    {
-                        "id": about["id"], "recipe": about["recipe"]["name"], "corr": score.get("mean"),
-                        "sharpe": score.get("sharpe"), "champion": about["id"] in champions,
-                        "promoted": bool(decision.get("promote")), "reason": decision.get("reason", ""),
-                        "report": self._report(about["id"]).is_file(),
-                        "diagnostics": known["diagnostics"].get(about["id"]),
-                    }
-                )  # fmt: skip
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
-                continue
-        return self._page("/models", "Models", known, models=found)
+        first, *rest = (one for one in both if one is not None)
+        content: dict[str, Any] = {"first": first, "chosen": bool(rest), "pages": [], "here": "/models"}
+        if rest:
+            found = compare_artifacts(first, rest[0])
+            content |= {"reason": found.reason} if isinstance(found, Absent) else {"found": found}
+            content["both"] = [{"id": one.id, "report": self._report(one.id).is_file()} for one in (first, rest[0])]
+            content["pages"] = kept_pages(self._state_dir, {first.recipe, rest[0].recipe})
+        else:
+            others = [one for one in all_artifacts(self._state_dir) if one.id != first.id][:MOST_OTHERS]
+            content["others"] = [
+                {"id": one.id, "recipe": one.recipe, "day": one.day, "champion": one.id in champions} for one in others
+            ]
+        return self._page("compare.html.j2", "Compare", known, **content)
+
+    def comparison(self, name: str) -> Response | None:
+        """Return the page that `bot evaluate compare` left in a folder; ``None`` if there is none."""
+        file = self._state_dir / "experiments" / name / "comparison.html"
+        if not _IDENTITY.fullmatch(name) or not file.is_file():
+            return None
+        return FileResponse(file, media_type="text/html")
+
+    def _artifact(self, identity: str) -> ArtifactFiles | None:
+        return ArtifactFiles.read(self._state_dir / "artifacts" / identity) if _IDENTITY.fullmatch(identity) else None
 
     def round(self, name: str) -> Response | None:
         """Return the page of a round; ``None`` if the ledger does not hold it."""
@@ -95,7 +173,28 @@ class Pages:
         found = post_mortem(self._ledger_path, int(name))
         if not found["slots"] and not found["events"] and not found["failure"]:
             return None
-        return self._page("/round", f"Round {name}", one=found, timeline=timeline(found), badge=round_state(found))
+        number, now, rows = int(name), datetime.now(UTC), timeline(found)
+        with (
+            closing(RoundScores(self._ledger_path, read_only=True)) as record,
+            closing(Ledger(self._ledger_path, read_only=True)) as ledger,
+        ):
+            scores = [(slot, one) for (round_, slot), one in record.since(number).items() if round_ == number]
+            others = ledger.newest_rounds(limit=MOST_ENTRIES)
+        return self._page(
+            "round.html.j2",
+            f"Round {number}",
+            here="/round",
+            one=found,
+            is_open=bool(found["closes_at"]) and datetime.fromisoformat(found["closes_at"]) > now,
+            badge=round_state(found),
+            slots=slot_rows(found),
+            scores=scores,
+            names=sorted({score for _, one in scores for score in one["scores"]}),
+            timeline=rows,
+            day=one_day(rows),
+            before=max((one for one in others if one < number), default=None),
+            after=min((one for one in others if one > number), default=None),
+        )
 
     def report(self, name: str) -> Response | None:
         """Return the stored report of an artifact; ``None`` if there is none."""
@@ -113,35 +212,16 @@ class Pages:
             known["daemon"] = list(self._problems())
         return known
 
-    def _page(self, here: str, title: str, known: dict[str, Any] | None = None, **content: object) -> Response:
+    def _page(self, template: str, title: str, known: dict[str, Any] | None = None, **content: object) -> Response:
         now = datetime.now(UTC)
         known = self._known(now) if known is None else known
-        html = _template().render(here=here, title=title, now=known, at=f"{now:%Y-%m-%d %H:%M:%S}", **content)
-        return HTMLResponse(html)
+        about = {"title": title, "now": known, "at": f"{now:%Y-%m-%d %H:%M:%S}", "bad_states": BAD}
+        return HTMLResponse(_environment().get_template(template).render(**about, **content))
 
 
 @cache
-def _template() -> Any:  # noqa: ANN401 - jinja2's Template, whose methods are untyped
+def _environment() -> Environment:
     environment = Environment(loader=PackageLoader("bot"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = format_number
     environment.filters["moment"] = lambda at: "-" if not at else str(at)[:19].replace("T", " ")
-    return environment.get_template("status.html.j2")
-
-
-def _charts(rounds: Sequence[LiveRound]) -> list[Markup]:
-    """Draw each score and the payout per NMR, cumulative over the rounds, one line a model."""
-    if not rounds:
-        return []
-    labels = sorted({one.round for one in rounds})
-    place = {number: index for index, number in enumerate(labels)}
-    names = sorted({name for one in rounds for name in one.scores})
-    drawn = []
-    for name in ["pay", *names]:
-        values: dict[str, list[float]] = defaultdict(lambda: [0.0] * len(labels))
-        for one in rounds:
-            value = one.pay if name == "pay" else one.scores.get(name)
-            values[one.slot][place[one.round]] = value or 0.0
-        lines = [Line(name=slot, values=list(accumulate(series))) for slot, series in sorted(values.items())]
-        title = "Pay per NMR staked, cumulative" if name == "pay" else f"{name}, cumulative"
-        drawn.append(line_chart(title, [str(one) for one in labels], lines))
-    return drawn
+    return environment

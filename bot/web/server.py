@@ -1,5 +1,5 @@
 """
-The daemon's HTTP server: a thread beside the loop that serves read-only pages and a webhook, by default on the loopback.
+The daemon's HTTP server: a thread beside the loop that serves pages, a webhook and orders, by default on the loopback.
 
 The loop never waits for it. A port that cannot be opened is tried again every minute, while rounds go on.
 """
@@ -16,6 +16,7 @@ import structlog
 import uvicorn
 
 from bot.web._connections import Connection
+from bot.web._control import Order
 from bot.web.application import LARGEST_HEAD, Hook, Page, RefusalLog, application
 
 AGAIN_S = 60.0
@@ -41,6 +42,8 @@ class Web:
         hosts: Names in the ``Host`` header that are accepted beside *host* and those of the own machine.
         hook: Called with the trigger id, or ``None``, of a POST to ``/hook/<token>``.
         token: Secret in the hook's path; without one there is no hook.
+        order: Carries out an order of the page Now, see :mod:`bot.web._control`.
+        control_token: Secret in the body of an order; without one there are no orders.
         report: Called in the server's thread with the reason why the port cannot be opened, and with ``None`` once it
             is open.
 
@@ -58,13 +61,21 @@ class Web:
         hosts: Iterable[str] = (),
         hook: Hook | None = None,
         token: str | None = None,
+        order: Order | None = None,
+        control_token: str | None = None,
         report: Callable[[str | None], None] = lambda _reason: None,
     ) -> None:
         self.port, self.opened = port, threading.Event()
         self._host, self._report = host, report
         self._refusals = RefusalLog()
         self._application = application(
-            pages=pages, hosts=(host, *hosts), hook=hook, token=token, refusals=self._refusals
+            pages=pages,
+            hosts=(host, *hosts),
+            hook=hook,
+            token=token,
+            order=order,
+            control_token=control_token,
+            refusals=self._refusals,
         )
         self._stop = threading.Event()
         self._server: uvicorn.Server | None = None

@@ -17,6 +17,7 @@ from bot.record.heartbeat import problems
 from bot.record.hosted import HostedRecord, shown
 from bot.record.ledger import Ledger, rounds_folder
 from bot.record.outbox import Outbox
+from bot.record.running import running_work
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.version_pin import Pin
 from bot.system.file_names import file_name
@@ -54,6 +55,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int =
             "paused": [],
             "diagnostics": {},
             "chores": [],
+            "progress": running_work(state_dir),
             "troubles": {},
             "alerts": [],
             "daemon": list(problems(state_dir)),
@@ -75,6 +77,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int =
             "hosted": _hosted(ledger_path),
             "diagnostics": _diagnostics(ledger_path),
             "chores": list(ledger.jobs()),
+            "progress": running_work(state_dir),
             "troubles": {one.name: one.title for one in alerts},
             "alerts": [asdict(one) for one in alerts],
             "messages_waiting": outbox.waiting(),
@@ -111,12 +114,14 @@ def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
     try:
         live = ledger.live_files(number)
         entries = [entry for entry in ledger.entries(limit=10_000) if entry.round == number]
-        events = ledger.events(number)
+        events, seen = ledger.events(number), ledger.seen(number)
         failures = {one.slot: one.to_json() for one in ledger.failures(number)}
     finally:
         ledger.close()
     return {
         "round": number,
+        "opens_at": seen and seen.opens_at.isoformat(),
+        "closes_at": seen and seen.closes_at.isoformat(),
         "live": [
             {"version": one.version, "sha256": one.sha256, "rows": one.rows, "fetched_at": one.fetched_at} for one in live
         ],

@@ -67,6 +67,7 @@ STATE = {
     "signing.key": ("private key that signs packs", "must"),
     "speed.json": ("speeds of this machine, for plans; delete it to measure again", "no"),
     "pulse*.json": ("heartbeat of the daemon, read by `bot health`", "no"),
+    "progress/*.json": ("progress of work that runs, read by `bot status` and the pages", "no"),
     "live_record.parquet": ("live scores as `bot scores` exports them", "no"),
     "*.lock": ("locks: one process of each kind", "no"),
     "*.holder": ("which process holds a lock", "no"),

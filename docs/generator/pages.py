@@ -25,7 +25,7 @@ in `secrets/` beside `bot.toml` or in `/run/secrets`.
 Neither is taken from a `bot.toml` in the state directory, which the trainer writes, nor from one that everybody may write.
 
 Child processes import nothing from the working folder. They get the variables listed in `bot/system/child_environment.py`:
-the API key only to submit, to read scores and for diagnostics; addresses of alerts and the webhook's token never; the
+the API key only to submit, to read scores and for diagnostics; addresses of alerts and the tokens of webhook and control never; the
 storage's URL and its library's variables (`AWS_*` and such) only to retrain and unpack.
 
 ```toml

@@ -45,7 +45,14 @@ def test_children_get_what_they_need(outside, name):
 @pytest.mark.parametrize(
     "name",
     [
-        *("BOT_ALERT_URLS", "BOT_PING_URL", "BOT_WEBHOOK_TOKEN", "bot_webhook_token", "BOT_ALERT_URLS_FILE"),
+        *(
+            "BOT_ALERT_URLS",
+            "BOT_PING_URL",
+            "BOT_WEBHOOK_TOKEN",
+            "bot_webhook_token",
+            "BOT_CONTROL_TOKEN",
+            "BOT_ALERT_URLS_FILE",
+        ),
         *("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "DATABASE_URL", "NUMERAI_BOT_HOLDER"),
         *("PYTHONHOME", "PYTHONSTARTUP", "PYTHONOPTIMIZE", "PYTHONINSPECT", "PYTHONPYCACHEPREFIX"),
     ],

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.training.planning.time_estimate import Estimate, Stage, in_words
+from bot.system.moments import in_words
+from bot.training.planning.time_estimate import Estimate, Stage
 
 RECORDED = json.loads((Path(__file__).parent / "recorded_retrain.json").read_text())
 """

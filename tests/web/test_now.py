@@ -1,14 +1,16 @@
 """What the page Now makes of rounds, champions and live scores."""
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bot.web._now import STRIP, champions_now, slots_now, totals
+from bot.record.failures import Failure
+from bot.record.outbox import Outbox
+from bot.web._now import STRIP, champions_now, slots_now
+from bot.web.pages import Pages
+from tests.harness import page_states as states
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 
@@ -80,14 +82,48 @@ def test_a_champion_is_shown_by_day_age_and_score(tmp_path):
     assert (other["day"], other["age"], other["corr"]) == ("2026-11-21", None, None)
 
 
-@given(st.lists(st.floats(-0.5, 0.5), min_size=1, max_size=30))
-def test_totals_are_those_of_the_pays(pays):
-    """Number, sum, best and worst are those of the rounds with a pay; the others are left out."""
-    rounds = [SimpleNamespace(slot="mixer", pay=one) for one in pays]
-    rounds += [SimpleNamespace(slot="mixer", pay=None), SimpleNamespace(slot="new", pay=None)]
+def test_running_work_refusals_and_jobs_are_on_the_page(tmp_path):
+    """The page shows the progress of a training with its time left, why a slot is refused, and each job in a line."""
+    now = datetime.now(UTC)
+    path = states.made_state(tmp_path, rounds=25)
+    states.working(tmp_path, note="<b>trees</b>")
+    with closing(states.open_round(tmp_path)) as ledger:
+        ledger.start_job("retrain", now)
+        states.refuse(ledger, "mixer", "an-artifact", now)
+    page = bytes(Pages(tmp_path, path).now().body).decode()
 
-    (found,) = totals(rounds)
+    assert '<progress max="1" value="0.42"' in page
+    assert "[3/8] fit gbm: &lt;b&gt;trees&lt;/b&gt; · 18 min left · all: 1 h 40 min left" in page
+    assert f'mixer, <a href="/round/{states.NEWEST + 1}">' in page
+    assert "neutralize more or raise BOT_MAX_EXPOSURE" in page
+    assert "<li>retrain: running" in page
+    assert 'scores: <span class="bad">exit status 75</span>' in page
 
-    assert (found["rounds"], found["best"], found["worst"]) == (len(pays), max(pays), min(pays))
-    assert found["sum"] == pytest.approx(sum(pays))
-    assert found["mean"] * found["rounds"] == pytest.approx(found["sum"])
+
+def test_the_table_has_fewer_rounds_than_the_strip(tmp_path):
+    """Ten rounds are listed; the strip shows twenty."""
+    path = states.made_state(tmp_path, rounds=25)
+    page = bytes(Pages(tmp_path, path).now().body).decode()
+
+    assert page.count('<th scope="row"') == 10 * len(states.SLOTS)
+    assert page.count('title="round ') == STRIP * len(states.SLOTS)
+
+
+def test_hostile_names_are_text(tmp_path):
+    """Markup in the name of a slot, of a job, of work or in an alert is shown as text, on Now, in its form and in the round."""
+    bad, now = "<img src=x onerror=alert(1)>", datetime.now(UTC)
+    path = states.made_state(tmp_path, rounds=2)
+    states.working(tmp_path, stage=bad)
+    with closing(states.open_round(tmp_path)) as ledger, closing(Outbox(path)) as outbox:
+        states.confirm(ledger, states.NEWEST + 1, "mixer", bad, now)
+        ledger.record_failure(Failure.of(ValueError(bad), round_number=states.NEWEST + 1, slot=bad, at=now))
+        ledger.start_job(bad, now)
+        ledger.finish_job(bad, now, bad)
+        ledger.pause(bad, until=None, at=now)
+        outbox.alert(bad, bad, bad, at=now)
+    pages = Pages(tmp_path, path, control=(bad,))
+
+    for page in (pages.now(), pages.round(str(states.NEWEST + 1))):
+        text = bytes(page.body).decode()
+        assert bad not in text
+        assert "&lt;img src=x" in text

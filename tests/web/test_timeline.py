@@ -21,6 +21,19 @@ def test_events_and_log_lines_stand_in_the_order_of_their_times():
     assert (rows[0]["slot"], rows[0]["detail"]) == ("mixer", "rows 6123")
 
 
+def test_events_of_the_ledger_keep_their_order():
+    """An event whose time is of the server's clock stands where it happened, not where its time would put it."""
+    events = [
+        {"at": "2026-11-24T12:00:09+00:00", "event": "submission.intended"},
+        {"at": "2026-11-24T12:00:08+00:00", "event": "submission.created"},
+        {"at": "2026-11-24T12:00:10+00:00", "event": "submission.confirmed"},
+    ]
+
+    rows = timeline({"events": events[:], "log": []})
+
+    assert [one["what"] for one in rows] == [one["event"] for one in events]
+
+
 def test_a_warning_is_marked_and_a_long_detail_is_cut():
     """Errors and warnings have the tone of trouble; nested values and tracebacks are left to the log."""
     line = {

@@ -9,11 +9,11 @@ from typing import Any
 
 import typer
 
-from bot.cli.moments import local, until
 from bot.cli.paths import StatePaths, state_paths
 from bot.errors import BadConfig
 from bot.serving.names import STARTER
 from bot.serving.version_pin import Pin
+from bot.system.moments import local, until
 from bot.web.status import newest_round, overview, post_mortem
 
 WATCH_S = 2.0
@@ -81,6 +81,8 @@ def _overview_lines(content: Content, now: datetime) -> Iterator[str]:
     yield from _champion_lines(content)
     for one in content["hosted"]:
         yield f"hosted    {_hosted_line(one)}"
+    for work in content["progress"]:
+        yield f"running   {work['name']}: {work['line']}"
     for job in content["chores"]:
         outcome = job["outcome"] or "running, or cut off"
         yield f"job       {job['name']}: {outcome}, since {local(job['finished_at'] or job['started_at'])}"

@@ -4,7 +4,7 @@ import typer
 from rich.table import Table
 
 from bot import assembly
-from bot.cli.console import console, training_bar
+from bot.cli.console import console, kept_bar
 from bot.judging.adoption import Adopted, Adopter, Trial
 from bot.settings import load_settings
 from bot.system import logs
@@ -27,7 +27,7 @@ def adopt_recipe(name: str, data_version: str | None) -> None:
     logs.configure(**settings.logging)
     recipe = recipe_file.find(name)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    with state_lock(settings.state_dir, "retrain"), training_bar() as report_progress:
+    with state_lock(settings.state_dir, "retrain"), kept_bar(settings.state_dir, "adopt") as report_progress:
         names = dict.fromkeys([*assembly.recipes_in_use(settings), name])
         pins = {pin.recipe: pin for pin in assembly.announce(assembly.pins(settings, list(names)))}
         adopter = Adopter(

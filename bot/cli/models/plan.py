@@ -17,10 +17,11 @@ from bot.members import registry
 from bot.members.registry import GIB
 from bot.settings import Settings, load_settings
 from bot.system import logs
+from bot.system.moments import in_words
 from bot.tournament.client import NumeraiClient
 from bot.training import recipe_file
 from bot.training.planning.retrain_forecast import Forecast
-from bot.training.planning.time_estimate import Stage, in_words
+from bot.training.planning.time_estimate import Stage
 from bot.training.recipes import ResolvedRecipe
 from bot.training.training_memory import available_memory
 

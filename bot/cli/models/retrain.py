@@ -10,7 +10,7 @@ import structlog
 import typer
 
 from bot import assembly
-from bot.cli.console import ProgressBar, training_bar
+from bot.cli.console import ProgressBar, kept_bar
 from bot.cli.evaluation import report_new_artifact
 from bot.cli.models.decision import show_decision
 from bot.cli.models.plan import open_forecast, show_plan
@@ -27,11 +27,12 @@ from bot.serving.names import ENSEMBLE
 from bot.settings import Settings, load_settings
 from bot.system import logs
 from bot.system.lock import state_lock
+from bot.system.moments import in_words
 from bot.system.signals import stop_on_signal
 from bot.tournament.client import NumeraiClient
 from bot.training import recipe_file
 from bot.training.planning.retrain_forecast import Forecast
-from bot.training.planning.time_estimate import Estimate, in_words
+from bot.training.planning.time_estimate import Estimate
 from bot.training.recipe_sync import sync_for_one
 from bot.training.recipes import STARTER, Recipe, ResolvedRecipe
 from bot.training.tracking import tracking
@@ -197,7 +198,7 @@ def retrain_alone(
     with (
         state_lock(settings.state_dir, "retrain"),
         tracking(settings.tracker, settings.state_dir / "tracking") as record_metrics,
-        training_bar() as bar,
+        kept_bar(settings.state_dir, "retrain") as bar,
     ):
         names = dict.fromkeys([*assembly.recipes_in_use(settings), *(one.name for one in recipes)])
         pins = {pin.recipe: pin for pin in assembly.announce(assembly.pins(settings, list(names)))}

@@ -3,7 +3,7 @@
 import typer
 
 from bot import assembly
-from bot.cli.console import training_bar
+from bot.cli.console import kept_bar
 from bot.errors import BotError
 from bot.history.sync import Synced
 from bot.settings import load_settings
@@ -24,7 +24,7 @@ def sync_versions() -> None:
     failed: list[BotError] = []
     for version in dict.fromkeys(pin.in_use for pin in pins):
         try:
-            with training_bar() as report_progress:
+            with kept_bar(settings.state_dir, "sync") as report_progress:
                 synced = sync_for_recipes(
                     assembly.open_client(settings),
                     artifacts,

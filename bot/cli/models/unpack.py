@@ -11,7 +11,7 @@ import structlog
 import typer
 
 from bot import assembly
-from bot.cli.console import training_bar
+from bot.cli.console import kept_bar
 from bot.cli.models.decision import show_decision
 from bot.errors import ArtifactInvalid, BadConfig, BotError, RetryLater
 from bot.judging.arrival import Received, Receiver
@@ -168,7 +168,7 @@ def _receive(settings: Settings, unpacked: Unpacked) -> Received:
     pins = {pin.recipe: pin for pin in assembly.announce(assembly.pins(settings, list(names)))}
     version, pin = unpacked.artifact.manifest.get("data_version"), pins[name]
     plan = assembly.resolve_recipe(settings, recipe, data_version=pin.in_use if version == pin.in_use else pin.to_train)
-    with training_bar() as report_progress:
+    with kept_bar(settings.state_dir, "unpack") as report_progress:
         receiver = Receiver(
             client=assembly.open_client(settings),
             artifacts=assembly.open_artifacts(settings),

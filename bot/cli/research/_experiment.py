@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bot import assembly
-from bot.cli.console import training_bar
+from bot.cli.console import kept_bar
 from bot.judging.adoption import refuse_elsewhere
 from bot.research.experiment import Experiment
 from bot.settings import Settings, load_settings
@@ -21,7 +21,7 @@ def open_experiment(recipe: str | None, *, eras: int | None, every: int, chunk: 
     settings = load_settings()
     logs.configure(**settings.logging)
     plan = find_plan(settings, recipe)
-    with state_lock(settings.state_dir, "experiment"), training_bar() as report_progress:
+    with state_lock(settings.state_dir, "experiment"), kept_bar(settings.state_dir, "experiment") as report_progress:
         yield make_experiment(settings, plan, eras=eras, every=every, chunk=chunk, report_progress=report_progress)
 
 

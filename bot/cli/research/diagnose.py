@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import typer
 
 from bot import assembly
-from bot.cli.console import training_bar
+from bot.cli.console import kept_bar
 from bot.errors import ArtifactInvalid, NoChampion
 from bot.judging.numerai_diagnostics import Diagnoser
 from bot.record.diagnostics import DiagnosticsRecord
@@ -38,7 +38,7 @@ def diagnose_artifacts(artifact: str | None, *, account: str | None, force: bool
         return
     artifacts, client = assembly.open_artifacts(settings), assembly.open_client(settings)
     slots = assembly.find_slots(settings, client)
-    with state_lock(settings.state_dir, "diagnose"), training_bar() as report_progress:
+    with state_lock(settings.state_dir, "diagnose"), kept_bar(settings.state_dir, "diagnose") as report_progress:
         diagnoser = Diagnoser(
             client=client,
             record=DiagnosticsRecord(settings.ledger_path),

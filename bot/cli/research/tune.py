@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from bot.cli.console import console, training_bar
+from bot.cli.console import console, kept_bar
 from bot.cli.research._experiment import find_plan, make_experiment
 from bot.errors import BadConfig
 from bot.reporting.chart_axes import format_number
@@ -91,7 +91,7 @@ def tune_recipe(
     settings = load_settings()
     logs.configure(**settings.logging)
     plan = find_plan(settings, recipe)
-    with stop_on_signal() as should_stop, training_bar() as report_progress:
+    with stop_on_signal() as should_stop, kept_bar(settings.state_dir, "tune") as report_progress:
         experiment = make_experiment(
             settings, plan, eras=eras, every=every, chunk=chunk, report_progress=report_progress
         )

@@ -23,14 +23,16 @@ NAMES = (
     "max_exposure", "min_rows", "min_benchmark_corr", "min_drift", "warn_feature_drift", "max_feature_drift",
     "late_policy", "fallback", "starter", "reuse_last_round", "alert_urls", "ping_url", "on_confirmed",
     "on_missed", "on_promoted", "http_host", "http_hosts", "http_port",
-    "webhook_token", "artifacts_url", "trusted_keys", "signing_key", "unpack", "log_format", "log_level",
+    "webhook_token", "control_token", "artifacts_url", "trusted_keys", "signing_key", "unpack", "log_format", "log_level",
 )  # fmt: skip
 """Settings besides the key. :class:`bot.settings.Settings` describes them; it is too slow to load for a health check."""
 
 STORAGE = "BOT_ARTIFACTS_URL"
 """Variable of the storage's URL, which may hold a password."""
 
-SECRETS = ("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY", "BOT_ALERT_URLS", "BOT_PING_URL", "BOT_WEBHOOK_TOKEN", STORAGE)
+SECRETS = (
+    "NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY", "BOT_ALERT_URLS", "BOT_PING_URL", "BOT_WEBHOOK_TOKEN", "BOT_CONTROL_TOKEN", STORAGE,
+)  # fmt: skip
 """Variables whose value may also come from a file: ``<NAME>_FILE``, or one of that name in the secret folder."""
 
 _RUNS = "which program runs"

@@ -17,6 +17,7 @@ from bot.history.feature_returns import kept_returns
 from bot.members.fitting import Device, FitJob
 from bot.members.registry import GIB
 from bot.serving.artifacts import ArtifactStore
+from bot.system.moments import in_words
 from bot.tournament.client import NumeraiClient
 from bot.training.benchmark_labels import with_benchmarks
 from bot.training.fits import checkpoint_folder, fit_key, is_kept
@@ -30,7 +31,7 @@ from bot.training.planning.retrain_plan import (
     retrain_stages,
     stage_record,
 )
-from bot.training.planning.time_estimate import Estimate, Stage, in_words
+from bot.training.planning.time_estimate import Estimate, Stage
 from bot.training.recipe_file import history_needs
 from bot.training.recipes import ResolvedRecipe
 from bot.training.splits import Split

@@ -164,11 +164,3 @@ class Estimate:
         planned = sum(known[name].seconds for name in chosen)
         measured = sum(took[name] for name in chosen)
         return min(SLOWEST, max(FASTEST, (measured + PRIOR_S) / (planned + PRIOR_S)))
-
-
-def in_words(seconds: float) -> str:
-    """Return a duration as a person says it: ``40 s``, ``18 min``, ``1 h 40 min``."""
-    if seconds < 60:
-        return f"{max(seconds, 0):.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

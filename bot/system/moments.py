@@ -1,4 +1,4 @@
-"""Times as commands show and read them: in local time, with how long it is until then."""
+"""Times as people read and write them: in local time, with how long it is until then."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,14 @@ def local(at: str | datetime | None) -> str:
         return "-"
     moment = datetime.fromisoformat(at) if isinstance(at, str) else at
     return f"{moment.astimezone():%a %Y-%m-%d %H:%M %Z}"
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration as a person says it: ``40 s``, ``18 min``, ``1 h 40 min``."""
+    if seconds < 60:
+        return f"{max(seconds, 0):.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def away(seconds: float) -> str:
