@@ -3,9 +3,9 @@
 import json
 from collections.abc import Sequence
 
-import typer
 from rich.table import Table
 
+from bot.cli.answer import Answer
 from bot.cli.console import console
 from bot.cli.research._experiment import open_experiment
 from bot.errors import BadConfig
@@ -16,9 +16,9 @@ from bot.research.recipe_comparison import SCORES, Comparison, compare
 from bot.training import recipe_file
 
 
-def compare_recipes(names: Sequence[str], *, seeds: int, eras: int | None, every: int, chunk: int) -> None:
+def compare_recipes(names: Sequence[str], *, seeds: int, eras: int | None, every: int, chunk: int) -> Answer:
     """
-    Compare recipes, print the tables, and write a page.
+    Compare recipes, print the tables, write a page, and return the result.
 
     Raises:
         BadConfig: A recipe is unknown or named twice, or there is only one.
@@ -31,15 +31,16 @@ def compare_recipes(names: Sequence[str], *, seeds: int, eras: int | None, every
     with open_experiment(names[0], eras=eras, every=every, chunk=chunk) as experiment:
         result = compare(experiment, recipes, seeds=seeds)
     show(result)
-    write_page(result)
+    return write_page(result)
 
 
-def write_page(result: Comparison) -> None:
-    """Write the page of a comparison beside its JSON, and print both paths."""
-    page = result.path.with_name("comparison.html")
-    comparison_page.write(json.loads(result.path.read_text(encoding="utf-8")), page)
-    typer.echo(result.path)
-    typer.echo(page)
+def write_page(result: Comparison) -> Answer:
+    """Write the page of a comparison beside its JSON; return the result with both paths."""
+    page, content = result.path.with_name("comparison.html"), json.loads(result.path.read_text(encoding="utf-8"))
+    comparison_page.write(content, page)
+    return Answer(
+        lines=(str(result.path), str(page)), content={"file": result.path, "page": page, "comparison": content}
+    )
 
 
 def show(result: Comparison) -> None:

@@ -4,6 +4,7 @@ import math
 
 from rich.table import Table
 
+from bot.cli.answer import Answer
 from bot.cli.console import console
 from bot.cli.research._experiment import open_experiment
 from bot.research import momentum_experiment
@@ -11,11 +12,12 @@ from bot.research.factor_momentum import WEIGHTS
 from bot.research.momentum_experiment import E0
 
 
-def run_e0(recipe: str | None, *, eras: int | None, every: int, chunk: int) -> None:
-    """Run the experiment and print its result."""
+def run_e0(recipe: str | None, *, eras: int | None, every: int, chunk: int) -> Answer:
+    """Run the experiment; print and return its result."""
     with open_experiment(recipe, eras=eras, every=every, chunk=chunk) as experiment:
         result = momentum_experiment.e0(experiment)
     _show(result)
+    return Answer(content={"experiment": result})
 
 
 def _show(result: E0) -> None:

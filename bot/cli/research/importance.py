@@ -4,19 +4,21 @@ import math
 
 from rich.table import Table
 
+from bot.cli.answer import Answer
 from bot.cli.console import console
 from bot.cli.research._experiment import open_experiment
 from bot.research.interpretation import Interpretation, interpret
 from bot.serving.artifacts import ArtifactStore
 
 
-def measure_importance(artifact: str | None, recipe: str | None, *, eras: int, rows: int) -> None:
-    """Interpret an artifact, by default the champion of *recipe*, and print the result."""
+def measure_importance(artifact: str | None, recipe: str | None, *, eras: int, rows: int) -> Answer:
+    """Interpret an artifact, by default the champion of *recipe*; print and return the result."""
     with open_experiment(recipe, eras=eras, every=1, chunk=eras) as experiment:
         store = ArtifactStore(experiment.state_dir / "artifacts")
         chosen = store.open(store.find(artifact) if artifact else store.champions(experiment.recipe.name)[0])
         result = interpret(experiment, chosen, rows=rows)
     _show(result)
+    return Answer(content={"importance": result})
 
 
 def _show(result: Interpretation) -> None:
