@@ -8,6 +8,7 @@ from bot.cli.answer import Answer
 from bot.cli.console import console
 from bot.cli.research._experiment import open_experiment
 from bot.research import momentum_experiment
+from bot.research.experiment import plain
 from bot.research.factor_momentum import WEIGHTS
 from bot.research.momentum_experiment import E0
 
@@ -17,7 +18,7 @@ def run_e0(recipe: str | None, *, eras: int | None, every: int, chunk: int) -> A
     with open_experiment(recipe, eras=eras, every=every, chunk=chunk) as experiment:
         result = momentum_experiment.e0(experiment)
     _show(result)
-    return Answer(content={"experiment": result})
+    return Answer(content={"experiment": plain(result)})
 
 
 def _show(result: E0) -> None:

@@ -7,6 +7,7 @@ from rich.table import Table
 from bot.cli.answer import Answer
 from bot.cli.console import console
 from bot.cli.research._experiment import open_experiment
+from bot.research.experiment import plain
 from bot.research.interpretation import Interpretation, interpret
 from bot.serving.artifacts import ArtifactStore
 
@@ -18,7 +19,7 @@ def measure_importance(artifact: str | None, recipe: str | None, *, eras: int, r
         chosen = store.open(store.find(artifact) if artifact else store.champions(experiment.recipe.name)[0])
         result = interpret(experiment, chosen, rows=rows)
     _show(result)
-    return Answer(content={"importance": result})
+    return Answer(content={"importance": plain(result)})
 
 
 def _show(result: Interpretation) -> None:
