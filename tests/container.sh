@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds both images and lets the compose file's sandbox profile play until five rounds in a row are confirmed, trained
-# by one container by a recipe of one's own and submitted by another, killed in the middle; then stops it. Needs podman and podman-compose, or
-# COMPOSE="docker compose". EVERY_S: seconds from round to round. pip's settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL,
-# PIP_FIND_LINKS) are handed to the build, BUILD_OPTIONS too.
+# Builds both images and lets the compose file's sandbox profile play until five rounds in a row are confirmed, trained by one
+# container by a recipe of one's own and submitted by another, killed in the middle; then stops it. Needs podman and podman-compose,
+# or COMPOSE="docker compose". EVERY_S: seconds from round to round. pip's settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL,
+# PIP_FIND_LINKS) are handed to the build, BUILD_OPTIONS too; podman keeps the health checks with BUILD_OPTIONS="--format docker".
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,9 +31,9 @@ judge() {
   python3 - "$1" "$(record)" "$2" <<'PY'
 import json, sys
 
-say, record, status = sys.argv[1] == "say", json.loads(sys.argv[2])["submissions"], sys.argv[3]
-ledger = [line.split() for line in status.splitlines() if line.startswith("round ")]
-confirmed = {int(number): (artifact, submission) for _, number, _, state, artifact, submission in ledger if state == "confirmed"}
+say, record, ledger = sys.argv[1] == "say", json.loads(sys.argv[2])["submissions"], json.loads(sys.argv[3] or "{}")
+rows = [one for one in ledger.get("rounds", ()) if one["state"] == "confirmed"]
+confirmed = {one["round"]: (one["artifact"], one["submission"]) for one in rows}
 held = {}
 for one in record:
     if one["round"] in held:
@@ -56,7 +56,7 @@ PY
 await() {
   local deadline=$((SECONDS + $1 * SANDBOX_EVERY_S + 600)) verdict=
   while :; do
-    verdict=$(judge count "$(inside bot status 2>/dev/null || true)") || fail "the record and the ledger"
+    verdict=$(judge count "$(inside bot status --json 2>/dev/null || true)") || fail "the record and the ledger"
     [ "${verdict% *}" -lt "$1" ] || [ "${verdict#* }" -lt "$2" ] || return 0
     [ $SECONDS -lt $deadline ] || fail "after $SECONDS s: $verdict (confirmed rounds, artifacts in use), wanted $1 $2"
     sleep 2
@@ -102,7 +102,7 @@ inside grep -q 'min_rows = 40' bot.toml || fail "bot.toml did not reach the bot"
 ! $engine exec "$trainer" ls /run/secrets/NUMERAI_SECRET_KEY 2>/dev/null || fail "the trainer sees the secrets"
 
 await 2 1
-judge say "$(inside bot status)"
+judge say "$(inside bot status --json)"
 inside bot health || fail "the bot is not well"
 $engine exec "$trainer" bot health --trainer || fail "the trainer is not well"
 echo "killed"
@@ -112,7 +112,7 @@ restarts=$($engine inspect --format '{{.RestartCount}}' "$bot")
 [ "$restarts" -ge 1 ] || fail "the bot was not restarted, so it was not killed"
 ! inside test -e /data/.cache || fail "something keeps a cache in the volume: $(inside find /data/.cache -type f)"
 
-status=$(inside bot status)
+status=$(inside bot status --json)
 began=$SECONDS
 $engine stop "$bot" >/dev/null
 stopped=$((SECONDS - began))
