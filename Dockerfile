@@ -56,6 +56,9 @@ COPY --from=code /dist /dist
 RUN /opt/bot/bin/pip install --no-index --no-deps /dist/*.whl
 
 FROM ${BASE} AS base
+LABEL org.opencontainers.image.title="numerai-bot" \
+    org.opencontainers.image.version="1.0.0" \
+    org.opencontainers.image.licenses="MIT"
 # LightGBM's OpenMP runtime, which the slim image lacks.
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libgomp1 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
