@@ -10,8 +10,8 @@ GATES = (DOCS / "inside" / "round.md", DOCS / "inside" / "judgement.md")
 
 PLAIN = {
     "words of every sentence": (
-        "a after against ahead an and at beside besides by each for from here how in is it less least most not of on or that the to too"
-        " today what when who why with"
+        "a after against ahead an and at beside besides by do each for from here how if in is it less least most not of on or that the this to too"
+        " today what when who why with you"
     ),
     "quantities and times": "best begun day days hours largest last max mean newest per seconds sum third time utc whole worst",
     "parts of a page or of a table": (
@@ -23,7 +23,7 @@ PLAIN = {
         " measured measures needs ok paid reads refused refuses repeated running sent set shown train trained warning"
     ),
     "a computer": (
-        "address anonymous clock columns command cpu data device disk failure json mb memory mib mode numerai pandas peak ping port"
+        "address anonymous clock columns command cpu data device disk failure file json mb memory mib mode numerai pandas peak ping port"
         " profile scripts service setting settings timeline tool upgrade web wsl"
     ),
     "statistics and models that a textbook defines": (
