@@ -8,7 +8,7 @@ from rich.table import Table
 
 from bot import assembly
 from bot.cli.answer import Answer
-from bot.cli.console import console
+from bot.cli.console import console, print_table
 from bot.live.benchmark_check import measure
 from bot.live.live_scores import LiveRound, LiveScores
 from bot.live.selection import warn_unselected
@@ -71,7 +71,7 @@ def show_live(rounds: Sequence[LiveRound], calibrated: Sequence[Calibration]) ->
         figures = [one.at_risk, one.paid, one.over_terms] if money else []
         cells += [pay, *("" if value is None else f"{value:.4f}" for value in figures)]
         table.add_row(str(one.round), one.slot, *cells, str(one.day), "resolved" if one.resolved else "")
-    out.print(table)
+    print_table(out, table)
     for found in calibrated:
         error = "" if math.isnan(found.error) else f" ± {found.error:.4f}"
         expected = f"expected CORR {found.expected:.4f}"

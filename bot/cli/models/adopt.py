@@ -7,7 +7,7 @@ from rich.table import Table
 
 from bot import assembly
 from bot.cli.answer import Answer
-from bot.cli.console import console, training_bar
+from bot.cli.console import console, print_table, training_bar
 from bot.judging.adoption import Adopted, Adopter, Trial
 from bot.settings import load_settings
 from bot.system import logs
@@ -58,7 +58,7 @@ def adopt_recipe(name: str, data_version: str | None) -> Answer:
 def _show(recipe: str, adopted: Adopted, max_exposure: float) -> None:
     out = console()
     for trial in adopted.trials:
-        out.print(_table(trial))
+        print_table(out, _table(trial))
         if trial.exposure > max_exposure:
             typer.echo(
                 f"warning: the gate on exposure refuses this: {trial.exposure:.3f} is over BOT_MAX_EXPOSURE ="

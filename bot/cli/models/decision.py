@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from bot.cli.console import console, gate_result
+from bot.cli.console import console, gate_result, print_table
 from bot.judging.evaluation_file import CorrSummary
 from bot.judging.promotion import Decision
 from bot.record.failures import gates_to_json
@@ -31,8 +31,8 @@ def show_decision(artifact: str, scores: Mapping[str, CorrSummary], decision: De
     for finding in decision.findings:
         findings.add_row(finding.gate, gate_result(finding))
     out = console()
-    out.print(table)
-    out.print(findings)
+    print_table(out, table)
+    print_table(out, findings)
     verdict = "promoted" if decision.promote else "not promoted, the champion stays"
     out.print(f"{verdict}: {decision.reason}{note}", soft_wrap=True)
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from bot import assembly
 from bot.cli.answer import Answer
-from bot.cli.console import console
+from bot.cli.console import console, print_table
 from bot.errors import BadConfig, BotError
 from bot.members import registry
 from bot.members.registry import GIB
@@ -113,7 +113,7 @@ def show_plan(forecast: Forecast, out: Console) -> None:
         memory = f"{one.memory / GIB:.1f} GiB" if one.memory else ""
         disk = f"{one.disk / 1e9:,.2f} GB" if one.disk else ""
         table.add_row(str(number), one.name, _work(one), memory, disk, in_words(one.seconds), one.basis)
-    out.print(table)
+    print_table(out, table)
     total = f"{forecast.plan.recipe.name}: {forecast.line}"
     out.print(total, soft_wrap=True, markup=False)
     if forecast.memory > (free := available_memory()):

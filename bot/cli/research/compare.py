@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from bot.cli.answer import Answer
-from bot.cli.console import console
+from bot.cli.console import console, print_table
 from bot.cli.research._experiment import open_experiment
 from bot.errors import BadConfig
 from bot.judging.adoption import refuse_elsewhere
@@ -55,14 +55,14 @@ def show(result: Comparison) -> None:
         risk = (format_number(row.sharpe, 2), format_number(row.drawdown, 3), format_number(row.scatter, 4))
         means = (format_number(row.means[score], 4) for score in SCORES)
         scores.add_row(row.name, *means, *risk, format_number(row.alike, 2), f"{row.seconds:.0f}")
-    out.print(scores)
+    print_table(out, scores)
     differences = Table(title="Differences, paired by era", title_justify="left")
     for name in ("recipe", "less", "score", "mean", "error", "t", "detectable", "eras"):
         differences.add_column(name, justify="left" if name in ("recipe", "less", "score") else "right")
     for one in result.differences:
         figures = (f"{one.mean:+.4f}", f"{one.error:.4f}", f"{one.t:.1f}", f"{one.detectable:.4f}", str(one.eras))
         differences.add_row(one.late, one.early, one.score, *figures)
-    out.print(differences)
+    print_table(out, differences)
     out.print("error: Newey-West; detectable: what these eras would have shown in four of five cases")
     pairs = [(a, b, value) for a, row in result.alike.items() for b, value in row.items() if a < b]
     out.print(f"rank correlation: {', '.join(f'{a} and {b} {value:.2f}' for a, b, value in pairs)}", soft_wrap=True)

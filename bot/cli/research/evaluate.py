@@ -7,7 +7,7 @@ from rich.table import Table
 
 from bot import assembly
 from bot.cli.answer import Answer
-from bot.cli.console import console
+from bot.cli.console import console, print_table
 from bot.cli.evaluation import evaluate_and_report
 from bot.reporting.chart_axes import format_number
 from bot.serving.names import ENSEMBLE
@@ -31,8 +31,8 @@ def evaluate_artifact(artifact: str | None, pay: str | None) -> Answer:
 def _show(content: Mapping[str, Any]) -> None:
     """Print the scores of members and ensemble: in all, by target, and by third of the eras."""
     out = console()
-    out.print(_scores(content), markup=False)
-    out.print(_corr_by_part(content), markup=False)
+    print_table(out, _scores(content))
+    print_table(out, _corr_by_part(content))
     pairs = [
         f"{' and '.join(one['of'])} {format_number(one['mean'], 2)}"
         for one in content["alike"]

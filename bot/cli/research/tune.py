@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bot.cli.answer import Answer
-from bot.cli.console import console, training_bar
+from bot.cli.console import console, print_table, training_bar
 from bot.cli.research._experiment import find_plan, make_experiment
 from bot.errors import BadConfig
 from bot.reporting.chart_axes import format_number
@@ -160,4 +160,4 @@ def _show(tuning: Tuning, study: optuna.Study) -> None:
     for row in tuning.table(study):
         figures = (format_number(row.value, 5), format_number(row.corr, 4), format_number(row.contribution, 4))
         table.add_row(str(row.number), row.state, *figures, escape(row.about))
-    console().print(table)
+    print_table(console(), table)
