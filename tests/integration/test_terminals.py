@@ -37,8 +37,8 @@ SHOWN = {
     "pack --new-key": (0, "BOT_TRUSTED_KEYS="),
     "pack": (0, "signed by"),
     "diagnose --account none": (78, "account 'none' is unknown"),
-    "data export --features small": (0, "list them with sha256"),
-    "unpack none.pack": (78, "none.pack"),
+    "data export --features small": (0, "lists them with sha256"),
+    "unpack none.pack": (78, "BOT_TRUSTED_KEYS"),
     "rollback": (78, "no champion before"),
     "--help": (0, "Everyday"),
 }
@@ -58,7 +58,10 @@ def shown(world_folder, trained, tmp_path_factory):
     for kind, environment in KINDS.items():
         folder = tmp_path_factory.mktemp("terminal")
         shutil.copytree(trained, folder / "state")
-        clock, schedule = SandboxClock(OPENED + timedelta(minutes=1), rate=0), Schedule(FIRST_ROUND, OPENED)
+        clock, schedule = (
+            SandboxClock(OPENED + timedelta(minutes=1), rate=0),
+            Schedule(first_round=FIRST_ROUND, first_open=OPENED),
+        )
         with Sandbox(World.open(world_folder), clock=clock, schedule=schedule) as sandbox:
             bot = Installation(sandbox=sandbox, root=folder, settings={"BOT_MAX_EXPOSURE": "1"})
             found[kind] = run_all(bot, list(SHOWN), environment, terminal="terminal" in kind)
