@@ -67,7 +67,9 @@ def evaluate_and_report(
 
 def report_new_artifact(settings: Settings, artifact: str, estimate: Estimate | None = None) -> Path | None:
     """
-    Write the page about a new artifact, print its path and return it; ``None`` where it could not be written. An error is logged only: the artifact is judged already.
+    Write the page about a new artifact, print its path and return it; ``None`` where it could not be written.
+
+    An error is logged only: the artifact is judged already.
 
     Args:
         settings: The settings.

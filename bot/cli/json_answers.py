@@ -608,9 +608,11 @@ class Rollback(TypedDict):
 
     Attributes:
         rolled_back: Champion of each recipe that was rolled back.
+        errors: Error of each recipe that could not be.
     """
 
     rolled_back: list[Champion]
+    errors: list[ErrorAbout]
 
 
 class Intact(TypedDict):
@@ -820,10 +822,12 @@ class Diagnose(TypedDict):
     Attributes:
         diagnosed: Every artifact that was uploaded.
         reasons: Why nothing was uploaded.
+        errors: Error of each artifact that could not be.
     """
 
     diagnosed: list[Diagnosed]
     reasons: list[str]
+    errors: list[ErrorAbout]
 
 
 class Winner(TypedDict):

@@ -2,6 +2,7 @@
 
 from bot import assembly
 from bot.cli.answer import Answer
+from bot.errors import BotError
 from bot.settings import load_settings
 
 
@@ -21,11 +22,16 @@ def promote_artifact(artifact: str) -> Answer:
 
 
 def roll_back(recipe: str | None) -> Answer:
-    """Make the champion before the current one champion again, of *recipe* or of every recipe in use; return each."""
+    """Make the champion before the current one champion again, of *recipe* or of every recipe in use; return each, and the errors."""
     settings = load_settings()
     store, done = assembly.open_artifacts(settings), []
+    failed: list[BotError] = []
     for name in [recipe] if recipe else assembly.recipes_in_use(settings):
-        identity = store.rollback(name)
+        try:
+            identity = store.rollback(name)
+        except BotError as error:
+            failed.append(error)
+            continue
         done.append({"recipe": name, "champion": identity, "data_version": store.data_version(identity)})
     lines = (f"recipe {one['recipe']}: champion is {one['champion']}, on {one['data_version']}" for one in done)
-    return Answer(lines=tuple(lines), content={"rolled_back": done})
+    return Answer(lines=tuple(lines), content={"rolled_back": done}, errors=failed)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bot import assembly
 from bot.cli.answer import Answer
 from bot.cli.console import training_bar
-from bot.errors import ArtifactInvalid, NoChampion
+from bot.errors import ArtifactInvalid, BotError, NoChampion
 from bot.judging.numerai_diagnostics import Diagnoser
 from bot.record.diagnostics import DiagnosticsRecord
 from bot.record.outbox import Outbox
@@ -45,20 +45,26 @@ def diagnose_artifacts(artifact: str | None, *, account: str | None, force: bool
             report_progress=report_progress,
         )
         done = []
+        failed: list[BotError] = []
         for identity in wanted:
-            recipe = artifacts.open(identity).manifest["recipe"]["name"]
-            slot = next((one for one in slots if one.recipe == recipe), slots[0])
-            found = diagnoser.diagnose(identity, slot, force=force)
-            done.append({"artifact": identity, "state": found.state, "verdict": found.verdict})
+            try:
+                recipe = artifacts.open(identity).manifest["recipe"]["name"]
+                slot = next((one for one in slots if one.recipe == recipe), slots[0])
+                found = diagnoser.diagnose(identity, slot, force=force)
+            except BotError as error:
+                failed.append(error)
+            else:
+                done.append({"artifact": identity, "state": found.state, "verdict": found.verdict})
     return Answer(
         lines=tuple(f"{one['artifact']}: {one['state']}: {one['verdict']}" for one in done),
         content={"diagnosed": done, "reasons": []},
+        errors=failed,
     )
 
 
 def _nothing(*reasons: str) -> Answer:
     """Return that nothing was uploaded, and why."""
-    return Answer(lines=reasons, content={"diagnosed": [], "reasons": reasons})
+    return Answer(lines=reasons, content={"diagnosed": [], "reasons": reasons}, errors=[])
 
 
 def _reasons(settings: Settings, recipes: Sequence[str]) -> Sequence[str]:
