@@ -120,7 +120,9 @@ code=$($engine inspect --format '{{.State.ExitCode}}' "$bot")
 [ $stopped -le 10 ] && [ "$code" = 0 ] || fail "stopped after $stopped s with exit code $code"
 $engine logs "$bot" 2>&1 | grep -q daemon.stopped || fail "the bot was ended before it had stopped"
 judge say "$status" || fail "the record and the ledger"
-$engine exec "$trainer" test -e /data/artifacts/champions/mine.json || fail "no artifact of the recipe beside compose.yaml"
+last=$(python3 -c 'import json, sys; print(next(one["artifact"] for one in json.loads(sys.argv[1])["rounds"] if one["state"] == "confirmed"))' "$status")
+recipe=$($engine exec "$trainer" python -c 'import json, sys; print(json.load(open(f"/data/artifacts/{sys.argv[1]}/manifest.json"))["recipe"]["name"])' "$last")
+[ "$recipe" = mine ] || fail "the newest round was filled by recipe $recipe, not by that beside compose.yaml"
 verdict=$(judge count "$status")
 promoted=$($engine logs "$trainer" 2>&1 | grep -c artifact.promoted)
-echo "ok: image $size MB, $distributions distributions; ${verdict% *} rounds in a row, one content each, from ${verdict#* } artifacts; $promoted promoted; restarts: $restarts; stopped in $stopped s with exit code $code"
+echo "ok: image $size MB, $distributions distributions; ${verdict% *} rounds in a row, one content each, from ${verdict#* } artifacts, the newest of recipe $recipe; $promoted promoted; restarts: $restarts; stopped in $stopped s with exit code $code"
