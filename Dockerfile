@@ -19,11 +19,18 @@ COPY requirements requirements
 RUN /opt/bot/bin/pip install --no-deps --require-hashes --requirement requirements/run.txt
 
 FROM runtime-dependencies AS trainer-dependencies
+# Not every engine hands an ARG of one stage on to the stages made from it.
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_FIND_LINKS
 # torch is apart: which of its builds is right, and whether it needs CUDA parts, depends on the machine and on where pip looks.
 RUN /opt/bot/bin/pip install --no-deps --require-hashes --requirement requirements/train.txt \
     && /opt/bot/bin/pip install --constraint constraints.txt torch
 
 FROM runtime-dependencies AS code
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_FIND_LINKS
 RUN python3 -m venv /opt/build && /opt/build/bin/pip install --no-deps --require-hashes --requirement requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY bot bot
@@ -49,6 +56,9 @@ COPY --from=code /dist /dist
 RUN /opt/bot/bin/pip install --no-index --no-deps /dist/*.whl
 
 FROM ${BASE} AS base
+LABEL org.opencontainers.image.title="numerai-bot" \
+    org.opencontainers.image.version="1.0.0" \
+    org.opencontainers.image.licenses="MIT"
 # LightGBM's OpenMP runtime, which the slim image lacks.
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libgomp1 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*

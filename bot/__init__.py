@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from bot.state import State, open_state
 
 __all__ = ["State", "__version__", "open_state"]
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 
 def __getattr__(name: str) -> object:

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TimeElapsedColumn
+from rich.table import Table
 from rich.text import Text
 
 from bot.findings import Finding
@@ -16,6 +18,9 @@ from bot.training.planning.time_estimate import Estimate
 
 WIDTH = 100
 """Columns used off a terminal, where rich would guess 80 and fold the gates."""
+
+UNLIMITED = 10_000
+"""Columns in which every table fits."""
 
 BAR_WIDTH = 12
 """Width of the bar of a stage."""
@@ -28,6 +33,23 @@ def console() -> Console:
     """Return a console on standard output."""
     found = Console(highlight=False)
     return found if found.is_terminal else Console(highlight=False, width=WIDTH)
+
+
+def print_table(out: Console, table: Table) -> None:
+    """Print a table. On a terminal that is too narrow for it, each row is a block of lines instead, so that no cell is cut."""
+    needed = Measurement.get(out, out.options.update(max_width=UNLIMITED), table).minimum
+    if needed <= out.width or not out.is_terminal:
+        out.print(table, width=max(needed, out.width))
+        return
+    if table.title is not None:
+        out.print(table.title, style="italic", soft_wrap=True)
+    for cells in zip(*(column.cells for column in table.columns), strict=True):
+        first, *others = (str(cell) for cell in cells)
+        out.print(f"[bold]{first}[/]", soft_wrap=True)
+        for column, cell in zip(table.columns[1:], others, strict=True):
+            head = f"{column.header}: " if table.show_header and column.header else ""
+            if cell:
+                out.print(f"  {head}{cell}", soft_wrap=True)
 
 
 def gate_result(finding: Finding) -> str:

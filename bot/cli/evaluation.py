@@ -65,9 +65,11 @@ def evaluate_and_report(
     return Evaluation(content=content, figures=paths.figures, page=paths.page)
 
 
-def report_new_artifact(settings: Settings, artifact: str, estimate: Estimate | None = None) -> None:
+def report_new_artifact(settings: Settings, artifact: str, estimate: Estimate | None = None) -> Path | None:
     """
-    Write the page about a new artifact and print its path. An error is logged only: the artifact is judged already.
+    Write the page about a new artifact, print its path and return it; ``None`` where it could not be written.
+
+    An error is logged only: the artifact is judged already.
 
     Args:
         settings: The settings.
@@ -78,8 +80,9 @@ def report_new_artifact(settings: Settings, artifact: str, estimate: Estimate | 
         evaluation = evaluate_and_report(settings, artifact, estimate=estimate)
     except Exception as error:  # noqa: BLE001 - the artifact is published and judged; its page must not change that
         structlog.get_logger().warning("report.failed", artifact=artifact, error=f"{type(error).__name__}: {error}")
-    else:
-        typer.echo(f"report: {evaluation.page}")
+        return None
+    typer.echo(f"report: {evaluation.page}")
+    return evaluation.page
 
 
 def _terms(settings: Settings, pay: str | None) -> PayoutTerms | None:

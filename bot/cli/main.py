@@ -1,6 +1,5 @@
 """Entry point of `bot`: run a command and turn errors into one line and an exit code."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from bot.cli.answer import error_content
+from bot.cli.answer import error_about, error_content, to_json
 from bot.cli.app import app
 from bot.errors import BotError
 from bot.system import redaction
@@ -25,8 +24,10 @@ def main() -> None:
     redaction.hide(secrets_of_environment())
     # Libraries start interpreters too, such as the compiler of torch: they import nothing from the working folder either.
     os.environ["PYTHONSAFEPATH"] = "1"
+    as_json = "--json" in sys.argv
     try:
-        app(standalone_mode=True)
+        code = app(standalone_mode=not as_json)
+        sys.exit(code if isinstance(code, int) else 0)
     except BotError as error:
         _end(error)
     except OSError as error:
@@ -35,11 +36,22 @@ def main() -> None:
         _end(state_error(Path(os.fsdecode(error.filename)), error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except typer.Abort as error:  # without --json, typer ends with the same
+        typer.echo(to_json(error_content(error)))
+        typer.echo("Aborted!", err=True)
+        sys.exit(1)
+    except Exception as error:
+        if as_json:
+            typer.echo(to_json(error_content(error)))
+        if not hasattr(error, "show"):  # the method of a usage error, whose class typer keeps to itself
+            raise
+        error.show()
+        sys.exit(error_about(error)["exit_code"])
 
 
 def _end(error: BotError) -> NoReturn:
     """Print an error as one line on standard error, with ``--json`` also as JSON on standard output; exit with its code."""
     if "--json" in sys.argv:
-        typer.echo(json.dumps(error_content(error)))
+        typer.echo(to_json(error_content(error)))
     typer.echo(f"error: {error}", err=True)
     sys.exit(error.exit_code)

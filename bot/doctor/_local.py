@@ -13,8 +13,7 @@ from bot.assembly import open_artifacts, pins, resolve_recipe, slot_recipes, ver
 from bot.doctor.checks import Check, failure, guarded, note, ok, warning
 from bot.errors import ArtifactInvalid, BadConfig, BotError, NoChampion
 from bot.history.published import history_path, read
-from bot.judging.adoption import is_adopted
-from bot.members.registry import missing_packages
+from bot.members.registry import missing_packages, needs_training
 from bot.record.ledger import Ledger
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.scorer import Scorer
@@ -149,7 +148,7 @@ def _memory(settings: Settings, names: tuple[str, ...]) -> Iterator[Check]:
 def _next_retrain(settings: Settings, recipe: str) -> Iterator[Check]:
     """Yield time and memory of a recipe's next retrain; a machine that does not train has none."""
     name, found = f"retrain {recipe}", recipe_file.find(recipe)
-    if _absent_packages() or is_adopted(found) or any(missing_packages(found.members)):
+    if _absent_packages() or not needs_training(found.members) or any(missing_packages(found.members)):
         return
     # Imported here: a machine that only submits has no libraries for it.
     from bot.training.planning.retrain_forecast import Forecast  # noqa: PLC0415
@@ -241,7 +240,7 @@ def _wishes(settings: Settings, recipe: str, artifact: Artifact, pin: Pin) -> It
 
 def _how_to_make(recipe: str) -> str:
     """Return the command that makes a recipe's first champion."""
-    return f"`bot adopt {recipe}`" if is_adopted(recipe_file.find(recipe)) else "`bot retrain`"
+    return f"`bot adopt {recipe}`" if not needs_training(recipe_file.find(recipe).members) else "`bot retrain`"
 
 
 def _history(settings: Settings, names: tuple[str, ...]) -> Iterator[Check]:

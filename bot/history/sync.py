@@ -6,7 +6,6 @@ Each step reads files that the step before has published, so a sync can be inter
 
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -20,34 +19,13 @@ from bot.data.transfer.column_download import Selection, fetch_columns
 from bot.features.feature_sets import FeatureMetadata
 from bot.history import feature_returns, published
 from bot.history.factor_history import FeatureReturns, HistoryState
+from bot.history.synced import Synced
 from bot.system.lock import state_lock
 from bot.system.progress import CountCallback, ProgressCallback
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import version_order
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Synced:
-    """
-    Result of a sync.
-
-    Attributes:
-        changed: Names of the files that were downloaded.
-        store: The complete history.
-        returns: Returns of all features for the history targets.
-        history: The published history for live rows.
-        facts: Facts read from the data.
-        findings: Messages about the data for the operator.
-    """
-
-    changed: tuple[str, ...]
-    store: EraStore
-    returns: FeatureReturns
-    history: HistoryState
-    facts: DataFacts
-    findings: tuple[str, ...]
 
 
 def sync_history(

@@ -18,7 +18,7 @@ import structlog
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import ArtifactInvalid, BotError, DatasetIncomplete, NoChampion, RetryLater, StateLocked
 from bot.findings import Absent
-from bot.history.sync import Synced
+from bot.history.synced import Synced
 from bot.judging._renewal import is_renewal
 from bot.judging.champion_test import Comparison, Series
 from bot.judging.judge import (

@@ -28,7 +28,7 @@ from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import BadConfig, GateFailed
 from bot.features.feature_sets import FeatureMetadata
 from bot.findings import Absent
-from bot.history.sync import Synced
+from bot.history.synced import Synced
 from bot.judging._past_live import write_past_benchmark, write_past_live
 from bot.judging._shared_steps import common_entries, write_golden
 from bot.members import registry
@@ -243,11 +243,6 @@ class Adopter:
 
     def _data(self, plan: ResolvedRecipe) -> Path:
         return self.state_dir / "data" / plan.data_version
-
-
-def is_adopted(recipe: Recipe) -> bool:
-    """Return whether a recipe has nothing to train, so that it is adopted."""
-    return not any(registry.find(one.kind).needs(one).training for one in recipe.members)
 
 
 def refuse_trained(recipe: Recipe) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import ArtifactInvalid, BotError, CannotSplit, SchemaMismatch
 from bot.findings import Absent
-from bot.history.sync import Synced
+from bot.history.synced import Synced
 from bot.judging._champion_comparison import (
     UNUSABLE,
     Challenger,

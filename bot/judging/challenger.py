@@ -32,7 +32,7 @@ import structlog
 from bot.data.next_version import check_trainable
 from bot.data.reference_predictions import ReferencePredictions
 from bot.features.feature_sets import FeatureMetadata
-from bot.history.sync import Synced
+from bot.history.synced import Synced
 from bot.judging._champion_comparison import (
     Challenger,
     Champions,

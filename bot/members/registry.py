@@ -336,6 +336,11 @@ class MissingPackages:
     fix: str
 
 
+def needs_training(members: Iterable[Member]) -> bool:
+    """Return whether a member has to be trained; a recipe without one is adopted."""
+    return any(find(one.kind).needs(one).training for one in members)
+
+
 def missing_packages(members: Iterable[Member]) -> Iterator[MissingPackages]:
     """Yield the packages that are missing, for each member that cannot be fitted on this machine."""
     for member in members:

@@ -2,13 +2,15 @@
 
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -29,9 +31,9 @@ FIRST_ROUND = 1405
 SLOT = next(iter(DEMO_ACCOUNT.models))
 
 
-def play(keep: Path | None) -> None:
+def play(keep: Path | None) -> dict[str, Any]:
     """
-    Play one round: make a world, retrain, submit, and compare the submission with the sandbox's record.
+    Play one round: make a world, retrain, submit, compare the submission with the sandbox's record, and return that.
 
     Args:
         keep: Folder for world and state; a temporary folder if absent.
@@ -59,7 +61,12 @@ def play(keep: Path | None) -> None:
         sent = root / "state" / "rounds" / str(FIRST_ROUND) / SLOT / "predictions.csv"
         if [one.content for one in held] != [sent.read_bytes()]:
             raise RefuseToSubmit("the sandbox's record differs from the file that the bot sent")
-        out.print(f"It holds exactly one submission, byte for byte the bot's own. {time.perf_counter() - began:.0f} s.")
+        seconds = time.perf_counter() - began
+        out.print(f"It holds exactly one submission, byte for byte the bot's own. {seconds:.0f} s.")
+        submissions = [
+            {"round": one.round, "slot": one.slot, "file": one.filename, "sha256": one.sha256} for one in held
+        ]
+        return {"submissions": submissions, "seconds": seconds, "folder": keep and str(root)}
 
 
 def serve(
@@ -73,9 +80,10 @@ def serve(
     host: str,
     faults: Path | None = None,
     history: Path | None = None,
+    announce: Callable[[dict[str, Any]], None],
 ) -> None:
     """
-    Serve a tournament until SIGINT or SIGTERM; print its address and the settings that reach it.
+    Serve a tournament until SIGINT or SIGTERM.
 
     Args:
         datasets: Folder of files that are served as the data of every round; a generated world if absent.
@@ -87,15 +95,15 @@ def serve(
         host: Address to listen on.
         faults: File with a plan of faults.
         history: File to which every effect, fault and event is appended.
+        announce: Called once it listens, with its address and the settings that reach it.
 
     Raises:
         BadConfig: An argument is wrong, or the address cannot be used.
     """
-    out = Console(highlight=False, width=100)
     if not 0 < window_s <= every_s:
         raise BadConfig(f"--window-s {window_s:g} must be over 0 and at most --every-s {every_s:g}")
     plan = _plan(faults)
-    source = _source(datasets, world, size, out)
+    source = _source(datasets, world, size)
     # A bot that has already seen rounds of this world needs new rounds, under new numbers.
     played = source.played if isinstance(source, World) else 0
     schedule = Schedule.every(
@@ -115,13 +123,12 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with served as sandbox:
-        out.print(f"tournament at {sandbox.url}, record at {sandbox.url}sandbox/record", soft_wrap=True)
-        for name, value in settings_for(sandbox.url, Path("state")).items():
-            out.print(f"export {name}='{value}'", soft_wrap=True)
+        settings = settings_for(sandbox.url, Path("state"))
+        announce({"url": sandbox.url, "record": f"{sandbox.url}sandbox/record", "settings": settings})
         stop.wait()
 
 
-def _source(datasets: Path | None, world: Path, size: str, out: Console) -> Path | World:
+def _source(datasets: Path | None, world: Path, size: str) -> Path | World:
     """Return the data to serve: the folder of given files, an existing world, or a new one."""
     if datasets is not None:
         if not list(datasets.glob("*/live.parquet")):
@@ -133,7 +140,7 @@ def _source(datasets: Path | None, world: Path, size: str, out: Console) -> Path
         return World.open(world)
     if size not in SIZES:
         raise BadConfig(f"--size {size!r} is unknown; sizes: {', '.join(SIZES)}")
-    out.print(f"making a {size} world in {world}", soft_wrap=True)
+    print(f"making a {size} world in {world}", file=sys.stderr)  # noqa: T201 - standard output is for the address
     return generate(world, size=size)
 
 
@@ -170,7 +177,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def _run(command: str, environment: dict[str, str], folder: Path) -> None:
     """Run a command of the bot in a process of its own."""
     result = subprocess.run(  # noqa: S603 - this interpreter and our own arguments
-        [*ISOLATED, "-m", "bot", *command.split()], env=environment, cwd=folder, check=False
+        [*ISOLATED, "-m", "bot", *command.split()], env=environment, cwd=folder, check=False, stdout=sys.stdout
     )
     if result.returncode != 0:
         raise BotError(f"`bot {command}` ended with exit code {result.returncode}")

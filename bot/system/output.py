@@ -17,6 +17,11 @@ from bot.system.redaction import redact
 PATIENCE_S = 1.0
 """Longest wait in seconds for a reader of standard error. A round does not wait for a paused terminal or a full pipe."""
 
+PLAIN = str.maketrans(
+    {"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "·": "-", "…": "...", "→": "->", "±": "+/-", "²": "^2"}
+)
+"""What an encoding without these characters shows in their place."""
+
 _AT_ONCE = 512
 """Bytes that a pipe or terminal which is ready takes without a wait."""
 
@@ -30,7 +35,7 @@ class GuardedOutput(io.TextIOBase):
     Args:
         descriptor: The file descriptor.
         name: Name of the stream.
-        encoding: Encoding of the text; what it cannot express is escaped.
+        encoding: Encoding of the text; what it cannot express is shown by :data:`PLAIN`, or escaped.
         patience_s: Longest wait for a reader, in seconds; ``None`` waits without a limit.
     """
 
@@ -67,7 +72,7 @@ class GuardedOutput(io.TextIOBase):
         """Write *text* without its secrets as far as that is possible; return its length in any case."""
         if not isinstance(text, str):  # libraries find out by this error that a stream takes no bytes
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        left = memoryview(redact(text).encode(self._encoding, "backslashreplace"))
+        left = memoryview(self._encoded(redact(text)))
         with suppress(OSError):  # EIO, ENOSPC, EBADF, EPIPE: the text is lost, the work is not
             while left:
                 if self._patience_s is not None and not self._is_ready(self._patience_s):
@@ -77,6 +82,12 @@ class GuardedOutput(io.TextIOBase):
                 except BlockingIOError:  # another process has made the shared terminal non-blocking
                     self._is_ready(self._patience_s)
         return len(text)
+
+    def _encoded(self, text: str) -> bytes:
+        try:
+            return text.encode(self._encoding)
+        except UnicodeEncodeError:
+            return text.translate(PLAIN).encode(self._encoding, "backslashreplace")
 
     def _is_ready(self, patience_s: float | None) -> bool:
         """Wait for the reader, but only once while it does not read."""

@@ -12,7 +12,8 @@ from bot.data.download import OPTIONAL_FILES, STORED_FILES
 from bot.data.reference_predictions import META_MODEL, benchmark_column
 from bot.data.transfer.column_download import Selection
 from bot.features.feature_sets import FeatureMetadata
-from bot.history.sync import Synced, sync_columns, sync_history
+from bot.history.sync import sync_columns, sync_history
+from bot.history.synced import Synced
 from bot.serving.artifacts import ArtifactStore
 from bot.system.progress import ProgressCallback
 from bot.tournament.client import NumeraiClient

@@ -13,7 +13,7 @@ from bot.features.distributions import FeatureDistributions, sample
 from bot.features.feature_sets import FeatureMetadata
 from bot.features.preprocess import Preprocess, prepare
 from bot.history.factor_history import FeatureReturns, HistoryState, feature_returns
-from bot.history.sync import Synced
+from bot.history.synced import Synced
 from bot.members import registry
 from bot.members.member import Unit
 from bot.serving.names import HISTORY

@@ -1,15 +1,17 @@
 """The page of what the bot writes as JSON: shapes of values that the code itself makes from a small state directory."""
 
 import inspect
+import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from bot.doctor.checks import Check
+from bot.cli.json_answers import ANSWERS, OTHERWISE, Failed
 from bot.judging import evaluation_file
 from bot.record.hosted import HostedPickle, HostedRecord
 from bot.record.ledger import Entry, Ledger, LiveFileRecord
@@ -18,12 +20,16 @@ from bot.serving.artifacts import MEMBERS, NEEDED
 from bot.submission._round_report import RoundReport
 from bot.tournament.rounds import Round
 from bot.web.status import overview, post_mortem
-from docs.generator.commands import tree
 from docs.generator.recipes import meanings
 
 OPENING = """# JSON
 
 What scripts can read. A release that renames or removes a key says so in the changelog.
+
+With `--json`, standard output holds one JSON object and nothing else; tables, questions and progress go to standard error, and
+the exit code is the same. A figure that could not be computed is `null`. `bot status --watch --json` prints an object every two
+seconds. A command that goes on with its other parts where one fails (slots, recipes, data versions, packs) has the key `errors`.
+A command that fails as a whole prints this in place of its answer, also for a wrong option (exit code 2):
 
 """
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -31,19 +37,15 @@ AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 def json_page() -> str:
     """Return the page of JSON."""
-    commands = [
-        " ".join(words) for words, one in tree().items() if any("--json" in option.opts for option in one.params)
-    ]
-    about = meanings(Check)
     status, round_ = _samples()
     report = meanings(RoundReport)
     manifest = ", ".join(f"`{'.'.join(keys)}`" for keys in (*NEEDED, *MEMBERS))
     return OPENING + "\n".join(
         [
-            "Commands with `--json`: " + ", ".join(f"`bot {one}`" for one in commands) + ".\n",
-            "## bot doctor --json\n\nOne object for each check, one a line.\n",
-            "| key | meaning |\n|---|---|",
-            *(f"| `{one.name}` | {about[one.name]} |" for one in fields(Check)),
+            *_keys(Failed),
+            "\nCommands without `--json`, and those whose object has no fixed keys:\n",
+            *(f"- `bot {words}` {what}." for words, what in OTHERWISE.items()),
+            *(_command(words, kind) for words, kind in ANSWERS.items()),
             "\n## bot status --json\n\nThe overview. `rung` is the fallback that filled a slot, `champion` where nothing was wrong.\n",
             _block(status),
             "\n## bot status ROUND --json\n\nEverything that is kept of a round. `report` is the file `report.json`, below.\n",
@@ -57,6 +59,60 @@ def json_page() -> str:
             _evaluation(),
         ]
     )  # fmt: skip
+
+
+def _command(words: str, kind: type[Any]) -> str:
+    about = (inspect.cleandoc(kind.__doc__ or "").splitlines() or [""])[0]
+    words, _, option = words.partition(" --")
+    heading = f"## bot {words}{option and f' --{option}'} --json"
+    return "\n".join((f"\n{heading}\n\n{about}\n", *_keys(kind)))
+
+
+def _keys(kind: type[Any]) -> Iterator[str]:
+    """Yield the table of an object's keys; those of an object in it stand below its own, as ``receipts[].round``."""
+    yield "| key | type | meaning |\n|---|---|---|"
+    yield from (f"| `{key}` | {_type(one)} | {about} |" for key, one, about in _flat(kind, ""))
+
+
+def _flat(kind: type[Any], before: str) -> Iterator[tuple[str, Any, str]]:
+    about = {key: text for one in reversed(kind.__mro__) for key, text in meanings(one).items()}
+    for name, one in _members(kind).items():
+        yield f"{before}{name}", one, about.get(name, "")
+        inner, path = _inner(one)
+        if inner is not None:
+            yield from _flat(inner, f"{before}{name}{path}.")
+
+
+def _members(kind: type[Any]) -> dict[str, Any]:
+    """Return the keys of an object with their types: those of a ``TypedDict``, or the fields of a dataclass."""
+    hints = get_type_hints(kind)
+    return {one.name: hints[one.name] for one in fields(kind)} if is_dataclass(kind) else hints
+
+
+def _inner(kind: Any) -> tuple[type[Any] | None, str]:  # noqa: ANN401 - a type
+    """Return the object that a type holds, and how a path leads to it."""
+    if is_typeddict(kind) or is_dataclass(kind):
+        return kind, ""
+    for one in get_args(kind):
+        inner, path = _inner(one)
+        if inner is not None:
+            mark = "[]" if _is_list(kind) else ".<name>" if get_origin(kind) in (dict, Mapping) else ""
+            return inner, mark + path
+    return None, ""
+
+
+def _is_list(kind: Any) -> bool:  # noqa: ANN401 - a type
+    return get_origin(kind) in (list, tuple, Sequence)
+
+
+def _type(kind: Any) -> str:  # noqa: ANN401 - a type
+    """Return the name of a JSON type."""
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(dict.fromkeys(_type(one) for one in get_args(kind)))
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{json.dumps(one)}`" for one in get_args(kind))
+    plain = {str: "text", Path: "text", bool: "true or false", int: "number", float: "number", NoneType: "`null`"}
+    return plain.get(kind) or ("list" if _is_list(kind) else "object")
 
 
 def _evaluation() -> str:

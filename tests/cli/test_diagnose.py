@@ -26,13 +26,12 @@ def test_without_a_champion_nothing_is_known(state, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_what_cannot_be_scored_is_named(state, capsys):
+def test_what_cannot_be_scored_is_named(state):
     """A champion whose store is gone, and a recipe without one, are named with the reason."""
     pointer = state / "artifacts" / "champions" / "demo.json"
     pointer.parent.mkdir(parents=True)
     pointer.write_text(json.dumps({"champion": "2026-a", "previous": []}))
-    diagnose_artifacts(None, account=None, force=False)
-    lines = capsys.readouterr().out.splitlines()
+    lines = diagnose_artifacts(None, account=None, force=False).lines
 
     assert lines[0].startswith("recipe 'standard' has no champion yet")
-    assert lines[1:] == ["2026-a: the store that it was trained on is not here, so it cannot be scored"]
+    assert lines[1:] == ("2026-a: the store that it was trained on is not here, so it cannot be scored",)

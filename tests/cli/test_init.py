@@ -1,5 +1,6 @@
 """`bot init` leaves a usable bot.toml, or none."""
 
+import json
 import tomllib
 
 import pytest
@@ -72,12 +73,23 @@ def test_a_file_that_sets_nothing_is_replaced(tmp_path):
     assert load_settings().feature_set == "small"
 
 
+def test_the_answer_for_a_program_is_one_object():
+    """With --json the questions go to standard error, and standard output holds what was written and not checked."""
+    result = run("--json", answers="\n" * 6)
+    answer = json.loads(result.stdout)
+
+    assert result.exit_code == 0, result.output
+    assert (answer["mode"], answer["recipe"], answer["accounts"]) == ("dry-run", "standard", {})
+    assert "there is no API key yet" in answer["not_checked"][0]
+    assert "Feature set" in result.stderr
+
+
 def test_a_key_of_the_replaced_file_is_not_lost(tmp_path, monkeypatch):
     """A key that stands in the old file moves to files of the owner alone."""
     monkeypatch.setenv("BOT_API_URL", "http://127.0.0.1:9/")
     (tmp_path / "bot.toml").write_text('numerai_public_id = "ID"\nnumerai_secret_key = "SECRET"\n')
 
-    result = run("--force", answers="\n" * 5)
+    result = run("--force", answers="\n" * 6)
 
     assert result.exit_code == 0, result.output
     assert "SECRET" not in (tmp_path / "bot.toml").read_text()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bot.cli.answer import answer
 from bot.cli.models import retrain
 from bot.errors import BadConfig
 
@@ -24,7 +25,7 @@ def trained(tmp_path, monkeypatch):
 def test_a_broken_recipe_file_does_not_stop_the_others(trained):
     """The other recipes are trained first; then the broken file is the command's error."""
     with pytest.raises(BadConfig, match=r"broken\.toml: members\.tsmixer\.network\.patience = 0 must be at least 1"):
-        retrain.retrain_recipes(None, None)
+        answer(lambda: retrain.retrain_recipes(None, None), as_json=False)
 
     assert trained == ["demo"]
 
@@ -32,6 +33,6 @@ def test_a_broken_recipe_file_does_not_stop_the_others(trained):
 def test_only_a_broken_recipe_trains_nothing(trained):
     """A recipe that is named alone and cannot work is the command's error."""
     with pytest.raises(BadConfig, match="patience"):
-        retrain.retrain_recipes("broken", None)
+        answer(lambda: retrain.retrain_recipes("broken", None), as_json=False)
 
     assert trained == []

@@ -45,13 +45,14 @@ def world_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, world_folder) -> Path:
-    """A state directory in which `bot retrain` has promoted one artifact of the demo recipe."""
+    """A state directory in which `bot retrain` has promoted one artifact of the demo recipe; its answer is ``retrain.json`` beside it."""
 
     def train(folder: Path) -> None:
         with Sandbox(World.open(world_folder), clock=SandboxClock(OPENED)) as sandbox:
-            result = Installation(sandbox=sandbox, root=folder).bot("retrain")
+            result = Installation(sandbox=sandbox, root=folder).bot("retrain", "--json")
             if result.returncode != 0:
                 pytest.fail(f"bot retrain failed: {result.stderr}")
+            (folder / "retrain.json").write_text(result.stdout)
 
     return once(shared(tmp_path_factory) / "trained", train) / "state"
 

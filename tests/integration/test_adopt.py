@@ -5,10 +5,12 @@ import shutil
 
 import pytest
 
+from bot.cli.json_answers import ANSWERS
 from bot.record.ledger import Ledger
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from tests.harness.installation import FIRST_ROUND, SLOT
+from tests.harness.json_types import differences
 from tests.harness.programs import play, write_program
 
 
@@ -90,8 +92,8 @@ def test_an_adopted_recipe_is_neutralized_to_the_riskiest_features(mine):
     (mine.root / "recipes").mkdir()
     recipe = 'neutralize = 0.5\nneutralizers = "riskiest:5"\n[members.theirs]\nkind = "benchmark"\n'
     (mine.root / "recipes" / "theirs.toml").write_text(recipe)
-    adopted = mine.bot("adopt", "theirs", BOT_RECIPE="theirs")
-    assert adopted.returncode == 0, adopted.stderr
+    adopted = mine.bot("adopt", "theirs", "--json", BOT_RECIPE="theirs")
+    assert list(differences(json.loads(adopted.stdout), ANSWERS["adopt"])) == [], adopted.stderr
 
     store = ArtifactStore(mine.state / "artifacts")
     (champion,) = store.champions("theirs")

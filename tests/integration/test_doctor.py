@@ -451,7 +451,7 @@ def test_the_doctor_is_quick_when_nobody_answers(installation):
     began = time.monotonic()
 
     done = installation.bot("doctor", "--json")
-    checks = [json.loads(line) for line in done.stdout.splitlines()]
+    checks = json.loads(done.stdout)["checks"]
 
     assert done.returncode == 75
     assert time.monotonic() - began < 60

@@ -277,7 +277,7 @@ def test_plan_that_makes_no_sense_is_explained(tmp_path, plan, reason):
     with pytest.raises(BadConfig, match=reason):
         serve(
             datasets=None, world=tmp_path, size="tiny", port=0, every_s=60, window_s=50, host="127.0.0.1",
-            faults=tmp_path / "plan.json",
+            faults=tmp_path / "plan.json", announce=print,
         )  # fmt: skip
 
 

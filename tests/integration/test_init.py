@@ -14,7 +14,7 @@ import pytest
 from bot.doctor import _numerai
 from bot.doctor import examination as doctor
 from bot.doctor.checks import exit_code
-from bot.sandbox.tournament import DEMO_ACCOUNT
+from bot.sandbox.tournament import DEMO_ACCOUNT, Account
 from bot.settings import load_settings
 from tests.harness.installation import SLOT
 from tests.harness.terminal import converse
@@ -45,6 +45,21 @@ def inbox():
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+OTHER = Account(
+    username="other",
+    public_id="OTHERPUBLICIDOTHERPUBLICIDOTHER0",
+    secret_key="OTHERSECRETKEY00" * 4,
+    models={"other_mixer": "5a9db0c5-0000-4000-8000-000000000002", "third": "5a9db0c5-0000-4000-8000-000000000003"},
+)
+
+
+@pytest.fixture
+def two_accounts(installation):
+    """A tournament that knows a second account."""
+    installation.sandbox.tournament.accounts += (OTHER,)
+    return installation
 
 
 def init(installation, answers, **variables):
@@ -85,6 +100,7 @@ def test_the_happy_path_leaves_a_set_up_that_the_doctor_passes(installation, inb
             *KEY,
             ("names [1]:", "1"),
             (f"Recipe of {SLOT} [standard]:", "demo"),
+            ("Another account? [y/N]:", ""),
             ("Feature set [medium]:", ""),
             ("Addresses of alerts:", address),
             ("Upload for real? [y/N]:", "y"),
@@ -126,6 +142,7 @@ def test_each_wrong_answer_is_refused_at_once_and_asked_again(installation):
             ("names [1]:", SLOT),
             (f"Recipe of {SLOT} [standard]:", "dmo"),
             (f"Recipe of {SLOT} [standard]:", "demo"),
+            ("Another account? [y/N]:", ""),
             ("Feature set [medium]:", "midium"),
             ("Feature set [medium]:", "1"),
             ("Addresses of alerts:", "slakc://x"),
@@ -156,6 +173,7 @@ def test_without_a_network_it_says_what_it_could_not_check(installation, monkeyp
             *KEY,
             ("only model):", SLOT),
             (f"Recipe of {SLOT} [standard]:", "demo"),
+            ("Another account? [y/N]:", ""),
             ("Feature set [medium]:", ""),
             ("Addresses of alerts:", ""),
             ("Upload for real? [y/N]:", ""),
@@ -179,3 +197,107 @@ def test_the_end_of_the_input_leaves_nothing(installation):
 
     assert done.code == 1
     assert {path.name for path in installation.root.iterdir()} == before
+
+
+def test_several_accounts_get_a_table_each_with_key_files(two_accounts, monkeypatch):
+    """Each account has its key, tested and kept in files of its own, and its models; wrong answers are asked again."""
+    done = init(
+        two_accounts,
+        [
+            *KEY,
+            ("names [1]:", ""),
+            (f"Recipe of {SLOT} [standard]:", "demo"),
+            ("Another account? [y/N]:", "perhaps"),
+            ("Another account? [y/N]:", "y"),
+            ("Name of the account above [first]:", "my account"),
+            ("Name of the account above [first]:", ""),
+            ("Name of the other account [second]:", "first"),
+            ("Name of the other account [second]:", "family"),
+            ("Public id:", PUBLIC),
+            ("Public id:", OTHER.public_id),
+            ("Secret key:", "X" * 64),
+            ("Public id:", OTHER.public_id),
+            ("Secret key:", OTHER.secret_key),
+            ("names [1]:", SLOT),
+            ("names [1]:", "other_mixer third"),
+            ("Recipe of other_mixer [standard]:", "demo"),
+            ("Recipe of third [standard]:", "demo"),
+            ("Another account? [y/N]:", ""),
+            ("Feature set [medium]:", ""),
+            ("Addresses of alerts:", ""),
+            ("Upload for real? [y/N]:", ""),
+        ],
+    )
+    checks = examined(two_accounts, monkeypatch)
+    reasons = (
+        "is no name of an account", "is the name of an account above", "this is the key of account first",
+        "refuses the API key", f"{SLOT} is not in the list",
+    )  # fmt: skip
+
+    assert done.code == 0, done.shown
+    assert [reason for reason in reasons if done.shown.count(reason) != 1] == []
+    assert not [half for half in (PUBLIC, SECRET, OTHER.public_id, OTHER.secret_key) if half in done.shown]
+    assert {one.name: dict(one.slots) for one in load_settings().accounts} == {
+        "first": {SLOT: "demo"}, "family": {"other_mixer": "demo", "third": "demo"},
+    }  # fmt: skip
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in (two_accounts.root / "secrets").iterdir()} == {
+        "first_public_id": 0o600, "first_secret_key": 0o600, "family_public_id": 0o600, "family_secret_key": 0o600,
+    }  # fmt: skip
+    assert exit_code(checks) == 0
+
+
+def test_an_account_that_is_left_out_leaves_the_only_one(two_accounts):
+    """No key for the other account: the first one is written as the only account is."""
+    done = init(
+        two_accounts,
+        [
+            *KEY,
+            ("names [1]:", ""),
+            (f"Recipe of {SLOT} [standard]:", "demo"),
+            ("Another account? [y/N]:", "y"),
+            ("Name of the account above [first]:", ""),
+            ("Name of the other account [second]:", ""),
+            ("Public id:", ""),
+            ("Feature set [medium]:", ""),
+            ("Addresses of alerts:", ""),
+            ("Upload for real? [y/N]:", ""),
+        ],
+    )
+
+    assert done.code == 0, done.shown
+    assert tomllib.loads((two_accounts.root / "bot.toml").read_text())["slots"] == {SLOT: "demo"}
+    assert (two_accounts.root / "secrets" / "NUMERAI_SECRET_KEY").is_file()
+
+
+def test_models_of_accounts_that_could_not_be_asked_are_typed(installation):
+    """Without a network a further account needs names, none of them an earlier account's."""
+    done = init(
+        installation,
+        [
+            *KEY,
+            ("only model):", ""),
+            ("Recipe of the model [standard]:", "demo"),
+            ("Another account? [y/N]:", "y"),
+            ("Name of the account above [first]:", ""),
+            ("Name of the other account [second]:", ""),
+            ("Public id:", OTHER.public_id),
+            ("Secret key:", OTHER.secret_key),
+            ("by name:", ""),
+            ("by name:", "third"),
+            ("Recipe of third [standard]:", "demo"),
+            ("Another account? [y/N]:", "n"),
+            ("Feature set [medium]:", ""),
+            ("Addresses of alerts:", ""),
+            ("Upload for real? [y/N]:", ""),
+        ],
+        BOT_API_URL="http://127.0.0.1:9/",
+    )
+    written = tomllib.loads((installation.root / "bot.toml").read_text())
+
+    assert done.code == 0, done.shown
+    assert "name at least one model" in done.shown
+    assert written["recipe"] == "demo"
+    assert {name: table["slots"] for name, table in written["accounts"].items()} == {
+        "first": {},
+        "second": {"third": "demo"},
+    }

@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 
 from bot import assembly
+from bot.cli.answer import answer
 from bot.cli.models.plan import next_plan, plan_retrains
 from bot.errors import BadConfig
 from bot.judging.challenger import Retrained, Retrainer
@@ -174,7 +175,7 @@ def test_a_recipe_that_cannot_be_trained_is_one_line(state, monkeypatch, capsys)
         if name.startswith(("BOT_", "NUMERAI_")):
             monkeypatch.setenv(name, value)
     with pytest.raises(BadConfig, match="recipe 'nosuch' is unknown; known recipes:"):
-        plan_retrains("nosuch", None)
+        answer(lambda: plan_retrains("nosuch", None), as_json=False)
 
     assert capsys.readouterr().out == ""
 

@@ -1,7 +1,7 @@
 """`bot sandbox` and `bot demo` as commands."""
 
+import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +12,7 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
+from bot.cli.json_answers import ANSWERS
 from bot.cli.main import app
 from bot.errors import BadConfig
 from bot.sandbox.clock import SandboxClock
@@ -19,6 +20,7 @@ from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World, generate
 from tests.harness.installation import FIRST_ROUND, OPENED
+from tests.harness.json_types import differences
 
 
 @pytest.mark.parametrize(
@@ -58,14 +60,16 @@ def test_whole_world_is_never_overwritten(world_folder):
 
 def test_served_tournament_can_be_asked_for_its_record(tmp_path, world_folder):
     """The printed address answers with the open round, and SIGTERM ends the server with exit code 0."""
-    command = [sys.executable, "-m", "bot", "sandbox", "--world", str(world_folder), "--port", "0"]
+    command = [sys.executable, "-m", "bot", "sandbox", "--world", str(world_folder), "--port", "0", "--json"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment) as server:
-        url = re.search(r"record at (\S+)", server.stdout.readline()).group(1)
-        record = requests.get(url, timeout=60).json()
+        lines = "".join(iter(server.stdout.readline, "}\n"))
+        announced = json.loads(f"{lines}}}")
+        record = requests.get(announced["record"], timeout=60).json()
         server.send_signal(signal.SIGTERM)
         status = server.wait(timeout=60)
 
+    assert list(differences(announced, ANSWERS["sandbox"])) == []
     assert (record["open_round"] >= FIRST_ROUND, record["submissions"], status) == (True, [], 0)
 
 

@@ -175,7 +175,7 @@ def test_settings_go_through_doctor_status_and_submit(form, installation, monkey
     examined = runner.invoke(app, ["doctor", "--json"])
     submitted = runner.invoke(app, ["submit", *options])
     shown = runner.invoke(app, ["status", "--json"])
-    checks = [json.loads(line) for line in examined.stdout.splitlines()]
+    checks = json.loads(examined.stdout)["checks"]
 
     assert [check for check in checks if check["verdict"] == "failure"] == []
     assert [result.exit_code for result in (examined, submitted, shown)] == [0, 0, 0], submitted.output

@@ -208,7 +208,7 @@ def test_starter_with_a_champion_is_not_trained_again(first_day, sandbox, capsys
 def test_doctor_says_what_fills_the_slot(first_day):
     """A slot that the starter fills is a warning with the starter's artifact, not a failure."""
     done = first_day.bot("doctor", "--json")
-    (check,) = (one for one in map(json.loads, done.stdout.splitlines()) if one["name"] == "champion own")
+    (check,) = (one for one in json.loads(done.stdout)["checks"] if one["name"] == "champion own")
 
     assert check["verdict"] == "warning"
     assert ArtifactStore(first_day.state / "artifacts").champions("starter")[0] in check["what"]

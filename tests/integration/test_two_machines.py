@@ -12,6 +12,8 @@ import onnx
 import pytest
 from onnx import external_data_helper
 
+from bot.cli.answer import answer
+from bot.cli.json_answers import ANSWERS
 from bot.cli.models import unpack
 from bot.cli.models.pack import make_pack
 from bot.cli.models.publish import publish_new_artifact
@@ -25,6 +27,7 @@ from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.system.files import sha256_of
 from tests.harness.installation import FIRST_ROUND, OPENED, Installation
+from tests.harness.json_types import differences
 from tests.harness.process import running, until
 from tests.packing.packs import FOREIGN, signed
 
@@ -173,7 +176,7 @@ def test_tampered_packs_are_refused_and_stop_no_other(machines, here, capfd):
     for name, bad in zip(names, hostile, strict=True):
         (sound.parent / name).write_bytes(bad)
     with pytest.raises(ArtifactInvalid):
-        unpack_latest(again=False)
+        answer(lambda: unpack_latest(again=False), as_json=False)
     first, opened = capfd.readouterr(), alerts(here)
     unpack_latest(again=False)
     second = capfd.readouterr()
@@ -254,7 +257,7 @@ def test_a_look_that_never_ends_holds_up_no_other(machines, here, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             unpack_latest(again=False)
     with pytest.raises(ArtifactInvalid, match=f"2 looks at {poison.name} began and did not end"):
-        unpack_latest(again=False)
+        answer(lambda: unpack_latest(again=False), as_json=False)
 
     assert ArtifactStore(here.state / "artifacts").open(champion(here).id).manifest["origin"]["id"] == older.stem
     for pack in (older, poison):
@@ -317,10 +320,12 @@ def test_a_pack_goes_by_hand_too(machines, here, tmp_path):
     """`bot pack --output` and `bot unpack FILE` need no storage; a pack that was promoted already is judged again."""
     trainer, _ = machines
     packed = trainer.bot("pack", "--output", str(tmp_path / "mine.pack"), BOT_ARTIFACTS_URL="")
-    unpacked = here.bot("unpack", str(tmp_path / "mine.pack"), BOT_ARTIFACTS_URL="")
+    unpacked = here.bot("unpack", str(tmp_path / "mine.pack"), "--json", BOT_ARTIFACTS_URL="")
     untrusted = here.bot("unpack", str(tmp_path / "mine.pack"), BOT_TRUSTED_KEYS="")
 
     assert f"signed by {here.settings['BOT_TRUSTED_KEYS']}" in packed.stdout
     assert unpacked.returncode == 0, unpacked.stderr
-    assert f"trained elsewhere as {champion(trainer).id}" in unpacked.stdout
+    assert list(differences(json.loads(unpacked.stdout), ANSWERS["unpack"])) == []
+    assert json.loads(unpacked.stdout)["judged"][0]["trained_as"] == champion(trainer).id
+    assert f"trained elsewhere as {champion(trainer).id}" in unpacked.stderr
     assert (untrusted.returncode, untrusted.stderr.count("\n")) == (78, 1)

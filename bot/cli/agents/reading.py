@@ -45,10 +45,8 @@ async def _scores(arguments: Arguments) -> Json:
 async def _doctor(_arguments: Arguments) -> Json:
     # The checks include the addresses of alerts, so the command gets every secret that the operator's own run has.
     done = await bot("doctor", "--json", limit_s=300.0, secrets="all")
-    lines = done.output.splitlines()
-    if not lines:
-        done.json()
-    return {"exit_code": done.exit_code, "checks": [json.loads(line) for line in lines]}
+    answer: Json = done.object()
+    return answer
 
 
 async def _compare(arguments: Arguments) -> Json:
@@ -172,7 +170,7 @@ TOOLS = (
         name="doctor",
         about="Check everything that a round needs: settings, disk, champion, key, Numerai.",
         example={},
-        answer="`exit_code` and `checks`, each as in `bot doctor --json`: name, verdict, what, fix",
+        answer="the JSON of `bot doctor --json`: `summary`, `exit_code` and `checks` (name, verdict, what, fix)",
         run=_doctor,
         asks_numerai=True,
     ),

@@ -124,11 +124,31 @@ class Ended:
             CommandError: The command failed, or its output is no JSON.
         """
         if self.exit_code:
-            raise CommandError(self.errors or f"the command ended with exit code {self.exit_code}", self.exit_code)
+            raise CommandError(self._reason or f"the command ended with exit code {self.exit_code}", self.exit_code)
+        return self.object()
+
+    def object(self) -> Any:  # noqa: ANN401 - any JSON
+        """
+        Return the output as JSON, also that of a command whose exit code is a result.
+
+        Raises:
+            CommandError: It is no JSON.
+        """
         try:
             return json.loads(self.output)
         except ValueError:
-            raise CommandError("the command returned no JSON", 1) from None
+            raise CommandError(self._reason or "the command returned no JSON", self.exit_code or 1) from None
+
+    @property
+    def _reason(self) -> str:
+        """Return the messages of the errors that the output names; without any, the lines of standard error."""
+        try:
+            answer = json.loads(self.output)
+        except ValueError:
+            return self.errors
+        found = answer if isinstance(answer, dict) else {}
+        errors = [found["error"]] if "error" in found else found.get("errors", ())
+        return "\n".join(one["message"] for one in errors) or self.errors
 
 
 async def bot(*words: str, limit_s: float = 60.0, secrets: Secrets = "none") -> Ended:

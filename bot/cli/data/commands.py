@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bot.cli._groups import Grouped
+from bot.cli.answer import answer
 
 app = typer.Typer()
 
@@ -36,6 +37,8 @@ def export(
     data_version: Annotated[
         str | None, typer.Option(help="Data version; default: that of the first recipe in use.")
     ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """
     Write columns of the era store as parquet or npy files.
@@ -44,11 +47,14 @@ def export(
     """
     from bot.cli.data.export import export_store
 
-    export_store(
-        features=features,
-        targets=targets,
-        every=every,
-        file_format=file_format,
-        output=output,
-        data_version=data_version,
+    answer(
+        lambda: export_store(
+            features=features,
+            targets=targets,
+            every=every,
+            file_format=file_format,
+            output=output,
+            data_version=data_version,
+        ),
+        as_json=as_json,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from bot import assembly
+from bot.cli.answer import Answer
 from bot.data.era_store import EraStore
 from bot.data.store_export import FORMATS, MANIFEST, Export, every_nth
 from bot.data.store_export import export as write
@@ -24,9 +25,9 @@ def export_store(
     file_format: str,
     output: Path | None,
     data_version: str | None,
-) -> None:
+) -> Answer:
     """
-    Export columns of the newest era store, and print the folder and what it holds.
+    Export columns of the newest era store; return the folder and what it holds.
 
     Args:
         features: Feature set; ``None`` takes that of the settings.
@@ -61,10 +62,15 @@ def export_store(
         manifest = write(plan, folder, on_progress=_show_progress)
     sizes = [file["bytes"] for part in manifest["parts"] for file in part["files"].values()]
     rows = sum(part["rows"] for part in manifest["parts"])
-    typer.echo(
+    line = (
         f"{folder}: {len(plan.positions)} eras, {rows:,} rows, {len(names)} features, {len(wanted)} targets;"
         f" {len(sizes)} files, {sum(sizes) / 1e9:.2f} GB; {MANIFEST} lists them with sha256"
     )
+    content = {
+        "folder": folder, "manifest": folder / MANIFEST, "data_version": version, "format": chosen, "eras": len(plan.positions),
+        "rows": rows, "features": len(names), "targets": wanted, "files": len(sizes), "bytes": sum(sizes),
+    }  # fmt: skip
+    return Answer(lines=(line,), content=content)
 
 
 def _show_progress(done: int, total: int) -> None:

@@ -4,14 +4,14 @@ Commands of every day: names, options and help.
 A command imports its module when it is called, so that `--help` loads no library.
 """
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bot.cli import completion
 from bot.cli._groups import Grouped
+from bot.cli.answer import Answer, answer, show
 from bot.cli.extras import needs_packages
 
 app = typer.Typer()
@@ -31,17 +31,18 @@ def init(
     feature_set: Annotated[str | None, typer.Option(help="small, medium or all.")] = None,
     live: Annotated[bool | None, typer.Option("--live/--dry-run", help="Upload, or do everything else.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the bot.toml that is there.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write a bot.toml from a few answers."""
     from bot.cli.everyday.init import write_settings
 
-    write_settings(slots=slots, feature_set=feature_set, live=live, force=force)
+    answer(lambda: write_settings(slots=slots, feature_set=feature_set, live=live, force=force), as_json=as_json)
 
 
 @app.command()
 def doctor(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per check.")] = False,
+    as_json: Json = False,
     fix: Annotated[
         bool,
         typer.Option("--fix", help="First repair what is safe: modes of key files, missing folders, left-over files."),
@@ -103,7 +104,7 @@ def status(
         ),
     ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Print again every two seconds, until stopped.")] = False,
 ) -> None:
     """Show rounds, champions, jobs and problems; uses no network."""
@@ -125,7 +126,6 @@ def pause(
     as_json: Json = False,
 ) -> None:
     """Upload nothing for a slot until a time, or until `bot resume`."""
-    from bot.cli.answer import show
     from bot.cli.everyday import control
 
     show(control.pause(slot or None, end=until), as_json=as_json)
@@ -141,7 +141,6 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """End a pause; the open round is filled at once."""
-    from bot.cli.answer import show
     from bot.cli.everyday import control
 
     show(control.resume(slot or None), as_json=as_json)
@@ -150,7 +149,6 @@ def resume(
 @app.command()
 def retry(*, as_json: Json = False) -> None:
     """Let the running bot try the open round again now."""
-    from bot.cli.answer import show
     from bot.cli.everyday import control
 
     show(control.retry(), as_json=as_json)
@@ -159,11 +157,10 @@ def retry(*, as_json: Json = False) -> None:
 @alert.command("test")
 def alert_test(*, as_json: Json = False) -> None:
     """Send a test message to every address of BOT_ALERT_URLS."""
-    from bot.cli.answer import show
     from bot.cli.everyday.alert import send_alert_test
 
-    answer, code = send_alert_test()
-    show(answer, as_json=as_json)
+    sent, code = send_alert_test()
+    show(sent, as_json=as_json)
     raise typer.Exit(code)
 
 
@@ -181,7 +178,7 @@ def scores(
     """
     from bot.cli.everyday.scores import show_scores
 
-    show_scores(account or None, offline=offline, as_json=as_json)
+    answer(lambda: show_scores(account or None, offline=offline), as_json=as_json)
 
 
 @app.command()
@@ -194,14 +191,12 @@ def health(
     from bot.cli.everyday.health import find_problems
 
     problems = find_problems(trainer=trainer)
-    if as_json:
-        typer.echo(json.dumps({"healthy": not problems, "problems": problems}))
     for problem in problems:
         typer.echo(problem, err=True)
+    lines = () if problems else ("healthy",)
+    show(Answer(lines=lines, content={"healthy": not problems, "problems": problems}), as_json=as_json)
     if problems:
         raise typer.Exit(75)
-    if not as_json:
-        typer.echo("healthy")
 
 
 @app.command()
@@ -211,7 +206,6 @@ def backup(*, as_json: Json = False) -> None:
 
     `bot run` does it daily.
     """
-    from bot.cli.answer import show
     from bot.cli.everyday.backup import back_up
 
     show(back_up(), as_json=as_json)
@@ -220,12 +214,14 @@ def backup(*, as_json: Json = False) -> None:
 @app.command()
 def demo(
     keep: Annotated[Path | None, typer.Option(help="Keep world and state in this folder.")] = None,
+    *,
+    as_json: Json = False,
 ) -> None:
     """Play one round in an embedded tournament: no key, no network."""
     with needs_packages("play the demo", extra="train,sandbox"):
         from bot.sandbox.demo import play
 
-    play(keep)
+    answer(lambda: Answer(content=play(keep)), as_json=as_json)
 
 
 @app.command()
@@ -245,10 +241,19 @@ def sandbox(
     history: Annotated[
         Path | None, typer.Option(help="File to append every effect and fault to, for checks afterwards.")
     ] = None,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print address and settings as JSON once it listens.")
+    ] = False,
 ) -> None:
     """Serve a stand-in tournament for the bot and for numerapi."""
     with needs_packages("serve the sandbox", extra="sandbox"):
         from bot.sandbox.demo import serve
+
+    def announce(about: dict[str, Any]) -> None:
+        settings = (f"export {name}='{value}'" for name, value in about["settings"].items())
+        lines = (f"tournament at {about['url']}, record at {about['record']}", *settings)
+        show(Answer(lines=lines, content=about), as_json=as_json)
 
     serve(
         datasets=datasets,
@@ -260,4 +265,5 @@ def sandbox(
         host=host,
         faults=faults,
         history=history,
+        announce=announce,
     )

@@ -1,14 +1,13 @@
 """`bot doctor`: run every check, then print what was found, the worst first."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from bot.cli.answer import to_json
 from bot.cli.console import console
 from bot.doctor.checks import Check, exit_code, summary, worst_first
 from bot.doctor.examination import examine
@@ -22,20 +21,20 @@ def examine_everything(*, as_json: bool, fix: bool) -> int:
     Repair what is safe to repair where *fix* says so, run every check, print the results and return the exit code.
 
     Args:
-        as_json: Print one JSON object per result, and no summary.
+        as_json: Print one JSON object with all results.
         fix: Repair first.
     """
     with _working():
         checks = worst_first([*(repair() if fix else ()), *examine()])
+    code, last = exit_code(checks), summary(checks)
+    if as_json:
+        typer.echo(to_json({"summary": last, "exit_code": code, "checks": checks}))
+        return code
     out = console()
     for check in checks:
-        if as_json:
-            typer.echo(json.dumps(asdict(check)))
-        else:
-            _show(check, out)
-    if not as_json:
-        out.print(summary(checks), soft_wrap=True, markup=False)
-    return exit_code(checks)
+        _show(check, out)
+    out.print(last, soft_wrap=True, markup=False)
+    return code
 
 
 def _show(check: Check, out: Console) -> None:

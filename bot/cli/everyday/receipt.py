@@ -5,7 +5,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from bot.cli.console import console, gate_result
+from bot.cli.console import console, gate_result, print_table
 from bot.record.failures import gates_to_json
 from bot.submission.submit import Receipt
 
@@ -37,7 +37,7 @@ def show_receipt(receipt: Receipt) -> None:
     table.add_row("seconds", f"{receipt.seconds_used:.1f} used, {receipt.seconds_left:.0f} left until the close")
     if out.is_terminal:
         out.print()  # lines of the log stand above
-    out.print(table)
+    print_table(out, table)
 
 
 def receipt_content(receipt: Receipt) -> dict[str, Any]:

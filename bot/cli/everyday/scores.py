@@ -1,15 +1,14 @@
 """`bot scores`: live scores of the submissions, beside the scores that their artifacts had on the hold-out."""
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import typer
 from rich.table import Table
 
 from bot import assembly
-from bot.cli.console import console
+from bot.cli.answer import Answer
+from bot.cli.console import console, print_table
 from bot.live.benchmark_check import measure
 from bot.live.hosted_slots import warn_hosted
 from bot.live.live_scores import LiveRound, LiveScores
@@ -26,8 +25,8 @@ ROUNDS = 30
 """Newest rounds in the table; the export has all of them."""
 
 
-def show_scores(account: str | None, *, offline: bool, as_json: bool = False) -> None:
-    """Fetch scores unless *offline*, print them, as one JSON object if *as_json*, and export them to ``live_record.parquet``."""
+def show_scores(account: str | None, *, offline: bool) -> Answer:
+    """Fetch scores unless *offline*; print and return them, and export them to ``live_record.parquet``."""
     settings = load_settings().of_account(account)
     logs.configure(**settings.logging)
     ledger, record = Ledger(settings.ledger_path), LiveScores(settings.ledger_path)
@@ -47,20 +46,14 @@ def show_scores(account: str | None, *, offline: bool, as_json: bool = False) ->
     calibrated = calibrate(rounds, ledger, assembly.open_artifacts(settings), score=CORR)
     if rounds:
         export(rounds, path)
-    if as_json:
-        content = {
-            "rounds": [asdict(one) for one in rounds],
-            "artifacts": [{**asdict(one), "error": None if math.isnan(one.error) else one.error} for one in calibrated],
-            "notes": notes,
-            "exported_to": str(path) if rounds else None,
-        }
-        typer.echo(json.dumps(content, indent=1))
-        return
     for note in notes:
         typer.echo(note)
     show_live(rounds, calibrated)
-    if rounds:
-        typer.echo(f"exported to {path}")
+    exported_to = path if rounds else None
+    return Answer(
+        lines=(f"exported to {path}",) if rounds else (),
+        content={"rounds": rounds, "artifacts": calibrated, "notes": notes, "exported_to": exported_to},
+    )
 
 
 def show_live(rounds: Sequence[LiveRound], calibrated: Sequence[Calibration]) -> None:
@@ -80,7 +73,7 @@ def show_live(rounds: Sequence[LiveRound], calibrated: Sequence[Calibration]) ->
         figures = [one.at_risk, one.paid, one.over_terms] if money else []
         cells += [pay, *("" if value is None else f"{value:.4f}" for value in figures)]
         table.add_row(str(one.round), one.slot, *cells, str(one.day), "resolved" if one.resolved else "")
-    out.print(table)
+    print_table(out, table)
     for found in calibrated:
         error = "" if math.isnan(found.error) else f" ± {found.error:.4f}"
         expected = f"expected CORR {found.expected:.4f}"

@@ -1,6 +1,5 @@
 """`bot submit`: submit the open round for every slot, or hand in late where the settings allow it."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,7 +9,7 @@ import structlog
 import typer
 
 from bot import assembly
-from bot.cli.answer import error_content
+from bot.cli.answer import Answer, show
 from bot.cli.everyday.receipt import receipt_content, show_receipt
 from bot.errors import BadConfig, BotError, RoundNotOpen, SlotPaused
 from bot.live.selection import warn_unselected
@@ -23,9 +22,6 @@ from bot.system.lock import state_lock
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
-
-WORST_FIRST = (1, 78, 65, 75)
-"""Exit codes of failed slots: a crash, a person is needed, refused, try again later."""
 
 log = structlog.get_logger()
 
@@ -78,46 +74,14 @@ def submit_round(
                         show_receipt(made[-1])
             for warning in warn_unselected(client, ledger, slots):
                 typer.echo(f"warning: {warning}", err=True)
-    if as_json:
-        _print_all(made, late, failed)
-    else:
-        _finish(late, failed)
-
-
-def _finish(late: Sequence[Entry], failed: Sequence[BotError]) -> None:
-    """Print what was handed in late; raise the worst failure."""
-    for one in late:
-        typer.echo(f"round {one.round}, slot {one.slot}: handed in late; counts for the next round until replaced")
-    if failed:
-        raise _worst(failed)
-
-
-def _print_all(made: Sequence[Receipt], late: Sequence[Entry], failed: Sequence[BotError]) -> None:
-    """
-    Print the receipts and errors of all slots as one JSON object.
-
-    Raises:
-        typer.Exit: A slot failed; the errors are printed, here and on standard error.
-    """
+    lines = (
+        f"round {one.round}, slot {one.slot}: handed in late; counts for the next round until replaced" for one in late
+    )
     content = {
         "receipts": [receipt_content(one) for one in made],
         "handed_in_late": [{"round": one.round, "slot": one.slot} for one in late],
-        "errors": [error_content(one)["error"] for one in failed],
     }
-    typer.echo(json.dumps(content, indent=1))
-    if failed:
-        worst = _worst(failed)
-        typer.echo(f"error: {worst}", err=True)
-        raise typer.Exit(worst.exit_code)
-
-
-def _worst(failed: Sequence[BotError]) -> BotError:
-    """Return the worst failure, and print the others."""
-    worst = min(failed, key=lambda error: WORST_FIRST.index(error.exit_code))
-    for other in failed:
-        if other is not worst:
-            typer.echo(f"error: {other}", err=True)
-    return worst
+    show(Answer(lines=tuple(lines), content=content, errors=failed), as_json=as_json)
 
 
 def _slots(

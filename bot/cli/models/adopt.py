@@ -1,10 +1,13 @@
 """`bot adopt`: put a recipe into use whose members were trained elsewhere."""
 
+from dataclasses import asdict
+
 import typer
 from rich.table import Table
 
 from bot import assembly
-from bot.cli.console import console, kept_bar
+from bot.cli.answer import Answer
+from bot.cli.console import console, kept_bar, print_table
 from bot.judging.adoption import Adopted, Adopter, Trial
 from bot.settings import load_settings
 from bot.system import logs
@@ -15,9 +18,9 @@ NOTE = "may have learned from these eras"
 """Remark beside every score of a model that was trained elsewhere."""
 
 
-def adopt_recipe(name: str, data_version: str | None) -> None:
+def adopt_recipe(name: str, data_version: str | None) -> Answer:
     """
-    Let the members of a recipe predict, print what came, and make them its champion.
+    Let the members of a recipe predict, make them its champion, and print and return what came.
 
     Args:
         name: Name of the recipe.
@@ -40,12 +43,22 @@ def adopt_recipe(name: str, data_version: str | None) -> None:
         plan = assembly.resolve_recipe(settings, recipe, data_version=data_version or pins[name].to_train)
         adopted = adopter.adopt(plan)
     _show(name, adopted, settings.max_exposure)
+    content = {
+        "recipe": name,
+        "champion": adopted.artifact.id,
+        "data_version": adopted.artifact.manifest["data_version"],
+        "trials": [
+            {**asdict(trial), "exposure_refused": trial.exposure > settings.max_exposure} for trial in adopted.trials
+        ],
+        "files": {member: dict(facts.get("files", {})) for member, facts in adopted.facts.items()},
+    }
+    return Answer(content=content)
 
 
 def _show(recipe: str, adopted: Adopted, max_exposure: float) -> None:
     out = console()
     for trial in adopted.trials:
-        out.print(_table(trial))
+        print_table(out, _table(trial))
         if trial.exposure > max_exposure:
             typer.echo(
                 f"warning: the gate on exposure refuses this: {trial.exposure:.3f} is over BOT_MAX_EXPOSURE ="

@@ -1,11 +1,8 @@
 """`bot promote` and `bot rollback`: the operator chooses a recipe's champion."""
 
-import json
-
-import typer
-
 from bot import assembly
 from bot.cli.answer import Answer
+from bot.errors import BotError
 from bot.settings import load_settings
 
 
@@ -24,14 +21,17 @@ def promote_artifact(artifact: str) -> Answer:
     return Answer(lines=tuple(lines), content={"promoted": [content]})
 
 
-def roll_back(recipe: str | None, *, as_json: bool) -> None:
-    """Make the champion before the current one champion again, of *recipe* or of every recipe in use; print each."""
+def roll_back(recipe: str | None) -> Answer:
+    """Make the champion before the current one champion again, of *recipe* or of every recipe in use; return each, and the errors."""
     settings = load_settings()
     store, done = assembly.open_artifacts(settings), []
+    failed: list[BotError] = []
     for name in [recipe] if recipe else assembly.recipes_in_use(settings):
-        identity = store.rollback(name)
+        try:
+            identity = store.rollback(name)
+        except BotError as error:
+            failed.append(error)
+            continue
         done.append({"recipe": name, "champion": identity, "data_version": store.data_version(identity)})
-        if not as_json:
-            typer.echo(f"recipe {name}: champion is {identity}, on {done[-1]['data_version']}")
-    if as_json:
-        typer.echo(json.dumps({"rolled_back": done}, indent=1))
+    lines = (f"recipe {one['recipe']}: champion is {one['champion']}, on {one['data_version']}" for one in done)
+    return Answer(lines=tuple(lines), content={"rolled_back": done}, errors=failed)

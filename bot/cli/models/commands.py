@@ -12,6 +12,7 @@ import typer
 
 from bot.cli import completion
 from bot.cli._groups import Grouped
+from bot.cli.answer import answer
 from bot.cli.extras import needs_packages, needs_training_packages
 
 app = typer.Typer()
@@ -25,11 +26,11 @@ app.add_typer(export, name="export")
 
 
 @app.command()
-def sync() -> None:
+def sync(*, as_json: Json = False) -> None:
     """Update data, era store and history of every data version in use."""
     with needs_training_packages("keep history"):
         from bot.cli.models.sync import sync_versions
-    sync_versions()
+    answer(sync_versions, as_json=as_json)
 
 
 @app.command()
@@ -46,7 +47,7 @@ def retrain(
     plan: Annotated[
         bool, typer.Option("--plan", help="Only show the stages with rows, memory, disk and time; change nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """
     Sync, train and judge a challenger; promote it if it is better.
@@ -54,17 +55,15 @@ def retrain(
     A challenger is judged on eras that its training has not seen. Where no champion fills a slot yet, the small recipe
     `starter` is trained first, so that rounds are filled within minutes.
     """
-    if as_json and not plan:
-        raise typer.BadParameter("--json prints a plan: give --plan too")
     if sys.stderr.isatty():
         typer.echo("loading the training libraries", err=True)  # seconds
     with needs_training_packages("retrain"):
         if plan:
             from bot.cli.models.plan import plan_retrains
 
-            return plan_retrains(recipe, data_version, as_json=as_json)
+            return answer(lambda: plan_retrains(recipe, data_version), as_json=as_json)
         from bot.cli.models.retrain import retrain_recipes
-    return retrain_recipes(recipe, data_version)
+    return answer(lambda: retrain_recipes(recipe, data_version), as_json=as_json)
 
 
 @app.command()
@@ -75,6 +74,8 @@ def adopt(
     data_version: Annotated[
         str | None, typer.Option(help="Data version of the live files; default: the champion's, or BOT_DATA_VERSION.")
     ] = None,
+    *,
+    as_json: Json = False,
 ) -> None:
     """
     Put models that were trained elsewhere into use.
@@ -84,7 +85,7 @@ def adopt(
     """
     with needs_training_packages("adopt"):
         from bot.cli.models.adopt import adopt_recipe
-    adopt_recipe(recipe, data_version)
+    answer(lambda: adopt_recipe(recipe, data_version), as_json=as_json)
 
 
 @app.command()
@@ -100,10 +101,9 @@ def promote(
 
     It may be one that the promotion gate has kept back.
     """
-    from bot.cli.answer import show as show_answer
     from bot.cli.models.champion import promote_artifact
 
-    show_answer(promote_artifact(artifact), as_json=as_json)
+    answer(lambda: promote_artifact(artifact), as_json=as_json)
 
 
 @app.command()
@@ -117,7 +117,7 @@ def rollback(
     """Go back to the champion before the current one."""
     from bot.cli.models.champion import roll_back
 
-    roll_back(recipe, as_json=as_json)
+    answer(lambda: roll_back(recipe), as_json=as_json)
 
 
 @app.command()
@@ -125,7 +125,7 @@ def verify(*, as_json: Json = False) -> None:
     """Check every artifact's files against their recorded sha256."""
     from bot.cli.models.verify import verify_artifacts
 
-    verify_artifacts(as_json=as_json)
+    answer(verify_artifacts, as_json=as_json)
 
 
 @app.command()
@@ -147,6 +147,7 @@ def pack(
         Path | None,
         typer.Option(help="File of the signing key; default: BOT_SIGNING_KEY, or signing.key in the state."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """
     Write an artifact as one signed file for another machine.
@@ -156,9 +157,9 @@ def pack(
     with needs_packages("pack", extra="remote"):
         from bot.cli.models.pack import make_signing_key, pack_artifact
     if new_key:
-        make_signing_key(key)
+        answer(lambda: make_signing_key(key), as_json=as_json)
     else:
-        pack_artifact(artifact, output=output, key=key, publish=publish)
+        answer(lambda: pack_artifact(artifact, output=output, key=key, publish=publish), as_json=as_json)
 
 
 @app.command()
@@ -169,6 +170,7 @@ def unpack(
     again: Annotated[
         bool, typer.Option("--again", help="With --latest: look again at packs that were refused.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """
     Judge another machine's artifact; promote it if it is better.
@@ -179,10 +181,7 @@ def unpack(
         raise typer.BadParameter("name a FILE, or look at the storage with --latest [--again]")
     with needs_packages("unpack", extra="remote"):
         from bot.cli.models.unpack import unpack_file, unpack_latest
-    if file is not None:
-        unpack_file(file)
-    else:
-        unpack_latest(again=again)
+    answer(lambda: unpack_latest(again=again) if file is None else unpack_file(file), as_json=as_json)
 
 
 @recipes.callback()

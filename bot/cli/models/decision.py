@@ -1,12 +1,15 @@
 """The decision about an artifact as `bot retrain` and `bot unpack` print it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from rich.table import Table
 
-from bot.cli.console import console, gate_result
+from bot.cli.console import console, gate_result, print_table
 from bot.judging.evaluation_file import CorrSummary
 from bot.judging.promotion import Decision
+from bot.record.failures import gates_to_json
+from bot.serving.artifacts import Artifact
 
 
 def show_decision(artifact: str, scores: Mapping[str, CorrSummary], decision: Decision, *, note: str = "") -> None:
@@ -28,7 +31,20 @@ def show_decision(artifact: str, scores: Mapping[str, CorrSummary], decision: De
     for finding in decision.findings:
         findings.add_row(finding.gate, gate_result(finding))
     out = console()
-    out.print(table)
-    out.print(findings)
+    print_table(out, table)
+    print_table(out, findings)
     verdict = "promoted" if decision.promote else "not promoted, the champion stays"
     out.print(f"{verdict}: {decision.reason}{note}", soft_wrap=True)
+
+
+def decision_content(artifact: Artifact, scores: Mapping[str, CorrSummary], decision: Decision) -> dict[str, Any]:
+    """Return the same for a program."""
+    return {
+        "recipe": artifact.manifest["recipe"]["name"],
+        "artifact": artifact.id,
+        "data_version": artifact.manifest["data_version"],
+        "promoted": decision.promote,
+        "reason": decision.reason,
+        "scores": dict(scores),
+        "findings": gates_to_json(decision.findings),
+    }

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-import typer
 
 from bot import assembly
+from bot.cli.answer import Answer
 from bot.errors import BadConfig
 from bot.packing.keys import make_key, public_bytes, read_key
 from bot.packing.look_record import FILE, LookRecord
@@ -19,9 +19,9 @@ from bot.system import logs
 log = structlog.get_logger()
 
 
-def make_signing_key(path: Path | None) -> None:
+def make_signing_key(path: Path | None) -> Answer:
     """
-    Make the private key that signs packs and print its public half.
+    Make the private key that signs packs; return its public half.
 
     Args:
         path: File of the key; by default that of the settings.
@@ -29,15 +29,17 @@ def make_signing_key(path: Path | None) -> None:
     settings = load_settings()
     file = path or settings.signing_key_path
     public = to_text(make_key(file))
-    typer.echo(f"signing key: {file} (keep it secret; only machines that train need it)")
-    if path is not None:
-        typer.echo(f"on machines that train, set BOT_SIGNING_KEY={file}")
-    typer.echo(f"on the machine that submits, set BOT_TRUSTED_KEYS={public}")
+    lines = [
+        f"signing key: {file} (keep it secret; only machines that train need it)",
+        *([] if path is None else [f"on machines that train, set BOT_SIGNING_KEY={file}"]),
+        f"on the machine that submits, set BOT_TRUSTED_KEYS={public}",
+    ]
+    return Answer(lines=tuple(lines), content={"signing_key": file, "public_key": public})
 
 
-def pack_artifact(artifact: str | None, *, output: Path | None, key: Path | None, publish: bool) -> None:
+def pack_artifact(artifact: str | None, *, output: Path | None, key: Path | None, publish: bool) -> Answer:
     """
-    Write the pack of an artifact, print where it is, and publish it if asked to.
+    Write the pack of an artifact, publish it if asked to, and return where it is.
 
     Args:
         artifact: Id of the artifact; by default the champion of the first recipe in use.
@@ -51,14 +53,14 @@ def pack_artifact(artifact: str | None, *, output: Path | None, key: Path | None
         raise BadConfig("BOT_ARTIFACTS_URL is not set; set it to the folder where your machines exchange packs")
     if publish and output is not None:
         raise BadConfig("--output and --publish exclude each other: a published pack has the name of its artifact")
-    path = make_pack(settings, assembly.find_artifact(settings, artifact), output=output, key=key)
-    about = (
-        f"{path.stat().st_size:,} bytes, signed by {to_text(public_bytes(read_key(key or settings.signing_key_path)))}"
+    identity = assembly.find_artifact(settings, artifact)
+    path = make_pack(settings, identity, output=output, key=key)
+    size, signed_by = path.stat().st_size, to_text(public_bytes(read_key(key or settings.signing_key_path)))
+    place = publish_pack(settings, path) if publish else str(path)
+    return Answer(
+        lines=(f"{'published' if publish else 'pack'}: {place} ({size:,} bytes, signed by {signed_by})",),
+        content={"artifact": identity, "place": place, "published": publish, "bytes": size, "signed_by": signed_by},
     )
-    if publish:
-        typer.echo(f"published: {publish_pack(settings, path)} ({about})")
-    else:
-        typer.echo(f"pack: {path} ({about})")
 
 
 def make_pack(settings: Settings, artifact: str, *, output: Path | None = None, key: Path | None = None) -> Path:

@@ -1,18 +1,16 @@
 """`bot retrain --plan`: the stages of the next retrain with rows, memory, disk and time on this machine."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
 from bot import assembly
-from bot.cli.console import console
+from bot.cli.answer import Answer
+from bot.cli.console import console, print_table
 from bot.errors import BadConfig, BotError
-from bot.judging.adoption import is_adopted
 from bot.members import registry
 from bot.members.registry import GIB
 from bot.settings import Settings, load_settings
@@ -26,17 +24,15 @@ from bot.training.recipes import ResolvedRecipe
 from bot.training.training_memory import available_memory
 
 
-def plan_retrains(recipe: str | None, data_version: str | None, *, as_json: bool = False) -> None:
+def plan_retrains(recipe: str | None, data_version: str | None) -> Answer:
     """
-    Print the plan of a recipe's next retrain, by default of every recipe in use; nothing is changed.
+    Print and return the plan of a recipe's next retrain, by default of every recipe in use; nothing is changed.
+
+    A recipe that cannot be trained here is an error of the answer.
 
     Args:
         recipe: Name of the recipe.
         data_version: Version to train on; by default that of the next retrain.
-        as_json: Print JSON.
-
-    Raises:
-        BotError: A recipe cannot be trained here. The plans of the others are printed first.
     """
     settings = load_settings()
     logs.configure(**settings.logging)
@@ -51,16 +47,9 @@ def plan_retrains(recipe: str | None, data_version: str | None, *, as_json: bool
         except BotError as error:
             failed.append(error)
             continue
-        if as_json:
-            plans.append(plan_content(forecast))
-        else:
-            show_plan(forecast, out)
-    if plans:
-        typer.echo(json.dumps({"plans": plans, "errors": [str(one) for one in failed]}, indent=1))
-    for other in failed[1:]:
-        typer.echo(f"error: {other}", err=True)
-    if failed:
-        raise failed[0]
+        plans.append(plan_content(forecast))
+        show_plan(forecast, out)
+    return Answer(content={"plans": plans}, errors=failed)
 
 
 def retrain_lines(settings: Settings) -> Iterator[str]:
@@ -82,7 +71,7 @@ def next_plan(settings: Settings, name: str, data_version: str | None = None) ->
         BadConfig: There is no such recipe, or nothing of it is trained.
     """
     recipe = recipe_file.find(name)
-    if is_adopted(recipe):
+    if not registry.needs_training(recipe.members):
         raise BadConfig(f"recipe {name} has nothing to train; `bot adopt {name}` takes its members' files")
     version = data_version or assembly.pins(settings, [name])[0].to_train
     return assembly.resolve_recipe(settings, recipe, data_version=version)
@@ -125,7 +114,7 @@ def show_plan(forecast: Forecast, out: Console) -> None:
         memory = f"{one.memory / GIB:.1f} GiB" if one.memory else ""
         disk = f"{one.disk / 1e9:,.2f} GB" if one.disk else ""
         table.add_row(str(number), one.name, _work(one), memory, disk, in_words(one.seconds), one.basis)
-    out.print(table)
+    print_table(out, table)
     total = f"{forecast.plan.recipe.name}: {forecast.line}"
     out.print(total, soft_wrap=True, markup=False)
     if forecast.memory > (free := available_memory()):

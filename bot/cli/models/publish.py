@@ -7,14 +7,14 @@ from bot.errors import BotError
 from bot.settings import Settings
 
 
-def publish_new_artifact(settings: Settings, artifact: str) -> None:
+def publish_new_artifact(settings: Settings, artifact: str) -> str | None:
     """
-    Pack and publish an artifact where this machine has a storage and a signing key.
+    Pack and publish an artifact where this machine has a storage and a signing key; return its place in the storage.
 
     An error is logged only: the artifact is judged already, and `bot pack --publish` publishes it later.
     """
     if settings.artifacts_url is None or not settings.signing_key_path.exists():
-        return
+        return None
     try:
         # Late, because only machines with a storage have its packages.
         from bot.cli.models.pack import make_pack, publish_pack  # noqa: PLC0415
@@ -23,5 +23,6 @@ def publish_new_artifact(settings: Settings, artifact: str) -> None:
     except (BotError, OSError, ModuleNotFoundError) as error:
         todo = f"`bot pack {artifact} --publish` does it later"
         structlog.get_logger().warning("pack.not_published", artifact=artifact, reason=str(error), todo=todo)
-    else:
-        typer.echo(f"published: {where}")
+        return None
+    typer.echo(f"published: {where}")
+    return where

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from bot import assembly
-from bot.cli.console import console
+from bot.cli.console import console, print_table
 from bot.errors import ArtifactInvalid, BadConfig, BotError, NoChampion
 from bot.members.registry import GIB
 from bot.settings import Settings, load_settings
@@ -43,7 +43,7 @@ def list_recipes(*, as_json: bool = False) -> None:
         table.add_row(
             shown, _members(recipe), _memory(settings, recipe), _seconds(champion), str(champion.get("id", "none"))
         )
-    console().print(table)
+    print_table(console(), table)
 
 
 def _content(settings: Settings, name: str, used: Sequence[str]) -> dict[str, Any]:

@@ -3,21 +3,23 @@
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import structlog
 import typer
 
 from bot import assembly
+from bot.cli.answer import Answer
 from bot.cli.console import ProgressBar, kept_bar
 from bot.cli.evaluation import report_new_artifact
-from bot.cli.models.decision import show_decision
+from bot.cli.models.decision import decision_content, show_decision
 from bot.cli.models.plan import open_forecast, show_plan
 from bot.cli.models.publish import publish_new_artifact
 from bot.data.transfer.column_download import NoRanges
 from bot.errors import BadConfig, BotError, NoChampion, OperatorNeeded, RetryLater
-from bot.judging.adoption import is_adopted
 from bot.judging.challenger import Retrained, Retrainer
 from bot.members import registry
 from bot.members.network.options import NetworkOptions
@@ -45,21 +47,21 @@ STARTER_FOLDER = "starter"
 log = structlog.get_logger()
 
 
-def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
+def retrain_recipes(recipe: str | None, data_version: str | None) -> Answer | None:
     """
-    Train a recipe, by default every recipe in use, and print scores, decision and report of each.
+    Train a recipe, by default every recipe in use; print and return scores, decision and report of each.
 
     Where a slot of one of them has no champion, the recipe `starter` is trained first, in minutes: its champion fills rounds
     until the slot's own recipe has one.
 
-    In a team started by `torchrun`, the process that leads retrains; the others train their share of its networks.
+    In a team started by `torchrun`, the process that leads retrains; the others train their share of its networks and
+    return ``None``.
 
     Args:
         recipe: Name of the recipe.
         data_version: Version to train on; by default the champion's, or that of the settings where it is newer.
 
     Raises:
-        BadConfig: A recipe's file is not usable; the others are trained first.
         OperatorNeeded: Training diverged.
         RetryLater: Training was stopped, or a process of the team is gone; the next call continues.
     """
@@ -67,51 +69,62 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> None:
     logs.configure(**settings.logging)
     found = [_find_recipe(name) for name in ([recipe] if recipe else assembly.recipes_in_use(settings))]
     recipes = [one for one in found if isinstance(one, Recipe)]
-    wanted = [one for one in recipes if not is_adopted(one)]
+    wanted = [one for one in recipes if registry.needs_training(one.members)]
     unusable = [one for one in found if isinstance(one, BadConfig)]
-    unusable += _without_champion(settings, [one.name for one in recipes if is_adopted(one)])
+    unusable += _without_champion(settings, [one.name for one in recipes if not registry.needs_training(one.members)])
     waiting = assembly.unfilled(settings) if settings.starter else ()
     waiting = tuple(name for name in waiting if recipe in (None, name))
+    content: dict[str, Any] = {"starter": None, "retrained": []}
     if not wanted and not waiting:
-        if unusable:
-            raise unusable[0]
-        return
-    trained: list[Retrained] = []
-    try:
-        with stop_on_signal() as should_stop, team() as members:
-            check_team_size(wanted, members)
-            if members.leads:
-                if waiting:
-                    train_starter(settings, waiting, data_version, should_stop)
-                trained = retrain_alone(settings, wanted, data_version, should_stop)
-                leave_starter(settings)
-                members.tell(None)
-            else:
-                from bot.members.network.team import follow  # noqa: PLC0415 - imports torch and LightGBM
+        return Answer(content=content, errors=unusable)
+    with _readable_ends(), stop_on_signal() as should_stop, team() as members:
+        check_team_size(wanted, members)
+        if not members.leads:
+            from bot.members.network.team import follow  # noqa: PLC0415 - imports torch and LightGBM
 
-                logs.configure(**settings.logging | {"level": logging.WARNING})
-                follow(device=settings.device, should_stop=should_stop)
+            logs.configure(**settings.logging | {"level": logging.WARNING})
+            follow(device=settings.device, should_stop=should_stop)
+            return None
+        if waiting:
+            content["starter"] = train_starter(settings, waiting, data_version, should_stop)
+        trained = retrain_alone(settings, wanted, data_version, should_stop)
+        leave_starter(settings)
+        members.tell(None)
+    content["retrained"] = [_finish(settings, result) for result in trained]
+    return Answer(content=content, errors=unusable)
+
+
+@contextmanager
+def _readable_ends() -> Iterator[None]:
+    """Turn the ends of a training that is not finished into errors of the command."""
+    try:
+        yield
     except TrainingStopped as stopped:
         raise RetryLater(f"{stopped}; run `bot retrain` again, it goes on from there") from None
     except TrainingDiverged as diverged:
         raise OperatorNeeded(f"{diverged}, by a recipe of your own; the champion stays") from None
     except ProcessLost as lost:
         raise RetryLater(f"{lost}; start all of them again, they go on from the last checkpoint") from None
-    for result in trained:
-        _finish(settings, result)
-    if unusable:
-        raise unusable[0]
 
 
-def _finish(settings: Settings, result: Retrained) -> None:
-    """Print the result of a retrain, write its report, publish it, and compare the time that it took with its plan."""
+def _finish(settings: Settings, result: Retrained) -> dict[str, Any]:
+    """Print the result of a retrain, write its report, publish it, compare its time with its plan; return the same."""
     show_decision(result.artifact.id, result.scores, result.decision, note=f"; trained in {result.seconds:.1f} s")
-    _show_kept(result.artifact)
+    kept = _kept(result.artifact)
+    if kept:
+        typer.echo(f"from earlier fits, with equal options and data: {', '.join(kept)}")
     forecast = result.forecast
-    report_new_artifact(settings, result.artifact.id, None if forecast is None else forecast.estimate)
-    publish_new_artifact(settings, result.artifact.id)
+    content = {
+        **decision_content(result.artifact, result.scores, result.decision),
+        "kept_fits": kept,
+        "report": report_new_artifact(settings, result.artifact.id, None if forecast is None else forecast.estimate),
+        "published": publish_new_artifact(settings, result.artifact.id),
+        "seconds": result.seconds if forecast is None else forecast.finish(),
+        "planned_seconds": None if forecast is None else forecast.planned_s,
+    }
     if forecast is not None:
-        typer.echo(f"planned {in_words(forecast.planned_s)}, took {in_words(forecast.finish())}")
+        typer.echo(f"planned {in_words(forecast.planned_s)}, took {in_words(content['seconds'])}")
+    return content
 
 
 def _without_champion(settings: Settings, names: Sequence[str]) -> Iterator[BadConfig]:
@@ -136,9 +149,11 @@ def _find_recipe(name: str) -> Recipe | BadConfig:
 
 def train_starter(
     settings: Settings, waiting: Sequence[str], data_version: str | None, should_stop: Callable[[], bool]
-) -> None:
+) -> dict[str, Any] | None:
     """
-    Train the recipe `starter`, unless it has a champion, and say the result in one line. No failure stops the retrain.
+    Train the recipe `starter` and print the result in one line; return it too, ``None`` where there is a champion already.
+
+    No failure stops the retrain.
 
     Args:
         settings: The settings.
@@ -150,7 +165,7 @@ def train_starter(
         TrainingStopped: *should_stop* returned true.
     """
     if assembly.open_artifacts(settings).has_champion(STARTER.name):
-        return
+        return None
     own = ", ".join(waiting)
     train = partial(retrain_alone, settings, [STARTER], data_version, should_stop)
     try:
@@ -162,12 +177,16 @@ def train_starter(
     except (BotError, OSError) as error:
         log.warning("starter.failed", reason=str(error))
         typer.echo(f"starter: not trained: {error}; no round is filled before {own} is trained", err=True)
-        return
+        return {"promoted": False, "reason": str(error)}
     corr = f"CORR {result.scores[ENSEMBLE].mean:.4f} on {result.scores[ENSEMBLE].eras} eras, {result.seconds:.0f} s"
     if result.decision.promote:
         typer.echo(f"starter: {result.artifact.id} fills rounds until {own} has a champion; {corr}")
     else:
         typer.echo(f"starter: not promoted: {result.decision.reason}; {corr}; {own} is trained next")
+    return {
+        **decision_content(result.artifact, result.scores, result.decision),
+        "seconds": result.seconds,
+    }
 
 
 def leave_starter(settings: Settings) -> None:
@@ -256,10 +275,8 @@ def check_team_size(recipes: Iterable[Recipe], team: Team) -> None:
                 )
 
 
-def _show_kept(artifact: Artifact) -> None:
-    """Print the members that were not fitted again."""
+def _kept(artifact: Artifact) -> list[str]:
+    """Return the members that were not fitted again."""
     fits, listed = artifact.manifest["fits"], from_manifest(artifact.manifest)
     trained_here = [one for one in listed if registry.find(one.kind).needs(one).training]
-    kept = [one.name for one in trained_here if fits.get(one.name, {}).get("kept")]
-    if kept:
-        typer.echo(f"from earlier fits, with equal options and data: {', '.join(kept)}")
+    return [one.name for one in trained_here if fits.get(one.name, {}).get("kept")]

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 import typer
 
 from bot import assembly
+from bot.cli.answer import Answer
 from bot.cli.console import kept_bar
-from bot.cli.models.decision import show_decision
+from bot.cli.models.decision import decision_content, show_decision
 from bot.errors import ArtifactInvalid, BadConfig, BotError, RetryLater
 from bot.judging.arrival import Received, Receiver
 from bot.packing.look_record import FILE, LookRecord
@@ -37,9 +39,9 @@ ALERT = "pack "
 log = structlog.get_logger()
 
 
-def unpack_file(path: Path) -> None:
+def unpack_file(path: Path) -> Answer:
     """
-    Judge the artifact of a pack, promote it by the gate or keep it back, and print the decision.
+    Judge the artifact of a pack, promote it by the gate or keep it back, and print and return the decision.
 
     Raises:
         BotError: The pack is refused, or cannot be judged now; the champion stays.
@@ -49,21 +51,22 @@ def unpack_file(path: Path) -> None:
     with state_lock(settings.state_dir, "retrain"), _scratch(settings) as folder:
         unpacked = unpack(path, settings.public_keys, folder)
         received = _receive(settings, unpacked)
-    _show(settings, unpacked, received)
+    return Answer(content={"judged": [_show(settings, unpacked, received)], "passed_over": []}, errors=[])
 
 
-def unpack_latest(*, again: bool) -> None:
+def unpack_latest(*, again: bool) -> Answer:
     """
     Look at each new pack of the storage once, newest first.
 
     The newest sound pack of a recipe is judged as by :func:`unpack_file`. Older ones of the recipe, and packs of recipes that
-    no slot uses, are passed over. A pack that is refused is one line and one alert, and does not stop the others.
+    no slot uses, are passed over. A pack that is refused is one line, one alert and an error of the answer, and does not stop
+    the others.
 
     Args:
         again: Look again at packs that were refused.
 
     Raises:
-        BotError: The storage failed, or a pack was refused or cannot be judged now; the others are looked at first.
+        BotError: The storage failed.
     """
     settings = load_settings()
     logs.configure(**settings.logging)
@@ -74,11 +77,7 @@ def unpack_latest(*, again: bool) -> None:
         )
     with state_lock(settings.state_dir, "retrain"):
         storage = Storage(settings.artifacts_url.get_secret_value())
-        failed = _Look(settings, storage).look(again=again)
-    for other in failed[1:]:
-        typer.echo(f"error: {other}", err=True)
-    if failed:
-        raise failed[0]
+        return _Look(settings, storage).look(again=again)
 
 
 class _Look:
@@ -87,10 +86,11 @@ class _Look:
     def __init__(self, settings: Settings, storage: Storage) -> None:
         self._settings, self._storage = settings, storage
         self._record = LookRecord(settings.state_dir / FILE)
-        self._judged: set[str] = set()
+        self._judged: list[dict[str, Any]] = []
+        self._passed_over: list[dict[str, str]] = []
 
-    def look(self, *, again: bool) -> list[BotError]:
-        """Look at the new packs; return the errors."""
+    def look(self, *, again: bool) -> Answer:
+        """Look at the new packs; return what was judged and passed over, and the errors."""
         present = self._storage.files()
         new = [one for one in present if self._record.is_new(one, again=again)]
         if not new:
@@ -98,7 +98,7 @@ class _Look:
         failed = [error for one in new[:MOST_FILES] if (error := self._look_at(one)) is not None]
         self._record.forget_absent([one.name for one in present])
         self._resolve([one.name for one in present])
-        return failed
+        return Answer(content={"judged": self._judged, "passed_over": self._passed_over}, errors=failed)
 
     def _look_at(self, stored: Stored) -> BotError | None:
         """Look at one pack and record the outcome; return its error. One that may pass is not recorded."""
@@ -131,13 +131,14 @@ class _Look:
         if f"{artifact.id}{SUFFIX}" != stored.name:  # an old pack under a newer name would hide the newer ones
             raise ArtifactInvalid(f"{stored.name} holds artifact {artifact.id}; a pack has the name of its artifact")
         recipe = str(artifact.required("recipe", "name"))
-        if recipe in self._judged or recipe not in assembly.recipes_in_use(self._settings):
-            why = "a newer one of its recipe was judged" if recipe in self._judged else f"no slot uses recipe {recipe}"
+        judged = any(one["recipe"] == recipe for one in self._judged)
+        if judged or recipe not in assembly.recipes_in_use(self._settings):
+            why = "a newer one of its recipe was judged" if judged else f"no slot uses recipe {recipe}"
             typer.echo(f"{stored.name}: passed over, {why}")
+            self._passed_over.append({"pack": stored.name, "reason": why})
             return "passed over"
         received = _receive(self._settings, unpacked)
-        self._judged.add(recipe)
-        _show(self._settings, unpacked, received)
+        self._judged.append(_show(self._settings, unpacked, received))
         return "taken"
 
     def _alert(self, stored: Stored, error: BotError) -> None:
@@ -189,17 +190,23 @@ def _scratch(settings: Settings) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _show(settings: Settings, unpacked: Unpacked, received: Received) -> None:
-    """Print the decision, and write the page about the artifact where that is possible."""
+def _show(settings: Settings, unpacked: Unpacked, received: Received) -> dict[str, Any]:
+    """Print and return the decision, and write the page about the artifact where that is possible."""
     note = f"; trained elsewhere as {unpacked.artifact.id}, signed by {to_text(unpacked.key)}"
     show_decision(received.artifact.id, received.scores, received.decision, note=note)
+    content = {
+        **decision_content(received.artifact, received.scores, received.decision),
+        "trained_as": unpacked.artifact.id,
+        "signed_by": to_text(unpacked.key),
+        "report": None,
+    }
     try:
         # A machine that only judges has no onnx, which the page needs.
         from bot.cli.evaluation import report_new_artifact  # noqa: PLC0415
     except ModuleNotFoundError as error:
         typer.echo(f"no report: {error.name} is not installed; install numerai-bot[train] to write it")
-        return
-    report_new_artifact(settings, received.artifact.id)
+        return content
+    return {**content, "report": report_new_artifact(settings, received.artifact.id)}
 
 
 def _now() -> datetime:

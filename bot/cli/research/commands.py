@@ -10,6 +10,7 @@ import typer
 
 from bot.cli import completion
 from bot.cli._groups import Grouped
+from bot.cli.answer import answer
 from bot.cli.extras import needs_training_packages
 
 app = typer.Typer()
@@ -17,6 +18,7 @@ app = typer.Typer()
 evaluate = typer.Typer(cls=Grouped, help="Measure models and ideas; changes nothing that submits.")
 app.add_typer(evaluate, name="evaluate")
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Recipe = Annotated[
     str | None,
     typer.Option(
@@ -40,7 +42,7 @@ def report(
     again: Annotated[
         bool, typer.Option("--again", help="Evaluate again, on the eras that have resolved since.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print paths and figures as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """
     Write the page about an artifact and print its path.
@@ -49,7 +51,7 @@ def report(
     """
     from bot.cli.research.report import write_report
 
-    write_report(artifact, again=again, as_json=as_json)
+    answer(lambda: write_report(artifact, again=again), as_json=as_json)
 
 
 @app.command()
@@ -64,6 +66,7 @@ def diagnose(
     account: Annotated[str | None, typer.Option(help="One of several accounts in bot.toml.")] = None,
     *,
     force: Annotated[bool, typer.Option("--force", help="Upload again what has been diagnosed already.")] = False,
+    as_json: Json = False,
 ) -> None:
     """
     Compare an artifact's scores with Numerai's diagnostics.
@@ -72,7 +75,7 @@ def diagnose(
     """
     from bot.cli.research.diagnose import diagnose_artifacts
 
-    diagnose_artifacts(artifact, account=account or None, force=force)
+    answer(lambda: diagnose_artifacts(artifact, account=account or None, force=force), as_json=as_json)
 
 
 @app.command()
@@ -99,6 +102,8 @@ def tune(
     penalty: Annotated[
         float, typer.Option(min=0, help="Standard deviations between folds to subtract from the mean.")
     ] = 0.5,
+    *,
+    as_json: Json = False,
 ) -> None:
     """
     Search for a better recipe, walk-forward, never on the hold-out.
@@ -107,17 +112,20 @@ def tune(
     """
     with needs_training_packages("tune"):
         from bot.cli.research.tune import tune_recipe
-    tune_recipe(
-        trials=trials,
-        study=study,
-        recipe=recipe,
-        name=name,
-        feature_sets=feature_sets,
-        presets=presets,
-        eras=eras,
-        every=every,
-        chunk=chunk,
-        penalty=penalty,
+    answer(
+        lambda: tune_recipe(
+            trials=trials,
+            study=study,
+            recipe=recipe,
+            name=name,
+            feature_sets=feature_sets,
+            presets=presets,
+            eras=eras,
+            every=every,
+            chunk=chunk,
+            penalty=penalty,
+        ),
+        as_json=as_json,
     )
 
 
@@ -134,6 +142,7 @@ def compare(
     eras: Eras = None,
     every: Every = 4,
     chunk: Chunk = 156,
+    as_json: Json = False,
 ) -> None:
     """
     Compare recipes on the same folds: CORR, BMC, MMC and pay.
@@ -142,7 +151,7 @@ def compare(
     """
     with needs_training_packages("compare recipes"):
         from bot.cli.research.compare import compare_recipes
-    compare_recipes(recipes, seeds=seeds, eras=eras, every=every, chunk=chunk)
+    answer(lambda: compare_recipes(recipes, seeds=seeds, eras=eras, every=every, chunk=chunk), as_json=as_json)
 
 
 @evaluate.callback(invoke_without_command=True)
@@ -160,6 +169,8 @@ def overview(
             help="Payout of a round, as in corr=3,mmc=15,clip=1; default: that of the newest round with a price."
         ),
     ] = None,
+    *,
+    as_json: Json = False,
 ) -> None:
     """
     Score an artifact's judged members on eras that they have not seen.
@@ -170,11 +181,13 @@ def overview(
         return
     with needs_training_packages("evaluate"):
         from bot.cli.research.evaluate import evaluate_artifact
-    evaluate_artifact(artifact, pay)
+    answer(lambda: evaluate_artifact(artifact, pay), as_json=as_json)
 
 
 @evaluate.command()
-def e0(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk = 156) -> None:
+def e0(
+    recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk = 156, *, as_json: Json = False
+) -> None:
     """
     Test whether past feature returns predict future ones.
 
@@ -182,11 +195,13 @@ def e0(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk 
     """
     with needs_training_packages("experiment"):
         from bot.cli.research.e0 import run_e0
-    run_e0(recipe, eras=eras, every=every, chunk=chunk)
+    answer(lambda: run_e0(recipe, eras=eras, every=every, chunk=chunk), as_json=as_json)
 
 
 @evaluate.command()
-def e1(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk = 156) -> None:
+def e1(
+    recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk = 156, *, as_json: Json = False
+) -> None:
     """
     Measure the gain of each input of the network.
 
@@ -194,7 +209,7 @@ def e1(recipe: Recipe = None, eras: Eras = None, every: Every = 4, chunk: Chunk 
     """
     with needs_training_packages("experiment"):
         from bot.cli.research.e1 import run_e1
-    run_e1(recipe, eras=eras, every=every, chunk=chunk)
+    answer(lambda: run_e1(recipe, eras=eras, every=every, chunk=chunk), as_json=as_json)
 
 
 @evaluate.command()
@@ -214,6 +229,8 @@ def importance(
     ] = None,
     eras: Annotated[int, typer.Option(min=1, help="Newest labelled eras to measure on.")] = 26,
     rows: Annotated[int, typer.Option(min=0, help="Rows to explain, from either end of the newest era.")] = 2,
+    *,
+    as_json: Json = False,
 ) -> None:
     """
     Measure the importance of each input of an artifact's network.
@@ -222,4 +239,4 @@ def importance(
     """
     with needs_training_packages("experiment"):
         from bot.cli.research.importance import measure_importance
-    measure_importance(artifact, recipe, eras=eras, rows=rows)
+    answer(lambda: measure_importance(artifact, recipe, eras=eras, rows=rows), as_json=as_json)

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Sequence
 
-import typer
 from rich.table import Table
 
-from bot.cli.console import console
+from bot.cli.answer import Answer
+from bot.cli.console import console, print_table
 from bot.cli.research._experiment import open_experiment
 from bot.errors import BadConfig
 from bot.judging.adoption import refuse_elsewhere
@@ -16,9 +16,9 @@ from bot.research.recipe_comparison import SCORES, Comparison, compare
 from bot.training import recipe_file
 
 
-def compare_recipes(names: Sequence[str], *, seeds: int, eras: int | None, every: int, chunk: int) -> None:
+def compare_recipes(names: Sequence[str], *, seeds: int, eras: int | None, every: int, chunk: int) -> Answer:
     """
-    Compare recipes, print the tables, and write a page.
+    Compare recipes, print the tables, write a page, and return the result.
 
     Raises:
         BadConfig: A recipe is unknown or named twice, or there is only one.
@@ -31,15 +31,16 @@ def compare_recipes(names: Sequence[str], *, seeds: int, eras: int | None, every
     with open_experiment(names[0], eras=eras, every=every, chunk=chunk) as experiment:
         result = compare(experiment, recipes, seeds=seeds)
     show(result)
-    write_page(result)
+    return write_page(result)
 
 
-def write_page(result: Comparison) -> None:
-    """Write the page of a comparison beside its JSON, and print both paths."""
-    page = result.path.with_name("comparison.html")
-    comparison_page.write(json.loads(result.path.read_text(encoding="utf-8")), page)
-    typer.echo(result.path)
-    typer.echo(page)
+def write_page(result: Comparison) -> Answer:
+    """Write the page of a comparison beside its JSON; return the result with both paths."""
+    page, content = result.path.with_name("comparison.html"), json.loads(result.path.read_text(encoding="utf-8"))
+    comparison_page.write(content, page)
+    return Answer(
+        lines=(str(result.path), str(page)), content={"file": result.path, "page": page, "comparison": content}
+    )
 
 
 def show(result: Comparison) -> None:
@@ -54,14 +55,14 @@ def show(result: Comparison) -> None:
         risk = (format_number(row.sharpe, 2), format_number(row.drawdown, 3), format_number(row.scatter, 4))
         means = (format_number(row.means[score], 4) for score in SCORES)
         scores.add_row(row.name, *means, *risk, format_number(row.alike, 2), f"{row.seconds:.0f}")
-    out.print(scores)
+    print_table(out, scores)
     differences = Table(title="Differences, paired by era", title_justify="left")
     for name in ("recipe", "less", "score", "mean", "error", "t", "detectable", "eras"):
         differences.add_column(name, justify="left" if name in ("recipe", "less", "score") else "right")
     for one in result.differences:
         figures = (f"{one.mean:+.4f}", f"{one.error:.4f}", f"{one.t:.1f}", f"{one.detectable:.4f}", str(one.eras))
         differences.add_row(one.late, one.early, one.score, *figures)
-    out.print(differences)
+    print_table(out, differences)
     out.print("error: Newey-West; detectable: what these eras would have shown in four of five cases")
     pairs = [(a, b, value) for a, row in result.alike.items() for b, value in row.items() if a < b]
     out.print(f"rank correlation: {', '.join(f'{a} and {b} {value:.2f}' for a, b, value in pairs)}", soft_wrap=True)

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import typer
-
 from bot import assembly
+from bot.cli.answer import Answer
 from bot.cli.console import kept_bar
-from bot.errors import ArtifactInvalid, NoChampion
+from bot.errors import ArtifactInvalid, BotError, NoChampion
 from bot.judging.numerai_diagnostics import Diagnoser
 from bot.record.diagnostics import DiagnosticsRecord
 from bot.record.outbox import Outbox
@@ -15,9 +14,9 @@ from bot.system import logs
 from bot.system.lock import state_lock
 
 
-def diagnose_artifacts(artifact: str | None, *, account: str | None, force: bool) -> None:
+def diagnose_artifacts(artifact: str | None, *, account: str | None, force: bool) -> Answer:
     """
-    Upload an artifact's validation predictions to Numerai's diagnostics, compare scores, and print the verdict.
+    Upload an artifact's validation predictions to Numerai's diagnostics, compare scores, and return the verdict.
 
     Args:
         artifact: Id of the artifact; by default every champion without diagnostics.
@@ -27,15 +26,13 @@ def diagnose_artifacts(artifact: str | None, *, account: str | None, force: bool
     settings = load_settings().of_account(account)
     logs.configure(**settings.logging)
     if settings.mode != "live":
-        typer.echo("dry run: nothing is uploaded to Numerai's diagnostics; BOT_MODE=live does")
-        return
+        return _nothing("dry run: nothing is uploaded to Numerai's diagnostics; BOT_MODE=live does")
     recipes = assembly.recipes_in_use(settings)
     wanted = (assembly.find_artifact(settings, artifact),) if artifact else assembly.undiagnosed(settings, recipes)
     if force and not artifact:
         wanted = (assembly.find_artifact(settings, None),)
     if not wanted:
-        _explain(settings, recipes)
-        return
+        return _nothing(*_reasons(settings, recipes))
     artifacts, client = assembly.open_artifacts(settings), assembly.open_client(settings)
     slots = assembly.find_slots(settings, client)
     with state_lock(settings.state_dir, "diagnose"), kept_bar(settings.state_dir, "diagnose") as report_progress:
@@ -47,16 +44,32 @@ def diagnose_artifacts(artifact: str | None, *, account: str | None, force: bool
             state_dir=settings.state_dir,
             report_progress=report_progress,
         )
+        done = []
+        failed: list[BotError] = []
         for identity in wanted:
-            recipe = artifacts.open(identity).manifest["recipe"]["name"]
-            slot = next((one for one in slots if one.recipe == recipe), slots[0])
-            found = diagnoser.diagnose(identity, slot, force=force)
-            typer.echo(f"{identity}: {found.state}: {found.verdict}")
+            try:
+                recipe = artifacts.open(identity).manifest["recipe"]["name"]
+                slot = next((one for one in slots if one.recipe == recipe), slots[0])
+                found = diagnoser.diagnose(identity, slot, force=force)
+            except BotError as error:
+                failed.append(error)
+            else:
+                done.append({"artifact": identity, "state": found.state, "verdict": found.verdict})
+    return Answer(
+        lines=tuple(f"{one['artifact']}: {one['state']}: {one['verdict']}" for one in done),
+        content={"diagnosed": done, "reasons": []},
+        errors=failed,
+    )
 
 
-def _explain(settings: Settings, recipes: Sequence[str]) -> None:
+def _nothing(*reasons: str) -> Answer:
+    """Return that nothing was uploaded, and why."""
+    return Answer(lines=reasons, content={"diagnosed": [], "reasons": reasons}, errors=[])
+
+
+def _reasons(settings: Settings, recipes: Sequence[str]) -> Sequence[str]:
     """
-    Print why nothing is uploaded.
+    Return why nothing is uploaded.
 
     Raises:
         BotError: No recipe has a champion.
@@ -72,7 +85,5 @@ def _explain(settings: Settings, recipes: Sequence[str]) -> None:
             reasons.append(f"{identity}: the store that it was trained on is not here, so it cannot be scored")
     if len(absent) == len(recipes):
         raise absent[0]
-    for reason in (*map(str, absent), *reasons):
-        typer.echo(reason)
-    if not absent and not reasons:
-        typer.echo("Numerai's diagnostics of every champion are known, see `bot status`; --force uploads again")
+    known = "Numerai's diagnostics of every champion are known, see `bot status`; --force uploads again"
+    return (*map(str, absent), *reasons) or (known,)

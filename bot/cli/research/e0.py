@@ -4,18 +4,21 @@ import math
 
 from rich.table import Table
 
-from bot.cli.console import console
+from bot.cli.answer import Answer
+from bot.cli.console import console, print_table
 from bot.cli.research._experiment import open_experiment
 from bot.research import momentum_experiment
+from bot.research.experiment import plain
 from bot.research.factor_momentum import WEIGHTS
 from bot.research.momentum_experiment import E0
 
 
-def run_e0(recipe: str | None, *, eras: int | None, every: int, chunk: int) -> None:
-    """Run the experiment and print its result."""
+def run_e0(recipe: str | None, *, eras: int | None, every: int, chunk: int) -> Answer:
+    """Run the experiment; print and return its result."""
     with open_experiment(recipe, eras=eras, every=every, chunk=chunk) as experiment:
         result = momentum_experiment.e0(experiment)
     _show(result)
+    return Answer(content={"experiment": plain(result)})
 
 
 def _show(result: E0) -> None:
@@ -29,7 +32,7 @@ def _show(result: E0) -> None:
         interval = f"[{low:+.4f}, {high:+.4f}]"
         lag = str(one.lag) if one.lag else "judged"
         persistence.add_row(one.target, lag, f"{one.cosine.estimate:+.4f}", interval, str(one.eras))
-    out.print(persistence, markup=False)
+    print_table(out, persistence)
     gains = Table(title=f"Momentum of feature returns beside LightGBM ({result.target})", title_justify="left")
     for name in ("score", "alone", "beside", "gain", "t", "eras"):
         gains.add_column(name, justify="left" if name == "score" else "right")
@@ -37,7 +40,7 @@ def _show(result: E0) -> None:
     for gain in result.gains:
         alone = "" if math.isnan(gain.alone) else f"{gain.alone:.4f}"
         gains.add_row(gain.name, alone, f"{gain.beside:.4f}", f"{gain.gain:+.4f}", f"{gain.t:.1f}", str(gain.eras))
-    out.print(gains)
+    print_table(out, gains)
     weights = ", ".join(f"{weight:g}" for weight in WEIGHTS)
     out.print(f"weights ({weights}) and half-lives are chosen on the folds before the one they are measured on")
     out.print(result.sentence, soft_wrap=True, style="bold")

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import typer
 from rich.table import Table
 
 from bot import assembly
-from bot.cli.console import console
+from bot.cli.answer import Answer
+from bot.cli.console import console, print_table
 from bot.cli.evaluation import evaluate_and_report
 from bot.reporting.chart_axes import format_number
 from bot.serving.names import ENSEMBLE
@@ -15,21 +15,24 @@ from bot.settings import load_settings
 from bot.system import logs
 
 
-def evaluate_artifact(artifact: str | None, pay: str | None) -> None:
-    """Evaluate an artifact, by default the champion, print its figures, and the paths of their JSON and page."""
+def evaluate_artifact(artifact: str | None, pay: str | None) -> Answer:
+    """Evaluate an artifact, by default the champion; print its figures, and return them with the paths of JSON and page."""
     settings = load_settings()
     logs.configure(**settings.logging)
-    evaluation = evaluate_and_report(settings, assembly.find_artifact(settings, artifact), pay)
+    identity = assembly.find_artifact(settings, artifact)
+    evaluation = evaluate_and_report(settings, identity, pay)
     _show(evaluation.content)
-    typer.echo(evaluation.figures)
-    typer.echo(evaluation.page)
+    return Answer(
+        lines=(str(evaluation.figures), str(evaluation.page)),
+        content={"artifact": identity, "page": evaluation.page, "figures": evaluation.content},
+    )
 
 
 def _show(content: Mapping[str, Any]) -> None:
     """Print the scores of members and ensemble: in all, by target, and by third of the eras."""
     out = console()
-    out.print(_scores(content), markup=False)
-    out.print(_corr_by_part(content), markup=False)
+    print_table(out, _scores(content))
+    print_table(out, _corr_by_part(content))
     pairs = [
         f"{' and '.join(one['of'])} {format_number(one['mean'], 2)}"
         for one in content["alike"]

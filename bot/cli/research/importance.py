@@ -4,32 +4,35 @@ import math
 
 from rich.table import Table
 
-from bot.cli.console import console
+from bot.cli.answer import Answer
+from bot.cli.console import console, print_table
 from bot.cli.research._experiment import open_experiment
+from bot.research.experiment import plain
 from bot.research.interpretation import Interpretation, interpret
 from bot.serving.artifacts import ArtifactStore
 
 
-def measure_importance(artifact: str | None, recipe: str | None, *, eras: int, rows: int) -> None:
-    """Interpret an artifact, by default the champion of *recipe*, and print the result."""
+def measure_importance(artifact: str | None, recipe: str | None, *, eras: int, rows: int) -> Answer:
+    """Interpret an artifact, by default the champion of *recipe*; print and return the result."""
     with open_experiment(recipe, eras=eras, every=1, chunk=eras) as experiment:
         store = ArtifactStore(experiment.state_dir / "artifacts")
         chosen = store.open(store.find(artifact) if artifact else store.champions(experiment.recipe.name)[0])
         result = interpret(experiment, chosen, rows=rows)
     _show(result)
+    return Answer(content={"importance": plain(result)})
 
 
 def _show(result: Interpretation) -> None:
     """Print the CORR that is lost without each part, the weights of past eras, and the explained rows."""
     out = console()
-    out.print(_losses(result))
+    print_table(out, _losses(result))
     if result.seen:
         out.print("the network was trained on some of these eras: losses are those of what it remembers")
     for curve in result.curves:
         shown = " ".join(f"{weight:+.2f}" for weight in curve.weights[:8])
         out.print(f"network {curve.network}, {curve.target}: newest resolved eras weigh {shown}", soft_wrap=True)
     if result.rows:
-        out.print(_rows(result))
+        print_table(out, _rows(result))
     out.print(str(result.path), soft_wrap=True)
 
 

@@ -1,14 +1,11 @@
 """`bot report`: the page about an artifact, from the evaluation that is kept or from a new one."""
 
 import json
-import sys
-from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from bot import assembly
+from bot.cli.answer import Answer
 from bot.cli.extras import needs_training_packages
 from bot.cli.paths import report_paths
 from bot.reporting.report_page import SCHEMA, write
@@ -16,14 +13,13 @@ from bot.settings import load_settings
 from bot.system import logs
 
 
-def write_report(artifact: str | None, *, again: bool, as_json: bool = False) -> None:
+def write_report(artifact: str | None, *, again: bool) -> Answer:
     """
-    Write the page about an artifact, by default the champion, and print its path; evaluate first where needed.
+    Write the page about an artifact, by default the champion, and return its path and figures; evaluate first where needed.
 
     Args:
         artifact: Id of the artifact, or its beginning.
         again: Evaluate also where an evaluation is kept.
-        as_json: Print paths and figures as one JSON object.
     """
     settings = load_settings()
     logs.configure(**settings.logging)
@@ -33,17 +29,10 @@ def write_report(artifact: str | None, *, again: bool, as_json: bool = False) ->
     if content is None:
         with needs_training_packages("evaluate"):
             from bot.cli.evaluation import evaluate_and_report  # loads torch; a kept evaluation needs none
-        # Its table is for a person; a program that asked for JSON gets nothing else on standard output.
-        with redirect_stdout(sys.stderr) if as_json else nullcontext():
-            evaluate_and_report(settings, identity)
+        content = evaluate_and_report(settings, identity).content
     else:
         write(content, paths.page)
-    if as_json:
-        figures = json.loads(paths.figures.read_text(encoding="utf-8"))
-        answer = {"artifact": identity, "page": str(paths.page), "figures": figures}
-        typer.echo(json.dumps(answer, indent=1))
-    else:
-        typer.echo(paths.page)
+    return Answer(lines=(str(paths.page),), content={"artifact": identity, "page": paths.page, "figures": content})
 
 
 def _kept(path: Path) -> dict[str, Any] | None:

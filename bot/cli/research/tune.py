@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from bot.cli.console import console, kept_bar
+from bot.cli.answer import Answer
+from bot.cli.console import console, kept_bar, print_table
 from bot.cli.research._experiment import find_plan, make_experiment
 from bot.errors import BadConfig
 from bot.reporting.chart_axes import format_number
@@ -69,9 +71,9 @@ def tune_recipe(
     every: int,
     chunk: int,
     penalty: float,
-) -> None:
+) -> Answer:
     """
-    Work on a study until it has *trials* trials, then write its winner as a recipe file and print its path.
+    Work on a study until it has *trials* trials, then write its winner as a recipe file; print and return the result.
 
     Args:
         trials: Trials of the study, all machines together.
@@ -103,10 +105,12 @@ def tune_recipe(
         worker = Worker(study=shared, trials=trials, base=space.base_parameters, should_stop=should_stop)
         finished = worker.work(tuning.objective)
     typer.echo(f"{shared.study_name}: {finished} trials done here, of {trials} in all")
+    about = {"study": shared.study_name, "trials_wanted": trials, "trials_done_here": finished}
     if should_stop():
         typer.echo("stopped; run `bot tune` again, it goes on from there")
-    else:
-        _write_winner(file, tuning, shared)
+        return Answer(content={**about, "stopped": True, "trials": tuning.table(shared), "winner": None})
+    winner = _write_winner(file, tuning, shared)
+    return Answer(content={**about, "stopped": False, "trials": tuning.table(shared), "winner": winner})
 
 
 def _default_study(state_dir: Path) -> str:
@@ -130,7 +134,8 @@ def _search_space(plan: ResolvedRecipe, feature_sets: str | None, presets: str |
     return SearchSpace(base=plan.recipe, feature_sets=tuple(sets), presets=chosen)
 
 
-def _write_winner(file: _RecipeFile, tuning: Tuning, study: optuna.Study) -> None:
+def _write_winner(file: _RecipeFile, tuning: Tuning, study: optuna.Study) -> dict[str, Any]:
+    """Write the recipe of the best trial; print and return it with the verdict."""
     winner = tuning.winner(study, file.name)
     _show(tuning, study)
     result = f"trial {study.best_trial.number}, worth {study.best_value:.5f} an era"
@@ -138,6 +143,13 @@ def _write_winner(file: _RecipeFile, tuning: Tuning, study: optuna.Study) -> Non
     typer.echo(f"best: {result} by {tuning.references}")
     typer.echo(tuning.verdict(study))
     typer.echo(f"wrote {file.path}; train it with `bot retrain --recipe {file.name}`")
+    return {
+        "recipe": file.name,
+        "file": file.path,
+        "trial": study.best_trial.number,
+        "value": study.best_value,
+        "verdict": tuning.verdict(study),
+    }
 
 
 def _show(tuning: Tuning, study: optuna.Study) -> None:
@@ -148,4 +160,4 @@ def _show(tuning: Tuning, study: optuna.Study) -> None:
     for row in tuning.table(study):
         figures = (format_number(row.value, 5), format_number(row.corr, 4), format_number(row.contribution, 4))
         table.add_row(str(row.number), row.state, *figures, escape(row.about))
-    console().print(table)
+    print_table(console(), table)

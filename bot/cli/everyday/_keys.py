@@ -1,8 +1,9 @@
-"""The API key in `bot init`: asked for without being shown, tested with Numerai, written to files of its owner alone."""
+"""The API keys in `bot init`: asked for without being shown, tested with Numerai, written to files of their owner alone."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import stamina
 import typer
@@ -21,9 +22,9 @@ from bot.tournament.client import NumeraiClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FirstKey:
+class GivenKey:
     """
-    The key of the answers.
+    A key of the answers.
 
     Attributes:
         key: The key; ``None`` where there is none yet.
@@ -35,8 +36,13 @@ class FirstKey:
     is_new: bool
     models: tuple[str, ...] | None
 
+    @property
+    def public_id(self) -> str:
+        """Return the public half; empty where there is no key."""
+        return self.key.public_id.get_secret_value() if self.key is not None and self.key.public_id is not None else ""
 
-def ask_key(settings: Settings, unchecked: list[str]) -> FirstKey:
+
+def ask_key(settings: Settings, unchecked: list[str]) -> GivenKey:
     """
     Return the key that is set, or the one that a person types, tested with Numerai where it answers.
 
@@ -54,23 +60,51 @@ def ask_key(settings: Settings, unchecked: list[str]) -> FirstKey:
             typer.echo("The API key that is set is used.")
             # One that stands in the file that is replaced moves to files of its own.
             moves = any(half in file_settings() and half.upper() not in variables() for half in KEY_NAMES)
-            return FirstKey(key=present, is_new=moves, models=models)
+            return GivenKey(key=present, is_new=moves, models=models)
     typer.echo(f"API key, from numer.ai/account, with the scopes {', '.join(sorted(NEEDED))}.")
     typer.echo("It is not shown while you paste it. Press return for later.")
+    given = ask_new_key(settings, unchecked)
+    if given.key is None:
+        unchecked.append(
+            f"there is no API key yet; put its halves into {OWN_FOLDER}/NUMERAI_PUBLIC_ID and {OWN_FOLDER}/NUMERAI_SECRET_KEY"
+        )
+    return given
+
+
+def ask_new_key(settings: Settings, unchecked: list[str], known: Mapping[str, str] = MappingProxyType({})) -> GivenKey:
+    """
+    Return the key that a person types, tested with Numerai where it answers; without a key where the answer is empty.
+
+    Args:
+        settings: Settings of the environment, with the API's address.
+        unchecked: Gets a line for everything that could not be tested.
+        known: Accounts by the public id of their keys, which are refused.
+    """
+
+    def new_half(answer: str) -> str:
+        if answer in known:
+            raise BadConfig(f"this is the key of account {known[answer]}; another account has its own")
+        return _half(answer)
+
     while True:
-        public = ask("Public id", _half, default="", hidden=True)
+        public = ask("Public id", new_half, default="", hidden=True)
         if not public:
-            unchecked.append(
-                f"there is no API key yet; put its halves into {OWN_FOLDER}/NUMERAI_PUBLIC_ID and {OWN_FOLDER}/NUMERAI_SECRET_KEY"
-            )
-            return FirstKey(key=None, is_new=False, models=None)
+            return GivenKey(key=None, is_new=False, models=None)
         secret = ask("Secret key", _required(_half), default="", hidden=True)
         key = ApiKey(public_id=SecretStr(public), secret_key=SecretStr(secret))
         redaction.hide((public, secret))
         try:
-            return FirstKey(key=key, is_new=True, models=_models(settings, key, unchecked))
+            return GivenKey(key=key, is_new=True, models=_models(settings, key, unchecked))
         except BotError as error:
             typer.echo(f"  {error}; enter both halves again")
+
+
+def write_key(given: GivenKey, public_id: str, secret_key: str) -> None:
+    """Write both halves of a key to files of these names in ``secrets``."""
+    key = given.key
+    if key is not None and key.public_id is not None and key.secret_key is not None:
+        write_secret(public_id, key.public_id.get_secret_value())
+        write_secret(secret_key, key.secret_key.get_secret_value())
 
 
 def write_secret(name: str, value: str) -> None:
