@@ -1,7 +1,7 @@
 """
-The command line: commands of every day, of models and of research, the data for other programs, and the tools of agents.
+The command line: setting up, commands of every day, of models and of research, data for programs, and the tools of agents.
 
-It imports everything below it. Read ``main``, ``app``, then ``everyday``, ``models``, ``research``, ``data`` and ``agents``: in each,
-``commands`` declares names, options and help, and every command is a module of its own. ``console``, ``extras``,
-``evaluation``, ``answer`` and ``paths`` are shared by commands.
+It imports everything below it. Read ``main``, ``app``, then ``setup``, ``everyday``, ``models``, ``research``, ``data`` and
+``agents``: in each but ``setup``, ``commands`` declares names, options and help, and every command is a module of its own.
+``console``, ``extras``, ``evaluation``, ``answer`` and ``paths`` are shared by commands.
 """

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from bot import __version__
 from bot.data.era_store import EraStore
 from bot.judging._champion_comparison import HoldoutJudgement, ServingCheck
 from bot.judging.champion_test import Looks, Pay, lead
@@ -131,7 +130,7 @@ def common_entries(
     """
     manifest = data.main.manifest
     return {
-        "bot": __version__,
+        "bot": version("numerai-bot"),
         "recipe": asdict(plan.recipe),
         "recipe_sha256": plan.recipe.digest,
         "data_version": plan.data_version,

@@ -15,9 +15,11 @@ from bot.findings import Absent
 from bot.live.live_scores import LiveScores
 from bot.record.ledger import Ledger, rounds_folder
 from bot.reporting.chart_axes import format_number
-from bot.web._artifact_files import ArtifactFiles, all_artifacts
-from bot.web._comparison import compare_artifacts, kept_pages
-from bot.web._live_record import (
+from bot.web._round_rows import RoundScores
+from bot.web.application import SECURITY
+from bot.web.content.artifact_files import ArtifactFiles, all_artifacts
+from bot.web.content.comparison import compare_artifacts, kept_pages
+from bot.web.content.live_record import (
     COMMON,
     PAIRED,
     WINDOWS,
@@ -30,12 +32,10 @@ from bot.web._live_record import (
     totals,
     windows,
 )
-from bot.web._models import model_cards
-from bot.web._now import BAD, STRIP, champions_now, newest_rows, slots_now
-from bot.web._round_rows import RoundScores
-from bot.web._round_slots import slot_rows
-from bot.web._timeline import one_day, round_state, timeline
-from bot.web.application import SECURITY
+from bot.web.content.models import model_cards
+from bot.web.content.now import BAD, STRIP, champions_now, newest_rows, slots_now
+from bot.web.content.round_slots import slot_rows
+from bot.web.content.timeline import one_day, round_state, timeline
 from bot.web.status import overview, post_mortem
 
 MOST_ENTRIES = 20_000

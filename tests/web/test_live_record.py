@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from bot.live.live_scores import LiveRound, LiveScores
 from bot.record.ledger import Ledger, rounds_folder
-from bot.web import _live_record as live
-from bot.web._live_record import LiveRecord
+from bot.web.content import live_record as live
+from bot.web.content.live_record import LiveRecord
 from bot.web.pages import Pages
 from tests.harness import page_states as states
 

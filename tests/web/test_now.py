@@ -8,7 +8,7 @@ import pytest
 
 from bot.record.failures import Failure
 from bot.record.outbox import Outbox
-from bot.web._now import STRIP, champions_now, slots_now
+from bot.web.content.now import STRIP, champions_now, slots_now
 from bot.web.pages import Pages
 from tests.harness import page_states as states
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.record.ledger import Ledger, rounds_folder
-from bot.web._round_slots import slot_rows
-from bot.web._timeline import one_day, timeline
+from bot.web.content.round_slots import slot_rows
+from bot.web.content.timeline import one_day, timeline
 from bot.web.pages import Pages
 from tests.harness import page_states as states
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.web._timeline import LONGEST, round_state, timeline
+from bot.web.content.timeline import LONGEST, round_state, timeline
 
 
 def test_events_and_log_lines_stand_in_the_order_of_their_times():

@@ -34,7 +34,7 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Write a bot.toml from a few answers."""
-    from bot.cli.everyday.init import write_settings
+    from bot.cli.setup.init import write_settings
 
     answer(lambda: write_settings(slots=slots, feature_set=feature_set, live=live, force=force), as_json=as_json)
 

@@ -16,7 +16,7 @@ from bot.scoring.bootstrap import TooFewEras
 from bot.scoring.paired_comparison import Difference, paired_differences
 from bot.scoring.summaries import max_drawdown, sharpe
 from bot.tournament.columns import overlap_eras
-from bot.web._artifact_files import ArtifactFiles
+from bot.web.content.artifact_files import ArtifactFiles
 
 SCORES = ("pay", "CORR", "MMC", "BMC")
 SURE = 1.96

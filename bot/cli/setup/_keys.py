@@ -9,7 +9,7 @@ import stamina
 import typer
 from pydantic import SecretStr
 
-from bot.cli.everyday._questions import ask
+from bot.cli.setup._questions import ask
 from bot.doctor.examination import open_quick_client
 from bot.doctor.keys import NEEDED, mixed_up
 from bot.errors import BadConfig, BadCredentials, BotError, NumeraiUnavailable

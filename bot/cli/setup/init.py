@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import typer
 
 from bot.cli.answer import Answer
-from bot.cli.everyday._accounts import NamedAccount, ask_accounts, ask_slots, slot_lines
-from bot.cli.everyday._keys import GivenKey, ask_key, write_key, write_secret
-from bot.cli.everyday._questions import ask, choose
+from bot.cli.setup._accounts import NamedAccount, ask_accounts, ask_slots, slot_lines
+from bot.cli.setup._keys import GivenKey, ask_key, write_key, write_secret
+from bot.cli.setup._questions import ask, choose
 from bot.errors import BadConfig
 from bot.features.feature_sets import SIZES, known_sets
 from bot.members.registry import GIB

@@ -21,8 +21,8 @@ from bot.reporting.charts import Line, line_chart
 from bot.scoring.bootstrap import TooFewEras, newey_west_error
 from bot.system.file_names import file_name
 from bot.tournament.columns import horizon
-from bot.web._artifact_files import ArtifactFiles
-from bot.web._marks import interval
+from bot.web.content.artifact_files import ArtifactFiles
+from bot.web.content.marks import interval
 from models.inference.ranks import rank_correlation
 
 WINDOWS = (20, 60)

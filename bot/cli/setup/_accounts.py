@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import typer
 
-from bot.cli.everyday._keys import GivenKey, ask_new_key
-from bot.cli.everyday._questions import ask, choose, several
+from bot.cli.setup._keys import GivenKey, ask_new_key
+from bot.cli.setup._questions import ask, choose, several
 from bot.errors import BadConfig
 from bot.settings import Settings
 from bot.system.configuration.secret_files import OWN_FOLDER

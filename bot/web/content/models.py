@@ -5,8 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bot.web._artifact_files import ArtifactFiles, all_artifacts
-from bot.web._marks import sparkline
+from bot.web.content.artifact_files import ArtifactFiles, all_artifacts
+from bot.web.content.marks import sparkline
 
 SHOWN = 12
 """Newest challengers of a recipe that have a card; a champion has one in any case."""
