@@ -45,6 +45,8 @@ targets = []
 [data]
 engineered = []
 holdout_eras = {eras}
+[floors]
+max_drawdown = 1000
 [members.tsmixer]
 kind = "tsmixer"
 weight = 0.34

@@ -371,7 +371,7 @@ class Daemon:
         }
         lower = [f"{slot} by its {name}" for slot, name in filled.items() if name != "champion"]
         if lower:
-            title = f"round {current.number}: {', '.join(lower).replace('its last', 'the last')}"
+            title = f"round {current.number}: {', '.join(lower).replace('its last', 'the last').replace('its earlier', 'an earlier')}"
             reasons = (
                 f"{slot}: {self.ledger.passed_over(current.number, slot)}"
                 for slot, name in filled.items()

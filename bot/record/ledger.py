@@ -350,6 +350,16 @@ class Ledger(Control):
         rows = self._select("SELECT * FROM failure WHERE round = ? ORDER BY slot", round_number)
         return tuple(Failure(**{**dict(row), "gates": gates_from_json(row["gates"])}) for row in rows)
 
+    def unresolved_failures(self) -> tuple[Failure, ...]:
+        """Return the failures of the newest round that has any, without confirmed slots; none once a later round is confirmed."""
+        (failed,) = self._select("SELECT MAX(round) AS newest FROM failure")
+        (done,) = self._select("SELECT MAX(round) AS newest FROM submission WHERE state = 'confirmed'")
+        if failed["newest"] is None or (done["newest"] or 0) > failed["newest"]:
+            return ()
+        entries = self._select("SELECT slot, state FROM submission WHERE round = ?", failed["newest"])
+        confirmed = {row["slot"] for row in entries if row["state"] == "confirmed"}
+        return tuple(one for one in self.failures(failed["newest"]) if one.slot not in confirmed)
+
     def close_round(self, round_number: int, slots: Sequence[str], state: str, *, at: datetime) -> None:
         """Record that a round closed for *slots*: ``missed``, or ``paused`` by a person. A slot is recorded once."""
         known = self.closed(state, since=round_number)

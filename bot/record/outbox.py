@@ -105,7 +105,13 @@ class Outbox(Database):
         with self._transaction():
             row = self._db.execute("DELETE FROM trouble WHERE name = ? RETURNING title, since", (name,)).fetchone()
             if row is not None:
-                self._queue(name, "recovery", f"over: {row['title']}", f"{redact(body)} (since {row['since']})", at)
+                self._queue(
+                    name,
+                    "recovery",
+                    f"over: {row['title']}",
+                    f"{redact(body)}; the trouble began at {row['since'][:16].replace('T', ' ')} UTC",
+                    at,
+                )
         return row is not None
 
     def open_alerts(self) -> dict[str, str]:

@@ -63,6 +63,8 @@ def play(keep: Path | None) -> dict[str, Any]:
             raise RefuseToSubmit("the sandbox's record differs from the file that the bot sent")
         seconds = time.perf_counter() - began
         out.print(f"It holds exactly one submission, byte for byte the bot's own. {seconds:.0f} s.")
+        if keep is None:
+            out.print("World, state and report are removed now; `bot demo --keep FOLDER` keeps them.")
         submissions = [
             {"round": one.round, "slot": one.slot, "file": one.filename, "sha256": one.sha256} for one in held
         ]

@@ -32,6 +32,9 @@ ATTEMPTS = 6
 LONGEST_WAIT_S = 20
 """Longest pause between two attempts, in seconds."""
 
+UNKNOWN, EARLIER = "unknown", "earlier upload"
+"""Artifact of an adopted submission of other content, and the name of what filled the slot."""
+
 log = structlog.get_logger()
 
 
@@ -239,7 +242,12 @@ class Delivery:
         )
         if sha256 is None:
             return False
-        # The state directory was lost, or the champion changed after the upload: the sent file stays.
+        # The state directory was lost, the champion changed after the upload, or another machine's bot fills the slot too: the
+        # sent file stays, and this run's artifact is not named as its author.
+        if sha256 != entry.csv_sha256:
+            log.warning("submission.adopted", file=one.filename, reason="an earlier run sent other predictions")
+            not_sent = f"Numerai holds {one.filename}, which another run sent; {entry.artifact} was not sent"
+            entry = replace(entry, artifact=UNKNOWN, filled_by=EARLIER, passed_over=not_sent)
         self.ledger.intend(replace(entry, token=match.group(), csv_sha256=sha256))
         self._confirm(entry, one)
         return True

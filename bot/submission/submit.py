@@ -167,7 +167,10 @@ class Submitter:
             return self._receipt(attempt, "dry run", draft.findings)
         self._intend(draft)  # step 8
         self._deliver(attempt, draft.entry, draft.content, force=attempt.force)  # steps 8 to 10
-        self._report(draft, self._entry(attempt) or draft.entry, attempt)
+        entry = self._entry(attempt) or draft.entry
+        if entry.csv_sha256 != draft.entry.csv_sha256:  # another run's file stays; these gates are not about it
+            return self._receipt(attempt, "confirmed")
+        self._report(draft, entry, attempt)
         return self._receipt(attempt, "confirmed", draft.findings)
 
     def _is_confirmed(self, attempt: "_Attempt") -> bool:

@@ -12,7 +12,7 @@ OPENING = """# Files
 | `recipes/NAME.toml` | [a recipe](recipes.md) of your own |
 | `recipes/NAME/` | the files of a program that is a member of a recipe |
 | `recipes/NAME.onnx`, `recipes/NAME.json` | a model of your own in ONNX, and its sidecar |
-| `numerai_public_id`, `numerai_secret_key` | the two halves of the API key, if you keep them in files |
+| `secrets/NUMERAI_PUBLIC_ID`, `secrets/NUMERAI_SECRET_KEY` | the two halves of the API key, if you keep them in files |
 
 ## What the bot writes
 

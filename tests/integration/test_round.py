@@ -127,6 +127,25 @@ def test_lost_state_directory_does_not_upload_twice(installation, sandbox, train
     assert [one.id for one in sandbox.tournament.submissions] == [before]
 
 
+def test_another_runs_file_keeps_its_author_open(installation, sandbox):
+    """With an empty ledger and another champion, the file on the server stays, and this run's artifact is not named for it."""
+    installation.bot("submit", "--round", "latest")
+    before = held(sandbox)[0]
+    for name in installation.state.glob("ledger.sqlite*"):
+        name.unlink()
+    shutil.rmtree(installation.state / "rounds")
+    another_champion_serves(installation)
+    result = installation.bot("submit", "--round", "latest")
+    (round_,) = json.loads(installation.bot("status", "--json").stdout)["rounds"]
+
+    assert result.returncode == 0, result.stderr
+    assert [one.id for one in sandbox.tournament.submissions] == [before.id]
+    assert (round_["state"], round_["artifact"], round_["rung"]) == ("confirmed", "unknown", "earlier upload")
+    assert before.sha256[:12] in result.stdout
+    assert before.filename in result.stdout.replace("\n", "").replace("│", "").replace(" ", "")
+    assert "gate" not in result.stdout
+
+
 def test_foreign_submission_is_respected(installation, sandbox):
     """A submission that the bot did not make stays, unless the operator forces a replacement."""
     installation.bot("submit", "--round", "latest", "--dry-run")
@@ -153,6 +172,17 @@ def test_force_keeps_what_was_sent_until_gates_pass(installation, sandbox):
     assert (predictions(installation), report.read_bytes()) == before
     assert report.with_name("draft.csv").read_bytes() != before[0]
     assert [one.content for one in held(sandbox)] == [before[0]]
+
+
+def test_doctor_names_the_round_that_was_refused(installation):
+    """Until a later round is confirmed, the doctor repeats cause and setting of a refusal, and the exit code stays 0."""
+    refused = installation.bot("submit", "--round", "latest", BOT_MAX_EXPOSURE="0.01")
+    examined = installation.bot("doctor")
+    said = " ".join(examined.stdout.split())
+
+    assert (refused.returncode, examined.returncode) == (65, 0)
+    assert f"round {FIRST_ROUND}, {SLOT}: refused: exposure" in said
+    assert "setting: BOT_MAX_EXPOSURE" in said
 
 
 def test_wrong_key_names_the_variable(installation):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 
 import structlog
@@ -11,7 +11,7 @@ import typer
 from bot import assembly
 from bot.cli.answer import Answer, show
 from bot.cli.everyday.receipt import receipt_content, show_receipt
-from bot.errors import BadConfig, BotError, RoundNotOpen, SlotPaused
+from bot.errors import BadConfig, BotError, RoundNotOpen, SlotPaused, StateLocked
 from bot.live.selection import warn_unselected
 from bot.record.failures import Failure
 from bot.record.ledger import Entry, Ledger, rounds_folder
@@ -50,8 +50,7 @@ def submit_round(
     failed: list[BotError] = []
     made: list[Receipt] = []
     late: Sequence[Entry] = ()
-    # A dry run has its own ledger and its own folder of rounds, so it works beside a bot that submits.
-    with state_lock(settings.state_dir, "bot" if settings.mode == "live" else "dry-run"):
+    with _lock(settings):
         ledger = Ledger(settings.ledger_path)
         client = assembly.open_client(settings)
         submitter = assembly.open_submitter(settings, client, ledger)
@@ -149,6 +148,16 @@ def _isolated(slot: Slot, failed: list[BotError], ledger: Ledger, current: Round
         log.exception("slot.crashed", slot=slot.name)
         _record(ledger, current, error, slot=slot.name)
         failed.append(BotError(f"slot {slot.name}: {type(error).__name__}: {error}; the log has the traceback"))
+
+
+def _lock(settings: Settings) -> ExitStack:
+    """Lock the state directory; a dry run has its own lock, ledger and folder of rounds, and works beside a bot that submits."""
+    held = ExitStack()
+    try:
+        held.enter_context(state_lock(settings.state_dir, "bot" if settings.mode == "live" else "dry-run"))
+    except StateLocked as error:
+        raise StateLocked(f"{error}; if it is `bot run`, `bot retry` lets it try the open round now") from None
+    return held
 
 
 def _open_round(client: NumeraiClient) -> Round | RoundNotOpen:

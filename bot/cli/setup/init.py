@@ -21,7 +21,7 @@ from bot.system.files import publish
 from bot.training.training_memory import FEATURES, available_memory
 
 HEAD = f"""# Settings of the bot, written by `bot init`; docs/reference/settings.md describes every one. API keys and addresses of alerts
-# are in {OWN_FOLDER}/, not here.
+# are not here: they are in files of {OWN_FOLDER}/, or in variables of the environment.
 """
 
 
