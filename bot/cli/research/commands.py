@@ -91,7 +91,7 @@ def tune(
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the recipe file to write for the winner.")] = "tuned",
     feature_sets: Annotated[
-        str | None, typer.Option(help="Feature sets to choose from, by commas; default: that of the settings.")
+        str | None, typer.Option(help="Feature sets to choose from beside that of the settings, by commas.")
     ] = None,
     presets: Annotated[
         str | None, typer.Option(help="LightGBM presets to choose from, by commas; default: around the recipe's.")

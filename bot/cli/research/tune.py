@@ -80,7 +80,7 @@ def tune_recipe(
         study: URL of a database; by default one of SQLite in the state directory.
         recipe: Name of the recipe to start from.
         name: Name of the recipe file to write.
-        feature_sets: Feature sets to choose from, separated by commas; by default the recipe's own.
+        feature_sets: Feature sets to choose from beside the recipe's own, separated by commas.
         presets: Presets of LightGBM to choose from, separated by commas; by default its parameters are searched.
         eras: Newest eras before the hold-out to use; by default all.
         every: Train on every n-th era.
@@ -141,8 +141,8 @@ def _write_winner(file: _RecipeFile, tuning: Tuning, study: optuna.Study) -> dic
     result = f"trial {study.best_trial.number}, worth {study.best_value:.5f} an era"
     file.write(winner, result)
     typer.echo(f"best: {result} by {tuning.references}")
-    typer.echo(tuning.verdict(study))
-    typer.echo(f"wrote {file.path}; train it with `bot retrain --recipe {file.name}`")
+    typer.echo(f"{tuning.verdict(study)}; pay is the plain mean, a trial's worth takes the spread of its folds off")
+    typer.echo(f"wrote {file.path}; `bot retrain --recipe {file.name}` trains it, and the gate decides")
     return {
         "recipe": file.name,
         "file": file.path,
