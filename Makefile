@@ -24,7 +24,7 @@ lint: .venv/ready
 	$(BIN)/lint-imports --no-cache
 
 unit: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 coverage: .venv/ready
 	$(BIN)/coverage run -m pytest -n 0 $(STRICT)

@@ -24,6 +24,12 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatabl
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the modules that take long: one that began last would leave the other cores idle at the end."""
+    long = {item.path for item in items if item.get_closest_marker("slow") or "integration" in item.path.parts}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch):
     """Keep the developer's own keys and settings out of every test."""
