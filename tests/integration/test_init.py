@@ -121,7 +121,8 @@ def test_the_happy_path_leaves_a_set_up_that_the_doctor_passes(installation, inb
         "NUMERAI_PUBLIC_ID": 0o600, "NUMERAI_SECRET_KEY": 0o600, "BOT_ALERT_URLS": 0o600,
     }  # fmt: skip
     assert exit_code(checks) == 0
-    assert [check.what for check in checks if check.verdict not in ("ok", "note")] == []
+    of_the_set_up = [check for check in checks if check.name not in ("disk", "memory")]  # the others are the machine's
+    assert [check.what for check in of_the_set_up if check.verdict not in ("ok", "note")] == []
 
 
 def test_each_wrong_answer_is_refused_at_once_and_asked_again(installation):
