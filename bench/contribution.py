@@ -14,9 +14,11 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from bot.cli.research.compare import show
 from bot.data.ingest import update
@@ -92,14 +94,22 @@ def recipes() -> list[Recipe]:
     ]
 
 
-def run(root: Path, seeds: int, world_seed: int) -> Comparison:
-    """Generate a world and compare the recipes on it."""
-    size = replace(SIZES["tiny"], train_eras=140, validation_eras=120, rows=(250, 250), signal=0.12)
-    generate(root / "world", size=size, seed=world_seed, benchmark_share=0.7, benchmark_noise=0.2)
+def run(root: Path, chosen: Sequence[Recipe], *, seeds: int, size: Mapping[str, Any], **world: float) -> Comparison:
+    """
+    Generate a world of 140 and 120 eras and compare recipes on it.
+
+    Args:
+        root: Empty folder.
+        chosen: The recipes.
+        seeds: Repetitions of each.
+        size: Values of the world's size that differ from those of `tiny`.
+        world: Options of :func:`bot.sandbox.world.generate.generate`.
+    """
+    whole = replace(SIZES["tiny"], train_eras=140, validation_eras=120, **size)
+    generate(root / "world", size=whole, **world)
     shutil.copytree(root / "world" / "v5.3", root / "state" / "data" / "v5.3")
     files = [root / "world" / "v5.3" / name for name in ("train.parquet", "validation.parquet")]
     update(root / "state" / "store", files, version="v5.3")
-    chosen = recipes()
     experiment = Experiment(
         state_dir=root / "state",
         data_version="v5.3",
@@ -122,7 +132,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
-        result = run(Path(folder), arguments.seeds, arguments.world)
+        size = {"rows": (250, 250), "signal": 0.12}
+        benchmark = {"benchmark_share": 0.7, "benchmark_noise": 0.2}
+        result = run(Path(folder), recipes(), seeds=arguments.seeds, size=size, seed=arguments.world, **benchmark)
     show(result)
     if arguments.json:
         arguments.json.write_text(json.dumps(plain(asdict(result)), indent=1), encoding="utf-8")

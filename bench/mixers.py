@@ -11,20 +11,16 @@ are those of small worlds. Rows per second of the bodies at full width: ``cpu_ep
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
 from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from contribution import HISTORY, TARGET, sized
+from contribution import HISTORY, run, sized
 
 from bot.cli.research.compare import show
-from bot.data.ingest import update
-from bot.research.experiment import Experiment, plain
-from bot.research.recipe_comparison import Comparison, compare
-from bot.sandbox.world.generate import generate
+from bot.research.experiment import plain
 from bot.sandbox.world.schema import SIZES
 from bot.training.recipes import STANDARD, Recipe
 
@@ -40,30 +36,6 @@ def recipe(mixing: str) -> Recipe:
     return replace(whole, name=mixing, members=(replace(mixer, options=replace(mixer.options, network=network)),))
 
 
-def run(root: Path, options: argparse.Namespace) -> Comparison:
-    """Generate a world and compare the bodies on it."""
-    size = replace(
-        SIZES["tiny"], train_eras=140, validation_eras=120, rows=(options.rows, options.rows), factors=options.factors
-    )
-    generate(root / "world", size=size, seed=options.world, persistence=options.persistence)
-    shutil.copytree(root / "world" / "v5.3", root / "state" / "data" / "v5.3")
-    files = [root / "world" / "v5.3" / name for name in ("train.parquet", "validation.parquet")]
-    update(root / "state" / "store", files, version="v5.3")
-    chosen = [recipe(mixing) for mixing in BODIES]
-    experiment = Experiment(
-        state_dir=root / "state",
-        data_version="v5.3",
-        feature_set="small",
-        target=TARGET,
-        recipe=chosen[0],
-        eras=None,
-        every=1,
-        chunk=125,
-        device="cpu",
-    )
-    return compare(experiment, chosen, seeds=options.seeds)
-
-
 def main() -> None:
     """Compare, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -75,7 +47,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
-        result = run(Path(folder), options)
+        size = {"rows": (options.rows, options.rows), "factors": options.factors}
+        chosen = [recipe(mixing) for mixing in BODIES]
+        result = run(
+            Path(folder), chosen, seeds=options.seeds, size=size, seed=options.world, persistence=options.persistence
+        )
     show(result)
     if options.json:
         options.json.write_text(json.dumps(plain(asdict(result)), indent=1), encoding="utf-8")

@@ -27,7 +27,12 @@ from models.network.network_config import NetworkConfig
 
 TARGET, HISTORY = "target_ender_60", ("target_ender_20", "target_ender_60")
 EMBARGO, LOOKBACK, EPOCHS, BATCH = 16, 16, 2, 512
+"""Eras between training and hold-out, as for a 60D target in the bot; steps of the history and epochs of the recipe `demo`; rows of
+a step, which notebooks choose."""
+
 TREES = {"learning_rate": 0.01, "max_depth": 5, "num_leaves": 31, "colsample_bytree": 0.1}
+"""Parameters of Numerai's example notebook, as in the bot's preset `small`."""
+
 MEMBERS = ("tsmixer", "gbm", "ridge")
 
 Table = dict[str, np.ndarray]
@@ -49,7 +54,7 @@ def features_of(folder: Path) -> tuple[list[str], list[list[int]]]:
 
 
 def returns_by_era(frame: pd.DataFrame, features: list[str]) -> Table:
-    """Return the correlation of every feature with each history target, by era; 0 where a target is not resolved."""
+    """Return the correlation of every feature with each history target, by era; 0 where it is not resolved. Shape ``(F, 2)`` each."""
     found = {}
     for era, rows in frame.groupby("era"):
         x = rows[features].astype(np.float32)
@@ -77,7 +82,7 @@ def histories(frame: pd.DataFrame, features: list[str], groups: list[list[int]],
 
 
 def fit_network(x: np.ndarray, history: np.ndarray, y: np.ndarray, groups: list[list[int]]) -> Network:
-    """Train the demo recipe's network row by row."""
+    """Train the demo recipe's network on rows ``(n, F)``, their histories ``(n, lookback, channels)`` and targets ``(n,)``."""
     torch.manual_seed(1)
     config = NetworkConfig(
         features=x.shape[1], targets=(TARGET,), lookback=LOOKBACK, groups=tuple(map(tuple, groups)),
@@ -108,7 +113,7 @@ def fit(frame: pd.DataFrame, features: list[str], groups: list[list[int]], histo
 
 
 def predict(models: dict, rows: pd.DataFrame, features: list[str], history: np.ndarray) -> pd.DataFrame:
-    """Return the predictions of all members, and of their ensemble."""
+    """Return the predictions of all members, and of their ensemble: a column each, a line a row of *rows*."""
     x = rows[features]
     with torch.no_grad():
         logits = models["tsmixer"].from_history(torch.tensor(x.to_numpy()), None, torch.from_numpy(history))[:, 0]

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypedDict
 
 from bot.doctor.checks import Check
 from bot.findings import Finding
+from bot.hosted.export import Export
+from bot.hosted.upload import Hosting
 from bot.judging.evaluation_file import CorrSummary
 from bot.live.live_scores import LiveRound
 from bot.live.sync import Calibration
@@ -662,6 +664,21 @@ class Pack(TypedDict):
     signed_by: str
 
 
+class NumeraiModel(TypedDict):
+    """
+    The pickle of an artifact, and the slot that Numerai runs with it.
+
+    Attributes:
+        export: The pickle.
+        hosting: The slot; ``null`` without `--upload`.
+        next: Steps that are left to a person, a sentence each.
+    """
+
+    export: Export
+    hosting: Hosting | None
+    next: list[str]
+
+
 class SigningKey(TypedDict):
     """
     The new key.
@@ -894,6 +911,7 @@ ANSWERS: Mapping[str, type[Any]] = {
     "pack": Pack,
     "pack --new-key": SigningKey,
     "unpack": Unpack,
+    "export numerai-model": NumeraiModel,
     "data export": DataExport,
     "evaluate": Evaluate,
     "evaluate compare": Compare,
@@ -912,6 +930,5 @@ OTHERWISE = {
     "recipes schema": "prints a JSON schema",
     "recipes show": "prints the keys of a recipe file",
     "status": "prints the overview, or everything that is kept of a round",
-    "export numerai-model": "prints a receipt",
 }
 """What other commands print."""

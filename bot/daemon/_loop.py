@@ -72,6 +72,9 @@ BRISK_S = 3.0
 NEXT_FALLBACK = "the bot keeps trying; after two such ends the next fallback fills the slot. The log has the place."
 """Body of the alert of an attempt that crashed or hung."""
 
+SHARED = {"last round": "the last round", "earlier upload": "an earlier upload"}
+"""Names of fallbacks that are not the slot's own, as alerts write them."""
+
 CLOSED_BY_SUCCESS = ("round", "account", "numerai", "attempt", "loop", "restart")
 """Alerts that a confirmed round closes."""
 
@@ -369,9 +372,9 @@ class Daemon:
         filled = {
             slot: self.ledger.filled_by(current.number, slot) for one in self.accounts for slot in one.slots or ()
         }
-        lower = [f"{slot} by its {name}" for slot, name in filled.items() if name != "champion"]
+        lower = [f"{slot} by {SHARED.get(name, f'its {name}')}" for slot, name in filled.items() if name != "champion"]
         if lower:
-            title = f"round {current.number}: {', '.join(lower).replace('its last', 'the last').replace('its earlier', 'an earlier')}"
+            title = f"round {current.number}: {', '.join(lower)}"
             reasons = (
                 f"{slot}: {self.ledger.passed_over(current.number, slot)}"
                 for slot, name in filled.items()

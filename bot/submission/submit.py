@@ -41,6 +41,7 @@ from bot.submission.live_fetch import LiveFiles, ProvenLiveFile
 from bot.submission.submission_file import OfficialValidation, read_submission, render
 from bot.system.file_names import file_name
 from bot.system.files import publish, rename, state_error
+from bot.system.kill_points import kill_point
 from bot.system.redaction import redact
 from bot.tournament.client import NumeraiClient
 from bot.tournament.rounds import Round
@@ -168,7 +169,9 @@ class Submitter:
         self._intend(draft)  # step 8
         self._deliver(attempt, draft.entry, draft.content, force=attempt.force)  # steps 8 to 10
         entry = self._entry(attempt) or draft.entry
-        if entry.csv_sha256 != draft.entry.csv_sha256:  # another run's file stays; these gates are not about it
+        if entry.csv_sha256 != draft.entry.csv_sha256:  # another run's file stays; report and gates are not about it
+            with kill_point("submit.discard_report"):
+                (attempt.slot_folder / "report.json").unlink(missing_ok=True)
             return self._receipt(attempt, "confirmed")
         self._report(draft, entry, attempt)
         return self._receipt(attempt, "confirmed", draft.findings)

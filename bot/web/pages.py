@@ -49,7 +49,7 @@ MOST_OTHERS = 60
 
 WITH_FORM = {
     "Content-Security-Policy": SECURITY["Content-Security-Policy"].replace("form-action 'none'", "form-action 'self'"),
-    # With no-referrer a browser sends no origin, by which an order of another site is told from one of the page.
+    # With no-referrer a browser sends no origin, which tells an order of another site from one of the page.
     "Referrer-Policy": "same-origin",
 }
 """Headers of a page that may send a form to the bot."""

@@ -150,7 +150,7 @@ def test_presigned_url_that_expires_is_replaced(client, tmp_path):
 
 
 def test_server_without_ranges_is_told(client, tmp_path):
-    """A server that ignores ranges is told apart from one that fails."""
+    """A server that ignores ranges and one that fails give different errors."""
     client.faults.add(Fault(operation="GET", kind="ignore_range", times=99))
 
     with pytest.raises(NoRanges, match="does not answer ranges"):

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from numerapi.utils import is_valid_uuid
 
+from bot.cli.json_answers import ANSWERS
 from bot.errors import BadConfig, BadCredentials, OperatorNeeded, RefuseToSubmit, RetryLater
 from bot.hosted.export import Agreement, Checked, Export
 from bot.hosted.upload import AGAIN, Uploader, _option, find_runtime, upload_name
@@ -30,6 +31,7 @@ from bot.serving.artifacts import ArtifactStore
 from bot.system.kill_points import listening
 from bot.tournament.client import NumeraiClient
 from tests.harness.installation import FIRST_ROUND, LIMIT_S, OPENED, SLOT
+from tests.harness.json_types import differences
 
 HOSTED = "sandbox_hosted"
 MODEL = "5a9db0c5-0000-4000-8000-00000000000b"
@@ -510,9 +512,11 @@ def test_the_whole_of_it(bot):
     looked = json.loads(bot.bot("status", "--json").stdout)["hosted"]
     second = bot.export(*UPLOAD, "--artifact", other.id, "--json")
     about = json.loads(second.stdout)
+    wrong = list(differences(about, ANSWERS["export numerai-model"]))
     after = json.loads(bot.bot("status", "--json").stdout)["hosted"]
 
     assert first.returncode == 0, first.stderr
+    assert wrong == []
     assert f"uploaded as pickle {hosted.id} for Python 3." in first.stdout
     assert f"{HOSTED} runs pickle {hosted.id}, as Numerai confirms" in first.stdout
     assert f"hosted    {HOSTED}: runs, artifact {champion.id}, pickle {hosted.id}, since" in shown

@@ -144,6 +144,7 @@ def test_another_runs_file_keeps_its_author_open(installation, sandbox):
     assert before.sha256[:12] in result.stdout
     assert before.filename in result.stdout.replace("\n", "").replace("│", "").replace(" ", "")
     assert "gate" not in result.stdout
+    assert not list((installation.state / "rounds").rglob("report.json"))
 
 
 def test_foreign_submission_is_respected(installation, sandbox):

@@ -110,7 +110,7 @@ def drifted(season: Season) -> None:
 
 
 def missed(season: Season) -> None:
-    """Without a model, with a backup that fails and an alert service that is down, a round is missed; then all is mended."""
+    """Without a model, with a backup that fails and an alert service that is down, a round is missed; then all is fixed."""
     state, hidden = season.installation.state, season.installation.root / "hidden"
     shutil.move(state / "artifacts", hidden)
     shutil.rmtree(state / "backups", ignore_errors=True)

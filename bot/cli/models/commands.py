@@ -266,7 +266,10 @@ def numerai_model(
         raise typer.BadParameter("--upload uploads only what was checked: leave out --no-check")
     with needs_training_packages("export a model"):
         from bot.cli.models.export import export_pickle
-    export_pickle(
-        slot=slot, artifact=artifact, recipe=recipe, output=output, check=check, python=python, account=account or None,
-        upload=upload, wait_s=60 * wait, as_json=as_json,
+    answer(
+        lambda: export_pickle(
+            slot=slot, artifact=artifact, recipe=recipe, output=output, check=check, python=python, account=account or None,
+            upload=upload, wait_s=60 * wait,
+        ),
+        as_json=as_json,
     )  # fmt: skip

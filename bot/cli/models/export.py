@@ -1,9 +1,7 @@
 """`bot export numerai-model`: a champion as a pickle that Numerai runs itself."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +9,8 @@ import typer
 from rich.table import Table
 
 from bot import assembly
-from bot.cli.console import console, training_bar
+from bot.cli.answer import Answer
+from bot.cli.console import console, kept_bar, print_table
 from bot.errors import BadConfig
 from bot.hosted.export import Export, export, refuse_filled
 from bot.hosted.upload import Hosting, Runtime, Uploader, find_runtime
@@ -35,10 +34,9 @@ def export_pickle(
     account: str | None,
     upload: bool,
     wait_s: float,
-    as_json: bool,
-) -> None:
+) -> Answer:
     """
-    Write the pickle, check it, upload it where *upload* says so, and print a receipt and the steps that are left.
+    Write the pickle, check it, upload it where *upload* says so; print a receipt, and return it with the steps that are left.
 
     Args:
         slot: Model of the account that the pickle is meant for; refused where the bot submits to it.
@@ -50,7 +48,6 @@ def export_pickle(
         account: One of several accounts; ``None`` for the only one.
         upload: Let *slot* run the pickle.
         wait_s: Longest wait for Numerai's validation in seconds.
-        as_json: Print one JSON object.
     """
     settings = load_settings()
     logs.configure(log_format=settings.log_format, secrets=settings.secrets)
@@ -81,7 +78,9 @@ def export_pickle(
     if slot and runtime:
         hosting = _upload(settings, client, runtime, made, slot, account=account or "", wait_s=wait_s)
     left = () if hosting else tuple(_next_steps(made, slot, replaced, () if slot else filled))
-    _show(made, hosting, left, as_json=as_json)
+    _show_receipt(made)
+    lines = tuple(_hosting_lines(hosting)) if hosting else left
+    return Answer(lines=(made.path, *lines), content={"export": made, "hosting": hosting, "next": left})
 
 
 def _chosen(settings: Settings, artifact: str | None, recipe: str | None) -> Artifact:
@@ -89,16 +88,6 @@ def _chosen(settings: Settings, artifact: str | None, recipe: str | None) -> Art
     if artifact:
         return store.open(store.find(artifact))
     return store.open(store.champions(recipe or assembly.recipes_in_use(settings)[0])[0])
-
-
-def _show(made: Export, hosting: Hosting | None, left: Sequence[str], *, as_json: bool) -> None:
-    if as_json:
-        content = {"export": asdict(made), "hosting": asdict(hosting) if hosting else None, "next": list(left)}
-        typer.echo(json.dumps(content, indent=1))
-        return
-    _show_receipt(made)
-    for line in _hosting_lines(hosting) if hosting else left:
-        typer.echo(line)
 
 
 def _upload(
@@ -115,7 +104,7 @@ def _upload(
     with (
         state_lock(settings.state_dir, "hosted"),
         closing(HostedRecord(settings.ledger_path)) as record,
-        training_bar() as report_progress,
+        kept_bar(settings.state_dir, "export") as report_progress,
     ):
         uploader = Uploader(
             client=client,
@@ -170,8 +159,7 @@ def _show_receipt(made: Export) -> None:
         table.add_row("ranks", f"{same}; rank correlation {ranks.correlation:.9f}")
         if checked.remark:
             table.add_row("remark", checked.remark)
-    console().print(table)
-    typer.echo(made.path)
+    print_table(console(), table)
 
 
 def _next_steps(made: Export, slot: str | None, replaced: str | None, filled: tuple[str, ...]) -> Iterator[str]:

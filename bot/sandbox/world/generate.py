@@ -207,8 +207,8 @@ def generate(
         size: ``tiny``, ``small``, ``full``, or a ``WorldSize``.
         seed: Seed; the same seed gives the same files.
         persistence: Share of the factor returns' variance that lasts from week to week. At 0, past factor returns
-            predict nothing. The default is what real scores imply: a fixed model's CORR has an autocorrelation of .07
-            to .10 at a lag of four weeks, at which 20-day returns no longer overlap, and a standard deviation of .018
+            predict nothing. The default is what real scores imply: a published model's CORR on v4 and v5.3 has an autocorrelation of
+            .07 to .10 at a lag of four weeks, at which 20-day returns no longer overlap, and a standard deviation of .018
             to .025, of which samples of 5,500 rows explain .0135. So .14 to .16 of the rest lasts.
         benchmark_share: Share of the features whose lasting part benchmark and meta model predict. At 1 they predict all of
             the lasting signal; below, a part of it is left for other models.

@@ -63,6 +63,11 @@ class ArtifactFiles:
         made = self.made_at
         return self.id[:10] if made is None else f"{made.day} {made:%b %Y}"
 
+    def age(self, now: datetime) -> int | None:
+        """Return its age in days; ``None`` where the manifest has no time."""
+        made = self.made_at
+        return None if made is None else max((now - made).days, 0)
+
     def summary(self, figure: str) -> float | None:
         """Return a figure of the ensemble's CORR, such as ``mean``; ``None`` for an adopted artifact, which has no scores."""
         scores = self.manifest.get("scores")

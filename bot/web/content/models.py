@@ -48,9 +48,8 @@ def _card(one: ArtifactFiles, champion: str | None, now: datetime) -> Card:
     promoted = bool(decided.get("promote"))
     series = one.series("corr")
     about = f"cumulative CORR of {len(series)} eras of the hold-out"
-    made = one.made_at
     return {
-        "id": one.id, "recipe": one.recipe, "day": one.day, "age": None if made is None else max((now - made).days, 0),
+        "id": one.id, "recipe": one.recipe, "day": one.day, "age": one.age(now),
         "corr": one.summary("mean"), "sharpe": one.summary("sharpe"), "eras": len(series), "champion": one.id == champion,
         "verdict": "champion" if one.id == champion else "promoted" if promoted else "not promoted",
         "reason": decided.get("reason", ""), "line": sparkline(series, about), "version": one.manifest.get("data_version", ""),

@@ -1,13 +1,11 @@
 """The page "Now" in a few seconds of reading: is this round in, how the last rounds went, and which champions fill them."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bot.serving.artifacts import MANIFEST
-from bot.serving.names import ENSEMBLE
+from bot.web.content.artifact_files import ArtifactFiles
 
 STRIP = 20
 """Rounds of a slot's strip."""
@@ -70,20 +68,9 @@ def newest_rows(about: Mapping[str, Any]) -> list[Row]:
 def champions_now(state_dir: Path, champions: Mapping[str, str], now: datetime) -> Iterator[dict[str, Any]]:
     """Yield each recipe's champion by day, age and score; the id is left for small print."""
     for recipe, identity in champions.items():
-        made, mean = None, None
-        try:
-            manifest = json.loads((state_dir / "artifacts" / identity / MANIFEST).read_text(encoding="utf-8"))
-            made = datetime.fromisoformat(manifest["created_at"])
-            mean = manifest["scores"].get(ENSEMBLE, {}).get("mean")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            pass  # an older artifact, or one that was adopted and has no scores
-        yield {
-            "recipe": recipe,
-            "id": identity,
-            "day": f"{made.day} {made:%b %Y}" if made else identity[:10],
-            "age": None if made is None else max((now - made).days, 0),
-            "corr": mean,
-        }
+        folder = state_dir / "artifacts" / identity
+        one = ArtifactFiles.read(folder) or ArtifactFiles(id=identity, manifest={})
+        yield {"recipe": recipe, "id": identity, "day": one.day, "age": one.age(now), "corr": one.summary("mean")}
 
 
 def _cell(row: Row) -> dict[str, Any]:

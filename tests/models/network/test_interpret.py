@@ -96,7 +96,7 @@ def test_weights_cost_no_second_copy(tmp_path):
 
 
 def test_file_without_its_weights_is_refused(tmp_path):
-    """A file of an older export is told from one that can be looked into."""
+    """A file of an older export, without a record of its weights, is refused."""
     value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
     other = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
     graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "old", [value], [other])
