@@ -127,7 +127,8 @@ class Outbox(Database):
         """
         Keep a place in the queue for exactly these services; nothing waits for any other.
 
-        A new service begins after the last message that any service took.
+        A new service begins after the last message that any service took. Where there was no service before, it gets no
+        message of a problem that is over.
 
         Args:
             services: Names of the services that are configured; they must not contain a secret.
@@ -136,6 +137,10 @@ class Outbox(Database):
         if known == set(services):
             return
         with self._transaction():
+            if not known:
+                self._db.execute(
+                    "DELETE FROM message WHERE sent_at IS NULL AND trouble NOT IN (SELECT name FROM trouble)"
+                )
             for name in known - set(services):
                 self._db.execute("DELETE FROM service WHERE name = ?", (name,))
             for name in set(services) - known:

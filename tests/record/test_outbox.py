@@ -102,6 +102,18 @@ def test_a_new_service_gets_no_old_news(outbox):
     assert sent(outbox, "third") == [("alert", "full")]
 
 
+def test_a_first_service_gets_only_problems_that_last(tmp_path):
+    """Where no service was configured before, an alert that is over is not sent, nor its recovery."""
+    outbox = Outbox(tmp_path / "ledger.sqlite")
+    outbox.alert("round 7", "missed", "", at=NOW)
+    outbox.resolve("round 7", "confirmed", at=NOW)
+    outbox.alert("state", "full", "", at=NOW)
+    outbox.register(["first"])
+    outbox.resolve("state", "there is room", at=NOW)
+
+    assert sent(outbox, "first") == [("alert", "full"), ("recovery", "over: full")]
+
+
 @pytest.mark.parametrize(
     "step", [timedelta(hours=2), timedelta(hours=-2), timedelta(days=30), timedelta(days=-30)], ids=str
 )
@@ -172,6 +184,7 @@ def test_messages_of_an_earlier_bot_are_sent(tmp_path):
             " ('round', 'alert', ?, '', '2026-11-24', '2099-01-01', 9, ?)",
             [("sent", "2026-11-24"), ("not sent", None)],
         )
+        database.execute("INSERT INTO trouble (name, since, title) VALUES ('round', '2026-11-24', 'not sent')")
         database.execute("PRAGMA user_version = 7")
         database.commit()
     outbox = Outbox(path)
