@@ -5,14 +5,13 @@ Below the command line, only this module, :mod:`bot.daemon.wiring` and the docto
 """
 
 import os
-from collections.abc import Collection, Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import structlog
 
-from bot.errors import ArtifactInvalid, BadConfig, NoChampion
+from bot.errors import ArtifactInvalid, BadConfig, NoChampion, suggestion
 from bot.record.diagnostics import DiagnosticsRecord, champions_to_diagnose
 from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
@@ -128,7 +127,7 @@ def match_slots(settings: Settings, client: NumeraiClient) -> dict[str, Slot | B
         name: Slot(name=name, model_id=models[name], recipe=recipe)
         if name in models
         else BadConfig(
-            f"slot {name!r} is not a model of this account; its models: {_listed(models)}{_near(name, models)}"
+            f"slot {name!r} is not a model of this account; its models: {_listed(models)}{suggestion(name, models)}"
         )
         for name, recipe in wanted.items()
     }
@@ -193,10 +192,6 @@ def announce(pins: Sequence[Pin]) -> Sequence[Pin]:
 def versions(pins: Iterable[Pin]) -> tuple[str, ...]:
     """Return the data versions that rounds are scored with or recipes train on, each once."""
     return tuple(dict.fromkeys(chain.from_iterable((pin.in_use, pin.to_train) for pin in pins)))
-
-
-def _near(name: str, models: Collection[str]) -> str:
-    return next((f"; did you mean {one}?" for one in get_close_matches(name, models, n=1)), "")
 
 
 def _listed(models: dict[str, str]) -> str:

@@ -28,7 +28,7 @@ Errors that the bot raises, sorted by what has to happen next.
 Numbers are exit codes. A message is one line: the problem, its cause, and how to fix it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -156,3 +156,17 @@ class CannotSplit(OperatorNeeded):
 
 class NoChampion(OperatorNeeded):
     """No artifact of the recipe has been promoted yet."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name, ``; did you mean medium?``; empty where no known name is near."""
+    import difflib  # noqa: PLC0415 - only a message needs it
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def suggestion_or_all(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name: the nearest known name, or all of them, ``; known: a, b``."""
+    names = sorted(known)
+    return suggestion(name, names) or f"; known: {', '.join(names)}"

@@ -21,12 +21,12 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bot.errors import BadConfig
+from bot.errors import BadConfig, suggestion_or_all
 from bot.packing import public_keys
 from bot.system import redaction
 from bot.system.configuration.secret_files import is_key, read_key, secret_from_file
 from bot.system.configuration.setting_places import Place, place
-from bot.system.configuration.setting_sources import CONFIG_FILE, SECRETS, likely, read_settings
+from bot.system.configuration.setting_sources import CONFIG_FILE, SECRETS, read_settings
 from bot.tournament.columns import DEFAULT_DATA_VERSION, MAIN_TARGET, horizon, version_order
 from bot.training import recipe_file
 
@@ -555,7 +555,7 @@ def _reason(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails is a Ty
         return ": ".join((*map(str, item["loc"][1:]), message))
     # A setting of a few values is no secret; a value pasted into it by mistake is compared, and not repeated.
     allowed = get_args(Settings.model_fields[item["loc"][0]].annotation)
-    near = likely(str(item["input"]).lower(), allowed)
+    near = suggestion_or_all(str(item["input"]).lower(), allowed)
     return f"must be {' or '.join(allowed)}{near if 'mean' in near else ''}"
 
 

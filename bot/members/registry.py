@@ -5,7 +5,6 @@ A package adds a kind by an entry point of the group ``numerai_bot.members``, wh
 a :class:`Kind`.
 """
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -16,7 +15,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, v
 from pathlib import Path
 from typing import Any, Protocol
 
-from bot.errors import BadConfig, OperatorNeeded
+from bot.errors import BadConfig, OperatorNeeded, suggestion
 from bot.features.preprocess import Preprocess
 from bot.members.fitting import Device, Facts, FitJob
 from bot.members.member import Member, Unit
@@ -311,10 +310,7 @@ def find(name: str) -> Kind:
     installed = _installed()
     if name not in installed:
         known = names()
-        near = difflib.get_close_matches(name, known, n=1)
-        raise BadConfig(
-            f"kind {name!r} is unknown{f'; did you mean {near[0]}?' if near else ''}; kinds: {', '.join(known)}"
-        )
+        raise BadConfig(f"kind {name!r} is unknown{suggestion(name, known)}; kinds: {', '.join(known)}")
     try:
         kind: Kind = installed[name].load()
     except Exception as error:  # noqa: BLE001 - the code of another package may raise anything

@@ -1,6 +1,5 @@
 """Read the members of recipe files that name them in ``[weights]``, with one ``[network]`` and one preset ``gbm``."""
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -10,7 +9,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from bot.errors import BadConfig
+from bot.errors import BadConfig, suggestion
 from bot.members.member import Member
 from bot.members.network.options import NetworkOptions
 from bot.members.stored import named_members
@@ -71,8 +70,7 @@ def _network(base: NetworkOptions, changes: Mapping[str, Any]) -> NetworkOptions
     known = [one.name for one in fields(NetworkOptions)]
     for key in changes:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            raise BadConfig(f"network.{key} is unknown{f'; did you mean {near[0]}?' if near else ''}")
+            raise BadConfig(f"network.{key} is unknown{suggestion(key, known)}")
     try:
         text = json.dumps({**asdict(base), **changes}, default=str)
         return TypeAdapter(NetworkOptions).validate_json(text, strict=True)

@@ -26,7 +26,6 @@ A file may not have the name of a built-in recipe. Unknown keys, wrong types and
 Files that list members by ``[weights]``, ``[network]`` and ``gbm`` are read too, see ``_older_recipes``.
 """
 
-import difflib
 import json
 import re
 import tomllib
@@ -38,7 +37,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from bot.errors import BadConfig
+from bot.errors import BadConfig, suggestion, suggestion_or_all
 from bot.members import registry
 from bot.members.member import Member
 from bot.serving.names import DISTRIBUTIONS, ENSEMBLE, GOLDEN, HISTORY, PREPROCESS
@@ -109,7 +108,7 @@ def find(name: str, folder: Path = FOLDER) -> Recipe:
     if name in RECIPES:
         return RECIPES[name]
     raise BadConfig(
-        f"recipe {name!r} is unknown{_near(name, names(folder))}; known recipes: {', '.join(names(folder))}"
+        f"recipe {name!r} is unknown{suggestion(name, names(folder))}; known recipes: {', '.join(names(folder))}"
         f" (to add a recipe, write {folder}/NAME.toml)"
     )
 
@@ -294,12 +293,7 @@ def _table(content: dict[str, Any], name: str) -> dict[str, Any]:
 def _refuse_unknown(content: Iterable[str], known: Iterable[str], prefix: str) -> None:
     for key in content:
         if key not in (listed := list(known)):
-            raise BadConfig(f"{prefix}{key} is unknown{_near(key, listed)}")
-
-
-def _near(name: str, known: Any) -> str:  # noqa: ANN401 - any collection of names
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+            raise BadConfig(f"{prefix}{key} is unknown{suggestion_or_all(key, listed)}")
 
 
 def _refuse_problems(recipe: Recipe) -> None:

@@ -218,10 +218,14 @@ def test_empty_file_is_the_standard_under_another_name(tmp_path):
             r"members\.mine\.presett is unknown; did you mean preset",
         ),
         ('[members.mine]\nkind = "lightgbm"\npreset = "huge"', r"members\.mine\.preset = 'huge' is no preset"),
-        ('[members.mine]\nkind = "lightgbm"\nparams = { trees = 3 }', r"members\.mine\.params\.trees is unknown"),
+        (
+            '[members.mine]\nkind = "lightgbm"\nparams = { trees = 3 }',
+            r"members\.mine\.params\.trees is unknown; did you mean num_trees",
+        ),
+        ("num_treez = 3", r"num_treez is unknown; known: .*members"),
         (
             '[members.mine]\nkind = "lightgbm"\nparams = { num_trees = 0.5 }',
-            r"members\.mine\.params\.num_trees = 0\.5 must be a int",
+            r"members\.mine\.params\.num_trees = 0\.5 must be a whole number",
         ),
         ('[members.mine]\nkind = "tsmixer"\nnetwork = 3', r"members\.mine\.network must be a table"),
         (

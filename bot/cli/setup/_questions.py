@@ -1,12 +1,11 @@
 """Questions on a terminal: each answer is checked at once, and asked for again where it is wrong."""
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import TypeVar
 
 import typer
 
-from bot.errors import BadConfig
+from bot.errors import BadConfig, suggestion
 
 T = TypeVar("T")
 
@@ -51,8 +50,7 @@ def choose(title: str, options: Sequence[tuple[str, str]]) -> Callable[[str], st
             return answer
         if answer.isdigit() and 1 <= int(answer) <= len(names):
             return names[int(answer) - 1]
-        near = get_close_matches(answer, names, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; enter a number from 1 to {len(names)}, or a name"
+        hint = suggestion(answer, names) or f"; enter a number from 1 to {len(names)}, or a name"
         raise BadConfig(f"{answer or 'an empty answer'} is not in the list{hint}")
 
     return check

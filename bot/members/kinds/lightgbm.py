@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bot.errors import suggestion_or_all
 from bot.features.preprocess import Prepared, Preprocess
 from bot.members.fitting import Facts, FitJob
 from bot.members.limits import Limit
@@ -23,6 +24,10 @@ FILE = ".txt"
 _SHARE = Limit(low=0, high=1, open_low=True)
 _TREES, _LEAVES = Limit(low=1, high=100_000), Limit(low=2, high=131_072)
 """Ranges of the search; LightGBM refuses fewer or more leaves."""
+
+
+_IN_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+"""Types of parameters, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,13 +132,13 @@ class LightGBM(Kind):
         known = [one.name for one in fields(GbmOptions)]
         for name, value in options.params.items():
             if name not in known:
-                yield f"params.{name} is unknown; parameters: {', '.join(known)}"
+                yield f"params.{name} is unknown{suggestion_or_all(name, known)}"
                 continue
             default = getattr(PRESETS[options.preset], name)
             whole = isinstance(default, int) and not isinstance(default, bool)
             fits = isinstance(value, bool) if isinstance(default, bool) else isinstance(value, type(default))
             if (not fits and not (isinstance(default, float) and isinstance(value, int))) or (whole and value is True):
-                yield f"params.{name} = {value!r} must be a {type(default).__name__}, such as {default!r}"
+                yield f"params.{name} = {value!r} must be {_IN_WORDS[type(default)]}, such as {default!r}"
 
     def needs(self, member: Member) -> Needs:
         """Return that a residual label needs the benchmark."""

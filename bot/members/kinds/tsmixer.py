@@ -26,7 +26,7 @@ FILE = ".onnx"
 FORWARD = 3.0
 """Rows that a network scores in the time in which it trains one."""
 
-EXPORT_S = 7.0
+EXPORT_S = 2.0
 """Seconds to export a network as ONNX and compare its scores."""
 
 LIBRARIES_BYTES = 900 << 20

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from bot.errors import BadConfig
+from bot.errors import BadConfig, suggestion_or_all
 
 CONFIG_FILE = Path("bot.toml")
 
@@ -111,21 +111,13 @@ def read_text(path: Path, name: str) -> str:
     return text
 
 
-def likely(name: str, known: Collection[str]) -> str:
-    """Return the end of a message about an unknown name: the nearest known one, or all of them."""
-    import difflib  # noqa: PLC0415 - only a message needs it
-
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
-
-
 def _of_environment() -> dict[str, str]:
     """Return the settings that variables hold; a typo must not leave a default in place."""
     known = {f"BOT_{name.upper()}": name for name in NAMES} | {name.upper(): name for name in KEY_NAMES}
     files = {f"{name}_FILE" for name in SECRETS}
     for name in sorted(os.environ):
         if name.upper().startswith("BOT_") and name.upper() not in known.keys() | files:
-            hint = likely(name.upper(), [one for one in known.keys() | files if one.startswith("BOT_")])
+            hint = suggestion_or_all(name.upper(), [one for one in known.keys() | files if one.startswith("BOT_")])
             raise BadConfig(f"the environment variable {name} is unknown{hint}")
     return {known[name]: value for name, value in variables().items() if name in known}
 
@@ -146,7 +138,9 @@ def file_settings() -> dict[str, Any]:
     known = (*NAMES, *KEY_NAMES)
     for key in content:
         if key not in known:
-            raise BadConfig(f"{CONFIG_FILE} key {key!r} is unknown{likely(key.lower().removeprefix('bot_'), known)}")
+            raise BadConfig(
+                f"{CONFIG_FILE} key {key!r} is unknown{suggestion_or_all(key.lower().removeprefix('bot_'), known)}"
+            )
         if "\0" in str(content[key]):
             raise BadConfig(f"{CONFIG_FILE} key {key!r} holds a NUL character")
     return {key: value for key, value in content.items() if not isinstance(value, str) or value.strip()}
