@@ -1,17 +1,17 @@
-"""Checks of this machine and of the state directory: disk, memory, models, ledger and history. No network."""
+"""Checks of this machine and of the state directory: disk, memory, models, ledger and history."""
 
 import importlib.util
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bot.assembly import open_artifacts, pins, resolve_recipe, slot_recipes, versions
+from bot.assembly import open_artifacts, pins, resolve_recipe, slot_recipes
 from bot.doctor.checks import Check, failure, guarded, note, ok, warning
-from bot.errors import ArtifactInvalid, BadConfig, BotError, NoChampion
+from bot.errors import ArtifactInvalid, BadConfig, BotError, NoChampion, OperatorNeeded
 from bot.history.published import history_path, read
 from bot.members.registry import missing_packages, needs_training
 from bot.record.ledger import Ledger
@@ -20,21 +20,28 @@ from bot.serving.scorer import Scorer
 from bot.serving.version_pin import Pin
 from bot.settings import Settings
 from bot.system.configuration.setting_places import place
-from bot.tournament.columns import version_order
+from bot.tournament.client import NumeraiClient
 from bot.training import recipe_file
 from bot.training.recipes import STARTER
-from bot.training.training_memory import available_memory, training_memory
+from bot.training.training_memory import available_memory
+
+if TYPE_CHECKING:
+    from bot.training.planning.retrain_forecast import Forecast
+
+    Plans = Mapping[str, Forecast | BotError]
 
 GIB = 1 << 30
 
 SCORING_BYTES = 600 << 20
 """Anonymous memory that a submission may take; `bench/live_path.py` holds it to this for 7,000 rows x 3,555 features."""
 
-VERSION_BYTES = 36 * 10**9
-"""v5.3 on disk at the end of 2026: 9.3 GB of parquet and an era store of 3,555 features and 40 targets a row."""
+KEPT_BYTES = 2 * GIB
+"""Free disk space for rounds, artifacts and logs beside the history."""
 
 
-def examine(settings: Settings, sound: tuple[str, ...], broken: frozenset[str]) -> Iterator[Check]:
+def examine(
+    settings: Settings, sound: tuple[str, ...], broken: frozenset[str], client: NumeraiClient | None
+) -> Iterator[Check]:
     """
     Yield the checks of this machine and of the state directory; nothing is changed.
 
@@ -44,20 +51,22 @@ def examine(settings: Settings, sound: tuple[str, ...], broken: frozenset[str]) 
         settings: The settings.
         sound: Recipes in use whose files can be read.
         broken: Those of them whose feature set does not exist.
+        client: Client that knows the sizes of files; ``None`` assumes them.
     """
     state = list(guarded("state", partial(_state, settings), f"make the folder of {place('state_dir')} writable"))
     yield from state
     if any(check.verdict == "failure" for check in state):
         yield note("not checked", "disk, memory, ledger, champions and history: they need the state directory")
         return
-    yield from guarded("disk", partial(_disk, settings), f"make room, or move {place('state_dir')}")
-    plannable = tuple(name for name in sound if name not in broken)
-    yield from guarded("memory", partial(_memory, settings, plannable), f"choose a smaller {place('feature_set')}")
+    plans = _plans(settings, tuple(name for name in sound if name not in broken), client)
+    yield from guarded("disk", partial(_disk, settings, plans), f"make room, or move {place('state_dir')}")
+    yield from guarded("memory", partial(_memory, plans), f"choose a smaller {place('feature_set')}")
     yield from guarded("training", partial(_packages, sound), "install numerai-bot[train] where models are trained")
-    for recipe in plannable:
-        yield from guarded(
-            f"retrain {recipe}", partial(_next_retrain, settings, recipe), "see `bot retrain --plan` for its stages"
-        )
+    for recipe, plan in plans.items():
+        if isinstance(plan, BotError):  # rounds are submitted without a retrain
+            yield warning(f"retrain {recipe}", str(plan), "change the recipe before the next retrain")
+        else:
+            yield ok(f"retrain {recipe}", plan.line)
     yield from guarded("ledger", partial(_ledger, settings), "restore it from a backup, or upgrade the bot")
     for recipe in slot_recipes(settings):
         if recipe in sound:
@@ -104,22 +113,49 @@ def holder_of(lock: Path) -> str | None:
     return next((row[4] for row in rows if row[1] == "FLOCK" and row[5].rpartition(":")[2] == str(inode)), None)
 
 
-def _disk(settings: Settings) -> Iterator[Check]:
+def _plans(settings: Settings, names: tuple[str, ...], client: NumeraiClient | None) -> "Plans":
+    """Return the plan of each recipe's next retrain, or why there is none; empty on a machine that does not train."""
+    if _absent_packages():
+        return {}
+    # Imported here: a machine that only submits has no libraries for it.
+    from bot.training.planning.retrain_forecast import Forecast  # noqa: PLC0415
+
+    artifacts, plans = open_artifacts(settings), dict[str, Forecast | BotError]()
+    for name in names:
+        try:
+            recipe = recipe_file.find(name)
+            if not needs_training(recipe.members) or any(missing_packages(recipe.members)):
+                continue
+            (pin,) = pins(settings, [name])
+            plan = resolve_recipe(settings, recipe, data_version=pin.to_train)
+            make = partial(Forecast.of, plan, settings.state_dir, artifacts, device=settings.device, measures=False)
+            try:
+                plans[name] = make(client=client)
+            except OperatorNeeded:  # a data version that is not offered has a check of its own
+                plans[name] = make(client=None)
+        except BotError as error:
+            plans[name] = error
+    return plans
+
+
+def _disk(settings: Settings, plans: "Plans") -> Iterator[Check]:
     existing = _existing(settings.state_dir)
     free = shutil.disk_usage(existing).free
-    stored = (settings.state_dir / "store").is_dir()
-    needed = 2 * GIB if stored else VERSION_BYTES
+    added = max(
+        (sum(one.disk for one in plan.stages) for plan in plans.values() if not isinstance(plan, BotError)), default=0
+    )
+    needed = added + KEPT_BYTES
     finding = f"{free / GIB:.1f} GiB free in {existing}, {needed / GIB:.1f} needed"
     if free < SCORING_BYTES:
         yield failure("disk", BadConfig(f"{finding}: not even a round fits"), "make room now")
     elif free < needed:
-        purpose = "keep" if stored else "build"
+        purpose = "build" if added else "keep"
         yield warning("disk", f"{finding} to {purpose} the history", "make room before `bot retrain`")
     else:
         yield ok("disk", finding)
 
 
-def _memory(settings: Settings, names: tuple[str, ...]) -> Iterator[Check]:
+def _memory(plans: "Plans") -> Iterator[Check]:
     free = available_memory()
     if free < SCORING_BYTES:
         yield failure(
@@ -128,41 +164,22 @@ def _memory(settings: Settings, names: tuple[str, ...]) -> Iterator[Check]:
             "give the bot at least 1 GiB",
         )
         return
-    if not names:
+    stages = [
+        (stage.memory, f"{stage.name} of recipe {name}")
+        for name, plan in plans.items()
+        if not isinstance(plan, BotError)
+        for stage in plan.stages
+    ]
+    needed, stage = max(stages, default=(0, ""))
+    if not needed:
+        yield ok("memory", f"{free / GIB:.1f} GiB; no member is trained here")
         return
-    newest = max(versions(pins(settings, names)), key=version_order)
-    plans = [resolve_recipe(settings, recipe_file.find(name), data_version=newest) for name in names]
-    models = [one for plan in plans for one in training_memory(plan, settings.state_dir / "data" / newest)]
-    if not models:
-        yield ok("memory", f"{free / GIB:.1f} GiB; no member is trained")
-        return
-    largest = max(models, key=attrgetter("bytes", "description"))
-    finding = f"{free / GIB:.1f} GiB; {largest.description} takes about {largest.bytes / GIB:.1f}"
-    if free < largest.bytes:
+    finding = f"{free / GIB:.1f} GiB; {stage} takes about {needed / GIB:.1f}"
+    if free < needed:
         fix = f'train on fewer eras (recipe key "every"), or choose a smaller {place("feature_set")}'
         yield warning("memory", finding, fix)
     else:
         yield ok("memory", finding)
-
-
-def _next_retrain(settings: Settings, recipe: str) -> Iterator[Check]:
-    """Yield time and memory of a recipe's next retrain; a machine that does not train has none."""
-    name, found = f"retrain {recipe}", recipe_file.find(recipe)
-    if _absent_packages() or not needs_training(found.members) or any(missing_packages(found.members)):
-        return
-    # Imported here: a machine that only submits has no libraries for it.
-    from bot.training.planning.retrain_forecast import Forecast  # noqa: PLC0415
-
-    (pin,) = pins(settings, [recipe])
-    plan = resolve_recipe(settings, found, data_version=pin.to_train)
-    try:
-        forecast = Forecast.of(
-            plan, settings.state_dir, open_artifacts(settings), None, device=settings.device, measures=False
-        )
-    except BotError as error:  # rounds are submitted without a retrain
-        yield warning(name, str(error), "change the recipe before the next retrain")
-    else:
-        yield ok(name, forecast.line)
 
 
 def _packages(names: tuple[str, ...]) -> Iterator[Check]:

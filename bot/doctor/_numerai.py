@@ -7,6 +7,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from bot.assembly import match_slots, pins, resolve_recipe, slot_recipes, versions
+from bot.doctor._setup import key_places
 from bot.doctor.checks import Check, failure, guarded, named, note, ok, warning
 from bot.doctor.keys import LENGTHS, NEEDED
 from bot.errors import BadConfig, BadCredentials, BotError, RoundNotOpen, StorageUnavailable
@@ -24,27 +25,36 @@ SKEW_S = 30.0
 """Seconds of difference to the server's clock over which to warn; the bot itself uses the server's time."""
 
 
-def examine(
-    settings: Settings,
-    open_client: Callable[[Settings], NumeraiClient],
-    sound: tuple[str, ...],
-    locked_out: frozenset[str],
-) -> Iterator[Check]:
-    """
-    Yield the checks that need Numerai; when it does not answer the first, the others are left out.
-
-    Args:
-        settings: The settings.
-        open_client: Opens a client with the key of such settings.
-        sound: Recipes in use whose files can be read.
-        locked_out: Names of the failed checks of keys: nothing is asked for these accounts.
-    """
+def connect(settings: Settings, open_client: Callable[[Settings], NumeraiClient]) -> NumeraiClient | BotError:
+    """Return a client without a key, or the error where Numerai does not answer it."""
     # Rounds and files are public, and a wrong key must not hide their faults.
     client = open_client(settings.model_copy(update={"numerai_public_id": None, "numerai_secret_key": None}))
     try:
         client.datasets()
     except BotError as error:
-        yield failure("numerai", error, f"{_how_to_reach(settings)}; the checks after this need Numerai")
+        return error
+    return client
+
+
+def examine(
+    settings: Settings,
+    client: NumeraiClient | BotError,
+    open_client: Callable[[Settings], NumeraiClient],
+    sound: tuple[str, ...],
+    locked_out: frozenset[str],
+) -> Iterator[Check]:
+    """
+    Yield the checks that need Numerai; when it does not answer, the others are left out.
+
+    Args:
+        settings: The settings.
+        client: Result of :func:`connect`.
+        open_client: Opens a client with the key of such settings.
+        sound: Recipes in use whose files can be read.
+        locked_out: Names of the failed checks of keys: nothing is asked for these accounts.
+    """
+    if isinstance(client, BotError):
+        yield failure("numerai", client, f"{_how_to_reach(settings)}; the checks after this need Numerai")
         return
     yield from guarded("clock", partial(_clock, client), "start a time service such as chrony")
     yield from guarded("data", partial(_data, settings, client, sound), "wait until Numerai answers again")
@@ -67,22 +77,24 @@ def _how_to_reach(settings: Settings) -> str:
 def _account(settings: Settings, account: Account, open_client: Callable[[Settings], NumeraiClient]) -> Iterator[Check]:
     """Yield the checks of an account's key and slots; a key that is refused has no slots to check."""
     scopes, slots = named("scopes", account), named("slots", account)
-    client = open_client(settings)
-    found = list(guarded(scopes, partial(_scopes, client, scopes, settings), _how_to_renew(settings)))
+    client, renewal = open_client(settings), _how_to_renew(settings, account)
+    found = list(guarded(scopes, partial(_scopes, client, scopes, renewal), renewal))
     yield from found
     if not any(check.verdict == "failure" and "lacks" not in check.what for check in found):
         yield from guarded(slots, partial(_slots, settings, account, client), _how_to_choose(account))
 
 
-def _how_to_renew(settings: Settings) -> str:
-    """Return how to replace a key, and which half has an odd length."""
-    halves = (("public", settings.numerai_public_id), ("secret", settings.numerai_secret_key))
+def _how_to_renew(settings: Settings, account: Account) -> str:
+    """Return how to replace a key: where its halves are set, and which half has an odd length."""
+    places, halves = key_places(account), (settings.numerai_public_id, settings.numerai_secret_key)
     odd = [
-        f"the {name} half has {len(half.get_secret_value())} characters instead of {LENGTHS[name]}"
-        for name, half in halves
-        if half is not None and len(half.get_secret_value()) != LENGTHS[name]
+        f"{where} has {len(half.get_secret_value())} characters instead of {length}"
+        for where, half, length in zip(places, halves, LENGTHS.values(), strict=True)
+        if half is not None and len(half.get_secret_value()) != length
     ]
-    return f"copy the key again ({' and '.join(odd)})" if odd else "create a new key on numer.ai/account"
+    if odd:
+        return f"copy the key again: {' and '.join(odd)}"
+    return f"create a new key on numer.ai/account, and write it into {' and '.join(places)}"
 
 
 def _table(account: Account) -> str:
@@ -167,12 +179,10 @@ def _pay(settings: Settings, current: Round, sound: tuple[str, ...]) -> Iterator
         yield ok("pay", f"{formula}; trained on {' and '.join(targets)}")
 
 
-def _scopes(client: NumeraiClient, name: str, settings: Settings) -> Iterator[Check]:
+def _scopes(client: NumeraiClient, name: str, renewal: str) -> Iterator[Check]:
     scopes = client.scopes()
     if not scopes:
-        yield failure(
-            name, BadCredentials("the key has no scope, or is not one of this account"), _how_to_renew(settings)
-        )
+        yield failure(name, BadCredentials("the key has no scope, or is not one of this account"), renewal)
         return
     absent = sorted(NEEDED - scopes)
     if absent:

@@ -7,7 +7,6 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import closing
-from difflib import get_close_matches
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from bot.assembly import pins, recipes_in_use
 from bot.doctor.checks import Check, failure, guarded, named, note, ok, warning
 from bot.doctor.keys import mixed_up
-from bot.errors import BadConfig, BadCredentials, OperatorNeeded
+from bot.errors import BadConfig, BadCredentials, OperatorNeeded, suggestion
 from bot.features.feature_sets import FeatureMetadata, known_sets
 from bot.settings import Account, KeyFiles, Settings
 from bot.system.configuration.secret_files import OWN_FOLDER, SECRET_FOLDER, secret_path
@@ -53,6 +52,15 @@ def key_files(account: Account) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(there))
 
 
+def key_places(account: Account) -> tuple[str, str]:
+    """Return where the public and the secret half of an account's key are set, in the words of a message."""
+    if isinstance(account.key, KeyFiles):
+        table = f"[accounts.{account.name}] in bot.toml"
+        return f"public_id_file of {table}", f"secret_key_file of {table}"
+    public, secret = (str(place(half)) for half in KEY_NAMES)
+    return public, secret
+
+
 def _file_of(half: str) -> Path | None:
     """Return the file that holds half of the only account's key, which may be ``bot.toml`` itself."""
     in_toml = half.upper() not in variables() and half in file_settings()
@@ -70,10 +78,7 @@ def is_open_to_others(path: Path) -> bool:
 
 def _key(account: Account) -> Iterator[Check]:
     name = named("key", account)
-    if isinstance(account.key, KeyFiles):
-        key, where = account.key.read(), f"public_id_file and secret_key_file of [accounts.{account.name}] in bot.toml"
-    else:
-        key, where = account.key, " and ".join(str(place(one)) for one in KEY_NAMES)
+    key = account.key.read() if isinstance(account.key, KeyFiles) else account.key
     halves = {"NUMERAI_PUBLIC_ID": key.public_id, "NUMERAI_SECRET_KEY": key.secret_key}
     if absent := [half for half, value in halves.items() if value is None]:
         yield failure(
@@ -83,7 +88,7 @@ def _key(account: Account) -> Iterator[Check]:
         )
         return
     if problem := mixed_up(key):
-        yield failure(name, BadCredentials(problem), f"exchange them: {where}")
+        yield failure(name, BadCredentials(problem), f"exchange them: {' and '.join(key_places(account))}")
         return
     yield ok(name, "both halves are there")
     for path in filter(is_open_to_others, key_files(account)):
@@ -156,11 +161,11 @@ def _feature_set(settings: Settings, version_: str, wanted: str, where: str) -> 
         return
     else:
         known, source = known_sets(), "v5.3"
-    near = get_close_matches(wanted, known, n=1)
+    near = suggestion(wanted, known).removeprefix("; ")
     if not path.is_file() and not near:
         yield warning("features", f"{where}: {source} has no feature set {wanted!r}", f"use one of {', '.join(known)}")
         return
-    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+    hint = near or f"there are: {', '.join(known)}"
     yield failure(
         "features", BadConfig(f"{where}: feature set {wanted!r} is not in {source}; {hint}"), f"correct {where}"
     )

@@ -7,7 +7,7 @@ import stamina
 from bot import assembly
 from bot.doctor import _local, _numerai, _setup
 from bot.doctor.checks import Check, failure, note, ok
-from bot.errors import BadConfig
+from bot.errors import BadConfig, BotError
 from bot.settings import Settings, UnusableSettings, load_settings
 from bot.system.configuration.setting_places import place
 from bot.system.configuration.setting_sources import CONFIG_FILE
@@ -47,13 +47,15 @@ def _examine(settings: Settings) -> Iterator[Check]:
     yield from _setup.device(settings)
     yield from _setup.port(settings, _local.holder_of(settings.state_dir / "bot.lock"))
     yield from _setup.feature_sets(settings, sound)
-    yield from _local.examine(settings, sound, frozenset(_setup.without_features(settings, sound)))
     stamina.set_active(False)  # one try each, so that the result is there within seconds
     try:
+        answer = None if addresses else _numerai.connect(settings, open_quick_client)
+        sizes = None if isinstance(answer, BotError) else answer
+        yield from _local.examine(settings, sound, frozenset(_setup.without_features(settings, sound)), sizes)
         yield from _numerai.storage(settings, call_s=PATIENCE_S)
-        if not addresses:
+        if answer is not None:
             locked_out = frozenset(check.name for check in keys if check.verdict == "failure")
-            yield from _numerai.examine(settings, open_quick_client, sound, locked_out)
+            yield from _numerai.examine(settings, answer, open_quick_client, sound, locked_out)
     finally:
         stamina.set_active(True)
 

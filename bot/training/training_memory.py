@@ -2,11 +2,10 @@
 
 import ctypes
 import gc
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from bot.data.era_store import EraStore
 from bot.errors import OperatorNeeded
 from bot.features.feature_sets import FeatureMetadata
 from bot.members import registry
@@ -21,42 +20,23 @@ FEATURES = {"small": 42, "medium": 780, "all": 3_555}
 """Features of v5.3's sets, for an estimate before features.json is there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelMemory:
+def largest_fit(plan: ResolvedRecipe, state_dir: Path) -> int:
     """
-    The memory that fitting one model on the whole history takes.
-
-    Attributes:
-        member: Name of the model's owner.
-        bytes: Peak memory.
-        description: Member, recipe, features and eras, in words.
-    """
-
-    member: str
-    bytes: int
-    description: str
-
-
-def training_memory(plan: ResolvedRecipe, data: Path) -> Iterator[ModelMemory]:
-    """
-    Yield the memory of each model of a recipe that must be fitted.
+    Return the memory in bytes that the largest fit of a recipe takes, 0 where nothing is fitted.
 
     Args:
         plan: The recipe.
-        data: Folder of the data version, which may be empty.
+        state_dir: State directory. Rows and features are those of its newest store; without one those of v5.3.
     """
-    recipe = plan.recipe
-    rows = FULL_ROWS // recipe.every
-    eras = "all eras" if recipe.every == 1 else f"one era in {recipe.every}"
+    folder, data = EraStore.newest(state_dir / "store", plan.data_version), state_dir / "data" / plan.data_version
+    rows = FULL_ROWS if folder is None else int(EraStore.open(folder).offsets[-1])
+    sizes = [0]
     for unit in plan.units:
         owner, kind = unit.owner, registry.find(unit.owner.kind)
         if kind.needs(owner).training:
             columns = feature_count(data, plan.feature_set_of(owner))
-            yield ModelMemory(
-                member=owner.name,
-                bytes=kind.memory(owner, rows=rows, columns=columns),
-                description=f"training {owner.name} ({owner.kind}) of recipe {recipe.name} on {columns} features of {eras}",
-            )
+            sizes.append(kind.memory(owner, rows=rows // plan.recipe.every, columns=columns))
+    return max(sizes)
 
 
 def refuse_too_little(plan: ResolvedRecipe, data: TrainingData, positions: tuple[int, ...]) -> None:

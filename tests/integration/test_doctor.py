@@ -209,7 +209,11 @@ FAULTS = {
     "the same half twice": (
         lambda p: p.set(NUMERAI_PUBLIC_ID=DEMO_ACCOUNT.secret_key), "key", "the same text", "exchange", 78
     ),
-    "wrong key": (lambda p: p.set(NUMERAI_SECRET_KEY="wrong"), "scopes", "refuses the API key", "has 5 characters", 78),
+    "wrong key": (lambda p: p.set(NUMERAI_SECRET_KEY="wrong"), "scopes", "refuses the API key", "NUMERAI_SECRET_KEY has 5 characters instead of 64", 78),
+    "another wrong key": (
+        lambda p: p.set(NUMERAI_SECRET_KEY="A" * 64), "scopes", "refuses the API key",
+        "write it into NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY", 78
+    ),
     "account without a file": (lambda p: accounts(p, HALF), "settings", "main.secret_key_file", "[accounts] in /", 78),
     "account's recipe unknown": (lambda p: accounts(p, FOREIGN), "settings", "unknown recipe 'best'", "[accounts] in /", 78),
     "account's key swapped": (
@@ -248,9 +252,9 @@ FAULTS = {
     "recipe with a typo": (lambda p: recipe(p, "nuetralize = 0.5"), "recipe mine", "did you mean neutralize", "mine.toml", 78),
     "recipe is no TOML": (lambda p: recipe(p, "neutralize ="), "recipe mine", "not valid TOML", "recipes/mine.toml", 78),
     "no disk": (lambda p: free(p, 10_000), "disk", "not even a round fits", "make room now", 78),
-    "little disk": (lambda p: free(p, 5 << 30), "disk", "to build the history", "make room before", 0),
+    "little disk": (lambda p: free(p, 1 << 30), "disk", "to build the history", "make room before", 0),
     "little memory": (lambda p: memory(p, 100 << 20), "memory", "a submission takes", "give the bot", 78),
-    "memory for submitting alone": (lambda p: memory(p, 1 << 30), "memory", "training gbm (lightgbm)", "fewer eras", 0),
+    "memory for submitting alone": (lambda p: memory(p, 1 << 30), "memory", "refit tsmixer of recipe demo takes", "fewer eras", 0),
     "library missing": (
         lambda p: p.patch.setattr(registry, "_is_installed", lambda name: name != "lightgbm"), "training",
         "recipe demo: members.gbm needs lightgbm, not installed here", "install", 0,
@@ -401,20 +405,18 @@ def test_a_healthy_installation_has_no_warning(patient):
     assert "golden batch" in found["champion demo"].what
 
 
-def test_memory_is_that_of_the_recipe(patient, tmp_path):
-    """The estimate follows the recipe's feature set and the share of eras that it trains on."""
-    findings = []
+def test_memory_and_disk_are_those_of_the_plan(patient, tmp_path):
+    """The checks of memory and of the next retrain name the same size, and without a history the disk has room for it."""
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "mine.toml").write_text('base = "demo"\nfeature_set = "all"\nevery = 4')
     patient.patch.chdir(tmp_path)
-    for recipe in ('base = "demo"\nfeature_set = "all"', 'base = "demo"\nfeature_set = "all"\nevery = 4'):
-        (tmp_path / "recipes").mkdir(exist_ok=True)
-        (tmp_path / "recipes" / "mine.toml").write_text(recipe)
-        patient.set(BOT_RECIPE="mine")
-        findings += [check.what for check in doctor.examine() if check.name == "memory"]
+    patient.set(BOT_RECIPE="mine", BOT_STATE_DIR=str(tmp_path / "state"))
+    found = {check.name: check.what for check in doctor.examine()}
+    memory = found["memory"].rpartition(" ")[2]
 
-    assert "recipe mine" in findings[0]
-    assert "of all eras takes about" in findings[0]
-    assert "of one era in 4 takes about" in findings[1]
-    assert float(findings[0].split()[-1]) > float(findings[1].split()[-1])
+    assert "refit tsmixer of recipe mine takes about" in found["memory"]
+    assert f", {memory} GiB of memory, 0.0 GB on disk" in found["retrain mine"]
+    assert found["disk"].endswith(" 2.0 needed")
 
 
 def test_a_setting_behind_or_ahead_of_the_champion_is_a_note(patient):

@@ -126,7 +126,7 @@ def test_members_from_earlier_fits_take_no_time(again):
     fits = [one for one in again.forecast.stages if "fit " in one.name]
 
     assert {one.seconds for one in fits} == {0.0}
-    assert {one.basis for one in fits} == {"tsmixer from an earlier fit", "gbm from an earlier fit"}
+    assert {one.basis for one in fits} == {"kept from an earlier fit"}
     assert not again.of("refit gbm")
 
 
@@ -165,7 +165,7 @@ def test_a_plan_without_a_measurement_says_so(state, monkeypatch, capsys):
     forecast = Forecast.of(plan, settings.state_dir, assembly.open_artifacts(settings), None, device="cpu")
 
     assert forecast.line.startswith("more than ")
-    assert "gbm (lightgbm): its time is not known before it runs" in forecast.line
+    assert "not known yet: fit tsmixer, refit tsmixer, fit gbm, refit gbm" in forecast.line
     assert "\n" not in forecast.line
 
 

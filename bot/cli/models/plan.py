@@ -52,13 +52,19 @@ def plan_retrains(recipe: str | None, data_version: str | None) -> Answer:
     return Answer(content={"plans": plans}, errors=failed)
 
 
-def retrain_lines(settings: Settings) -> Iterator[str]:
-    """Yield a line for each recipe in use: time, memory and disk of its next retrain, or why it cannot be trained here."""
+def retrain_lines(settings: Settings, client: NumeraiClient | None) -> Iterator[str]:
+    """
+    Yield a line for each recipe in use: time, memory and disk of its next retrain, or why it cannot be trained here.
+
+    Args:
+        settings: The settings.
+        client: Client that knows the sizes of files; ``None`` assumes them.
+    """
     for name in assembly.recipes_in_use(settings):
         try:
             plan = next_plan(settings, name)
             registry.refuse_missing_packages(plan.members)
-            yield f"retrain of {name}: {open_forecast(settings, plan, None).line}"
+            yield f"retrain of {name}: {open_forecast(settings, plan, client).line}"
         except BotError as error:
             yield f"retrain of {name}: {error}"
 

@@ -18,7 +18,7 @@ from bot.settings import Settings, load_settings
 from bot.training import recipe_file
 from bot.training.recipe_schema import schema
 from bot.training.recipes import RECIPES, Recipe
-from bot.training.training_memory import training_memory
+from bot.training.training_memory import largest_fit
 
 
 def list_recipes(*, as_json: bool = False) -> None:
@@ -66,7 +66,15 @@ def show_recipe(name: str, *, as_json: bool = False) -> None:
         typer.echo(json.dumps(tomllib.loads(recipe_file.to_toml(replace(recipe, name="recipe"))), indent=1))
         return
     heading = f"# {name}, built in; a file takes another name and base = {name!r}" if name in RECIPES else f"# {name}"
-    typer.echo(f"{heading}\n{recipe_file.to_toml(replace(recipe, name='recipe'))}", nl=False)
+    typer.echo(f"{heading}\n{_inherited(recipe)}{recipe_file.to_toml(replace(recipe, name='recipe'))}", nl=False)
+
+
+def _inherited(recipe: Recipe) -> str:
+    """Return a comment on the values that the recipe takes from the settings; empty where it sets them itself."""
+    settings = load_settings()
+    pairs = {"feature_set": recipe.feature_set, "target": recipe.target}
+    open_ones = [f"{key} = {getattr(settings, key)}" for key, own in pairs.items() if own is None]
+    return f"# from the settings, since the recipe leaves them open: {', '.join(open_ones)}\n" if open_ones else ""
 
 
 def print_schema() -> None:
@@ -90,10 +98,9 @@ def _bytes(settings: Settings, recipe: Recipe) -> int | None:
     try:
         version = assembly.pins(settings, [recipe.name])[0].to_train
         plan = assembly.resolve_recipe(settings, recipe, data_version=version)
-        sizes = [one.bytes for one in training_memory(plan, settings.state_dir / "data" / version)]
+        return largest_fit(plan, settings.state_dir)
     except BotError:
         return None
-    return int(max(sizes, default=0))
 
 
 def _champion(settings: Settings, name: str) -> Mapping[str, Any]:

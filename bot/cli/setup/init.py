@@ -5,12 +5,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import stamina
 import typer
 
 from bot.cli.answer import Answer
 from bot.cli.setup._accounts import NamedAccount, ask_accounts, ask_slots, slot_lines
 from bot.cli.setup._keys import GivenKey, ask_key, write_key, write_secret
 from bot.cli.setup._questions import ask, choose
+from bot.doctor.examination import open_quick_client
 from bot.errors import BadConfig
 from bot.features.feature_sets import SIZES, known_sets
 from bot.members.registry import GIB
@@ -157,7 +159,7 @@ def _sent(address: str) -> bool:
 
 def _finish(answers: Answers, unchecked: list[str], *, secrets: bool) -> Answer:
     """Return what was written, what could not be checked, the plan of the first day and the next command."""
-    mode = "live" if answers.live else "dry run, nothing is uploaded"
+    mode = "live" if answers.live else 'dry run, nothing is uploaded until mode = "live" stands in it'
     lines = [f"{CONFIG_FILE.absolute()} is written: {mode}."]
     if secrets:
         lines.append(
@@ -171,7 +173,7 @@ def _finish(answers: Answers, unchecked: list[str], *, secrets: bool) -> Answer:
     lines.append(
         f"The first day here, with {available_memory() / GIB:.1f} GiB of memory and {free / GIB:.0f} GiB of disk free:"
     )
-    plans = _plans(settings)
+    plans = _plans(settings, answers=not unchecked)
     if plans is None:
         lines.append(
             "  this machine does not train: install numerai-bot[train], or bring an artifact with `bot unpack FILE`"
@@ -202,13 +204,25 @@ def _finish(answers: Answers, unchecked: list[str], *, secrets: bool) -> Answer:
     return Answer(lines=tuple(lines), content=content)
 
 
-def _plans(settings: Settings) -> list[str] | None:
-    """Return what the first retrain of each recipe takes on this machine; ``None`` where it cannot train."""
+def _plans(settings: Settings, *, answers: bool) -> list[str] | None:
+    """
+    Return what the first retrain of each recipe takes on this machine; ``None`` where it cannot train.
+
+    Args:
+        settings: The settings of the new file.
+        answers: Whether Numerai answered so far, and can be asked for the sizes of its files.
+    """
     try:
         from bot.cli.models.plan import retrain_lines  # noqa: PLC0415 - a machine that only submits lacks its libraries
     except ModuleNotFoundError:
         return None
-    return list(retrain_lines(settings))
+    if not answers:
+        return list(retrain_lines(settings, None))
+    stamina.set_active(False)  # one try, for a person waits
+    try:
+        return list(retrain_lines(settings, open_quick_client(settings)))
+    finally:
+        stamina.set_active(True)
 
 
 def _write(content: str) -> None:

@@ -24,6 +24,7 @@ from bot.training.fits import checkpoint_folder, fit_key, is_kept
 from bot.training.planning.machine_times import MachineTimes
 from bot.training.planning.retrain_plan import (
     FULL_BYTES,
+    MEASURED,
     UNKNOWN,
     RetrainSize,
     assumed_size,
@@ -31,7 +32,7 @@ from bot.training.planning.retrain_plan import (
     retrain_stages,
     stage_record,
 )
-from bot.training.planning.time_estimate import Estimate, Stage
+from bot.training.planning.time_estimate import ASSUMED, Estimate, Stage
 from bot.training.recipe_file import history_needs
 from bot.training.recipes import ResolvedRecipe
 from bot.training.splits import Split
@@ -112,7 +113,7 @@ class Forecast:
     def line(self) -> str:
         """Return time, memory and disk in a line, and how they are known."""
         total = in_words(self.planned_s)
-        if any(one.basis.endswith(UNKNOWN) for one in self.stages):
+        if any(one.basis == UNKNOWN for one in self.stages):
             total = f"more than {total}"
         needs = [f"about {total}" if total[0].isdigit() else total]
         if self.memory:
@@ -123,12 +124,15 @@ class Forecast:
 
     @property
     def basis(self) -> str:
-        """Return how the plan is known: the origin of its seconds, and what is assumed."""
-        origins: dict[str, None] = dict.fromkeys(one.basis for one in self.stages if one.basis)
-        if not self.times.measures and any(UNKNOWN in one for one in origins):
-            origins["`bot retrain --plan` measures it"] = None
-        busy = "measured beside other busy processes" if self.times.busy else ""
-        return "; ".join(filter(None, (", ".join(origins), busy, *self.times.failed, self.size.assumed)))
+        """Return how the plan is known, in words: the origin of its seconds, and what is assumed."""
+        stages: dict[str, list[str]] = {}
+        for one in self.stages:
+            if one.basis:
+                stages.setdefault(one.basis, []).append(one.name)
+        known = [_origin(basis, names, busy=self.times.busy) for basis, names in stages.items()]
+        if UNKNOWN in stages and not self.times.measures:
+            known.append("`bot retrain --plan` measures these times")
+        return "; ".join((*known, *self.times.failed, *filter(None, [self.size.assumed])))
 
     def record(self) -> dict[str, Any]:
         """Return the entries of a manifest: the seconds that were planned, and those of each stage so far."""
@@ -141,6 +145,18 @@ class Forecast:
         whole = [one for one in self.stages if not one.alike or one.name not in self.estimate.resumed]
         self.times.keep_retrain(self.plan.recipe.name, stage_record(self.plan, self.size, whole, took))
         return sum(took.values())
+
+
+def _origin(basis: str, stages: Sequence[str], *, busy: bool) -> str:
+    """Return the origin of the seconds of stages in words; *busy*: whether they were measured beside other processes."""
+    names = ", ".join(stages)
+    if basis == MEASURED:
+        return "times measured here" + (" beside other busy processes" if busy else "")
+    if basis == ASSUMED:
+        return "the other times are assumed" if len(stages) > 2 else f"assumed: {names}"
+    if basis == UNKNOWN:
+        return f"not known yet: {names}"
+    return f"{names}: {basis}"
 
 
 def preview(

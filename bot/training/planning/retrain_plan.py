@@ -46,8 +46,8 @@ eras, reading the training rows, judging an era, and the report.
 PERMUTED_ERAS, PERMUTED_FEATURES = 12, 20
 """Eras that the report scores again, for each group of features and for so many features."""
 
-UNKNOWN = "its time is not known before it runs"
-"""End of the basis of a stage that neither a measurement nor an earlier retrain tells about."""
+MEASURED, UNKNOWN = "measured", "not known yet"
+"""Basis of a stage that was measured in seconds, and of one that neither a measurement nor an earlier retrain covers."""
 
 START_S = {"sync": 1.0, "store": 0.5, "returns": 0.5, "rows": 1.5, "judge": 0.5, "write": 1.5, "report": 4.0}
 """Seconds of a stage whatever its size."""
@@ -195,7 +195,7 @@ def counted_size(
 def retrain_stages(plan: ResolvedRecipe, size: RetrainSize, times: MachineTimes) -> tuple[Stage, ...]:
     """Return the stages of a retrain in their order, its report included."""
     figures = times.measured(PREPROCESSING, _preprocessing_times)
-    values_s, known = (ASSUMED_VALUE_S, ASSUMED) if figures is None else (figures[0], "measured")
+    values_s, known = (ASSUMED_VALUE_S, ASSUMED) if figures is None else (figures[0], MEASURED)
 
     seconds_of = {
         unit.owner.name: registry.find(unit.owner.kind).seconds(unit.owner, size.fits[unit.owner.name], times.measured)
@@ -216,7 +216,7 @@ def retrain_stages(plan: ResolvedRecipe, size: RetrainSize, times: MachineTimes)
             amount=size.download,
             unit="bytes",
             disk=size.download,
-            basis=f"assumed: {DOWNLOAD_BYTES_S / 1e6:.0f} MB/s" if size.download else "",
+            basis=f"{DOWNLOAD_BYTES_S / 1e6:.0f} MB/s assumed" if size.download else "",
         ),
         values("store", size.new_rows, size.features, STORE, disk=size.new_rows * (size.features + 4 * size.targets)),
         values("returns", size.new_rows, size.features, RETURNS),
@@ -249,9 +249,7 @@ def _fits(unit: Unit, size: RetrainSize, seconds: FitSeconds | None, busy: float
         if not rows:
             continue
         expected = 0.0 if seconds is None or kept else seconds.judged if name == "fit" else seconds.refit
-        basis = f"{owner.name} from an earlier fit" if kept else "measured" if seconds is not None else ""
-        if needed and seconds is None:
-            basis = f"{owner.name} ({owner.kind}): {UNKNOWN}"
+        basis = "kept from an earlier fit" if kept else MEASURED if seconds is not None else UNKNOWN if needed else ""
         yield Stage(
             name=f"{name} {owner.name}",
             seconds=expected,
