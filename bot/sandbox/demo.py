@@ -19,7 +19,7 @@ from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Plan
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
-from bot.sandbox.tournament import DEMO_ACCOUNT
+from bot.sandbox.tournament import DEMO_ACCOUNT, demo_account
 from bot.sandbox.world.generate import World, generate
 from bot.sandbox.world.schema import SIZES
 from bot.system.child_environment import ISOLATED, child_environment
@@ -80,6 +80,7 @@ def serve(
     every_s: float,
     window_s: float,
     host: str,
+    models: str = SLOT,
     faults: Path | None = None,
     history: Path | None = None,
     announce: Callable[[dict[str, Any]], None],
@@ -95,6 +96,7 @@ def serve(
         every_s: Seconds from one opening to the next.
         window_s: Seconds a round stays open.
         host: Address to listen on.
+        models: Names of the account's models, separated by commas.
         faults: File with a plan of faults.
         history: File to which every effect, fault and event is appended.
         announce: Called once it listens, with its address and the settings that reach it.
@@ -104,6 +106,9 @@ def serve(
     """
     if not 0 < window_s <= every_s:
         raise BadConfig(f"--window-s {window_s:g} must be over 0 and at most --every-s {every_s:g}")
+    names = tuple(dict.fromkeys(filter(None, map(str.strip, models.split(",")))))
+    if not names:
+        raise BadConfig(f"--models {models!r} names no model; write names separated by commas")
     plan = _plan(faults)
     source = _source(datasets, world, size)
     # A bot that has already seen rounds of this world needs new rounds, under new numbers.
@@ -117,7 +122,15 @@ def serve(
     try:
         clock = SandboxClock(datetime.now(UTC))
         served = Sandbox(
-            source, clock=clock, schedule=schedule, host=host, port=port, first_era=played, plan=plan, journal=history
+            source,
+            clock=clock,
+            schedule=schedule,
+            accounts=[demo_account(names)],
+            host=host,
+            port=port,
+            first_era=played,
+            plan=plan,
+            journal=history,
         )
     except OSError as error:
         raise BadConfig(f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port") from None
@@ -126,6 +139,8 @@ def serve(
         signal.signal(number, lambda *_: stop.set())
     with served as sandbox:
         settings = settings_for(sandbox.url, Path("state"))
+        if len(names) > 1:
+            settings["BOT_SLOTS"] = ",".join(f"{name}={settings['BOT_RECIPE']}" for name in names)
         announce({"url": sandbox.url, "record": f"{sandbox.url}sandbox/record", "settings": settings})
         stop.wait()
 

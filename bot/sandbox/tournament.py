@@ -11,7 +11,7 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,13 @@ DEMO_ACCOUNT = Account(
     secret_key="SANDBOXSECRETKEY" * 4,
     models={"sandbox_mixer": "5a9db0c5-0000-4000-8000-000000000001"},
 )
+
+
+def demo_account(models: Sequence[str]) -> Account:
+    """Return the account of the sandbox's key with models of these names, the first one with the id of the demo's."""
+    (first,) = DEMO_ACCOUNT.models.values()
+    ids = [first[:-12] + f"{number:012}" for number in range(1, len(models) + 1)]
+    return replace(DEMO_ACCOUNT, models=dict(zip(models, ids, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

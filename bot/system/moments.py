@@ -5,7 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 from bot.errors import BadConfig
 
-UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+UNITS = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
 
 
 def local(at: str | datetime | None) -> str:
@@ -52,7 +58,7 @@ def parse_end(text: str, now: datetime) -> datetime:
     Raises:
         BadConfig: The text is none of these, or the moment is not in the future.
     """
-    length = re.fullmatch(r"([0-9]{1,4})([mhdw])", text.strip())
+    length = re.fullmatch(r"([0-9]{1,4})([smhdw])", text.strip())
     try:
         if length is not None:
             end = now + int(length[1]) * UNITS[length[2]]
@@ -60,8 +66,10 @@ def parse_end(text: str, now: datetime) -> datetime:
             end = datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         raise BadConfig(
-            f"{text!r} is no time; write a date as 2026-12-24, a time as '2026-12-24 18:00', or a length as 6h, 2d or 1w"
+            f"{text!r} is no time; write a date as 2026-12-24, a time as '2026-12-24 18:00', or a length as 90s, 30m, 6h, 2d or 1w"
         ) from None
     if end <= now:
-        raise BadConfig(f"{text!r} is in the past ({local(end)}); name a later time, or a length as 6h, 2d or 1w")
+        raise BadConfig(
+            f"{text!r} is in the past ({local(end)}); name a later time, or a length as 90s, 30m, 6h, 2d or 1w"
+        )
     return end

@@ -9,13 +9,15 @@ import pandas as pd
 import pytest
 import requests
 
+from bot.errors import BadConfig
 from bot.sandbox._events import cause
 from bot.sandbox._hosting import IMAGES, VERSIONS
 from bot.sandbox.clock import SandboxClock
+from bot.sandbox.demo import serve
 from bot.sandbox.faults import Fault
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
-from bot.sandbox.tournament import DEMO_ACCOUNT
+from bot.sandbox.tournament import DEMO_ACCOUNT, demo_account
 from bot.sandbox.world.generate import World
 from tests.harness.installation import FIRST_ROUND, SLOT
 
@@ -377,3 +379,20 @@ def test_wrong_key_is_refused(sandbox, monkeypatch):
     stranger = numerapi.NumerAPI("A", "B", verbosity="CRITICAL")
     with pytest.raises(ValueError, match="session"):
         stranger.get_models()
+
+
+def test_models_have_the_names_that_a_person_chooses(sandbox, api):
+    """Each name of `bot sandbox --models` is a model with an id of its own; the first has that of the demo's."""
+    sandbox.tournament.accounts = (demo_account(("one", "two")),)
+    models = api.get_models()
+
+    assert list(models) == ["one", "two"]
+    assert models["one"] == MODEL != models["two"]
+
+
+@pytest.mark.parametrize("models", ["", " , "])
+def test_no_model_is_refused(tmp_path, models):
+    """An empty list of names is an error of one line, before anything is served."""
+    options = {"datasets": None, "world": tmp_path, "size": "tiny", "port": 0, "every_s": 60, "window_s": 50}
+    with pytest.raises(BadConfig, match="names no model; write names separated by commas"):
+        serve(**options, host="127.0.0.1", models=models, announce=print)

@@ -14,8 +14,8 @@ def back_up() -> Answer:
     if settings.ledger_path.is_file():
         made = backup.back_up(settings.ledger_path, settings.state_dir / "backups", at=datetime.now(UTC))
     freed = backup.prune(rounds_folder(settings.ledger_path))
-    lines = [f"ledger: backed up to {made}"] if made else []
+    done = f"backed up to {made}" if made else f"{settings.ledger_path} does not exist yet: nothing to back up"
     return Answer(
-        lines=(*lines, f"rounds: {freed / 1e6:.1f} MB freed"),
+        lines=(f"ledger: {done}", f"rounds: {freed / 1e6:.1f} MB freed"),
         content={"backup": str(made) if made else None, "freed_bytes": freed},
     )

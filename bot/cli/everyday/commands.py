@@ -194,7 +194,7 @@ def health(
     for problem in problems:
         typer.echo(problem, err=True)
     lines = () if problems else ("healthy",)
-    show(Answer(lines=lines, content={"healthy": not problems, "problems": problems}), as_json=as_json)
+    show(Answer(lines=tuple(lines), content={"healthy": not problems, "problems": problems}), as_json=as_json)
     if problems:
         raise typer.Exit(75)
 
@@ -237,6 +237,7 @@ def sandbox(
     every_s: Annotated[float, typer.Option(help="Seconds from one round's opening to the next.")] = 60.0,
     window_s: Annotated[float, typer.Option(help="Seconds a round stays open.")] = 50.0,
     host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine only.")] = "127.0.0.1",
+    models: Annotated[str, typer.Option(help="Names of the account's models, separated by commas.")] = "sandbox_mixer",
     faults: Annotated[Path | None, typer.Option(help="JSON plan of faults to inject: seed, share, faults.")] = None,
     history: Annotated[
         Path | None, typer.Option(help="File to append every effect and fault to, for checks afterwards.")
@@ -251,9 +252,10 @@ def sandbox(
         from bot.sandbox.demo import serve
 
     def announce(about: dict[str, Any]) -> None:
-        settings = (f"export {name}='{value}'" for name, value in about["settings"].items())
-        lines = (f"tournament at {about['url']}, record at {about['record']}", *settings)
-        show(Answer(lines=lines, content=about), as_json=as_json)
+        lines = [f"tournament at {about['url']}, record at {about['record']}"]
+        lines += [f"export {name}='{value}'" for name, value in about["settings"].items()]
+        lines += ["# `bot init` asks for what the names with BOT_ set, except BOT_API_URL; leave them out before it."]
+        show(Answer(lines=tuple(lines), content=about), as_json=as_json)
 
     serve(
         datasets=datasets,
@@ -263,6 +265,7 @@ def sandbox(
         every_s=every_s,
         window_s=window_s,
         host=host,
+        models=models,
         faults=faults,
         history=history,
         announce=announce,
