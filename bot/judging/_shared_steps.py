@@ -1,5 +1,6 @@
 """Steps that a retrain, an adoption and the arrival of another machine's artifact have in common."""
 
+import json
 import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ from bot.members.stored import to_json
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.names import GOLDEN
 from bot.serving.scorer import Members, Scorer, golden_batch, replay
+from bot.system.files import sha256_of
 from bot.tournament.columns import overlap_eras
 from bot.training.recipes import ResolvedRecipe
 from bot.training.training_data import TrainingData
@@ -62,6 +64,22 @@ def check_serving(loaded: Ensemble, newest: npt.NDArray[np.int8], golden: bytes)
     latency_s = time.perf_counter() - began
     differences = replay(loaded.members, golden)
     return ServingCheck(golden=max(differences.values(), default=0.0), latency_s=latency_s)
+
+
+def champion_again(champion: Artifact, method: Mapping[str, Any], weights: Mapping[str, float], served: Path) -> bool:
+    """
+    Return whether models predict exactly what the champion predicts.
+
+    Args:
+        champion: The champion.
+        method: Recipe, feature set and target of the models, as their manifest will have them.
+        weights: Their weights.
+        served: Folder of their files and of everything else that serving needs.
+    """
+    entries, files = json.loads(json.dumps({**method, "weights": weights})), champion.manifest["files"]
+    if any(champion.manifest.get(key) != value for key, value in entries.items()):
+        return False
+    return all(one.name in files and files[one.name]["sha256"] == sha256_of(one) for one in served.iterdir())
 
 
 def record_look(

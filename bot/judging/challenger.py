@@ -31,6 +31,7 @@ import structlog
 
 from bot.data.next_version import check_trainable
 from bot.data.reference_predictions import ReferencePredictions
+from bot.errors import ArtifactInvalid
 from bot.features.feature_sets import FeatureMetadata
 from bot.history.synced import Synced
 from bot.judging._champion_comparison import (
@@ -44,6 +45,7 @@ from bot.judging._champion_comparison import (
     open_champion_of_other_version,
 )
 from bot.judging._shared_steps import (
+    champion_again,
     check_serving,
     common_entries,
     pay_of,
@@ -54,7 +56,7 @@ from bot.judging._shared_steps import (
 from bot.judging.evaluation_file import CorrSummary, evaluation_json, summarize_corr
 from bot.judging.judge import Ensemble, JudgedEras, find_weights, judge, kept_scores, trained_here
 from bot.judging.looks import read_looks
-from bot.judging.promotion import Decision, decide
+from bot.judging.promotion import Decision, decide, unchanged
 from bot.members import registry
 from bot.members.fitting import Device, Facts
 from bot.members.kept_scores import KeptScores
@@ -228,11 +230,15 @@ class Retrainer:
             judgement = self._judge(job, folders, validated.ensemble, other)
             looks = read_looks(self.ledger_path, judgement.evidence.comparison)
             decision = decide(judgement.evidence, plan.recipe.floors, target=plan.target, pay=pay_of(plan), looks=looks)
+            is_champion = self._is_champion_again(job, folders, validated, judgement.champion_id)
+            if is_champion:
+                decision = unchanged(decision, str(judgement.champion_id))
             job.scores.save()
             self.report_progress("write", 0.0, "files and decision")
             artifact = self._write(job, folders, facts, validated, judgement, decision)
         shutil.rmtree(checkpoint_folder(self.state_dir, plan.recipe.name), ignore_errors=True)
-        record_look(self.ledger_path, plan, artifact, judgement, decision, looks)
+        if not is_champion:
+            record_look(self.ledger_path, plan, artifact, judgement, decision, looks)
         take_effect(self.artifacts, plan, artifact, decision)
         if self.forecast is not None:
             self.forecast.estimate.end(time.monotonic())
@@ -389,6 +395,17 @@ class Retrainer:
             ),
             report_progress=part(self.report_progress, "judge", share, 1.0),
         )
+
+    def _is_champion_again(self, job: _Job, folders: _Folders, validated: _Validated, champion_id: str | None) -> bool:
+        """Return whether the same data and recipe gave the champion's own files again."""
+        if champion_id is None:
+            return False
+        method = {key: value for key, value in _method(job).items() if key != "eras"}
+        try:
+            champion = self.artifacts.open(champion_id)
+        except ArtifactInvalid:  # a damaged champion has to be replaced
+            return False
+        return champion_again(champion, method, validated.ensemble.weights, folders.served)
 
     def _write(
         self,

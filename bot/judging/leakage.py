@@ -104,12 +104,14 @@ def check_purge(used: Sequence[UsedEras], judged: Sequence[int]) -> Finding:
         gap, needed = _distance(one.positions, positions), embargo(one.targets)
         if gap <= needed:
             near.append(f"{one.block} comes within {gap} eras of {name}, not over {needed}")
+    found = "; ".join(near) or "blocks apart"
+    how = ": labels of one block reach into the other; split with the embargo, and train again" if near else ""
     return Finding(
         gate="purge",
         ok=not near,
-        value="; ".join(near) or "blocks apart",
+        value=found,
         limit="an embargo of the longest horizon between blocks",
-        message=f"purge: {'; '.join(near)}: labels of one block reach into the other; split with the embargo, and train again",
+        message=f"purge: {found}{how}",
     )
 
 

@@ -14,7 +14,7 @@ There are two sources of noise, and the larger one counts:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -120,6 +120,12 @@ def decide(
         refused += [finding for finding in test.findings if not finding.ok]
     reason = "; ".join(one.message for one in refused) if refused else _promoted(evidence, test)
     return Decision(promote=not refused, findings=tuple(findings), reason=reason, spent=spent)
+
+
+def unchanged(decision: Decision, champion: str) -> Decision:
+    """Return the decision on models that are the champion's own files: it stays, and no confidence is spent."""
+    reason = f"the same data and recipe gave the files of the champion {champion} again, byte for byte"
+    return replace(decision, promote=False, reason=reason, spent=0.0)
 
 
 def _promoted(evidence: Evidence, test: ChampionTest | None) -> str:

@@ -130,6 +130,18 @@ def test_members_from_earlier_fits_take_no_time(again):
     assert not again.of("refit gbm")
 
 
+def test_the_champions_own_files_are_no_new_champion(again, state):
+    """A retrain on the same data with the same recipe makes the champion's files again, and the champion stays."""
+    champion, *_ = assembly.open_artifacts(state.settings_as()).champions("demo")
+    made = again.result
+
+    assert made.artifact.id != champion
+    assert not made.decision.promote
+    assert made.decision.reason == (
+        f"the same data and recipe gave the files of the champion {champion} again, byte for byte"
+    )
+
+
 def test_an_earlier_retrain_is_preferred(again, recorded, state):
     """Without its fits, the next plan takes the seconds of each stage of the last real one."""
     shutil.rmtree(state.state / "fits")
