@@ -84,7 +84,7 @@ def calibrate(
     rounds: Sequence[LiveRound], ledger: Ledger, artifacts: ArtifactStore, *, score: str
 ) -> list[Calibration]:
     """
-    Compare each artifact's live CORR with the CORR on its hold-out.
+    Compare each artifact's live CORR with the CORR on its hold-out. A round that it fills in several slots counts once.
 
     Args:
         rounds: Rounds of the slots, oldest first.
@@ -92,13 +92,14 @@ def calibrate(
         artifacts: Store of the artifacts; one that was pruned is left out.
         score: Name of CORR among the live scores.
     """
-    by_artifact: dict[str, list[float]] = {}
+    by_artifact: dict[str, dict[int, list[float]]] = {}
     for one in rounds:
         entry = ledger.entry(one.round, one.slot)
         if entry is not None and score in one.scores:
-            by_artifact.setdefault(entry.artifact, []).append(one.scores[score])
+            by_artifact.setdefault(entry.artifact, {}).setdefault(one.round, []).append(one.scores[score])
     found = []
-    for identity, values in by_artifact.items():
+    for identity, by_round in by_artifact.items():
+        values = [float(np.mean(scores)) for scores in by_round.values()]
         try:
             expected = float(artifacts.open(identity).manifest["scores"][ENSEMBLE]["mean"])
         except (BotError, KeyError, TypeError):

@@ -165,8 +165,11 @@ def test_expected_and_live_corr_of_an_artifact_are_compared(installation):
     done = installation.bot("scores")
     ledger, record = (kind(installation.state / "ledger.sqlite") for kind in (Ledger, LiveScores))
     artifacts = ArtifactStore(installation.state / "artifacts")
-    (found,) = calibrate(record.rounds(), ledger, artifacts, score="corr60")
+    rounds = record.rounds()
+    (found,) = calibrate(rounds, ledger, artifacts, score="corr60")
+    (both,) = calibrate([*rounds, *rounds], ledger, artifacts, score="corr60")
 
+    assert (both.rounds, both.live) == (1, found.live), "a round that the artifact fills twice counts once"
     assert done.returncode == 0, done.stderr
     assert "expected CORR" in done.stdout
     assert found.rounds == 1
