@@ -7,7 +7,7 @@
   }
   function count() {
     for (const one of document.querySelectorAll("time[data-until]"))
-      one.textContent = words((Date.parse(one.dataset.until) - Date.now()) / 1000);
+      one.textContent = "in " + words((Date.parse(one.dataset.until) - Date.now()) / 1000);
   }
   // Nothing that a person types is thrown away.
   const typing = () => [...document.querySelectorAll("form")].some((form) =>
