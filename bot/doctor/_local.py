@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -73,7 +74,7 @@ def examine(
             yield from guarded(
                 f"champion {recipe}",
                 partial(_champion, settings, recipe, whole=recipe not in broken),
-                "run `bot rollback`, or `bot retrain`",
+                _how_to_replace(settings, recipe),
             )
     yield from guarded("history", partial(_history, settings, sound), "run `bot sync`")
 
@@ -243,6 +244,14 @@ def _champion(settings: Settings, recipe: str, *, whole: bool) -> Iterator[Check
             store.open(other)
         except ArtifactInvalid as error:
             yield warning("artifact", str(error), f"remove the folder artifacts/{other}; it is never used")
+
+
+def _how_to_replace(settings: Settings, recipe: str) -> str:
+    """Return how to replace a champion that cannot be used: a rollback needs an earlier one."""
+    with suppress(BotError):
+        if len(open_artifacts(settings).champions(recipe)) > 1:
+            return f"run `bot rollback --recipe {recipe}`, or {_how_to_make(recipe)}"
+    return f"run {_how_to_make(recipe)}"
 
 
 def _wishes(settings: Settings, recipe: str, artifact: Artifact, pin: Pin) -> Iterator[Check]:

@@ -140,10 +140,14 @@ def run(python: Path, model: Path, live: Path, benchmarks: Path | None, scratch:
     Raises:
         GateFailed: The model failed, took too long or too much memory, or Numerai would refuse its result.
     """
-    output = scratch / "predictions.csv"
+    scratch = scratch.resolve()  # the child's folder: paths of this process mean something else there
+    output, paths = (
+        scratch / "predictions.csv",
+        [str(one.resolve()) if one else "" for one in (model, live, benchmarks)],
+    )
     try:
         result = subprocess.run(  # noqa: S603 - the runner beside this module, with paths made here
-            [str(python), "-I", _runner.__file__, str(model), str(live), str(benchmarks or ""), str(output)],
+            [str(python), "-I", _runner.__file__, *paths, str(output)],
             env={"HOME": str(scratch), "TMPDIR": str(scratch)},
             cwd=scratch,
             capture_output=True,

@@ -192,6 +192,7 @@ class Experiment:
             targets=targets,
             validation_eras=stopping_eras(len(fold.train)),
             every=self.every,
+            remedy="choose a larger --chunk or more --eras",
         )
 
     def results(self, name: str, store: EraStore, **about: Any) -> "ExperimentResults":  # noqa: ANN401 - JSON

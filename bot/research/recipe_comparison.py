@@ -240,7 +240,7 @@ class _Runs:
         try:
             model = self.fitter.fit(_with_seed(recipe, seed), fold, scratch)
         except CannotSplit as error:
-            raise CannotSplit(f"fold {number + 1}: {error}; choose a larger --chunk or more --eras") from None
+            raise CannotSplit(f"fold {number + 1}: {error}") from None
         except TrainingDiverged as error:
             raise OperatorNeeded(
                 f"{recipe.name}, fold {number + 1}: {error}; choose a recipe that learns slower"

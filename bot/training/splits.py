@@ -62,6 +62,7 @@ def holdout(
     validation_eras: int,
     holdout_eras: int = 0,
     every: int = 1,
+    remedy: str = "hold out fewer eras, or sync a longer history",
 ) -> Split:
     """
     Split history into train | embargo | validation | embargo | hold-out, the newest labelled eras last.
@@ -73,23 +74,22 @@ def holdout(
         validation_eras: Labelled eras of the validation block.
         holdout_eras: Newest labelled eras, for the final judgement only; 0 leaves out the block and its embargo.
         every: Keep every *n*-th of the training eras, the newest included.
+        remedy: What to do where there are too few eras.
 
     Raises:
         CannotSplit: There are too few eras, the target is unknown everywhere, or a block would have a single era.
     """
     known = _known(eras, labelled)
     gap = embargo(targets)
-    blocks = f"{validation_eras} validation and {holdout_eras} hold-out eras with an embargo of {gap} before each"
+    also = f" and {holdout_eras} hold-out" if holdout_eras else ""
+    blocks = f"{validation_eras} validation{also} eras with an embargo of {gap} before each"
     if validation_eras < LEAST or (holdout_eras and holdout_eras < LEAST):
         raise CannotSplit(f"{blocks}: a block of fewer than {LEAST} eras has no spread to judge by; set more eras")
     end = _cut(known, holdout_eras, gap)
     stopping = _cut(end.before, validation_eras, gap)
     train = _every(stopping.before, every)
     if len(end.newest) < holdout_eras or len(stopping.newest) < validation_eras or len(train) < LEAST:
-        raise CannotSplit(
-            f"{len(known)} labelled eras leave {len(train)} to train on after {blocks}; "
-            "hold out fewer eras, or sync a longer history"
-        )
+        raise CannotSplit(f"{len(known)} labelled eras leave {len(train)} to train on after {blocks}; {remedy}")
     return Split(train=train, validation=tuple(stopping.newest.tolist()), holdout=tuple(end.newest.tolist()))
 
 
@@ -158,7 +158,7 @@ def walk_forward(
     if not folds:
         raise CannotSplit(
             f"{len(known)} labelled eras make no fold of {chunk} eras behind an embargo of {gap};"
-            " take smaller chunks, or sync a longer history"
+            f" take smaller chunks, such as {len(known) // 2} eras, or sync a longer history"
         )
     return tuple(folds)
 

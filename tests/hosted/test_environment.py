@@ -41,6 +41,16 @@ def test_predictions_come_back_to_the_last_bit(ran):
     assert found.peak_bytes > 10**7
 
 
+def test_relative_paths_are_those_of_this_process(ran, tmp_path, monkeypatch):
+    """The default state directory is a relative path, and the model runs in a folder of its own."""
+    ran(lambda live: pd.DataFrame({"prediction": [0.1, 0.2, 0.3]}, index=live.index))
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.chdir(tmp_path)
+    found = run(Path(sys.executable), Path("model.pkl"), Path("live.parquet"), None, Path("scratch"))
+
+    assert found.predictions.tolist() == [0.1, 0.2, 0.3]
+
+
 def connects(live):
     import socket
 

@@ -87,6 +87,20 @@ def test_the_benchmark_alone_is_adopted(mine):
     assert "it may have learned from these eras: it was not trained here (theirs)" in evaluated.stderr
 
 
+def test_commands_that_train_say_that_there_is_nothing_to_train(mine):
+    """The plan of all recipes leaves out one without training, and a diagnosis says why it uploads nothing."""
+    (mine.root / "recipes").mkdir(exist_ok=True)
+    (mine.root / "recipes" / "mine.toml").write_text('[members.benchmark]\nkind = "benchmark"\n')
+    assert mine.bot("adopt", "mine").returncode == 0
+    planned = mine.bot("retrain", "--plan", "--json", BOT_FALLBACK="")
+    diagnosed = mine.bot("diagnose")
+
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["plans"] == []
+    assert "mine: nothing to train; `bot adopt mine` takes its members' files" in planned.stderr
+    assert "it was not trained here" in diagnosed.stdout + diagnosed.stderr
+
+
 def test_an_adopted_recipe_is_neutralized_to_the_riskiest_features(mine):
     """`neutralizers = "riskiest:5"` holds for a recipe that is never trained here."""
     (mine.root / "recipes").mkdir()

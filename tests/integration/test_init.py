@@ -190,6 +190,43 @@ def test_without_a_network_it_says_what_it_could_not_check(installation, monkeyp
     assert exit_code(checks) == 0
 
 
+def by_options(installation, *options, **variables):
+    """Run `bot init` with options in the installation's folder, with no setting but address, state and these."""
+    for name in ("BOT_MODE", "BOT_RECIPE", "BOT_STARTER"):
+        installation.settings.pop(name, None)
+    return installation.bot("init", *options, "--feature-set", "medium", "--live", **variables)
+
+
+def test_options_are_checked_as_answers_are(installation):
+    """A model that the account lacks and an unknown feature set are refused in one line, and nothing is written."""
+    typo = by_options(installation, "--slots", f"{SLOT[:-2]}r=demo")
+    wrong = installation.bot("init", "--slots", f"{SLOT}=demo", "--feature-set", "midium", "--live")
+
+    assert (typo.returncode, wrong.returncode) == (78, 78)
+    assert f"is not a model of this account; did you mean {SLOT}?" in typo.stderr
+    assert "did you mean medium?" in wrong.stderr
+    assert not (installation.root / "bot.toml").exists()
+
+
+def test_options_without_a_key_say_what_was_not_checked(installation):
+    """The file is written, and the lack of a key and the untested models are named."""
+    done = by_options(installation, "--slots", "whatever=demo", "--json", NUMERAI_PUBLIC_ID="", NUMERAI_SECRET_KEY="")
+    unchecked = json.loads(done.stdout)["not_checked"]
+
+    assert done.returncode == 0, done.stderr
+    assert unchecked[0].startswith("there is no API key yet")
+    assert unchecked[1] == "whether the account has whatever"
+
+
+def test_an_input_that_ends_is_one_line(installation):
+    """Without a terminal and without answers, the line names the question and the options that answer it."""
+    done = installation.bot("init")
+
+    assert done.returncode == 78
+    assert done.stderr.splitlines()[-1].startswith("error: the input ended at the question ")
+    assert not (installation.root / "bot.toml").exists()
+
+
 def test_the_end_of_the_input_leaves_nothing(installation):
     """A conversation that ends early writes no file and no secret."""
     before = {path.name for path in installation.root.iterdir()}

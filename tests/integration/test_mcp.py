@@ -76,13 +76,15 @@ def test_every_tool_answers(played):
         async with client(played, "--allow-actions") as one:
             assert {tool.name for tool in (await one.list_tools()).tools} == {*TOOLS}
             assert calls.keys() | {"pause", "resume", "retry"} == TOOLS.keys()
-            return {name: (await one.call_tool(name, calls[name])) for name in calls}
+            missing = await one.call_tool("logs", {"round": FIRST_ROUND + 9})
+            return {name: (await one.call_tool(name, calls[name])) for name in calls}, missing
 
-    results = apart(drive)
+    results, absent = apart(drive)
     failed = {name: one.structured_content for name, one in results.items() if one.is_error}
     answers = {name: one.structured_content for name, one in results.items()}
 
     assert failed == {}
+    assert f"round {FIRST_ROUND + 9} has no log here" in absent.content[0].text
     assert all(json.loads(one.content[0].text) == one.structured_content for one in results.values())
     assert answers["status"] == json.loads(played.bot("status", "--json").stdout)
     assert answers["round"]["slots"][SLOT]["state"] == "confirmed"

@@ -91,7 +91,7 @@ def log_lines(number: int | None, least: str, limit: int) -> Json:
     if chosen not in logged:
         known = ", ".join(map(str, logged[-5:])) or "none"
         raise BadConfig(
-            f"{'no round' if number is None else f'round {number}'} has a log here; newest with one: {known}"
+            "no round has a log here" if number is None else f"round {number} has no log here; newest with one: {known}"
         )
     levels = LEVELS[LEVELS.index(least) :]
     lines = [one for one in _tail(folder / str(chosen) / "log.jsonl") if one.get("level") in levels]

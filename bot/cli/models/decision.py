@@ -12,17 +12,17 @@ from bot.record.failures import gates_to_json
 from bot.serving.artifacts import Artifact
 
 
-def show_decision(artifact: str, scores: Mapping[str, CorrSummary], decision: Decision, *, note: str = "") -> None:
+def show_decision(artifact: Artifact, scores: Mapping[str, CorrSummary], decision: Decision, *, note: str = "") -> None:
     """
     Print an artifact's scores on the hold-out, the findings of its judgement, and the decision.
 
     Args:
-        artifact: Id of the artifact.
+        artifact: The artifact.
         scores: CORR by member.
         decision: The decision.
         note: End of the last line.
     """
-    table = Table(title=f"Artifact {artifact}", title_justify="left")
+    table = Table(title=f"Artifact {artifact.id}", title_justify="left")
     for name in ("member", "CORR mean", "Sharpe", "max drawdown", "eras"):
         table.add_column(name, justify="left" if name == "member" else "right")
     for member, score in scores.items():
@@ -33,8 +33,17 @@ def show_decision(artifact: str, scores: Mapping[str, CorrSummary], decision: De
     out = console()
     print_table(out, table)
     print_table(out, findings)
-    verdict = "promoted" if decision.promote else "not promoted, the champion stays"
-    out.print(f"{verdict}: {decision.reason}{note}", soft_wrap=True)
+    out.print(f"{_verdict(artifact, decision)}: {decision.reason}{note}", soft_wrap=True)
+
+
+def _verdict(artifact: Artifact, decision: Decision) -> str:
+    """Return whether the artifact was promoted, and for a refused one whether a champion stays."""
+    if decision.promote:
+        return "promoted"
+    if artifact.manifest["decision"]["champion"]:
+        return "not promoted, the champion stays"
+    recipe = artifact.manifest["recipe"]["name"]
+    return f"not promoted, so that {recipe} has no champion yet (`bot promote {artifact.id}` makes it one all the same)"
 
 
 def decision_content(artifact: Artifact, scores: Mapping[str, CorrSummary], decision: Decision) -> dict[str, Any]:

@@ -41,6 +41,9 @@ def plan_retrains(recipe: str | None, data_version: str | None) -> Answer:
     out, client = console(), assembly.open_client(settings)
     for name in [recipe] if recipe else assembly.recipes_in_use(settings):
         try:
+            if recipe is None and not registry.needs_training(recipe_file.find(name).members):
+                out.print(f"{name}: nothing to train; `bot adopt {name}` takes its members' files", markup=False)
+                continue
             plan = next_plan(settings, name, data_version)
             registry.refuse_missing_packages(plan.members)
             forecast = open_forecast(settings, plan, client)

@@ -109,7 +109,7 @@ def _readable_ends() -> Iterator[None]:
 
 def _finish(settings: Settings, result: Retrained) -> dict[str, Any]:
     """Print the result of a retrain, write its report, publish it, compare its time with its plan; return the same."""
-    show_decision(result.artifact.id, result.scores, result.decision, note=f"; trained in {result.seconds:.1f} s")
+    show_decision(result.artifact, result.scores, result.decision, note=f"; trained in {result.seconds:.1f} s")
     kept = _kept(result.artifact)
     if kept:
         typer.echo(f"from earlier fits, with equal options and data: {', '.join(kept)}")

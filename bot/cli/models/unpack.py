@@ -193,7 +193,7 @@ def _scratch(settings: Settings) -> Iterator[Path]:
 def _show(settings: Settings, unpacked: Unpacked, received: Received) -> dict[str, Any]:
     """Print and return the decision, and write the page about the artifact where that is possible."""
     note = f"; trained elsewhere as {unpacked.artifact.id}, signed by {to_text(unpacked.key)}"
-    show_decision(received.artifact.id, received.scores, received.decision, note=note)
+    show_decision(received.artifact, received.scores, received.decision, note=note)
     content = {
         **decision_content(received.artifact, received.scores, received.decision),
         "trained_as": unpacked.artifact.id,

@@ -17,7 +17,7 @@ def verify_artifacts() -> Answer:
     ]
     error = ArtifactInvalid(
         f"{len(damaged)} of {len(found)} artifacts are damaged: {', '.join(damaged)};"
-        " go back with `bot rollback` where one of them is a champion"
+        " where one of them is a champion, `bot rollback` takes the one before it, and `bot retrain` makes another"
     )
     rows = [{"id": identity, "intact": not damage, "damage": damage} for identity, damage in found.items()]
     return Answer(

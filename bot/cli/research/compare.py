@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+import numpy as np
 from rich.table import Table
 
 from bot.cli.answer import Answer
@@ -47,7 +48,7 @@ def show(result: Comparison) -> None:
     """Print the scores of each recipe, their differences, and how alike they are."""
     out = console()
     pay = " + ".join(f"{weight:g} x {name}" for name, weight in result.pay.items())
-    title = f"{result.folds} folds, {len(result.eras)} eras, {result.seeds} seeds ({result.target}); pay is {pay}"
+    title = f"{result.folds} folds, {len(result.eras)} eras, {result.seeds} seeds ({result.target}); pay is {pay}{_without_meta_model(result)}"
     scores = Table(title=title, title_justify="left")
     for name in ("recipe", *SCORES, "Sharpe", "largest fall", "scatter", "like benchmark", "seconds"):
         scores.add_column(name, justify="left" if name == "recipe" else "right")
@@ -66,3 +67,10 @@ def show(result: Comparison) -> None:
     out.print("error: Newey-West; detectable: what these eras would have shown in four of five cases")
     pairs = [(a, b, value) for a, row in result.alike.items() for b, value in row.items() if a < b]
     out.print(f"rank correlation: {', '.join(f'{a} and {b} {value:.2f}' for a, b, value in pairs)}", soft_wrap=True)
+
+
+def _without_meta_model(result: Comparison) -> str:
+    """Return how many eras have no MMC, so that pay takes BMC there; empty where every era has it."""
+    first = result.series[result.rows[0].name]
+    count = int(np.isnan(first["MMC"]).sum())
+    return f", with BMC for MMC in the {count} eras that have no meta model" if count else ""

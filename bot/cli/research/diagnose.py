@@ -6,6 +6,7 @@ from bot import assembly
 from bot.cli.answer import Answer
 from bot.cli.console import kept_bar
 from bot.errors import ArtifactInvalid, BotError, NoChampion
+from bot.judging.judge import learned_elsewhere
 from bot.judging.numerai_diagnostics import Diagnoser
 from bot.record.diagnostics import DiagnosticsRecord
 from bot.record.outbox import Outbox
@@ -78,10 +79,13 @@ def _reasons(settings: Settings, recipes: Sequence[str]) -> Sequence[str]:
     for recipe in recipes:
         try:
             identity = artifacts.champions(recipe)[0]
+            elsewhere = learned_elsewhere(artifacts.open(identity))
         except (NoChampion, ArtifactInvalid) as error:
             absent.append(error)
             continue
-        if not artifacts.trained_on(identity, settings.state_dir / "store"):
+        if elsewhere is not None:
+            reasons.append(f"{identity}: {elsewhere.reason}")
+        elif not artifacts.trained_on(identity, settings.state_dir / "store"):
             reasons.append(f"{identity}: the store that it was trained on is not here, so it cannot be scored")
     if len(absent) == len(recipes):
         raise absent[0]

@@ -20,6 +20,10 @@ from bot.system.configuration.setting_sources import KEY_NAMES, file_settings, v
 from bot.system.files import publish
 from bot.tournament.client import NumeraiClient
 
+_NO_KEY = (
+    f"there is no API key yet; put its halves into {OWN_FOLDER}/NUMERAI_PUBLIC_ID and {OWN_FOLDER}/NUMERAI_SECRET_KEY"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenKey:
@@ -57,7 +61,8 @@ def ask_key(settings: Settings, unchecked: list[str]) -> GivenKey:
         except BotError as error:
             typer.echo(f"  The key that is set is not usable: {error}")
         else:
-            typer.echo("The API key that is set is used.")
+            tested = "it could not be tested" if models is None else "it is right"
+            typer.echo(f"The API key that is set is used; {tested}.")
             # One that stands in the file that is replaced moves to files of its own.
             moves = any(half in file_settings() and half.upper() not in variables() for half in KEY_NAMES)
             return GivenKey(key=present, is_new=moves, models=models)
@@ -65,10 +70,28 @@ def ask_key(settings: Settings, unchecked: list[str]) -> GivenKey:
     typer.echo("It is not shown while you paste it. Press return for later.")
     given = ask_new_key(settings, unchecked)
     if given.key is None:
-        unchecked.append(
-            f"there is no API key yet; put its halves into {OWN_FOLDER}/NUMERAI_PUBLIC_ID and {OWN_FOLDER}/NUMERAI_SECRET_KEY"
-        )
+        unchecked.append(_NO_KEY)
     return given
+
+
+def set_key(settings: Settings, unchecked: list[str]) -> GivenKey:
+    """
+    Return the key that is set, tested with Numerai where it answers; nothing is asked.
+
+    Args:
+        settings: Settings of the environment, with the API's address and maybe a key.
+        unchecked: Gets a line where there is no key, where it is not usable, and where it could not be tested.
+    """
+    key = ApiKey(public_id=settings.numerai_public_id, secret_key=settings.numerai_secret_key)
+    if key.public_id is None or key.secret_key is None:
+        unchecked.append(_NO_KEY)
+        return GivenKey(key=None, is_new=False, models=None)
+    try:
+        models = _models(settings, key, unchecked)
+    except BotError as error:
+        unchecked.append(f"the API key that is set is not usable: {error}")
+        models = None
+    return GivenKey(key=key, is_new=False, models=models)
 
 
 def ask_new_key(settings: Settings, unchecked: list[str], known: Mapping[str, str] = MappingProxyType({})) -> GivenKey:
@@ -94,7 +117,9 @@ def ask_new_key(settings: Settings, unchecked: list[str], known: Mapping[str, st
         key = ApiKey(public_id=SecretStr(public), secret_key=SecretStr(secret))
         redaction.hide((public, secret))
         try:
-            return GivenKey(key=key, is_new=True, models=_models(settings, key, unchecked))
+            models = _models(settings, key, unchecked)
+            typer.echo("  The key could not be tested." if models is None else "  The key is right.")
+            return GivenKey(key=key, is_new=True, models=models)
         except BotError as error:
             typer.echo(f"  {error}; enter both halves again")
 
@@ -131,14 +156,12 @@ def _models(settings: Settings, key: ApiKey, unchecked: list[str]) -> tuple[str,
         absent = sorted(NEEDED - client.scopes())
         models = () if absent else tuple(sorted(client.slots()))
     except NumeraiUnavailable as error:
-        typer.echo(f"  The key could not be tested: {error}.")
-        unchecked.append("the API key, its scopes and the models were not tested, because Numerai did not answer")
+        unchecked.append(f"the API key, its scopes and the models, because Numerai did not answer: {error}")
         return None
     finally:
         stamina.set_active(True)
     if absent:
         raise BadCredentials(f"the key lacks the scopes {', '.join(absent)}; create another on numer.ai/account")
-    typer.echo("  The key is right.")
     return models
 
 

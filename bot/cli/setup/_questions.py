@@ -1,5 +1,6 @@
 """Questions on a terminal: each answer is checked at once, and asked for again where it is wrong."""
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -21,10 +22,19 @@ def ask(question: str, check: Callable[[str], T], *, default: str | None = None,
         hidden: Whether the answer is a secret, which is not shown.
 
     Raises:
-        typer.Abort: The input ends, or the person stops it.
+        BadConfig: The input, which is no terminal, ends before the answer.
+        typer.Abort: The person stops it.
     """
     while True:
-        answer = typer.prompt(question, default=default, hide_input=hidden, show_default=bool(default) and not hidden)
+        try:
+            answer = typer.prompt(question, default=default, hide_input=hidden, show_default=bool(default) and not hidden)
+        except typer.Abort:
+            if sys.stdin.isatty():
+                raise
+            raise BadConfig(
+                f"the input ended at the question {question!r}, and nothing was written; answer on a terminal, or give"
+                " --slots, --feature-set and --live or --dry-run"
+            ) from None
         try:
             return check(str(answer).strip())
         except BadConfig as error:

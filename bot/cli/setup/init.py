@@ -10,10 +10,10 @@ import typer
 
 from bot.cli.answer import Answer
 from bot.cli.setup._accounts import NamedAccount, ask_accounts, ask_slots, slot_lines
-from bot.cli.setup._keys import GivenKey, ask_key, write_key, write_secret
+from bot.cli.setup._keys import ask_key, set_key, write_key, write_secret
 from bot.cli.setup._questions import ask, choose
 from bot.doctor.examination import open_quick_client
-from bot.errors import BadConfig
+from bot.errors import BadConfig, suggestion_or_all
 from bot.features.feature_sets import SIZES, known_sets
 from bot.members.registry import GIB
 from bot.settings import Settings, load_settings
@@ -71,13 +71,12 @@ def write_settings(*, slots: str | None, feature_set: str | None, live: bool | N
     unchecked: list[str] = []
     environment = _environment()
     asks = slots is None or feature_set is None or live is None
-    given, alerts = GivenKey(key=None, is_new=False, models=None), ""
-    if asks:
-        given = ask_key(environment, unchecked)
-    chosen = ask_slots(given.models, unchecked) if slots is None else _parsed(slots)
+    alerts = ""
+    given = ask_key(environment, unchecked) if asks else set_key(environment, unchecked)
+    chosen = ask_slots(given.models, unchecked) if slots is None else _parsed(slots, given.models, unchecked)
     accounts = ask_accounts(environment, given, chosen, unchecked) if slots is None and given.key is not None else ()
     only = chosen.pop("", "standard")
-    wanted_set = _ask_feature_set() if feature_set is None else feature_set
+    wanted_set = _ask_feature_set() if feature_set is None else _known_set(feature_set)
     if asks:
         alerts = _ask_alerts()
     uploads = typer.confirm("Upload for real?", default=False) if live is None else live
@@ -101,12 +100,24 @@ def _environment() -> Settings:
         return Settings.model_construct(api_url=address)
 
 
-def _parsed(slots: str) -> dict[str, str]:
-    """Return the slots of an option ``name=recipe,name=recipe``."""
+def _parsed(slots: str, models: tuple[str, ...] | None, unchecked: list[str]) -> dict[str, str]:
+    """Return the slots of an option ``name=recipe,name=recipe``; *models* are the account's, ``None`` where not known."""
     pairs = [piece.strip().partition("=") for piece in slots.split(",") if piece.strip()]
     if any(not name.strip() or not recipe.strip() for name, _, recipe in pairs):
         raise BadConfig(f"models {slots!r} must read name=recipe,name=recipe")
-    return {name.strip(): recipe.strip() for name, _, recipe in pairs}
+    chosen = {name.strip(): recipe.strip() for name, _, recipe in pairs}
+    if models is not None:
+        for name in set(chosen).difference(models):
+            raise BadConfig(f"{name} is not a model of this account{suggestion_or_all(name, models)}")
+    elif chosen:
+        unchecked.append(f"whether the account has {', '.join(chosen)}")
+    return chosen
+
+
+def _known_set(name: str) -> str:
+    if name not in known_sets():
+        raise BadConfig(f"feature set {name!r} is unknown{suggestion_or_all(name, known_sets())}")
+    return name
 
 
 def _ask_feature_set() -> str:
