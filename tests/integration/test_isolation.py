@@ -39,7 +39,7 @@ def test_submit_imports_nothing_from_the_working_folder(installation, sandbox):
 def test_python_m_bot_imports_nothing_else_from_the_working_folder(installation):
     """`python -m bot` imports the bot from where it is installed, and no `numpy.py` from the working folder."""
     record = set_traps(installation.root, without=("bot",))
-    done = installation.bot("submit")
+    done = installation.new_bot("submit")
 
     assert done.returncode == 0, done.stderr
     assert not record.exists()
