@@ -19,14 +19,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import TextIO
 
 from bot.system.cores import limit_threads
+from tests.harness.measurements import shorten_measurements
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,19 +56,20 @@ OWN = ("BOT_", "NUMERAI_", "PYTEST_")
 class Forks:
     """The loaded process; several threads may run commands at the same time."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        """Start the process, in which libraries see *environment*."""
-        self._outside = outside(environment)
+    def __init__(self, environment: Mapping[str, str], loaded: Sequence[str] = LOADED) -> None:
+        """Start the process; it imports the modules *loaded*, which see *environment*."""
+        self._outside = outside({**environment, "PYTHONPATH": str(ROOT)})
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._requests.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tests.harness.forks", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "tests.harness.forks", str(theirs.fileno()), *loaded],
                 env=self._outside,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
+        self.process = self._process.pid
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -87,7 +89,7 @@ class Forks:
 
         Raises:
             TimeoutExpired: It took longer than *limit_s*; it is killed.
-            OSError: The process could not fork.
+            OSError: The process that forks has ended.
         """
         if not self.serves(environment):
             raise ValueError("the libraries of a command with these variables have to be loaded for it")
@@ -99,20 +101,25 @@ class Forks:
             self._requests.sendmsg([about], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, handed)])
             theirs.close()
             answers.settimeout(limit_s)
-            reader = answers.makefile("r")
-            process = int(reader.readline() or 0)
-            if not process:
-                raise OSError("the process that forks commands has ended")
-            try:
-                status = int(reader.readline())
-            except TimeoutError:
-                os.kill(process, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(command, limit_s) from None
+            with answers.makefile("r") as lines:
+                process = _number(lines)
+                try:
+                    status = _number(lines)
+                except TimeoutError:
+                    os.kill(process, signal.SIGKILL)
+                    raise subprocess.TimeoutExpired(command, limit_s) from None
             texts = []
             for file in (out, err):
                 file.seek(0)
                 texts.append(file.read().decode())
         return subprocess.CompletedProcess(command, status, *texts)
+
+
+def _number(lines: TextIO) -> int:
+    line = lines.readline()
+    if not line:
+        raise OSError("the process that forks commands has ended")
+    return int(line)
 
 
 @cache
@@ -124,16 +131,18 @@ def forks() -> Forks:
 def outside(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that libraries may read when they load, with those that every command sets first."""
     found = {name: value for name, value in environment.items() if not name.startswith(OWN)}
-    found |= {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"} | SET_BY_LIBRARIES
+    found |= {"PYTHONSAFEPATH": "1"} | SET_BY_LIBRARIES
     limit_threads(found)
     return found
 
 
-def main(requests: socket.socket) -> None:
+def main(requests: socket.socket, loaded: Sequence[str]) -> None:
     """Answer requests until the test process ends."""
-    for name in LOADED:
+    for name in loaded:
         with suppress(ImportError):
             import_module(name)
+    if "lightgbm" in sys.modules and "torch" in sys.modules:
+        shorten_measurements()
     threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     if len(working := [name for name in threads if name not in IDLE]) > 1:
         raise RuntimeError(f"importing has started threads, which a forked process does not have: {working}")
@@ -177,26 +186,32 @@ def _become(asked: dict) -> None:
     # Where `python -m` puts the folder; `bot` takes it away again.
     sys.path.insert(0, asked["folder"])
     sys.argv[1:] = asked["words"]
-    status = 0
+    status = 1
     try:
-        runpy.run_module("bot", run_name="__main__", alter_sys=True)
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        if status and not isinstance(ended.code, int):
-            print(ended.code, file=sys.stderr)
-    except BaseException:
-        status = 1
-        sys.excepthook(*sys.exc_info())
-    try:
+        status = _ended()
+        # What an interpreter does when it ends, without the seconds of tearing down each library.
         threading._shutdown()
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
-    except BaseException:
-        traceback.print_exc()
-        status = status or 120
-    os._exit(status)
+    finally:
+        os._exit(status)
+
+
+def _ended() -> int:
+    """Return the exit status of the command."""
+    try:
+        runpy.run_module("bot", run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if ended.code is None or isinstance(ended.code, int):
+            return ended.code or 0
+        print(ended.code, file=sys.stderr)
+        return 1
+    except Exception:  # noqa: BLE001 - a crash of the command is a result
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])))
+    main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])

@@ -83,7 +83,7 @@ class Installation:
 
     def bot(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the bot in a process of its own, which has the libraries already where that changes nothing."""
-        environment, loaded = self._outer | settings, forks()
+        environment, loaded = self.whole_environment | settings, forks()
         if loaded.serves(environment):
             return loaded.run(arguments, environment, self.root, LIMIT_S)
         return self.new_bot(*arguments, **settings)
@@ -96,7 +96,7 @@ class Installation:
         """Run Python in the bot's folder with its settings."""
         return subprocess.run(
             [sys.executable, *arguments],
-            env=self._outer | settings,
+            env=self.whole_environment | settings,
             cwd=self.root,
             capture_output=True,
             text=True,
@@ -105,5 +105,6 @@ class Installation:
         )
 
     @property
-    def _outer(self) -> dict[str, str]:
+    def whole_environment(self) -> dict[str, str]:
+        """Return the variables of a process that imports the bot from here."""
         return {**self.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
