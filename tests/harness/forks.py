@@ -43,14 +43,27 @@ LOADED = (
 LARGEST = 1 << 18
 """Bytes of the largest request: words, environment and folder of a command."""
 
-SET_BY_LIBRARIES = {"ORT_DISABLE_TELEMETRY": "1", "KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}
-"""Variables that ``models`` and scikit-learn set when they are imported, in tests too."""
-
 IDLE = {"jemalloc_bg_thd", "polars-ooc-clea"}
 """Threads that libraries start when they are imported, and that a forked process does well without: they free memory."""
 
 OWN = ("BOT_", "NUMERAI_", "PYTEST_")
 """Beginnings of variables that commands read when they run, and libraries never."""
+
+EARLY = (
+    "PYTHON",
+    "LD_",
+    "LC_",
+    "LANG",
+    "TZ",
+    "OMP_",
+    "GOMP_",
+    "KMP_BLOCKTIME",
+    "OPENBLAS_",
+    "MKL_",
+    "NUMEXPR_",
+    "POLARS_",
+)
+"""Beginnings of variables that interpreter and libraries read when they load. Others that are new are read by commands later."""
 
 
 class Forks:
@@ -79,7 +92,9 @@ class Forks:
 
     def serves(self, environment: Mapping[str, str]) -> bool:
         """Return whether a command with *environment* would load libraries as this process did."""
-        return outside(environment) == self._outside
+        wanted = outside(environment)
+        early = {name for name in wanted if name.startswith(EARLY)}
+        return all(wanted.get(name) == self._outside.get(name) for name in early | self._outside.keys())
 
     def run(
         self, words: Sequence[str], environment: Mapping[str, str], folder: Path, limit_s: float
@@ -131,7 +146,7 @@ def forks() -> Forks:
 def outside(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that libraries may read when they load, with those that every command sets first."""
     found = {name: value for name, value in environment.items() if not name.startswith(OWN)}
-    found |= {"PYTHONSAFEPATH": "1"} | SET_BY_LIBRARIES
+    found |= {"PYTHONSAFEPATH": "1", "ORT_DISABLE_TELEMETRY": "1"}
     limit_threads(found)
     return found
 
