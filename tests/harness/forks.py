@@ -30,6 +30,8 @@ from bot.system.cores import limit_threads
 from tests.harness.measurements import shorten_measurements
 
 ROOT = Path(__file__).resolve().parents[2]
+AT_START = dict(os.environ)
+"""Variables before any test has changed one."""
 
 LOADED = (
     # First, because it has onnxruntime start no thread of its own.
@@ -140,7 +142,7 @@ def _number(lines: TextIO) -> int:
 @cache
 def forks() -> Forks:
     """Return the process of this test process, and start it the first time."""
-    return Forks(os.environ)
+    return Forks(AT_START)
 
 
 def outside(environment: Mapping[str, str]) -> dict[str, str]:
@@ -187,22 +189,22 @@ def _attend(asked: dict, out: int, err: int, answer: int) -> None:
         os.close(out)
         os.close(err)
         _become(asked)
-    os.write(answer, f"{process}\n".encode())
-    _, status = os.waitpid(process, 0)
-    os.write(answer, f"{os.waitstatus_to_exitcode(status)}\n".encode())
-    os._exit(0)
+    try:
+        os.write(answer, f"{process}\n".encode())
+        _, status = os.waitpid(process, 0)
+        os.write(answer, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    finally:  # a test that no longer waits has killed the command
+        os._exit(0)
 
 
 def _become(asked: dict) -> None:
     """Run the command as a new interpreter would, and end as it would."""
-    os.environ.clear()
-    os.environ.update(asked["environment"])
-    os.chdir(asked["folder"])
-    # Where `python -m` puts the folder; `bot` takes it away again.
-    sys.path.insert(0, asked["folder"])
-    sys.argv[1:] = asked["words"]
     status = 1
     try:
+        os.environ.clear()
+        os.environ.update(asked["environment"])
+        os.chdir(asked["folder"])
+        sys.argv[1:] = asked["words"]
         status = _ended()
         # What an interpreter does when it ends, without the seconds of tearing down each library.
         threading._shutdown()
