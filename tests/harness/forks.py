@@ -21,7 +21,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TextIO
@@ -113,7 +113,8 @@ class Forks:
         command = [sys.executable, "-m", "bot", *words]
         about = json.dumps({"words": [*words], "environment": dict(environment), "folder": str(folder)}).encode()
         answers, theirs = socket.socketpair()
-        with answers, theirs, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        new_file = partial(tempfile.TemporaryFile, "w+", encoding="utf-8")
+        with answers, theirs, new_file() as out, new_file() as err:
             handed = array.array("i", [out.fileno(), err.fileno(), theirs.fileno()])
             self._requests.sendmsg([about], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, handed)])
             theirs.close()
@@ -125,11 +126,9 @@ class Forks:
                 except TimeoutError:
                     os.kill(process, signal.SIGKILL)
                     raise subprocess.TimeoutExpired(command, limit_s) from None
-            texts = []
-            for file in (out, err):
-                file.seek(0)
-                texts.append(file.read().decode())
-        return subprocess.CompletedProcess(command, status, *texts)
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(command, status, out.read(), err.read())
 
 
 def _number(lines: TextIO) -> int:
