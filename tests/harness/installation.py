@@ -13,6 +13,7 @@ from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.settings import Settings, load_settings
 from bot.submission.submit import Receipt
+from tests.harness.forks import forks
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 FIRST_ROUND = 1405
@@ -81,17 +82,29 @@ class Installation:
         return [sys.executable, "-m", "bot", *arguments]
 
     def bot(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the bot in a process of its own."""
+        """Run a command of the bot in a process of its own, which has the libraries already where that changes nothing."""
+        environment, loaded = self.whole_environment | settings, forks()
+        if loaded.serves(environment):
+            return loaded.run(arguments, environment, self.root, LIMIT_S)
+        return self.new_bot(*arguments, **settings)
+
+    def new_bot(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the bot in a new interpreter, which imports everything itself."""
         return self.python("-m", "bot", *arguments, **settings)
 
     def python(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run Python in the bot's folder with its settings."""
         return subprocess.run(
             [sys.executable, *arguments],
-            env={**self.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **settings},
+            env=self.whole_environment | settings,
             cwd=self.root,
             capture_output=True,
             text=True,
             check=False,
             timeout=LIMIT_S,
         )
+
+    @property
+    def whole_environment(self) -> dict[str, str]:
+        """Return the variables of a process that imports the bot from here."""
+        return {**self.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}

@@ -8,6 +8,7 @@ sync or rename below the state directory fails with *errno* (see ``failing.c``).
 """
 
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -31,6 +32,7 @@ from bot.submission.submission_file import _validate
 from bot.submission.submit import Submitter
 from bot.system.kill_points import listening
 from bot.system.lock import state_lock
+from bot.tournament._network_settings import trusted_certificates
 from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
 from bot.tournament.transport import Transport
@@ -142,6 +144,8 @@ def main() -> None:
     import numerai_tools.submissions  # noqa: F401 - loaded once, for every child
     import pandas as pd  # noqa: F401
 
+    trusted_certificates()  # read once, for every child
+    gc.freeze()
     print("ready", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)

@@ -18,6 +18,7 @@ from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import World, generate
 from tests.harness.elsewhere import make_python
 from tests.harness.installation import FIRST_ROUND, OPENED, Installation
+from tests.harness.measurements import shorten_measurements
 from tests.harness.zygote import HereValidation
 
 
@@ -106,3 +107,11 @@ def no_backoff():
 def validated_here(monkeypatch):
     """Let Numerai's own validation run in this process, without a second interpreter for every submission."""
     monkeypatch.setattr(bot.submission.submit, "OfficialValidation", HereValidation)
+
+
+@pytest.fixture(scope="module")
+def short_measurements():
+    """Measure this machine briefly in the commands that this process runs itself, as forked ones do."""
+    with pytest.MonkeyPatch.context() as patch:
+        shorten_measurements(patch.setattr)
+        yield

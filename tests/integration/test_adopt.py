@@ -19,6 +19,7 @@ def mine(installation, trained):
     """A bot whose slot's recipe has one member, the documentation's program; the recipe `demo` is its fallback."""
     for name in ("store", "data", "history"):
         shutil.copytree(trained / name, installation.state / name)
+    shutil.copy(trained / "speed.json", installation.state)
     installation.settings |= {"BOT_RECIPE": "mine", "BOT_FALLBACK": "demo"}
     return installation
 

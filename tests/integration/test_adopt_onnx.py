@@ -27,6 +27,7 @@ def mine(installation: Installation, trained: Path) -> Installation:
     """Return a bot whose slot's recipe has one member, an ONNX file that takes ten features."""
     for name in ("store", "data", "history"):
         shutil.copytree(trained / name, installation.state / name)
+    shutil.copy(trained / "speed.json", installation.state)
     folder = installation.root / "recipes"
     folder.mkdir(exist_ok=True)
     (folder / "mine.toml").write_text(RECIPE)

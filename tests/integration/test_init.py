@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import shutil
 import stat
 import sys
 import threading
@@ -14,9 +15,12 @@ import pytest
 from bot.doctor import _numerai
 from bot.doctor import examination as doctor
 from bot.doctor.checks import exit_code
+from bot.sandbox.clock import SandboxClock
+from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT, Account
+from bot.sandbox.world.generate import World
 from bot.settings import load_settings
-from tests.harness.installation import SLOT
+from tests.harness.installation import OPENED, SLOT, Installation
 from tests.harness.terminal import converse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,11 +59,29 @@ OTHER = Account(
 )
 
 
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory, world_folder):
+    """What a plan of the recipe `demo` measures before there are data, in the file that keeps it."""
+    with Sandbox(World.open(world_folder), clock=SandboxClock(OPENED)) as sandbox:
+        bot = Installation(sandbox=sandbox, root=tmp_path_factory.mktemp("figures"))
+        bot.state.mkdir()
+        planned = bot.bot("retrain", "--plan")
+    assert planned.returncode == 0, planned.stderr
+    return bot.state / "speed.json"
+
+
 @pytest.fixture
-def two_accounts(installation):
-    """A tournament that knows a second account."""
-    installation.sandbox.tournament.accounts += (OTHER,)
+def measured(installation, figures):
+    """An installation whose machine was measured before."""
+    shutil.copy(figures, installation.state)
     return installation
+
+
+@pytest.fixture
+def two_accounts(measured):
+    """A tournament that knows a second account."""
+    measured.sandbox.tournament.accounts += (OTHER,)
+    return measured
 
 
 def init(installation, answers, **variables):
@@ -125,10 +147,10 @@ def test_the_happy_path_leaves_a_set_up_that_the_doctor_passes(installation, inb
     assert [check.what for check in of_the_set_up if check.verdict not in ("ok", "note")] == []
 
 
-def test_each_wrong_answer_is_refused_at_once_and_asked_again(installation):
+def test_each_wrong_answer_is_refused_at_once_and_asked_again(measured):
     """Ten wrong answers each get one line with the reason; the right ones after them count."""
     done = init(
-        installation,
+        measured,
         [
             ("Public id:", "two words"),
             ("Public id:", SECRET),
@@ -161,15 +183,15 @@ def test_each_wrong_answer_is_refused_at_once_and_asked_again(installation):
 
     assert done.code == 0, done.shown
     assert [reason for reason in reasons if done.shown.count(reason) != 1] == []
-    assert tomllib.loads((installation.root / "bot.toml").read_text()) == {
+    assert tomllib.loads((measured.root / "bot.toml").read_text()) == {
         "mode": "dry-run", "feature_set": "small", "slots": {SLOT: "demo"},
     }  # fmt: skip
 
 
-def test_without_a_network_it_says_what_it_could_not_check(installation, monkeypatch):
+def test_without_a_network_it_says_what_it_could_not_check(measured, monkeypatch):
     """The key is kept untested, models are named by hand, and the file is the same."""
     done = init(
-        installation,
+        measured,
         [
             *KEY,
             ("only model):", SLOT),
@@ -181,7 +203,7 @@ def test_without_a_network_it_says_what_it_could_not_check(installation, monkeyp
         ],
         BOT_API_URL="http://127.0.0.1:9/",
     )
-    checks = examined(installation, monkeypatch)
+    checks = examined(measured, monkeypatch)
 
     assert done.code == 0, done.shown
     assert "not checked: the API key, its scopes and the models" in done.shown
@@ -307,10 +329,10 @@ def test_an_account_that_is_left_out_leaves_the_only_one(two_accounts):
     assert (two_accounts.root / "secrets" / "NUMERAI_SECRET_KEY").is_file()
 
 
-def test_models_of_accounts_that_could_not_be_asked_are_typed(installation):
+def test_models_of_accounts_that_could_not_be_asked_are_typed(measured):
     """Without a network a further account needs names, none of them an earlier account's."""
     done = init(
-        installation,
+        measured,
         [
             *KEY,
             ("only model):", ""),
@@ -330,7 +352,7 @@ def test_models_of_accounts_that_could_not_be_asked_are_typed(installation):
         ],
         BOT_API_URL="http://127.0.0.1:9/",
     )
-    written = tomllib.loads((installation.root / "bot.toml").read_text())
+    written = tomllib.loads((measured.root / "bot.toml").read_text())
 
     assert done.code == 0, done.shown
     assert "name at least one model" in done.shown

@@ -39,7 +39,7 @@ def test_submit_imports_nothing_from_the_working_folder(installation, sandbox):
 def test_python_m_bot_imports_nothing_else_from_the_working_folder(installation):
     """`python -m bot` imports the bot from where it is installed, and no `numpy.py` from the working folder."""
     record = set_traps(installation.root, without=("bot",))
-    done = installation.bot("submit")
+    done = installation.new_bot("submit")
 
     assert done.returncode == 0, done.stderr
     assert not record.exists()
@@ -59,11 +59,14 @@ def test_the_daemon_and_its_children_import_nothing_from_the_working_folder(inst
     assert not others.keys() & variables.keys()
 
 
+RECIPE = 'base = "demo"\n[data]\nevery = 3\n[network]\nepochs = 1\n'
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
-        ("retrain",),
+        ("retrain", "--recipe", "small"),
         ("tune", "--trials", "1", "--chunk", "60", "--every", "8"),
         ("evaluate",),
         ("export", "numerai-model", "--python", sys.executable),
@@ -75,7 +78,10 @@ def test_training_imports_nothing_from_the_working_folder(installation, trained,
     for name in ("data", "store", "history"):
         if (trained / name).is_dir():
             shutil.copytree(trained / name, installation.state / name)
+    shutil.copy(trained / "speed.json", installation.state)
     record = set_traps(installation.root)
+    (installation.root / "recipes").mkdir(exist_ok=True)
+    (installation.root / "recipes" / "small.toml").write_text(RECIPE, encoding="utf-8")
     done = bot(installation, *command)
 
     assert done.returncode == 0, done.stderr

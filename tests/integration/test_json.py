@@ -92,7 +92,7 @@ def test_an_error_is_one_object(installation, monkeypatch, capsys, words):
 
 
 @pytest.mark.slow
-def test_work_on_data_is_one_object(installation, trained, monkeypatch):
+def test_work_on_data_is_one_object(installation, trained, monkeypatch, short_measurements):
     """Commands that train, score or download print their tables on standard error, and one object of their type."""
     shutil.copytree(trained, installation.state, dirs_exist_ok=True)
     installation.bot("pack", "--new-key")

@@ -73,7 +73,7 @@ EXPORT = "export numerai-model --no-check"
 
 
 @pytest.fixture(scope="module")
-def ran(trained: Path, world_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def ran(trained: Path, world_folder: Path, tmp_path_factory: pytest.TempPathFactory, short_measurements: None) -> Any:
     """Return the manifest of the artifact, and the result of every command."""
     root = tmp_path_factory.mktemp("libraries")
     shutil.copytree(trained, root / "state", ignore=shutil.ignore_patterns("artifacts", "reports", "fits", "*.lock"))

@@ -115,7 +115,7 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def ran(trained, world_folder, tmp_path_factory):
+def ran(trained, world_folder, tmp_path_factory, short_measurements):
     """Run every command in this process, on the store that another retrain has made."""
     root = tmp_path_factory.mktemp("members")
     shutil.copytree(trained, root / "state", ignore=shutil.ignore_patterns("artifacts", "reports", "fits", "*.lock"))

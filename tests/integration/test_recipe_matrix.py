@@ -164,7 +164,7 @@ class Ran:
 
 
 @pytest.fixture(scope="module", params=FILES)
-def ran(request, trained, world_folder, tmp_path_factory):
+def ran(request, trained, world_folder, tmp_path_factory, short_measurements):
     """Run every command in this process, on the store that another retrain has made."""
     name, root = request.param, tmp_path_factory.mktemp("recipe")
     shutil.copytree(trained, root / "state", ignore=shutil.ignore_patterns("artifacts", "reports", "*.lock"))

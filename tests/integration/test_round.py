@@ -27,7 +27,7 @@ def predictions(installation, rounds="rounds"):
 
 def test_open_round_ends_confirmed(installation, sandbox):
     """One command confirms the open round with the bot's exact bytes."""
-    result = installation.bot("submit", "--round", "latest")
+    result = installation.new_bot("submit", "--round", "latest")
 
     assert result.returncode == 0, result.stderr
     assert "confirmed" in result.stdout

@@ -48,7 +48,7 @@ def empty(sandbox, tmp_path, monkeypatch) -> Installation:
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory, world_folder):
+def started(tmp_path_factory, world_folder, short_measurements):
     """A state directory in which the starter has just become champion."""
     root = tmp_path_factory.mktemp("started")
     clock = SandboxClock(OPENED + timedelta(minutes=1), rate=0)

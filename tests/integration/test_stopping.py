@@ -26,9 +26,12 @@ MODELS = ("tsmixer.onnx", "gbm.txt")
 
 
 @pytest.fixture
-def untrained(installation):
-    """The same bot without a champion."""
+def untrained(installation, trained):
+    """The same bot with its data, without a champion."""
     shutil.rmtree(installation.state)
+    for name in ("data", "store", "history"):
+        shutil.copytree(trained / name, installation.state / name)
+    shutil.copy(trained / "speed.json", installation.state)
     return installation
 
 

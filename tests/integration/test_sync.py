@@ -12,6 +12,18 @@ from bot.sandbox.server import Sandbox
 from bot.sandbox.world.generate import generate
 from tests.harness.installation import OPENED, Installation
 
+BRIEF = """
+base = "demo"
+targets = ["target_ender_60"]
+[network]
+encoder = [16]
+hidden = 8
+feed_forward = 16
+blocks = 1
+epochs = 1
+"""
+"""The demo recipe with a network that is trained in a few seconds."""
+
 
 def test_sync_says_what_there_is(installation):
     """The first sync fetches and stores everything, the second finds it current."""
@@ -95,7 +107,9 @@ def test_larger_history_is_trained_on_and_evaluated_through_the_store(tmp_path):
     """Three hundred eras of the small world are synced, stored, trained on, judged, and evaluated with intervals."""
     world = generate(tmp_path / "world", size="small")
     with Sandbox(world, clock=SandboxClock(OPENED)) as sandbox:
-        bot = Installation(sandbox=sandbox, root=tmp_path)
+        bot = Installation(sandbox=sandbox, root=tmp_path, settings={"BOT_RECIPE": "brief"})
+        (tmp_path / "recipes").mkdir()
+        (tmp_path / "recipes" / "brief.toml").write_text(BRIEF)
         result = bot.bot("retrain", BOT_FEATURE_SET="small")
         (page,) = (tmp_path / "state" / "reports").glob("*.html")
         page.unlink()

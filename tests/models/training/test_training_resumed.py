@@ -16,6 +16,7 @@ from models.training._era_order import EraOrder
 from models.training.checkpoint import Checkpoint
 from models.training.training import TrainingStopped, train
 from tests.models.training.era_world import CONFIG, LAG, OPTIONS, PLAIN, World, fit, score, world
+from tests.models.training.two_ranks import BODIES
 
 pytestmark = pytest.mark.slow
 
@@ -229,17 +230,23 @@ def test_bfloat16_learns_the_same_signal():
     assert half > 0.2
 
 
-@pytest.mark.parametrize("body", ["row", "mlp"])
-def test_two_processes_train_as_one(tmp_path, body):
-    """Two ranks on loopback end with equal bits, and within a millionth of one process that takes the same steps."""
+@pytest.fixture(scope="module")
+def alone_and_together(tmp_path_factory):
+    """A folder with what two ranks on loopback, and one process, made of each body."""
+    folder = tmp_path_factory.mktemp("ranks")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     ranks = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = [str(ROOT / "tests" / "models" / "training" / "two_ranks.py"), str(tmp_path), body]
-
+    script = [str(ROOT / "tests" / "models" / "training" / "two_ranks.py"), str(folder)]
     for command in ([*ranks, *script], [sys.executable, *script]):
-        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=150)
-    first, second, alone = (torch.load(tmp_path / f"{name}.pt") for name in ("2-0", "2-1", "1-0"))
-    runs = [torch.load(tmp_path / f"{name}.run.pt") for name in ("2-0", "2-1", "1-0")]
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
+    return folder
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_two_processes_train_as_one(alone_and_together, body):
+    """Two ranks end with equal bits, and within a millionth of one process that takes the same steps."""
+    first, second, alone = (torch.load(alone_and_together / f"{body}-{name}.pt") for name in ("2-0", "2-1", "1-0"))
+    runs = [torch.load(alone_and_together / f"{body}-{name}.run.pt") for name in ("2-0", "2-1", "1-0")]
 
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert all(torch.allclose(first[name], alone[name], rtol=0, atol=1e-6) for name in first)
