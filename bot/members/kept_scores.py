@@ -104,7 +104,7 @@ class ModelScores:
         window = None if self.history is None else rows.window(self.history)
         digest = self.columns.digest(rows.prepared(self.preprocess))
         _update(digest, window, rows.benchmark)
-        return digest.hexdigest()
+        return str(digest.hexdigest())
 
     def save(self) -> None:
         """Write the new scores beside those from before."""

@@ -116,7 +116,7 @@ def _without_bounds(value: float) -> Interval:
 
 def _share(sums: npt.NDArray[np.float64], _trees: int) -> npt.NDArray[np.float64]:
     own, total = sums.T
-    return np.divide(own, total, out=np.zeros_like(own), where=total > 0)
+    return np.asarray(np.divide(own, total, out=np.zeros_like(own), where=total > 0))
 
 
 def _sorted(weights: Sequence[Weight]) -> tuple[Weight, ...]:

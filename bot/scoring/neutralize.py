@@ -162,7 +162,7 @@ class _Factor:
     def inverses(self) -> list[Floats]:
         """Return the inverse of each panel on the diagonal, which every solve needs twice."""
         panels = (slice(start, start + PANEL) for start in range(0, len(self.lower), PANEL))
-        return [np.linalg.inv(self.lower[panel, panel]) for panel in panels]
+        return [np.asarray(np.linalg.inv(self.lower[panel, panel]), dtype=np.float64) for panel in panels]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ def rank_correlations(left: RankedColumns, right: RankedColumns) -> Floats:
     Returns:
         Shape ``(columns of left, columns of right)``; NaN where one side is constant.
     """
-    rows = ~(left.missing.any(axis=1) | right.missing.any(axis=1))
+    rows: npt.NDArray[np.bool_] = np.logical_not(left.missing.any(axis=1) | right.missing.any(axis=1))
     count = int(rows.sum())
     if count < 2:
         return np.full((left.values.shape[1], right.values.shape[1]), np.nan)
