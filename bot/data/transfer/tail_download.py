@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bot.data.file_record import FileRecord
 from bot.data.transfer.ranges import Ranges, Unsuited, chunk_start
 from bot.system.progress import CountCallback
 from bot.tournament.client import NumeraiClient
@@ -31,14 +32,22 @@ class ServedFile:
     Attributes:
         size: Size in bytes.
         etag: ETag of the version.
+        kept: Number of its first bytes that are those of the version on disk.
     """
 
     size: int
     etag: str
+    kept: int
 
 
 def fetch_tail(
-    client: NumeraiClient, filename: str, path: Path, staging: Path, *, on_progress: CountCallback | None = None
+    client: NumeraiClient,
+    filename: str,
+    path: Path,
+    record: FileRecord,
+    staging: Path,
+    *,
+    on_progress: CountCallback | None = None,
 ) -> ServedFile:
     """
     Write the server's version of a parquet file to *staging*, with the unchanged row groups of *path*.
@@ -46,7 +55,8 @@ def fetch_tail(
     Args:
         client: Client of the API.
         filename: Name on the server.
-        path: The verified version on disk.
+        path: The version on disk.
+        record: Its record.
         staging: Path of the new version.
         on_progress: Called with bytes done and bytes in all; bytes copied from *path* count as done.
 
@@ -64,6 +74,8 @@ def fetch_tail(
     except (OSError, ValueError, pa.ArrowException) as error:
         raise Unsuited(str(error)) from None
     begin = _start(remote.row_group(_kept(local, remote)))
+    if record.pieces and not record.holds(path, begin - 1, begin):
+        raise Unsuited("the file at hand was damaged since its last check")  # a piece of both versions is digested anew
     staging.unlink(missing_ok=True)
     _compare(source, path, begin)
     with path.open("rb") as old, staging.open("wb") as new:
@@ -80,7 +92,7 @@ def fetch_tail(
         os.fsync(new.fileno())
     if done != source.size:
         raise Unsuited(f"{done} of {source.size} bytes")
-    return ServedFile(size=source.size, etag=source.etag)
+    return ServedFile(size=source.size, etag=source.etag, kept=begin)
 
 
 def _kept(local: pq.FileMetaData, remote: pq.FileMetaData) -> int:
