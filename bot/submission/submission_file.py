@@ -110,13 +110,14 @@ class _Placeholder(types.ModuleType):
 
 
 def _validate(live: str, csv: str) -> None:
+    with open_columns(Path(live), LIVE, remedy=FETCHED_AGAIN) as file:
+        ids = file.texts(ID, LONGEST_TEXT)
+    # pandas imports pyarrow.compute where there is pyarrow; a third of its time, for columns that are not used here.
+    sys.modules["pyarrow"] = None  # type: ignore[assignment]
     import pandas as pd  # noqa: PLC0415 - only this child process pays for it
     from numerai_tools.submissions import validate_submission_numerai  # noqa: PLC0415
 
-    with open_columns(Path(live), LIVE, remedy=FETCHED_AGAIN) as file:
-        universe = pd.Series(file.texts(ID, LONGEST_TEXT), name=ID)
-    submission = pd.read_csv(csv)
-    validate_submission_numerai(universe, submission)
+    validate_submission_numerai(pd.Series(ids, name=ID), pd.read_csv(csv))
 
 
 if __name__ == "__main__":
