@@ -146,7 +146,8 @@ class LightGBM(Kind):
         Measured beside the process, anonymous memory until the fourth tree: 1,600,000 rows x 200 columns took 296 MiB, by these
         299; 400,000 x 800 took 244, by these 254. The process is that of `bot retrain` before it trains a network
         (:attr:`bot.training.recipes.ResolvedRecipe.fit_order`), which holds 0.5 to 0.6 GiB: libraries, what measuring the
-        machine's speed left, and feature returns.
+        machine's speed left, and feature returns. A second recipe of the same command finds half a gigabyte more, which the
+        network of the first left.
         """
         return columns * (rows // 2 + 90_000) + 85 * rows + 7 * GIB // 10
 
