@@ -2,8 +2,8 @@
 What is known of a downloaded file: its digest piece by piece, and the marks of the file system.
 
 Pieces tell which bytes two versions of a file have in common, so that only the others are read again. A file whose marks
-are those of its last check is not read at all until :data:`FULL_CHECK_S` have passed; whoever reads bytes of it compares
-the digests of their pieces.
+are those of its last check is trusted until :data:`FULL_CHECK_S` have passed. Before bytes of it are used, the digests of
+their pieces are compared all the same.
 """
 
 import hashlib

@@ -60,8 +60,8 @@ def update(
 
     Eras that are stored are not written again, except for targets that have arrived since. Eras whose rows or features
     differ from the stored ones are replaced. Of a file's newer version, the row groups from the first changed byte on are
-    read; what is read is compared with the recorded digests before. Columns are paired by name; those that not every file has are left out. Files
-    with other columns get a store of their own.
+    read; what is read is compared with the recorded digests before. Columns are paired by name; those that not every file
+    has are left out. Files with other columns get a store of their own.
 
     Args:
         root: Folder of all stores.
@@ -255,7 +255,11 @@ class _Writer:
                 path.unlink()
 
     def _drop_changed(self, source: ParquetSource, eras: Sequence[Era], first: int) -> None:
-        """Drop the stored blocks of a file from the first one whose rows or features differ from the file, whose rows before *first* do not."""
+        """
+        Drop the stored blocks of a file from the first one whose rows or features differ from the file.
+
+        The rows before *first* have not changed.
+        """
         mine = [index for index, block in enumerate(self.manifest.blocks) if block.source == source.name]
         if not mine:
             return

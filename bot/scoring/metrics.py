@@ -79,7 +79,7 @@ bmc = mmc
 
 def corrs(predictions: RankedColumns, targets: Array) -> Floats:
     """
-    Return the CORR of each column of one era's predictions, as :func:`corr`, among the rows that all columns and the target have.
+    Return the CORR of each column of one era's predictions, among the rows that all columns and the target have.
 
     Args:
         predictions: The predictions.

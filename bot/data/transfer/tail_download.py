@@ -122,7 +122,14 @@ class _Copied:
 
 
 def _moved_features(local: pq.FileMetaData, remote: pq.FileMetaData, first: int) -> list[_Copied]:
-    """Return the features of row groups, from the one numbered *first* on, whose other columns alone differ, in the order of their bytes."""
+    """
+    Return the features of row groups whose other columns alone differ, in the order of their bytes.
+
+    Args:
+        local: Footer of the version on disk.
+        remote: Footer of the server's version.
+        first: Number of the first row group that differs.
+    """
     found: list[_Copied] = []
     for index in range(first, min(local.num_row_groups, remote.num_row_groups)):
         ours, theirs = local.row_group(index), remote.row_group(index)
