@@ -107,10 +107,10 @@ class FileRecord:
         same = found.pieces == self.pieces if whole is None else whole.hexdigest() == self.sha256
         return replace(found, marks=_marks(path), checked=time.time()) if same else None
 
-    def holds(self, path: Path, begin: int, end: int | None = None) -> bool:
-        """Read the pieces with the bytes from *begin* up to *end*; return whether they are as recorded."""
-        first, stop = begin // PIECE, len(self.pieces) if end is None else -(-end // PIECE)
-        return tuple(_piece_digests(path, first, stop)) == self.pieces[first:stop]
+    def holds(self, path: Path, begin: int) -> bool:
+        """Read the pieces with the bytes from *begin* on; return whether they are as recorded."""
+        first = begin // PIECE
+        return tuple(_piece_digests(path, first)) == self.pieces[first:]
 
     def common_bytes(self, earlier: Sequence[str]) -> int:
         """Return how many of the first bytes are those of an earlier version with these pieces."""
@@ -131,13 +131,13 @@ def _marks(path: Path) -> tuple[int, ...]:
     return about.st_mtime_ns, about.st_ctime_ns, about.st_ino
 
 
-def _piece_digests(path: Path, first: int, stop: int | None = None, *, whole: Any = None) -> list[str]:  # noqa: ANN401 - see above
-    """Return the sha256 of each piece of a file from the one numbered *first*, up to *stop* or the end; update *whole*."""
+def _piece_digests(path: Path, first: int, *, whole: Any = None) -> list[str]:  # noqa: ANN401 - see above
+    """Return the sha256 of each piece of a file from the one numbered *first* on; update *whole*."""
     found: list[str] = []
     buffer = memoryview(bytearray(READ))
     with path.open("rb", buffering=0) as file:
         file.seek(first * PIECE)
-        while stop is None or first + len(found) < stop:
+        while True:
             digest, left = hashlib.sha256(), PIECE
             while left and (size := file.readinto(buffer[: min(left, READ)])):
                 digest.update(buffer[:size])
