@@ -19,19 +19,22 @@ from bot.serving.artifacts import ArtifactStore
 from bot.serving.version_pin import Pin
 from bot.settings import Settings
 from bot.submission.gates import Limits
-from bot.tournament.client import NumeraiClient
 from bot.tournament.slots import Slot
-from bot.tournament.transport import Transport
 from bot.training.recipes import STARTER, Recipe, ResolvedRecipe
 
 if TYPE_CHECKING:
     from bot.submission.submit import Submitter
+    from bot.tournament.client import NumeraiClient
+    from bot.tournament.transport import Transport
 
 log = structlog.get_logger()
 
 
-def open_client(settings: Settings, transport: Transport | None = None) -> NumeraiClient:
+def open_client(settings: Settings, transport: "Transport | None" = None) -> "NumeraiClient":
     """Return a client of the configured API, with the key of the settings where they have one."""
+    # Imported here: commands that need no network pay nothing for its libraries.
+    from bot.tournament.client import NumeraiClient  # noqa: PLC0415
+
     public, secret = settings.numerai_public_id, settings.numerai_secret_key
     return NumeraiClient(
         api_url=settings.api_url,
@@ -59,7 +62,7 @@ def find_artifact(settings: Settings, identity: str | None) -> str:
     return store.find(identity) if identity else store.champions(recipes_in_use(settings)[0])[0]
 
 
-def open_submitter(settings: Settings, client: NumeraiClient, ledger: Ledger) -> "Submitter":
+def open_submitter(settings: Settings, client: "NumeraiClient", ledger: Ledger) -> "Submitter":
     """Return a submitter; it uploads in live mode only."""
     # Imported here: they load the scoring libraries, and the daemon imports this module but never scores.
     from bot.submission.fallbacks import Fallbacks  # noqa: PLC0415
@@ -91,7 +94,7 @@ def open_submitter(settings: Settings, client: NumeraiClient, ledger: Ledger) ->
     )
 
 
-def find_slots(settings: Settings, client: NumeraiClient) -> tuple[Slot, ...]:
+def find_slots(settings: Settings, client: "NumeraiClient") -> tuple[Slot, ...]:
     """
     Return the configured slots.
 
@@ -107,7 +110,7 @@ def find_slots(settings: Settings, client: NumeraiClient) -> tuple[Slot, ...]:
     return tuple(found)
 
 
-def match_slots(settings: Settings, client: NumeraiClient) -> dict[str, Slot | BadConfig]:
+def match_slots(settings: Settings, client: "NumeraiClient") -> dict[str, Slot | BadConfig]:
     """
     Match the configured slots with the account's models; return each by its name, or the error of one that is no model.
 

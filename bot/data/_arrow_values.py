@@ -22,7 +22,7 @@ def may_hold_numbers(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return may_hold_numbers(kind.value_type)
     tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
-    return _is_string(kind) or any(test(kind) for test in tests)
+    return is_string(kind) or any(test(kind) for test in tests)
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -30,7 +30,7 @@ def is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return is_text(kind.value_type)
     tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
-    return _is_string(kind) or any(test(kind) for test in tests)
+    return is_string(kind) or any(test(kind) for test in tests)
 
 
 def numbers_of(chunk: pa.Array) -> npt.NDArray[Any]:
@@ -44,7 +44,7 @@ def numbers_of(chunk: pa.Array) -> npt.NDArray[Any]:
         known = np.append(numbers_of(chunk.dictionary), np.nan)
         places = buffer_of(chunk.indices.cast(pa.int64()), np.int64)
         return known[np.where(_nulls(chunk), len(known) - 1, places)]
-    if _is_string(chunk.type):
+    if is_string(chunk.type):
         try:
             chunk = chunk.cast(_FLOAT64)
         except pa.ArrowInvalid:
@@ -75,5 +75,5 @@ def buffer_of(values: pa.Array, dtype: type[np.generic]) -> npt.NDArray[Any]:
     return np.frombuffer(buffer, dtype=dtype, count=len(values), offset=np.dtype(dtype).itemsize * values.offset)
 
 
-def _is_string(kind: pa.DataType) -> bool:
+def is_string(kind: pa.DataType) -> bool:
     return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))

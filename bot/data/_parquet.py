@@ -5,6 +5,7 @@ polars decodes int8 columns in half the time of pyarrow, which goes through int3
 the extra ``train``, since only training needs the history.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from bot.data.era_store import ID_BYTES
 from bot.data.parquet_columns import AS_SERVED, HISTORY, open_columns
+from bot.data.transfer.ranges import chunk_start
 from bot.errors import DatasetIncomplete, SchemaMismatch
 from bot.features.codes import MISSING, STRANGE, Codes, coded
 from bot.tournament.columns import DATA_TYPE, ERA, FEATURE_PREFIX, ID, era_label, is_target
@@ -66,6 +69,7 @@ class ParquetSource:
         odd: Type of each feature and target that holds no numbers, by name.
         kinds: Whether the file has the column ``data_type``.
         bounds: First row of each row group, then the number of rows.
+        places: First byte of each row group, and the byte after its last one; empty where they are not in order.
         scan: Lazy frame of polars. It keeps the parsed footer, since parsing costs as much as decoding 100 columns.
     """
 
@@ -75,6 +79,7 @@ class ParquetSource:
     odd: Mapping[str, str]
     kinds: bool
     bounds: tuple[int, ...]
+    places: tuple[tuple[int, int], ...]
     scan: pl.LazyFrame
 
     @classmethod
@@ -88,7 +93,7 @@ class ParquetSource:
         """
         with open_columns(path, HISTORY, remedy=AS_SERVED, as_dictionary=()) as file:
             metadata = file.file.metadata
-            sizes = [metadata.row_group(index).num_rows for index in file.groups]
+            groups = [metadata.row_group(index) for index in file.groups]
             known = [name for name in file.types if name.startswith(FEATURE_PREFIX) or is_target(name)]
             file.refuse_repeated([ID, ERA, DATA_TYPE, *known])
             types = {name: file.types[name] for name in known}
@@ -109,7 +114,8 @@ class ParquetSource:
             targets=targets,
             odd={name: str(kind) for name, kind in types.items() if not _is_numeric(kind)},
             kinds=kinds,
-            bounds=tuple(int(row) for row in np.cumsum([0, *sizes])),
+            bounds=tuple(int(row) for row in np.cumsum([0, *(group.num_rows for group in groups)])),
+            places=_places(groups),
             scan=pl.scan_parquet(path, low_memory=True, glob=False),
         )
 
@@ -118,14 +124,23 @@ class ParquetSource:
         """Return the file's name."""
         return self.path.name
 
-    def eras(self) -> list[Era]:
+    def rows_within(self, size: int) -> int:
+        """Return the number of leading rows whose row groups lie within the first *size* bytes."""
+        return self.bounds[sum(end <= size for _, end in self.places)]
+
+    def first_byte(self, row: int) -> int:
+        """Return the first byte of the row group with a row, 0 where it is not known."""
+        group = max(bisect_right(self.bounds[:-1], row) - 1, 0)
+        return self.places[group][0] if group < len(self.places) else 0
+
+    def eras(self, start: int = 0) -> list[Era]:
         """
-        Return the eras in the order of their rows, with the labels of v5 whatever type the file holds them in.
+        Return the eras from a row on in the order of their rows, with the labels of v5 whatever type the file holds them in.
 
         Raises:
             DatasetIncomplete: The eras are not in ascending order, an era comes twice, or a row has none.
         """
-        frame = self._read([ERA, DATA_TYPE] if self.kinds else [ERA], 0, self.bounds[-1])
+        frame = self._read([ERA, DATA_TYPE] if self.kinds else [ERA], start, self.bounds[-1])
         runs = frame[ERA].rle().struct
         sizes, values = runs.field("len").to_list(), runs.field("value").to_list()
         labels = [era_label(value) for value in values]
@@ -137,36 +152,36 @@ class ParquetSource:
         starts = [int(start) for start in np.cumsum([0, *sizes[:-1]])]
         kinds = frame[DATA_TYPE].cast(pl.String).gather(starts).to_list() if self.kinds else [None] * len(labels)
         return [
-            Era(label=label, kind=kind or self.path.stem, start=start, rows=int(rows))
-            for label, kind, start, rows in zip(labels, kinds, starts, sizes, strict=True)
+            Era(label=label, kind=kind or self.path.stem, start=start + first, rows=int(rows))
+            for label, kind, first, rows in zip(labels, kinds, starts, sizes, strict=True)
         ]
 
-    def ids(self) -> npt.NDArray[np.bytes_]:
+    def ids(self, start: int = 0) -> npt.NDArray[np.bytes_]:
         """
-        Return the ids of all rows. Shape ``(rows,)``, 16 bytes each.
+        Return the ids of the rows from *start* on. Shape ``(rows,)``, 16 bytes each.
 
         Raises:
             SchemaMismatch: An id has another length.
         """
         with self._explained():
-            column = self._read([ID], 0, self.bounds[-1])[ID].cast(pl.String)
+            column = self._read([ID], start, self.bounds[-1])[ID].cast(pl.String)
         if column.null_count() or (column.str.len_bytes() != ID_BYTES).any():
             raise SchemaMismatch(f"{self.name} has ids that are not {ID_BYTES} characters long")
         text = column.str.join("").item().encode()
         return np.frombuffer(text, dtype=f"S{ID_BYTES}")
 
-    def codes(self, name: str) -> Codes:
-        """Return one feature of all rows, -1 where missing. Shape ``(rows,)``, int8."""
-        return self._codes(self._read([name], 0, self.bounds[-1])[name])
+    def codes(self, name: str, start: int = 0) -> Codes:
+        """Return one feature of the rows from *start* on, -1 where missing. Shape ``(rows,)``, int8."""
+        return self._codes(self._read([name], start, self.bounds[-1])[name])
 
-    def floats(self, names: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return targets of all rows, NaN where unknown. Shape ``(names, rows)``, float32."""
-        values = np.empty((len(names), self.bounds[-1]), dtype=np.float32)
-        for start in range(0, len(names), TARGETS_AT_A_TIME):
-            part = list(names[start : start + TARGETS_AT_A_TIME])
-            frame = self._read(part, 0, self.bounds[-1])
+    def floats(self, names: Sequence[str], start: int = 0) -> npt.NDArray[np.float32]:
+        """Return targets of the rows from *start* on, NaN where unknown. Shape ``(names, rows)``, float32."""
+        values = np.empty((len(names), self.bounds[-1] - start), dtype=np.float32)
+        for first in range(0, len(names), TARGETS_AT_A_TIME):
+            part = list(names[first : first + TARGETS_AT_A_TIME])
+            frame = self._read(part, start, self.bounds[-1])
             for offset, name in enumerate(part):
-                values[start + offset] = frame[name].cast(pl.Float32).fill_null(float("nan")).to_numpy()
+                values[first + offset] = frame[name].cast(pl.Float32).fill_null(float("nan")).to_numpy()
         return values
 
     def spans(self, rows: int) -> Iterator[tuple[int, int]]:
@@ -223,6 +238,16 @@ class ParquetSource:
                 " is BOT_DATA_VERSION one of v5?"
             )
         return codes
+
+
+def _places(groups: Sequence[pq.RowGroupMetaData]) -> tuple[tuple[int, int], ...]:
+    """Return the first byte of each row group and the byte after its last one; empty where they are not in order."""
+    found = []
+    for group in groups:
+        last = group.column(group.num_columns - 1)
+        found.append((chunk_start(group.column(0)), chunk_start(last) + last.total_compressed_size))
+    flat = [place for pair in found for place in pair]
+    return tuple(found) if flat == sorted(flat) else ()
 
 
 def _is_numeric(kind: pa.DataType) -> bool:

@@ -2,32 +2,36 @@
 Download Numerai's files: under another name, verified, and published only when complete.
 
 Only the large training files are resumed, and only while the server proves that it still has the same file
-(``If-Range`` and a checked 206) and the disk still has the bytes that arrived. Files on disk are compared with their
-recorded sha256 before anything is derived from them.
+(``If-Range`` and a checked 206) and the disk still has the bytes that arrived. What is read of a file on disk is compared
+with its recorded digests before anything is derived from it (:mod:`bot.data.file_record`).
 """
 
 import errno
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import stamina
 import structlog
 
+from bot.data.file_record import PIECE, FileRecord
 from bot.data.transfer.ranges import Unsuited
 from bot.data.transfer.resumable_download import ResumableDownload
 from bot.data.transfer.tail_download import fetch_tail
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, OperatorNeeded
-from bot.system.files import publish, rename, sha256_of
+from bot.system.files import publish, rename
 from bot.system.kill_points import kill_point
 from bot.system.progress import CountCallback
 from bot.tournament.client import NumeraiClient
@@ -70,6 +74,7 @@ class FetchedFile:
         sha256: Digest of the content as hex.
         etag: ETag of the content on the server.
         modified: ``Last-Modified`` of the server, aware; ``None`` where it gives none.
+        record: Digests of its pieces.
     """
 
     path: Path
@@ -77,6 +82,7 @@ class FetchedFile:
     sha256: str
     etag: str
     modified: datetime | None
+    record: FileRecord
 
 
 def fetch(
@@ -152,11 +158,13 @@ def _fetch_once(
         ):  # its chunks have ended at the end of the compressed file; the server names no other length
             total = part.size
     _verify(part.path, filename, total)
-    if sha256_of(part.path) != sha256:
+    on_disk = hashlib.sha256()
+    record = FileRecord.of(part.path, etag=etag, whole=on_disk)
+    if on_disk.hexdigest() != sha256:
         part.remove()
         raise DatasetIncomplete(f"{filename}: the file on disk differs from what arrived; it is fetched again")
     part.publish(path)
-    return FetchedFile(path=path, size=total, sha256=sha256, etag=etag, modified=modified)
+    return FetchedFile(path=path, size=total, sha256=sha256, etag=etag, modified=modified, record=record)
 
 
 def sync_files(
@@ -183,18 +191,21 @@ def sync_files(
     entries = recorded(home)
     changed = []
     for name in names:
-        entry = entries.get(name)
-        path = home / name
-        if entry is not None and _intact(path, entry):
-            with client.download(f"{version}/{name}", FIRST_BYTE) as download:
-                same = download.headers.get("ETag") == entry["etag"] and entry["etag"]
-            if same:
-                continue
-        fetched = _refetch(client, f"{version}/{name}", path, entry, on_progress)
-        entries[name] = {"bytes": fetched.size, "etag": fetched.etag, "sha256": fetched.sha256}
-        publish(home / SYNCED, json.dumps(entries, indent=1, sort_keys=True).encode())
-        changed.append(name)
+        path, before = home / name, FileRecord.from_entry(entries[name]) if name in entries else None
+        record = None if before is None else _checked(path, before)
+        if record is None or not _is_current(client, f"{version}/{name}", record):
+            record = _refetch(client, f"{version}/{name}", path, record, on_progress)
+            changed.append(name)
+        if record != before:
+            entries[name] = record.to_entry()
+            publish(home / SYNCED, json.dumps(entries, sort_keys=True).encode())
     return tuple(changed)
+
+
+def _is_current(client: NumeraiClient, filename: str, record: FileRecord) -> bool:
+    """Return whether the server has the recorded content of a file."""
+    with client.download(filename, FIRST_BYTE) as download:
+        return bool(record.etag) and download.headers.get("ETag") == record.etag
 
 
 def offered(client: NumeraiClient, version: str) -> tuple[str, ...]:
@@ -218,8 +229,8 @@ def offered(client: NumeraiClient, version: str) -> tuple[str, ...]:
     return (*TRAINING_FILES, *(name for name in OPTIONAL_FILES if f"{version}/{name}" in listed))
 
 
-def recorded(home: Path) -> dict[str, dict[str, object]]:
-    """Return ``bytes``, ``etag`` and ``sha256`` of each synced file by name, as recorded when it was downloaded."""
+def recorded(home: Path) -> dict[str, dict[str, Any]]:
+    """Return the entry of each synced file by name, with at least ``bytes``, ``etag`` and ``sha256``."""
     try:
         content = json.loads((home / SYNCED).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -230,35 +241,53 @@ def recorded(home: Path) -> dict[str, dict[str, object]]:
 
 
 def _refetch(
-    client: NumeraiClient,
-    filename: str,
-    path: Path,
-    entry: Mapping[str, object] | None,
-    on_progress: CountCallback | None,
-) -> FetchedFile:
-    """Download the new part of a parquet file if an intact older version is on disk, else the whole file."""
-    if entry is None or path.suffix != ".parquet" or not path.is_file() or sha256_of(path) != entry["sha256"]:
-        return fetch(client, filename, path, resume=True, on_progress=on_progress)
+    client: NumeraiClient, filename: str, path: Path, record: FileRecord | None, on_progress: CountCallback | None
+) -> FileRecord:
+    """
+    Download the new part of a parquet file if an intact older version is on disk, else the whole file.
+
+    Args:
+        client: Client of the API.
+        filename: Name on the server.
+        path: Path of the file.
+        record: Record of the intact file on disk; ``None`` where there is none.
+        on_progress: Called with bytes done and bytes in all.
+    """
+    if record is None or path.suffix != ".parquet":
+        return _fetch_recorded(client, filename, path, on_progress)
     staging = path.with_name(f".{path.name}.tail")
     try:
         with enough_room(path.parent, filename, path.stat().st_size):
-            served = fetch_tail(client, filename, path, staging, on_progress=on_progress)
+            served = fetch_tail(client, filename, path, record, staging, on_progress=on_progress)
         _verify(staging, filename, served.size)
-        sha256 = sha256_of(staging)
+        found = FileRecord.of(staging, etag=served.etag, kept=record.pieces[: served.kept // PIECE])
         rename(staging, path)
     except (Unsuited, DatasetIncomplete) as reason:
         log.info("dataset.whole", file=filename, reason=str(reason))
-        return fetch(client, filename, path, resume=True, on_progress=on_progress)
+        return _fetch_recorded(client, filename, path, on_progress)
     finally:
         staging.unlink(missing_ok=True)
-    return FetchedFile(path=path, size=served.size, sha256=sha256, etag=served.etag, modified=None)
+    # The kept pieces were not read, so that the whole file is due for a check when the version before was.
+    return found.published(path, checked=record.checked)
 
 
-def _intact(path: Path, entry: Mapping[str, object]) -> bool:
-    """Return whether a file is as it was downloaded; of the store's sources only the size, as ingest digests them."""
-    if not path.is_file() or path.stat().st_size != entry["bytes"]:
-        return False
-    return path.name in STORED_FILES or sha256_of(path) == entry["sha256"]
+def _fetch_recorded(client: NumeraiClient, filename: str, path: Path, on_progress: CountCallback | None) -> FileRecord:
+    """Download a whole file; return its record."""
+    return fetch(client, filename, path, resume=True, on_progress=on_progress).record.published(
+        path, checked=time.time()
+    )
+
+
+def _checked(path: Path, record: FileRecord) -> FileRecord | None:
+    """
+    Return the record of a file that is as it was downloaded; ``None`` for another one.
+
+    The store's sources are large: one whose marks are those of its last check is read again after a month only.
+    """
+    if path.name in STORED_FILES and record.is_untouched(path):
+        return record
+    found = record.read(path)
+    return record if found and record.pieces and path.name not in STORED_FILES else found
 
 
 def _modified(header: str | None) -> datetime | None:

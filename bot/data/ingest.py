@@ -17,17 +17,19 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 import numpy as np
 import structlog
 
 from bot.data._parquet import Era, ParquetSource
+from bot.data._taken import TakenFile, read_taken, write_taken
 from bot.data.era_store import FEATURES, IDS, MANIFEST, TARGETS, Block, EraStore, Manifest, StoredFile
+from bot.data.file_record import FileRecord
 from bot.data.parquet_columns import AS_SERVED
 from bot.errors import DatasetIncomplete, OperatorNeeded, SchemaMismatch
 from bot.features.codes import Codes
-from bot.system.files import publish, sha256_of, sync
+from bot.system.files import publish, sync
 from bot.system.progress import CountCallback
 
 BLOCK_ROWS = 65_536
@@ -50,21 +52,22 @@ def update(
     sources: Sequence[Path],
     *,
     version: str,
-    expected: Mapping[str, str] | None = None,
+    expected: Mapping[str, FileRecord] | None = None,
     on_progress: CountCallback | None = None,
 ) -> EraStore:
     """
     Update the store of a data version from its parquet files, and open it.
 
     Eras that are stored are not written again, except for targets that have arrived since. Eras whose rows or features
-    differ from the stored ones are replaced. Columns are paired by name; those that not every file has are left out. Files
-    with other columns get a store of their own.
+    differ from the stored ones are replaced. Of a file's newer version, the row groups from the first changed byte on are
+    read; what is read is compared with the recorded digests before. Columns are paired by name; those that not every file
+    has are left out. Files with other columns get a store of their own.
 
     Args:
         root: Folder of all stores.
         sources: Parquet files in the order of their eras.
         version: Data version.
-        expected: sha256 of each file when it was downloaded, by file name; a file that differs is removed.
+        expected: Record of each file's download, by file name; a file that differs is removed.
         on_progress: Called with rows done and rows in all.
 
     Raises:
@@ -72,7 +75,7 @@ def update(
         SchemaMismatch: The files share no features or targets, or features that are no codes.
         OperatorNeeded: The disk is full; the store is unchanged or has some of the new eras.
     """
-    digests = {path.name: _verified(path, (expected or {}).get(path.name)) for path in sources}
+    records = {path.name: _verified(path, (expected or {}).get(path.name)) for path in sources}
     opened = [ParquetSource.open(path) for path in sources]
     empty = _empty(version, opened)
     digest = hashlib.sha256("\n".join([*empty.features, *empty.targets]).encode()).hexdigest()[:8]
@@ -84,16 +87,19 @@ def update(
         if (folder / MANIFEST).exists():
             log.warning("store.rebuilt", reason=str(error))
         store = EraStore(folder, _intact(folder) or empty)
-    writer = _Writer(store, on_progress)
+    taken = read_taken(sources[0].parent)
+    writer = _Writer(store, on_progress, taken)
     last = ""
     try:
         for source in opened:
-            last = writer.take(source, digests[source.name], after=last)
+            last = writer.take(source, records[source.name], after=last)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise OperatorNeeded(f"the disk is full while writing {folder}; make room and run `bot sync` again") from None
     writer.sweep()
+    if writer.taken != taken:
+        write_taken(sources[0].parent, writer.taken)
     return EraStore.open(folder)
 
 
@@ -190,28 +196,35 @@ class _Writer:
     Attributes:
         folder: Folder of the store.
         manifest: The manifest that is published on disk, except while blocks are dropped within :meth:`take`.
+        taken: Files that the store was written from, by name.
     """
 
-    def __init__(self, store: EraStore, on_progress: CountCallback | None) -> None:
+    def __init__(self, store: EraStore, on_progress: CountCallback | None, taken: Mapping[str, TakenFile]) -> None:
         self.folder, self.manifest, self.on_progress = store.folder, store.manifest, on_progress
+        self.taken = dict(taken)
 
-    def take(self, source: ParquetSource, sha256: str, *, after: str) -> str:
+    def take(self, source: ParquetSource, record: FileRecord, *, after: str) -> str:
         """
         Append the new eras of a file and update the targets of its stored eras; return the label of its last era.
 
         Args:
             source: The file.
-            sha256: Digest of the file.
+            record: Record of the file.
             after: Last era of the file before it; earlier eras are that file's, and are left out here.
 
         Raises:
             DatasetIncomplete: The file is damaged, or its eras are not in order.
             OperatorNeeded: The disk has too little space.
         """
-        if self.manifest.sources.get(source.name) == sha256:
+        if self.manifest.sources.get(source.name) == record.sha256:
             mine = [block for block in self.manifest.blocks if block.source == source.name]
             return mine[-1].eras[-1] if mine else after
-        every = source.eras()
+        before = self.taken.get(source.name)
+        same = before is not None and self.manifest.sources.get(source.name) == before.sha256
+        known = before.unchanged(source, record) if before is not None and same else []
+        first = known[-1].stop if known else 0
+        _demand_pieces(source, record, first)
+        every = [*known, *source.eras(first)]
         eras = [era for era in every if era.label > after]
         if not eras:
             raise DatasetIncomplete(
@@ -219,14 +232,18 @@ class _Writer:
             )
         if len(eras) < len(every):
             log.warning("store.eras_left_out", source=source.name, eras=len(every) - len(eras), stored_up_to=after)
-        self._drop_changed(source, eras)
+        self._drop_changed(source, eras, first)
         self._drop_later(source, eras)
         fresh = self._fresh(source, eras)
-        self._update_targets(source, eras)
+        self._update_targets(source, eras, first)
         if fresh:
             self._demand_space(sum(era.rows for era in fresh))
+            if fresh[0].start < first:  # unchanged eras of a block that was dropped
+                _demand_pieces(source, record, fresh[0].start)
             self._append(source, fresh)
-        self._publish(replace(self.manifest, sources={**self.manifest.sources, source.name: sha256}))
+        self._publish(replace(self.manifest, sources={**self.manifest.sources, source.name: record.sha256}))
+        if record.pieces:
+            self.taken[source.name] = TakenFile(pieces=record.pieces, eras=tuple(every))
         log.info("store.updated", source=source.name, eras=len(eras), added=len(fresh))
         return every[-1].label
 
@@ -237,8 +254,12 @@ class _Writer:
             if path.name not in listed:
                 path.unlink()
 
-    def _drop_changed(self, source: ParquetSource, eras: Sequence[Era]) -> None:
-        """Drop the stored blocks of a file from the first one whose rows or features differ from the file."""
+    def _drop_changed(self, source: ParquetSource, eras: Sequence[Era], first: int) -> None:
+        """
+        Drop the stored blocks of a file from the first one whose rows or features differ from the file.
+
+        The rows before *first* have not changed.
+        """
         mine = [index for index, block in enumerate(self.manifest.blocks) if block.source == source.name]
         if not mine:
             return
@@ -250,15 +271,15 @@ class _Writer:
                 len(self.manifest.features), size=min(SAMPLED, len(self.manifest.features)), replace=False
             )
         )
-        ids = source.ids()
-        codes = np.stack([source.codes(self.manifest.features[index]) for index in sample])
+        ids = source.ids(first)
+        codes = np.stack([source.codes(self.manifest.features[index], first) for index in sample])
         for index in mine:
             block = self.manifest.blocks[index]
             found = [by_label.get(label) for label in block.eras]
             if all(era is not None and era.rows == rows for era, rows in zip(found, block.rows, strict=True)):
-                rows = _span([era for era in found if era is not None])
-                same_ids = np.array_equal(store.part(block, IDS)[0], ids[rows])
-                if same_ids and np.array_equal(store.part(block, FEATURES)[sample], codes[:, rows]):
+                stored, read = _later_rows([era for era in found if era is not None], first)
+                same_ids = np.array_equal(store.part(block, IDS)[0, stored], ids[read])
+                if same_ids and np.array_equal(store.part(block, FEATURES)[sample, stored], codes[:, read]):
                     continue
             log.warning("store.changed", source=source.name, first_era=block.eras[0], reason="the server rewrote it")
             self.manifest = replace(self.manifest, blocks=self.manifest.blocks[:index])
@@ -288,21 +309,27 @@ class _Writer:
         sources = {name: sha256 for name, sha256 in self.manifest.sources.items() if name not in dropped}
         self.manifest = replace(self.manifest, blocks=blocks, sources=sources)
 
-    def _update_targets(self, source: ParquetSource, eras: Sequence[Era]) -> None:
-        """Write new target files for stored blocks whose targets differ from the file, and update ``data_type``."""
+    def _update_targets(self, source: ParquetSource, eras: Sequence[Era], first: int) -> None:
+        """
+        Write new target files for stored blocks whose targets differ from the file, and update ``data_type``.
+
+        The rows before *first* have not changed.
+        """
         mine = [index for index, block in enumerate(self.manifest.blocks) if block.source == source.name]
         if not mine:
             return
         by_label = {era.label: era for era in eras}
         store = EraStore(self.folder, self.manifest)
-        values = source.floats(self.manifest.targets)
+        values = source.floats(self.manifest.targets, first)
         blocks = list(self.manifest.blocks)
         for index in mine:
             found = [by_label[label] for label in blocks[index].eras]
             block = blocks[index] = replace(blocks[index], kinds=tuple(era.kind for era in found))
-            now = np.ascontiguousarray(values[:, _span(found)])
-            if now.tobytes() == store.part(block, TARGETS).tobytes():
+            stored, read = _later_rows(found, first)
+            before = store.part(block, TARGETS)
+            if np.ascontiguousarray(values[:, read]).tobytes() == before[:, stored].tobytes():
                 continue
+            now = np.concatenate([before[:, : stored.start], values[:, read]], axis=1)
             stem, _, count = block.files[TARGETS].name.rpartition(".")
             file = self._write(f"{stem}.{int(count) + 1}", now)
             blocks[index] = replace(block, files={**block.files, TARGETS: file})
@@ -310,7 +337,8 @@ class _Writer:
 
     def _append(self, source: ParquetSource, fresh: Sequence[Era]) -> None:
         """Stream new eras into blocks, and publish the blocks that some row groups complete before reading more."""
-        ids, targets = source.ids(), source.floats(self.manifest.targets)
+        origin = fresh[0].start
+        ids, targets = source.ids(origin), source.floats(self.manifest.targets, origin)
         total, waiting = sum(era.rows for era in fresh), list(fresh)
         rest = np.empty((len(self.manifest.features), 0), dtype=np.int8)
         for start, stop in source.spans(BLOCK_ROWS):
@@ -329,8 +357,8 @@ class _Writer:
                     kinds=tuple(era.kind for era in part),
                     files={
                         FEATURES: file,
-                        TARGETS: self._write(f"{self._name(number)}.{TARGETS}.0", targets[:, _span(part)]),
-                        IDS: self._write(f"{self._name(number)}.{IDS}", ids[_span(part)]),
+                        TARGETS: self._write(f"{self._name(number)}.{TARGETS}.0", targets[:, _span(part, origin)]),
+                        IDS: self._write(f"{self._name(number)}.{IDS}", ids[_span(part, origin)]),
                     },
                 )
                 for number, (part, file) in enumerate(zip(parts, written.files, strict=True))
@@ -408,18 +436,49 @@ def _parts(eras: Sequence[Era]) -> list[Sequence[Era]]:
     return [eras[low:high] for low, high in pairwise(bounds) if low < high]
 
 
-def _span(eras: Sequence[Era]) -> slice:
-    """Return the rows of consecutive eras in their file."""
-    return slice(eras[0].start, eras[-1].stop)
+def _span(eras: Sequence[Era], origin: int) -> slice:
+    """Return the rows of consecutive eras of a file among its rows from *origin* on."""
+    return slice(eras[0].start - origin, eras[-1].stop - origin)
 
 
-def _verified(path: Path, expected: str | None) -> str:
-    """Return a file's sha256; a file that changed since its download is removed, so that it is fetched again."""
-    try:
-        found = sha256_of(path)
-    except FileNotFoundError:
-        raise DatasetIncomplete(f"{path} is not there; run `bot sync`") from None
-    if expected is not None and found != expected:
-        path.unlink()
-        raise DatasetIncomplete(f"{path} was damaged since its download and is removed; run `bot sync` again")
-    return found
+def _later_rows(eras: Sequence[Era], first: int) -> tuple[slice, slice]:
+    """Return the rows from *first* on of a block's eras: in the block, and among the file's rows from *first* on."""
+    start, stop = eras[0].start, eras[-1].stop
+    low = min(max(start, first), stop)
+    return slice(low - start, stop - start), slice(max(low - first, 0), max(stop - first, 0))
+
+
+def _demand_pieces(source: ParquetSource, record: FileRecord, row: int) -> None:
+    """Compare the pieces from the row group with a row to the end of the file with their digests before they are read."""
+    if record.pieces and not record.holds(source.path, source.first_byte(row)):
+        _refuse(source.path)
+
+
+def _verified(path: Path, record: FileRecord | None) -> FileRecord:
+    """
+    Return a file's record, its digests where it has none; a file that changed since its download is removed.
+
+    Of a file whose marks are those of its last check, only the footer is read here.
+    """
+    if not path.is_file():
+        raise DatasetIncomplete(f"{path} is not there; run `bot sync`")
+    if record is None:
+        return FileRecord.of(path)
+    if not (_has_footer(path, record) if record.is_untouched(path) else record.read(path)):
+        _refuse(path)
+    return record
+
+
+def _has_footer(path: Path, record: FileRecord) -> bool:
+    """Return whether the footer is as recorded."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 8, 0))
+        footer = int.from_bytes(file.read(4), "little")
+    return record.holds(path, max(size - 8 - footer, 0))
+
+
+def _refuse(path: Path) -> NoReturn:
+    """Remove a damaged file, so that it is fetched again."""
+    path.unlink()
+    raise DatasetIncomplete(f"{path} was damaged since its download and is removed; run `bot sync` again")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bot.data._arrow_values import NoNumbers, fixed_text, is_text, may_hold_numbers, numbers_of
+from bot.data._arrow_values import NoNumbers, fixed_text, is_string, is_text, may_hold_numbers, numbers_of
 from bot.errors import DatasetIncomplete
 
 FETCHED_AGAIN = "it is fetched again"
@@ -132,7 +132,8 @@ class ParquetColumns:
         for chunk in self.read([name])[name].chunks:
             values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
             with explained(self.path, self.remedy):
-                known = values.cast(pa.large_string()).to_pylist()
+                # Only bytes are cast: the first cast of a process imports pyarrow.compute, which takes a tenth of a second.
+                known = (values if is_string(values.type) else values.cast(pa.large_string())).to_pylist()
             if any(len(one) > longest for one in known if one is not None):
                 raise DatasetIncomplete(f"{self.path.name}: {name} is longer than {longest} characters; {self.remedy}")
             if pa.types.is_dictionary(chunk.type):

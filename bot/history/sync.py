@@ -13,6 +13,7 @@ import structlog
 from bot.data.data_facts import DataFacts, compare_facts
 from bot.data.download import STORED_FILES, fetch, offered, recorded, sync_files
 from bot.data.era_store import EraStore
+from bot.data.file_record import FileRecord
 from bot.data.ingest import update
 from bot.data.next_version import absent_bytes, survey
 from bot.data.transfer.column_download import Selection, fetch_columns
@@ -166,7 +167,7 @@ def _update_store(state_dir: Path, version: str, sources: Sequence[str], report_
         state_dir / "store",
         [folder / name for name in sources],
         version=version,
-        expected={name: str(entry["sha256"]) for name, entry in recorded(folder).items()},
+        expected={name: FileRecord.from_entry(entry) for name, entry in recorded(folder).items()},
         on_progress=lambda done, total: report_progress("store", done / total, f"{done:,} of {total:,} rows"),
     )
 

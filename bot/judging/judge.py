@@ -27,8 +27,9 @@ from bot.members.member import Member, Unit, units
 from bot.members.rows import EraRows, HistoryInput, LiveFiles
 from bot.scoring.coverage import COVERAGE, if_covered
 from bot.scoring.ensemble_weights import EraScores, weigh
-from bot.scoring.metrics import corr, mmc, target_variance
+from bot.scoring.metrics import corrs, mmcs, target_variance
 from bot.scoring.neutralize import exposures
+from bot.scoring.ranked_columns import RankedColumns
 from bot.serving.artifacts import Artifact
 from bot.serving.names import BENCHMARK, ELSEWHERE, ENSEMBLE
 from bot.serving.scorer import Members, ensemble, members_of, weights_of
@@ -205,10 +206,13 @@ def judge(
         era = model.score(position, reference.by_era.get("bmc", {}).get(position))
         scores = era.scores
         truth = model.data.target(position, target)
-        for name, values in scores.items():
-            series["corr"][name].append(corr(values, truth))
-            for kind, by_era in reference.by_era.items():
-                series[kind][name].append(contribution(values, by_era.get(position), truth))
+        columns = RankedColumns(np.column_stack(list(scores.values())))
+        measured = {"corr": corrs(columns, truth)}
+        for kind, by_era in reference.by_era.items():
+            measured[kind] = contributions(columns, ranked_reference(by_era.get(position)), truth)
+        for kind, values in measured.items():
+            for name, value in zip(scores, values.tolist(), strict=True):
+                series[kind][name].append(value)
         predictions[position] = scores[ENSEMBLE]
         rows.append(int(np.isfinite(truth).sum()))
         variances.append(target_variance(truth))
@@ -402,18 +406,23 @@ def correlations(ours: Mapping[int, Floats], theirs: Mapping[int, Floats]) -> Fl
     )
 
 
-def contribution(values: Floats, reference: Floats | None, truth: npt.NDArray[np.float32]) -> float:
+def ranked_reference(predictions: Floats | None) -> RankedColumns | None:
+    """Return an era's predictions of a reference model, NaN where it has none; ``None`` where the era has none at all."""
+    return None if predictions is None else RankedColumns(np.where(np.isfinite(predictions), predictions, np.nan))
+
+
+def contributions(columns: RankedColumns, reference: RankedColumns | None, truth: npt.NDArray[np.float32]) -> Floats:
     """
-    Return the contribution of an era's predictions to a reference model; NaN where it covers too few rows.
+    Return the contribution of each column of an era's predictions to a reference model.
 
     Args:
-        values: Predictions. Shape ``(rows,)``.
-        reference: Predictions of the reference model, NaN for rows that it does not cover. Shape ``(rows,)``.
+        columns: Predictions.
+        reference: Predictions of the reference model, one column.
         truth: Target. Shape ``(rows,)``.
+
+    Returns:
+        Shape ``(columns,)``; NaN where the reference model covers too few rows.
     """
-    if reference is None:
-        return float("nan")
-    known = np.isfinite(reference)
-    if known.mean() < COVERAGE:
-        return float("nan")
-    return mmc(values[known], reference[known], truth[known])
+    if reference is None or (~reference.missing).mean() < COVERAGE:
+        return np.full(len(columns.columns), np.nan)
+    return mmcs(columns, reference, truth)

@@ -136,28 +136,24 @@ def check_lag(data: TrainingSet, judged: Sequence[int]) -> Finding:
     chosen = _spread(len(data.store.feature_names), PROBED)
     names = data.returns.targets
     longest = max(minimum_lag(name) for name in names)
-    computed: dict[int, Floats] = {}
+    computed = _Computed(data, chosen)
     for position in judged:
-        for era in range(max(position - longest + 1, 0), min(position + longest, len(data.store.eras))):
-            if era not in computed:
-                truths = np.column_stack([data.target(era, name) for name in names])
-                computed[era] = feature_returns(np.ascontiguousarray(data.store.features(era)[:, chosen]), truths)
+        computed.add(range(max(position - longest + 1, 0), min(position + longest, len(data.store.eras))))
         history = data.window(position)
         if history is None:
             continue
         for column, name in enumerate(names):
-            steps = history[:, chosen, column]
-            for era in range(max(position - minimum_lag(name) + 1, 0), max(computed) + 1):
-                if era in computed and _contains(steps, computed[era][:, column]):
-                    ahead = f"the history of era {data.store.eras[position]} contains returns of {name} in era {data.store.eras[era]}"
-                    least = f"the minimum lag is {minimum_lag(name)} eras"
-                    return Finding(
-                        gate="lag",
-                        ok=False,
-                        value=ahead,
-                        limit=limit,
-                        message=f"lag: {ahead}, {least}; remove the store's returns-*.npz, `bot sync`, and train again",
-                    )
+            era = computed.first_in(history[:, chosen, column], column, max(position - minimum_lag(name) + 1, 0))
+            if era is not None:
+                ahead = f"the history of era {data.store.eras[position]} contains returns of {name} in era {data.store.eras[era]}"
+                least = f"the minimum lag is {minimum_lag(name)} eras"
+                return Finding(
+                    gate="lag",
+                    ok=False,
+                    value=ahead,
+                    limit=limit,
+                    message=f"lag: {ahead}, {least}; remove the store's returns-*.npz, `bot sync`, and train again",
+                )
     return Finding(gate="lag", ok=True, value=f"{len(judged)} histories", limit=limit, message="lag: none newer")
 
 
@@ -218,11 +214,45 @@ def _distance(these: Sequence[int], those: Sequence[int]) -> int:
     return int(np.minimum(before, after).min())
 
 
-def _contains(steps: Floats, returns: Floats) -> bool:
-    """Return whether one step of a window, shape ``(L, features)``, equals the returns of an era."""
-    if np.isnan(returns).all() or np.ptp(returns) < SAME:
-        return False
-    return bool((np.abs(steps - returns).max(axis=1) <= SAME).any())
+class _Computed:
+    """
+    Returns of some features, computed again from features and targets, of the eras that were asked for.
+
+    Args:
+        data: The eras, and the targets of its returns.
+        features: Positions of the features. Shape ``(P,)``.
+    """
+
+    def __init__(self, data: TrainingSet, features: npt.NDArray[np.intp]) -> None:
+        self._data, self._features = data, features
+        self._targets = () if data.returns is None else data.returns.targets
+        # NaN where an era was not asked for or tells nothing: an unknown target, or returns that are all the same.
+        self._returns = np.full((len(data.store.eras), len(self._targets), len(features)), np.nan, dtype=np.float32)
+        self._known: set[int] = set()
+
+    def add(self, eras: Iterable[int]) -> None:
+        """Compute the returns of the eras at some positions."""
+        for era in set(eras) - self._known:
+            truths = np.column_stack([self._data.target(era, name) for name in self._targets])
+            codes = np.ascontiguousarray(self._data.store.features(era)[:, self._features])
+            returns = feature_returns(codes, truths).T
+            vary = np.ptp(returns, axis=1) >= SAME
+            self._returns[era, vary] = returns[vary]
+            self._known.add(era)
+
+    def first_in(self, steps: Floats, target: int, begin: int) -> int | None:
+        """
+        Return the position of the first era from *begin* on whose returns are one of a window's steps; ``None`` without one.
+
+        Args:
+            steps: Steps of a window for one target. Shape ``(L, P)``.
+            target: Position of the target.
+            begin: First position.
+        """
+        later = self._returns[begin : max(self._known) + 1, target]
+        same = np.abs(later[:, np.newaxis] - steps).max(axis=2) <= SAME
+        found = np.flatnonzero(same.any(axis=1))
+        return begin + int(found[0]) if len(found) else None
 
 
 def _spread(count: int, wanted: int) -> npt.NDArray[np.intp]:

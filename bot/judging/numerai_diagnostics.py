@@ -23,11 +23,12 @@ import structlog
 from bot.data.reference_predictions import ReferencePredictions
 from bot.errors import RefuseToSubmit, RetryLater
 from bot.findings import Absent
-from bot.judging.judge import contribution, learned_elsewhere, open_judged, unseen_positions
+from bot.judging.judge import contributions, learned_elsewhere, open_judged, ranked_reference, unseen_positions
 from bot.record.diagnostics import ArtifactDiagnostics, DiagnosticsRecord, Scores, update_alert
 from bot.record.outbox import Outbox
 from bot.scoring.coverage import COVERAGE
-from bot.scoring.metrics import corr
+from bot.scoring.metrics import corrs
+from bot.scoring.ranked_columns import RankedColumns
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.names import ENSEMBLE
 from bot.submission.submission_file import render
@@ -211,11 +212,12 @@ class Diagnoser:
             of_era = {kind: by_era.get(position) for kind, by_era in reference.by_era.items()}
             values = ensemble.score(position, of_era.get("bmc")).scores[ENSEMBLE]
             paid_target, own_target = targets.target(position, paid), targets.target(position, target)
-            found = {"corr": corr(values, paid_target)}
+            ranked = RankedColumns(values)
+            found = {"corr": float(corrs(ranked, paid_target)[0])}
             for kind, other in of_era.items():
                 # The benchmark is of the artifact's own target; Numerai's is of the one that is paid.
                 if kind == "mmc" or np.array_equal(paid_target, own_target, equal_nan=True):
-                    found[kind] = contribution(values, other, paid_target)
+                    found[kind] = float(contributions(ranked, ranked_reference(other), paid_target)[0])
             for kind, value in found.items():
                 if np.isfinite(value):
                     scores[kind][store.eras[position]] = value

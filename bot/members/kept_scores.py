@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 
-from bot.features.preprocess import Preprocess
+from bot.features.preprocess import Prepared, Preprocess
 from bot.members import registry
 from bot.members.registry import Model, ScoreModel, Source
 from bot.members.rows import EraRows, HistoryInput, Scores
@@ -38,6 +39,22 @@ log = structlog.get_logger()
 
 
 @dataclass(kw_only=True)
+class _ColumnDigest:
+    """The digest of the columns that were scored last: the models of an ensemble mostly read the same ones, one after another."""
+
+    _of: Prepared | None = None
+    _digest: Any = None
+
+    def digest(self, prepared: Prepared) -> Any:  # noqa: ANN401 - hashlib's type is private
+        """Return a digest of prepared rows that can be updated."""
+        if self._of is not prepared:
+            self._digest = hashlib.blake2b(digest_size=16)
+            _update(self._digest, prepared.features, prepared.engineered)
+            self._of = prepared
+        return self._digest.copy()
+
+
+@dataclass(kw_only=True)
 class ModelScores:
     """
     Kept scores of one model, whatever its members are called.
@@ -46,11 +63,13 @@ class ModelScores:
         path: File of the scores.
         preprocess: Preprocessing of the rows.
         history: History that the model reads; ``None`` where it reads none.
+        columns: Digest that models share.
     """
 
     path: Path
     preprocess: Preprocess
     history: HistoryInput | None
+    columns: _ColumnDigest
     _known: Mapping[str, Scores] = field(default_factory=dict)
     _new: dict[str, Scores] = field(default_factory=dict)
 
@@ -82,14 +101,10 @@ class ModelScores:
 
     def _digest(self, rows: EraRows) -> str:
         """Return the digest of everything that a model may read of some rows."""
-        prepared = rows.prepared(self.preprocess)
         window = None if self.history is None else rows.window(self.history)
-        digest = hashlib.blake2b(digest_size=16)
-        for values in (prepared.features, prepared.engineered, window, rows.benchmark):
-            digest.update(b"-" if values is None else _layout(values))
-            if values is not None:
-                digest.update(_in_memory_order(values).data)
-        return digest.hexdigest()
+        digest = self.columns.digest(rows.prepared(self.preprocess))
+        _update(digest, window, rows.benchmark)
+        return str(digest.hexdigest())
 
     def save(self) -> None:
         """Write the new scores beside those from before."""
@@ -119,6 +134,7 @@ class KeptScores:
 
     folder: Path
     _open: dict[str, ModelScores] = field(default_factory=dict)
+    _columns: _ColumnDigest = field(default_factory=_ColumnDigest)
 
     def of(self, source: Source) -> ScoreModel | None:
         """Return the function that scores a model; ``None`` for a kind whose scores depend on more than its files and the rows."""
@@ -145,7 +161,11 @@ class KeptScores:
             history = HistoryInput(features=source.preprocess.features, targets=needs.history, lookback=needs.lookback)
             path = self.folder / f"{key}.npz"
             self._open[key] = ModelScores(
-                path=path, preprocess=source.preprocess, history=history if needs.history else None, _known=_read(path)
+                path=path,
+                preprocess=source.preprocess,
+                history=history if needs.history else None,
+                columns=self._columns,
+                _known=_read(path),
             )
         return partial(self._open[key].score, [one.name for one in source.unit.members])
 
@@ -173,6 +193,13 @@ def _read(path: Path) -> Mapping[str, Scores]:
         found: Mapping[str, Scores] = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
         return found
     return {}
+
+
+def _update(digest: Any, *arrays: npt.NDArray[np.generic] | None) -> None:  # noqa: ANN401 - hashlib's type is private
+    for values in arrays:
+        digest.update(b"-" if values is None else _layout(values))
+        if values is not None:
+            digest.update(_in_memory_order(values).data)
 
 
 def _layout(values: npt.NDArray[np.generic]) -> bytes:

@@ -6,7 +6,7 @@ Everything here takes one scoring pass over all eras; checks that need another p
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -16,15 +16,15 @@ import numpy.typing as npt
 from bot.data.era_store import Columns
 from bot.data.reference_predictions import ReferencePredictions
 from bot.history.factor_history import feature_returns
-from bot.judging.judge import Ensemble, contribution
+from bot.judging.judge import Ensemble, contributions, ranked_reference
 from bot.reporting._error_analysis import EraShape, bin_means, era_shape
-from bot.scoring.metrics import corr, corr_table, fnc_table, row_noise, target_variance
+from bot.scoring.metrics import corr_table, corrs, fnc_table, row_noise, target_variance
 from bot.scoring.neutralize import exposures
+from bot.scoring.ranked_columns import RankedColumns, rank_correlations
 from bot.serving.artifacts import Artifact
 from bot.serving.names import ENSEMBLE
 from bot.system.progress import ProgressCallback
 from bot.training.training_set import TrainingSet
-from models.inference.ranks import rank_correlation
 
 REFERENCE_NAMES = {"bmc": "benchmark", "mmc": "meta model"}
 """Names of the reference models behind the scores."""
@@ -141,29 +141,43 @@ class _Series:
         reference = {kind: by_era.get(position) for kind, by_era in self.reference.by_era.items()}
         scores = ensemble.score(position, reference.get("bmc")).scores
         target = data.target(position, self.eras.target)
-        columns = np.column_stack(list(scores.values()))
-        by_target = corr_table(columns, np.column_stack([data.target(position, one) for one in data.targets]))
-        for index, (name, values) in enumerate(scores.items()):
-            self.scores["corr"][name].append(corr(values, target))
-            self.bins[name].append(bin_means(values, target).astype(np.float64))
-            for one, score in zip(data.targets, by_target[index], strict=True):
-                self.by_target[one][name].append(float(score))
-            for kind, predictions in reference.items():
-                self.scores[kind][name].append(contribution(values, predictions, target))
-                self.alike[name, REFERENCE_NAMES[kind]].append(_rank_correlation(values, predictions))
+        columns, names = RankedColumns(np.column_stack(list(scores.values()))), list(scores)
+        others = {kind: ranked_reference(predictions) for kind, predictions in reference.items()}
+        measured = {"corr": corrs(columns, target)}
+        measured |= {kind: contributions(columns, other, target) for kind, other in others.items()}
         if self.neutral is not None:
-            fnc = fnc_table(columns, self.neutral.features(position), target)[:, 0]
-            for name, score in zip(scores, fnc.tolist(), strict=True):
-                self.scores["fnc"][name].append(score)
-        for first, second in combinations(scores, 2):
-            self.alike[first, second].append(rank_correlation(scores[first], scores[second]))
-        for kind, predictions in reference.items():
-            self.others[REFERENCE_NAMES[kind]].append(_corr_where_known(predictions, target))
+            measured["fnc"] = fnc_table(columns, self.neutral.features(position), target)[:, 0]
+        for kind, values in measured.items():
+            _append(self.scores[kind], names, values)
+        truths = np.column_stack([data.target(position, one) for one in data.targets])
+        for one, values in zip(data.targets, corr_table(columns, truths).T, strict=True):
+            _append(self.by_target[one], names, values)
+        for name, tenths in zip(names, bin_means(columns, target), strict=True):
+            self.bins[name].append(tenths)
+        self._add_alike(names, columns, others)
+        for kind, other in others.items():
+            known = float("nan") if other is None else float(corrs(other, target)[0])
+            self.others[REFERENCE_NAMES[kind]].append(known)
         self.exposure.append(exposures(scores[ENSEMBLE], rows.features))
         self.returns.append(feature_returns(rows.features, target[:, None])[:, 0].astype(np.float64))
         self.shapes.append(era_shape(data.store.features(position)))
         self.rows.append(float(np.isfinite(target).sum()))
         self.variances.append(target_variance(target))
+
+    def _add_alike(
+        self, names: Sequence[str], columns: RankedColumns, others: Mapping[str, RankedColumns | None]
+    ) -> None:
+        """Add the rank correlations of members with each other and with the reference models."""
+        unknown = np.full((len(names), 1), np.nan)
+        found = {
+            kind: unknown if other is None else rank_correlations(columns, other) for kind, other in others.items()
+        }
+        for row, name in enumerate(names):
+            for kind, correlations in found.items():
+                self.alike[name, REFERENCE_NAMES[kind]].append(float(correlations[row, 0]))
+        between = rank_correlations(columns, columns)
+        for (one, first), (two, second) in combinations(enumerate(names), 2):
+            self.alike[first, second].append(float(between[one, two]))
 
     def measurements(self) -> EraMeasurements:
         """Return the lists as arrays."""
@@ -183,18 +197,9 @@ class _Series:
         )
 
 
-def _rank_correlation(values: Floats, predictions: Floats | None) -> float:
-    if predictions is None:
-        return float("nan")
-    known = np.isfinite(predictions)
-    return rank_correlation(values[known], predictions[known]) if known.sum() > 1 else float("nan")
-
-
-def _corr_where_known(predictions: Floats | None, target: npt.NDArray[np.float32]) -> float:
-    if predictions is None:
-        return float("nan")
-    known = np.isfinite(predictions)
-    return corr(predictions[known], target[known])
+def _append(series: Mapping[str, list[float]], names: Sequence[str], values: Floats) -> None:
+    for name, value in zip(names, values.tolist(), strict=True):
+        series[name].append(value)
 
 
 def _arrays(series: Mapping[str, Mapping[str, list[float]]]) -> dict[str, dict[str, Floats]]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from bot.features.codes import Codes
 from bot.scoring.bootstrap import Interval, TooFewEras, block_bootstrap, widened
+from bot.scoring.ranked_columns import RankedColumns
 from models.bins import FEATURE_VALUES, MIDDLE_BIN
 from models.inference.ranks import double_ranks, rank_correlation
 
@@ -66,7 +67,7 @@ def reliability_counts(probabilities: Floats, classes: npt.NDArray[np.integer]) 
     """
     counts = np.zeros((3, probabilities.shape[1], BINS))
     for index, predicted in enumerate(probabilities.T):
-        bins = _bins(predicted)
+        bins = _bins(double_ranks(predicted))
         counts[0, index] = np.bincount(bins, minlength=BINS)
         counts[1, index] = np.bincount(bins, weights=predicted, minlength=BINS)
         counts[2, index] = np.bincount(bins, weights=classes == index, minlength=BINS)
@@ -94,13 +95,20 @@ def calibration(counts: Floats) -> ClassCalibration:
     )
 
 
-def bin_means(predictions: Floats, target: Floats) -> Floats:
-    """Return the mean target of one era in bins of equal size, lowest predictions first. Shape ``(BINS,)``."""
+def bin_means(predictions: RankedColumns, target: Floats) -> npt.NDArray[np.float64]:
+    """
+    Return the mean target of one era in bins of equal size of each column of predictions, lowest predictions first.
+
+    Returns:
+        Shape ``(columns, BINS)``.
+    """
     known = np.isfinite(target)
-    bins = _bins(predictions[known])
-    rows = np.bincount(bins, minlength=BINS)
-    sums = np.bincount(bins, weights=target[known], minlength=BINS)
-    return np.asarray(np.divide(sums, rows, out=np.full(BINS, np.nan), where=rows > 0))
+    values, found = target[known], np.full((len(predictions.columns), BINS), np.nan)
+    for column in predictions.columns:
+        bins = _bins(predictions.double_ranks(column, known))
+        rows = np.bincount(bins, minlength=BINS)
+        np.divide(np.bincount(bins, weights=values, minlength=BINS), rows, out=found[column], where=rows > 0)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,14 +240,15 @@ def era_shape(codes: Codes, *, seed: int = 1) -> EraShape:
     filled = np.where(codes < 0, MIDDLE_BIN, codes)
     varying = np.ptp(filled, axis=0) > 0
     # The stability index of shares p against q is sum((p - q) log(p / q)); Numerai documents a fifth of the rows in each bin.
-    shares = np.stack([(codes == value).mean(axis=0) for value in FEATURE_VALUES]).clip(1e-4)
+    counts = np.stack([np.count_nonzero(codes == value, axis=0) for value in FEATURE_VALUES])
+    shares = (counts / len(codes)).clip(1e-4)
     fifth = 1 / len(FEATURE_VALUES)
     index = ((shares - fifth) * np.log(shares / fifth)).sum(axis=0)
     left, right = np.random.default_rng(seed).integers(0, codes.shape[1], size=(2, PAIRS))
-    columns = filled.astype(np.float32)
-    columns -= columns.mean(axis=0)
-    scale = np.sqrt(np.einsum("rf,rf->f", columns, columns))
-    products = np.einsum("rp,rp->p", columns[:, left], columns[:, right])
+    columns = np.ascontiguousarray(filled.T, dtype=np.float32)
+    columns -= columns.mean(axis=1, keepdims=True)
+    scale = np.sqrt(np.einsum("fr,fr->f", columns, columns))
+    products = np.einsum("pr,pr->p", columns[left], columns[right])
     both = scale[left] * scale[right]
     correlations = np.divide(products, both, out=np.zeros_like(products), where=(both > 0) & (left != right))
     return EraShape(
@@ -309,6 +318,6 @@ def drift(live: EraShape, training: Sequence[EraShape]) -> tuple[Drift, ...]:
     )
 
 
-def _bins(values: Floats) -> npt.NDArray[np.int64]:
-    """Return the bin of each value, with bins of equal size; equal values share a bin. Shape ``(values,)``."""
-    return np.asarray((double_ranks(values) - 1) * BINS // (2 * len(values)), dtype=np.int64)
+def _bins(ranks: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+    """Return the bin of each double rank, with bins of equal size; equal values share a bin. Shape ``(values,)``."""
+    return np.asarray((ranks - 1) * BINS // (2 * len(ranks)), dtype=np.int64)

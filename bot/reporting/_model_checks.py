@@ -27,7 +27,8 @@ from bot.reporting._error_analysis import BINS, calibration, drift, era_shape, m
 from bot.reporting._figures import top_exposures
 from bot.reporting.importance import Weight, gain_shares, permutation_weights, tree_blocks
 from bot.reporting.report_page import Figures
-from bot.scoring.metrics import corr
+from bot.scoring.metrics import corrs
+from bot.scoring.ranked_columns import RankedColumns
 from bot.system.progress import ProgressCallback
 from bot.tournament.columns import overlap_eras
 from models.bins import TARGET_VALUES
@@ -119,7 +120,7 @@ def check_network(eras: UnseenEras, report_progress: ProgressCallback) -> Networ
             scores = [
                 expected_score(_logits(seed, rows, window, stacked, measured)[:, None, :])[:, 0] for seed in seeds
             ]
-            seed_corr.append([corr(one, target) for one in scores])
+            seed_corr.append(corrs(RankedColumns(np.column_stack(scores)), target).tolist())
             correlations.append(mean_correlation(scores))
     single = Absent("the network gives one score for each target, and no probabilities of classes")
     return NetworkFigures(
@@ -247,7 +248,8 @@ def _permuted(
 
     def score(codes: npt.NDArray[np.int8]) -> dict[str, float]:
         scores = eras.ensemble.score_rows(ChangedRows(names=columns.feature_names, values=codes, era=era)).scores
-        return {name: corr(values, target[rows]) for name, values in scores.items()}
+        found = corrs(RankedColumns(np.column_stack(list(scores.values()))), target[rows])
+        return dict(zip(scores, found.tolist(), strict=True))
 
     return permutation_losses(score, columns.features(position)[rows], blocks, seed=position)
 

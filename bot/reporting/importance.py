@@ -66,7 +66,7 @@ def gain_shares(
         try:
             interval = block_bootstrap(pairs, block=max(1, len(gains) // 20), draws=draws, statistic=_share)
         except TooFewEras:
-            interval = _without_bounds(_share(pairs))
+            interval = _without_bounds(float(_share(pairs.sum(axis=0, keepdims=True), len(pairs))[0]))
         found.append(Weight.of(block, interval))
     return _sorted(found)
 
@@ -114,9 +114,9 @@ def _without_bounds(value: float) -> Interval:
     return Interval(estimate=value, low=float("nan"), high=float("nan"))
 
 
-def _share(pairs: npt.NDArray[np.float64]) -> float:
-    own, total = pairs.sum(axis=0)
-    return float(own / total) if total else 0.0
+def _share(sums: npt.NDArray[np.float64], _trees: int) -> npt.NDArray[np.float64]:
+    own, total = sums.T
+    return np.asarray(np.divide(own, total, out=np.zeros_like(own), where=total > 0))
 
 
 def _sorted(weights: Sequence[Weight]) -> tuple[Weight, ...]:

@@ -265,7 +265,7 @@ def _exposure_chart(figures: Figures) -> Markup:
     """Draw the ensemble's exposure to each group over time, averaged over neighbouring eras."""
     groups, eras = figures["exposure"]["groups"], figures["eras"]
     parts = np.array_split(np.arange(len(eras)), min(COLUMNS, len(eras)))
-    values = [[float(np.mean(_floats(series)[part])) for part in parts] for series in groups.values()]
+    values = [[float(np.mean(by_era[part])) for part in parts] for by_era in map(_floats, groups.values())]
     labels = [eras[part[0]] if len(part) == 1 else f"{eras[part[0]]} to {eras[part[-1]]}" for part in parts]
     note = "root mean square correlation of the ensemble with the group's features"
     first, title = [eras[part[0]] for part in parts], "Exposure to groups"
@@ -324,7 +324,7 @@ def rolling_sharpe(series: Floats, window: int) -> Floats:
 
 
 def _floats(values: Sequence[float | None]) -> Floats:
-    return np.array([_float(value) for value in values], dtype=np.float64)
+    return np.array(values, dtype=np.float64)  # None becomes NaN
 
 
 def _float(value: float | None) -> float:

@@ -11,10 +11,12 @@ Econometrica 55 (1987).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 Series = npt.ArrayLike
 Floats = npt.NDArray[np.float64]
@@ -40,9 +42,9 @@ class Interval:
     high: float
 
 
-def mean(rows: Floats) -> float:
-    """Return the mean of a series, the default statistic of :func:`block_bootstrap`."""
-    return float(rows.mean())
+def mean(sums: Floats, eras: int) -> Floats:
+    """Return the means of series of one column, the default statistic of :func:`block_bootstrap`."""
+    return sums[:, 0] / eras
 
 
 def block_bootstrap(
@@ -51,7 +53,7 @@ def block_bootstrap(
     block: int,
     draws: int = 2000,
     seed: int = 1,
-    statistic: Callable[[Floats], float] = mean,
+    statistic: Callable[[Floats, int], Floats] = mean,
     level: float = 0.95,
 ) -> Interval:
     """
@@ -66,7 +68,8 @@ def block_bootstrap(
         block: Eras of a block, at least as many as share returns (4 for a 20-day target, 12 for a 60-day target).
         draws: Number of resampled series.
         seed: Seed of the draws; the same seed gives the same interval.
-        statistic: Function from a series of the same shape to a number.
+        statistic: Function from the sums of the columns over the eras, shape ``(series, columns)``, and the number of eras,
+            to one number for each series, shape ``(series,)``.
         level: Confidence of the interval, between 0 and 1.
 
     Raises:
@@ -79,15 +82,35 @@ def block_bootstrap(
     count = len(values)
     if count < 2 * block:
         raise TooFewEras(f"{count} eras are fewer than two blocks of {block}")
-    random = np.random.default_rng(seed)
-    starts = random.integers(0, count, size=(draws, -(-count // block)))
-    within = np.arange(block)
-    orders = (starts[:, :, None] + within).reshape(draws, -1)[:, :count] % count
-    # All means at once are 2.4 times faster at a hundred eras; other statistics are computed draw by draw.
-    at_once = statistic is mean and values.ndim == 1
-    drawn = values[orders].mean(axis=1) if at_once else [statistic(values[order]) for order in orders]
+    columns = values if values.ndim == 2 else values[:, None]
+    starts = _block_starts(count, block, draws, seed)
+    drawn = statistic(np.column_stack([_block_sums(column, starts, block) for column in columns.T]), count)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(estimate=statistic(values), low=float(low), high=float(high))
+    estimate = float(statistic(columns.sum(axis=0, keepdims=True), count)[0])
+    return Interval(estimate=estimate, low=float(low), high=float(high))
+
+
+@lru_cache(maxsize=16)
+def _block_starts(count: int, block: int, draws: int, seed: int) -> npt.NDArray[np.int64]:
+    """Return the first era of each block of each draw; a report draws from many series of the same length."""
+    starts = np.random.default_rng(seed).integers(0, count, size=(draws, -(-count // block)))
+    starts.flags.writeable = False
+    return starts
+
+
+def _block_sums(values: Floats, starts: npt.NDArray[np.int64], block: int) -> Floats:
+    """
+    Return the sum of each draw, from the sums of all blocks.
+
+    Args:
+        values: One value per era. Shape ``(eras,)``.
+        starts: First era of each block; the last block of a draw is cut to the length of the series. Shape ``(draws, blocks)``.
+        block: Eras of a block.
+    """
+    whole, cut = starts[:, :-1], len(values) - block * (starts.shape[1] - 1)
+    circle = np.concatenate([values, values[: block - 1]])
+    sums = sliding_window_view(circle, block).sum(axis=1)[whole].sum(axis=1)
+    return np.asarray(sums + sliding_window_view(circle, cut).sum(axis=1)[starts[:, -1]])
 
 
 def widened(found: Interval, noise: Floats, *, level: float = 0.95) -> Interval:

@@ -6,25 +6,25 @@ of ranks instead of with pandas, which is about a hundred times faster. Targets 
 numerai-tools itself differs by 3e-9 on float32 targets.
 
 :func:`corr` and :func:`mmc` are strict: a NaN prediction is an error, and the caller decides how many targets must be
-known. The tables also score files with gaps: a row without a prediction is left out, and a score is NaN (not computed)
+known. :func:`corrs` and :func:`mmcs` score all columns of an era, ranked once. The tables also score files with gaps: a row without a prediction is left out, and a score is NaN (not computed)
 if fewer rows than :data:`bot.scoring.coverage.COVERAGE` are left, where numerai-tools refuses.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
 
 from bot.scoring.coverage import COVERAGE
 from bot.scoring.neutralize import EXHAUSTED, residuals
-from models.inference.ranks import double_ranks, normal_scores
+from bot.scoring.ranked_columns import RankedColumns, Rows
+from models.inference.ranks import normal_scores
 
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float64]
-Rows = slice | npt.NDArray[np.bool_]
 
 FNC_SET = "fncv3_features"
 """The feature set that Numerai's FNC neutralizes predictions to."""
@@ -48,7 +48,7 @@ def corr(predictions: Array, targets: Array) -> float:
         ValueError: A prediction is NaN, or the shapes differ.
     """
     known = _known(targets, predictions)
-    return float(corr_table(predictions[known], targets[known])[0, 0])
+    return float(corrs(RankedColumns(predictions[known]), targets[known])[0])
 
 
 def mmc(predictions: Array, meta_model: Array, targets: Array) -> float:
@@ -70,11 +70,40 @@ def mmc(predictions: Array, meta_model: Array, targets: Array) -> float:
         ValueError: A prediction is NaN, or the shapes differ.
     """
     known = _known(targets, predictions, meta_model)
-    return float(mmc_table(predictions[known], meta_model[known], targets[known])[0, 0])
+    return float(mmcs(RankedColumns(predictions[known]), RankedColumns(meta_model[known]), targets[known])[0])
 
 
 bmc = mmc
 """MMC measured against a benchmark model instead of the meta model."""
+
+
+def corrs(predictions: RankedColumns, targets: Array) -> Floats:
+    """
+    Return the CORR of each column of one era's predictions, among the rows that all columns and the target have.
+
+    Args:
+        predictions: The predictions.
+        targets: Targets of the same rows. Shape ``(rows,)``.
+
+    Returns:
+        Shape ``(columns,)``; NaN if either side is constant.
+    """
+    return _whole_overlap(predictions, None, targets, _corr_part)
+
+
+def mmcs(predictions: RankedColumns, meta_model: RankedColumns, targets: Array) -> Floats:
+    """
+    Return the MMC of each column of one era's predictions, as :func:`mmc`, among the rows that all of them have.
+
+    Args:
+        predictions: The predictions.
+        meta_model: Predictions of the reference, one column.
+        targets: Targets of the same rows. Shape ``(rows,)``.
+
+    Returns:
+        Shape ``(columns,)``; NaN for a constant meta model.
+    """
+    return _whole_overlap(predictions, meta_model, targets, partial(_mmc_part, meta_model))
 
 
 def row_noise(score: str, rows: npt.ArrayLike, target_variance: npt.ArrayLike) -> Floats:
@@ -100,7 +129,7 @@ def target_variance(targets: Array) -> float:
     return float(_steps(known).var()) if len(known) else float("nan")
 
 
-def corr_table(predictions: Array, targets: Array) -> Floats:
+def corr_table(predictions: Array | RankedColumns, targets: Array) -> Floats:
     """
     Return the CORR of each column of one era's predictions with each target.
 
@@ -118,23 +147,14 @@ def corr_table(predictions: Array, targets: Array) -> Floats:
         ValueError: The rows differ.
     """
     _check_rows(predictions, targets)
-    p, y = _table(predictions), _table(targets).astype(np.float64)
-    table = np.full((p.shape[1], y.shape[1]), np.nan)
-    for part in _overlaps(np.isnan(p), np.isnan(y)):
-        stretched_targets = {target: _stretched_target(y[:, target], part.rows) for target in part.right}
-        varying = {target: t for target, t in stretched_targets.items() if t is not None}
-        stretched = _stretched_scores(len(y[part.rows, 0]))
-        for column in part.left:
-            scores = stretched[double_ranks(p[part.rows, column])]
-            scores = scores - scores.mean()
-            length = scores @ scores
-            if length:
-                for target, t in varying.items():
-                    table[column, target] = scores @ t / np.sqrt(length * (t @ t))
+    p, y = _ranked(predictions), _table(targets).astype(np.float64)
+    table = np.full((p.values.shape[1], y.shape[1]), np.nan)
+    for part in _overlaps(p.missing, np.isnan(y)):
+        table[np.ix_(part.left, part.right)] = _corr_part(p, y, part)
     return table
 
 
-def mmc_table(predictions: Array, meta_model: Array, targets: Array) -> Floats:
+def mmc_table(predictions: Array | RankedColumns, meta_model: Array | RankedColumns, targets: Array) -> Floats:
     """
     Return the contribution of each column of one era's predictions to *meta_model*, measured on each target.
 
@@ -152,25 +172,14 @@ def mmc_table(predictions: Array, meta_model: Array, targets: Array) -> Floats:
     """
     _check_rows(predictions, targets)
     _check_rows(meta_model, targets)
-    p, m, y = _table(predictions), _table(meta_model), _table(targets).astype(np.float64)
-    table = np.full((p.shape[1], y.shape[1]), np.nan)
-    for part in _overlaps(np.isnan(p) | np.isnan(m), np.isnan(y)):
-        meta = m[part.rows, 0]
-        gauss = normal_scores(len(meta))
-        meta_scores = gauss[double_ranks(meta)]
-        length = meta_scores @ meta_scores
-        if not length:
-            continue
-        centred = {target: _steps(y[part.rows, target]) for target in part.right}
-        for column in part.left:
-            scores = gauss[double_ranks(p[part.rows, column])]
-            share = scores @ meta_scores / length
-            for target, t in centred.items():
-                table[column, target] = (scores @ t - share * (meta_scores @ t)) / len(t)
+    p, m, y = _ranked(predictions), _ranked(meta_model), _table(targets).astype(np.float64)
+    table = np.full((p.values.shape[1], y.shape[1]), np.nan)
+    for part in _overlaps(p.missing | m.missing, np.isnan(y)):
+        table[np.ix_(part.left, part.right)] = _mmc_part(m, p, y, part)
     return table
 
 
-def fnc_table(predictions: Array, features: npt.NDArray[np.int8], targets: Array) -> Floats:
+def fnc_table(predictions: Array | RankedColumns, features: npt.NDArray[np.int8], targets: Array) -> Floats:
     """
     Return the feature-neutral CORR (FNC) of each column of one era's predictions with each target.
 
@@ -189,10 +198,10 @@ def fnc_table(predictions: Array, features: npt.NDArray[np.int8], targets: Array
         ValueError: The rows differ.
     """
     _check_rows(predictions, targets)
-    p = _table(predictions)
-    neutral = np.full(p.shape, np.nan)
-    for group in _groups(np.isnan(p)):
-        ranked = [double_ranks(p[group.rows, column]) for column in group.columns]
+    p = _ranked(predictions)
+    neutral = np.full(p.values.shape, np.nan)
+    for group in _groups(p.missing):
+        ranked = [p.double_ranks(column, group.rows) for column in group.columns]
         gauss = np.stack([normal_scores(len(ranks))[ranks] for ranks in ranked], axis=1)
         residual = residuals(gauss, features[group.rows])
         lengths, before = (np.linalg.norm(values, axis=0) for values in (residual, gauss))
@@ -232,9 +241,66 @@ class _Overlap:
     right: list[int]
 
 
-def _check_rows(values: Array, targets: Array) -> None:
+def _check_rows(values: Array | RankedColumns, targets: Array) -> None:
     if len(values) != len(targets):
         raise ValueError(f"{len(values)} rows of predictions and {len(targets)} of targets do not belong together")
+
+
+def _ranked(values: Array | RankedColumns) -> RankedColumns:
+    return values if isinstance(values, RankedColumns) else RankedColumns(values)
+
+
+def _whole_overlap(
+    p: RankedColumns,
+    other: RankedColumns | None,
+    targets: Array,
+    score: Callable[[RankedColumns, Floats, _Overlap], Floats],
+) -> Floats:
+    """Return the scores of all columns on one target, among the rows that all of them have. Shape ``(columns,)``."""
+    _check_rows(p, targets)
+    y = _table(targets).astype(np.float64)  # a copy
+    missing = p.missing.any(axis=1) | np.isnan(y[:, 0])
+    if other is not None:
+        missing |= other.missing.any(axis=1)
+    if missing.all():
+        return np.full(p.values.shape[1], np.nan)
+    y[missing] = np.nan
+    rows = ~missing if missing.any() else slice(None)
+    return score(p, y, _Overlap(rows=rows, left=p.columns, right=[0]))[:, 0]
+
+
+def _corr_part(p: RankedColumns, y: Floats, part: _Overlap) -> Floats:
+    """Return the CORR of columns and targets that are known in the same rows; NaN if a side is constant there."""
+    table = np.full((len(part.left), len(part.right)), np.nan)
+    stretched_targets = [_stretched_target(y[:, target], part.rows) for target in part.right]
+    stretched = _stretched_scores(len(y[part.rows, 0]))
+    for row, column in enumerate(part.left):
+        scores = stretched[p.double_ranks(column, part.rows)]
+        scores = scores - scores.mean()
+        length = scores @ scores
+        if length:
+            for place, t in enumerate(stretched_targets):
+                if t is not None:
+                    table[row, place] = scores @ t / np.sqrt(length * (t @ t))
+    return table
+
+
+def _mmc_part(m: RankedColumns, p: RankedColumns, y: Floats, part: _Overlap) -> Floats:
+    """Return the contribution of columns to *m* for targets that are known in the same rows; NaN if *m* is constant there."""
+    table = np.full((len(part.left), len(part.right)), np.nan)
+    meta = m.double_ranks(0, part.rows)
+    gauss = normal_scores(len(meta))
+    meta_scores = gauss[meta]
+    length = meta_scores @ meta_scores
+    if not length:
+        return table
+    centred = [_steps(y[part.rows, target]) for target in part.right]
+    for row, column in enumerate(part.left):
+        scores = gauss[p.double_ranks(column, part.rows)]
+        share = scores @ meta_scores / length
+        for place, t in enumerate(centred):
+            table[row, place] = (scores @ t - share * (meta_scores @ t)) / len(t)
+    return table
 
 
 def _table(values: Array) -> Array:

@@ -9,6 +9,7 @@ within 1e-13 of the SVD of numerai-tools.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -144,7 +145,7 @@ def exposures(scores: npt.NDArray[np.floating], features: Codes) -> Floats:
     return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale > 0))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Factor:
     """
     Cholesky factor of independent columns of a Gram matrix.
@@ -156,6 +157,12 @@ class _Factor:
 
     lower: Floats
     kept: npt.NDArray[np.intp]
+
+    @cached_property
+    def inverses(self) -> list[Floats]:
+        """Return the inverse of each panel on the diagonal, which every solve needs twice."""
+        panels = (slice(start, start + PANEL) for start in range(0, len(self.lower), PANEL))
+        return [np.asarray(np.linalg.inv(self.lower[panel, panel]), dtype=np.float64) for panel in panels]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +191,7 @@ def _residual(p: Floats, features: Codes) -> Floats:
         found = _Residual(values=p, products=_products(features, p))
         for _ in range(2):
             weights = np.zeros((len(gram), p.shape[1]))
-            weights[factor.kept] = _solve(factor.lower, found.products[factor.kept])
+            weights[factor.kept] = _solve(factor, found.products[factor.kept])
             found = _subtract(features, weights, found.values)
         if (np.abs(found.products).max(axis=0) <= 1e-10 * len(p) * np.abs(p).max(axis=0)).all():
             return found.values
@@ -241,17 +248,17 @@ def _eliminate(gram: Floats) -> _Factor:
     return _Factor(lower=lower[np.ix_(chosen, chosen)], kept=chosen)
 
 
-def _solve(lower: Floats, b: Floats) -> Floats:
+def _solve(factor: _Factor, b: Floats) -> Floats:
     """Solve ``lower @ lower.T @ x = b`` for the columns of *b*."""
     # By panels, because numpy has no triangular solve and a general one costs as much as the factor.
-    x = b.copy()
+    x, lower = b.copy(), factor.lower
     starts = range(0, len(x), PANEL)
-    for start in starts:
+    for start, inverse in zip(starts, factor.inverses, strict=True):
         panel = slice(start, start + PANEL)
-        x[panel] = np.linalg.solve(lower[panel, panel], x[panel] - lower[panel, :start] @ x[:start])
-    for start in reversed(starts):
+        x[panel] = inverse @ (x[panel] - lower[panel, :start] @ x[:start])
+    for start, inverse in zip(reversed(starts), reversed(factor.inverses), strict=True):
         panel, below = slice(start, start + PANEL), slice(start + PANEL, None)
-        x[panel] = np.linalg.solve(lower[panel, panel].T, x[panel] - lower[below, panel].T @ x[below])
+        x[panel] = inverse.T @ (x[panel] - lower[below, panel].T @ x[below])
     return x
 
 

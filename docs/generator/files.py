@@ -52,7 +52,10 @@ STATE = {
     "reports/<id>.html": ("the page about an artifact", "may"),
     "reports/<id>.json": ("the figures behind the page", "may"),
     "reports/*.html": ("pages of comparisons", "may"),
-    "data/<version>/*": ("files of the history as Numerai publishes them, and `sync.json`, which records them", "no"),
+    "data/<version>/*": (
+        "files of the history as Numerai publishes them, `sync.json`, which records them, and `stored.bin`, which records what of them the era store holds",
+        "no",
+    ),
     "store/<version>-<digest>/*": ("the era store: the history as memory-mapped blocks", "no"),
     "history/<version>.npz": ("published factor history, the network's input", "no"),
     "fits/<digest>/*": ("finished fits, shared by recipes; 90 days and 8 GiB at most", "may"),

@@ -1,7 +1,6 @@
 """The era store survives interruptions, and damage is found."""
 
 import errno
-import hashlib
 import os
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bot.data.era_store import EraStore
+from bot.data.file_record import FileRecord
 from bot.data.ingest import BlockFile, update
 from bot.errors import DatasetIncomplete, OperatorNeeded
 from tests.data.store_files import build, content, small_blocks, table, write_files
@@ -110,7 +110,7 @@ def test_verified_store_survives_a_later_update(tmp_path, files):
 
 def test_no_flipped_bit_of_a_file_is_used(tmp_path, files):
     """A file that changed since its download is removed and not stored."""
-    expected = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    expected = {path.name: FileRecord.of(path) for path in files}
     bad = bytearray(files[1].read_bytes())
     bad[len(bad) // 2] ^= 4
     files[1].write_bytes(bad)

@@ -21,7 +21,7 @@ from bot.training.planning.machine_times import MachineTimes
 from bot.training.planning.retrain_forecast import Forecast
 from tests.harness.installation import OPENED, Installation
 
-FITS = ("fit tsmixer", "refit tsmixer", "export tsmixer", "fit gbm", "refit gbm")
+FITS = ("fit gbm", "refit gbm", "fit tsmixer", "refit tsmixer", "export tsmixer")
 STAGES = ("sync", "store", "returns", "rows", *FITS, "judge", "write")
 
 

@@ -77,6 +77,24 @@ def test_only_what_is_new_is_fetched(client, served, tmp_path):
     assert taken < footer + 0.5 * whole
 
 
+def test_features_of_late_targets_are_not_fetched(client, served, tmp_path, monkeypatch):
+    """Row groups in which targets alone are new cost the bytes of their other columns."""
+    monkeypatch.setattr("bot.data.transfer.tail_download.SPANS", 1)
+    path = served / "validation.parquet"
+    pq.write_table(table(6, 46, unresolved=30), path, row_group_size=4 * ROWS)
+    again(client, tmp_path)
+    pq.write_table(table(6, 46, unresolved=29), path, row_group_size=4 * ROWS)
+    taken, equal = again(client, tmp_path)
+    metadata = pq.read_metadata(path)
+    groups = [metadata.row_group(index) for index in range(2, metadata.num_row_groups)]  # era 17 is in the third
+    chunks = [group.column(column) for group in groups for column in range(group.num_columns)]
+    features = sum(one.total_compressed_size for one in chunks if one.path_in_schema.startswith("feature"))
+    tail = path.stat().st_size - chunks[0].dictionary_page_offset
+
+    assert equal
+    assert taken < tail - 0.5 * features
+
+
 def test_file_written_otherwise_is_fetched_whole(client, served, tmp_path):
     """A file with another compression is downloaded whole."""
     again(client, tmp_path)

@@ -17,6 +17,7 @@ from bot.reporting._error_analysis import (
     mean_interval,
     reliability_counts,
 )
+from bot.scoring.ranked_columns import RankedColumns
 from models.bins import TARGET_SHARES
 
 
@@ -89,7 +90,7 @@ def test_bin_means_rise_with_a_perfect_prediction():
     prediction = target + 0.001 * np.arange(200) / 200
     target, prediction = np.append(target, [np.nan] * 7), np.append(prediction, range(7))
 
-    np.testing.assert_allclose(bin_means(prediction, target), np.arange(10) / 9)
+    np.testing.assert_allclose(bin_means(RankedColumns(prediction), target), [np.arange(10) / 9])
 
 
 @settings(max_examples=12)

@@ -100,11 +100,24 @@ def test_bootstrap_moves_with_its_series(series, block, shift):
 def test_paired_rows_stay_together():
     """A draw keeps the columns of an era together, so a constant difference of columns has an interval of width 0."""
     series = np.random.default_rng(3).standard_normal(60)
-    found = block_bootstrap(
-        np.column_stack([series, series + 0.5]), block=6, draws=200, statistic=lambda rows: float(np.ptp(rows.mean(0)))
-    )
+    pairs = np.column_stack([series, series + 0.5])
+    found = block_bootstrap(pairs, block=6, draws=200, statistic=lambda sums, eras: np.ptp(sums / eras, axis=1))
 
     assert [found.low, found.estimate, found.high] == pytest.approx([0.5, 0.5, 0.5])
+
+
+@settings(deadline=None, max_examples=25)
+@given(series=values, block=st.integers(1, 12))
+def test_bootstrap_equals_the_mean_of_drawn_eras(series, block):
+    """The bounds are quantiles of the means of the eras that blocks name, drawn one by one."""
+    count = len(series)
+    starts = np.random.default_rng(1).integers(0, count, size=(50, -(-count // block)))
+    drawn = [
+        np.mean([series[(start + step) % count] for start in one for step in range(block)][:count]) for one in starts
+    ]
+    found = block_bootstrap(series, block=block, draws=50)
+
+    assert [found.low, found.high] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=1e-12)
 
 
 def test_every_era_is_as_likely_as_any_other():
@@ -112,9 +125,9 @@ def test_every_era_is_as_likely_as_any_other():
     series = np.zeros(20)
     series[0] = 1.0
     drawn = []
-    block_bootstrap(series, block=5, draws=4000, statistic=lambda rows: drawn.append(rows.sum()) or 0.0)
+    block_bootstrap(series, block=5, draws=4000, statistic=lambda sums, _eras: drawn.append(sums[:, 0]) or sums[:, 0])
 
-    assert np.mean(drawn[:4000]) == pytest.approx(1.0, abs=0.06)
+    assert np.mean(drawn[0]) == pytest.approx(1.0, abs=0.06)
 
 
 def test_detectable_difference_is_found_as_often_as_promised():

@@ -8,6 +8,8 @@ import pytest
 
 from bot.members import registry
 from bot.members.member import Member
+from bot.training.recipes import STANDARD
+from bot.training.training_memory import training_memory
 
 FREED = """
 from bot.training.training_memory import release_memory
@@ -50,3 +52,18 @@ def test_other_networks_take_less(mixing):
     step, row = (step_bytes(780, 6_000, one) - step_bytes(780, 1, one) for one in (mixing, "row"))
 
     assert step < row / 2
+
+
+def test_trees_are_fitted_before_networks():
+    """A trained network leaves memory in the process; trees, which hold all rows, are fitted before it."""
+    plan = STANDARD.resolved(data_version="v5.3", feature_set="medium", target="target_ender_60")
+
+    assert [unit.owner.kind for unit in plan.units] == ["tsmixer", "lightgbm"]
+    assert [unit.owner.kind for unit in plan.fit_order] == ["lightgbm", "tsmixer"]
+
+
+def test_standard_on_medium_fits_a_container_of_four_gibibytes(tmp_path):
+    """No model of the default recipe is estimated to take 4 GiB on the whole history."""
+    plan = STANDARD.resolved(data_version="v5.3", feature_set="medium", target="target_ender_60")
+
+    assert max(one.bytes for one in training_memory(plan, tmp_path)) < 4 << 30

@@ -149,10 +149,12 @@ class LightGBM(Kind):
         Return the bytes of a fit: half of one for each value in the Dataset, those of each column and row, and the process.
 
         Measured beside the process, anonymous memory until the fourth tree: 1,600,000 rows x 200 columns took 296 MiB, by these
-        299; 400,000 x 800 took 244, by these 254. The process is that of `bot retrain` with torch loaded
-        and the memory of its network released, which holds 1.1 GiB.
+        299; 400,000 x 800 took 244, by these 254. The process is that of `bot retrain` before it trains a network
+        (:attr:`bot.training.recipes.ResolvedRecipe.fit_order`), which holds 0.5 to 0.6 GiB: libraries, what measuring the
+        machine's speed left, and feature returns. A second recipe of the same command finds half a gigabyte more, which the
+        network of the first left.
         """
-        return columns * (rows // 2 + 90_000) + 85 * rows + 11 * GIB // 10
+        return columns * (rows // 2 + 90_000) + 85 * rows + 7 * GIB // 10
 
     def seconds(self, member: Member, size: FitSize, measured: Measured) -> FitSeconds | None:
         """Return the seconds of binning and of all trees."""

@@ -210,9 +210,9 @@ def with_champion(
 def fit_jobs(
     plan: ResolvedRecipe, data: TrainingData, split: Split, resolved: Sequence[int], state_dir: Path
 ) -> Iterator[FitJob]:
-    """Yield the fit of each model, with folders that stand for those of a retrain."""
+    """Yield the fit of each model in their order, with folders that stand for those of a retrain."""
     recipe, scratch = plan.recipe, state_dir / "fits"
-    for unit in plan.units:
+    for unit in plan.fit_order:
         yield FitJob(
             unit=unit,
             data=data.models[unit.owner.name],

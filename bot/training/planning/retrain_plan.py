@@ -221,7 +221,7 @@ def retrain_stages(plan: ResolvedRecipe, size: RetrainSize, times: MachineTimes)
         values("store", size.new_rows, size.features, STORE, disk=size.new_rows * (size.features + 4 * size.targets)),
         values("returns", size.new_rows, size.features, RETURNS),
         values("rows", size.rows, size.columns, ROWS),
-        *(one for unit in plan.units for one in _fits(unit, size, seconds_of.get(unit.owner.name), busy)),
+        *(one for unit in plan.fit_order for one in _fits(unit, size, seconds_of.get(unit.owner.name), busy)),
         values("judge", size.judged_rows, size.columns, JUDGE, scored=True),
         Stage(name="write", seconds=START_S["write"] * busy, basis=known),
         values("report", size.report_rows, size.columns, REPORT, scored=True),
