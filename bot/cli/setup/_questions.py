@@ -27,7 +27,9 @@ def ask(question: str, check: Callable[[str], T], *, default: str | None = None,
     """
     while True:
         try:
-            answer = typer.prompt(question, default=default, hide_input=hidden, show_default=bool(default) and not hidden)
+            answer = typer.prompt(
+                question, default=default, hide_input=hidden, show_default=bool(default) and not hidden
+            )
         except typer.Abort:
             if sys.stdin.isatty():
                 raise
