@@ -13,6 +13,7 @@ from bot.doctor.keys import LENGTHS, NEEDED
 from bot.errors import BadConfig, BadCredentials, BotError, RoundNotOpen, StorageUnavailable
 from bot.settings import Account, Settings
 from bot.system.configuration.setting_places import place
+from bot.system.moments import in_words, local
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import horizon, version_order
 from bot.tournament.rounds import Round
@@ -148,12 +149,8 @@ def _round(settings: Settings, client: NumeraiClient, sound: tuple[str, ...]) ->
     except RoundNotOpen as waiting:
         yield ok("round", str(waiting))
         return
-    closes = current.closes_at
-    yield ok(
-        "round",
-        f"{current.number} is open until {closes:%a %H:%M} UTC ({closes.astimezone():%a %H:%M %Z} here),"
-        f" {current.seconds_left(client.server_now()) / 60:.0f} minutes from now",
-    )
+    left = in_words(current.seconds_left(client.server_now()))
+    yield ok("round", f"{current.number} is open until {local(current.closes_at)}, {left} from now")
     yield from _pay(settings, client.round_with_pay(current.number) or current, sound)
 
 

@@ -254,7 +254,10 @@ def sandbox(
     def announce(about: dict[str, Any]) -> None:
         lines = [f"tournament at {about['url']}, record at {about['record']}"]
         lines += [f"export {name}='{value}'" for name, value in about["settings"].items()]
-        lines += ["# `bot init` asks for what the names with BOT_ set, except BOT_API_URL; leave them out before it."]
+        lines += [
+            "# Every terminal of the bot needs the key and BOT_API_URL.",
+            "# The other lines are a small set-up in place of a bot.toml; leave them out where `bot init` writes one.",
+        ]
         show(Answer(lines=tuple(lines), content=about), as_json=as_json)
 
     serve(

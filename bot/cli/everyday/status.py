@@ -84,7 +84,8 @@ def _overview_lines(content: Content, now: datetime) -> Iterator[str]:
     for work in content["progress"]:
         yield f"running   {work['name']}: {work['line']}"
     for job in content["chores"]:
-        outcome = job["outcome"] or "running, or cut off"
+        runs = any(work["name"] == job["name"] for work in content["progress"])
+        outcome = job["outcome"] or ("running" if runs else "running, or cut off")
         yield f"job       {job['name']}: {outcome}, since {local(job['finished_at'] or job['started_at'])}"
     yield from _row_lines(content["rounds"])
     if not content["rounds"]:

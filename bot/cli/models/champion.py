@@ -4,6 +4,7 @@ from bot import assembly
 from bot.cli.answer import Answer
 from bot.errors import BotError
 from bot.settings import load_settings
+from bot.training import recipe_file
 
 
 def promote_artifact(artifact: str) -> Answer:
@@ -28,6 +29,8 @@ def roll_back(recipe: str | None) -> Answer:
     failed: list[BotError] = []
     for name in [recipe] if recipe else assembly.recipes_in_use(settings):
         try:
+            if not store.has_champion(name):
+                recipe_file.find(name)  # the name may be wrong
             identity = store.rollback(name)
         except BotError as error:
             failed.append(error)

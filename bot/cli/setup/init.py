@@ -156,7 +156,9 @@ def _addresses(answer: str) -> str:
 
     for place, address in enumerate(answer.split(), start=1):
         if Apprise.instantiate(address) is None:
-            raise BadConfig(f"address {place} is no apprise URL; addresses are separated by spaces")
+            raise BadConfig(
+                f"address {place} is no apprise URL, such as mailto://NAME:PASSWORD@gmail.com; spaces separate addresses"
+            )
     return answer
 
 

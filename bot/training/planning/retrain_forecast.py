@@ -129,7 +129,8 @@ class Forecast:
         for one in self.stages:
             if one.basis:
                 stages.setdefault(one.basis, []).append(one.name)
-        known = [_origin(basis, names, busy=self.times.busy) for basis, names in stages.items()]
+        stated = sorted(stages, key=lambda basis: basis == ASSUMED)  # "the other times" come last
+        known = [_origin(basis, stages[basis], busy=self.times.busy) for basis in stated]
         if UNKNOWN in stages and not self.times.measures:
             known.append("`bot retrain --plan` measures these times")
         return "; ".join((*known, *self.times.failed, *filter(None, [self.size.assumed])))
