@@ -119,7 +119,7 @@ class Forecast:
         if self.memory:
             needs.append(f"{self.memory / GIB:.1f} GiB of memory")
         if disk := sum(one.disk for one in self.stages):
-            needs.append(f"{disk / 1e9:,.1f} GB on disk")
+            needs.append(f"{f'{disk / 1e9:,.1f} GB' if disk >= 1e8 else f'{disk / 1e6:.0f} MB'} on disk")
         return f"{', '.join(needs)} ({self.basis})"
 
     @property
