@@ -151,7 +151,8 @@ def _champion_lines(content: Content) -> Iterator[str]:
     for recipe, about in content["kept_back"].items():
         yield f"champion  {recipe}: none yet; {about}"
     if not champions and not content["kept_back"]:
-        yield "champion  none yet; `bot retrain` makes one"
+        trains = any(work["name"] == "retrain" for work in content["progress"])
+        yield f"champion  none yet; {'the first training runs' if trains else '`bot retrain` makes one'}"
     for note in content["notes"]:
         yield f"note      {note}"
     for identity in champions.values():
