@@ -460,7 +460,14 @@ class Daemon:
             return []
         try:
             found = self.ledger.failures(left.number)
-            owed = [one for one in found if one.slot and not self.ledger.settled(left.number, one.slot)]
+            known = {slot for account in self.accounts for slot in account.slots or ()}
+            owed = [
+                one
+                for one in found
+                if one.slot
+                and not self.ledger.settled(left.number, one.slot)
+                and (one.slot in known or any(account.slots is None for account in self.accounts))
+            ]
         except BotError:
             return []
         return owed or [one for one in found if not one.slot]

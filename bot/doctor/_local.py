@@ -204,7 +204,7 @@ def _ledger(settings: Settings) -> Iterator[Check]:
         yield note("ledger", f"{settings.ledger_path} does not exist yet: no round was played in this mode")
         return
     ledger = Ledger(settings.ledger_path)
-    entries, failures = ledger.entries(limit=1), ledger.unresolved_failures()
+    entries, failures = ledger.entries(limit=1), ledger.unresolved_failures(settings.slot_names)
     ledger.close()
     newest = f"newest round {entries[0].round}, {entries[0].state}" if entries else "no round yet"
     yield ok("ledger", f"{settings.ledger_path.name}: {newest}")

@@ -5,7 +5,7 @@ It reads the ledger and small files only, needs no network, and imports no large
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -29,7 +29,9 @@ ROUNDS = 10
 WEEK = timedelta(days=7)
 
 
-def overview(state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int = ROUNDS) -> dict[str, Any]:
+def overview(
+    state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int = ROUNDS, slots: Collection[str] = ()
+) -> dict[str, Any]:
     """
     Return rounds, champions, jobs and open alerts as plain JSON values.
 
@@ -38,6 +40,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int =
         ledger_path: Ledger of the live or the dry-run mode.
         now: Current time, aware UTC; it decides whether the last round is still open.
         rounds: Number of rounds.
+        slots: Names of all slots of the settings; empty where they do not name them.
     """
     champions, store = _champions(state_dir), ArtifactStore(state_dir / "artifacts")
     about: dict[str, Any] = {
@@ -73,7 +76,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int =
             else {**seen, "open": datetime.fromisoformat(seen["closes_at"]) > now},
             "next_opening": _next_opening(ledger.opening_times(), now),
             "paused": [asdict(one) for one in ledger.pauses(now)],
-            "rounds": round_rows(ledger, scores, now=now, limit=rounds),
+            "rounds": round_rows(ledger, scores, now=now, limit=rounds, slots=slots),
             "hosted": _hosted(ledger_path),
             "diagnostics": _diagnostics(ledger_path),
             "chores": list(ledger.jobs()),

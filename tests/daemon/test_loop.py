@@ -356,6 +356,17 @@ def test_a_miss_is_told_with_its_reason_after_another_message_of_the_round(loop,
     ]
 
 
+def test_a_slot_that_is_gone_is_no_reason(loop, tournament, no_hold):
+    """The failure of a slot that was mistyped earlier in the round is not told as the reason of the others."""
+    tournament.outcome = 75
+    refuse(tournament, 1405, slot="frist")
+    steps(loop)
+    tournament.now = OPENED + timedelta(hours=2)
+    steps(loop)
+
+    assert messages(loop) == [("alert", "round 1405 was missed")]
+
+
 def test_a_killed_attempt_is_the_reason_of_its_round(loop, tournament):
     """An attempt that died without a word is recorded by the daemon, for every slot."""
     tournament.outcome = -9

@@ -71,6 +71,18 @@ def test_a_refused_round_shows_gate_value_limit_remedy_and_setting(ledger, path,
     assert row["failure"]["headline"].startswith("exposure 0.9")
 
 
+def test_a_mistyped_slot_is_left_out_where_others_tell_of_the_round(ledger, path, tmp_path):
+    """Its failure shows only in a round of which nothing else is known; a removed slot that submitted stays."""
+    for number in (1405, 1406):
+        seen(ledger, number)
+        fail(ledger, number, NumeraiUnavailable("no model"), slot="my_modle")
+    confirm(ledger, 1406, SLOT)
+    confirm(ledger, 1406, "removed")
+    found = overview(tmp_path, path, now=OPENED + timedelta(hours=2), slots={SLOT})["rounds"]
+
+    assert [(one["round"], one["slot"]) for one in found] == [(1406, SLOT), (1406, "removed"), (1405, "my_modle")]
+
+
 def test_each_round_between_known_ones_that_was_not_seen_is_told(ledger, path, tmp_path):
     """Rounds that the bot slept through are one row between their neighbours."""
     for number in (1405, 1409):

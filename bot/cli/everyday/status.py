@@ -51,7 +51,7 @@ def show_status(wanted: str | None, *, as_json: bool, watch: bool) -> None:
 
 
 def _overview(paths: StatePaths, now: datetime) -> Content:
-    content = overview(paths.state_dir, paths.ledger, now=now)
+    content = overview(paths.state_dir, paths.ledger, now=now, slots=paths.slot_names)
     pins = [
         Pin(recipe=recipe, champion=version, setting=paths.data_version)
         for recipe, version in content["data_versions"].items()
