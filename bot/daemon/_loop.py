@@ -533,7 +533,7 @@ class Daemon:
         closed = f"round {left.number} closed without a confirmed submission"
         self.heartbeat.mark("round", ": ".join(filter(None, (closed, cause))))
         self._alert_round(f"round {left.number} was missed", "see `bot status` and the log", missed=True)
-        reasons = [{"slot": one.slot, **one.to_json()} for one in self._failures()]
+        reasons = [{"slot": one.slot, **one.to_json(is_open=False)} for one in self._failures()]
         self.happened(MISSED, {"round": left.number, "slots": slots, "reason": cause, "failures": reasons})
 
     def _count_outage(self, error: BotError) -> None:

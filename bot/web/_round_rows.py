@@ -107,13 +107,9 @@ def _rows_of(
             yield _row(number, slot, "paused", entry)
         else:
             late = entry is not None and ledger.queued(number, slot)
-            yield _row(
-                number,
-                slot,
-                "queued late" if late else _state(failure, entry, is_open=open_at is not None),
-                entry,
-                failure,
-            )
+            state = "queued late" if late else _state(failure, entry, is_open=open_at is not None)
+            why = None if failure is None else failure.to_json(is_open=open_at is not None)
+            yield _row(number, slot, state, entry, why)
 
 
 def _state(failure: Failure | None, entry: Entry | None, *, is_open: bool) -> str:
@@ -127,7 +123,7 @@ def _state(failure: Failure | None, entry: Entry | None, *, is_open: bool) -> st
     return "open" if entry is None else UNSENT
 
 
-def _row(number: int, slot: str, state: str, entry: Entry | None = None, failure: Failure | None = None) -> Row:
+def _row(number: int, slot: str, state: str, entry: Entry | None = None, failure: Row | None = None) -> Row:
     return {
         "round": number,
         "slot": slot,
@@ -138,5 +134,5 @@ def _row(number: int, slot: str, state: str, entry: Entry | None = None, failure
         "submission": entry and entry.submission_id,
         "intended_at": entry and entry.intended_at,
         "confirmed_at": entry and entry.confirmed_at,
-        "failure": failure and failure.to_json(),
+        "failure": failure,
     }

@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +104,14 @@ def newest_round(ledger_path: Path) -> int | None:
         return next(iter(ledger.newest_rounds(limit=1)), None)
 
 
-def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
+def post_mortem(ledger_path: Path, number: int, *, now: datetime | None = None) -> dict[str, Any]:
     """
     Return all records of a round: entries, events, live files, reports and log lines.
 
     Args:
         ledger_path: Ledger of the live or the dry-run mode.
         number: Number of the round.
+        now: Current time, aware UTC, by default that of this machine; it decides whether the round is still open.
     """
     folder = rounds_folder(ledger_path) / str(number)
     ledger = Ledger(ledger_path, read_only=True)
@@ -118,7 +119,8 @@ def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
         live = ledger.live_files(number)
         entries = [entry for entry in ledger.entries(limit=10_000) if entry.round == number]
         events, seen = ledger.events(number), ledger.seen(number)
-        failures = {one.slot: one.to_json() for one in ledger.failures(number)}
+        is_open = seen is None or (now or datetime.now(UTC)) < seen.closes_at
+        failures = {one.slot: one.to_json(is_open=is_open) for one in ledger.failures(number)}
     finally:
         ledger.close()
     return {

@@ -102,15 +102,20 @@ def test_a_round_that_closed_without_an_attempt_is_missed(ledger, path, tmp_path
     assert [one["state"] for one in rows(path, tmp_path, now=OPENED + timedelta(hours=2))] == ["missed"]
 
 
-@pytest.mark.parametrize(("hours", "state"), [(0, "trying again"), (2, "missed")])
-def test_a_failure_that_may_pass_is_no_refusal(ledger, path, tmp_path, hours, state):
-    """While the round is open the bot tries again; a slot with an unsent submission has its reason too."""
+@pytest.mark.parametrize(
+    ("hours", "state", "remedy"),
+    [(0, "trying again", "the bot tries again"), (2, "missed", "nothing: the next round comes")],
+)
+def test_a_failure_that_may_pass_is_no_refusal(ledger, path, tmp_path, hours, state, remedy):
+    """While the round is open the bot tries again, and not after it; a slot with an unsent submission has its reason too."""
     seen(ledger, 1405)
     intend(ledger, 1405, SLOT)
     fail(ledger, 1405, NumeraiUnavailable("no answer"))
-    (row,) = rows(path, tmp_path, now=OPENED + timedelta(hours=hours))
+    now = OPENED + timedelta(hours=hours)
+    (row,) = rows(path, tmp_path, now=now)
 
-    assert (row["state"], row["failure"]["headline"]) == (state, "no answer")
+    assert (row["state"], row["failure"]["headline"], row["failure"]["remedy"]) == (state, "no answer", remedy)
+    assert post_mortem(path, 1405, now=now)["slots"][SLOT]["failure"]["remedy"] == remedy
 
 
 def test_a_paused_slot_is_neither_open_nor_missed(ledger, path, tmp_path):
