@@ -2,7 +2,12 @@
 
 from collections.abc import Iterable
 
-from bot.errors import ArtifactInvalid, BotError
+from bot.errors import ArtifactInvalid, BotError, RetryLater
+
+
+def passed_over(problem: BotError) -> str:
+    """Return why a recipe without a champion is passed over; what passes by itself comes without its advice to wait."""
+    return str(problem).partition("; ")[0] if isinstance(problem, RetryLater) else str(problem)
 
 
 def refusal(died: Iterable[BotError], tried: Iterable[BotError], problems: Iterable[BotError]) -> BotError:

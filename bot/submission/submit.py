@@ -25,7 +25,7 @@ from bot.record.failures import Failure
 from bot.record.ledger import Entry, Ledger
 from bot.submission._delivery import Delivery, token
 from bot.submission._late_queue import LateQueue
-from bot.submission._refusal import refusal
+from bot.submission._refusal import passed_over, refusal
 from bot.submission._round_report import RoundReport
 from bot.submission._scoring_watch import ScoringWatch
 from bot.submission._turns import FALLBACK_S, Turns, share_s
@@ -230,7 +230,7 @@ class Submitter:
                 break
             if fallback.name != "last round":
                 died.pop(fallback.artifact, None)
-            if reasons := tuple(map(str, (*died.values(), *problems, *refused))):
+            if reasons := (*map(str, died.values()), *map(passed_over, problems), *map(str, refused)):
                 log.info("ladder.trying", rung=fallback.name, artifact=fallback.artifact, reason=reasons[-1])
             began = attempt.stages.total
             with attempt.stages.stage("fetch"):

@@ -2,7 +2,7 @@
 
 from bot.errors import ArtifactInvalid, GateFailed, NoChampion, RetryLater
 from bot.findings import Finding
-from bot.submission._refusal import refusal
+from bot.submission._refusal import passed_over, refusal
 
 WITHOUT = NoChampion("recipe 'own' has no champion yet; run `bot retrain` first")
 DAMAGED = ArtifactInvalid("own.json is damaged; point it at an artifact with `bot promote ID`")
@@ -28,3 +28,9 @@ def test_a_damaged_pointer_comes_before_what_the_fallbacks_said():
     assert refusal([], [ArtifactInvalid("no")], [DAMAGED]) is DAMAGED
     died = RetryLater("passed over")
     assert refusal([died], [ArtifactInvalid("no")], [DAMAGED]) is died
+
+
+def test_a_training_that_runs_is_a_reason_without_advice():
+    """Where a fallback fills the slot, nobody waits; that a retrain is due stays with its reason."""
+    assert passed_over(RetryLater("the first training runs; nothing is to be done")) == "the first training runs"
+    assert passed_over(WITHOUT) == "recipe 'own' has no champion yet; run `bot retrain` first"
