@@ -499,7 +499,7 @@ class Daemon:
         if all(one and one.seconds < FRESH_S for one in running) and left_s > 2 * FRESH_S and not self._has_ended:
             return  # the bot has just started, or the round has just opened; most attempts end well within seconds
         if current.closes_at - now <= min(WARN, window / 2):
-            left = f"{left_s:.0f} seconds" if left_s < SECONDS_BELOW_S else f"{left_s / 60:.0f} minutes"
+            left = f"{left_s:.0f} s" if left_s < SECONDS_BELOW_S else f"{left_s / 60:.0f} minutes"
             title = f"round {current.number} is not confirmed, {left} left"
             self.heartbeat.mark("round", title)
             self._alert_round(title, "the bot keeps trying; see `bot doctor`")

@@ -1,6 +1,6 @@
 """The error of a slot that no fallback could fill."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from bot.errors import ArtifactInvalid, BotError, RetryLater
 
@@ -10,7 +10,7 @@ def passed_over(problem: BotError) -> str:
     return str(problem).partition("; ")[0] if isinstance(problem, RetryLater) else str(problem)
 
 
-def refusal(died: Iterable[BotError], tried: Iterable[BotError], problems: Iterable[BotError]) -> BotError:
+def refusal(died: Iterable[BotError], tried: Iterable[BotError], problems: Collection[BotError]) -> BotError:
     """
     Return the error that says why a slot has no submission.
 

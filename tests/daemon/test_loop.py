@@ -351,7 +351,7 @@ def test_a_miss_is_told_with_its_reason_after_another_message_of_the_round(loop,
     steps(loop, 4)
 
     assert messages(loop) == [
-        ("alert", "round 1405 is not confirmed, 43 seconds left"),
+        ("alert", "round 1405 is not confirmed, 43 s left"),
         ("alert", "round 1405 was missed: first: exposure 0.4123 (limit at most 0.2)"),
     ]
 

@@ -142,7 +142,8 @@ def _record(ledger: Ledger, current: Round | RoundNotOpen, error: Exception, *, 
 def _end_common_failure(settings: Settings, ledger: Ledger, current: Round) -> None:
     """End the failure of the round that concerned every slot, such as a refused key; another account may still have it."""
     others = [slot for one in settings.accounts for slot in one.slots if slot not in settings.slots]
-    if all(ledger.settled(current.number, slot) for slot in others):
+    known = all(one.slots for one in settings.accounts)
+    if known and all(ledger.settled(current.number, slot) for slot in others):
         with suppress(BotError):  # the slots are filled all the same
             ledger.end_common_failure(current.number)
 
