@@ -448,6 +448,12 @@ class Settings(BaseSettings):
         return self.accounts or (Account(name=None, key=key, slots=self.slots),)
 
     @property
+    def slot_names(self) -> frozenset[str]:
+        """Return the names of the slots of all accounts; empty where the models of an account's key are its slots."""
+        named = [account.slots for account in self.accounts_in_use]
+        return frozenset(name for slots in named for name in slots) if all(named) else frozenset()
+
+    @property
     def ledger_path(self) -> Path:
         """Return the ledger of this mode, so that a dry run never counts as a submission."""
         name = "ledger.sqlite" if self.mode == "live" else "ledger-dry-run.sqlite"

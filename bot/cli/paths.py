@@ -19,12 +19,14 @@ class StatePaths:
         ledger: The ledger of the mode.
         data_version: The data version of the settings.
         slots: Recipe of each slot of all accounts, as far as the settings name them in a readable way.
+        slot_names: Names of all slots; empty where the settings do not name those of every account.
     """
 
     state_dir: Path
     ledger: Path
     data_version: str
     slots: Mapping[str, str]
+    slot_names: frozenset[str]
 
 
 def state_paths() -> StatePaths:
@@ -36,28 +38,33 @@ def state_paths() -> StatePaths:
     """
     settings = read_settings()
     state_dir = Path(str(settings.get("state_dir", STATE_DIR)))
+    of_accounts = [_slots_of(table) for table in _slot_tables(settings)]
     live = choice(settings, "mode", ("dry-run", "live")) == "live"
     return StatePaths(
         state_dir=state_dir,
         ledger=state_dir / ("ledger.sqlite" if live else "ledger-dry-run.sqlite"),
         data_version=str(settings.get("data_version", DEFAULT_DATA_VERSION)),
-        slots=_slots(settings),
+        slots={name: recipe for slots in of_accounts for name, recipe in slots.items()},
+        slot_names=frozenset(name for slots in of_accounts for name in slots) if all(of_accounts) else frozenset(),
     )
 
 
-def _slots(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the recipe of each slot; what the settings model would refuse is left out."""
+def _slot_tables(settings: Mapping[str, Any]) -> list[Any]:
+    """Return what the settings say about the slots of each account, as a person wrote it."""
     accounts = settings.get("accounts")
-    tables = [settings.get("slots"), *(accounts.values() if isinstance(accounts, Mapping) else ())]
-    found: dict[str, str] = {}
-    for table in tables:
-        slots = table.get("slots", table) if isinstance(table, Mapping) else table
-        if isinstance(slots, str):
-            pairs = (part.partition("=") for part in slots.split(","))
-            slots = {name.strip(): recipe.strip() for name, _, recipe in pairs}
-        if isinstance(slots, Mapping):
-            found |= {str(name): recipe for name, recipe in slots.items() if name and isinstance(recipe, str)}
-    return found
+    if not isinstance(accounts, Mapping) or not accounts:
+        return [settings.get("slots")]
+    return [table.get("slots") if isinstance(table, Mapping) else None for table in accounts.values()]
+
+
+def _slots_of(slots: object) -> dict[str, str]:
+    """Return the recipe of each slot of an account; what the settings model would refuse is left out."""
+    if isinstance(slots, str):
+        pairs = (part.partition("=") for part in slots.split(","))
+        slots = {name.strip(): recipe.strip() for name, _, recipe in pairs}
+    if not isinstance(slots, Mapping):
+        return {}
+    return {str(name): recipe for name, recipe in slots.items() if name and isinstance(recipe, str)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

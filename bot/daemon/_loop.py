@@ -56,6 +56,9 @@ WATCH_S = 0.5
 WARN = timedelta(minutes=20)
 """Time before the close at which an unconfirmed round is alerted; half the window if that is shorter."""
 
+SECONDS_BELOW_S = 120.0
+"""Seconds before the close below which an alert counts them one by one."""
+
 FRESH_S = 60.0
 """Seconds for the first attempt at a round, in which no alert is raised for want of a confirmation."""
 
@@ -439,11 +442,16 @@ class Daemon:
             account.hold_until = time.monotonic() + min(HOLD_S, HOLD_SHARE * window_s)
             self._alert_round(f"round {self._number}: {reason}", "the log has the reason; see `bot doctor`")
 
-    def _alert_round(self, title: str, without: str) -> None:
-        """Alert that the round is not confirmed, with the causes that the ledger has; *without* one, the given body."""
+    def _alert_round(self, title: str, without: str, *, missed: bool = False) -> None:
+        """
+        Alert that the round is not confirmed, with the causes that the ledger has; *without* one, the given body.
+
+        There is one message about a round while it is open, and one where it is *missed*.
+        """
         found = self._failures()
         title = ": ".join(filter(None, (title, failures.headline(found))))
-        self._alerts.open("round", title, failures.details(found) or without, occasion=self._occasion)
+        occasion = f"{self._occasion} missed" if missed else self._occasion
+        self._alerts.open("round", title, failures.details(found) or without, occasion=occasion)
 
     def _failures(self) -> list[Failure]:
         """Return why the open slots of the round failed; of an attempt as a whole only where no slot has its own cause."""
@@ -452,7 +460,14 @@ class Daemon:
             return []
         try:
             found = self.ledger.failures(left.number)
-            owed = [one for one in found if one.slot and not self.ledger.settled(left.number, one.slot)]
+            known = {slot for account in self.accounts for slot in account.slots or ()}
+            owed = [
+                one
+                for one in found
+                if one.slot
+                and not self.ledger.settled(left.number, one.slot)
+                and (one.slot in known or any(account.slots is None for account in self.accounts))
+            ]
         except BotError:
             return []
         return owed or [one for one in found if not one.slot]
@@ -484,8 +499,8 @@ class Daemon:
         if all(one and one.seconds < FRESH_S for one in running) and left_s > 2 * FRESH_S and not self._has_ended:
             return  # the bot has just started, or the round has just opened; most attempts end well within seconds
         if current.closes_at - now <= min(WARN, window / 2):
-            minutes = left_s / 60
-            title = f"round {current.number} is not confirmed, {minutes:.0f} minutes left"
+            left = f"{left_s:.0f} s" if left_s < SECONDS_BELOW_S else f"{left_s / 60:.0f} minutes"
+            title = f"round {current.number} is not confirmed, {left} left"
             self.heartbeat.mark("round", title)
             self._alert_round(title, "the bot keeps trying; see `bot doctor`")
 
@@ -517,8 +532,8 @@ class Daemon:
         log.error("round.missed", round=left.number, slots=slots, reason=cause)
         closed = f"round {left.number} closed without a confirmed submission"
         self.heartbeat.mark("round", ": ".join(filter(None, (closed, cause))))
-        self._alert_round(f"round {left.number} was missed", "see `bot status` and the log")
-        reasons = [{"slot": one.slot, **one.to_json()} for one in self._failures()]
+        self._alert_round(f"round {left.number} was missed", "see `bot status` and the log", missed=True)
+        reasons = [{"slot": one.slot, **one.to_json(is_open=False)} for one in self._failures()]
         self.happened(MISSED, {"round": left.number, "slots": slots, "reason": cause, "failures": reasons})
 
     def _count_outage(self, error: BotError) -> None:

@@ -151,7 +151,13 @@ def _web(settings: Settings, loop: Daemon) -> AbstractContextManager[object] | N
     metrics = Metrics(settings.ledger_path, settings.state_dir, loop.heartbeat)
     slots = tuple(dict.fromkeys(slot for account in settings.accounts_in_use for slot in account.slots))
     control_token = settings.control_token.get_secret_value() if settings.control_token else None
-    pages = Pages(settings.state_dir, settings.ledger_path, metrics.problems, control=slots if control_token else None)
+    pages = Pages(
+        settings.state_dir,
+        settings.ledger_path,
+        metrics.problems,
+        control=slots if control_token else None,
+        slots=_slot_names,
+    )
     orders = Orders(state_dir=settings.state_dir, ledger_path=settings.ledger_path, slots=slots)
 
     def hook(trigger: str | None) -> None:
@@ -181,6 +187,14 @@ def _web(settings: Settings, loop: Daemon) -> AbstractContextManager[object] | N
         control_token=control_token,
         report=lambda reason: _report_web(settings.ledger_path, reason),
     )
+
+
+def _slot_names() -> frozenset[str]:
+    """Return the slots that the settings name now: a mistyped one may have been corrected since the start."""
+    try:
+        return load_settings().slot_names
+    except BotError:  # the next attempt reports it
+        return frozenset()
 
 
 def _follow(orders: Orders, loop: Daemon, name: str, fields: Mapping[str, str]) -> Sequence[str]:

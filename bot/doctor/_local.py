@@ -205,14 +205,18 @@ def _ledger(settings: Settings) -> Iterator[Check]:
         yield note("ledger", f"{settings.ledger_path} does not exist yet: no round was played in this mode")
         return
     ledger = Ledger(settings.ledger_path)
-    entries, failures = ledger.entries(limit=1), ledger.unresolved_failures()
+    entries, failures = ledger.entries(limit=1), ledger.unresolved_failures(settings.slot_names)
+    seen = ledger.seen(failures[0].round) if failures else None
     ledger.close()
+    is_open = seen is None or datetime.now(UTC) < seen.closes_at
     newest = f"newest round {entries[0].round}, {entries[0].state}" if entries else "no round yet"
     yield ok("ledger", f"{settings.ledger_path.name}: {newest}")
     for one in failures:
         what = f"round {one.round}, {one.slot or 'every slot'}: {one.kind}: {one.headline}"
         named = f"; setting: {', '.join(one.settings)}" if one.settings else ""
-        yield warning("round", what, f"{one.remedy or f'`bot status {one.round}` has the log'}{named}")
+        yield warning(
+            "round", what, f"{one.remedy_of(is_open=is_open) or f'`bot status {one.round}` has the log'}{named}"
+        )
 
 
 def _champion(settings: Settings, recipe: str, *, whole: bool) -> Iterator[Check]:

@@ -14,6 +14,7 @@ KINDS = {65: "refused", 75: "later", 78: "needs the operator"}
 """Kind of a failure by the exit code of its error; with any other code the attempt crashed."""
 
 CRASHED = "crashed"
+NEXT_ROUND = "nothing: the next round comes"
 LONGEST = 160
 """Characters of the longest headline; services limit the title of a message."""
 
@@ -76,17 +77,22 @@ class Failure:
 
     @property
     def remedy(self) -> str:
-        """Return what to do."""
-        found = dict.fromkeys(one.remedy for one in self.gates if one.remedy)
-        return "; ".join(found) or self.message.partition("; ")[2] or ("the bot tries again" * (self.kind == "later"))
+        """Return what to do while the round is open."""
+        return self.remedy_of(is_open=True)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the failure as plain JSON values, as `bot status --json` shows it."""
+    def remedy_of(self, *, is_open: bool) -> str:
+        """Return what to do about an open round, or about one that has closed; empty where the message does not say."""
+        found = dict.fromkeys(one.remedy for one in self.gates if one.remedy)
+        passing = ("the bot tries again" if is_open else NEXT_ROUND) if self.kind == "later" else ""
+        return "; ".join(found) or self.message.partition("; ")[2] or passing
+
+    def to_json(self, *, is_open: bool = True) -> dict[str, Any]:
+        """Return the failure as plain JSON values, as `bot status --json` shows it; *is_open* is of its round."""
         return {
             "kind": self.kind,
             "message": self.message,
             "headline": self.headline,
-            "remedy": self.remedy,
+            "remedy": self.remedy_of(is_open=is_open),
             "settings": list(self.settings),
             "gates": gates_to_json(self.gates),
             "attempts": self.attempts,

@@ -8,13 +8,13 @@ after the uploaded bytes were read back; a dry run leaves ``rehearsed``. The tab
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bot.record.control import Control
+from bot.record.control import EVERY_SLOT, Control
 from bot.record.failures import Failure, gates_from_json, gates_to_json
 from bot.system.kill_points import kill_point
 from bot.system.redaction import redact
@@ -350,15 +350,30 @@ class Ledger(Control):
         rows = self._select("SELECT * FROM failure WHERE round = ? ORDER BY slot", round_number)
         return tuple(Failure(**{**dict(row), "gates": gates_from_json(row["gates"])}) for row in rows)
 
-    def unresolved_failures(self) -> tuple[Failure, ...]:
-        """Return the failures of the newest round that has any, without confirmed slots; none once a later round is confirmed."""
+    def end_common_failure(self, round_number: int) -> None:
+        """Delete the failure that concerned every slot of the round, since an attempt got past its cause; its event stays."""
+        with kill_point("ledger.end_common_failure"), self._transaction():
+            self._db.execute("DELETE FROM failure WHERE round = ? AND slot = ?", (round_number, EVERY_SLOT))
+
+    def unresolved_failures(self, slots: Collection[str] = ()) -> tuple[Failure, ...]:
+        """
+        Return the failures of the newest round that has any, without confirmed slots; none once a later round is confirmed.
+
+        Args:
+            slots: Names of the slots that there are; failures of other ones are left out. All count where it is empty.
+        """
         (failed,) = self._select("SELECT MAX(round) AS newest FROM failure")
         (done,) = self._select("SELECT MAX(round) AS newest FROM submission WHERE state = 'confirmed'")
         if failed["newest"] is None or (done["newest"] or 0) > failed["newest"]:
             return ()
         entries = self._select("SELECT slot, state FROM submission WHERE round = ?", failed["newest"])
         confirmed = {row["slot"] for row in entries if row["state"] == "confirmed"}
-        return tuple(one for one in self.failures(failed["newest"]) if one.slot not in confirmed)
+        known = {EVERY_SLOT, *slots}
+        return tuple(
+            one
+            for one in self.failures(failed["newest"])
+            if one.slot not in confirmed and (not slots or one.slot in known)
+        )
 
     def close_round(self, round_number: int, slots: Sequence[str], state: str, *, at: datetime) -> None:
         """Record that a round closed for *slots*: ``missed``, or ``paused`` by a person. A slot is recorded once."""

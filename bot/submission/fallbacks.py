@@ -24,13 +24,15 @@ import numpy as np
 import structlog
 
 from bot.data.live_file import LiveFile
-from bot.errors import ArtifactInvalid, BotError, NoChampion, RefuseToSubmit
+from bot.errors import ArtifactInvalid, BotError, NoChampion, RefuseToSubmit, RetryLater
 from bot.features.column_sums import ColumnSums
 from bot.features.distributions import FeatureDistributions, FeatureDrift
 from bot.findings import Absent
 from bot.history.published import choose, history_path
 from bot.members.rows import LiveFiles, RawRows
+from bot.record.heartbeat import DAEMON, TRAINER, is_running
 from bot.record.ledger import Entry, Ledger
+from bot.record.running import running_work
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.names import DISTRIBUTIONS
 from bot.serving.scorer import Scored, Scorer
@@ -47,6 +49,9 @@ from models.inference.ranks import rank_correlation
 
 ENDING_S = 3.0
 """Seconds between the end of a member's command and that of the turn: its processes end, and its file is read."""
+
+RETRAIN = "retrain"
+"""Name of the job, and of the work, that trains."""
 
 FallbackName = Literal["champion", "previous champion", "fallback recipe", "starter", "last round"]
 
@@ -150,7 +155,7 @@ class Fallbacks:
             try:
                 champions = self.artifacts.champions(recipe)
             except (NoChampion, ArtifactInvalid) as error:
-                problems.append(error)
+                problems.append(self._first_training(recipe) or error)
                 continue
             in_use = Pin.of(self.artifacts, recipe, self.data_version).in_use
             for place, identity in enumerate(champions):
@@ -163,6 +168,22 @@ class Fallbacks:
             in_use = Pin.of(self.artifacts, slot.recipe, self.data_version).in_use
             fallbacks.append(Fallback(name="last round", artifact=last.artifact, data_version=in_use))
         return AvailableFallbacks(fallbacks=tuple(fallbacks), problems=tuple(problems))
+
+    def _first_training(self, recipe: str) -> RetryLater | None:
+        """Return that the first training of a recipe runs, if it does: then a person has nothing to do."""
+        if self.artifacts.has_champion(recipe) or recipe in self.artifacts.kept_back():
+            return None
+        job = self.ledger.job(RETRAIN)
+        begun = (
+            job is not None and job["finished_at"] is None
+        )  # it may also have been cut off together with its process
+        runs = begun and any(is_running(self.state_dir, name) for name in (DAEMON, TRAINER))
+        if not runs and RETRAIN not in [work["name"] for work in running_work(self.state_dir)]:
+            return None
+        return RetryLater(
+            f"recipe {recipe!r} has no champion yet: the first training runs; nothing is to be done,"
+            " the bot fills rounds as soon as it has a model"
+        )
 
     def predict(
         self, fallback: Fallback, live: LiveFile, slot: Slot, round_: Round, watch: ScoringWatch

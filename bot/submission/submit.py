@@ -25,6 +25,7 @@ from bot.record.failures import Failure
 from bot.record.ledger import Entry, Ledger
 from bot.submission._delivery import Delivery, token
 from bot.submission._late_queue import LateQueue
+from bot.submission._refusal import passed_over, refusal
 from bot.submission._round_report import RoundReport
 from bot.submission._scoring_watch import ScoringWatch
 from bot.submission._turns import FALLBACK_S, Turns, share_s
@@ -165,6 +166,7 @@ class Submitter:
         draft = self._draft(attempt)  # steps 2 to 7: fetch, prove, preprocess, score, blend, check
         if not self.live:
             self.ledger.intend(replace(draft.entry, state="rehearsed"))
+            _tell_fallback(draft.entry)
             return self._receipt(attempt, "dry run", draft.findings)
         self._intend(draft)  # step 8
         self._deliver(attempt, draft.entry, draft.content, force=attempt.force)  # steps 8 to 10
@@ -173,6 +175,7 @@ class Submitter:
             with kill_point("submit.discard_report"):
                 (attempt.slot_folder / "report.json").unlink(missing_ok=True)
             return self._receipt(attempt, "confirmed")
+        _tell_fallback(entry)
         self._report(draft, entry, attempt)
         return self._receipt(attempt, "confirmed", draft.findings)
 
@@ -198,6 +201,7 @@ class Submitter:
             with attempt.stages.stage("deliver"):
                 return self._delivery.reconcile(entry, attempt.slot, force=False)
         self._deliver(attempt, entry, content, force=False)
+        _tell_fallback(entry)
         return True
 
     def _draft(self, attempt: "_Attempt") -> "_Draft":
@@ -205,11 +209,11 @@ class Submitter:
         Return the submission of the first fallback that can score the round and passes the gates.
 
         Raises:
-            BotError: No fallback does; the error of the best one.
+            BotError: No fallback does; the error of the best one that was tried.
         """
         available = self.fallbacks.find(attempt.slot, attempt.round.number)
         champion_first = bool(available.fallbacks) and available.fallbacks[0].name == "champion"
-        refused: list[BotError] = [] if champion_first else list(available.problems)
+        problems, refused = () if champion_first else available.problems, list[BotError]()
         files = LiveFiles(
             delivery=self._delivery,
             round_=attempt.round,
@@ -226,10 +230,8 @@ class Submitter:
                 break
             if fallback.name != "last round":
                 died.pop(fallback.artifact, None)
-            if reasons := tuple(map(str, (*died.values(), *refused))):
-                # On the first day nothing is wrong: the starter fills in until the slot's recipe is trained.
-                report = log.warning if fallback.name == "starter" else log.error
-                report("ladder.rung", rung=fallback.name, artifact=fallback.artifact, reason=reasons[-1])
+            if reasons := (*map(str, died.values()), *map(passed_over, problems), *map(str, refused)):
+                log.info("ladder.trying", rung=fallback.name, artifact=fallback.artifact, reason=reasons[-1])
             began = attempt.stages.total
             with attempt.stages.stage("fetch"):
                 live = files.get(fallback.data_version)  # steps 2 and 3
@@ -250,7 +252,7 @@ class Submitter:
                 refused.append(error)
             longest = max(longest, attempt.stages.total - began)
         # What died may score in the next attempt; what was refused is refused again.
-        raise (*died.values(), *refused)[0]
+        raise refusal(died.values(), refused, problems)
 
     def _left_s(self, attempt: "_Attempt") -> float:
         """Return the seconds before the guard."""
@@ -425,6 +427,14 @@ def tell(failure: Failure) -> None:
         {} if gate is None else {"gate": gate.gate, "value": gate.value, "limit": gate.limit, "setting": gate.setting}
     )
     report("submission.failed", kind=failure.kind, reason=failure.message, remedy=failure.remedy, **about)
+
+
+def _tell_fallback(entry: Entry) -> None:
+    """Log that a fallback filled the slot, and why no better one did."""
+    if entry.passed_over:
+        # On the first day nothing is wrong: the starter fills in until the slot's recipe is trained.
+        report = log.warning if entry.filled_by == "starter" else log.error
+        report("ladder.rung", rung=entry.filled_by, artifact=entry.artifact, reason=entry.passed_over)
 
 
 class _Stages:

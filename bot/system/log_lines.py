@@ -20,6 +20,7 @@ PHRASES = {
     "hook.failed": "hook {hook} failed: {reason}",
     "hook.finished": "hook {hook} done",
     "ladder.rung": "filled by its {rung}: {reason}",
+    "ladder.trying": "trying the {rung}: {reason}",
     "round.delayed": "{reason}: {cause}",
     "round.finished": "confirmed in {total_s} s",
     "round.hung": "an attempt hung for {seconds} s and was stopped",

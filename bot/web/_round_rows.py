@@ -1,7 +1,7 @@
 """The newest rounds as `bot status` and the page "Now" list them: one row a slot, with state, reason and scores."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -49,7 +49,9 @@ def _pay(scores: Mapping[str, float], terms: Any) -> float | None:  # noqa: ANN4
     return float(max(-terms["clip"], min(terms["clip"], total)))
 
 
-def round_rows(ledger: Ledger, scores: RoundScores, *, now: datetime, limit: int) -> list[Row]:
+def round_rows(
+    ledger: Ledger, scores: RoundScores, *, now: datetime, limit: int, slots: Collection[str] = ()
+) -> list[Row]:
     """
     Return the rows of the newest rounds, newest first; rounds between two known ones that the bot did not see are one row.
 
@@ -58,6 +60,8 @@ def round_rows(ledger: Ledger, scores: RoundScores, *, now: datetime, limit: int
         scores: Live scores.
         now: Current time, aware UTC.
         limit: Number of rounds.
+        slots: Names of the slots that there are; a mistyped one of an earlier day, which never submitted, is left out.
+            All are listed where it is empty.
     """
     numbers = ledger.newest_rounds(limit=limit)
     if not numbers:
@@ -72,7 +76,9 @@ def round_rows(ledger: Ledger, scores: RoundScores, *, now: datetime, limit: int
         seen = ledger.seen(number)
         # A round that only `bot submit` of an earlier bot has seen has no times; the newest one may still be open.
         is_open = now < seen.closes_at if seen else not place
-        rows += _rows_of(ledger, number, entries.get(number, ()), marks, now if is_open else None)
+        found = list(_rows_of(ledger, number, entries.get(number, ()), marks, now if is_open else None))
+        kept = [row for row in found if not slots or row["slot"] in slots or row["intended_at"]]
+        rows += kept or found
         older = numbers[place + 1] if place + 1 < len(numbers) else number - 1
         if number - older > 1:
             rows.append({**_row(number - 1, "", UNSEEN), "through": older + 1})
@@ -101,13 +107,9 @@ def _rows_of(
             yield _row(number, slot, "paused", entry)
         else:
             late = entry is not None and ledger.queued(number, slot)
-            yield _row(
-                number,
-                slot,
-                "queued late" if late else _state(failure, entry, is_open=open_at is not None),
-                entry,
-                failure,
-            )
+            state = "queued late" if late else _state(failure, entry, is_open=open_at is not None)
+            why = None if failure is None else failure.to_json(is_open=open_at is not None)
+            yield _row(number, slot, state, entry, why)
 
 
 def _state(failure: Failure | None, entry: Entry | None, *, is_open: bool) -> str:
@@ -121,7 +123,7 @@ def _state(failure: Failure | None, entry: Entry | None, *, is_open: bool) -> st
     return "open" if entry is None else UNSENT
 
 
-def _row(number: int, slot: str, state: str, entry: Entry | None = None, failure: Failure | None = None) -> Row:
+def _row(number: int, slot: str, state: str, entry: Entry | None = None, failure: Row | None = None) -> Row:
     return {
         "round": number,
         "slot": slot,
@@ -132,5 +134,5 @@ def _row(number: int, slot: str, state: str, entry: Entry | None = None, failure
         "submission": entry and entry.submission_id,
         "intended_at": entry and entry.intended_at,
         "confirmed_at": entry and entry.confirmed_at,
-        "failure": failure and failure.to_json(),
+        "failure": failure,
     }

@@ -1,7 +1,7 @@
 """The daemon's HTML pages, rendered on the server from ledger, artifacts and reports."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
@@ -67,6 +67,7 @@ class Pages:
         ledger_path: Ledger of the live or the dry-run mode.
         problems: Returns the problems of the daemon; by default those of the heartbeat's file.
         control: Names of the slots that the page Now has buttons for; ``None`` shows no buttons.
+        slots: Returns the names of all slots of the settings; none where the settings do not name them.
     """
 
     def __init__(
@@ -76,15 +77,19 @@ class Pages:
         problems: Callable[[], Sequence[str]] | None = None,
         *,
         control: Sequence[str] | None = None,
+        slots: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._state_dir, self._ledger_path, self._problems = state_dir, ledger_path, problems
-        self._control = control
+        self._control, self._slots = control, slots
 
     def now(self, _name: str = "") -> Response:
         """Return the page of the newest rounds, champions, jobs and open alerts."""
         now = datetime.now(UTC)
         known = self._known(now)
-        champions, slots = list(champions_now(self._state_dir, known["champions"], now)), slots_now(known)
+        champions, slots = (
+            list(champions_now(self._state_dir, known["champions"], now)),
+            slots_now(known, self._slots()),
+        )
         answer = self._page(
             "now.html.j2",
             "Now",
@@ -207,7 +212,9 @@ class Pages:
         return self._state_dir / "reports" / f"{identity}.html"
 
     def _known(self, now: datetime) -> dict[str, Any]:
-        known: dict[str, Any] = overview(self._state_dir, self._ledger_path, now=now, rounds=STRIP + 1)
+        known: dict[str, Any] = overview(
+            self._state_dir, self._ledger_path, now=now, rounds=STRIP + 1, slots=self._slots()
+        )
         if self._problems is not None:
             known["daemon"] = list(self._problems())
         return known

@@ -5,10 +5,10 @@ It reads the ledger and small files only, needs no network, and imports no large
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ ROUNDS = 10
 WEEK = timedelta(days=7)
 
 
-def overview(state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int = ROUNDS) -> dict[str, Any]:
+def overview(
+    state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int = ROUNDS, slots: Collection[str] = ()
+) -> dict[str, Any]:
     """
     Return rounds, champions, jobs and open alerts as plain JSON values.
 
@@ -38,6 +40,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int =
         ledger_path: Ledger of the live or the dry-run mode.
         now: Current time, aware UTC; it decides whether the last round is still open.
         rounds: Number of rounds.
+        slots: Names of all slots of the settings; empty where they do not name them.
     """
     champions, store = _champions(state_dir), ArtifactStore(state_dir / "artifacts")
     about: dict[str, Any] = {
@@ -73,7 +76,7 @@ def overview(state_dir: Path, ledger_path: Path, *, now: datetime, rounds: int =
             else {**seen, "open": datetime.fromisoformat(seen["closes_at"]) > now},
             "next_opening": _next_opening(ledger.opening_times(), now),
             "paused": [asdict(one) for one in ledger.pauses(now)],
-            "rounds": round_rows(ledger, scores, now=now, limit=rounds),
+            "rounds": round_rows(ledger, scores, now=now, limit=rounds, slots=slots),
             "hosted": _hosted(ledger_path),
             "diagnostics": _diagnostics(ledger_path),
             "chores": list(ledger.jobs()),
@@ -101,13 +104,14 @@ def newest_round(ledger_path: Path) -> int | None:
         return next(iter(ledger.newest_rounds(limit=1)), None)
 
 
-def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
+def post_mortem(ledger_path: Path, number: int, *, now: datetime | None = None) -> dict[str, Any]:
     """
     Return all records of a round: entries, events, live files, reports and log lines.
 
     Args:
         ledger_path: Ledger of the live or the dry-run mode.
         number: Number of the round.
+        now: Current time, aware UTC, by default that of this machine; it decides whether the round is still open.
     """
     folder = rounds_folder(ledger_path) / str(number)
     ledger = Ledger(ledger_path, read_only=True)
@@ -115,7 +119,8 @@ def post_mortem(ledger_path: Path, number: int) -> dict[str, Any]:
         live = ledger.live_files(number)
         entries = [entry for entry in ledger.entries(limit=10_000) if entry.round == number]
         events, seen = ledger.events(number), ledger.seen(number)
-        failures = {one.slot: one.to_json() for one in ledger.failures(number)}
+        is_open = seen is None or (now or datetime.now(UTC)) < seen.closes_at
+        failures = {one.slot: one.to_json(is_open=is_open) for one in ledger.failures(number)}
     finally:
         ledger.close()
     return {

@@ -2,15 +2,19 @@
 
 import json
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import structlog
 
 from bot import assembly
 from bot.cli.models import retrain
 from bot.data.era_store import EraStore
-from bot.errors import NoChampion, OperatorNeeded
+from bot.errors import GateFailed, NoChampion, OperatorNeeded, RetryLater
+from bot.record.heartbeat import Heartbeat
+from bot.record.ledger import Ledger
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.schedule import Schedule
@@ -81,6 +85,34 @@ def test_starter_fills_the_round_and_is_marked(first_day):
     pages = Pages(first_day.state, first_day.state / "ledger.sqlite")
     assert b">starter<small>" in pages.now().body
     assert b"filled by starter: recipe &#39;own&#39; has no champion yet" in pages.round(str(FIRST_ROUND)).body
+
+
+def test_refused_file_of_the_starter_is_the_reason_of_its_round(first_day):
+    """Log, ledger and error have the gate that refused the starter's file; that there is no champion comes second."""
+    with structlog.testing.capture_logs() as logs, pytest.raises(GateFailed) as refused:
+        first_day.submit(recipe="own", starter=True, max_exposure=0.05)
+    with closing(Ledger(first_day.state / "ledger.sqlite", read_only=True)) as ledger:
+        (failure,) = ledger.failures(FIRST_ROUND)
+
+    assert str(refused.value).startswith("exposure: ")
+    assert " (recipe 'own' has no champion yet); neutralize more or raise BOT_MAX_EXPOSURE" in str(refused.value)
+    assert (failure.kind, [one.gate for one in failure.gates]) == ("refused", ["exposure"])
+    assert failure.settings == ("BOT_MAX_EXPOSURE",)
+    assert [one["event"] for one in logs if one["event"].startswith("ladder.")] == ["ladder.trying"]
+
+
+def test_first_training_is_nothing_to_act_on(empty):
+    """While `bot run` trains its first model, the reason of the round says so, and that the bot tries again by itself."""
+    empty.state.mkdir(exist_ok=True)
+    heartbeat = Heartbeat(folder=empty.state)
+    heartbeat.beat()
+    with closing(Ledger(empty.state / "ledger.sqlite")) as ledger:
+        ledger.start_job("retrain", OPENED)
+        with pytest.raises(RetryLater, match=r"recipe 'own' has no champion yet: the first training runs; nothing is"):
+            empty.submit(recipe="own", starter=True)
+        ledger.finish_job("retrain", OPENED, "exit status 1")
+        with pytest.raises(NoChampion, match="run `bot retrain` first"):
+            empty.submit(recipe="own", starter=True)
 
 
 def test_starter_is_promoted_by_the_same_gate(first_day):

@@ -23,6 +23,14 @@ def about(*rows, number=1405, is_open=True):
     return {"rounds": list(rows), "last_seen_round": {"number": number, "open": is_open}}
 
 
+def test_a_slot_that_the_settings_no_longer_have_has_no_tile():
+    """A mistyped or removed slot is left out; without names in the settings every slot that played is there."""
+    rows = about(row(1405), row(1404, slot="mxier", state="missed"))
+
+    assert [one["slot"] for one in slots_now(rows, {"mixer"})] == ["mixer"]
+    assert [one["slot"] for one in slots_now(rows)] == ["mixer", "mxier"]
+
+
 @pytest.mark.parametrize(
     ("rows", "state", "tone"),
     [

@@ -71,6 +71,18 @@ def test_a_refused_round_shows_gate_value_limit_remedy_and_setting(ledger, path,
     assert row["failure"]["headline"].startswith("exposure 0.9")
 
 
+def test_a_mistyped_slot_is_left_out_where_others_tell_of_the_round(ledger, path, tmp_path):
+    """Its failure shows only in a round of which nothing else is known; a removed slot that submitted stays."""
+    for number in (1405, 1406):
+        seen(ledger, number)
+        fail(ledger, number, NumeraiUnavailable("no model"), slot="my_modle")
+    confirm(ledger, 1406, SLOT)
+    confirm(ledger, 1406, "removed")
+    found = overview(tmp_path, path, now=OPENED + timedelta(hours=2), slots={SLOT})["rounds"]
+
+    assert [(one["round"], one["slot"]) for one in found] == [(1406, SLOT), (1406, "removed"), (1405, "my_modle")]
+
+
 def test_each_round_between_known_ones_that_was_not_seen_is_told(ledger, path, tmp_path):
     """Rounds that the bot slept through are one row between their neighbours."""
     for number in (1405, 1409):
@@ -90,15 +102,20 @@ def test_a_round_that_closed_without_an_attempt_is_missed(ledger, path, tmp_path
     assert [one["state"] for one in rows(path, tmp_path, now=OPENED + timedelta(hours=2))] == ["missed"]
 
 
-@pytest.mark.parametrize(("hours", "state"), [(0, "trying again"), (2, "missed")])
-def test_a_failure_that_may_pass_is_no_refusal(ledger, path, tmp_path, hours, state):
-    """While the round is open the bot tries again; a slot with an unsent submission has its reason too."""
+@pytest.mark.parametrize(
+    ("hours", "state", "remedy"),
+    [(0, "trying again", "the bot tries again"), (2, "missed", "nothing: the next round comes")],
+)
+def test_a_failure_that_may_pass_is_no_refusal(ledger, path, tmp_path, hours, state, remedy):
+    """While the round is open the bot tries again, and not after it; a slot with an unsent submission has its reason too."""
     seen(ledger, 1405)
     intend(ledger, 1405, SLOT)
     fail(ledger, 1405, NumeraiUnavailable("no answer"))
-    (row,) = rows(path, tmp_path, now=OPENED + timedelta(hours=hours))
+    now = OPENED + timedelta(hours=hours)
+    (row,) = rows(path, tmp_path, now=now)
 
-    assert (row["state"], row["failure"]["headline"]) == (state, "no answer")
+    assert (row["state"], row["failure"]["headline"], row["failure"]["remedy"]) == (state, "no answer", remedy)
+    assert post_mortem(path, 1405, now=now)["slots"][SLOT]["failure"]["remedy"] == remedy
 
 
 def test_a_paused_slot_is_neither_open_nor_missed(ledger, path, tmp_path):

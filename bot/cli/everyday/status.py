@@ -51,7 +51,7 @@ def show_status(wanted: str | None, *, as_json: bool, watch: bool) -> None:
 
 
 def _overview(paths: StatePaths, now: datetime) -> Content:
-    content = overview(paths.state_dir, paths.ledger, now=now)
+    content = overview(paths.state_dir, paths.ledger, now=now, slots=paths.slot_names)
     pins = [
         Pin(recipe=recipe, champion=version, setting=paths.data_version)
         for recipe, version in content["data_versions"].items()
@@ -152,7 +152,8 @@ def _champion_lines(content: Content) -> Iterator[str]:
     for recipe, about in content["kept_back"].items():
         yield f"champion  {recipe}: none yet; {about}"
     if not champions and not content["kept_back"]:
-        yield "champion  none yet; `bot retrain` makes one"
+        trains = any(work["name"] == "retrain" for work in content["progress"])
+        yield f"champion  none yet; {'the first training runs' if trains else '`bot retrain` makes one'}"
     for note in content["notes"]:
         yield f"note      {note}"
     for identity in champions.values():

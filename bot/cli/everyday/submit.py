@@ -71,6 +71,8 @@ def submit_round(
                     made.append(submitter.submit(current, one, force=force))
                     if not as_json:
                         show_receipt(made[-1])
+            if made:
+                _end_common_failure(settings, ledger, current)
             for warning in warn_unselected(client, ledger, slots):
                 typer.echo(f"warning: {warning}", err=True)
     lines = (
@@ -135,6 +137,15 @@ def _record(ledger: Ledger, current: Round | RoundNotOpen, error: Exception, *, 
         failure = Failure.of(error, round_number=current.number, slot=slot, at=datetime.now(UTC))
         with suppress(BotError):  # a full disk is often the cause; the error is raised in any case
             ledger.record_failure(failure)
+
+
+def _end_common_failure(settings: Settings, ledger: Ledger, current: Round) -> None:
+    """End the failure of the round that concerned every slot, such as a refused key; another account may still have it."""
+    others = [slot for one in settings.accounts for slot in one.slots if slot not in settings.slots]
+    known = all(one.slots for one in settings.accounts)
+    if known and all(ledger.settled(current.number, slot) for slot in others):
+        with suppress(BotError):  # the slots are filled all the same
+            ledger.end_common_failure(current.number)
 
 
 @contextmanager

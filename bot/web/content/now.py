@@ -1,6 +1,6 @@
 """The page "Now" in a few seconds of reading: is this round in, how the last rounds went, and which champions fill them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,17 +25,18 @@ def tone(state: str) -> str:
     return "good" if state in GOOD else "bad" if state in BAD else ""
 
 
-def slots_now(about: Mapping[str, Any]) -> list[dict[str, Any]]:
+def slots_now(about: Mapping[str, Any], slots: Collection[str] = ()) -> list[dict[str, Any]]:
     """
     Return what each slot did in the newest round, and its last rounds, oldest first.
 
     Args:
         about: Result of :func:`bot.web.status.overview`.
+        slots: Names of all slots of the settings; others are left out. All are returned where it is empty.
     """
     rows: Sequence[Row] = about["rounds"]
     newest = about.get("last_seen_round")
     number = newest["number"] if newest else max((one["round"] for one in rows), default=None)
-    names = sorted({one["slot"] for one in rows if one["slot"]})
+    names = sorted({one["slot"] for one in rows if one["slot"] and (not slots or one["slot"] in slots)})
     found = []
     for name in names:
         own = [one for one in rows if one["slot"] == name]
