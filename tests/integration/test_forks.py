@@ -35,7 +35,7 @@ def test_a_command_leaves_nothing_to_the_next(installation, tmp_path_factory):
 
 
 def test_variables_that_libraries_read_are_not_served(installation):
-    """A command whose libraries would load otherwise gets a new interpreter."""
+    """A command whose libraries would load differently gets a new interpreter."""
     environment = installation.whole_environment
 
     assert forks().serves(environment | {"BOT_MODE": "paper", "TORCHINDUCTOR_CACHE_DIR": "set by torch"})
