@@ -9,7 +9,7 @@ PATH = [*reached_from("bot.submission.submit"), "bot.cli.everyday.submit"]
 BESIDE = {
     ("bot.serving.artifacts", "write"), ("bot.serving.artifacts", "_prune"),
     ("bot.data.download", "sync_files"), ("bot.data.download", "_refetch"), ("bot.data.transfer.tail_download", "fetch_tail"),
-    ("bot.members.kinds.lightgbm", "fit"),
+    ("bot.members.kinds.lightgbm", "fit"), ("bot.record.running", "keep_progress"),
     *(("bot.members.network.stacking", one) for one in ("stack", "_predicted", "_predict", "_remove_unused")),
 }  # fmt: skip
 """Functions of these modules that a submission never calls; `bot sync` and `bot retrain` call them."""
