@@ -16,6 +16,7 @@ from bot.errors import ArtifactInvalid, BadConfig, BotError, NoChampion, Operato
 from bot.history.published import history_path, read
 from bot.members.registry import missing_packages, needs_training
 from bot.record.ledger import Ledger
+from bot.record.running import running_work
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.scorer import Scorer
 from bot.serving.version_pin import Pin
@@ -225,6 +226,9 @@ def _champion(settings: Settings, recipe: str, *, whole: bool) -> Iterator[Check
         identity = store.champions(recipe)[0]
     except NoChampion as error:
         if not whole:  # the recipe has to be corrected first
+            return
+        if any(work["name"] == "retrain" for work in running_work(settings.state_dir)):
+            yield note(name, "none yet; a training runs", "wait for it: `bot status` shows its progress")
             return
         refused, todo = store.kept_back().get(recipe), _how_to_make(recipe)
         fix = f"run `bot promote {refused.id}`, or {todo}" if refused else f"run {todo}"

@@ -18,6 +18,7 @@ from bot.doctor.checks import exit_code, worst_first
 from bot.doctor.repairs import repair
 from bot.members import registry
 from bot.packing.keys import make_key
+from bot.record.running import WorkState, keep_progress
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.schedule import Schedule
@@ -403,6 +404,16 @@ def test_a_healthy_installation_has_no_warning(patient):
     assert str(FIRST_ROUND) in found["round"].what
     assert "3 x corr60 + 15 x mmc60" in found["pay"].what.lower()
     assert "golden batch" in found["champion demo"].what
+
+
+def test_a_missing_champion_is_no_failure_while_a_training_runs(patient):
+    """The first training makes the champion, so there is nothing to do but to wait."""
+    shutil.rmtree(patient.state / "artifacts")
+    state = WorkState(stage="fit gbm", share=0.5, note="trees")
+    with keep_progress(patient.state, "retrain", lambda: state):
+        found = {check.name: check for check in doctor.examine()}
+
+    assert (found["champion demo"].verdict, found["champion demo"].what) == ("note", "none yet; a training runs")
 
 
 def test_memory_and_disk_are_those_of_the_plan(patient, tmp_path):
