@@ -92,8 +92,9 @@ def test_commands_that_train_say_that_there_is_nothing_to_train(mine):
     """The plan of all recipes leaves out one without training, and a diagnosis says why it uploads nothing."""
     (mine.root / "recipes").mkdir(exist_ok=True)
     (mine.root / "recipes" / "mine.toml").write_text('[members.benchmark]\nkind = "benchmark"\n')
+    del mine.settings["BOT_FALLBACK"]
     assert mine.bot("adopt", "mine").returncode == 0
-    planned = mine.bot("retrain", "--plan", "--json", BOT_FALLBACK="")
+    planned = mine.bot("retrain", "--plan", "--json")
     diagnosed = mine.bot("diagnose")
 
     assert planned.returncode == 0, planned.stderr
