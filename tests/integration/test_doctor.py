@@ -25,6 +25,7 @@ from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT, Account
 from bot.sandbox.world.generate import World
+from bot.serving.artifacts import ArtifactStore
 from bot.system.lock import state_lock
 from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
@@ -271,8 +272,8 @@ FAULTS = {
     ),
     "newer ledger": (newer_ledger, "ledger", "written by a newer bot", "upgrade the bot", 78),
     "no model": (lambda p: shutil.rmtree(p.state / "artifacts"), "champion demo", "no champion yet", "bot retrain", 78),
-    "pointer damaged": (without_champion, "champion demo", "is damaged", "bot rollback", 65),
-    "bit flipped": (lambda p: spoil(p.artifact / "tsmixer.onnx"), "champion demo", "differs from its recorded", "rollback", 65),
+    "pointer damaged": (without_champion, "champion demo", "is damaged", "bot retrain", 65),
+    "bit flipped": (lambda p: spoil(p.artifact / "tsmixer.onnx"), "champion demo", "differs from its recorded", "bot retrain", 65),
     "trained on another set": (
         lambda p: in_file(p, 'feature_set = "small"'), "champion demo", "was trained with", "feature_set in bot.toml to", 0
     ),
@@ -414,6 +415,21 @@ def test_a_missing_champion_is_no_failure_while_a_training_runs(patient):
         found = {check.name: check for check in doctor.examine()}
 
     assert (found["champion demo"].verdict, found["champion demo"].what) == ("note", "none yet; a training runs")
+
+
+def test_a_rollback_is_named_where_there_is_an_earlier_champion(patient):
+    """The remedy for a damaged champion begins with the one before it."""
+    store = ArtifactStore(patient.state / "artifacts")
+    (only,) = store.champions("demo")
+    copy = patient.state / "artifacts" / "2026-11-20T120000Z-aaaa"
+    shutil.copytree(patient.artifact, copy)
+    pointer = patient.state / "artifacts" / "champions" / "demo.json"
+    pointer.write_text(json.dumps(json.loads(pointer.read_text()) | {"previous": [copy.name]}))
+    spoil(patient.artifact / "tsmixer.onnx")
+    found = {check.name: check for check in doctor.examine()}
+
+    assert only == patient.artifact.name
+    assert found["champion demo"].fix == "run `bot rollback --recipe demo`, or `bot retrain`"
 
 
 def test_memory_and_disk_are_those_of_the_plan(patient, tmp_path):
