@@ -276,7 +276,8 @@ def test_the_gate_of_this_machine_decides(machines, here, capsys):
     said, store = capsys.readouterr().out, ArtifactStore(here.state / "artifacts")
     kept = store.open(store.kept_back()["strict"].id)
 
-    assert "not promoted, the champion stays: skill: CORR is" in said
+    promoting = f"`bot promote {kept.id}` makes it one all the same"
+    assert f"not promoted, so that strict has no champion yet ({promoting}): skill: CORR is" in said
     assert kept.manifest["origin"]["decision"]["promote"]
     assert not kept.manifest["decision"]["promote"]
 
