@@ -1,6 +1,7 @@
 """`bot diagnose`: Numerai's diagnostics of an artifact beside the bot's own scores."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from bot import assembly
 from bot.cli.answer import Answer
@@ -10,6 +11,7 @@ from bot.judging.judge import learned_elsewhere
 from bot.judging.numerai_diagnostics import Diagnoser
 from bot.record.diagnostics import DiagnosticsRecord
 from bot.record.outbox import Outbox
+from bot.serving.artifacts import ArtifactStore
 from bot.settings import Settings, load_settings
 from bot.system import logs
 from bot.system.lock import state_lock
@@ -68,6 +70,14 @@ def _nothing(*reasons: str) -> Answer:
     return Answer(lines=reasons, content={"diagnosed": [], "reasons": reasons}, errors=[])
 
 
+def _why_not_scored(artifacts: ArtifactStore, identity: str) -> str:
+    """Return why an artifact whose store is not here cannot be scored: it may never have had one."""
+    with suppress(ArtifactInvalid):  # a damaged one has a check of its own
+        if (elsewhere := learned_elsewhere(artifacts.open(identity))) is not None:
+            return elsewhere.reason
+    return "the store that it was trained on is not here, so it cannot be scored"
+
+
 def _reasons(settings: Settings, recipes: Sequence[str]) -> Sequence[str]:
     """
     Return why nothing is uploaded.
@@ -79,14 +89,11 @@ def _reasons(settings: Settings, recipes: Sequence[str]) -> Sequence[str]:
     for recipe in recipes:
         try:
             identity = artifacts.champions(recipe)[0]
-            elsewhere = learned_elsewhere(artifacts.open(identity))
         except (NoChampion, ArtifactInvalid) as error:
             absent.append(error)
             continue
-        if elsewhere is not None:
-            reasons.append(f"{identity}: {elsewhere.reason}")
-        elif not artifacts.trained_on(identity, settings.state_dir / "store"):
-            reasons.append(f"{identity}: the store that it was trained on is not here, so it cannot be scored")
+        if not artifacts.trained_on(identity, settings.state_dir / "store"):
+            reasons.append(f"{identity}: {_why_not_scored(artifacts, identity)}")
     if len(absent) == len(recipes):
         raise absent[0]
     known = "Numerai's diagnostics of every champion are known, see `bot status`; --force uploads again"
