@@ -9,7 +9,7 @@ import pytest
 from bot.members import registry
 from bot.members.member import Member
 from bot.training.recipes import STANDARD
-from bot.training.training_memory import training_memory
+from bot.training.training_memory import largest_fit
 
 FREED = """
 from bot.training.training_memory import release_memory
@@ -66,4 +66,4 @@ def test_standard_on_medium_fits_a_container_of_four_gibibytes(tmp_path):
     """No model of the default recipe is estimated to take 4 GiB on the whole history."""
     plan = STANDARD.resolved(data_version="v5.3", feature_set="medium", target="target_ender_60")
 
-    assert max(one.bytes for one in training_memory(plan, tmp_path)) < 4 << 30
+    assert largest_fit(plan, tmp_path) < 4 << 30
