@@ -419,16 +419,14 @@ def test_a_missing_champion_is_no_failure_while_a_training_runs(patient):
 
 def test_a_rollback_is_named_where_there_is_an_earlier_champion(patient):
     """The remedy for a damaged champion begins with the one before it."""
-    store = ArtifactStore(patient.state / "artifacts")
-    (only,) = store.champions("demo")
-    copy = patient.state / "artifacts" / "2026-11-20T120000Z-aaaa"
-    shutil.copytree(patient.artifact, copy)
+    (only,) = ArtifactStore(patient.state / "artifacts").champions("demo")
+    champion, copy = (patient.state / "artifacts" / name for name in (only, "2026-11-20T120000Z-aaaa"))
+    shutil.copytree(champion, copy)
     pointer = patient.state / "artifacts" / "champions" / "demo.json"
     pointer.write_text(json.dumps(json.loads(pointer.read_text()) | {"previous": [copy.name]}))
-    spoil(patient.artifact / "tsmixer.onnx")
+    spoil(champion / "tsmixer.onnx")
     found = {check.name: check for check in doctor.examine()}
 
-    assert only == patient.artifact.name
     assert found["champion demo"].fix == "run `bot rollback --recipe demo`, or `bot retrain`"
 
 
