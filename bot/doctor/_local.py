@@ -22,6 +22,7 @@ from bot.serving.scorer import Scorer
 from bot.serving.version_pin import Pin
 from bot.settings import Settings
 from bot.system.configuration.setting_places import place
+from bot.system.files import state_error
 from bot.tournament.client import NumeraiClient
 from bot.training import recipe_file
 from bot.training.recipes import STARTER
@@ -137,6 +138,8 @@ def _plans(settings: Settings, names: tuple[str, ...], client: NumeraiClient | N
                 plans[name] = make(client=None)
         except BotError as error:
             plans[name] = error
+        except OSError as error:
+            plans[name] = state_error(settings.state_dir, error)
     return plans
 
 
@@ -256,7 +259,7 @@ def _champion(settings: Settings, recipe: str, *, whole: bool) -> Iterator[Check
 
 def _how_to_replace(settings: Settings, recipe: str) -> str:
     """Return how to replace a champion that cannot be used: a rollback needs an earlier one."""
-    with suppress(BotError):
+    with suppress(BotError, OSError):  # the check itself reports it
         if len(open_artifacts(settings).champions(recipe)) > 1:
             return f"run `bot rollback --recipe {recipe}`, or {_how_to_make(recipe)}"
     return f"run {_how_to_make(recipe)}"

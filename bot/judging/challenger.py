@@ -403,7 +403,7 @@ class Retrainer:
         method = {key: value for key, value in _method(job).items() if key != "eras"}
         try:
             champion = self.artifacts.open(champion_id)
-        except ArtifactInvalid:  # a damaged champion has to be replaced
+        except (ArtifactInvalid, OSError):  # a champion that cannot be read has to be replaced
             return False
         return champion_again(champion, method, validated.ensemble.weights, folders.served)
 

@@ -174,9 +174,8 @@ class Fallbacks:
         if self.artifacts.has_champion(recipe) or recipe in self.artifacts.kept_back():
             return None
         job = self.ledger.job(RETRAIN)
-        begun = (
-            job is not None and job["finished_at"] is None
-        )  # it may also have been cut off together with its process
+        # A job without an end may also have been cut off together with its process.
+        begun = job is not None and job["finished_at"] is None
         runs = begun and any(is_running(self.state_dir, name) for name in (DAEMON, TRAINER))
         if not runs and RETRAIN not in [work["name"] for work in running_work(self.state_dir)]:
             return None

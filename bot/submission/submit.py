@@ -166,7 +166,7 @@ class Submitter:
         draft = self._draft(attempt)  # steps 2 to 7: fetch, prove, preprocess, score, blend, check
         if not self.live:
             self.ledger.intend(replace(draft.entry, state="rehearsed"))
-            _tell_fallback(draft.entry)
+            _log_fallback(draft.entry)
             return self._receipt(attempt, "dry run", draft.findings)
         self._intend(draft)  # step 8
         self._deliver(attempt, draft.entry, draft.content, force=attempt.force)  # steps 8 to 10
@@ -175,7 +175,7 @@ class Submitter:
             with kill_point("submit.discard_report"):
                 (attempt.slot_folder / "report.json").unlink(missing_ok=True)
             return self._receipt(attempt, "confirmed")
-        _tell_fallback(entry)
+        _log_fallback(entry)
         self._report(draft, entry, attempt)
         return self._receipt(attempt, "confirmed", draft.findings)
 
@@ -201,7 +201,7 @@ class Submitter:
             with attempt.stages.stage("deliver"):
                 return self._delivery.reconcile(entry, attempt.slot, force=False)
         self._deliver(attempt, entry, content, force=False)
-        _tell_fallback(entry)
+        _log_fallback(entry)
         return True
 
     def _draft(self, attempt: "_Attempt") -> "_Draft":
@@ -429,7 +429,7 @@ def tell(failure: Failure) -> None:
     report("submission.failed", kind=failure.kind, reason=failure.message, remedy=failure.remedy, **about)
 
 
-def _tell_fallback(entry: Entry) -> None:
+def _log_fallback(entry: Entry) -> None:
     """Log that a fallback filled the slot, and why no better one did."""
     if entry.passed_over:
         # On the first day nothing is wrong: the starter fills in until the slot's recipe is trained.

@@ -1,5 +1,6 @@
 """The doctor reports every misconfiguration with its cause, its fix and its exit code."""
 
+import errno
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from bot.sandbox.tournament import DEMO_ACCOUNT, Account
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.system.lock import state_lock
+from bot.training.planning.retrain_forecast import Forecast
 from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
 
@@ -428,6 +430,19 @@ def test_a_rollback_is_named_where_there_is_an_earlier_champion(patient):
     found = {check.name: check for check in doctor.examine()}
 
     assert found["champion demo"].fix == "run `bot rollback --recipe demo`, or `bot retrain`"
+
+
+def test_a_history_that_cannot_be_read_is_one_line(patient):
+    """What the system refuses while a retrain is planned is a warning, and the checks after it run."""
+
+    def refuse(*_args, **_more):
+        raise PermissionError(errno.EACCES, "Permission denied", str(patient.state / "store"))
+
+    patient.patch.setattr(Forecast, "of", refuse)
+    found = {check.name: check for check in doctor.examine()}
+
+    assert (found["retrain demo"].verdict, found["champion demo"].verdict) == ("warning", "ok")
+    assert str(patient.state / "store") in found["retrain demo"].what
 
 
 def test_memory_and_disk_are_those_of_the_plan(patient, tmp_path):

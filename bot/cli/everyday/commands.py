@@ -194,7 +194,7 @@ def health(
     for problem in problems:
         typer.echo(problem, err=True)
     lines = () if problems else ("healthy",)
-    show(Answer(lines=tuple(lines), content={"healthy": not problems, "problems": problems}), as_json=as_json)
+    show(Answer(lines=lines, content={"healthy": not problems, "problems": problems}), as_json=as_json)
     if problems:
         raise typer.Exit(75)
 

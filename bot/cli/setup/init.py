@@ -107,8 +107,9 @@ def _parsed(slots: str, models: tuple[str, ...] | None, unchecked: list[str]) ->
         raise BadConfig(f"models {slots!r} must read name=recipe,name=recipe")
     chosen = {name.strip(): recipe.strip() for name, _, recipe in pairs}
     if models is not None:
-        for name in set(chosen).difference(models):
-            raise BadConfig(f"{name} is not a model of this account{suggestion_or_all(name, models)}")
+        for name in chosen:
+            if name not in models:
+                raise BadConfig(f"{name} is not a model of this account{suggestion_or_all(name, models)}")
     elif chosen:
         unchecked.append(f"whether the account has {', '.join(chosen)}")
     return chosen
