@@ -191,7 +191,8 @@ class Market:
         expected = first + (last - first) * min(self.week / self.history, 1.0)
         count = int(expected * (1 + 0.02 * np.sin(self.week / 7.0)))
         present = random.permutation(np.argsort(-self.listed)[:count])
-        codes = np.empty((count, exposure.shape[1]), dtype=np.int8)
+        # A feature's values lie side by side, as binning makes them and as the files hold them.
+        codes = np.empty((exposure.shape[1], count), dtype=np.int8).T
         for start in range(0, exposure.shape[1], BLOCK):
             codes[:, start : start + BLOCK] = _equal_bins(exposure[:, start : start + BLOCK][present])
         codes[:, self.schema.first_era > self.week] = MIDDLE_BIN
@@ -237,8 +238,8 @@ def _equal_bins(values: Floats) -> npt.NDArray[np.int8]:
     by_column = np.ascontiguousarray(values.T)
     bins = len(FEATURE_VALUES)
     edges = [-(-len(values) * number // bins) for number in range(1, bins)]
-    # Four order statistics a column take a tenth of the time of a sort.
-    limits = np.partition(by_column, edges, axis=1)[:, edges]
+    # numpy sorts float32 with vector instructions; its partition by four edges takes four times as long.
+    limits = np.sort(by_column, axis=1)[:, edges]
     codes = np.zeros(by_column.shape, dtype=np.int8)
     for limit in limits.T:
         codes += by_column >= limit[:, None]
