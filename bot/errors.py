@@ -38,9 +38,11 @@ class BotError(Exception):
 
     Attributes:
         exit_code: Exit code of the command line.
+        advice: What a person may do about any error of its kind; the command line prints it after the message.
     """
 
     exit_code = 1
+    advice = ""
 
     def __str__(self) -> str:
         """Return the message in one line; names from outside may hold line ends and control characters."""
@@ -62,6 +64,8 @@ class NumeraiUnavailable(RetryLater):
         is_refusal: Whether the server answered, but refuses the request: the same one is refused again at once.
         said: What the API said in an answer without data; ``None`` where there was no such answer.
     """
+
+    advice = "try again later; `bot doctor` checks the connection"
 
     def __init__(
         self, message: str, *, retry_after_s: float | None = None, is_refusal: bool = False, said: str | None = None

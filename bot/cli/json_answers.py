@@ -542,6 +542,7 @@ class RecipeRow(TypedDict, total=False):
     Attributes:
         name: Its name.
         in_use: Whether a slot uses it.
+        purpose: What a built-in recipe is for; ``null`` for others.
         error: Why it is not usable; then the keys below are missing.
         members: Its members.
         memory_bytes: Memory of the largest fit; ``null`` where it is not known.
@@ -550,6 +551,7 @@ class RecipeRow(TypedDict, total=False):
 
     name: str
     in_use: bool
+    purpose: str | None
     error: str | None
     members: list[Member]
     memory_bytes: int | None

@@ -53,5 +53,5 @@ def _end(error: BotError) -> NoReturn:
     """Print an error as one line on standard error, with ``--json`` also as JSON on standard output; exit with its code."""
     if "--json" in sys.argv:
         typer.echo(to_json(error_content(error)))
-    typer.echo(f"error: {error}", err=True)
+    typer.echo(f"error: {error}{'; ' if error.advice else ''}{error.advice}", err=True)
     sys.exit(error.exit_code)

@@ -6,6 +6,7 @@ peer cannot be ended. A process can. The addresses are secrets: they come throug
 """
 
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import structlog
 
 from bot.errors import BadConfig, RetryLater
-from bot.system import logs
+from bot.system import logs, redaction
 from bot.system.child_environment import ISOLATED, child_environment
 from bot.system.output import guard_output
 
@@ -26,7 +27,10 @@ READ_S = 10.0
 """Longest wait of a ping for one read, in seconds."""
 
 SENT, REFUSED, MALFORMED = 0, 1, 2
-"""Exit statuses of the process."""
+"""Exit statuses of the process; one that is refused prints the reason as its last line."""
+
+REASON_BYTES = 300
+"""Most bytes of the reason that are shown."""
 
 log = structlog.get_logger()
 
@@ -52,7 +56,7 @@ def post(order: Mapping[str, Any]) -> None:
             [*ISOLATED, "-m", "bot.daemon._post"],
             input=json.dumps(dict(order)).encode(),
             env=child_environment(),
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             timeout=LIMIT_S,
             check=False,
             start_new_session=True,
@@ -62,7 +66,8 @@ def post(order: Mapping[str, Any]) -> None:
     if done.returncode == MALFORMED:
         raise BadConfig("no apprise URL: see https://github.com/caronc/apprise for the form of each service")
     if done.returncode != SENT:
-        raise NotSent(f"not taken: exit status {done.returncode}")
+        said = done.stdout[-REASON_BYTES:].decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise NotSent(f"not taken: {said or f'exit status {done.returncode}'}")
 
 
 def main() -> int:
@@ -75,6 +80,7 @@ def main() -> int:
         return _ping(order["url"]) if order["do"] == "ping" else _notify(order)
     except Exception as error:  # noqa: BLE001 - a hundred services fail in their own ways; the daemon tries again
         log.warning("message.refused", kind=type(error).__name__)
+        _explain(type(error).__name__)
         return REFUSED
 
 
@@ -85,6 +91,8 @@ def _ping(url: str) -> int:
     login = get_auth_from_url(url)
     # Without an auth of our own, requests sends what ~/.netrc holds for the host.
     answer = requests.get(url, timeout=READ_S, stream=True, auth=login if any(login) else lambda request: request)
+    if not answer.ok:
+        _explain(f"HTTP {answer.status_code}")
     return SENT if answer.ok else REFUSED
 
 
@@ -98,10 +106,18 @@ def _notify(order: Mapping[str, Any]) -> int:
         return SENT
     kind = apprise.NotifyType.FAILURE if order["kind"] == "alert" else apprise.NotifyType.SUCCESS
     # Apprise refuses a message without a body.
-    sent = service.notify(
-        title=f"numerai-bot: {order['title']}", body=order["body"] or order["title"], notify_type=kind
-    )
+    with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:
+        sent = service.notify(
+            title=f"numerai-bot: {order['title']}", body=order["body"] or order["title"], notify_type=kind
+        )
+    if not sent:
+        _explain(said.getvalue())
     return SENT if sent else REFUSED
+
+
+def _explain(reason: str) -> None:
+    """Give a reason to the process that ordered the message, in one line without secrets."""
+    sys.stdout.write(f"\n{redaction.redact(' '.join(reason.split()))}\n")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import stamina
 import structlog
 
 from bot.data.file_record import PIECE, FileRecord
@@ -35,6 +34,7 @@ from bot.system.files import publish, rename
 from bot.system.kill_points import kill_point
 from bot.system.progress import CountCallback
 from bot.tournament.client import NumeraiClient
+from bot.tournament.retries import retry_context
 
 STORED_FILES = ("train.parquet", "validation.parquet")
 """Files that the era store is written from."""
@@ -112,7 +112,7 @@ def fetch(
     """
     with kill_point("fetch.folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    for attempt in stamina.retry_context(on=may_pass, attempts=tries, timeout=None, **PAUSES):
+    for attempt in retry_context(on=may_pass, attempts=tries, timeout=None, **PAUSES):
         with attempt:
             fetched = _fetch_once(
                 client, filename, path, resume=resume, on_progress=on_progress, is_last=attempt.num >= tries

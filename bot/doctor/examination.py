@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-import stamina
-
 from bot import assembly
 from bot.doctor import _local, _numerai, _setup
 from bot.doctor.checks import Check, failure, note, ok
@@ -12,6 +10,7 @@ from bot.settings import Settings, UnusableSettings, load_settings
 from bot.system.configuration.setting_places import place
 from bot.system.configuration.setting_sources import CONFIG_FILE
 from bot.tournament.client import NumeraiClient
+from bot.tournament.retries import one_try
 from bot.tournament.transport import Transport
 
 PATIENCE_S = 3.0
@@ -47,8 +46,7 @@ def _examine(settings: Settings) -> Iterator[Check]:
     yield from _setup.device(settings)
     yield from _setup.port(settings, _local.holder_of(settings.state_dir / "bot.lock"))
     yield from _setup.feature_sets(settings, sound)
-    stamina.set_active(False)  # one try each, so that the result is there within seconds
-    try:
+    with one_try():
         answer = None if addresses else _numerai.connect(settings, open_quick_client)
         sizes = None if isinstance(answer, BotError) else answer
         yield from _local.examine(settings, sound, frozenset(_setup.without_features(settings, sound)), sizes)
@@ -56,8 +54,6 @@ def _examine(settings: Settings) -> Iterator[Check]:
         if answer is not None:
             locked_out = frozenset(check.name for check in keys if check.verdict == "failure")
             yield from _numerai.examine(settings, answer, open_quick_client, sound, locked_out)
-    finally:
-        stamina.set_active(True)
 
 
 def open_quick_client(settings: Settings) -> NumeraiClient:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import stamina
 import structlog
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
@@ -28,6 +27,7 @@ from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
 
 from bot.errors import BadConfig, OperatorNeeded, RetryLater
+from bot.tournament.retries import retry_context
 
 BASE = "base"
 """User attribute: this trial is the recipe that the study begins with."""
@@ -70,7 +70,7 @@ def open_study(where: str, name: str, *, beat_s: int = 20, lost_s: int = 300) ->
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = _database(where)
     # Of workers that create the tables at the same time, all but one fail.
-    for attempt in stamina.retry_context(on=RetryLater, attempts=4, wait_max=1.0):
+    for attempt in retry_context(on=RetryLater, attempts=4, wait_max=1.0):
         with attempt:
             storage = _storage(url, beat_s=beat_s, lost_s=lost_s)
     try:
@@ -176,7 +176,7 @@ class _Storage(RDBStorage):
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Begin or end a trial; a write that fails is repeated as long as a trial may be silent, since hours depend on it."""
-        for attempt in stamina.retry_context(on=UNWRITABLE, attempts=None, timeout=self._lost_s, wait_max=20.0):
+        for attempt in retry_context(on=UNWRITABLE, attempts=None, timeout=self._lost_s, wait_max=20.0):
             with attempt:
                 return super().set_trial_state_values(trial_id, state, values)
         raise AssertionError  # stamina raises the last error itself

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import stamina
 import structlog
 
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
@@ -20,6 +19,7 @@ from bot.record.ledger import Entry, Ledger
 from bot.system.file_names import file_name
 from bot.tournament.client import NumeraiClient
 from bot.tournament.responses import ServerSubmission
+from bot.tournament.retries import retry_context
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
 
@@ -67,7 +67,7 @@ class Delivery:
             NumeraiUnavailable: The server failed throughout.
         """
         seconds = round_.seconds_left(self.client.server_now()) - round_.guard.total_seconds()
-        for attempt in stamina.retry_context(
+        for attempt in retry_context(
             on=NumeraiUnavailable, attempts=ATTEMPTS, timeout=max(seconds, 1.0), wait_max=LONGEST_WAIT_S
         ):
             with attempt:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import stamina
 import structlog
 
 from bot.errors import NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
@@ -18,6 +17,7 @@ from bot.record.ledger import Entry
 from bot.submission._delivery import ATTEMPTS, LONGEST_WAIT_S, Delivery
 from bot.system.file_names import file_name
 from bot.tournament.responses import ServerSubmission
+from bot.tournament.retries import retry_context
 from bot.tournament.slots import Slot
 
 MARGIN = timedelta(minutes=2)
@@ -65,7 +65,7 @@ class LateQueue:
         content = path.read_bytes() if path.is_file() else b""
         if hashlib.sha256(content).hexdigest() != entry.csv_sha256 or ledger.queued(entry.round, slot.name):
             return None
-        for attempt in stamina.retry_context(
+        for attempt in retry_context(
             on=NumeraiUnavailable, attempts=ATTEMPTS, timeout=PATIENCE_S, wait_max=LONGEST_WAIT_S
         ):
             with attempt:

@@ -16,8 +16,6 @@ _REMEDIES = {
     errno.EMFILE: "this process has too many open files; raise `ulimit -n`",
     errno.ENFILE: "the machine has too many open files; raise fs.file-max",
     errno.EIO: "the disk fails to read or write; check it",
-    errno.EEXIST: "a file lies where a folder belongs; move it away",
-    errno.ENOTDIR: "a file lies where a folder belongs; move it away",
 }
 """Cause and remedy of the errors that may pass, by number."""
 
@@ -82,13 +80,15 @@ def state_error(path: Path, error: OSError) -> BotError:
         error: The refusal.
 
     Returns:
-        ``StateForbidden`` where a person has to change an owner, a mode or a mount; ``StateUnwritable`` for the rest.
+        ``StateForbidden`` where a person has to change an owner, a mode, a mount or a file; ``StateUnwritable`` for the rest.
     """
     place = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
     if error.errno == errno.EROFS:
         return StateForbidden(f"{place} cannot be written: its file system is read-only; mount it writable")
     if error.errno in (errno.EACCES, errno.EPERM):
         return StateForbidden(f"{place} cannot be used: {_owner(place)}")
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return StateForbidden(f"{place} cannot be used: a file lies where a folder belongs; move it away")
     cause = _REMEDIES.get(error.errno or 0, "check the path and its disk")
     return StateUnwritable(f"{place} cannot be used now: {error.strerror or error}: {cause}")
 

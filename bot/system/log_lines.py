@@ -21,6 +21,7 @@ PHRASES = {
     "hook.finished": "hook {hook} done",
     "ladder.rung": "filled by its {rung}: {reason}",
     "ladder.trying": "trying the {rung}: {reason}",
+    "request.repeated": "tries again in {pause_s} s: {reason}",
     "round.delayed": "{reason}: {cause}",
     "round.finished": "confirmed in {total_s} s",
     "round.hung": "an attempt hung for {seconds} s and was stopped",

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import stamina
 import structlog
 
 from bot.errors import BadConfig, BadCredentials, BotError, NumeraiUnavailable, RoundNotOpen
@@ -42,6 +41,7 @@ from bot.tournament.responses import (
     Stake,
     StoredFile,
 )
+from bot.tournament.retries import retry_context
 from bot.tournament.rounds import Round
 from bot.tournament.transport import COMMIT_SHARE, SHARE, Transport
 
@@ -100,7 +100,7 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi has no types
         is_mutation = query.lstrip().startswith("mutation")
         attempts, share = (1, COMMIT_SHARE) if is_mutation else (retries, SHARE)
         body = {"query": query, "variables": variables}
-        for attempt in stamina.retry_context(on=self._again(time.monotonic()), attempts=attempts, **PAUSES):
+        for attempt in retry_context(on=self._again(time.monotonic()), attempts=attempts, **PAUSES):
             with attempt:
                 first_s = None if is_mutation else FIRST_S.get(attempt.num)
                 answer = self._transport.post(self._url, body, headers, share=share, first_s=first_s)

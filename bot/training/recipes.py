@@ -351,3 +351,11 @@ At v5.3's size (660,000 rows, 94 columns) a fit takes about 25 CPU seconds and .
 """
 
 RECIPES = {recipe.name: recipe for recipe in (STANDARD, CONTRIBUTION, DEMO, STARTER)}
+
+PURPOSES = {
+    STANDARD.name: "the default: TSMixer-Ext and LightGBM trees, half each",
+    CONTRIBUTION.name: "for pay: models that differ from Numerai's benchmark",
+    DEMO.name: "for the sandbox: small models that train within seconds",
+    STARTER.name: "small trees that fill rounds until the slot's own recipe has a champion",
+}
+"""What each built-in recipe is for, in a line."""

@@ -258,7 +258,7 @@ def test_retries_end_with_the_time_for_uploads(sandbox, delivery, content, monke
     round_ = delivery.client.current_round()
     sandbox.clock.advance(timedelta(minutes=gone))
     delivery.client.submissions(MINE.model_id)
-    monkeypatch.setattr("bot.submission._delivery.stamina.retry_context", noting)
+    monkeypatch.setattr("bot.submission._delivery.retry_context", noting)
     delivery.ledger.intend(intent(content))
     with suppress(RoundNotOpen):
         delivery.deliver(round_, MINE, intent(content), content, force=False)

@@ -1,5 +1,6 @@
 """`bot doctor`: run every check, then print what was found, the worst first."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from bot.cli.console import console
 from bot.doctor.checks import Check, exit_code, summary, worst_first
 from bot.doctor.examination import examine
 from bot.doctor.repairs import repair
+from bot.system import logs
 
 COLOURS = {"ok": "green", "note": "cyan", "fixed": "green", "warning": "yellow", "failure": "red"}
 
@@ -24,6 +26,8 @@ def examine_everything(*, as_json: bool, fix: bool) -> int:
         as_json: Print one JSON object with all results.
         fix: Repair first.
     """
+    # A check says what a log line would, with its remedy.
+    logs.configure(level=logging.CRITICAL)
     with _working():
         checks = worst_first([*(repair() if fix else ()), *examine()])
     code, last = exit_code(checks), summary(checks)

@@ -1,4 +1,4 @@
-"""`bot recipes`: list recipes, print one with every value, and print a JSON schema for editors."""
+"""`bot recipes`: list recipes and what they are for, print one with every value, and print a JSON schema for editors."""
 
 import json
 import tomllib
@@ -17,19 +17,19 @@ from bot.members.registry import GIB
 from bot.settings import Settings, load_settings
 from bot.training import recipe_file
 from bot.training.recipe_schema import schema
-from bot.training.recipes import RECIPES, Recipe
+from bot.training.recipes import PURPOSES, RECIPES, Recipe
 from bot.training.training_memory import largest_fit
 
 
 def list_recipes(*, as_json: bool = False) -> None:
-    """Print built-in recipes and those of files: members, memory to train, time of the last training, champion."""
+    """Print built-in recipes and those of files: purpose, members, memory to train, time of the last training, champion."""
     settings = load_settings()
     if as_json:
         used = assembly.recipes_in_use(settings)
         typer.echo(json.dumps({"recipes": [_content(settings, name, used) for name in recipe_file.names()]}, indent=1))
         return
     table = Table(title="Recipes", title_justify="left")
-    for name in ("recipe", "members", "memory", "trained in", "champion"):
+    for name in ("recipe", "purpose and members", "memory", "trained in", "champion"):
         table.add_column(name, justify="right" if name in ("memory", "trained in") else "left", overflow="fold")
     used = assembly.recipes_in_use(settings)
     for name in recipe_file.names():
@@ -40,15 +40,20 @@ def list_recipes(*, as_json: bool = False) -> None:
             table.add_row(shown, f"not usable: {error}", "", "", "")
             continue
         champion = _champion(settings, name)
+        purpose = f"{PURPOSES[name]}\n" if name in PURPOSES else ""
         table.add_row(
-            shown, _members(recipe), _memory(settings, recipe), _seconds(champion), str(champion.get("id", "none"))
+            shown,
+            f"{purpose}[dim]{_members(recipe)}[/]",
+            _memory(settings, recipe),
+            _seconds(champion),
+            str(champion.get("id", "none")),
         )
     print_table(console(), table)
 
 
 def _content(settings: Settings, name: str, used: Sequence[str]) -> dict[str, Any]:
     """Return the row of a recipe as plain JSON values; ``error`` says why it is not usable."""
-    about: dict[str, Any] = {"name": name, "in_use": name in used, "error": None}
+    about: dict[str, Any] = {"name": name, "in_use": name in used, "purpose": PURPOSES.get(name), "error": None}
     try:
         recipe = recipe_file.find(name)
     except BadConfig as error:

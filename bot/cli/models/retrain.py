@@ -248,7 +248,9 @@ def _forecast(settings: Settings, plan: ResolvedRecipe, client: NumeraiClient, b
     """Print the plan of a retrain and give it to the bar; ``None`` where the present data allow none, which a sync may change."""
     bar("plan", 0.0, "sizes, and times of this machine")
     try:
-        forecast = open_forecast(settings, plan, client, lambda name: bar("plan", 0.0, f"measure {name}"))
+        forecast = open_forecast(
+            settings, plan, client, lambda name: bar("plan", 0.0, f"how fast {name.split()[0]} is on this machine")
+        )
     except (BotError, OSError, ValueError) as error:
         bar.console.print(f"{plan.recipe.name}: no plan yet: {error}", soft_wrap=True, markup=False)
         bar.estimate = Estimate()

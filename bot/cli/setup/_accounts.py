@@ -13,6 +13,7 @@ from bot.errors import BadConfig
 from bot.settings import Settings
 from bot.system.configuration.secret_files import OWN_FOLDER
 from bot.training import recipe_file
+from bot.training.recipes import PURPOSES
 
 ORDINALS = "first", "second", "third", "fourth", "fifth"
 """Names that are proposed for accounts."""
@@ -143,10 +144,12 @@ def _model_name(answer: str) -> str:
 
 
 def _description(name: str) -> str:
-    """Return kinds of members and the feature set of a recipe, or why its file cannot be read."""
+    """Return what a built-in recipe is for, the members and feature set of another one, or why its file cannot be read."""
+    if name in PURPOSES:
+        return PURPOSES[name]
     try:
         recipe = recipe_file.find(name)
     except BadConfig as error:
         return f"not usable: {error}"
     kinds = ", ".join(dict.fromkeys(member.kind for member in recipe.members))
-    return f"{kinds}{f'; features: {recipe.feature_set}' if recipe.feature_set else ''}"
+    return f"your own: {kinds}{f'; features: {recipe.feature_set}' if recipe.feature_set else ''}"

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import stamina
 import typer
 from pydantic import SecretStr
 
@@ -19,6 +18,7 @@ from bot.system.configuration.secret_files import OWN_FOLDER, is_key
 from bot.system.configuration.setting_sources import KEY_NAMES, file_settings, variables
 from bot.system.files import publish
 from bot.tournament.client import NumeraiClient
+from bot.tournament.retries import one_try
 
 _NO_KEY = (
     f"there is no API key yet; put its halves into {OWN_FOLDER}/NUMERAI_PUBLIC_ID and {OWN_FOLDER}/NUMERAI_SECRET_KEY"
@@ -151,15 +151,13 @@ def _models(settings: Settings, key: ApiKey, unchecked: list[str]) -> tuple[str,
     if problem := mixed_up(key):
         raise BadCredentials(problem)
     client = _client(settings, key)
-    stamina.set_active(False)  # one try, for a person waits
     try:
-        absent = sorted(NEEDED - client.scopes())
-        models = () if absent else tuple(sorted(client.slots()))
+        with one_try():
+            absent = sorted(NEEDED - client.scopes())
+            models = () if absent else tuple(sorted(client.slots()))
     except NumeraiUnavailable as error:
         unchecked.append(f"the API key, its scopes and the models, because Numerai did not answer: {error}")
         return None
-    finally:
-        stamina.set_active(True)
     if absent:
         raise BadCredentials(f"the key lacks the scopes {', '.join(absent)}; create another on numer.ai/account")
     return models

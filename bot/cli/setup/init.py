@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import stamina
 import typer
 
 from bot.cli.answer import Answer
@@ -20,6 +19,7 @@ from bot.settings import Settings, load_settings
 from bot.system.configuration.secret_files import OWN_FOLDER, secret_path
 from bot.system.configuration.setting_sources import CONFIG_FILE, file_settings, variables
 from bot.system.files import publish
+from bot.tournament.retries import one_try
 from bot.training.training_memory import FEATURES, available_memory
 
 HEAD = f"""# Settings of the bot, written by `bot init`; docs/reference/settings.md describes every one. API keys and addresses of alerts
@@ -232,11 +232,8 @@ def _plans(settings: Settings, *, answers: bool) -> list[str] | None:
         return None
     if not answers:
         return list(retrain_lines(settings, None))
-    stamina.set_active(False)  # one try, for a person waits
-    try:
+    with one_try():
         return list(retrain_lines(settings, open_quick_client(settings)))
-    finally:
-        stamina.set_active(True)
 
 
 def _write(content: str) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import stamina
 import structlog
 
 from bot.data.download import PAUSES, STORED_FILES, SYNCED, TRIES, enough_room, may_pass, offered, recorded
@@ -28,6 +27,7 @@ from bot.system.files import publish, sha256_of
 from bot.system.progress import CountCallback
 from bot.tournament.client import NumeraiClient
 from bot.tournament.columns import ERA, era_label
+from bot.tournament.retries import retry_context
 
 GAP = 1 << 17
 """Most bytes between two column chunks that are requested together: on a slow connection they take as long as a request."""
@@ -126,7 +126,7 @@ class _RemoteFile:
     def open(cls, client: NumeraiClient, filename: str) -> "_RemoteFile":
         ranges = Ranges(client, filename)
         try:
-            for attempt in stamina.retry_context(on=may_pass, attempts=TRIES, timeout=None, **PAUSES):
+            for attempt in retry_context(on=may_pass, attempts=TRIES, timeout=None, **PAUSES):
                 with attempt:
                     about = ranges.footer()
         except Unsuited as reason:
@@ -273,7 +273,7 @@ def _fetch_part(part: _Part, path: Path) -> Iterator[int]:
     pieces = [folder / f"{group:05d}.parquet" for group in part.groups]
     for group, piece in zip(part.groups, pieces, strict=True):
         if not piece.is_file():
-            for attempt in stamina.retry_context(on=may_pass, attempts=TRIES, timeout=None, **PAUSES):
+            for attempt in retry_context(on=may_pass, attempts=TRIES, timeout=None, **PAUSES):
                 with attempt:
                     table = part.read(group)
             publish(piece, lambda file, table=table: pq.write_table(table, file, write_page_checksum=True))  # type: ignore[misc]
