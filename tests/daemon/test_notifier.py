@@ -158,7 +158,7 @@ def test_a_service_that_is_not_there_leaves_no_traceback(order, capfd):
     """A refused connection is a line of the log."""
     scheme = "http" if order["do"] == "ping" else "json"
     about = {"url": f"{scheme}://127.0.0.1:9/", "logging": {"log_format": "json", "secrets": []}}
-    with pytest.raises(NotSent, match="[Cc]onnection ?[Ee]rror"):
+    with pytest.raises(NotSent, match=r"[Cc]onnection ?[Ee]rror"):
         post({**order, **about})
     lines = capfd.readouterr().err.splitlines()
 
