@@ -36,7 +36,7 @@ from bot.web.content.models import model_cards
 from bot.web.content.now import BAD, STRIP, champions_now, newest_rows, slots_now
 from bot.web.content.round_slots import slot_rows
 from bot.web.content.timeline import one_day, round_state, timeline
-from bot.web.status import overview, post_mortem
+from bot.web.status import overview, post_mortem, problems_without_alert
 
 MOST_ENTRIES = 20_000
 """Submissions that a page reads of the ledger: ten slots for seven years."""
@@ -231,7 +231,13 @@ class Pages:
     def _page(self, template: str, title: str, known: dict[str, Any] | None = None, **content: object) -> Response:
         now = datetime.now(UTC)
         known = self._known(now) if known is None else known
-        about = {"title": title, "now": known, "at": f"{now:%Y-%m-%d %H:%M:%S}", "bad_states": BAD}
+        about = {
+            "title": title,
+            "now": known,
+            "problems": problems_without_alert(known),
+            "at": f"{now:%Y-%m-%d %H:%M:%S}",
+            "bad_states": BAD,
+        }
         return HTMLResponse(_environment().get_template(template).render(**about, **content))
 
 
