@@ -199,6 +199,16 @@ def test_unknown_account_is_refused():
         load_settings().of_account("second")
 
 
+def test_a_mistyped_recipe_of_a_slot_is_answered_by_its_neighbour(monkeypatch):
+    """The message has the recipe that was probably meant, and all of them."""
+    monkeypatch.setenv("BOT_SLOTS", "mine=standrd")
+
+    with pytest.raises(
+        BadConfig, match=r"BOT_SLOTS: unknown recipe 'standrd'; did you mean standard\?; known recipes: "
+    ):
+        load_settings()
+
+
 def test_unknown_recipe_of_an_account_is_refused(tmp_path):
     """A slot of an account needs a known recipe, as any other slot does."""
     (tmp_path / "bot.toml").write_text(ACCOUNT.replace('"demo"', '"nothing"'))
