@@ -488,6 +488,23 @@ def test_a_setting_is_named_by_the_place_that_decides_it(tmp_path, monkeypatch, 
     assert str(place("mode")) == expected
 
 
+@pytest.mark.parametrize(
+    ("variable", "file", "expected"),
+    [
+        ("", "", "the default, which BOT_STATE_DIR changes"),
+        ("", "threads = 1", "the default, which state_dir in bot.toml changes"),
+        ("", 'state_dir = "here"', "set by state_dir in bot.toml"),
+        ("there", 'state_dir = "here"', "set by BOT_STATE_DIR"),
+    ],
+)
+def test_a_default_is_not_said_to_be_set(tmp_path, monkeypatch, variable, file, expected):
+    """The origin of a value is the variable or the key that sets it, and the default where none does."""
+    monkeypatch.setenv("BOT_STATE_DIR", variable)
+    (tmp_path / "bot.toml").write_text(f"{file}\n")
+
+    assert place("state_dir").origin == expected
+
+
 def test_a_secret_is_named_by_its_file(tmp_path, monkeypatch):
     """The place of a secret is the file that holds it, and the variable that names the file."""
     (tmp_path / "secrets").mkdir()

@@ -56,14 +56,15 @@ def examine(
         broken: Those of them whose feature set does not exist.
         client: Client that knows the sizes of files; ``None`` assumes them.
     """
-    state = list(guarded("state", partial(_state, settings), f"make the folder of {place('state_dir')} writable"))
+    folder = f"{settings.state_dir} ({place('state_dir').origin})"
+    state = list(guarded("state", partial(_state, settings), f"make {folder} writable"))
     yield from state
     if any(check.verdict == "failure" for check in state):
         yield note("not checked", "disk, memory, ledger, champions and history: they need the state directory")
         return
     plans = _plans(settings, tuple(name for name in sound if name not in broken), client)
-    yield from guarded("disk", partial(_disk, settings, plans), f"make room, or move {place('state_dir')}")
-    yield from guarded("memory", partial(_memory, plans), f"choose a smaller {place('feature_set')}")
+    yield from guarded("disk", partial(_disk, settings, plans), f"make room, or move {folder}")
+    yield from guarded("memory", partial(_memory, plans), f"set {place('feature_set')} to a smaller set")
     yield from guarded("training", partial(_packages, sound), "install numerai-bot[train] where models are trained")
     for recipe, plan in plans.items():
         if isinstance(plan, BotError):  # rounds are submitted without a retrain
@@ -84,12 +85,12 @@ def examine(
 def _state(settings: Settings) -> Iterator[Check]:
     folder = settings.state_dir
     if folder.exists() and not folder.is_dir():
-        yield failure("state", BadConfig(f"{folder} is not a folder"), f"point {place('state_dir')} at a folder")
+        yield failure("state", BadConfig(f"{folder} is not a folder"), f"set {place('state_dir')} to a folder")
         return
     existing = _existing(folder)
     if not existing.is_dir():
         wrong = BadConfig(f"{folder} cannot be made: {existing} is a file")
-        yield failure("state", wrong, f"point {place('state_dir')} at a folder")
+        yield failure("state", wrong, f"set {place('state_dir')} to a folder")
         return
     with tempfile.TemporaryFile(dir=existing):
         yield ok("state", f"{folder} is {'there and' if folder.exists() else 'not there yet, its parent is'} writable")
@@ -181,7 +182,7 @@ def _memory(plans: "Plans") -> Iterator[Check]:
         return
     finding = f"{free / GIB:.1f} GiB; {stage} takes about {needed / GIB:.1f}"
     if free < needed:
-        fix = f'train on fewer eras (recipe key "every"), or choose a smaller {place("feature_set")}'
+        fix = f'train on fewer eras (recipe key "every"), or set {place("feature_set")} to a smaller set'
         yield warning("memory", finding, fix)
     else:
         yield ok("memory", finding)

@@ -132,6 +132,4 @@ def test_with_data_their_own_sets_count(tmp_path):
     path = written(tmp_path, SETS)
 
     assert why_unknown("rain", path) == ""
-    assert why_unknown("faith", path).startswith(
-        f"feature set 'faith' is not in {tmp_path.name}; known: all, medium, "
-    )
+    assert why_unknown("faith", path).startswith(f"feature set 'faith' is not in {tmp_path.name}; known: all, medium, ")

@@ -264,7 +264,7 @@ FAULTS = {
         "recipe demo: members.gbm needs lightgbm, not installed here", "install", 0,
     ),
     "no GPU": (no_gpu, "device", "no driver of a GPU", "set device in bot.toml to auto", 78),
-    "state is a file": (lambda p: p.set(BOT_STATE_DIR=__file__), "state", "is not a folder", "point BOT_STATE_DIR", 78),
+    "state is a file": (lambda p: p.set(BOT_STATE_DIR=__file__), "state", "is not a folder", "set BOT_STATE_DIR to a folder", 78),
     "state below a file": (
         lambda p: in_file(p, f'state_dir = "{__file__}/x"', "BOT_STATE_DIR"), "state", "is a file", "state_dir in bot.toml", 78
     ),
