@@ -78,10 +78,13 @@ def _key(account: Account) -> Iterator[Check]:
     key = account.key.read() if isinstance(account.key, KeyFiles) else account.key
     halves = {"NUMERAI_PUBLIC_ID": key.public_id, "NUMERAI_SECRET_KEY": key.secret_key}
     if absent := [half for half, value in halves.items() if value is None]:
+        # `bot init` asks for a whole key, and only where it may write bot.toml.
+        asks = len(absent) == len(halves) and not file_settings()
+        by_hand = f"write it into {' and '.join(str(OWN_FOLDER / half) for half in absent)}, or set the variable"
         yield failure(
             name,
             BadCredentials(f"{' and '.join(absent)} not set: nothing can be submitted"),
-            f"write it into {' and '.join(str(OWN_FOLDER / half) for half in absent)}, or set the variable",
+            "run `bot init`, which asks for the key" if asks else by_hand,
         )
         return
     if problem := mixed_up(key):

@@ -63,6 +63,10 @@ answer takes a second, and one that drips for a minute would cost an attempt, or
 WISH_S = 10.0
 """Most seconds for which a server's ``Retry-After`` is kept; less where the open round closes soon."""
 
+_NO_KEY = (
+    "no API key: NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY are not set; run `bot init`, which asks for it, or set both"
+)
+
 NumerAPI: Any = load("numerapi").NumerAPI
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -95,7 +99,7 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi has no types
         headers = {"Content-type": "application/json", "Accept": "application/json"}
         if authorization:
             if self.token is None:
-                raise BadCredentials("no API key: set NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY, or their _FILE forms")
+                raise BadCredentials(_NO_KEY)
             headers["Authorization"] = f"Token {self.token[0]}${self.token[1]}"
         is_mutation = query.lstrip().startswith("mutation")
         attempts, share = (1, COMMIT_SHARE) if is_mutation else (retries, SHARE)
@@ -206,6 +210,16 @@ class NumeraiClient:
             self._ask(_queries.CURRENT, {"tournament": CLASSIC}, lambda _: None)
             now = self._transport.server_now()
         return now if now is not None else datetime.now(UTC)
+
+    def demand_key(self) -> None:
+        """
+        Check without a query that there is an API key.
+
+        Raises:
+            BadCredentials: There is none.
+        """
+        if self._api.token is None:
+            raise BadCredentials(_NO_KEY)
 
     def current_round(self) -> Round:
         """

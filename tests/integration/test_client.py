@@ -116,8 +116,9 @@ def test_key_is_required_only_by_queries_of_the_account(sandbox):
     keyless = NumeraiClient(api_url=sandbox.url, public_id=None, secret_key=None)
 
     assert keyless.current_round().number == FIRST_ROUND
-    with pytest.raises(BadCredentials, match="no API key"):
-        keyless.slots()
+    for ask in (keyless.slots, keyless.demand_key):
+        with pytest.raises(BadCredentials, match=r"no API key: .*; run `bot init`"):
+            ask()
 
 
 def test_missing_scope_is_named(world_folder):

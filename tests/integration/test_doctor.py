@@ -199,7 +199,7 @@ FAULTS = {
     "a number for a text": (lambda p: in_file(p, "[slots]\na = 5"), "settings", "a: Input should be", "[slots] in /", 78),
     "malformed public key": (lambda p: in_file(p, 'trusted_keys = "abc"'), "settings", "44 char", "trusted_keys in /", 78),
     "missing key": (
-        lambda p: p.unset("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY"), "key", "not set", "secrets/NUMERAI_PUBLIC_ID", 78
+        lambda p: p.unset("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY"), "key", "not set", "run `bot init`", 78
     ),
     "half a key": (
         lambda p: p.unset("NUMERAI_SECRET_KEY"), "key", "NUMERAI_SECRET_KEY not set", "secrets/NUMERAI_SECRET_KEY", 78
