@@ -43,7 +43,12 @@ KEPT_BYTES = 2 * GIB
 
 
 def examine(
-    settings: Settings, sound: tuple[str, ...], broken: frozenset[str], client: NumeraiClient | None
+    settings: Settings,
+    sound: tuple[str, ...],
+    broken: frozenset[str],
+    client: NumeraiClient | None,
+    *,
+    is_locked_out: bool = False,
 ) -> Iterator[Check]:
     """
     Yield the checks of this machine and of the state directory; nothing is changed.
@@ -55,6 +60,7 @@ def examine(
         sound: Recipes in use whose files can be read.
         broken: Those of them whose feature set does not exist.
         client: Client that knows the sizes of files; ``None`` assumes them.
+        is_locked_out: Whether the key of an account failed its check.
     """
     folder = f"{settings.state_dir} ({place('state_dir').origin})"
     state = list(guarded("state", partial(_state, settings), f"make {folder} writable"))
@@ -71,7 +77,9 @@ def examine(
             yield warning(f"retrain {recipe}", str(plan), "change the recipe before the next retrain")
         else:
             yield ok(f"retrain {recipe}", plan.line)
-    yield from guarded("ledger", partial(_ledger, settings), "restore it from a backup, or upgrade the bot")
+    yield from guarded(
+        "ledger", partial(_ledger, settings, is_locked_out), "restore it from a backup, or upgrade the bot"
+    )
     for recipe in slot_recipes(settings):
         if recipe in sound:
             yield from guarded(
@@ -205,7 +213,7 @@ def _absent_packages() -> list[str]:
     return [name for name in ("torch", "onnx", "polars") if importlib.util.find_spec(name) is None]
 
 
-def _ledger(settings: Settings) -> Iterator[Check]:
+def _ledger(settings: Settings, is_locked_out: bool) -> Iterator[Check]:  # noqa: FBT001 - as an argument of partial
     if not settings.ledger_path.is_file():
         yield note("ledger", f"{settings.ledger_path} does not exist yet: no round was played in this mode")
         return
@@ -216,7 +224,8 @@ def _ledger(settings: Settings) -> Iterator[Check]:
     is_open = seen is None or datetime.now(UTC) < seen.closes_at
     newest = f"newest round {entries[0].round}, {entries[0].state}" if entries else "no round yet"
     yield ok("ledger", f"{settings.ledger_path.name}: {newest}")
-    for one in failures:
+    # A failure of every slot is that of the account, which follows from its key.
+    for one in (one for one in failures if one.slot or not is_locked_out):
         what = f"round {one.round}, {one.slot or 'every slot'}: {one.kind}: {one.headline}"
         named = f"; setting: {', '.join(one.settings)}" if one.settings else ""
         yield warning(

@@ -63,9 +63,10 @@ answer takes a second, and one that drips for a minute would cost an attempt, or
 WISH_S = 10.0
 """Most seconds for which a server's ``Retry-After`` is kept; less where the open round closes soon."""
 
-_NO_KEY = (
+NO_KEY = (
     "no API key: NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY are not set; run `bot init`, which asks for it, or set both"
 )
+"""Message about a missing key, with what to do."""
 
 NumerAPI: Any = load("numerapi").NumerAPI
 T = TypeVar("T")
@@ -99,7 +100,7 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi has no types
         headers = {"Content-type": "application/json", "Accept": "application/json"}
         if authorization:
             if self.token is None:
-                raise BadCredentials(_NO_KEY)
+                raise BadCredentials(NO_KEY)
             headers["Authorization"] = f"Token {self.token[0]}${self.token[1]}"
         is_mutation = query.lstrip().startswith("mutation")
         attempts, share = (1, COMMIT_SHARE) if is_mutation else (retries, SHARE)
@@ -211,15 +212,10 @@ class NumeraiClient:
             now = self._transport.server_now()
         return now if now is not None else datetime.now(UTC)
 
-    def demand_key(self) -> None:
-        """
-        Check without a query that there is an API key.
-
-        Raises:
-            BadCredentials: There is none.
-        """
-        if self._api.token is None:
-            raise BadCredentials(_NO_KEY)
+    @property
+    def has_key(self) -> bool:
+        """Return whether there is an API key, right or wrong."""
+        return self._api.token is not None
 
     def current_round(self) -> Round:
         """

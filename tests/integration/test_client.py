@@ -116,9 +116,9 @@ def test_key_is_required_only_by_queries_of_the_account(sandbox):
     keyless = NumeraiClient(api_url=sandbox.url, public_id=None, secret_key=None)
 
     assert keyless.current_round().number == FIRST_ROUND
-    for ask in (keyless.slots, keyless.demand_key):
-        with pytest.raises(BadCredentials, match=r"no API key: .*; run `bot init`"):
-            ask()
+    assert not keyless.has_key
+    with pytest.raises(BadCredentials, match=r"no API key: .*; run `bot init`"):
+        keyless.slots()
 
 
 def test_missing_scope_is_named(world_folder):

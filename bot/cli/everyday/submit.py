@@ -11,7 +11,7 @@ import typer
 from bot import assembly
 from bot.cli.answer import Answer, show
 from bot.cli.everyday.receipt import receipt_content, show_receipt
-from bot.errors import BadConfig, BotError, NumeraiUnavailable, RoundNotOpen, SlotPaused, StateLocked
+from bot.errors import BadConfig, BadCredentials, BotError, NumeraiUnavailable, RoundNotOpen, SlotPaused, StateLocked
 from bot.live.selection import warn_unselected
 from bot.record.failures import Failure
 from bot.record.ledger import Entry, Ledger, rounds_folder
@@ -19,7 +19,7 @@ from bot.settings import Settings, load_settings
 from bot.submission.submit import Receipt, Submitter
 from bot.system import logs
 from bot.system.lock import state_lock
-from bot.tournament.client import NumeraiClient
+from bot.tournament.client import NO_KEY, NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
 
@@ -178,7 +178,8 @@ def _open_round(client: NumeraiClient) -> Round | RoundNotOpen:
     except RoundNotOpen as closed:
         return closed
     except NumeraiUnavailable:
-        client.demand_key()
+        if not client.has_key:
+            raise BadCredentials(NO_KEY) from None
         raise
 
 
