@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -76,15 +76,18 @@ def show_recipe(name: str, *, as_json: bool = False) -> None:
     typer.echo(f"{heading}\n{_inherited(recipe)}{recipe_file.to_toml(replace(recipe, name='recipe'))}", nl=False)
 
 
-def _unknown_sets(recipe: Recipe) -> Iterator[str]:
-    """Yield a line for each feature set of a recipe and its members that the data version to train on does not have."""
-    settings = load_settings()
-    path = settings.state_dir / "data" / assembly.pins(settings, [recipe.name])[0].to_train / "features.json"
+def _unknown_sets(recipe: Recipe) -> list[str]:
+    """Return a line for each feature set of a recipe and its members that the data version to train on does not have."""
     own = {"data.feature_set": recipe.feature_set}
     own |= {f"members.{one.name}.feature_set": one.feature_set for one in recipe.members if one.head_of is None}
-    for where, wanted in own.items():
-        if wanted is not None and (reason := why_unknown(wanted, path)):
-            yield f"{where}: {reason}"
+    wanted = {where: name for where, name in own.items() if name is not None}
+    try:
+        settings = load_settings()
+        path = settings.state_dir / "data" / assembly.pins(settings, [recipe.name])[0].to_train / "features.json"
+        reasons = {where: why_unknown(name, path) for where, name in wanted.items()}
+    except BotError:  # settings or data that cannot be read do not hide the recipe
+        return []
+    return [f"{where}: {reason}" for where, reason in reasons.items() if reason]
 
 
 def _inherited(recipe: Recipe) -> str:
