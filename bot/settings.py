@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bot.errors import BadConfig, suggestion_or_all
+from bot.errors import BadConfig, suggestion, suggestion_or_all
 from bot.packing import public_keys
 from bot.system import redaction
 from bot.system.configuration.secret_files import is_key, read_key, secret_from_file
@@ -344,7 +344,8 @@ class Settings(BaseSettings):
     def _know_recipe(cls, value: str) -> str:
         if value and value not in (known := recipe_file.names()):
             raise ValueError(
-                f"unknown recipe {value!r}; known recipes: {', '.join(known)}, or make {recipe_file.FOLDER}/{value}.toml"
+                f"unknown recipe {value!r}{suggestion(value, known)}; known recipes: {', '.join(known)}, or make"
+                f" {recipe_file.FOLDER}/{value}.toml"
             )
         return value
 

@@ -199,6 +199,16 @@ def test_unknown_account_is_refused():
         load_settings().of_account("second")
 
 
+def test_a_mistyped_recipe_of_a_slot_is_answered_by_its_neighbour(monkeypatch):
+    """The message has the recipe that was probably meant, and all of them."""
+    monkeypatch.setenv("BOT_SLOTS", "mine=standrd")
+
+    with pytest.raises(
+        BadConfig, match=r"BOT_SLOTS: unknown recipe 'standrd'; did you mean standard\?; known recipes: "
+    ):
+        load_settings()
+
+
 def test_unknown_recipe_of_an_account_is_refused(tmp_path):
     """A slot of an account needs a known recipe, as any other slot does."""
     (tmp_path / "bot.toml").write_text(ACCOUNT.replace('"demo"', '"nothing"'))
@@ -476,6 +486,23 @@ def test_a_setting_is_named_by_the_place_that_decides_it(tmp_path, monkeypatch, 
     (tmp_path / "bot.toml").write_text(f"{file}\n")
 
     assert str(place("mode")) == expected
+
+
+@pytest.mark.parametrize(
+    ("variable", "file", "expected"),
+    [
+        ("", "", "the default, which BOT_STATE_DIR changes"),
+        ("", "threads = 1", "the default, which state_dir in bot.toml changes"),
+        ("", 'state_dir = "here"', "set by state_dir in bot.toml"),
+        ("there", 'state_dir = "here"', "set by BOT_STATE_DIR"),
+    ],
+)
+def test_a_default_is_not_said_to_be_set(tmp_path, monkeypatch, variable, file, expected):
+    """The origin of a value is the variable or the key that sets it, and the default where none does."""
+    monkeypatch.setenv("BOT_STATE_DIR", variable)
+    (tmp_path / "bot.toml").write_text(f"{file}\n")
+
+    assert place("state_dir").origin == expected
 
 
 def test_a_secret_is_named_by_its_file(tmp_path, monkeypatch):

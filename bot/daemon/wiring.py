@@ -174,6 +174,7 @@ def _web(settings: Settings, loop: Daemon) -> AbstractContextManager[object] | N
             "/models": pages.models,
             "/round/": pages.round,
             "/report/": pages.report,
+            "/compare": pages.compare,
             "/compare/": pages.compare,
             "/compare/{first}/{second}": pages.compare,
             "/comparison/": pages.comparison,

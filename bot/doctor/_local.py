@@ -43,7 +43,12 @@ KEPT_BYTES = 2 * GIB
 
 
 def examine(
-    settings: Settings, sound: tuple[str, ...], broken: frozenset[str], client: NumeraiClient | None
+    settings: Settings,
+    sound: tuple[str, ...],
+    broken: frozenset[str],
+    client: NumeraiClient | None,
+    *,
+    is_locked_out: bool = False,
 ) -> Iterator[Check]:
     """
     Yield the checks of this machine and of the state directory; nothing is changed.
@@ -55,22 +60,26 @@ def examine(
         sound: Recipes in use whose files can be read.
         broken: Those of them whose feature set does not exist.
         client: Client that knows the sizes of files; ``None`` assumes them.
+        is_locked_out: Whether the key of an account failed its check.
     """
-    state = list(guarded("state", partial(_state, settings), f"make the folder of {place('state_dir')} writable"))
+    folder = f"{settings.state_dir} ({place('state_dir').origin})"
+    state = list(guarded("state", partial(_state, settings), f"make {folder} writable"))
     yield from state
     if any(check.verdict == "failure" for check in state):
         yield note("not checked", "disk, memory, ledger, champions and history: they need the state directory")
         return
     plans = _plans(settings, tuple(name for name in sound if name not in broken), client)
-    yield from guarded("disk", partial(_disk, settings, plans), f"make room, or move {place('state_dir')}")
-    yield from guarded("memory", partial(_memory, plans), f"choose a smaller {place('feature_set')}")
+    yield from guarded("disk", partial(_disk, settings, plans), f"make room, or move {folder}")
+    yield from guarded("memory", partial(_memory, plans), f"set {place('feature_set')} to a smaller set")
     yield from guarded("training", partial(_packages, sound), "install numerai-bot[train] where models are trained")
     for recipe, plan in plans.items():
         if isinstance(plan, BotError):  # rounds are submitted without a retrain
             yield warning(f"retrain {recipe}", str(plan), "change the recipe before the next retrain")
         else:
             yield ok(f"retrain {recipe}", plan.line)
-    yield from guarded("ledger", partial(_ledger, settings), "restore it from a backup, or upgrade the bot")
+    yield from guarded(
+        "ledger", partial(_ledger, settings, is_locked_out), "restore it from a backup, or upgrade the bot"
+    )
     for recipe in slot_recipes(settings):
         if recipe in sound:
             yield from guarded(
@@ -84,12 +93,12 @@ def examine(
 def _state(settings: Settings) -> Iterator[Check]:
     folder = settings.state_dir
     if folder.exists() and not folder.is_dir():
-        yield failure("state", BadConfig(f"{folder} is not a folder"), f"point {place('state_dir')} at a folder")
+        yield failure("state", BadConfig(f"{folder} is not a folder"), f"set {place('state_dir')} to a folder")
         return
     existing = _existing(folder)
     if not existing.is_dir():
         wrong = BadConfig(f"{folder} cannot be made: {existing} is a file")
-        yield failure("state", wrong, f"point {place('state_dir')} at a folder")
+        yield failure("state", wrong, f"set {place('state_dir')} to a folder")
         return
     with tempfile.TemporaryFile(dir=existing):
         yield ok("state", f"{folder} is {'there and' if folder.exists() else 'not there yet, its parent is'} writable")
@@ -181,7 +190,7 @@ def _memory(plans: "Plans") -> Iterator[Check]:
         return
     finding = f"{free / GIB:.1f} GiB; {stage} takes about {needed / GIB:.1f}"
     if free < needed:
-        fix = f'train on fewer eras (recipe key "every"), or choose a smaller {place("feature_set")}'
+        fix = f'train on fewer eras (recipe key "every"), or set {place("feature_set")} to a smaller set'
         yield warning("memory", finding, fix)
     else:
         yield ok("memory", finding)
@@ -204,7 +213,7 @@ def _absent_packages() -> list[str]:
     return [name for name in ("torch", "onnx", "polars") if importlib.util.find_spec(name) is None]
 
 
-def _ledger(settings: Settings) -> Iterator[Check]:
+def _ledger(settings: Settings, is_locked_out: bool) -> Iterator[Check]:  # noqa: FBT001 - as an argument of partial
     if not settings.ledger_path.is_file():
         yield note("ledger", f"{settings.ledger_path} does not exist yet: no round was played in this mode")
         return
@@ -215,7 +224,8 @@ def _ledger(settings: Settings) -> Iterator[Check]:
     is_open = seen is None or datetime.now(UTC) < seen.closes_at
     newest = f"newest round {entries[0].round}, {entries[0].state}" if entries else "no round yet"
     yield ok("ledger", f"{settings.ledger_path.name}: {newest}")
-    for one in failures:
+    # A failure of every slot is that of the account, which follows from its key.
+    for one in (one for one in failures if one.slot or not is_locked_out):
         what = f"round {one.round}, {one.slot or 'every slot'}: {one.kind}: {one.headline}"
         named = f"; setting: {', '.join(one.settings)}" if one.settings else ""
         yield warning(

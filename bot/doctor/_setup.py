@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import socket
 import stat
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from bot.assembly import pins, recipes_in_use
 from bot.doctor.checks import Check, failure, guarded, named, note, ok, warning
 from bot.doctor.keys import mixed_up
 from bot.errors import BadConfig, BadCredentials, OperatorNeeded, suggestion
-from bot.features.feature_sets import FeatureMetadata, known_sets
+from bot.features.feature_sets import FeatureMetadata, known_sets, why_unknown
 from bot.settings import Account, KeyFiles, Settings
 from bot.system.configuration.secret_files import OWN_FOLDER, SECRET_FOLDER, secret_path
 from bot.system.configuration.setting_places import place
@@ -25,8 +24,6 @@ from bot.training import recipe_file
 
 DEVICES = tuple(map(Path, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))
 """Devices of drivers that torch reaches as CUDA: NVIDIA's, its form in WSL, and AMD's."""
-
-_DERIVED = re.compile(r"v[0-9]{1,3}_equivalent_features|fncv[0-9]{1,3}_features")
 
 
 def keys(settings: Settings) -> Iterator[Check]:
@@ -81,10 +78,13 @@ def _key(account: Account) -> Iterator[Check]:
     key = account.key.read() if isinstance(account.key, KeyFiles) else account.key
     halves = {"NUMERAI_PUBLIC_ID": key.public_id, "NUMERAI_SECRET_KEY": key.secret_key}
     if absent := [half for half, value in halves.items() if value is None]:
+        # `bot init` asks for a whole key, and only where it may write bot.toml.
+        asks = len(absent) == len(halves) and not file_settings()
+        by_hand = f"write it into {' and '.join(str(OWN_FOLDER / half) for half in absent)}, or set the variable"
         yield failure(
             name,
             BadCredentials(f"{' and '.join(absent)} not set: nothing can be submitted"),
-            f"write it into {' and '.join(str(OWN_FOLDER / half) for half in absent)}, or set the variable",
+            "run `bot init`, which asks for the key" if asks else by_hand,
         )
         return
     if problem := mixed_up(key):
@@ -150,25 +150,15 @@ def _sets_of(settings: Settings, name: str) -> Iterator[Check]:
 
 def _feature_set(settings: Settings, version_: str, wanted: str, where: str) -> Iterator[Check]:
     path = settings.state_dir / "data" / version_ / "features.json"
-    if path.is_file():
-        sets = FeatureMetadata.read(path).feature_sets
-        if wanted in sets:
-            yield ok("features", f"{version_}, {wanted}: {len(sets[wanted])} features")
-            return
-        known, source = tuple(sets), version_
-    elif wanted in known_sets() or _DERIVED.fullmatch(wanted):
+    reason = why_unknown(wanted, path)
+    if not reason and path.is_file():
+        yield ok("features", f"{version_}, {wanted}: {len(FeatureMetadata.read(path).members(wanted))} features")
+    elif not reason:
         yield note("features", f"no data of {version_} yet", "`bot sync` or `bot retrain` fetches it")
-        return
-    else:
-        known, source = known_sets(), "v5.3"
-    near = suggestion(wanted, known).removeprefix("; ")
-    if not path.is_file() and not near:
-        yield warning("features", f"{where}: {source} has no feature set {wanted!r}", f"use one of {', '.join(known)}")
-        return
-    hint = near or f"there are: {', '.join(known)}"
-    yield failure(
-        "features", BadConfig(f"{where}: feature set {wanted!r} is not in {source}; {hint}"), f"correct {where}"
-    )
+    elif path.is_file() or suggestion(wanted, known_sets()):
+        yield failure("features", BadConfig(f"{where}: {reason}"), f"correct {where}")
+    else:  # a later version may have such a group
+        yield warning("features", f"{where}: {reason}", f"use one of {', '.join(known_sets())}")
 
 
 def alerts(settings: Settings) -> Iterator[Check]:

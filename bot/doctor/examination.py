@@ -49,10 +49,11 @@ def _examine(settings: Settings) -> Iterator[Check]:
     with one_try():
         answer = None if addresses else _numerai.connect(settings, open_quick_client)
         sizes = None if isinstance(answer, BotError) else answer
-        yield from _local.examine(settings, sound, frozenset(_setup.without_features(settings, sound)), sizes)
+        locked_out = frozenset(check.name for check in keys if check.verdict == "failure")
+        broken = frozenset(_setup.without_features(settings, sound))
+        yield from _local.examine(settings, sound, broken, sizes, is_locked_out=bool(locked_out))
         yield from _numerai.storage(settings, call_s=PATIENCE_S)
         if answer is not None:
-            locked_out = frozenset(check.name for check in keys if check.verdict == "failure")
             yield from _numerai.examine(settings, answer, open_quick_client, sound, locked_out)
 
 

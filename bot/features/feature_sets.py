@@ -1,18 +1,21 @@
 """Feature sets, groups and targets of a data version, as ``features.json`` lists them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.errors import DatasetIncomplete, SchemaMismatch
+from bot.errors import DatasetIncomplete, SchemaMismatch, suggestion_or_all
 
 SIZES = ("small", "medium", "all")
 """Feature sets by size. The others are groups of one theme each, except those of :data:`_DERIVED`."""
 
 _DERIVED = "_features"
 """End of the names of sets that older versions list beside sizes and groups, such as ``v2_equivalent_features``."""
+
+_OLDER_SETS = re.compile(r"v[0-9]{1,3}_equivalent_features|fncv[0-9]{1,3}_features")
 
 _OLDEST_GROUPS = (
     "intelligence",
@@ -35,6 +38,26 @@ _OLDEST_GROUPS = (
 def known_sets() -> tuple[str, ...]:
     """Return the names of v5.3's sizes and groups, for a check before ``features.json`` is there."""
     return (*SIZES, *_OLDEST_GROUPS)
+
+
+def why_unknown(name: str, path: Path) -> str:
+    """
+    Return why a data version has no feature set *name*, with the likely name or all; empty where it has one.
+
+    Args:
+        name: Name of the feature set.
+        path: ``features.json`` in the folder of its version; where there is no such file, the names of v5.3 count.
+
+    Raises:
+        DatasetIncomplete: The file is damaged.
+    """
+    if path.is_file():
+        known, version = tuple(FeatureMetadata.read(path).feature_sets), path.parent.name
+    else:
+        known, version = known_sets(), "v5.3"
+    if name in known or (not path.is_file() and _OLDER_SETS.fullmatch(name)):
+        return ""
+    return f"feature set {name!r} is not in {version}{suggestion_or_all(name, known)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +95,13 @@ class FeatureMetadata:
         Return the features of a set in the order of the file.
 
         Raises:
-            SchemaMismatch: The data version has no such feature set.
+            SchemaMismatch: The data version has no such feature set; the message has the likely one, or all.
         """
         try:
             return self.feature_sets[feature_set]
         except KeyError:
-            known = ", ".join(sorted(self.feature_sets))
-            raise SchemaMismatch(f"feature set {feature_set!r} is not in this data version; it has: {known}") from None
+            hint = suggestion_or_all(feature_set, self.feature_sets)
+            raise SchemaMismatch(f"feature set {feature_set!r} is not in this data version{hint}") from None
 
     def groups(self, features: Sequence[str]) -> dict[str, tuple[int, ...]]:
         """

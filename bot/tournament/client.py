@@ -63,6 +63,11 @@ answer takes a second, and one that drips for a minute would cost an attempt, or
 WISH_S = 10.0
 """Most seconds for which a server's ``Retry-After`` is kept; less where the open round closes soon."""
 
+NO_KEY = (
+    "no API key: NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY are not set; run `bot init`, which asks for it, or set both"
+)
+"""Message about a missing key, with what to do."""
+
 NumerAPI: Any = load("numerapi").NumerAPI
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -95,7 +100,7 @@ class _Api(NumerAPI):  # type: ignore[misc]  # numerapi has no types
         headers = {"Content-type": "application/json", "Accept": "application/json"}
         if authorization:
             if self.token is None:
-                raise BadCredentials("no API key: set NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY, or their _FILE forms")
+                raise BadCredentials(NO_KEY)
             headers["Authorization"] = f"Token {self.token[0]}${self.token[1]}"
         is_mutation = query.lstrip().startswith("mutation")
         attempts, share = (1, COMMIT_SHARE) if is_mutation else (retries, SHARE)
@@ -206,6 +211,11 @@ class NumeraiClient:
             self._ask(_queries.CURRENT, {"tournament": CLASSIC}, lambda _: None)
             now = self._transport.server_now()
         return now if now is not None else datetime.now(UTC)
+
+    @property
+    def has_key(self) -> bool:
+        """Return whether there is an API key, right or wrong."""
+        return self._api.token is not None
 
     def current_round(self) -> Round:
         """

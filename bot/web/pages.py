@@ -1,7 +1,7 @@
 """The daemon's HTML pages, rendered on the server from ledger, artifacts and reports."""
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
@@ -36,7 +36,7 @@ from bot.web.content.models import model_cards
 from bot.web.content.now import BAD, STRIP, champions_now, newest_rows, slots_now
 from bot.web.content.round_slots import slot_rows
 from bot.web.content.timeline import one_day, round_state, timeline
-from bot.web.status import overview, post_mortem
+from bot.web.status import overview, post_mortem, problems_without_alert
 
 MOST_ENTRIES = 20_000
 """Submissions that a page reads of the ledger: ten slots for seven years."""
@@ -141,25 +141,34 @@ class Pages:
         return self._page("models.html.j2", "Models", known, here="/models", recipes=recipes)
 
     def compare(self, name: str) -> Response | None:
-        """Return the page that compares two artifacts, ``A/B``, or offers what to compare ``A`` with; ``None`` if one is unknown."""
-        both = [self._artifact(identity) for identity in name.split("/")[:2]]
+        """
+        Return the page that compares two artifacts, ``A/B``; ``None`` if one is unknown.
+
+        For ``A`` alone it offers what to compare with; for an empty name it offers every artifact.
+        """
+        both = [self._artifact(identity) for identity in name.split("/")[:2]] if name else []
         if None in both:
             return None
         known = self._known(datetime.now(UTC))
-        champions = set(known["champions"].values())
-        first, *rest = (one for one in both if one is not None)
-        content: dict[str, Any] = {"first": first, "chosen": bool(rest), "pages": [], "here": "/models"}
-        if rest:
-            found = compare_artifacts(first, rest[0])
+        chosen = [one for one in both if one is not None]
+        content: dict[str, Any] = {"first": next(iter(chosen), None), "chosen": len(chosen) > 1, "pages": []}
+        if len(chosen) > 1:
+            found = compare_artifacts(chosen[0], chosen[1])
             content |= {"reason": found.reason} if isinstance(found, Absent) else {"found": found}
-            content["both"] = [{"id": one.id, "report": self._report(one.id).is_file()} for one in (first, rest[0])]
-            content["pages"] = kept_pages(self._state_dir, {first.recipe, rest[0].recipe})
+            content["both"] = [{"id": one.id, "report": self._report(one.id).is_file()} for one in chosen]
+            content["pages"] = kept_pages(self._state_dir, {one.recipe for one in chosen})
         else:
-            others = [one for one in all_artifacts(self._state_dir) if one.id != first.id][:MOST_OTHERS]
-            content["others"] = [
-                {"id": one.id, "recipe": one.recipe, "day": one.day, "champion": one.id in champions} for one in others
-            ]
-        return self._page("compare.html.j2", "Compare", known, **content)
+            content["others"] = list(self._to_choose(chosen, known["champions"]))
+        return self._page("compare.html.j2", "Compare", known, here="/models", **content)
+
+    def _to_choose(self, chosen: Sequence[ArtifactFiles], champions: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """Yield the newest artifacts that are not chosen yet, each with the champion of its recipe as its rival."""
+        taken = {one.id for one in chosen}
+        for one in [one for one in all_artifacts(self._state_dir) if one.id not in taken][:MOST_OTHERS]:
+            champion = champions.get(one.recipe)
+            is_champion = one.id == champion
+            rival = None if is_champion else champion
+            yield {"id": one.id, "recipe": one.recipe, "day": one.day, "champion": is_champion, "rival": rival}
 
     def comparison(self, name: str) -> Response | None:
         """Return the page that `bot evaluate compare` left in a folder; ``None`` if there is none."""
@@ -222,7 +231,13 @@ class Pages:
     def _page(self, template: str, title: str, known: dict[str, Any] | None = None, **content: object) -> Response:
         now = datetime.now(UTC)
         known = self._known(now) if known is None else known
-        about = {"title": title, "now": known, "at": f"{now:%Y-%m-%d %H:%M:%S}", "bad_states": BAD}
+        about = {
+            "title": title,
+            "now": known,
+            "problems": problems_without_alert(known),
+            "at": f"{now:%Y-%m-%d %H:%M:%S}",
+            "bad_states": BAD,
+        }
         return HTMLResponse(_environment().get_template(template).render(**about, **content))
 
 

@@ -5,7 +5,7 @@ It reads the ledger and small files only, needs no network, and imports no large
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -86,6 +86,17 @@ def overview(
             "messages_waiting": outbox.waiting(),
             "daemon": list(problems(state_dir)),
         }
+
+
+def problems_without_alert(about: Mapping[str, Any]) -> list[str]:
+    """
+    Return the problems of the daemon that no open alert reports; ``round: ...`` is that of the alert ``round``.
+
+    Args:
+        about: Result of :func:`overview`.
+    """
+    told = {one["name"] for one in about["alerts"]}
+    return [one for one in about["daemon"] if one.partition(": ")[0] not in told]
 
 
 def _next_opening(openings: Sequence[datetime], now: datetime) -> str | None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import DatasetIncomplete, SchemaMismatch
-from bot.features.feature_sets import FeatureMetadata
+from bot.features.feature_sets import FeatureMetadata, why_unknown
 from tests.harness.shapes import refusal
 
 FEATURES = [f"feature_{letter}" for letter in "abcdef"]
@@ -103,5 +103,33 @@ def test_a_byte_order_mark_is_nothing(tmp_path):
 
 def test_a_set_that_is_not_there_is_named(tmp_path):
     """A feature set that a version lacks is refused with the sets that it has."""
-    with pytest.raises(SchemaMismatch, match="'huge' is not in this data version; it has: all, medium, rain"):
+    with pytest.raises(SchemaMismatch, match="'huge' is not in this data version; known: all, medium, rain"):
         FeatureMetadata.read(written(tmp_path, SETS)).members("huge")
+
+
+def test_a_mistyped_set_is_answered_by_its_neighbour(tmp_path):
+    """A feature set with a typo is refused with the set that was probably meant."""
+    with pytest.raises(SchemaMismatch, match=r"'smal' is not in this data version; did you mean small\?$"):
+        FeatureMetadata.read(written(tmp_path, SETS)).members("smal")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("small", ""),
+        ("rain", ""),
+        ("fncv3_features", ""),
+        ("smal", "feature set 'smal' is not in v5.3; did you mean small?"),
+    ],
+)
+def test_without_data_the_names_of_the_pinned_version_count(tmp_path, name, reason):
+    """Before features.json is there, sizes, groups and the sets of older versions are known by name."""
+    assert why_unknown(name, tmp_path / "v5.3" / "features.json") == reason
+
+
+def test_with_data_their_own_sets_count(tmp_path):
+    """A group that the version of the data does not list is unknown, although another version has it."""
+    path = written(tmp_path, SETS)
+
+    assert why_unknown("rain", path) == ""
+    assert why_unknown("faith", path).startswith(f"feature set 'faith' is not in {tmp_path.name}; known: all, medium, ")

@@ -116,7 +116,8 @@ def test_key_is_required_only_by_queries_of_the_account(sandbox):
     keyless = NumeraiClient(api_url=sandbox.url, public_id=None, secret_key=None)
 
     assert keyless.current_round().number == FIRST_ROUND
-    with pytest.raises(BadCredentials, match="no API key"):
+    assert not keyless.has_key
+    with pytest.raises(BadCredentials, match=r"no API key: .*; run `bot init`"):
         keyless.slots()
 
 

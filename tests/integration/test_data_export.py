@@ -32,6 +32,22 @@ def test_the_command_exports_what_is_asked_for(installation, trained):
 
 
 @pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--features", "smal"), "feature set 'smal' is not in this data version; did you mean small?"),
+        (("--targets", "target_endr_60"), "target 'target_endr_60' is not in this data version; did you mean target_ender_60?"),
+    ],
+)  # fmt: skip
+def test_a_mistyped_column_is_answered_by_its_neighbour(installation, trained, words, reason):
+    """A feature set or target with a typo ends with one line that has the name that was probably meant."""
+    for name in ("data", "store"):
+        shutil.copytree(trained / name, installation.state / name)
+    done = installation.bot("data", "export", *words)
+
+    assert (done.returncode, done.stderr) == (65, f"error: {reason}\n")
+
+
+@pytest.mark.parametrize(
     ("words", "code", "reason"),
     [
         (("--format", "csv"), 78, "--format 'csv' is unknown; formats: parquet, npy"),

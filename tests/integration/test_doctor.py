@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from bot.doctor.checks import exit_code, worst_first
 from bot.doctor.repairs import repair
 from bot.members import registry
 from bot.packing.keys import make_key
+from bot.record.failures import KINDS, Failure
+from bot.record.ledger import Ledger
 from bot.record.running import WorkState, keep_progress
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
@@ -28,6 +31,7 @@ from bot.sandbox.tournament import DEMO_ACCOUNT, Account
 from bot.sandbox.world.generate import World
 from bot.serving.artifacts import ArtifactStore
 from bot.system.lock import state_lock
+from bot.tournament.client import NO_KEY
 from bot.training.planning.retrain_forecast import Forecast
 from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 
@@ -165,6 +169,16 @@ def signing_key(patient, mode):
     patient.toml('signing_key = "signing.pem"\n')
 
 
+def keyless_round(patient):
+    """A round failed for every slot because the key was missing, and the key is still missing."""
+    patient.unset("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY")
+    at = OPENED.isoformat()
+    with closing(Ledger(patient.state / "ledger.sqlite")) as ledger:
+        ledger.record_failure(
+            Failure(round=FIRST_ROUND, slot="", kind=KINDS[78], message=NO_KEY, first_at=at, last_at=at)
+        )
+
+
 def swapped(patient):
     patient.set(NUMERAI_PUBLIC_ID=DEMO_ACCOUNT.secret_key, NUMERAI_SECRET_KEY=DEMO_ACCOUNT.public_id)
 
@@ -199,8 +213,9 @@ FAULTS = {
     "a number for a text": (lambda p: in_file(p, "[slots]\na = 5"), "settings", "a: Input should be", "[slots] in /", 78),
     "malformed public key": (lambda p: in_file(p, 'trusted_keys = "abc"'), "settings", "44 char", "trusted_keys in /", 78),
     "missing key": (
-        lambda p: p.unset("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY"), "key", "not set", "secrets/NUMERAI_PUBLIC_ID", 78
+        lambda p: p.unset("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY"), "key", "not set", "run `bot init`", 78
     ),
+    "missing key in a round": (keyless_round, "key", "not set", "run `bot init`", 78),
     "half a key": (
         lambda p: p.unset("NUMERAI_SECRET_KEY"), "key", "NUMERAI_SECRET_KEY not set", "secrets/NUMERAI_SECRET_KEY", 78
     ),
@@ -264,7 +279,7 @@ FAULTS = {
         "recipe demo: members.gbm needs lightgbm, not installed here", "install", 0,
     ),
     "no GPU": (no_gpu, "device", "no driver of a GPU", "set device in bot.toml to auto", 78),
-    "state is a file": (lambda p: p.set(BOT_STATE_DIR=__file__), "state", "is not a folder", "point BOT_STATE_DIR", 78),
+    "state is a file": (lambda p: p.set(BOT_STATE_DIR=__file__), "state", "is not a folder", "set BOT_STATE_DIR to a folder", 78),
     "state below a file": (
         lambda p: in_file(p, f'state_dir = "{__file__}/x"', "BOT_STATE_DIR"), "state", "is a file", "state_dir in bot.toml", 78
     ),

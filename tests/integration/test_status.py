@@ -2,9 +2,13 @@
 
 import json
 import shutil
+from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 
+from bot.record.heartbeat import Heartbeat
+from bot.record.outbox import Outbox
 from bot.serving.artifacts import ArtifactStore
 from tests.harness.installation import FIRST_ROUND, OPENED, SLOT
 from tests.serving.manifests import manifest
@@ -102,3 +106,16 @@ def test_watching_shows_the_state_again_until_stopped(installation):
     assert done.returncode == 130
     assert done.stdout.count("mode      ") == 2
     assert "Traceback" not in done.stderr
+
+
+def test_a_problem_of_the_daemon_that_an_alert_reports_is_said_once(installation):
+    """The daemon is called unhealthy, and only the alert says that the round was missed."""
+    beat = Heartbeat(folder=installation.state)
+    beat.mark("round", "round 1405 closed without a confirmed submission")
+    beat.beat()
+    with closing(Outbox(installation.state / "ledger.sqlite")) as outbox:
+        outbox.alert("round", "round 1405 was missed", "see the log", at=datetime.now(UTC))
+    lines = installation.bot("status").stdout.splitlines()
+
+    assert "trouble   round 1405 was missed" in lines
+    assert "daemon    unhealthy: see the trouble above" in lines

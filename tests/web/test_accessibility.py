@@ -32,7 +32,7 @@ def drawn(tmp_path_factory):
     found = {
         "now": pages.now(), "live": pages.live(), "models": pages.models(), "round": pages.round(str(states.NEWEST)),
         "refused round": pages.round(str(states.NEWEST + 1)), "compare": pages.compare(f"{newest}/{champion}"),
-        "no comparison": pages.compare(f"{first}/{champion}"), "compare with": pages.compare(newest), "young live": new.live(),
+        "no comparison": pages.compare(f"{first}/{champion}"), "compare with": pages.compare(newest), "compare all": pages.compare(""), "young live": new.live(),
         "error": error_page(404, "There is no such page."), "done": message_page("Done", ["slot mixer is paused"]),
     }  # fmt: skip
     return {name: bytes(page.body).decode() for name, page in found.items()}
@@ -56,6 +56,7 @@ def opened(browser, html, *, wide=1280, scheme="light"):
         "compare",
         "no comparison",
         "compare with",
+        "compare all",
         "young live",
         "error",
         "done",

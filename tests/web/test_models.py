@@ -120,6 +120,23 @@ def test_one_artifact_offers_the_others(state):
     assert all(f'href="/compare/{first}/{one}"' in found for one in others)
 
 
+def test_no_artifact_offers_all_of_them(state):
+    """Without a name the page says what it compares, and links every artifact and its champion."""
+    first, trees, champion, newest = identities(state)
+    found = text(pages(state).compare(""))
+
+    assert "two artifacts" in found
+    assert all(f'href="/compare/{one}"' in found for one in (first, trees, champion, newest))
+    assert f'href="/compare/{newest}/{champion}"' in found
+
+
+def test_a_state_without_artifacts_says_how_to_make_one(tmp_path):
+    """The page of a new installation names the command that trains, and is no error."""
+    found = text(Pages(tmp_path, tmp_path / "ledger.sqlite").compare(""))
+
+    assert "<code>bot retrain</code>" in found
+
+
 def test_a_comparison_of_recipes_is_linked_and_served(state):
     """The page of `bot evaluate compare` is a link away where it has both recipes."""
     first, trees, *_ = identities(state)
@@ -134,9 +151,7 @@ def test_a_comparison_of_recipes_is_linked_and_served(state):
     assert pages(state).comparison("compare-0123abcd").path == folder / "comparison.html"
 
 
-@pytest.mark.parametrize(
-    "name", ["none", "..", "../ledger", "none/none", "champions", "a/b/c", "", "/", "%00", HOSTILE]
-)
+@pytest.mark.parametrize("name", ["none", "..", "../ledger", "none/none", "champions", "a/b/c", "/", "%00", HOSTILE])
 def test_an_unknown_artifact_has_no_comparison(state, name):
     """A name that is no artifact gets no page, and no path leaves the folder."""
     assert pages(state).compare(name) is None

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.record.failures import Failure
+from bot.record.heartbeat import Heartbeat
 from bot.record.outbox import Outbox
 from bot.web.content.now import STRIP, champions_now, slots_now
 from bot.web.pages import Pages
@@ -135,3 +136,20 @@ def test_hostile_names_are_text(tmp_path):
         text = bytes(page.body).decode()
         assert bad not in text
         assert "&lt;img src=x" in text
+
+
+def test_a_missed_round_is_reported_once(tmp_path):
+    """The daemon's problem of a missed round is not repeated beside its alert, which has cause and remedy."""
+    path = states.made_state(tmp_path, rounds=2)
+    beat = Heartbeat(folder=tmp_path)
+    beat.mark("round", "round 1405 closed without a confirmed submission")
+    beat.mark("state", "the disk is full")
+    beat.beat()
+    with closing(Outbox(path)) as outbox:
+        outbox.alert("round", "round 1405 was missed", "see the log", at=datetime.now(UTC))
+    found = bytes(Pages(tmp_path, path).now().body).decode()
+
+    assert found.count("round 1405 was missed") == 1
+    assert "closed without" not in found
+    assert "state: the disk is full" in found
+    assert "unhealthy" in found

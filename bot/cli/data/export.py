@@ -10,7 +10,7 @@ from bot.cli.answer import Answer
 from bot.data.era_store import EraStore
 from bot.data.store_export import FORMATS, MANIFEST, Export, every_nth
 from bot.data.store_export import export as write
-from bot.errors import BadConfig, OperatorNeeded
+from bot.errors import BadConfig, OperatorNeeded, SchemaMismatch, suggestion_or_all
 from bot.features.feature_sets import FeatureMetadata
 from bot.settings import load_settings
 from bot.system import logs
@@ -55,6 +55,10 @@ def export_store(
     feature_set = features or settings.feature_set
     names = FeatureMetadata.read(settings.state_dir / "data" / version / "features.json").members(feature_set)
     wanted = tuple(dict.fromkeys(filter(None, targets.split(",")))) if targets else store.manifest.targets
+    for target in wanted:
+        if target not in store.manifest.targets:
+            hint = suggestion_or_all(target, store.manifest.targets)
+            raise SchemaMismatch(f"target {target!r} is not in this data version{hint}")
     columns = store.select(names, wanted)
     plan = Export(columns=columns, positions=every_nth(store, every), file_format=chosen)
     folder = output or settings.state_dir / "exports" / f"{version}-{feature_set}-every-{every}-{chosen}"

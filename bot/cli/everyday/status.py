@@ -14,7 +14,7 @@ from bot.errors import BadConfig
 from bot.serving.names import STARTER
 from bot.serving.version_pin import Pin
 from bot.system.moments import local, until
-from bot.web.status import newest_round, overview, post_mortem
+from bot.web.status import newest_round, overview, post_mortem, problems_without_alert
 
 WATCH_S = 2.0
 CLEAR = "\x1b[2J\x1b[H"
@@ -73,7 +73,7 @@ def _overview_lines(content: Content, now: datetime) -> Iterator[str]:
         yield f"          since {local(alert['since'])}"
         yield from (f"          {line}" for line in alert["body"].splitlines())
     if content["daemon"]:
-        yield f"daemon    {'; '.join(content['daemon'])}"
+        yield f"daemon    {'; '.join(problems_without_alert(content)) or 'unhealthy: see the trouble above'}"
     yield f"mode      {content['mode']}"
     yield from _moment_lines(content, now)
     if not content["daemon"]:

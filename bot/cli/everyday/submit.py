@@ -11,7 +11,7 @@ import typer
 from bot import assembly
 from bot.cli.answer import Answer, show
 from bot.cli.everyday.receipt import receipt_content, show_receipt
-from bot.errors import BadConfig, BotError, RoundNotOpen, SlotPaused, StateLocked
+from bot.errors import BadConfig, BadCredentials, BotError, NumeraiUnavailable, RoundNotOpen, SlotPaused, StateLocked
 from bot.live.selection import warn_unselected
 from bot.record.failures import Failure
 from bot.record.ledger import Entry, Ledger, rounds_folder
@@ -19,7 +19,7 @@ from bot.settings import Settings, load_settings
 from bot.submission.submit import Receipt, Submitter
 from bot.system import logs
 from bot.system.lock import state_lock
-from bot.tournament.client import NumeraiClient
+from bot.tournament.client import NO_KEY, NumeraiClient
 from bot.tournament.rounds import Round
 from bot.tournament.slots import Slot
 
@@ -172,11 +172,15 @@ def _lock(settings: Settings) -> ExitStack:
 
 
 def _open_round(client: NumeraiClient) -> Round | RoundNotOpen:
-    """Return the open round, or why there is none."""
+    """Return the open round, or why there is none; a missing key is named before a Numerai that does not answer."""
     try:
         return client.current_round()
     except RoundNotOpen as closed:
         return closed
+    except NumeraiUnavailable:
+        if not client.has_key:
+            raise BadCredentials(NO_KEY) from None
+        raise
 
 
 def _hand_in_late(

@@ -13,6 +13,7 @@ from rich.table import Table
 from bot import assembly
 from bot.cli.console import console, print_table
 from bot.errors import ArtifactInvalid, BadConfig, BotError, NoChampion
+from bot.features.feature_sets import why_unknown
 from bot.members.registry import GIB
 from bot.settings import Settings, load_settings
 from bot.training import recipe_file
@@ -65,13 +66,33 @@ def _content(settings: Settings, name: str, used: Sequence[str]) -> dict[str, An
 
 
 def show_recipe(name: str, *, as_json: bool = False) -> None:
-    """Print a recipe as the file that describes it completely, in the present form, or its values as JSON."""
+    """
+    Print a recipe as the file that describes it completely, in the present form, or its values as JSON.
+
+    A feature set that the data do not have is a warning on standard error: another data version may have it.
+    """
     recipe = recipe_file.find(name)
+    for line in _unknown_sets(recipe):
+        typer.echo(f"warning: {line}", err=True)
     if as_json:
         typer.echo(json.dumps(tomllib.loads(recipe_file.to_toml(replace(recipe, name="recipe"))), indent=1))
         return
     heading = f"# {name}, built in; a file takes another name and base = {name!r}" if name in RECIPES else f"# {name}"
     typer.echo(f"{heading}\n{_inherited(recipe)}{recipe_file.to_toml(replace(recipe, name='recipe'))}", nl=False)
+
+
+def _unknown_sets(recipe: Recipe) -> list[str]:
+    """Return a line for each feature set of a recipe and its members that the data version to train on does not have."""
+    own = {"data.feature_set": recipe.feature_set}
+    own |= {f"members.{one.name}.feature_set": one.feature_set for one in recipe.members if one.head_of is None}
+    wanted = {where: name for where, name in own.items() if name is not None}
+    try:
+        settings = load_settings()
+        path = settings.state_dir / "data" / assembly.pins(settings, [recipe.name])[0].to_train / "features.json"
+        reasons = {where: why_unknown(name, path) for where, name in wanted.items()}
+    except BotError:  # settings or data that cannot be read do not hide the recipe
+        return []
+    return [f"{where}: {reason}" for where, reason in reasons.items() if reason]
 
 
 def _inherited(recipe: Recipe) -> str:

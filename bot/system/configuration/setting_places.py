@@ -19,18 +19,27 @@ class Place:
     Attributes:
         kind: ``variable`` of the environment, ``secret`` file, or ``file`` for ``bot.toml``.
         name: The place as a person writes it: ``BOT_MODE``, ``mode in bot.toml`` or ``[slots] in bot.toml``.
+        is_set: Whether it is set there; without that, the setting has its default, and this is where to change it.
     """
 
     kind: Literal["variable", "secret", "file"]
     name: str
+    is_set: bool = True
 
     def __str__(self) -> str:
         """Return the name."""
         return self.name
 
     @property
+    def origin(self) -> str:
+        """Return where the value comes from, in words."""
+        return f"set by {self.name}" if self.is_set else f"the default, which {self.name} changes"
+
+    @property
     def correction(self) -> str:
         """Return the step that corrects a wrong value."""
+        if not self.is_set:
+            return f"set {self.name}"
         if self.kind == "variable":
             return f"correct or unset {self.name}"
         if self.kind == "secret":
@@ -56,6 +65,6 @@ def place(setting: str) -> Place:
         named = outside.get(f"{variable}_FILE")
         return Place(kind="secret", name=f"{path}{f' of {variable}_FILE' if named else ''}")
     if variable in outside or not file:
-        return Place(kind="variable", name=variable)
+        return Place(kind="variable", name=variable, is_set=variable in outside)
     key = f"[{setting}]" if setting in TABLES else setting
-    return Place(kind="file", name=f"{key} in {CONFIG_FILE}")
+    return Place(kind="file", name=f"{key} in {CONFIG_FILE}", is_set=setting in file)
