@@ -30,7 +30,7 @@ def list_recipes(*, as_json: bool = False) -> None:
         typer.echo(json.dumps({"recipes": [_content(settings, name, used) for name in recipe_file.names()]}, indent=1))
         return
     table = Table(title="Recipes", title_justify="left")
-    for name in ("recipe", "purpose and members", "memory", "trained in", "champion"):
+    for name in ("recipe", "members", "memory", "trained in", "champion"):
         table.add_column(name, justify="right" if name in ("memory", "trained in") else "left", overflow="fold")
     used = assembly.recipes_in_use(settings)
     for name in recipe_file.names():
