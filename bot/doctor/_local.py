@@ -4,18 +4,19 @@ import importlib.util
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.assembly import open_artifacts, pins, resolve_recipe, slot_recipes
-from bot.doctor.checks import Check, failure, guarded, note, ok, warning
+from bot.doctor.checks import ROUND, Check, failure, guarded, note, ok, warning
 from bot.errors import ArtifactInvalid, BadConfig, BotError, NoChampion, OperatorNeeded
 from bot.history.published import history_path, read
 from bot.members.registry import missing_packages, needs_training
 from bot.record.ledger import Ledger
+from bot.record.outbox import Outbox
 from bot.record.running import running_work
 from bot.serving.artifacts import Artifact, ArtifactStore
 from bot.serving.scorer import Scorer
@@ -221,15 +222,23 @@ def _ledger(settings: Settings, is_locked_out: bool) -> Iterator[Check]:  # noqa
     entries, failures = ledger.entries(limit=1), ledger.unresolved_failures(settings.slot_names)
     seen = ledger.seen(failures[0].round) if failures else None
     ledger.close()
+    with closing(Outbox(settings.ledger_path, read_only=True)) as outbox:
+        waiting = outbox.waiting()
     is_open = seen is None or datetime.now(UTC) < seen.closes_at
     newest = f"newest round {entries[0].round}, {entries[0].state}" if entries else "no round yet"
     yield ok("ledger", f"{settings.ledger_path.name}: {newest}")
+    if waiting:
+        yield warning(
+            "alerts",
+            f"{waiting} message{'s wait' if waiting > 1 else ' waits'} for an address",
+            "`bot alert test` says which one, and why",
+        )
     # A failure of every slot is that of the account, which follows from its key.
     for one in (one for one in failures if one.slot or not is_locked_out):
         what = f"round {one.round}, {one.slot or 'every slot'}: {one.kind}: {one.headline}"
         named = f"; setting: {', '.join(one.settings)}" if one.settings else ""
         yield warning(
-            "round", what, f"{one.remedy_of(is_open=is_open) or f'`bot status {one.round}` has the log'}{named}"
+            ROUND, what, f"{one.remedy_of(is_open=is_open) or f'`bot status {one.round}` has the log'}{named}"
         )
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import socket
 import stat
 from collections.abc import Iterator
@@ -184,6 +185,15 @@ def alerts(settings: Settings) -> Iterator[Check]:
             yield warning(
                 "ping", f"{place('ping_url')} is no address of a web server: {error}", place("ping_url").correction
             )
+
+
+def hooks(settings: Settings) -> Iterator[Check]:
+    """Yield a warning for each hook whose program is not there or cannot be run."""
+    for name in ("on_confirmed", "on_missed", "on_promoted"):
+        program = next(iter(shlex.split(getattr(settings, name))), "")
+        if program and not os.access(program, os.X_OK):
+            reason = "cannot be run" if Path(program).exists() else "does not exist"
+            yield warning("hooks", f"{program} of {place(name)} {reason}", place(name).correction)
 
 
 def address(settings: Settings) -> Iterator[Check]:

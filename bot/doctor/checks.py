@@ -13,6 +13,10 @@ Verdict = Literal["failure", "warning", "fixed", "note", "ok"]
 """Verdicts, the worst first."""
 
 
+ROUND = "round"
+"""Name of the check that says why the newest round is not filled."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """
@@ -87,7 +91,9 @@ def summary(checks: Collection[Check]) -> str:
     if failures:
         return f"{' and '.join(counted)} in {examined}: begin with the first"
     if warnings:
-        return f"{counted[0]} in {examined}, no failure: rounds can be submitted"
+        refused = any(one.verdict == "warning" and one.name == ROUND for one in checks)
+        end = "but the newest round is not filled" if refused else "rounds can be submitted"
+        return f"{counted[0]} in {examined}, no failure{',' if refused else ':'} {end}"
     return f"{examined}, nothing to fix"
 
 

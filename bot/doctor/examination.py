@@ -41,6 +41,7 @@ def _examine(settings: Settings) -> Iterator[Check]:
     yield from _setup.recipes(settings)
     sound = _setup.sound_recipes(settings)
     yield from _setup.alerts(settings)
+    yield from _setup.hooks(settings)
     addresses = list(_setup.address(settings))
     yield from addresses
     yield from _setup.device(settings)

@@ -15,6 +15,7 @@ from datetime import datetime
 import structlog
 
 from bot.errors import DatasetIncomplete, NumeraiUnavailable, RefuseToSubmit, RoundNotOpen
+from bot.record.failures import NEXT_ROUND
 from bot.record.ledger import Entry, Ledger
 from bot.system.file_names import file_name
 from bot.tournament.client import NumeraiClient
@@ -211,7 +212,10 @@ class Delivery:
         """Refuse a late upload, which Numerai would queue for the next round, and one of a slot that was paused meanwhile."""
         self.ledger.check_unpaused(slot.name, now)
         if not round_.accepts_upload(now):
-            raise RoundNotOpen(f"round {round_.number} closes at {round_.closes_at:%H:%M:%S} UTC: too late to upload")
+            least = f"an upload begins at least {round_.guard.total_seconds():.0f} s before"
+            raise RoundNotOpen(
+                f"round {round_.number} closes at {round_.closes_at:%H:%M:%S} UTC: too late to upload, {least}; {NEXT_ROUND}"
+            )
 
     def _adopt(self, entry: Entry, one: ServerSubmission) -> bool:
         """

@@ -190,7 +190,7 @@ def _range(values: Floats) -> Finding:
 
 def _exposure(values: Floats | None, features: npt.NDArray[np.int8], limit: float) -> Finding:
     largest = float(np.abs(exposures(values, features)).max(initial=0.0)) if values is not None else float("nan")
-    remedy = "neutralize more or raise BOT_MAX_EXPOSURE"
+    remedy = "neutralize more in the recipe, let BOT_FALLBACK name another one, or raise BOT_MAX_EXPOSURE"
     return Finding(
         gate="exposure",
         ok=largest <= limit,

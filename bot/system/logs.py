@@ -64,7 +64,9 @@ def configure(
     )
     handler = logging.StreamHandler(_StandardError())
     handler.setFormatter(_LibraryFormatter(console=console))
-    logging.basicConfig(level=level if level < logging.INFO else logging.WARNING, handlers=[handler], force=True)
+    logging.basicConfig(
+        level=level if level < logging.INFO else max(level, logging.WARNING), handlers=[handler], force=True
+    )
     # It warns at every tick while a job is still running, and a training takes hours.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     sys.excepthook = _write_traceback

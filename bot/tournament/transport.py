@@ -289,6 +289,6 @@ def _redirected(method: str, url: str, response: requests.Response, *, with_key:
 
 
 def _place(url: str) -> str:
-    """Return host and path of a URL, without its query, which may hold a signature."""
+    """Return host, port and path of a URL, without its query, which may hold a signature."""
     parts = urlsplit(url)
-    return f"{parts.hostname}{parts.path}"
+    return f"{parts.hostname}{'' if parts.port is None else f':{parts.port}'}{parts.path}"

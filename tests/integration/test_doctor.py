@@ -16,12 +16,13 @@ import pytest
 
 from bot.doctor import _local, _numerai, _setup
 from bot.doctor import examination as doctor
-from bot.doctor.checks import exit_code, worst_first
+from bot.doctor.checks import exit_code, ok, summary, warning, worst_first
 from bot.doctor.repairs import repair
 from bot.members import registry
 from bot.packing.keys import make_key
 from bot.record.failures import KINDS, Failure
 from bot.record.ledger import Ledger
+from bot.record.outbox import Outbox
 from bot.record.running import WorkState, keep_progress
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.faults import Fault
@@ -249,6 +250,8 @@ FAULTS = {
         lambda p: in_file(p, 'alert_urls = "slakc://x"'), "alerts", "no apprise URL", "in alert_urls in bot.toml", 0
     ),
     "alerts with a comma": (lambda p: p.set(BOT_ALERT_URLS="slakc://x,json://a"), "alerts", "separated by spaces", "BOT_ALERT", 0),
+    "hook absent": (lambda p: in_file(p, 'on_missed = "/no/such/hook"'), "hooks", "/no/such/hook", "on_missed in /", 0),
+    "hook not executable": (lambda p: p.set(BOT_ON_CONFIRMED="/etc/passwd 1"), "hooks", "cannot be run", "BOT_ON_CONFIRMED", 0),
     "ping is no address": (lambda p: in_file(p, 'ping_url = "hc-ping"'), "ping", "no address", "ping_url in /", 0),
     "scope missing": (
         lambda p: p.account(scopes=("read_user_info",)), "scopes", "lacks download_submission", "with these scopes", 78
@@ -391,6 +394,24 @@ def test_what_is_safe_is_repaired(patient):
     assert (old.exists(), young.exists()) == (False, True)
     assert (patient.installation.root / "secret").stat().st_mode & 0o777 == 0o600
     assert not [check for check in doctor.examine() if check.name == "key file"]
+
+
+def test_messages_that_wait_are_a_warning(patient):
+    """A service that took no message is named by the command that finds out why."""
+    with closing(Outbox(patient.state / "ledger.sqlite")) as outbox:
+        outbox.register(["dead"])
+        outbox.alert("round", "round 1405 was missed", "see the log", at=datetime.now(UTC))
+    found = [one for one in doctor.examine() if one.name == "alerts" and one.verdict == "warning"]
+
+    assert [(one.what, "bot alert test" in one.fix) for one in found] == [("1 message waits for an address", True)]
+
+
+def test_the_summary_of_a_refused_round_promises_nothing():
+    """Where the newest round is not filled, the last line says so."""
+    refused = warning("round", "round 1405, a: refused: exposure", "")
+
+    assert summary([refused, ok("key", "")]) == "1 warning in 2 results, no failure, but the newest round is not filled"
+    assert summary([warning("port", "", "")]).endswith("no failure: rounds can be submitted")
 
 
 def test_a_missing_state_directory_is_made(patient, tmp_path):

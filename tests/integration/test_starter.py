@@ -95,7 +95,10 @@ def test_refused_file_of_the_starter_is_the_reason_of_its_round(first_day):
         (failure,) = ledger.failures(FIRST_ROUND)
 
     assert str(refused.value).startswith("exposure: ")
-    assert " (recipe 'own' has no champion yet); neutralize more or raise BOT_MAX_EXPOSURE" in str(refused.value)
+    assert (
+        " (recipe 'own' has no champion yet); neutralize more in the recipe, let BOT_FALLBACK name another one, or raise BOT_MAX_EXPOSURE"
+        in str(refused.value)
+    )
     assert (failure.kind, [one.gate for one in failure.gates]) == ("refused", ["exposure"])
     assert failure.settings == ("BOT_MAX_EXPOSURE",)
     assert [one["event"] for one in logs if one["event"].startswith("ladder.")] == ["ladder.trying"]

@@ -59,9 +59,13 @@ def test_a_refused_round_says_why_everywhere(installation):
     assert (row["round"], row["slot"], row["state"]) == (FIRST_ROUND, SLOT, "refused")
     assert row["failure"]["settings"] == ["BOT_MAX_EXPOSURE"]
     assert (
-        "(limit at most 0.0001) what to do neutralize more or raise BOT_MAX_EXPOSURE setting BOT_MAX_EXPOSURE" in shown
+        "(limit at most 0.0001) what to do neutralize more in the recipe, let BOT_FALLBACK name another one, or raise BOT_MAX_EXPOSURE setting BOT_MAX_EXPOSURE"
+        in shown
     )
-    assert "what to do  neutralize more or raise BOT_MAX_EXPOSURE" in whole
+    assert (
+        "what to do  neutralize more in the recipe, let BOT_FALLBACK name another one, or raise BOT_MAX_EXPOSURE"
+        in whole
+    )
     assert (told["gate"], told["limit"], told["setting"]) == ("exposure", "at most 0.0001", "BOT_MAX_EXPOSURE")
     assert told["value"] == row["failure"]["gates"][0]["value"] > 0.0001
 

@@ -146,10 +146,12 @@ def test_a_missed_round_is_reported_once(tmp_path):
     beat.mark("state", "the disk is full")
     beat.beat()
     with closing(Outbox(path)) as outbox:
+        outbox.register(["dead"])
         outbox.alert("round", "round 1405 was missed", "see the log", at=datetime.now(UTC))
     found = bytes(Pages(tmp_path, path).now().body).decode()
 
     assert found.count("round 1405 was missed") == 1
+    assert "not sent to every address yet: 1" in found
     assert "closed without" not in found
     assert "state: the disk is full" in found
     assert "unhealthy" in found

@@ -32,7 +32,9 @@ def show_receipt(receipt: Receipt) -> None:
     for finding in receipt.findings:
         table.add_row(f"gate {finding.gate}", gate_result(finding))
     table.add_row("predictions", f"sha256 {receipt.csv_sha256[:12]}")
-    table.add_row("submission", receipt.submission_id or "none: dry run, set BOT_MODE=live to upload")
+    table.add_row(
+        "submission", receipt.submission_id or "none: a dry run uploads nothing; BOT_MODE=live without --dry-run does"
+    )
     table.add_row("outcome", f"[bold green]{receipt.outcome}[/]" if receipt.submission_id else receipt.outcome)
     table.add_row("seconds", f"{receipt.seconds_used:.1f} used, {receipt.seconds_left:.0f} left until the close")
     if out.is_terminal:

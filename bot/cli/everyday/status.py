@@ -74,6 +74,8 @@ def _overview_lines(content: Content, now: datetime) -> Iterator[str]:
         yield from (f"          {line}" for line in alert["body"].splitlines())
     if content["daemon"]:
         yield f"daemon    {'; '.join(problems_without_alert(content)) or 'unhealthy: see the trouble above'}"
+    if content.get("messages_waiting"):
+        yield f"alerts    not sent to every address yet: {content['messages_waiting']}; `bot alert test` says why"
     yield f"mode      {content['mode']}"
     yield from _moment_lines(content, now)
     if not content["daemon"]:
@@ -85,7 +87,7 @@ def _overview_lines(content: Content, now: datetime) -> Iterator[str]:
         yield f"running   {work['name']}: {work['line']}"
     for job in content["chores"]:
         runs = any(work["name"] == job["name"] for work in content["progress"])
-        outcome = job["outcome"] or ("running" if runs else "running, or cut off")
+        outcome = job["outcome"] or ("running" if runs or not content["daemon"] else "running, or cut off")
         yield f"job       {job['name']}: {outcome}, since {local(job['finished_at'] or job['started_at'])}"
     yield from _row_lines(content["rounds"])
     if not content["rounds"]:
