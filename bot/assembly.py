@@ -56,7 +56,7 @@ def find_artifact(settings: Settings, identity: str | None) -> str:
 
     Raises:
         NoChampion: Nothing has been promoted yet.
-        ArtifactInvalid: *identity* is not the beginning of exactly one id.
+        BadConfig: *identity* is not the beginning of exactly one id.
     """
     store = open_artifacts(settings)
     return store.find(identity) if identity else store.champions(recipes_in_use(settings)[0])[0]

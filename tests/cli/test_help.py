@@ -12,7 +12,7 @@ from bot.cli import completion
 from bot.cli._examples import EXAMPLES
 from bot.cli._groups import PANELS
 from bot.cli.app import app
-from bot.errors import ArtifactInvalid
+from bot.errors import BadConfig
 from bot.record.ledger import Ledger
 from bot.serving.artifacts import ArtifactStore
 from bot.training.recipes import RECIPES
@@ -118,9 +118,9 @@ def test_the_beginning_of_an_id_is_enough(tmp_path):
 
     assert store.find(first) == first
     assert store.find(first[: len(common) + 1]) == first
-    with pytest.raises(ArtifactInvalid, match=f"^2 artifacts begin with {common}: .*{first}.*; write more of the id$"):
+    with pytest.raises(BadConfig, match=f"^2 artifacts begin with {common}: .*{first}.*; write more of the id$"):
         store.find(common)
-    with pytest.raises(ArtifactInvalid, match="artifact 1999 is not in"):
+    with pytest.raises(BadConfig, match="artifact 1999 is not in"):
         store.find("1999")
-    with pytest.raises(ArtifactInvalid, match="is not the id of an artifact"):
+    with pytest.raises(BadConfig, match="is not the id of an artifact"):
         store.find("../etc")
