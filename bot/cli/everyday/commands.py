@@ -252,7 +252,9 @@ def sandbox(
 ) -> None:
     """Serve a stand-in tournament for the bot and for numerapi."""
     with needs_packages("serve the sandbox", extra="sandbox"):
-        from bot.sandbox.demo import serve
+        from bot.sandbox.demo import serve, show_key
+
+    show_key()
 
     def announce(about: dict[str, Any]) -> None:
         lines = [f"tournament at {about['url']}, record at {about['record']}"]
