@@ -339,9 +339,7 @@ class ArtifactStore:
             return beginning
         found = [identity for identity in self.identities() if identity.startswith(beginning)]
         if len(found) > 1:
-            raise BadConfig(
-                f"{len(found)} artifacts begin with {beginning}: {', '.join(found)}; write more of the id"
-            )
+            raise BadConfig(f"{len(found)} artifacts begin with {beginning}: {', '.join(found)}; write more of the id")
         if not found:
             raise BadConfig(f"artifact {beginning} is not in {self.root}; `bot verify` lists them")
         return found[0]

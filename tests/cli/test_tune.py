@@ -10,7 +10,9 @@ from bot.research.trial_worker import BASE
 from bot.training.recipes import DEMO
 
 
-@pytest.mark.parametrize(("value", "advice"), [(0.1, "there is nothing to retrain"), (0.3, "`bot retrain --recipe tuned`")])
+@pytest.mark.parametrize(
+    ("value", "advice"), [(0.1, "there is nothing to retrain"), (0.3, "`bot retrain --recipe tuned`")]
+)
 def test_a_base_that_nothing_beats_is_not_to_be_retrained(tmp_path, monkeypatch, capsys, value, advice):
     """Only a trial that is better than the base is worth a training."""
     monkeypatch.chdir(tmp_path)
