@@ -52,14 +52,17 @@ def open_artifacts(settings: Settings) -> ArtifactStore:
 
 def find_artifact(settings: Settings, identity: str | None) -> str:
     """
-    Return the id that *identity* begins, or the champion of the first recipe in use where it is ``None``.
+    Return the id that *identity* begins; where it is ``None``, the champion of the first recipe in use that has one.
 
     Raises:
         NoChampion: Nothing has been promoted yet.
-        ArtifactInvalid: *identity* is not the beginning of exactly one id.
+        BadConfig: *identity* is not the beginning of exactly one id.
     """
     store = open_artifacts(settings)
-    return store.find(identity) if identity else store.champions(recipes_in_use(settings)[0])[0]
+    if identity:
+        return store.find(identity)
+    recipes = recipes_in_use(settings)
+    return store.champions(next(filter(store.has_champion, recipes), recipes[0]))[0]
 
 
 def open_submitter(settings: Settings, client: "NumeraiClient", ledger: Ledger) -> "Submitter":

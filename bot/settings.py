@@ -319,7 +319,7 @@ class Settings(BaseSettings):
             tables = TypeAdapter(dict[str, _AccountTable]).validate_python(value)
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
-            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {_in_words(first)}") from None
         for table in tables.values():
             cls._know_recipes(table.slots)
         return tuple(table.account(name) for name, table in tables.items())
@@ -556,14 +556,42 @@ def interval_s(text: str) -> float | None:
     return float(int(text[:-1]) * unit)
 
 
+_LIMITS = {
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "greater than"),
+}
+"""Key of the limit, and words, by the kind of pydantic's error about a number that is out of range."""
+
+_WANTED = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "string": "text in quotes",
+    "dict": "a table",
+    "path": "a path",
+}
+"""What a value of a wrong type must be, by the beginning of the kind of pydantic's error."""
+
+
 def _reason(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails is a TypedDict without our keys
-    message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] != "literal_error":
-        return ": ".join((*map(str, item["loc"][1:]), message))
+        return ": ".join((*map(str, item["loc"][1:]), _in_words(item)))
     # A setting of a few values is no secret; a value pasted into it by mistake is compared, and not repeated.
     allowed = get_args(Settings.model_fields[item["loc"][0]].annotation)
     near = suggestion_or_all(str(item["input"]).lower(), allowed)
     return f"must be {' or '.join(allowed)}{near if 'mean' in near else ''}"
+
+
+def _in_words(item: Any) -> str:  # noqa: ANN401 - as above
+    """Return what is wrong with a value; pydantic's message where it is a rare one."""
+    kind = str(item["type"])
+    if kind in _LIMITS:
+        key, words = _LIMITS[kind]
+        return f"must be {words} {item['ctx'][key]:g}"
+    wanted = _WANTED.get(kind.partition("_")[0]) if kind.endswith(("_type", "_parsing", "_from_float")) else None
+    return f"must be {wanted}" if wanted else str(item["msg"]).removeprefix("Value error, ")
 
 
 def reference() -> str:

@@ -436,6 +436,30 @@ def test_a_malformed_public_key_is_refused(monkeypatch, value):
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("max_exposure = 2", "max_exposure in bot.toml: must be at most 1"),
+        ("max_exposure = 0", "must be greater than 0"),
+        ('max_exposure = "much"', "must be a number"),
+        ("min_drift = 1", "must be less than 1"),
+        ("http_port = -1", "must be at least 0"),
+        ("min_rows = 1.5", "must be a whole number"),
+        ('starter = "maybe"', "must be true or false"),
+        ("slots = 5", "must be a table"),
+        ("[slots]\na = 5", "a: must be text in quotes"),
+    ],
+)
+def test_a_refused_value_is_explained_in_plain_words(tmp_path, line, reason):
+    """The line says what the value must be, in words of no library."""
+    (tmp_path / "bot.toml").write_text(f"{line}\n")
+
+    with pytest.raises(BadConfig) as refused:
+        load_settings()
+
+    assert str(refused.value).endswith(reason)
+
+
 def test_the_password_of_the_storage_is_a_secret(monkeypatch):
     """Of the storage's URL, only the credentials are hidden."""
     monkeypatch.setenv("BOT_ARTIFACTS_URL", "sftp://trainer:CANARYSTORAGE@host/packs")

@@ -67,7 +67,8 @@ def show(answer: Answer, *, as_json: bool) -> None:
         typer.echo("\n".join(answer.lines))
     if not answer.errors:
         return
-    worst = min(answer.errors, key=lambda error: WORST_FIRST.index(error.exit_code))
+    # Of equal ones the last, so that errors stand in the order of the parts.
+    worst = min(reversed(answer.errors), key=lambda error: WORST_FIRST.index(error.exit_code))
     for other in answer.errors:
         if as_json or other is not worst:
             typer.echo(f"error: {other}", err=True)

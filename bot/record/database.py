@@ -345,7 +345,10 @@ class Database:
         with self._transaction():  # of two processes that open a new file, one waits for the other
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > len(_MIGRATIONS):
-                raise BadConfig(f"the ledger {path} was written by a newer bot (schema {version}); upgrade the bot")
+                raise BadConfig(
+                    f"the ledger {path} was written by a newer bot (schema {version}); upgrade the bot, or restore the"
+                    " backup that was made before the upgrade"
+                )
             for script in _MIGRATIONS[version:]:
                 for statement in filter(str.strip, script.split(";")):
                     self._db.execute(statement)

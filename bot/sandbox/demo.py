@@ -22,7 +22,9 @@ from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT, demo_account
 from bot.sandbox.world.generate import World, generate
 from bot.sandbox.world.schema import SIZES
+from bot.system import redaction
 from bot.system.child_environment import ISOLATED, child_environment
+from bot.system.configuration.secret_files import secrets_of_environment
 
 OPENED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 """Opening of the demo's round in sandbox time: a Tuesday noon."""
@@ -143,6 +145,12 @@ def serve(
             settings["BOT_SLOTS"] = ",".join(f"{name}={settings['BOT_RECIPE']}" for name in names)
         announce({"url": sandbox.url, "record": f"{sandbox.url}sandbox/record", "settings": settings})
         stop.wait()
+
+
+def show_key() -> None:
+    """Let the sandbox's key, which is public, be printed also where the environment holds it; other secrets stay hidden."""
+    redaction.forget()
+    redaction.hide({*secrets_of_environment()} - {DEMO_ACCOUNT.public_id, DEMO_ACCOUNT.secret_key})
 
 
 def _source(datasets: Path | None, world: Path, size: str) -> Path | World:

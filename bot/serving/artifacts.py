@@ -44,6 +44,7 @@ LOCK_S = 60
 """Longest wait for another process that changes a pointer, in seconds; it deletes old artifacts meanwhile."""
 
 _ID = re.compile(r"[0-9][0-9A-Za-z-]{0,63}")
+_NO_ID = "{!r} is not the id of an artifact; `bot verify` lists them"
 _OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors that no other artifact would be spared."""
 
@@ -322,7 +323,7 @@ class ArtifactStore:
             ArtifactInvalid: The id is not the name of a folder, so it could lead out of the store.
         """
         if not _ID.fullmatch(identity):
-            raise ArtifactInvalid(f"{shown(identity)!r} is not the id of an artifact; `bot verify` lists them")
+            raise ArtifactInvalid(_NO_ID.format(shown(identity)))
         return self.root / identity
 
     def find(self, beginning: str) -> str:
@@ -330,17 +331,17 @@ class ArtifactStore:
         Return the id of the artifact whose id is *beginning*, or begins with it.
 
         Raises:
-            ArtifactInvalid: *beginning* is no part of an id, or no artifact or several begin with it.
+            BadConfig: *beginning* is no part of an id, or no artifact or several begin with it.
         """
+        if not _ID.fullmatch(beginning):
+            raise BadConfig(_NO_ID.format(shown(beginning)))
         if self.folder(beginning).is_dir():
             return beginning
         found = [identity for identity in self.identities() if identity.startswith(beginning)]
         if len(found) > 1:
-            raise ArtifactInvalid(
-                f"{len(found)} artifacts begin with {beginning}: {', '.join(found)}; write more of the id"
-            )
+            raise BadConfig(f"{len(found)} artifacts begin with {beginning}: {', '.join(found)}; write more of the id")
         if not found:
-            raise ArtifactInvalid(f"artifact {beginning} is not in {self.root}; `bot verify` lists them")
+            raise BadConfig(f"artifact {beginning} is not in {self.root}; `bot verify` lists them")
         return found[0]
 
     def _pointer(self, recipe: str) -> Path:

@@ -7,14 +7,15 @@ import sys
 import pytest
 import typer
 
-from bot import __version__
+from bot import __version__, assembly
 from bot.cli import completion
 from bot.cli._examples import EXAMPLES
 from bot.cli._groups import PANELS
 from bot.cli.app import app
-from bot.errors import ArtifactInvalid
+from bot.errors import BadConfig, NoChampion
 from bot.record.ledger import Ledger
 from bot.serving.artifacts import ArtifactStore
+from bot.settings import load_settings
 from bot.training.recipes import RECIPES
 from tests.daemon.fakes import OPENED, confirm
 from tests.serving.manifests import manifest
@@ -118,9 +119,21 @@ def test_the_beginning_of_an_id_is_enough(tmp_path):
 
     assert store.find(first) == first
     assert store.find(first[: len(common) + 1]) == first
-    with pytest.raises(ArtifactInvalid, match=f"^2 artifacts begin with {common}: .*{first}.*; write more of the id$"):
+    with pytest.raises(BadConfig, match=f"^2 artifacts begin with {common}: .*{first}.*; write more of the id$"):
         store.find(common)
-    with pytest.raises(ArtifactInvalid, match="artifact 1999 is not in"):
+    with pytest.raises(BadConfig, match="artifact 1999 is not in"):
         store.find("1999")
-    with pytest.raises(ArtifactInvalid, match="is not the id of an artifact"):
+    with pytest.raises(BadConfig, match="is not the id of an artifact"):
         store.find("../etc")
+
+
+def test_without_an_id_the_first_recipe_in_use_with_a_champion_is_meant(tmp_path):
+    """A recipe that is not trained yet hides no champion of another slot; without any, the first recipe is named."""
+    settings = load_settings(state_dir=tmp_path, slots={"a": "standard", "b": "demo"})
+    store = ArtifactStore(tmp_path / "artifacts")
+    with pytest.raises(NoChampion, match="'standard'"):
+        assembly.find_artifact(settings, None)
+    identity = store.write(files={"gbm.txt": b"a"}, manifest=manifest("demo"), at=OPENED).id
+    store.promote("demo", identity)
+
+    assert assembly.find_artifact(settings, None) == identity

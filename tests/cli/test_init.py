@@ -7,8 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from bot.cli.main import app
+from bot.cli.setup._keys import about_typed
 from bot.errors import BadConfig
+from bot.serving.artifacts import ArtifactStore
 from bot.settings import load_settings
+from bot.tournament._answers import error_of
 from bot.training.planning.machine_times import MachineTimes
 
 
@@ -29,6 +32,8 @@ def test_pressing_return_gives_a_dry_run():
     assert result.exit_code == 0, result.output
     assert "nothing is uploaded" in result.output
     assert "secrets/NUMERAI_SECRET_KEY" in result.output
+    assert "the small recipe `starter` is trained" in result.output
+    assert "planning the first day" in result.stderr
     assert "retrain of standard: " in result.output
     assert (load_settings().mode, load_settings().feature_set) == ("dry-run", "medium")
 
@@ -45,10 +50,11 @@ def test_answers_become_settings():
 
 @pytest.mark.parametrize("slots", ["first", "first=", "=demo", "first=best"])
 def test_a_wrong_answer_leaves_no_file(tmp_path, slots):
-    """An answer that the settings refuse is an error, and no file is left."""
+    """An answer that the settings refuse is an error that names the option, and no file is left."""
     result = run("--slots", slots, "--feature-set", "small", "--dry-run")
 
     assert isinstance(result.exception, BadConfig)
+    assert str(result.exception).startswith("--slots")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,3 +101,29 @@ def test_a_key_of_the_replaced_file_is_not_lost(tmp_path, monkeypatch):
     assert "SECRET" not in (tmp_path / "bot.toml").read_text()
     assert load_settings().secrets == ("ID", "SECRET")
     assert (tmp_path / "secrets" / "NUMERAI_SECRET_KEY").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_starter_is_not_announced_where_a_champion_fills_the_slots(monkeypatch):
+    """Beside a state directory with a champion, only the retrain is announced."""
+    monkeypatch.setattr(ArtifactStore, "has_champion", lambda *_: True)
+
+    result = run("--slots", "", "--feature-set", "small", "--dry-run")
+
+    assert "retrain of standard: " in result.output
+    assert "recipe `starter`" not in result.output
+
+
+def test_a_question_of_yes_or_no_says_what_it_takes():
+    """Another answer is refused with the two that count, and asked for again."""
+    result = run("--slots", "", "--feature-set", "small", answers="\n\nhugee\nyes\n")
+
+    assert result.exit_code == 0, result.output
+    assert result.output.count("answer y or n") == 1
+    assert load_settings().mode == "live"
+
+
+def test_a_key_that_is_refused_at_the_prompt_is_the_one_that_was_typed():
+    """No variable is named, since none was set."""
+    refused = error_of({"errors": [{"message": "Your session is invalid"}]})
+
+    assert about_typed(refused) == "Numerai refuses the API key that was typed (Your session is invalid)"

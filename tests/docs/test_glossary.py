@@ -19,7 +19,7 @@ PLAIN = {
         " note option output page part parts question range report result side stage state topic value work"
     ),
     "verbs": (
-        "adds adjusted alone assigned calculated call checked computed cost drawn expected fall filled fixed gain gives happens intended known"
+        "adds adjusted alone assigned calculated call checked computed cost drawn expected fall filled fixed gain gives happens known"
         " measured measures needs ok paid promoted reads refused refuses repeated running seen sent set shown train trained uploaded warning"
     ),
     "a computer": (

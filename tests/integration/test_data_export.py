@@ -44,7 +44,7 @@ def test_a_mistyped_column_is_answered_by_its_neighbour(installation, trained, w
         shutil.copytree(trained / name, installation.state / name)
     done = installation.bot("data", "export", *words)
 
-    assert (done.returncode, done.stderr) == (65, f"error: {reason}\n")
+    assert (done.returncode, done.stderr) == (78, f"error: {reason}\n")
 
 
 @pytest.mark.parametrize(

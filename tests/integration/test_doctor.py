@@ -211,7 +211,7 @@ FAULTS = {
     "malformed version, as variable": (
         lambda p: p.set(BOT_DATA_VERSION="5.3"), "settings", "such as v5.3", "unset BOT_DATA_VERSION", 78
     ),
-    "a number for a text": (lambda p: in_file(p, "[slots]\na = 5"), "settings", "a: Input should be", "[slots] in /", 78),
+    "a number for a text": (lambda p: in_file(p, "[slots]\na = 5"), "settings", "a: must be text in quotes", "[slots] in /", 78),
     "malformed public key": (lambda p: in_file(p, 'trusted_keys = "abc"'), "settings", "44 char", "trusted_keys in /", 78),
     "missing key": (
         lambda p: p.unset("NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY"), "key", "not set", "run `bot init`", 78

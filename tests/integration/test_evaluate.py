@@ -168,10 +168,10 @@ def test_missing_meta_model_has_a_reason_and_live_rows_are_compared(state, ident
 
 
 def test_unknown_artifact_is_refused_in_one_line(state):
-    """An unknown artifact is one line and exit code 65."""
+    """An unknown artifact is one line and exit code 78."""
     result = bot(state, "evaluate", "--artifact", "2020-01-01T000000Z-0000")
 
-    assert result.returncode == 65
+    assert result.returncode == 78
     assert result.stderr.startswith("error: artifact 2020-01-01T000000Z-0000 is not in")
     assert result.stderr.count("\n") == 1
 

@@ -18,7 +18,7 @@ def test_a_forked_command_prints_and_ends_as_a_new_one(installation):
     def told(done):
         return done.args, done.returncode, done.stdout, done.stderr
 
-    assert [one.returncode for one in forked] == [0, 0, 65, 2]
+    assert [one.returncode for one in forked] == [0, 0, 78, 2]
     assert list(map(told, forked)) == list(map(told, new))
 
 

@@ -178,7 +178,7 @@ def test_each_wrong_answer_is_refused_at_once_and_asked_again(measured):
     )
     reasons = (
         "one line of letters and digits", "are swapped", "refuses the API key", "has two halves", "7 is not in the list",
-        f"did you mean {SLOT}?", "did you mean demo?", "did you mean medium?", "is no apprise URL", "invalid input",
+        f"did you mean {SLOT}?", "did you mean demo?", "did you mean medium?", "is no apprise URL", "answer y or n",
     )  # fmt: skip
 
     assert done.code == 0, done.shown
@@ -246,6 +246,7 @@ def test_an_input_that_ends_is_one_line(installation):
 
     assert done.returncode == 78
     assert done.stderr.splitlines()[-1].startswith("error: the input ended at the question ")
+    assert "GetPassWarning" not in done.stderr
     assert not (installation.root / "bot.toml").exists()
 
 

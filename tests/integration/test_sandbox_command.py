@@ -18,6 +18,7 @@ from bot.errors import BadConfig
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
+from bot.sandbox.tournament import DEMO_ACCOUNT
 from bot.sandbox.world.generate import World, generate
 from tests.harness.installation import FIRST_ROUND, OPENED
 from tests.harness.json_types import differences
@@ -59,9 +60,14 @@ def test_whole_world_is_never_overwritten(world_folder):
 
 
 def test_served_tournament_can_be_asked_for_its_record(tmp_path, world_folder):
-    """The printed address answers with the open round, and SIGTERM ends the server with exit code 0."""
+    """
+    The printed address answers with the open round, and SIGTERM ends the server with exit code 0.
+
+    Its key is printed also where the environment holds it already: stars would be copied as a key.
+    """
     command = [sys.executable, "-m", "bot", "sandbox", "--world", str(world_folder), "--port", "0", "--json"]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    key = {"NUMERAI_PUBLIC_ID": DEMO_ACCOUNT.public_id, "NUMERAI_SECRET_KEY": DEMO_ACCOUNT.secret_key}
+    environment = {**os.environ, **key, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment) as server:
         lines = "".join(iter(server.stdout.readline, "}\n"))
         announced = json.loads(f"{lines}}}")
@@ -69,6 +75,7 @@ def test_served_tournament_can_be_asked_for_its_record(tmp_path, world_folder):
         server.send_signal(signal.SIGTERM)
         status = server.wait(timeout=60)
 
+    assert key.items() <= announced["settings"].items()
     assert list(differences(announced, ANSWERS["sandbox"])) == []
     assert (record["open_round"] >= FIRST_ROUND, record["submissions"], status) == (True, [], 0)
 

@@ -101,6 +101,15 @@ def test_a_crash_of_one_slot_leaves_the_others(submit, sandbox, monkeypatch, cap
     assert filled(sandbox) == ["second", "third"]
 
 
+def test_failures_name_their_slots_in_their_order(submit, monkeypatch, capsys):
+    """Two slots that the same gate refuses are told apart; the last one's error is the command's."""
+    failing(monkeypatch, first=GateFailed("exposure: 0.5"), third=GateFailed("slot third: exposure: 0.5"))
+    error = submit()
+
+    assert "error: slot first: exposure: 0.5" in capsys.readouterr().err
+    assert str(error) == "slot third: exposure: 0.5"
+
+
 @pytest.mark.parametrize(
     ("errors", "code"),
     [

@@ -114,7 +114,7 @@ def test_newer_ledger_is_refused(tmp_path):
     database.execute("PRAGMA user_version = 99")
     database.close()
 
-    with pytest.raises(BadConfig, match="newer bot"):
+    with pytest.raises(BadConfig, match=r"newer bot .*; upgrade the bot, or restore the backup"):
         Ledger(tmp_path / "ledger.sqlite")
 
 

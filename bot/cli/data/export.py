@@ -38,9 +38,8 @@ def export_store(
         data_version: Data version; ``None`` takes that of the first recipe in use.
 
     Raises:
-        BadConfig: The format is unknown, or the folder holds something else.
+        BadConfig: The format is unknown, the data lack a feature set or a target, or the folder holds something else.
         OperatorNeeded: There is no era store.
-        SchemaMismatch: The data lack a feature set or a target.
     """
     chosen = next((one for one in FORMATS if one == file_format), None)
     if chosen is None:
@@ -53,12 +52,16 @@ def export_store(
         raise OperatorNeeded(f"no era store of {version} in {settings.state_dir}; run `bot sync` first")
     store = EraStore.open(place)
     feature_set = features or settings.feature_set
-    names = FeatureMetadata.read(settings.state_dir / "data" / version / "features.json").members(feature_set)
+    metadata = FeatureMetadata.read(settings.state_dir / "data" / version / "features.json")
+    try:
+        names = metadata.members(feature_set)
+    except SchemaMismatch as error:  # nothing is uploaded here
+        raise BadConfig(str(error)) from None
     wanted = tuple(dict.fromkeys(filter(None, targets.split(",")))) if targets else store.manifest.targets
     for target in wanted:
         if target not in store.manifest.targets:
             hint = suggestion_or_all(target, store.manifest.targets)
-            raise SchemaMismatch(f"target {target!r} is not in this data version{hint}")
+            raise BadConfig(f"target {target!r} is not in this data version{hint}")
     columns = store.select(names, wanted)
     plan = Export(columns=columns, positions=every_nth(store, every), file_format=chosen)
     folder = output or settings.state_dir / "exports" / f"{version}-{feature_set}-every-{every}-{chosen}"

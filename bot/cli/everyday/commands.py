@@ -88,6 +88,9 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Submit the open round and confirm it, or report why not."""
+    if round_ != "latest" and not (round_.isascii() and round_.isdigit()):
+        raise typer.BadParameter(f"{round_!r} is neither latest nor a number", param_hint="--round")
+
     from bot.cli.everyday.submit import submit_round
 
     submit_round(round_, slot=slot, account=account or None, dry_run=dry_run, force=force, as_json=as_json)
@@ -249,7 +252,9 @@ def sandbox(
 ) -> None:
     """Serve a stand-in tournament for the bot and for numerapi."""
     with needs_packages("serve the sandbox", extra="sandbox"):
-        from bot.sandbox.demo import serve
+        from bot.sandbox.demo import serve, show_key
+
+    show_key()
 
     def announce(about: dict[str, Any]) -> None:
         lines = [f"tournament at {about['url']}, record at {about['record']}"]

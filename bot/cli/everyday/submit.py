@@ -67,7 +67,7 @@ def submit_round(
             if wanted not in ("latest", str(current.number)):
                 raise RoundNotOpen(f"round {wanted} is not open; the open round is {current.number}")
             for one in submitter.in_turn(current, slots):
-                with _isolated(one, failed, ledger, current):
+                with _isolated(one, failed, ledger, current, among=len(slots)):
                     made.append(submitter.submit(current, one, force=force))
                     if not as_json:
                         show_receipt(made[-1])
@@ -149,11 +149,19 @@ def _end_common_failure(settings: Settings, ledger: Ledger, current: Round) -> N
 
 
 @contextmanager
-def _isolated(slot: Slot, failed: list[BotError], ledger: Ledger, current: Round | RoundNotOpen) -> Iterator[None]:
-    """Note the failure of one slot in *failed*, whatever it is: the other slots of the account are filled all the same."""
+def _isolated(
+    slot: Slot, failed: list[BotError], ledger: Ledger, current: Round | RoundNotOpen, *, among: int
+) -> Iterator[None]:
+    """
+    Note the failure of one slot in *failed*, whatever it is: the other slots of the account are filled all the same.
+
+    Among several slots, the message names its slot.
+    """
     try:
         yield
     except BotError as error:  # the submitter has recorded it
+        if among > 1 and f"slot {slot.name}" not in str(error):
+            error.args = (f"slot {slot.name}: {error}", *error.args[1:])
         failed.append(error)
     except Exception as error:
         log.exception("slot.crashed", slot=slot.name)
@@ -190,6 +198,6 @@ def _hand_in_late(
     number = int(wanted) if re.fullmatch(r"[0-9]{1,9}", wanted) else None
     late: list[Entry] = []
     for slot in slots:
-        with _isolated(slot, failed, submitter.ledger, current):
+        with _isolated(slot, failed, submitter.ledger, current, among=len(slots)):
             late += submitter.queue((slot,), number)
     return late

@@ -133,7 +133,7 @@ def pack(
     artifact: Annotated[
         str | None,
         typer.Argument(
-            help="Id of an artifact, or its beginning; default: the champion of the first recipe in use.",
+            help="Id of an artifact, or its beginning; default: the champion of the first recipe in use that has one.",
             autocompletion=completion.artifacts,
         ),
     ] = None,
@@ -235,7 +235,7 @@ def numerai_model(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Recipe of the champion; default: the recipe of the settings.", autocompletion=completion.recipes
+            help="Recipe of the champion; default: the first in use that has one.", autocompletion=completion.recipes
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The pickle; default: exports/<artifact>.pkl.")] = None,

@@ -41,7 +41,7 @@ def export_pickle(
     Args:
         slot: Model of the account that the pickle is meant for; refused where the bot submits to it.
         artifact: Id of the artifact; by default the champion of *recipe*.
-        recipe: Name of the recipe; by default the first in use.
+        recipe: Name of the recipe; by default the first in use that has a champion.
         output: Path of the pickle; by default ``exports/<artifact>.pkl`` in the state directory.
         check: Run the pickle under Numerai's limits and compare its ranks with the bot's.
         python: Interpreter to check with; by default one in a fresh environment with Numerai's packages.
@@ -85,9 +85,9 @@ def export_pickle(
 
 def _chosen(settings: Settings, artifact: str | None, recipe: str | None) -> Artifact:
     store = assembly.open_artifacts(settings)
-    if artifact:
-        return store.open(store.find(artifact))
-    return store.open(store.champions(recipe or assembly.recipes_in_use(settings)[0])[0])
+    if recipe and not artifact:
+        return store.open(store.champions(recipe)[0])
+    return store.open(assembly.find_artifact(settings, artifact))
 
 
 def _upload(

@@ -42,7 +42,7 @@ def pack_artifact(artifact: str | None, *, output: Path | None, key: Path | None
     Write the pack of an artifact, publish it if asked to, and return where it is.
 
     Args:
-        artifact: Id of the artifact; by default the champion of the first recipe in use.
+        artifact: Id of the artifact; by default the champion of the first recipe in use that has one.
         output: File to write; by default ``packs/<artifact>.pack`` in the state directory.
         key: File of the signing key; by default that of the settings.
         publish: Whether to publish it at BOT_ARTIFACTS_URL.

@@ -15,7 +15,7 @@ from bot.cli.research._experiment import find_plan, make_experiment
 from bot.errors import BadConfig
 from bot.reporting.chart_axes import format_number
 from bot.research.search_space import SearchSpace
-from bot.research.trial_worker import Worker, open_study
+from bot.research.trial_worker import BASE, Worker, open_study
 from bot.research.tune import Tuning
 from bot.settings import load_settings
 from bot.system import logs
@@ -142,7 +142,10 @@ def _write_winner(file: _RecipeFile, tuning: Tuning, study: optuna.Study) -> dic
     file.write(winner, result)
     typer.echo(f"best: {result} by {tuning.references}")
     typer.echo(f"{tuning.verdict(study)}; pay is the plain mean, a trial's worth takes the spread of its folds off")
-    typer.echo(f"wrote {file.path}; `bot retrain --recipe {file.name}` trains it, and the gate decides")
+    if BASE in study.best_trial.user_attrs:
+        typer.echo(f"there is nothing to retrain: {file.path} has the values of that recipe")
+    else:
+        typer.echo(f"wrote {file.path}; `bot retrain --recipe {file.name}` trains it, and the gate decides")
     return {
         "recipe": file.name,
         "file": file.path,

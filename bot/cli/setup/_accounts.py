@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import typer
 
 from bot.cli.setup._keys import GivenKey, ask_new_key
-from bot.cli.setup._questions import ask, choose, several
+from bot.cli.setup._questions import ask, choose, confirm, several
 from bot.errors import BadConfig
 from bot.settings import Settings
 from bot.system.configuration.secret_files import OWN_FOLDER
@@ -67,7 +67,7 @@ def ask_accounts(
         unchecked: Gets a line for everything that could not be tested.
     """
     accounts: list[NamedAccount] = []
-    while typer.confirm("Another account?", default=False):
+    while confirm("Another account?"):
         if not accounts:
             name = _ask_name("Name of the account above", accounts)
             accounts.append(NamedAccount(name=name, given=given, slots={one: slots[one] for one in slots if one}))

@@ -121,7 +121,7 @@ def ask_new_key(settings: Settings, unchecked: list[str], known: Mapping[str, st
             typer.echo("  The key could not be tested." if models is None else "  The key is right.")
             return GivenKey(key=key, is_new=True, models=models)
         except BotError as error:
-            typer.echo(f"  {error}; enter both halves again")
+            typer.echo(f"  {about_typed(error)}; enter both halves again")
 
 
 def write_key(given: GivenKey, public_id: str, secret_key: str) -> None:
@@ -161,6 +161,12 @@ def _models(settings: Settings, key: ApiKey, unchecked: list[str]) -> tuple[str,
     if absent:
         raise BadCredentials(f"the key lacks the scopes {', '.join(absent)}; create another on numer.ai/account")
     return models
+
+
+def about_typed(error: BotError) -> str:
+    """Return a refusal of a key that was typed: without the variables to check, which hold none."""
+    refusal, _, variables_to_check = str(error).partition("; check NUMERAI_PUBLIC_ID ")
+    return refusal.replace("the API key", "the API key that was typed") if variables_to_check else refusal
 
 
 def _client(settings: Settings, key: ApiKey) -> NumeraiClient:

@@ -28,7 +28,10 @@ def ask(question: str, check: Callable[[str], T], *, default: str | None = None,
     while True:
         try:
             answer = typer.prompt(
-                question, default=default, hide_input=hidden, show_default=bool(default) and not hidden
+                question,
+                default=default,
+                hide_input=hidden and sys.stdin.isatty(),  # a pipe shows nothing, and Python warns of it
+                show_default=bool(default) and not hidden,
             )
         except typer.Abort:
             if sys.stdin.isatty():
@@ -41,6 +44,17 @@ def ask(question: str, check: Callable[[str], T], *, default: str | None = None,
             return check(str(answer).strip())
         except BadConfig as error:
             typer.echo(f"  {error}")
+
+
+def confirm(question: str) -> bool:
+    """Return the answer to a question of yes or no; an empty line is no."""
+
+    def yes_or_no(answer: str) -> bool:
+        if answer.lower() not in ("", "y", "yes", "n", "no"):
+            raise BadConfig("answer y or n")
+        return answer.lower() in ("y", "yes")
+
+    return ask(f"{question} [y/N]", yes_or_no, default="")
 
 
 def choose(title: str, options: Sequence[tuple[str, str]]) -> Callable[[str], str]:

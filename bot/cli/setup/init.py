@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import typer
 
+from bot.assembly import unfilled
 from bot.cli.answer import Answer
 from bot.cli.setup._accounts import NamedAccount, ask_accounts, ask_slots, slot_lines
 from bot.cli.setup._keys import ask_key, set_key, write_key, write_secret
-from bot.cli.setup._questions import ask, choose
+from bot.cli.setup._questions import ask, choose, confirm
 from bot.doctor.examination import open_quick_client
 from bot.errors import BadConfig, suggestion_or_all
 from bot.features.feature_sets import SIZES, known_sets
@@ -20,6 +21,7 @@ from bot.system.configuration.secret_files import OWN_FOLDER, secret_path
 from bot.system.configuration.setting_sources import CONFIG_FILE, file_settings, variables
 from bot.system.files import publish
 from bot.tournament.retries import one_try
+from bot.training import recipe_file
 from bot.training.training_memory import FEATURES, available_memory
 
 HEAD = f"""# Settings of the bot, written by `bot init`; docs/reference/settings.md describes every one. API keys and addresses of alerts
@@ -79,7 +81,7 @@ def write_settings(*, slots: str | None, feature_set: str | None, live: bool | N
     wanted_set = _ask_feature_set() if feature_set is None else _known_set(feature_set)
     if asks:
         alerts = _ask_alerts()
-    uploads = typer.confirm("Upload for real?", default=False) if live is None else live
+    uploads = confirm("Upload for real?") if live is None else live
     answers = Answers(slots=chosen, recipe=only, feature_set=wanted_set, live=uploads, accounts=accounts)
     _write(answers.to_toml())
     for account in accounts:
@@ -104,8 +106,13 @@ def _parsed(slots: str, models: tuple[str, ...] | None, unchecked: list[str]) ->
     """Return the slots of an option ``name=recipe,name=recipe``; *models* are the account's, ``None`` where not known."""
     pairs = [piece.strip().partition("=") for piece in slots.split(",") if piece.strip()]
     if any(not name.strip() or not recipe.strip() for name, _, recipe in pairs):
-        raise BadConfig(f"models {slots!r} must read name=recipe,name=recipe")
+        raise BadConfig(f"--slots {slots!r} must read name=recipe,name=recipe")
     chosen = {name.strip(): recipe.strip() for name, _, recipe in pairs}
+    for recipe in chosen.values():
+        try:
+            recipe_file.find(recipe)
+        except BadConfig as error:
+            raise BadConfig(f"--slots: {error}") from None
     if models is not None:
         for name in chosen:
             if name not in models:
@@ -146,9 +153,7 @@ def _ask_alerts() -> str:
         refused = [place for place, address in enumerate(addresses.split(), start=1) if not _sent(address)]
         if addresses and not refused:
             typer.echo("  The test message was sent.")
-        if not refused or typer.confirm(
-            f"  Address {', '.join(map(str, refused))} did not take the test message. Keep it?", default=False
-        ):
+        if not refused or confirm(f"  Address {', '.join(map(str, refused))} did not take the test message. Keep it?"):
             return addresses
 
 
@@ -195,7 +200,7 @@ def _finish(answers: Answers, unchecked: list[str], *, secrets: bool) -> Answer:
         lines.append("Next: bot doctor")
     else:
         lines += [f"  {plan}" for plan in plans]
-        if settings.starter:
+        if settings.starter and unfilled(settings):
             lines.append(
                 "  before it, the small recipe `starter` is trained within minutes and fills rounds until then"
             )
@@ -230,6 +235,7 @@ def _plans(settings: Settings, *, answers: bool) -> list[str] | None:
         from bot.cli.models.plan import retrain_lines  # noqa: PLC0415 - a machine that only submits lacks its libraries
     except ModuleNotFoundError:
         return None
+    typer.echo("planning the first day: sizes, and times of this machine", err=True)
     if not answers:
         return list(retrain_lines(settings, None))
     with one_try():
