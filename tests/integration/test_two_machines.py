@@ -181,7 +181,9 @@ def test_tampered_packs_are_refused_and_stop_no_other(machines, here, capfd):
     unpack_latest(again=False)
     second = capfd.readouterr()
 
-    assert [name for name in names if first.err.count(f"error: {name}")] == names[1:]  # the command ends with the oldest
+    assert [name for name in names if first.err.count(f"error: {name}")] == names[
+        1:
+    ]  # the command ends with the oldest
     assert [f"pack {name}" for name in names] == sorted(opened)
     assert f"trained elsewhere as {sound.stem}" in first.out
     assert champion(here).manifest["origin"]["id"] == sound.stem
