@@ -92,7 +92,7 @@ def without_credentials(url: str) -> str:
 
 
 def forget() -> None:
-    """Remove all secrets of this process, for tests that share one."""
+    """Remove all secrets of this process, for tests that share one, and for the sandbox, whose key is public."""
     _hidden.__init__()  # type: ignore[misc]
 
 
