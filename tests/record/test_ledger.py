@@ -167,19 +167,17 @@ def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
     """If the ledger's folder cannot be made, the error names the file in its place."""
     (tmp_path / "state").write_text("a file")
 
-    with pytest.raises(
-        StateUnwritable, match="state cannot be used now: File exists: a file lies where a folder belongs"
-    ):
+    with pytest.raises(StateForbidden, match="state cannot be used: a file lies where a folder belongs"):
         Ledger(tmp_path / "state" / "ledger.sqlite")
 
 
 def test_state_directory_that_cannot_be_made_is_one_clear_error(tmp_path):
     """If the state directory cannot be made, the temporary error contains its path, and nothing stays locked."""
     (tmp_path / "state").write_text("a file")
-    with pytest.raises(StateUnwritable, match=r"state cannot be used now"), state_lock(tmp_path / "state"):
+    with pytest.raises(StateForbidden, match=r"state cannot be used now"), state_lock(tmp_path / "state"):
         pass
     (tmp_path / "bot.holder").mkdir()
-    with pytest.raises(StateUnwritable), state_lock(tmp_path):
+    with pytest.raises(StateForbidden), state_lock(tmp_path):
         pass
     (tmp_path / "bot.holder").rmdir()
 
