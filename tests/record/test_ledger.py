@@ -172,12 +172,12 @@ def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
 
 
 def test_state_directory_that_cannot_be_made_is_one_clear_error(tmp_path):
-    """If the state directory cannot be made, the temporary error contains its path, and nothing stays locked."""
+    """If the state directory cannot be made, the error contains its path, and nothing stays locked."""
     (tmp_path / "state").write_text("a file")
-    with pytest.raises(StateForbidden, match=r"state cannot be used now"), state_lock(tmp_path / "state"):
+    with pytest.raises(StateForbidden, match=r"state cannot be used"), state_lock(tmp_path / "state"):
         pass
     (tmp_path / "bot.holder").mkdir()
-    with pytest.raises(StateForbidden), state_lock(tmp_path):
+    with pytest.raises(StateUnwritable), state_lock(tmp_path):
         pass
     (tmp_path / "bot.holder").rmdir()
 
