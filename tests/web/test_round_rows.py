@@ -67,7 +67,10 @@ def test_a_refused_round_shows_gate_value_limit_remedy_and_setting(ledger, path,
     assert (row["state"], gate["gate"], gate["limit"]) == ("refused", "exposure", "at most 0.2")
     assert gate["value"] > 0.9
     assert row["failure"]["settings"] == ["BOT_MAX_EXPOSURE"]
-    assert row["failure"]["remedy"] == "neutralize more or raise BOT_MAX_EXPOSURE"
+    assert (
+        row["failure"]["remedy"]
+        == "neutralize more in the recipe, let BOT_FALLBACK name another one, or raise BOT_MAX_EXPOSURE"
+    )
     assert row["failure"]["headline"].startswith("exposure 0.9")
 
 
