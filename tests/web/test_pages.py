@@ -216,6 +216,6 @@ def test_a_refused_round_and_a_pause_are_on_the_page(tmp_path):
     now, round_ = (bytes(page.body).decode() for page in (pages.now(), pages.round("1405")))
 
     for page in (now, round_):
-        assert "neutralize more or raise BOT_MAX_EXPOSURE" in page
+        assert "neutralize more in the recipe, let BOT_FALLBACK name another one, or raise BOT_MAX_EXPOSURE" in page
         assert "setting: BOT_MAX_EXPOSURE" in page
     assert "other is paused until it is resumed" in now
