@@ -102,7 +102,7 @@ def test_a_crash_of_one_slot_leaves_the_others(submit, sandbox, monkeypatch, cap
 
 
 def test_failures_name_their_slots_in_their_order(submit, monkeypatch, capsys):
-    """Two slots that the same gate refuses are told apart; the last one's error is the command's."""
+    """Two slots that the same gate refuses have errors with their names; the last one's error is the command's."""
     failing(monkeypatch, first=GateFailed("exposure: 0.5"), third=GateFailed("slot third: exposure: 0.5"))
     error = submit()
 
