@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,11 +83,11 @@ def play(world: Path, folder: Path, *, rounds: int, settled_in: int, look_every:
                     requests.get(base + page, timeout=30)
                 if number in (settled_in, rounds) or number % look_every == 0:
                     grown.mib[number] = _weigh(bot)
+            # On a busy machine the first delivery can fail; it is tried again after half a minute.
+            until(lambda: not _messages(daemon.state, "sent_at IS NULL"), 180, "messages are not sent")
             bot.process.terminate()
             bot.process.wait(timeout=180)
-        database = sqlite3.connect(daemon.state / "ledger.sqlite")
-        (grown.alerts,) = database.execute("SELECT count(*) FROM message WHERE sent_at IS NOT NULL").fetchone()
-        database.close()
+        grown.alerts = _messages(daemon.state, "sent_at IS NOT NULL")
     return grown
 
 
@@ -102,6 +102,13 @@ def _settle(bot: Running, url: str, last: int) -> int:
         return number if heartbeat.get("settled") and number > last else 0
 
     return until(settled, 120, f"the round after {last} is not settled")
+
+
+def _messages(state: Path, condition: str) -> int:
+    """Return how many messages of the ledger meet a condition."""
+    with closing(sqlite3.connect(state / "ledger.sqlite")) as database:
+        (number,) = database.execute(f"SELECT count(*) FROM message WHERE {condition}").fetchone()  # noqa: S608
+    return int(number)
 
 
 def _weigh(bot: Running) -> float:

@@ -269,7 +269,7 @@ def test_the_command_writes_a_recipe_file(state, tmp_path):
     won = recipe_file.find("tuned", tmp_path / "recipes")
     assert first.returncode == 0, first.stderr
     assert "none of the 0 other complete trials beats the recipe that the study began with" in first.stdout
-    assert "bot retrain --recipe tuned" in first.stdout
+    assert "there is nothing to retrain" in first.stdout
     assert (won.name, won.target, won.feature_set, won.holdout_eras) == ("tuned", TARGET, "small", HELD_OUT)
     assert (second.returncode, second.stdout.split(":")[1].split(",")[0]) == (0, " 0 trials done here")
     assert other.returncode == 78
