@@ -111,6 +111,7 @@ def serve(service: Service) -> None:
         log.info("daemon.started", tick_s=loop.tick_s, chores=schedule.names, accounts=len(loop.accounts))
         loop.run(stop)
         log.info("daemon.stopping")
+        loop.heartbeat.end()
     log.info("daemon.stopped")
 
 
@@ -125,6 +126,7 @@ def serve_jobs(trainer: Trainer) -> None:
     while not stop.is_set():
         trainer.heartbeat.beat(busy=schedule.is_busy)
         wake.wait(BEAT_S)
+    trainer.heartbeat.end()
     schedule.stop()
     log.info("trainer.stopped")
 

@@ -9,12 +9,14 @@ import json
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bot.system.files import publish
+from bot.system.moments import local
 from bot.system.redaction import redact
 
 DAEMON, TRAINER = "pulse", "pulse-trainer"
@@ -58,17 +60,22 @@ class Heartbeat:
             OSError: The state directory cannot be written; the earlier heartbeat becomes stale, as it should.
         """
         with self._lock:
-            now = time.monotonic()
+            now, at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
             record = {
                 "pid": os.getpid(),
                 "boot": boot(),
                 "beat": now,
-                "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "at": at,
                 "troubles": dict(self._problems),
                 **about,
             }
             publish(self.folder / f"{self.name}.json", (json.dumps(record) + "\n").encode())
             self._beat = now
+
+    def end(self) -> None:
+        """Record that this process was stopped, so that nobody takes it for one that died."""
+        with suppress(OSError):  # then the process counts as gone
+            self.beat(stopped=datetime.now(UTC).isoformat(timespec="seconds"))
 
     def mark(self, name: str, reason: str | None) -> bool:
         """Set the reason of a problem, or clear it with ``None``; return whether the problem started or ended."""
@@ -122,10 +129,13 @@ def problems(folder: Path, name: str = DAEMON) -> tuple[str, ...]:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         pid, booted, beat = int(record["pid"]), str(record["boot"]), float(record["beat"])
         reasons = {str(name): str(reason) for name, reason in record["troubles"].items()}
+        stopped = record.get("stopped") and local(str(record["stopped"]))
     except FileNotFoundError:
         return (f"no daemon has run in {folder}; start it with `bot run`",)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return (f"{path} cannot be read",)
+    if stopped:
+        return (f"it was stopped at {stopped}; start it with `bot run`",)
     if booted != boot() or not Path(f"/proc/{pid}").exists():
         return (f"process {pid} is gone; start `bot run` again",)
     age_s = time.monotonic() - beat

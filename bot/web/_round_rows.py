@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.record.control import EVERY_SLOT
 from bot.record.database import Database
-from bot.record.failures import Failure
+from bot.record.failures import NEXT_ROUND, Failure
 from bot.record.ledger import Entry, Ledger
 
 UNSENT, UNSEEN = "intended", "not seen"
@@ -119,7 +119,8 @@ def _state(failure: Failure | None, entry: Entry | None, *, is_open: bool) -> st
     if not is_open:
         return "missed"
     if failure is not None:
-        return "trying again" if failure.kind == "later" else failure.kind
+        later = "too late" if failure.remedy == NEXT_ROUND else "trying again"
+        return later if failure.kind == "later" else failure.kind
     return "open" if entry is None else UNSENT
 
 

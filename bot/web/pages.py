@@ -33,7 +33,7 @@ from bot.web.content.live_record import (
     windows,
 )
 from bot.web.content.models import model_cards
-from bot.web.content.now import BAD, STRIP, champions_now, newest_rows, slots_now
+from bot.web.content.now import BAD, STRIP, champions_now, health, newest_rows, slots_now, tone
 from bot.web.content.round_slots import slot_rows
 from bot.web.content.timeline import one_day, round_state, timeline
 from bot.web.status import overview, post_mortem, problems_without_alert
@@ -237,8 +237,11 @@ class Pages:
             "problems": problems_without_alert(known),
             "at": f"{now:%Y-%m-%d %H:%M:%S}",
             "bad_states": BAD,
+            "badge": health(known),
+            **content,
         }
-        return HTMLResponse(_environment().get_template(template).render(**about, **content))
+        about["badge_tone"] = tone(about["badge"])
+        return HTMLResponse(_environment().get_template(template).render(**about))
 
 
 @cache

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from bot.record import heartbeat as module
 from bot.record.heartbeat import DAEMON, STUCK_S, Heartbeat, problems
 from bot.system import redaction
+from bot.system.moments import local
 
 FILE = f"{DAEMON}.json"
 
@@ -62,6 +64,13 @@ def test_a_beat_of_another_boot_is_a_daemon_that_is_gone(beating, tmp_path):
     change(tmp_path, boot="another")
 
     assert "is gone" in problems(tmp_path)[0]
+
+
+def test_a_daemon_that_was_stopped_did_not_die(beating, tmp_path):
+    """A process that ended because it was asked to is called stopped, with the time and the command that starts it."""
+    beating.end()
+
+    assert problems(tmp_path) == (f"it was stopped at {local(datetime.now(UTC))}; start it with `bot run`",)
 
 
 def test_a_killed_daemon_is_gone(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from bot.record.failures import Failure
 from bot.record.heartbeat import Heartbeat
 from bot.record.outbox import Outbox
-from bot.web.content.now import STRIP, champions_now, slots_now
+from bot.web.content.now import STRIP, champions_now, health, slots_now
 from bot.web.pages import Pages
 from tests.harness import page_states as states
 
@@ -22,6 +22,22 @@ def row(number, slot="mixer", state="confirmed", **more):
 
 def about(*rows, number=1405, is_open=True):
     return {"rounds": list(rows), "last_seen_round": {"number": number, "open": is_open}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "daemon", "word"),
+    [
+        ([row(1405)], [], "healthy"),
+        ([row(1405, state="paused")], [], "healthy"),
+        ([row(1405), row(1404, state="refused")], [], "healthy"),
+        ([row(1405), row(1405, slot="trees", state="refused")], [], "newest round not filled"),
+        ([row(1405, state="too late")], [], "newest round not filled"),
+        ([row(1405, state="missed")], ["no daemon has run"], "unhealthy"),
+    ],
+)
+def test_the_badge_says_whether_the_newest_round_is_filled(rows, daemon, word):
+    """A bot whose process is well is not called healthy beside a slot of the newest round that it cannot fill."""
+    assert health({**about(*rows), "daemon": daemon}) == word
 
 
 def test_a_slot_that_the_settings_no_longer_have_has_no_tile():

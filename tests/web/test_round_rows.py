@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot.errors import GateFailed, NumeraiUnavailable
+from bot.errors import GateFailed, NumeraiUnavailable, RoundNotOpen
 from bot.live.live_scores import LiveScores
-from bot.record.failures import Failure
+from bot.record.failures import NEXT_ROUND, Failure
 from bot.record.ledger import Ledger
 from bot.submission.gates import Limits, check_submission
 from bot.tournament.responses import LiveScore
@@ -107,7 +107,7 @@ def test_a_round_that_closed_without_an_attempt_is_missed(ledger, path, tmp_path
 
 @pytest.mark.parametrize(
     ("hours", "state", "remedy"),
-    [(0, "trying again", "the bot tries again"), (2, "missed", "nothing: the next round comes")],
+    [(0, "trying again", "the bot tries again"), (2, "missed", NEXT_ROUND)],
 )
 def test_a_failure_that_may_pass_is_no_refusal(ledger, path, tmp_path, hours, state, remedy):
     """While the round is open the bot tries again, and not after it; a slot with an unsent submission has its reason too."""
@@ -119,6 +119,15 @@ def test_a_failure_that_may_pass_is_no_refusal(ledger, path, tmp_path, hours, st
 
     assert (row["state"], row["failure"]["headline"], row["failure"]["remedy"]) == (state, "no answer", remedy)
     assert post_mortem(path, 1405, now=now)["slots"][SLOT]["failure"]["remedy"] == remedy
+
+
+def test_a_round_that_is_too_late_to_upload_is_not_tried_again(ledger, path, tmp_path):
+    """In the last seconds before the close the state is "too late", not "trying again"."""
+    seen(ledger, 1405)
+    fail(ledger, 1405, RoundNotOpen(f"round 1405 closes at 13:00: too late to upload; {NEXT_ROUND}"))
+    (row,) = rows(path, tmp_path)
+
+    assert (row["state"], row["failure"]["remedy"]) == ("too late", NEXT_ROUND)
 
 
 def test_a_paused_slot_is_neither_open_nor_missed(ledger, path, tmp_path):

@@ -13,9 +13,9 @@ STRIP = 20
 LISTED, LISTED_ROWS = 10, 60
 """Newest rounds in the table, of which the strip has more, and most rows of it: an account may have many slots."""
 
-GOOD = ("confirmed",)
-BAD = ("refused", "missed", "crashed", "needs the operator")
-"""States whose words are coloured."""
+GOOD = ("confirmed", "healthy")
+BAD = ("refused", "missed", "too late", "crashed", "needs the operator", "unhealthy", "newest round not filled")
+"""States of slots and of the bot whose words are coloured."""
 
 Row = Mapping[str, Any]
 
@@ -23,6 +23,18 @@ Row = Mapping[str, Any]
 def tone(state: str) -> str:
     """Return the class of a state's words: ``good``, ``bad`` or none."""
     return "good" if state in GOOD else "bad" if state in BAD else ""
+
+
+def health(about: Mapping[str, Any]) -> str:
+    """
+    Return the state of the bot: ``healthy``, ``unhealthy`` or ``newest round not filled``.
+
+    Args:
+        about: Result of :func:`bot.web.status.overview`.
+    """
+    newest = about.get("last_seen_round")
+    unfilled = newest and any(one["round"] == newest["number"] and one["state"] in BAD for one in about["rounds"])
+    return "unhealthy" if about["daemon"] else "newest round not filled" if unfilled else "healthy"
 
 
 def slots_now(about: Mapping[str, Any], slots: Collection[str] = ()) -> list[dict[str, Any]]:
