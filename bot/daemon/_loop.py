@@ -28,7 +28,7 @@ from bot.record import failures
 from bot.record.control import EVERY_SLOT
 from bot.record.failures import CRASHED, KINDS, Failure
 from bot.record.heartbeat import Heartbeat
-from bot.record.outbox import Outbox
+from bot.record.outbox import CLOSED_BY_SUCCESS, Outbox
 from bot.system.child_process import ChildProcess
 from bot.tournament.rounds import Round
 
@@ -77,9 +77,6 @@ NEXT_FALLBACK = "the bot keeps trying; after two such ends the next fallback fil
 
 SHARED = {"last round": "the last round", "earlier upload": "an earlier upload"}
 """Names of fallbacks that are not the slot's own, as alerts write them."""
-
-CLOSED_BY_SUCCESS = ("round", "account", "numerai", "attempt", "loop", "restart")
-"""Alerts that a confirmed round closes."""
 
 log = structlog.get_logger()
 

@@ -66,6 +66,10 @@ class Problem:
     body: str
 
 
+CLOSED_BY_SUCCESS = ("round", "account", "numerai", "attempt", "loop", "restart")
+"""Names of the alerts that end when every slot of a round is filled."""
+
+
 class Outbox(Database):
     """The alerts and messages of a ledger."""
 

@@ -231,7 +231,7 @@ class Pages:
     def _page(self, template: str, title: str, known: dict[str, Any] | None = None, **content: object) -> Response:
         now = datetime.now(UTC)
         known = self._known(now) if known is None else known
-        about = {
+        about: dict[str, Any] = {
             "title": title,
             "now": known,
             "problems": problems_without_alert(known),

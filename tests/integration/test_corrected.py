@@ -2,8 +2,10 @@
 
 import json
 from contextlib import closing
+from datetime import UTC, datetime
 
 from bot.record.ledger import Ledger
+from bot.record.outbox import Outbox
 from bot.web.pages import Pages
 from tests.harness.installation import FIRST_ROUND, SLOT
 
@@ -38,3 +40,17 @@ def test_corrected_mistakes_are_closed_by_the_next_attempt(installation):
     assert SLOT in page
     assert kept == [TYPO]
     assert TYPO in installation.bot("status", str(FIRST_ROUND), **RIGHT).stdout
+
+
+def test_alerts_of_a_stopped_daemon_end_when_bot_submit_fills_the_round(installation):
+    """Without a daemon, `bot submit` ends the alert of a round as soon as every slot is filled; others stay open."""
+    with closing(Outbox(installation.state / "ledger.sqlite")) as outbox:
+        for name in ("round", "chore sync"):
+            outbox.alert(name, f"{name} failed", "why", at=datetime.now(UTC))
+        failed = installation.bot("submit", **MISTYPED)
+        still_open = set(outbox.open_alerts())
+        filled = installation.bot("submit", **RIGHT)
+
+        assert (failed.returncode, filled.returncode) == (78, 0)
+        assert still_open == {"round", "chore sync"}
+        assert set(outbox.open_alerts()) == {"chore sync"}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 
 import structlog
@@ -15,9 +15,11 @@ from bot.errors import BadConfig, BadCredentials, BotError, NumeraiUnavailable, 
 from bot.live.selection import warn_unselected
 from bot.record.failures import Failure
 from bot.record.ledger import Entry, Ledger, rounds_folder
+from bot.record.outbox import CLOSED_BY_SUCCESS, Outbox
 from bot.settings import Settings, load_settings
 from bot.submission.submit import Receipt, Submitter
 from bot.system import logs
+from bot.system.child_process import parent_process
 from bot.system.lock import state_lock
 from bot.tournament.client import NO_KEY, NumeraiClient
 from bot.tournament.rounds import Round
@@ -72,7 +74,7 @@ def submit_round(
                     if not as_json:
                         show_receipt(made[-1])
             if made:
-                _end_common_failure(settings, ledger, current)
+                _end_troubles(settings, ledger, current)
             for warning in warn_unselected(client, ledger, slots):
                 typer.echo(f"warning: {warning}", err=True)
     lines = (
@@ -139,13 +141,22 @@ def _record(ledger: Ledger, current: Round | RoundNotOpen, error: Exception, *, 
             ledger.record_failure(failure)
 
 
-def _end_common_failure(settings: Settings, ledger: Ledger, current: Round) -> None:
-    """End the failure of the round that concerned every slot, such as a refused key; another account may still have it."""
+def _end_troubles(settings: Settings, ledger: Ledger, current: Round) -> None:
+    """
+    End the failure of the round that concerned every slot, such as a refused key; another account may still have it.
+
+    Where every slot is filled and no daemon runs, end the alerts that the last daemon opened.
+    """
     others = [slot for one in settings.accounts for slot in one.slots if slot not in settings.slots]
     known = all(one.slots for one in settings.accounts)
-    if known and all(ledger.settled(current.number, slot) for slot in others):
-        with suppress(BotError):  # the slots are filled all the same
-            ledger.end_common_failure(current.number)
+    if not known or not all(ledger.settled(current.number, slot) for slot in others):
+        return
+    with suppress(BotError):  # the slots are filled all the same
+        ledger.end_common_failure(current.number)
+        if all(ledger.settled(current.number, slot) for slot in settings.slots) and parent_process() is None:
+            with closing(Outbox(settings.ledger_path)) as outbox:
+                for name in CLOSED_BY_SUCCESS:
+                    outbox.resolve(name, f"`bot submit` filled round {current.number}", at=datetime.now(UTC))
 
 
 @contextmanager
