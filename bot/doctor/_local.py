@@ -253,7 +253,8 @@ def _champion(settings: Settings, recipe: str, *, whole: bool) -> Iterator[Check
             yield note(name, "none yet; a training runs", "wait for it: `bot status` shows its progress")
             return
         refused, todo = store.kept_back().get(recipe), _how_to_make(recipe)
-        fix = f"run `bot promote {refused.id}`, or {todo}" if refused else f"run {todo}"
+        again = f"{todo} once the data or the recipe have changed"
+        fix = f"run `bot promote {refused.id}`, or {again}" if refused else f"run {todo}"
         if settings.starter and store.has_champion(STARTER.name):
             starter = store.champions(STARTER.name)[0]
             Scorer(store.open(starter))

@@ -217,7 +217,8 @@ class ArtifactStore:
             return tuple(_identity(one) for one in (pointer["champion"], *pointer["previous"]))
         except FileNotFoundError:
             refused = self.kept_back().get(recipe)
-            todo = "run `bot retrain` first" if refused is None else f"{refused.about}; or run `bot retrain` again"
+            later = "a retrain on newer data or with another recipe may pass"
+            todo = "run `bot retrain` first" if refused is None else f"{refused.about}; {later}"
             raise NoChampion(f"recipe {recipe!r} has no champion yet; {todo}") from None
         except (ValueError, KeyError, TypeError):
             raise ArtifactInvalid(

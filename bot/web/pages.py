@@ -36,7 +36,7 @@ from bot.web.content.models import model_cards
 from bot.web.content.now import BAD, STRIP, champions_now, health, newest_rows, slots_now, tone
 from bot.web.content.round_slots import slot_rows
 from bot.web.content.timeline import one_day, round_state, timeline
-from bot.web.status import overview, post_mortem, problems_without_alert
+from bot.web.status import kept_back_without_alert, overview, post_mortem, problems_without_alert
 
 MOST_ENTRIES = 20_000
 """Submissions that a page reads of the ledger: ten slots for seven years."""
@@ -235,6 +235,7 @@ class Pages:
             "title": title,
             "now": known,
             "problems": problems_without_alert(known),
+            "kept_back": kept_back_without_alert(known),
             "at": f"{now:%Y-%m-%d %H:%M:%S}",
             "bad_states": BAD,
             "badge": health(known),

@@ -99,6 +99,17 @@ def problems_without_alert(about: Mapping[str, Any]) -> list[str]:
     return [one for one in about["daemon"] if one.partition(": ")[0] not in told]
 
 
+def kept_back_without_alert(about: Mapping[str, Any]) -> dict[str, str]:
+    """
+    Return why each recipe without a champion has none, but for reasons that an open alert gives already.
+
+    Args:
+        about: Result of :func:`overview`.
+    """
+    alerts = "\n".join(one["body"] for one in about["alerts"])
+    return {recipe: reason for recipe, reason in about["kept_back"].items() if reason not in alerts}
+
+
 def _next_opening(openings: Sequence[datetime], now: datetime) -> str | None:
     """Return when a round is expected to open: a week after the first round of the newest week that is not past."""
     past = [one for one in openings if one <= now]

@@ -123,3 +123,19 @@ def test_a_problem_of_the_daemon_that_an_alert_reports_is_said_once(installation
 
     assert "trouble   round 1405 was missed" in lines
     assert "daemon    unhealthy: see the trouble above" in lines
+
+
+def test_why_an_artifact_was_kept_back_is_shown_once(installation):
+    """Where an open alert says why a recipe has no champion, the line of the champion refers to it."""
+    shutil.rmtree(installation.state / "artifacts")
+    store = ArtifactStore(installation.state / "artifacts")
+    decision = {"promote": False, "reason": "skill: it may be chance"}
+    store.write(files={"gbm.txt": b"tree"}, manifest=manifest("demo", decision=decision), at=OPENED)
+    installation.bot("submit")
+    before = installation.bot("status").stdout
+    with closing(Outbox(installation.state / "ledger.sqlite")) as outbox:
+        outbox.alert("round", "round 1405", store.kept_back()["demo"].about, at=OPENED)
+    after = installation.bot("status").stdout
+
+    assert "champion  demo: none yet; 2" in before
+    assert "champion  demo: none yet; the trouble above says why" in after

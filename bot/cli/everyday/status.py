@@ -14,7 +14,7 @@ from bot.errors import BadConfig
 from bot.serving.names import STARTER
 from bot.serving.version_pin import Pin
 from bot.system.moments import local, until
-from bot.web.status import newest_round, overview, post_mortem, problems_without_alert
+from bot.web.status import kept_back_without_alert, newest_round, overview, post_mortem, problems_without_alert
 
 WATCH_S = 2.0
 CLEAR = "\x1b[2J\x1b[H"
@@ -151,8 +151,9 @@ def _champion_lines(content: Content) -> Iterator[str]:
     for recipe, identity in champions.items():
         use = "; it fills slots whose recipe has no champion" if recipe == STARTER else ""
         yield f"champion  {recipe}: {identity}, on {versions[recipe] or 'an unknown version'}{use}"
-    for recipe, about in content["kept_back"].items():
-        yield f"champion  {recipe}: none yet; {about}"
+    untold = kept_back_without_alert(content)
+    for recipe in content["kept_back"]:
+        yield f"champion  {recipe}: none yet; {untold.get(recipe, 'the trouble above says why')}"
     if not champions and not content["kept_back"]:
         trains = any(work["name"] == "retrain" for work in content["progress"])
         yield f"champion  none yet; {'the first training runs' if trains else '`bot retrain` makes one'}"
