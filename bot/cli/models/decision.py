@@ -22,7 +22,8 @@ def show_decision(artifact: Artifact, scores: Mapping[str, CorrSummary], decisio
         decision: The decision.
         note: End of the last line.
     """
-    table = Table(title=f"Artifact {artifact.id}", title_justify="left")
+    recipe = artifact.manifest["recipe"]["name"]
+    table = Table(title=f"Artifact {artifact.id} of recipe {recipe}", title_justify="left")
     for name in ("member", "CORR mean", "Sharpe", "max drawdown", "eras"):
         table.add_column(name, justify="left" if name == "member" else "right")
     for member, score in scores.items():

@@ -44,8 +44,8 @@ def _show(content: Mapping[str, Any]) -> None:
 
 
 def _scores(content: Mapping[str, Any]) -> Table:
-    table = Table(title=f"Artifact {content['artifact']}, eras {content['eras'][0]} to {content['eras'][-1]}")
-    table.title_justify = "left"
+    about = f"Artifact {content['artifact']} of recipe {content['recipe']}"
+    table = Table(title=f"{about}, eras {content['eras'][0]} to {content['eras'][-1]}", title_justify="left")
     newest = content["members"][ENSEMBLE]["corr"]["recent"]["eras"]
     for name in ("member", "CORR", "Sharpe", "drawdown", "MMC", "BMC", "FNC", f"newest {newest}"):
         table.add_column(name, justify="left" if name == "member" else "right")
