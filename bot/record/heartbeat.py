@@ -110,10 +110,13 @@ def boot() -> str:
 
 
 def is_running(folder: Path, name: str = DAEMON) -> bool:
-    """Return whether the process that wrote the last heartbeat of a state directory still runs."""
+    """Return whether the process that wrote the last heartbeat of a state directory still runs, and was not told to stop."""
     try:
         record: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        return str(record["boot"]) == boot() and Path(f"/proc/{int(record['pid'])}").exists()
+        # A container gives the process that comes next the same id.
+        return (
+            not record.get("stopped") and str(record["boot"]) == boot() and Path(f"/proc/{int(record['pid'])}").exists()
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from bot.record import heartbeat as module
-from bot.record.heartbeat import DAEMON, STUCK_S, Heartbeat, problems
+from bot.record.heartbeat import DAEMON, STUCK_S, Heartbeat, is_running, problems
 from bot.system import redaction
 from bot.system.moments import local
 
@@ -68,8 +68,10 @@ def test_a_beat_of_another_boot_is_a_daemon_that_is_gone(beating, tmp_path):
 
 def test_a_daemon_that_was_stopped_did_not_die(beating, tmp_path):
     """A process that ended because it was asked to is called stopped, with the time and the command that starts it."""
+    running = is_running(tmp_path)
     beating.end()
 
+    assert (running, is_running(tmp_path)) == (True, False)
     assert problems(tmp_path) == (f"it was stopped at {local(datetime.now(UTC))}; start it with `bot run`",)
 
 
