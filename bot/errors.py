@@ -10,6 +10,7 @@ Errors that the bot raises, sorted by what has to happen next.
     |  |- DatasetIncomplete          a file is truncated, stale or not published yet
     |  |- StorageUnavailable         the storage of packs failed
     |  |- StateLocked                another process holds the state directory
+    |  |- FirstTraining              no model yet; its training runs
     |  |- SlotPaused                 `bot pause` holds the slot back
     |  `- StateUnwritable            the disk is full or failing, or the ledger is busy
     |- RefuseToSubmit           65   an upload would be wrong
@@ -90,6 +91,10 @@ class StorageUnavailable(RetryLater):
 
 class StateLocked(RetryLater):
     """Another process of the bot holds the state directory."""
+
+
+class FirstTraining(RetryLater):
+    """A recipe has no champion yet, and its first training runs. Nothing is to be done: its champion fills the round."""
 
 
 class SlotPaused(RetryLater):

@@ -75,6 +75,7 @@ class AccountState:
         trigger: Numerai's id of the webhook call that the next attempt answers.
         running: The attempt that is running.
         hold_until: Monotonic time before which no attempt starts.
+        promoted_ns: When a champion had last been promoted as the last attempt began; a later promotion ends the hold.
         failures: Looks in a row in which the account raised an unexpected error.
         lookup: The call of ``find_slots``.
     """
@@ -85,6 +86,7 @@ class AccountState:
     trigger: str | None = None
     running: ChildProcess | None = None
     hold_until: float = 0.0
+    promoted_ns: int = 0
     failures: int = 0
     lookup: BackgroundCall[tuple[str, ...]] = field(init=False)
 

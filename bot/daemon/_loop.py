@@ -26,14 +26,14 @@ from bot.errors import BotError, OperatorNeeded, RetryLater, RoundNotOpen, State
 from bot.findings import Absent
 from bot.record import failures
 from bot.record.control import EVERY_SLOT
-from bot.record.failures import CRASHED, KINDS, Failure
+from bot.record.failures import CRASHED, KINDS, TRAINING, Failure
 from bot.record.heartbeat import Heartbeat
 from bot.record.outbox import CLOSED_BY_SUCCESS, Outbox
 from bot.system.child_process import ChildProcess
 from bot.tournament.rounds import Round
 
 HOLD_S = 300.0
-"""Seconds before the next attempt after a round was refused or needs the operator."""
+"""Seconds before the next attempt after a round was refused, needs the operator, or waits for the first model."""
 
 HOLD_SHARE = 0.1
 """Longest such pause as a share of the round's window: the refusal may be a passing one, and a short round is soon over."""
@@ -119,6 +119,7 @@ class Daemon:
         on_settled: Called when every slot of a round has been confirmed.
         happened: Called with the name of a hook and its content when a round was confirmed or missed.
         is_busy: Returns whether a job runs whose result may let a refused round pass, such as a first training.
+        promoted_ns: Returns when a champion was last promoted: a new one may fill a round that no other could.
         tick_s: Longest pause between two looks, in seconds.
         submits_late: Whether predictions that a closed round left unsent are sent for the next round.
         wait_s: Longest wait for an answer of Numerai in one step, in seconds. The next step waits for the same answer.
@@ -135,6 +136,7 @@ class Daemon:
     tick_s: float
     submits_late: bool = False
     happened: Callable[[str, Mapping[str, object]], None] = lambda _event, _content: None
+    promoted_ns: Callable[[], int] = lambda: 0
     wait_s: float = WATCH_S
     wake: threading.Event = field(default_factory=threading.Event)
     _numerai: BackgroundCall[View] = field(init=False)
@@ -245,6 +247,7 @@ class Daemon:
             log.info("round.open", round=current.number, closes_at=current.closes_at.isoformat())
         self._round = current
         if not self._settled:
+            self._release_for_new_champion()
             limit_s = min(ATTEMPT_S, current.seconds_left(seen.now) + AFTER_CLOSE_S)
             unknown = self._attempt(current, limit_s, self._owing(current))
             if unknown:  # whether the round is confirmed shows only when the slots are known
@@ -267,6 +270,13 @@ class Daemon:
                 account.hold_until = 0.0
         self._order, self._paused = newest, paused
         self._was_paused = self._was_paused or bool(paused)
+
+    def _release_for_new_champion(self) -> None:
+        """Release every idle account whose last attempt began before the newest promotion."""
+        newest = self.promoted_ns()
+        for account in self.accounts:
+            if account.running is None and account.promoted_ns != newest:
+                account.promoted_ns, account.hold_until = newest, 0.0
 
     def _is_paused(self, slot: str) -> bool:
         return slot in self._paused or EVERY_SLOT in self._paused
@@ -429,15 +439,20 @@ class Daemon:
         log.warning("round.delayed", round=self._number, reason=reason, cause=failures.headline(self._failures()))
         if status not in KINDS:
             self._report_end(f"an attempt {reason} after {attempt.seconds:.0f} s")
-        elif (
-            status != RetryLater.exit_code
-            and self._round is not None
-            and not self.is_busy()
-            and self._owes(account, self._round)
-        ):
-            window_s = (self._round.closes_at - self._round.opens_at).total_seconds()
-            account.hold_until = time.monotonic() + min(HOLD_S, HOLD_SHARE * window_s)
+        elif self._round is None:
+            return
+        elif status == RetryLater.exit_code:
+            causes = {one.kind for one in self._failures()}
+            if causes == {TRAINING}:
+                self._hold(account, self._round)
+        elif not self.is_busy() and self._owes(account, self._round):
+            self._hold(account, self._round)
             self._alert_round(f"round {self._number}: {reason}", "the log has the reason; see `bot doctor`")
+
+    def _hold(self, account: AccountState, current: Round) -> None:
+        """Hold an account back until something has changed, at most for minutes."""
+        window_s = (current.closes_at - current.opens_at).total_seconds()
+        account.hold_until = time.monotonic() + min(HOLD_S, HOLD_SHARE * window_s)
 
     def _alert_round(self, title: str, without: str, *, missed: bool = False) -> None:
         """

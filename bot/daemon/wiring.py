@@ -67,6 +67,7 @@ def open_service(settings: Settings) -> Service:
         on_settled=notifier.ping,
         happened=hooks.happened,
         is_busy=lambda: schedule.is_busy,
+        promoted_ns=assembly.open_artifacts(settings).promoted_ns,
         tick_s=settings.tick_s,
         submits_late=settings.late_policy == "queue",
     )

@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.errors import BotError, GateFailed
+from bot.errors import BotError, FirstTraining, GateFailed
 from bot.findings import Finding
 
 KINDS = {65: "refused", 75: "later", 78: "needs the operator"}
 """Kind of a failure by the exit code of its error; with any other code the attempt crashed."""
 
-CRASHED = "crashed"
+CRASHED, TRAINING = "crashed", "training"
+"""Kinds of a failure whose error has no such exit code, and of a slot that waits for the first model of its recipe."""
+
 NEXT_ROUND = "nothing: the next round comes"
 LONGEST = 160
 """Characters of the longest headline; services limit the title of a message."""
@@ -27,7 +29,8 @@ class Failure:
     Attributes:
         round: Number of the round.
         slot: Name of the slot; empty where the cause concerns every slot of the round.
-        kind: ``refused``, ``later`` (the bot tries again by itself), ``needs the operator`` or ``crashed``.
+        kind: ``refused``, ``later`` (the bot tries again by itself), ``training`` (the bot tries again when it has a model),
+            ``needs the operator`` or ``crashed``.
         message: The cause and the way to fix it, in one line.
         gates: Gates that refused.
         first_at: ISO time of the first failure of the round, UTC.
@@ -51,7 +54,7 @@ class Failure:
         return cls(
             round=round_number,
             slot=slot,
-            kind=KINDS.get(error.exit_code, CRASHED) if isinstance(error, BotError) else CRASHED,
+            kind=_kind(error),
             message=str(error) if known else f"{type(error).__name__}: {error}",
             gates=error.gates if isinstance(error, GateFailed) else (),
             first_at=at.isoformat(),
@@ -99,6 +102,13 @@ class Failure:
             "first_at": self.first_at,
             "last_at": self.last_at,
         }
+
+
+def _kind(error: BaseException) -> str:
+    """Return the kind of a failure by its error."""
+    if isinstance(error, FirstTraining):
+        return TRAINING
+    return KINDS.get(error.exit_code, CRASHED) if isinstance(error, BotError) else CRASHED
 
 
 def gates_to_json(gates: Iterable[Finding]) -> list[dict[str, Any]]:

@@ -233,6 +233,13 @@ class ArtifactStore:
                 found[pointer.stem] = self.champions(pointer.stem)[0]
         return found
 
+    def promoted_ns(self) -> int:
+        """Return when a champion was last promoted, in nanoseconds since 1970; 0 where none ever was."""
+        try:
+            return (self.root / "champions").stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def has_champion(self, recipe: str) -> bool:
         """Return whether the recipe has a champion; a damaged pointer counts as one."""
         return self._pointer(recipe).exists()

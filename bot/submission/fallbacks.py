@@ -24,7 +24,7 @@ import numpy as np
 import structlog
 
 from bot.data.live_file import LiveFile
-from bot.errors import ArtifactInvalid, BotError, NoChampion, RefuseToSubmit, RetryLater
+from bot.errors import ArtifactInvalid, BotError, FirstTraining, NoChampion, RefuseToSubmit
 from bot.features.column_sums import ColumnSums
 from bot.features.distributions import FeatureDistributions, FeatureDrift
 from bot.findings import Absent
@@ -169,7 +169,7 @@ class Fallbacks:
             fallbacks.append(Fallback(name="last round", artifact=last.artifact, data_version=in_use))
         return AvailableFallbacks(fallbacks=tuple(fallbacks), problems=tuple(problems))
 
-    def _first_training(self, recipe: str) -> RetryLater | None:
+    def _first_training(self, recipe: str) -> FirstTraining | None:
         """Return that the first training of a recipe runs, if it does: then a person has nothing to do."""
         if self.artifacts.has_champion(recipe) or recipe in self.artifacts.kept_back():
             return None
@@ -179,7 +179,7 @@ class Fallbacks:
         runs = begun and any(is_running(self.state_dir, name) for name in (DAEMON, TRAINER))
         if not runs and RETRAIN not in [work["name"] for work in running_work(self.state_dir)]:
             return None
-        return RetryLater(
+        return FirstTraining(
             f"recipe {recipe!r} has no champion yet: the first training runs; nothing is to be done,"
             " the bot fills rounds as soon as it has a model"
         )

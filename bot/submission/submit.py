@@ -21,7 +21,7 @@ import structlog
 from bot.data.live_column_sums import differing_columns
 from bot.errors import BotError, DatasetIncomplete, GateFailed, RefuseToSubmit, RetryLater
 from bot.findings import Absent, Finding
-from bot.record.failures import Failure
+from bot.record.failures import TRAINING, Failure
 from bot.record.ledger import Entry, Ledger
 from bot.submission._delivery import Delivery, token
 from bot.submission._late_queue import LateQueue
@@ -421,7 +421,7 @@ class Submitter:
 
 def tell(failure: Failure) -> None:
     """Log why a slot has no submission: the first gate that refused with value, limit, remedy and setting, or the reason."""
-    report = log.warning if failure.kind == "later" else log.error
+    report = log.warning if failure.kind in ("later", TRAINING) else log.error
     gate = failure.gates[0] if failure.gates else None
     about = (
         {} if gate is None else {"gate": gate.gate, "value": gate.value, "limit": gate.limit, "setting": gate.setting}

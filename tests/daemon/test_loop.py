@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bot.daemon import _loop as daemon
 from bot.daemon._accounts import AccountState
 from bot.daemon._loop import BRISK_S, NEAR, pause_s
-from bot.errors import BadCredentials, GateFailed, NumeraiUnavailable
+from bot.errors import BadCredentials, FirstTraining, GateFailed, NumeraiUnavailable
 from bot.findings import Finding
 from bot.record.control import RETRY
 from bot.record.failures import Failure
@@ -222,6 +222,46 @@ def test_a_successful_job_lifts_the_hold(loop, tournament):
 
     assert loop.wake.is_set()
     assert loop.ledger.settled(1405, SLOTS[0])
+
+
+def wait_for_training(loop, tournament):
+    """Let an attempt end because the first training of both slots' recipes runs."""
+    for slot in SLOTS:
+        error = FirstTraining("recipe 'own' has no champion yet: the first training runs")
+        tournament.ledger.record_failure(Failure.of(error, round_number=1405, slot=slot, at=OPENED))
+    tournament.outcome = 75
+    steps(loop, 6)
+
+
+def test_a_round_that_waits_for_the_first_model_is_not_tried_every_few_seconds(loop, tournament, monkeypatch):
+    """While every slot waits for a first training, one attempt is made in minutes, and nobody is alerted."""
+    monkeypatch.setattr(daemon, "AGAIN_S", 0.0)
+    wait_for_training(loop, tournament)
+
+    assert len(tournament.attempts) == 1
+    assert messages(loop) == []
+
+
+def test_a_new_champion_ends_the_hold_at_once(loop, tournament):
+    """A promotion after the last attempt began, also one while it ran, is followed by an attempt in the next look."""
+    wait_for_training(loop, tournament)
+    loop.promoted_ns, tournament.outcome = lambda: 7, 0
+    steps(loop)
+
+    assert loop.ledger.settled(1405, SLOTS[0])
+
+
+def test_another_failure_beside_a_first_training_is_tried_again_soon(loop, tournament, monkeypatch):
+    """A slot whose failure may pass within seconds is not held back by one that waits for a model."""
+    monkeypatch.setattr(daemon, "AGAIN_S", 0.0)
+    unanswered = NumeraiUnavailable("no answer")
+    tournament.ledger.record_failure(Failure.of(unanswered, round_number=1405, slot=SLOTS[0], at=OPENED))
+    waiting = FirstTraining("the first training runs")
+    tournament.ledger.record_failure(Failure.of(waiting, round_number=1405, slot=SLOTS[1], at=OPENED))
+    tournament.outcome = 75
+    steps(loop, 6)
+
+    assert len(tournament.attempts) > 2
 
 
 def test_an_extended_round_is_tried_until_its_new_close(loop, tournament, no_hold):

@@ -28,7 +28,7 @@ PLAIN = {
     ),
     "statistics and models that a textbook defines": (
         "base correlation decision good groups historical history like loss official paper predictions scatter standard static strength"
-        " training validation vs"
+        " validation vs"
     ),
     "a short form of a word that is defined": "benchmark bots hosted",
 }  # fmt: skip

@@ -12,7 +12,7 @@ import structlog
 from bot import assembly
 from bot.cli.models import retrain
 from bot.data.era_store import EraStore
-from bot.errors import GateFailed, NoChampion, OperatorNeeded, RetryLater
+from bot.errors import FirstTraining, GateFailed, NoChampion, OperatorNeeded
 from bot.record.heartbeat import Heartbeat
 from bot.record.ledger import Ledger
 from bot.sandbox.clock import SandboxClock
@@ -111,11 +111,16 @@ def test_first_training_is_nothing_to_act_on(empty):
     heartbeat.beat()
     with closing(Ledger(empty.state / "ledger.sqlite")) as ledger:
         ledger.start_job("retrain", OPENED)
-        with pytest.raises(RetryLater, match=r"recipe 'own' has no champion yet: the first training runs; nothing is"):
+        with pytest.raises(
+            FirstTraining, match=r"recipe 'own' has no champion yet: the first training runs; nothing is"
+        ):
             empty.submit(recipe="own", starter=True)
+        (failure,) = ledger.failures(FIRST_ROUND)
         ledger.finish_job("retrain", OPENED, "exit status 1")
         with pytest.raises(NoChampion, match="run `bot retrain` first"):
             empty.submit(recipe="own", starter=True)
+
+    assert failure.kind == "training"
 
 
 def test_starter_is_promoted_by_the_same_gate(first_day):

@@ -1,6 +1,7 @@
 """Artifacts: written once, verified before use, promoted in one step."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -108,6 +109,20 @@ def test_rollback_without_history_is_refused(store):
 
     with pytest.raises(NoChampion, match="before the current one"):
         store.rollback("standard")
+
+
+def test_every_promotion_shows_in_the_time_of_the_newest(store):
+    """The time is 0 before the first promotion, and every later one changes it."""
+    first, second = write(store, 0), write(store, 1)
+    never = store.promoted_ns()
+    store.promote("standard", first.id)
+    once = store.promoted_ns()
+    os.utime(store.root / "champions", ns=(1, 1))  # a kernel's clock may stand still for a few milliseconds
+    store.promote("standard", second.id)
+
+    assert never == 0
+    assert once > 1
+    assert store.promoted_ns() > 1
 
 
 def test_damaged_artifact_is_not_promoted(store):
