@@ -78,7 +78,7 @@ def network_s(x: np.ndarray, groups: list[list[int]]) -> float:
     network = Network(config)
     rows = min(BATCH * STEPS, len(x))
     history = torch.randn(rows, LOOKBACK, len(groups) * len(HISTORY))
-    data = TensorDataset(torch.from_numpy(x[:rows]), history, torch.randint(0, 5, (rows, TARGETS)))
+    data = TensorDataset(torch.tensor(x[:rows]), history, torch.randint(0, 5, (rows, TARGETS)))
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.001)
 
     def epoch() -> None:
