@@ -2,7 +2,7 @@
 What the first day would take in the way of example notebooks, calculated from rates of a part of a world.
 
 The work is that of ``first_day.py`` with the recipe `standard`: the whole files, 2,000 trees and the network on the eras before
-the hold-out, their scores on it, and both again on all eras. The tools are those of ``notebook_way.py``, pandas, LightGBM and
+the hold-out, and both again on all eras. Scores on the hold-out are not counted. The tools are those of ``notebook_way.py``, pandas, LightGBM and
 torch's DataLoader, with the threads that they choose themselves. A DataLoader mixes rows of all eras, so the network is the
 row-wise one. Every rate is measured on some eras and applied to the rows of all. Memory is that of the largest arrays that such
 a script holds at once; it is calculated, because the script does not fit into the machine.
@@ -29,7 +29,10 @@ ESTIMATORS, EPOCHS, LOOKBACK, TARGETS, HOLDOUT = 2_000, 3, 52, 10, 104
 """Trees, epochs, steps of the history and targets of the recipe `standard`, and eras of its hold-out."""
 
 EMBARGO = 16
+"""Eras between training and hold-out, as in ``notebook_way.py``."""
+
 FEW_TREES, MORE_TREES, STEPS = 10, 30, 6
+"""Trees of the two fits whose difference is the time of a tree, and batches of the network that are timed."""
 
 
 def timed(work: Callable[[], object]) -> tuple[float, object]:

@@ -60,12 +60,12 @@ class Heartbeat:
             OSError: The state directory cannot be written; the earlier heartbeat becomes stale, as it should.
         """
         with self._lock:
-            now, at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+            now = time.monotonic()
             record = {
                 "pid": os.getpid(),
                 "boot": boot(),
                 "beat": now,
-                "at": at,
+                "at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "troubles": dict(self._problems),
                 **about,
             }

@@ -234,7 +234,7 @@ class ArtifactStore:
         return found
 
     def promoted_ns(self) -> int:
-        """Return when a champion was last promoted, in nanoseconds since 1970; 0 where none ever was."""
+        """Return when a champion last changed, by a promotion or a rollback, in nanoseconds since 1970; 0 where none ever was."""
         try:
             return (self.root / "champions").stat().st_mtime_ns
         except OSError:
