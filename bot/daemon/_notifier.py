@@ -67,15 +67,22 @@ class Notifier:
             for place, url in enumerate(urls, start=1)
         ]
         self._pinger = Pinger(ping_url, send) if ping_url else None
-        turns: list[Callable[[], None]] = [one.turn for one in self.services] or [_Unregister(ledger_path).turn]
-        self._workers = [_Worker(turn) for turn in [*turns, *([self._pinger.turn] if self._pinger else [])]]
+        self._ledger_path = ledger_path
+        turns = [one.turn for one in self.services] + ([self._pinger.turn] if self._pinger else [])
+        self._workers = [_Worker(turn) for turn in turns]
 
     def names(self) -> list[str]:
         """Return the names of the services that can be used."""
         return [one.name for one in self.services if not one.malformed]
 
     def start(self) -> None:
-        """Start to deliver."""
+        """Give each service its place in the queue, then start to deliver."""
+        # Now, not in the first turn: the check of an address can take long, and what begins and ends meanwhile is news.
+        try:
+            with closing(Outbox(self._ledger_path)) as outbox:
+                outbox.register(self.names())
+        except BotError as error:  # each turn registers the services again
+            log.warning("message.failed", kind=type(error).__name__, again_s=0.0)
         for worker in self._workers:
             worker.start()
 
@@ -202,19 +209,6 @@ class Pinger:
             except BaseException:
                 self.owed = True
                 raise
-
-
-class _Unregister:
-    """Forget the services of an earlier run where none is configured any more."""
-
-    def __init__(self, ledger_path: Path) -> None:
-        self._path, self._done = ledger_path, False
-
-    def turn(self) -> None:
-        if not self._done:
-            with closing(Outbox(self._path)) as outbox:
-                outbox.register(())
-            self._done = True
 
 
 class _Worker:

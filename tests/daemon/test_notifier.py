@@ -272,6 +272,43 @@ def test_without_services_nothing_waits(path):
     assert (before, outbox.waiting()) == (1, 0)
 
 
+def test_what_ends_before_the_address_is_checked_is_reported(path):
+    """A problem that begins and ends while the first address is still being checked makes both its messages."""
+    desk, at_work, may_go_on = Desk(), threading.Event(), threading.Event()
+
+    def post(order):
+        if order["do"] == "check":
+            at_work.set()
+            may_go_on.wait(LIMIT_S)
+        desk.post(order)
+
+    notifier = Notifier(ledger_path=path, urls=["service"], post=post)
+    notifier.start()
+    at_work.wait(LIMIT_S)
+    outbox = Outbox(path)
+    outbox.alert("ladder", "filled by its previous champion", "", at=OPENED)
+    outbox.resolve("ladder", "filled by champions", at=OPENED)
+    may_go_on.set()
+    notifier.stop()
+
+    assert [title for *_, title in desk.taken] == [
+        "filled by its previous champion", "over: filled by its previous champion",
+    ]  # fmt: skip
+
+
+def test_old_news_is_not_sent_where_alerts_are_new(path):
+    """A problem that was over before the first address was configured makes no message."""
+    desk, outbox = Desk(), Outbox(path)
+    outbox.alert("ladder", "filled by its previous champion", "", at=OPENED)
+    outbox.resolve("ladder", "filled by champions", at=OPENED)
+    outbox.alert("round", "missed", "", at=OPENED)
+    notifier = Notifier(ledger_path=path, urls=["service"], post=desk.post)
+    notifier.start()
+    notifier.stop()
+
+    assert [title for *_, title in desk.taken] == ["missed"]
+
+
 def test_a_ledger_that_cannot_be_read_does_not_end_the_thread(path, monkeypatch):
     """After an error of the outbox, the next look delivers; this holds for the last look too."""
     desk, tried = Desk(), threading.Event()
@@ -281,7 +318,7 @@ def test_a_ledger_that_cannot_be_read_does_not_end_the_thread(path, monkeypatch)
     (worker,) = notifier._workers
 
     def outbox(path):
-        if not tried.is_set():
+        if threading.current_thread() is worker._thread and not tried.is_set():
             tried.set()
             worker.stop()  # as if the daemon ended while the first look was failing
             raise StateUnwritable("the ledger is busy")
