@@ -17,7 +17,7 @@ import structlog
 from bot.members import registry
 from bot.members.fitting import Facts, FitJob
 from bot.system.files import publish, rename, sha256_of, sync
-from bot.training.training_memory import release_memory
+from models.memory import release_memory
 
 KEPT_S = 90 * 86400.0
 """Seconds after which a fit that was not used is removed."""

@@ -1,8 +1,5 @@
 """Memory that the models of a recipe take to fit, and the memory that there is."""
 
-import ctypes
-import gc
-from contextlib import suppress
 from pathlib import Path
 
 from bot.data.era_store import EraStore
@@ -72,18 +69,6 @@ def feature_count(data: Path, feature_set: str) -> int:
     if path.is_file():
         return len(FeatureMetadata.read(path).feature_sets.get(feature_set, ())) or FEATURES["all"]
     return FEATURES.get(feature_set, FEATURES["all"])
-
-
-def release_memory() -> None:
-    """
-    Give memory that was freed back to the system.
-
-    glibc keeps it for the process. After a network of 780 features was trained on 6,000 rows a step, the process held
-    1,050 MiB, and 311 MiB after this call; the trees of the same recipe need that memory next.
-    """
-    gc.collect()
-    with suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def available_memory() -> int:

