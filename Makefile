@@ -6,6 +6,9 @@ SOAKS := crash disk damage rounds season clocks ladder rivals load growth mutati
 STRICT := tests/tournament/test_rounds.py tests/record/test_database.py tests/record/test_ledger.py tests/record/test_ledger_memory.py \
 	tests/integration/test_delivery.py tests/integration/test_live_fetch.py
 
+# Tests and demo start many processes. Where the environment forbids bytecode, each of them would compile the same modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test quick lint unit coverage bench soak container hashes wheels release-check docs format clean
 
 demo: .venv/demo
