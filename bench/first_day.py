@@ -5,9 +5,8 @@ A sandbox serves a generated world over HTTP; the bot is the real daemon. The ta
 seconds since the start, and between this step and the one before: CPU seconds of the daemon and its commands, their peak memory
 (anonymous, of one process), bytes of files that the server sent, and the size of the state directory at that time.
 
-``--scale 1`` is the world `full`, 1,231 eras x 3,555 features. Its signal is spread over all features alike, while Numerai's small
-set holds the strongest ones: there the gate may refuse the starter. Smaller scales have fewer eras, rows and features, and a
-signal that models of few rows find.
+``--scale 1`` is the world `full`, 1,231 eras x 3,555 features, with a signal as strong as published scores imply: there the gate
+may refuse a model. Smaller scales have fewer eras, rows and features, and a signal that models of few rows find.
 """
 
 import argparse

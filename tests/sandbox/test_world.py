@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from bot.history.factor_history import feature_returns
+from bot.sandbox.world._market import Market
 from bot.sandbox.world.generate import World, generate
 from bot.sandbox.world.schema import GROUP_SIZES, SIZES, TARGETS, make_schema
 
@@ -89,6 +90,20 @@ def test_full_size_has_the_real_sets():
 
     assert sizes == [42, 780, 3555, 400, 304]
     assert all(len(sets[group]) == pytest.approx(real, rel=0.15) for group, real in GROUP_SIZES.items())
+
+
+def test_the_sets_hold_the_strongest_features_where_the_size_says_so():
+    """With weights of the sets, features of the small set correlate most with the lasting signal, then those of medium."""
+    size = replace(SIZES["tiny"], all=600, medium=120, small=40, rows=(4000, 4000), medium_weight=4.0, small_weight=8.0)
+    schema = make_schema(size, seed=1)
+    era = Market(size, schema, seed=1, persistence=0.15).next_era()
+    varies = schema.first_era == 0
+    strength = np.corrcoef(era.signal, era.codes[:, varies].T)[0, 1:] ** 2
+    small, medium = (np.isin(schema.features, schema.sets[name])[varies] for name in ("small", "medium"))
+    means = [strength[chosen].mean() for chosen in (small, medium & ~small, ~medium)]
+
+    assert means[0] > 1.5 * means[1]
+    assert means[1] > 1.2 * means[2]
 
 
 def test_eras_are_padded_consecutive_weeks(files):

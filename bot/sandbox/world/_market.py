@@ -98,7 +98,7 @@ class Market:
         fixed = np.random.default_rng([seed, 2])
         self._stocks = int(max(size.rows) * 1.05)
         features, groups = len(schema.features), int(schema.group.max()) + 1
-        self._lasting = (fixed.normal(size=features) / np.sqrt(features)).astype(np.float32)
+        self._lasting = (fixed.normal(size=features) * _weights(size, schema) / np.sqrt(features)).astype(np.float32)
         self._pair = fixed.choice(groups, size=2, replace=False)
         self.common = fixed.normal(size=(self._stocks, groups)).astype(np.float32)
         self.own = fixed.normal(size=(self._stocks, features)).astype(np.float32)
@@ -244,6 +244,14 @@ def _equal_bins(values: Floats) -> npt.NDArray[np.int8]:
     for limit in limits.T:
         codes += by_column >= limit[:, None]
     return codes.T
+
+
+def _weights(size: WorldSize, schema: Schema) -> npt.NDArray[np.float64]:
+    """Return the standard deviation of each feature's weight in the lasting signal. Shape ``(F,)``."""
+    weights = np.ones(len(schema.features))
+    weights[np.isin(schema.features, schema.sets["medium"])] = size.medium_weight
+    weights[np.isin(schema.features, schema.sets["small"])] = size.small_weight
+    return weights
 
 
 def _standard(values: Floats) -> Floats:
