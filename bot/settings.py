@@ -137,7 +137,8 @@ class Settings(BaseSettings):
 
     numerai_public_id: SecretStr | None = Field(
         default=None,
-        description="Public half of the API key; scopes upload_submission and read_submission_info are enough.",
+        description="Public half of the API key; it needs the scopes upload_submission, download_submission, read_submission_info and"
+        " read_user_info.",
     )
     numerai_secret_key: SecretStr | None = Field(
         default=None,

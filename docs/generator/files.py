@@ -65,6 +65,7 @@ STATE = {
     "experiments/*": ("figures of experiments", "may"),
     "starter/*": ("data of the recipe `starter`, until the first champion", "no"),
     "packs/*": ("packs of `bot pack`", "may"),
+    "packs.json": ("which packs of the storage were looked at; without it each is looked at again", "no"),
     "exports/*": ("pickles of `bot export numerai-model`", "no"),
     "tracking/*": ("training curves of `BOT_TRACKER`", "no"),
     "signing.key": ("private key that signs packs", "must"),
