@@ -55,6 +55,15 @@ class RoundLedger(Protocol):
     def newest_order(self, *, after: int = 0) -> int:
         """Return the number of the newest order of a person."""
 
+    def was_tried(self, round_number: int, slot: str) -> bool:
+        """Return whether a slot was ever submitted, or an attempt at the round failed."""
+
+    def newest_round(self) -> Round | None:
+        """Return the newest recorded round."""
+
+    def closed(self, state: str, *, since: int) -> frozenset[tuple[int, str]]:
+        """Return round and slot of each one that was recorded as ``missed`` or ``paused`` since a round."""
+
     def unsent(self) -> Round | None:
         """Return the newest round if its predictions were finished and never sent."""
 
@@ -74,6 +83,7 @@ class AccountState:
         slots: Slots of the open round; ``None`` until they are known.
         trigger: Numerai's id of the webhook call that the next attempt answers.
         running: The attempt that is running.
+        attempted: Round of the newest attempt, which can outlive it by seconds; set with ``running``.
         hold_until: Monotonic time before which no attempt starts.
         promoted_ns: When a champion had last been promoted as the last attempt began; a later promotion ends the hold.
         failures: Looks in a row in which the account raised an unexpected error.
@@ -85,6 +95,7 @@ class AccountState:
     slots: tuple[str, ...] | None = None
     trigger: str | None = None
     running: ChildProcess | None = None
+    attempted: Round = field(init=False)
     hold_until: float = 0.0
     promoted_ns: int = 0
     failures: int = 0
@@ -104,4 +115,4 @@ class AccountState:
         trigger, self.trigger = self.trigger, None
         attempt = self.attempt(round_, limit_s, trigger)
         attempt.start()
-        self.running = attempt
+        self.running, self.attempted = attempt, round_

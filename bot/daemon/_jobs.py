@@ -9,7 +9,7 @@ not hold up the next job.
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -63,6 +63,7 @@ class Job:
         every_s: Seconds from a success to the next run.
         with_key: Whether the commands get the API key.
         with_storage: Whether the commands get the URL and the variables of the storage of packs.
+        environment: Further variables of the commands.
         wanted: Returns whether there is work for a run that is due.
         alive: Called every half second while a command runs.
         done: Called when a run, or one of its commands, has succeeded.
@@ -74,6 +75,7 @@ class Job:
     every_s: float
     with_key: bool = False
     with_storage: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
     wanted: Callable[[], bool] = lambda: True
     alive: Callable[[], None] = lambda: None
     done: Callable[[], None] = lambda: None
@@ -162,6 +164,7 @@ class Job:
             niceness=NICENESS,
             with_key=self.with_key,
             with_storage=self.with_storage,
+            environment=self.environment,
         )
         child.start()
         self._child = child
@@ -192,6 +195,7 @@ class JobSchedule:
         self._jobs = jobs
         self._last_sign = time.monotonic()
         self._crashes: dict[str, int] = {}
+        self._sound: set[str] = set()
         self._offset = _clock_offset()
         self._scheduler = make_scheduler()
         if jobs:
@@ -233,12 +237,13 @@ class JobSchedule:
 
     def stop(self) -> None:
         """Stop the running command; return once it has saved and ended."""
-        self._scheduler.shutdown(wait=False)
         # All jobs first: while one saves a checkpoint, the check for due jobs would start the next one.
         for job in self._jobs:
             job.start_no_more()
         for job in self._jobs:
             job.stop()
+        # Last: the kernel kills a command together with the thread that started it, which ends with the scheduler.
+        self._scheduler.shutdown(wait=False)
 
     def follow_clock(self) -> None:
         """
@@ -279,10 +284,12 @@ class JobSchedule:
                 log.warning("alert.delayed", trouble=f"job {job.name}", kind=type(unsent).__name__)
 
     def _end_crashes(self, job: Job) -> None:
-        if self._crashes.get(job.name, 0) > 1:
+        """Close the alert of a job that can run; in the first check also one that an earlier process opened."""
+        if self._crashes.get(job.name, 0) > 1 or job.name not in self._sound:
             with closing(Outbox(job.ledger_path)) as outbox:
                 outbox.resolve(f"job {job.name}", f"the job {job.name} runs again", at=datetime.now(UTC))
         self._crashes.pop(job.name, None)
+        self._sound.add(job.name)
 
     def _note_sign(self) -> None:
         self._last_sign = time.monotonic()

@@ -118,7 +118,7 @@ class Daemon:
         outbox: Queue of alerts.
         on_settled: Called when every slot of a round has been confirmed.
         happened: Called with the name of a hook and its content when a round was confirmed or missed.
-        is_busy: Returns whether a job runs whose result may let a refused round pass, such as a first training.
+        trains: Whether this process runs the job that trains; the heartbeat says so.
         promoted_ns: Returns when a champion was last promoted: a new one may fill a round that no other could.
         tick_s: Longest pause between two looks, in seconds.
         submits_late: Whether predictions that a closed round left unsent are sent for the next round.
@@ -132,8 +132,8 @@ class Daemon:
     heartbeat: Heartbeat
     outbox: Outbox
     on_settled: Callable[[], None]
-    is_busy: Callable[[], bool]
     tick_s: float
+    trains: bool = True
     submits_late: bool = False
     happened: Callable[[str, Mapping[str, object]], None] = lambda _event, _content: None
     promoted_ns: Callable[[], int] = lambda: 0
@@ -148,6 +148,7 @@ class Daemon:
     _look_at: float = 0.0
     _crashes: int = 0
     _has_ended: bool = False
+    _has_looked_back: bool = False
     _was_paused: bool = False
     _order: int | None = None
     _paused: frozenset[str] = frozenset()
@@ -204,7 +205,7 @@ class Daemon:
     def _beat(self) -> None:
         number = None if self._round is None else self._round.number
         try:
-            self.heartbeat.beat(round=number, settled=self._settled, tick_s=self.tick_s)
+            self.heartbeat.beat(round=number, settled=self._settled, tick_s=self.tick_s, trains=self.trains)
         except OSError as error:
             log.error("pulse.failed", reason=str(error))  # noqa: TRY400 - one line
 
@@ -235,7 +236,12 @@ class Daemon:
         seen = self._numerai.result(self.wait_s)
         self._end_outage()
         self._obey(seen.now)
+        self._look_back(seen.now)
         if isinstance(seen.current, Absent):
+            if self._round is not None and seen.now < self._round.closes_at:
+                # A wrong answer: a round is missed when it has closed. If it was withdrawn, that is reported at its close.
+                self._log_once("round.unlisted", seen.current.reason)
+                return self._pause(seen.now) if self._settled else min(self.tick_s, BRISK_S)
             self._leave_round()
             self._log_once("round.waiting", seen.current.reason)
             self._submit_late()
@@ -258,6 +264,27 @@ class Daemon:
         self._warn_near_close(current, seen.now)
         holds = [one.hold_until - time.monotonic() for one in self._owing(current) if one.running is None]
         return min(self.tick_s, max(WATCH_S, min(holds, default=self.tick_s)))
+
+    def _look_back(self, now: datetime) -> None:
+        """Report the newest round, once, where it closed unfilled while no process looked, as during a restart."""
+        if self._has_looked_back:
+            return
+        left = self.ledger.newest_round()
+        if left is not None and left.closes_at <= now < left.closes_at + WEEK:
+            for account in self.accounts:
+                try:
+                    account.slots = account.slots or account.lookup.result(self.wait_s)
+                except StillWaiting:
+                    raise
+                except Exception as error:  # noqa: BLE001 - the account's next attempt reports it
+                    self._log_once("account.unusable", str(error))
+            reported = self.ledger.closed("missed", since=left.number) | self.ledger.closed("paused", since=left.number)
+            owed = {slot for account in self.accounts for slot in self._owed(account, left)}
+            # A slot that the settings name only since then was not missed.
+            if any((left.number, slot) not in reported and self.ledger.was_tried(left.number, slot) for slot in owed):
+                self._round = left
+                self._leave_round()
+        self._has_looked_back = True
 
     def _obey(self, now: datetime) -> None:
         """Follow what a person asked for since the last look: pauses, their end, and attempts to make at once."""
@@ -413,41 +440,45 @@ class Daemon:
         if self._round is None:  # the attempt sent late predictions between two rounds
             account.hold_until = time.monotonic() + HOLD_S
         if status is None:
-            self._end_hung(attempt)
+            self._end_hung(attempt, account.attempted)
         elif status != 0:
             self._report_failure(account, attempt, status)
+        elif self._round is not None and self._owes(account, self._round):
+            account.slots = None  # all that the settings name is filled, so the known names are out of date
         return True
 
-    def _end_hung(self, attempt: ChildProcess) -> None:
+    def _end_hung(self, attempt: ChildProcess, round_: Round) -> None:
         """Kill an attempt whose time is up, and alert."""
         try:
             attempt.stop(grace_s=0.0)
         except Exception:
             log.exception("attempt.unstoppable")  # the lock of the state directory keeps a second one from submitting
-        log.error("round.hung", round=self._number, seconds=round(attempt.seconds))
-        self._report_end(f"an attempt hung and was stopped after {attempt.seconds:.0f} s")
+        log.error("round.hung", round=round_.number, seconds=round(attempt.seconds))
+        self._report_end(round_, f"an attempt hung and was stopped after {attempt.seconds:.0f} s")
 
-    def _report_end(self, what: str) -> None:
-        """Record and alert that an attempt ended without saying why."""
-        if self._round is not None:
-            self._note(self._round, what)
-        self._alerts.open("attempt", f"round {self._number}: {what}", NEXT_FALLBACK, occasion=self._occasion)
+    def _report_end(self, round_: Round, what: str) -> None:
+        """Record and alert that an attempt at a round ended without saying why."""
+        self._note(round_, what)
+        number = round_.number
+        self._alerts.open("attempt", f"round {number}: {what}", NEXT_FALLBACK, occasion=str(number))
 
     def _report_failure(self, account: AccountState, attempt: ChildProcess, status: int) -> None:
         """Log why an attempt ended without a confirmation; alert a crash, and what only the operator ends."""
-        reason = KINDS.get(status) or crash(status)
-        log.warning("round.delayed", round=self._number, reason=reason, cause=failures.headline(self._failures()))
+        reason, number = KINDS.get(status) or crash(status), account.attempted.number
+        is_over = self._round is None or self._round.number != number
+        cause = "" if is_over else failures.headline(self._failures())
+        log.warning("round.delayed", round=number, reason=reason, cause=cause)
         if status not in KINDS:
-            self._report_end(f"an attempt {reason} after {attempt.seconds:.0f} s")
-        elif self._round is None:
+            self._report_end(account.attempted, f"an attempt {reason} after {attempt.seconds:.0f} s")
+        elif self._round is None or is_over:
             return
         elif status == RetryLater.exit_code:
             causes = {one.kind for one in self._failures()}
             if causes == {TRAINING}:
                 self._hold(account, self._round)
-        elif not self.is_busy() and self._owes(account, self._round):
+        elif self._owes(account, self._round):
             self._hold(account, self._round)
-            self._alert_round(f"round {self._number}: {reason}", "the log has the reason; see `bot doctor`")
+            self._alert_round(f"round {number}: {reason}", "the log has the reason; see `bot doctor`")
 
     def _hold(self, account: AccountState, current: Round) -> None:
         """Hold an account back until something has changed, at most for minutes."""
@@ -498,10 +529,6 @@ class Daemon:
     @property
     def _occasion(self) -> str:
         return "" if self._round is None else str(self._round.number)
-
-    @property
-    def _number(self) -> int | None:
-        return None if self._round is None else self._round.number
 
     def _warn_near_close(self, current: Round, now: datetime) -> None:
         """Alert while there is still time to act."""

@@ -121,13 +121,17 @@ def serve_jobs(trainer: Trainer) -> None:
     _reap_earlier_children()
     stop = _stop_on_signals(schedule, wake)
     threading.Thread(target=_watch, args=(trainer.heartbeat, schedule, stop), daemon=True, name="watchdog").start()
-    schedule.start()
-    log.info("trainer.started", chores=schedule.names)
-    while not stop.is_set():
-        trainer.heartbeat.beat(busy=schedule.is_busy)
-        wake.wait(BEAT_S)
-    trainer.heartbeat.end()
-    schedule.stop()
+    with ExitStack() as running:
+        schedule.start()
+        running.callback(schedule.stop)
+        log.info("trainer.started", chores=schedule.names)
+        while not stop.is_set():
+            try:
+                trainer.heartbeat.beat(busy=schedule.is_busy)
+            except OSError as error:  # a full disk; the training goes on
+                log.error("pulse.failed", reason=str(error))  # noqa: TRY400 - one line
+            wake.wait(BEAT_S)
+        trainer.heartbeat.end()
     log.info("trainer.stopped")
 
 

@@ -1,5 +1,6 @@
 """Build the parts of `bot run` from the settings. Nothing here loads a library that scores or trains."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
@@ -34,6 +35,9 @@ WITH_KEY, WITH_STORAGE = ("scores",), ("retrain", "unpack")
 CONNECT_S, READ_S, EXCHANGE_S = 5.0, 10.0, 15.0
 """Time limits in seconds of the loop's own requests. They are short, because another look follows soon."""
 
+REPORT_AGAIN_S = 30.0
+"""Seconds after which a report of the pages is tried again that the ledger did not take."""
+
 log = structlog.get_logger()
 
 
@@ -60,15 +64,15 @@ def open_service(settings: Settings) -> Service:
             secret_key=None,
             transport=_transport(),
         ),
-        accounts=[_account_state(account) for account in settings.accounts_in_use],
+        accounts=[_account_state(account, _fixed(settings)) for account in settings.accounts_in_use],
         ledger=Ledger(settings.ledger_path),
         heartbeat=heartbeat,
         outbox=Outbox(settings.ledger_path),
         on_settled=notifier.ping,
         happened=hooks.happened,
-        is_busy=lambda: schedule.is_busy,
         promoted_ns=assembly.open_artifacts(settings).promoted_ns,
         tick_s=settings.tick_s,
+        trains=interval_s(settings.retrain) is not None,
         submits_late=settings.late_policy == "queue",
     )
     schedule = JobSchedule(_jobs(settings), done=loop.try_again)
@@ -85,7 +89,17 @@ def _transport() -> Transport:
     return Transport(connect_s=CONNECT_S, read_s=READ_S, exchange_s=EXCHANGE_S)
 
 
-def _account_state(account: Account) -> AccountState:
+def _fixed(settings: Settings) -> Mapping[str, str]:
+    """
+    Return variables with which every command uses the state and the tournament of this process.
+
+    Commands read ``bot.toml`` anew. A changed mode would have them fill rounds in another ledger than the one that the loop
+    looks at: these settings count from the next start on.
+    """
+    return {"BOT_MODE": settings.mode, "BOT_STATE_DIR": str(settings.state_dir), "BOT_API_URL": settings.api_url}
+
+
+def _account_state(account: Account, fixed: Mapping[str, str]) -> AccountState:
     """Return an account that reads its key anew for every round, so that a rotated key needs no restart."""
 
     def find_slots() -> tuple[str, ...]:
@@ -97,7 +111,10 @@ def _account_state(account: Account) -> AccountState:
     def attempt(round_: Round, limit_s: float, trigger: str | None) -> ChildProcess:
         command = ["submit", "--round", str(round_.number), *account.options]
         return ChildProcess(
-            command=command, limit_s=limit_s, with_key=True, environment={"TRIGGER_ID": trigger} if trigger else {}
+            command=command,
+            limit_s=limit_s,
+            with_key=True,
+            environment={**fixed, **({"TRIGGER_ID": trigger} if trigger else {})},
         )
 
     return AccountState(find_slots=find_slots, attempt=attempt)
@@ -124,6 +141,7 @@ def _jobs(settings: Settings) -> tuple[Job, ...]:
             every_s=every_s,
             with_key=name in WITH_KEY,
             with_storage=name in WITH_STORAGE,
+            environment=_fixed(settings),
         )
         for name, commands, schedule in planned
         if (every_s := interval_s(schedule)) is not None
@@ -135,6 +153,7 @@ def _jobs(settings: Settings) -> tuple[Job, ...]:
             ledger_path=settings.ledger_path,
             every_s=RETRY_S,
             with_key=True,
+            environment=_fixed(settings),
             wanted=lambda: bool(assembly.undiagnosed(settings, recipes)),
         )
         jobs.append(diagnose)
@@ -143,6 +162,7 @@ def _jobs(settings: Settings) -> tuple[Job, ...]:
 
 def _web(settings: Settings, loop: Daemon) -> AbstractContextManager[object] | None:
     if settings.http_port is None:
+        _WebAlert(settings.ledger_path)(None, over="BOT_HTTP_PORT is not set any more")
         return None
     # Only here, because a daemon without pages needs no web server in its memory.
     from bot.web.pages import Pages  # noqa: PLC0415
@@ -187,7 +207,7 @@ def _web(settings: Settings, loop: Daemon) -> AbstractContextManager[object] | N
         token=settings.webhook_token.get_secret_value() if settings.webhook_token else None,
         order=lambda name, fields: _follow(orders, loop, name, fields),
         control_token=control_token,
-        report=lambda reason: _report_web(settings.ledger_path, reason),
+        report=_WebAlert(settings.ledger_path),
     )
 
 
@@ -209,14 +229,34 @@ def _follow(orders: Orders, loop: Daemon, name: str, fields: Mapping[str, str]) 
     return done.lines
 
 
-def _report_web(ledger_path: Path, reason: str | None) -> None:
-    """Open or close the alert of a port that cannot be opened; called in the server's thread."""
-    now = datetime.now(UTC)
-    try:
-        with closing(Outbox(ledger_path)) as outbox:
-            if reason is None:
-                outbox.resolve("web", "the pages are served", at=now)
-            else:
-                outbox.alert("web", "the pages cannot be served", f"{reason}; rounds go on", at=now)
-    except BotError as error:
-        log.warning("web.unreported", reason=str(error))
+class _WebAlert:
+    """
+    The alert of pages that cannot be served. It is called in the server's thread, and tries again while the ledger is busy.
+
+    Args:
+        ledger_path: Database of the outbox.
+    """
+
+    def __init__(self, ledger_path: Path) -> None:
+        self._path = ledger_path
+        self._reason: str | None = None
+        self._over = ""
+
+    def __call__(self, reason: str | None, *, over: str = "the pages are served") -> None:
+        """Open the alert with the reason, or close it with ``None``."""
+        self._reason, self._over = reason, over
+        self._write()
+
+    def _write(self) -> None:
+        now = datetime.now(UTC)
+        try:
+            with closing(Outbox(self._path)) as outbox:
+                if self._reason is None:
+                    outbox.resolve("web", self._over, at=now)
+                else:
+                    outbox.alert("web", "the pages cannot be served", f"{self._reason}; rounds go on", at=now)
+        except BotError as error:
+            log.warning("web.unreported", reason=str(error))
+            again = threading.Timer(REPORT_AGAIN_S, self._write)
+            again.daemon = True
+            again.start()

@@ -57,20 +57,19 @@ class Heartbeat:
             about: Further values for the record, such as the open round.
 
         Raises:
-            OSError: The state directory cannot be written; the earlier heartbeat becomes stale, as it should.
+            OSError: The state directory cannot be written; the file of the earlier heartbeat becomes stale, as it should.
         """
-        with self._lock:
-            now = time.monotonic()
-            record = {
-                "pid": os.getpid(),
-                "boot": boot(),
-                "beat": now,
-                "at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "troubles": dict(self._problems),
-                **about,
-            }
-            publish(self.folder / f"{self.name}.json", (json.dumps(record) + "\n").encode())
-            self._beat = now
+        now = self._beat = time.monotonic()
+        record = {
+            "pid": os.getpid(),
+            "boot": boot(),
+            "beat": now,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "troubles": self.problems,
+            **about,
+        }
+        # Without the lock: a disk that hangs must stop neither the watchdog nor the pages, which read the problems.
+        publish(self.folder / f"{self.name}.json", (json.dumps(record) + "\n").encode())
 
     def end(self) -> None:
         """Record that this process was stopped, so that nobody takes it for one that died."""
@@ -109,14 +108,20 @@ def boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def is_running(folder: Path, name: str = DAEMON) -> bool:
-    """Return whether the process that wrote the last heartbeat of a state directory still runs, and was not told to stop."""
+def is_running(folder: Path, name: str = DAEMON, *, trains: bool = False) -> bool:
+    """
+    Return whether the process that wrote the last heartbeat of a state directory still runs, and was not told to stop.
+
+    Args:
+        folder: State directory.
+        name: Name of the heartbeat.
+        trains: Ask for a process that runs the job that trains.
+    """
     try:
         record: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         # A container gives the process that comes next the same id.
-        return (
-            not record.get("stopped") and str(record["boot"]) == boot() and Path(f"/proc/{int(record['pid'])}").exists()
-        )
+        runs = str(record["boot"]) == boot() and Path(f"/proc/{int(record['pid'])}").exists()
+        return runs and not record.get("stopped") and (not trains or bool(record.get("trains", True)))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

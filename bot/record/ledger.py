@@ -244,6 +244,14 @@ class Ledger(Control):
         rows = self._select("SELECT * FROM live_file WHERE round = ? ORDER BY version", round_number)
         return tuple(LiveFileRecord(**row) for row in rows)
 
+    def was_tried(self, round_number: int, slot: str) -> bool:
+        """Return whether a slot was ever submitted, or an attempt at the round failed."""
+        rows = self._select(
+            "SELECT 1 FROM submission WHERE slot = ? UNION SELECT 1 FROM failure WHERE round = ? AND slot IN (?, '')",
+            slot, round_number, slot,
+        )  # fmt: skip
+        return bool(rows)
+
     def forget(self, round_number: int) -> None:
         """Delete the live files of a round, and its submissions that are only intended."""
         with kill_point("ledger.forget"), self._transaction():
@@ -428,6 +436,11 @@ class Ledger(Control):
                 "INSERT OR REPLACE INTO round (number, opens_at, closes_at) VALUES (?, ?, ?)",
                 (round_.number, round_.opens_at.isoformat(), round_.closes_at.isoformat()),
             )
+
+    def newest_round(self) -> Round | None:
+        """Return the newest round whose times were recorded."""
+        rows = self._select("SELECT * FROM round ORDER BY number DESC LIMIT 1")
+        return _to_round(rows[0]) if rows else None
 
     def last_round(self) -> dict[str, Any] | None:
         """Return number, opening and close of the newest recorded round, ``None`` before the first."""

@@ -176,7 +176,7 @@ class Fallbacks:
         job = self.ledger.job(RETRAIN)
         # A job without an end may also have been cut off together with its process.
         begun = job is not None and job["finished_at"] is None
-        runs = begun and any(is_running(self.state_dir, name) for name in (DAEMON, TRAINER))
+        runs = begun and any(is_running(self.state_dir, name, trains=True) for name in (DAEMON, TRAINER))
         if not runs and RETRAIN not in [work["name"] for work in running_work(self.state_dir)]:
             return None
         return FirstTraining(

@@ -92,7 +92,6 @@ def make_loop(tournament, folder):
         heartbeat=Heartbeat(folder=folder),
         outbox=Outbox(folder / "ledger.sqlite"),
         on_settled=lambda: tournament.attempts.append("ping"),
-        is_busy=lambda: False,
         tick_s=20,
         wait_s=60.0,
     )

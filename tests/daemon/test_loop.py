@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bot.daemon import _loop as daemon
 from bot.daemon._accounts import AccountState
 from bot.daemon._loop import BRISK_S, NEAR, pause_s
-from bot.errors import BadCredentials, FirstTraining, GateFailed, NumeraiUnavailable
+from bot.errors import BadCredentials, FirstTraining, GateFailed, NumeraiUnavailable, RoundNotOpen
 from bot.findings import Finding
 from bot.record.control import RETRY
 from bot.record.failures import Failure
@@ -103,17 +103,18 @@ def test_a_short_round_is_held_for_a_tenth_of_its_window(loop, tournament):
     assert 0.0 < account.hold_until - time.monotonic() <= 4.5
 
 
-def test_a_refusal_during_the_first_training_is_not_alerted(loop, tournament):
+def test_a_round_that_waits_for_the_first_model_is_not_alerted(loop, tournament):
     """Before the first training ends nothing can score, so the alert waits until the close is near."""
-    loop.is_busy = lambda: True
-    tournament.outcome = 78
+    waiting = FirstTraining("the first training runs")
+    loop.ledger.record_failure(Failure.of(waiting, round_number=1405, slot=SLOTS[0], at=OPENED))
+    tournament.outcome = 75
     steps(loop)
     quiet = messages(loop)
     tournament.now = OPENED + timedelta(minutes=41)
     steps(loop)
 
     assert quiet == []
-    assert messages(loop) == [("alert", "round 1405 is not confirmed, 19 minutes left")]
+    assert messages(loop) == [("alert", "round 1405 is not confirmed, 19 minutes left: first: the first training runs")]
 
 
 def test_a_missed_round_is_a_problem_until_the_next_is_confirmed(loop, tournament, no_hold, tmp_path):
@@ -500,3 +501,114 @@ def test_a_round_that_was_paused_to_its_close_is_recorded_as_paused(loop, tourna
     assert tournament.ledger.closed("paused", since=1405) == {(1405, "")}
     assert tournament.ledger.closed("missed", since=1405) == frozenset()
     assert messages(loop) == []
+
+
+def test_a_slot_that_was_corrected_is_owed_no_more(loop, tournament, no_hold):
+    """After an attempt that fills all slots of the settings, a name that was corrected meanwhile is forgotten."""
+    (account,) = loop.accounts
+    named = [(SLOTS[0], "secnd")]
+    account.find_slots, tournament.outcome = lambda: named[-1], 78
+    steps(loop)
+    tried = len(tournament.attempts)
+    named.append(SLOTS)
+    tournament.outcome = 0
+    steps(loop, 6)
+    settled = tournament.attempts[tried:].count("ping")
+    tournament.now = OPENED + timedelta(hours=2)
+    steps(loop)
+
+    assert settled == 1
+    assert not [title for _, title in messages(loop) if "missed" in title]
+
+
+def restarted(tournament, folder, hooks):
+    """Return a new loop, as of a new process, and where its hooks are noted."""
+    loop = make_loop(tournament, folder)
+    loop.happened = lambda event, content: hooks.append((event, content["round"]))
+    return loop
+
+
+def test_a_round_that_closed_during_a_restart_is_reported_once(tournament, tmp_path):
+    """A process that starts after the close reports the miss of the round that an earlier one tried; the next does not."""
+    tournament.outcome, hooks = 75, []
+    loop = restarted(tournament, tmp_path, hooks)
+    loop.ledger.record_failure(Failure.of(NumeraiUnavailable("no answer"), round_number=1405, slot=SLOTS[0], at=OPENED))
+    steps(loop)
+    tournament.now = OPENED + timedelta(hours=2)
+    for _ in range(2):
+        loop = restarted(tournament, tmp_path, hooks)
+        steps(loop)
+
+    assert messages(loop) == [("alert", "round 1405 was missed: first: no answer")]
+    assert hooks == [("on_missed", 1405)]
+
+
+def test_a_round_that_was_filled_before_a_restart_is_not_reported_again(tournament, tmp_path):
+    """A round that is confirmed in the ledger makes neither message nor ping nor hook in a new process."""
+    hooks = []
+    steps(make_loop(tournament, tmp_path))
+    tried = len(tournament.attempts)
+    tournament.now = OPENED + timedelta(hours=2)
+    loop = restarted(tournament, tmp_path, hooks)
+    steps(loop)
+
+    assert (messages(loop), hooks, tournament.attempts[tried:]) == ([], [], [])
+
+
+def test_a_slot_that_is_new_after_the_close_was_not_missed(tournament, tmp_path):
+    """A slot that the settings name only since the restart is not counted in the round that closed before."""
+    hooks = []
+    steps(make_loop(tournament, tmp_path))
+    tournament.now = OPENED + timedelta(hours=2)
+    loop = restarted(tournament, tmp_path, hooks)
+    loop.accounts[0].find_slots = lambda: (*SLOTS, "third")
+    steps(loop)
+
+    assert (messages(loop), hooks) == ([], [])
+
+
+def test_an_account_that_cannot_be_asked_does_not_keep_the_loop_from_looking(tournament, tmp_path):
+    """Where the slots of the round that closed are not known, the next round is tried all the same."""
+    tournament.outcome = 75
+    steps(make_loop(tournament, tmp_path))
+    tournament.now, tournament.outcome = OPENED + timedelta(hours=2), 0
+    loop = make_loop(tournament, tmp_path)
+    answers = iter([ValueError("odd"), SLOTS, SLOTS])
+
+    def find_slots():
+        if isinstance(answer := next(answers), Exception):
+            raise answer
+        return answer
+
+    loop.accounts[0].find_slots = find_slots
+    steps(loop)
+    tournament.now = OPENED + timedelta(days=1, minutes=1)
+    steps(loop)
+
+    assert loop.ledger.settled(1406, SLOTS[0])
+
+
+def test_a_wrong_answer_in_the_middle_of_a_round_is_no_miss(tournament, tmp_path, no_hold):
+    """Where Numerai once lists no open round before the close, the round is neither missed nor forgotten."""
+    hooks = []
+    loop = restarted(tournament, tmp_path, hooks)
+    tournament.outcome = 75
+    steps(loop)
+    tournament.failing = RoundNotOpen("no round is open")
+    steps(loop, 1)
+    tournament.failing, tournament.outcome = None, 0
+    steps(loop)
+
+    assert (messages(loop), hooks) == ([], [("on_confirmed", 1405)])
+
+
+def test_an_attempt_that_outlives_its_round_is_reported_with_its_number(loop, tournament):
+    """An attempt that is killed after the close is one of its own round, not of the one that is open by then."""
+    tournament.outcome = None
+    steps(loop, 2)
+    tournament.now = OPENED + timedelta(hours=2)
+    steps(loop, 1)
+    tournament.attempts[0].is_overdue = True
+    steps(loop, 1)
+
+    assert ("alert", "round 1405: an attempt hung and was stopped after 1 s") in messages(loop)

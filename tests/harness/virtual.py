@@ -137,7 +137,6 @@ def make_bot(
         heartbeat=Heartbeat(folder=state),
         outbox=outbox,
         on_settled=lambda: None,
-        is_busy=lambda: False,
         tick_s=20.0,
         wait_s=120.0,  # real seconds: in virtual time every answer comes within the look
     )
