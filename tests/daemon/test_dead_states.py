@@ -331,3 +331,21 @@ def test_a_stopped_process_is_unhealthy(tmp_path, soon):
 
     assert found
     assert healthy
+
+
+def test_a_full_disk_does_not_end_a_trainer(tmp_path, monkeypatch):
+    """A heartbeat that cannot be written is a line of the log; the training goes on."""
+    stop, beats = threading.Event(), []
+
+    class Full(heartbeat.Heartbeat):
+        def beat(self, **about):
+            beats.append(about)
+            if len(beats) == 3:
+                stop.set()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(service, "_stop_on_signals", lambda *_: stop)
+    monkeypatch.setattr(service, "BEAT_S", 0.0)
+    service.serve_jobs(service.Trainer(schedule=JobSchedule([]), heartbeat=Full(folder=tmp_path)))
+
+    assert len(beats) == 4  # the last one records the stop

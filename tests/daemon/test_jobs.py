@@ -1,8 +1,10 @@
 """Jobs run when they are due by real time, whatever the clock was, and whatever one of them raises."""
 
 import errno
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import structlog
@@ -17,6 +19,7 @@ from bot.record.ledger import Ledger
 from bot.record.outbox import Outbox
 from bot.system import child_process
 
+ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STEPS = [timedelta(hours=2), timedelta(hours=-2), timedelta(days=30), timedelta(days=-30)]
 NAMES = ("retrain", "sync", "backup", "scores", "diagnostics")
@@ -229,3 +232,43 @@ def test_no_job_starts_while_another_one_stops(path, monkeypatch):
     assert ran
     assert not looking.is_alive()
     assert started == ["retrain"]
+
+
+def test_an_alert_of_an_earlier_process_ends_with_the_first_sound_run(path, children):
+    """A job that could not be run before a restart, and can be now, closes its alert, so that a later one is reported."""
+    outbox = Outbox(path)
+    outbox.alert("job sync", "the job sync cannot run", "", at=NOW)
+    JobSchedule([job(path)])._look()
+
+    assert outbox.open_alerts() == {}
+
+
+SAVING = """
+import os, signal, sys, threading
+from bot.system.child_process import end_with_parent
+end_with_parent()
+asked = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: asked.set())
+open("started", "w").close()
+asked.wait()
+for _ in range(10):  # work that takes longer than the threads of the schedule need to end
+    threading.Event().wait(0.1)
+open("checkpoint", "w").close()
+"""
+
+
+def test_a_command_saves_its_checkpoint_when_the_schedule_stops(path, tmp_path, monkeypatch):
+    """The thread that started the command, with which the kernel would end it, lives until the command has ended."""
+    (tmp_path / "saving.py").write_text(SAVING)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(child_process, "PROGRAM", (sys.executable, str(tmp_path / "saving.py")))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    schedule = JobSchedule([job(path, "retrain")])
+    schedule.start()
+    for _ in range(6000):
+        if (tmp_path / "started").exists():
+            break
+        threading.Event().wait(0.01)
+    schedule.stop()
+
+    assert (tmp_path / "checkpoint").exists()

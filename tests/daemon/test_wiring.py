@@ -5,17 +5,22 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from bot.daemon import wiring
 from bot.daemon.wiring import open_service
+from bot.errors import StateUnwritable
 from bot.record.outbox import Outbox
 from bot.settings import load_settings
+from bot.tournament.rounds import Round
 from bot.web import server
+from tests.daemon.fakes import OPENED
 
 ROOT = Path(__file__).resolve().parents[2]
+ROUND = Round(number=1405, opens_at=OPENED, closes_at=OPENED + timedelta(hours=1))
 
 
 def wait(condition):
@@ -70,3 +75,47 @@ def test_a_daemon_without_pages_loads_no_web_server():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
 
     assert done.stdout == "set()\n"
+
+
+def test_commands_use_the_state_with_which_the_process_started(tmp_path, monkeypatch):
+    """A mode that is changed in bot.toml counts from the next start on: loop and commands look at one ledger."""
+    monkeypatch.chdir(tmp_path)
+    text = 'mode = "{}"\nstate_dir = "state"\nbackup = "1d"\n[slots]\nfirst = "standard"\n'
+    Path("bot.toml").write_text(text.format("dry-run"))
+    settings = load_settings()
+    service = open_service(settings)
+    Path("bot.toml").write_text(text.format("live"))
+    (account,) = service.loop.accounts
+    commands = [account.attempt(ROUND, 900.0, "id"), *wiring._jobs(settings)]
+
+    assert {one.environment["BOT_MODE"] for one in commands} == {"dry-run"}
+    assert {one.environment["BOT_STATE_DIR"] for one in commands} == {"state"}
+    assert commands[0].environment["TRIGGER_ID"] == "id"
+
+
+def test_the_alert_of_the_pages_is_closed_once_the_ledger_takes_it(tmp_path, monkeypatch):
+    """A ledger that is busy when the pages are served is asked again."""
+    monkeypatch.setattr(wiring, "REPORT_AGAIN_S", 0.0)
+    path, asked = tmp_path / "ledger.sqlite", []
+    with closing(Outbox(path)) as outbox:
+        outbox.alert("web", "the pages cannot be served", "", at=OPENED)
+
+        def busy_once(path):
+            asked.append(path)
+            if len(asked) == 1:
+                raise StateUnwritable("the ledger is busy")
+            return Outbox(path)
+
+        monkeypatch.setattr(wiring, "Outbox", busy_once)
+        wiring._WebAlert(path)(None)
+
+        assert wait(lambda: not outbox.open_alerts())
+
+
+def test_the_alert_of_pages_that_are_wanted_no_more_is_closed(tmp_path):
+    """Without a port there is nothing to serve."""
+    with closing(Outbox(tmp_path / "ledger-dry-run.sqlite")) as outbox:
+        outbox.alert("web", "the pages cannot be served", "", at=OPENED)
+        open_service(load_settings(state_dir=tmp_path))
+
+        assert outbox.open_alerts() == {}

@@ -123,6 +123,17 @@ def test_first_training_is_nothing_to_act_on(empty):
     assert failure.kind == "training"
 
 
+def test_a_first_training_whose_trainer_died_is_one_to_act_on(empty):
+    """A daemon that does not train itself is no sign that the training still runs."""
+    empty.state.mkdir(exist_ok=True)
+    Heartbeat(folder=empty.state).beat(trains=False)
+    with closing(Ledger(empty.state / "ledger.sqlite")) as ledger:
+        ledger.start_job("retrain", OPENED)
+
+    with pytest.raises(NoChampion, match="run `bot retrain` first"):
+        empty.submit(recipe="own", starter=True)
+
+
 def test_starter_is_promoted_by_the_same_gate(first_day):
     """Its manifest has the scores and the findings of every other first challenger, contributions included."""
     store = ArtifactStore(first_day.state / "artifacts")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -140,3 +141,48 @@ def test_the_reason_of_a_problem_holds_no_secret(beating, tmp_path):
     beating.beat()
 
     assert problems(tmp_path) == ("numerai: refused ***",)
+
+
+def test_a_disk_that_hangs_holds_up_no_reader_of_the_problems(tmp_path, monkeypatch):
+    """While the write of a beat does not return, watchdog and pages can mark and read problems."""
+    hanging, go_on = threading.Event(), threading.Event()
+
+    def hang(*_):
+        hanging.set()
+        go_on.wait(60)
+
+    monkeypatch.setattr(module, "publish", hang)
+    heart = Heartbeat(folder=tmp_path)
+    beat = threading.Thread(target=heart.beat, daemon=True)
+    beat.start()
+    hanging.wait(60)
+    marked = heart.mark("scheduler", "no sign of it")
+    read = heart.problems
+    go_on.set()
+    beat.join(60)
+
+    assert (marked, read) == (True, {"scheduler": "no sign of it"})
+
+
+def test_a_beat_that_cannot_be_written_is_a_sign_of_the_loop(tmp_path, monkeypatch):
+    """On a full disk the loop has come round all the same, so the watchdog does not end the process."""
+    heart = Heartbeat(folder=tmp_path)
+    before = heart.last_beat
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "publish", full)
+    with pytest.raises(OSError, match="No space"):
+        heart.beat()
+
+    assert heart.last_beat > before
+
+
+@pytest.mark.parametrize(("about", "trains"), [({}, True), ({"trains": True}, True), ({"trains": False}, False)])
+def test_a_process_that_does_not_train_is_none_that_trains(tmp_path, about, trains):
+    """The heartbeat says whether its process runs the job that trains; one of an older bot may."""
+    Heartbeat(folder=tmp_path).beat(**about)
+
+    assert is_running(tmp_path)
+    assert is_running(tmp_path, trains=True) is trains

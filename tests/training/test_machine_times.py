@@ -45,6 +45,19 @@ def test_a_figure_of_a_busy_machine_is_used_once(tmp_path, monkeypatch):
     assert MachineTimes.open(tmp_path).figures == {}
 
 
+def test_a_figure_of_a_busy_machine_is_measured_again_when_asked(tmp_path, monkeypatch):
+    """Once the other processes have ended, the new figure is that of this machine, and is kept."""
+    monkeypatch.setattr(os, "getloadavg", lambda: (1e6, 0.0, 0.0))
+    times = MachineTimes.open(tmp_path)
+    times.measured("rows/s", lambda: (1.0,))
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    times.forget_busy()
+
+    assert times.measured("rows/s", lambda: (3.5,)) == (3.5,)
+    assert not times.busy
+    assert MachineTimes.open(tmp_path).figures == {"rows/s": (3.5,)}
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1, "machine": 2}', '{"format": 99}'])
 def test_a_damaged_file_is_measured_again(tmp_path, content):
     """An unreadable file, or one of another format, is replaced."""

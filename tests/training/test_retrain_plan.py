@@ -1,8 +1,12 @@
 """The plan of a retrain before there are data."""
 
+import os
+
 import pytest
 
+from bot.members import pace
 from bot.training.planning.machine_times import MachineTimes
+from bot.training.planning.retrain_forecast import Forecast
 from bot.training.planning.retrain_plan import FULL_BYTES, assumed_size, retrain_stages, stage_record
 from bot.training.recipes import CONTRIBUTION, STANDARD
 from bot.training.training_memory import FULL_ROWS
@@ -78,3 +82,18 @@ def test_the_last_retrain_is_preferred_in_proportion(tmp_path, times):
 
     assert whole["fit gbm"].seconds == pytest.approx(120.0, rel=1e-3)
     assert (whole["fit gbm"].basis, other["fit gbm"].basis) == ("as in the last retrain", "measured")
+
+
+def test_a_plan_of_a_busy_machine_is_made_again_when_the_data_are_read(tmp_path, monkeypatch):
+    """Other processes that ended during the download no longer make the hours of the fits."""
+    plan, load = resolved(STANDARD), [1e6]
+    monkeypatch.setattr(os, "getloadavg", lambda: (load[0], 0.0, 0.0))
+    monkeypatch.setattr(pace, "lightgbm_times", lambda *_: (1e-9, 1e-3 * load[0], 1e-7 * load[0]))
+    monkeypatch.setattr(pace, "network_rows", lambda *_: (1e4,))
+    forecast = Forecast(plan=plan, times=MachineTimes.open(tmp_path), size=size(plan, tmp_path))
+    before = {one.name: one.seconds for one in forecast.stages}
+    load[0] = 1.0
+    forecast.count(size(plan, tmp_path))
+    after = {one.name: one.seconds for one in forecast.stages}
+
+    assert after["fit gbm"] < 1e-3 * before["fit gbm"]

@@ -95,6 +95,10 @@ class MachineTimes:
             self._write()
         return found
 
+    def forget_busy(self) -> None:
+        """Forget figures that were measured beside other processes, so that they are measured again."""
+        self._of_busy.clear()
+
     @property
     def busy(self) -> bool:
         """Return whether a figure was measured beside other processes."""

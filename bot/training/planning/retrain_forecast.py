@@ -99,7 +99,13 @@ class Forecast:
         return self.estimate.plan
 
     def count(self, size: RetrainSize) -> None:
-        """Plan again by the sizes of the data that were read; download and storing are those that were planned."""
+        """
+        Plan again by the sizes of the data that were read; download and storing are those that were planned.
+
+        What was measured beside other processes is measured again: the minutes of the download may have ended them, and
+        the hours of the fits follow from these seconds.
+        """
+        self.times.forget_busy()
         stored = size.rows if self.size.new_rows else 0
         self.size = replace(size, download=self.size.download, new_rows=stored)
         self.estimate.plan = retrain_stages(self.plan, self.size, self.times)
