@@ -12,7 +12,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from bot.record.control import EVERY_SLOT, Control
 from bot.record.failures import Failure, gates_from_json, gates_to_json
@@ -441,11 +440,6 @@ class Ledger(Control):
         """Return the newest round whose times were recorded."""
         rows = self._select("SELECT * FROM round ORDER BY number DESC LIMIT 1")
         return _to_round(rows[0]) if rows else None
-
-    def last_round(self) -> dict[str, Any] | None:
-        """Return number, opening and close of the newest recorded round, ``None`` before the first."""
-        rows = self._select("SELECT * FROM round ORDER BY number DESC LIMIT 1")
-        return dict(rows[0]) if rows else None
 
     def opening_times(self, *, limit: int = 15) -> tuple[datetime, ...]:
         """Return the opening times of the newest recorded rounds, newest first."""

@@ -93,11 +93,11 @@ class Orders:
         if not is_running(self.state_dir):
             raise OperatorNeeded(f"no bot runs with {self.state_dir}; try once with `bot submit`, or start `bot run`")
         with closing(Ledger(self.ledger_path)) as ledger:
-            seen = ledger.last_round()
-            if seen is None or datetime.fromisoformat(seen["closes_at"]) <= now:
+            seen = ledger.newest_round()
+            if seen is None or seen.closes_at <= now:
                 raise RoundNotOpen("no round is open; the bot tries the next one by itself when it opens")
             ledger.ask(RETRY, at=now)
-        number = seen["number"]
+        number = seen.number
         line = f"round {number}: the bot tries every slot that is not confirmed again {TICK}"
         return Done(lines=(line,), content={"round": number, "asked_at": now.isoformat()})
 

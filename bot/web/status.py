@@ -68,12 +68,17 @@ def overview(
         closing(Outbox(ledger_path, read_only=True)) as outbox,
         closing(RoundScores(ledger_path, read_only=True)) as scores,
     ):
-        seen, alerts = ledger.last_round(), outbox.problems()
+        seen, alerts = ledger.newest_round(), outbox.problems()
         return {
             **about,
             "last_seen_round": None
             if seen is None
-            else {**seen, "open": datetime.fromisoformat(seen["closes_at"]) > now},
+            else {
+                "number": seen.number,
+                "opens_at": seen.opens_at.isoformat(),
+                "closes_at": seen.closes_at.isoformat(),
+                "open": seen.closes_at > now,
+            },
             "next_opening": _next_opening(ledger.opening_times(), now),
             "paused": [asdict(one) for one in ledger.pauses(now)],
             "rounds": round_rows(ledger, scores, now=now, limit=rounds, slots=slots),

@@ -97,7 +97,7 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
         first.record_round(opened(1404))
 
         assert second.entry(1404, "mixer") == replace(ENTRY, filled_by="champion", passed_over="")
-        assert second.last_round()["number"] == 1404
+        assert second.newest_round().number == 1404
         assert second.live_files(1404) == (
             LiveFileRecord(round=1404, version="", sha256="s", ids_sha256="i1404", rows=5, fetched_at="2026"),
         )

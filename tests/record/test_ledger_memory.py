@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.record.failures import Failure
 from bot.record.ledger import Deaths, Entry, Ledger, LiveFileRecord
 from bot.tournament.rounds import Round
 
@@ -195,17 +196,13 @@ def test_forgetting_a_round_spares_proofs_and_other_rounds(ledger):
 
 def test_rounds_are_remembered_as_seen_last(ledger):
     """A later close replaces the earlier one; the newest round is the last; opening times are newest first."""
-    before = ledger.last_round()
+    before = ledger.newest_round()
     for number in (*range(1385, 1402), 1404, 1403):
         ledger.record_round(opened(number))
     ledger.record_round(replace(opened(1404), closes_at=NOW))
 
     assert before is None
-    assert ledger.last_round() == {
-        "number": 1404,
-        "opens_at": opened(1404).opens_at.isoformat(),
-        "closes_at": NOW.isoformat(),
-    }
+    assert ledger.newest_round() == replace(opened(1404), closes_at=NOW)
     assert ledger.opening_times(limit=2) == (opened(1404).opens_at, opened(1403).opens_at)
     assert len(ledger.opening_times()) == 15
 
@@ -340,3 +337,16 @@ def test_deaths_are_told_in_words():
     """Each kind is counted, and a kind without a death is left out."""
     assert str(Deaths(killed=1)) == "its process was killed once"
     assert str(Deaths(overran=3)) == "it did not score in its time 3 times"
+
+
+def test_a_slot_is_known_by_its_submissions_and_by_failures_of_the_round(ledger):
+    """A slot that was never submitted counts as tried where an attempt at the round failed, as a whole or for it."""
+    stamp = NOW.isoformat()
+    ledger.intend(replace(ENTRY, round=1403))
+    for slot, number in (("trees", 1404), ("", 1405)):
+        ledger.record_failure(
+            Failure(round=number, slot=slot, kind="refused", message="m", first_at=stamp, last_at=stamp)
+        )
+
+    assert [ledger.was_tried(1404, slot) for slot in ("mixer", "trees", "third")] == [True, True, False]
+    assert ledger.was_tried(1405, "third")
