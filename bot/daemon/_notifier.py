@@ -127,6 +127,8 @@ class Service:
         self.name = sha256(url.encode()).hexdigest()[:16]
         self.malformed, self.failures = False, 0
         self._place, self._url, self._path, self._others, self._post = place, url, ledger_path, others, post
+        # The newest message that was sent, also where the ledger could not note it: it is not sent again.
+        self._taken, self._works = 0, False
         self._checked = False
 
     def turn(self) -> None:
@@ -145,17 +147,16 @@ class Service:
             if self.malformed:
                 return
             try:
-                sent = outbox.deliver(self._send, service=self.name, now=datetime.now(UTC))
+                outbox.deliver(self._send, service=self.name, now=datetime.now(UTC), taken=self._taken)
             except BotError:
-                self.failures += 1
                 if self.failures >= DEAD and len(self._others()) > 1:
                     self._alert(
                         outbox, f"alert service {self._place} takes no messages", "the others do; the log has more"
                     )
                 raise
-            self.failures = 0
-            if sent:
+            if self._works:
                 outbox.resolve(f"service {self._place}", "it takes messages again", at=datetime.now(UTC))
+                self._works = False
 
     def _check(self, outbox: Outbox) -> None:
         try:
@@ -182,7 +183,9 @@ class Service:
                 "message.delayed", trouble=message.alert, kind=message.kind, service=self._place,
                 attempts=self.failures + 1, reason=str(error),
             )  # fmt: skip
+            self.failures += 1
             raise
+        self.failures, self._taken, self._works = 0, message.id, True
 
 
 class Pinger:

@@ -1,6 +1,7 @@
 """R21: every service gets each message once; one that refuses, drips or is malformed holds up neither others nor a ping."""
 
 import json
+import resource
 import threading
 import time
 from contextlib import contextmanager
@@ -256,6 +257,73 @@ def test_the_others_are_told_of_a_dead_service(path):
 
     assert told == ["missed", "alert service 1 takes no messages", "over: alert service 1 takes no messages"]
     assert Outbox(path).open_alerts() == {"round": "missed"}
+
+
+@contextmanager
+def full_disk(path):
+    """Let the write-ahead log of an open ledger not grow, as on a disk without room."""
+    size = path.with_name(f"{path.name}-wal").stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_a_full_disk_cannot_note_is_sent_once(path):
+    """On a full disk each message that waits is sent exactly once; it is noted as sent when there is room again."""
+    desk, outbox = Desk(), Outbox(path)
+    (service,) = Notifier(ledger_path=path, urls=["service"], post=desk.post).services
+    service.turn()
+    outbox.alert("round", "missed", "", at=OPENED)
+    outbox.alert("numerai", "no usable answer", "", at=OPENED)
+    with full_disk(path):
+        for _ in range(DEAD):
+            with pytest.raises(StateUnwritable):
+                service.turn()
+    sent, waiting = [title for *_, title in desk.taken], outbox.waiting()
+    service.turn()
+
+    assert (sent, waiting) == (["missed", "no usable answer"], 2)
+    assert (len(desk.taken), outbox.waiting()) == (2, 0)
+
+
+def test_a_full_disk_is_no_failure_of_a_service(path):
+    """What the ledger cannot note does not count as refused: the next refusal makes no alert about the service."""
+    desk, outbox = Desk(), Outbox(path)
+    service, _ = Notifier(ledger_path=path, urls=["service", "other"], post=desk.post).services
+    service.turn()
+    outbox.alert("round", "missed", "", at=OPENED)
+    with full_disk(path):
+        for _ in range(DEAD):
+            with pytest.raises(StateUnwritable):
+                service.turn()
+    outbox.alert("numerai", "no usable answer", "", at=OPENED)
+    desk.down.add("service")
+    with pytest.raises(NotSent):
+        service.turn()
+
+    assert outbox.open_alerts().keys() == {"round", "numerai"}
+
+
+def test_a_service_works_again_although_a_full_disk_hides_it(path):
+    """The alert about a dead service ends when there is room again, where the message that it took could not be noted."""
+    desk, outbox = Desk("service"), Outbox(path)
+    service, _ = Notifier(ledger_path=path, urls=["service", "other"], post=desk.post).services
+    outbox.register([service.name])
+    outbox.alert("round", "missed", "", at=OPENED)
+    for _ in range(DEAD):
+        with pytest.raises(NotSent):
+            service.turn()
+    known = outbox.open_alerts()
+    desk.down.clear()
+    with full_disk(path), pytest.raises(StateUnwritable):
+        service.turn()
+    service.turn()
+
+    assert known.keys() == {"round", "service 1"}
+    assert outbox.open_alerts().keys() == {"round"}
 
 
 def test_without_services_nothing_waits(path):
