@@ -138,12 +138,13 @@ class Service:
         Raises:
             BotError: The service takes no message now, or the ledger cannot be used.
         """
-        if self.malformed:
+        if self.malformed and self._checked:
             return
         with closing(Outbox(self._path)) as outbox:
+            # Before the check, as in Notifier.start, which may have found the ledger busy.
+            outbox.register(self._others())
             if not self._checked:
                 self._check(outbox)
-            outbox.register(self._others())
             if self.malformed:
                 return
             try:
@@ -163,6 +164,7 @@ class Service:
             self._post({"do": "check", "url": self._url})
         except BadConfig as error:
             self.malformed = True
+            outbox.register(self._others())  # its place goes: nothing waits for it
             title = f"address {self._place} of BOT_ALERT_URLS cannot be used"
             log.error("alerts.malformed", setting="BOT_ALERT_URLS", place=self._place, reason=str(error))  # noqa: TRY400 - one line
             self._alert(outbox, title, str(error))

@@ -197,12 +197,14 @@ def test_a_malformed_address_is_one_line_and_stops_no_other(path, services):
 
 
 class Desk:
-    """Takes the orders of a notifier in place of processes; `down` are the addresses that refuse."""
+    """Takes the orders of a notifier in place of processes; the addresses in `down` refuse, `malformed` are no URLs."""
 
     def __init__(self, *down):
-        self.down, self.taken, self.tried = set(down), [], []
+        self.down, self.malformed, self.taken, self.tried = set(down), set(), [], []
 
     def post(self, order):
+        if order["url"] in self.malformed:
+            raise BadConfig("no apprise URL")
         if order["do"] == "check":
             return
         self.tried.append(order["url"])
@@ -362,6 +364,55 @@ def test_what_ends_before_the_address_is_checked_is_reported(path):
     assert [title for *_, title in desk.taken] == [
         "filled by its previous champion", "over: filled by its previous champion",
     ]  # fmt: skip
+
+
+def busy(_path):
+    raise StateUnwritable("the ledger is busy")
+
+
+def test_what_ends_during_the_check_is_reported_after_a_busy_start(path, monkeypatch):
+    """A ledger that was busy as the notifier started costs no message of the time in which the address is checked."""
+    desk, outbox = Desk(), Outbox(path)
+
+    def post(order):
+        if order["do"] == "check":
+            outbox.alert("numerai", "no usable answer", "", at=OPENED)
+            outbox.resolve("numerai", "answers again", at=OPENED)
+        desk.post(order)
+
+    notifier = Notifier(ledger_path=path, urls=["service"], post=post)
+    with monkeypatch.context() as patched:
+        patched.setattr(_notifier, "Outbox", busy)
+        patched.setattr(_notifier._Worker, "start", lambda _: None)
+        notifier.start()
+    notifier.services[0].turn()
+
+    assert [title for *_, title in desk.taken] == ["no usable answer", "over: no usable answer"]
+
+
+def test_nothing_waits_for_a_malformed_address(path):
+    """The place of an address that turns out to be malformed goes with the check."""
+    desk, outbox = Desk(), Outbox(path)
+    desk.malformed.add("bad")
+    (bad,) = Notifier(ledger_path=path, urls=["bad"], post=desk.post).services
+    bad.turn()
+    outbox.alert("round", "missed", "", at=OPENED)
+
+    assert outbox.waiting() == 0
+
+
+def test_a_malformed_address_is_alerted_after_a_full_disk(path):
+    """Where the ledger has no room for the alert about an address, the next turn makes it."""
+    desk, outbox = Desk(), Outbox(path)
+    desk.malformed.add("bad")
+    notifier = Notifier(ledger_path=path, urls=["bad", "other"], post=desk.post)
+    outbox.register(notifier.names())
+    bad, _ = notifier.services
+    with full_disk(path), pytest.raises(StateUnwritable):
+        bad.turn()
+    bad.turn()
+
+    assert outbox.open_alerts().keys() == {"address 1"}
 
 
 def test_old_news_is_not_sent_where_alerts_are_new(path):
