@@ -81,10 +81,18 @@ class Notifier:
         try:
             with closing(Outbox(self._ledger_path)) as outbox:
                 outbox.register(self.names())
+                self._end_alerts_of_removed(outbox)
         except BotError as error:  # each turn registers the services again
             log.warning("message.failed", kind=type(error).__name__, again_s=0.0)
         for worker in self._workers:
             worker.start()
+
+    def _end_alerts_of_removed(self, outbox: Outbox) -> None:
+        """End the alerts about places that ``BOT_ALERT_URLS`` no longer has: no service is left that could end them."""
+        for name in outbox.open_alerts():
+            about, _, place = name.partition(" ")
+            if about in ("address", "service") and int(place) > len(self.services):
+                outbox.resolve(name, f"BOT_ALERT_URLS has no address {place} now", at=datetime.now(UTC))
 
     def stop(self) -> None:
         """Deliver once more, then end, within ``STOP_S`` seconds."""
@@ -174,7 +182,8 @@ class Service:
 
     def _alert(self, outbox: Outbox, title: str, body: str) -> None:
         name = f"address {self._place}" if self.malformed else f"service {self._place}"
-        outbox.alert(name, title, body, at=datetime.now(UTC))
+        # Another address in the same place is news, though the alert about the one before it is open.
+        outbox.alert(name, title, body, at=datetime.now(UTC), occasion=self.name)
 
     def _send(self, message: Message) -> None:
         about = {"title": message.title, "body": message.body, "kind": message.kind}

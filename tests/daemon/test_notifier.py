@@ -415,6 +415,35 @@ def test_a_malformed_address_is_alerted_after_a_full_disk(path):
     assert outbox.open_alerts().keys() == {"address 1"}
 
 
+def test_alerts_about_a_removed_address_end(path):
+    """A start without the address ends the alerts about its place and about its service; those of other places stay."""
+    desk, outbox = Desk("dead"), Outbox(path)
+    for name in ("service 1", "address 2", "service 3", "numerai"):
+        outbox.alert(name, name, "", at=OPENED)
+    outbox.register(["earlier"])
+    with notifying(path, post=desk.post):
+        none_left = outbox.open_alerts()
+    for name in ("service 1", "address 2", "service 3"):
+        outbox.alert(name, name, "", at=OPENED)
+    with notifying(path, "dead", post=desk.post):
+        one_left = outbox.open_alerts()
+
+    assert none_left.keys() == {"numerai"}
+    assert one_left.keys() == {"numerai", "service 1"}
+
+
+def test_another_malformed_address_in_the_same_place_is_alerted(path):
+    """Each malformed address makes one message, however often the bot starts with it."""
+    desk = Desk()
+    desk.malformed |= {"bad", "worse"}
+    for url in ("bad", "bad", "worse"):
+        for service in Notifier(ledger_path=path, urls=["sound", url], post=desk.post).services:
+            service.turn()
+    Notifier(ledger_path=path, urls=["sound"], post=desk.post).services[0].turn()
+
+    assert [title for *_, title in desk.taken] == ["address 2 of BOT_ALERT_URLS cannot be used"] * 2
+
+
 def test_old_news_is_not_sent_where_alerts_are_new(path):
     """A problem that was over before the first address was configured makes no message."""
     desk, outbox = Desk(), Outbox(path)
