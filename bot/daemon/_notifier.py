@@ -81,10 +81,18 @@ class Notifier:
         try:
             with closing(Outbox(self._ledger_path)) as outbox:
                 outbox.register(self.names())
+                self._end_alerts_of_removed(outbox)
         except BotError as error:  # each turn registers the services again
             log.warning("message.failed", kind=type(error).__name__, again_s=0.0)
         for worker in self._workers:
             worker.start()
+
+    def _end_alerts_of_removed(self, outbox: Outbox) -> None:
+        """End the alerts about places that ``BOT_ALERT_URLS`` no longer has: no service is left that could end them."""
+        for name in outbox.open_alerts():
+            about, _, place = name.partition(" ")
+            if about in ("address", "service") and int(place) > len(self.services):
+                outbox.resolve(name, f"BOT_ALERT_URLS has no address {place} now", at=datetime.now(UTC))
 
     def stop(self) -> None:
         """Deliver once more, then end, within ``STOP_S`` seconds."""
@@ -127,6 +135,8 @@ class Service:
         self.name = sha256(url.encode()).hexdigest()[:16]
         self.malformed, self.failures = False, 0
         self._place, self._url, self._path, self._others, self._post = place, url, ledger_path, others, post
+        # The newest message that was sent, also where the ledger could not note it: it is not sent again.
+        self._taken, self._works = 0, False
         self._checked = False
 
     def turn(self) -> None:
@@ -136,32 +146,33 @@ class Service:
         Raises:
             BotError: The service takes no message now, or the ledger cannot be used.
         """
-        if self.malformed:
+        if self.malformed and self._checked:
             return
         with closing(Outbox(self._path)) as outbox:
+            # Before the check, as in Notifier.start, which may have found the ledger busy.
+            outbox.register(self._others())
             if not self._checked:
                 self._check(outbox)
-            outbox.register(self._others())
             if self.malformed:
                 return
             try:
-                sent = outbox.deliver(self._send, service=self.name, now=datetime.now(UTC))
+                outbox.deliver(self._send, service=self.name, now=datetime.now(UTC), taken=self._taken)
             except BotError:
-                self.failures += 1
                 if self.failures >= DEAD and len(self._others()) > 1:
                     self._alert(
                         outbox, f"alert service {self._place} takes no messages", "the others do; the log has more"
                     )
                 raise
-            self.failures = 0
-            if sent:
+            if self._works:
                 outbox.resolve(f"service {self._place}", "it takes messages again", at=datetime.now(UTC))
+                self._works = False
 
     def _check(self, outbox: Outbox) -> None:
         try:
             self._post({"do": "check", "url": self._url})
         except BadConfig as error:
             self.malformed = True
+            outbox.register(self._others())  # its place goes: nothing waits for it
             title = f"address {self._place} of BOT_ALERT_URLS cannot be used"
             log.error("alerts.malformed", setting="BOT_ALERT_URLS", place=self._place, reason=str(error))  # noqa: TRY400 - one line
             self._alert(outbox, title, str(error))
@@ -171,7 +182,8 @@ class Service:
 
     def _alert(self, outbox: Outbox, title: str, body: str) -> None:
         name = f"address {self._place}" if self.malformed else f"service {self._place}"
-        outbox.alert(name, title, body, at=datetime.now(UTC))
+        # Another address in the same place is news, though the alert about the one before it is open.
+        outbox.alert(name, title, body, at=datetime.now(UTC), occasion=self.name)
 
     def _send(self, message: Message) -> None:
         about = {"title": message.title, "body": message.body, "kind": message.kind}
@@ -182,7 +194,9 @@ class Service:
                 "message.delayed", trouble=message.alert, kind=message.kind, service=self._place,
                 attempts=self.failures + 1, reason=str(error),
             )  # fmt: skip
+            self.failures += 1
             raise
+        self.failures, self._taken, self._works = 0, message.id, True
 
 
 class Pinger:

@@ -349,6 +349,8 @@ class Database:
                     f"the ledger {path} was written by a newer bot (schema {version}); upgrade the bot, or restore the"
                     " backup that was made before the upgrade"
                 )
+            if version == len(_MIGRATIONS):
+                return  # writes nothing: an opening costs no fsync, and what was queued can be read on a full disk
             for script in _MIGRATIONS[version:]:
                 for statement in filter(str.strip, script.split(";")):
                     self._db.execute(statement)

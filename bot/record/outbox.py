@@ -9,10 +9,12 @@ that is dead for ever holds up no other. No time is compared: a clock that was w
 """
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from bot.errors import BotError
 from bot.record.database import Database
 from bot.system.redaction import redact
 
@@ -159,32 +161,47 @@ class Outbox(Database):
         rows = self._select("SELECT count(*) AS n FROM message WHERE id > (SELECT min(taken) FROM service)")
         return int(rows[0]["n"])
 
-    def deliver(self, send: Callable[[Message], object], *, service: str, now: datetime) -> int:
+    def deliver(self, send: Callable[[Message], object], *, service: str, now: datetime, taken: int = 0) -> None:
         """
-        Send the messages that a registered service has not taken, oldest first; return how many were sent.
+        Send the messages that a registered service has not taken, oldest first.
 
         A backlog is summed up in one message. A message whose sending raises stays, with those after it, so that a
-        recovery never overtakes its alert.
+        recovery never overtakes its alert. A message that was sent holds up no other where the ledger cannot note it.
 
         Args:
             send: Sends a message, or raises. The ledger is not locked meanwhile.
             service: Name of the service.
             now: Aware time, UTC; it is only recorded.
-        """
-        sent = 0
-        while (message := self._next(service)) is not None:
-            send(message)
-            with self._transaction():
-                self._db.execute("UPDATE service SET taken = ? WHERE name = ?", (message.id, service))
-                self._db.execute(
-                    "UPDATE message SET sent_at = ? WHERE id <= ? AND sent_at IS NULL", (now.isoformat(), message.id)
-                )
-            sent += 1
-        return sent
+            taken: Number of the newest message that the service is known to have taken; where the ledger could not note
+                it before, it is noted now and not sent again.
 
-    def _next(self, service: str) -> Message | None:
+        Raises:
+            StateUnwritable: What was sent could not be noted.
+        """
+        try:
+            while (message := self._next(service, taken)) is not None:
+                send(message)
+                taken = message.id
+                with suppress(BotError):  # tried again at the end
+                    self._note(taken, service, now)
+        finally:
+            self._note(taken, service, now)
+
+    def _note(self, taken: int, service: str, now: datetime) -> None:
+        """Record that a service has taken the messages up to number *taken*, unless that is recorded."""
+        if not self._select("SELECT 1 FROM service WHERE name = ? AND taken < ?", service, taken):
+            return
+        with self._transaction():
+            self._db.execute("UPDATE service SET taken = ? WHERE name = ?", (taken, service))
+            self._db.execute(
+                "UPDATE message SET sent_at = ? WHERE id <= ? AND sent_at IS NULL", (now.isoformat(), taken)
+            )
+
+    def _next(self, service: str, taken: int) -> Message | None:
         rows = self._select(
-            "SELECT message.* FROM message JOIN service ON message.id > service.taken WHERE service.name = ? ORDER BY id",
+            "SELECT message.* FROM message JOIN service ON message.id > max(service.taken, ?) WHERE service.name = ?"
+            " ORDER BY id",
+            taken,
             service,
         )
         if len(rows) > BACKLOG:

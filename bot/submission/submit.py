@@ -124,11 +124,8 @@ class Submitter:
         """
         folder = self.ledger.rounds / str(round_.number)
         attempt = _Attempt(round=round_, slot=slot, force=force, folder=folder, stages=_Stages())
-        try:
-            with structlog.contextvars.bound_contextvars(round=round_.number, slot=slot.name, artifact=None):
-                return self._submit_and_record(attempt)
-        except OSError as error:
-            raise state_error(self.fallbacks.state_dir, error) from None
+        with structlog.contextvars.bound_contextvars(round=round_.number, slot=slot.name, artifact=None):
+            return self._submit_and_record(attempt)
 
     def in_turn(self, round_: Round, slots: Sequence[Slot]) -> tuple[Slot, ...]:
         """Return the slots, last those whose artifacts ended the process in this round: they hold up no other slot."""
@@ -149,7 +146,10 @@ class Submitter:
     def _submit_and_record(self, attempt: "_Attempt") -> Receipt:
         """Submit; where that fails, say why in the ledger and in the round's log."""
         try:
-            return self._submit(attempt)
+            try:
+                return self._submit(attempt)
+            except OSError as error:  # translated here, so that it is recorded with its path and remedy
+                raise state_error(self.fallbacks.state_dir, error) from None
         except BotError as error:
             at = self.client.server_now()
             failure = Failure.of(error, round_number=attempt.round.number, slot=attempt.slot.name, at=at)

@@ -1,6 +1,7 @@
 """R21: every service gets each message once; one that refuses, drips or is malformed holds up neither others nor a ping."""
 
 import json
+import resource
 import threading
 import time
 from contextlib import contextmanager
@@ -196,12 +197,14 @@ def test_a_malformed_address_is_one_line_and_stops_no_other(path, services):
 
 
 class Desk:
-    """Takes the orders of a notifier in place of processes; `down` are the addresses that refuse."""
+    """Takes the orders of a notifier in place of processes; the addresses in `down` refuse, `malformed` are no URLs."""
 
     def __init__(self, *down):
-        self.down, self.taken, self.tried = set(down), [], []
+        self.down, self.malformed, self.taken, self.tried = set(down), set(), [], []
 
     def post(self, order):
+        if order["url"] in self.malformed:
+            raise BadConfig("no apprise URL")
         if order["do"] == "check":
             return
         self.tried.append(order["url"])
@@ -258,6 +261,73 @@ def test_the_others_are_told_of_a_dead_service(path):
     assert Outbox(path).open_alerts() == {"round": "missed"}
 
 
+@contextmanager
+def full_disk(path):
+    """Let the write-ahead log of an open ledger not grow, as on a disk without room."""
+    size = path.with_name(f"{path.name}-wal").stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_a_full_disk_cannot_note_is_sent_once(path):
+    """On a full disk each message that waits is sent exactly once; it is noted as sent when there is room again."""
+    desk, outbox = Desk(), Outbox(path)
+    (service,) = Notifier(ledger_path=path, urls=["service"], post=desk.post).services
+    service.turn()
+    outbox.alert("round", "missed", "", at=OPENED)
+    outbox.alert("numerai", "no usable answer", "", at=OPENED)
+    with full_disk(path):
+        for _ in range(DEAD):
+            with pytest.raises(StateUnwritable):
+                service.turn()
+    sent, waiting = [title for *_, title in desk.taken], outbox.waiting()
+    service.turn()
+
+    assert (sent, waiting) == (["missed", "no usable answer"], 2)
+    assert (len(desk.taken), outbox.waiting()) == (2, 0)
+
+
+def test_a_full_disk_is_no_failure_of_a_service(path):
+    """What the ledger cannot note does not count as refused: the next refusal makes no alert about the service."""
+    desk, outbox = Desk(), Outbox(path)
+    service, _ = Notifier(ledger_path=path, urls=["service", "other"], post=desk.post).services
+    service.turn()
+    outbox.alert("round", "missed", "", at=OPENED)
+    with full_disk(path):
+        for _ in range(DEAD):
+            with pytest.raises(StateUnwritable):
+                service.turn()
+    outbox.alert("numerai", "no usable answer", "", at=OPENED)
+    desk.down.add("service")
+    with pytest.raises(NotSent):
+        service.turn()
+
+    assert outbox.open_alerts().keys() == {"round", "numerai"}
+
+
+def test_a_service_works_again_although_a_full_disk_hides_it(path):
+    """The alert about a dead service ends when there is room again, where the message that it took could not be noted."""
+    desk, outbox = Desk("service"), Outbox(path)
+    service, _ = Notifier(ledger_path=path, urls=["service", "other"], post=desk.post).services
+    outbox.register([service.name])
+    outbox.alert("round", "missed", "", at=OPENED)
+    for _ in range(DEAD):
+        with pytest.raises(NotSent):
+            service.turn()
+    known = outbox.open_alerts()
+    desk.down.clear()
+    with full_disk(path), pytest.raises(StateUnwritable):
+        service.turn()
+    service.turn()
+
+    assert known.keys() == {"round", "service 1"}
+    assert outbox.open_alerts().keys() == {"round"}
+
+
 def test_without_services_nothing_waits(path):
     """Messages wait for nobody where no address is configured, also if one was before."""
     outbox = Outbox(path)
@@ -294,6 +364,84 @@ def test_what_ends_before_the_address_is_checked_is_reported(path):
     assert [title for *_, title in desk.taken] == [
         "filled by its previous champion", "over: filled by its previous champion",
     ]  # fmt: skip
+
+
+def busy(_path):
+    raise StateUnwritable("the ledger is busy")
+
+
+def test_what_ends_during_the_check_is_reported_after_a_busy_start(path, monkeypatch):
+    """A ledger that was busy as the notifier started costs no message of the time in which the address is checked."""
+    desk, outbox = Desk(), Outbox(path)
+
+    def post(order):
+        if order["do"] == "check":
+            outbox.alert("numerai", "no usable answer", "", at=OPENED)
+            outbox.resolve("numerai", "answers again", at=OPENED)
+        desk.post(order)
+
+    notifier = Notifier(ledger_path=path, urls=["service"], post=post)
+    with monkeypatch.context() as patched:
+        patched.setattr(_notifier, "Outbox", busy)
+        patched.setattr(_notifier._Worker, "start", lambda _: None)
+        notifier.start()
+    notifier.services[0].turn()
+
+    assert [title for *_, title in desk.taken] == ["no usable answer", "over: no usable answer"]
+
+
+def test_nothing_waits_for_a_malformed_address(path):
+    """The place of an address that turns out to be malformed goes with the check."""
+    desk, outbox = Desk(), Outbox(path)
+    desk.malformed.add("bad")
+    (bad,) = Notifier(ledger_path=path, urls=["bad"], post=desk.post).services
+    bad.turn()
+    outbox.alert("round", "missed", "", at=OPENED)
+
+    assert outbox.waiting() == 0
+
+
+def test_a_malformed_address_is_alerted_after_a_full_disk(path):
+    """Where the ledger has no room for the alert about an address, the next turn makes it."""
+    desk, outbox = Desk(), Outbox(path)
+    desk.malformed.add("bad")
+    notifier = Notifier(ledger_path=path, urls=["bad", "other"], post=desk.post)
+    outbox.register(notifier.names())
+    bad, _ = notifier.services
+    with full_disk(path), pytest.raises(StateUnwritable):
+        bad.turn()
+    bad.turn()
+
+    assert outbox.open_alerts().keys() == {"address 1"}
+
+
+def test_alerts_about_a_removed_address_end(path):
+    """A start without the address ends the alerts about its place and about its service; those of other places stay."""
+    desk, outbox = Desk("dead"), Outbox(path)
+    for name in ("service 1", "address 2", "service 3", "numerai"):
+        outbox.alert(name, name, "", at=OPENED)
+    outbox.register(["earlier"])
+    with notifying(path, post=desk.post):
+        none_left = outbox.open_alerts()
+    for name in ("service 1", "address 2", "service 3"):
+        outbox.alert(name, name, "", at=OPENED)
+    with notifying(path, "dead", post=desk.post):
+        one_left = outbox.open_alerts()
+
+    assert none_left.keys() == {"numerai"}
+    assert one_left.keys() == {"numerai", "service 1"}
+
+
+def test_another_malformed_address_in_the_same_place_is_alerted(path):
+    """Each malformed address makes one message, however often the bot starts with it."""
+    desk = Desk()
+    desk.malformed |= {"bad", "worse"}
+    for url in ("bad", "bad", "worse"):
+        for service in Notifier(ledger_path=path, urls=["sound", url], post=desk.post).services:
+            service.turn()
+    Notifier(ledger_path=path, urls=["sound"], post=desk.post).services[0].turn()
+
+    assert [title for *_, title in desk.taken] == ["address 2 of BOT_ALERT_URLS cannot be used"] * 2
 
 
 def test_old_news_is_not_sent_where_alerts_are_new(path):

@@ -103,6 +103,16 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
         )
 
 
+def test_opening_a_current_ledger_writes_nothing(tmp_path, ledger):
+    """The write-ahead log of an up-to-date file keeps its size, so that the file opens on a full disk too."""
+    log = tmp_path / "ledger.sqlite-wal"
+    before = log.stat().st_size
+    for _ in range(3):
+        Ledger(tmp_path / "ledger.sqlite").close()
+
+    assert log.stat().st_size == before > 0
+
+
 def test_a_child_is_let_in_beside_its_holder_but_only_one(tmp_path, monkeypatch):
     """A child of the process that holds the directory takes its own lock; a second child does not get it."""
     with state_lock(tmp_path):
