@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import FrameType
+from typing import NoReturn
 
 import structlog
 
@@ -60,7 +62,8 @@ class ScoringWatch:
         try:
             with suppress(RuntimeError):
                 timer.start()
-            yield
+            with _stoppable():
+                yield
         finally:
             timer.cancel()
             signal.setitimer(signal.ITIMER_REAL, 0.0)
@@ -78,3 +81,24 @@ class ScoringWatch:
             print(f"error: {reason}; the next attempt takes note of it", file=sys.stderr, flush=True)  # noqa: T201 - no command returns
         finally:  # a full disk or a closed terminal must not keep the process
             os._exit(RetryLater.exit_code)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """
+    End the process on SIGTERM through the ``finally`` of its contexts.
+
+    A bot that is stopped or restarted ends its attempt; the artifact must not count as one that ended its process.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(RetryLater.exit_code)
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread of a command handles signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
