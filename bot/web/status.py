@@ -21,6 +21,7 @@ from bot.record.running import running_work
 from bot.serving.artifacts import ArtifactStore
 from bot.serving.version_pin import Pin
 from bot.system.file_names import file_name
+from bot.tournament.rounds import Round
 from bot.web._round_rows import RoundScores, round_rows
 
 ROUNDS = 10
@@ -71,14 +72,7 @@ def overview(
         seen, alerts = ledger.newest_round(), outbox.problems()
         return {
             **about,
-            "last_seen_round": None
-            if seen is None
-            else {
-                "number": seen.number,
-                "opens_at": seen.opens_at.isoformat(),
-                "closes_at": seen.closes_at.isoformat(),
-                "open": seen.closes_at > now,
-            },
+            "last_seen_round": None if seen is None else _seen(seen, now),
             "next_opening": _next_opening(ledger.opening_times(), now),
             "paused": [asdict(one) for one in ledger.pauses(now)],
             "rounds": round_rows(ledger, scores, now=now, limit=rounds, slots=slots),
@@ -91,6 +85,12 @@ def overview(
             "messages_waiting": outbox.waiting(),
             "daemon": list(problems(state_dir)),
         }
+
+
+def _seen(newest: Round, now: datetime) -> dict[str, Any]:
+    """Return the times of the newest round, and whether it is still open."""
+    times = {"opens_at": newest.opens_at.isoformat(), "closes_at": newest.closes_at.isoformat()}
+    return {"number": newest.number, **times, "open": newest.closes_at > now}
 
 
 def problems_without_alert(about: Mapping[str, Any]) -> list[str]:
