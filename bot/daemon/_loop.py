@@ -162,9 +162,16 @@ class Daemon:
         while not stop.is_set():
             self.wake.wait(self.step())
             self.wake.clear()
-        for account in self.accounts:
-            if account.running is not None:
-                account.running.stop(grace_s=STOP_S)
+        # At once, since the time of a stop is that of one attempt.
+        stops = [
+            threading.Thread(target=one.running.stop, kwargs={"grace_s": STOP_S})
+            for one in self.accounts
+            if one.running is not None
+        ]
+        for stopping in stops:
+            stopping.start()
+        for stopping in stops:
+            stopping.join()
 
     def try_again(self) -> None:
         """Release every account that is held, and look now; call it when a job has succeeded."""

@@ -43,6 +43,7 @@ log = structlog.get_logger()
 
 def open_service(settings: Settings) -> Service:
     """Return the parts of `bot run`, not yet started."""
+    _end_alerts_of_removed(settings)
     heartbeat = Heartbeat(folder=settings.state_dir)
     notifier = Notifier(
         ledger_path=settings.ledger_path,
@@ -87,6 +88,21 @@ def open_trainer(settings: Settings) -> Trainer:
 
 def _transport() -> Transport:
     return Transport(connect_s=CONNECT_S, read_s=READ_S, exchange_s=EXCHANGE_S)
+
+
+def _end_alerts_of_removed(settings: Settings) -> None:
+    """End the alerts about pages, slots and recipes that the settings no longer have: nothing else would end them."""
+    slots, recipes = settings.slot_names, assembly.recipes_in_use(settings)
+    with closing(Outbox(settings.ledger_path)) as outbox:
+        for name in outbox.open_alerts():
+            about, _, of = name.partition(" ")
+            removed = {
+                "web": settings.http_port is None,
+                "selected": bool(slots) and of not in slots,
+                "diagnostics": of not in recipes,
+            }
+            if removed.get(about, False):
+                outbox.resolve(name, "the settings no longer have it", at=datetime.now(UTC))
 
 
 def _fixed(settings: Settings) -> Mapping[str, str]:
@@ -162,7 +178,6 @@ def _jobs(settings: Settings) -> tuple[Job, ...]:
 
 def _web(settings: Settings, loop: Daemon) -> AbstractContextManager[object] | None:
     if settings.http_port is None:
-        _WebAlert(settings.ledger_path)(None, over="BOT_HTTP_PORT is not set any more")
         return None
     # Only here, because a daemon without pages needs no web server in its memory.
     from bot.web.pages import Pages  # noqa: PLC0415
@@ -240,11 +255,10 @@ class _WebAlert:
     def __init__(self, ledger_path: Path) -> None:
         self._path = ledger_path
         self._reason: str | None = None
-        self._over = ""
 
-    def __call__(self, reason: str | None, *, over: str = "the pages are served") -> None:
+    def __call__(self, reason: str | None) -> None:
         """Open the alert with the reason, or close it with ``None``."""
-        self._reason, self._over = reason, over
+        self._reason = reason
         self._write()
 
     def _write(self) -> None:
@@ -252,7 +266,7 @@ class _WebAlert:
         try:
             with closing(Outbox(self._path)) as outbox:
                 if self._reason is None:
-                    outbox.resolve("web", self._over, at=now)
+                    outbox.resolve("web", "the pages are served", at=now)
                 else:
                     outbox.alert("web", "the pages cannot be served", f"{self._reason}; rounds go on", at=now)
         except BotError as error:

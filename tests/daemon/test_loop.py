@@ -1,5 +1,6 @@
 """Decisions of the loop, with its real ledger, heartbeat and outbox, and a fake tournament and fake attempts."""
 
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -612,3 +613,17 @@ def test_an_attempt_that_outlives_its_round_is_reported_with_its_number(loop, to
     steps(loop, 1)
 
     assert ("alert", "round 1405: an attempt hung and was stopped after 1 s") in messages(loop)
+
+
+def test_attempts_of_all_accounts_are_stopped_at_once(loop, tournament):
+    """The stop of one account's attempt does not wait for the end of another one."""
+    together, met, stop = threading.Barrier(2), [], threading.Event()
+    loop.accounts = [*loop.accounts, AccountState(find_slots=tournament.find_slots, attempt=tournament.attempt)]
+    tournament.outcome = None
+    steps(loop)
+    for attempt in tournament.attempts:
+        attempt.stop = lambda **_: met.append(together.wait(timeout=60))
+    stop.set()
+    loop.run(stop)
+
+    assert sorted(met) == [0, 1]

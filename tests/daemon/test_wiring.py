@@ -112,10 +112,12 @@ def test_the_alert_of_the_pages_is_closed_once_the_ledger_takes_it(tmp_path, mon
         assert wait(lambda: not outbox.open_alerts())
 
 
-def test_the_alert_of_pages_that_are_wanted_no_more_is_closed(tmp_path):
-    """Without a port there is nothing to serve."""
+def test_alerts_about_what_the_settings_no_longer_have_are_ended(tmp_path):
+    """Pages, slots and recipes that were removed leave no alert open; those that are there keep theirs."""
+    kept = ["selected mine", "diagnostics demo", "round"]
     with closing(Outbox(tmp_path / "ledger-dry-run.sqlite")) as outbox:
-        outbox.alert("web", "the pages cannot be served", "", at=OPENED)
-        open_service(load_settings(state_dir=tmp_path))
+        for name in (*kept, "web", "selected removed", "diagnostics removed"):
+            outbox.alert(name, "a title", "", at=OPENED)
+        open_service(load_settings(state_dir=tmp_path, slots={"mine": "demo"}))
 
-        assert outbox.open_alerts() == {}
+        assert list(outbox.open_alerts()) == kept
