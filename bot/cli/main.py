@@ -1,6 +1,7 @@
 """Entry point of `bot`: run a command and turn errors into one line and an exit code."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -20,6 +21,7 @@ from bot.system.output import guard_output
 def main() -> None:
     """Run the command line; print errors of the bot as one line on standard error and exit with their code."""
     guard_output()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it was ignored, the kernel would keep no exit code of a child
     limit_threads(os.environ)  # before any library with threads is loaded, and for every child process
     redaction.hide(secrets_of_environment())
     # Libraries start interpreters too, such as the compiler of torch: they import nothing from the working folder either.

@@ -282,7 +282,10 @@ class _Writer:
                 if same_ids and np.array_equal(store.part(block, FEATURES)[sample, stored], codes[:, read]):
                     continue
             log.warning("store.changed", source=source.name, first_era=block.eras[0], reason="the server rewrote it")
-            self.manifest = replace(self.manifest, blocks=self.manifest.blocks[:index])
+            # Blocks are in the order of their eras: those of later files go too, and are taken from these files again.
+            dropped = {one.source for one in self.manifest.blocks[index:]}
+            sources = {name: sha256 for name, sha256 in self.manifest.sources.items() if name not in dropped}
+            self.manifest = replace(self.manifest, blocks=self.manifest.blocks[:index], sources=sources)
             return
 
     def _fresh(self, source: ParquetSource, eras: Sequence[Era]) -> list[Era]:

@@ -45,7 +45,7 @@ LOCK_S = 60
 
 _ID = re.compile(r"[0-9][0-9A-Za-z-]{0,63}")
 _NO_ID = "{!r} is not the id of an artifact; `bot verify` lists them"
-_OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors that no other artifact would be spared."""
 
 KEPT = 5
@@ -379,7 +379,7 @@ class ArtifactStore:
                 return
         oldest, challengers = min(kept, default=""), Counter[str]()
         for identity in reversed(self.identities()):
-            if identity in kept:
+            if identity in kept or not (self.root / identity / MANIFEST).is_file():  # what a person has put there stays
                 continue
             table = self._peek(identity).get("recipe")
             recipe = str(table.get("name", "")) if isinstance(table, dict) else ""
@@ -427,7 +427,7 @@ def _verify(artifact: Artifact, name: str, sha256: str) -> None:
 
 def _unreadable(identity: str, name: str, error: OSError) -> Exception:
     """Return what an unreadable file is: the fault of its artifact, or of the machine."""
-    if error.errno in _OF_THE_MACHINE:
+    if error.errno in OF_THE_MACHINE:
         return error
     return ArtifactInvalid(f"artifact {identity}: {name} cannot be read: {error.strerror}")
 

@@ -20,7 +20,7 @@ from bot.members.registry import OpenNetwork, ScoresFromBefore, Source
 from bot.members.rows import EraRows, RawRows
 from bot.members.stored import from_manifest
 from bot.scoring.neutralize import neutralize, neutralize_to
-from bot.serving.artifacts import Artifact
+from bot.serving.artifacts import OF_THE_MACHINE, Artifact
 from bot.serving.names import BENCHMARK, GOLDEN, HISTORY, PREPROCESS
 from models.inference.ensemble import blend
 
@@ -163,6 +163,8 @@ class Scorer:
             places = {name: index for index, name in enumerate(self.manifest.features)}
             self._neutralizers = [places[name] for name in artifact.required("neutralizers")]
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, BadConfig) as error:
+            if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+                raise
             raise ArtifactInvalid(f"artifact {artifact.id} does not load: {error}") from None
         self._replay(artifact.path(GOLDEN))
 
@@ -214,6 +216,8 @@ class Scorer:
         try:
             differences = replay(self._members, path.read_bytes())
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+                raise
             raise ArtifactInvalid(f"artifact {self.artifact.id}: the golden batch does not load: {error}") from None
         for name, worst in differences.items():
             if not worst <= GOLDEN_TOLERANCE:

@@ -94,10 +94,11 @@ def _stoppable() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> NoReturn:
         raise SystemExit(RetryLater.exit_code)
 
-    if threading.current_thread() is not threading.main_thread():  # only the main thread of a command handles signals
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # only the main thread of a process handles signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:

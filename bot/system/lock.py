@@ -18,7 +18,8 @@ def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
     """
     Lock the state directory for this process; the kernel releases the lock however the process ends.
 
-    While a process holds the lock, one of its children at a time may lock the directory too.
+    While a process holds the lock, one of its children at a time may lock the directory too. A child locks what its parent
+    does not hold as every other process does: a person's sync and that of a running bot exclude each other.
 
     Args:
         state_dir: Directory to lock.
@@ -29,8 +30,10 @@ def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
         StateUnwritable: The disk is full or failing.
         StateForbidden: The directory is another user's, or read-only.
     """
-    name = f"{name}.child" if child_process.parent_process() is not None else name
     holder = state_dir / f"{name}.holder"
+    if _is_held_by_parent(holder):
+        name = f"{name}.child"
+        holder = state_dir / f"{name}.holder"
     lock = FileLock(state_dir / f"{name}.lock")
     try:
         with kill_point("lock.folder"):
@@ -49,3 +52,12 @@ def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _is_held_by_parent(holder: Path) -> bool:
+    """Return whether the process that started this one as a child holds the lock."""
+    parent = child_process.parent_process()
+    try:
+        return parent is not None and holder.read_text(encoding="utf-8") == str(parent)
+    except (OSError, ValueError):
+        return False

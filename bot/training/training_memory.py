@@ -10,6 +10,9 @@ from bot.members.registry import GIB
 from bot.training.recipes import ResolvedRecipe
 from bot.training.training_data import TrainingData
 
+CGROUP = Path("/sys/fs/cgroup")
+"""Folder of the container's limits."""
+
 FULL_ROWS = 6_900_000
 """Rows of v5.3 at the end of 2026, train and validation."""
 
@@ -75,7 +78,15 @@ def available_memory() -> int:
     """Return the bytes that this process may take: those of the machine, or of its container where that is less."""
     fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
     free = int(fields["MemAvailable"].split()[0]) << 10
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
     if limit.is_file() and used.is_file() and (bound := limit.read_text(encoding="ascii").strip()).isdigit():
-        free = min(free, int(bound) - int(used.read_text(encoding="ascii")))
+        free = min(free, int(bound) - int(used.read_text(encoding="ascii")) + _cached(CGROUP / "memory.stat"))
     return free
+
+
+def _cached(stat: Path) -> int:
+    """Return the bytes of files that the kernel keeps for the container, and frees when they are needed: the era store's."""
+    if not stat.is_file():
+        return 0
+    fields = dict(line.split() for line in stat.read_text(encoding="ascii").splitlines())
+    return int(fields.get("inactive_file", 0)) + int(fields.get("active_file", 0))

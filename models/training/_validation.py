@@ -9,6 +9,7 @@ import torch
 
 from models.bins import CORR_VALUES
 from models.network.network import Network, expected_value
+from models.stopping import TrainingDiverged
 from models.training._era_feed import DeviceEra, EraFeed
 from models.training.distributed import Team
 from models.training.training_values import Score
@@ -39,6 +40,9 @@ class Validation:
         Return the score by era, without eras that cannot be scored. The network stays in evaluation mode.
 
         *on_era* is called before each era.
+
+        Raises:
+            TrainingDiverged: A prediction is not finite.
         """
         network.eval()
         mine: dict[int, tuple[str, float]] = {}
@@ -52,7 +56,12 @@ class Validation:
             with torch.inference_mode(), precision:
                 parts = [self._expected(network, era, slice(at, at + ROWS)) for at in range(0, len(targets), ROWS)]
             benchmark = None if era.benchmark is None else era.benchmark.cpu().numpy()[known]
-            score = self._score(np.concatenate(parts)[known], targets[known], benchmark)
+            predictions = np.concatenate(parts)[known]
+            if not np.isfinite(predictions).all():
+                raise TrainingDiverged(
+                    "the network predicts no numbers; lower the learning rate or the size of the network"
+                )
+            score = self._score(predictions, targets[known], benchmark)
             if np.isfinite(score):
                 mine[index] = (era.era, float(score))
         every = {index: pair for part in self._team.gather(mine) for index, pair in part.items()}

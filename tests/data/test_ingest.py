@@ -147,6 +147,24 @@ def test_rewritten_history_is_noticed(tmp_path, files):
     assert same_as(build(tmp_path, files), table(1, 5, unresolved=0), changed)
 
 
+@pytest.mark.parametrize("change", ["a code", "an era that is gone"])
+def test_a_changed_training_file_costs_no_era_of_the_files_after_it(tmp_path, files, change):
+    """Where stored eras of the first file change and the second file does not, the store has all eras of both."""
+    changed = table(1, 5, unresolved=0)
+    if change == "a code":
+        codes = changed.column(NAMES[4]).to_numpy().copy()
+        codes[-1] = (codes[-1] + 1) % 5
+        place = changed.column_names.index(NAMES[4])
+        changed = changed.set_column(place, NAMES[4], pa.array(codes, type=pa.int8()))
+    else:
+        changed = changed.filter(pa.array(np.array(changed.column("era").to_pylist()) != "0003"))
+    build(tmp_path, files)
+    pq.write_table(changed, files[0], row_group_size=20)
+    build(tmp_path, files)
+
+    assert same_as(build(tmp_path, files), changed, table(6, 12))
+
+
 def test_nulls_are_missing_codes(tmp_path, files):
     """A feature value that the file does not have is stored as -1."""
     holed = table(6, 12)

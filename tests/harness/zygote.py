@@ -57,7 +57,8 @@ class HereValidation:
 class Impatience:
     """Limits of scorings in this process: they do not pass with the time, but at once when a scoring hangs."""
 
-    ITIMER_REAL = signal.ITIMER_REAL
+    ITIMER_REAL, SIGTERM = signal.ITIMER_REAL, signal.SIGTERM
+    signal = staticmethod(signal.signal)
 
     def __init__(self, passed: int) -> None:
         self._passed, self._hung, self._alarm_s = passed, threading.Event(), 0.0

@@ -1,5 +1,6 @@
 """A network stacked on trees: their predictions of an era come from earlier eras, and they serve with the network."""
 
+import os
 from functools import partial
 
 import numpy as np
@@ -138,6 +139,17 @@ def test_later_eras_are_predicted_by_the_files_that_serve(data, stack, folder):
     own = [TreeModel(stacked_path(folder, "tsmixer", name)).predict(rows.features, rows.engineered) for name in TARGETS]
 
     np.testing.assert_allclose(stacked.predictions(120).T, [gaussianize(one) for one in own], atol=1e-6)
+
+
+def test_the_folder_of_another_worker_stays(tmp_path):
+    """A young folder may be that of a worker whose trees grow there; one that is days old is of a killed process."""
+    young, old = tmp_path / "folds" / "young", tmp_path / "folds" / "old"
+    for folder in (young, old):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    stacker(tmp_path)._remove_unused()
+
+    assert (young.is_dir(), old.is_dir()) == (True, False)
 
 
 def test_folds_are_made_once(data, stack, stacked, folder):

@@ -116,10 +116,22 @@ def test_opening_a_current_ledger_writes_nothing(tmp_path, ledger):
 def test_a_child_is_let_in_beside_its_holder_but_only_one(tmp_path, monkeypatch):
     """A child of the process that holds the directory takes its own lock; a second child does not get it."""
     with state_lock(tmp_path):
+        (tmp_path / "bot.holder").write_text(str(os.getppid()))
         monkeypatch.setenv(PARENT_VARIABLE, str(os.getppid()))
         with state_lock(tmp_path):
             assert (tmp_path / "bot.child.holder").read_text() == str(os.getpid())
             with pytest.raises(StateLocked, match=f"held by process {os.getpid()}"), state_lock(tmp_path):
+                pass
+
+
+def test_a_child_excludes_others_from_work_that_its_parent_does_not_hold(tmp_path, monkeypatch):
+    """The sync of a running bot and that of a person are never at work together."""
+    with state_lock(tmp_path):
+        (tmp_path / "bot.holder").write_text(str(os.getppid()))
+        monkeypatch.setenv(PARENT_VARIABLE, str(os.getppid()))
+        with state_lock(tmp_path, "sync"):
+            monkeypatch.delenv(PARENT_VARIABLE)
+            with pytest.raises(StateLocked, match=f"held by process {os.getpid()}"), state_lock(tmp_path, "sync"):
                 pass
 
 

@@ -151,6 +151,17 @@ def test_only_the_last_champions_stay_on_disk(store):
     assert left == [artifact.id for artifact in written[-KEPT:]]
 
 
+def test_what_a_person_has_put_there_stays(store):
+    """A file or folder that is no artifact, whatever its name, keeps no promotion from cleaning up."""
+    (store.root / "2021-mine").mkdir(parents=True)
+    (store.root / "2020-old-notes.txt").write_text("mine")
+    for number in range(KEPT + 3):
+        store.promote("standard", write(store, number).id)
+
+    assert (store.root / "2020-old-notes.txt").read_text() == "mine"
+    assert (store.root / "2021-mine").is_dir()
+
+
 def test_damaged_pointer_is_repaired_by_promotion(store):
     """The error names a broken champion pointer, and a promotion repairs it."""
     artifact = write(store)

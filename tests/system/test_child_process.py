@@ -174,6 +174,7 @@ def test_a_child_dies_with_the_daemon(tmp_path):
 def test_one_child_at_a_time_may_lock_the_state_directory(tmp_path, monkeypatch):
     """A child of the process that holds the lock may take it too, but no second child and no other process."""
     with state_lock(tmp_path):
+        (tmp_path / "bot.holder").write_text(str(os.getppid()))
         monkeypatch.setenv(PARENT_VARIABLE, str(os.getppid()))
         with state_lock(tmp_path), pytest.raises(StateLocked, match="held by process"), state_lock(tmp_path):
             pass

@@ -4,8 +4,9 @@ import pytest
 
 from bot.members import registry
 from bot.members.member import Member
+from bot.training import training_memory
 from bot.training.recipes import STANDARD
-from bot.training.training_memory import largest_fit
+from bot.training.training_memory import available_memory, largest_fit
 
 
 def step_bytes(columns, rows, mixing="row"):
@@ -44,3 +45,17 @@ def test_standard_on_medium_fits_a_container_of_four_gibibytes(tmp_path):
     plan = STANDARD.resolved(data_version="v5.3", feature_set="medium", target="target_ender_60")
 
     assert largest_fit(plan, tmp_path) < 4 << 30
+
+
+def test_files_that_the_kernel_keeps_for_a_container_count_as_free(tmp_path, monkeypatch):
+    """The pages of the era store are freed when a fit needs them."""
+    gib = 1 << 30
+    for name, text in (
+        ("memory.max", f"{gib // 16}\n"),
+        ("memory.current", f"{gib // 16 - gib // 128}\n"),
+        ("memory.stat", f"anon {gib // 64}\ninactive_file {gib // 64}\nactive_file {gib // 128}\n"),
+    ):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(training_memory, "CGROUP", tmp_path)
+
+    assert available_memory() == gib // 128 + gib // 64 + gib // 128

@@ -31,6 +31,9 @@ from models.trees.trees import TreeModel
 KEPT_S = 60 * 86400.0
 """Seconds after which unused predictions are removed."""
 
+LEFT_S = 2 * 86400.0
+"""Seconds after which a folder is one of a killed process."""
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -147,6 +150,8 @@ class Stacker:
         """Remove predictions that were not used for :data:`KEPT_S`, and folders of killed processes."""
         for path in self.folds.iterdir() if self.folds.is_dir() else ():
             if path.is_dir():
-                shutil.rmtree(path)
+                # A younger one may be that of another worker, whose trees grow there.
+                if path.stat().st_mtime < time.time() - LEFT_S:
+                    shutil.rmtree(path, ignore_errors=True)
             elif path.stat().st_mtime < time.time() - KEPT_S:
                 path.unlink()

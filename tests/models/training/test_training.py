@@ -258,6 +258,16 @@ def test_a_loss_that_is_not_finite_stops_training():
         train(replace(CONFIG, history_dropout=0.0), data, data, OPTIONS, score=score)
 
 
+def test_predictions_that_are_no_numbers_stop_training():
+    """A network whose loss was finite, and which predicts no numbers for an era of the validation, has diverged."""
+    data, unseen = world().part(0, 6), world().part(6, 9)
+    for seen in unseen.windows:
+        seen[:] = np.inf
+
+    with pytest.raises(TrainingDiverged, match="predicts no numbers"):
+        train(replace(CONFIG, history_dropout=0.0), data, unseen, OPTIONS, score=score)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
