@@ -243,7 +243,7 @@ class Daemon:
         seen = self._numerai.result(self.wait_s)
         self._end_outage()
         self._obey(seen.now)
-        self._look_back(seen.now)
+        self._look_back(seen)
         if isinstance(seen.current, Absent):
             if self._round is not None and seen.now < self._round.closes_at:
                 # A wrong answer: a round is missed when it has closed. If it was withdrawn, that is reported at its close.
@@ -272,12 +272,14 @@ class Daemon:
         holds = [one.hold_until - time.monotonic() for one in self._owing(current) if one.running is None]
         return min(self.tick_s, max(WATCH_S, min(holds, default=self.tick_s)))
 
-    def _look_back(self, now: datetime) -> None:
+    def _look_back(self, seen: View) -> None:
         """Report the newest round, once, where it closed unfilled while no process looked, as during a restart."""
         if self._has_looked_back:
             return
         left = self.ledger.newest_round()
-        if left is not None and left.closes_at <= now < left.closes_at + WEEK:
+        if isinstance(seen.current, Round) and left is not None and seen.current.number == left.number:
+            left = None  # it was extended, and is open
+        if left is not None and left.closes_at <= seen.now < left.closes_at + WEEK:
             for account in self.accounts:
                 try:
                     account.slots = account.slots or account.lookup.result(self.wait_s)

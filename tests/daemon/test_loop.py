@@ -556,6 +556,20 @@ def test_a_round_that_was_filled_before_a_restart_is_not_reported_again(tourname
     assert (messages(loop), hooks, tournament.attempts[tried:]) == ([], [], [])
 
 
+def test_a_round_that_was_extended_during_a_restart_is_not_missed(tournament, tmp_path):
+    """A round whose recorded close is over, and which Numerai keeps open, is tried on."""
+    tournament.outcome, hooks = 75, []
+    loop = restarted(tournament, tmp_path, hooks)
+    loop.ledger.record_failure(Failure.of(NumeraiUnavailable("no answer"), round_number=1405, slot=SLOTS[0], at=OPENED))
+    steps(loop)
+    tournament.now, tournament.outcome = OPENED + timedelta(hours=2), 0
+    tournament.rounds[0] = replace(tournament.rounds[0], closes_at=OPENED + timedelta(hours=3))
+    loop = restarted(tournament, tmp_path, hooks)
+    steps(loop)
+
+    assert (messages(loop), hooks) == ([], [("on_confirmed", 1405)])
+
+
 def test_a_slot_that_is_new_after_the_close_was_not_missed(tournament, tmp_path):
     """A slot that the settings name only since the restart is not counted in the round that closed before."""
     hooks = []
