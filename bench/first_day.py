@@ -164,12 +164,11 @@ def follow(
     while waiting:
         time.sleep(LOOK_S)
         tree.look()
-        wall_s = time.monotonic() - began
+        wall_s, spent_s, sent = time.monotonic() - began, tree.cpu_s(), sandbox.file_bytes
         if daemon.poll() is not None or wall_s > limit_s:
             sys.exit(f"the next step did not happen within {wall_s:.0f} s; --log keeps the log")
         while waiting and (step := waiting[0]()):
             del waiting[0]
-            spent_s, sent = tree.cpu_s(), sandbox.file_bytes
             row = {"step": step, "wall_s": wall_s, "cpu_s": spent_s - cpu_s, "peak_mib": tree.peak_mib}
             row |= {"fetched": sent - fetched, "disk": state.bytes()}
             show(row)
