@@ -119,6 +119,7 @@ def run(root: Path, chosen: Sequence[Recipe], *, seeds: int, size: Mapping[str, 
         eras=None,
         every=1,
         chunk=125,
+        holdout_eras=0,
         device="cpu",
     )
     return compare(experiment, chosen, seeds=seeds)

@@ -14,7 +14,7 @@ kinds of challenger need two rules:
   a look without new eras costs the later ones, and eras earn confidence again as they resolve.
 - **A renewal**, the champion's recipe trained again on data that are at least as new, has the champion's quality in
   expectation, and more recent data. It claims nothing and searches for nothing, so it spends nothing, and only has to be
-  no worse beyond noise. A series of such steps could still lead down, each step within noise (*biocreep*: R. B. D'Agostino,
+  no worse beyond noise. Without two blocks of shared eras nothing was compared, and it is refused. A series of such steps could still lead down, each step within noise (*biocreep*: R. B. D'Agostino,
   J. M. Massaro and L. M. Sullivan, *Non-inferiority trials*, Statistics in Medicine 22, 2003). So a renewal must also be no
   worse, with :data:`ANCHOR_CONFIDENCE`, than the series' *anchor*: the last champion that did not come by a renewal. The
   champion's lead over its anchor is kept by era, and counts as long as two blocks of these eras are in the hold-out.
@@ -216,7 +216,8 @@ def against_champion(comparison: Comparison, floors: Floors, *, pay: Pay, looks:
     if not comparison.renewal:
         return _proof(decisive, comparison, floors, looks, overlap, guards)
     name = decisive.name
-    findings = [_no_worse(f"{name}_vs_champion", name, decisive.series.known(), level, overlap), *guards]
+    series = decisive.series.known()
+    findings = [_no_worse(f"{name}_vs_champion", name, series, level, overlap, decides=True), *guards]
     lead = _lead_over_anchor(decisive.series, comparison, looks, overlap)
     if lead is not None:
         findings.append(_no_worse(f"{name}_vs_anchor", name, lead.known(), ANCHOR_CONFIDENCE, overlap))
@@ -282,12 +283,13 @@ def _reported(gate: str, name: str, series: Series, level: float, overlap: int) 
     return replace(found, ok=True, limit="shown only")
 
 
-def _no_worse(gate: str, name: str, series: Series, level: float, overlap: int) -> Finding:
-    """Return whether the one-sided upper bound at *level* reaches 0."""
+def _no_worse(gate: str, name: str, series: Series, level: float, overlap: int, *, decides: bool = False) -> Finding:
+    """Return whether the one-sided upper bound at *level* reaches 0; what *decides* must be computed."""
     found, limit = _measured(series, overlap), "high at least 0"
     if isinstance(found, Absent):
         value = f"not computed: {found.reason}"
-        return Finding(gate=gate, ok=True, value=value, limit=limit, message=f"{gate}: {value}")
+        message = f"{gate}: {value}; retrain as eras resolve, or promote it by hand"
+        return Finding(gate=gate, ok=not decides, value=value, limit=limit, message=message)
     shown = f"{found.mean:.4f} [{found.low(level):.4f}, {found.high(level):.4f}]"
     whom = "the champion before its renewals" if gate.endswith("anchor") else "the champion"
     return Finding(

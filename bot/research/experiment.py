@@ -28,7 +28,7 @@ from bot.system.files import publish
 from bot.system.progress import ProgressCallback
 from bot.training.recipe_file import history_needs
 from bot.training.recipes import Recipe, ResolvedRecipe
-from bot.training.splits import Split, holdout, stopping_eras, walk_forward
+from bot.training.splits import Split, before_holdout, holdout, stopping_eras, walk_forward
 from bot.training.training_set import TrainingSet
 from models.trees.gbm_options import GbmOptions
 
@@ -47,6 +47,8 @@ class Experiment:
         eras: Number of the newest labelled eras to use; ``None`` for all.
         every: Train on every *n*-th era; validation uses every era.
         chunk: Number of eras in the validation of a walk-forward fold.
+        holdout_eras: Newest labelled eras that the gate judges by. No fold has an era of them, or of the embargo before
+            them, so that nothing is chosen on them. 0 leaves out none.
         device: Device that networks train on.
         report_progress: Called with the progress.
     """
@@ -59,6 +61,7 @@ class Experiment:
     eras: int | None
     every: int
     chunk: int
+    holdout_eras: int
     device: Device = "auto"
     report_progress: ProgressCallback = lambda _stage, _share, _note: None
 
@@ -141,9 +144,12 @@ class Experiment:
 
     def folds(self, data: TrainingSet, *, least: int) -> tuple[Split, ...]:
         """
-        Return walk-forward folds over the labelled eras, as positions in the store; *every* does not thin them.
+        Return walk-forward folds over the labelled eras before the hold-out, as positions in the store.
+
+        *every* does not thin them.
 
         Raises:
+            CannotSplit: No labelled era is left before the hold-out.
             OperatorNeeded: There are fewer than *least* folds.
         """
         return self._folds(data.store.eras, data.store.labelled(self.target), data.targets, least)
@@ -155,15 +161,16 @@ class Experiment:
     def _folds(
         self, eras: Sequence[str], known: npt.NDArray[np.bool_], targets: Sequence[str], least: int
     ) -> tuple[Split, ...]:
-        labelled = known.copy()
+        labelled = before_holdout(eras, labelled=known, targets=targets, holdout_eras=self.holdout_eras)
         labelled[np.flatnonzero(labelled)[: -self.eras if self.eras else 0]] = False
         count = int(labelled.sum())
         folds: tuple[Split, ...] = ()
         if count > self.chunk:
             folds = walk_forward(eras, labelled=labelled, targets=targets, chunk=self.chunk)
         if len(folds) < least:
+            before = f" before a hold-out of {self.holdout_eras}" if self.holdout_eras else ""
             raise OperatorNeeded(
-                f"{count} labelled eras in chunks of {self.chunk} make {len(folds)} folds, {least} are needed;"
+                f"{count} labelled eras{before} in chunks of {self.chunk} make {len(folds)} folds, {least} are needed;"
                 " choose a smaller --chunk or more --eras"
             )
         return folds
@@ -212,6 +219,7 @@ class Experiment:
             "eras": self.eras,
             "every": self.every,
             "chunk": self.chunk,
+            "holdout_eras": self.holdout_eras,
             **about,
         }
         return ExperimentResults.of(self.state_dir / "experiments", name, content)

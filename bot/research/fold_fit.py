@@ -1,14 +1,17 @@
 """Fit the models of a recipe on a walk-forward fold, as a retrain fits them; equal fits are used again."""
 
 import json
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock
 
 from bot.data.era_store import EraStore
-from bot.judging.judge import Ensemble
+from bot.data.reference_predictions import ReferencePredictions
+from bot.judging.judge import Ensemble, find_weights
 from bot.members import registry
 from bot.members.fitting import FitJob
 from bot.members.member import Unit
@@ -19,7 +22,13 @@ from bot.training.benchmark_labels import with_benchmarks
 from bot.training.fits import fit_key, fit_model
 from bot.training.recipes import Recipe
 from bot.training.splits import Split
-from bot.training.training_data import TrainingData, neutralizing_features, select_training_data
+from bot.training.training_data import TrainingData, chosen_eras, neutralizing_features, select_training_data
+
+KEPT_S = 14 * 86400.0
+"""Seconds for which the state of a fit is kept, so that an interrupted study goes on."""
+
+KEPT_BYTES = 2 << 30
+"""Bytes that states of fits may take, without the few Datasets of the trees."""
 
 
 @dataclass(kw_only=True)
@@ -81,9 +90,11 @@ class FoldFitter:
             (folder / preprocess_file(name)).write_text(manifest.to_json(), encoding="utf-8")
         for unit in plan.units:
             job = self._job(data, recipe, unit, fold, scratch)
-            with self._lock(fit_key(job)):
-                fit_model(job, self.kept)
-        return Ensemble(
+            key = fit_key(job)
+            with self._lock(key):
+                fit_model(job, self.kept, key=key)
+        self._remove_unused()
+        model = Ensemble(
             data=data.main,
             members=Members(folder, plan.members),
             models=data.models,
@@ -92,21 +103,34 @@ class FoldFitter:
             proportion=recipe.neutralize,
             to_benchmark=recipe.to_benchmark,
         )
+        return model if recipe.weighting == "fixed" else replace(model, weights=self._weights(model, recipe, fold))
+
+    def _weights(self, model: Ensemble, recipe: Recipe, fold: Split) -> dict[str, float]:
+        """Return the weights that the recipe's rule finds on eras that no model was trained on, as a retrain does."""
+        experiment = self.experiment
+        positions = experiment.stopping_split(self.store.eras, fold, model.data.targets).validation
+        reference = ReferencePredictions.read(experiment.data_folder, self.store, positions, target=experiment.target)
+        return find_weights(model, positions, recipe, target=experiment.target, reference=reference)
 
     def _job(self, data: TrainingData, recipe: Recipe, unit: Unit, fold: Split, scratch: Path) -> FitJob:
-        """Return the fit of a model; one with early stopping stops inside the fold's training eras."""
-        experiment = self.experiment
+        """
+        Return the fit of a model.
+
+        The newest of the fold's training eras are left out for early stopping, and to find the weights of the members.
+        """
+        experiment, eras = self.experiment, data.main.store.eras
         train, validation = experiment.thinned(fold.train), fold.validation[:0]
-        if registry.find(unit.owner.kind).needs(unit.owner).stops:
-            split = experiment.stopping_split(data.main.store.eras, fold, data.main.targets)
-            train, validation = split.train, split.validation
+        stops = registry.find(unit.owner.kind).needs(unit.owner).stops
+        if stops or recipe.weighting != "fixed":
+            split = experiment.stopping_split(eras, fold, data.main.targets)
+            train, validation = split.train, split.validation if stops else validation
         return FitJob(
             unit=unit,
             data=data.models[unit.owner.name],
-            train=train,
+            train=chosen_eras(train, eras, recipe),
             validation=validation,
             resolved=(),
-            every=recipe.every,
+            every=experiment.every,
             half_life=recipe.half_life,
             judged=scratch / "judged",
             served=scratch / "judged",  # nothing is refitted
@@ -118,6 +142,19 @@ class FoldFitter:
             report_progress=self.report_progress,
             should_stop=self.should_stop,
         )
+
+    def _remove_unused(self) -> None:
+        """Remove states of networks and finished trees that are old, and the oldest ones beyond the bytes they may take."""
+        folder, total = self.kept.parent / "checkpoints", 0
+        found = []
+        for pattern in ("*.pt", "models/*", "snapshots/*/*"):
+            for path in folder.glob(pattern):
+                with suppress(FileNotFoundError):  # another worker has removed it
+                    found.append((path.stat().st_mtime, path.stat().st_size, path))
+        for written, size, path in sorted(found, reverse=True):
+            total += size
+            if total > KEPT_BYTES or written < time.time() - KEPT_S:
+                path.unlink(missing_ok=True)
 
     def _lock(self, name: str) -> FileLock:
         """Return a lock between the workers of this machine; the kernel frees the lock of a killed worker."""

@@ -276,7 +276,9 @@ class _Runs:
                 else mmc(predictions[known], reference[known], truth[known])
             )
         contribution = found["BMC"] if np.isnan(found["MMC"]) else found["MMC"]
-        found["pay"] = self.multipliers["CORR"] * found["CORR"] + self.multipliers["MMC"] * contribution
+        found["pay"] = self.multipliers["CORR"] * found["CORR"]
+        if self.multipliers["MMC"]:  # pay for CORR alone needs no reference predictions
+            found["pay"] += self.multipliers["MMC"] * contribution
         benchmark = references["BMC"]
         found["alike"] = float("nan")
         if benchmark is not None:

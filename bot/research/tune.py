@@ -32,7 +32,7 @@ from bot.scoring.metrics import corr_table, mmc_table
 from bot.serving.names import ENSEMBLE
 from bot.tournament.columns import overlap_eras
 from bot.training.recipes import Recipe
-from bot.training.splits import Split, before_holdout, walk_forward
+from bot.training.splits import Split
 from bot.training.training_data import TrainingData
 from models.stopping import TrainingDiverged, TrainingStopped
 
@@ -119,7 +119,7 @@ class Tuning:
             "rows": self.store.offsets.tolist(),
             "version": experiment.data_version,
             "target": experiment.target,
-            "bounds": [experiment.eras, experiment.every, experiment.chunk],
+            "bounds": [experiment.eras, experiment.every, experiment.chunk, experiment.holdout_eras],
             "space": asdict(self.space),
             "penalty": self.penalty,
             "scores": str(self.references),
@@ -141,17 +141,9 @@ class Tuning:
         Return the walk-forward folds, which end an embargo before the hold-out.
 
         Raises:
-            CannotSplit: There are too few eras.
+            OperatorNeeded: There are too few eras.
         """
-        experiment, main = self.experiment, data.main
-        labelled = before_holdout(
-            main.store.eras,
-            labelled=main.store.labelled(experiment.target),
-            targets=main.targets,
-            holdout_eras=self.space.base.holdout_eras,
-        )
-        labelled[np.flatnonzero(labelled)[: -experiment.eras if experiment.eras else 0]] = False
-        return walk_forward(main.store.eras, labelled=labelled, targets=main.targets, chunk=experiment.chunk)
+        return self.experiment.folds(data.main, least=1)
 
     @cached_property
     def references(self) -> References:

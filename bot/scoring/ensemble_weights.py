@@ -118,7 +118,8 @@ def weigh(
         members: Names of the members, in the order of the scores in *eras*.
         eras: Scores on out-of-fold eras in order of time, without the eras of a promotion gate.
         corr_multiplier: Multiplier of CORR in the round's payout.
-        mmc_multiplier: Multiplier of MMC in the round's payout; BMC replaces MMC in eras without a meta model.
+        mmc_multiplier: Multiplier of MMC in the round's payout; BMC replaces MMC in eras without a meta model. With 0, an
+            era needs neither.
         lag: Eras that share returns: 4 for a 20-day target, 12 for a 60-day target.
         shrink: Share by which the ``constrained`` optimum is moved to equal weights, from 0 to 1.
 
@@ -166,10 +167,12 @@ def _pay(eras: Sequence[EraScores], members: int, corr_multiplier: float, mmc_mu
     """Return the pay of each member, with BMC in the place of MMC in eras without a meta model."""
     rows, usable, with_bmc = [], [], 0
     for era in eras:
-        contribution = era.mmc
-        if np.isnan(contribution).any():
-            contribution, with_bmc = era.bmc, with_bmc + bool(np.isfinite(era.bmc).all())
-        row = corr_multiplier * era.corr + mmc_multiplier * contribution
+        row = corr_multiplier * era.corr
+        if mmc_multiplier:  # a round that pays for CORR alone needs no reference predictions
+            contribution = era.mmc
+            if np.isnan(contribution).any():
+                contribution, with_bmc = era.bmc, with_bmc + bool(np.isfinite(era.bmc).all())
+            row = row + mmc_multiplier * contribution
         if np.isfinite(row).all():
             rows.append(row)
             usable.append(era)

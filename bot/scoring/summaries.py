@@ -100,8 +100,12 @@ def adjusted_sharpe(scores: Iterable[float], *, lag: int) -> float:
 
 
 def max_drawdown(scores: Iterable[float]) -> float:
-    """Return the largest fall of the cumulative sum of per-era scores below its previous peak; 0 if it never falls."""
-    total = np.cumsum(_finite(scores))
+    """
+    Return the largest fall of the cumulative sum of per-era scores below its previous peak; 0 if it never falls.
+
+    The sum begins at 0 before the first era, so that losses of the first eras count.
+    """
+    total = np.cumsum([0.0, *_finite(scores)])
     return float((np.maximum.accumulate(total) - total).max(initial=0.0))
 
 

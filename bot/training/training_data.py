@@ -180,16 +180,16 @@ def split_eras(data: TrainingData, plan: ResolvedRecipe) -> Split:
         holdout_eras=recipe.holdout_eras,
         every=recipe.every,
     )
-    return replace(split, train=_chosen(split.train, store.eras, recipe))
+    return replace(split, train=chosen_eras(split.train, store.eras, recipe))
 
 
 def resolved_eras(data: TrainingData, plan: ResolvedRecipe) -> tuple[int, ...]:
     """Return the positions of the eras that a refit learns from."""
     store = data.main.store
-    return _chosen(resolved(store.labelled(plan.target), every=plan.recipe.every), store.eras, plan.recipe)
+    return chosen_eras(resolved(store.labelled(plan.target), every=plan.recipe.every), store.eras, plan.recipe)
 
 
-def _chosen(positions: Sequence[int], eras: Sequence[str], recipe: Recipe) -> tuple[int, ...]:
+def chosen_eras(positions: Sequence[int], eras: Sequence[str], recipe: Recipe) -> tuple[int, ...]:
     """
     Return the training eras that the recipe chooses among some.
 

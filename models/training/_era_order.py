@@ -16,7 +16,7 @@ class EraOrder:
     Attributes:
         steps: Positions of the eras of each step.
         due: Steps after which the validation score is measured, counted from 1.
-        length: Number of steps of the schedule: those of all epochs, or the options' number; ``steps`` may be shorter.
+        length: Number of steps of the schedule: those of all epochs, or the options' number; ``steps`` may be fewer.
     """
 
     steps: tuple[tuple[int, ...], ...]
@@ -49,8 +49,8 @@ class EraOrder:
             due |= {len(steps) + max(1, round(taken * part / parts)) for part in range(1, parts + 1)}
             steps += [tuple(map(int, group)) for group in padded.reshape(-1, width)]
         steps = steps[: options.steps or len(steps)]
-        length = len(steps)
-        if options.stop_after:
-            steps = steps[: options.stop_after]
+        length = options.schedule_length or len(steps)
+        steps = steps[: options.stop_after or len(steps)]
+        length = max(length, len(steps))  # a schedule cannot end before the training does
         due = {step for step in due if step <= len(steps)} | {len(steps)}
         return cls(steps=tuple(steps), due=frozenset(due), length=length)

@@ -207,6 +207,7 @@ class _Fit:
             best_step=state.best_step or state.step,
             best_score=float(np.mean(list(state.scores.values()))) if state.scores else float("nan"),
             score_per_era=state.scores,
+            schedule_length=self.order.length,
             seconds=state.seconds,
         )
 

@@ -40,6 +40,8 @@ class TrainingOptions:
         smoothing: Number of evaluations averaged in the smoothed score.
         evaluations_per_epoch: Number of evaluations of the score in an epoch.
         stop_after: Number of steps after which training ends, whatever the schedule's length; 0 trains to its end.
+        schedule_length: Number of steps of the schedule, so that a run on other eras has the learning rates of an earlier
+            run; 0 takes the steps of all epochs.
         seed: Seed of weights, era order, row order and dropout.
         device: ``auto`` uses CUDA if it is available.
         precision: ``bfloat16`` computes matrix products in it (norms and softmax stay float32). ``auto`` uses it
@@ -71,6 +73,7 @@ class TrainingOptions:
     smoothing: int = 3
     evaluations_per_epoch: int = 4
     stop_after: int = 0
+    schedule_length: int = 0
     seed: int = 7
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -92,8 +95,9 @@ class TrainingOptions:
             raise ValueError(
                 "learning_rate and clip must be positive, weight_decay not negative, warm_up inside (0, 1)"
             )
-        if min(self.steps, self.stop_after, self.pearson_weight, self.benchmark_penalty) < 0:
-            raise ValueError("steps, stop_after, pearson_weight and benchmark_penalty must not be negative")
+        positive = ("steps", "stop_after", "schedule_length", "pearson_weight", "benchmark_penalty")
+        if min(getattr(self, name) for name in positive) < 0:
+            raise ValueError(f"{', '.join(positive)} must not be negative")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}; it must be in [0, 1)")
         if not 0 <= self.resident_share <= 1 or not 0 <= (self.residual or 0) <= 1:
@@ -158,6 +162,7 @@ class TrainedNetwork:
         best_step: Step of these weights.
         best_score: Mean validation score of those weights; NaN without validation.
         score_per_era: Validation score by era, without eras that cannot be scored.
+        schedule_length: Number of steps of the learning-rate schedule; training may have stopped before.
         seconds: Wall time of the training.
     """
 
@@ -166,4 +171,5 @@ class TrainedNetwork:
     best_step: int
     best_score: float
     score_per_era: dict[str, float]
+    schedule_length: int
     seconds: float

@@ -30,6 +30,7 @@ def found(trained, artifact):
         eras=30,
         every=1,
         chunk=30,
+        holdout_eras=0,
     )
     return interpret(experiment, artifact, rows=1)
 

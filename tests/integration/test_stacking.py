@@ -211,7 +211,7 @@ def _looked_into(artifact, state):
 
     experiment = Experiment(
         state_dir=state, data_version="v5.3", feature_set="medium", target=artifact.manifest["target"], recipe=DEMO,
-        eras=2, every=1, chunk=2,
+        eras=2, every=1, chunk=2, holdout_eras=0,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ExportedNetwork, "logits", watched)

@@ -109,12 +109,15 @@ def test_each_look_needs_more_confidence_than_the_one_before():
 
 
 def test_too_few_eras_prove_nothing():
-    """Another recipe is refused where there is no error to measure; a renewal is not."""
+    """With fewer than two blocks of shared eras nothing is shown, of another recipe or of a renewal; guards refuse nothing."""
     few = series(0.05)
-    few.values[:90] = GAP
+    few.values[:-23] = GAP
+    renewal = judged(comparison(corr=few, bmc=few), objective="corr")
 
     assert refused(judged(comparison(renewal=False, corr=few))) == ["corr_vs_champion"]
-    assert refused(judged(comparison(corr=few))) == []
+    assert refused(renewal) == ["corr_vs_champion"]
+    assert "not computed" in renewal.findings[0].message
+    assert "promote it by hand" in renewal.findings[0].message
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=200))

@@ -55,6 +55,7 @@ def experiment(state, **changes):
             "eras": None,
             "every": 2,
             "chunk": 60,
+            "holdout_eras": 0,
             "device": "cpu",
         }
         | changes

@@ -28,6 +28,7 @@ def experiment(state, **changes):
             "eras": None,
             "every": 1,
             "chunk": 40,
+            "holdout_eras": 0,
         }
         | changes
     )

@@ -1,7 +1,9 @@
 """Comparisons of recipes on a small world: the same folds for all, paired differences, and finished parts that are read."""
 
 import json
+import os
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +18,8 @@ from bot.research.recipe_comparison import BENCHMARK, compare
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.scoring.bootstrap import newey_west_error
-from bot.tournament.columns import overlap_eras
+from bot.tournament.columns import EMBARGO, overlap_eras
+from bot.training.fits import fit_model
 from bot.training.recipes import DEMO
 from tests.harness.recipes import remade
 
@@ -55,6 +58,7 @@ def experiment(state, **changes):
             "eras": None,
             "every": 2,
             "chunk": 40,
+            "holdout_eras": 0,
             "device": "cpu",
         }
         | changes
@@ -110,12 +114,94 @@ def test_recipes_with_equal_members_train_them_once(state, monkeypatch):
     """Recipes that differ in their neutralization share the fits of every fold."""
     fitted = []
     original = fold_fit.fit_model
-    monkeypatch.setattr(fold_fit, "fit_model", lambda job, kept: fitted.append(original(job, kept)) or fitted[-1])
+    monkeypatch.setattr(fold_fit, "fit_model", lambda *job, **key: fitted.append(original(*job, **key)) or fitted[-1])
     strong = replace(TREES, name="strong", neutralize=0.9)
     compare(experiment(state), [TREES, strong], seeds=1)
 
     assert fitted
     assert all(one["kept"] for one in fitted)
+
+
+def test_nothing_is_chosen_on_the_hold_out(state):
+    """Every validated era ends an embargo before the hold-out of the gate."""
+    held_out = 20
+    one = experiment(state, holdout_eras=held_out)
+    store = one.store()
+    labelled = np.flatnonzero(store.select((), (TARGET,)).labelled(TARGET))
+    folds = one.folds_of(store, [TARGET], least=1)
+    newest = max(position for fold in folds for position in (*fold.train, *fold.validation))
+
+    assert newest == labelled[-held_out] - EMBARGO[20] - 1
+
+
+def fitted_eras(monkeypatch, state, recipe, **changes):
+    """Return the training eras of each fit of the newest fold, and the distance that the job names."""
+    jobs = []
+
+    def fit(job, kept, **key):
+        jobs.append(job)
+        return fit_model(job, kept, **key)
+
+    monkeypatch.setattr(fold_fit, "fit_model", fit)
+    one = experiment(state, **changes)
+    fold = one.folds_of(one.store(), [TARGET], least=1)[-1]
+    fitter = fold_fit.FoldFitter(experiment=one, store=one.store(), kept=state / "experiments" / "kept" / "fits")
+    model = fitter.fit(recipe, fold, state / f"scratch-{recipe.name}")
+    return jobs, fold, model
+
+
+def test_a_fold_is_fitted_on_the_eras_that_the_recipe_chooses(state, monkeypatch):
+    """A recipe's first and newest eras hold in an experiment, whose own distance replaces that of the recipe."""
+    store = experiment(state).store()
+    chosen = replace(TREES, name="chosen", every=4, first_era=store.eras[30], newest=9)
+    jobs, fold, _ = fitted_eras(monkeypatch, state, chosen, every=3)
+
+    assert {job.every for job in jobs} == {3}
+    assert jobs[0].train == fold.train[::-3][::-1][-9:]
+    assert store.eras[jobs[0].train[0]] >= store.eras[30]
+
+
+def test_a_recipe_whose_weights_are_found_has_found_weights(state, monkeypatch):
+    """The rule of the recipe weighs the members on eras that none was trained on, as in a retrain."""
+    small = replace(TREES.members[0].options, params={"num_trees": 1})
+    members = (TREES.members[0], replace(TREES.members[0], name="small", options=small))
+    weighed = replace(TREES, name="weighed", members=members, weighting="inverse_variance")
+    jobs, fold, model = fitted_eras(monkeypatch, state, weighed)
+    stopping = experiment(state).stopping_split(experiment(state).store().eras, fold, jobs[0].data.targets)
+
+    assert {job.train for job in jobs} == {stopping.train}
+    assert set(stopping.validation) < set(fold.train)
+    assert sum(model.weights.values()) == pytest.approx(1)
+    assert set(model.weights) == {"gbm", "small"}
+
+
+def test_old_states_of_fits_are_removed(state, monkeypatch, tmp_path):
+    """The states of networks and finished trees that fits leave are limited in age and in bytes, the oldest go first."""
+    folder = state / "experiments" / "kept" / "checkpoints"
+    (folder / "models").mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(fold_fit, "KEPT_BYTES", 2_000_000)
+    for name, age_s in (("new.pt", 0), ("older.pt", 60), ("models/oldest.txt", 120), ("ancient.pt", 15 * 86400)):
+        (folder / name).write_bytes(bytes(900_000))
+        os.utime(folder / name, times=(time.time() + 60 - age_s,) * 2)
+    fitted_eras(monkeypatch, state, TREES)
+
+    assert [name for name in ("new.pt", "older.pt") if (folder / name).exists()] == ["new.pt", "older.pt"]
+    assert not (folder / "models" / "oldest.txt").exists()
+    assert not (folder / "ancient.pt").exists()
+
+
+def test_pay_for_corr_alone_needs_no_reference(state):
+    """A recipe with a multiplier of 0 for MMC has a pay in every era, also where neither reference covers it."""
+    alone = [replace(one, corr_multiplier=1.0, mmc_multiplier=0.0) for one in (TREES, OTHER)]
+    shutil.copytree(state, state.with_name("alone"), ignore=shutil.ignore_patterns("experiments"))
+    for path in (state.with_name("alone") / "data" / "v5.3").glob("*benchmark*"):
+        path.unlink()
+    for path in (state.with_name("alone") / "data" / "v5.3").glob("*meta*"):
+        path.unlink()
+    found = compare(experiment(state.with_name("alone"), recipe=alone[0]), alone).series["trees"]
+
+    np.testing.assert_array_equal(found["pay"], found["CORR"])
+    assert np.isnan(found["BMC"]).all()
 
 
 def test_the_page_shows_every_recipe(result, tmp_path):

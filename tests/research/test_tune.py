@@ -84,6 +84,7 @@ def tuning(state, **changes):
         eras=None,
         every=2,
         chunk=45,
+        holdout_eras=HELD_OUT,
         device="cpu",
     )
     space = SearchSpace(base=changes.pop("base", SMALL), feature_sets=("small",))

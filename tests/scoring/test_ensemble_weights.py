@@ -1,5 +1,7 @@
 """Ensemble weights: effect of evidence, limits of a weight, and findings without enough evidence."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,6 +57,15 @@ def test_scores_of_an_era_are_those_of_the_metrics():
     assert np.isnan(found.bmc).all()
     assert found.similarity.diagonal() == pytest.approx(1)
     assert found.similarity[0, 1] == pytest.approx(np.corrcoef(a, b)[0, 1], abs=0.05)
+
+
+def test_pay_for_corr_alone_needs_no_reference():
+    """With a multiplier of 0 for MMC, eras without reference predictions count as well, and nothing is said of them."""
+    eras = [replace(era, mmc=era.mmc * np.nan, bmc=era.bmc * np.nan) for era in series(3, [0.3, 0.02])]
+    found = weigh("constrained", names(2), eras, corr_multiplier=1.0, mmc_multiplier=0.0, lag=4)
+
+    assert found.findings == ()
+    assert found.weights["m0"] > found.weights["m1"]
 
 
 @settings(deadline=None, max_examples=12)

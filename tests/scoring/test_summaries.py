@@ -52,6 +52,11 @@ def test_autocorrelation_is_the_correlation_with_the_era_before():
     assert max_drawdown([]) == 0
 
 
+def test_a_drawdown_begins_at_the_start():
+    """Losses of the first eras count, though no peak came before them."""
+    assert max_drawdown([-0.1, -0.2, 0.5]) == pytest.approx(0.3)
+
+
 def test_drawdown_of_the_real_2020_file_is_the_published_one(shared_data):
     """Mean, deviation and drawdown of real CORR have the values that numerai-tools' scores give."""
     table = pq.read_table(shared_data / "legacy2020_target_examplepred_eras121-132.parquet").to_pandas()

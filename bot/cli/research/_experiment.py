@@ -1,7 +1,8 @@
 """What every experiment needs: the synced history, the lock, and a bar."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from bot import assembly
 from bot.cli.console import kept_bar
@@ -12,17 +13,32 @@ from bot.system import logs
 from bot.system.lock import state_lock
 from bot.system.progress import ProgressCallback
 from bot.training import recipe_file
-from bot.training.recipes import ResolvedRecipe
+from bot.training.recipes import Recipe, ResolvedRecipe
 
 
 @contextmanager
-def open_experiment(recipe: str | None, *, eras: int | None, every: int, chunk: int) -> Iterator[Experiment]:
-    """Open the synced history for an experiment, with a bar while it runs; one experiment runs at a time."""
+def open_experiment(
+    recipe: str | None, *, eras: int | None, every: int, chunk: int, others: Sequence[Recipe] = ()
+) -> Iterator[Experiment]:
+    """
+    Open the synced history for an experiment, with a bar while it runs; one experiment runs at a time.
+
+    Args:
+        recipe: Recipe of the experiment; see :func:`find_plan`.
+        eras: See :class:`Experiment`.
+        every: See there.
+        chunk: See there.
+        others: Recipes that it is compared with; the longest hold-out of all of them is left out.
+    """
     settings = load_settings()
     logs.configure(**settings.logging)
     plan = find_plan(settings, recipe)
     with state_lock(settings.state_dir, "experiment"), kept_bar(settings.state_dir, "experiment") as report_progress:
-        yield make_experiment(settings, plan, eras=eras, every=every, chunk=chunk, report_progress=report_progress)
+        experiment = make_experiment(
+            settings, plan, eras=eras, every=every, chunk=chunk, report_progress=report_progress
+        )
+        longest = max([experiment.holdout_eras, *(one.holdout_eras for one in others)])
+        yield replace(experiment, holdout_eras=longest)
 
 
 def find_plan(settings: Settings, recipe: str | None) -> ResolvedRecipe:
@@ -57,6 +73,7 @@ def make_experiment(
         eras=eras,
         every=every,
         chunk=chunk,
+        holdout_eras=plan.recipe.holdout_eras,
         device=settings.device,
         report_progress=report_progress,
     )

@@ -29,7 +29,7 @@ def compare_recipes(names: Sequence[str], *, seeds: int, eras: int | None, every
     recipes = [recipe_file.find(name) for name in names]
     for recipe in recipes:
         refuse_elsewhere(recipe)
-    with open_experiment(names[0], eras=eras, every=every, chunk=chunk) as experiment:
+    with open_experiment(names[0], eras=eras, every=every, chunk=chunk, others=recipes) as experiment:
         result = compare(experiment, recipes, seeds=seeds)
     show(result)
     return write_page(result)

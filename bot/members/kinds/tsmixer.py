@@ -111,7 +111,7 @@ class TSMixer(Kind):
     """The kind ``tsmixer``."""
 
     options: type[Any] = TSMixerOptions
-    version = 2
+    version = 3
 
     def problems(self, member: Member) -> Iterator[str]:
         """Yield a line for each option that cannot be used."""

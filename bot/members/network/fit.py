@@ -88,8 +88,8 @@ class NetworkFitter:
         """
         Train on the eras *train*, stop on the eras *validation*, and refit on the *resolved* ones where there are any.
 
-        The refit takes the median of the seeds' best steps on the same learning-rate schedule: with nothing held out
-        it has no validation eras to stop on.
+        The refit takes the median of the seeds' best steps: with nothing held out it has no validation eras to stop on.
+        Its learning rates are those of the judged training, step by step, though more eras would make a longer schedule.
 
         Raises:
             TrainingStopped: *should_stop* returned true; everything is saved.
@@ -117,7 +117,7 @@ class NetworkFitter:
                     config,
                     self._learned(self.refit_data or self.data, resolved, "resolved"),
                     (),
-                    self._options(network, seed, stop_after=steps),
+                    self._options(network, seed, stop_after=steps, schedule_length=judged[0].schedule_length),
                     number,
                     len(seeds),
                 )
@@ -137,7 +137,9 @@ class NetworkFitter:
         covered = covered_positions(data, positions, block)
         return tuple(positions) if self.residual is None else covered
 
-    def _options(self, network: NetworkOptions, seed: int, *, stop_after: int = 0) -> TrainingOptions:
+    def _options(
+        self, network: NetworkOptions, seed: int, *, stop_after: int = 0, schedule_length: int = 0
+    ) -> TrainingOptions:
         return training_options(
             network,
             target=self.target,
@@ -145,6 +147,7 @@ class NetworkFitter:
             seed=seed,
             residual=self.residual,
             stop_after=stop_after,
+            schedule_length=schedule_length,
         )
 
     def _train(

@@ -85,6 +85,7 @@ def training_options(
     seed: int,
     residual: float | None = None,
     stop_after: int = 0,
+    schedule_length: int = 0,
 ) -> TrainingOptions:
     """Return the options of the training loop for the options' schedule."""
     return TrainingOptions(
@@ -99,6 +100,7 @@ def training_options(
         patience=options.patience,
         evaluations_per_epoch=options.evaluations_per_epoch,
         stop_after=stop_after,
+        schedule_length=schedule_length,
         seed=seed,
         device=device,
         precision=options.precision,

@@ -220,6 +220,15 @@ def test_a_short_last_step_takes_eras_again():
     assert (order.length, max(order.due)) == (3, 2)
 
 
+def test_a_run_on_more_eras_can_keep_a_shorter_schedule():
+    """The schedule has the length that is given, whatever the eras; it never ends before the training."""
+    given = replace(OPTIONS, epochs=1, stop_after=5)
+
+    assert EraOrder.plan(20, replace(given, schedule_length=7)).length == 7
+    assert EraOrder.plan(20, given).length == 20
+    assert EraOrder.plan(20, replace(given, schedule_length=3)).length == 5
+
+
 def test_bfloat16_learns_the_same_signal():
     """Half precision in the products costs no skill that shows."""
     data = world()
