@@ -66,18 +66,20 @@ def check_serving(loaded: Ensemble, newest: npt.NDArray[np.int8], golden: bytes)
     return ServingCheck(golden=max(differences.values(), default=0.0), latency_s=latency_s)
 
 
-def champion_again(champion: Artifact, method: Mapping[str, Any], weights: Mapping[str, float], served: Path) -> bool:
+def predicts_the_same(
+    artifact: Artifact, method: Mapping[str, Any], weights: Mapping[str, float], served: Path
+) -> bool:
     """
-    Return whether models predict exactly what the champion predicts.
+    Return whether models predict exactly what an artifact predicts.
 
     Args:
-        champion: The champion.
+        artifact: The artifact.
         method: Recipe, feature set and target of the models, as their manifest will have them.
         weights: Their weights.
         served: Folder of their files and of everything else that serving needs.
     """
-    entries, files = json.loads(json.dumps({**method, "weights": weights})), champion.manifest["files"]
-    if any(champion.manifest.get(key) != value for key, value in entries.items()):
+    entries, files = json.loads(json.dumps({**method, "weights": weights})), artifact.manifest["files"]
+    if any(artifact.manifest.get(key) != value for key, value in entries.items()):
         return False
     return all(one.name in files and files[one.name]["sha256"] == sha256_of(one) for one in served.iterdir())
 

@@ -17,6 +17,7 @@ Scores and the decision of the other machine are kept under ``origin`` in the ma
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,8 @@ class Receiver:
             if isinstance(error, BotError | OSError):
                 raise
             raise ArtifactInvalid(f"artifact {incoming.id} cannot be judged: {type(error).__name__}: {error}") from None
-        looks = read_looks(self.ledger_path, judgement.evidence.comparison)
+        is_same = partial(self._is_again, incoming)
+        looks = read_looks(self.ledger_path, judgement.evidence.comparison, is_same=is_same)
         decision = decide(judgement.evidence, plan.recipe.floors, target=plan.target, pay=pay_of(plan), looks=looks)
         artifact = self._write(arrival, unpacked.key, judgement, decision)
         record_look(self.ledger_path, plan, artifact, judgement, decision, looks)
@@ -189,6 +191,15 @@ class Receiver:
             ),
             report_progress=self.report_progress,
         )
+
+    def _is_again(self, incoming: Artifact, artifact_id: str) -> bool:
+        """Return whether an artifact has the files and the method of the incoming one; its evaluation is this machine's."""
+        try:
+            about = self.artifacts.open(artifact_id).manifest
+        except (ArtifactInvalid, OSError):
+            return False
+        mine, theirs = ({**one["files"], EVALUATION: None} for one in (about, incoming.manifest))
+        return mine == theirs and all(about.get(key) == incoming.manifest.get(key) for key in (*METHOD, "weights"))
 
     def _write(self, arrival: _Arrival, key: bytes, judgement: HoldoutJudgement, decision: Decision) -> Artifact:
         """Write the artifact with the scores and the decision of this machine."""

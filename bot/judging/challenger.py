@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,10 @@ from bot.judging._champion_comparison import (
     open_champion_of_other_version,
 )
 from bot.judging._shared_steps import (
-    champion_again,
     check_serving,
     common_entries,
     pay_of,
+    predicts_the_same,
     record_look,
     take_effect,
     write_golden,
@@ -228,9 +229,10 @@ class Retrainer:
             facts = self._fit(job, folders)
             validated = self._weigh(job, folders)
             judgement = self._judge(job, folders, validated.ensemble, other)
-            looks = read_looks(self.ledger_path, judgement.evidence.comparison)
+            is_same = partial(self._is_again, job, folders, validated)
+            looks = read_looks(self.ledger_path, judgement.evidence.comparison, is_same=is_same)
             decision = decide(judgement.evidence, plan.recipe.floors, target=plan.target, pay=pay_of(plan), looks=looks)
-            is_champion = self._is_champion_again(job, folders, validated, judgement.champion_id)
+            is_champion = judgement.champion_id is not None and is_same(judgement.champion_id)
             if is_champion:
                 decision = unchanged(decision, str(judgement.champion_id))
             job.scores.save()
@@ -396,16 +398,14 @@ class Retrainer:
             report_progress=part(self.report_progress, "judge", share, 1.0),
         )
 
-    def _is_champion_again(self, job: _Job, folders: _Folders, validated: _Validated, champion_id: str | None) -> bool:
-        """Return whether the same data and recipe gave the champion's own files again."""
-        if champion_id is None:
-            return False
+    def _is_again(self, job: _Job, folders: _Folders, validated: _Validated, artifact_id: str) -> bool:
+        """Return whether the same data and recipe gave an artifact's own files again."""
         method = {key: value for key, value in _method(job).items() if key != "eras"}
         try:
-            champion = self.artifacts.open(champion_id)
+            artifact = self.artifacts.open(artifact_id)
         except (ArtifactInvalid, OSError):  # a champion that cannot be read has to be replaced
             return False
-        return champion_again(champion, method, validated.ensemble.weights, folders.served)
+        return predicts_the_same(artifact, method, validated.ensemble.weights, folders.served)
 
     def _write(
         self,

@@ -122,12 +122,14 @@ class Looks:
         share: Share of a year's confidence that is in the account, 0 to 1.
         lead: Champion minus its anchor by era; empty where the champion is the anchor itself.
         note: State of the record where a person should know it; empty otherwise.
+        repeats: Whether this look is the newest of the record again: the same predictions on the same eras.
     """
 
     count: int = 0
     share: float = START
     lead: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ import structlog
 
 from bot.data.era_store import EraStore
 from bot.data.reference_predictions import ReferencePredictions
+from bot.errors import OperatorNeeded
 from bot.features.preprocess import Prepared, Preprocess
 from bot.findings import Absent
 from bot.history import feature_returns
@@ -198,12 +199,19 @@ def judge(
         target: Target to score against.
         reference: Predictions that contributions are measured against.
         report_progress: Called with the progress.
+
+    Raises:
+        OperatorNeeded: A member is constant, or not finite, in an era.
     """
     series: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     rows, variances, exposure, predictions = [], [], [], {}
     for done, position in enumerate(positions):
         report_progress("judge", done / len(positions), f"{len(positions)} eras")
-        era = model.score(position, reference.by_era.get("bmc", {}).get(position))
+        try:
+            era = model.score(position, reference.by_era.get("bmc", {}).get(position))
+        except ValueError as error:  # a member that ranks nothing cannot be blended
+            reason = f"era {model.data.store.eras[position]}: {error}; change its options, or take it out of the recipe"
+            raise OperatorNeeded(reason) from None
         scores = era.scores
         truth = model.data.target(position, target)
         columns = RankedColumns(np.column_stack(list(scores.values())))

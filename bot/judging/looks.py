@@ -4,7 +4,7 @@ Read and keep the looks at hold-out eras in the ledger.
 A record that is missing or cannot be read never stops a retrain: it begins anew, and the reason of the decision shows it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,13 +46,19 @@ class Judged:
     lead: Mapping[str, float]
 
 
-def read_looks(ledger_path: Path | None, comparison: Comparison | None) -> Looks:
+def read_looks(
+    ledger_path: Path | None, comparison: Comparison | None, *, is_same: Callable[[str], bool] = lambda _artifact: False
+) -> Looks:
     """
     Return the earlier looks at the eras of a comparison, of all recipes.
+
+    A challenger that predicts what the newest look's challenger predicted asks the same question again and gets the same
+    answer: that look counts once. A retrain that was killed before its decision took effect comes to this.
 
     Args:
         ledger_path: Ledger, which may be missing; ``None`` keeps no record.
         comparison: Scores of challenger and champion; ``None`` where there is no champion to compare with.
+        is_same: Whether the artifact of an id predicts exactly what the challenger predicts.
     """
     if ledger_path is None or comparison is None:
         return Looks()
@@ -63,11 +69,12 @@ def read_looks(ledger_path: Path | None, comparison: Comparison | None) -> Looks
             last = record.last()
             if last is None:
                 return Looks(note=BEGINS)
-            return Looks(
-                count=record.count(comparison.eras[len(comparison.eras) // 2]),
-                share=account(last.remaining, sum(era > last.last_era for era in comparison.eras)),
-                lead=record.lead(comparison.champion),
-            )
+            count, lead = record.count(comparison.eras[len(comparison.eras) // 2]), record.lead(comparison.champion)
+            asked = (last.champion, last.first_era, last.last_era)
+            if asked == (comparison.champion, comparison.eras[0], comparison.eras[-1]) and is_same(last.artifact):
+                return Looks(count=count - 1, share=last.remaining + last.spent, lead=lead, repeats=True)
+            new_eras = sum(era > last.last_era for era in comparison.eras)
+            return Looks(count=count, share=account(last.remaining, new_eras), lead=lead)
     except UNREADABLE as error:
         log.warning("looks.unreadable", ledger=str(ledger_path), reason=str(error))
         return Looks(note="the record of looks cannot be read, so it begins anew")
@@ -100,6 +107,6 @@ def keep_look(ledger_path: Path | None, judged: Judged, *, at: datetime) -> None
     )
     try:
         with closing(LookRecord(ledger_path)) as record:
-            record.keep(look)
+            record.keep(look, replaces_newest=judged.looks.repeats)
     except BotError as error:
         log.warning("looks.not_kept", ledger=str(ledger_path), artifact=judged.artifact, reason=str(error))

@@ -63,9 +63,11 @@ class LookRecord(Database):
         rows = self._select(query, artifact)
         return _look(rows[0]).lead if rows else {}
 
-    def keep(self, look: Look) -> None:
-        """Record a look."""
+    def keep(self, look: Look, *, replaces_newest: bool = False) -> None:
+        """Record a look, as a new one or in the place of the newest one."""
         with kill_point("look.keep"), self._transaction():
+            if replaces_newest:
+                self._db.execute("DELETE FROM look WHERE id = (SELECT max(id) FROM look)")
             self._db.execute(
                 "INSERT INTO look (at, recipe, artifact, champion, renewal, first_era, last_era, promoted, spent, remaining,"
                 " lead) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -1,10 +1,14 @@
 """`bot retrain` over several recipes."""
 
+import json
+from pathlib import Path
+
 import pytest
+import typer
 
 from bot.cli.answer import answer
 from bot.cli.models import retrain
-from bot.errors import BadConfig
+from bot.errors import BadConfig, CannotSplit, NumeraiUnavailable
 
 
 @pytest.fixture
@@ -16,9 +20,13 @@ def trained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOT_SLOTS", "one=broken,two=demo")
     monkeypatch.setenv("BOT_STARTER", "false")
-    monkeypatch.setattr(
-        retrain, "retrain_alone", lambda _settings, recipes, *_: names.extend(one.name for one in recipes) or []
-    )
+
+    def train(_settings, recipes, *_):
+        names.extend(one.name for one in recipes)
+        return [None for _ in recipes]
+
+    monkeypatch.setattr(retrain, "retrain_alone", train)
+    monkeypatch.setattr(retrain, "_finish", lambda _settings, _result: {})
     return names
 
 
@@ -36,3 +44,34 @@ def test_only_a_broken_recipe_trains_nothing(trained):
         answer(lambda: retrain.retrain_recipes("broken", None), as_json=False)
 
     assert trained == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "reported"),
+    [
+        (CannotSplit, ["one", "two", "three"], 2),
+        (NumeraiUnavailable, ["one", "two"], 1),
+    ],
+)
+def test_a_recipe_that_fails_keeps_no_other_from_being_trained(trained, monkeypatch, capsys, kind, names, reported):
+    """The others are trained and reported, unless the reason is one that concerns all; the error names its recipe."""
+    for name in ("one", "two", "three"):
+        Path("recipes", f"{name}.toml").write_text('base = "demo"\n')
+    monkeypatch.setenv("BOT_SLOTS", "a=one,b=two,c=three")
+    original, reason = retrain.retrain_alone, "that is why"
+
+    def train(settings, recipes, *rest):
+        done = original(settings, recipes, *rest)
+        if recipes[0].name == "two":
+            raise kind(reason)
+        return done
+
+    monkeypatch.setattr(retrain, "retrain_alone", train)
+    with pytest.raises(typer.Exit) as ended:
+        answer(lambda: retrain.retrain_recipes(None, None), as_json=True)
+    content = json.loads(capsys.readouterr().out)
+
+    assert ended.value.exit_code == kind.exit_code
+    assert trained == names
+    assert len(content["retrained"]) == reported
+    assert [one["message"] for one in content["errors"]] == [f"recipe two: {reason}"]

@@ -13,6 +13,7 @@ from bot.judging.looks import BEGINS, Judged, keep_look, read_looks
 from bot.judging.promotion import Decision
 from bot.record import database
 from bot.record.ledger import Ledger
+from bot.record.looks import LookRecord
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 
@@ -54,6 +55,28 @@ def test_looks_are_counted_and_new_eras_earn(ledger):
     assert (first.count, first.share, first.note) == (0, START, BEGINS)
     assert (second.count, second.note) == (1, "")
     assert second.share == pytest.approx(START - 0.05 + 2 * EARNED)
+
+
+def test_the_same_predictions_on_the_same_eras_are_one_look(ledger):
+    """A challenger that predicts what the newest look's challenger predicted has its confidence, and takes its place."""
+    first = read_looks(ledger, compared())
+    keep_look(ledger, judged(compared(), first, artifact="two"), at=NOW)
+    again = read_looks(ledger, compared(), is_same=lambda artifact: artifact == "two")
+    keep_look(ledger, judged(compared(), again, artifact="three", promote=True, lead={"1100": 0.5}), at=NOW)
+    with closing(LookRecord(ledger, read_only=True)) as record:
+        newest, count = record.last(), record.count("0000")
+
+    assert (again.count, again.share, again.repeats) == (0, pytest.approx(START), True)
+    assert (newest.artifact, newest.promoted, count) == ("three", True, 1)
+
+
+@pytest.mark.parametrize("other", [compared(1102), compared(champion="three")])
+def test_the_same_predictions_on_other_eras_are_another_look(ledger, other):
+    """New eras, or another champion, are another question."""
+    keep_look(ledger, judged(compared(), read_looks(ledger, compared())), at=NOW)
+    found = read_looks(ledger, other, is_same=lambda _: True)
+
+    assert (found.count, found.repeats) == (1, False)
 
 
 def test_recipes_share_the_eras(ledger):

@@ -55,14 +55,13 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> Answer | No
     until the slot's own recipe has one.
 
     In a team started by `torchrun`, the process that leads retrains; the others train their share of its networks and
-    return ``None``.
+    return ``None``. Where one of several recipes fails, the others are trained all the same.
 
     Args:
         recipe: Name of the recipe.
         data_version: Version to train on; by default the champion's, or that of the settings where it is newer.
 
     Raises:
-        OperatorNeeded: Training diverged.
         RetryLater: Training was stopped, or a process of the team is gone; the next call continues.
     """
     settings = load_settings()
@@ -70,28 +69,53 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> Answer | No
     found = [_find_recipe(name) for name in ([recipe] if recipe else assembly.recipes_in_use(settings))]
     recipes = [one for one in found if isinstance(one, Recipe)]
     wanted = [one for one in recipes if registry.needs_training(one.members)]
-    unusable = [one for one in found if isinstance(one, BadConfig)]
+    unusable: list[BotError] = [one for one in found if isinstance(one, BadConfig)]
     unusable += _without_champion(settings, [one.name for one in recipes if not registry.needs_training(one.members)])
     waiting = assembly.unfilled(settings) if settings.starter else ()
     waiting = tuple(name for name in waiting if recipe in (None, name))
     content: dict[str, Any] = {"starter": None, "retrained": []}
     if not wanted and not waiting:
         return Answer(content=content, errors=unusable)
-    with _readable_ends(), stop_on_signal() as should_stop, team() as members:
+    with _readable_ends(), team() as members:
         check_team_size(wanted, members)
         if not members.leads:
             from bot.members.network.team import follow  # noqa: PLC0415 - imports torch and LightGBM
 
             logs.configure(**settings.logging | {"level": logging.WARNING})
-            follow(device=settings.device, should_stop=should_stop)
+            with stop_on_signal() as should_stop:
+                follow(device=settings.device, should_stop=should_stop)
             return None
         if waiting:
-            content["starter"] = train_starter(settings, waiting, data_version, should_stop)
-        trained = retrain_alone(settings, wanted, data_version, should_stop)
+            with stop_on_signal() as should_stop:
+                content["starter"] = train_starter(settings, waiting, data_version, should_stop)
+        for one in _retrained(settings, wanted, data_version, alone=len(found) == 1):
+            if isinstance(one, BotError):
+                unusable.append(one)
+            else:
+                content["retrained"].append(_finish(settings, one))
         leave_starter(settings)
         members.tell(None)
-    content["retrained"] = [_finish(settings, result) for result in trained]
     return Answer(content=content, errors=unusable)
+
+
+def _retrained(
+    settings: Settings, recipes: Sequence[Recipe], data_version: str | None, *, alone: bool
+) -> Iterator[Retrained | BotError]:
+    """Retrain one recipe after the other; yield each result, or the error of one that is not *alone*."""
+    for recipe in recipes:
+        try:
+            with stop_on_signal() as should_stop:
+                (result,) = retrain_alone(settings, [recipe], data_version, should_stop)
+        except BotError as error:
+            if alone:
+                raise
+            if recipe.name not in str(error):
+                error.args = (f"recipe {recipe.name}: {error}",)
+            yield error
+            if isinstance(error, RetryLater):  # the machine or Numerai is in the way, which concerns every recipe
+                return
+        else:
+            yield result
 
 
 @contextmanager
@@ -101,8 +125,6 @@ def _readable_ends() -> Iterator[None]:
         yield
     except TrainingStopped as stopped:
         raise RetryLater(f"{stopped}; run `bot retrain` again, it goes on from there") from None
-    except TrainingDiverged as diverged:
-        raise OperatorNeeded(f"{diverged}, by a recipe of your own; the champion stays") from None
     except ProcessLost as lost:
         raise RetryLater(f"{lost}; start all of them again, they go on from the last checkpoint") from None
 
@@ -240,7 +262,10 @@ def retrain_alone(
         for plan in plans:
             # A plan speaks of the whole history; the starter takes minutes of a part of it.
             forecast = _forecast(settings, plan, client, bar) if folder is None else None
-            trained.append(replace(retrainer, forecast=forecast).retrain(plan))
+            try:
+                trained.append(replace(retrainer, forecast=forecast).retrain(plan))
+            except TrainingDiverged as diverged:
+                raise OperatorNeeded(f"{diverged}, by a recipe of your own; the champion stays") from None
         return trained
 
 
