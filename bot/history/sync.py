@@ -68,10 +68,9 @@ def sync_history(
         report_progress("returns", 0.0, f"{len(store.eras):,} eras")
         returns, history = _derive(client, state_dir, store, history_targets, lookback, report_progress)
         facts = DataFacts.of(store)
-        findings = (
-            *compare_facts(data / version / "truth.json", facts),
-            *survey(client, client.datasets(), store, data),
-        )
+        # The survey may fail, and what was compared once is not compared again.
+        surveyed = survey(client, client.datasets(), store, data)
+        findings = (*compare_facts(data / version / "truth.json", facts), *surveyed)
         for finding in findings:
             log.warning("data.finding", finding=finding)
         _remove_old(store, data, pinned)

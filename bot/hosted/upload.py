@@ -182,8 +182,11 @@ class Uploader:
         )
 
     def _intended(self, made: Export, slot: str, model_id: str) -> HostedPickle:
-        """Return the record of an earlier run, or a new one."""
-        return self.record.get(slot, made.sha256) or HostedPickle(
+        """Return the record of an earlier run, or a new one, also where the name of the slot is another model's now."""
+        known = self.record.get(slot, made.sha256)
+        if known is not None and (known.model_id, known.account) == (model_id, self.account):
+            return known
+        return HostedPickle(
             slot=slot,
             sha256=made.sha256,
             account=self.account,

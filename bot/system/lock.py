@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from bot.errors import StateLocked
 from bot.system import child_process
@@ -30,32 +30,42 @@ def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
         StateUnwritable: The disk is full or failing.
         StateForbidden: The directory is another user's, or read-only.
     """
-    holder = state_dir / f"{name}.holder"
-    if _is_held_by_parent(holder):
-        name = f"{name}.child"
-        holder = state_dir / f"{name}.holder"
-    lock = FileLock(state_dir / f"{name}.lock")
     try:
         with kill_point("lock.folder"):
             state_dir.mkdir(parents=True, exist_ok=True)
-        with kill_point("lock.acquire"):
-            lock.acquire(timeout=0)
-        with kill_point("lock.holder"):
-            holder.write_text(str(os.getpid()), encoding="utf-8")
-    except Timeout:
-        pid = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
-        raise StateLocked(f"{state_dir} is held by process {pid}; stop it, or wait until it is done") from None
+        lock, holder = _acquired(state_dir, name)
     except OSError as error:
-        lock.release()
         raise state_error(state_dir, error) from None
     try:
         yield
     finally:
+        with suppress(OSError):  # the lock is what counts
+            holder.unlink(missing_ok=True)
         lock.release()
 
 
+def _acquired(state_dir: Path, name: str) -> tuple[BaseFileLock, Path]:
+    """Return the lock, held by this process, and the file that names the process."""
+    lock, holder = FileLock(state_dir / f"{name}.lock"), state_dir / f"{name}.holder"
+    try:
+        with kill_point("lock.acquire"):
+            lock.acquire(timeout=0)
+    except Timeout:
+        if _is_held_by_parent(holder):
+            return _acquired(state_dir, f"{name}.child")
+        pid = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
+        raise StateLocked(f"{state_dir} is held by process {pid}; stop it, or wait until it is done") from None
+    try:
+        with kill_point("lock.holder"):
+            holder.write_text(str(os.getpid()), encoding="utf-8")
+    except OSError:
+        lock.release()
+        raise
+    return lock, holder
+
+
 def _is_held_by_parent(holder: Path) -> bool:
-    """Return whether the process that started this one as a child holds the lock."""
+    """Return whether the process that started this one as a child is the holder of a lock that is held."""
     parent = child_process.parent_process()
     try:
         return parent is not None and holder.read_text(encoding="utf-8") == str(parent)

@@ -13,7 +13,7 @@ import pytest
 
 from bot.data.era_store import EraStore
 from bot.data.next_version import check_trainable
-from bot.errors import OperatorNeeded, RetryLater, StateLocked
+from bot.errors import NumeraiUnavailable, OperatorNeeded, RetryLater, StateLocked
 from bot.history.sync import sync_history
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.server import Sandbox
@@ -41,6 +41,15 @@ def client(tmp_path):
     clock = SandboxClock(OPENED + timedelta(minutes=1), rate=0)
     with Sandbox(tmp_path / "served", clock=clock) as sandbox:
         yield NumeraiClient(api_url=sandbox.url, public_id=None, secret_key=None)
+
+
+def raises(error):
+    """Return a function that raises an error."""
+
+    def fail(*_given, **_named):
+        raise error
+
+    return fail
 
 
 @pytest.fixture
@@ -73,6 +82,19 @@ def test_newer_version_is_compared_and_not_taken(sync, tmp_path):
     assert "not in it: feature_00, feature_01, target_ender_60" in shared
     assert "`bot retrain --data-version v5.10` would download" in needs
     assert fresh.store.manifest.data_version == "v5.3"
+
+
+def test_a_change_of_the_data_is_reported_although_the_survey_fails(sync, tmp_path, monkeypatch):
+    """Where the question about newer versions fails, the sync is repeated, and the changes are findings of that one."""
+    sync()
+    facts = tmp_path / "state" / "data" / "v5.3" / "truth.json"
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"newest": "9999"}))
+    with monkeypatch.context() as failing:
+        failing.setattr("bot.history.sync.survey", raises(NumeraiUnavailable("no answer")))
+        with pytest.raises(NumeraiUnavailable):
+            sync()
+
+    assert any("the history ended with era 9999" in one for one in sync().findings)
 
 
 def test_newer_version_that_is_not_complete_is_a_finding(sync, tmp_path):

@@ -129,6 +129,19 @@ def test_the_slot_runs_the_pickle_that_was_uploaded(bench):
     assert bench.waited == [1.0]
 
 
+def test_a_slot_whose_name_is_another_models_now_runs_the_pickle(bench):
+    """After models were renamed on Numerai, the pickle goes to the model that has the name, not to that of the record."""
+    made = bench.made()
+    done = bench.upload(made)
+    kept = bench.record.get(HOSTED, made.sha256)
+    bench.record.keep(replace(kept, model_id="the model before"), at=datetime.now(UTC))
+    bench.tournament.hosted.clear()
+    again = bench.upload(made)
+
+    assert bench.record.get(HOSTED, made.sha256).model_id == MODEL
+    assert again.pickle == bench.running == done.pickle
+
+
 def test_a_second_run_changes_nothing(bench):
     """A pickle that the slot runs already is neither uploaded nor assigned again, and is said to run."""
     first = bench.upload(bench.made())

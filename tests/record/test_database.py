@@ -135,6 +135,18 @@ def test_a_child_excludes_others_from_work_that_its_parent_does_not_hold(tmp_pat
                 pass
 
 
+def test_a_name_that_a_killed_holder_left_gives_no_child_a_lock_of_its_own(tmp_path, monkeypatch):
+    """In a container the next bot has the id of the killed one; its child takes the lock that nobody holds."""
+    (tmp_path / "sync.holder").write_text(str(os.getppid()))
+    monkeypatch.setenv(PARENT_VARIABLE, str(os.getppid()))
+    with state_lock(tmp_path, "sync"):
+        monkeypatch.delenv(PARENT_VARIABLE)
+        with pytest.raises(StateLocked, match=f"held by process {os.getpid()}"), state_lock(tmp_path, "sync"):
+            pass
+
+    assert not (tmp_path / "sync.holder").exists()
+
+
 def test_a_holder_that_left_no_name_is_unknown(tmp_path):
     """Between taking the lock and writing who took it, the holder is not known; submitting and training are apart."""
 
