@@ -1,5 +1,6 @@
 """Unknown settings are refused; secrets stay hidden."""
 
+import os
 import stat
 
 import pytest
@@ -417,6 +418,27 @@ def test_an_address_of_the_key_is_not_taken_from_a_file_that_all_may_write(tmp_p
 
     with pytest.raises(BadConfig, match="api_url is not taken"):
         load_settings()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file to another user")
+@pytest.mark.parametrize(("theirs", "refused"), [((), False), (("bot.toml",), True), ((".",), True)])
+def test_an_address_of_the_key_is_not_taken_from_a_file_of_another_user(tmp_path, monkeypatch, theirs, refused):
+    """In a folder such as /tmp anybody can put a bot.toml, or a folder with one, before a person begins to work there."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    folder = shared / "work" if theirs == (".",) else shared
+    folder.mkdir(exist_ok=True)
+    (folder / "bot.toml").write_text('api_url = "http://elsewhere"\n')
+    for name in theirs:
+        os.chown(folder / name, 12345, -1)
+    monkeypatch.chdir(folder)
+
+    if refused:
+        with pytest.raises(BadConfig, match="api_url is not taken"):
+            load_settings()
+    else:
+        assert load_settings().api_url == "http://elsewhere"
 
 
 def test_a_trusted_key_of_a_file_that_others_write_is_refused(tmp_path):

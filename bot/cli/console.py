@@ -2,18 +2,21 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from bot.findings import Finding
 from bot.record.running import WorkState, keep_progress
+from bot.system.redaction import redact
 from bot.training.planning.time_estimate import Estimate
 
 WIDTH = 100
@@ -29,10 +32,32 @@ LINE_S = 60.0
 """Seconds between two lines of one stage off a terminal."""
 
 
-def console() -> Console:
-    """Return a console on standard output."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=WIDTH)
+class GuardedConsole(Console):
+    """
+    A console that hides secrets before it folds lines.
+
+    The stream hides them too, but it does not find a secret that was folded over two lines.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - the options of rich
+        """Return a string as text without secrets."""
+        return _redacted(super().render_str(text, **options))
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the segments of anything that can be printed; of a text, those without secrets."""
+        return super().render(_redacted(renderable) if isinstance(renderable, Text) else renderable, options)
+
+
+def _redacted(text: Text) -> Text:
+    """Return a text as it is where it holds no secret; one with stars loses the styles of its parts."""
+    hidden = redact(text.plain)
+    return text if hidden == text.plain else Text(hidden, style=text.style)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console on standard output or standard error."""
+    found = GuardedConsole(stderr=stderr, highlight=False)
+    return found if found.is_terminal else GuardedConsole(stderr=stderr, highlight=False, width=WIDTH)
 
 
 def print_table(out: Console, table: Table) -> None:
@@ -126,9 +151,8 @@ def kept_bar(state_dir: Path, name: str, estimate: Estimate | None = None) -> It
 @contextmanager
 def training_bar(estimate: Estimate | None = None) -> Iterator[ProgressBar]:
     """Show progress on a terminal; off a terminal print a line when a stage begins, and one a minute while it lasts."""
-    out = Console(stderr=True, highlight=False)
+    out = console(stderr=True)
     if not out.is_terminal:
-        out = Console(stderr=True, highlight=False, width=WIDTH)
         with _lines(out, estimate) as lines:
             yield lines
         return

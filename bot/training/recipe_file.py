@@ -41,6 +41,7 @@ from bot.errors import BadConfig, suggestion, suggestion_or_all
 from bot.members import registry
 from bot.members.member import Member
 from bot.serving.names import DISTRIBUTIONS, ENSEMBLE, GOLDEN, HISTORY, PREPROCESS
+from bot.system.configuration.setting_sources import STATE_DIR, others_write, read_settings
 from bot.system.file_names import is_file_name
 from bot.tournament.columns import horizon
 from bot.training._older_recipes import OLDER_KEYS, older_members
@@ -143,6 +144,17 @@ def history_needs(folder: Path = FOLDER) -> HistoryNeeds:
     return HistoryNeeds(targets=tuple(targets), lookback=max((one.lookback for one in needs), default=0))
 
 
+def _refuse_program_of_others(path: Path, recipe: Recipe) -> None:
+    """Refuse a file that names a program to run, where others than the operator may write it."""
+    if not any(one.kind == "command" for one in recipe.members):
+        return
+    if others_write(path, Path(str(read_settings().get("state_dir", STATE_DIR)))):
+        raise BadConfig(
+            "it names a program to run and can be written by others than the operator, so it is not taken; keep it outside"
+            " the state directory, writable by you alone"
+        )
+
+
 def read(path: Path) -> Recipe:
     """
     Return the recipe of a file; the recipe has the file's name.
@@ -163,6 +175,7 @@ def read(path: Path) -> Recipe:
     try:
         recipe = _recipe(path.stem, content)
         _refuse_problems(recipe)
+        _refuse_program_of_others(path, recipe)
     except BadConfig as error:
         raise BadConfig(f"{path}: {error}") from None
     return recipe

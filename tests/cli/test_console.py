@@ -4,9 +4,12 @@ import threading
 import time
 
 import pytest
+from rich.table import Table
+from rich.text import Text
 
 from bot.cli import console
 from bot.cli.console import training_bar
+from bot.system import redaction
 from bot.training.planning.time_estimate import Estimate, Stage
 
 
@@ -82,3 +85,23 @@ def test_brackets_of_a_note_are_no_markup(clock, capsys):
         bar("tune", 0.0, "[red]trial[/] 3")
 
     assert shown(capsys) == ["tune: [red]trial[/] 3"]
+
+
+@pytest.mark.parametrize("place", ["line", "cell", "text"])
+def test_a_secret_that_would_be_folded_is_hidden(monkeypatch, capsys, place):
+    """In a line, a cell of a table and a text, stars stand for a secret that is longer than the terminal is wide."""
+    hidden = "SECRETKEY1234567890ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setattr(console, "WIDTH", 30)
+    redaction.hide([hidden])
+    try:
+        shown = f"[bold]refused[/]: {hidden} is wrong"
+        table = Table("reason")
+        table.add_row(shown)
+        console.console().print({"line": shown, "cell": table, "text": Text(shown)}[place])
+    finally:
+        redaction.forget()
+    out = capsys.readouterr().out
+
+    assert redaction.STARS in out
+    assert not any(hidden[start : start + 8] in out for start in range(len(hidden) - 8))

@@ -53,7 +53,7 @@ def _show(check: Check, out: Console) -> None:
 @contextmanager
 def _working() -> Iterator[None]:
     """Show on a terminal that the checks run: they are printed when all are done, for the worst comes first."""
-    out = Console(stderr=True, highlight=False)
+    out = console(stderr=True)
     if not out.is_terminal:
         yield
         return

@@ -43,6 +43,9 @@ DECISIVE = {
 }
 """Settings that a file which others may write must not decide, and what each decides."""
 
+ROOT = 0
+"""Id of the user who may write every file anyway."""
+
 STATE_DIR = "state"
 """State directory where no setting names one."""
 
@@ -156,7 +159,17 @@ def others_write(path: Path, state_dir: Path) -> bool:
     except OSError:
         return True
     shared_folder = modes[1] & stat.S_IWOTH and not modes[1] & stat.S_ISVTX
-    return bool(modes[0] & stat.S_IWOTH or shared_folder) or path.resolve().is_relative_to(state_dir.resolve())
+    if modes[0] & stat.S_IWOTH or shared_folder or _is_planted(path.absolute()) or _is_planted(folder):
+        return True
+    return path.resolve().is_relative_to(state_dir.resolve())
+
+
+def _is_planted(path: Path) -> bool:
+    """Return whether another user has put a file or folder into a folder that all may write, such as ``/tmp``."""
+    try:
+        return bool(path.parent.stat().st_mode & stat.S_IWOTH) and path.lstat().st_uid not in (os.geteuid(), ROOT)
+    except OSError:
+        return True
 
 
 def choice(settings: Mapping[str, Any], name: str, allowed: Collection[str]) -> str | None:

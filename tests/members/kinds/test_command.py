@@ -51,6 +51,16 @@ def test_options_that_cannot_be_used_are_refused(tmp_path, lines, reason):
     assert reason in str(refused.value)
 
 
+def test_a_program_of_a_file_that_others_write_is_refused(tmp_path, monkeypatch):
+    """A trainer that writes the state directory cannot name a program for the process that holds the key."""
+    monkeypatch.setenv("BOT_STATE_DIR", str(tmp_path))
+    with pytest.raises(BadConfig, match="names a program to run and can be written by others"):
+        recipe(tmp_path, 'command = ["a"]')
+    monkeypatch.setenv("BOT_STATE_DIR", str(tmp_path / "state"))
+
+    assert recipe(tmp_path, 'command = ["a"]').members
+
+
 def test_a_rule_cannot_weigh_a_program(tmp_path):
     """A rule finds shares by scores of past eras, of which a program has none."""
     path = tmp_path / "mine.toml"
