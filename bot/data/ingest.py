@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 
 from bot.data._parquet import Era, ParquetSource
@@ -36,7 +37,14 @@ BLOCK_ROWS = 65_536
 """Approximate rows of a block: blocks hold whole eras, and row groups that are read together complete whole blocks."""
 
 SAMPLED = 16
-"""Number of features of stored eras that are compared with a newer file."""
+"""Least number of features of stored eras that are compared with a newer file; also as many as are in memory at a time."""
+
+COMPARED_CELLS = 1 << 28
+"""
+Cells of a newer file that are decoded to be compared with stored eras, which takes about a second.
+
+They are all features of 75,000 rows at 3,555 features: the rows that a week's file may have changed.
+"""
 
 BUFFER_BYTES = 1 << 20
 """Bytes that are handed to the kernel at a time: columns are shorter, and each call costs time."""
@@ -260,33 +268,48 @@ class _Writer:
 
         The rows before *first* have not changed.
         """
+        index = self._first_changed(source, eras, first)
+        if index is None:
+            return
+        begin = self.manifest.blocks[index].eras[0]
+        log.warning("store.changed", source=source.name, first_era=begin, reason="the server rewrote it")
+        # Blocks are in the order of their eras: those of later files go too, and are taken from these files again.
+        dropped = {one.source for one in self.manifest.blocks[index:]}
+        sources = {name: sha256 for name, sha256 in self.manifest.sources.items() if name not in dropped}
+        self.manifest = replace(self.manifest, blocks=self.manifest.blocks[:index], sources=sources)
+
+    def _first_changed(self, source: ParquetSource, eras: Sequence[Era], first: int) -> int | None:
+        """Return the first stored block of a file whose rows, or any of the compared features, differ from the file."""
         mine = [index for index, block in enumerate(self.manifest.blocks) if block.source == source.name]
         if not mine:
-            return
-        store = EraStore(self.folder, self.manifest)
-        by_label = {era.label: era for era in eras}
-        # Comparing every feature would decode the whole file.
-        sample = np.sort(
-            np.random.default_rng(len(eras)).choice(
-                len(self.manifest.features), size=min(SAMPLED, len(self.manifest.features)), replace=False
-            )
-        )
-        ids = source.ids(first)
-        codes = np.stack([source.codes(self.manifest.features[index], first) for index in sample])
+            return None
+        store, by_label = EraStore(self.folder, self.manifest), {era.label: era for era in eras}
+        changed, places, ids = None, {}, source.ids(first)
         for index in mine:
             block = self.manifest.blocks[index]
             found = [by_label.get(label) for label in block.eras]
             if all(era is not None and era.rows == rows for era, rows in zip(found, block.rows, strict=True)):
                 stored, read = _later_rows([era for era in found if era is not None], first)
-                same_ids = np.array_equal(store.part(block, IDS)[0, stored], ids[read])
-                if same_ids and np.array_equal(store.part(block, FEATURES)[sample, stored], codes[:, read]):
+                if np.array_equal(store.part(block, IDS)[0, stored], ids[read]):
+                    places[index] = stored, read
                     continue
-            log.warning("store.changed", source=source.name, first_era=block.eras[0], reason="the server rewrote it")
-            # Blocks are in the order of their eras: those of later files go too, and are taken from these files again.
-            dropped = {one.source for one in self.manifest.blocks[index:]}
-            sources = {name: sha256 for name, sha256 in self.manifest.sources.items() if name not in dropped}
-            self.manifest = replace(self.manifest, blocks=self.manifest.blocks[:index], sources=sources)
-            return
+            changed = index
+            break
+        for features in self._compared(len(ids), seed=len(eras)):
+            codes = np.stack([source.codes(self.manifest.features[feature], first) for feature in features])
+            for index, (stored, read) in places.items():
+                part = store.part(self.manifest.blocks[index], FEATURES)
+                if (changed is None or index < changed) and not np.array_equal(part[features, stored], codes[:, read]):
+                    changed = index
+        return changed
+
+    def _compared(self, rows: int, *, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield the features to compare, some at a time: all where few rows may differ, else as many as the cells allow."""
+        count = len(self.manifest.features)
+        size = min(max(COMPARED_CELLS // max(rows, 1), SAMPLED), count)
+        chosen = np.sort(np.random.default_rng(seed).choice(count, size=size, replace=False))
+        for start in range(0, size, SAMPLED):
+            yield chosen[start : start + SAMPLED]
 
     def _fresh(self, source: ParquetSource, eras: Sequence[Era]) -> list[Era]:
         """Return the eras of a file that are not stored from it."""

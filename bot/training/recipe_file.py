@@ -85,6 +85,9 @@ _TAKEN = {
 }
 """Names that artifacts and tables use for something else."""
 
+RESERVED = "folds"
+"""Folder in ``training`` of the state directory beside those of the recipes; no recipe can have this name."""
+
 log = structlog.get_logger()
 _RECIPE: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 _MEMBER: TypeAdapter[Member] = TypeAdapter(Member)
@@ -162,6 +165,8 @@ def read(path: Path) -> Recipe:
     Raises:
         BadConfig: The file cannot be read, is not TOML, or has an unknown key, a wrong type or an impossible value.
     """
+    if path.stem == RESERVED:
+        raise BadConfig(f"{path}: {RESERVED!r} is the name of a folder of the bot; give the file another name")
     if path.stem in RECIPES:
         raise BadConfig(
             f"{path}: {path.stem!r} is a built-in recipe; give the file another name, and base = {path.stem!r}"

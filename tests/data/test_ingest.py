@@ -7,6 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bot.data import ingest
+from bot.data._parquet import ParquetSource
 from bot.data.era_store import EraStore
 from bot.errors import DatasetIncomplete, SchemaMismatch
 from bot.training._temporary_columns import is_mapped
@@ -145,6 +147,35 @@ def test_rewritten_history_is_noticed(tmp_path, files):
     pq.write_table(changed, files[1])
 
     assert same_as(build(tmp_path, files), table(1, 5, unresolved=0), changed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_change_of_any_one_feature_is_noticed_where_few_rows_may_differ(tmp_path, files, monkeypatch, name):
+    """All features of the rows that a newer file may have changed are compared, some at a time."""
+    monkeypatch.setattr(ingest, "SAMPLED", 2)
+    build(tmp_path, files)
+    codes = table(6, 12).column(name).to_numpy().copy()
+    codes[70] = (codes[70] + 1) % 5
+    newer = changed(name, pa.array(codes, type=pa.int8()))
+    pq.write_table(newer, files[1])
+
+    assert same_as(build(tmp_path, files), table(1, 5, unresolved=0), newer)
+
+
+def test_of_many_rows_only_as_many_features_are_compared_as_the_cells_allow(tmp_path, files, monkeypatch):
+    """Beyond that number of cells a sample of the features stands for all."""
+    monkeypatch.setattr(ingest, "SAMPLED", 2)
+    monkeypatch.setattr(ingest, "COMPARED_CELLS", 4 * len(table(6, 12)))
+    read = []
+    original = ParquetSource.codes
+    build(tmp_path, files)
+    pq.write_table(table(6, 12), files[1], row_group_size=7)
+    monkeypatch.setattr(
+        ParquetSource, "codes", lambda source, name, *rest: read.append(name) or original(source, name, *rest)
+    )
+    build(tmp_path, files)
+
+    assert len(set(read)) == 4
 
 
 @pytest.mark.parametrize("change", ["a code", "an era that is gone"])

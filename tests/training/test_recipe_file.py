@@ -357,6 +357,13 @@ def test_built_in_names_are_taken(tmp_path):
         find("standard", tmp_path)
 
 
+def test_the_name_of_the_bots_own_folder_is_taken(tmp_path):
+    """A recipe called ``folds`` would share the folder of the predictions that stacked networks keep."""
+    write(tmp_path, "neutralize = 1", name="folds")
+    with pytest.raises(BadConfig, match="name of a folder of the bot; give the file another name"):
+        find("folds", tmp_path)
+
+
 def test_unknown_name_lists_the_known_ones(tmp_path):
     """The list of names contains built-in recipes and files."""
     write(tmp_path, "", name="patient")
