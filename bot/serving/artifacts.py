@@ -14,6 +14,7 @@ import json
 import re
 import secrets
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -44,6 +45,11 @@ LOCK_S = 60
 """Longest wait for another process that changes a pointer, in seconds; it deletes old artifacts meanwhile."""
 
 _ID = re.compile(r"[0-9][0-9A-Za-z-]{0,63}")
+_MADE = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z-[0-9a-f]{4}")
+
+LEFT_S = 86400.0
+"""Seconds after which a folder that nobody has finished writing is one of a killed process."""
+
 _NO_ID = "{!r} is not the id of an artifact; `bot verify` lists them"
 OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors that no other artifact would be spared."""
@@ -129,21 +135,25 @@ class ArtifactStore:
         identity = f"{self._next_time(at):{ID_TIME}}-{secrets.token_hex(2)}"
         staging = self.root / f".{identity}"
         staging.mkdir(parents=True)
-        listed = {}
-        for name, content in sorted(files.items()):
-            target = staging / name
-            if isinstance(content, Path):
-                shutil.copyfile(content, target)
-            else:
-                target.write_bytes(content)
-            sync(target)
-            listed[name] = {"sha256": sha256_of(target), "bytes": target.stat().st_size}
-        full = {**manifest, "format": FORMAT, "id": identity, "created_at": at.isoformat(), "files": listed}
-        full["digest"] = digest_of(full)
-        (staging / MANIFEST).write_text(json.dumps(full, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        sync(staging / MANIFEST)
-        sync(staging)
-        rename(staging, self.root / identity)
+        try:
+            listed = {}
+            for name, content in sorted(files.items()):
+                target = staging / name
+                if isinstance(content, Path):
+                    shutil.copyfile(content, target)
+                else:
+                    target.write_bytes(content)
+                sync(target)
+                listed[name] = {"sha256": sha256_of(target), "bytes": target.stat().st_size}
+            full = {**manifest, "format": FORMAT, "id": identity, "created_at": at.isoformat(), "files": listed}
+            full["digest"] = digest_of(full)
+            (staging / MANIFEST).write_text(json.dumps(full, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            sync(staging / MANIFEST)
+            sync(staging)
+            rename(staging, self.root / identity)
+        except OSError:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
         return self.open(identity)
 
     def open(self, identity: str) -> Artifact:
@@ -389,6 +399,9 @@ class ArtifactStore:
                 hidden = self.root / f".{identity}"
                 (self.root / identity).rename(hidden)
                 shutil.rmtree(hidden)
+        for left in self.root.glob(".[0-9]*"):  # by a process that was killed while it wrote or removed one
+            if _MADE.fullmatch(left.name[1:]) and left.stat().st_mtime < time.time() - LEFT_S:
+                shutil.rmtree(left, ignore_errors=True)
 
     def _peek(self, identity: str) -> Mapping[str, Any]:
         """Return an artifact's manifest, unverified; empty where it is damaged."""

@@ -1,5 +1,6 @@
 """Artifacts: written once, verified before use, promoted in one step."""
 
+import errno
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import ArtifactInvalid, BadConfig, NoChampion
+from bot.serving import artifacts
 from bot.serving.artifacts import KEPT, ArtifactStore, digest_of
 from tests.serving.manifests import manifest
 
@@ -211,6 +213,33 @@ def test_only_the_newest_challengers_stay_on_disk(store):
     store.prune()
 
     assert store.identities() == (champion.id, *(artifact.id for artifact in kept_back[-KEPT:]))
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(store):
+    """A folder that nobody finished goes; one that is being written, and what a person has put there, stay."""
+    store.promote("standard", write(store).id)
+    left, fresh, own = (store.root / name for name in (".2026-01-01T000000Z-aaaa", ".2026-01-01T000000Z-bbbb", ".mine"))
+    for folder in (left, fresh, own):
+        folder.mkdir()
+        (folder / "gbm.txt").write_text("tree")
+    for folder in (left, own):
+        os.utime(folder, times=(0, 0))
+    store.prune()
+
+    assert (left.exists(), fresh.exists(), own.exists()) == (False, True, True)
+
+
+def test_a_full_disk_leaves_no_part_of_an_artifact(store, monkeypatch):
+    """What was copied before the disk was full is removed."""
+
+    def full(_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(artifacts, "sync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(store)
+
+    assert list(store.root.iterdir()) == []
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=30)], ids=str)
