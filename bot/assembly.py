@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from bot.tournament.client import NumeraiClient
     from bot.tournament.transport import Transport
 
+NUMERAI = "numer.ai"
+"""Domain of Numerai's servers."""
+
 log = structlog.get_logger()
 
 
@@ -43,6 +47,19 @@ def open_client(settings: Settings, transport: "Transport | None" = None) -> "Nu
         transport=transport,
         trigger_id=os.environ.get("TRIGGER_ID"),
     )
+
+
+def open_ledger(settings: Settings) -> Ledger:
+    """
+    Return the ledger that rounds are filled by.
+
+    Raises:
+        BadConfig: It has rounds of the sandbox and the settings name Numerai, or the reverse.
+    """
+    ledger = Ledger(settings.ledger_path)
+    host = urlsplit(settings.api_url).hostname or ""
+    ledger.claim(for_numerai=host == NUMERAI or host.endswith(f".{NUMERAI}"))
+    return ledger
 
 
 def open_artifacts(settings: Settings) -> ArtifactStore:

@@ -21,6 +21,7 @@ Errors that the bot raises, sorted by what has to happen next.
     |  `- LeakageRefused             a computation would use targets that were not known at its time
     `- OperatorNeeded           78   only a person can fix it
        |- BadConfig                  a setting is wrong or missing
+       |  `- LedgerDamaged              the record of rounds cannot be read
        |- BadCredentials             the key is wrong, missing or lacks a scope
        |- StateForbidden             a file is another user's, or its file system is read-only
        |- CannotSplit                too few labelled eras for training, validation and hold-out
@@ -149,6 +150,10 @@ class OperatorNeeded(BotError):
 
 class BadConfig(OperatorNeeded):
     """A setting is missing, unknown or contradictory."""
+
+
+class LedgerDamaged(BadConfig):
+    """The ledger cannot be read: it has to be restored from a backup."""
 
 
 class BadCredentials(OperatorNeeded):

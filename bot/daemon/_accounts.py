@@ -87,6 +87,7 @@ class AccountState:
         hold_until: Monotonic time before which no attempt starts.
         promoted_ns: When a champion had last been promoted as the last attempt began; a later promotion ends the hold.
         failures: Looks in a row in which the account raised an unexpected error.
+        problem: Why the account cannot be used until a person acts; empty where it can.
         lookup: The call of ``find_slots``.
     """
 
@@ -99,6 +100,7 @@ class AccountState:
     hold_until: float = 0.0
     promoted_ns: int = 0
     failures: int = 0
+    problem: str = ""
     lookup: BackgroundCall[tuple[str, ...]] = field(init=False)
 
     def __post_init__(self) -> None:

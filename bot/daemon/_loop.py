@@ -22,7 +22,15 @@ from bot.daemon._accounts import AccountState, RoundLedger, Tournament
 from bot.daemon._alerts import Alerts
 from bot.daemon._background import BackgroundCall, StillWaiting
 from bot.daemon.hooks import CONFIRMED, MISSED
-from bot.errors import BotError, OperatorNeeded, RetryLater, RoundNotOpen, StateForbidden, StateUnwritable
+from bot.errors import (
+    BotError,
+    LedgerDamaged,
+    OperatorNeeded,
+    RetryLater,
+    RoundNotOpen,
+    StateForbidden,
+    StateUnwritable,
+)
 from bot.findings import Absent
 from bot.record import failures
 from bot.record.control import EVERY_SLOT
@@ -40,6 +48,9 @@ HOLD_SHARE = 0.1
 
 ATTEMPT_S = 900.0
 """Longest run of an attempt in seconds. A slow network alone takes minutes. The round's deadline may make it shorter."""
+
+SLOT_S = 60.0
+"""Seconds of an attempt for each slot of its account, where these are more than :data:`ATTEMPT_S`."""
 
 AFTER_CLOSE_S = 5.0
 """Seconds after the close at which an attempt is stopped."""
@@ -116,7 +127,7 @@ class Daemon:
         ledger: Record of rounds and submissions.
         heartbeat: Receives a beat and the current problems from every look.
         outbox: Queue of alerts.
-        on_settled: Called when every slot of a round has been confirmed.
+        on_settled: Called when every slot of a round that is not paused has been confirmed, and there is one.
         happened: Called with the name of a hook and its content when a round was confirmed or missed.
         trains: Whether this process runs the job that trains; the heartbeat says so.
         promoted_ns: Returns when a champion was last promoted: a new one may fill a round that no other could.
@@ -148,6 +159,7 @@ class Daemon:
     _look_at: float = 0.0
     _crashes: int = 0
     _has_ended: bool = False
+    _is_damaged: bool = False
     _has_looked_back: bool = False
     _was_paused: bool = False
     _order: int | None = None
@@ -225,10 +237,18 @@ class Daemon:
         self._look_at = time.monotonic() + self.tick_s
         try:
             self.ledger.probe()
-            self.heartbeat.mark("state", None)
+            if not self._is_damaged:  # a look reads more than the probe
+                self.heartbeat.mark("state", None)
             pause = self._look()
+            self._end_damage()
         except StillWaiting:
             pause = WATCH_S  # the answer wakes the loop
+        except LedgerDamaged as error:
+            self._is_damaged = True
+            self.heartbeat.mark("state", str(error))
+            self._log_once("state.damaged", str(error))
+            self._alerts.open("state", "the ledger is damaged: no round can be filled", str(error))
+            pause = self.tick_s
         except (StateUnwritable, StateForbidden) as error:
             self.heartbeat.mark("state", str(error))
             self._log_once("state.unwritable", str(error))
@@ -261,8 +281,8 @@ class Daemon:
         self._round = current
         if not self._settled:
             self._release_for_new_champion()
-            limit_s = min(ATTEMPT_S, current.seconds_left(seen.now) + AFTER_CLOSE_S)
-            unknown = self._attempt(current, limit_s, self._owing(current))
+            left_s = current.seconds_left(seen.now) + AFTER_CLOSE_S
+            unknown = self._attempt(current, left_s, self._owing(current))
             if unknown:  # whether the round is confirmed shows only when the slots are known
                 return WATCH_S
             self._settle(current)
@@ -321,9 +341,9 @@ class Daemon:
         """Return the accounts of which a slot may be unconfirmed, or whose slots are not known."""
         return [account for account in self.accounts if self._owes(account, current)]
 
-    def _attempt(self, round_: Round, limit_s: float, accounts: Sequence[AccountState]) -> list[AccountState]:
+    def _attempt(self, round_: Round, left_s: float, accounts: Sequence[AccountState]) -> list[AccountState]:
         """
-        Start the attempts that are due for a round.
+        Start the attempts that are due for a round, each for at most *left_s* seconds.
 
         Returns:
             Accounts that wait for the names of their slots.
@@ -335,13 +355,15 @@ class Daemon:
                 if account.slots is None:
                     account.slots = account.lookup.result(self.wait_s)
                 if self._owes(account, round_):
-                    account.start(round_, limit_s)
+                    account.start(round_, min(max(ATTEMPT_S, SLOT_S * len(account.slots)), left_s))
             except StillWaiting:
                 waiting.append(account)
+            except LedgerDamaged:
+                raise
             except Exception as error:  # noqa: BLE001 - no error of one account may hold up another account or the loop
                 self._hold_failed(account, error)
             else:
-                account.failures = 0
+                account.failures, account.problem = 0, ""
         return waiting
 
     def _hold_failed(self, account: AccountState, error: Exception) -> None:
@@ -356,7 +378,9 @@ class Daemon:
         if self._round is not None and expected:
             self._note(self._round, error)
         if isinstance(error, OperatorNeeded):
-            self._alerts.open("account", "an account cannot be used", str(error))
+            account.problem = str(error)
+            problems = "; ".join(sorted({one.problem for one in self.accounts if one.problem}))
+            self._alerts.open("account", "an account cannot be used", problems, occasion=problems)
         elif account.failures > 1:
             body = f"{type(error).__name__}, {account.failures} times in a row; the log has the place. The bot keeps trying."
             self._alerts.open("account", "no attempt can be started", body)
@@ -406,7 +430,8 @@ class Daemon:
         for name in CLOSED_BY_SUCCESS:  # also those that an earlier process opened
             self._alerts.close(name, f"round {current.number}: {how}" if paused else f"round {current.number} {how}")
         self._alert_fallbacks(current)
-        self.on_settled()
+        if done:
+            self.on_settled()
         log.info("round.settled", round=current.number, **({"paused": held_back} if held_back else {}))
         if done:
             filled = {slot: self.ledger.filled_by(current.number, slot) for slot in done}
@@ -426,7 +451,7 @@ class Daemon:
                 for slot, name in filled.items()
                 if name != "champion"
             )
-            self._alerts.open("ladder", title, "; ".join(reasons))
+            self._alerts.open("ladder", title, "; ".join(reasons), occasion="; ".join(lower))
         else:
             self._alerts.close("ladder", f"round {current.number} was filled by champions")
 
@@ -449,21 +474,23 @@ class Daemon:
         if self._round is None:  # the attempt sent late predictions between two rounds
             account.hold_until = time.monotonic() + HOLD_S
         if status is None:
-            self._end_hung(attempt, account.attempted)
+            self._end_hung(attempt, account)
         elif status != 0:
             self._report_failure(account, attempt, status)
         elif self._round is not None and self._owes(account, self._round):
             account.slots = None  # all that the settings name is filled, so the known names are out of date
         return True
 
-    def _end_hung(self, attempt: ChildProcess, round_: Round) -> None:
-        """Kill an attempt whose time is up, and alert."""
+    def _end_hung(self, attempt: ChildProcess, account: AccountState) -> None:
+        """Kill an attempt whose time is up, and alert unless it had filled every slot."""
+        round_ = account.attempted
         try:
             attempt.stop(grace_s=0.0)
         except Exception:
             log.exception("attempt.unstoppable")  # the lock of the state directory keeps a second one from submitting
         log.error("round.hung", round=round_.number, seconds=round(attempt.seconds))
-        self._report_end(round_, f"an attempt hung and was stopped after {attempt.seconds:.0f} s")
+        if not account.slots or self._owed(account, round_):
+            self._report_end(round_, f"an attempt hung and was stopped after {attempt.seconds:.0f} s")
 
     def _report_end(self, round_: Round, what: str) -> None:
         """Record and alert that an attempt at a round ended without saying why."""
@@ -486,7 +513,11 @@ class Daemon:
             if causes == {TRAINING}:
                 self._hold(account, self._round)
         elif self._owes(account, self._round):
-            self._hold(account, self._round)
+            later, slots = KINDS[RetryLater.exit_code], account.slots or ()
+            if not any(
+                one.kind == later and one.slot in slots and not self._is_paused(one.slot) for one in self._failures()
+            ):
+                self._hold(account, self._round)  # no slot of the account waits for something that passes by itself
             self._alert_round(f"round {number}: {reason}", "the log has the reason; see `bot doctor`")
 
     def _hold(self, account: AccountState, current: Round) -> None:
@@ -591,6 +622,12 @@ class Daemon:
             if self._round is not None:
                 self._note(self._round, error)
             self._alerts.open("numerai", "no usable answer from Numerai", str(error))
+
+    def _end_damage(self) -> None:
+        if self._is_damaged:
+            self._is_damaged = False
+            self.heartbeat.mark("state", None)
+            self._alerts.close("state", "the ledger can be read again")
 
     def _end_outage(self) -> None:
         if self._silent_since is not None:

@@ -17,7 +17,6 @@ from bot.daemon.hooks import CONFIRMED, MISSED, PROMOTED, Hooks
 from bot.daemon.process import Service, Trainer
 from bot.errors import BotError
 from bot.record.heartbeat import TRAINER, Heartbeat
-from bot.record.ledger import Ledger
 from bot.record.orders import Orders
 from bot.record.outbox import Outbox
 from bot.settings import Account, Settings, interval_s, load_settings
@@ -66,10 +65,10 @@ def open_service(settings: Settings) -> Service:
             transport=_transport(),
         ),
         accounts=[_account_state(account, _fixed(settings)) for account in settings.accounts_in_use],
-        ledger=Ledger(settings.ledger_path),
+        ledger=assembly.open_ledger(settings),
         heartbeat=heartbeat,
         outbox=Outbox(settings.ledger_path),
-        on_settled=notifier.ping,
+        on_settled=notifier.ping if settings.mode == "live" else _nothing,
         happened=hooks.happened,
         promoted_ns=assembly.open_artifacts(settings).promoted_ns,
         tick_s=settings.tick_s,
@@ -274,3 +273,7 @@ class _WebAlert:
             again = threading.Timer(REPORT_AGAIN_S, self._write)
             again.daemon = True
             again.start()
+
+
+def _nothing() -> None:
+    """Do nothing after a round that was only rehearsed."""

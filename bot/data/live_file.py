@@ -124,7 +124,7 @@ def prove_fresh(
         previous_rows: Number of rows of the last round's live file.
         modified: Publication time according to the server.
         not_before: Time before which this round's file cannot have been published. ``None`` where it is unknown, or not
-            needed because the last round's ids are known.
+            needed because the last round's ids are known. A file that was published later may have any number of rows.
 
     Raises:
         DatasetIncomplete: The file belongs to an earlier round, has rows of other eras, repeats ids, or has an implausible
@@ -140,12 +140,18 @@ def prove_fresh(
         raise DatasetIncomplete(
             f"the live file was published {modified:%a %Y-%m-%d %H:%M} UTC: it is the last round's; it is fetched again"
         )
-    if previous_rows is not None and abs(len(live.ids) - previous_rows) > MAX_ROW_CHANGE * previous_rows:
+    dated = modified is not None and not_before is not None
+    if not dated and has_other_size(live, previous_rows):
         raise DatasetIncomplete(
             f"the live file has {len(live.ids)} rows, the last round's had {previous_rows}; it is fetched again"
         )
     if DATA_TYPE in live.names:
         raise DatasetIncomplete("the live file's data_type is among its features")
+
+
+def has_other_size(live: LiveFile, previous_rows: int | None) -> bool:
+    """Return whether the number of rows differs from the last round's by more than :data:`MAX_ROW_CHANGE`."""
+    return previous_rows is not None and abs(len(live.ids) - previous_rows) > MAX_ROW_CHANGE * previous_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

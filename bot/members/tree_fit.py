@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
+from bot.errors import OperatorNeeded
 from bot.members.fitting import TrainingEras, row_weights
 from bot.system.files import publish
 from bot.system.progress import ProgressCallback
@@ -55,7 +56,7 @@ def fit_trees(
         The model as LightGBM's text.
 
     Raises:
-        ValueError: The target is known nowhere in these eras.
+        OperatorNeeded: The target is known nowhere in these eras.
         TrainingStopped: *should_stop* returned true; a snapshot is kept.
     """
     report = partial(_report, report_progress, target)
@@ -66,6 +67,8 @@ def fit_trees(
     if finished is not None and finished.is_file():
         return finished.read_text(encoding="utf-8")
     rows = data.table(positions, target, temporary=checkpoints, on_progress=partial(report, ROWS))
+    if not len(rows.labels):
+        raise OperatorNeeded(f"target {target} is known in none of {len(positions):,} training eras; choose another")
     snapshots = None if checkpoints is None else Snapshots(folder=checkpoints / "snapshots" / key)
     report_progress("trees", 0.0, f"{target}, {options.num_trees:,} trees, {len(rows.labels):,} rows")
     text = train_gbm(

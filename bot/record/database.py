@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from bot.errors import BadConfig, BotError, StateUnwritable
+from bot.errors import BadConfig, BotError, LedgerDamaged, StateUnwritable
 from bot.system.files import refusal, state_error
 from bot.system.kill_points import kill_point
 
@@ -232,6 +232,9 @@ _MIGRATIONS = (
 )
 
 
+NUMERAI, ANOTHER = 1, 2
+"""Values of SQLite's ``application_id``: whose rounds a ledger has; 0 is that of a file which nobody has claimed."""
+
 READERS_WAIT_S = 2.0
 """Longest wait of a reader for a busy file in seconds; a page is asked for again, a round is not."""
 
@@ -246,7 +249,8 @@ class Database:
             may be full or read-only. A file of an earlier bot is migrated in memory.
 
     Raises:
-        BadConfig: The file is damaged, or was written by a newer bot.
+        LedgerDamaged: The file is damaged.
+        BadConfig: It was written by a newer bot.
         StateUnwritable: The disk is full or failing, or the file is busy; for a reader also: there is no file.
         StateForbidden: The file is another user's, or read-only.
     """
@@ -277,6 +281,25 @@ class Database:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def claim(self, *, for_numerai: bool) -> None:
+        """
+        Keep the file for the rounds of Numerai, or for those of another server such as the sandbox.
+
+        Raises:
+            BadConfig: It has rounds of the other kind. Their numbers are alike, so that a rehearsal would count as a submission.
+        """
+        server = NUMERAI if for_numerai else ANOTHER
+        with self._transaction():
+            kept = self._db.execute("PRAGMA application_id").fetchone()[0]
+            if kept not in (0, server):
+                rounds = "a sandbox or another server" if for_numerai else "Numerai"
+                raise BadConfig(
+                    f"the ledger {self._path} has rounds of {rounds}; set BOT_STATE_DIR to another folder, or BOT_API_URL"
+                    " to the address that it was used with"
+                )
+            if kept == 0:
+                self._db.execute(f"PRAGMA application_id = {server}")
 
     def probe(self) -> None:
         """
@@ -317,7 +340,7 @@ class Database:
         Translate what SQLite and the disk refuse.
 
         StateUnwritable is a full, failing or busy disk, which may pass. StateForbidden is another user's file or a
-        read-only one. BadConfig is a damaged file.
+        read-only one. LedgerDamaged is a damaged file.
         """
         try:
             yield
@@ -326,7 +349,7 @@ class Database:
         except sqlite3.OperationalError as error:
             raise self._refused(error) from None
         except sqlite3.DatabaseError as error:
-            raise BadConfig(
+            raise LedgerDamaged(
                 f"the ledger {self._path} cannot be used: {error}; restore it from a backup or move it away"
             ) from None
 

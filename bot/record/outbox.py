@@ -68,7 +68,7 @@ class Problem:
     body: str
 
 
-CLOSED_BY_SUCCESS = ("round", "account", "numerai", "attempt", "loop", "restart")
+CLOSED_BY_SUCCESS = ("round", "account", "numerai", "attempt", "loop", "restart", "state")
 """Names of the alerts that end when every slot of a round is filled."""
 
 

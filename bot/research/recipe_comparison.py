@@ -169,20 +169,20 @@ class _Runs:
     def open(cls, experiment: Experiment, recipes: Sequence[Recipe], seeds: int) -> "_Runs":
         """Open the store, and make folds with an embargo of the longest horizon that any recipe learns."""
         store = experiment.store()
-        plans = [experiment.resolve(one) for one in recipes]
-        targets = tuple(dict.fromkeys(name for plan in plans for name in plan.targets))
-        folds = experiment.folds_of(store, targets, least=1)
+        fitter = FoldFitter(
+            experiment=experiment,
+            store=store,
+            kept=experiment.state_dir / "experiments" / "kept" / "fits",
+            report_progress=experiment.report_progress,
+        )
+        targets = tuple(dict.fromkeys(name for one in recipes for name in fitter.plan(one).targets))
+        folds = fitter.usable(recipes, experiment.folds_of(store, targets, least=1))
         positions = [position for fold in folds for position in fold.validation]
         first = recipes[0]
         results = experiment.results("compare", store, recipes=[one.digest for one in recipes], seeds=seeds)
         return cls(
             experiment=experiment,
-            fitter=FoldFitter(
-                experiment=experiment,
-                store=store,
-                kept=experiment.state_dir / "experiments" / "kept" / "fits",
-                report_progress=experiment.report_progress,
-            ),
+            fitter=fitter,
             folds=folds,
             results=results,
             reference=ReferencePredictions.read(experiment.data_folder, store, positions, target=experiment.target),
@@ -263,18 +263,15 @@ class _Runs:
     def _score(self, predictions: Floats, position: int) -> dict[str, float]:
         """Return the scores of one era's predictions; pay takes BMC where the era has no meta model."""
         truth = self.fitter.store.select((), (self.experiment.target,)).target(position, self.experiment.target)
+        known = np.isfinite(predictions)  # the benchmark model itself may lack a few rows of an era
         references = {
             score: if_covered(self.reference.by_era.get(kind, {}).get(position))
             for score, kind in (("BMC", "bmc"), ("MMC", "mmc"))
         }
-        found = {"CORR": corr(predictions, truth)}
+        found = {"CORR": corr(predictions[known], truth[known])}
         for score, reference in references.items():
-            known = None if reference is None else np.isfinite(reference)
-            found[score] = (
-                float("nan")
-                if known is None or reference is None
-                else mmc(predictions[known], reference[known], truth[known])
-            )
+            both = known if reference is None else known & np.isfinite(reference)
+            found[score] = float("nan") if reference is None else mmc(predictions[both], reference[both], truth[both])
         contribution = found["BMC"] if np.isnan(found["MMC"]) else found["MMC"]
         found["pay"] = self.multipliers["CORR"] * found["CORR"]
         if self.multipliers["MMC"]:  # pay for CORR alone needs no reference predictions
@@ -282,8 +279,8 @@ class _Runs:
         benchmark = references["BMC"]
         found["alike"] = float("nan")
         if benchmark is not None:
-            known = np.isfinite(benchmark)
-            found["alike"] = float(rank_correlation(predictions[known], benchmark[known]))
+            both = known & np.isfinite(benchmark)
+            found["alike"] = float(rank_correlation(predictions[both], benchmark[both]))
         return found
 
 

@@ -138,12 +138,12 @@ class Tuning:
 
     def folds(self, data: TrainingData) -> tuple[Split, ...]:
         """
-        Return the walk-forward folds, which end an embargo before the hold-out.
+        Return the walk-forward folds in which the base can be fitted; they end an embargo before the hold-out.
 
         Raises:
             OperatorNeeded: There are too few eras.
         """
-        return self.experiment.folds(data.main, least=1)
+        return self.fitter.usable([self.space.base], self.experiment.folds(data.main, least=1))
 
     @cached_property
     def references(self) -> References:

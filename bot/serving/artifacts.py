@@ -400,8 +400,9 @@ class ArtifactStore:
                 (self.root / identity).rename(hidden)
                 shutil.rmtree(hidden)
         for left in self.root.glob(".[0-9]*"):  # by a process that was killed while it wrote or removed one
-            if _MADE.fullmatch(left.name[1:]) and left.stat().st_mtime < time.time() - LEFT_S:
-                shutil.rmtree(left, ignore_errors=True)
+            with suppress(FileNotFoundError):  # finished meanwhile
+                if _MADE.fullmatch(left.name[1:]) and left.stat().st_mtime < time.time() - LEFT_S:
+                    shutil.rmtree(left, ignore_errors=True)
 
     def _peek(self, identity: str) -> Mapping[str, Any]:
         """Return an artifact's manifest, unverified; empty where it is damaged."""

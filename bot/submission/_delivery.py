@@ -73,7 +73,9 @@ class Delivery:
         ):
             with attempt:
                 held = self._held(entry, slot)
-                if self._is_held(entry, held, content, force=force):
+                # By force, a file that was sent before another one is sent again: Numerai counts the newest.
+                counted = [one for one in held if not (force and _is_superseded(one, held))]
+                if self._is_held(entry, counted, content, force=force):
                     return
                 self.limit_creates(entry, held)
                 self._on_time(round_, slot, self.client.server_now())
@@ -87,7 +89,8 @@ class Delivery:
                 self.record_created(entry, identity)
                 log.info("submission.uploaded", sha256=entry.csv_sha256[:12])
                 held = self._held(entry, slot)
-                if not self._is_held(entry, held, content, force=force):
+                counted = [one for one in held if one.id == identity or not (force and _is_superseded(one, held))]
+                if not self._is_held(entry, counted, content, force=force):
                     self._prove_not_mapped(entry, held, content)
                     raise NumeraiUnavailable(
                         "the upload was acknowledged, but the server does not list it as it was sent"
@@ -149,7 +152,7 @@ class Delivery:
 
     def _is_held(self, entry: Entry, held: Sequence[ServerSubmission], content: bytes | None, *, force: bool) -> bool:
         """Confirm the round if one of *held* is the bot's submission; see :meth:`reconcile`."""
-        accepted = [one for one in held if one.error is None]
+        accepted = sorted((one for one in held if one.error is None), key=lambda one: not one.selected)
         for one in accepted:
             if self._is_ours(entry, one) and self._is_as_sent(entry, one, content):
                 self._confirm(entry, one)
@@ -229,23 +232,20 @@ class Delivery:
         Raises:
             RefuseToSubmit: The bot did not make it.
         """
-        ours = re.compile(rf"r(?P<round>\d+)-{re.escape(file_name(entry.slot))}-(?P<sha8>[0-9a-f]{{8}})")
-        match = ours.match(one.filename)
-        if match is None and self._is_ours(entry, one):
+        own = re.match(rf"r(?P<round>\d+)-{re.escape(file_name(entry.slot))}-(?P<sha8>[0-9a-f]{{8}})", one.filename)
+        if own is None and self._is_ours(entry, one):
             return False
-        if match is None:
+        # The model may have had another name when the file was sent; then the bytes alone prove whose it is.
+        match = own or re.match(r"r(?P<round>\d+)-.+?-(?P<sha8>[0-9a-f]{8})", one.filename)
+        is_of_round = match is not None and int(match["round"]) == entry.round
+        sha256 = self._sent(one, match["sha8"]) if match is not None and is_of_round else None
+        if sha256 is None or match is None:
+            if own is not None:
+                return False
             raise RefuseToSubmit(
                 f"slot {entry.slot} already holds {one.filename} for round {entry.round}, which this bot did not make;"
                 " use --force to replace it"
             )
-        if int(match["round"]) != entry.round:
-            return False
-        returned = self.client.read_back(one.id)
-        sha256 = next(
-            (sha for sha in map(_sha256, (returned, _plain(returned))) if sha.startswith(match["sha8"])), None
-        )
-        if sha256 is None:
-            return False
         # The state directory was lost, the champion changed after the upload, or another machine's bot fills the slot too: the
         # sent file stays, and this run's artifact is not named as its author.
         if sha256 != entry.csv_sha256:
@@ -256,6 +256,11 @@ class Delivery:
         self._confirm(entry, one)
         return True
 
+    def _sent(self, one: ServerSubmission, sha8: str) -> str | None:
+        """Return the digest of a submission's bytes as they were sent, ``None`` where it does not begin with *sha8*."""
+        returned = self.client.read_back(one.id)
+        return next((sha for sha in map(_sha256, (returned, _plain(returned))) if sha.startswith(sha8)), None)
+
     def _confirm(self, entry: Entry, submission: ServerSubmission) -> None:
         self.ledger.confirm(
             entry.round,
@@ -265,6 +270,11 @@ class Delivery:
             at=self.client.server_now(),
         )
         log.info("submission.confirmed", submission=submission.id, file=submission.filename)
+
+
+def _is_superseded(one: ServerSubmission, held: Sequence[ServerSubmission]) -> bool:
+    """Return whether Numerai counts another submission of the round, which was accepted."""
+    return not one.selected and any(other.selected and other.error is None for other in held)
 
 
 def _sha256(content: bytes) -> str:

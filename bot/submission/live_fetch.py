@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from bot.data.download import fetch
-from bot.data.live_file import LiveFile, prove_fresh, read_live
+from bot.data.live_file import LiveFile, has_other_size, prove_fresh, read_live
 from bot.errors import DatasetIncomplete, NumeraiUnavailable
 from bot.findings import Absent
 from bot.record.ledger import LiveFileRecord
@@ -121,15 +121,19 @@ def fetch_live(delivery: Delivery, round_: Round, path: Path, *, version: str) -
     fetched = fetch(client, f"{version}/live.parquet", path)
     live = read_live(path)
     earlier = ledger.earlier_live_files(round_.number)
-    has_previous = any(record.round == round_.number - 1 for record in earlier)
+    previous_rows = earlier[0].rows if earlier else None
+    # An old file can be recognised by its date alone where the previous round's ids are not known. Where the number of rows
+    # is another one, the date proves that the file is this round's.
+    by_date = not any(record.round == round_.number - 1 for record in earlier) or has_other_size(live, previous_rows)
     prove_fresh(
         live,
         previous_ids_sha256=frozenset(record.ids_sha256 for record in earlier),
-        previous_rows=earlier[0].rows if earlier else None,
+        previous_rows=previous_rows,
         modified=fetched.modified,
-        # Without the previous round's ids, an old file can be recognised by its date alone.
-        not_before=None if has_previous or fetched.modified is None else _between_openings(client, round_),
+        not_before=_between_openings(client, round_) if by_date and fetched.modified is not None else None,
     )
+    if has_other_size(live, previous_rows):
+        log.warning("live.other_size", rows=len(live.ids), last_round=previous_rows)
     for other in held:
         if other.version != version and other.ids_sha256 != live.ids_sha256:
             ledger.forget(round_.number)

@@ -60,7 +60,8 @@ def fit_model(job: FitJob, kept: Path, *, key: str | None = None) -> Facts:
         known = _fit(job, folder)
     else:
         log.info("member.kept_fit", member=owner, fit=folder.name[:12])
-        os.utime(folder)
+        with suppress(FileNotFoundError):  # another worker removes it
+            os.utime(folder)
     for block, target in (("judged", job.judged), ("served", job.served)):
         # Without a refit the judged model serves.
         source = folder / (block if job.resolved else "judged")
@@ -160,11 +161,15 @@ def _read(folder: Path) -> dict[str, Any] | None:
 
 def _remove_unused(kept: Path, used: Path) -> None:
     """Remove fits that are too old, and the least recently used ones beyond the bytes that fits may take."""
-    fits = sorted((one for one in kept.glob("[!.]*") if one.is_dir()), key=lambda one: -one.stat().st_mtime)
-    total = 0
-    for folder in fits:
-        total += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        old = folder.stat().st_mtime < time.time() - KEPT_S
+    fits, total = [], 0
+    for folder in kept.glob("[!.]*"):
+        with suppress(FileNotFoundError):  # another worker removes it
+            if folder.is_dir():
+                size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                fits.append((folder.stat().st_mtime, size, folder))
+    for last_used, size, folder in sorted(fits, reverse=True):
+        total += size
+        old = last_used < time.time() - KEPT_S
         if folder != used and (old or total > KEPT_BYTES):
             shutil.rmtree(folder, ignore_errors=True)
             log.info("member.fit_removed", fit=folder.name[:12])

@@ -45,6 +45,10 @@ class TrainingData:
     preprocesses: Mapping[str | None, Preprocess]
 
 
+class TooFewChosen(CannotSplit):
+    """A recipe's ``first_era`` and ``newest`` leave too few training eras."""
+
+
 def left_out_targets(plan: ResolvedRecipe, known: Collection[str]) -> tuple[str, ...]:
     """
     Return the auxiliary targets of a recipe that the data lack; a data version may drop some.
@@ -194,11 +198,11 @@ def chosen_eras(positions: Sequence[int], eras: Sequence[str], recipe: Recipe) -
     Return the training eras that the recipe chooses among some.
 
     Raises:
-        CannotSplit: They are too few.
+        TooFewChosen: They are too few.
     """
     found = [one for one in positions if recipe.first_era is None or eras[one] >= recipe.first_era][-recipe.newest :]
     if len(found) < LEAST:
-        raise CannotSplit(f"recipe {recipe.name}: first_era and newest leave {len(found)} training eras; take more")
+        raise TooFewChosen(f"recipe {recipe.name}: first_era and newest leave {len(found)} training eras; take more")
     return tuple(found)
 
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ class DatasetCache:
             data = lightgbm.Dataset(str(path), params=dict(parameters)).construct()
         except (OSError, ValueError, KeyError, TypeError, lightgbm.basic.LightGBMError):
             return None
-        os.utime(path)
+        with suppress(FileNotFoundError):  # another worker has removed it; the Dataset is in memory
+            os.utime(path)
         return data
 
     def save(self, key: str, data: Any) -> str:  # noqa: ANN401 - lightgbm is untyped

@@ -4,6 +4,7 @@ import errno
 import sqlite3
 import subprocess
 import threading
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from bot.daemon import _loop as daemon
 from bot.daemon._accounts import AccountState
 from bot.daemon._background import MOST_ABANDONED, BackgroundCall, StillWaiting
 from bot.errors import NumeraiUnavailable
+from bot.record.heartbeat import problems
 from bot.record.ledger import Ledger
 from bot.system import child_process
 from bot.system.child_process import ChildProcess
@@ -47,6 +49,32 @@ class Faulty:
             self.raised += 1
             raise self.errors.pop(0)
         return self.function(*args, **kwargs)
+
+
+def damage(path, table):
+    """Overwrite the first page of a table."""
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = file.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        (size,) = file.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as content:
+        content.seek((page - 1) * size)
+        content.write(b"\xde\xad\xbe\xef" * (size // 4))
+
+
+@pytest.mark.parametrize("table", ["event", "round", "sqlite_autoindex_submission_1"])
+def test_a_damaged_ledger_is_one_alert_and_a_problem_of_the_state(tmp_path, table):
+    """It is not taken for an outage of Numerai: there is one message, and the health check fails until it is repaired."""
+    path = tmp_path / "ledger.sqlite"
+    with closing(Ledger(path)) as ledger:
+        for number in range(1300, 1404):
+            confirm(ledger, number, SLOTS[0])
+    damage(path, table)
+    loop = make_loop(FakeTournament(Ledger(path)), tmp_path)
+    steps(loop, 6)
+
+    assert messages(loop) == [("alert", "the ledger is damaged: no round can be filled")]
+    assert "cannot be used" in " ".join(problems(tmp_path))
 
 
 @pytest.fixture(autouse=True)

@@ -94,6 +94,18 @@ def test_a_refusal_is_alerted_once_and_held(loop, tournament, status, title):
     assert messages(loop) == [("alert", title)]
 
 
+def test_a_slot_that_is_refused_holds_back_no_slot_that_waits(loop, tournament, monkeypatch):
+    """Where another slot of the account waits for something that passes, the attempts go on every few seconds."""
+    monkeypatch.setattr(daemon, "AGAIN_S", 0.0)
+    tournament.outcome = 78
+    refuse(tournament, 1405, SLOTS[0])
+    unanswered = NumeraiUnavailable("no answer")
+    tournament.ledger.record_failure(Failure.of(unanswered, round_number=1405, slot=SLOTS[1], at=OPENED))
+    steps(loop, 6)
+
+    assert len(tournament.attempts) >= 3
+
+
 def test_a_short_round_is_held_for_a_tenth_of_its_window(loop, tournament):
     """A passing refusal does not cost a round of 45 seconds."""
     tournament.rounds[0] = replace(tournament.rounds[0], closes_at=OPENED + timedelta(seconds=45))
@@ -154,6 +166,20 @@ def test_a_confirmed_round_that_closes_before_its_attempt_ends_is_not_missed(loo
     assert messages(loop) == []
 
 
+def test_another_fallback_is_another_message(loop, tournament):
+    """While an alert about a fallback is open, a message follows when other slots or fallbacks are meant, and only then."""
+    told = []
+    for fallbacks in (("starter", "champion"), ("starter", "champion"), ("champion", "last round")):
+        round_ = tournament.current_round()
+        for slot, fallback in zip(SLOTS, fallbacks, strict=True):
+            confirm(tournament.ledger, round_.number, slot, fallback)
+        steps(loop)
+        told.append([title for _kind, title in messages(loop)])
+        tournament.now += timedelta(days=1)
+
+    assert told == [["round 1405: first by its starter"], [], ["round 1407: second by the last round"]]
+
+
 def test_a_fallback_is_alerted_until_a_champion_fills_the_slot(loop, tournament):
     """A fallback in several rounds is one alert, and one recovery when champions score again."""
     tournament.outcome = 75
@@ -167,7 +193,7 @@ def test_a_fallback_is_alerted_until_a_champion_fills_the_slot(loop, tournament)
     steps(loop)
 
     assert lower == [("alert", "round 1405: second by the last round")]
-    assert messages(loop) == [("recovery", "over: round 1405: second by the last round")]
+    assert messages(loop) == [("recovery", "over: round 1406: second by the last round")]
 
 
 @pytest.mark.parametrize("policy", [False, True])
@@ -612,6 +638,57 @@ def test_a_wrong_answer_in_the_middle_of_a_round_is_no_miss(tournament, tmp_path
     steps(loop)
 
     assert (messages(loop), hooks) == ([], [("on_confirmed", 1405)])
+
+
+def test_an_attempt_that_hangs_after_every_slot_was_filled_is_no_alert(loop, tournament):
+    """It is stopped, and the round is confirmed."""
+    tournament.outcome = None
+    steps(loop)
+    (attempt,) = tournament.attempts
+    for slot in SLOTS:
+        confirm(tournament.ledger, 1405, slot)
+    attempt.is_overdue = True
+    steps(loop)
+
+    assert attempt.stopped == 0.0
+    assert messages(loop) == []
+
+
+def test_an_attempt_has_time_for_each_slot_of_its_account(loop, tournament, monkeypatch):
+    """A minute a slot where the account has many, never beyond the close."""
+    monkeypatch.setattr(tournament, "find_slots", lambda: tuple(f"slot {number}" for number in range(50)))
+    loop.accounts[0].find_slots = tournament.find_slots
+    tournament.outcome = None
+    steps(loop)
+
+    assert tournament.attempts[0].limit_s == pytest.approx(3000)
+
+
+def test_a_round_whose_slots_are_all_paused_is_not_reported_as_confirmed(loop, tournament):
+    """The dead man's switch is for confirmed rounds."""
+    tournament.ledger.pause("", until=None, at=OPENED)
+    steps(loop)
+
+    assert tournament.attempts == []
+
+
+def test_two_accounts_that_cannot_be_used_are_named_together(loop, tournament):
+    """The second one is a message of its own; the same two again are none."""
+
+    def refused(number):
+        def find_slots():
+            raise BadCredentials(f"key {number} is refused")
+
+        return AccountState(find_slots=find_slots, attempt=tournament.attempt)
+
+    loop.tick_s, loop.accounts = 1e-9, [refused(1)]
+    steps(loop, 4)
+    loop.accounts = [*loop.accounts, refused(2)]
+    steps(loop, 6)
+    (problem,) = loop.outbox.problems()
+
+    assert messages(loop) == [("alert", "an account cannot be used")] * 2
+    assert problem.body == "key 1 is refused; key 2 is refused"
 
 
 def test_an_attempt_that_outlives_its_round_is_reported_with_its_number(loop, tournament):

@@ -184,6 +184,28 @@ def test_force_does_not_adopt(sandbox, delivery, content):
     assert len(sandbox.tournament.submissions) == 2
 
 
+def test_force_sends_a_file_again_that_another_one_has_replaced(sandbox, delivery, content):
+    """After a rollback the file of the champion before is uploaded once more, because Numerai counts the newest."""
+    other = predictions(sandbox.tournament.live_ids(FIRST_ROUND), shift=0.5)
+    bring(delivery, content)
+    bring(delivery, other, force=True)
+    entry = bring(delivery, content, force=True)
+    again = bring(delivery, content, force=True)
+    counted = [one for one in delivery.client.submissions(MINE.model_id) if one.selected]
+
+    assert [one.content for one in sandbox.tournament.submissions] == [content, other, content]
+    assert [one.id for one in counted] == [entry.submission_id] == [again.submission_id]
+
+
+def test_a_file_that_was_sent_under_another_name_of_the_model_is_adopted(sandbox, delivery, content):
+    """A model that is renamed in an open round keeps its confirmed submission."""
+    sandbox.tournament.place(SLOT, filename=f"{intent(content, slot='an-older.name').token}-x.csv", content=content)
+    entry = bring(delivery, content)
+
+    assert entry.state == "confirmed"
+    assert len(sandbox.tournament.submissions) == 1
+
+
 def test_submissions_of_other_rounds_and_refused_ones_do_not_count(sandbox, delivery, content):
     """Only an accepted submission of this round counts as present on the server."""
     refused = sandbox.tournament.place(SLOT, filename=f"{intent(content).token}-x.csv", content=content)

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -234,6 +234,16 @@ def test_odd_number_of_rows_is_refused(truth):
     live = read_live(truth)
     with pytest.raises(DatasetIncomplete, match="rows"):
         prove_fresh(live, previous_ids_sha256=frozenset(), previous_rows=len(live.ids) * 2)
+
+
+def test_a_file_of_another_size_is_accepted_by_its_date(truth):
+    """A new universe has another number of rows for good; a date after the last round's files proves the file."""
+    live, published = read_live(truth), datetime(2026, 11, 24, 12, tzinfo=UTC)
+    size = {"previous_ids_sha256": frozenset(), "previous_rows": len(live.ids) * 2}
+    prove_fresh(live, **size, modified=published, not_before=published - timedelta(hours=12))
+
+    with pytest.raises(DatasetIncomplete, match="published"):
+        prove_fresh(live, **size, modified=published, not_before=published + timedelta(hours=1))
 
 
 def test_next_rounds_file_is_fresh(world_folder, truth):

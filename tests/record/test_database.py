@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.errors import StateLocked, StateUnwritable
+from bot.errors import BadConfig, StateLocked, StateUnwritable
 from bot.record.ledger import Ledger, LiveFileRecord
 from bot.system.child_process import PARENT_VARIABLE
 from bot.system.kill_points import listening
@@ -101,6 +101,16 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path, ledger):
         assert second.live_files(1404) == (
             LiveFileRecord(round=1404, version="", sha256="s", ids_sha256="i1404", rows=5, fetched_at="2026"),
         )
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_rounds_of_numerai_and_of_a_sandbox_have_ledgers_of_their_own(tmp_path, first):
+    """The round numbers of both are alike: a rehearsed round would count as a submission."""
+    for _ in range(2):
+        with closing(Ledger(tmp_path / "ledger.sqlite")) as ledger:
+            ledger.claim(for_numerai=first)
+    with closing(Ledger(tmp_path / "ledger.sqlite")) as ledger, pytest.raises(BadConfig, match="set BOT_STATE_DIR"):
+        ledger.claim(for_numerai=not first)
 
 
 def test_opening_a_current_ledger_writes_nothing(tmp_path, ledger):

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from bot.data.ingest import update
@@ -151,14 +152,38 @@ def fitted_eras(monkeypatch, state, recipe, **changes):
 
 
 def test_a_fold_is_fitted_on_the_eras_that_the_recipe_chooses(state, monkeypatch):
-    """A recipe's first and newest eras hold in an experiment, whose own distance replaces that of the recipe."""
-    store = experiment(state).store()
-    chosen = replace(TREES, name="chosen", every=4, first_era=store.eras[30], newest=9)
+    """The newest eras span as much time as in a retrain, which takes each fourth; the experiment takes each third of it."""
+    chosen = replace(TREES, name="chosen", every=4, newest=9)
     jobs, fold, _ = fitted_eras(monkeypatch, state, chosen, every=3)
+    oldest = fold.train[::-4][::-1][-9]
 
     assert {job.every for job in jobs} == {3}
-    assert jobs[0].train == fold.train[::-3][::-1][-9:]
-    assert store.eras[jobs[0].train[0]] >= store.eras[30]
+    assert jobs[0].train == tuple(one for one in fold.train[::-3][::-1] if one >= oldest)
+
+
+def test_folds_before_a_first_era_are_left_out_for_all_recipes(state):
+    """All recipes are scored in the same eras; without a fold for one of them the command says so."""
+    eras = experiment(state).store().eras
+    whole, late, never = (
+        [replace(one, first_era=first) for one in (TREES, OTHER)] for first in (None, eras[50], eras[-1])
+    )
+    every, fewer = (compare(experiment(state), [TREES, other]).folds for _, other in (whole, late))
+
+    assert every == fewer + 1
+    with pytest.raises(OperatorNeeded, match=r"none of \d folds has training eras of all of trees, other"):
+        compare(experiment(state), [TREES, never[1]])
+
+
+def test_a_benchmark_that_lacks_a_few_rows_of_an_era_is_scored_on_the_others(state):
+    """Numerai's benchmark predictions may miss rows; an era with most of them counts."""
+    folder = state.with_name("holes")
+    shutil.copytree(state, folder, ignore=shutil.ignore_patterns("experiments"))
+    (path,) = (folder / "data" / "v5.3").glob("validation_benchmark*.parquet")
+    pq.write_table(pq.read_table(path)[3:-3], path)
+    found = compare(experiment(folder), [TREES, OTHER])
+
+    assert np.isfinite(found.series[BENCHMARK]["CORR"]).all()
+    assert np.isfinite(found.series["trees"]["BMC"]).all()
 
 
 def test_a_recipe_whose_weights_are_found_has_found_weights(state, monkeypatch):

@@ -1,6 +1,7 @@
 """The benchmark in training: eras that it covers, residual labels, the penalty, and early stopping on BMC or pay."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,17 +13,35 @@ from bot.features.preprocess import Preprocess
 from bot.members.network.fit import NetworkFitter, covered_positions
 from bot.members.network.options import NetworkOptions
 from bot.members.network.validation_score import ValidationScore
+from bot.members.tree_fit import fit_trees
 from bot.sandbox.world.generate import generate
 from bot.sandbox.world.schema import SIZES
 from bot.scoring.metrics import bmc, corr
 from bot.training.benchmark_labels import neutralizer_column, with_benchmark
 from bot.training.recipes import DEMO
 from bot.training.training_set import TrainingSet
+from models.trees.gbm_options import PRESETS
 from tests.harness.recipes import network_of
 
 TARGETS = ("target_ender_60", "target_ender_20")
 MAIN = TARGETS[0]
 TRAIN_ERAS = 60
+
+
+class Unknown:
+    """Eras whose targets are unknown everywhere."""
+
+    def __init__(self, data):
+        self._data = data
+
+    def __getattr__(self, name):
+        return getattr(self._data, name)
+
+    def label(self, position, name):
+        return np.full_like(self._data.label(position, name), np.nan)
+
+    def table(self, _positions, _target, **_how):
+        return SimpleNamespace(chunks=(), labels=np.empty(0, dtype=np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +152,20 @@ def fit(data, folder, *, train=range(50, 75), validation=range(76, 80), residual
     )
     fitted = fitter.fit(tuple(train), tuple(validation), ())
     return fitted.best_score[0], events[-1]
+
+
+def test_a_number_of_steps_needs_no_eras_to_stop_on(data, tmp_path):
+    """A network that trains a fixed number of steps is not scored, also where it would stop on a score of the benchmark."""
+    score, measured = fit(data, tmp_path, validation=(), stop_on="bmc", steps=3)
+
+    assert np.isnan(score)
+    assert "loss" in measured
+
+
+def test_trees_of_a_target_that_is_known_nowhere_are_refused(plain, tmp_path):
+    """One line names the target."""
+    with pytest.raises(OperatorNeeded, match=f"target {MAIN} is known in none of 2 training eras; choose another"):
+        fit_trees(Unknown(plain), (50, 51), PRESETS["demo"], MAIN, lambda *_: None)
 
 
 def test_a_network_is_fitted_to_the_residual(data, plain, tmp_path):

@@ -53,7 +53,7 @@ def submit_round(
     made: list[Receipt] = []
     late: Sequence[Entry] = ()
     with _lock(settings):
-        ledger = Ledger(settings.ledger_path)
+        ledger = assembly.open_ledger(settings)
         client = assembly.open_client(settings)
         submitter = assembly.open_submitter(settings, client, ledger)
         # First of all: while the close is not known, one request that drips may take the whole of a short round.

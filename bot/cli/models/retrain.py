@@ -101,13 +101,17 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> Answer | No
 def _retrained(
     settings: Settings, recipes: Sequence[Recipe], data_version: str | None, *, alone: bool
 ) -> Iterator[Retrained | BotError]:
-    """Retrain one recipe after the other; yield each result, or the error of one that is not *alone*."""
+    """
+    Retrain one recipe after the other; yield each result, or the error of one that is not *alone*.
+
+    In a team an error ends all processes: some of them may wait for a step that the failed one does not take.
+    """
     for recipe in recipes:
         try:
             with stop_on_signal() as should_stop:
                 (result,) = retrain_alone(settings, [recipe], data_version, should_stop)
         except BotError as error:
-            if alone:
+            if alone or Team.current().size > 1:
                 raise
             if recipe.name not in str(error):
                 error.args = (f"recipe {recipe.name}: {error}",)

@@ -48,7 +48,9 @@ class _RecipeFile:
         return f"# {self.study}, "
 
     def refuse_foreign(self) -> None:
-        """Refuse a name that a built-in recipe has, or a file that this study did not write."""
+        """Refuse a name that a built-in recipe or a folder of the bot has, or a file that this study did not write."""
+        if self.name == recipe_file.RESERVED:
+            raise BadConfig(f"no recipe can be called {self.name!r}, a folder of the bot; choose another --name")
         if self.name in RECIPES or (
             self.path.is_file() and not self.path.read_text(encoding="utf-8").startswith(self._mark)
         ):

@@ -101,7 +101,9 @@ class NetworkFitter:
             raise ValueError("the member uses a benchmark, and its data have none")
         learned = self._learned(self.data, train, "training")
         on_corr = self.score.name == "corr"
-        stopping = tuple(validation) if on_corr else covered_positions(self.data, validation, "validation")
+        stopping = (
+            tuple(validation) if on_corr or not validation else covered_positions(self.data, validation, "validation")
+        )
         seeds = range(network.seed, network.seed + network.seeds)
         config = network_config(self.data, network, learned)
         judged = [

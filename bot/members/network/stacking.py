@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,9 +150,10 @@ class Stacker:
     def _remove_unused(self) -> None:
         """Remove predictions that were not used for :data:`KEPT_S`, and folders of killed processes."""
         for path in self.folds.iterdir() if self.folds.is_dir() else ():
-            if path.is_dir():
-                # A younger one may be that of another worker, whose trees grow there.
-                if path.stat().st_mtime < time.time() - LEFT_S:
-                    shutil.rmtree(path, ignore_errors=True)
-            elif path.stat().st_mtime < time.time() - KEPT_S:
-                path.unlink()
+            with suppress(FileNotFoundError):  # another worker has removed it
+                if path.is_dir():
+                    # A younger one may be that of another worker, whose trees grow there.
+                    if path.stat().st_mtime < time.time() - LEFT_S:
+                        shutil.rmtree(path, ignore_errors=True)
+                elif path.stat().st_mtime < time.time() - KEPT_S:
+                    path.unlink()

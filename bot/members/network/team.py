@@ -7,7 +7,6 @@ network. They read the same store, and the predictions that the leading process'
 
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from bot.members.network.fit import FittedNetwork, NetworkFitter
 from bot.members.network.options import NetworkOptions
 from bot.members.network.stacking import Stacker
 from bot.members.network.validation_score import ValidationScore
-from models.stopping import TrainingDiverged
 from models.training.distributed import Team
 from models.trees.gbm_options import PRESETS
 
@@ -67,8 +65,7 @@ def follow(*, device: Device, should_stop: Callable[[], bool] = lambda: False) -
             job = replace(
                 request.job, judged=Path(scratch), served=Path(scratch), device=device, should_stop=should_stop
             )
-            with suppress(TrainingDiverged):  # in every process; the leading one reports it, and may have other recipes
-                _fitter(job, request.options).fit(job.train, job.validation, job.resolved)
+            _fitter(job, request.options).fit(job.train, job.validation, job.resolved)
 
 
 def _fitter(job: FitJob, options: NetworkOptions) -> NetworkFitter:
