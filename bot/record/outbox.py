@@ -89,7 +89,7 @@ class Outbox(Database):
             at: Aware time, UTC.
             occasion: What the alert is about this time, such as the number of a round.
         """
-        title, body = redact(title), redact(body)
+        title, body, occasion = redact(title), redact(body), redact(occasion)
         with self._transaction():
             known = self._db.execute("SELECT occasion FROM trouble WHERE name = ?", (name,)).fetchone()
             if known is None:
