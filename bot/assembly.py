@@ -168,8 +168,8 @@ def recipes_in_use(settings: Settings) -> tuple[str, ...]:
 
 def slot_recipes(settings: Settings) -> tuple[str, ...]:
     """Return the recipes of the slots of all accounts, each once."""
-    filled = [settings.slots] if settings.slots else [account.slots for account in settings.accounts_in_use]
-    return tuple(dict.fromkeys(chain.from_iterable(slots.values() or [settings.recipe] for slots in filled)))
+    filled = (account.slots.values() or [settings.recipe] for account in settings.accounts_in_use)
+    return tuple(dict.fromkeys(chain.from_iterable(filled)))
 
 
 def unfilled(settings: Settings) -> tuple[str, ...]:

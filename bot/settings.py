@@ -421,7 +421,7 @@ class Settings(BaseSettings):
 
     def of_account(self, name: str | None) -> "Settings":
         """
-        Return the settings with key and slots of one of several accounts; unchanged for ``None``, the only account.
+        Return the settings with one of several accounts alone, its key and its slots; unchanged for ``None``, the only account.
 
         Raises:
             BadConfig: There is no such account, or its key cannot be read.
@@ -438,6 +438,7 @@ class Settings(BaseSettings):
                 "numerai_public_id": key.public_id,
                 "numerai_secret_key": key.secret_key,
                 "slots": dict(account.slots),
+                "accounts": (account,),
             }
         )
         redaction.hide(chosen.secrets)

@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from bot.assembly import recipes_in_use
 from bot.cli.paths import state_paths
 from bot.errors import BadConfig
 from bot.settings import Settings, interval_s, load_settings
@@ -173,6 +174,21 @@ def test_key_of_an_account_is_read_when_it_is_needed(tmp_path):
     assert (account.name, account.options) == ("second", ("--account", "second"))
     assert chosen.slots == {"mixer": "demo"}
     assert chosen.secrets == ("id", "secret")
+
+
+def test_slots_beside_accounts_are_no_recipes_in_use(tmp_path):
+    """The recipes of every account are in use, of one account its own alone, and those of an ignored [slots] never."""
+    (tmp_path / "bot.toml").write_text(
+        '[slots]\nstale = "contribution"\n' + ACCOUNT + ACCOUNT.replace("second", "third").replace("demo", "standard")
+    )
+    for name in ("id", "secret"):
+        (tmp_path / f"third_{name}").write_text(name)
+    settings = load_settings()
+    of_one = settings.of_account("third")
+
+    assert recipes_in_use(settings) == ("demo", "standard")
+    assert recipes_in_use(of_one) == ("standard",)
+    assert of_one.slot_names == {"mixer"}
 
 
 @pytest.mark.parametrize("content", [b"one\ntwo", b"a b", "KÉY".encode(), "KEY".encode("utf-16"), b""])

@@ -126,8 +126,7 @@ def _hosting_lines(hosting: Hosting) -> Sequence[str]:
 
 def _filled(settings: Settings) -> tuple[str, ...]:
     """Return the slots that the settings name, of all accounts."""
-    named = (settings.slots, *(account.slots for account in settings.accounts_in_use))
-    return tuple(dict.fromkeys(name for slots in named for name in slots))
+    return tuple(dict.fromkeys(name for account in settings.accounts_in_use for name in account.slots))
 
 
 def _show_receipt(made: Export) -> None:
