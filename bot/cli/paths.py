@@ -16,13 +16,15 @@ class StatePaths:
 
     Attributes:
         state_dir: The state directory.
-        ledger: The ledger of the mode.
+        mode: The mode.
+        ledger: Its ledger.
         data_version: The data version of the settings.
         slots: Recipe of each slot of all accounts, as far as the settings name them in a readable way.
         slot_names: Names of all slots; empty where the settings do not name those of every account.
     """
 
     state_dir: Path
+    mode: str
     ledger: Path
     data_version: str
     slots: Mapping[str, str]
@@ -39,10 +41,11 @@ def state_paths() -> StatePaths:
     settings = read_settings()
     state_dir = Path(str(settings.get("state_dir", STATE_DIR)))
     of_accounts = [_slots_of(table) for table in _slot_tables(settings)]
-    live = choice(settings, "mode", ("dry-run", "live")) == "live"
+    mode = choice(settings, "mode", ("dry-run", "live")) or "dry-run"
     return StatePaths(
         state_dir=state_dir,
-        ledger=state_dir / ("ledger.sqlite" if live else "ledger-dry-run.sqlite"),
+        mode=mode,
+        ledger=state_dir / ("ledger.sqlite" if mode == "live" else "ledger-dry-run.sqlite"),
         data_version=str(settings.get("data_version", DEFAULT_DATA_VERSION)),
         slots={name: recipe for slots in of_accounts for name, recipe in slots.items()},
         slot_names=frozenset(name for slots in of_accounts for name in slots) if all(of_accounts) else frozenset(),

@@ -43,7 +43,7 @@ log = structlog.get_logger()
 def open_service(settings: Settings) -> Service:
     """Return the parts of `bot run`, not yet started."""
     _end_alerts_of_removed(settings)
-    heartbeat = Heartbeat(folder=settings.state_dir)
+    heartbeat = Heartbeat(folder=settings.state_dir, mode=settings.mode)
     notifier = Notifier(
         ledger_path=settings.ledger_path,
         urls=tuple(settings.alert_urls.get_secret_value().split()) if settings.alert_urls else (),
@@ -193,7 +193,7 @@ def _web(settings: Settings, loop: Daemon) -> AbstractContextManager[object] | N
         control=slots if control_token else None,
         slots=_slot_names,
     )
-    orders = Orders(state_dir=settings.state_dir, ledger_path=settings.ledger_path, slots=slots)
+    orders = Orders(state_dir=settings.state_dir, ledger_path=settings.ledger_path, mode=settings.mode, slots=slots)
 
     def hook(trigger: str | None) -> None:
         for account in loop.accounts:

@@ -41,10 +41,12 @@ class Heartbeat:
     Attributes:
         folder: State directory.
         name: Name of the heartbeat's file without its suffix.
+        mode: Mode of the process, by which an order finds its ledger; ``None`` where it does not matter.
     """
 
     folder: Path
     name: str = DAEMON
+    mode: str | None = None
     _problems: dict[str, str] = field(default_factory=dict)
     _beat: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -66,6 +68,7 @@ class Heartbeat:
             "beat": now,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "troubles": self.problems,
+            "mode": self.mode,
             **about,
         }
         # Without the lock: a disk that hangs must stop neither the watchdog nor the pages, which read the problems.
@@ -108,7 +111,7 @@ def boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def is_running(folder: Path, name: str = DAEMON, *, trains: bool = False) -> bool:
+def is_running(folder: Path, name: str = DAEMON, *, trains: bool = False, mode: str | None = None) -> bool:
     """
     Return whether the process that wrote the last heartbeat of a state directory still runs, and was not told to stop.
 
@@ -116,12 +119,14 @@ def is_running(folder: Path, name: str = DAEMON, *, trains: bool = False) -> boo
         folder: State directory.
         name: Name of the heartbeat.
         trains: Ask for a process that runs the job that trains.
+        mode: Ask for a process in this mode; one of an older bot does not name its own.
     """
     try:
         record: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         # A container gives the process that comes next the same id.
         runs = str(record["boot"]) == boot() and Path(f"/proc/{int(record['pid'])}").exists()
-        return runs and not record.get("stopped") and (not trains or bool(record.get("trains", True)))
+        fits = mode is None or record.get("mode") in (None, mode)
+        return runs and fits and not record.get("stopped") and (not trains or bool(record.get("trains", True)))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -38,12 +38,14 @@ class Orders:
 
     Attributes:
         state_dir: The state directory.
-        ledger_path: Ledger of the mode in force.
+        ledger_path: Ledger of the mode.
+        mode: The mode in force.
         slots: Names of the configured slots; empty where the settings name none, and the ledger's slots count.
     """
 
     state_dir: Path
     ledger_path: Path
+    mode: str
     slots: Collection[str]
 
     def pause(self, slot: str | None, *, end: str | None) -> Done:
@@ -61,7 +63,7 @@ class Orders:
             content = {"paused": [asdict(one) for one in ledger.pauses(now)]}
         named = f"slot {slot}" if slot else "every slot"
         how_long = f"until {until(moment, now)}" if moment else f"until `bot resume{f' {slot}' if slot else ''}`"
-        return Done(lines=(f"{named} is paused {how_long}; a running bot obeys {TICK}",), content=content)
+        return Done(lines=(f"{named} is paused {how_long}; {self._obeyed}",), content=content)
 
     def resume(self, slot: str | None) -> Done:
         """
@@ -77,7 +79,7 @@ class Orders:
             left = ledger.pauses(now)
         if slot and not ended and any(one.slot == EVERY_SLOT for one in left):
             raise BadConfig(f"every slot is paused, not {slot} alone; `bot resume` ends that pause")
-        lines = [f"{one.slot or 'every slot'} is resumed; a running bot obeys {TICK}" for one in ended]
+        lines = [f"{one.slot or 'every slot'} is resumed; {self._obeyed}" for one in ended]
         content = {"resumed": [one.slot for one in ended], "paused": [asdict(one) for one in left]}
         return Done(lines=tuple(lines) or ("nothing was paused",), content=content)
 
@@ -90,8 +92,8 @@ class Orders:
             OperatorNeeded: No bot runs.
         """
         now = datetime.now(UTC)
-        if not is_running(self.state_dir):
-            raise OperatorNeeded(f"no bot runs with {self.state_dir}; try once with `bot submit`, or start `bot run`")
+        if not self._runs:
+            raise OperatorNeeded(f"{self._nobody}; try once with `bot submit`, or start `bot run`")
         with closing(Ledger(self.ledger_path)) as ledger:
             seen = ledger.newest_round()
             if seen is None or seen.closes_at <= now:
@@ -100,6 +102,21 @@ class Orders:
         number = seen.number
         line = f"round {number}: the bot tries every slot that is not confirmed again {TICK}"
         return Done(lines=(line,), content={"round": number, "asked_at": now.isoformat()})
+
+    @property
+    def _runs(self) -> bool:
+        return is_running(self.state_dir, mode=self.mode)
+
+    @property
+    def _nobody(self) -> str:
+        return f"no bot runs with {self.state_dir.absolute()} in mode {self.mode}"
+
+    @property
+    def _obeyed(self) -> str:
+        """Return who obeys: a bot with another state directory or mode never reads this ledger."""
+        if self._runs:
+            return f"the running bot obeys {TICK}"
+        return f"{self._nobody}: this counts for `bot submit`, and from the next start of `bot run` there"
 
     def _check_slot(self, slot: str | None, ledger: Ledger) -> None:
         """Check that *slot* is configured, or, where the settings name none, that the ledger knows it."""

@@ -107,6 +107,21 @@ def test_a_retry_needs_a_running_bot_and_an_open_round(state):
     ledger.close()
 
 
+def test_an_order_says_who_follows_it(state):
+    """A bot of this state directory and mode obeys at once; otherwise the order counts from the next start, and names both."""
+    nobody = f"no bot runs with {state} in mode dry-run"
+    Heartbeat(folder=state, mode="live").beat()
+    alone = (*control.pause("first", end=None).lines, *control.resume("first").lines)
+    with pytest.raises(OperatorNeeded, match=nobody):
+        control.retry()
+    Heartbeat(folder=state, mode="dry-run").beat()
+    beside = (*control.pause("first", end=None).lines, *control.resume("first").lines)
+
+    counts = f"{nobody}: this counts for `bot submit`, and from the next start of `bot run` there"
+    assert alone == (f"slot first is paused until `bot resume first`; {counts}", f"first is resumed; {counts}")
+    assert all(line.endswith("; the running bot obeys within 20 seconds") for line in beside)
+
+
 def test_an_answer_and_an_error_are_json_where_a_program_asks(state, capsys, monkeypatch):
     """`--json` prints one object on standard output: the answer, or kind, message and exit code of the error."""
     from bot.cli.main import main

@@ -91,6 +91,7 @@ def test_commands_use_the_state_with_which_the_process_started(tmp_path, monkeyp
     assert {one.environment["BOT_MODE"] for one in commands} == {"dry-run"}
     assert {one.environment["BOT_STATE_DIR"] for one in commands} == {"state"}
     assert commands[0].environment["TRIGGER_ID"] == "id"
+    assert service.loop.heartbeat.mode == "dry-run"
 
 
 def test_the_alert_of_the_pages_is_closed_once_the_ledger_takes_it(tmp_path, monkeypatch):

@@ -37,7 +37,7 @@ def retry() -> Answer:
 
 def _orders() -> Orders:
     paths = state_paths()
-    return Orders(state_dir=paths.state_dir, ledger_path=paths.ledger, slots=tuple(paths.slots))
+    return Orders(state_dir=paths.state_dir, ledger_path=paths.ledger, mode=paths.mode, slots=tuple(paths.slots))
 
 
 def _answer(done: Done) -> Answer:
