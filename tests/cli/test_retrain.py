@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+import fsspec
 import pytest
 import typer
+from fsspec.implementations.local import LocalFileSystem
 
 from bot.cli.answer import answer
 from bot.cli.models import retrain
-from bot.errors import BadConfig, CannotSplit, NumeraiUnavailable
+from bot.errors import BadConfig, CannotSplit, NumeraiUnavailable, OperatorNeeded
+from bot.packing.keys import make_key
 
 
 @pytest.fixture
@@ -75,3 +78,44 @@ def test_a_recipe_that_fails_keeps_no_other_from_being_trained(trained, monkeypa
     assert trained == names
     assert len(content["retrained"]) == reported
     assert [one["message"] for one in content["errors"]] == [f"recipe two: {reason}"]
+
+
+def storage(monkeypatch, url):
+    make_key(Path("signing.key"))
+    monkeypatch.setenv("BOT_SIGNING_KEY", "signing.key")
+    monkeypatch.setenv("BOT_ARTIFACTS_URL", url)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "said"),
+    [
+        ("s3://bucket/packs", OperatorNeeded, "s3:// needs a package: Install s3fs"),
+        ("nosuch://packs", BadConfig, "cannot be used"),
+    ],
+)
+def test_a_storage_that_cannot_be_opened_ends_a_retrain_before_training(trained, monkeypatch, url, kind, said):
+    """The reason is known before hours are spent, with the exit code of an error that only a person can fix."""
+    storage(monkeypatch, url)
+    with pytest.raises(kind, match=said) as refused:
+        retrain.retrain_recipes("demo", None)
+
+    assert (trained, refused.value.exit_code) == ([], 78)
+
+
+def test_a_storage_that_does_not_answer_stops_no_training(trained, monkeypatch):
+    """It may answer once the artifact is there; neither does one without a signing key, which only receives."""
+
+    class Silent(LocalFileSystem):
+        protocol = "silent"
+
+        def __init__(self, *_, **__):
+            raise OSError("no answer")
+
+    fsspec.register_implementation("silent", Silent, clobber=True)
+    storage(monkeypatch, "silent://packs")
+    retrain.retrain_recipes("demo", None)
+    monkeypatch.setenv("BOT_SIGNING_KEY", "none.key")
+    monkeypatch.setenv("BOT_ARTIFACTS_URL", "s3://bucket/packs")
+    retrain.retrain_recipes("demo", None)
+
+    assert trained == ["demo", "demo"]

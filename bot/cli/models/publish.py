@@ -1,10 +1,36 @@
-"""Publish a new artifact where a storage and a signing key are set."""
+"""Publish a new artifact where a storage and a signing key are set. Their packages are imported there alone."""
 
 import structlog
 import typer
 
-from bot.errors import BotError
+from bot.errors import BotError, OperatorNeeded, StorageUnavailable
 from bot.settings import Settings
+
+
+def check_storage(settings: Settings) -> None:
+    """
+    Check that a new artifact can be published where this machine has a storage and a signing key, before hours of training.
+
+    A storage that does not answer now may answer then, so that is a warning.
+
+    Raises:
+        OperatorNeeded: A package is not installed.
+        BadConfig: The storage's URL or the signing key cannot be used.
+    """
+    if settings.artifacts_url is None or not settings.signing_key_path.exists():
+        return
+    try:
+        from bot.packing.keys import read_key  # noqa: PLC0415
+        from bot.packing.storage import Storage  # noqa: PLC0415
+
+        read_key(settings.signing_key_path)
+        Storage(settings.artifacts_url.get_secret_value())
+    except ModuleNotFoundError as error:
+        raise OperatorNeeded(
+            f"BOT_ARTIFACTS_URL is set, and a pack needs {error.name}: install numerai-bot[remote]"
+        ) from None
+    except StorageUnavailable as error:
+        structlog.get_logger().warning("pack.storage_unavailable", reason=str(error))
 
 
 def publish_new_artifact(settings: Settings, artifact: str) -> str | None:
@@ -16,7 +42,6 @@ def publish_new_artifact(settings: Settings, artifact: str) -> str | None:
     if settings.artifacts_url is None or not settings.signing_key_path.exists():
         return None
     try:
-        # Late, because only machines with a storage have its packages.
         from bot.cli.models.pack import make_pack, publish_pack  # noqa: PLC0415
 
         where = publish_pack(settings, make_pack(settings, artifact))

@@ -17,7 +17,7 @@ from bot.cli.console import ProgressBar, kept_bar
 from bot.cli.evaluation import report_new_artifact
 from bot.cli.models.decision import decision_content, show_decision
 from bot.cli.models.plan import open_forecast, show_plan
-from bot.cli.models.publish import publish_new_artifact
+from bot.cli.models.publish import check_storage, publish_new_artifact
 from bot.data.transfer.column_download import NoRanges
 from bot.errors import BadConfig, BotError, NoChampion, OperatorNeeded, RetryLater
 from bot.judging.challenger import Retrained, Retrainer
@@ -63,6 +63,7 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> Answer | No
 
     Raises:
         RetryLater: Training was stopped, or a process of the team is gone; the next call continues.
+        OperatorNeeded: A new artifact could not be published for want of a package.
     """
     settings = load_settings()
     logs.configure(**settings.logging)
@@ -76,6 +77,7 @@ def retrain_recipes(recipe: str | None, data_version: str | None) -> Answer | No
     content: dict[str, Any] = {"starter": None, "retrained": []}
     if not wanted and not waiting:
         return Answer(content=content, errors=unusable)
+    check_storage(settings)
     with _readable_ends(), team() as members:
         check_team_size(wanted, members)
         if not members.leads:
