@@ -3,7 +3,7 @@
 import importlib.util
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -81,13 +81,14 @@ def examine(
     yield from guarded(
         "ledger", partial(_ledger, settings, is_locked_out), "restore it from a backup, or upgrade the bot"
     )
-    for recipe in slot_recipes(settings):
-        if recipe in sound:
-            yield from guarded(
-                f"champion {recipe}",
-                partial(_champion, settings, recipe, whole=recipe not in broken),
-                _how_to_replace(settings, recipe),
-            )
+    filled = [recipe for recipe in slot_recipes(settings) if recipe in sound]
+    for recipe in filled:
+        yield from guarded(
+            f"champion {recipe}",
+            partial(_champion, settings, recipe, whole=recipe not in broken),
+            _how_to_replace(settings, recipe),
+        )
+    yield from guarded("artifact", partial(_other_artifacts, settings, filled), f"make {folder} readable")
     yield from guarded("history", partial(_history, settings, sound), "run `bot sync`")
 
 
@@ -270,11 +271,26 @@ def _champion(settings: Settings, recipe: str, *, whole: bool) -> Iterator[Check
         yield note(name, pin.note)
     if whole:
         yield from _wishes(settings, recipe, artifact, pin)
+
+
+def _other_artifacts(settings: Settings, checked: Collection[str]) -> Iterator[Check]:
+    """Yield a warning for each artifact that cannot be used, besides the champions of the recipes that were *checked*."""
+    store = open_artifacts(settings)
+    champions, named = store.all_champions(), store.named()
+    known = {champions[recipe] for recipe in checked if recipe in champions}
     for other in store.identities():
+        if other in known:
+            continue
         try:
             store.open(other)
         except ArtifactInvalid as error:
-            yield warning("artifact", str(error), f"remove the folder artifacts/{other}; it is never used")
+            if store.is_newer(other):
+                fix = "update the bot; keep the folder, for the newer bot reads it"
+            elif named is None or other in named:
+                fix = f"restore the folder artifacts/{other} from a backup; a fallback or `bot rollback` may need it"
+            else:
+                fix = f"remove the folder artifacts/{other}; it is never used"
+            yield warning("artifact", str(error), fix)
 
 
 def _how_to_replace(settings: Settings, recipe: str) -> str:

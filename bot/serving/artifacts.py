@@ -243,6 +243,21 @@ class ArtifactStore:
                 found[pointer.stem] = self.champions(pointer.stem)[0]
         return found
 
+    def named(self) -> set[str] | None:
+        """Return the ids that pointers name, as champions or as those before them; ``None`` while a pointer is damaged."""
+        found: set[str] = set()
+        for pointer in (self.root / "champions").glob("*.json"):
+            try:
+                found.update(self.champions(pointer.stem))
+            except (ArtifactInvalid, BadConfig):
+                return None
+        return found
+
+    def is_newer(self, identity: str) -> bool:
+        """Return whether a newer bot made an artifact, by its manifest, unverified."""
+        number = self._peek(identity).get("format", 0)
+        return isinstance(number, int) and number > FORMAT
+
     def promoted_ns(self) -> int:
         """Return when a champion last changed, by a promotion or a rollback, in nanoseconds since 1970; 0 where none ever was."""
         try:
@@ -381,12 +396,9 @@ class ArtifactStore:
             self._prune()
 
     def _prune(self) -> None:
-        kept: set[str] = set()
-        for pointer in (self.root / "champions").glob("*.json"):
-            try:
-                kept.update(self.champions(pointer.stem))
-            except (ArtifactInvalid, BadConfig):
-                return
+        kept = self.named()
+        if kept is None:
+            return
         oldest, challengers = min(kept, default=""), Counter[str]()
         for identity in reversed(self.identities()):
             if identity in kept or not (self.root / identity / MANIFEST).is_file():  # what a person has put there stays

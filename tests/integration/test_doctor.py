@@ -30,7 +30,7 @@ from bot.sandbox.schedule import Schedule
 from bot.sandbox.server import Sandbox
 from bot.sandbox.tournament import DEMO_ACCOUNT, Account
 from bot.sandbox.world.generate import World
-from bot.serving.artifacts import ArtifactStore
+from bot.serving.artifacts import ArtifactStore, digest_of
 from bot.system.lock import state_lock
 from bot.tournament.client import NO_KEY
 from bot.training.planning.retrain_forecast import Forecast
@@ -327,8 +327,6 @@ FAULTS = {
 """Set-ups that are broken in one place each."""
 
 ALSO = {
-    # An artifact that is damaged is named beside the champion that it is.
-    "bit flipped": {"artifact"},
     # Both lines name BOT_TARGET.
     "pay of another horizon": {"champion demo"},
 }
@@ -466,6 +464,24 @@ def test_a_rollback_is_named_where_there_is_an_earlier_champion(patient):
     found = {check.name: check for check in doctor.examine()}
 
     assert found["champion demo"].fix == "run `bot rollback --recipe demo`, or `bot retrain`"
+
+
+def test_only_an_artifact_that_nothing_names_is_to_be_removed(patient):
+    """A damaged one that a pointer names is to be restored, and one of a newer bot waits for that bot; each has one line."""
+    store = ArtifactStore(patient.state / "artifacts")
+    (champion,) = store.champions("demo")
+    earlier, unused, newer = (f"2026-11-20T12000{place}Z-aaaa" for place in range(3))
+    for copy in (earlier, unused, newer):
+        shutil.copytree(store.root / champion, store.root / copy)
+    manifest = json.loads((store.root / newer / "manifest.json").read_text()) | {"id": newer, "format": 99}
+    (store.root / newer / "manifest.json").write_text(json.dumps(manifest | {"digest": digest_of(manifest)}))
+    pointer = json.dumps({"champion": earlier, "previous": [], "by": "gate"})
+    (store.root / "champions" / "another.json").write_text(pointer)
+    found = {check.what.split(":")[0].split()[1]: check.fix for check in doctor.examine() if check.name == "artifact"}
+
+    assert {identity: fix.split()[0] for identity, fix in found.items()} == {
+        earlier: "restore", unused: "remove", newer: "update",
+    }  # fmt: skip
 
 
 def test_a_history_that_cannot_be_read_is_one_line(patient):
