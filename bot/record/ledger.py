@@ -143,6 +143,11 @@ class Ledger(Control):
         rows = self._select("SELECT * FROM submission ORDER BY round DESC, slot LIMIT ?", limit)
         return tuple(_to_entry(row) for row in rows)
 
+    def last_success(self) -> datetime | None:
+        """Return when a submission was last confirmed, of whatever slot and round; ``None`` where none ever was."""
+        rows = self._select("SELECT max(confirmed_at) AS at FROM submission WHERE state = 'confirmed'")
+        return datetime.fromisoformat(rows[0]["at"]) if rows[0]["at"] else None
+
     def last_confirmed(self, slot: str, *, before: int) -> Entry | None:
         """Return the newest confirmed entry of *slot* in a round earlier than *before*."""
         rows = self._select(

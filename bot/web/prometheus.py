@@ -1,8 +1,8 @@
 """Metrics for Prometheus and the health page, read from ledger, round reports and heartbeat at each request."""
 
 import json
-from collections.abc import Iterator
-from datetime import datetime
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from starlette.responses import PlainTextResponse, Response
 
 from bot.record.diagnostics import DIAGNOSTICS
 from bot.record.heartbeat import Heartbeat, problems
-from bot.record.ledger import Ledger, rounds_folder
+from bot.record.ledger import Entry, Ledger, rounds_folder
 from bot.record.outbox import Outbox
+from bot.system.file_names import file_name
 
 PREFIX = "numerai_bot"
 
@@ -35,8 +36,12 @@ class Metrics:
         self._jobs_ok: dict[str, float] = {}
 
     def healthz(self, _name: str = "") -> Response:
-        """Return the problems of the daemon, with status 503, or ``healthy``."""
-        found = self.problems()
+        """
+        Return the problems of the daemon, with status 503, or ``healthy``.
+
+        The cause of an unfilled round, which begins with the slot's name, is on the pages alone.
+        """
+        found = [": ".join(one.split(": ")[:2]) if one.startswith("round: ") else one for one in self.problems()]
         return PlainTextResponse("\n".join(found or ("healthy",)) + "\n", status_code=503 if found else 200)
 
     def page(self, _name: str = "") -> Response:
@@ -64,7 +69,7 @@ class Metrics:
         yield _labelled("trouble", "1 for each current problem.", "name", dict.fromkeys(marked, 1.0))
         ledger, outbox = Ledger(self._ledger_path, read_only=True), Outbox(self._ledger_path, read_only=True)
         try:
-            entries = ledger.entries(limit=50)
+            entries, last_success = _newest_entries(ledger), ledger.last_success()
             yield _gauge("messages_waiting", "Messages not sent yet.", float(outbox.waiting()))
             jobs = ledger.jobs()
             differing = [name for name in outbox.open_alerts() if name.startswith(DIAGNOSTICS)]
@@ -79,19 +84,13 @@ class Metrics:
         yield _labelled("chore_ok", "1 if the last run of the job succeeded.", "chore", self._jobs_ok)
         if not entries:
             return
-        newest = entries[0].round
-        states: dict[str, float] = {}
-        for entry in entries:
-            if entry.round == newest:
-                states[entry.state] = states.get(entry.state, 0.0) + 1
-        yield _gauge("round_number", "Newest round in the ledger.", float(newest))
+        states = Counter(entry.state for entry in entries)
+        yield _gauge("round_number", "Newest round in the ledger.", float(entries[0].round))
         yield _labelled("round_slots", "Slots of the newest round by state.", "state", states)
-        confirmed = [entry.confirmed_at for entry in entries if entry.confirmed_at]
-        if confirmed:
+        if last_success is not None:
             yield _gauge(
-                "last_success_timestamp_seconds", "Time of the last confirmed submission.",
-                max(datetime.fromisoformat(at).timestamp() for at in confirmed),
-            )  # fmt: skip
+                "last_success_timestamp_seconds", "Time of the last confirmed submission.", last_success.timestamp()
+            )
         yield InfoMetricFamily(
             f"{PREFIX}_artifact", "Artifact that scored the newest round.", value={"artifact": entries[0].artifact}
         )
@@ -99,7 +98,7 @@ class Metrics:
 
     def _reported(self, number: int, slot: str) -> Iterator[Metric]:
         """Yield gates, feature drift and durations from the report of a slot's round, if it is readable."""
-        path = rounds_folder(self._ledger_path) / str(number) / slot / "report.json"
+        path = rounds_folder(self._ledger_path) / str(number) / file_name(slot) / "report.json"
         try:
             report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             gates = {str(gate["gate"]): float(gate["ok"]) for gate in report["gates"]}
@@ -119,11 +118,19 @@ class Metrics:
         )
 
 
+def _newest_entries(ledger: Ledger) -> list[Entry]:
+    """Return the entries of the newest round, however many slots it has."""
+    limit = 50
+    while len(found := ledger.entries(limit=limit)) == limit and found[0].round == found[-1].round:
+        limit *= 4
+    return [one for one in found if one.round == found[0].round]
+
+
 def _gauge(name: str, about: str, value: float) -> Metric:
     return GaugeMetricFamily(f"{PREFIX}_{name}", about, value=value)
 
 
-def _labelled(name: str, about: str, label: str, values: dict[str, float]) -> Metric:
+def _labelled(name: str, about: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(f"{PREFIX}_{name}", about, labels=[label])
     for key, value in sorted(values.items()):
         family.add_metric([key], value)

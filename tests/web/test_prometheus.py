@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.record.heartbeat import Heartbeat
-from bot.record.ledger import Ledger
+from bot.record.ledger import Entry, Ledger
+from bot.system.file_names import file_name
 from bot.web.prometheus import Metrics
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -98,6 +100,63 @@ def test_a_job_that_runs_again_keeps_its_last_outcome(tmp_path):
     ledger.finish_job("sync", NOW, "ok")
 
     assert (first, failed, again, shown()) == ([], [0.0], [0.0], [1.0])
+
+
+def entry(number, slot):
+    return Entry(
+        round=number, slot=slot, state="intended", token="t", csv_sha256="a", data_sha256="b", artifact="2026-11-24T1-a",
+        submission_id=None, filename=None, intended_at=NOW.isoformat(), confirmed_at=None,
+    )  # fmt: skip
+
+
+def families(folder):
+    page = Metrics(folder / "ledger.sqlite", folder, Heartbeat(folder=folder)).page().body.decode()
+    return {family.name.removeprefix("numerai_bot_"): family.samples for family in text_string_to_metric_families(page)}
+
+
+def test_the_report_of_any_slot_name_is_measured(tmp_path):
+    """Gates, drift and durations are read from the folder of a name that is no plain file name, too."""
+    with closing(Ledger(tmp_path / "ledger.sqlite")) as ledger:
+        ledger.intend(entry(7, "My_Model"))
+        report = ledger.rounds / "7" / file_name("My_Model") / "report.json"
+    report.parent.mkdir(parents=True)
+    report.write_text(
+        json.dumps({"gates": [{"gate": "ids", "ok": True}], "seconds": {"fetch": 2}, "feature_drift": 0.4})
+    )
+    found = families(tmp_path)
+
+    assert [one.value for name in ("gate_ok", "feature_drift", "stage_seconds") for one in found[name]] == [1, 0.4, 2]
+
+
+def test_many_slots_and_an_old_success_are_counted(tmp_path):
+    """The last success stays however many entries follow it, and every slot of the newest round counts."""
+    with closing(Ledger(tmp_path / "ledger.sqlite")) as ledger:
+        ledger.intend(entry(6, "first"))
+        ledger.confirm(6, "first", submission_id="1", filename="x", at=NOW)
+        for place in range(53):
+            ledger.intend(entry(7, f"m{place}"))
+    found = families(tmp_path)
+
+    assert [one.value for one in found["last_success_timestamp_seconds"]] == [NOW.timestamp()]
+    assert [(one.labels, one.value) for one in found["round_slots"]] == [({"state": "intended"}, 53)]
+
+
+@pytest.mark.parametrize(
+    ("title", "cause"),
+    [
+        ("round 7 closed without a confirmed submission", ": my_model: exposure 0.41; other: refused"),
+        ("7 minutes left", ""),
+    ],
+)
+def test_health_names_no_slot(tmp_path, title, cause):
+    """The page that anybody may read says that a round was missed, and leaves the cause to the pages."""
+    heartbeat = Heartbeat(folder=tmp_path)
+    heartbeat.mark("round", f"{title}{cause}")
+    heartbeat.beat()
+    metrics = Metrics(tmp_path / "ledger.sqlite", tmp_path, heartbeat)
+
+    assert metrics.healthz().body.decode() == f"round: {title}\n"
+    assert metrics.problems() == (f"round: {title}{cause}",)
 
 
 def test_training_containers_get_no_key():
