@@ -42,7 +42,7 @@ PAGE_S = 20.0
 """Longest time in seconds to make a page."""
 
 BUSY = 32
-"""Requests that are answered at once; one more gets 503."""
+"""Requests that are answered at once, besides those of monitoring; one more gets 503."""
 
 THREADS, MONITORING_THREADS = 4, 2
 """Threads that make pages, and threads that only make the pages of monitoring, which no flood of others delays."""
@@ -296,9 +296,10 @@ class _Checks:
                 message["headers"] = [*message["headers"], *(one for one in extra if one[0] not in known)]
             await send(message)
 
-        self._running += 1
+        counted = scope["path"] not in MONITORING
+        self._running += counted
         try:
-            if self._running > BUSY:
+            if counted and self._running > BUSY:
                 await error_page(503, "The server is busy.")(scope, receive, send_on)
             elif _head_size(scope) > LARGEST_HEAD:
                 await error_page(431)(scope, receive, send_on)
@@ -315,7 +316,7 @@ class _Checks:
             answer = _unavailable(error) if isinstance(error, BotError | TimeoutError) else error_page(500)
             await answer(scope, receive, send_on)
         finally:
-            self._running -= 1
+            self._running -= counted
 
     def _log(self, scope: Scope, status: int, reason: str) -> None:
         if status < 400 or scope["path"] == "/healthz":  # an unhealthy daemon is no refused request

@@ -197,18 +197,17 @@ def test_a_client_that_does_not_read_is_cut_off(serve, monkeypatch):
 
 
 def test_monitoring_is_answered_while_pages_are_slow(serve):
-    """Pages that wait hold up neither `/healthz` nor `/metrics`, and requests beyond the limit get 503."""
+    """Pages that wait hold up neither `/healthz` nor `/metrics`, and other requests beyond the limit get 503."""
     release = threading.Event()
     pages = {"/": lambda _name: release.wait(60) and None, "/healthz": lambda _name: PlainTextResponse("healthy")}
     web = serve(pages=pages)
     with ExitStack() as held:
-        for _ in range(application.BUSY):
+        for _ in range(application.BUSY + 1):
             one = held.enter_context(closing(socket.create_connection(("127.0.0.1", web.port), timeout=60)))
             one.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            if _ == application.BUSY // 2:
-                healthy = requests.get(address(web, "/healthz"), timeout=60).status_code
         while len(web._server.server_state.tasks) < application.BUSY:
             threading.Event().wait(0.01)
+        healthy = requests.get(address(web, "/healthz"), timeout=60).status_code
         busy = requests.get(address(web), timeout=60).status_code
         release.set()
 
