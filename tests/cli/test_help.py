@@ -137,3 +137,12 @@ def test_without_an_id_the_first_recipe_in_use_with_a_champion_is_meant(tmp_path
     store.promote("demo", identity)
 
     assert assembly.find_artifact(settings, None) == identity
+
+
+def test_a_port_that_cannot_be_is_a_wrong_option(capsys):
+    """It is refused before anything is made, with the largest port there is."""
+    with pytest.raises(SystemExit) as ended:
+        ROOT(args=["sandbox", "--port", "99999"], prog_name="bot")
+
+    assert ended.value.code == 2
+    assert "less than or equal to 65535" in capsys.readouterr().err

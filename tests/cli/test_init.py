@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from types import NoneType
 
 import pytest
 from typer.testing import CliRunner
@@ -67,6 +68,19 @@ def test_an_existing_file_is_not_touched(tmp_path):
     assert isinstance(first.exception, BadConfig)
     assert isinstance(second.exception, BadConfig)
     assert tomllib.loads((tmp_path / "bot.toml").read_text()) == {"feature_set": "all"}
+
+
+@pytest.mark.parametrize(("recipe", "written"), [("demo", True), ("standard", False)])
+def test_a_file_of_another_encoding_is_replaced_or_kept(tmp_path, monkeypatch, recipe, written):
+    """With --force a file that is not UTF-8 gives way; where the settings refuse the new one, its bytes come back."""
+    old = 'mode = "dry-run"\n'.encode("utf-16")
+    (tmp_path / "bot.toml").write_bytes(old)
+    if not written:
+        monkeypatch.setenv("BOT_TARGET", "target")
+    result = run("--slots", f"first={recipe}", "--feature-set", "small", "--dry-run", "--force")
+
+    assert isinstance(result.exception, NoneType if written else BadConfig)
+    assert ((tmp_path / "bot.toml").read_bytes() == old) is not written
 
 
 def test_a_file_that_sets_nothing_is_replaced(tmp_path):

@@ -236,7 +236,7 @@ def sandbox(
         "sandbox-state"
     ),
     size: Annotated[str, typer.Option(help="Size of a new world: tiny, small or full.")] = "tiny",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8008,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on.")] = 8008,
     every_s: Annotated[float, typer.Option(help="Seconds from one round's opening to the next.")] = 60.0,
     window_s: Annotated[float, typer.Option(help="Seconds a round stays open.")] = 50.0,
     host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine only.")] = "127.0.0.1",

@@ -244,10 +244,10 @@ def _plans(settings: Settings, *, answers: bool) -> list[str] | None:
 
 def _write(content: str) -> None:
     """Replace the file, and put the old one back where the settings refuse the new one."""
-    before = CONFIG_FILE.read_text(encoding="utf-8") if CONFIG_FILE.exists() else None
+    before = CONFIG_FILE.read_bytes() if CONFIG_FILE.exists() else None
     publish(CONFIG_FILE, content.encode())
     try:
         load_settings()
     except BadConfig:
-        CONFIG_FILE.unlink() if before is None else publish(CONFIG_FILE, before.encode())
+        CONFIG_FILE.unlink() if before is None else publish(CONFIG_FILE, before)
         raise
