@@ -1,11 +1,14 @@
 """Unknown settings are refused; secrets stay hidden."""
 
+import json
 import os
 import stat
+import tomllib
 
 import pytest
 
 from bot.assembly import recipes_in_use
+from bot.cli import completion
 from bot.cli.paths import state_paths
 from bot.errors import BadConfig
 from bot.settings import Settings, interval_s, load_settings
@@ -189,6 +192,22 @@ def test_slots_beside_accounts_are_no_recipes_in_use(tmp_path):
     assert recipes_in_use(settings) == ("demo", "standard")
     assert recipes_in_use(of_one) == ("standard",)
     assert of_one.slot_names == {"mixer"}
+
+
+def test_accounts_of_a_variable_are_those_of_the_file(tmp_path, monkeypatch):
+    """Commands that read no settings model know the slots and accounts of BOT_ACCOUNTS, too; what is no JSON is none."""
+    (tmp_path / "bot.toml").write_text(ACCOUNT + ACCOUNT.replace("second", "third").replace("mixer", "other"))
+    of_file = state_paths(), completion.accounts("")
+    text = json.dumps(tomllib.loads((tmp_path / "bot.toml").read_text())["accounts"])
+    (tmp_path / "bot.toml").write_text('[slots]\nstale = "demo"\n')
+    monkeypatch.setenv("BOT_ACCOUNTS", text)
+    of_variable, known = (state_paths(), completion.accounts("")), load_settings().slot_names
+    monkeypatch.setenv("BOT_ACCOUNTS", "{")
+
+    assert of_variable == of_file
+    assert of_file[0].slot_names == known == {"mixer", "other"}
+    assert of_file[1] == ["second", "third"]
+    assert state_paths().slots == {"stale": "demo"}
 
 
 @pytest.mark.parametrize("content", [b"one\ntwo", b"a b", "KÉY".encode(), "KEY".encode("utf-16"), b""])

@@ -40,10 +40,11 @@ def slots() -> Iterable[str]:
 
 @_quiet
 def accounts() -> Iterable[str]:
-    """Complete an account of ``bot.toml``."""
+    """Complete an account of ``bot.toml``, or of the variable in its place."""
+    from bot.cli.paths import account_tables  # noqa: PLC0415
     from bot.system.configuration.setting_sources import read_settings  # noqa: PLC0415
 
-    return sorted(read_settings()["accounts"])
+    return sorted(account_tables(read_settings()))
 
 
 @_quiet

@@ -1,5 +1,6 @@
 """Where the bot keeps its files, read without the settings model: `bot health` runs every half minute."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +53,21 @@ def state_paths() -> StatePaths:
     )
 
 
+def account_tables(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the tables of the accounts, from ``bot.toml`` or as JSON from a variable; empty for what the settings refuse."""
+    accounts = settings.get("accounts")
+    if isinstance(accounts, str):
+        try:
+            accounts = json.loads(accounts)
+        except (ValueError, RecursionError):
+            return {}
+    return accounts if isinstance(accounts, Mapping) else {}
+
+
 def _slot_tables(settings: Mapping[str, Any]) -> list[Any]:
     """Return what the settings say about the slots of each account, as a person wrote it."""
-    accounts = settings.get("accounts")
-    if not isinstance(accounts, Mapping) or not accounts:
+    accounts = account_tables(settings)
+    if not accounts:
         return [settings.get("slots")]
     return [table.get("slots") if isinstance(table, Mapping) else None for table in accounts.values()]
 
