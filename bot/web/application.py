@@ -9,6 +9,7 @@ import hmac
 import ipaddress
 import json
 import re
+import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -280,7 +281,8 @@ class _Checks:
 
     def __init__(self, app: ASGIApp, *, hosts: Iterable[str], refusals: RefusalLog) -> None:
         self._app, self._refusals = app, refusals
-        self._hosts = {_plain(host) for host in ("localhost", "127.0.0.1", "::1", *hosts)}
+        # The machine's name is also that of its container, by which Prometheus of the compose file asks.
+        self._hosts = {_plain(host) for host in ("localhost", "127.0.0.1", "::1", socket.gethostname(), *hosts)}
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -42,6 +42,15 @@ def test_every_setting_is_handed_on():
         assert service.get("environment", {}).keys() <= variables()
 
 
+def test_the_hosts_of_the_pages_are_those_of_the_settings():
+    """The variable is handed on as it is, so that http_hosts of bot.toml counts; Prometheus asks by the container's own name."""
+    bot = services()["bot"]
+    scraped = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"][0]
+
+    assert bot["environment"]["BOT_HTTP_HOSTS"] is None
+    assert scraped["static_configs"] == [{"targets": [f"{bot['hostname']}:8790"]}]
+
+
 def test_no_secret_reaches_a_container_that_does_not_use_it():
     """Key, alerts, ping and webhook go to the submitting container, the storage's address to the trainer."""
     found = services()

@@ -89,13 +89,15 @@ def lines():
     ("host", "status"),
     [
         ("127.0.0.1:{port}", 200), ("localhost", 200), ("LOCALHOST.", 200), ("[::1]:80", 200), ("bot.example.org", 200),
-        ("bot.example.org:443", 200), ("evil.example", 400), ("127.0.0.1.evil.example", 400), ("localhost@evil.example", 400),
+        ("bot.example.org:443", 200), ("{own}:{port}", 200), ("evil.example", 400), ("127.0.0.1.evil.example", 400), ("localhost@evil.example", 400),
         ("10.1.2.3", 400), ("", 400), ("[::1", 400), ("a b", 400), ("bot.example.org, evil.example", 400),
     ],
 )  # fmt: skip
 def test_only_the_bots_own_names_are_served(web, host, status):
     """A page is served to the machine's own names, the configured host and those of BOT_HTTP_HOSTS."""
-    found = requests.get(address(web), headers={"Host": host.format(port=web.port)}, timeout=60)
+    found = requests.get(
+        address(web), headers={"Host": host.format(port=web.port, own=socket.gethostname())}, timeout=60
+    )
 
     assert found.status_code == status
 
