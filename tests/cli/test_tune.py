@@ -1,11 +1,15 @@
 """What `bot tune` says at the end of a study."""
 
+import re
 from types import SimpleNamespace
 
 import optuna
 import pytest
+from typer.testing import CliRunner
 
+from bot.cli.main import app
 from bot.cli.research.tune import _RecipeFile, _write_winner
+from bot.errors import BadConfig
 from bot.research.trial_worker import BASE
 from bot.training.recipes import DEMO
 
@@ -27,3 +31,15 @@ def test_a_base_that_nothing_beats_is_not_to_be_retrained(tmp_path, monkeypatch,
 
     assert advice in capsys.readouterr().out
     assert (tmp_path / "recipes" / "tuned.toml").is_file()
+
+
+@pytest.mark.parametrize("place", ["a file", "/proc/self"])
+def test_recipes_that_cannot_be_written_end_the_command_at_its_start(tmp_path, monkeypatch, place):
+    """A file in place of the folder, or a system that takes no files, is one line before any data are read."""
+    (tmp_path / "recipes").touch()
+    monkeypatch.chdir(tmp_path if place == "a file" else place)
+    result = CliRunner().invoke(app, ["tune", "--trials", "1"])
+
+    assert isinstance(result.exception, BadConfig)
+    assert re.search(r"/recipes cannot be written: .*; make it a folder that is writable", str(result.exception))
+    assert result.exception.exit_code == 78

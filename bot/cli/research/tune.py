@@ -1,5 +1,7 @@
 """`bot tune`: search for a better recipe, on as many machines as share the study."""
 
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,19 @@ class _RecipeFile:
         ):
             raise BadConfig(f"recipe {self.name!r} is there already, and not by this study; choose another --name")
 
+    @staticmethod
+    def check_folder() -> None:
+        """Check that the winner can be written, before hours of trials."""
+        try:
+            recipe_file.FOLDER.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=recipe_file.FOLDER):
+                pass
+        except OSError as error:
+            raise BadConfig(
+                f"{recipe_file.FOLDER.absolute()} cannot be written: {error.strerror}; make it a folder that is writable by"
+                f" uid {os.geteuid()}, for `bot tune` puts its recipe there"
+            ) from None
+
     def write(self, recipe: Recipe, result: str) -> None:
         """Write the winner, with its *result* in the first line."""
         publish(self.path, f"{self._mark}{result}\n{recipe_file.to_toml(recipe)}".encode())
@@ -90,10 +105,12 @@ def tune_recipe(
         penalty: Standard deviations between folds to subtract from the mean.
 
     Raises:
-        BadConfig: A preset is unknown, the recipe file exists and this study did not write it, or the database cannot be used.
+        BadConfig: A preset is unknown, the recipe file exists and this study did not write it, or it or the database cannot be
+            used.
     """
     settings = load_settings()
     logs.configure(**settings.logging)
+    _RecipeFile.check_folder()
     plan = find_plan(settings, recipe)
     with stop_on_signal() as should_stop, kept_bar(settings.state_dir, "tune") as report_progress:
         experiment = make_experiment(
