@@ -290,7 +290,7 @@ class Database:
             BadConfig: It has rounds of the other kind. Their numbers are alike, so that a rehearsal would count as a submission.
         """
         server = NUMERAI if for_numerai else ANOTHER
-        with self._transaction():
+        with kill_point("ledger.claim"), self._transaction():
             kept = self._db.execute("PRAGMA application_id").fetchone()[0]
             if kept not in (0, server):
                 rounds = "a sandbox or another server" if for_numerai else "Numerai"

@@ -39,7 +39,7 @@ def state_lock(state_dir: Path, name: str = "bot") -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # the lock is what counts
+        with suppress(OSError), kill_point("lock.release"):  # the lock is what counts
             holder.unlink(missing_ok=True)
         lock.release()
 
