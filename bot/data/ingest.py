@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
@@ -37,7 +37,7 @@ BLOCK_ROWS = 65_536
 """Approximate rows of a block: blocks hold whole eras, and row groups that are read together complete whole blocks."""
 
 SAMPLED = 16
-"""Least number of features of stored eras that are compared with a newer file; also as many as are in memory at a time."""
+"""Least number of features of stored eras that are compared with a newer file."""
 
 COMPARED_CELLS = 1 << 28
 """
@@ -295,21 +295,22 @@ class _Writer:
                     continue
             changed = index
             break
-        for features in self._compared(len(ids), seed=len(eras)):
-            codes = np.stack([source.codes(self.manifest.features[feature], first) for feature in features])
+        chosen = self._compared(len(ids), seed=len(eras))
+        names = [self.manifest.features[feature] for feature in chosen]
+        for offset, codes in source.chunks(names, first, source.bounds[-1]):
             for index, (stored, read) in places.items():
                 part = store.part(self.manifest.blocks[index], FEATURES)
-                if (changed is None or index < changed) and not np.array_equal(part[features, stored], codes[:, read]):
+                if (changed is None or index < changed) and not np.array_equal(
+                    part[chosen[offset], stored], codes[read]
+                ):
                     changed = index
         return changed
 
-    def _compared(self, rows: int, *, seed: int) -> Iterator[npt.NDArray[np.int64]]:
-        """Yield the features to compare, some at a time: all where few rows may differ, else as many as the cells allow."""
+    def _compared(self, rows: int, *, seed: int) -> npt.NDArray[np.int64]:
+        """Return the features to compare: all where few rows may differ, else as many as the cells allow."""
         count = len(self.manifest.features)
         size = min(max(COMPARED_CELLS // max(rows, 1), SAMPLED), count)
-        chosen = np.sort(np.random.default_rng(seed).choice(count, size=size, replace=False))
-        for start in range(0, size, SAMPLED):
-            yield chosen[start : start + SAMPLED]
+        return np.sort(np.random.default_rng(seed).choice(count, size=size, replace=False))
 
     def _fresh(self, source: ParquetSource, eras: Sequence[Era]) -> list[Era]:
         """Return the eras of a file that are not stored from it."""
