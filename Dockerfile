@@ -26,9 +26,6 @@ ARG PIP_FIND_LINKS
 # torch is apart: which of its builds is right, and whether it needs CUDA parts, depends on the machine and on where pip looks.
 RUN /opt/bot/bin/pip install --no-deps --require-hashes --requirement requirements/train.txt \
     && /opt/bot/bin/pip install --constraint constraints.txt torch
-# fsspec's package for BOT_ARTIFACTS_URL, where packs are exchanged: --build-arg STORAGE_PACKAGES=s3fs (gcsfs, paramiko)
-ARG STORAGE_PACKAGES=""
-RUN [ -z "$STORAGE_PACKAGES" ] || /opt/bot/bin/pip install --constraint constraints.txt $STORAGE_PACKAGES
 
 FROM runtime-dependencies AS code
 ARG PIP_INDEX_URL

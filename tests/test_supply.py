@@ -145,7 +145,7 @@ def test_the_hashes_cover_what_is_declared():
 
 @pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])
 def test_nothing_is_installed_unchecked(file):
-    """Every installation checks hashes or downloads nothing, but torch, and what a build argument names: by default nothing."""
+    """Every installation checks hashes or downloads nothing, but torch."""
     text = (ROOT / file).read_text(encoding="utf-8").replace("\\\n", " ").replace("$(PIP_INSTALL)", "-m pip install")
     if checked := re.search(r"^CHECKED := (.*)$", text, re.MULTILINE):
         text = text.replace("$(CHECKED)", checked[1])
@@ -156,8 +156,7 @@ def test_nothing_is_installed_unchecked(file):
         if re.search(r"pip install ", step) and not re.search(r"--require-hashes|--no-index|--no-build-isolation", step)
     ]
 
-    assert set(unchecked) == {"torch", *(["$STORAGE_PACKAGES"] if file == "Dockerfile" else [])}
-    assert re.findall(r"^ARG STORAGE_PACKAGES=(.*)$", text, re.MULTILINE) == ['""'] * (file == "Dockerfile")
+    assert set(unchecked) == {"torch"}
 
 
 @pytest.mark.parametrize("version", sorted(IMAGES))

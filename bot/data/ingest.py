@@ -39,11 +39,12 @@ BLOCK_ROWS = 65_536
 SAMPLED = 16
 """Least number of features of stored eras that are compared with a newer file."""
 
-COMPARED_CELLS = 1 << 28
+COMPARED_CELLS = 1 << 29
 """
-Cells of a newer file that are decoded to be compared with stored eras, which takes about a second.
+Most cells of a newer file that are decoded to be compared with stored eras.
 
-They are all features of 75,000 rows at 3,555 features: the rows that a week's file may have changed.
+They are all of 3,555 features in 151,000 rows, a row group of v5.3 with 128,000 rows included, which took 1.0 CPU seconds on
+an AMD EPYC. Of 3.9 million rows that were all rewritten, they are 138 features.
 """
 
 BUFFER_BYTES = 1 << 20
@@ -295,6 +296,8 @@ class _Writer:
                     continue
             changed = index
             break
+        if not places:
+            return changed
         chosen = self._compared(len(ids), seed=len(eras))
         names = [self.manifest.features[feature] for feature in chosen]
         for offset, codes in source.chunks(names, first, source.bounds[-1]):

@@ -62,6 +62,8 @@ class FoldFitter:
     report_progress: ProgressCallback = lambda _stage, _share, _note: None
     should_stop: Callable[[], bool] = lambda: False
     _data: dict[str, TrainingData] = field(default_factory=dict)
+    _plans: dict[str, ResolvedRecipe] = field(default_factory=dict)
+    _left_out: int = 0
 
     def plan(self, recipe: Recipe) -> ResolvedRecipe:
         """
@@ -70,8 +72,11 @@ class FoldFitter:
         Raises:
             SchemaMismatch: The data lack the main target, or the target of every member.
         """
-        plan = self.experiment.resolve(recipe)
-        return without_targets(plan, left_out_targets(plan, self.store.manifest.targets))
+        if recipe.digest not in self._plans:
+            plan = self.experiment.resolve(recipe)
+            absent = left_out_targets(plan, self.store.manifest.targets)
+            self._plans[recipe.digest] = without_targets(plan, absent)
+        return self._plans[recipe.digest]
 
     def data(self, recipe: Recipe) -> TrainingData:
         """Return the data of a recipe; recipes whose models read the same columns and history share them."""
@@ -141,9 +146,10 @@ class FoldFitter:
                 f"none of {len(folds)} folds has training eras of all of {names}: each ends before a first_era or before the"
                 " benchmark model; take more --eras, or a smaller --chunk"
             )
-        if len(found) < len(folds):
-            left_out = len(folds) - len(found)
+        left_out = len(folds) - len(found)
+        if left_out > self._left_out:  # each trial of a study asks again
             log.warning("experiment.folds_left_out", count=left_out, reason="a recipe has no training eras in them")
+        self._left_out = left_out
         return found
 
     def can_fit(self, recipe: Recipe, fold: Split) -> bool:

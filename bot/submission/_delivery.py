@@ -73,9 +73,7 @@ class Delivery:
         ):
             with attempt:
                 held = self._held(entry, slot)
-                # By force, a file that was sent before another one is sent again: Numerai counts the newest.
-                counted = [one for one in held if not (force and _is_superseded(one, held))]
-                if self._is_held(entry, counted, content, force=force):
+                if self._is_held(entry, held, content, force=force):
                     return
                 self.limit_creates(entry, held)
                 self._on_time(round_, slot, self.client.server_now())
@@ -89,8 +87,7 @@ class Delivery:
                 self.record_created(entry, identity)
                 log.info("submission.uploaded", sha256=entry.csv_sha256[:12])
                 held = self._held(entry, slot)
-                counted = [one for one in held if one.id == identity or not (force and _is_superseded(one, held))]
-                if not self._is_held(entry, counted, content, force=force):
+                if not self._is_held(entry, held, content, force=force, sent=identity):
                     self._prove_not_mapped(entry, held, content)
                     raise NumeraiUnavailable(
                         "the upload was acknowledged, but the server does not list it as it was sent"
@@ -150,9 +147,19 @@ class Delivery:
         """Return the slot's submissions for the round, those with an error included."""
         return [one for one in self.client.submissions(slot.model_id) if one.round == entry.round]
 
-    def _is_held(self, entry: Entry, held: Sequence[ServerSubmission], content: bytes | None, *, force: bool) -> bool:
-        """Confirm the round if one of *held* is the bot's submission; see :meth:`reconcile`."""
-        accepted = sorted((one for one in held if one.error is None), key=lambda one: not one.selected)
+    def _is_held(
+        self, entry: Entry, held: Sequence[ServerSubmission], content: bytes | None, *, force: bool, sent: str = ""
+    ) -> bool:
+        """
+        Confirm the round if one of *held* is the bot's submission; see :meth:`reconcile`.
+
+        By force, a file that was sent before another one does not count, because Numerai counts the newest: it is sent again,
+        and *sent* is the id of that upload.
+        """
+        accepted = [
+            one for one in held if one.error is None and (not force or one.id == sent or not _is_superseded(one, held))
+        ]
+        accepted.sort(key=lambda one: not one.selected)
         for one in accepted:
             if self._is_ours(entry, one) and self._is_as_sent(entry, one, content):
                 self._confirm(entry, one)

@@ -124,7 +124,8 @@ def fetch_live(delivery: Delivery, round_: Round, path: Path, *, version: str) -
     previous_rows = earlier[0].rows if earlier else None
     # An old file can be recognised by its date alone where the previous round's ids are not known. Where the number of rows
     # is another one, the date proves that the file is this round's.
-    by_date = not any(record.round == round_.number - 1 for record in earlier) or has_other_size(live, previous_rows)
+    other_size = has_other_size(live, previous_rows)
+    by_date = other_size or not any(record.round == round_.number - 1 for record in earlier)
     prove_fresh(
         live,
         previous_ids_sha256=frozenset(record.ids_sha256 for record in earlier),
@@ -132,7 +133,7 @@ def fetch_live(delivery: Delivery, round_: Round, path: Path, *, version: str) -
         modified=fetched.modified,
         not_before=_between_openings(client, round_) if by_date and fetched.modified is not None else None,
     )
-    if has_other_size(live, previous_rows):
+    if other_size:
         log.warning("live.other_size", rows=len(live.ids), last_round=previous_rows)
     for other in held:
         if other.version != version and other.ids_sha256 != live.ids_sha256:

@@ -134,15 +134,20 @@ def test_a_child_is_let_in_beside_its_holder_but_only_one(tmp_path, monkeypatch)
                 pass
 
 
+def refuses_a_stranger(monkeypatch, folder, name):
+    """Check that a process without a parent that holds anything does not get the lock, and is told who has it."""
+    monkeypatch.delenv(PARENT_VARIABLE)
+    with pytest.raises(StateLocked, match=f"held by process {os.getpid()}"), state_lock(folder, name):
+        pass
+
+
 def test_a_child_excludes_others_from_work_that_its_parent_does_not_hold(tmp_path, monkeypatch):
     """The sync of a running bot and that of a person are never at work together."""
     with state_lock(tmp_path):
         (tmp_path / "bot.holder").write_text(str(os.getppid()))
         monkeypatch.setenv(PARENT_VARIABLE, str(os.getppid()))
         with state_lock(tmp_path, "sync"):
-            monkeypatch.delenv(PARENT_VARIABLE)
-            with pytest.raises(StateLocked, match=f"held by process {os.getpid()}"), state_lock(tmp_path, "sync"):
-                pass
+            refuses_a_stranger(monkeypatch, tmp_path, "sync")
 
 
 def test_a_name_that_a_killed_holder_left_gives_no_child_a_lock_of_its_own(tmp_path, monkeypatch):
@@ -150,9 +155,7 @@ def test_a_name_that_a_killed_holder_left_gives_no_child_a_lock_of_its_own(tmp_p
     (tmp_path / "sync.holder").write_text(str(os.getppid()))
     monkeypatch.setenv(PARENT_VARIABLE, str(os.getppid()))
     with state_lock(tmp_path, "sync"):
-        monkeypatch.delenv(PARENT_VARIABLE)
-        with pytest.raises(StateLocked, match=f"held by process {os.getpid()}"), state_lock(tmp_path, "sync"):
-            pass
+        refuses_a_stranger(monkeypatch, tmp_path, "sync")
 
     assert not (tmp_path / "sync.holder").exists()
 
