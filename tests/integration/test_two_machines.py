@@ -19,6 +19,7 @@ from bot.cli.models.pack import make_pack
 from bot.cli.models.publish import publish_new_artifact
 from bot.cli.models.unpack import unpack_file, unpack_latest
 from bot.errors import ArtifactInvalid, BadConfig, CannotSplit, SchemaMismatch
+from bot.record.looks import LookRecord
 from bot.record.outbox import Outbox
 from bot.sandbox.clock import SandboxClock
 from bot.sandbox.schedule import Schedule
@@ -282,6 +283,25 @@ def test_the_gate_of_this_machine_decides(machines, here, capsys):
     assert f"not promoted, so that strict has no champion yet ({promoting}): skill: CORR is" in said
     assert kept.manifest["origin"]["decision"]["promote"]
     assert not kept.manifest["decision"]["promote"]
+
+
+def test_a_pack_that_is_judged_twice_costs_confidence_once(machines, here):
+    """The same models on the same eras against the same champion are one look at the hold-out."""
+    trainer, _ = machines
+    (here.root / "recipes").mkdir()
+    (here.root / "recipes" / "hard.toml").write_text('base = "demo"\n[floors]\nmin_skill = 1000\n')
+    pack = publish(trainer, recipe={**champion(trainer).manifest["recipe"], "name": "hard"})
+    unpack_file(pack)
+    store, counts = ArtifactStore(here.state / "artifacts"), []
+    store.promote("hard", store.kept_back()["hard"].id, by="operator")
+    for _ in range(2):
+        unpack_file(pack)
+        with closing(LookRecord(here.state / "ledger.sqlite", read_only=True)) as record:
+            counts.append((record.count("0000"), record.last().remaining))
+    pack.unlink()
+    shutil.rmtree(here.root / "recipes")
+
+    assert counts[0] == counts[1]
 
 
 DEAD = "http://trainer:CANARYSTORAGE@127.0.0.1:9/packs"
